@@ -1,0 +1,1 @@
+"""The `cloche` command: it joins the training and the serving commands, and nothing else imports both."""
