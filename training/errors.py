@@ -1,0 +1,50 @@
+"""Everything that training can refuse, under one base class.
+
+ClocheError
+├── RecipeError      the recipe or an override is wrong; nothing was started
+├── DataError        the table cannot be read, or should not be learned from
+├── TrainingError    the estimator, the search or the packaging failed
+├── RegistryError    the registry does not hold what was asked for, or changed meanwhile
+└── GateRefusal      the gate judged a version and refused it
+
+A message names what was found and what to do about it. Exit codes are assigned in `training.cli`, not here.
+"""
+
+from collections.abc import Sequence
+
+
+class ClocheError(Exception):
+    """Base class: whoever runs a command sees its message, and no traceback."""
+
+
+class RecipeError(ClocheError):
+    """A recipe, policy or override is wrong. `problems` holds every mistake found, one message each."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        count = "1 mistake" if len(self.problems) == 1 else f"{len(self.problems)} mistakes"
+        super().__init__(f"{source}: {count}\n{lines}")
+
+
+class DataError(ClocheError):
+    """The table cannot be read, or learning from it would mislead. `problems` as in `RecipeError`."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"{source}: cannot be used for training\n{lines}")
+
+
+class TrainingError(ClocheError):
+    """The estimator, the search or the packaging of the model failed."""
+
+
+class RegistryError(ClocheError):
+    """The registry does not hold what was asked for, or somebody changed it meanwhile."""
+
+
+class GateRefusal(ClocheError):
+    """The gate judged a version and refused it."""
