@@ -1,0 +1,1 @@
+"""How good a model is, in numbers: metrics, their intervals, and parts of the holdout."""

@@ -1,0 +1,144 @@
+"""How far chance alone may have moved a metric, or the difference of two models: the bootstrap.
+
+Rows of the holdout are drawn with replacement, as many as there are; the spread of the metric over
+such draws is taken for its sampling error (Efron and Tibshirani, An Introduction to the Bootstrap,
+1993, percentile method). For two models each draw takes the same rows for both, so that what is
+hard for both does not blur the difference.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.errors import TrainingError
+from training.evaluation.metrics import score
+from training.evaluation.predictions import Floats, Outcome
+from training.evaluation.weighted import prepare
+from training.recipe.vocabulary import METRICS
+
+# Draws in which a metric is not defined (one class only) are left out; with more of them than this
+# an interval would describe the lucky draws and not the metric.
+_MOST_UNDEFINED = 0.1
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A metric's value and its two-sided interval, with `nan` bounds if too few draws have it."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one model is than another on the same rows.
+
+    Attributes:
+        candidate: the metric of the one.
+        production: the metric of the other.
+        gain: their difference, positive where the candidate is better, whichever way the metric
+            points.
+        low: lower end of the two-sided interval of the gain.
+        high: its upper end.
+        bound: one-sided lower bound of the gain: with `confidence` the gain is larger.
+        confidence: of the interval and of the bound.
+    """
+
+    candidate: float
+    production: float
+    gain: float
+    low: float
+    high: float
+    bound: float
+    confidence: float
+
+
+def intervals(
+    outcome: Outcome,
+    metrics: Sequence[str],
+    *,
+    resamples: int,
+    confidence: float = 0.95,
+    seed: int,
+) -> dict[str, Interval]:
+    """Metric → value with its bootstrap interval."""
+    functions = [prepare(metric, outcome) for metric in metrics]
+    draws = np.array(
+        [
+            [function(counts) for function in functions]
+            for counts in _draws(len(outcome), resamples, seed)
+        ]
+    ).reshape(resamples, len(metrics))
+    return {
+        metric: Interval(
+            score(metric, outcome), *_two_sided(draws[:, column], confidence), confidence
+        )
+        for column, metric in enumerate(metrics)
+    }
+
+
+def paired_differences(
+    candidate: Outcome,
+    production: Outcome,
+    metrics: Sequence[str],
+    *,
+    resamples: int,
+    confidence: float = 0.95,
+    seed: int,
+) -> dict[str, Difference]:
+    """Metric → how much better `candidate` is, every draw taking the same rows for both.
+
+    Raises:
+        TrainingError: the two outcomes are not of the same rows.
+    """
+    if not np.array_equal(candidate.truth, production.truth):
+        raise TrainingError(
+            "a paired comparison needs predictions of both models for the same rows"
+        )
+    pairs = [(prepare(metric, candidate), prepare(metric, production)) for metric in metrics]
+    signs = [1.0 if METRICS[metric].greater_is_better else -1.0 for metric in metrics]
+    gains = np.array(
+        [
+            [
+                sign * (ours(counts) - theirs(counts))
+                for sign, (ours, theirs) in zip(signs, pairs, strict=True)
+            ]
+            for counts in _draws(len(candidate), resamples, seed)
+        ]
+    ).reshape(resamples, len(metrics))
+    differences = {}
+    for column, (metric, sign) in enumerate(zip(metrics, signs, strict=True)):
+        ours, theirs = score(metric, candidate), score(metric, production)
+        differences[metric] = Difference(
+            ours,
+            theirs,
+            sign * (ours - theirs),
+            *_two_sided(gains[:, column], confidence),
+            _quantiles(gains[:, column], [1 - confidence])[0],
+            confidence,
+        )
+    return differences
+
+
+def _draws(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each row is drawn, one vector of counts for each resample."""
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        drawn = generator.integers(0, rows, rows)
+        yield np.bincount(drawn, minlength=rows).astype(np.float64)
+
+
+def _two_sided(draws: Floats, confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    low, high = _quantiles(draws, [tail, 1 - tail])
+    return low, high
+
+
+def _quantiles(draws: Floats, shares: list[float]) -> list[float]:
+    defined = draws[~np.isnan(draws)]
+    if len(defined) < (1 - _MOST_UNDEFINED) * len(draws):
+        return [float("nan")] * len(shares)
+    return [float(quantile) for quantile in np.quantile(defined, shares)]

@@ -1,0 +1,219 @@
+"""Every metric as a quick function of row weights, for one outcome and very many weightings.
+
+A bootstrap resample of n rows is a vector of n counts. What does not depend on the counts (ranking
+by score, squared errors, positions in the confusion matrix) is done once in `prepare`; what remains
+is a few passes over the rows. The values are those of `training.evaluation.metrics.score`, which is
+the definition; a property test holds the two together.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from training.evaluation.metrics import is_computable
+from training.evaluation.predictions import Floats, Outcome
+
+Weighted = Callable[[Floats], float]
+
+NAN = float("nan")
+
+
+def prepare(metric: str, outcome: Outcome) -> Weighted:
+    """The metric of `outcome` as a function of row weights, shape (n,), not negative."""
+    if not len(outcome) or not is_computable(metric, outcome):
+        return lambda _: NAN
+    return _PREPARATIONS[metric](outcome)
+
+
+def _roc_auc(outcome: Outcome) -> Weighted:
+    target = outcome.predictions.target
+    if target.task == "binary":
+        positive = outcome.truth == target.positive_code
+        return _binary_auc(positive, outcome.predictions.positive_probability())
+    probabilities = outcome.predictions.probabilities
+    one_against_rest = [
+        _binary_auc(outcome.truth == code, probabilities[:, code])  # type: ignore[index]
+        for code in range(len(target.classes))
+    ]
+    return lambda weights: float(np.mean([auc(weights) for auc in one_against_rest]))
+
+
+def _binary_auc(positive: npt.NDArray[np.bool_], scores: Floats) -> Weighted:
+    """Area under the ROC curve, by trapezoids between the last rows of each run of ties."""
+    accumulate = _accumulation(positive, scores)
+
+    def auc(weights: Floats) -> float:
+        hits, everything = accumulate(weights)
+        false_alarms = everything - hits
+        if hits[-1] <= 0 or false_alarms[-1] <= 0:
+            return NAN
+        area = _dot(np.diff(false_alarms), hits[1:] + hits[:-1]) / 2
+        return area / float(hits[-1] * false_alarms[-1])
+
+    return auc
+
+
+def _average_precision(outcome: Outcome) -> Weighted:
+    positive = outcome.truth == outcome.predictions.target.positive_code
+    accumulate = _accumulation(positive, outcome.predictions.positive_probability())
+
+    def average_precision(weights: Floats) -> float:
+        hits, everything = accumulate(weights)
+        if hits[-1] <= 0:
+            return NAN
+        precision = np.divide(hits, everything, out=np.zeros_like(hits), where=everything > 0)
+        return _dot(np.diff(hits), precision[1:]) / float(hits[-1])
+
+    return average_precision
+
+
+def _accumulation(
+    positive: npt.NDArray[np.bool_], scores: Floats
+) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """Weight of the positive rows, and of all rows, that score at least as high; score by score.
+
+    The scores descend, each counted once; both results start with 0, for no row at all.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.diff(scores[order], append=np.inf)) + 1
+    is_positive = positive[order].astype(np.float64)
+
+    def accumulate(weights: Floats) -> tuple[Floats, Floats]:
+        ranked = weights[order]
+        sums = []
+        for part in (ranked * is_positive, ranked):
+            running = np.zeros(len(part) + 1)
+            np.cumsum(part, out=running[1:])
+            sums.append(running if len(ends) == len(part) else running[np.r_[0, ends]])
+        return sums[0], sums[1]
+
+    return accumulate
+
+
+def _dot(left: Floats, right: Floats) -> float:
+    """The inner product without BLAS, which would wake all its threads for each short product."""
+    return float(np.einsum("i,i->", left, right))
+
+
+def _log_loss(outcome: Outcome) -> Weighted:
+    probabilities = outcome.predictions.probabilities
+    eps = np.finfo(np.float64).eps
+    of_truth = probabilities[np.arange(len(outcome)), outcome.truth]  # type: ignore[index]
+    return _mean(-np.log(np.clip(of_truth, eps, 1 - eps)))
+
+
+def _brier(outcome: Outcome) -> Weighted:
+    positive = outcome.truth == outcome.predictions.target.positive_code
+    return _mean((outcome.predictions.positive_probability() - positive) ** 2)
+
+
+def _accuracy(outcome: Outcome) -> Weighted:
+    return _mean((outcome.truth == outcome.predictions.codes).astype(np.float64))
+
+
+def _mean(errors: Floats) -> Weighted:
+    def mean(weights: Floats) -> float:
+        total = float(weights.sum())
+        return _dot(weights, errors) / total if total > 0 else NAN
+
+    return mean
+
+
+def _confusion(outcome: Outcome) -> Callable[[Floats], Floats]:
+    """The weighted confusion matrix, truth in rows and predictions in columns."""
+    size = len(outcome.predictions.target.classes)
+    cells = outcome.truth * size + outcome.predictions.codes
+
+    def confusion(weights: Floats) -> Floats:
+        counts = np.bincount(cells, weights=weights, minlength=size * size)
+        return counts.astype(np.float64, copy=False).reshape(size, size)
+
+    return confusion
+
+
+def _balanced_accuracy(outcome: Outcome) -> Weighted:
+    confusion = _confusion(outcome)
+
+    def balanced_accuracy(weights: Floats) -> float:
+        matrix = confusion(weights)
+        true = matrix.sum(axis=1)
+        occurs = true > 0
+        if occurs.sum() < 2:
+            return NAN
+        return float(np.mean(matrix.diagonal()[occurs] / true[occurs]))
+
+    return balanced_accuracy
+
+
+def _of_labels(
+    ratio: Callable[[Floats, Floats, Floats], tuple[Floats, Floats]],
+) -> Callable[[Outcome], Weighted]:
+    """Precision, recall or F1 from hits, predicted and true totals of each class."""
+
+    def preparation(outcome: Outcome) -> Weighted:
+        target, confusion = outcome.predictions.target, _confusion(outcome)
+
+        def compute(weights: Floats) -> float:
+            matrix = confusion(weights)
+            predicted, true = matrix.sum(axis=0), matrix.sum(axis=1)
+            over, under = ratio(matrix.diagonal(), predicted, true)
+            if target.task == "binary":
+                code = target.positive_code
+                return float(over[code] / under[code]) if under[code] > 0 else NAN
+            values = np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+            occurs = predicted + true > 0
+            return float(values[occurs].mean()) if occurs.any() else NAN
+
+        return compute
+
+    return preparation
+
+
+def _r2(outcome: Outcome) -> Weighted:
+    truth, squared_errors = outcome.truth, _squared_errors(outcome)
+
+    def r2(weights: Floats) -> float:
+        drawn = truth[weights > 0]
+        if not len(drawn) or np.ptp(drawn) == 0:
+            return NAN
+        mean = _dot(weights, truth) / float(weights.sum())
+        return 1 - _dot(weights, squared_errors) / _dot(weights, (truth - mean) ** 2)
+
+    return r2
+
+
+def _rmse(outcome: Outcome) -> Weighted:
+    mean_squared_error = _mean(_squared_errors(outcome))
+    return lambda weights: float(np.sqrt(mean_squared_error(weights)))
+
+
+def _mape(outcome: Outcome) -> Weighted:
+    zero = outcome.truth == 0
+    mean = _mean(_absolute_errors(outcome) / np.where(zero, 1.0, np.abs(outcome.truth)))
+    return lambda weights: NAN if weights[zero].any() else mean(weights)
+
+
+def _squared_errors(outcome: Outcome) -> Floats:
+    return _absolute_errors(outcome) ** 2
+
+
+def _absolute_errors(outcome: Outcome) -> Floats:
+    return np.abs(outcome.truth - outcome.predictions.values)
+
+
+_PREPARATIONS: dict[str, Callable[[Outcome], Weighted]] = {
+    "roc_auc": _roc_auc,
+    "average_precision": _average_precision,
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _of_labels(lambda hits, predicted, true: (2 * hits, predicted + true)),
+    "precision": _of_labels(lambda hits, predicted, _: (hits, predicted)),
+    "recall": _of_labels(lambda hits, _, true: (hits, true)),
+    "r2": _r2,
+    "mae": lambda outcome: _mean(_absolute_errors(outcome)),
+    "rmse": _rmse,
+    "mape": _mape,
+}
