@@ -1,0 +1,86 @@
+"""One model judged on the rows it was trained on and on the holdout: numbers only, no drawing and no logging."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from training.evaluation.importance import feature_importance
+from training.evaluation.intervals import Interval, intervals
+from training.evaluation.metrics import is_computable, score_all
+from training.evaluation.predictions import Outcome, Target, read
+from training.evaluation.slices import Slice, slices
+from training.pipeline.fit import Fitted
+from training.recipe.schema import Recipe
+from training.recipe.vocabulary import metrics_for
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of a model's quality.
+
+    Attributes:
+        outcome: the holdout's truth beside the predictions.
+        train: metric → value on the training rows.
+        holdout: metric → value on the holdout with its confidence interval.
+        slices: slice column → its parts, largest first.
+        importance: columns `feature`, `mean`, `std`; most important first.
+    """
+
+    outcome: Outcome
+    train: dict[str, float]
+    holdout: dict[str, Interval]
+    slices: dict[str, list[Slice]]
+    importance: pd.DataFrame
+
+
+def judge(fitted: Fitted, target: Target, inputs: pd.DataFrame, truth: Any) -> Outcome:
+    """Predict (n rows) inputs and put the (n,) truth beside them."""
+    return Outcome.of(truth, read(fitted.predict(inputs), target, rows=len(inputs)))
+
+
+def reported_metrics(recipe: Recipe) -> list[str]:
+    """The recipe's metrics first, then every other one that its task has."""
+    return list(dict.fromkeys([*recipe.metrics, *metrics_for(recipe.task)]))
+
+
+def evaluate(
+    recipe: Recipe, fitted: Fitted, target: Target, train: pd.DataFrame, holdout: pd.DataFrame
+) -> Evaluation:
+    """Judge `fitted` on both sides of the split.
+
+    Args:
+        recipe: names the metrics, the slices and the seed.
+        fitted: the model.
+        target: what it predicts.
+        train: the rows it was fitted on, with the target column.
+        holdout: later or other rows, with the target and the slice columns.
+    """
+    outcome = judge(fitted, target, holdout, holdout[recipe.target])
+    metrics = [name for name in reported_metrics(recipe) if is_computable(name, outcome)]
+    return Evaluation(
+        outcome=outcome,
+        train=score_all(metrics, judge(fitted, target, train, train[recipe.target])),
+        holdout=intervals(
+            outcome, metrics, resamples=recipe.gate.resamples, seed=recipe.seed
+        ),
+        slices={name: slices(holdout[name], outcome, metrics) for name in recipe.slices},
+        importance=feature_importance(
+            fitted.pipeline,
+            fitted.prepare(holdout),
+            holdout[recipe.target].to_numpy(),
+            metric=recipe.primary_metric,
+            judge=lambda features, truth: Outcome.of(
+                truth, read(fitted.score(features), target, rows=len(features))
+            ),
+            seed=recipe.seed,
+        ),
+    )
+
+
+def slice_table(parts: Sequence[Slice]) -> pd.DataFrame:
+    """Columns `column`, `value`, `rows` and one for each metric."""
+    return pd.DataFrame(
+        [{"column": p.column, "value": p.value, "rows": p.rows, **p.scores} for p in parts]
+    )

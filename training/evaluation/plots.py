@@ -1,0 +1,149 @@
+"""The plots that people look at, drawn by scikit-learn's own displays in one house style.
+
+Figures are made without pyplot: no global state, no window, nothing left open.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    PrecisionRecallDisplay,
+    PredictionErrorDisplay,
+    RocCurveDisplay,
+)
+
+from training.evaluation.predictions import Outcome
+
+INK, ACCENT, QUIET = "#1f2937", "#0f766e", "#d1d5db"
+
+
+def _axes(title: str, width: float = 6.0, height: float = 4.8) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", color=INK, fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def evaluation_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
+    """Yield the plots of the outcome's task as (file name without ending, figure)."""
+    task = outcome.predictions.target.task
+    if task == "regression":
+        yield from _regression_plots(outcome)
+        return
+    if task == "binary":
+        yield from _binary_plots(outcome)
+    yield "confusion_matrix", _confusion(outcome)
+
+
+def _binary_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
+    target = outcome.predictions.target
+    truth = (outcome.truth == target.positive_code).astype(int)
+    scores = outcome.predictions.positive_probability
+    curve = {"color": ACCENT, "linewidth": 2}
+
+    figure, axes = _axes(f"ROC curve of {target.positive!r}")
+    RocCurveDisplay.from_predictions(
+        truth, scores, ax=axes, plot_chance_level=True, name="holdout", curve_kwargs=curve
+    )
+    yield "roc_curve", figure
+
+    figure, axes = _axes(f"Precision and recall of {target.positive!r}")
+    PrecisionRecallDisplay.from_predictions(
+        truth, scores, ax=axes, plot_chance_level=True, name="holdout", **curve
+    )
+    yield "precision_recall", figure
+
+    figure, axes = _axes("Calibration: observed share by predicted probability")
+    CalibrationDisplay.from_predictions(
+        truth, scores, n_bins=10, strategy="quantile", ax=axes, name="holdout", color=ACCENT
+    )
+    yield "calibration", figure
+
+    figure, axes = _axes(f"Predicted probability of {target.positive!r}")
+    bins = np.linspace(0, 1, 41)
+    axes.hist(scores[truth == 0], bins, density=True, color=QUIET, label="was not")
+    axes.hist(
+        scores[truth == 1], bins, density=True, histtype="step", label="was", linewidth=2, color=ACCENT
+    )
+    axes.set(xlabel="predicted probability", ylabel="density")
+    axes.legend(frameon=False)
+    yield "score_distribution", figure
+
+
+def _regression_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
+    for kind, name, title in (
+        ("actual_vs_predicted", "actual_by_predicted", "Actual by predicted value"),
+        ("residual_vs_predicted", "residuals", "Residual by predicted value"),
+    ):
+        figure, axes = _axes(title)
+        PredictionErrorDisplay.from_predictions(
+            outcome.truth,
+            outcome.predictions.values,
+            kind=kind,
+            ax=axes,
+            subsample=min(2_000, len(outcome)),
+            random_state=0,
+            scatter_kwargs={"color": ACCENT, "alpha": 0.4},
+        )
+        yield name, figure
+
+
+def _confusion(outcome: Outcome) -> Figure:
+    classes = outcome.predictions.target.classes
+    figure, axes = _axes("Confusion matrix, in shares of the true label")
+    ConfusionMatrixDisplay.from_predictions(
+        outcome.truth,
+        outcome.predictions.codes,
+        labels=np.arange(len(classes)),
+        display_labels=[str(label) for label in classes],
+        normalize="true",
+        values_format=".1%",
+        cmap="BuGn",
+        ax=axes,
+        colorbar=False,
+    )
+    return figure
+
+
+def importance_plot(importance: pd.DataFrame, metric: str) -> Figure:
+    """Bars of permutation importance.
+
+    Args:
+        importance: columns `feature`, `mean`, `std`; most important first.
+        metric: what the loss is measured in.
+    """
+    shown = importance.head(20).iloc[::-1]
+    figure, axes = _axes("Permutation importance", height=max(2.4, 0.3 * len(shown) + 1.2))
+    axes.barh(
+        shown["feature"], shown["mean"], xerr=shown["std"], color=ACCENT, ecolor=INK, height=0.6
+    )
+    axes.set(xlabel=f"loss of {metric} when the column is shuffled")
+    return figure
+
+
+def slices_plot(slices: pd.DataFrame, column: str, metric: str, overall: float) -> Figure:
+    """Dots of one metric for each value of a slice column.
+
+    Args:
+        slices: columns `value`, `rows`, and the metric.
+        column: the slice column's name, for the title.
+        metric: the metric's name.
+        overall: its value on the whole holdout, drawn as a line.
+    """
+    shown = slices.dropna(subset=[metric]).sort_values(metric).tail(40)
+    figure, axes = _axes(f"{metric} by {column}", height=max(2.4, 0.26 * len(shown) + 1.2))
+    axes.axvline(overall, color=QUIET, linewidth=2, label="whole holdout", zorder=0)
+    labels = [
+        f"{value}  ({rows:,} rows)"
+        for value, rows in zip(shown["value"], shown["rows"], strict=True)
+    ]
+    axes.plot(shown[metric], labels, "o", color=ACCENT)
+    axes.set(xlabel=metric)
+    axes.legend(frameon=False, loc="lower right")
+    return figure

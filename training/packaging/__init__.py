@@ -1,0 +1,1 @@
+"""What a version carries beside its estimator: signature, requirements, trusted types, reference profile."""

@@ -1,0 +1,101 @@
+"""The model as MLflow stores it: the scorer's code beside the pipeline, its profile, and the policy of its gate."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow
+import mlflow.sklearn
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
+
+from training.evaluation.predictions import Target
+from training.packaging.requirements import exact_requirements
+from training.packaging.trusted import trusted_types
+from training.pipeline import scorer
+from training.pipeline.fit import Fitted
+from training.recipe.schema import Recipe
+
+METADATA_KEY = "cloche"
+METADATA_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Package:
+    """Everything that one version is made of.
+
+    Attributes:
+        recipe: what was trained.
+        target: the labels, as the training rows hold them.
+        fitted: the pipeline and the description of its scorer.
+        signature: named inputs and outputs.
+        example: a few complete rows of inputs.
+        profile: the reference profile.
+        holdout: what the gate needs to find the holdout again: `artifact`, `digest`, `rows`.
+    """
+
+    recipe: Recipe
+    target: Target
+    fitted: Fitted
+    signature: ModelSignature
+    example: pd.DataFrame
+    profile: dict[str, Any]
+    holdout: dict[str, Any]
+
+
+def log_package(package: Package) -> ModelInfo:
+    """Log the model to the active run.
+
+    Raises:
+        TrainingError: the pipeline holds types that nobody vouched for.
+    """
+    recipe = package.recipe
+    requirements = exact_requirements(package.fitted.pipeline)
+    with TemporaryDirectory(prefix="cloche-") as folder:
+        pipeline_path = Path(folder, "pipeline")
+        mlflow.sklearn.save_model(
+            package.fitted.pipeline,
+            str(pipeline_path),
+            serialization_format="skops",
+            skops_trusted_types=trusted_types(package.fitted.pipeline, recipe.estimator),
+            pip_requirements=requirements,
+        )
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=scorer.__file__,
+            artifacts={
+                "pipeline": str(pipeline_path),
+                "scorer": _write_json(folder, "scorer.json", package.fitted.description),
+                "profile": _write_json(folder, "profile.json", package.profile),
+            },
+            signature=package.signature,
+            input_example=package.example,
+            pip_requirements=requirements,
+            metadata={METADATA_KEY: json.loads(json.dumps(_policy(package)))},
+        )
+
+
+def _policy(package: Package) -> dict[str, Any]:
+    """The gate's criteria, and what it needs to judge by them: they travel with the version."""
+    recipe = package.recipe
+    return {
+        "schema": METADATA_SCHEMA,
+        "task": recipe.task,
+        "target": recipe.target,
+        "positive": package.target.positive,
+        "classes": list(package.target.classes),
+        "metrics": list(recipe.metrics),
+        "slices": list(recipe.slices),
+        "gate": recipe.gate.model_dump(mode="json"),
+        "seed": recipe.seed,
+        "holdout": package.holdout,
+    }
+
+
+def _write_json(folder: str, name: str, document: dict[str, Any]) -> str:
+    path = Path(folder, name)
+    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    return str(path)

@@ -1,0 +1,93 @@
+"""The reference profile: how each column, and the score, was distributed in training.
+
+Monitoring compares later data with it. It holds counts and no rows; of text columns only lengths, never words.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training.recipe.schema import Columns
+
+SCHEMA = 1
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+BINS = 20
+MOST_FREQUENT = 50
+
+
+def profile(frame: pd.DataFrame, columns: Columns, output: pd.DataFrame) -> dict[str, Any]:
+    """Describe the training rows and the scores they got.
+
+    Args:
+        frame: (n rows) raw training rows.
+        columns: the features by role.
+        output: (n rows) what the model says about them.
+
+    Returns:
+        A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution) and `scores`.
+    """
+    described: dict[str, Any] = {}
+    for name in columns.numeric:
+        described[name] = {"role": "numeric", **numeric_distribution(frame[name])}
+    for name in columns.categorical:
+        described[name] = {"role": "categorical", **_categories(frame[name])}
+    for name in columns.text:
+        lengths = frame[name].map(len, na_action="ignore")
+        described[name] = {"role": "text", "length": numeric_distribution(lengths), **_missing(frame[name])}
+    for name in columns.datetime:
+        described[name] = {"role": "datetime", **_moments(frame[name])}
+    return {
+        "schema": SCHEMA,
+        "rows": len(frame),
+        "columns": described,
+        "scores": {name: _scores(output[name]) for name in output.columns},
+    }
+
+
+def numeric_distribution(values: pd.Series) -> dict[str, Any]:
+    """Missing count, moments, quantiles, and a histogram over quantile-spaced bins (so that outliers hide nothing)."""
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    present = numbers[np.isfinite(numbers)]
+    summary: dict[str, Any] = {"missing": int(len(numbers) - len(present))}
+    if not len(present):
+        return summary
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)))
+    if len(edges) == 1:
+        edges = np.array([edges[0], np.nextafter(edges[0], np.inf)])
+    counts, _ = np.histogram(present, edges)
+    return summary | {
+        "mean": float(present.mean()),
+        "std": float(present.std()),
+        "quantiles": dict(
+            zip(map(str, QUANTILES), np.quantile(present, QUANTILES).tolist(), strict=True)
+        ),
+        "edges": edges.tolist(),
+        "counts": counts.tolist(),
+    }
+
+
+def _scores(values: pd.Series) -> dict[str, Any]:
+    if pd.api.types.is_float_dtype(values):
+        return numeric_distribution(values)
+    return _categories(values)
+
+
+def _missing(values: pd.Series) -> dict[str, int]:
+    return {"missing": int(values.isna().sum())}
+
+
+def _categories(values: pd.Series) -> dict[str, Any]:
+    counts = values.dropna().astype(str).value_counts()
+    kept = counts.head(MOST_FREQUENT)
+    return _missing(values) | {
+        "distinct": len(counts),
+        "counts": {str(name): int(count) for name, count in kept.items()},
+        "other": int(counts.sum() - kept.sum()),
+    }
+
+
+def _moments(values: pd.Series) -> dict[str, Any]:
+    moments = pd.to_datetime(values)
+    ends = {} if moments.isna().all() else {"first": str(moments.min()), "last": str(moments.max())}
+    return _missing(values) | ends

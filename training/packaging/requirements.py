@@ -1,0 +1,22 @@
+"""Exact requirements of a version: what stock MLflow must install to score it, and nothing of Cloche."""
+
+from importlib.metadata import packages_distributions, version
+from typing import Any
+
+_ALWAYS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+
+
+def exact_requirements(pipeline: Any) -> list[str]:
+    """Pin the packages that loading and scoring `pipeline` imports.
+
+    Args:
+        pipeline: the fitted scikit-learn pipeline; the packages of its steps' classes are added to the usual ones.
+
+    Returns:
+        Requirements of the form `name==version`, sorted.
+    """
+    providers = packages_distributions()
+    names = set(_ALWAYS)
+    for step in pipeline.named_steps.values():
+        names.update(providers.get(type(step).__module__.partition(".")[0], ()))
+    return sorted(f"{name}=={version(name)}" for name in names)

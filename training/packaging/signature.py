@@ -1,0 +1,37 @@
+"""The signature of a version: named, typed inputs and named, typed outputs."""
+
+import warnings
+
+import pandas as pd
+from mlflow.models import ModelSignature, infer_signature
+
+from training.recipe.schema import Columns
+
+
+def model_inputs(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """The feature columns of `frame` with the types that callers send.
+
+    Numbers become float64, so that a caller may send 5 or 5.0 and leave out what may be missing. Categories keep their
+    type where every value has one; a mix of types becomes text. Everything else stays.
+    """
+    inputs = frame[list(columns.features)].copy()
+    for name in columns.numeric:
+        inputs[name] = inputs[name].to_numpy(dtype="float64", na_value=float("nan"))
+    for name in columns.categorical:
+        if pd.api.types.is_float_dtype(inputs[name]) or inputs[name].dtype == object:
+            inputs[name] = inputs[name].map(_text, na_action="ignore").astype("str")
+    for name in columns.datetime:
+        inputs[name] = pd.to_datetime(inputs[name])
+    return inputs
+
+
+def _text(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def make_signature(inputs: pd.DataFrame, outputs: pd.DataFrame) -> ModelSignature:
+    """Infer the signature from all training rows: a column is optional if it was ever missing."""
+    with warnings.catch_warnings():
+        # Whole-number categories and labels are meant; numeric features are float64 already.
+        warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
+        return infer_signature(inputs, outputs)

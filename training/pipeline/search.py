@@ -1,0 +1,103 @@
+"""The search for an estimator's parameters, on training rows only.
+
+Optuna proposes settings; each is fitted on one part of the training rows and judged on the other. The recipe's own
+parameters are the first trial, so a search can only improve on them by the measure that it tunes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import pandas as pd
+
+from training.errors import TrainingError
+from training.recipe.schema import Range, Recipe, Search
+
+Judge = Callable[[dict[str, Any]], float]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting that was tried.
+
+    Attributes:
+        number: counted from 0.
+        params: the estimator parameters that differ from the recipe's; empty for the recipe's own.
+        score: the primary metric on the validation rows.
+        seconds: fit and scoring together.
+    """
+
+    number: int
+    params: dict[str, Any]
+    score: float
+    seconds: float
+
+
+def run_search(
+    recipe: Recipe,
+    judge: Judge,
+    *,
+    greater_is_better: bool,
+    on_trial: Callable[[Trial], None],
+) -> Trial:
+    """Try settings until the recipe's trials or seconds are used up, and return the best one.
+
+    Args:
+        recipe: with a `search` section.
+        judge: fits one setting and returns the primary metric on the validation rows.
+        greater_is_better: the metric's direction.
+        on_trial: told of each trial as it ends.
+
+    Raises:
+        TrainingError: Optuna is not installed.
+    """
+    if recipe.search is None:
+        raise TrainingError(f"recipe {recipe.name!r} has no search section")
+    try:
+        import optuna  # noqa: PLC0415 (an extra: only recipes with a search need it)
+    except ImportError as error:
+        raise TrainingError(
+            "this recipe searches for parameters, which needs Optuna: pip install 'cloche[search]', "
+            "or remove the recipe's search section"
+        ) from error
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        direction="maximize" if greater_is_better else "minimize",
+        sampler=optuna.samplers.TPESampler(seed=recipe.seed),
+    )
+    trials: list[Trial] = []
+
+    def objective(params: dict[str, Any]) -> float:
+        started = monotonic()
+        score = judge(params)
+        trials.append(Trial(len(trials), params, score, monotonic() - started))
+        on_trial(trials[-1])
+        return score
+
+    started = monotonic()
+    objective({})
+    while len(trials) < recipe.search.trials and monotonic() - started < recipe.search.seconds:
+        asked = study.ask()
+        study.tell(asked, objective(_propose(asked, recipe.search)))
+    return (max if greater_is_better else min)(trials, key=lambda trial: trial.score)
+
+
+def _propose(trial: Any, search: Search) -> dict[str, Any]:
+    proposal: dict[str, Any] = {}
+    for name, values in search.space.items():
+        if isinstance(values, Range):
+            whole = isinstance(values.low, int) and isinstance(values.high, int)
+            suggest = trial.suggest_int if whole else trial.suggest_float
+            proposal[name] = suggest(name, values.low, values.high, log=values.log)
+        else:
+            proposal[name] = trial.suggest_categorical(name, values)
+    return proposal
+
+
+def trials_frame(trials: list[Trial]) -> pd.DataFrame:
+    """One row for each trial, for a table artifact."""
+    return pd.DataFrame(
+        [{"trial": t.number, "score": t.score, "seconds": t.seconds, **t.params} for t in trials]
+    )
