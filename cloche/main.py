@@ -1,0 +1,94 @@
+"""The command `cloche`: its commands by name, loaded when they are called, and the exit code of each outcome.
+
+Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 the gate refused, 4 done with rows in quarantine.
+"""
+
+import os
+import sys
+from importlib import import_module, metadata
+from typing import Any
+
+import click
+
+# MLflow's progress bars and log lines would interleave with ours; set before MLflow is imported.
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+COMMANDS = {
+    "init": "training.cli.init:init",
+    "train": "training.cli.train:train",
+    "promote": "training.cli.promote:promote",
+    "rollback": "training.cli.rollback:rollback",
+    "status": "training.cli.status:status",
+    "sample": "training.cli.sample:sample",
+    "up": "cloche.up.command:up",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed: `cloche --help` and typing errors stay quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's interface)
+        """Names in the order in which a person needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(metadata.version("cloche"), message="cloche %(version)s")
+def cloche() -> None:
+    """From an MLflow training run to users.
+
+    \b
+    Example:
+      cloche up                    the whole way on the sample: train, gate, promote, serve
+      cloche train flights         only train; the result is the challenger
+      cloche promote flight-delay  judge the challenger and, if it passes, promote it
+    """
+
+
+def exit_code(error: Exception) -> int | None:
+    """The exit code that a known failure stands for; None for one that nobody foresaw."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (slow, and only needed on failure)
+
+    from training.errors import ClocheError, GateRefusal, RecipeError  # noqa: PLC0415
+
+    codes: list[tuple[type[Exception], int]] = [
+        (GateRefusal, 3),
+        (RecipeError, 2),
+        (ClocheError, 1),
+        (MlflowException, 1),
+    ]
+    return next((code for kind, code in codes if isinstance(error, kind)), None)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; foreseen failures are one message, everything else is a traceback."""
+    try:
+        cloche.main(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output left (`cloche status | head`): nothing failed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        click.echo(f"Error: {_message(error)}", err=True)
+        sys.exit(code)
+
+
+def _message(error: Any) -> str:
+    return str(getattr(error, "message", error))

@@ -1,0 +1,1 @@
+"""`cloche up`: the whole way on one machine, from a recipe to answers."""

@@ -1,0 +1,136 @@
+"""`cloche up`: train, gate, promote, serve, and say what to try."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+import click
+import mlflow
+import requests
+
+from cloche.up.kitchen import ensure_production
+from cloche.up.samples import TryRows, rows_to_try, write_csv
+from cloche.up.services import Service, Services, require_free_port
+from training.cli.progress import steps
+from training.recipe.load import load_recipe
+
+HELP = """Go the whole way: train RECIPE, gate it, promote it, serve it.
+
+Nothing is trained when the recipe's model has a version in production already. Stays in the
+foreground until Ctrl-C, and then stops everything that it started.
+
+\b
+Example:
+  cloche up
+  cloche up breast-cancer --port 8081
+  cloche up --check
+"""
+
+READY_SECONDS = 120
+BATCH_ROWS = 1_000
+
+
+@click.command(help=HELP, short_help="The whole way: train, gate, promote, MLflow UI, serve.")
+@click.argument("recipe", default="flights")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, help="Port of /invocations.")
+@click.option("--ui-port", default=5000, show_default=True, help="Port of the MLflow UI.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Send one online request and one batch through, print both results, stop, and exit 0.",
+)
+def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
+    """Run the command; see HELP."""
+    # A terminal that closes, or a supervisor, must stop what we start just as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    checked = load_recipe(recipe)
+    require_free_port(host, port, "--port")
+    require_free_port(host, ui_port, "--ui-port")
+    with TemporaryDirectory(prefix="cloche-up-") as folder, Services() as services:
+        with steps(f"bringing up {checked.name}") as say:
+            version = ensure_production(checked, say)
+            ui = f"http://{host}:{ui_port}"
+            server = f"http://{host}:{port}"
+            say("starting the MLflow UI and the server")
+            started = [
+                services.add(_mlflow_ui(host, ui_port, Path(folder))),
+                services.add(_server(checked.name, host, port, Path(folder))),
+            ]
+            for service in started:
+                service.wait_until_ready(READY_SECONDS)
+            rows = rows_to_try(checked.name, version, BATCH_ROWS)
+        if check:
+            _check(checked.name, server, rows, Path(folder))
+            return
+        click.echo(_what_to_try(checked.name, version, ui, server, rows))
+        services.watch()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _mlflow_ui(host: str, port: int, folder: Path) -> Service:
+    return Service(
+        "the MLflow UI",
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)),
+            *("--workers", "1", "--backend-store-uri", mlflow.get_tracking_uri()),
+        ],
+        f"http://{host}:{port}/health",
+        folder / "ui.log",
+        {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    )
+
+
+def _server(name: str, host: str, port: int, folder: Path) -> Service:
+    return Service(
+        "the server",
+        [
+            *(sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"),
+            *("--model-uri", f"models:/{name}@production", "--host", host, "--port", str(port)),
+        ],
+        f"http://{host}:{port}/ping",
+        folder / "server.log",
+    )
+
+
+def _check(name: str, server: str, rows: TryRows, folder: Path) -> None:
+    answer = requests.post(f"{server}/invocations", json=rows.request, timeout=30)
+    answer.raise_for_status()
+    click.echo(f"online  {json.dumps(answer.json())}")
+    result = folder / "predictions.json"
+    subprocess.run(  # noqa: S603 (our own command)
+        [
+            *(sys.executable, "-m", "mlflow", "models", "predict", "--env-manager", "local"),
+            *("--model-uri", f"models:/{name}@production", "--content-type", "csv"),
+            *("--input-path", str(write_csv(rows, folder)), "--output-path", str(result)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    predictions = json.loads(result.read_text(encoding="utf-8"))["predictions"]
+    click.echo(f"batch   {len(predictions):,} rows, the first: {json.dumps(predictions[0])}")
+
+
+def _what_to_try(name: str, version: str, ui: str, server: str, rows: TryRows) -> str:
+    return f"""
+{name} version {version} is in production.
+
+  MLflow UI    {ui}
+  online       {server}/invocations
+
+Try it:
+
+  curl -s {server}/invocations -H 'Content-Type: application/json' -d '{json.dumps(rows.request)}'
+
+  cloche status {name}
+
+Ctrl-C stops everything.
+"""

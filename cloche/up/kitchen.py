@@ -1,0 +1,46 @@
+"""The first half of `cloche up`: make sure that a version is in production, and train one only if there is none."""
+
+from collections.abc import Callable
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from training.promotion.promote import promote
+from training.recipe.schema import Recipe
+from training.train import train
+
+Say = Callable[[str], None]
+
+
+def ensure_production(recipe: Recipe, say: Say) -> str:
+    """Train and promote unless the recipe's model has a version in production.
+
+    Returns:
+        The version that serves.
+
+    Raises:
+        ClocheError: training failed, or the gate refused the version.
+    """
+    client = MlflowClient()
+    version = _aliased(client, recipe.name, "production")
+    if version is not None:
+        say(f"{recipe.name} version {version} is in production already: nothing is trained")
+        return version
+    if _waiting_challenger(client, recipe.name) is None:
+        train(recipe, say)
+    return promote(client, recipe.name, say=say).version
+
+
+def _waiting_challenger(client: MlflowClient, name: str) -> str | None:
+    """A challenger that no gate has judged yet: a training that was interrupted before its promotion."""
+    version = _aliased(client, name, "challenger")
+    if version is None or "cloche.gate" in client.get_model_version(name, version).tags:
+        return None
+    return version
+
+
+def _aliased(client: MlflowClient, name: str, alias: str) -> str | None:
+    try:
+        return str(client.get_model_version_by_alias(name, alias).version)
+    except MlflowException:
+        return None

@@ -1,0 +1,138 @@
+"""Programs that run beside us: started, awaited, watched and stopped as one."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import requests
+
+from cloche.up.errors import ServiceError
+
+STOP_SECONDS = 10
+
+
+class Service:
+    """One program in a process group of its own, so that Ctrl-C reaches us alone and we stop it with its children.
+
+    Args:
+        name: for people.
+        command: program and arguments.
+        health_url: answers 200 when the program is ready.
+        log: file that gets what the program prints.
+        environment: added to our own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        health_url: str,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.health_url = health_url
+        self.log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 (our own command)
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self, seconds: float) -> None:
+        """Return when the program answers.
+
+        Raises:
+            ServiceError: it ended, or did not answer in time; the message holds its last lines.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.check_running()
+            try:
+                if requests.get(self.health_url, timeout=2).ok:
+                    return
+            except requests.RequestException:
+                pass  # not listening yet
+            time.sleep(0.1)
+        raise ServiceError(f"{self.name} did not answer within {seconds:g} s.\n{self._last_lines()}")
+
+    def check_running(self) -> None:
+        """Raise `ServiceError` if the program has ended."""
+        code = self._process.poll()
+        if code is not None:
+            raise ServiceError(f"{self.name} ended with code {code}.\n{self._last_lines()}")
+
+    def stop(self) -> None:
+        """End the program and everything that it started: politely, then for good."""
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        # Also where the program itself ended well: children that outlived it belong to the same group.
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            pass  # all gone already
+
+    def _last_lines(self, count: int = 15) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+        return "Its last lines:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class Services:
+    """Several services that live and end together."""
+
+    def __init__(self) -> None:
+        self._running: list[Service] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for service in reversed(self._running):
+            service.stop()
+
+    def add(self, service: Service) -> Service:
+        """Take a started service into care."""
+        self._running.append(service)
+        return service
+
+    def watch(self) -> None:
+        """Return only by `ServiceError`, when one of the services has ended."""
+        while True:
+            for service in self._running:
+                service.check_running()
+            time.sleep(0.5)
+
+
+def require_free_port(host: str, port: int, option: str) -> None:
+    """Raise `ServiceError` if something listens on the port already, naming the option that changes it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServiceError(
+                f"{host}:{port} cannot be used ({error.strerror}). "
+                f"Stop what listens there, or choose another port: {option} {port + 1}"
+            ) from error

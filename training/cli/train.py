@@ -1,0 +1,78 @@
+"""`cloche train`: a recipe becomes the challenger."""
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from training.cli.progress import steps
+from training.recipe.load import load_recipe
+
+HELP = """Train what RECIPE says, evaluate it, and register the result as challenger.
+
+RECIPE is the name of a shipped recipe (flights, comments, …) or a path to a YAML file.
+
+\b
+Example:
+  cloche train flights
+  cloche train flights --set search.trials=2 --set estimator.params.learning_rate=0.1
+  cloche train churn.yaml --data exports/churn-*.parquet
+  cloche train flights --explain
+"""
+
+
+@click.command(help=HELP, short_help="Train, evaluate, log, and register as challenger.")
+@click.argument("recipe")
+@click.option("--data", metavar="SOURCE", help="Read this instead of the recipe's data.source.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change one value of the recipe; the value is read as YAML. May be repeated.",
+)
+@click.option("--explain", is_flag=True, help="Read and check everything, say what would happen, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def train(
+    recipe: str, data: str | None, overrides: tuple[str, ...], *, explain: bool, as_json: bool
+) -> None:
+    """Run the command; see HELP."""
+    checked = load_recipe(recipe, overrides, data=data)
+    if explain:
+        from training.explain import explain as explanation  # noqa: PLC0415 (see below)
+
+        click.echo(explanation(checked))
+        return
+    # Only once the recipe's own mistakes are out of the way: this import takes seconds.
+    from training.train import train as run_training  # noqa: PLC0415
+
+    with steps(f"training {checked.name}") as say:
+        trained = run_training(checked, say)
+    result: dict[str, Any] = {
+        "model": trained.name,
+        "version": trained.version,
+        "run_id": trained.run_id,
+        "holdout": {
+            name: {"value": i.value, "low": i.low, "high": i.high}
+            for name, i in trained.evaluation.holdout.items()
+        },
+    }
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    table = Table(title=f"{trained.name} version {trained.version}, holdout", title_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("train", justify="right")
+    for name, interval in trained.evaluation.holdout.items():
+        table.add_row(
+            name,
+            f"{interval.value:.4f}",
+            f"{interval.low:.4f} to {interval.high:.4f}",
+            f"{trained.evaluation.train[name]:.4f}",
+        )
+    Console().print(table)
+    click.echo(f"Version {trained.version} is the challenger. Next: cloche promote {trained.name}")

@@ -1,0 +1,76 @@
+"""What a training would do, said without doing it: the data is read and checked, nothing is fitted or logged."""
+
+import pandas as pd
+
+from training.recipe.schema import Range, Recipe
+from training.train import Prepared, prepare_data
+
+
+def explain(recipe: Recipe) -> str:
+    """Describe the training that `recipe` asks for.
+
+    Raises:
+        DataError: as the training itself would.
+    """
+    data = prepare_data(recipe)
+    lines = [
+        f"{recipe.name}: {recipe.task}, target {recipe.target}",
+        f"data        {data.table.source}: {len(data.table.frame):,} rows",
+        *_sides(recipe, data),
+        *(
+            f"{role:<11} {', '.join(recipe.columns.of(role))}"
+            for role in ("numeric", "categorical", "text", "datetime")
+            if recipe.columns.of(role)  # type: ignore[arg-type]
+        ),
+        f"estimator   {recipe.estimator.class_}{_params(recipe.estimator.params)}",
+        *_search(recipe),
+        f"metrics     {recipe.primary_metric} first, on the holdout with 95 % intervals",
+        *_gate(recipe),
+        *(f"note        {warning}" for warning in data.warnings),
+        f"result      a new version of {recipe.name} with the alias challenger",
+    ]
+    return "\n".join(lines)
+
+
+def _sides(recipe: Recipe, data: Prepared) -> list[str]:
+    lines = []
+    for name, frame in (("train", data.sides.train), ("holdout", data.sides.holdout)):
+        lines.append(f"{name:<11} {len(frame):,} rows{_balance(recipe, frame[recipe.target])}")
+    unused = len(data.table.frame) - len(data.sides.train) - len(data.sides.holdout)
+    if unused:
+        lines.append(f"left out    {unused:,} rows outside both")
+    return lines
+
+
+def _balance(recipe: Recipe, target: pd.Series) -> str:
+    if recipe.task == "regression":
+        return f", {recipe.target} from {target.min():g} to {target.max():g}, mean {target.mean():.4g}"
+    shares = target.value_counts(normalize=True).head(5)
+    return ", " + ", ".join(f"{label}: {share:.1%}" for label, share in shares.items())
+
+
+def _params(params: dict[str, object]) -> str:
+    return f" ({', '.join(f'{k}={v}' for k, v in params.items())})" if params else ""
+
+
+def _search(recipe: Recipe) -> list[str]:
+    search = recipe.search
+    if search is None:
+        return []
+    space = ", ".join(
+        f"{name} {values.low} to {values.high}" if isinstance(values, Range) else f"{name} {values}"
+        for name, values in search.space.items()
+    )
+    return [f"search      {search.trials} trials, at most {search.seconds:g} s, over {space}"]
+
+
+def _gate(recipe: Recipe) -> list[str]:
+    gate = recipe.gate
+    criteria = [f"{name} at least as good as {bound:g}" for name, bound in gate.minimum.items()]
+    if gate.not_worse:
+        metric = gate.not_worse.metric or recipe.primary_metric
+        criteria.append(f"{metric} not worse than production by more than {gate.not_worse.margin:g}")
+    criteria += [f"{s.metric} by {s.column} at least as good as {s.minimum:g}" for s in gate.slices]
+    if gate.latency_ms:
+        criteria.append(f"one row within {gate.latency_ms:g} ms")
+    return [f"gate        {'; '.join(criteria)}"] if criteria else []
