@@ -1,0 +1,46 @@
+"""The model card: what a person reads in the registry before they trust a version."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from training.evaluation.evaluate import Evaluation
+from training.recipe.schema import Recipe
+from training.recipe.vocabulary import METRICS
+
+
+def model_card(
+    recipe: Recipe, evaluation: Evaluation, *, rows: dict[str, int], source: str, run_id: str
+) -> str:
+    """Write the card in Markdown.
+
+    Args:
+        recipe: what was trained.
+        evaluation: how good it is.
+        rows: rows on each side of the split, by name.
+        source: where the data came from, for people.
+        run_id: the training run.
+    """
+    environment = Environment(  # Markdown, not HTML: MLflow's UI sanitises what it renders
+        loader=PackageLoader("training.tracking"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    weakest = {
+        column: min(
+            (part for part in parts if recipe.primary_metric in part.scores),
+            key=lambda part: part.scores[recipe.primary_metric]
+            * (1 if METRICS[recipe.primary_metric].greater_is_better else -1),
+            default=None,
+        )
+        for column, parts in evaluation.slices.items()
+    }
+    return environment.get_template("card.md.jinja").render(
+        recipe=recipe,
+        evaluation=evaluation,
+        metric=recipe.primary_metric,
+        weakest=weakest,
+        rows=rows,
+        source=source,
+        run_id=run_id,
+    )

@@ -1,0 +1,45 @@
+"""Where a run happened: code, packages and machine, so that somebody can make it happen again."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import distributions
+from typing import Any
+
+
+def git_state() -> dict[str, str]:
+    """The working directory's commit and whether it was modified; empty outside a checkout or without git."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    return {"commit": commit, "modified": str(bool(_git("status", "--porcelain"))).lower()}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(  # noqa: S603 (fixed arguments)
+            ["git", *arguments],  # noqa: S607 (whichever git the user has)
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def installed_packages() -> str:
+    """Every installed distribution as `name==version`, one a line, sorted."""
+    names = {f"{found.name}=={found.version}" for found in distributions() if found.name}
+    return "".join(f"{name}\n" for name in sorted(names, key=str.lower))
+
+
+def machine() -> dict[str, Any]:
+    """Python, operating system, processor and number of cores; no host or user name."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+    }

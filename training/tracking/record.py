@@ -1,0 +1,133 @@
+"""What a training run leaves in MLflow, piece by piece. The caller holds the run open."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.data.code_dataset_source import CodeDatasetSource
+
+from training.dataset.digest import frame_digest
+from training.evaluation.evaluate import Evaluation, slice_table
+from training.evaluation.plots import evaluation_plots, importance_plot, slices_plot
+from training.pipeline.search import Trial, trials_frame
+from training.recipe.load import dump_recipe
+from training.recipe.schema import Recipe
+from training.tracking.environment import git_state, installed_packages, machine
+
+HOLDOUT_ARTIFACT = "holdout/holdout.parquet"
+MOST_SLICE_METRICS = 30  # values of one slice column that become metrics of their own
+
+
+def run_tags(recipe: Recipe) -> dict[str, str]:
+    """Tags that make a training run findable."""
+    git = {f"cloche.git_{key}": value for key, value in git_state().items()}
+    return {
+        "cloche.kind": "training",
+        "cloche.recipe": recipe.name,
+        "cloche.task": recipe.task,
+        "cloche.estimator": recipe.estimator.class_.rpartition(".")[2],
+        **git,
+    }
+
+
+def record_recipe(recipe: Recipe) -> None:
+    """The recipe as a file, its choices as parameters, and the environment."""
+    mlflow.log_text(dump_recipe(recipe), "recipe.yaml")
+    mlflow.log_text(installed_packages(), "environment/requirements.txt")
+    mlflow.log_dict(machine(), "environment/machine.json")
+    mlflow.log_params(
+        {
+            "task": recipe.task,
+            "target": recipe.target,
+            "split": recipe.split.by,
+            "estimator": recipe.estimator.class_,
+            "seed": recipe.seed,
+            "features": len(recipe.columns.features),
+        }
+    )
+
+
+def record_input(frame: pd.DataFrame, source: str, recipe: Recipe, context: str) -> str:
+    """One side of the split as a dataset input of the run; returns its digest."""
+    digest = frame_digest(frame)
+    dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+        frame,
+        source=CodeDatasetSource({"cloche.source": source}),
+        targets=recipe.target,
+        name=f"{recipe.name} {context}",
+        digest=digest[:16],
+    )
+    mlflow.log_input(dataset, context=context)
+    return digest
+
+
+def record_holdout(holdout: pd.DataFrame) -> None:
+    """The holdout's rows, so that the gate can judge every later version on the very same ones."""
+    with TemporaryDirectory(prefix="cloche-") as folder:
+        path = Path(folder, Path(HOLDOUT_ARTIFACT).name)
+        holdout.to_parquet(path, index=False)
+        mlflow.log_artifact(str(path), str(Path(HOLDOUT_ARTIFACT).parent))
+
+
+def record_trial(recipe: Recipe, trial: Trial) -> None:
+    """One search trial as a nested run."""
+    with mlflow.start_run(run_name=f"trial {trial.number}", nested=True):
+        mlflow.set_tags({**run_tags(recipe), "cloche.kind": "trial"})
+        mlflow.log_params({**recipe.estimator.params, **trial.params})
+        mlflow.log_metrics(
+            {f"validation/{recipe.primary_metric}": trial.score, "seconds": trial.seconds}
+        )
+
+
+def record_search(trials: Sequence[Trial], best: Trial) -> None:
+    """All trials as one table, and which of them won."""
+    mlflow.log_table(trials_frame(trials), "search/trials.json")
+    mlflow.log_params({"search_trials": len(trials), "search_best_trial": best.number})
+
+
+def record_evaluation(recipe: Recipe, evaluation: Evaluation) -> None:
+    """Metrics with their intervals, tables and plots."""
+    mlflow.log_metrics(_finite({f"train/{name}": v for name, v in evaluation.train.items()}))
+    for name, interval in evaluation.holdout.items():
+        values = {"": interval.value, "_low": interval.low, "_high": interval.high}
+        mlflow.log_metrics(_finite({f"holdout/{name}{end}": v for end, v in values.items()}))
+    _record_slices(recipe, evaluation)
+    mlflow.log_table(evaluation.importance, "tables/permutation_importance.json")
+    for name, figure in evaluation_plots(evaluation.outcome):
+        mlflow.log_figure(figure, f"plots/{name}.png")
+    mlflow.log_figure(
+        importance_plot(evaluation.importance, recipe.primary_metric),
+        "plots/permutation_importance.png",
+    )
+
+
+def _record_slices(recipe: Recipe, evaluation: Evaluation) -> None:
+    metric = recipe.primary_metric
+    for column, parts in evaluation.slices.items():
+        table = slice_table(parts)
+        mlflow.log_table(table, f"tables/slices_{_name(column)}.json")
+        overall = evaluation.holdout[metric].value
+        figure = slices_plot(table, column, metric, overall)
+        mlflow.log_figure(figure, f"plots/slices_{_name(column)}.png")
+        mlflow.log_metrics(
+            _finite(
+                {
+                    f"slice/{_name(column)}/{_name(part.value)}/{metric}": part.scores[metric]
+                    for part in parts[:MOST_SLICE_METRICS]
+                }
+            )
+        )
+
+
+def _name(text: str) -> str:
+    """What MLflow accepts in a metric's or an artifact's name."""
+    return re.sub(r"[^\w .-]", "_", text)
+
+
+def _finite(metrics: dict[str, Any]) -> dict[str, float]:
+    """Without values that the data does not define: a store refuses them, or shows them as numbers."""
+    return {name: float(value) for name, value in metrics.items() if value == value}  # noqa: PLR0124

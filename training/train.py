@@ -1,0 +1,186 @@
+"""One training, from recipe to challenger: the order of the steps, and nothing of how each is done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+
+from training.dataset.checks import check_split, check_table
+from training.dataset.sources import Table, load_table
+from training.dataset.split import Split, split, validation_split
+from training.evaluation.evaluate import Evaluation, evaluate, judge
+from training.evaluation.metrics import score
+from training.evaluation.predictions import Target
+from training.packaging.model import Package, log_package
+from training.packaging.profile import profile
+from training.packaging.signature import make_signature, model_inputs
+from training.pipeline.fit import Fitted, fit
+from training.pipeline.search import Trial, run_search
+from training.recipe.schema import Recipe
+from training.recipe.vocabulary import METRICS
+from training.tracking import record
+from training.tracking.card import model_card
+
+Say = Callable[[str], None]
+
+EXAMPLE_ROWS = 2
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves behind.
+
+    Attributes:
+        name: of the registered model.
+        version: its new version, which has the `challenger` alias.
+        run_id: of the training run.
+        evaluation: how good it is.
+    """
+
+    name: str
+    version: str
+    run_id: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Checked data, ready to learn from.
+
+    Attributes:
+        table: what was read, with its source.
+        sides: the split, with the types that callers send.
+        warnings: what is odd about the data and yet no reason to stop.
+    """
+
+    table: Table
+    sides: Split
+    warnings: list[str]
+
+
+def prepare_data(recipe: Recipe) -> Prepared:
+    """Read the recipe's table, check it, split it.
+
+    Raises:
+        DataError: the table cannot be read, or learning from it would mislead; all reasons at once.
+    """
+    table = load_table(recipe.data)
+    warnings = check_table(table.frame, recipe)
+    sides = split(table.frame, recipe)
+    return Prepared(table, sides, [*warnings, *check_split(sides, recipe)])
+
+
+def train(recipe: Recipe, say: Say) -> Trained:
+    """Train, evaluate, log and register; the new version becomes the challenger.
+
+    Args:
+        recipe: checked by `load_recipe`.
+        say: told of each step as it begins.
+
+    Raises:
+        DataError: see `prepare_data`.
+        TrainingError: the estimator or the search failed, or the model cannot be stored safely.
+    """
+    say(f"reading {recipe.data.source}")
+    data = prepare_data(recipe)
+    mlflow.set_experiment(recipe.name)
+    with mlflow.start_run(run_name=f"train {recipe.name}", tags=record.run_tags(recipe)) as run:
+        record.record_recipe(recipe)
+        for warning in data.warnings:
+            say(f"note: {warning}")
+        holdout_digest = _record_data(recipe, data)
+
+        target = Target.of(
+            recipe.task,
+            data.sides.train[recipe.target],
+            positive=recipe.positive,
+            threshold=recipe.threshold,
+        )
+        params = _tune(recipe, target, data.sides.train, say) if recipe.search else {}
+        mlflow.log_params({f"model.{k}": v for k, v in {**recipe.estimator.params, **params}.items()})
+        say(f"fitting {recipe.estimator.class_} on {len(data.sides.train):,} rows")
+        inputs = model_inputs(data.sides.train, recipe.columns)
+        fitted = fit(recipe, inputs, data.sides.train[recipe.target], **params)
+
+        say(f"judging it on {len(data.sides.holdout):,} held-out rows")
+        evaluation = evaluate(recipe, fitted, target, data.sides.train, data.sides.holdout)
+        record.record_evaluation(recipe, evaluation)
+
+        say("packaging and registering")
+        output = fitted.predict(inputs)
+        complete = inputs.dropna().head(EXAMPLE_ROWS)
+        info = log_package(
+            Package(
+                recipe=recipe,
+                target=target,
+                fitted=fitted,
+                signature=make_signature(inputs, output),
+                example=(complete if len(complete) else inputs.head(EXAMPLE_ROWS)),
+                profile=profile(inputs, recipe.columns, output),
+                holdout={
+                    "artifact": record.HOLDOUT_ARTIFACT,
+                    "digest": holdout_digest,
+                    "rows": len(data.sides.holdout),
+                },
+            )
+        )
+        card = model_card(
+            recipe,
+            evaluation,
+            rows={"train": len(data.sides.train), "holdout": len(data.sides.holdout)},
+            source=data.table.source,
+            run_id=run.info.run_id,
+        )
+        mlflow.set_tag("mlflow.note.content", card)
+        version = _register(recipe, info.model_uri, run.info.run_id, card)
+    return Trained(recipe.name, version, run.info.run_id, evaluation)
+
+
+def _record_data(recipe: Recipe, data: Prepared) -> str:
+    """Both sides as inputs of the run, the holdout's rows beside them; returns the holdout's digest."""
+    record.record_input(data.sides.train, data.table.source, recipe, "training")
+    record.record_holdout(data.sides.holdout)
+    return record.record_input(data.sides.holdout, data.table.source, recipe, "holdout")
+
+
+def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:
+    """Search on a part of the training rows; every trial becomes a nested run."""
+    assert recipe.search is not None  # noqa: S101 (the caller asked)
+    parts = validation_split(train_rows, recipe)
+    inputs = model_inputs(parts.train, recipe.columns)
+    judged = model_inputs(parts.holdout, recipe.columns)
+    metric = recipe.primary_metric
+    trials: list[Trial] = []
+
+    def judge_params(params: dict[str, Any]) -> float:
+        fitted = fit(recipe, inputs, parts.train[recipe.target], **params)
+        return score(metric, judge(fitted, target, judged, parts.holdout[recipe.target]))
+
+    def on_trial(trial: Trial) -> None:
+        trials.append(trial)
+        record.record_trial(recipe, trial)
+        say(
+            f"trial {trial.number + 1} of {recipe.search.trials}: "
+            f"{metric} {trial.score:.4f} in {trial.seconds:.1f} s"
+        )
+
+    greater = METRICS[metric].greater_is_better
+    best = run_search(recipe, judge_params, greater_is_better=greater, on_trial=on_trial)
+    record.record_search(trials, best)
+    return best.params
+
+
+def _register(recipe: Recipe, model_uri: str, run_id: str, card: str) -> str:
+    """Register the logged model; the alias moves last, when the version is complete."""
+    client = MlflowClient()
+    version = mlflow.register_model(
+        model_uri, recipe.name, tags={"cloche.recipe": recipe.name, "cloche.task": recipe.task}
+    ).version
+    client.update_model_version(recipe.name, version, description=card)
+    if recipe.description:
+        client.update_registered_model(recipe.name, description=recipe.description)
+    client.set_registered_model_alias(recipe.name, "challenger", version)
+    return str(version)
