@@ -1,1 +1,1 @@
-"""What to train, said in a data scientist's words: the recipe's schema, its file form, and the shipped ones."""
+"""What to train, in a data scientist's words: the recipe, its file form, and the shipped ones."""

@@ -1,20 +1,38 @@
 """The recipe: frozen, validated records, one for each section of the YAML file.
 
-The module knows nothing of files, data or estimators' code; `training.recipe.load` turns YAML into these records and
-their validation errors into messages that name the key, the value and the fix.
+The module knows nothing of files, data or estimators' code; `training.recipe.load` turns YAML into
+these records, and their validation errors into messages that name the key, the value and the fix.
 """
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from training.recipe.vocabulary import METRICS, ROLES, Role, Task, metrics_for
-
-Scalar = bool | int | float | str
+from training.recipe.agreement import disagreements
+from training.recipe.values import (
+    Day,
+    DottedPath,
+    MetricName,
+    ModelName,
+    Names,
+    Number,
+    Scalar,
+    Source,
+)
+from training.recipe.vocabulary import ROLES, Role, Task, metrics_for
 
 
 class Section(BaseModel):
-    """What all sections share: unknown keys are errors, values do not change, types are not guessed."""
+    """What sections share: unknown keys are errors, values do not change, no type is guessed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -23,20 +41,21 @@ class Data(Section):
     """Where the table comes from.
 
     Attributes:
-        source: a path, glob, directory, `http(s)://` URL, SQLAlchemy URL, or `sample:NAME`.
+        source: a path, glob, directory, `http(s)://` URL, SQLAlchemy URL, or `sample:NAME`;
+            `${VARIABLE}` stands for an environment variable, so that no password is stored.
         format: `auto` goes by the source's name.
         query: the SQL to run; only with a SQLAlchemy URL, and needed there.
         options: handed to the reader of the format (`pandas.read_csv`, `pandas.read_parquet`).
     """
 
-    source: str = Field(min_length=1)
+    source: Source
     format: Literal["auto", "csv", "parquet", "labelled-lines", "sql", "sample"] = "auto"
     query: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 class TimeSplit(Section):
-    """Train on one stretch of time, hold out a later one; rows outside both are left out of training altogether.
+    """Train on one stretch of time, hold out a later one; rows outside both are left out.
 
     Attributes:
         column: the column that tells when.
@@ -46,12 +65,30 @@ class TimeSplit(Section):
 
     by: Literal["time"]
     column: str
-    train: tuple[str, str]
-    holdout: tuple[str, str]
+    train: Annotated[tuple[Day, Day], Field(strict=False)]
+    holdout: Annotated[tuple[Day, Day], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _later_is_held_out(self) -> Self:
+        for key, (first, last) in {"train": self.train, "holdout": self.holdout}.items():
+            if date.fromisoformat(first) > date.fromisoformat(last):
+                raise ValueError(f"{key} ends ({last}) before it begins ({first})")
+        if date.fromisoformat(self.holdout[0]) <= date.fromisoformat(self.train[1]):
+            raise ValueError(
+                f"the holdout begins ({self.holdout[0]}) before the training days end "
+                f"({self.train[1]}); hold out later days"
+            )
+        return self
 
 
 class FractionSplit(Section):
-    """Hold out a share of the rows, drawn with the recipe's seed."""
+    """Hold out a share of the rows, drawn with the recipe's seed.
+
+    Attributes:
+        holdout: the share.
+        stratify: whether both sides get the same shares of the classes; without effect on a
+            regression, which has none.
+    """
 
     by: Literal["fraction"]
     holdout: float = Field(default=0.25, gt=0, lt=1)
@@ -66,16 +103,29 @@ class GroupSplit(Section):
     holdout: float = Field(default=0.25, gt=0, lt=1)
 
 
-Split = Annotated[TimeSplit | FractionSplit | GroupSplit, Field(discriminator="by")]
+def _kind_of_split(value: Any) -> Any:
+    return value.get("by") if isinstance(value, dict) else getattr(value, "by", None)
+
+
+Split = Annotated[
+    Annotated[TimeSplit, Tag("time")]
+    | Annotated[FractionSplit, Tag("fraction")]
+    | Annotated[GroupSplit, Tag("group")],
+    Discriminator(
+        _kind_of_split,
+        custom_error_type="kind",
+        custom_error_message="needs the key `by`: time, fraction or group",
+    ),
+]
 
 
 class Columns(Section):
     """The features by role. A column in none of them is not a feature."""
 
-    numeric: tuple[str, ...] = ()
-    categorical: tuple[str, ...] = ()
-    text: tuple[str, ...] = ()
-    datetime: tuple[str, ...] = ()
+    numeric: Names = ()
+    categorical: Names = ()
+    text: Names = ()
+    datetime: Names = ()
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -89,7 +139,7 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def _each_column_once(self) -> Self:
-        names = list(self.features)
+        names = self.features
         if not names:
             raise ValueError(
                 "name at least one feature under numeric, categorical, text or datetime"
@@ -101,12 +151,30 @@ class Columns(Section):
 
 
 class Text(Section):
-    """How text columns become features: TF-IDF of words or of characters."""
+    """How text columns become features: TF-IDF of words or of characters.
+
+    Attributes:
+        analyzer: what is counted: words, characters, or characters within words.
+        ngrams: the shortest and the longest run of them.
+        max_features: how many of the most frequent ones are kept for each column.
+        min_count: rarer ones are dropped.
+        lowercase: whether `Word` and `word` are the same.
+        sublinear_tf: whether the n-th repetition counts less than the first.
+    """
 
     analyzer: Literal["word", "char", "char_wb"] = "word"
-    ngrams: tuple[int, int] = (1, 2)
+    ngrams: Annotated[tuple[int, int], Field(strict=False)] = (1, 2)
     max_features: int = Field(default=50_000, gt=0)
     min_count: int = Field(default=2, gt=0)
+    lowercase: bool = True
+    sublinear_tf: bool = True
+
+    @field_validator("ngrams")
+    @classmethod
+    def _shortest_first(cls, ngrams: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= ngrams[0] <= ngrams[1]:
+            raise ValueError("expected the shortest length (1 or more) and the longest")
+        return ngrams
 
 
 class Estimator(Section):
@@ -115,21 +183,23 @@ class Estimator(Section):
     Attributes:
         class_: its dotted path.
         params: keyword arguments of its constructor.
-        categories: how categorical columns are encoded; `auto` takes ordinal codes for trees and one-hot for the rest.
-        trusted_types: classes outside scikit-learn and the estimator's own package that the stored model may contain.
+        categories: how categorical columns are encoded; `auto` takes ordinal codes for trees and
+            one-hot for the rest.
+        trusted_types: classes outside scikit-learn and the estimator's own package that the stored
+            model may contain.
     """
 
-    class_: str = Field(alias="class", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    class_: DottedPath = Field(alias="class")
     params: dict[str, Any] = Field(default_factory=dict)
     categories: Literal["auto", "onehot", "ordinal"] = "auto"
-    trusted_types: tuple[str, ...] = ()
+    trusted_types: Names = ()
 
 
 class Range(Section):
     """An interval that a search draws from; whole numbers when both ends are."""
 
-    low: int | float
-    high: int | float
+    low: Number
+    high: Number
     log: bool = False
 
     @model_validator(mode="after")
@@ -141,37 +211,55 @@ class Range(Section):
         return self
 
 
+def _kind_of_choice(value: Any) -> str | None:
+    if isinstance(value, Range | dict):
+        return "range"
+    return "choices" if isinstance(value, list) else None
+
+
+Choice = Annotated[
+    Annotated[Range, Tag("range")]
+    | Annotated[list[Scalar | None], Field(min_length=1), Tag("choices")],
+    Discriminator(
+        _kind_of_choice,
+        custom_error_type="kind",
+        custom_error_message="expected {low: …, high: …} or a list of choices",
+    ),
+]
+
+
 class Search(Section):
     """Tuning on the training rows only.
 
     Attributes:
         trials: how many settings are tried, the estimator's own `params` first.
         seconds: no further trial starts after this long.
-        validation: share of the training rows that trials are judged on: the latest ones when the split is by time,
-            whole groups when it is by group, drawn at random otherwise.
+        validation: share of the training rows that trials are judged on: the latest ones when the
+            split is by time, whole groups when it is by group, drawn at random otherwise.
         space: estimator parameter → range, or list of choices.
     """
 
     trials: int = Field(default=20, gt=0)
     seconds: float = Field(default=600, gt=0)
     validation: float = Field(default=0.25, gt=0, lt=1)
-    space: dict[str, Range | list[Scalar | None]] = Field(min_length=1)
+    space: dict[str, Choice] = Field(min_length=1)
 
-    @field_validator("space")
-    @classmethod
-    def _choices_are_given(
-        cls, space: dict[str, Range | list[Scalar | None]]
-    ) -> dict[str, Range | list[Scalar | None]]:
-        empty = [name for name, values in space.items() if isinstance(values, list) and not values]
-        if empty:
-            raise ValueError(
-                f"no choices for {', '.join(empty)}; give a list of values, or low and high"
-            )
-        return space
+
+class Checks(Section):
+    """What the checks of the table let pass, because somebody looked and knows better.
+
+    Attributes:
+        accept_leakage: features that give the target away, and may.
+        duplicates: share of the holdout rows whose features and target may also be among the
+            training rows.
+    """
+
+    accept_leakage: Names = ()
+    duplicates: float = Field(default=0.01, ge=0, le=1)
 
 
 class NotWorse(Section):
-    """Not worse than what serves now, by the recipe's first metric or the one named, beyond what noise explains.
+    """Not worse than what serves now by more than a margin, beyond what noise explains.
 
     Attributes:
         metric: the metric to compare; the recipe's first one by default.
@@ -179,13 +267,13 @@ class NotWorse(Section):
         confidence: of the one-sided bound on the paired difference.
     """
 
-    metric: str | None = None
+    metric: MetricName | None = None
     margin: float = Field(default=0.005, ge=0)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
 class SliceFloor(Section):
-    """A floor that a metric must reach in every part of the holdout that shares a value of `column`.
+    """A floor for a metric in every part of the holdout that shares a value of `column`.
 
     Attributes:
         column: the column whose values make the slices.
@@ -195,7 +283,7 @@ class SliceFloor(Section):
     """
 
     column: str
-    metric: str
+    metric: MetricName
     minimum: float
     min_rows: int = Field(default=200, gt=0)
 
@@ -204,16 +292,17 @@ class Gate(Section):
     """The criteria that a version must meet before it may serve. They travel with the version.
 
     Attributes:
-        minimum: metric → the worst value accepted (the largest one for metrics where lower is better).
+        minimum: metric → the worst value accepted (the largest one where lower is better).
         not_worse: comparison with production on the same rows; null switches it off.
         slices: floors for parts of the holdout.
-        latency_ms: budget for the median time of a one-row prediction through MLflow's pyfunc, in milliseconds.
+        latency_ms: budget for the median time of a one-row prediction through MLflow's pyfunc, in
+            milliseconds.
         resamples: of the paired bootstrap.
     """
 
-    minimum: dict[str, float] = Field(default_factory=dict)
+    minimum: dict[MetricName, float] = Field(default_factory=dict)
     not_worse: NotWorse | None = NotWorse()
-    slices: tuple[SliceFloor, ...] = ()
+    slices: Annotated[tuple[SliceFloor, ...], Field(strict=False)] = ()
     latency_ms: float | None = Field(default=None, gt=0)
     resamples: int = Field(default=500, ge=100)
 
@@ -223,13 +312,15 @@ class Recipe(Section):
 
     Attributes:
         name: of the registered model.
-        positive: for a binary task, the label whose probability is predicted; the greater of the two by default.
+        positive: for a binary task, the label whose probability is predicted; the greater of the
+            two by default.
         threshold: for a binary task, the probability from which on the positive label is predicted.
         slices: columns whose values are evaluated one by one; they need not be features.
         metrics: the first one is what a search tunes and what production is compared by.
+        seed: of the split, the search and the estimator.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: ModelName
     description: str = ""
     task: Task
     data: Data
@@ -241,39 +332,15 @@ class Recipe(Section):
     text: Text = Text()
     estimator: Estimator
     search: Search | None = None
-    slices: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
+    slices: Names = ()
+    metrics: Annotated[tuple[MetricName, ...], Field(strict=False)] = ()
     gate: Gate = Gate()
-    seed: int = 42
+    checks: Checks = Checks()
+    seed: int = Field(default=42, ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
-        problems = []
-        known = metrics_for(self.task)
-        named = {
-            "metrics": list(self.metrics),
-            "gate.minimum": list(self.gate.minimum),
-            "gate.slices": [floor.metric for floor in self.gate.slices],
-            "gate.not_worse.metric": [self.gate.not_worse.metric]
-            if self.gate.not_worse and self.gate.not_worse.metric
-            else [],
-        }
-        for key, names in named.items():
-            for name in names:
-                if name not in METRICS:
-                    problems.append(
-                        f"{key}: unknown metric {name!r}; for {self.task} there are {', '.join(known)}"
-                    )
-                elif name not in known:
-                    problems.append(
-                        f"{key}: {name!r} is not defined for {self.task}; take one of {', '.join(known)}"
-                    )
-        if self.target in self.columns.features:
-            problems.append(f"columns: {self.target!r} is the target; remove it from the features")
-        if self.positive is not None and self.task != "binary":
-            problems.append(
-                f"positive: only a binary task has a positive label, and this one is {self.task}; remove it"
-            )
+        problems = disagreements({name: getattr(self, name) for name in type(self).model_fields})
         if problems:
             raise ValueError("\n".join(problems))
         return self

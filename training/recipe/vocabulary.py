@@ -1,6 +1,7 @@
-"""The closed lists that a recipe may choose from: tasks, metrics, formats.
+"""The closed lists that a recipe may choose from: tasks, metrics, roles.
 
-Kept apart from the schema so that error messages, the documentation and the code that computes a metric all read one list.
+Kept apart from the schema so that error messages, the documentation and the code that computes a
+metric all read one list.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,176 @@
+"""YAML text, and nothing of what it means: plain values, the line of each, and strict mistakes.
+
+The words of YAML 1.2 are read (`no` and `2013-01-31` are text, `1e-3` is a number), because those
+of YAML 1.1 surprise people. Keys that are given twice are mistakes. So are aliases: a recipe does
+not need them, and nested ones grow without bound.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+MAX_BYTES: Final = 1_000_000
+
+Path = tuple[str | int, ...]
+
+
+class DocumentError(Exception):
+    """The text is not a YAML document of the kind that is read; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a YAML text says.
+
+    Attributes:
+        values: plain dicts, lists and scalars.
+        lines: path of a value → the line it stands on, from 1.
+    """
+
+    values: dict[str, Any]
+    lines: Mapping[Path, int]
+
+
+_NULL = re.compile(r"(~|null|Null|NULL|)$")
+_BOOL = re.compile(r"(true|True|TRUE|false|False|FALSE)$")
+_INT = re.compile(r"([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$")
+_FLOAT = re.compile(
+    r"([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
+)
+_RESOLVERS = (
+    ("tag:yaml.org,2002:null", _NULL, ["~", "n", "N", ""]),
+    ("tag:yaml.org,2002:bool", _BOOL, list("tTfF")),
+    ("tag:yaml.org,2002:int", _INT, list("-+0123456789")),
+    ("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789")),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with the words of YAML 1.2, without aliases and doubled keys."""
+
+    yaml_implicit_resolvers: Any = {}  # noqa: RUF012 - PyYAML's own form; those of YAML 1.1 are left out
+    yaml_constructors: Any = {  # noqa: RUF012 - and so are its dates, sets and bytes
+        f"tag:yaml.org,2002:{kind}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{kind}"]
+        for kind in ("null", "bool", "str", "seq", "map")
+    } | {None: yaml.SafeLoader.construct_undefined}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise DocumentError(f"{_place(event.start_mark)}: aliases (*name) are not supported")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ARG002
+        mapping: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            place = _place(key_node.start_mark)
+            if isinstance(key, list | dict):
+                raise DocumentError(f"{place}: a list or mapping cannot be a key")
+            if key in mapping:
+                raise DocumentError(f"{place}: the key {key!r} is given twice; keep one")
+            mapping[key] = self.construct_object(value_node, deep=True)
+        return mapping
+
+    def integer(self, node: yaml.ScalarNode) -> int:
+        text = node.value
+        if text.lower().startswith(("0x", "0o")):
+            return int(text, 0)
+        try:
+            return int(text)
+        except ValueError:
+            raise DocumentError(f"{_place(node.start_mark)}: the number is too long") from None
+
+    def real(self, node: yaml.ScalarNode) -> float:
+        text = node.value.lower()
+        if text.endswith((".inf", ".nan")):
+            sign = -1 if text.startswith("-") else 1
+            return sign * (math.inf if text.endswith(".inf") else math.nan)
+        return float(text)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, quoting what a reader of YAML 1.1 or 1.2 would not take for text."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+    def text(self, value: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in value else None
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+for _tag, _pattern, _first in _RESOLVERS:
+    _Loader.add_implicit_resolver(_tag, _pattern, _first)
+    _Dumper.add_implicit_resolver(_tag, _pattern, _first)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.integer)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.real)
+_Dumper.add_representer(str, _Dumper.text)
+
+
+def parse(text: str) -> Document:
+    """Read a YAML text whose top level is a mapping.
+
+    Raises:
+        DocumentError: it is empty, too long, no YAML, or something else than a mapping.
+    """
+    loader, root, values = _read(text)
+    if root is None or values is None:
+        raise DocumentError("is empty; expected keys and values, like `target: late`")
+    if not isinstance(values, dict):
+        raise DocumentError(f"expected keys and values, like `target: late`; found {values!r:.60}")
+    lines: dict[Path, int] = {}
+    _note_lines(loader, root, (), lines)
+    return Document(values, lines)
+
+
+def parse_value(text: str) -> Any:
+    """Read one value, like that of `--set key=value`.
+
+    Raises:
+        DocumentError: it is no YAML.
+    """
+    return _read(text)[2]
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """YAML that `parse` reads as the same values."""
+    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _read(text: str) -> tuple[_Loader, yaml.Node | None, Any]:
+    if len(text) > MAX_BYTES:
+        raise DocumentError(f"is longer than {MAX_BYTES:,} characters; is it the right file?")
+    try:
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        values = None if root is None else loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise DocumentError(f"{_place(mark)}: not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise DocumentError(f"not YAML: {error}") from None
+    except RecursionError:
+        raise DocumentError("is nested too deeply") from None
+    return loader, root, values
+
+
+def _note_lines(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            inner = (*path, loader.construct_object(key_node, deep=True))
+            lines[inner] = key_node.start_mark.line + 1
+            _note_lines(loader, value_node, inner, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, item in enumerate(node.value):
+            lines[(*path, position)] = item.start_mark.line + 1
+            _note_lines(loader, item, (*path, position), lines)
+
+
+def _place(mark: yaml.Mark | None) -> str:
+    return "somewhere" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"

@@ -1,0 +1,144 @@
+"""Estimator classes by dotted path, and whether a recipe's settings fit them.
+
+An estimator is a class with `fit`, `predict` and `get_params`. Modules of the standard library hold
+none and are never imported.
+"""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+from training.recipe.nearest import suggestion
+from training.recipe.schema import Estimator, Search
+from training.recipe.vocabulary import Task
+
+_PACKAGES = {"sklearn": "scikit-learn", "imblearn": "imbalanced-learn", "skl2onnx": "skl2onnx"}
+_METHODS = ("fit", "predict", "get_params")
+
+
+class UnknownEstimatorError(Exception):
+    """There is no estimator at a dotted path; the message says what is there, and the fix."""
+
+
+def estimator_class(path: str) -> type[Any]:
+    """Import the estimator class at a dotted path.
+
+    Raises:
+        UnknownEstimatorError: the module cannot be imported, or holds no such estimator.
+    """
+    module_name, _, name = path.rpartition(".")
+    package = module_name.partition(".")[0]
+    if package in sys.stdlib_module_names:
+        raise UnknownEstimatorError(f"{package} is part of Python and holds no estimators")
+    if find_spec(package) is None:
+        install = _PACKAGES.get(package, package.replace("_", "-"))
+        raise UnknownEstimatorError(f"no module {package!r}; run: pip install {install}")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UnknownEstimatorError(f"no module {error.name!r}; {_elsewhere(path)}") from None
+    except Exception as error:  # whatever a stranger's module does
+        raise UnknownEstimatorError(f"importing {module_name} fails: {error}") from error
+    found = getattr(module, name, None)
+    if found is None:
+        raise UnknownEstimatorError(f"{module_name} has no {name!r}; {_elsewhere(path)}")
+    lacking = [method for method in _METHODS if not callable(getattr(found, method, None))]
+    if not inspect.isclass(found) or lacking:
+        raise UnknownEstimatorError(
+            f"is no estimator: it has no {', '.join(lacking)}"
+            if inspect.isclass(found)
+            else "is no class"
+        )
+    return found
+
+
+def problems_of(
+    estimator: Estimator | None, *, search: Search | None, task: Task | None
+) -> list[str]:
+    """What does not fit between an estimator, its settings, the search and the task.
+
+    Args:
+        estimator: None when that section is not sound; then there is nothing to compare with.
+        search: None when there is none, or it is not sound.
+        task: None when it is not sound.
+    """
+    if estimator is None:
+        return []
+    try:
+        found = estimator_class(estimator.class_)
+    except UnknownEstimatorError as error:
+        return [f"estimator.class: {estimator.class_}: {error}"]
+    return list(_misfits(found, estimator, search, task))
+
+
+def _misfits(
+    found: type[Any], estimator: Estimator, search: Search | None, task: Task | None
+) -> Iterator[str]:
+    arguments = inspect.signature(found).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in arguments.values())
+    unknown = [name for name in estimator.params if name not in arguments and not takes_any]
+    for name in unknown:
+        yield f"estimator.params.{name}: unknown parameter; {suggestion(name, arguments)}"
+    known = {name: value for name, value in estimator.params.items() if name not in unknown}
+    try:
+        instance = found(**known)
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's constructor refuses
+        yield f"estimator.params: {found.__name__} refuses them: {error}"
+        return
+    yield from _refused_values(instance)
+    if search is not None:
+        parameters = instance.get_params()
+        for name in search.space:
+            if name not in parameters and not takes_any:
+                yield f"search.space.{name}: unknown parameter; {suggestion(name, parameters)}"
+    yield from _wrong_task(instance, task)
+
+
+def _refused_values(instance: Any) -> Iterator[str]:
+    # scikit-learn checks values when it fits; asked now, the mistake is seen before any work.
+    validate = getattr(instance, "_validate_params", None)
+    if validate is None:
+        return
+    try:
+        validate()
+    except ValueError as error:
+        yield f"estimator.params: {error}"
+
+
+def _wrong_task(instance: Any, task: Task | None) -> Iterator[str]:
+    name = type(instance).__name__
+    kind = getattr(instance, "_estimator_type", None) or _tagged_kind(instance)
+    wanted = "regressor" if task == "regression" else "classifier"
+    if task is not None and kind in {"classifier", "regressor"} and kind != wanted:
+        yield f"estimator.class: {name} is a {kind}, and a {task} task needs a {wanted}"
+    elif task in {"binary", "multiclass"} and not hasattr(instance, "predict_proba"):
+        yield (
+            f"estimator.class: {name} gives no probabilities, and a {task} task needs them; "
+            "take a classifier with predict_proba, like sklearn.linear_model.LogisticRegression"
+        )
+
+
+def _tagged_kind(instance: Any) -> str | None:
+    tags = getattr(instance, "__sklearn_tags__", None)
+    kind: str | None = tags().estimator_type if tags is not None else None
+    return kind
+
+
+def _elsewhere(path: str) -> str:
+    """Where else a class of that name is, or what the module has instead."""
+    module_name, _, name = path.rpartition(".")
+    if module_name.partition(".")[0] == "sklearn":
+        from sklearn.utils.discovery import all_estimators  # noqa: PLC0415 - imports all of it
+
+        found = {
+            known: f"{one.__module__.partition('._')[0]}.{known}" for known, one in all_estimators()
+        }
+        hint = suggestion(name, found)
+        near = hint.removeprefix("did you mean ").strip("'?")
+        return f"did you mean {found[near]}?" if near in found else "see scikit-learn's reference"
+    module = sys.modules.get(module_name)
+    public = [known for known in vars(module or object) if not known.startswith("_")]
+    return suggestion(name, public)

@@ -1,0 +1,162 @@
+"""Recipes from YAML files and from the shipped ones, with every mistake reported at once."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from training.errors import RecipeError
+from training.recipe import document, estimators
+from training.recipe.agreement import disagreements, is_database
+from training.recipe.document import MAX_BYTES, Document, DocumentError
+from training.recipe.nearest import suggestion
+from training.recipe.overrides import OverrideError, apply
+from training.recipe.problems import explain
+from training.recipe.schema import Gate, Recipe
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def load_recipe(
+    name_or_path: str, overrides: Sequence[str] = (), data: str | None = None
+) -> Recipe:
+    """Read a recipe, lay the overrides over it, and validate the result.
+
+    Args:
+        name_or_path: name of a shipped recipe, or path of a YAML file.
+        overrides: `key.sub.key=value` strings, the values written in YAML.
+        data: takes the place of `data.source`.
+
+    Raises:
+        RecipeError: with every mistake found, in the file, the overrides and the estimator.
+    """
+    read = _read(name_or_path)
+    values, lines, problems = dict(read.values), dict(read.lines), list[str]()
+    for override in overrides:
+        try:
+            values = apply(values, override)
+        except OverrideError as error:
+            problems.append(str(error))
+        key = tuple(override.partition("=")[0].strip().split("."))
+        lines = {path: line for path, line in lines.items() if path[: len(key)] != key}
+    if data is not None:
+        values["data"] = _with_source(values.get("data"), data)
+        lines = {path: line for path, line in lines.items() if path[:1] != ("data",)}
+    recipe: Recipe | None = None
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        problems += explain(error, Recipe, values, lines)
+        sound = _sound_parts(error, values)
+        problems += disagreements(sound)
+    else:
+        sound = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    problems += estimators.problems_of(
+        sound.get("estimator"), search=sound.get("search"), task=sound.get("task")
+    )
+    if recipe is None or problems:
+        raise RecipeError(name_or_path, list(dict.fromkeys(problems)))
+    return recipe
+
+
+def load_policy(path: str) -> Gate:
+    """Read the gate's criteria from a YAML file of their own: the keys of a recipe's `gate`.
+
+    Raises:
+        RecipeError: with every mistake found.
+    """
+    read = _parse(path, _file_text(path))
+    try:
+        return Gate.model_validate(read.values)
+    except ValidationError as error:
+        raise RecipeError(path, explain(error, Gate, read.values, read.lines)) from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """YAML that loads to an equal recipe, with the defaults written out."""
+    return document.render(_plain(recipe.model_dump(by_alias=True)))
+
+
+def shipped() -> dict[str, str]:
+    """Name of each recipe that comes with Cloche → the first line of its description."""
+    found = {}
+    for name, file in _shipped_files().items():
+        description = document.parse(file.read_text(encoding="utf-8")).values["description"]
+        found[name] = description.strip().splitlines()[0]
+    return found
+
+
+def _shipped_files() -> dict[str, Any]:
+    folder = resources.files("training.recipe").joinpath("shipped")
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return {file.name.removesuffix(".yaml"): file for file in files if file.name.endswith(".yaml")}
+
+
+def _read(name_or_path: str) -> Document:
+    files = _shipped_files()
+    if name_or_path in files:
+        return _parse(name_or_path, files[name_or_path].read_text(encoding="utf-8"))
+    return _parse(name_or_path, _file_text(name_or_path))
+
+
+def _parse(source: str, text: str) -> Document:
+    try:
+        return document.parse(text)
+    except DocumentError as error:
+        raise RecipeError(source, [str(error)]) from None
+
+
+def _file_text(source: str) -> str:
+    path = Path(source)
+    if path.is_dir():
+        raise RecipeError(source, ["is a directory; name the YAML file"])
+    if not path.exists():
+        names = list(_shipped_files())
+        near = [str(file) for file in path.parent.glob("*") if file.suffix in _SUFFIXES]
+        hints = [f"no such file, and no shipped recipe of that name ({', '.join(names)})"]
+        hint = suggestion(source, [*names, *near])
+        hints += [hint] if hint.startswith("did") else []
+        raise RecipeError(source, ["; ".join(hints)])
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise RecipeError(source, [f"is larger than {MAX_BYTES:,} bytes; is it a recipe?"])
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise RecipeError(source, ["is no text file in UTF-8; is it a recipe?"]) from None
+    except OSError as error:
+        raise RecipeError(source, [f"cannot be read: {error.strerror}"]) from None
+
+
+def _with_source(section: Any, source: str) -> dict[str, Any]:
+    """The recipe's data section for another source, without what only fitted the old one."""
+    changed = {**section, "source": source} if isinstance(section, Mapping) else {"source": source}
+    if changed.get("format") == "sample" or is_database(source) or source.startswith("sample:"):
+        changed.pop("format", None)
+    if changed.get("format") == "sql":
+        changed.pop("format")
+    if not is_database(source):
+        changed.pop("query", None)
+    return changed
+
+
+def _sound_parts(error: ValidationError, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a recipe that validate by themselves, for the checks between parts."""
+    wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
+    parts = {}
+    for name, field in Recipe.model_fields.items():
+        if name in values and name not in wrong:
+            alone: Any = Annotated[field.annotation, field]
+            parts[name] = TypeAdapter[Any](alone).validate_python(values[name])
+    return parts
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump(by_alias=True))
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

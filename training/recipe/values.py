@@ -1,0 +1,82 @@
+"""The kinds of values that a recipe's keys hold, each with a message that says what it takes."""
+
+import re
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from training.recipe.nearest import suggestion
+from training.recipe.vocabulary import METRICS
+
+_SECRET = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://[^:/@\s]*):(?P<password>.*)@")
+_VARIABLE = re.compile(r"\$\{\w+\}")
+
+
+def mask(source: str) -> str:
+    """`source` with the password of a URL replaced by stars; `${VARIABLE}` stays readable."""
+    found = _SECRET.match(source)
+    if found is None or _VARIABLE.fullmatch(found["password"]):
+        return source
+    return f"{found['scheme']}:***@{source[found.end() :]}"
+
+
+def _is_scalar(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError("expected text, a number, true or false")  # noqa: TRY004 - for pydantic
+    return value
+
+
+def _is_number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("expected a number")  # noqa: TRY004 - for pydantic
+    return value
+
+
+def _is_day(value: str) -> str:
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("expected a day, like 2013-08-31") from None
+    return value
+
+
+def _is_metric(value: str) -> str:
+    if value not in METRICS:
+        raise ValueError(f"unknown metric; {suggestion(value, METRICS)}")
+    return value
+
+
+def _is_model_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError("expected letters, digits, '.', '_' and '-', a letter or digit first")
+    return value
+
+
+def _is_dotted_path(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
+        raise ValueError(
+            "expected the dotted path of a class, like sklearn.linear_model.LogisticRegression"
+        )
+    return value
+
+
+def _keeps_no_secret(value: str) -> str:
+    if mask(value) != value:
+        raise ValueError(
+            "holds a password, and a recipe is stored with every run; "
+            "put it into an environment variable and write ${VARIABLE} in its place"
+        )
+    return value
+
+
+Scalar = Annotated[bool | int | float | str, BeforeValidator(_is_scalar)]
+Number = Annotated[int | float, BeforeValidator(_is_number)]
+Day = Annotated[str, AfterValidator(_is_day)]
+MetricName = Annotated[str, AfterValidator(_is_metric)]
+ModelName = Annotated[str, AfterValidator(_is_model_name)]
+DottedPath = Annotated[str, AfterValidator(_is_dotted_path)]
+Source = Annotated[str, Field(min_length=1), AfterValidator(_keeps_no_secret)]
+
+# YAML knows lists and no tuples: the outer type is converted, what is inside stays strict.
+Names = Annotated[tuple[str, ...], Field(strict=False)]
