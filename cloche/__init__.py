@@ -1,1 +1,1 @@
-"""The `cloche` command: it joins the training and the serving commands, and nothing else imports both."""
+"""The `cloche` command: it joins training and serving, and nothing else imports both."""

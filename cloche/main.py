@@ -1,12 +1,12 @@
-"""The command `cloche`: its commands by name, loaded when they are called, and the exit code of each outcome.
+"""The command `cloche`: its subcommands by name, and the exit code of each outcome.
 
-Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 the gate refused, 4 done with rows in quarantine.
+Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 the gate refused, 4 done with rows in
+quarantine.
 """
 
 import os
 import sys
 from importlib import import_module, metadata
-from typing import Any
 
 import click
 
@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are needed: `cloche --help` and typing errors stay quick."""
+    """Imports a command when it is called, so that help and typing errors are quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's interface)
         """Names in the order in which a person needs them."""
@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup)
 @click.version_option(metadata.version("cloche"), message="cloche %(version)s")
 def cloche() -> None:
-    """From an MLflow training run to users.
+    r"""From an MLflow training run to users.
 
     \b
     Example:
@@ -70,9 +70,9 @@ def exit_code(error: Exception) -> int | None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit; foreseen failures are one message, everything else is a traceback."""
+    """Run the command line; a foreseen failure is a message, any other a traceback."""
     try:
-        cloche.main(arguments, standalone_mode=False)
+        result = cloche.main(arguments, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -86,9 +86,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = exit_code(error)
         if code is None:
             raise
-        click.echo(f"Error: {_message(error)}", err=True)
+        click.echo(f"Error: {getattr(error, 'message', error)}", err=True)
         sys.exit(code)
-
-
-def _message(error: Any) -> str:
-    return str(getattr(error, "message", error))
+    else:
+        # Without standalone mode click returns the code of `--help`, `--version` and the like.
+        sys.exit(result if isinstance(result, int) else 0)

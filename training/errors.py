@@ -7,7 +7,8 @@ ClocheError
 ├── RegistryError    the registry does not hold what was asked for, or changed meanwhile
 └── GateRefusal      the gate judged a version and refused it
 
-A message names what was found and what to do about it. Exit codes are assigned in `training.cli`, not here.
+A message names what was found and what to do about it. Exit codes are assigned in `training.cli`,
+not here.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ class ClocheError(Exception):
 
 
 class RecipeError(ClocheError):
-    """A recipe, policy or override is wrong. `problems` holds every mistake found, one message each."""
+    """A recipe, policy or override is wrong; `problems` holds every mistake found."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.source = source
@@ -29,7 +30,7 @@ class RecipeError(ClocheError):
 
 
 class DataError(ClocheError):
-    """The table cannot be read, or learning from it would mislead. `problems` as in `RecipeError`."""
+    """The table cannot be read, or learning from it would mislead; `problems` says why."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.source = source
@@ -46,5 +47,5 @@ class RegistryError(ClocheError):
     """The registry does not hold what was asked for, or somebody changed it meanwhile."""
 
 
-class GateRefusal(ClocheError):
+class GateRefusal(ClocheError):  # noqa: N818 (a judgement, not an error)
     """The gate judged a version and refused it."""

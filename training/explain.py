@@ -1,8 +1,9 @@
-"""What a training would do, said without doing it: the data is read and checked, nothing is fitted or logged."""
+"""What a training would do: the data is read and checked, nothing is fitted or logged."""
 
 import pandas as pd
 
 from training.recipe.schema import Range, Recipe
+from training.recipe.vocabulary import ROLES
 from training.train import Prepared, prepare_data
 
 
@@ -19,8 +20,8 @@ def explain(recipe: Recipe) -> str:
         *_sides(recipe, data),
         *(
             f"{role:<11} {', '.join(recipe.columns.of(role))}"
-            for role in ("numeric", "categorical", "text", "datetime")
-            if recipe.columns.of(role)  # type: ignore[arg-type]
+            for role in ROLES
+            if recipe.columns.of(role)
         ),
         f"estimator   {recipe.estimator.class_}{_params(recipe.estimator.params)}",
         *_search(recipe),
@@ -44,7 +45,9 @@ def _sides(recipe: Recipe, data: Prepared) -> list[str]:
 
 def _balance(recipe: Recipe, target: pd.Series) -> str:
     if recipe.task == "regression":
-        return f", {recipe.target} from {target.min():g} to {target.max():g}, mean {target.mean():.4g}"
+        return (
+            f", {recipe.target} from {target.min():g} to {target.max():g}, mean {target.mean():.4g}"
+        )
     shares = target.value_counts(normalize=True).head(5)
     return ", " + ", ".join(f"{label}: {share:.1%}" for label, share in shares.items())
 
@@ -69,7 +72,9 @@ def _gate(recipe: Recipe) -> list[str]:
     criteria = [f"{name} at least as good as {bound:g}" for name, bound in gate.minimum.items()]
     if gate.not_worse:
         metric = gate.not_worse.metric or recipe.primary_metric
-        criteria.append(f"{metric} not worse than production by more than {gate.not_worse.margin:g}")
+        criteria.append(
+            f"{metric} not worse than production by more than {gate.not_worse.margin:g}"
+        )
     criteria += [f"{s.metric} by {s.column} at least as good as {s.minimum:g}" for s in gate.slices]
     if gate.latency_ms:
         criteria.append(f"one row within {gate.latency_ms:g} ms")

@@ -1,4 +1,4 @@
-"""One training, from recipe to challenger: the order of the steps, and nothing of how each is done."""
+"""One training, from recipe to challenger: the order of the steps, not how each is done."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from training.evaluation.predictions import Target
 from training.packaging.model import Package, log_package
 from training.packaging.profile import profile
 from training.packaging.signature import make_signature, model_inputs
-from training.pipeline.fit import Fitted, fit
+from training.pipeline.fit import fit
 from training.pipeline.search import Trial, run_search
 from training.recipe.schema import Recipe
 from training.recipe.vocabulary import METRICS
@@ -100,7 +100,9 @@ def train(recipe: Recipe, say: Say) -> Trained:
             threshold=recipe.threshold,
         )
         params = _tune(recipe, target, data.sides.train, say) if recipe.search else {}
-        mlflow.log_params({f"model.{k}": v for k, v in {**recipe.estimator.params, **params}.items()})
+        mlflow.log_params(
+            {f"model.{k}": v for k, v in {**recipe.estimator.params, **params}.items()}
+        )
         say(f"fitting {recipe.estimator.class_} on {len(data.sides.train):,} rows")
         inputs = model_inputs(data.sides.train, recipe.columns)
         fitted = fit(recipe, inputs, data.sides.train[recipe.target], **params)
@@ -135,12 +137,12 @@ def train(recipe: Recipe, say: Say) -> Trained:
             run_id=run.info.run_id,
         )
         mlflow.set_tag("mlflow.note.content", card)
-        version = _register(recipe, info.model_uri, run.info.run_id, card)
+        version = _register(recipe, info.model_uri, card)
     return Trained(recipe.name, version, run.info.run_id, evaluation)
 
 
 def _record_data(recipe: Recipe, data: Prepared) -> str:
-    """Both sides as inputs of the run, the holdout's rows beside them; returns the holdout's digest."""
+    """Log both sides as inputs and the holdout's rows; returns the holdout's digest."""
     record.record_input(data.sides.train, data.table.source, recipe, "training")
     record.record_holdout(data.sides.holdout)
     return record.record_input(data.sides.holdout, data.table.source, recipe, "holdout")
@@ -148,7 +150,8 @@ def _record_data(recipe: Recipe, data: Prepared) -> str:
 
 def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:
     """Search on a part of the training rows; every trial becomes a nested run."""
-    assert recipe.search is not None  # noqa: S101 (the caller asked)
+    search = recipe.search
+    assert search is not None  # noqa: S101 (the caller asked)
     parts = validation_split(train_rows, recipe)
     inputs = model_inputs(parts.train, recipe.columns)
     judged = model_inputs(parts.holdout, recipe.columns)
@@ -163,7 +166,7 @@ def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) ->
         trials.append(trial)
         record.record_trial(recipe, trial)
         say(
-            f"trial {trial.number + 1} of {recipe.search.trials}: "
+            f"trial {trial.number + 1} of {search.trials}: "
             f"{metric} {trial.score:.4f} in {trial.seconds:.1f} s"
         )
 
@@ -173,7 +176,7 @@ def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) ->
     return best.params
 
 
-def _register(recipe: Recipe, model_uri: str, run_id: str, card: str) -> str:
+def _register(recipe: Recipe, model_uri: str, card: str) -> str:
     """Register the logged model; the alias moves last, when the version is complete."""
     client = MlflowClient()
     version = mlflow.register_model(

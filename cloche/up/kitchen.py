@@ -1,11 +1,11 @@
-"""The first half of `cloche up`: make sure that a version is in production, and train one only if there is none."""
+"""The first half of `cloche up`: see that a version is in production, training if need be."""
 
 from collections.abc import Callable
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-
 from training.promotion.promote import promote
+
 from training.recipe.schema import Recipe
 from training.train import train
 
@@ -32,7 +32,7 @@ def ensure_production(recipe: Recipe, say: Say) -> str:
 
 
 def _waiting_challenger(client: MlflowClient, name: str) -> str | None:
-    """A challenger that no gate has judged yet: a training that was interrupted before its promotion."""
+    """A challenger that no gate has judged: its promotion was interrupted."""
     version = _aliased(client, name, "challenger")
     if version is None or "cloche.gate" in client.get_model_version(name, version).tags:
         return None

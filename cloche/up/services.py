@@ -1,5 +1,6 @@
 """Programs that run beside us: started, awaited, watched and stopped as one."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ STOP_SECONDS = 10
 
 
 class Service:
-    """One program in a process group of its own, so that Ctrl-C reaches us alone and we stop it with its children.
+    """One program in a process group of its own: Ctrl-C reaches us, and we stop the group.
 
     Args:
         name: for people.
@@ -64,7 +65,9 @@ class Service:
             except requests.RequestException:
                 pass  # not listening yet
             time.sleep(0.1)
-        raise ServiceError(f"{self.name} did not answer within {seconds:g} s.\n{self._last_lines()}")
+        raise ServiceError(
+            f"{self.name} did not answer within {seconds:g} s.\n{self._last_lines()}"
+        )
 
     def check_running(self) -> None:
         """Raise `ServiceError` if the program has ended."""
@@ -75,19 +78,16 @@ class Service:
     def stop(self) -> None:
         """End the program and everything that it started: politely, then for good."""
         self._signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        # Also where the program itself ended well: children that outlived it belong to the same group.
+        # Also where the program itself ended well: children that outlived it belong to the same
+        # group.
         self._signal(signal.SIGKILL)
         self._process.wait()
 
     def _signal(self, number: int) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):  # all gone already
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            pass  # all gone already
 
     def _last_lines(self, count: int = 15) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
@@ -126,7 +126,7 @@ class Services:
 
 
 def require_free_port(host: str, port: int, option: str) -> None:
-    """Raise `ServiceError` if something listens on the port already, naming the option that changes it."""
+    """Raise `ServiceError`, naming `option`, if something listens on the port already."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,1 +1,1 @@
-"""Training's commands: they parse, call the library, and print. Nothing else in `training` prints."""
+"""Training's commands: they parse, call the library, and print; nothing else here prints."""

@@ -1,4 +1,4 @@
-"""Progress for people: a spinner with the current step on a terminal, plain lines in a pipe; always on stderr."""
+"""Progress on stderr: the current step with a spinner on a terminal, plain lines in a pipe."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,9 @@ def steps(title: str) -> Iterator[Callable[[str], None]]:
         def say(step: str) -> None:
             nonlocal current
             if current:
-                console.print(f"[green]✓[/green] [dim]{monotonic() - started:6.1f} s[/dim] {current}")
+                console.print(
+                    f"[green]✓[/green] [dim]{monotonic() - started:6.1f} s[/dim] {current}"
+                )
             current = step
             status.update(step)
 

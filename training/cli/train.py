@@ -33,7 +33,9 @@ Example:
     multiple=True,
     help="Change one value of the recipe; the value is read as YAML. May be repeated.",
 )
-@click.option("--explain", is_flag=True, help="Read and check everything, say what would happen, and stop.")
+@click.option(
+    "--explain", is_flag=True, help="Read and check everything, say what would happen, and stop."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def train(
     recipe: str, data: str | None, overrides: tuple[str, ...], *, explain: bool, as_json: bool

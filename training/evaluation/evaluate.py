@@ -1,4 +1,4 @@
-"""One model judged on the rows it was trained on and on the holdout: numbers only, no drawing and no logging."""
+"""One model judged on both sides of the split: numbers only, no drawing and no logging."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,9 +62,7 @@ def evaluate(
     return Evaluation(
         outcome=outcome,
         train=score_all(metrics, judge(fitted, target, train, train[recipe.target])),
-        holdout=intervals(
-            outcome, metrics, resamples=recipe.gate.resamples, seed=recipe.seed
-        ),
+        holdout=intervals(outcome, metrics, resamples=recipe.gate.resamples, seed=recipe.seed),
         slices={name: slices(holdout[name], outcome, metrics) for name in recipe.slices},
         importance=feature_importance(
             fitted.pipeline,

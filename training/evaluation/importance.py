@@ -34,7 +34,8 @@ def feature_importance(
         seed: of the row sample and the shuffles.
 
     Returns:
-        Columns `feature`, `mean`, `std`, most important first; positive means that the feature helps.
+        Columns `feature`, `mean`, `std`, most important first; positive means that the feature
+        helps.
     """
     rows = np.random.default_rng(seed).permutation(len(features))[:ROWS]
     sign = 1 if METRICS[metric].greater_is_better else -1

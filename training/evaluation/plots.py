@@ -44,7 +44,7 @@ def evaluation_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
 def _binary_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
     target = outcome.predictions.target
     truth = (outcome.truth == target.positive_code).astype(int)
-    scores = outcome.predictions.positive_probability
+    scores = outcome.predictions.positive_probability()
     curve = {"color": ACCENT, "linewidth": 2}
 
     figure, axes = _axes(f"ROC curve of {target.positive!r}")
@@ -69,7 +69,13 @@ def _binary_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
     bins = np.linspace(0, 1, 41)
     axes.hist(scores[truth == 0], bins, density=True, color=QUIET, label="was not")
     axes.hist(
-        scores[truth == 1], bins, density=True, histtype="step", label="was", linewidth=2, color=ACCENT
+        scores[truth == 1],
+        bins,
+        density=True,
+        histtype="step",
+        label="was",
+        linewidth=2,
+        color=ACCENT,
     )
     axes.set(xlabel="predicted probability", ylabel="density")
     axes.legend(frameon=False)

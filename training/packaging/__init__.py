@@ -1,1 +1,1 @@
-"""What a version carries beside its estimator: signature, requirements, trusted types, reference profile."""
+"""What a version carries: signature, requirements, trusted types, reference profile."""

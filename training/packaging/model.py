@@ -1,4 +1,4 @@
-"""The model as MLflow stores it: the scorer's code beside the pipeline, its profile, and the policy of its gate."""
+"""The model as MLflow stores it: code, pipeline, profile, and the policy of its gate."""
 
 import json
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def log_package(package: Package) -> ModelInfo:
             skops_trusted_types=trusted_types(package.fitted.pipeline, recipe.estimator),
             pip_requirements=requirements,
         )
-        return mlflow.pyfunc.log_model(
+        info: ModelInfo = mlflow.pyfunc.log_model(
             name="model",
             python_model=scorer.__file__,
             artifacts={
@@ -74,8 +74,9 @@ def log_package(package: Package) -> ModelInfo:
             signature=package.signature,
             input_example=package.example,
             pip_requirements=requirements,
-            metadata={METADATA_KEY: json.loads(json.dumps(_policy(package)))},
+            metadata={METADATA_KEY: _policy(package)},
         )
+    return info
 
 
 def _policy(package: Package) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The reference profile: how each column, and the score, was distributed in training.
 
-Monitoring compares later data with it. It holds counts and no rows; of text columns only lengths, never words.
+Monitoring compares later data with it. It holds counts and no rows; of text columns only lengths,
+never words.
 """
 
 from typing import Any
@@ -25,7 +26,8 @@ def profile(frame: pd.DataFrame, columns: Columns, output: pd.DataFrame) -> dict
         output: (n rows) what the model says about them.
 
     Returns:
-        A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution) and `scores`.
+        A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution) and
+        `scores`.
     """
     described: dict[str, Any] = {}
     for name in columns.numeric:
@@ -34,7 +36,11 @@ def profile(frame: pd.DataFrame, columns: Columns, output: pd.DataFrame) -> dict
         described[name] = {"role": "categorical", **_categories(frame[name])}
     for name in columns.text:
         lengths = frame[name].map(len, na_action="ignore")
-        described[name] = {"role": "text", "length": numeric_distribution(lengths), **_missing(frame[name])}
+        described[name] = {
+            "role": "text",
+            "length": numeric_distribution(lengths),
+            **_missing(frame[name]),
+        }
     for name in columns.datetime:
         described[name] = {"role": "datetime", **_moments(frame[name])}
     return {
@@ -46,7 +52,7 @@ def profile(frame: pd.DataFrame, columns: Columns, output: pd.DataFrame) -> dict
 
 
 def numeric_distribution(values: pd.Series) -> dict[str, Any]:
-    """Missing count, moments, quantiles, and a histogram over quantile-spaced bins (so that outliers hide nothing)."""
+    """Missing count, moments, quantiles, and a histogram whose bins hold equal shares of rows."""
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     present = numbers[np.isfinite(numbers)]
     summary: dict[str, Any] = {"missing": int(len(numbers) - len(present))}

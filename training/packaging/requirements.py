@@ -1,4 +1,4 @@
-"""Exact requirements of a version: what stock MLflow must install to score it, and nothing of Cloche."""
+"""Exact requirements of a version: what stock MLflow must install to score it."""
 
 from importlib.metadata import packages_distributions, version
 from typing import Any
@@ -10,7 +10,8 @@ def exact_requirements(pipeline: Any) -> list[str]:
     """Pin the packages that loading and scoring `pipeline` imports.
 
     Args:
-        pipeline: the fitted scikit-learn pipeline; the packages of its steps' classes are added to the usual ones.
+        pipeline: the fitted scikit-learn pipeline; the packages of its steps' classes are added to
+            the usual ones.
 
     Returns:
         Requirements of the form `name==version`, sorted.

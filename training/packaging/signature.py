@@ -11,8 +11,9 @@ from training.recipe.schema import Columns
 def model_inputs(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """The feature columns of `frame` with the types that callers send.
 
-    Numbers become float64, so that a caller may send 5 or 5.0 and leave out what may be missing. Categories keep their
-    type where every value has one; a mix of types becomes text. Everything else stays.
+    Numbers become float64, so that a caller may send 5 or 5.0 and leave out what may be missing.
+    Categories keep their type where every value has one; a mix of types becomes text. Everything
+    else stays.
     """
     inputs = frame[list(columns.features)].copy()
     for name in columns.numeric:

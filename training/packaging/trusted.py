@@ -1,8 +1,8 @@
 """The list of types that a stored pipeline may contain, kept as short as the pipeline allows.
 
-skops refuses at load time every type that is neither known to be harmless nor on this list, which is stored with the
-version. A type is put on it only from packages that the recipe already trusts to run: scikit-learn, numpy, scipy and
-the estimator's own; anything else must be named in the recipe.
+skops refuses at load time every type that is neither known to be harmless nor on this list, which
+is stored with the version. A type is put on it only from packages that the recipe already trusts to
+run: scikit-learn, numpy, scipy and the estimator's own; anything else must be named in the recipe.
 """
 
 from typing import Any
@@ -19,7 +19,8 @@ def trusted_types(pipeline: Any, estimator: Estimator) -> list[str]:
     """List what skops must be told to trust in `pipeline`.
 
     Raises:
-        TrainingError: the pipeline contains types that the recipe does not vouch for, or code that no file can hold.
+        TrainingError: the pipeline contains types that the recipe does not vouch for, or code that
+            no file can hold.
     """
     try:
         unknown = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))

@@ -1,1 +1,1 @@
-"""From a recipe to a scikit-learn pipeline: preprocessing by role, the estimator, and the search for its parameters."""
+"""From a recipe to a fitted scikit-learn pipeline: preprocessing, estimator, search."""

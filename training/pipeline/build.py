@@ -19,10 +19,12 @@ def build_pipeline(recipe: Recipe, **params: Any) -> Pipeline:
 
     Args:
         recipe: the checked recipe.
-        **params: parameters of the estimator that go before the recipe's own, as a search proposes them.
+        **params: parameters of the estimator that go before the recipe's own, as a search proposes
+            them.
 
     Returns:
-        An unfitted pipeline with the steps `features` and `model`; it takes what `scorer.prepare` returns.
+        An unfitted pipeline with the steps `features` and `model`; it takes what `scorer.prepare`
+        returns.
     """
     estimator = make_estimator(recipe, **params)
     return Pipeline([("features", _preprocessing(recipe, estimator)), ("model", estimator)])
@@ -31,7 +33,9 @@ def build_pipeline(recipe: Recipe, **params: Any) -> Pipeline:
 def make_estimator(recipe: Recipe, **params: Any) -> Any:
     """Make the recipe's estimator, seeded where it can be."""
     module, _, name = recipe.estimator.class_.rpartition(".")
-    estimator = getattr(importlib.import_module(module), name)(**{**recipe.estimator.params, **params})
+    estimator = getattr(importlib.import_module(module), name)(
+        **{**recipe.estimator.params, **params}
+    )
     if "random_state" in estimator.get_params() and estimator.random_state is None:
         estimator.set_params(random_state=recipe.seed)
     return estimator
@@ -40,8 +44,8 @@ def make_estimator(recipe: Recipe, **params: Any) -> Any:
 def _preprocessing(recipe: Recipe, estimator: Any) -> ColumnTransformer:
     """Encode each role as the estimator needs it.
 
-    Estimators that take missing values (trees) get numbers as they are and categories as ordinal codes; the rest get
-    imputed and scaled numbers and one-hot categories.
+    Estimators that take missing values (trees) get numbers as they are and categories as ordinal
+    codes; the rest get imputed and scaled numbers and one-hot categories.
     """
     takes_missing = get_tags(estimator).input_tags.allow_nan
     encoding = recipe.estimator.categories
@@ -52,7 +56,9 @@ def _preprocessing(recipe: Recipe, estimator: Any) -> ColumnTransformer:
     numbers = [*columns.numeric, *moments]
     steps: list[tuple[str, Any, Any]] = []
     if numbers:
-        scaled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+        scaled = make_pipeline(
+            SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
+        )
         steps.append(("numbers", "passthrough" if takes_missing else scaled, numbers))
     if columns.categorical:
         steps.append(("categories", _category_encoder(encoding), list(columns.categorical)))

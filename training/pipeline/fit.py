@@ -1,4 +1,4 @@
-"""A fitted pipeline with the scorer around it: the same object that MLflow will load, before it is stored."""
+"""A fitted pipeline with the scorer around it, as MLflow will load it later."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,8 +1,8 @@
-"""The model's code: it is stored with every version and runs wherever MLflow loads it, without Cloche.
+"""The model's code: stored with every version, run by MLflow wherever that is loaded.
 
-MLflow executes this file as a "model from code" beside a scikit-learn pipeline in the skops format. It may import only
-what the version's requirements list (mlflow, numpy, pandas, scikit-learn); nothing of Cloche. Training calls the same
-functions, so that a row is prepared in exactly one way.
+MLflow executes this file as a "model from code" beside a scikit-learn pipeline in the skops format.
+It may import only what the version's requirements list (mlflow, numpy, pandas, scikit-learn);
+nothing of Cloche. Training calls the same functions, so that a row is prepared in exactly one way.
 """
 
 import json
@@ -13,7 +13,7 @@ import mlflow
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 MISSING = ""  # stands for a missing category or text, in training and in serving alike
 DATETIME_PARTS = ("month", "day_of_week", "hour", "day_of_year")
@@ -23,13 +23,14 @@ def prepare(frame: pd.DataFrame, columns: dict[str, list[str]]) -> pd.DataFrame:
     """Turn raw columns into the features that the pipeline was fitted on.
 
     Args:
-        frame: (n rows) at least the columns named in `columns`, as MLflow's schema enforcement leaves them. A column
-            that the signature calls optional may be absent; it counts as missing in every row.
+        frame: (n rows) at least the columns named in `columns`, as MLflow's schema enforcement
+            leaves them. A column that the signature calls optional may be absent; it counts as
+            missing in every row.
         columns: role → column names.
 
     Returns:
-        (n rows) numeric columns and parts of datetimes as float64 with NaN for missing; categories and texts as
-        strings with `MISSING` for missing.
+        (n rows) numeric columns and parts of datetimes as float64 with NaN for missing; categories
+        and texts as strings with `MISSING` for missing.
     """
     features: dict[str, Any] = {}
     for name in columns["numeric"]:
@@ -37,7 +38,9 @@ def prepare(frame: pd.DataFrame, columns: dict[str, list[str]]) -> pd.DataFrame:
     for name in columns["datetime"]:
         moments = pd.to_datetime(_column(frame, name)).dt
         for part in DATETIME_PARTS:
-            features[f"{name}_{part}"] = getattr(moments, part).to_numpy(dtype=np.float64, na_value=np.nan)
+            features[f"{name}_{part}"] = getattr(moments, part).to_numpy(
+                dtype=np.float64, na_value=np.nan
+            )
     for name in (*columns["categorical"], *columns["text"]):
         features[name] = np.array([_label(value) for value in _column(frame, name)], dtype=object)
     return pd.DataFrame(features, index=frame.index)
@@ -49,8 +52,8 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
     return pd.Series(np.nan, index=frame.index, name=name, dtype=np.float64)
 
 
-def _label(value: object) -> str:
-    """One category as text: whole floats lose their `.0`, which a missing value elsewhere in the column gave them."""
+def _label(value: Any) -> str:
+    """One category as text; whole floats lose the `.0` that a missing neighbour gave them."""
     if isinstance(value, str):
         return value
     if value is None or pd.isna(value):
@@ -63,8 +66,8 @@ def _label(value: object) -> str:
 class Scorer(PythonModel):
     """Named outputs around a scikit-learn pipeline.
 
-    Answers a DataFrame with one row for each input row: `prediction`, and for classifiers `probability` (of the
-    positive label) or one `probability_LABEL` for each class.
+    Answers a DataFrame with one row for each input row: `prediction`, and for classifiers
+    `probability` (of the positive label) or one `probability_LABEL` for each class.
     """
 
     def load_context(self, context: Any) -> None:
@@ -77,8 +80,9 @@ class Scorer(PythonModel):
 
         Args:
             pipeline: takes what `prepare` returns.
-            description: `task`, `columns` (role → names); for classifiers `classes` in the order of the pipeline's
-                probabilities; for a binary task also `positive` (one of the classes) and `threshold`.
+            description: `task`, `columns` (role → names); for classifiers `classes` in the order of
+                the pipeline's probabilities; for a binary task also `positive` (one of the classes)
+                and `threshold`.
         """
         self.pipeline = pipeline
         self.task = description["task"]
@@ -111,7 +115,9 @@ class Scorer(PythonModel):
             probability = probabilities[:, self.positive]
             codes = np.where(probability >= self.threshold, self.positive, 1 - self.positive)
             return {"prediction": self.classes[codes], "probability": probability}
-        scores = {f"probability_{label}": probabilities[:, i] for i, label in enumerate(self.classes)}
+        scores = {
+            f"probability_{label}": probabilities[:, i] for i, label in enumerate(self.classes)
+        }
         return {"prediction": self.classes[probabilities.argmax(axis=1)], **scores}
 
 

@@ -1,10 +1,11 @@
 """The search for an estimator's parameters, on training rows only.
 
-Optuna proposes settings; each is fitted on one part of the training rows and judged on the other. The recipe's own
-parameters are the first trial, so a search can only improve on them by the measure that it tunes.
+Optuna proposes settings; each is fitted on one part of the training rows and judged on the other.
+The recipe's own parameters are the first trial, so a search can only improve on them by the measure
+that it tunes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -58,7 +59,7 @@ def run_search(
         import optuna  # noqa: PLC0415 (an extra: only recipes with a search need it)
     except ImportError as error:
         raise TrainingError(
-            "this recipe searches for parameters, which needs Optuna: pip install 'cloche[search]', "
+            "the search for parameters needs Optuna: pip install 'cloche[search]', "
             "or remove the recipe's search section"
         ) from error
 
@@ -96,7 +97,7 @@ def _propose(trial: Any, search: Search) -> dict[str, Any]:
     return proposal
 
 
-def trials_frame(trials: list[Trial]) -> pd.DataFrame:
+def trials_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     """One row for each trial, for a table artifact."""
     return pd.DataFrame(
         [{"trial": t.number, "score": t.score, "seconds": t.seconds, **t.params} for t in trials]

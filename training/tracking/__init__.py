@@ -1,1 +1,1 @@
-"""What a training run leaves in MLflow: parameters, metrics, plots, inputs, the model and its card."""
+"""What a training run leaves in MLflow: parameters, metrics, plots, inputs, model, card."""

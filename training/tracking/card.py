@@ -29,8 +29,10 @@ def model_card(
     weakest = {
         column: min(
             (part for part in parts if recipe.primary_metric in part.scores),
-            key=lambda part: part.scores[recipe.primary_metric]
-            * (1 if METRICS[recipe.primary_metric].greater_is_better else -1),
+            key=lambda part: (
+                part.scores[recipe.primary_metric]
+                * (1 if METRICS[recipe.primary_metric].greater_is_better else -1)
+            ),
             default=None,
         )
         for column, parts in evaluation.slices.items()

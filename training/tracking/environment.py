@@ -8,7 +8,7 @@ from typing import Any
 
 
 def git_state() -> dict[str, str]:
-    """The working directory's commit and whether it was modified; empty outside a checkout or without git."""
+    """The working directory's commit and whether it was modified; empty outside a checkout."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}

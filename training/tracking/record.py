@@ -53,7 +53,7 @@ def record_recipe(recipe: Recipe) -> None:
 
 def record_input(frame: pd.DataFrame, source: str, recipe: Recipe, context: str) -> str:
     """One side of the split as a dataset input of the run; returns its digest."""
-    digest = frame_digest(frame)
+    digest: str = frame_digest(frame)
     dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
         frame,
         source=CodeDatasetSource({"cloche.source": source}),
@@ -129,5 +129,5 @@ def _name(text: str) -> str:
 
 
 def _finite(metrics: dict[str, Any]) -> dict[str, float]:
-    """Without values that the data does not define: a store refuses them, or shows them as numbers."""
+    """Without values that the data does not define: stores refuse them."""
     return {name: float(value) for name, value in metrics.items() if value == value}  # noqa: PLR0124
