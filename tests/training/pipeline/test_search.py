@@ -1,0 +1,80 @@
+"""The search starts from the recipe, stays in its space and keeps to its budget."""
+
+from typing import Any
+
+import pytest
+
+from training.pipeline.search import Trial, run_search, trials_frame
+
+SPACE = {
+    "depth": {"low": 1, "high": 9},
+    "rate": {"low": 0.001, "high": 1.0, "log": True},
+    "loss": ["a", "b"],
+}
+
+
+def collect(
+    recipe: Any, judge: Any, *, greater_is_better: bool = True
+) -> tuple[Trial, list[Trial]]:
+    trials: list[Trial] = []
+    best = run_search(recipe, judge, greater_is_better=greater_is_better, on_trial=trials.append)
+    return best, trials
+
+
+def test_the_first_trial_is_the_recipe_itself(make_recipe):
+    recipe = make_recipe(search={"trials": 3, "space": SPACE})
+
+    _, trials = collect(recipe, lambda params: float(len(params)))
+
+    assert trials[0].params == {}
+    assert [trial.number for trial in trials] == [0, 1, 2]
+
+
+def test_every_proposal_lies_in_the_space(make_recipe):
+    recipe = make_recipe(search={"trials": 20, "space": SPACE})
+
+    _, trials = collect(recipe, lambda params: params.get("rate", 0.0))
+
+    for trial in trials[1:]:
+        assert isinstance(trial.params["depth"], int)
+        assert 1 <= trial.params["depth"] <= 9
+        assert 0.001 <= trial.params["rate"] <= 1.0
+        assert trial.params["loss"] in ("a", "b")
+
+
+@pytest.mark.parametrize("greater_is_better", [True, False])
+def test_the_best_trial_wins_whichever_way_the_metric_points(make_recipe, greater_is_better):
+    recipe = make_recipe(search={"trials": 6, "space": SPACE})
+    pick = max if greater_is_better else min
+
+    best, trials = collect(
+        recipe, lambda params: params.get("rate", 0.5), greater_is_better=greater_is_better
+    )
+
+    assert best.score == pick(trial.score for trial in trials)
+
+
+def test_the_same_seed_proposes_the_same_settings(make_recipe):
+    recipe = make_recipe(search={"trials": 5, "space": SPACE})
+
+    first = [trial.params for trial in collect(recipe, lambda _: 0.0)[1]]
+    second = [trial.params for trial in collect(recipe, lambda _: 0.0)[1]]
+
+    assert first == second
+
+
+def test_no_trial_starts_once_the_seconds_are_used_up(make_recipe):
+    recipe = make_recipe(search={"trials": 50, "seconds": 1e-9, "space": SPACE})
+
+    _, trials = collect(recipe, lambda _: 0.0)
+
+    assert len(trials) == 1
+
+
+def test_the_table_of_trials_has_a_row_for_each(make_recipe):
+    recipe = make_recipe(search={"trials": 3, "space": SPACE})
+
+    table = trials_frame(collect(recipe, lambda _: 0.0)[1])
+
+    assert list(table.columns) == ["trial", "score", "seconds", "depth", "rate", "loss"]
+    assert len(table) == 3
