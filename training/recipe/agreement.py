@@ -35,7 +35,12 @@ def disagreements(parts: Mapping[str, Any]) -> list[str]:
 
 def is_database(source: str) -> bool:
     """Whether a source is a SQLAlchemy URL: any URL but one of the web."""
-    return bool(_URL.match(source)) and not _WEB.match(source)
+    return bool(_URL.match(source)) and not is_web(source)
+
+
+def is_web(source: str) -> bool:
+    """Whether a source is an `http://` or `https://` URL."""
+    return bool(_WEB.match(source))
 
 
 def _data(parts: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 
@@ -53,8 +53,9 @@ _RESOLVERS = (
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the words of YAML 1.2, without aliases and doubled keys."""
 
-    yaml_implicit_resolvers: Any = {}  # noqa: RUF012 - PyYAML's own form; those of YAML 1.1 are left out
-    yaml_constructors: Any = {  # noqa: RUF012 - and so are its dates, sets and bytes
+    # Left out are the words of YAML 1.1, and its dates, sets and bytes.
+    yaml_implicit_resolvers: Any = {}  # noqa: RUF012 - PyYAML declares it so
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
         f"tag:yaml.org,2002:{kind}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{kind}"]
         for kind in ("null", "bool", "str", "seq", "map")
     } | {None: yaml.SafeLoader.construct_undefined}
@@ -172,5 +173,5 @@ def _note_lines(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, 
             _note_lines(loader, item, (*path, position), lines)
 
 
-def _place(mark: yaml.Mark | None) -> str:
+def _place(mark: Any) -> str:
     return "somewhere" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"

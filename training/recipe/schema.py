@@ -346,6 +346,14 @@ class Recipe(Section):
         return self
 
     @property
+    def used_columns(self) -> tuple[str, ...]:
+        """Every column that the training reads: features, target, split and slices; each once."""
+        by = [] if isinstance(self.split, FractionSplit) else [self.split.column]
+        judged = [floor.column for floor in self.gate.slices]
+        names = [*self.columns.features, self.target, *by, *self.slices, *judged]
+        return tuple(dict.fromkeys(names))
+
+    @property
     def primary_metric(self) -> str:
         """The metric that a search tunes and the gate compares by."""
         return (self.metrics or tuple(metrics_for(self.task)))[0]

@@ -26,7 +26,6 @@ _PUERTO_RICO = "America/Puerto_Rico"
 
 # The report that is labelled with the hour of departure may be taken after the plane has left.
 _REPORT_AGE = pd.Timedelta(hours=1)
-_EARLIER_REPORT_AGE = pd.Timedelta(hours=4)
 
 _WEATHER = {
     "temp": "temperature",
@@ -39,7 +38,6 @@ _WEATHER = {
     "pressure": "pressure",
     "visib": "visibility",
 }
-_TRENDS = ("temperature", "humidity", "wind_speed", "precipitation", "pressure", "visibility")
 
 
 def flights() -> pd.DataFrame:
@@ -133,7 +131,8 @@ def _files() -> dict[str, Path]:
 
 def _identity(schedule: pd.DataFrame, date: pd.Series) -> pd.Series:
     number = schedule["flight"].astype("string").astype("str")
-    return date.dt.strftime("%Y-%m-%d-") + schedule["carrier"] + number + "-" + schedule["origin"]
+    day: pd.Series[str] = date.dt.strftime("%Y-%m-%d-")
+    return day + schedule["carrier"] + number + "-" + schedule["origin"]
 
 
 def _clock_change(
@@ -151,20 +150,14 @@ def _clock_change(
 
 
 def _weather(rows: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
-    """The report before the hour of departure, and how it differs from the one 3 hours earlier."""
-    reports = weather.rename(columns=_WEATHER)[["origin", "time_hour", *_WEATHER.values()]]
-    reports = reports.assign(hour=pd.to_datetime(reports["time_hour"], utc=True))
-    latest = _report(rows, reports, age=_REPORT_AGE)
-    earlier = _report(rows, reports, age=_EARLIER_REPORT_AGE)
-    for name in _TRENDS:
-        latest[f"{name}_change"] = latest[name] - earlier[name]
-    return latest
-
-
-def _report(rows: pd.DataFrame, reports: pd.DataFrame, *, age: pd.Timedelta) -> pd.DataFrame:
-    reports = reports.drop_duplicates(["origin", "hour"]).assign(hour=lambda r: r["hour"] + age)
-    joined = rows[["origin", "hour"]].merge(reports, on=["origin", "hour"], how="left")
-    return joined.set_index(rows.index)[list(_WEATHER.values())].astype("float64")
+    """The report at the airport of origin from before the hour of departure."""
+    reports = weather.rename(columns=_WEATHER).drop_duplicates(["origin", "time_hour"])
+    reports["hour"] = pd.to_datetime(reports["time_hour"], utc=True) + _REPORT_AGE
+    names = list(_WEATHER.values())
+    joined = rows[["origin", "hour"]].merge(
+        reports[["origin", "hour", *names]], on=["origin", "hour"], how="left"
+    )
+    return joined.set_index(rows.index)[names].astype("float64")
 
 
 def _plane(rows: pd.DataFrame, planes: pd.DataFrame) -> pd.DataFrame:

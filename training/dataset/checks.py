@@ -1,0 +1,154 @@
+"""Whether a table, and its split, can be learned from; everything that is wrong is said at once.
+
+Problems stop a training: they make it fail, or its evaluation a lie. Warnings are returned, for the
+run to log.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import pandas as pd
+
+from training.dataset.copies import count_copies
+from training.dataset.features import check_features
+from training.dataset.leakage import leaks, near_leaks
+from training.dataset.split import Split, times
+from training.dataset.target import check_target
+from training.errors import DataError
+from training.recipe.nearest import suggestion
+from training.recipe.schema import FractionSplit, Recipe, TimeSplit
+
+# So few rows change no metric that the confidence interval does not blur anyway.
+_FEW_COPIES: Final = 5
+
+
+def check_table(frame: pd.DataFrame, recipe: Recipe) -> list[str]:
+    """Check a table before it is split.
+
+    Args:
+        frame: as it was read.
+        recipe: what is meant by its columns.
+
+    Returns:
+        Warnings: what is odd, and yet no reason to stop.
+
+    Raises:
+        DataError: with every problem found.
+    """
+    doubled = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+    if doubled:
+        problem = f"two columns are named {', '.join(doubled)}; rename one"
+        raise DataError(recipe.data.source, [problem])
+    problems = list(_absent(frame, recipe))
+    warnings: list[str] = []
+    if recipe.target in frame:
+        problems += check_target(frame[recipe.target], recipe)
+    found, odd = check_features(frame, recipe.columns)
+    problems += found
+    warnings += odd
+    found, odd = _check_split_column(frame, recipe)
+    problems += found
+    warnings += odd
+    if recipe.target in frame and not problems:
+        known = frame[frame[recipe.target].notna()]
+        problems += _leaks(known, recipe)
+        warnings += _near_leaks(known, recipe)
+    if problems:
+        raise DataError(recipe.data.source, problems)
+    return warnings
+
+
+def check_split(split: Split, recipe: Recipe) -> list[str]:
+    """Check both sides of the split of a table that `check_table` let pass.
+
+    Returns:
+        Warnings: what is odd, and yet no reason to stop.
+
+    Raises:
+        DataError: with every problem found.
+    """
+    problems = list(_classes(split, recipe)) if recipe.task != "regression" else []
+    warnings: list[str] = []
+    for name in recipe.columns.features:
+        distinct = split.train[name].nunique()
+        if distinct == 0:
+            problems.append(f"{name}: has no value in any training row; remove it from the columns")
+        elif distinct == 1 and split.holdout[name].nunique() > 1:
+            warnings.append(
+                f"{name}: has one value in all training rows, and others in the holdout"
+            )
+    copies = count_copies(split, [*recipe.columns.features, recipe.target])
+    share = copies / len(split.holdout)
+    if copies >= _FEW_COPIES and share > recipe.checks.duplicates:
+        problems.append(_copied(copies, share))
+    elif copies:
+        warnings.append(
+            f"{copies:,} of the holdout rows ({share:.2%}) are also among the training rows"
+        )
+    if problems:
+        raise DataError(recipe.data.source, problems)
+    return warnings
+
+
+def _absent(frame: pd.DataFrame, recipe: Recipe) -> Iterator[str]:
+    present = [str(name) for name in frame.columns]
+    for name in recipe.used_columns:
+        if name not in frame:
+            what = f"the target {name!r}" if name == recipe.target else f"column {name!r}"
+            yield f"{what} is absent; {suggestion(name, present)}"
+
+
+def _check_split_column(frame: pd.DataFrame, recipe: Recipe) -> tuple[list[str], list[str]]:
+    by = recipe.split
+    if isinstance(by, FractionSplit) or by.column not in frame:
+        return [], []
+    missing = int(frame[by.column].isna().sum())
+    if not isinstance(by, TimeSplit):
+        odd = f"{by.column}: {missing:,} rows have no group, and count as one group together"
+        return [], [odd] if missing else []
+    try:
+        times(frame, by.column)
+    except (ValueError, TypeError, AttributeError, UserWarning) as error:
+        return [f"split.column: {by.column!r} holds no times: {error}"], []
+    odd = f"{by.column}: {missing:,} rows have no time, and are left out"
+    return [], [odd] if missing else []
+
+
+def _leaks(frame: pd.DataFrame, recipe: Recipe) -> Iterator[str]:
+    found = leaks(frame, recipe.target, recipe.columns, recipe.task)
+    for name, how in found.items():
+        if name not in recipe.checks.accept_leakage:
+            yield (
+                f"{name}: {how}; remove it from the columns, or, when it is known at the time of "
+                f"prediction, accept it: checks.accept_leakage: [{name}]"
+            )
+
+
+def _near_leaks(frame: pd.DataFrame, recipe: Recipe) -> Iterator[str]:
+    found = near_leaks(frame, recipe.target, recipe.columns, recipe.task)
+    for name, strength in found.items():
+        if name not in recipe.checks.accept_leakage:
+            yield (
+                f"{name}: tells the target almost perfectly by itself ({strength:.4f}); "
+                "is it known at the time of prediction?"
+            )
+
+
+def _classes(split: Split, recipe: Recipe) -> Iterator[str]:
+    train, holdout = (set(side[recipe.target]) for side in (split.train, split.holdout))
+    for name, labels in (("training rows", train), ("holdout", holdout)):
+        if len(labels) == 1:
+            yield f"{recipe.target}: all {name} have the label {labels.pop()!r}; split otherwise"
+    unseen = ", ".join(sorted(map(repr, holdout - train)))
+    if train and unseen:
+        yield f"{recipe.target}: the holdout has labels that no training row has: {unseen}"
+
+
+def _copied(copies: int, share: float) -> str:
+    return (
+        f"{copies:,} of the holdout rows ({share:.1%}) are also among the training rows, so the "
+        "evaluation would praise memory; remove the duplicates, split by group, or, when different "
+        "things just look alike in few coarse columns, accept it: "
+        f"checks.duplicates: {min(1.0, math.ceil(share * 100) / 100):g}"
+    )

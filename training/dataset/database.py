@@ -1,0 +1,72 @@
+"""Tables from a SQL query; passwords stay out of every message."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import sqlalchemy
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from training.dataset.formats import absent_columns
+from training.errors import DataError
+
+
+def source_name(url: str) -> str:
+    """The URL without its password.
+
+    Raises:
+        DataError: it is none that SQLAlchemy understands.
+    """
+    return _parsed(url).render_as_string(hide_password=True)
+
+
+def read_query(url: str, query: str, columns: Sequence[str] | None) -> pd.DataFrame:
+    """The rows that `query` selects.
+
+    Args:
+        url: a SQLAlchemy URL with its password.
+        query: a SELECT statement.
+        columns: the ones to keep; None keeps all.
+
+    Raises:
+        DataError: the database cannot be reached, or refuses the query; or a column is absent.
+    """
+    parsed = _parsed(url)
+    name = parsed.render_as_string(hide_password=True)
+    try:
+        engine = sqlalchemy.create_engine(parsed)
+        try:
+            with engine.connect() as connection:
+                frame = pd.read_sql_query(sqlalchemy.text(query), connection)
+        finally:
+            engine.dispose()
+    except NoSuchModuleError:
+        raise DataError(name, [_no_dialect(parsed.drivername)]) from None
+    except ModuleNotFoundError as error:
+        raise DataError(name, [f"needs the driver; run: pip install {error.name}"]) from None
+    except SQLAlchemyError as error:
+        problem = str(getattr(error, "orig", None) or error).splitlines()[0]
+        if parsed.password:
+            problem = problem.replace(str(parsed.password), "***")
+        raise DataError(name, [f"the database refuses: {problem}"]) from None
+    absent = absent_columns(columns or (), list(frame.columns))
+    if absent:
+        raise DataError(name, absent)
+    if frame.empty:
+        raise DataError(name, ["the query selects no rows"])
+    return frame if columns is None else frame[list(columns)]
+
+
+def _parsed(url: str) -> sqlalchemy.URL:
+    try:
+        return sqlalchemy.make_url(url)
+    except (ArgumentError, ValueError):
+        scheme = url.partition("://")[0]
+        problem = "is no SQLAlchemy URL; expected dialect://user:${PASSWORD}@host/database"
+        raise DataError(f"{scheme}://…", [problem]) from None
+
+
+def _no_dialect(driver: str) -> str:
+    return (
+        f"nothing reads {driver}:// here; a source is a path, an http(s) URL, or a database of "
+        "sqlite, postgresql, mysql or another SQLAlchemy dialect that is installed"
+    )

@@ -1,0 +1,85 @@
+"""Whether each feature is what its role says."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from training.dataset.split import times
+from training.recipe.schema import Columns
+from training.recipe.vocabulary import ROLES, Role
+
+_IDENTIFIER_SHARE = 0.9
+_IDENTIFIER_VALUES = 100
+
+
+def check_features(frame: pd.DataFrame, columns: Columns) -> tuple[list[str], list[str]]:
+    """Problems and warnings, one message each, for the features that `frame` has."""
+    problems: list[str] = []
+    warnings: list[str] = []
+    for role in ROLES:
+        for name in columns.of(role):
+            if name not in frame:
+                continue
+            values = frame[name].dropna()
+            if values.empty:
+                problems.append(f"{name}: is empty in every row; remove it from the columns")
+                continue
+            found = list(_misfits(values, role))
+            problems += [f"{name}: {problem}" for problem in found]
+            if not found:
+                warnings += [f"{name}: {odd}" for odd in _oddities(frame[name], role)]
+    return problems, warnings
+
+
+def _misfits(values: pd.Series, role: Role) -> Iterator[str]:
+    if values.dtype == object and values.map(_is_nested).any():
+        yield "holds lists or mappings; a feature is a plain value"
+    elif role == "numeric":
+        yield from _not_numeric(values)
+    elif role == "text" and not _is_text(values):
+        yield f"has the role text, and holds {_example(values)}; list it under another role"
+    elif role == "categorical" and pd.api.types.is_datetime64_any_dtype(values):
+        yield "has the role categorical, and holds times; list it under datetime"
+    elif role == "datetime":
+        try:
+            times(values.to_frame("value"), "value")
+        except (ValueError, TypeError, AttributeError, UserWarning):
+            yield f"has the role datetime, and holds {_example(values)}; write times as 2013-08-31"
+
+
+def _not_numeric(values: pd.Series) -> Iterator[str]:
+    if not pd.api.types.is_numeric_dtype(values):
+        yield (
+            f"has the role numeric, and holds {_example(values)}; "
+            "convert it, or list it under categorical, text or datetime"
+        )
+    elif (infinite := int(np.isinf(values.to_numpy(dtype="float64")).sum())) > 0:
+        yield f"is infinite in {infinite:,} rows; leave these rows out, or make the value missing"
+
+
+def _oddities(values: pd.Series, role: Role) -> Iterator[str]:
+    distinct = values.nunique()
+    if distinct == 1 and values.notna().all():
+        yield "has one value in all rows, and tells nothing"
+    if (
+        role == "categorical"
+        and distinct > _IDENTIFIER_VALUES
+        and distinct > _IDENTIFIER_SHARE * len(values)
+    ):
+        yield f"has {distinct:,} values in {len(values):,} rows; is it an identifier?"
+
+
+def _is_text(values: pd.Series) -> bool:
+    return bool(values.map(lambda value: isinstance(value, str)).all())
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, list | dict | set | tuple | np.ndarray)
+
+
+def _example(values: pd.Series) -> str:
+    """The first value that shows what a column holds, short."""
+    text = [value for value in values.head(1000) if isinstance(value, str)]
+    found = text[0] if text else values.iloc[0]
+    return repr(found.item() if isinstance(found, np.generic) else found)[:40]

@@ -1,0 +1,167 @@
+"""Readers of one file, by format; what is wrong with it is said with the option that mends it."""
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from training.recipe.nearest import suggestion
+
+Format = Literal["csv", "parquet", "labelled-lines"]
+Reader = Callable[[Path, Mapping[str, Any], Sequence[str] | None], pd.DataFrame]
+
+_PARQUET_MAGIC = b"PAR1"
+_COMPRESSED = (".gz", ".zip", ".bz2", ".xz", ".zst")
+_SEPARATORS = (";", "\t", "|")
+
+
+class UnreadableError(Exception):
+    """A file is not what its format says; `problems` name what was found and the fix."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+def read_file(
+    path: Path, form: Format, options: Mapping[str, Any], columns: Sequence[str] | None
+) -> pd.DataFrame:
+    """Read one file.
+
+    Args:
+        path: the file.
+        form: what it is.
+        options: for the reader of the format.
+        columns: the ones to read; None reads all.
+
+    Raises:
+        UnreadableError: it is empty, something else, or lacks a column.
+    """
+    readers: dict[Format, Reader] = {
+        "csv": _read_csv,
+        "parquet": _read_parquet,
+        "labelled-lines": _read_labelled_lines,
+    }
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableError("is empty")
+        frame = readers[form](path, options, columns)
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
+    if frame.empty:
+        raise UnreadableError("has columns and no rows")
+    return frame
+
+
+def absent_columns(wanted: Sequence[str], present: Sequence[str]) -> list[str]:
+    """One message for each wanted column that is not present."""
+    return [
+        f"no column {name!r}; {suggestion(name, present)}" for name in wanted if name not in present
+    ]
+
+
+def _read_csv(
+    path: Path, options: Mapping[str, Any], columns: Sequence[str] | None
+) -> pd.DataFrame:
+    _refuse_binary(path)
+    try:
+        header = [str(name) for name in pd.read_csv(path, **{**options, "nrows": 0}).columns]
+        if columns is not None:
+            absent = absent_columns(columns, header)
+            if absent:
+                raise UnreadableError(*_other_separator(header, options), *absent)
+            options = {"usecols": list(columns), **options}
+        frame: pd.DataFrame = pd.read_csv(path, **{"low_memory": False, **options})
+    except UnicodeDecodeError as error:
+        raise UnreadableError(_wrong_encoding(error.encoding)) from None
+    except pd.errors.EmptyDataError:
+        raise UnreadableError("is empty") from None
+    except (pd.errors.ParserError, zipfile.BadZipFile) as error:
+        raise UnreadableError(f"is no CSV table: {str(error).strip()}") from None
+    except TypeError as error:
+        raise UnreadableError(f"data.options do not fit pandas.read_csv: {error}") from None
+    except (ValueError, LookupError) as error:
+        raise UnreadableError(f"cannot be read with these data.options: {error}") from None
+    return frame
+
+
+def _read_parquet(
+    path: Path, options: Mapping[str, Any], columns: Sequence[str] | None
+) -> pd.DataFrame:
+    try:
+        if columns is not None:
+            absent = absent_columns(columns, pq.read_schema(path).names)
+            if absent:
+                raise UnreadableError(*absent)
+        names = None if columns is None else list(columns)
+        return pd.read_parquet(path, **{"columns": names, **options}).reset_index(drop=True)
+    except TypeError as error:
+        raise UnreadableError(f"data.options do not fit pandas.read_parquet: {error}") from None
+    except pa.ArrowException as error:
+        raise UnreadableError(f"is no Parquet file: {error}") from None
+
+
+def _read_labelled_lines(
+    path: Path, options: Mapping[str, Any], columns: Sequence[str] | None
+) -> pd.DataFrame:
+    """One row for each line `text|label`, split at the last bar: the text may hold bars itself."""
+    unknown = [name for name in options if name != "encoding"]
+    if unknown:
+        known = "labelled lines know only the option encoding"
+        raise UnreadableError(*(f"data.options.{name}: {known}" for name in unknown))
+    _refuse_binary(path)
+    encoding = options.get("encoding", "utf-8-sig")
+    try:
+        lines = path.read_text(encoding=encoding).split("\n")
+    except UnicodeDecodeError:
+        raise UnreadableError(_wrong_encoding(encoding)) from None
+    except LookupError:
+        raise UnreadableError(f"data.options.encoding: {encoding!r} is not known") from None
+    split = [(number, line.rpartition("|")) for number, line in enumerate(lines, 1) if line.strip()]
+    wrong = [number for number, (_, bar, label) in split if not bar or not label.strip()]
+    if wrong:
+        more = f" and {len(wrong) - 1} more lines" if len(wrong) > 1 else ""
+        raise UnreadableError(f"line {wrong[0]}{more}: expected text|label")
+    labels = pd.Series([label.strip() for _, (_, _, label) in split], dtype="str")
+    frame = pd.DataFrame({"text": [text for _, (text, _, _) in split], "label": _numbers(labels)})
+    absent = absent_columns(columns or (), list(frame.columns))
+    if absent:
+        raise UnreadableError(*absent)
+    return frame.astype({"text": "str"})
+
+
+def _numbers(labels: "pd.Series[str]") -> pd.Series:
+    """Labels that are whole numbers, as such: `1` is meant as 1."""
+    return labels.astype("int64") if labels.str.fullmatch(r"-?\d{1,18}").all() else labels
+
+
+def _refuse_binary(path: Path) -> None:
+    if path.name.lower().endswith(_COMPRESSED):
+        return
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head.startswith(_PARQUET_MAGIC):
+        raise UnreadableError("is a Parquet file; set data.format: parquet")
+    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnreadableError("is binary, not text; set data.format, or convert it to CSV")
+
+
+def _wrong_encoding(tried: str) -> str:
+    return (
+        f"is not written in {tried}; "
+        "set data.options.encoding, like cp949 (Korean), shift_jis (Japanese) or latin-1"
+    )
+
+
+def _other_separator(header: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+    if len(header) != 1 or "sep" in options:
+        return []
+    return [
+        f"has one column, and {mark!r} in its name; set data.options.sep: {mark!r}"
+        for mark in _SEPARATORS
+        if mark in header[0]
+    ]

@@ -1,0 +1,68 @@
+"""Whether the target is what the task says."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from training.recipe.schema import Recipe
+
+_SHOWN = 5
+_MANY_CLASSES = 100
+
+
+def check_target(target: pd.Series, recipe: Recipe) -> list[str]:
+    """One message for each problem of the target column."""
+    known = target.dropna()
+    if known.empty:
+        return [f"{recipe.target}: the target has no value in any row"]
+    problems = []
+    missing = len(target) - len(known)
+    if missing:
+        problems.append(
+            f"{recipe.target}: the target is missing in {missing:,} of {len(target):,} rows; "
+            "leave these rows out of the data"
+        )
+    found = _regression(known) if recipe.task == "regression" else _classification(known, recipe)
+    return problems + [f"{recipe.target}: {problem}" for problem in found]
+
+
+def _regression(target: pd.Series) -> Iterator[str]:
+    numeric = pd.api.types.is_numeric_dtype(target) and not pd.api.types.is_bool_dtype(target)
+    if not numeric:
+        yield (
+            f"a regression needs numbers, and the target holds {target.iloc[0]!r}; "
+            "convert it, or set task: binary or multiclass"
+        )
+    elif (infinite := int(np.isinf(target.to_numpy(dtype="float64")).sum())) > 0:
+        yield f"the target is infinite in {infinite:,} rows; leave these rows out of the data"
+    elif target.nunique() == 1:
+        yield f"the target is {target.iloc[0]!r} in every row; there is nothing to learn"
+
+
+def _classification(target: pd.Series, recipe: Recipe) -> Iterator[str]:
+    labels = list(target.unique())
+    shown = ", ".join(repr(_plain(label)) for label in labels[:_SHOWN])
+    shown += f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    if len(labels) == 1:
+        yield f"the target has one class only: {shown}"
+        return
+    if _looks_continuous(target, len(labels)):
+        yield f"the target looks like a quantity ({shown}); set task: regression"
+    elif recipe.task == "binary" and len(labels) != 2:
+        yield f"a binary task needs 2 labels, found {len(labels)}: {shown}; set task: multiclass"
+    elif recipe.task == "multiclass" and len(labels) == 2:
+        yield f"a multiclass task needs 3 labels or more, found {shown}; set task: binary"
+    if recipe.positive is not None and recipe.positive not in labels:
+        yield f"positive: {recipe.positive!r} is not among the labels {shown}"
+
+
+def _looks_continuous(target: pd.Series, classes: int) -> bool:
+    if not pd.api.types.is_numeric_dtype(target):
+        return False
+    fractions = pd.api.types.is_float_dtype(target) and bool((target % 1 != 0).any())
+    return classes > 2 and (fractions or classes > max(_MANY_CLASSES, len(target) // 10))
+
+
+def _plain(label: object) -> object:
+    return label.item() if isinstance(label, np.generic) else label

@@ -1,0 +1,61 @@
+"""Files from the web, bounded in size and time."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+
+from training.errors import DataError
+
+MAX_BYTES: Final = 2 * 1024**3
+CONNECT_SECONDS: Final = 10
+READ_SECONDS: Final = 60
+_CHUNK = 1024**2
+
+
+@contextmanager
+def downloaded(url: str, name: str, *, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
+    """The file at `url`, on disk as long as the context lasts, under its own file name.
+
+    Args:
+        url: `http://` or `https://`, with whatever secrets it needs.
+        name: the URL for messages, without secrets.
+        max_bytes: of the body; more is refused.
+
+    Raises:
+        DataError: there is no such file, it is too large, or the server cannot be reached.
+    """
+    with tempfile.TemporaryDirectory(prefix="cloche-") as folder:
+        path = Path(folder) / (PurePosixPath(urlsplit(url).path).name or "download")
+        try:
+            with requests.get(url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as answer:
+                answer.raise_for_status()
+                _save(answer, path, name, max_bytes)
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            raise DataError(
+                name, [f"the server answers {status} {error.response.reason}"]
+            ) from None
+        except requests.Timeout:
+            raise DataError(name, ["the server does not answer in time; try again"]) from None
+        except requests.RequestException as error:
+            # The exception's own text holds the whole URL, and so perhaps a password.
+            problem = f"cannot be reached ({type(error).__name__}); check the address"
+            raise DataError(name, [problem]) from None
+        yield path
+
+
+def _save(answer: requests.Response, path: Path, name: str, max_bytes: int) -> None:
+    size = 0
+    with path.open("wb") as file:
+        for chunk in answer.iter_content(_CHUNK):
+            size += len(chunk)
+            if size > max_bytes:
+                limit = f"{max_bytes / 1024**2:,.0f} MiB"
+                fix = "download it yourself and pass the path with --data"
+                raise DataError(name, [f"is larger than {limit}; {fix}"])
+            file.write(chunk)
