@@ -1,0 +1,81 @@
+"""The rows that a version is judged on, wherever its policy says they are."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from training.dataset.digest import frame_digest
+from training.dataset.sources import load_table
+from training.errors import DataError, RegistryError
+from training.gate.policy import CarriedHoldout, Policy
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Rows that no judged model was trained on.
+
+    Attributes:
+        frame: features, slice columns and target, n rows.
+        source: where they come from, for people.
+        digest: of their content.
+    """
+
+    frame: pd.DataFrame
+    source: str
+    digest: str
+
+
+def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> Holdout:
+    """Get the holdout that a policy names.
+
+    Args:
+        client: of the tracking store.
+        policy: says where the rows are.
+        run_id: the run that trained the version.
+
+    Raises:
+        RegistryError: the rows are gone, or not those that the version was trained beside.
+        DataError: the table cannot be read, or lacks the target.
+    """
+    if policy.holdout is not None:
+        holdout = _carried(client, policy.holdout, run_id)
+    elif policy.data is not None:
+        table = load_table(policy.data)
+        holdout = Holdout(table.frame, table.source, table.digest)
+    else:
+        raise RegistryError("the policy names no holdout")
+    if policy.target not in holdout.frame.columns:
+        raise DataError(holdout.source, [f"there is no column {policy.target!r}, the target"])
+    if holdout.frame.empty:
+        raise DataError(holdout.source, ["there are no rows to judge on"])
+    return holdout
+
+
+def _carried(client: MlflowClient, carried: CarriedHoldout, run_id: str | None) -> Holdout:
+    source = f"runs:/{run_id}/{carried.artifact}"
+    if not run_id:
+        raise RegistryError(
+            "the version names no training run, so its holdout cannot be found; "
+            "give criteria and data with --policy FILE"
+        )
+    with TemporaryDirectory(prefix="cloche-") as folder:
+        try:
+            path = client.download_artifacts(run_id, carried.artifact, folder)
+        except (MlflowException, OSError) as error:
+            raise RegistryError(
+                f"the holdout {source} cannot be fetched: {error}. "
+                "Train again, or give criteria and data with --policy FILE"
+            ) from error
+        frame = pd.read_parquet(Path(os.fspath(path)))
+    digest = frame_digest(frame)
+    if digest != carried.digest:
+        raise RegistryError(
+            f"the holdout {source} is not the one that the version was trained beside "
+            f"(digest {digest[:12]}, expected {carried.digest[:12]}); train again"
+        )
+    return Holdout(frame, source, digest)

@@ -1,0 +1,165 @@
+"""What a version is judged by, and on which rows: carried in its metadata, or read from a file.
+
+A version that Cloche trained carries its policy; for any other one somebody writes a file.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from training.errors import RecipeError, RegistryError
+from training.evaluation.predictions import Label, Target
+from training.packaging.model import METADATA_KEY, METADATA_SCHEMA
+from training.recipe import document
+from training.recipe.agreement import disagreements
+from training.recipe.problems import explain
+from training.recipe.schema import Data, Gate, NotWorse, Section
+from training.recipe.values import MetricName, Names, Scalar
+from training.recipe.vocabulary import Task, metrics_for
+
+
+class CarriedHoldout(BaseModel):
+    """A holdout among the artifacts of the run that trained a version.
+
+    Attributes:
+        artifact: its path there, a Parquet file.
+        digest: of the rows, by `training.dataset.digest`.
+        rows: how many there are.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    artifact: str
+    digest: str
+    rows: int
+
+
+class Policy(Section):
+    """What is predicted, how it is judged, and on which rows.
+
+    Attributes:
+        task: binary, multiclass or regression.
+        target: the column that holds what came true.
+        positive: for a binary task, the label that metrics are about.
+        classes: every label, in the order of the model's probability columns; found in the target
+            column by default.
+        threshold: for a binary task, where a model that returns probabilities only says positive.
+        features: columns handed to a model without a signature; all but the target by default.
+        metrics: what is measured; the first one is what production is compared by.
+        slices: columns whose values are measured one by one.
+        gate: the criteria.
+        seed: of the bootstrap.
+        holdout: the rows, where the version brings them along.
+        data: the rows, where somebody names a table; all of it is the holdout.
+    """
+
+    task: Task
+    target: str
+    positive: Scalar | None = None
+    classes: Annotated[tuple[Scalar, ...], Field(strict=False)] = ()
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    features: Names = ()
+    metrics: Annotated[tuple[MetricName, ...], Field(strict=False)] = ()
+    slices: Names = ()
+    gate: Gate = Gate()
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    holdout: CarriedHoldout | None = None
+    data: Data | None = None
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        problems = disagreements({name: getattr(self, name) for name in type(self).model_fields})
+        if (self.holdout is None) == (self.data is None):
+            problems.append("data: missing; say which table to judge on, like: data: {source: …}")
+        if self.target in self.features:
+            problems.append(f"features: {self.target!r} is the target; remove it")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Every metric that is measured, the one to compare by first."""
+        chosen = self.metrics or tuple(metrics_for(self.task))
+        floors = (*self.gate.minimum, *(floor.metric for floor in self.gate.slices))
+        return tuple(dict.fromkeys((*chosen, *floors, *self._compared_by)))
+
+    @property
+    def sliced(self) -> tuple[str, ...]:
+        """Every column that is sliced by."""
+        return tuple(dict.fromkeys((*self.slices, *(f.column for f in self.gate.slices))))
+
+    @property
+    def criteria(self) -> Gate:
+        """The gate, with the metric of its comparison named."""
+        if self.gate.not_worse is None or self.gate.not_worse.metric is not None:
+            return self.gate
+        named = self.gate.not_worse.model_copy(update={"metric": self.measured[0]})
+        return self.gate.model_copy(update={"not_worse": named})
+
+    @property
+    def confidence(self) -> float:
+        """Of the bounds on differences."""
+        return (self.gate.not_worse or NotWorse()).confidence
+
+    def target_of(self, truth: pd.Series) -> Target:
+        """What is predicted, with the labels that the policy names or the target column holds."""
+        if self.task == "regression" or not self.classes:
+            return Target.of(self.task, truth, positive=self.positive, threshold=self.threshold)
+        positive: Label | None = self.positive
+        if self.task == "binary" and positive is None:
+            positive = self.classes[-1]
+        return Target(self.task, self.classes, positive, self.threshold)
+
+    @property
+    def _compared_by(self) -> tuple[str, ...]:
+        not_worse = self.gate.not_worse
+        return (not_worse.metric,) if not_worse and not_worse.metric else ()
+
+
+def carried_policy(metadata: Mapping[str, Any] | None) -> Policy | None:
+    """The policy in a model's metadata; None where Cloche did not train it.
+
+    Raises:
+        RegistryError: there is one, and this version of Cloche cannot read it.
+    """
+    carried = (metadata or {}).get(METADATA_KEY)
+    if carried is None:
+        return None
+    if carried.get("schema") != METADATA_SCHEMA:
+        raise RegistryError(
+            f"the version's own policy has schema {carried.get('schema')}, and this Cloche reads "
+            f"{METADATA_SCHEMA}; update Cloche, or give the criteria with --policy FILE"
+        )
+    try:
+        known = {name: value for name, value in carried.items() if name in Policy.model_fields}
+        return Policy.model_validate(known)
+    except ValidationError as error:
+        problems = "; ".join(explain(error, Policy, carried, {}))
+        raise RegistryError(
+            f"the version's own policy (metadata {METADATA_KEY!r}) cannot be read: {problems}; "
+            "give the criteria with --policy FILE"
+        ) from None
+
+
+def load_policy(path: str) -> Policy:
+    """Read a policy from a YAML file.
+
+    Raises:
+        RecipeError: with every mistake found.
+    """
+    try:
+        read = document.parse(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise RecipeError(path, [f"cannot be read: {error.strerror}"]) from None
+    except (UnicodeDecodeError, document.DocumentError) as error:
+        raise RecipeError(path, [str(error)]) from None
+    if "holdout" in read.values:
+        raise RecipeError(path, ["holdout: name the table under data instead"])
+    try:
+        return Policy.model_validate(read.values)
+    except ValidationError as error:
+        raise RecipeError(path, explain(error, Policy, read.values, read.lines)) from None

@@ -1,0 +1,159 @@
+"""Runs the probe in a fresh process and tells what became of it: a result, a crash, or a hang."""
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training.evaluation.predictions import Predictions, Target
+from training.gate.measurements import Stage
+
+_DOING: dict[str, str] = {
+    "load": "loading",
+    "example": "answering the input example",
+    "predict": "predicting the holdout",
+    "latency": "predicting single rows",
+}
+_PACKAGES = ("mlflow", "scikit-learn", "pandas", "numpy")
+_TAIL_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a fresh process saw of a model.
+
+    Attributes:
+        failures: stage → what went wrong.
+        predictions: for the holdout, in its order; None if there are none.
+        load_seconds: how long loading took.
+        latency_ms: median of one-row predictions, in milliseconds.
+    """
+
+    failures: dict[Stage, str] = field(default_factory=dict)
+    predictions: Predictions | None = None
+    load_seconds: float | None = None
+    latency_ms: float | None = None
+
+
+def probe(
+    model: Path,
+    holdout: pd.DataFrame,
+    target: Target,
+    *,
+    target_column: str,
+    features: Sequence[str] = (),
+    timeout: float,
+) -> Probed:
+    """Load a model in a new process and let it predict.
+
+    Args:
+        model: folder of an MLflow model.
+        holdout: n rows with the columns that the model takes.
+        target: what is predicted.
+        target_column: the column that is never handed to the model.
+        features: columns for a model without a signature; empty for all but the target.
+        timeout: seconds until the process is killed.
+    """
+    task = {
+        "model": str(model),
+        "target": target_column,
+        "features": list(features),
+        "asked": {
+            "task": target.task,
+            "classes": target.classes,
+            "positive": target.positive,
+            "threshold": target.threshold,
+        },
+    }
+    with TemporaryDirectory(prefix="cloche-") as name:
+        folder = Path(name)
+        (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
+        holdout.to_parquet(folder / "holdout.parquet", index=False)
+        ending = _run(folder, timeout)
+        return _result(folder, ending, target)
+
+
+def environment() -> dict[str, Any]:
+    """Where the measurements were made: a latency means little without it."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "latency_threads": 1,
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _run(folder: Path, timeout: float) -> str | None:
+    """Run the probe; how it ended otherwise than well, None if it ended well."""
+    # No bytecode into the model's folder, and the caller's package first: also when it is run
+    # from a checkout and not from an installation.
+    root = str(Path(__file__).parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environ = {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": os.pathsep.join(paths),
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+    }
+    with (folder / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
+            [sys.executable, "-m", "training.gate.probe", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return f"no answer within {timeout:g} s"
+        finally:
+            _kill(process)
+        if code == 0:
+            return None
+        output.seek(0)
+        said = " ".join(output.read()[-_TAIL_CHARACTERS:].split())
+    return f"{_exit(code)}{': …' + said if said else ''}"
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End the process and whatever the model started in it."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _exit(code: int) -> str:
+    if code >= 0:
+        return f"the process ended with code {code}"
+    return f"the process was killed by {signal.Signals(-code).name}"
+
+
+def _result(folder: Path, ending: str | None, target: Target) -> Probed:
+    path = folder / "report.json"
+    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    failures: dict[Stage, str] = report.get("failures", {})
+    stage = report.get("stage", "load")
+    if ending is None and stage != "done":
+        ending = "the process ended itself"
+    if ending is not None:
+        doing = _DOING.get(stage)
+        failures[stage if doing else "load"] = f"while {doing or 'ending'}: {ending}"
+    predictions = None
+    if (folder / "predictions.npz").exists() and "predict" not in failures:
+        with np.load(folder / "predictions.npz") as arrays:
+            predictions = Predictions(target, **dict(arrays))
+    return Probed(failures, predictions, report.get("load_seconds"), report.get("latency_ms"))
