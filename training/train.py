@@ -1,5 +1,7 @@
 """One training, from recipe to challenger: the order of the steps, not how each is done."""
 
+import contextlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +11,9 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from training.dataset.checks import check_split, check_table
-from training.dataset.sources import Table, load_table
+from training.dataset.sources import load_table
 from training.dataset.split import Split, split, validation_split
+from training.dataset.table import Table
 from training.evaluation.evaluate import Evaluation, evaluate, judge
 from training.evaluation.metrics import score
 from training.evaluation.predictions import Target
@@ -144,8 +147,8 @@ def train(recipe: Recipe, say: Say) -> Trained:
 def _record_data(recipe: Recipe, data: Prepared) -> str:
     """Log both sides as inputs and the holdout's rows; returns the holdout's digest."""
     record.record_input(data.sides.train, data.table.source, recipe, "training")
-    record.record_holdout(data.sides.holdout)
-    return record.record_input(data.sides.holdout, data.table.source, recipe, "holdout")
+    record.record_input(data.sides.holdout, data.table.source, recipe, "holdout")
+    return record.record_holdout(data.sides.holdout)
 
 
 def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:
@@ -179,9 +182,9 @@ def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) ->
 def _register(recipe: Recipe, model_uri: str, card: str) -> str:
     """Register the logged model; the alias moves last, when the version is complete."""
     client = MlflowClient()
-    version = mlflow.register_model(
-        model_uri, recipe.name, tags={"cloche.recipe": recipe.name, "cloche.task": recipe.task}
-    ).version
+    tags = {"cloche.recipe": recipe.name, "cloche.task": recipe.task}
+    with contextlib.redirect_stderr(io.StringIO()):  # MLflow tells people what we tell them
+        version = mlflow.register_model(model_uri, recipe.name, tags=tags).version
     client.update_model_version(recipe.name, version, description=card)
     if recipe.description:
         client.update_registered_model(recipe.name, description=recipe.description)

@@ -55,7 +55,7 @@ def _binary_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
 
     figure, axes = _axes(f"Precision and recall of {target.positive!r}")
     PrecisionRecallDisplay.from_predictions(
-        truth, scores, ax=axes, plot_chance_level=True, name="holdout", **curve
+        truth, scores, ax=axes, plot_chance_level=True, name="holdout", curve_kwargs=curve
     )
     yield "precision_recall", figure
 

@@ -1,6 +1,7 @@
 """What a training run leaves in MLflow, piece by piece. The caller holds the run open."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,26 +52,32 @@ def record_recipe(recipe: Recipe) -> None:
     )
 
 
-def record_input(frame: pd.DataFrame, source: str, recipe: Recipe, context: str) -> str:
-    """One side of the split as a dataset input of the run; returns its digest."""
-    digest: str = frame_digest(frame)
-    dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
-        frame,
-        source=CodeDatasetSource({"cloche.source": source}),
-        targets=recipe.target,
-        name=f"{recipe.name} {context}",
-        digest=digest[:16],
-    )
+def record_input(frame: pd.DataFrame, source: str, recipe: Recipe, context: str) -> None:
+    """One side of the split as a dataset input of the run."""
+    with warnings.catch_warnings():
+        # Advice for signatures; this schema only describes the table.
+        warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
+        dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+            frame,
+            source=CodeDatasetSource({"cloche.source": source}),
+            targets=recipe.target,
+            name=f"{recipe.name} {context}",
+            digest=frame_digest(frame)[:16],
+        )
     mlflow.log_input(dataset, context=context)
-    return digest
 
 
-def record_holdout(holdout: pd.DataFrame) -> None:
-    """The holdout's rows, so that the gate can judge every later version on the very same ones."""
+def record_holdout(holdout: pd.DataFrame) -> str:
+    """The holdout's rows, so that the gate can judge every later version on the very same ones.
+
+    Returns:
+        The digest of the rows as they will be read back.
+    """
     with TemporaryDirectory(prefix="cloche-") as folder:
         path = Path(folder, Path(HOLDOUT_ARTIFACT).name)
         holdout.to_parquet(path, index=False)
         mlflow.log_artifact(str(path), str(Path(HOLDOUT_ARTIFACT).parent))
+        return frame_digest(pd.read_parquet(path))
 
 
 def record_trial(recipe: Recipe, trial: Trial) -> None:
