@@ -11,9 +11,10 @@ from typing import Final
 import pandas as pd
 
 from training.dataset.copies import count_copies
+from training.dataset.days import times
 from training.dataset.features import check_features
 from training.dataset.leakage import leaks, near_leaks
-from training.dataset.split import Split, times
+from training.dataset.split import Split
 from training.dataset.target import check_target
 from training.errors import DataError
 from training.recipe.nearest import suggestion

@@ -1,9 +1,11 @@
 """Tables from a SQL query; passwords stay out of every message."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 import sqlalchemy
+from pandas.errors import DatabaseError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from training.dataset.formats import absent_columns
@@ -32,6 +34,7 @@ def read_query(url: str, query: str, columns: Sequence[str] | None) -> pd.DataFr
     """
     parsed = _parsed(url)
     name = parsed.render_as_string(hide_password=True)
+    _refuse_absent_file(parsed, name)
     try:
         engine = sqlalchemy.create_engine(parsed)
         try:
@@ -43,11 +46,8 @@ def read_query(url: str, query: str, columns: Sequence[str] | None) -> pd.DataFr
         raise DataError(name, [_no_dialect(parsed.drivername)]) from None
     except ModuleNotFoundError as error:
         raise DataError(name, [f"needs the driver; run: pip install {error.name}"]) from None
-    except SQLAlchemyError as error:
-        problem = str(getattr(error, "orig", None) or error).splitlines()[0]
-        if parsed.password:
-            problem = problem.replace(str(parsed.password), "***")
-        raise DataError(name, [f"the database refuses: {problem}"]) from None
+    except (SQLAlchemyError, DatabaseError) as error:
+        raise DataError(name, [f"the database refuses: {_reason(error, parsed)}"]) from None
     absent = absent_columns(columns or (), list(frame.columns))
     if absent:
         raise DataError(name, absent)
@@ -63,6 +63,22 @@ def _parsed(url: str) -> sqlalchemy.URL:
         scheme = url.partition("://")[0]
         problem = "is no SQLAlchemy URL; expected dialect://user:${PASSWORD}@host/database"
         raise DataError(f"{scheme}://…", [problem]) from None
+
+
+def _refuse_absent_file(url: sqlalchemy.URL, name: str) -> None:
+    # SQLite would make an empty database and complain about its tables.
+    file = url.database
+    if url.get_backend_name() == "sqlite" and file and file != ":memory:":
+        path = Path(file.removeprefix("file:").partition("?")[0])
+        if not path.exists():
+            raise DataError(name, [f"no such file, seen from {Path.cwd()}"])
+
+
+def _reason(error: Exception, url: sqlalchemy.URL) -> str:
+    """What the database itself said, in a line and without the password."""
+    told = error.__cause__ if isinstance(error, DatabaseError) and error.__cause__ else error
+    reason = str(getattr(told, "orig", None) or told).partition("\n")[0]
+    return reason.replace(str(url.password), "***") if url.password else reason
 
 
 def _no_dialect(driver: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from training.dataset.split import times
+from training.dataset.days import times
 from training.recipe.schema import Columns
 from training.recipe.vocabulary import ROLES, Role
 

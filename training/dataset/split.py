@@ -1,14 +1,14 @@
 """Which rows are learned from and which are held out, the same for the same table and seed."""
 
 import math
-import warnings
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
+from training.dataset.days import times, within
 from training.errors import DataError
 from training.recipe.schema import FractionSplit, GroupSplit, Recipe, TimeSplit
 
@@ -62,30 +62,10 @@ def validation_split(train: pd.DataFrame, recipe: Recipe) -> Split:
     return _by_fraction(train, share, recipe, stratify=stratify)
 
 
-def times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
-    """A column as times on the clock of its own time zone, missing where there is none.
-
-    Raises:
-        ValueError: a value is no time.
-    """
-    values = frame[column]
-    if pd.api.types.is_numeric_dtype(values):
-        # pandas would take numbers for nanoseconds since 1970, which nobody means.
-        raise ValueError("holds numbers, not times")
-    try:
-        parsed = pd.to_datetime(values, format="ISO8601")
-    except ValueError:
-        with warnings.catch_warnings():
-            # A form that pandas must guess for each value anew is not one to trust.
-            warnings.simplefilter("error")
-            parsed = pd.to_datetime(values)
-    return parsed.dt.tz_localize(None)
-
-
 def _by_time(frame: pd.DataFrame, by: TimeSplit, source: str) -> Split:
     when = times(frame, by.column)
-    train = frame[_within(when, by.train)]
-    holdout = frame[_within(when, by.holdout)]
+    train = frame[within(when, *map(date.fromisoformat, by.train))]
+    holdout = frame[within(when, *map(date.fromisoformat, by.holdout))]
     covered = f"the table covers {when.min():%Y-%m-%d} to {when.max():%Y-%m-%d}"
     problems = [
         f"split.{side}: no row from {first} to {last}; {covered}"
@@ -98,11 +78,6 @@ def _by_time(frame: pd.DataFrame, by: TimeSplit, source: str) -> Split:
     if problems:
         raise DataError(source, problems)
     return Split(train, holdout)
-
-
-def _within(when: "pd.Series[pd.Timestamp]", days: tuple[str, str]) -> "pd.Series[bool]":
-    first, last = (date.fromisoformat(day) for day in days)
-    return (when >= pd.Timestamp(first)) & (when < pd.Timestamp(last + timedelta(days=1)))
 
 
 def _latest(train: pd.DataFrame, column: str, share: float, source: str) -> Split:

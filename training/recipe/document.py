@@ -106,12 +106,21 @@ class _Dumper(yaml.SafeDumper):
         return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
+class _OneLine(_Dumper):
+    """The same for values that must not be broken into lines."""
+
+    def text(self, value: str) -> yaml.ScalarNode:
+        style = '"' if "\n" in value else None
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
 for _tag, _pattern, _first in _RESOLVERS:
     _Loader.add_implicit_resolver(_tag, _pattern, _first)
     _Dumper.add_implicit_resolver(_tag, _pattern, _first)
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.integer)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.real)
 _Dumper.add_representer(str, _Dumper.text)
+_OneLine.add_representer(str, _OneLine.text)
 
 
 def parse(text: str) -> Document:
@@ -142,6 +151,15 @@ def parse_value(text: str) -> Any:
 def render(values: Mapping[str, Any]) -> str:
     """YAML that `parse` reads as the same values."""
     return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def render_value(value: Any) -> str:
+    """One value on one line, as it stands after `key:`."""
+    endless = float("inf")
+    text = yaml.dump(
+        value, Dumper=_OneLine, default_flow_style=True, allow_unicode=True, width=endless
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _read(text: str) -> tuple[_Loader, yaml.Node | None, Any]:

@@ -14,7 +14,8 @@ from training.recipe.document import MAX_BYTES, Document, DocumentError
 from training.recipe.nearest import suggestion
 from training.recipe.overrides import OverrideError, apply
 from training.recipe.problems import explain
-from training.recipe.schema import Gate, Recipe
+from training.recipe.schema import Data, Gate, Recipe
+from training.recipe.values import mask
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -72,6 +73,23 @@ def load_policy(path: str) -> Gate:
         return Gate.model_validate(read.values)
     except ValidationError as error:
         raise RecipeError(path, explain(error, Gate, read.values, read.lines)) from None
+
+
+def data_section(values: Mapping[str, Any]) -> Data:
+    """Validate a data section by itself.
+
+    Raises:
+        RecipeError: with every mistake found.
+    """
+    try:
+        data = Data.model_validate(values)
+    except ValidationError as error:
+        problems = explain(error, Data, values, {})
+        raise RecipeError(mask(str(values.get("source"))), problems) from None
+    problems = disagreements({"data": data})
+    if problems:
+        raise RecipeError(data.source, problems)
+    return data
 
 
 def dump_recipe(recipe: Recipe) -> str:

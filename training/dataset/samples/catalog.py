@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
 import pandas as pd
 
+from training.dataset.days import within
 from training.dataset.samples.flights import flights
 from training.dataset.samples.small import breast_cancer, diabetes, wine
 from training.errors import DataError
@@ -17,20 +19,29 @@ class Sample:
 
     Attributes:
         load: makes the table; takes seconds at most.
+        about: what it is, in one line.
         target: the column to predict.
         time: the column that tells when, if there is one.
     """
 
     load: Callable[[], pd.DataFrame]
+    about: str
     target: str
     time: str | None = None
 
 
 SAMPLES = {
-    "flights": Sample(flights, target="late", time="flight_date"),
-    "breast_cancer": Sample(breast_cancer, target="benign"),
-    "diabetes": Sample(diabetes, target="progression"),
-    "wine": Sample(wine, target="cultivar"),
+    "flights": Sample(
+        flights,
+        "327,346 flights from New York in 2013, with weather: late or not (cloche[samples])",
+        target="late",
+        time="flight_date",
+    ),
+    "breast_cancer": Sample(breast_cancer, "569 tumours, measured: benign or not", target="benign"),
+    "wine": Sample(wine, "178 wines, measured: which of three cultivars", target="cultivar"),
+    "diabetes": Sample(
+        diabetes, "442 patients, measured: progression after a year", target="progression"
+    ),
 }
 
 
@@ -43,3 +54,31 @@ def find_sample(name: str) -> Sample:
     if name not in SAMPLES:
         raise DataError(f"sample:{name}", [f"no such sample; {suggestion(name, SAMPLES)}"])
     return SAMPLES[name]
+
+
+def sample_rows(
+    name: str, *, first: date | None = None, last: date | None = None, with_target: bool = True
+) -> pd.DataFrame:
+    """The rows of a sample, like those of the days that a recipe keeps out of training.
+
+    Args:
+        name: of the sample.
+        first: the first day wanted; None begins with the first there is.
+        last: the last day wanted, inclusive; None ends with the last there is.
+        with_target: whether the answer is in the table, too.
+
+    Raises:
+        DataError: there is no such sample, it has no times, or no row of those days.
+    """
+    sample = find_sample(name)
+    frame = sample.load()
+    if first is not None or last is not None:
+        if sample.time is None:
+            raise DataError(f"sample:{name}", ["its rows have no times; leave out --from and --to"])
+        when = frame[sample.time]
+        chosen = frame[within(when, first or when.min().date(), last or when.max().date())]
+        if chosen.empty:
+            covered = f"it covers {when.min():%Y-%m-%d} to {when.max():%Y-%m-%d}"
+            raise DataError(f"sample:{name}", [f"no row of these days; {covered}"])
+        frame = chosen.reset_index(drop=True)
+    return frame if with_target else frame.drop(columns=sample.target)

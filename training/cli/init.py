@@ -1,0 +1,58 @@
+"""`cloche init`: a first recipe for a table that nobody has described yet."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+HELP = """Look at the table DATA and write a first recipe for it.
+
+DATA is whatever a recipe's data.source may be: a path, glob, directory, URL, database or sample.
+Every guess is commented: task, roles of the columns, split, estimator. An existing file is kept,
+unless --force says otherwise.
+
+\b
+Example:
+  cloche init sample:wine
+  cloche init exports/churn-*.csv --target churned --output churn.yaml
+  cloche init sqlite:///shop.db --query 'SELECT * FROM orders' --target returned
+"""
+
+
+@click.command(help=HELP, short_help="Write a first recipe for a table.")
+@click.argument("data")
+@click.option("--target", metavar="COLUMN", help="The column to predict; guessed by default.")
+@click.option("--query", metavar="SQL", help="The rows to read from a database.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write; - is stdout. By default it is named after the data.",
+)
+@click.option("--force", is_flag=True, help="Write over an existing file.")
+def init(
+    data: str, target: str | None, query: str | None, output: Path | None, *, force: bool
+) -> None:
+    """Run the command; see HELP."""
+    # Not at the top: this import takes seconds, and `cloche --help` imports every command.
+    from training.dataset.sniff import sniff_data  # noqa: PLC0415
+    from training.dataset.sources import load_table  # noqa: PLC0415
+    from training.dataset.starter import draft_recipe  # noqa: PLC0415
+    from training.recipe.document import parse  # noqa: PLC0415
+
+    described = sniff_data(data, query)
+    table = load_table(described)
+    recipe = draft_recipe(table, described, target)
+    if str(output) == "-":
+        click.echo(recipe, nl=False)
+        return
+    path = output or Path(f"{parse(recipe).values['name']}.yaml")
+    if path.exists() and not force:
+        raise click.UsageError(f"{path} exists; name another file with --output, or add --force.")
+    path.write_text(recipe, encoding="utf-8")
+    click.echo(f"Wrote {path}.")
+    Console(stderr=True, highlight=False).print(
+        "Next: read its guesses, then\n"
+        f"  cloche train {path} --explain   to see what would happen\n"
+        f"  cloche train {path}             to train",
+        markup=False,
+    )

@@ -1,0 +1,58 @@
+"""`cloche sample`: a sample's rows as a file, to score or to look at."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+HELP = """Write the sample NAME to OUTPUT, or list the samples when no NAME is given.
+
+The kind of file goes by its name: .csv, .csv.gz or .parquet; - is CSV on stdout.
+
+November and December are kept out of the training of `flights`: score those days with its model.
+
+\b
+Example:
+  cloche sample
+  cloche sample flights --from 2013-11-01 --to 2013-11-02 --without-target november.csv
+  cloche sample breast_cancer tumours.parquet
+"""
+
+
+@click.command(help=HELP, short_help="Write a sample's rows to a file.")
+@click.argument("name", required=False)
+@click.argument("output", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day, inclusive.")
+@click.option("--without-target", is_flag=True, help="Leave the answer out, as callers do.")
+def sample(
+    name: str | None,
+    output: Path | None,
+    first: datetime | None,
+    last: datetime | None,
+    *,
+    without_target: bool,
+) -> None:
+    """Run the command; see HELP."""
+    # Not at the top: this import takes a second, and `cloche --help` imports every command.
+    from training.dataset.samples.catalog import SAMPLES, sample_rows  # noqa: PLC0415
+    from training.dataset.writing import write_table  # noqa: PLC0415
+
+    if name is None:
+        for known, one in SAMPLES.items():
+            click.echo(f"{known:<15} {one.about}")
+        return
+    if output is None:
+        raise click.UsageError(f"Name the file to write, like {name}.csv, or - for stdout.")
+    rows = sample_rows(
+        name,
+        first=first.date() if first else None,
+        last=last.date() if last else None,
+        with_target=not without_target,
+    )
+    if str(output) == "-":
+        rows.to_csv(sys.stdout, index=False)
+        return
+    write_table(rows, output)
+    click.echo(f"{len(rows):,} rows, {len(rows.columns)} columns: {output}")
