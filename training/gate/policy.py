@@ -145,6 +145,13 @@ def carried_policy(metadata: Mapping[str, Any] | None) -> Policy | None:
         ) from None
 
 
+def holdout_digest(metadata: Mapping[str, Any] | None) -> str | None:
+    """Digest of the holdout that a version was trained beside; None if Cloche did not train it."""
+    carried = (metadata or {}).get(METADATA_KEY) or {}
+    digest: str | None = (carried.get("holdout") or {}).get("digest")
+    return digest
+
+
 def load_policy(path: str) -> Policy:
     """Read a policy from a YAML file.
 

@@ -1,0 +1,203 @@
+"""`cloche promote`: the gate judges a version, and the alias moves or the reasons are printed."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from mlflow import MlflowClient
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from training.cli.progress import steps
+from training.gate.evidence import evidence
+from training.gate.report import render
+from training.promotion.examine import PROBE_SECONDS, Examined, Request, examine
+from training.promotion.promote import Promotion, Refusal
+from training.promotion.promote import promote as run_promotion
+from training.promotion.registry import find_model
+
+HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
+
+It is compared with what serves now on the same held-out rows, by the criteria of its recipe. Every
+judgement is an MLflow run with its numbers and a report, linked from the version. Exit code 3 says
+that the gate refused.
+
+\b
+Example:
+  cloche promote flight-delay --dry-run
+  cloche promote flight-delay
+  cloche promote flight-delay --version 7
+  cloche promote churn --policy churn-gate.yaml
+  cloche promote flight-delay --force --reason "the holdout is stale, agreed with operations"
+"""
+
+_MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "not applicable": ("·", "dim")}
+_PIPE_WIDTH = 160
+
+
+@click.command(help=HELP, short_help="Judge the challenger and, if it passes, promote it.")
+@click.argument("model")
+@click.option("--version", metavar="N", help="Judge this version instead of the challenger.")
+@click.option(
+    "--policy",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="YAML file with the criteria and the data, for a version that Cloche did not train.",
+)
+@click.option(
+    "--allow-breaking",
+    is_flag=True,
+    help="Accept a changed signature, and a production version that cannot be compared.",
+)
+@click.option("--dry-run", is_flag=True, help="Judge and print; write nothing anywhere.")
+@click.option("--force", is_flag=True, help="Promote even if the gate refuses; needs --reason.")
+@click.option("--reason", metavar="TEXT", help="Why, for the audit trail.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=PROBE_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long each model may take to load and predict the holdout.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the HTML report to this file, too.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def promote(
+    model: str,
+    *,
+    version: str | None,
+    policy: str | None,
+    allow_breaking: bool,
+    dry_run: bool,
+    force: bool,
+    reason: str | None,
+    timeout: float,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Run the command; see HELP."""
+    if force and not (reason or "").strip():
+        raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
+    client = MlflowClient()
+    request = Request(version, policy, allow_breaking, force, reason, timeout)
+
+    def show(promotion: Promotion, *, promoted: bool) -> None:
+        _write_report(report, promotion)
+        if as_json:
+            _print_json(promotion, promoted=promoted)
+        else:
+            _print_table(client, promotion, promoted=promoted)
+
+    try:
+        with steps(f"judging {model}") as say:
+            if dry_run:
+                examined = examine(client, find_model(client, model), request, say)
+                promotion = Promotion(model, examined.version, examined=examined)
+            else:
+                promotion = run_promotion(client, model, request, say=say)
+    except Refusal as refusal:
+        judged = Promotion(
+            model, refusal.examined.version, examined=refusal.examined, run_id=refusal.run_id
+        )
+        show(judged, promoted=False)
+        raise
+    show(promotion, promoted=not dry_run)
+    if dry_run and promotion.examined and promotion.examined.outcome == "refused":
+        raise Refusal(promotion.examined, run_id=None)
+
+
+def _print_table(client: MlflowClient, promotion: Promotion, *, promoted: bool) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    if promotion.examined is None:
+        console.print(
+            f"{promotion.model} version {promotion.version} is in production already; "
+            "nothing was judged.",
+            markup=False,
+        )
+        return
+    console.print(_verdicts(promotion.examined))
+    for note in promotion.examined.judgement.measured.notes:
+        console.print(f"Note: {note}.", markup=False)
+    if promotion.run_id is not None:
+        console.print(f"Evidence: {_link(client, promotion.run_id)}", markup=False, soft_wrap=True)
+    if promoted:
+        console.print(_moved(promotion), markup=False)
+    elif promotion.run_id is None:
+        console.print("This was a dry run: nothing was written.", markup=False)
+
+
+def _verdicts(examined: Examined) -> Table:
+    production = examined.model.production
+    against = f" against version {production} in production" if production else ""
+    table = Table(
+        title=f"{examined.model.name} version {examined.version}{against}: {examined.outcome}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("", "criterion", "required", "found"):
+        table.add_column(name, overflow="fold")
+    for verdict in examined.judgement.decision.verdicts:
+        mark, style = _MARKS[verdict.result]
+        cells = (mark, verdict.name, verdict.required, verdict.measured)
+        table.add_row(*(Text(cell, style if n in {0, 3} else "") for n, cell in enumerate(cells)))
+    return table
+
+
+def _moved(promotion: Promotion) -> str:
+    lines = [f"{promotion.model} version {promotion.version} is in production."]
+    if promotion.replaced:
+        lines.append(
+            f"Version {promotion.replaced} served before; `cloche rollback {promotion.model}` "
+            "brings it back."
+        )
+    if promotion.stages is not None:
+        lines.append(f"Note: {promotion.stages}.")
+    return " ".join(lines)
+
+
+def _print_json(promotion: Promotion, *, promoted: bool) -> None:
+    examined = promotion.examined
+    document: dict[str, Any] = {
+        "model": promotion.model,
+        "version": promotion.version,
+        "promoted": promoted and examined is not None,
+        "replaced": promotion.replaced,
+        "outcome": examined.outcome if examined else None,
+        "evidence_run_id": promotion.run_id,
+        "evidence": _document(promotion) if examined else None,
+    }
+    click.echo(json.dumps(document, indent=2))
+
+
+def _write_report(path: Path | None, promotion: Promotion) -> None:
+    if path is not None and promotion.examined is not None:
+        path.write_text(render(_document(promotion)), encoding="utf-8")
+
+
+def _document(promotion: Promotion) -> dict[str, Any]:
+    examined = promotion.examined
+    if examined is None:
+        return {}
+    return evidence(
+        examined.judgement, outcome=examined.outcome, reason=None, now=datetime.now(UTC)
+    )
+
+
+def _link(client: MlflowClient, run_id: str) -> str:
+    """Where to read the evidence: a page of the MLflow server, or the run's id for a file store."""
+    uri = client.tracking_uri.rstrip("/")
+    if not uri.startswith("http"):
+        return f"run {run_id} (see it with `mlflow ui`)"
+    experiment = client.get_run(run_id).info.experiment_id
+    return f"{uri}/#/experiments/{experiment}/runs/{run_id}"

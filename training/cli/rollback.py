@@ -1,0 +1,38 @@
+"""`cloche rollback`: production back to the version that served before."""
+
+import json
+from dataclasses import asdict
+
+import click
+from mlflow import MlflowClient
+
+from training.promotion.rollback import roll_back
+
+HELP = """Put production of MODEL back to the version that served before, or to version N.
+
+The gate is not asked again: the version was in production once.
+
+\b
+Example:
+  cloche rollback flight-delay
+  cloche rollback flight-delay --to 3 --reason "version 4 is slow in the evening"
+"""
+
+
+@click.command(help=HELP, short_help="Production back to the version that served before.")
+@click.argument("model")
+@click.option("--to", metavar="N", help="Go back to this version instead of the previous one.")
+@click.option("--reason", metavar="TEXT", help="Why, for the audit trail.")
+@click.option("--force", is_flag=True, help="Accept a version that was never in production.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_json: bool) -> None:
+    """Run the command; see HELP."""
+    done = roll_back(MlflowClient(), model, to=to, reason=reason, force=force)
+    if as_json:
+        click.echo(json.dumps(asdict(done), indent=2))
+        return
+    click.echo(f"{done.model} version {done.version} is in production again.")
+    if done.replaced:
+        click.echo(f"Version {done.replaced}, which served until now, is `previous`.")
+    if done.stages is not None:
+        click.echo(f"Note: {done.stages}.", err=True)

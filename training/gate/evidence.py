@@ -1,0 +1,80 @@
+"""The evidence as plain data: what `evidence.json` holds and the report is drawn from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from math import isfinite
+from typing import Any, Literal
+
+from training.gate.judge import Judgement
+from training.gate.process import environment
+
+SCHEMA = 1
+
+Outcome = Literal["passed", "refused", "forced"]
+
+
+def outcome_of(judgement: Judgement, *, forced: bool) -> Outcome:
+    """What the version's `cloche.gate` tag says; force changes nothing where the gate passed."""
+    if judgement.decision.passed:
+        return "passed"
+    return "forced" if forced else "refused"
+
+
+def evidence(
+    judgement: Judgement, *, outcome: Outcome, reason: str | None, now: datetime
+) -> dict[str, Any]:
+    """Everything that the decision rests on; numbers that are not defined are null.
+
+    Args:
+        judgement: what was measured and decided.
+        outcome: what came of it.
+        reason: why somebody promotes it, if they said so.
+        now: when it was judged, in UTC.
+    """
+    measured, policy = judgement.measured, judgement.policy
+    numbers, production = measured.measurements, judgement.production
+    document = {
+        "schema": SCHEMA,
+        "model": judgement.candidate.version.name,
+        "version": str(judgement.candidate.version.version),
+        "production": None if production is None else str(production.version.version),
+        "outcome": outcome,
+        "reason": reason,
+        "judged_at": now.isoformat(timespec="seconds"),
+        "verdicts": [asdict(verdict) for verdict in judgement.decision.verdicts],
+        "metric": policy.measured[0],
+        "scores": dict(numbers.scores),
+        "intervals": {name: asdict(found) for name, found in measured.intervals.items()},
+        "differences": {
+            name: asdict(found)
+            for name, found in (
+                numbers.comparison.differences if numbers.comparison else {}
+            ).items()
+        },
+        "slices": [asdict(part) for part in numbers.slices],
+        "latency_ms": numbers.latency_ms,
+        "load_seconds": numbers.load_seconds,
+        "failures": dict(numbers.failures),
+        "notes": list(measured.notes),
+        "holdout": {
+            "source": measured.holdout.source,
+            "digest": measured.holdout.digest,
+            "rows": numbers.rows,
+        },
+        "policy": policy.model_dump(mode="json", exclude_none=True, exclude={"data"}),
+        "environment": environment(),
+    }
+    plain: dict[str, Any] = _plain(document)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say: it knows no `nan` and no infinity."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value

@@ -1,0 +1,44 @@
+"""One judgement: a policy, two versions, the numbers, and the decision that follows from them."""
+
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+
+from training.gate.decision import Decision, decide
+from training.gate.measure import Candidate, Measured, Say, measure
+from training.gate.policy import Policy
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything that the evidence is written from.
+
+    Attributes:
+        candidate: the version that was judged.
+        production: the version that served meanwhile; None if none did.
+        policy: what it was judged by.
+        measured: what was found.
+        decision: what follows.
+    """
+
+    candidate: Candidate
+    production: Candidate | None
+    policy: Policy
+    measured: Measured
+    decision: Decision
+
+
+def judge(
+    client: MlflowClient,
+    policy: Policy,
+    candidate: Candidate,
+    production: Candidate | None,
+    *,
+    allow_breaking: bool,
+    timeout: float,
+    say: Say,
+) -> Judgement:
+    """Measure and decide; nothing is written. For arguments and errors see `measure`, `decide`."""
+    measured = measure(client, policy, candidate, production, timeout=timeout, say=say)
+    decision = decide(policy.criteria, measured.measurements, allow_breaking=allow_breaking)
+    return Judgement(candidate, production, policy, measured, decision)

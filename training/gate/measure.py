@@ -1,0 +1,206 @@
+"""Gathers the numbers: the judged version and the one that serves, on the same rows."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from training.errors import DataError, RegistryError
+from training.evaluation.intervals import Interval, intervals, paired_differences
+from training.evaluation.metrics import is_computable, score_all
+from training.evaluation.predictions import Outcome
+from training.evaluation.slices import Slice, slices
+from training.gate.holdout import Holdout, fetch_holdout
+from training.gate.measurements import Comparison, Measurements
+from training.gate.policy import Policy, holdout_digest
+from training.gate.process import Probed, probe
+from training.gate.signature import breaks
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A version on this machine's disk.
+
+    Attributes:
+        version: its entry in the registry.
+        folder: its artifacts.
+        model: its MLmodel.
+    """
+
+    version: ModelVersion
+    folder: Path
+    model: Model
+
+    @property
+    def label(self) -> str:
+        """`name version N`, for people."""
+        return f"{self.version.name} version {self.version.version}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured, and the rows that it was measured on.
+
+    Attributes:
+        measurements: what the decision is made from.
+        intervals: metric → value of the judged version with its two-sided interval.
+        holdout: the rows.
+        notes: what somebody who reads the numbers should know.
+    """
+
+    measurements: Measurements
+    intervals: Mapping[str, Interval]
+    holdout: Holdout
+    notes: tuple[str, ...] = ()
+
+
+def fetch(version: ModelVersion, folder: Path) -> Candidate:
+    """Download a version's artifacts into `folder`: for its digest, signature and probe.
+
+    Raises:
+        RegistryError: the artifacts are gone, or are no MLflow model.
+    """
+    uri = f"models:/{version.name}/{version.version}"
+    try:
+        # Always a copy: where artifacts are local files, MLflow would hand out its own and write
+        # into them.
+        path = Path(download_artifacts(artifact_uri=uri, dst_path=os.fspath(folder)))
+        return Candidate(version, path, Model.load(os.fspath(path)))
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"{uri} cannot be fetched: {error}") from error
+
+
+def measure(
+    client: MlflowClient,
+    policy: Policy,
+    candidate: Candidate,
+    production: Candidate | None,
+    *,
+    timeout: float,
+    say: Say,
+) -> Measured:
+    """Measure a version, beside production where there is one.
+
+    Args:
+        client: of the tracking store, which holds the holdout.
+        policy: what to measure, and on which rows.
+        candidate: the version that is judged.
+        production: the version that serves.
+        timeout: seconds for each model to load and predict the holdout.
+        say: told of each step as it begins.
+
+    Raises:
+        RegistryError: the holdout cannot be fetched.
+        DataError: the table cannot be read or judged on.
+        TrainingError: the target column does not fit the task.
+    """
+    say("fetching the holdout")
+    holdout = fetch_holdout(client, policy, candidate.version.run_id)
+    truth = holdout.frame[policy.target]
+    target = policy.target_of(truth)
+
+    def outcome_of(model: Candidate) -> tuple[Probed, Outcome | None]:
+        say(f"probing {model.label} on {len(truth):,} rows")
+        probed = probe(
+            model.folder,
+            holdout.frame,
+            target,
+            target_column=policy.target,
+            features=policy.features,
+            timeout=timeout,
+        )
+        predictions = probed.predictions
+        return probed, None if predictions is None else Outcome.of(truth, predictions)
+
+    probed, outcome = outcome_of(candidate)
+    comparison = None
+    if production is not None:
+        serving, theirs = outcome_of(production)
+        say("comparing the two, row by row")
+        outcomes = (outcome, theirs) if outcome is not None and theirs is not None else None
+        comparison = replace(
+            _comparison(policy, production, serving, outcomes),
+            breaks=breaks(production.model.signature, candidate.model.signature),
+        )
+    parts, unsliced = _slices(policy, holdout, outcome)
+    say("drawing intervals")
+    return Measured(
+        Measurements(
+            rows=len(truth),
+            scores={} if outcome is None else score_all(policy.measured, outcome),
+            slices=tuple(parts),
+            unsliced=unsliced,
+            latency_ms=probed.latency_ms,
+            load_seconds=probed.load_seconds,
+            failures=probed.failures,
+            comparison=comparison,
+        ),
+        _intervals(policy, outcome),
+        holdout,
+        tuple(_notes(holdout, production)),
+    )
+
+
+def _comparison(
+    policy: Policy, production: Candidate, serving: Probed, outcomes: tuple[Outcome, Outcome] | None
+) -> Comparison:
+    """Compare outcomes of the judged and the serving version; None where either has none."""
+    version = str(production.version.version)
+    if outcomes is None:
+        reason = serving.failures.get("load") or serving.failures.get("predict")
+        return Comparison(version, failure=reason or "the judged version did not predict")
+    differences = paired_differences(
+        *outcomes,
+        policy.measured,
+        resamples=policy.gate.resamples,
+        confidence=policy.confidence,
+        seed=policy.seed,
+    )
+    return Comparison(version, differences)
+
+
+def _intervals(policy: Policy, outcome: Outcome | None) -> dict[str, Interval]:
+    if outcome is None:
+        return {}
+    known = [metric for metric in policy.measured if is_computable(metric, outcome)]
+    return intervals(outcome, known, resamples=policy.gate.resamples, seed=policy.seed)
+
+
+def _slices(
+    policy: Policy, holdout: Holdout, outcome: Outcome | None
+) -> tuple[list[Slice], dict[str, str]]:
+    parts: list[Slice] = []
+    unsliced: dict[str, str] = {}
+    if outcome is None:
+        return parts, unsliced
+    for column in policy.sliced:
+        if column not in holdout.frame.columns:
+            unsliced[column] = "the holdout has no such column"
+            continue
+        try:
+            parts += slices(holdout.frame[column], outcome, policy.measured)
+        except DataError as error:
+            unsliced[column] = "; ".join(error.problems)
+    return parts, unsliced
+
+
+def _notes(holdout: Holdout, production: Candidate | None) -> Iterator[str]:
+    if production is None:
+        return
+    label = f"production version {production.version.version}"
+    trained_beside = holdout_digest(production.model.metadata)
+    if trained_beside is None:
+        yield f"{label} was not trained by Cloche: it may have seen rows of this holdout"
+    elif trained_beside != holdout.digest:
+        yield (
+            f"{label} was trained beside another holdout: it may have seen rows of this one, "
+            "which makes it look better than it is"
+        )

@@ -1,0 +1,143 @@
+"""Writes the evidence as an MLflow run: numbers, tables, report, and which rows were judged."""
+
+import warnings
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.entities import DatasetInput, InputTag, Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+from training.gate.evidence import Outcome, evidence
+from training.gate.judge import Judgement
+from training.gate.report import render
+
+EVIDENCE_ARTIFACT = "evidence.json"
+REPORT_ARTIFACT = "report.html"
+VERDICTS_ARTIFACT = "verdicts.json"
+SLICES_ARTIFACT = "slices.json"
+
+# Where a version names no run of its own, MLflow's default experiment takes the evidence.
+_DEFAULT_EXPERIMENT = "0"
+_PARAM_CHARACTERS = 500
+
+
+def record(
+    client: MlflowClient,
+    judgement: Judgement,
+    *,
+    outcome: Outcome,
+    reason: str | None,
+    now: datetime,
+) -> str:
+    """Write a judgement as a finished run, beside the run that trained the version.
+
+    Args:
+        client: of the tracking store.
+        judgement: what was measured and decided.
+        outcome: what came of it.
+        reason: why somebody promotes it, if they said so.
+        now: when it was judged, in UTC.
+
+    Returns:
+        The run's id.
+    """
+    version = judgement.candidate.version
+    document = evidence(judgement, outcome=outcome, reason=reason, now=now)
+    run_id: str = client.create_run(
+        _experiment(client, version.run_id),
+        run_name=f"gate {version.name} v{version.version}",
+        tags={
+            "cloche.kind": "gate",
+            "cloche.model": version.name,
+            "cloche.version": str(version.version),
+            "cloche.decision": outcome,
+            "cloche.metric": document["metric"],
+        },
+    ).info.run_id
+    try:
+        _write(client, run_id, document, judgement)
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _write(
+    client: MlflowClient, run_id: str, document: dict[str, Any], judgement: Judgement
+) -> None:
+    millis = int(datetime.fromisoformat(document["judged_at"]).timestamp() * 1_000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(name, value, millis, 0) for name, value in _metrics(document).items()],
+        params=[
+            Param(name, str(value)[:_PARAM_CHARACTERS]) for name, value in _params(document).items()
+        ],
+    )
+    client.log_inputs(run_id, [_dataset(document, judgement)])
+    client.log_dict(run_id, document, EVIDENCE_ARTIFACT)
+    client.log_table(run_id, pd.DataFrame(document["verdicts"]), VERDICTS_ARTIFACT)
+    if document["slices"]:
+        rows = [{**part, **part["scores"]} for part in document["slices"]]
+        client.log_table(run_id, pd.DataFrame(rows).drop(columns="scores"), SLICES_ARTIFACT)
+    client.log_text(run_id, render(document), REPORT_ARTIFACT)
+
+
+def _metrics(document: Mapping[str, Any]) -> dict[str, float]:
+    """Names as those of a training run: the group, a slash, the metric."""
+    found: dict[str, float | None] = {
+        f"candidate/{metric}": value for metric, value in document["scores"].items()
+    }
+    for metric, difference in document["differences"].items():
+        found[f"production/{metric}"] = difference["production"]
+        found[f"gain/{metric}"] = difference["gain"]
+        found[f"gain/{metric}_bound"] = difference["bound"]
+    found |= {name: document[name] for name in ("latency_ms", "load_seconds")}
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _params(document: Mapping[str, Any]) -> dict[str, Any]:
+    holdout = document["holdout"]
+    return {
+        "model": document["model"],
+        "version": document["version"],
+        "production": document["production"] or "none",
+        "outcome": document["outcome"],
+        "failed": ", ".join(v["name"] for v in document["verdicts"] if v["result"] == "failed")
+        or "none",
+        "holdout_digest": holdout["digest"],
+        "holdout_rows": holdout["rows"],
+        **{f"gate.{name}": value for name, value in document["policy"]["gate"].items()},
+    }
+
+
+def _dataset(document: Mapping[str, Any], judgement: Judgement) -> DatasetInput:
+    holdout = judgement.measured.holdout
+    with warnings.catch_warnings():
+        # The advice is about signatures of models, and this schema only describes a table.
+        warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
+        dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+            holdout.frame,
+            source=CodeDatasetSource({"cloche.source": holdout.source}),
+            targets=judgement.policy.target,
+            name=f"{document['model']} holdout",
+            digest=holdout.digest[:16],
+        )
+    return DatasetInput(dataset._to_mlflow_entity(), [InputTag(MLFLOW_DATASET_CONTEXT, "gate")])
+
+
+def _experiment(client: MlflowClient, run_id: str | None) -> str:
+    if not run_id:
+        return _DEFAULT_EXPERIMENT
+    try:
+        experiment: str = client.get_run(run_id).info.experiment_id
+    except MlflowException:
+        # The run was deleted, or belongs to another tracking store than the registry's.
+        return _DEFAULT_EXPERIMENT
+    return experiment

@@ -1,0 +1,179 @@
+"""The evidence as a page for people: one HTML file that needs nothing from elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from math import nan
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from training.gate.decision import reaches
+
+# Width that positions are computed in; the page stretches it.
+WIDTH = 400.0
+
+# More bars than this are a list; the table of the run has them all.
+MOST_BARS = 30
+
+
+@dataclass(frozen=True)
+class GainRow:
+    """One metric's difference, drawn around zero on a scale of its own; positions are 0 to `WIDTH`.
+
+    Attributes:
+        metric: its name.
+        difference: the numbers, as in the evidence.
+        low: where the interval starts.
+        high: where it ends.
+        gain: the point.
+        zero: no difference.
+        margin: how far back is still accepted; None for metrics that are not a criterion.
+        bound: the one-sided bound that the criterion looks at; None for the same metrics.
+        refused: whether the bound lies beyond the margin.
+    """
+
+    metric: str
+    difference: Mapping[str, float]
+    low: float
+    high: float
+    gain: float
+    zero: float
+    margin: float | None
+    bound: float | None
+    refused: bool
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One slice; positions are 0 to `WIDTH`.
+
+    Attributes:
+        value: what its rows share.
+        rows: how many they are.
+        score: the metric, None where it is not defined.
+        length: of the bar.
+        judged: whether it is large enough for the criterion.
+        low: whether it misses the floor.
+    """
+
+    value: str
+    rows: int
+    score: float | None
+    length: float
+    judged: bool
+    low: bool
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The slices by one column.
+
+    Attributes:
+        column: its name.
+        metric: what the bars show.
+        floor: position of the required minimum; None if the column has no criterion.
+        minimum: the required minimum itself.
+        bars: the largest slices.
+        more: how many are not drawn.
+    """
+
+    column: str
+    metric: str
+    floor: float | None
+    minimum: float | None
+    bars: tuple[Bar, ...]
+    more: int
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """Draw the report.
+
+    Args:
+        document: as `training.gate.evidence` makes it.
+    """
+    environment = Environment(
+        loader=PackageLoader("training.gate"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    return environment.get_template("report.html.jinja").render(
+        evidence=document,
+        gains=gain_rows(document),
+        charts=charts(document),
+        failed=[v for v in document["verdicts"] if v["result"] == "failed"],
+        width=WIDTH,
+    )
+
+
+def gain_rows(document: Mapping[str, Any]) -> list[GainRow]:
+    """The differences that can be drawn, in the order of the metrics."""
+    criterion = document["policy"]["gate"].get("not_worse") or {}
+    compared = (criterion.get("metric") or document["metric"]) if criterion else None
+    rows = []
+    for metric, difference in document["differences"].items():
+        if any(difference[end] is None for end in ("low", "high", "gain", "bound")):
+            continue
+        margin = criterion["margin"] if metric == compared else None
+        reach = max(abs(difference["low"]), abs(difference["high"]), margin or 0.0, 1e-9) * 1.15
+
+        def place(value: float, reach: float = reach) -> float:
+            return WIDTH * (value + reach) / (2 * reach)
+
+        rows.append(
+            GainRow(
+                metric,
+                difference,
+                place(difference["low"]),
+                place(difference["high"]),
+                place(difference["gain"]),
+                place(0.0),
+                None if margin is None else place(-margin),
+                None if margin is None else place(difference["bound"]),
+                margin is not None and difference["bound"] < -margin,
+            )
+        )
+    return rows
+
+
+def charts(document: Mapping[str, Any]) -> list[Chart]:
+    """One chart for each criterion on slices, and one for each column that has none."""
+    floors = document["policy"]["gate"].get("slices", ())
+    drawn = []
+    for column, grouped in groupby(document["slices"], key=lambda part: str(part["column"])):
+        parts = list(grouped)
+        criteria = [floor for floor in floors if floor["column"] == column]
+        for floor in criteria or [None]:
+            metric = floor["metric"] if floor else document["metric"]
+            drawn.append(_chart(column, metric, floor, parts))
+    return drawn
+
+
+def _chart(
+    column: str, metric: str, floor: Mapping[str, Any] | None, parts: list[Mapping[str, Any]]
+) -> Chart:
+    shown = parts[:MOST_BARS]
+    scores = [part["scores"].get(metric) for part in shown]
+    minimum = floor["minimum"] if floor else None
+    known = [abs(score) for score in scores if score is not None]
+    longest = max([*known, abs(minimum or 0.0), 1e-9])
+    bars = tuple(
+        Bar(
+            part["value"],
+            part["rows"],
+            score,
+            WIDTH * max(score or 0.0, 0.0) / longest,
+            floor is not None and part["rows"] >= floor["min_rows"],
+            minimum is not None and not reaches(metric, nan if score is None else score, minimum),
+        )
+        for part, score in zip(shown, scores, strict=True)
+    )
+    place = None if minimum is None else WIDTH * max(minimum, 0.0) / longest
+    return Chart(column, metric, place, minimum, bars, len(parts) - len(shown))
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "undefined" if value is None else f"{value:,.{digits}f}"

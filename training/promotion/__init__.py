@@ -1,0 +1,1 @@
+"""Promotion: what the registry holds, and the order in which it changes."""

@@ -1,0 +1,39 @@
+"""Who moves an alias, when and why: the audit trail in the tags of a version."""
+
+import getpass
+from collections.abc import Mapping
+from datetime import datetime
+
+from training.promotion.names import PROMOTED_AT, PROMOTED_BY, REASON
+
+# CI system → the variables that say which person started it, and where to read about it.
+_CI: dict[str, tuple[str, str]] = {
+    "GITHUB_ACTIONS": ("GITHUB_ACTOR", "GITHUB_RUN_ID"),
+    "GITLAB_CI": ("GITLAB_USER_LOGIN", "CI_JOB_URL"),
+    "JENKINS_URL": ("BUILD_USER_ID", "BUILD_URL"),
+    "TF_BUILD": ("BUILD_REQUESTEDFOR", "BUILD_BUILDID"),
+}
+
+
+def promoter(environ: Mapping[str, str]) -> str:
+    """Who is at work: the person behind a CI job, the one who logs in to MLflow, or the user.
+
+    Args:
+        environ: the process environment.
+    """
+    for marker, (actor, job) in _CI.items():
+        if environ.get(marker):
+            person = environ.get(actor, "somebody")
+            return f"{person} ({' '.join(filter(None, (marker, environ.get(job))))})"
+    known = environ.get("MLFLOW_TRACKING_USERNAME")
+    if known:
+        return known
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user id without a name
+        return "unknown"
+
+
+def audit_tags(*, at: datetime, by: str, reason: str) -> dict[str, str]:
+    """The tags that say when (UTC), by whom and why a version was put into production."""
+    return {PROMOTED_AT: at.isoformat(timespec="seconds"), PROMOTED_BY: by, REASON: reason}

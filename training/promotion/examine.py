@@ -1,0 +1,135 @@
+"""What asks for promotion, judged: everything that happens before the first write."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlflow import MlflowClient
+
+from training.errors import RegistryError
+from training.gate.evidence import Outcome, outcome_of
+from training.gate.judge import Judgement, judge
+from training.gate.measure import Candidate, Say, fetch
+from training.gate.policy import Policy, carried_policy, load_policy
+from training.promotion.digest import artifact_digest
+from training.promotion.names import CHALLENGER
+from training.promotion.registry import RegisteredModel, find_version
+
+PROBE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks of the gate.
+
+    Attributes:
+        version: number of the version; the challenger by default.
+        policy: path of a YAML file with the criteria; those that the version carries by default.
+        allow_breaking: accept a changed signature, and a production that cannot be compared.
+        force: promote it even if the gate refuses; needs a reason.
+        reason: why, for the audit trail.
+        timeout: seconds that each model has to load and predict the holdout.
+    """
+
+    version: str | None = None
+    policy: str | None = None
+    allow_breaking: bool = False
+    force: bool = False
+    reason: str | None = None
+    timeout: float = PROBE_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.force and not (self.reason or "").strip():
+            raise ValueError("a forced promotion needs a reason for the audit trail")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A version with the gate's word on it.
+
+    Attributes:
+        model: the registered model, as it was when the gate set to work.
+        version: number of the version.
+        judgement: the numbers and the verdicts.
+        outcome: what follows, force included.
+        digest: of the artifacts that were judged.
+    """
+
+    model: RegisteredModel
+    version: str
+    judgement: Judgement
+    outcome: Outcome
+    digest: str
+
+
+def chosen(model: RegisteredModel, request: Request) -> str:
+    """Number of the version that the request is about.
+
+    Raises:
+        RegistryError: it names none, and there is no challenger.
+    """
+    number = request.version or model.challenger
+    if number is None:
+        known = ", ".join(f"{alias} → {version}" for alias, version in model.aliases.items())
+        raise RegistryError(
+            f"{model.name} has no {CHALLENGER}, so nothing asks for promotion "
+            f"(aliases: {known or 'none'}); train one, or name a version: --version N"
+        )
+    return number
+
+
+def examine(client: MlflowClient, model: RegisteredModel, request: Request, say: Say) -> Examined:
+    """Judge the requested version against what serves now. Nothing is written.
+
+    Args:
+        client: of the tracking store and the registry.
+        model: the registered model.
+        request: which version, and by which criteria.
+        say: told of each step as it begins.
+
+    Raises:
+        RegistryError: the version, its policy or its holdout is not there.
+        RecipeError: the policy file is wrong.
+        DataError: the holdout cannot be judged on.
+        TrainingError: the holdout's target does not fit the task.
+    """
+    number = chosen(model, request)
+    with TemporaryDirectory(prefix="cloche-") as folder:
+        say(f"fetching {model.name} version {number}")
+        candidate = fetch(find_version(client, model.name, number), _folder(folder, "candidate"))
+        policy = _policy(candidate, request)
+        digest = artifact_digest(candidate.folder)
+        production = None
+        if model.production is not None:
+            say(f"fetching {model.name} version {model.production}, which serves now")
+            serving = find_version(client, model.name, model.production)
+            production = fetch(serving, _folder(folder, "production"))
+        judgement = judge(
+            client,
+            policy,
+            candidate,
+            production,
+            allow_breaking=request.allow_breaking,
+            timeout=request.timeout,
+            say=say,
+        )
+    outcome = outcome_of(judgement, forced=request.force)
+    return Examined(model, number, judgement, outcome, digest)
+
+
+def _policy(candidate: Candidate, request: Request) -> Policy:
+    if request.policy is not None:
+        return load_policy(request.policy)
+    carried = carried_policy(candidate.model.metadata)
+    if carried is None:
+        raise RegistryError(
+            f"{candidate.label} was not trained by Cloche and carries no criteria; "
+            "write them to a file and name it: --policy FILE"
+        )
+    return carried
+
+
+def _folder(parent: str, name: str) -> Path:
+    folder = Path(parent, name)
+    folder.mkdir()
+    return folder

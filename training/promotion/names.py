@@ -1,0 +1,15 @@
+"""The aliases and tags that the registry holds for Cloche, as ARCHITECTURE.md lists them."""
+
+PRODUCTION = "production"
+PREVIOUS = "previous"
+CHALLENGER = "challenger"
+
+GATE = "cloche.gate"
+GATE_RUN = "cloche.gate_run_id"
+DIGEST = "cloche.digest"
+PROMOTED_AT = "cloche.promoted_at"
+PROMOTED_BY = "cloche.promoted_by"
+REASON = "cloche.reason"
+
+# On the registered model: who is writing to it now, see `training.promotion.lock`.
+LOCK = "cloche.promotion_lock"

@@ -1,0 +1,149 @@
+"""A promotion from end to end: judge, write the evidence, and move the alias or say why not."""
+
+import os
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+
+from training.errors import GateRefusal, RegistryError
+from training.gate.measure import Say
+from training.gate.record import record
+from training.promotion.audit import audit_tags, promoter
+from training.promotion.examine import Examined, Request, chosen, examine
+from training.promotion.lock import Clock, promotion_lock
+from training.promotion.names import CHALLENGER, DIGEST, GATE, GATE_RUN, PRODUCTION
+from training.promotion.order import follow_up, move_production
+from training.promotion.registry import RegisteredModel, find_model
+
+_NOTHING_ASKED = Request()
+_SYSTEM_CLOCK = Clock()
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What became of a version that asked for promotion.
+
+    Attributes:
+        model: name of the registered model.
+        version: the version that was judged, or serves already.
+        replaced: the version that served before; None if none did, or nothing moved.
+        examined: what the gate said; None where the version served already.
+        run_id: of the evidence; None likewise.
+        stages: why stages could not be mirrored; None if they were.
+    """
+
+    model: str
+    version: str
+    replaced: str | None = None
+    examined: Examined | None = None
+    run_id: str | None = None
+    stages: str | None = None
+
+
+class Refusal(GateRefusal):
+    """The gate refused a version.
+
+    Attributes:
+        examined: the verdicts.
+        run_id: of the evidence; None where none was written.
+    """
+
+    def __init__(self, examined: Examined, run_id: str | None) -> None:
+        self.examined = examined
+        self.run_id = run_id
+        failed = examined.judgement.decision.failed
+        reasons = "\n".join(f"  - {verdict.sentence}" for verdict in failed)
+        super().__init__(
+            f"the gate refused {examined.model.name} version {examined.version}\n{reasons}"
+        )
+
+
+def promote(
+    client: MlflowClient,
+    model: str,
+    request: Request = _NOTHING_ASKED,
+    *,
+    say: Say = lambda _: None,
+    clock: Clock = _SYSTEM_CLOCK,
+) -> Promotion:
+    """Judge a version and, if it passes or is forced, put it into production.
+
+    Args:
+        client: of the tracking store and the registry.
+        model: name of the registered model.
+        request: which version, by which criteria, with which liberties.
+        say: told of each step as it begins.
+        clock: the time.
+
+    Raises:
+        Refusal: the gate refused it; the evidence is written, and linked from the version.
+        RegistryError: something is not there, or changed while the gate was at work.
+        RecipeError: the policy file is wrong.
+        DataError: the holdout cannot be judged on.
+        TrainingError: the holdout's target does not fit the task.
+    """
+    found = find_model(client, model)
+    number = chosen(found, request)
+    if number == found.production:
+        return _already_serving(client, found, number, clock)
+    examined = examine(client, found, request, say)
+    say("writing the evidence")
+    run_id = record(
+        client,
+        examined.judgement,
+        outcome=examined.outcome,
+        reason=request.reason,
+        now=clock.now(),
+    )
+    if examined.outcome == "refused":
+        client.set_model_version_tag(model, number, GATE, "refused")
+        client.set_model_version_tag(model, number, GATE_RUN, run_id)
+        raise Refusal(examined, run_id)
+    say("moving the aliases")
+    by = promoter(os.environ)
+    with promotion_lock(client, model, by, clock) as check:
+        _unchanged(found, find_model(client, model), number, named=request.version is not None)
+        reason = request.reason or "passed the gate"
+        stages = move_production(
+            client,
+            model,
+            number,
+            serving=found.production,
+            tags={
+                GATE: examined.outcome,
+                GATE_RUN: run_id,
+                DIGEST: examined.digest,
+                **audit_tags(at=clock.now(), by=by, reason=reason),
+            },
+            check=check,
+        )
+    return Promotion(model, number, found.production, examined, run_id, stages)
+
+
+def _already_serving(
+    client: MlflowClient, found: RegisteredModel, number: str, clock: Clock
+) -> Promotion:
+    """Nothing to judge; what an interrupted promotion left undone is done."""
+    with promotion_lock(client, found.name, promoter(os.environ), clock) as check:
+        check()
+        stages = follow_up(client, found.name, number)
+    return Promotion(found.name, number, stages=stages)
+
+
+def _unchanged(before: RegisteredModel, now: RegisteredModel, number: str, *, named: bool) -> None:
+    """See that the verdict is still about what it was made for.
+
+    Raises:
+        RegistryError: an alias moved while the gate was at work.
+    """
+    moved = []
+    if now.production != before.production:
+        moved.append((PRODUCTION, before.production, now.production))
+    if not named and now.challenger != number:
+        moved.append((CHALLENGER, number, now.challenger))
+    if moved:
+        alias, old, new = moved[0]
+        raise RegistryError(
+            f"{alias} moved from {old or 'nothing'} to {new or 'nothing'} while "
+            f"{before.name} version {number} was judged; run the command again"
+        )

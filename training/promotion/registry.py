@@ -1,0 +1,109 @@
+"""What the registry holds for one model; what it lacks is said with what it has."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from training.errors import RegistryError
+from training.promotion.names import CHALLENGER, PREVIOUS, PRODUCTION
+
+_NAMED = 20
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A registered model's name and aliases, read at one moment.
+
+    Attributes:
+        name: of the model.
+        aliases: alias → number of its version.
+    """
+
+    name: str
+    aliases: Mapping[str, str]
+
+    @property
+    def production(self) -> str | None:
+        """The version that serves."""
+        return self.aliases.get(PRODUCTION)
+
+    @property
+    def previous(self) -> str | None:
+        """The version that served before."""
+        return self.aliases.get(PREVIOUS)
+
+    @property
+    def challenger(self) -> str | None:
+        """The version that asks for promotion."""
+        return self.aliases.get(CHALLENGER)
+
+
+def find_model(client: MlflowClient, name: str) -> RegisteredModel:
+    """Read a registered model.
+
+    Raises:
+        RegistryError: there is none of that name.
+    """
+    try:
+        found = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        names = model_names(client)
+        there = f"there are {listed(names)}" if names else "the registry is empty"
+        raise RegistryError(
+            f"no registered model {name!r} in {client._registry_uri}; {there}"
+        ) from None
+    aliases = {alias: str(version) for alias, version in found.aliases.items()}
+    return RegisteredModel(found.name, aliases)
+
+
+def find_version(client: MlflowClient, model: str, number: str) -> ModelVersion:
+    """Read a version.
+
+    Raises:
+        RegistryError: there is none of that number.
+    """
+    try:
+        return client.get_model_version(model, number)
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise
+        numbers = [str(version.version) for version in versions(client, model)]
+        there = f"there are {listed(numbers)}" if numbers else "it has none"
+        raise RegistryError(f"{model} has no version {number}; {there}") from None
+
+
+def versions(client: MlflowClient, model: str) -> list[ModelVersion]:
+    """All versions of a model, the newest first."""
+    quoted = model.replace("'", "\\'")
+    found: list[ModelVersion] = []
+    token = None
+    while True:
+        page = client.search_model_versions(f"name='{quoted}'", page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda version: -int(version.version))
+
+
+def model_names(client: MlflowClient) -> list[str]:
+    """Names of all registered models."""
+    names: list[str] = []
+    token = None
+    while True:
+        page = client.search_registered_models(page_token=token)
+        names += [model.name for model in page]
+        token = page.token
+        if not token:
+            return sorted(names)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, not more than a person reads."""
+    shown = list(names)
+    more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
+    return ", ".join(shown[:_NAMED]) + more
