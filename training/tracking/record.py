@@ -54,17 +54,17 @@ def record_recipe(recipe: Recipe) -> None:
 
 def record_input(frame: pd.DataFrame, source: str, recipe: Recipe, context: str) -> None:
     """One side of the split as a dataset input of the run."""
+    dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+        frame,
+        source=CodeDatasetSource({"cloche.source": source}),
+        targets=recipe.target,
+        name=f"{recipe.name} {context}",
+        digest=frame_digest(frame)[:16],
+    )
     with warnings.catch_warnings():
         # Advice for signatures; this schema only describes the table.
         warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
-        dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
-            frame,
-            source=CodeDatasetSource({"cloche.source": source}),
-            targets=recipe.target,
-            name=f"{recipe.name} {context}",
-            digest=frame_digest(frame)[:16],
-        )
-    mlflow.log_input(dataset, context=context)
+        mlflow.log_input(dataset, context=context)
 
 
 def record_holdout(holdout: pd.DataFrame) -> str:
