@@ -35,6 +35,9 @@ class Document:
     lines: Mapping[Path, int]
 
 
+# PyYAML reads these as line breaks, and joins lines, wherever they are not escaped.
+_ODD_BREAKS: Final = frozenset("\r\x85\u2028\u2029")
+
 _NULL = re.compile(r"(~|null|Null|NULL|)$")
 _BOOL = re.compile(r"(true|True|TRUE|false|False|FALSE)$")
 _INT = re.compile(r"([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$")
@@ -103,6 +106,8 @@ class _Dumper(yaml.SafeDumper):
 
     def text(self, value: str) -> yaml.ScalarNode:
         style = "|" if "\n" in value else None
+        if _ODD_BREAKS & set(value):
+            style = '"'
         return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
@@ -110,7 +115,7 @@ class _OneLine(_Dumper):
     """The same for values that must not be broken into lines."""
 
     def text(self, value: str) -> yaml.ScalarNode:
-        style = '"' if "\n" in value else None
+        style = '"' if {"\n", *_ODD_BREAKS} & set(value) else None
         return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 

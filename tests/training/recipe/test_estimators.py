@@ -1,0 +1,100 @@
+"""Classes by dotted path, and what does not fit them."""
+
+import sys
+
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from training.recipe.estimators import UnknownEstimatorError, estimator_class, problems_of
+from training.recipe.schema import Estimator, Search
+
+
+def estimator(path: str, **params: object) -> Estimator:
+    return Estimator.model_validate({"class": path, "params": params})
+
+
+def test_an_estimator_is_found_by_its_dotted_path():
+    assert estimator_class("sklearn.linear_model.LogisticRegression") is LogisticRegression
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("lightgbm.LGBMClassifier", "pip install lightgbm"),
+        ("imblearn.ensemble.BalancedRandomForestClassifier", "pip install imbalanced-learn"),
+        ("os.system", "part of Python"),
+        ("sklearn.base.clone", "is no class"),
+        ("sklearn.base.BaseEstimator", "has no fit, predict"),
+        ("sklearn.preprocessing.StandardScaler", "has no predict"),
+        (
+            "sklearn.ensembl.RandomForestClassifier",
+            "did you mean sklearn.ensemble.RandomForestClassifier?",
+        ),
+        (
+            "sklearn.linear_model.LogistcRegression",
+            "did you mean sklearn.linear_model.LogisticRegression?",
+        ),
+        ("pandas.DataFrme", "did you mean 'DataFrame'?"),
+    ],
+)
+def test_what_is_no_estimator_is_refused_with_the_fix(path, message):
+    with pytest.raises(UnknownEstimatorError) as caught:
+        estimator_class(path)
+    assert message in str(caught.value)
+
+
+def test_modules_of_python_itself_are_not_even_imported():
+    assert "antigravity" not in sys.modules
+    with pytest.raises(UnknownEstimatorError):
+        estimator_class("antigravity.Flight")
+    assert "antigravity" not in sys.modules
+
+
+def test_a_module_that_fails_on_import_is_a_message(tmp_path, monkeypatch):
+    (tmp_path / "broken_estimators.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownEstimatorError, match="division by zero"):
+        estimator_class("broken_estimators.Model")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"C": -1.0}, "'C' parameter"),
+        ({"max_itr": 5}, "estimator.params.max_itr: unknown parameter; did you mean 'max_iter'?"),
+    ],
+)
+def test_parameters_that_the_estimator_refuses_are_found(given, message):
+    found = problems_of(
+        estimator("sklearn.linear_model.LogisticRegression", **given), search=None, task="binary"
+    )
+    assert len(found) == 1
+    assert message in found[0]
+
+
+def test_the_keys_of_the_search_space_must_be_parameters():
+    search = Search.model_validate({"space": {"C": [1, 2], "max_dept": [3]}})
+    found = problems_of(
+        estimator("sklearn.tree.DecisionTreeClassifier"), search=search, task="binary"
+    )
+    assert any("search.space.max_dept" in message and "'max_depth'" in message for message in found)
+    assert any("search.space.C" in message for message in found)
+
+
+@pytest.mark.parametrize(
+    ("path", "task", "message"),
+    [
+        ("sklearn.linear_model.Ridge", "binary", "is a regressor"),
+        ("sklearn.linear_model.LogisticRegression", "regression", "is a classifier"),
+        ("sklearn.svm.LinearSVC", "multiclass", "gives no probabilities"),
+    ],
+)
+def test_an_estimator_for_another_task_is_refused(path, task, message):
+    (found,) = problems_of(estimator(path), search=None, task=task)
+    assert message in found
+
+
+def test_a_fitting_estimator_has_no_problems():
+    search = Search.model_validate({"space": {"C": {"low": 0.1, "high": 10, "log": True}}})
+    given = estimator("sklearn.linear_model.LogisticRegression", C=1.0)
+    assert problems_of(given, search=search, task="binary") == []
