@@ -177,8 +177,8 @@ def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) ->
     best = run_search(recipe, judge_params, greater_is_better=greater, on_trial=on_trial)
     if len(trials) < search.trials:
         say(
-            f"note: the search stopped after {len(trials)} of {search.trials} trials, because "
-            f"search.seconds ({search.seconds:g}) were used up; a faster machine may find another model"
+            f"note: search.seconds ({search.seconds:g}) were used up after {len(trials)} of "
+            f"{search.trials} trials; a faster machine may find another model"
         )
     record.record_search(trials, best)
     return best.params

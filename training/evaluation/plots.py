@@ -47,13 +47,13 @@ def _binary_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
     scores = outcome.predictions.positive_probability()
     curve = {"color": ACCENT, "linewidth": 2}
 
-    figure, axes = _axes(f"ROC curve of {target.positive!r}")
+    figure, axes = _axes(f"ROC curve, positive label {target.positive!r}")
     RocCurveDisplay.from_predictions(
         truth, scores, ax=axes, plot_chance_level=True, name="holdout", curve_kwargs=curve
     )
     yield "roc_curve", figure
 
-    figure, axes = _axes(f"Precision and recall of {target.positive!r}")
+    figure, axes = _axes(f"Precision and recall, positive label {target.positive!r}")
     PrecisionRecallDisplay.from_predictions(
         truth, scores, ax=axes, plot_chance_level=True, name="holdout", curve_kwargs=curve
     )
@@ -151,5 +151,6 @@ def slices_plot(slices: pd.DataFrame, column: str, metric: str, overall: float) 
     ]
     axes.plot(shown[metric], labels, "o", color=ACCENT)
     axes.set(xlabel=metric)
+    axes.margins(y=min(0.1, 0.5 / len(shown)) if len(shown) else 0.1)
     axes.legend(frameon=False, loc="lower right")
     return figure

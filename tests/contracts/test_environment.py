@@ -1,0 +1,95 @@
+"""Every way to install Cloche installs the same: ranges, lock, conda and MLproject agree."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+PYTHONS = ("3.11", "3.12", "3.13")
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def locked(name: str, python: str) -> dict[str, str]:
+    """Package → version that a lock file gives on Linux with that Python."""
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.9",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+    }
+    found = {}
+    for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+        if re.match(r"[A-Za-z0-9]", line):
+            requirement = Requirement(line.rstrip("\\ "))
+            if requirement.marker is None or requirement.marker.evaluate(environment):
+                package = canonicalize_name(requirement.name)
+                assert package not in found, f"{name} names {package} twice on Python {python}"
+                found[package] = str(requirement.specifier).removeprefix("==")
+    return found
+
+
+def wanted(extras: tuple[str, ...]) -> list[Requirement]:
+    lines = list(project()["dependencies"])
+    for extra in extras:
+        lines += project()["optional-dependencies"][extra]
+    return [Requirement(line) for line in lines]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_locks_satisfy_every_range(python):
+    runtime = tuple(name for name in project()["optional-dependencies"] if name != "dev")
+    for lock, extras in zip(LOCKS, (runtime, (*runtime, "dev")), strict=True):
+        versions = locked(lock, python)
+        for requirement in wanted(extras):
+            assert versions[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_is_tested_is_what_runs(python):
+    runtime, development = (locked(lock, python) for lock in LOCKS)
+
+    assert runtime.items() <= development.items()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_locks_pin_by_content_and_name_no_index(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
+
+    assert not re.search(r"https?://|file:|--(extra-)?index-url|--find-links", text)
+    for block in re.split(r"\n(?=[A-Za-z0-9])", text.strip()):
+        assert "--hash=sha256:" in block, block.splitlines()[0]
+
+
+def test_conda_installs_the_lock_on_a_python_that_the_project_supports():
+    environment = yaml.safe_load((ROOT / "conda.yaml").read_text(encoding="utf-8"))
+    python, pip, packages = environment["dependencies"]
+
+    assert pip == "pip"
+    assert packages == {"pip": ["-r requirements.lock"]}
+    assert python.removeprefix("python=") in PYTHONS
+    assert all(
+        f"{minor}.0" in Requirement(f"x{project()['requires-python']}").specifier
+        for minor in PYTHONS
+    )
+
+
+def test_the_project_runs_in_the_environment_of_conda():
+    mlproject = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
+
+    assert mlproject["conda_env"] == "conda.yaml"
+    assert set(mlproject["entry_points"]) == {"train", "promote", "rollback", "score", "serve"}
+    for entry in mlproject["entry_points"].values():
+        for name, parameter in entry["parameters"].items():
+            assert parameter["type"] in ("string", "float", "path", "uri")
+            assert f"{{{name}}}" in entry["command"]
