@@ -61,12 +61,14 @@ def exit_code(error: Exception) -> int | None:
     """The exit code that a known failure stands for; None for one that nobody foresaw."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 (slow, and only needed on failure)
 
+    from cloche.up.errors import ServiceError  # noqa: PLC0415
     from training.errors import ClocheError, GateRefusal, RecipeError  # noqa: PLC0415
 
     codes: list[tuple[type[Exception], int]] = [
         (GateRefusal, 3),
         (RecipeError, 2),
         (ClocheError, 1),
+        (ServiceError, 1),
         (MlflowException, 1),
     ]
     return next((code for kind, code in codes if isinstance(error, kind)), None)

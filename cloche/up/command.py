@@ -12,9 +12,10 @@ import click
 import mlflow
 import requests
 
+from cloche.up.errors import ServiceError
 from cloche.up.kitchen import ensure_production
 from cloche.up.samples import TryRows, rows_to_try, write_csv
-from cloche.up.services import Service, Services, require_free_port
+from cloche.up.services import Service, Services, own_environment, require_free_port
 from training.cli.progress import steps
 from training.recipe.load import load_recipe
 
@@ -106,15 +107,19 @@ def _check(name: str, server: str, rows: TryRows, folder: Path) -> None:
     answer.raise_for_status()
     click.echo(f"online  {json.dumps(answer.json())}")
     result = folder / "predictions.json"
-    subprocess.run(  # noqa: S603 (our own command)
+    batch = subprocess.run(  # noqa: S603 (our own command)
         [
             *(sys.executable, "-m", "mlflow", "models", "predict", "--env-manager", "local"),
             *("--model-uri", f"models:/{name}@production", "--content-type", "csv"),
             *("--input-path", str(write_csv(rows, folder)), "--output-path", str(result)),
         ],
-        check=True,
+        env=own_environment(),
         capture_output=True,
+        text=True,
+        check=False,
     )
+    if batch.returncode:
+        raise ServiceError(f"scoring the batch failed:\n{batch.stderr}")
     predictions = json.loads(result.read_text(encoding="utf-8"))["predictions"]
     click.echo(f"batch   {len(predictions):,} rows, the first: {json.dumps(predictions[0])}")
 

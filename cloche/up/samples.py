@@ -1,4 +1,4 @@
-"""Real rows for a first try: from the holdout that the production version was judged on."""
+"""Real rows for a first try, in the types that the production version asks for."""
 
 import json
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.models import Model
 
+from cloche.up.errors import ServiceError
+
 
 @dataclass(frozen=True)
 class TryRows:
-    """Rows that the model never saw in training.
+    """Rows that the model was not trained on, where it is known which those are.
 
     Attributes:
         frame: the input columns of the signature.
@@ -25,21 +27,33 @@ class TryRows:
 
 
 def rows_to_try(name: str, version: str, count: int) -> TryRows:
-    """Take complete rows from the version's holdout.
+    """Take rows from the version's holdout, or its input example if Cloche did not train it.
 
     Args:
         name: the registered model.
-        version: one that Cloche trained.
+        version: of it.
         count: how many rows at most.
+
+    Raises:
+        ServiceError: the version has neither.
     """
-    registered = MlflowClient().get_model_version(name, version)
-    model = Model.load(f"models:/{name}/{version}")
-    holdout = model.metadata["cloche"]["holdout"]["artifact"]
-    local = mlflow.artifacts.download_artifacts(run_id=registered.run_id, artifact_path=holdout)
-    inputs = model.get_input_schema().input_names()
-    frame = pd.read_parquet(local, columns=inputs).dropna().head(count)
+    uri = f"models:/{name}/{version}"
+    model = Model.load(uri)
+    frame: Any
+    if model.metadata and "cloche" in model.metadata and model.signature:
+        run_id = MlflowClient().get_model_version(name, version).run_id
+        artifact = model.metadata["cloche"]["holdout"]["artifact"]
+        local = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact)
+        frame = pd.read_parquet(local, columns=model.signature.inputs.input_names()).dropna()
+    else:
+        frame = model.load_input_example(mlflow.artifacts.download_artifacts(uri))
+    if not isinstance(frame, pd.DataFrame):
+        raise ServiceError(
+            f"{name} version {version} was logged without an input example, so there is nothing "
+            "to try it with; log one: log_model(..., input_example=...)"
+        )
     first = json.loads(frame.head(1).to_json(orient="records", date_format="iso"))
-    return TryRows(frame, {"dataframe_records": first})
+    return TryRows(frame.head(count), {"dataframe_records": first})
 
 
 def write_csv(rows: TryRows, folder: Path) -> Path:

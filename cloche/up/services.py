@@ -5,8 +5,9 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,7 +36,7 @@ class Service:
         command: Sequence[str],
         health_url: str,
         log: Path,
-        environment: Mapping[str, str] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self.health_url = health_url
@@ -46,7 +47,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env=own_environment() | (environment or {}),
                 start_new_session=True,
             )
 
@@ -92,6 +93,12 @@ class Service:
     def _last_lines(self, count: int = 15) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
         return "Its last lines:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def own_environment() -> dict[str, str]:
+    """Our variables, our own programs first in PATH: MLflow starts `uvicorn`, `python` by name."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path}
 
 
 class Services:

@@ -11,19 +11,29 @@ from training.recipe.schema import Columns
 def model_inputs(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """The feature columns of `frame` with the types that callers send.
 
-    Numbers become float64, so that a caller may send 5 or 5.0 and leave out what may be missing.
-    Categories keep their type where every value has one; a mix of types becomes text. Everything
-    else stays.
+    Numbers take the types that a CSV reader gives them, because MLflow refuses a whole number where
+    the signature says double: int64 where every value is whole by type and none is missing, bool
+    likewise, float64 otherwise. Categories keep their type where every value has one; a mix of
+    types becomes text. Everything else stays.
     """
     inputs = frame[list(columns.features)].copy()
     for name in columns.numeric:
-        inputs[name] = inputs[name].to_numpy(dtype="float64", na_value=float("nan"))
+        inputs[name] = inputs[name].to_numpy(_number_type(inputs[name]), na_value=float("nan"))
     for name in columns.categorical:
         if pd.api.types.is_float_dtype(inputs[name]) or inputs[name].dtype == object:
             inputs[name] = inputs[name].map(_text, na_action="ignore").astype("str")
     for name in columns.datetime:
         inputs[name] = pd.to_datetime(inputs[name])
     return inputs
+
+
+def _number_type(values: pd.Series) -> str:
+    if not values.isna().any():
+        if pd.api.types.is_bool_dtype(values):
+            return "bool"
+        if pd.api.types.is_integer_dtype(values):
+            return "int64"
+    return "float64"
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,7 @@ from training.packaging.signature import make_signature, model_inputs
 from training.recipe.schema import Columns
 
 COLUMNS = Columns(
-    numeric=("seats", "late"),
+    numeric=("seats", "late", "delay"),
     categorical=("gate", "zone", "code"),
     text=("note",),
     datetime=("at",),
@@ -20,6 +20,7 @@ def frame() -> pd.DataFrame:
         {
             "seats": [1, 2, 3],
             "late": [True, False, True],
+            "delay": pd.array([1, None, 2], dtype="Int64"),
             "gate": [7.0, np.nan, 8.0],
             "zone": [1, 2, 3],
             "code": ["a", 5, None],
@@ -35,8 +36,9 @@ def test_inputs_are_typed_by_role_and_optional_where_training_saw_gaps():
     schema = make_signature(inputs, pd.DataFrame({"prediction": [0, 1, 0]})).inputs
 
     assert {c.name: (c.type.name, c.required) for c in schema.inputs} == {
-        "seats": ("double", True),
-        "late": ("double", True),
+        "seats": ("long", True),
+        "late": ("boolean", True),
+        "delay": ("double", False),
         "gate": ("string", False),
         "zone": ("long", True),
         "code": ("string", False),
