@@ -138,11 +138,12 @@ def _near_leaks(frame: pd.DataFrame, recipe: Recipe) -> Iterator[str]:
 
 def _classes(split: Split, recipe: Recipe) -> Iterator[str]:
     train, holdout = (set(side[recipe.target]) for side in (split.train, split.holdout))
-    for name, labels in (("training rows", train), ("holdout", holdout)):
+    for name, labels in (("training rows", train), ("rows of the holdout", holdout)):
         if len(labels) == 1:
-            yield f"{recipe.target}: all {name} have the label {labels.pop()!r}; split otherwise"
+            (label,) = labels
+            yield f"{recipe.target}: all {name} have the label {label!r}; split otherwise"
     unseen = ", ".join(sorted(map(repr, holdout - train)))
-    if train and unseen:
+    if unseen:
         yield f"{recipe.target}: the holdout has labels that no training row has: {unseen}"
 
 

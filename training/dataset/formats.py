@@ -1,6 +1,8 @@
 """Readers of one file, by format; what is wrong with it is said with the option that mends it."""
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +84,8 @@ def _read_csv(
         raise UnreadableError("is empty") from None
     except (pd.errors.ParserError, zipfile.BadZipFile) as error:
         raise UnreadableError(f"is no CSV table: {str(error).strip()}") from None
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise UnreadableError(f"cannot be read, and may be cut short: {error}") from None
     except TypeError as error:
         raise UnreadableError(f"data.options do not fit pandas.read_csv: {error}") from None
     except (ValueError, LookupError) as error:

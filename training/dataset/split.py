@@ -125,4 +125,4 @@ def _too_few(frame: pd.DataFrame, labels: pd.Series | None, error: ValueError) -
             f"only one row has the label {rare}, and both sides need one; "
             "add rows, leave the label out, or set split.stratify: false"
         )
-    return f"{len(frame)} rows are too few for the split: {error}"
+    return f"too few rows for the split ({len(frame)}): {error}"

@@ -94,7 +94,7 @@ def tidy(
             "destination": schedule["dest"],
             "departure_minute": departure_minute,
             "arrival_minute": arrival_minute,
-            "weekday": date.dt.dayofweek.astype("int64") + 1,
+            "weekday": date.dt.day_of_week.astype("int64") + 1,
             "distance": schedule["distance"],
             "scheduled_minutes": (
                 (arrival_minute - departure_minute - _clock_change(schedule, hour, airports)) % 1440

@@ -1,0 +1,219 @@
+"""Every reason not to learn from a table, said at once; and the oddities that are only told."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training.dataset.checks import check_split, check_table
+from training.dataset.split import Split, split
+from training.errors import DataError
+
+
+def problems(frame, recipe):
+    with pytest.raises(DataError) as caught:
+        check_table(frame, recipe)
+    return caught.value.problems
+
+
+REGRESSION = {
+    "task": "regression",
+    "target": "spend",
+    "columns": {"numeric": ["age"], "categorical": ["plan"]},
+    "estimator": {"class": "sklearn.linear_model.Ridge"},
+}
+BY_TIME = {
+    "by": "time",
+    "column": "day",
+    "train": ["2020-01-01", "2020-04-30"],
+    "holdout": ["2020-05-01", "2020-12-31"],
+}
+
+
+def test_a_sound_table_has_nothing_to_say(frame, make_recipe):
+    assert check_table(frame, make_recipe()) == []
+    assert check_table(frame, make_recipe(**REGRESSION)) == []
+    assert check_table(frame, make_recipe(split=BY_TIME)) == []
+    assert check_split(split(frame, make_recipe()), make_recipe()) == []
+
+
+def test_all_problems_are_told_at_once(frame, make_recipe):
+    frame = frame.drop(columns="age").assign(
+        spend=np.inf, plan=np.nan, churned=frame["churned"].where(frame.index > 2)
+    )
+    found = problems(frame, make_recipe())
+    assert [one.partition(":")[0].partition(";")[0] for one in found] == [
+        "column 'age' is absent",
+        "churned",
+        "spend",
+        "plan",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "sections", "message"),
+    [
+        (None, {}, "the target is missing in 200 of 200 rows"),
+        ("some", {}, "the target is missing in 10 of 200 rows; leave these rows out"),
+        (1, {}, "the target has one class only: 1"),
+        ("three", {}, "a binary task needs 2 labels, found 3: 0, 1, 2; set task: multiclass"),
+        ("two", {"task": "multiclass"}, "a multiclass task needs 3 labels or more"),
+        ("two", {"positive": "yes"}, "positive: 'yes' is not among the labels"),
+        ("real", {}, "looks like a quantity"),
+        ("real", {"task": "multiclass"}, "set task: regression"),
+    ],
+)
+def test_a_target_that_is_not_what_the_task_says_is_named(
+    frame, make_recipe, target, sections, message
+):
+    made = {
+        None: np.nan,
+        1: 1,
+        "some": frame["churned"].where(frame.index >= 10),
+        "two": frame["churned"],
+        "three": frame.index % 3,
+        "real": frame["age"] / 7,
+    }[target]
+    found = problems(frame.assign(churned=made), make_recipe(**sections))
+    if target is None:
+        message = "the target has no value in any row"
+    assert any(message in one for one in found), found
+
+
+def test_a_regression_needs_finite_numbers_that_differ(frame, make_recipe):
+    recipe = make_recipe(**REGRESSION)
+    words = frame.assign(spend=frame["plan"])
+    assert "a regression needs numbers" in problems(words, recipe)[0]
+    infinite = frame.assign(spend=frame["spend"].where(frame.index > 1, np.inf))
+    assert "the target is infinite in 2 rows" in problems(infinite, recipe)[0]
+    assert "in every row" in problems(frame.assign(spend=3.5), recipe)[0]
+
+
+def test_absent_columns_are_named_with_the_nearest(frame, make_recipe):
+    recipe = make_recipe(
+        target="churnd",
+        columns={"numeric": ["agee"], "categorical": ["plan"]},
+        slices=["polan"],
+        split={"by": "group", "column": "houshold"},
+    )
+    assert problems(frame, recipe) == (
+        "column 'agee' is absent; did you mean 'age'?",
+        "the target 'churnd' is absent; did you mean 'churned'?",
+        "column 'houshold' is absent; did you mean 'household'?",
+        "column 'polan' is absent; did you mean 'plan'?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "role", "message"),
+    [
+        (np.nan, "numeric", "age: is empty in every row"),
+        ("old", "numeric", "age: has the role numeric, and holds 'old'"),
+        (pd.Timestamp("2020"), "numeric", "age: has the role numeric"),
+        (np.inf, "numeric", "age: is infinite in 200 rows"),
+        (5.0, "text", "age: has the role text, and holds 5.0"),
+        (pd.Timestamp("2020"), "categorical", "list it under datetime"),
+        ("yesterday", "datetime", "has the role datetime, and holds 'yesterday'"),
+        (20200101, "datetime", "has the role datetime"),
+        ([[1, 2]] * 200, "categorical", "holds lists or mappings"),
+    ],
+)
+def test_a_feature_that_is_not_what_its_role_says_is_named(
+    frame, make_recipe, values, role, message
+):
+    recipe = make_recipe(columns={role: ["age"]})
+    found = problems(frame.assign(age=values), recipe)
+    assert any(message in one for one in found), found
+
+
+def test_a_leak_is_named_and_can_be_accepted(frame, make_recipe):
+    frame = frame.assign(age=frame["churned"] * 10.0)
+    (found,) = problems(frame, make_recipe())
+    assert found.startswith("age: is the target")
+    assert "checks.accept_leakage: [age]" in found
+    accepted = make_recipe(checks={"accept_leakage": ["age"]})
+    assert not any("age" in one and "tells" in one for one in check_table(frame, accepted))
+
+
+def test_an_almost_perfect_feature_is_a_warning(frame, make_recipe):
+    recipe = make_recipe(**REGRESSION)
+    frame = frame.assign(age=frame["spend"])
+    frame.loc[0, "age"] += 0.01 * frame["spend"].std()
+    frame.loc[frame["spend"].idxmax(), "age"] = frame["spend"].nlargest(2).iloc[1] - 1e-9
+    assert any("almost perfectly" in one for one in check_table(frame, recipe))
+
+
+def test_oddities_are_warnings(frame, make_recipe):
+    frame = frame.assign(age=7.0, plan=frame["customer"])
+    warnings = check_table(frame, make_recipe())
+    assert "age: has one value in all rows, and tells nothing" in warnings
+    assert any(one.startswith("plan: has 200 values in 200 rows") for one in warnings)
+
+
+def test_two_columns_of_one_name_are_refused(frame, make_recipe):
+    doubled = pd.concat([frame, frame[["age"]]], axis=1)
+    assert problems(doubled, make_recipe()) == ("two columns are named age; rename one",)
+
+
+@pytest.mark.parametrize("values", ["some day", 20200101])
+def test_a_split_column_without_times_is_refused(frame, make_recipe, values):
+    found = problems(frame.assign(day=values), make_recipe(split=BY_TIME))
+    assert "split.column: 'day' holds no times" in found[0]
+
+
+def test_rows_without_a_time_or_a_group_are_told(frame, make_recipe):
+    timeless = frame.assign(day=frame["day"].where(frame.index > 3))
+    assert check_table(timeless, make_recipe(split=BY_TIME)) == [
+        "day: 4 rows have no time, and are left out"
+    ]
+    alone = frame.assign(household=frame["household"].where(frame.index > 3))
+    recipe = make_recipe(split={"by": "group", "column": "household"})
+    assert "4 rows have no group" in check_table(alone, recipe)[0]
+
+
+def split_problems(sides, recipe):
+    with pytest.raises(DataError) as caught:
+        check_split(sides, recipe)
+    return caught.value.problems
+
+
+def test_a_side_with_one_class_is_refused(frame, make_recipe):
+    leavers, stayers = (frame[frame["churned"] == label] for label in (1, 0))
+    found = split_problems(Split(leavers, stayers), make_recipe())
+    assert "churned: all training rows have the label 1; split otherwise" in found
+    assert "churned: all rows of the holdout have the label 0; split otherwise" in found
+    assert any("the holdout has labels that no training row has: 0" in one for one in found)
+
+
+def test_a_feature_without_a_value_to_learn_from_is_refused(frame, make_recipe):
+    sides = split(frame, make_recipe())
+    train = sides.train.assign(age=np.nan, spend=1.0)
+    found = split_problems(Split(train, sides.holdout), make_recipe())
+    assert found == ("age: has no value in any training row; remove it from the columns",)
+    warnings = check_split(
+        Split(train.assign(age=sides.train["age"]), sides.holdout), make_recipe()
+    )
+    assert warnings == ["spend: has one value in all training rows, and others in the holdout"]
+
+
+def test_rows_that_are_on_both_sides_are_refused(frame, make_recipe):
+    recipe = make_recipe()
+    sides = split(pd.concat([frame, frame], ignore_index=True), recipe)
+    (found,) = split_problems(sides, recipe)
+    assert "are also among the training rows" in found
+    assert "checks.duplicates: " in found
+    accepted = make_recipe(checks={"duplicates": float(found.rpartition(": ")[2])})
+    assert "are also among the training rows" in check_split(sides, accepted)[0]
+
+
+def test_a_few_rows_on_both_sides_are_a_warning(frame, make_recipe):
+    sides = split(frame, make_recipe())
+    train = pd.concat([sides.train, sides.holdout.head(4)])
+    assert check_split(Split(train, sides.holdout), make_recipe()) == [
+        "4 of the holdout rows (8.00%) are also among the training rows"
+    ]
+
+
+def test_rows_alike_with_another_answer_are_no_copies(frame, make_recipe):
+    sides = split(frame, make_recipe())
+    others = sides.holdout.assign(churned=1 - sides.holdout["churned"])
+    assert check_split(Split(pd.concat([sides.train, others]), sides.holdout), make_recipe()) == []
