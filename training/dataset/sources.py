@@ -38,10 +38,11 @@ def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
         name = source_name(source)
         return Table(read_query(source, data.query or "", columns), name)
     if is_web(source):
-        name = _without_secrets(source)
+        # Named as it is in the recipe, where variables stand in the place of secrets.
+        name = _without_secrets(data.source)
         with downloaded(source, name) as path:
             return Table(_read([path], name, data, columns), name)
-    return Table(_read(find_files(source), source, data, columns), source)
+    return Table(_read(find_files(source), data.source, data, columns), data.source)
 
 
 def _sample(source: str, columns: Sequence[str] | None) -> pd.DataFrame:

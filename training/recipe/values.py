@@ -9,16 +9,20 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from training.recipe.nearest import suggestion
 from training.recipe.vocabulary import METRICS
 
-_SECRET = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://[^:/@\s]*):(?P<password>.*)@")
+# A database's password may hold a slash and an at sign; on the web the path begins at the slash.
+_SECRET = re.compile(
+    r"(?P<scheme>https?://[^:/@\s]*):(?P<password>[^/]*)@"
+    r"|(?P<database>(?!https?:)[A-Za-z][\w+.-]*://[^:/@\s]*):(?P<key>.*)@"
+)
 _VARIABLE = re.compile(r"\$\{\w+\}")
 
 
 def mask(source: str) -> str:
     """`source` with the password of a URL replaced by stars; `${VARIABLE}` stays readable."""
     found = _SECRET.match(source)
-    if found is None or _VARIABLE.fullmatch(found["password"]):
+    if found is None or _VARIABLE.fullmatch(found["password"] or found["key"] or ""):
         return source
-    return f"{found['scheme']}:***@{source[found.end() :]}"
+    return f"{found['scheme'] or found['database']}:***@{source[found.end() :]}"
 
 
 def _is_scalar(value: Any) -> Any:

@@ -249,6 +249,14 @@ def test_a_table_comes_from_the_web_and_its_key_stays_secret(server):
     assert table.source == f"{server}/t.csv"
 
 
+def test_a_variable_in_a_web_address_is_not_shown(server, monkeypatch):
+    monkeypatch.setenv("TOKEN", "hunter2")
+    assert "404" in problems(f"{server}/${{TOKEN}}/t.csv")
+    with pytest.raises(DataError) as caught:
+        read(f"{server}/${{TOKEN}}/t.csv")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_page_that_is_not_there_is_said(server):
     assert "the server answers 404" in problems(f"{server}/absent.csv")
 
