@@ -129,7 +129,8 @@ def _dataset(document: Mapping[str, Any], judgement: Judgement) -> DatasetInput:
             name=f"{document['model']} holdout",
             digest=holdout.digest[:16],
         )
-    return DatasetInput(dataset._to_mlflow_entity(), [InputTag(MLFLOW_DATASET_CONTEXT, "gate")])
+        entity = dataset._to_mlflow_entity()
+    return DatasetInput(entity, [InputTag(MLFLOW_DATASET_CONTEXT, "gate")])
 
 
 def _experiment(client: MlflowClient, run_id: str | None) -> str:

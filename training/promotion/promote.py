@@ -86,7 +86,26 @@ def promote(
     number = chosen(found, request)
     if number == found.production:
         return _already_serving(client, found, number, clock)
-    examined = examine(client, found, request, say)
+    return carry_out(client, examine(client, found, request, say), request, say=say, clock=clock)
+
+
+def carry_out(
+    client: MlflowClient, examined: Examined, request: Request, *, say: Say, clock: Clock
+) -> Promotion:
+    """Write what the gate said, and act on it: every write of a promotion happens here.
+
+    Args:
+        client: of the tracking store and the registry.
+        examined: what the gate said.
+        request: what was asked of it.
+        say: told of each step as it begins.
+        clock: the time.
+
+    Raises:
+        Refusal: the gate refused the version.
+        RegistryError: an alias moved while the gate was at work, or somebody else is promoting.
+    """
+    found, number = examined.model, examined.version
     say("writing the evidence")
     run_id = record(
         client,
@@ -96,17 +115,18 @@ def promote(
         now=clock.now(),
     )
     if examined.outcome == "refused":
-        client.set_model_version_tag(model, number, GATE, "refused")
-        client.set_model_version_tag(model, number, GATE_RUN, run_id)
+        client.set_model_version_tag(found.name, number, GATE, "refused")
+        client.set_model_version_tag(found.name, number, GATE_RUN, run_id)
         raise Refusal(examined, run_id)
     say("moving the aliases")
     by = promoter(os.environ)
-    with promotion_lock(client, model, by, clock) as check:
-        _unchanged(found, find_model(client, model), number, named=request.version is not None)
+    with promotion_lock(client, found.name, by, clock) as check:
+        now = find_model(client, found.name)
+        _unchanged(found, now, number, named=request.version is not None)
         reason = request.reason or "passed the gate"
         stages = move_production(
             client,
-            model,
+            found.name,
             number,
             serving=found.production,
             tags={
@@ -117,7 +137,7 @@ def promote(
             },
             check=check,
         )
-    return Promotion(model, number, found.production, examined, run_id, stages)
+    return Promotion(found.name, number, found.production, examined, run_id, stages)
 
 
 def _already_serving(

@@ -1,0 +1,70 @@
+"""The holdout: found with the run that trained the version, and provably the same rows."""
+
+import pytest
+from mlflow.models import Model
+
+from training.errors import DataError, RegistryError
+from training.gate.holdout import fetch_holdout
+from training.gate.policy import Policy, carried_policy, load_policy
+
+
+@pytest.fixture
+def carried(client, log_version):
+    """A version by Cloche: its policy and its run."""
+    version = client.get_model_version("flight-delay", log_version())
+    metadata = Model.load(f"models:/flight-delay/{version.version}").metadata
+    return carried_policy(metadata), version.run_id
+
+
+def test_the_carried_rows_come_back_as_they_were(client, carried, holdout):
+    found = fetch_holdout(client, *carried)
+    assert found.frame.equals(holdout)
+    assert found.digest == carried[0].holdout.digest
+    assert found.source == f"runs:/{carried[1]}/holdout/holdout.parquet"
+
+
+def test_rows_that_were_changed_since_are_refused(client, carried, holdout, tmp_path):
+    policy, run_id = carried
+    changed = tmp_path / "holdout.parquet"
+    holdout.assign(late=1).to_parquet(changed)
+    client.log_artifact(run_id, str(changed), "holdout")
+    with pytest.raises(RegistryError, match="is not the one that the version was trained beside"):
+        fetch_holdout(client, policy, run_id)
+
+
+def test_rows_that_are_gone_are_named_with_the_way_out(client, carried):
+    policy, run_id = carried
+    lost = policy.holdout.model_copy(update={"artifact": "holdout/lost.parquet"})
+    with pytest.raises(RegistryError, match=r"lost\.parquet cannot be fetched.*--policy FILE"):
+        fetch_holdout(client, policy.model_copy(update={"holdout": lost}), run_id)
+
+
+def test_a_version_without_a_run_has_no_holdout_to_find(client, carried):
+    with pytest.raises(RegistryError, match="names no training run"):
+        fetch_holdout(client, carried[0], None)
+
+
+@pytest.fixture
+def policy_of(tmp_path, holdout):
+    """Write a table and a policy on it; return the policy."""
+
+    def make(frame, target="late") -> Policy:
+        frame.to_csv(tmp_path / "rows.csv", index=False)
+        path = tmp_path / "policy.yaml"
+        path.write_text(
+            f"task: binary\ntarget: {target}\ndata: {{source: '{tmp_path / 'rows.csv'}'}}"
+        )
+        return load_policy(str(path))
+
+    return make
+
+
+def test_a_table_that_a_policy_names_is_the_holdout_as_a_whole(client, policy_of, holdout):
+    found = fetch_holdout(client, policy_of(holdout), None)
+    assert len(found.frame) == len(holdout)
+    assert found.source.endswith("rows.csv")
+
+
+def test_a_table_without_the_target_cannot_be_judged_on(client, policy_of, holdout):
+    with pytest.raises(DataError, match="no column 'delay', the target"):
+        fetch_holdout(client, policy_of(holdout, target="delay"), None)

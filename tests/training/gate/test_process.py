@@ -1,0 +1,102 @@
+"""The probe in its own process: what it measures, and what it makes of models that misbehave."""
+
+import textwrap
+
+import mlflow
+import numpy as np
+import pytest
+
+from training.evaluation.predictions import Target
+from training.gate.process import probe
+
+pytestmark = pytest.mark.slow
+
+LATE = Target("binary", (0, 1), 1)
+
+
+def probed(folder, holdout, *, timeout=120.0, features=()):
+    return probe(folder, holdout, LATE, target_column="late", features=features, timeout=timeout)
+
+
+@pytest.fixture
+def save_code(tmp_path):
+    """Save a model from code whose `predict` has the given body."""
+
+    def save(body: str, prelude: str = ""):
+        code = tmp_path / "code.py"
+        code.write_text(
+            textwrap.dedent(
+                """
+                import os, sys, time
+                import mlflow
+                import numpy as np
+                import pandas as pd
+
+                class Model(mlflow.pyfunc.PythonModel):
+                    def predict(self, context, model_input: pd.DataFrame, params=None):
+                        {body}
+
+                {prelude}
+                mlflow.models.set_model(Model())
+                """
+            ).format(body=body, prelude=prelude and f"if 'probe' in sys.argv[0]: {prelude}")
+        )
+        path = tmp_path / "misbehaving"
+        mlflow.pyfunc.save_model(str(path), python_model=str(code), pip_requirements=["mlflow"])
+        return path
+
+    return save
+
+
+def test_a_healthy_model_is_measured_and_its_folder_left_as_it_was(save_model, holdout):
+    folder = save_model()
+    before = sorted(folder.rglob("*"))
+    result = probed(folder, holdout)
+    assert sorted(folder.rglob("*")) == before
+    assert result.failures == {}
+    assert result.load_seconds > 0
+    assert result.latency_ms > 0
+    expected = 1 / (1 + np.exp(-(2 * holdout["hour"] + holdout["wind"])))
+    np.testing.assert_allclose(result.predictions.positive_probability(), expected)
+
+
+def test_a_model_that_kills_its_process_is_a_failure_and_not_a_crash(save_code, holdout):
+    folder = save_code("return np.zeros(1) if len(model_input) < 3 else os.abort()")
+    result = probed(folder, holdout)
+    assert result.predictions is None
+    assert result.failures == {"predict": result.failures["predict"]}
+    assert (
+        "while predicting the holdout: the process was killed by SIGABRT"
+        in (result.failures["predict"])
+    )
+
+
+def test_a_model_that_ends_its_process_politely_has_not_passed(save_code, holdout):
+    result = probed(save_code("os._exit(0)"), holdout)
+    assert result.failures == {
+        "example": "while answering the input example: the process ended itself"
+    }
+    assert result.predictions is None
+
+
+def test_a_model_that_hangs_is_killed(save_code, holdout):
+    folder = save_code("return model_input", prelude="time.sleep(3600)")
+    result = probed(folder, holdout, timeout=1)
+    assert result.failures == {"load": "while loading: no answer within 1 s"}
+
+
+def test_a_model_that_cannot_be_imported_says_what_is_missing(save_model, holdout):
+    folder = save_model()
+    mlmodel = folder / "MLmodel"
+    mlmodel.write_text(mlmodel.read_text().replace("mlflow.sklearn", "no_such_library"))
+    result = probed(folder, holdout)
+    assert "no_such_library" in result.failures["load"]
+    assert result.predictions is None
+
+
+def test_a_missing_column_and_a_bad_example_are_two_failures(save_model, holdout):
+    folder = save_model()
+    (folder / "serving_input_example.json").write_text('{"dataframe_split": {"columns": ["x"]}}')
+    result = probed(folder, holdout.drop(columns="wind"))
+    assert "wind" in result.failures["predict"]
+    assert set(result.failures) == {"example", "predict"}
