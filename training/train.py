@@ -89,7 +89,7 @@ def train(recipe: Recipe, say: Say) -> Trained:
     """
     say(f"reading {recipe.data.source}")
     data = prepare_data(recipe)
-    mlflow.set_experiment(recipe.name)
+    record.open_experiment(recipe)
     with mlflow.start_run(run_name=f"train {recipe.name}", tags=record.run_tags(recipe)) as run:
         record.record_recipe(recipe)
         for warning in data.warnings:

@@ -1,10 +1,15 @@
 """The model card: what a person reads in the registry before they trust a version."""
 
+import math
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.evaluation.evaluate import Evaluation
+from training.evaluation.slices import Slice
 from training.recipe.schema import Recipe
 from training.recipe.vocabulary import METRICS
+
+SMALLEST_SLICE = 200  # rows; the metric of fewer says more about chance than about the model
 
 
 def model_card(
@@ -28,7 +33,7 @@ def model_card(
     )
     weakest = {
         column: min(
-            (part for part in parts if recipe.primary_metric in part.scores),
+            (part for part in parts if _tells(part, recipe.primary_metric)),
             key=lambda part: (
                 part.scores[recipe.primary_metric]
                 * (1 if METRICS[recipe.primary_metric].greater_is_better else -1)
@@ -46,3 +51,7 @@ def model_card(
         source=source,
         run_id=run_id,
     )
+
+
+def _tells(part: Slice, metric: str) -> bool:
+    return part.rows >= SMALLEST_SLICE and not math.isnan(part.scores[metric])

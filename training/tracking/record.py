@@ -35,6 +35,17 @@ def run_tags(recipe: Recipe) -> dict[str, str]:
     }
 
 
+def open_experiment(recipe: Recipe) -> None:
+    """Make the recipe's experiment the active one, and have MLflow's UI show it as training."""
+    mlflow.set_experiment(recipe.name)
+    mlflow.set_experiment_tags(
+        {
+            "mlflow.experimentKind": "custom_model_development",
+            "mlflow.note.content": recipe.description,
+        }
+    )
+
+
 def record_recipe(recipe: Recipe) -> None:
     """The recipe as a file, its choices as parameters, and the environment."""
     mlflow.log_text(dump_recipe(recipe), "recipe.yaml")
@@ -98,10 +109,10 @@ def record_search(trials: Sequence[Trial], best: Trial) -> None:
 
 def record_evaluation(recipe: Recipe, evaluation: Evaluation) -> None:
     """Metrics with their intervals, tables and plots."""
-    mlflow.log_metrics(_finite({f"train/{name}": v for name, v in evaluation.train.items()}))
     for name, interval in evaluation.holdout.items():
         values = {"": interval.value, "_low": interval.low, "_high": interval.high}
         mlflow.log_metrics(_finite({f"holdout/{name}{end}": v for end, v in values.items()}))
+    mlflow.log_metrics(_finite({f"train/{name}": v for name, v in evaluation.train.items()}))
     _record_slices(recipe, evaluation)
     mlflow.log_table(evaluation.importance, "tables/permutation_importance.json")
     for name, figure in evaluation_plots(evaluation.outcome):
