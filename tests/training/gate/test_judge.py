@@ -1,0 +1,89 @@
+"""The whole judgement on real models, each in a process of its own."""
+
+import pytest
+
+from training.gate.judge import judge
+from training.gate.measure import fetch
+from training.gate.policy import carried_policy
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def judged(client, tmp_path):
+    """Judge a version against another one."""
+
+    def judged(number, serving, **options):
+        def get(n):
+            folder = tmp_path / f"fetched-{n}"
+            folder.mkdir()
+            return fetch(client.get_model_version("flight-delay", n), folder)
+
+        candidate = get(number)
+        return judge(
+            client,
+            carried_policy(candidate.model.metadata),
+            candidate,
+            get(serving) if serving else None,
+            **{"allow_breaking": False, "timeout": 120, "say": lambda _: None, **options},
+        )
+
+    return judged
+
+
+def verdicts(judgement):
+    return {verdict.name: verdict.result for verdict in judgement.decision.verdicts}
+
+
+def test_a_worse_version_is_refused_by_comparison_and_by_slice(log_version, judged):
+    serving = log_version()
+    gate = {
+        "minimum": {"roc_auc": 0.5},
+        "slices": [{"column": "origin", "metric": "roc_auc", "minimum": 0.8, "min_rows": 100}],
+        "latency_ms": 10_000,
+    }
+    judgement = judged(log_version(error=2.0, gate=gate), serving)
+    assert verdicts(judgement) == {
+        "loads": "passed",
+        "input example": "passed",
+        "minimum roc_auc": "passed",
+        "not worse by roc_auc": "failed",
+        "roc_auc by origin": "failed",
+        "latency": "passed",
+        "signature": "passed",
+    }
+    assert judgement.measured.notes == ()
+    assert set(judgement.measured.intervals) == {"roc_auc", "log_loss"}
+
+
+def test_the_same_model_again_is_not_worse_and_another_holdout_is_noted(
+    log_version, judged, holdout
+):
+    serving = log_version(holdout=holdout.head(400))
+    judgement = judged(log_version(), serving)
+    assert judgement.decision.passed
+    assert judgement.measured.measurements.comparison.differences["roc_auc"].bound == 0
+    assert "version 1 was trained beside another holdout" in judgement.measured.notes[0]
+
+
+def test_production_that_needs_a_column_the_holdout_lacks_cannot_be_compared(
+    log_version, judged, holdout
+):
+    serving = log_version(features=["hour", "wind", "gust"], by_cloche=False)
+    narrow = log_version(features=["hour", "wind"], holdout=holdout.drop(columns="gust"))
+    judgement = judged(narrow, serving)
+    assert [verdict.name for verdict in judgement.decision.failed] == [
+        "not worse by roc_auc",
+        "signature",
+    ]
+    assert "gust" in judgement.decision.failed[0].sentence
+    assert "input 'gust' is gone" in judgement.decision.failed[1].sentence
+    assert "was not trained by Cloche" in judgement.measured.notes[0]
+
+
+def test_a_slice_column_that_the_holdout_lacks_is_a_failed_criterion(log_version, judged, holdout):
+    gate = {"slices": [{"column": "origin", "metric": "roc_auc", "minimum": 0.5}]}
+    version = log_version(gate=gate, holdout=holdout.drop(columns="origin"))
+    judgement = judged(version, None)
+    assert [verdict.name for verdict in judgement.decision.failed] == ["roc_auc by origin"]
+    assert "no such column" in judgement.decision.failed[0].sentence
