@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from training.dataset.copies import count_copies
+from training.dataset.copies import likeness
 from training.dataset.days import times
 from training.dataset.features import check_features
 from training.dataset.leakage import leaks, near_leaks
@@ -79,13 +79,14 @@ def check_split(split: Split, recipe: Recipe) -> list[str]:
             warnings.append(
                 f"{name}: has one value in all training rows, and others in the holdout"
             )
-    copies = count_copies(split, [*recipe.columns.features, recipe.target])
-    share = copies / len(split.holdout)
-    if copies >= _FEW_COPIES and share > recipe.checks.duplicates:
-        problems.append(_copied(copies, share))
-    elif copies:
+    like = likeness(split, recipe.columns.features, recipe.target)
+    share = like.copies / len(split.holdout)
+    if like.copies >= _FEW_COPIES and share > recipe.checks.duplicates:
+        problems.append(_copied(like.copies, share))
+    elif like.alike:
         warnings.append(
-            f"{copies:,} of the holdout rows ({share:.2%}) are also among the training rows"
+            f"{like.alike:,} of the holdout rows ({like.alike / len(split.holdout):.2%}) "
+            "have the same features as a training row"
         )
     if problems:
         raise DataError(recipe.data.source, problems)
@@ -150,7 +151,7 @@ def _classes(split: Split, recipe: Recipe) -> Iterator[str]:
 def _copied(copies: int, share: float) -> str:
     return (
         f"{copies:,} of the holdout rows ({share:.1%}) are also among the training rows, so the "
-        "evaluation would praise memory; remove the duplicates, split by group, or, when different "
-        "things just look alike in few coarse columns, accept it: "
+        "evaluation would praise memory; remove the duplicates, split by group, or, when they are "
+        "different things that look alike, accept it: "
         f"checks.duplicates: {min(1.0, math.ceil(share * 100) / 100):g}"
     )

@@ -82,6 +82,7 @@ def draft_recipe(table: Table, data: Data, target: str | None = None) -> str:
         "Read every guess before you trust it.",
         *_head(table, data, task),
         *_target(frame[target], target, task, guessed=guessed),
+        *_unanswered(len(table.frame) - len(frame)),
         *_split(frame, when, task),
         *_columns(frame, guess),
         *_estimator(frame, guess, task),
@@ -142,6 +143,11 @@ def _target(values: pd.Series, name: str, task: Task, *, guessed: bool) -> Itera
         share = float((values == positive).mean())
         note = f"its probability is predicted; {share:.1%} of the rows have it"
         yield f"positive: {render_value(positive)}  # {note}"
+
+
+def _unanswered(rows: int) -> Iterator[str]:
+    if rows:
+        yield f"# The target is missing in {rows:,} rows: leave them out before training."
 
 
 def _split_column(frame: pd.DataFrame, guess: Guess, target: str, task: Task) -> str | None:

@@ -250,8 +250,7 @@ class Checks(Section):
 
     Attributes:
         accept_leakage: features that give the target away, and may.
-        duplicates: share of the holdout rows whose features and target may also be among the
-            training rows.
+        duplicates: share of the holdout rows that may be copies of training rows.
     """
 
     accept_leakage: Names = ()

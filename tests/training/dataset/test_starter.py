@@ -126,7 +126,9 @@ def test_a_feature_that_gives_the_target_away_is_left_out(shop, tmp_path):
 
 def test_rows_without_an_answer_do_not_mislead_the_guesses(shop, tmp_path):
     shop["returned"] = shop["returned"].where(shop.index > 5)
-    assert draft(shop, tmp_path)[0].task == "binary"
+    recipe, text = draft(shop, tmp_path)
+    assert recipe.task == "binary"
+    assert "# The target is missing in 6 rows" in text
 
 
 @pytest.mark.parametrize("name", sorted(set(SAMPLES) - {"flights"}))
