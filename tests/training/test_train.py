@@ -1,0 +1,168 @@
+"""One training leaves a run worth opening and a version that stock MLflow can serve."""
+
+import os
+import pickletools
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from training.recipe.load import load_recipe
+from training.recipe.schema import Recipe
+from training.train import Trained, train
+
+pytestmark = pytest.mark.xdist_group("train")  # one training serves them all
+
+FOREST = (
+    "estimator.class=sklearn.ensemble.RandomForestClassifier",
+    "estimator.params={n_estimators: 5}",
+    "gate.resamples=100",
+)
+
+
+@pytest.fixture(scope="module")
+def client(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
+    """One registry for all tests here: a training takes seconds, and they only look at it."""
+    folder = tmp_path_factory.mktemp("registry")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    before = Path.cwd(), mlflow.get_tracking_uri()
+    os.chdir(folder)  # artifacts of MLflow's default store lie below the working directory
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    yield MlflowClient()
+    os.chdir(before[0])
+    mlflow.set_tracking_uri(before[1])
+
+
+@pytest.fixture(scope="module")
+def result(client: MlflowClient) -> Trained:
+    return trained()
+
+
+def small_recipe(*overrides: str) -> Recipe:
+    return load_recipe("breast-cancer", [*FOREST, *overrides])
+
+
+def trained(*overrides: str) -> Trained:
+    return train(small_recipe(*overrides), lambda _: None)
+
+
+def files_of(result: Trained) -> list[Path]:
+    folder = mlflow.artifacts.download_artifacts(f"models:/{result.name}/{result.version}")
+    return [path for path in Path(folder).rglob("*") if path.is_file()]
+
+
+def rows_to_predict(result: Trained) -> pd.DataFrame:
+    return pd.read_parquet(
+        mlflow.artifacts.download_artifacts(
+            run_id=result.run_id, artifact_path="holdout/holdout.parquet"
+        )
+    )
+
+
+def test_the_run_holds_what_a_person_and_the_gate_need(client, result):
+    run = client.get_run(result.run_id)
+
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["cloche.kind"] == "training"
+    assert run.data.params["estimator"] == "sklearn.ensemble.RandomForestClassifier"
+    low, value, high = (run.data.metrics[f"holdout/roc_auc{end}"] for end in ("_low", "", "_high"))
+    assert low <= value <= high
+    assert [i.tags[0].value for i in run.inputs.dataset_inputs] == ["training", "holdout"]
+    found = {item.path for item in client.list_artifacts(result.run_id)}
+    assert {"recipe.yaml", "environment", "plots", "tables", "holdout"} <= found
+    plots = {Path(item.path).stem for item in client.list_artifacts(result.run_id, "plots")}
+    assert {
+        "roc_curve",
+        "precision_recall",
+        "confusion_matrix",
+        "calibration",
+        "permutation_importance",
+    } <= plots
+
+
+def test_the_recipe_in_the_run_trains_the_same_again(result, tmp_path):
+    stored = mlflow.artifacts.load_text(f"runs:/{result.run_id}/recipe.yaml")
+    (tmp_path / "again.yaml").write_text(stored, encoding="utf-8")
+
+    assert load_recipe(str(tmp_path / "again.yaml")) == small_recipe()
+
+
+def test_the_version_becomes_the_challenger_with_a_card(client, result):
+    version = client.get_model_version(result.name, result.version)
+
+    assert version.aliases == ["challenger"]
+    assert version.run_id == result.run_id
+    assert version.description.startswith(f"# {result.name}")
+    assert f"{result.evaluation.holdout['roc_auc'].value:.4f}" in version.description
+
+
+def test_stock_mlflow_predicts_with_named_columns(result):
+    rows = rows_to_predict(result)
+
+    output = mlflow.pyfunc.load_model(f"models:/{result.name}@challenger").predict(rows)
+
+    assert list(output.columns) == ["prediction", "probability"]
+    np.testing.assert_array_equal(output["prediction"], output["probability"] >= 0.5)
+
+
+def test_the_same_recipe_data_and_seed_give_the_same_predictions(result):
+    again, other = trained("name=again"), trained("name=other", "seed=7")
+    rows = rows_to_predict(result)
+
+    def probabilities(of: Trained) -> pd.Series:
+        model = mlflow.pyfunc.load_model(f"models:/{of.name}/{of.version}")
+        return model.predict(rows)["probability"]
+
+    pd.testing.assert_series_equal(probabilities(result), probabilities(again), check_exact=True)
+    assert (probabilities(result) != probabilities(other)).any()
+
+
+def test_no_pickle_lies_anywhere_in_the_version(result):
+    def is_pickle(path: Path) -> bool:
+        try:
+            return bool(list(pickletools.genops(path.read_bytes())))
+        except ValueError:
+            return False
+
+    files = files_of(result)
+
+    assert {"scorer.py", "model.skops", "profile.json"} <= {path.name for path in files}
+    assert not [path for path in files if is_pickle(path)]
+
+
+def test_the_version_predicts_where_cloche_is_not_installed(result, tmp_path):
+    rows_to_predict(result).head(3).to_parquet(tmp_path / "rows.parquet")
+    code = f"""
+import sys
+
+class NoCloche:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("cloche", "training", "serving"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NoCloche())
+import mlflow, pandas
+mlflow.set_tracking_uri({mlflow.get_tracking_uri()!r})
+model = mlflow.pyfunc.load_model("models:/{result.name}/{result.version}")
+print(len(model.predict(pandas.read_parquet({str(tmp_path / "rows.parquet")!r}))))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert answer.stdout.strip() == "3"
+
+
+def test_the_policy_and_the_profile_travel_with_the_version(result):
+    info = mlflow.models.get_model_info(f"models:/{result.name}/{result.version}")
+
+    assert info.metadata["cloche"]["gate"]["minimum"] == {"roc_auc": 0.95}
+    assert info.metadata["cloche"]["holdout"]["rows"] == len(rows_to_predict(result))
+    assert "cloche" not in "".join(p.read_text() for p in files_of(result) if p.suffix == ".txt")

@@ -1,0 +1,88 @@
+"""What a training does when it searches, fails, or is only asked to explain."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from training.errors import DataError, TrainingError
+from training.explain import explain
+from training.recipe.load import load_recipe
+from training.recipe.schema import Recipe
+from training.train import train
+
+FOREST = (
+    "estimator.class=sklearn.ensemble.RandomForestClassifier",
+    "estimator.params={n_estimators: 5}",
+    "gate.resamples=100",
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Artifacts of MLflow's default store lie below the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+def small_recipe(*overrides: str) -> Recipe:
+    return load_recipe("breast-cancer", [*FOREST, *overrides])
+
+
+def test_every_trial_of_a_search_is_a_nested_run(client):
+    recipe = small_recipe("search={trials: 3, space: {max_depth: {low: 1, high: 4}}}")
+    result = train(recipe, lambda _: None)
+    experiment = client.get_run(result.run_id).info.experiment_id
+
+    children = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{result.run_id}'")
+
+    assert {run.info.run_name for run in children} == {"trial 0", "trial 1", "trial 2"}
+    assert all("validation/roc_auc" in run.data.metrics for run in children)
+
+
+def test_a_search_that_runs_out_of_time_says_so():
+    said: list[str] = []
+    recipe = small_recipe(
+        "search={trials: 9, seconds: 0.000001, space: {max_depth: {low: 1, high: 4}}}"
+    )
+
+    train(recipe, said.append)
+
+    assert [line for line in said if "used up after 1 of 9 trials" in line]
+
+
+def test_a_training_that_fails_leaves_a_failed_run_and_no_version(client):
+    recipe = small_recipe("estimator={class: sklearn.naive_bayes.MultinomialNB, params: {}}")
+
+    with pytest.raises(TrainingError, match="MultinomialNB could not be fitted"):
+        train(recipe, lambda _: None)
+
+    (run,) = client.search_runs([client.get_experiment_by_name(recipe.name).experiment_id])
+    assert run.info.status == "FAILED"
+    assert not client.search_registered_models()
+
+
+def test_data_that_cannot_be_learned_from_starts_no_run(client):
+    recipe = small_recipe("target=nothing")
+
+    with pytest.raises(DataError, match="nothing"):
+        train(recipe, lambda _: None)
+
+    assert client.get_experiment_by_name(recipe.name) is None
+
+
+@pytest.mark.parametrize("recipe", ["breast-cancer", "diabetes"])
+def test_explain_says_what_would_happen_and_does_nothing(client, recipe):
+    loaded = load_recipe(recipe)
+
+    text = explain(loaded)
+
+    assert loaded.estimator.class_ in text
+    assert "held out" in text or "holdout" in text
+    assert client.get_experiment_by_name(loaded.name) is None
+
+
+def test_regression_leaves_its_own_plots(client):
+    result = train(load_recipe("diabetes", ["gate.resamples=100"]), lambda _: None)
+
+    plots = {Path(item.path).stem for item in client.list_artifacts(result.run_id, "plots")}
+    assert {"residuals", "actual_by_predicted"} <= plots
