@@ -79,11 +79,11 @@ def find_version(client: MlflowClient, model: str, number: str) -> ModelVersion:
 
 def versions(client: MlflowClient, model: str) -> list[ModelVersion]:
     """All versions of a model, the newest first."""
-    quoted = model.replace("'", "\\'")
+    quote = '"' if "'" in model else "'"  # MLflow's filters know no escapes
     found: list[ModelVersion] = []
     token = None
     while True:
-        page = client.search_model_versions(f"name='{quoted}'", page_token=token)
+        page = client.search_model_versions(f"name={quote}{model}{quote}", page_token=token)
         found += page
         token = page.token
         if not token:

@@ -96,7 +96,7 @@ def test_evidence_that_cannot_be_written_is_a_failed_run(client, make_judgement)
         def __getattr__(self, name):
             return getattr(client, name)
 
-        def log_text(self, *arguments):
+        def log_text(self, *_):
             raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space left"):

@@ -1,0 +1,93 @@
+"""The way back, and the ways that are none."""
+
+import pytest
+
+from training.errors import RegistryError
+from training.promotion.registry import find_model
+from training.promotion.rollback import roll_back
+
+
+@pytest.fixture
+def three(client, log_version, mark_promoted):
+    """Version 1 served before, 2 serves now, 3 never passed a gate."""
+    for _ in range(3):
+        log_version(challenger=False)
+    mark_promoted("1", "previous")
+    mark_promoted("2", "production")
+
+
+@pytest.fixture
+def back(client, hands):
+    return lambda **options: roll_back(client, "flight-delay", clock=hands.clock, **options)
+
+
+def aliases(client):
+    return dict(find_model(client, "flight-delay").aliases)
+
+
+def test_production_returns_to_previous_and_the_two_change_places(client, three, back):
+    done = back(reason="slow in the evening")
+    assert (done.version, done.replaced) == ("1", "2")
+    assert aliases(client) == {"production": "1", "previous": "2"}
+    tags = client.get_model_version("flight-delay", "1").tags
+    assert tags["cloche.reason"] == "slow in the evening"
+    assert tags["cloche.promoted_at"] == "2026-03-01T12:00:02+00:00"
+    assert tags["cloche.gate"] == "passed"
+
+
+def test_a_second_rollback_undoes_the_first(client, three, back):
+    back()
+    back()
+    assert aliases(client) == {"production": "2", "previous": "1"}
+    tags = client.get_model_version("flight-delay", "2").tags
+    assert tags["cloche.reason"] == "rolled back from version 1"
+
+
+def test_it_goes_back_further_by_number(client, three, back, log_version, mark_promoted):
+    mark_promoted(log_version(challenger=False), "production")
+    back(to="1")
+    assert aliases(client)["production"] == "1"
+    assert aliases(client)["previous"] == "4"
+
+
+def test_a_version_that_was_never_promoted_needs_force_and_gets_its_digest(client, three, back):
+    with pytest.raises(RegistryError, match=r"version 3 was never in production \(promoted.*2, 1"):
+        back(to="3")
+    assert aliases(client)["production"] == "2"
+    back(to="3", force=True, reason="the only one that fits the new client")
+    tags = client.get_model_version("flight-delay", "3").tags
+    assert tags["cloche.gate"] == "forced"
+    assert len(tags["cloche.digest"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"to": "2"}, "version 2 is in production already"),
+        ({"to": "9"}, "no version 9; there are 3, 2, 1"),
+    ],
+)
+def test_versions_that_are_no_way_back(three, back, options, message):
+    with pytest.raises(RegistryError, match=message):
+        back(**options)
+
+
+def test_without_a_previous_version_the_candidates_are_named(client, three, back):
+    client.delete_registered_model_alias("flight-delay", "previous")
+    with pytest.raises(RegistryError, match=r"no previous version.*promoted before: 1; name one"):
+        back()
+
+
+def test_a_previous_that_an_interrupted_promotion_left_on_production_is_no_way_back(
+    client, three, back
+):
+    client.set_registered_model_alias("flight-delay", "previous", "2")
+    with pytest.raises(RegistryError, match="promoted before: 1; name one: --to N"):
+        back()
+
+
+def test_a_model_that_is_not_there_is_named_with_those_that_are(client, three):
+    with pytest.raises(
+        RegistryError, match=r"no registered model 'flight'.*there are flight-delay"
+    ):
+        roll_back(client, "flight")
