@@ -48,7 +48,10 @@ def init(
     path = output or Path(f"{parse(recipe).values['name']}.yaml")
     if path.exists() and not force:
         raise click.UsageError(f"{path} exists; name another file with --output, or add --force.")
-    path.write_text(recipe, encoding="utf-8")
+    try:
+        path.write_text(recipe, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
     click.echo(f"Wrote {path}.")
     Console(stderr=True, highlight=False).print(
         "Next: read its guesses, then\n"

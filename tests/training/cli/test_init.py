@@ -43,3 +43,9 @@ def test_a_dash_writes_the_recipe_alone_to_stdout(run, tmp_path):
     (tmp_path / "copy.yaml").write_text(result.stdout)
     assert load_recipe(str(tmp_path / "copy.yaml")).name == "wine"
     assert [file.name for file in tmp_path.iterdir()] == ["copy.yaml"]
+
+
+def test_a_place_that_is_not_there_is_said(run):
+    result = run("sample:wine", "--output", "absent/wine.yaml")
+    assert result.exit_code == 1
+    assert "absent/wine.yaml cannot be written" in result.stderr
