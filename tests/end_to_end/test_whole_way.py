@@ -1,0 +1,85 @@
+"""From a recipe to an answer over HTTP, with the commands that a user types and stock MLflow."""
+
+import json
+import socket
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import requests
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_way")]
+
+
+@pytest.fixture(scope="module")
+def promoted(shell, folder: Path) -> pd.DataFrame:
+    """A version in production; gives the rows that it was judged on."""
+    trained = json.loads(shell("cloche train breast-cancer --json").stdout)
+    shell("cloche promote breast-cancer")
+    (holdout,) = folder.glob(f"mlruns/*/{trained['run_id']}/artifacts/holdout/holdout.parquet")
+    return pd.read_parquet(holdout).drop(columns="benign")
+
+
+def test_the_stock_server_and_the_stock_batch_agree(promoted, shell, stock_server, folder):
+    address = stock_server("models:/breast-cancer@production")
+    rows = promoted.head(20)
+    rows.to_csv(folder / "rows.csv", index=False)
+
+    online = requests.post(
+        f"{address}/invocations",
+        json={"dataframe_split": rows.to_dict(orient="split", index=False)},
+        timeout=60,
+    )
+    shell(
+        "mlflow models predict --env-manager local -m models:/breast-cancer@production"
+        " -i rows.csv -t csv -o predictions.json"
+    )
+
+    assert online.status_code == 200, online.text
+    answered = online.json()["predictions"]
+    scored = json.loads((folder / "predictions.json").read_text())["predictions"]
+    assert len(answered) == 20
+    assert set(answered[0]) == {"prediction", "probability"}
+    assert answered == scored
+
+
+def test_a_worse_challenger_is_refused_and_production_stays(promoted, shell):
+    shell(
+        "cloche train breast-cancer --set 'estimator.params={C: 0.0001}'"
+        " --set 'columns.numeric=[mean_smoothness]'"
+    )
+
+    refused = shell("cloche promote breast-cancer --allow-breaking", code=3)
+
+    assert "roc_auc" in refused.stderr
+    (model,) = json.loads(shell("cloche status breast-cancer --json").stdout)["models"]
+    serving = [v["version"] for v in model["versions"] if "production" in v["aliases"]]
+    assert serving == ["1"]
+
+
+def test_a_promotion_can_be_rolled_back_and_both_names_load_what_serves(promoted, shell, folder):
+    shell("cloche train breast-cancer --set seed=7")
+    shell("cloche promote breast-cancer --force --reason 'a test of the way back'")
+    shell("cloche rollback breast-cancer")
+    promoted.to_parquet(folder / "rows.parquet")
+    (folder / "load.py").write_text(
+        "import mlflow, pandas\n"
+        "rows = pandas.read_parquet('rows.parquet')\n"
+        "uris = [f'models:/breast-cancer{end}' for end in ('/1', '@production', '/Production')]\n"
+        "one, alias, stage = (mlflow.pyfunc.load_model(uri).predict(rows) for uri in uris)\n"
+        "pandas.testing.assert_frame_equal(alias, one)\n"
+        "pandas.testing.assert_frame_equal(stage, one)\n"
+    )
+
+    shell("python load.py")
+
+
+def test_up_goes_the_whole_way_shows_both_results_and_leaves_nothing_running(promoted, shell):
+    answer = shell("cloche up breast-cancer --check --port 18080 --ui-port 15000")
+
+    online, batch = answer.stdout.splitlines()
+    assert "probability" in json.loads(online.partition(" ")[2])["predictions"][0]
+    assert batch.startswith("batch")
+    assert "nothing is trained" in answer.stderr
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", 18080))
