@@ -1,0 +1,284 @@
+"""Promotions on a real store with real models: passed, refused, forced, raced and interrupted."""
+
+import json
+import shutil
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from training.errors import DataError, GateRefusal, RecipeError, RegistryError
+from training.promotion.examine import Request, examine
+from training.promotion.lock import LEASE, Clock
+from training.promotion.promote import Refusal, carry_out, promote
+from training.promotion.registry import find_model, model_names, versions
+
+pytestmark = pytest.mark.slow
+
+MODEL = "flight-delay"
+COMPLETE = {
+    "cloche.gate",
+    "cloche.gate_run_id",
+    "cloche.digest",
+    "cloche.promoted_at",
+    "cloche.promoted_by",
+    "cloche.reason",
+}
+
+
+def silent(_step):
+    """Progress that nobody watches."""
+
+
+@pytest.fixture
+def asked(client):
+    """Ask the gate; nothing is written."""
+    return lambda **request: examine(
+        client, find_model(client, MODEL), Request(timeout=120, **request), silent
+    )
+
+
+@pytest.fixture
+def act(client, hands):
+    """Carry out what the gate said."""
+    return lambda examined, **request: carry_out(
+        client, examined, Request(**request), say=silent, clock=hands.clock
+    )
+
+
+@pytest.fixture
+def improved(log_version, mark_promoted):
+    """Version 1 serves and ranks badly; version 2 asks for promotion and ranks well."""
+    mark_promoted(log_version(error=2.0, challenger=False), "production")
+    return log_version()
+
+
+def everything(client):
+    """All that the registry holds, and how many runs there are."""
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    return (
+        {name: find_model(client, name).aliases for name in model_names(client)},
+        [(v.name, str(v.version), v.tags) for v in client.search_model_versions("")],
+        len(client.search_runs(experiments)),
+    )
+
+
+def test_a_better_version_is_judged_without_a_trace_and_then_promoted_with_evidence(
+    client, log_version, improved, asked, act
+):
+    log_version("churn")
+    before = everything(client)
+    examined = asked()
+    assert everything(client) == before
+    assert examined.outcome == "passed"
+
+    promotion = act(examined)
+    assert (promotion.version, promotion.replaced, promotion.stages) == ("2", "1", None)
+    assert find_model(client, MODEL).aliases == {"production": "2", "previous": "1"}
+    assert find_model(client, "churn").aliases == {"challenger": "1"}
+    tags = client.get_model_version(MODEL, "2").tags
+    assert set(tags) >= COMPLETE
+    assert (tags["cloche.gate"], tags["cloche.digest"]) == ("passed", examined.digest)
+    run = client.get_run(tags["cloche.gate_run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["gain/roc_auc_bound"] > 0
+    for uri in (f"models:/{MODEL}@production", f"models:/{MODEL}/Production"):
+        served = mlflow.pyfunc.load_model(uri).metadata
+        assert served.get_model_info().model_uuid == examined.judgement.candidate.model.model_uuid
+
+
+def test_a_worse_version_is_refused_with_reasons_and_may_be_forced_with_one(
+    client, log_version, mark_promoted, asked, act
+):
+    mark_promoted(log_version(challenger=False), "production")
+    log_version(error=2.0)
+    examined = asked()
+    with pytest.raises(Refusal, match=r"by roc_auc it is .* worse than production version 1") as no:
+        act(examined)
+    assert isinstance(no.value, GateRefusal)
+    assert find_model(client, MODEL).aliases == {"production": "1", "challenger": "2"}
+    tags = client.get_model_version(MODEL, "2").tags
+    assert tags == {"cloche.gate": "refused", "cloche.gate_run_id": no.value.run_id}
+
+    forced = act(replace(examined, outcome="forced"), force=True, reason="the holdout is stale")
+    assert find_model(client, MODEL).aliases == {"production": "2", "previous": "1"}
+    tags = client.get_model_version(MODEL, "2").tags
+    assert (tags["cloche.gate"], tags["cloche.reason"]) == ("forced", "the holdout is stale")
+    evidence = json.loads(
+        mlflow.artifacts.load_text(
+            f"{client.get_run(forced.run_id).info.artifact_uri}/evidence.json"
+        )
+    )
+    assert evidence["outcome"] == "forced"
+    assert "failed" in {verdict["result"] for verdict in evidence["verdicts"]}
+
+
+def test_a_first_version_of_a_stranger_is_promoted_by_a_policy_from_a_file(
+    client, log_version, tmp_path, holdout, hands
+):
+    log_version(by_cloche=False, challenger=False)
+    rows, policy = tmp_path / "rows.csv", tmp_path / "gate.yaml"
+    holdout.to_csv(rows, index=False)
+    policy.write_text(
+        f"task: binary\ntarget: late\nslices: [origin]\ndata: {{source: '{rows}'}}\n"
+        "gate: {minimum: {roc_auc: 0.7}, resamples: 100}\n"
+    )
+    with pytest.raises(RegistryError, match=r"carries no criteria.*--policy FILE"):
+        promote(client, MODEL, Request(version="1"), clock=hands.clock)
+    request = Request(version="1", policy=str(policy), timeout=120)
+    promotion = promote(client, MODEL, request, clock=hands.clock)
+    assert promotion.examined.outcome == "passed"
+    assert find_model(client, MODEL).aliases == {"production": "1"}
+
+
+def test_force_without_a_reason_is_not_even_asked_for():
+    with pytest.raises(ValueError, match="needs a reason"):
+        Request(force=True, reason=" ")
+
+
+def test_nothing_is_judged_where_nobody_asks(client, log_version, hands):
+    log_version(challenger=False)
+    with pytest.raises(RegistryError, match=r"no challenger.*--version N"):
+        promote(client, MODEL, clock=hands.clock)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("task: binary\ntarget: late\n", RecipeError),
+        ("task: binary\ntarget: late\ndata: {source: nowhere.csv}\n", DataError),
+    ],
+)
+def test_a_policy_that_cannot_be_used_changes_nothing(client, log_version, tmp_path, hands, case):
+    text, error = case
+    log_version()
+    policy = tmp_path / "gate.yaml"
+    policy.write_text(text)
+    before = everything(client)
+    with pytest.raises(error):
+        promote(client, MODEL, Request(policy=str(policy)), clock=hands.clock)
+    assert everything(client) == before
+
+
+def test_artifacts_that_are_gone_are_an_error_and_no_refusal(client, hands):
+    client.create_registered_model(MODEL)
+    client.create_model_version(MODEL, "file:///nowhere/at/all")
+    with pytest.raises(RegistryError, match="flight-delay/1 cannot be fetched"):
+        promote(client, MODEL, Request(version="1"), clock=hands.clock)
+
+
+def test_the_version_that_serves_is_not_promoted_over_itself(
+    client, log_version, mark_promoted, hands
+):
+    mark_promoted(log_version(challenger=False), "previous")
+    mark_promoted(log_version(), "production")
+    promotion = promote(client, MODEL, clock=hands.clock)
+    assert promotion.examined is None
+    assert find_model(client, MODEL).aliases == {"previous": "1", "production": "2"}
+
+
+def test_an_alias_that_moved_meanwhile_voids_the_verdict(client, improved, asked, act, log_version):
+    examined = asked()
+    later = log_version(challenger=False)
+    for alias, before in (("production", "1"), ("challenger", "2")):
+        client.set_registered_model_alias(MODEL, alias, later)
+        moved = find_model(client, MODEL)
+        with pytest.raises(RegistryError, match=f"{alias} moved from {before} to 3 while"):
+            act(examined)
+        assert find_model(client, MODEL) == moved
+        client.set_registered_model_alias(MODEL, alias, before)
+
+
+def test_of_two_people_at_once_one_wins_and_the_other_is_told(client, improved, asked):
+    examined = asked()
+    ready, results = threading.Barrier(2), []
+
+    def work():
+        own = MlflowClient(client.tracking_uri, client.tracking_uri)
+        ready.wait()
+        try:
+            clock = Clock(elapsed=lambda: 0.0)  # see test_lock
+            results.append(carry_out(own, examined, Request(), say=silent, clock=clock))
+        except RegistryError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    told = [str(result) for result in results if isinstance(result, RegistryError)]
+    assert len(results) == 2
+    assert len(told) == 1
+    assert "run the command again" in told[0]
+    assert find_model(client, MODEL).aliases == {"production": "2", "previous": "1"}
+
+
+class Died(BaseException):
+    """The process is gone: nobody catches this."""
+
+
+class Mortal:
+    """A client that dies at its n-th write, and answers nothing from then on."""
+
+    def __init__(self, client, lives):
+        self._client, self._lives = client, lives
+        self.died_at = None
+
+    def __getattr__(self, name):
+        value = getattr(self._client, name)
+        if not callable(value):
+            return value
+
+        def call(*arguments, **options):
+            writes = name.startswith(("set_", "delete_", "log_", "create_", "transition_"))
+            if self._lives == 0 or (writes and self._lives == 1):
+                self._lives = 0
+                self.died_at = self.died_at or name
+                raise Died
+            self._lives -= writes
+            return value(*arguments, **options)
+
+        return call
+
+
+def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_version(
+    client, log_version, asked, act, hands
+):
+    log_version(error=2.0, gate={"minimum": {}})
+    act(asked())
+    log_version()
+    examined = asked()
+
+    store = Path(client.tracking_uri.removeprefix("sqlite:///"))
+    deaths = []
+    while None not in deaths:
+        copy = shutil.copy(store, store.with_name(f"life-{len(deaths)}.db"))
+        own = MlflowClient(f"sqlite:///{copy}", f"sqlite:///{copy}")
+        mortal = Mortal(own, len(deaths) + 1)
+        with suppress(Died):
+            carry_out(mortal, examined, Request(), say=silent, clock=hands.clock)
+        deaths.append(mortal.died_at)
+
+        serving = find_model(own, MODEL).production
+        tags = own.get_model_version(MODEL, serving).tags
+        assert set(tags) >= COMPLETE, f"died at {deaths[-1]}"
+        run = own.get_run(tags["cloche.gate_run_id"])
+        assert run.info.status == "FINISHED"
+        assert "report.html" in {file.path for file in own.list_artifacts(run.info.run_id)}
+
+        hands.move(LEASE.total_seconds())
+        if serving == "2":
+            promote(own, MODEL, Request(version="2"), clock=hands.clock)
+        else:
+            carry_out(own, examined, Request(), say=silent, clock=hands.clock)
+        assert find_model(own, MODEL).aliases == {"production": "2", "previous": "1"}
+        assert versions(own, MODEL)[0].current_stage == "Production"
+
+    assert deaths[0] == "create_run"
+    assert deaths.count("set_registered_model_alias") == 2
+    assert "transition_model_version_stage" in deaths
