@@ -83,3 +83,23 @@ def test_models_are_compared_on_the_same_rows_only(binary_outcome):
         paired_differences(
             binary_outcome(rows=10), binary_outcome(rows=11), ["roc_auc"], resamples=100, seed=0
         )
+
+
+def test_a_model_worse_by_the_margin_is_seldom_mistaken_for_one_that_is_not():
+    """200 holdouts, 95 % confidence: about 10 mistakes are expected, and 20 are far too many."""
+    margin, rows, mistakes = 0.05, 400, 0
+    target = Target("binary", (0, 1), 1)
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        truth = generator.integers(0, 2, rows)
+        right = generator.random(rows) < 0.8
+        also_right = right & (generator.random(rows) >= margin / 0.8)
+        production, candidate = (
+            Outcome.of(truth, read(np.where(hit, truth, 1 - truth), target, rows=rows))
+            for hit in (right, also_right)
+        )
+        found = paired_differences(
+            candidate, production, ["accuracy"], resamples=200, confidence=0.95, seed=seed
+        )
+        mistakes += found["accuracy"].bound >= -margin
+    assert 0 < mistakes <= 20

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.evaluation.metrics import score
@@ -52,21 +52,18 @@ def same(metric, outcome, weights):
 
 
 @pytest.mark.parametrize("metric", metrics_for("binary"))
-@settings(deadline=None)
 @given(drawn=classifications(("no", "yes")))
 def test_a_binary_metric_is_the_same_by_either_way(metric, drawn):
     same(metric, *drawn)
 
 
 @pytest.mark.parametrize("metric", metrics_for("multiclass"))
-@settings(deadline=None)
 @given(drawn=classifications(("a", "b", "c")))
 def test_a_multiclass_metric_is_the_same_by_either_way(metric, drawn):
     same(metric, *drawn)
 
 
 @pytest.mark.parametrize("metric", metrics_for("regression"))
-@settings(deadline=None)
 @given(drawn=regressions())
 def test_a_regression_metric_is_the_same_by_either_way(metric, drawn):
     same(metric, *drawn)

@@ -4,7 +4,7 @@ import hashlib
 
 import mlflow
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.gate.measure import fetch
@@ -55,7 +55,6 @@ def test_any_change_of_the_artifacts_changes_it(tmp_path, files):
     assert artifact_digest(plant(tmp_path / "after", files)) != before
 
 
-@settings(deadline=None)
 @given(content=st.binary(max_size=100), cut=st.integers(0, 100))
 def test_moving_bytes_from_one_file_to_the_next_changes_it(tmp_path_factory, content, cut):
     whole = plant(tmp_path_factory.mktemp("whole"), {"a": content, "b": b""})

@@ -1,0 +1,47 @@
+"""`cloche status` as a person and as a script see it."""
+
+import json
+
+from click.testing import CliRunner
+
+from training.cli.status import status
+from training.errors import RegistryError
+
+
+def run(*arguments):
+    return CliRunner().invoke(status, arguments)
+
+
+def test_an_empty_registry_says_how_to_begin(client):
+    shown = run()
+    assert shown.exit_code == 0
+    assert "holds no models yet. Train one: cloche train flights" in shown.stdout
+    assert json.loads(run("--json").stdout) == {"models": []}
+
+
+def test_all_models_are_shown_with_aliases_and_scores(client, log_version):
+    log_version()
+    log_version("churn", by_cloche=False, challenger=False)
+    shown = run().stdout
+    assert shown.index("churn") < shown.index("flight-delay")
+    line = next(line for line in shown.splitlines() if "challenger" in line)
+    assert line.split()[:6] == ["1", "challenger", "·", "roc_auc", "0.7500", "sklearn"]
+
+
+def test_a_script_gets_one_document(client, log_version):
+    log_version()
+    [model] = json.loads(run("flight-delay", "--json").stdout)["models"]
+    assert model["aliases"] == {"challenger": "1"}
+    assert model["versions"][0]["score"] == 0.75
+    assert model["versions"][0]["created_at"].endswith("+00:00")
+
+
+def test_older_versions_are_counted(client):
+    client.create_registered_model("flight-delay")
+    for _ in range(3):
+        client.create_model_version("flight-delay", "file:///nowhere")
+    assert "2 older versions are not shown" in run("--versions", "1").stdout
+
+
+def test_a_model_that_is_not_there_is_an_error(client):
+    assert isinstance(run("churn").exception, RegistryError)
