@@ -6,7 +6,7 @@ quarantine.
 
 import os
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 
 import click
 
@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup)
-@click.version_option(metadata.version("cloche"), message="cloche %(version)s")
+@click.version_option(package_name="cloche", message="cloche %(version)s")
 def cloche() -> None:
     r"""From an MLflow training run to users.
 

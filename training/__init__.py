@@ -1,1 +1,1 @@
-"""The kitchen: from a recipe to a promoted version. The registry is its only way out; it never imports `serving`."""
+"""The kitchen: from a recipe to a promoted version; it never imports `serving`."""

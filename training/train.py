@@ -70,7 +70,7 @@ def prepare_data(recipe: Recipe) -> Prepared:
     Raises:
         DataError: the table cannot be read, or learning from it would mislead; all reasons at once.
     """
-    table = load_table(recipe.data)
+    table = load_table(recipe.data, recipe.used_columns)
     warnings = check_table(table.frame, recipe)
     sides = split(table.frame, recipe)
     return Prepared(table, sides, [*warnings, *check_split(sides, recipe)])
@@ -90,7 +90,7 @@ def train(recipe: Recipe, say: Say) -> Trained:
     say(f"reading {recipe.data.source}")
     data = prepare_data(recipe)
     record.open_experiment(recipe)
-    with mlflow.start_run(run_name=f"train {recipe.name}", tags=record.run_tags(recipe)) as run:
+    with mlflow.start_run(tags=record.run_tags(recipe)) as run:
         record.record_recipe(recipe)
         for warning in data.warnings:
             say(f"note: {warning}")

@@ -30,7 +30,7 @@ that the gate refused.
 Example:
   cloche promote flight-delay --dry-run
   cloche promote flight-delay
-  cloche promote flight-delay --version 7
+  cloche promote flight-delay --version 2
   cloche promote churn --policy churn-gate.yaml
   cloche promote flight-delay --force --reason "the holdout is stale, agreed with operations"
 """
@@ -91,9 +91,11 @@ def promote(
     request = Request(version, policy, allow_breaking, force, reason, timeout)
 
     def show(promotion: Promotion, *, promoted: bool) -> None:
-        _write_report(report, promotion)
+        document = _document(promotion, reason)
+        if report is not None and document is not None:
+            report.write_text(render(document), encoding="utf-8")
         if as_json:
-            _print_json(promotion, promoted=promoted)
+            _print_json(promotion, document, promoted=promoted)
         else:
             _print_table(client, promotion, promoted=promoted)
 
@@ -166,7 +168,9 @@ def _moved(promotion: Promotion) -> str:
     return " ".join(lines)
 
 
-def _print_json(promotion: Promotion, *, promoted: bool) -> None:
+def _print_json(
+    promotion: Promotion, evidence_document: dict[str, Any] | None, *, promoted: bool
+) -> None:
     examined = promotion.examined
     document: dict[str, Any] = {
         "model": promotion.model,
@@ -175,22 +179,17 @@ def _print_json(promotion: Promotion, *, promoted: bool) -> None:
         "replaced": promotion.replaced,
         "outcome": examined.outcome if examined else None,
         "evidence_run_id": promotion.run_id,
-        "evidence": _document(promotion) if examined else None,
+        "evidence": evidence_document,
     }
     click.echo(json.dumps(document, indent=2))
 
 
-def _write_report(path: Path | None, promotion: Promotion) -> None:
-    if path is not None and promotion.examined is not None:
-        path.write_text(render(_document(promotion)), encoding="utf-8")
-
-
-def _document(promotion: Promotion) -> dict[str, Any]:
+def _document(promotion: Promotion, reason: str | None) -> dict[str, Any] | None:
     examined = promotion.examined
     if examined is None:
-        return {}
+        return None
     return evidence(
-        examined.judgement, outcome=examined.outcome, reason=None, now=datetime.now(UTC)
+        examined.judgement, outcome=examined.outcome, reason=reason, now=datetime.now(UTC)
     )
 
 

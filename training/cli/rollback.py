@@ -15,7 +15,7 @@ The gate is not asked again: the version was in production once.
 \b
 Example:
   cloche rollback flight-delay
-  cloche rollback flight-delay --to 3 --reason "version 4 is slow in the evening"
+  cloche rollback flight-delay --to 1 --reason "version 2 is slow in the evening"
 """
 
 

@@ -1,5 +1,6 @@
 """What a training run leaves in MLflow, piece by piece. The caller holds the run open."""
 
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from training.recipe.schema import Recipe
 from training.tracking.environment import git_state, installed_packages, machine
 
 HOLDOUT_ARTIFACT = "holdout/holdout.parquet"
+CHOSEN_ELSEWHERE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 MOST_SLICE_METRICS = 30  # values of one slice column that become metrics of their own
 
 
@@ -27,6 +29,7 @@ def run_tags(recipe: Recipe) -> dict[str, str]:
     """Tags that make a training run findable."""
     git = {f"cloche.git_{key}": value for key, value in git_state().items()}
     return {
+        "mlflow.runName": f"train {recipe.name}",
         "cloche.kind": "training",
         "cloche.recipe": recipe.name,
         "cloche.task": recipe.task,
@@ -36,7 +39,12 @@ def run_tags(recipe: Recipe) -> dict[str, str]:
 
 
 def open_experiment(recipe: Recipe) -> None:
-    """Make the recipe's experiment the active one, and have MLflow's UI show it as training."""
+    """Make the recipe's experiment the active one, and have MLflow's UI show it as training.
+
+    Where somebody chose the run or the experiment already, as `mlflow run` does, theirs is used.
+    """
+    if any(os.environ.get(name) for name in CHOSEN_ELSEWHERE):
+        return
     mlflow.set_experiment(recipe.name)
     mlflow.set_experiment_tags(
         {
@@ -94,7 +102,7 @@ def record_holdout(holdout: pd.DataFrame) -> str:
 def record_trial(recipe: Recipe, trial: Trial) -> None:
     """One search trial as a nested run."""
     with mlflow.start_run(run_name=f"trial {trial.number}", nested=True):
-        mlflow.set_tags({**run_tags(recipe), "cloche.kind": "trial"})
+        mlflow.set_tags({"cloche.kind": "trial", "cloche.recipe": recipe.name})
         mlflow.log_params({**recipe.estimator.params, **trial.params})
         mlflow.log_metrics(
             {f"validation/{recipe.primary_metric}": trial.score, "seconds": trial.seconds}

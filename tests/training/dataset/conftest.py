@@ -6,13 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import settings
 
 from training.recipe.schema import Recipe
-
-# The first example pays for imports, and the machine may be busy: time is no property.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 @pytest.fixture

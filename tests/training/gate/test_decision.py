@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.evaluation.intervals import Difference
@@ -225,7 +225,6 @@ def any_measurements(draw, numbers=ANY_NUMBER):
     )
 
 
-@settings(deadline=None)
 @given(measured=any_measurements(), allow_breaking=st.booleans())
 def test_a_refusal_names_a_failed_criterion_and_every_verdict_has_its_reason(
     measured, allow_breaking
@@ -235,7 +234,6 @@ def test_a_refusal_names_a_failed_criterion_and_every_verdict_has_its_reason(
     assert all(v.sentence and v.required and v.measured for v in decision.verdicts)
 
 
-@settings(deadline=None)
 @given(measured=any_measurements(NUMBERS), better=BETTER, allow_breaking=st.booleans())
 def test_improving_any_number_never_turns_a_pass_into_a_refusal(measured, better, allow_breaking):
     before = results(decide(GATE, measured, allow_breaking=allow_breaking))
@@ -265,7 +263,6 @@ def test_improving_any_number_never_turns_a_pass_into_a_refusal(measured, better
     assert all(after[name] != "failed" for name, result in before.items() if result == "passed")
 
 
-@settings(deadline=None)
 @given(measured=any_measurements(NUMBERS), bad=st.sampled_from([math.nan, math.inf, -math.inf]))
 def test_a_number_that_is_none_never_passes(measured, bad):
     known = replace(difference(), gain=bad, bound=bad)

@@ -6,11 +6,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import settings
-
-# The first example pays for imports, and the machine may be busy: time is no property.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 Values = dict[str, Any]
 

@@ -1,0 +1,105 @@
+"""Every command has examples in its help, and every example runs."""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloche.main import COMMANDS, cloche
+from tests.shell import Shell, environment, free_port
+
+pytestmark = pytest.mark.xdist_group("help")
+
+
+def examples(command: str) -> list[str]:
+    """The lines below "Example:" in a command's help."""
+    text = cloche.get_command(click.Context(cloche), command).help
+    block = re.search(r"Example:\n((?:  .*\n?)+)", text)
+    assert block, f"the help of {command} has no example"
+    return [line.strip() for line in block[1].splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def desk(folder: Path) -> Path:
+    """The working directory with the files that the examples name."""
+    generator = np.random.default_rng(0)
+    rows = pd.DataFrame(generator.normal(size=(400, 3)).round(3), columns=["age", "calls", "spent"])
+    rows["plan"] = generator.choice(["basic", "family", "student"], len(rows))
+    rows["churned"] = (rows["calls"] + generator.normal(size=len(rows)) > 0.5).astype(int)
+    exports = folder / "exports"
+    exports.mkdir()
+    for month, part in rows.groupby(np.arange(len(rows)) % 2):
+        part.to_csv(exports / f"churn-{month + 1}.csv", index=False)
+        part.to_parquet(exports / f"churn-{month + 1}.parquet", index=False)
+    rows.rename(columns={"churned": "returned"}).to_sql(
+        "orders", f"sqlite:///{folder / 'shop.db'}", index=False
+    )
+    (folder / "churn-gate.yaml").write_text(
+        "task: binary\ntarget: churned\nmetrics: [roc_auc]\n"
+        "data: {source: exports/churn-1.csv}\ngate: {minimum: {roc_auc: 0.6}}\n"
+    )
+    return folder
+
+
+# Before the example runs: what a user would have done by then.
+BEFORE = {
+    'cloche promote flight-delay --force --reason "the holdout is stale, agreed with operations"': (
+        "cloche train flights --set search=null"
+    ),
+}
+IN_ORDER = ["init", "train", "promote", "rollback", "status", "sample"]
+
+
+@pytest.mark.slow
+def test_every_example_of_the_commands_that_end_runs(desk: Path, shell: Shell):
+    for command in IN_ORDER:
+        for example in examples(command):
+            if example in BEFORE:
+                shell(BEFORE[example])
+            answer = shell(example)
+            assert answer.stdout.strip(), example
+
+
+@pytest.fixture
+def foreground(desk: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """Commands that stay in the foreground; those that are left are ended."""
+    running: list[subprocess.Popen[str]] = []
+    yield running
+    for process in running:
+        process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", examples("up"))
+def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, example):
+    ports = f" --port {free_port()} --ui-port {free_port()}"
+    process = subprocess.Popen(
+        (example + ports).split(),
+        cwd=desk,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    foreground.append(process)
+    if "--check" not in example:
+        for line in process.stdout:
+            if "Ctrl-C" in line:
+                break
+        process.send_signal(signal.SIGINT)
+    _, problems = process.communicate()
+
+    assert process.returncode == (0 if "--check" in example else 130), problems
+
+
+def test_every_command_is_shown_with_a_summary():
+    for name in COMMANDS:
+        command = cloche.get_command(click.Context(cloche), name)
+        assert command.get_short_help_str(), name
+        assert examples(name)

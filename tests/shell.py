@@ -1,0 +1,58 @@
+"""A user's shell: the installed command, an empty working directory, and stock MLflow beside it."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment() -> dict[str, str]:
+    """Our variables without any that would point MLflow elsewhere, our own programs first."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory; MLflow's default store is made in it."""
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def shell(folder: Path) -> Shell:
+    """Run a command line as a user would; it must exit with `code`."""
+
+    def run(line: str, *, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        answer = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line],
+            cwd=folder,
+            env=environment() | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == code, f"{line}\n{answer.stdout}\n{answer.stderr}"
+        return answer
+
+    return run
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Whether something answers 200 there."""
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
