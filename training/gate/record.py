@@ -80,13 +80,22 @@ def _write(
             Param(name, str(value)[:_PARAM_CHARACTERS]) for name, value in _params(document).items()
         ],
     )
-    client.log_inputs(run_id, [_dataset(document, judgement)])
+    _log_dataset(client, run_id, _dataset(document, judgement))
     client.log_dict(run_id, document, EVIDENCE_ARTIFACT)
     client.log_table(run_id, pd.DataFrame(document["verdicts"]), VERDICTS_ARTIFACT)
     if document["slices"]:
         rows = [{**part, **part["scores"]} for part in document["slices"]]
         client.log_table(run_id, pd.DataFrame(rows).drop(columns="scores"), SLICES_ARTIFACT)
     client.log_text(run_id, render(document), REPORT_ARTIFACT)
+
+
+def _log_dataset(client: MlflowClient, run_id: str, dataset: DatasetInput) -> None:
+    try:
+        client.log_inputs(run_id, [dataset])
+    except MlflowException:
+        # MLflow's stores fail the later one of two who log the same data at the same moment; by
+        # now it is there, and can be used.
+        client.log_inputs(run_id, [dataset])
 
 
 def _metrics(document: Mapping[str, Any]) -> dict[str, float]:

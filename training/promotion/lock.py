@@ -75,6 +75,24 @@ def promotion_lock(
 
 def _claim(client: MlflowClient, model: str, holder: str, clock: Clock) -> str:
     token, started, now = uuid4().hex, clock.elapsed(), clock.now()
+    _refuse_if_taken(client, model, token, now)
+    lease = Lease(token, holder, now, now + LEASE)
+    try:
+        client.set_registered_model_tag(model, LOCK, lease.to_text())
+    except MlflowException:
+        # Some stores fail the later one of two who write a new tag at the same moment.
+        _refuse_if_taken(client, model, token, clock.now())
+        raise
+    took = clock.elapsed() - started
+    if took > _MOST_SECONDS_TO_WRITE:
+        raise RegistryError(
+            f"the registry took {took:.1f} s to answer, too long to promote safely (at most "
+            f"{_MOST_SECONDS_TO_WRITE:g} s); run the command again in a minute"
+        )
+    return token
+
+
+def _refuse_if_taken(client: MlflowClient, model: str, token: str, now: datetime) -> None:
     other = in_the_way(_read(client, model), token, now)
     if other is not None:
         seconds = (now - other.since).total_seconds()
@@ -83,14 +101,6 @@ def _claim(client: MlflowClient, model: str, holder: str, clock: Clock) -> str:
             f"({seconds:.0f} s ago); run the command again when that is done. A promotion that "
             f"died lapses at {other.until:%H:%M:%S} UTC"
         )
-    client.set_registered_model_tag(model, LOCK, Lease(token, holder, now, now + LEASE).to_text())
-    took = clock.elapsed() - started
-    if took > _MOST_SECONDS_TO_WRITE:
-        raise RegistryError(
-            f"the registry took {took:.1f} s to answer, too long to promote safely (at most "
-            f"{_MOST_SECONDS_TO_WRITE:g} s); run the command again in a minute"
-        )
-    return token
 
 
 def _release(client: MlflowClient, model: str, token: str) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
 from training.gate.evidence import evidence, outcome_of
 from training.gate.record import record
@@ -105,6 +106,23 @@ def test_evidence_that_cannot_be_written_is_a_failed_run(client, make_judgement)
         [client.get_experiment_by_name("flights").experiment_id], "tags.`cloche.kind` = 'gate'"
     )
     assert run.info.status == "FAILED"
+
+
+def test_two_judgements_at_once_may_log_the_same_holdout(client, make_judgement):
+    class Clashing:
+        clashed = False
+
+        def __getattr__(self, name):
+            return getattr(client, name)
+
+        def log_inputs(self, *arguments):
+            if not self.clashed:
+                self.clashed = True
+                raise MlflowException("UNIQUE constraint failed: datasets")
+            client.log_inputs(*arguments)
+
+    run_id = record(Clashing(), make_judgement(), outcome="passed", reason=None, now=NOW)
+    assert len(client.get_run(run_id).inputs.dataset_inputs) == 1
 
 
 def test_a_version_whose_run_is_gone_leaves_its_evidence_in_the_default_experiment(

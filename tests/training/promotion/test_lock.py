@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from training.errors import RegistryError
 from training.promotion.lease import Lease
@@ -60,6 +61,30 @@ def test_whoever_was_overwritten_while_waiting_does_not_get_the_lock(client, mod
     ):
         pytest.fail("two holders")
     assert claimed(client, model).holder == "bo"
+
+
+@pytest.mark.parametrize("rival", ["bo", None])
+def test_a_store_that_fails_one_of_two_simultaneous_claims_tells_who_won(
+    client, model, hands, rival
+):
+    class Clashing:
+        def __getattr__(self, name):
+            return getattr(client, name)
+
+        def set_registered_model_tag(self, *_):
+            if rival:
+                lease = Lease("t2", rival, hands.moment, hands.moment + LEASE)
+                client.set_registered_model_tag(model, LOCK, lease.to_text())
+            raise MlflowException("UNIQUE constraint failed")
+
+    error, message = (
+        (RegistryError, "bo is promoting") if rival else (MlflowException, "UNIQUE constraint")
+    )
+    with (
+        pytest.raises(error, match=message),
+        promotion_lock(Clashing(), model, "ana", hands.clock),
+    ):
+        pytest.fail("two holders")
 
 
 def test_a_lease_that_ran_out_fails_the_check_before_the_write_that_matters(client, model, hands):
