@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from training.recipe.schema import Range, Recipe
+from training.recipe.schema import Recipe
+from training.recipe.sections import Range
 from training.recipe.vocabulary import ROLES
 from training.train import Prepared, prepare_data
 

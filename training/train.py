@@ -17,6 +17,7 @@ from training.dataset.table import Table
 from training.evaluation.evaluate import Evaluation, evaluate, judge
 from training.evaluation.metrics import score
 from training.evaluation.predictions import Target
+from training.names import CHALLENGER
 from training.packaging.model import Package, log_package
 from training.packaging.profile import profile
 from training.packaging.signature import make_signature, model_inputs
@@ -193,5 +194,5 @@ def _register(recipe: Recipe, model_uri: str, card: str) -> str:
     client.update_model_version(recipe.name, version, description=card)
     if recipe.description:
         client.update_registered_model(recipe.name, description=recipe.description)
-    client.set_registered_model_alias(recipe.name, "challenger", version)
+    client.set_registered_model_alias(recipe.name, CHALLENGER, version)
     return str(version)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from training.promotion.promote import promote
 
+from training.names import CHALLENGER, GATE, PRODUCTION
+from training.promotion.promote import promote
 from training.recipe.schema import Recipe
 from training.train import train
 
@@ -22,7 +23,7 @@ def ensure_production(recipe: Recipe, say: Say) -> str:
         ClocheError: training failed, or the gate refused the version.
     """
     client = MlflowClient()
-    version = _aliased(client, recipe.name, "production")
+    version = _aliased(client, recipe.name, PRODUCTION)
     if version is not None:
         say(f"{recipe.name} version {version} is in production already: nothing is trained")
         return version
@@ -33,8 +34,8 @@ def ensure_production(recipe: Recipe, say: Say) -> str:
 
 def _waiting_challenger(client: MlflowClient, name: str) -> str | None:
     """A challenger that no gate has judged: its promotion was interrupted."""
-    version = _aliased(client, name, "challenger")
-    if version is None or "cloche.gate" in client.get_model_version(name, version).tags:
+    version = _aliased(client, name, CHALLENGER)
+    if version is None or GATE in client.get_model_version(name, version).tags:
         return None
     return version
 

@@ -32,12 +32,15 @@ def client(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """One registry for all tests here: a training takes seconds, and they only look at it."""
     folder = tmp_path_factory.mktemp("registry")
     shutil.copy(empty_store, folder / "mlflow.db")
-    before = Path.cwd(), mlflow.get_tracking_uri()
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    before = Path.cwd(), mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     os.chdir(folder)  # artifacts of MLflow's default store lie below the working directory
-    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     yield MlflowClient()
     os.chdir(before[0])
     mlflow.set_tracking_uri(before[1])
+    mlflow.set_registry_uri(before[2])
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ unless --force says otherwise.
 \b
 Example:
   cloche init sample:wine
-  cloche init exports/churn-*.csv --target churned --output churn.yaml
+  cloche init 'exports/churn-*.csv' --target churned --output churn.yaml
   cloche init sqlite:///shop.db --query 'SELECT * FROM orders' --target returned
 """
 

@@ -18,7 +18,8 @@ from training.dataset.split import Split
 from training.dataset.target import check_target
 from training.errors import DataError
 from training.recipe.nearest import suggestion
-from training.recipe.schema import FractionSplit, Recipe, TimeSplit
+from training.recipe.schema import Recipe
+from training.recipe.sections import FractionSplit, TimeSplit
 
 # So few rows change no metric that the confidence interval does not blur anyway.
 _FEW_COPIES: Final = 5

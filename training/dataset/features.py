@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from training.dataset.days import times
-from training.recipe.schema import Columns
+from training.recipe.sections import Columns
 from training.recipe.vocabulary import ROLES, Role
 
 _IDENTIFIER_SHARE = 0.9

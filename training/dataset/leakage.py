@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from training.recipe.schema import Columns
+from training.recipe.sections import Columns
 from training.recipe.vocabulary import Task
 
 _CHANCE: Final = math.log(1e-6)

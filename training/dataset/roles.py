@@ -8,7 +8,7 @@ import pandas as pd
 
 from training.dataset.days import times
 from training.dataset.leakage import leaks
-from training.recipe.schema import Columns
+from training.recipe.sections import Columns
 from training.recipe.vocabulary import Role, Task
 
 _NAMED_LIKE_AN_ID = re.compile(

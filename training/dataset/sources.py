@@ -16,7 +16,7 @@ from training.dataset.table import Table
 from training.dataset.web import downloaded
 from training.errors import DataError
 from training.recipe.agreement import is_database, is_web
-from training.recipe.schema import Data
+from training.recipe.sections import Data
 
 _SAMPLE = "sample:"
 

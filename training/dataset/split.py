@@ -10,7 +10,8 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from training.dataset.days import times, within
 from training.errors import DataError
-from training.recipe.schema import FractionSplit, GroupSplit, Recipe, TimeSplit
+from training.recipe.schema import Recipe
+from training.recipe.sections import FractionSplit, GroupSplit, TimeSplit
 
 
 @dataclass(frozen=True)

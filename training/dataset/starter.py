@@ -14,7 +14,7 @@ from training.dataset.table import Table
 from training.errors import DataError
 from training.recipe.document import render_value
 from training.recipe.nearest import suggestion
-from training.recipe.schema import Data
+from training.recipe.sections import Data
 from training.recipe.vocabulary import ROLES, Task
 
 _TARGET_NAMES: Final = ("target", "label", "labels", "class", "y", "outcome", "churn", "churned")

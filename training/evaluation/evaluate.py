@@ -9,7 +9,8 @@ import pandas as pd
 from training.evaluation.importance import feature_importance
 from training.evaluation.intervals import Interval, intervals
 from training.evaluation.metrics import is_computable, score_all
-from training.evaluation.predictions import Outcome, Target, read
+from training.evaluation.output import read
+from training.evaluation.predictions import Outcome, Target
 from training.evaluation.slices import Slice, slices
 from training.pipeline.fit import Fitted
 from training.recipe.schema import Recipe

@@ -1,11 +1,9 @@
-"""What a model said about some rows, whatever shape it said it in, and what came true.
+"""What a model said about some rows, in one form for all models, and what came true.
 
-A model trained by Cloche returns a table with named columns; models of others return labels,
-probabilities, matrices or tables of their own. The module reads them where only one reading is
-possible and refuses the rest. It knows nothing of metrics, and nothing of how a model is loaded.
+The module knows nothing of metrics, and nothing of how a model is loaded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,13 +17,6 @@ from training.recipe.vocabulary import Task
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 Label = bool | int | float | str
-
-PREDICTION = "prediction"
-PROBABILITY = "probability"
-
-# Probabilities that went through float32 or were rounded for people still add up to one this
-# closely.
-_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -49,11 +40,11 @@ class Target:
         if self.task == "binary" and len(self.classes) != 2:
             raise TrainingError(
                 f"a binary target has two labels, and this one has {len(self.classes)}: "
-                f"{_listed(self.classes)}"
+                f"{listed(self.classes)}"
             )
         if self.task == "binary" and self.positive not in self.classes:
             raise TrainingError(
-                f"the positive label {self.positive!r} is not one of {_listed(self.classes)}"
+                f"the positive label {self.positive!r} is not one of {listed(self.classes)}"
             )
 
     @classmethod
@@ -107,7 +98,7 @@ class Target:
             code = by_value.get(label, by_text.get(str(label)))
             if code is None:
                 raise TrainingError(
-                    f"label {label!r} is not one of the target's: {_listed(self.classes)}"
+                    f"label {label!r} is not one of the target's: {listed(self.classes)}"
                 )
             lookup[position] = code
         return lookup[codes]
@@ -189,7 +180,7 @@ class Outcome:
         """
         target = predictions.target
         encoded = (
-            _numbers(truth, "the target") if target.task == "regression" else target.encode(truth)
+            numbers_of(truth, "the target") if target.task == "regression" else target.encode(truth)
         )
         if len(encoded) != len(predictions):
             raise TrainingError(
@@ -205,126 +196,12 @@ class Outcome:
         return Outcome(self.truth[rows], self.predictions.take(rows))
 
 
-def read(output: Any, target: Target, *, rows: int) -> Predictions:
-    """Read what a pyfunc's `predict` returned for `rows` rows.
+def numbers_of(values: Any, name: str) -> Floats:
+    """`values` as float64.
 
     Raises:
-        TrainingError: the output has another number of rows, missing values, or no single meaning
-            for the task.
+        TrainingError: one is missing, infinite or no number.
     """
-    if isinstance(output, Mapping):
-        output = pd.DataFrame({str(name): list(column) for name, column in output.items()})
-    if isinstance(output, pd.DataFrame):
-        predictions = _from_table(output, target)
-    else:
-        predictions = _from_array(_as_array(output), target)
-    if len(predictions) != rows:
-        raise TrainingError(f"the model returned {len(predictions)} predictions for {rows} rows")
-    return predictions
-
-
-def _from_table(table: pd.DataFrame, target: Target) -> Predictions:
-    table = table.set_axis([str(name) for name in table.columns], axis="columns")
-    named = _named_probabilities(table, target)
-    if PREDICTION in table.columns:
-        if target.task == "regression":
-            return Predictions(target, values=_numbers(table[PREDICTION], PREDICTION))
-        codes = target.encode(table[PREDICTION])
-        return Predictions(target, codes=codes, probabilities=named)
-    if named is not None:
-        return _from_probabilities(named, target)
-    if table.shape[1] == 1:
-        return _from_array(table.iloc[:, 0].to_numpy(), target)
-    if target.task != "regression" and all(map(pd.api.types.is_numeric_dtype, table.dtypes)):
-        return _from_array(table.to_numpy(dtype=np.float64), target)
-    raise TrainingError(
-        f"cannot tell which of the model's output columns {_listed(table.columns)} is the "
-        f"prediction; name one {PREDICTION!r}"
-    )
-
-
-def _named_probabilities(table: pd.DataFrame, target: Target) -> Floats | None:
-    """Probabilities found by their columns' names: the positive label's alone, or every label's."""
-    if target.task == "regression":
-        return None
-    if target.task == "binary" and PROBABILITY in table.columns:
-        return _two_columns(_numbers(table[PROBABILITY], PROBABILITY), target)
-    for pattern in (PROBABILITY + "_{}", "{}"):
-        names = [pattern.format(label) for label in target.classes]
-        if set(names) <= set(table.columns):
-            matrix = np.column_stack([_numbers(table[name], name) for name in names])
-            return _checked_probabilities(matrix)
-    return None
-
-
-def _from_array(array: npt.NDArray[Any], target: Target) -> Predictions:
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim == 2 and target.task != "regression":
-        if array.shape[1] != len(target.classes):
-            raise TrainingError(
-                f"the model returned {array.shape[1]} columns, and the target has "
-                f"{len(target.classes)} labels: {_listed(target.classes)}"
-            )
-        return _from_probabilities(_checked_probabilities(_numbers(array, "the output")), target)
-    if array.ndim != 1:
-        raise TrainingError(
-            f"the model returned an array of shape {array.shape}; "
-            "one prediction for each row was expected"
-        )
-    if target.task == "regression":
-        return Predictions(target, values=_numbers(array, "the output"))
-    if target.task == "binary" and _looks_like_probabilities(array, target):
-        return _from_probabilities(_two_columns(_numbers(array, "the output"), target), target)
-    return Predictions(target, codes=target.encode(array))
-
-
-def _from_probabilities(matrix: Floats, target: Target) -> Predictions:
-    if target.task == "binary":
-        is_positive = matrix[:, target.positive_code] >= target.threshold
-        codes = np.where(is_positive, target.positive_code, 1 - target.positive_code)
-    else:
-        codes = matrix.argmax(axis=1)
-    return Predictions(target, codes=codes.astype(np.intp), probabilities=matrix)
-
-
-def _two_columns(positive: Floats, target: Target) -> Floats:
-    if ((positive < 0) | (positive > 1)).any():
-        raise TrainingError(
-            "probabilities must lie between 0 and 1; "
-            f"the model returned {positive.min():g} to {positive.max():g}"
-        )
-    columns = [1 - positive, positive]
-    return np.column_stack(columns if target.positive_code == 1 else columns[::-1])
-
-
-def _checked_probabilities(matrix: Floats) -> Floats:
-    sums = matrix.sum(axis=1)
-    if (matrix < 0).any() or (np.abs(sums - 1) > _SUM_TOLERANCE).any():
-        raise TrainingError(
-            "the model's columns are not probabilities: "
-            "each row must be non-negative and add up to 1"
-        )
-    probabilities: Floats = matrix / sums[:, None]
-    return probabilities
-
-
-def _looks_like_probabilities(array: npt.NDArray[Any], target: Target) -> bool:
-    if array.dtype.kind != "f" or target.knows(array):
-        return False
-    return bool(((array >= 0) & (array <= 1)).all())
-
-
-def _as_array(output: Any) -> npt.NDArray[Any]:
-    if hasattr(output, "toarray"):  # scipy's sparse matrices
-        output = output.toarray()
-    try:
-        return np.asarray(output)
-    except ValueError as error:
-        raise TrainingError(f"the model's output is not a table: {error}") from error
-
-
-def _numbers(values: Any, name: str) -> Floats:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -347,6 +224,7 @@ def _sort_key(label: Label) -> tuple[bool, Any]:
     return isinstance(label, str), label
 
 
-def _listed(names: Sequence[Any] | pd.Index, most: int = 8) -> str:
+def listed(names: Sequence[Any] | pd.Index, most: int = 8) -> str:
+    """The first names for a message, and how many more there are."""
     shown = ", ".join(repr(name) for name in list(names)[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -63,7 +63,7 @@ def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[
 
 
 def _texts(values: pd.Series) -> pd.Series:
-    """The values as people read them: whole numbers that a missing one made floats lose their `.0`."""
+    """The values as people read them: whole floats lose the `.0` that a gap gave them."""
     present = values.dropna()
     if pd.api.types.is_float_dtype(values) and (present == present.round()).all():
         values = values.astype("Int64")

@@ -8,7 +8,7 @@ from typing import Literal
 from training.evaluation.intervals import Difference
 from training.evaluation.slices import Slice
 from training.gate.measurements import Comparison, Measurements
-from training.recipe.schema import Gate, NotWorse, SliceFloor
+from training.recipe.sections import Gate, NotWorse, SliceFloor
 from training.recipe.vocabulary import METRICS
 
 Result = Literal["passed", "failed", "not applicable"]

@@ -16,7 +16,7 @@ from training.packaging.model import METADATA_KEY, METADATA_SCHEMA
 from training.recipe import document
 from training.recipe.agreement import disagreements
 from training.recipe.problems import explain
-from training.recipe.schema import Data, Gate, NotWorse, Section
+from training.recipe.sections import Data, Gate, NotWorse, Section
 from training.recipe.values import MetricName, Names, Scalar
 from training.recipe.vocabulary import Task, metrics_for
 

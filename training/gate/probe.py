@@ -26,9 +26,10 @@ from mlflow.models.utils import convert_input_example_to_serving_input
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import _parse_json_data
 from mlflow.types.schema import ColSpec, DataType, Schema
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
-from training.evaluation.predictions import Target, read
+from training.evaluation.output import read
+from training.evaluation.predictions import Target
 
 # One-row predictions: enough of them that the median is steady, within a time that people wait.
 WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0

@@ -10,7 +10,7 @@ from typing import Any
 import skops.io
 
 from training.errors import TrainingError
-from training.recipe.schema import Estimator
+from training.recipe.sections import Estimator
 
 _TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy")
 

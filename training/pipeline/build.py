@@ -11,7 +11,8 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.utils import get_tags
 
 from training.pipeline.scorer import DATETIME_PARTS
-from training.recipe.schema import Recipe, Text
+from training.recipe.schema import Recipe
+from training.recipe.sections import Text
 
 
 def build_pipeline(recipe: Recipe, **params: Any) -> Pipeline:

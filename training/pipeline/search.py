@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from training.errors import TrainingError
-from training.recipe.schema import Range, Recipe, Search
+from training.recipe.schema import Recipe
+from training.recipe.sections import Range, Search
 
 Judge = Callable[[dict[str, Any]], float]
 

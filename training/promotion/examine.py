@@ -11,8 +11,8 @@ from training.gate.evidence import Outcome, outcome_of
 from training.gate.judge import Judgement, judge
 from training.gate.measure import Candidate, Say, fetch
 from training.gate.policy import Policy, carried_policy, load_policy
+from training.names import CHALLENGER
 from training.promotion.digest import artifact_digest
-from training.promotion.names import CHALLENGER
 from training.promotion.registry import RegisteredModel, find_version
 
 PROBE_SECONDS = 300.0

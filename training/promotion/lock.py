@@ -19,8 +19,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from training.errors import RegistryError
+from training.names import LOCK
 from training.promotion.lease import Lease, in_the_way
-from training.promotion.names import LOCK
 
 LEASE = timedelta(seconds=60)
 SETTLE_SECONDS = 2.0

@@ -8,7 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from training.errors import RegistryError
-from training.promotion.names import CHALLENGER, PREVIOUS, PRODUCTION
+from training.names import CHALLENGER, PREVIOUS, PRODUCTION
 
 _NAMED = 20
 

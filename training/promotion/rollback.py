@@ -10,10 +10,10 @@ from mlflow.entities.model_registry import ModelVersion
 
 from training.errors import RegistryError
 from training.gate.measure import fetch
+from training.names import DIGEST, GATE, PROMOTED_AT
 from training.promotion.audit import audit_tags, promoter
 from training.promotion.digest import artifact_digest
 from training.promotion.lock import Clock, promotion_lock
-from training.promotion.names import DIGEST, GATE, PROMOTED_AT
 from training.promotion.order import move_production
 from training.promotion.registry import (
     RegisteredModel,

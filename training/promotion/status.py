@@ -12,7 +12,7 @@ from mlflow.models import Model
 
 from training.errors import RegistryError
 from training.gate.policy import carried_policy
-from training.promotion.names import (
+from training.names import (
     DIGEST,
     GATE,
     GATE_RUN,

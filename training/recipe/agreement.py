@@ -3,17 +3,13 @@
 It takes whatever parts are sound, so that a mistake in one key hides none in the others.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from training.recipe.nearest import suggestion
+from training.recipe.sections import Columns, Data, Gate
 from training.recipe.vocabulary import METRICS, Task, metrics_for
-
-if TYPE_CHECKING:
-    from training.recipe.schema import Columns, Data, Gate
 
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][\w+.-]*://")

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from training.recipe.nearest import suggestion
-from training.recipe.schema import Estimator, Search
+from training.recipe.sections import Estimator, Search
 from training.recipe.vocabulary import Task
 
 _PACKAGES = {"sklearn": "scikit-learn", "imblearn": "imbalanced-learn", "skl2onnx": "skl2onnx"}

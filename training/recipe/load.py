@@ -14,7 +14,8 @@ from training.recipe.document import MAX_BYTES, Document, DocumentError
 from training.recipe.nearest import suggestion
 from training.recipe.overrides import OverrideError, apply
 from training.recipe.problems import explain
-from training.recipe.schema import Data, Gate, Recipe
+from training.recipe.schema import Recipe
+from training.recipe.sections import Data
 from training.recipe.values import mask
 
 _SUFFIXES = (".yaml", ".yml")
@@ -60,19 +61,6 @@ def load_recipe(
     if recipe is None or problems:
         raise RecipeError(name_or_path, list(dict.fromkeys(problems)))
     return recipe
-
-
-def load_policy(path: str) -> Gate:
-    """Read the gate's criteria from a YAML file of their own: the keys of a recipe's `gate`.
-
-    Raises:
-        RecipeError: with every mistake found.
-    """
-    read = _parse(path, _file_text(path))
-    try:
-        return Gate.model_validate(read.values)
-    except ValidationError as error:
-        raise RecipeError(path, explain(error, Gate, read.values, read.lines)) from None
 
 
 def data_section(values: Mapping[str, Any]) -> Data:

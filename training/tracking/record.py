@@ -21,7 +21,6 @@ from training.recipe.schema import Recipe
 from training.tracking.environment import git_state, installed_packages, machine
 
 HOLDOUT_ARTIFACT = "holdout/holdout.parquet"
-CHOSEN_ELSEWHERE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 MOST_SLICE_METRICS = 30  # values of one slice column that become metrics of their own
 
 
@@ -42,8 +41,9 @@ def open_experiment(recipe: Recipe) -> None:
     """Make the recipe's experiment the active one, and have MLflow's UI show it as training.
 
     Where somebody chose the run or the experiment already, as `mlflow run` does, theirs is used.
+    (MLFLOW_EXPERIMENT_ID does not tell: MLflow sets it itself.)
     """
-    if any(os.environ.get(name) for name in CHOSEN_ELSEWHERE):
+    if any(os.environ.get(name) for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")):
         return
     mlflow.set_experiment(recipe.name)
     mlflow.set_experiment_tags(

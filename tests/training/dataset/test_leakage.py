@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.dataset.leakage import leaks, near_leaks
-from training.recipe.schema import Columns
+from training.recipe.sections import Columns
 
 ROWS = 100
 DRAW = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 
 from training.dataset.sources import load_table
 from training.errors import DataError
-from training.recipe.schema import Data
+from training.recipe.sections import Data
 
 SMALL = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
 

@@ -14,7 +14,7 @@ from training.dataset.starter import draft_recipe, guess_target
 from training.dataset.table import Table
 from training.errors import DataError
 from training.recipe.load import load_recipe
-from training.recipe.schema import Data, FractionSplit, TimeSplit
+from training.recipe.sections import Data, FractionSplit, TimeSplit
 
 ROWS = 300
 

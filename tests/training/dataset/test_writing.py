@@ -6,7 +6,7 @@ import pytest
 from training.dataset.sources import load_table
 from training.dataset.writing import write_table
 from training.errors import DataError
-from training.recipe.schema import Data
+from training.recipe.sections import Data
 
 FRAME = pd.DataFrame({"a": [1.5, 2.5], "b": ["x", "y"]})
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from training.evaluation.predictions import Outcome, Target, read
+from training.evaluation.output import read
+from training.evaluation.predictions import Outcome, Target
 
 MakeOutcome = Callable[..., Outcome]
 

@@ -6,7 +6,8 @@ import pytest
 from training.errors import TrainingError
 from training.evaluation.intervals import intervals, paired_differences
 from training.evaluation.metrics import score
-from training.evaluation.predictions import Outcome, Target, read
+from training.evaluation.output import read
+from training.evaluation.predictions import Outcome, Target
 from training.recipe.vocabulary import metrics_for
 
 

@@ -7,7 +7,8 @@ import pytest
 from sklearn import metrics as sk
 
 from training.evaluation.metrics import score, score_all
-from training.evaluation.predictions import Outcome, Target, read
+from training.evaluation.output import read
+from training.evaluation.predictions import Outcome, Target
 from training.recipe.vocabulary import METRICS, metrics_for
 
 DIGIT = Target("binary", (0, 1), 1)

@@ -6,7 +6,8 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from training.errors import TrainingError
-from training.evaluation.predictions import Outcome, Target, read
+from training.evaluation.output import read
+from training.evaluation.predictions import Outcome, Target
 
 LATE = Target("binary", ("late", "on time"), "late")
 DIGIT = Target("binary", (0, 1), 1)

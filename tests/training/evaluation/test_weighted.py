@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.evaluation.metrics import score
-from training.evaluation.predictions import Outcome, Predictions, Target, read
+from training.evaluation.output import read
+from training.evaluation.predictions import Outcome, Predictions, Target
 from training.evaluation.weighted import prepare
 from training.recipe.vocabulary import METRICS, metrics_for
 

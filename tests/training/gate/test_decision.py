@@ -11,7 +11,7 @@ from training.evaluation.intervals import Difference
 from training.evaluation.slices import Slice
 from training.gate.decision import decide, reaches
 from training.gate.measurements import Comparison, Measurements
-from training.recipe.schema import Gate, NotWorse, SliceFloor
+from training.recipe.sections import Gate, NotWorse, SliceFloor
 
 GATE = Gate(
     minimum={"roc_auc": 0.7, "log_loss": 0.5},

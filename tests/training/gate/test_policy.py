@@ -4,7 +4,7 @@ import pytest
 
 from training.errors import RecipeError, RegistryError
 from training.gate.policy import Policy, carried_policy, holdout_digest, load_policy
-from training.recipe.schema import Gate
+from training.recipe.sections import Gate
 
 CARRIED = {
     "schema": 1,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.packaging.profile import MOST_FREQUENT, numeric_distribution, profile
-from training.recipe.schema import Columns
+from training.recipe.sections import Columns
 
 COLUMNS = Columns(numeric=("size",), categorical=("town",), text=("remark",), datetime=("at",))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from training.packaging.signature import make_signature, model_inputs
-from training.recipe.schema import Columns
+from training.recipe.sections import Columns
 
 COLUMNS = Columns(
     numeric=("seats", "late", "delay"),

@@ -10,7 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from training.errors import TrainingError
 from training.packaging.trusted import trusted_types
-from training.recipe.schema import Estimator
+from training.recipe.sections import Estimator
 
 LOGISTIC = Estimator.model_validate({"class": "sklearn.linear_model.LogisticRegression"})
 ROWS, LABELS = [[0.0], [1.0]] * 20, [0, 1] * 20

@@ -6,9 +6,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from training.errors import RegistryError
+from training.names import LOCK
 from training.promotion.lease import Lease
 from training.promotion.lock import LEASE, SETTLE_SECONDS, Clock, promotion_lock
-from training.promotion.names import LOCK
 
 
 @pytest.fixture

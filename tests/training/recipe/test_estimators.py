@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from training.recipe.estimators import UnknownEstimatorError, estimator_class, problems_of
-from training.recipe.schema import Estimator, Search
+from training.recipe.sections import Estimator, Search
 
 
 def estimator(path: str, **params: object) -> Estimator:

@@ -14,7 +14,6 @@ from training.recipe.document import MAX_BYTES
 from training.recipe.load import (
     data_section,
     dump_recipe,
-    load_policy,
     load_recipe,
     shipped,
 )
@@ -299,19 +298,6 @@ def test_another_source_takes_what_fitted_only_the_old_one_away(write, values):
     assert (recipe.data.source, recipe.data.query, recipe.data.format) == ("a.csv", None, "auto")
     assert load_recipe("flights", data="nov.csv").data.format == "auto"
     assert load_recipe("comments", data="mine.txt").data.format == "labelled-lines"
-
-
-def test_a_policy_file_holds_the_criteria_of_a_gate(tmp_path):
-    path = tmp_path / "policy.yaml"
-    path.write_text("minimum: {roc_auc: 0.8}\nlatency_ms: 20\n")
-    assert load_policy(str(path)).minimum == {"roc_auc": 0.8}
-    path.write_text("minimun: {roc_auc: 0.8}\nlatency_ms: fast\n")
-    with pytest.raises(RecipeError) as caught:
-        load_policy(str(path))
-    assert caught.value.problems == (
-        "latency_ms (line 2): expected a number, found 'fast'",
-        "minimun (line 1): unknown key; did you mean 'minimum'?",
-    )
 
 
 def test_data_sections_name_their_mistakes():
