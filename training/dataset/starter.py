@@ -101,9 +101,7 @@ def draft_recipe(table: Table, data: Data, target: str | None = None) -> str:
 
 
 def _head(table: Table, data: Data, task: Task) -> Iterator[str]:
-    stem = PurePath(re.split(r"[?*:@]", table.source)[-1]).name.partition(".")[0]
-    name = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-").lower() or "model"
-    yield f"name: {render_value(name)}  # of the registered model"
+    yield f"name: {render_value(_name(table.source))}  # of the registered model"
     yield "description: Say in a line what is predicted, and for whom."
     yield f"task: {task}"
     yield ""
@@ -131,6 +129,16 @@ def _task(target: pd.Series, source: str) -> Task:
         problem = f"{target.name}: {labels:,} labels of text; name another target with --target"
         raise DataError(source, [problem])
     return "multiclass"
+
+
+def _name(source: str) -> str:
+    """A name for the model: that of the file without its wildcards, or else of its folder."""
+    path = PurePath(re.split("[:@]", source)[-1])
+    for part in (path.name.partition(".")[0], path.parent.name):
+        name = re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-").lower()
+        if name:
+            return name
+    return "model"
 
 
 def _target(values: pd.Series, name: str, task: Task, *, guessed: bool) -> Iterator[str]:

@@ -186,3 +186,21 @@ def test_a_table_without_features_is_refused_with_the_reasons(shop, tmp_path):
 )
 def test_values_of_every_kind_have_a_role(values, role):
     assert guess_role(pd.Series(values)) == role
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("exports/churn-*.csv", "churn"),
+        ("data/*.parquet", "data"),
+        ("sqlite:///shop.db", "shop"),
+        ("https://example.org/a/Late Orders.csv.gz", "late-orders"),
+        ("*.csv", "model"),
+    ],
+)
+def test_the_model_is_named_after_its_data(source, name):
+    table = Table(pd.DataFrame({"age": [1.0, 2.0, 3.0] * 9, "paid": [0, 1] * 13 + [1]}), source)
+
+    recipe = draft_recipe(table, Data(source=source), "paid")
+
+    assert f"\nname: {name} " in recipe
