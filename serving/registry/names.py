@@ -1,0 +1,4 @@
+"""Names that the registry holds for Cloche: with MLflow itself, the whole interface between training and serving."""
+
+PRODUCTION = "production"
+DIGEST_TAG = "cloche.digest"
