@@ -7,8 +7,8 @@ ServingError
 ├── VersionRefused      a version cannot serve: absent, altered, or its environment cannot be built
 └── HostFailed          a model host did not load, died, hung or broke the protocol
 
-A message names what was found and what to do about it. HTTP codes are assigned in `serving.front.answers`, exit codes
-in `serving.cli`, not here.
+A message names what was found and what to do about it. HTTP codes are assigned in
+`serving.front.answers`, exit codes in `serving.cli`, not here.
 """
 
 

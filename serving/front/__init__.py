@@ -1,1 +1,4 @@
-"""The process that owns the sockets, the queue, the routes and the metrics. It never imports a model library."""
+"""The process that owns the sockets, the queue, the routes and the metrics.
+
+It never imports a model library.
+"""

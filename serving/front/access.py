@@ -26,9 +26,13 @@ class Access:
         value = next((value for name, value in headers if name == b"authorization"), b"")
         scheme, _, key = value.partition(b" ")
         given = _digest(key.strip())
-        matches = [hmac.compare_digest(given, digest) for digest in self._digests]  # all, in constant time
+        matches = [
+            hmac.compare_digest(given, digest) for digest in self._digests
+        ]  # all, in constant time
         if scheme.lower() != b"bearer" or not any(matches):
-            raise HttpError(401, "UNAUTHENTICATED", "Send an API key: Authorization: Bearer KEY.", _CHALLENGE)
+            raise HttpError(
+                401, "UNAUTHENTICATED", "Send an API key: Authorization: Bearer KEY.", _CHALLENGE
+            )
 
 
 def _digest(key: bytes) -> bytes:

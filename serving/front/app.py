@@ -1,4 +1,7 @@
-"""The ASGI application: which path is answered by whom. Raw ASGI, because a framework would cost more than the model."""
+"""The ASGI application: which path is answered by whom.
+
+Raw ASGI, because a framework would cost more than the model.
+"""
 
 import asyncio
 import json
@@ -13,7 +16,7 @@ from serving.front.catalog import Catalog
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
 from serving.front.predictions import Predictions
-from serving.front.web import JSON, TEXT, HttpError, Receive, Scope, Send, error_body, respond
+from serving.front.web import TEXT, HttpError, Receive, Scope, Send, error_body, respond
 
 _HTML = b"text/html; charset=utf-8"
 Page = Callable[[Scope, Send], Awaitable[None]]
@@ -54,7 +57,9 @@ class App:
         try:
             await self._route(scope, receive, send)
         except HttpError as error:
-            await respond(send, error.status, error_body(error.code, str(error)), headers=error.headers)
+            await respond(
+                send, error.status, error_body(error.code, str(error)), headers=error.headers
+            )
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -90,7 +95,9 @@ class App:
             raise HttpError(404, "ENDPOINT_NOT_FOUND", "There is no such path; /docs lists them.")
         model = self._catalog.get(parts[2])
         if model is None:
-            raise HttpError(404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name.")
+            raise HttpError(
+                404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
+            )
         return model, version
 
     async def _livez(self, _: Scope, send: Send) -> None:
@@ -110,14 +117,19 @@ class App:
         only = self._catalog.only
         generation = only.current if only else None
         if generation is None:
-            raise HttpError(503, "TEMPORARILY_UNAVAILABLE", "No single model serves; /readyz says more.")
+            raise HttpError(
+                503, "TEMPORARILY_UNAVAILABLE", "No single model serves; /readyz says more."
+            )
         await respond(send, 200, generation.description["mlflow_version"].encode())
 
     async def _metrics_page(self, scope: Scope, send: Send) -> None:
         self._metrics.refresh(self._catalog, asyncio.get_running_loop().time())
         accept = dict(scope["headers"]).get(b"accept", b"")
         if b"application/openmetrics-text" in accept:
-            text, kind = openmetrics.generate_latest(self._metrics.registry), openmetrics.CONTENT_TYPE_LATEST
+            text, kind = (
+                openmetrics.generate_latest(self._metrics.registry),
+                openmetrics.CONTENT_TYPE_LATEST,
+            )
         else:
             text, kind = generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST
         await respond(send, 200, text, kind.encode())
@@ -130,4 +142,6 @@ class App:
 
 
 def _not_allowed(methods: bytes) -> HttpError:
-    return HttpError(405, "BAD_REQUEST", "This path does not take this method.", [(b"allow", methods)])
+    return HttpError(
+        405, "BAD_REQUEST", "This path does not take this method.", [(b"allow", methods)]
+    )

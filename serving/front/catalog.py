@@ -1,4 +1,7 @@
-"""The models of one server by name: the ones that were named, and those that come and go with an alias."""
+"""The models of one server by name.
+
+The ones that were named, and those that come and go with an alias.
+"""
 
 import asyncio
 import logging

@@ -26,16 +26,22 @@ class Channel(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Give a complete frame to whoever waits; a frame that nobody asked for ends the connection."""
+        """Give a complete frame to whoever waits.
+
+        A frame that nobody asked for ends the connection.
+        """
         try:
-            for frame in self._reader.feed(data):
-                if self._waiting is None or self._waiting.done():
-                    raise ProtocolError("The host spoke unasked.")
-                self._waiting.set_result(frame)
+            frames = list(self._reader.feed(data))
         except ProtocolError:
             self.close()
+            return
+        for frame in frames:
+            if self._waiting is None or self._waiting.done():
+                self.close()
+                return
+            self._waiting.set_result(frame)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         """Tell whoever waits."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(ConnectionError("The host closed its socket."))

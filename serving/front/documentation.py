@@ -1,4 +1,7 @@
-"""What the server takes and gives, told from the signatures of its models: `/openapi.json` and a page of plain HTML."""
+"""What the server takes and gives, told from the signatures of its models.
+
+`/openapi.json` and a page of plain HTML.
+"""
 
 import html
 import json
@@ -86,10 +89,17 @@ def _operation(model: ServedModel) -> dict[str, Any]:
         "operationId": f"predict-{model.name}",
         "requestBody": {
             "required": True,
-            "content": {"application/json": content, "text/csv": {}, "application/vnd.apache.parquet": {}},
+            "content": {
+                "application/json": content,
+                "text/csv": {},
+                "application/vnd.apache.parquet": {},
+            },
         },
         "responses": {
-            "200": {"description": "The predictions.", "content": {"application/json": {"schema": answer}}},
+            "200": {
+                "description": "The predictions.",
+                "content": {"application/json": {"schema": answer}},
+            },
             **failures,
         },
     }
@@ -101,7 +111,9 @@ def _request_schema(signature: dict[str, Any]) -> dict[str, Any]:
     if columns and all("name" in column and column.get("type") != "tensor" for column in columns):
         row = {
             "type": "object",
-            "properties": {column["name"]: _JSON_TYPES.get(column["type"], {}) for column in columns},
+            "properties": {
+                column["name"]: _JSON_TYPES.get(column["type"], {}) for column in columns
+            },
             "required": [column["name"] for column in columns if column.get("required", True)],
         }
         properties["dataframe_records"] = {"type": "array", "items": row}
@@ -137,7 +149,10 @@ def _section(model: ServedModel, *, alone: bool) -> str:
     path = "/invocations" if alone else f"/models/{model.name}/invocations"
     version = model.current.version if model.current else "none yet"
     example = description.get("example")
-    parts = [f"<h2>{_text(model.name)}</h2><p>Version {_text(version)}. <code>POST {_text(path)}</code></p>"]
+    parts = [
+        f"<h2>{_text(model.name)}</h2>"
+        f"<p>Version {_text(version)}. <code>POST {_text(path)}</code></p>"
+    ]
     for side, title in (("inputs", "Takes"), ("params", "Parameters"), ("outputs", "Gives")):
         if specs := _specs(signature, side):
             parts.append(f"<h3>{title}</h3>{_table(specs)}")
@@ -169,13 +184,14 @@ def _text(value: object) -> str:
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Cloche</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto }}
 pre {{ background: #f4f4f4; padding: 1rem; overflow: auto }}
 td, th {{ text-align: left; padding: .2rem 1.5rem .2rem 0 }}
 </style></head><body>
 <h1>Cloche</h1>
-<p>Send JSON with one of <code>dataframe_split</code>, <code>dataframe_records</code>, <code>instances</code>,
-<code>inputs</code>; or CSV, or Parquet. The same as data: <a href="/openapi.json">/openapi.json</a>.</p>
+<p>Send JSON with one of <code>dataframe_split</code>, <code>dataframe_records</code>,
+<code>instances</code>, <code>inputs</code>; or CSV, or Parquet.
+The same as data: <a href="/openapi.json">/openapi.json</a>.</p>
 {body}
 </body></html>
 """

@@ -1,6 +1,9 @@
-"""One version at work: its replicas, the queue before them, and the replacement of hosts that cannot be trusted.
+"""One version at work: its replicas, the queue before them.
 
-A generation is started whole and serves until it is closed. It knows nothing of HTTP, aliases or other versions.
+And the replacement of hosts that cannot be trusted.
+
+A generation is started whole and serves until it is closed. It knows nothing of HTTP, aliases or
+other versions.
 """
 
 import asyncio
@@ -41,6 +44,7 @@ class Generation:
         model: str,
         version: str,
         path: Path,
+        *,
         plan: Plan,
         metrics: Metrics,
         spawn: Callable[[str], Awaitable[Replica]],
@@ -107,7 +111,9 @@ class Generation:
     def submit(self, request: Request) -> bool:
         """Take a request; False when the queue is full."""
         if not self._queue.offer(request):
-            self._queue.remove(Request.unwanted)  # those that nobody waits for must not keep others out
+            self._queue.remove(
+                Request.unwanted
+            )  # those that nobody waits for must not keep others out
             if not self._queue.offer(request):
                 return False
         self._dispatch()
@@ -131,7 +137,9 @@ class Generation:
             request.end(STOPPED)
         for task in [*self._tasks]:
             task.cancel()
-        await asyncio.gather(*self._tasks, *(replica.stop() for replica in self._replicas), return_exceptions=True)
+        await asyncio.gather(
+            *self._tasks, *(replica.stop() for replica in self._replicas), return_exceptions=True
+        )
         self._replicas.clear()
         self._idle.clear()
         self._metrics.forget_version(self.model, self.version)
@@ -176,7 +184,10 @@ class Generation:
         self._failures = 0
 
     def _retry(self, batch: Sequence[Request]) -> None:
-        """Give requests of a lost host to another one, each alone: one of them may have been what broke it."""
+        """Give requests of a lost host to another one, each alone.
+
+        One of them may have been what broke it.
+        """
         again = []
         for request in batch:
             if request.unwanted():

@@ -5,13 +5,19 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-_USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
+_USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+}
 
 
 class JsonLines(logging.Formatter):
     """A record as one line of JSON, with everything that was given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -28,6 +34,7 @@ class Console(logging.Formatter):
     """A record as people read it."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
         line = f"{when} {record.levelname:<7} {record.getMessage()}{'  ' + extra if extra else ''}"
@@ -44,5 +51,7 @@ def configure(style: str) -> None:
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
     return {
-        name: value for name, value in record.__dict__.items() if name not in _USUAL and value is not None
+        name: value
+        for name, value in record.__dict__.items()
+        if name not in _USUAL and value is not None
     }

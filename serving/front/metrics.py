@@ -1,7 +1,7 @@
 """Every metric of the server: names, labels and help, and nothing else that a monitor reads.
 
-Names follow the conventions of Prometheus: base units, `_total`, `_seconds`; labels are `model`, `version` and a few
-bounded others.
+Names follow the conventions of Prometheus: base units, `_total`, `_seconds`; labels are `model`,
+`version` and a few bounded others.
 """
 
 from collections.abc import Iterable
@@ -26,14 +26,19 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "cloche_requests", "Prediction requests by status code.", (*_VERSION, "code"), registry=self.registry
+            "cloche_requests",
+            "Prediction requests by status code.",
+            (*_VERSION, "code"),
+            registry=self.registry,
         )
         self.in_progress = Gauge(
-            "cloche_requests_in_progress", "Prediction requests that were read and not answered yet.", _MODEL,
+            "cloche_requests_in_progress", "Prediction requests that are not answered yet.",
+            _MODEL,
             registry=self.registry,
         )  # fmt: skip
         self.request_seconds = Histogram(
-            "cloche_request_duration_seconds", "From the whole request read to the answer written.", _VERSION,
+            "cloche_request_duration_seconds", "From a request's headers to its answer.",
+            _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
         self.queue_seconds = Histogram(
@@ -48,27 +53,44 @@ class Metrics:
             "cloche_rows", "Rows that were scored.", _VERSION, registry=self.registry
         )
         self.batch_rows = Histogram(
-            "cloche_batch_rows", "Rows of one batch.", _VERSION, buckets=_ROWS, registry=self.registry
+            "cloche_batch_rows",
+            "Rows of one batch.",
+            _VERSION,
+            buckets=_ROWS,
+            registry=self.registry,
         )
         self.queue_depth = Gauge(
-            "cloche_queue_requests", "Requests that wait for a replica.", _MODEL, registry=self.registry
+            "cloche_queue_requests",
+            "Requests that wait for a replica.",
+            _MODEL,
+            registry=self.registry,
         )
         self.rejected = Counter(
-            "cloche_rejected_requests", "Requests that were refused unread or unqueued.", (*_MODEL, "reason"),
+            "cloche_rejected_requests", "Requests that were refused unqueued.",
+            (*_MODEL, "reason"),
             registry=self.registry,
         )  # fmt: skip
         self.expired = Counter(
-            "cloche_expired_requests", "Requests that passed their deadline.", _MODEL, registry=self.registry
+            "cloche_expired_requests",
+            "Requests that passed their deadline.",
+            _MODEL,
+            registry=self.registry,
         )
         self.abandoned = Counter(
             "cloche_abandoned_requests", "Requests whose client left before the answer.", _MODEL,
             registry=self.registry,
         )  # fmt: skip
         self.retries = Counter(
-            "cloche_retried_requests", "Requests that were given to a second host.", _MODEL, registry=self.registry
+            "cloche_retried_requests",
+            "Requests that were given to a second host.",
+            _MODEL,
+            registry=self.registry,
         )
         self.replicas = Gauge(
-            "cloche_replicas", "Model hosts that are loaded and warm.", _VERSION, registry=self.registry
+            "cloche_replicas",
+            "Model hosts that are loaded and warm.",
+            _VERSION,
+            registry=self.registry,
         )
         self.hosts_lost = Counter(
             "cloche_lost_hosts", "Model hosts that died, hung or broke the protocol.", _VERSION,
@@ -79,7 +101,8 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.swap_seconds = Histogram(
-            "cloche_swap_duration_seconds", "From a new target seen to its first request possible.", _MODEL,
+            "cloche_swap_duration_seconds", "From a new target seen to its first request.",
+            _MODEL,
             buckets=_SWAP_SECONDS, registry=self.registry,
         )  # fmt: skip
         self.registry_age = Gauge(

@@ -1,4 +1,7 @@
-"""One served model: follows its URI, loads what the registry names beside what serves, and switches when it is warm."""
+"""One served model: follows its URI, loads what the registry names beside what serves.
+
+And switches when it is warm.
+"""
 
 import asyncio
 import logging
@@ -31,7 +34,12 @@ class ServedModel:
     """
 
     def __init__(
-        self, uri: ModelUri, registry: Registry, metrics: Metrics, make: MakeGeneration, patience: float
+        self,
+        uri: ModelUri,
+        registry: Registry,
+        metrics: Metrics,
+        make: MakeGeneration,
+        patience: float,
     ) -> None:
         self.uri = uri
         self.current: Generation | None = None
@@ -97,7 +105,9 @@ class ServedModel:
             self.problem = ""
 
     async def _resolve(self) -> dict[str, str]:
-        target: dict[str, str] = await self._registry.ask("resolve", _RESOLVE_SECONDS, uri=self.uri.text)
+        target: dict[str, str] = await self._registry.ask(
+            "resolve", _RESOLVE_SECONDS, uri=self.uri.text
+        )
         return target
 
     async def _start_from_cache(self, error: RegistryUnreachable) -> None:
@@ -105,7 +115,8 @@ class ServedModel:
         if target is None:
             raise error
         _logger.warning(
-            "The registry is not there; the version that served last is taken from the cache. %s", error,
+            "The registry is not there; the version that served last is taken from the cache. %s",
+            error,
             extra={"model": self.name, "version": target["version"]},
         )  # fmt: skip
         await self._swap(target)
@@ -126,11 +137,16 @@ class ServedModel:
         seconds = self._loop.time() - started
         self._metrics.swaps.labels(self.name, "done").inc()
         self._metrics.swap_seconds.labels(self.name).observe(seconds)
-        _logger.info("Serving.", extra={"model": self.name, "version": version, "seconds": round(seconds, 3)})
+        _logger.info(
+            "Serving.", extra={"model": self.name, "version": version, "seconds": round(seconds, 3)}
+        )
         await self._registry.ask("remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target)
 
     def _switch(self, fresh: Generation, target: dict[str, str]) -> None:
-        """From here on no new request reaches the old generation, and those that wait go to the new one."""
+        """From here on no new request reaches the old generation.
+
+        And those that wait go to the new one.
+        """
         old, self.current = self.current, fresh
         self._standing = Standing(target["identity"])
         self.problem = ""

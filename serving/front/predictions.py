@@ -1,4 +1,7 @@
-"""The way of a prediction request through the front: read, queue, wait, answer. This is the hot path; it is kept bare."""
+"""The way of a prediction request through the front: read, queue, wait, answer.
+
+This is the hot path; it is kept bare.
+"""
 
 import asyncio
 import gzip
@@ -90,7 +93,8 @@ class Predictions:
             _access.info(
                 "%s %s %d", scope["method"], scope["path"], status,
                 extra={"request_id": request_id.decode(), "model": model.name, "version": served,
-                       "seconds": round(seconds, 6), "traceparent": head.traceparent.decode() or None},
+                       "seconds": round(seconds, 6),
+                       "traceparent": head.traceparent.decode() or None},
             )  # fmt: skip
 
     async def _predict(
@@ -129,7 +133,9 @@ class Predictions:
         if head.encoding in (b"", b"identity"):
             return body
         if head.encoding != b"gzip":
-            raise HttpError(415, "BAD_REQUEST", "The only Content-Encoding that is read is gzip.", [CLOSE])
+            raise HttpError(
+                415, "BAD_REQUEST", "The only Content-Encoding that is read is gzip.", [CLOSE]
+            )
         return gunzip(body, limit)
 
     def _ending(self, model: ServedModel, ended: Ended) -> HttpError | ClientLeft:
@@ -140,7 +146,7 @@ class Predictions:
             seconds = self._settings.request_timeout
             return HttpError(504, "DEADLINE_EXCEEDED", f"There was no answer within {seconds:g} s.")
         return HttpError(
-            503, "TEMPORARILY_UNAVAILABLE", "The model host was lost while it worked on this request.",
+            503, "TEMPORARILY_UNAVAILABLE", "The model host was lost on this request.",
             [(b"retry-after", b"1")],
         )  # fmt: skip
 
@@ -149,9 +155,11 @@ def _generation(model: ServedModel, version: str | None) -> Generation:
     generation = model.current
     if generation is None:
         raise HttpError(
-            503, "TEMPORARILY_UNAVAILABLE", "No version of this model serves yet; /readyz says why.",
+            503, "TEMPORARILY_UNAVAILABLE", "No version serves yet; /readyz says why.",
             [(b"retry-after", b"1")],
         )  # fmt: skip
     if version is not None and version != generation.version:
-        raise HttpError(404, "RESOURCE_DOES_NOT_EXIST", "This version is not loaded; /readyz says which one is.")
+        raise HttpError(
+            404, "RESOURCE_DOES_NOT_EXIST", "This version is not loaded; /readyz says which one is."
+        )
     return generation

@@ -1,8 +1,10 @@
-"""The queue of one generation and the policy that forms batches from it. Pure: no clock, no tasks, no web.
+"""The queue of one generation and the policy that forms batches from it.
 
-Work-conserving: whoever asks for a batch gets one at once, unless a wait for company was configured. Requests that
-are larger than a batch wait in a lane of their own, are scored alone, and take turns with the batches of the small ones,
-so neither can starve the other.
+Pure: no clock, no tasks, no web.
+
+Work-conserving: whoever asks for a batch gets one at once, unless a wait for company was
+configured. Requests that are larger than a batch wait in a lane of their own, are scored alone,
+and take turns with the batches of the small ones, so neither can starve the other.
 """
 
 from collections import deque
@@ -42,7 +44,7 @@ class QueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """What may be scored at once, and how many seconds the first of a batch may wait for company."""
+    """What may be scored at once, and for how many seconds the first may wait for company."""
 
     rows: int
     size: int
@@ -83,7 +85,10 @@ class Queue(Generic[T]):
             self._count(ticket, 1)
 
     def next_batch(self, now: float) -> list[T]:
-        """The tickets to score now; empty when none wait, or the first may still wait for company."""
+        """The tickets to score now.
+
+        Empty when none wait, or the first may still wait for company.
+        """
         if self._large and (self._large_turn or not self._small):
             self._large_turn = False
             return [self._take(self._large)]
@@ -101,7 +106,10 @@ class Queue(Generic[T]):
         return batch
 
     def wait_until(self, now: float) -> float | None:
-        """When to ask again, while the small lane waits for company; None when there is nothing to wait for."""
+        """When to ask again, while the small lane waits for company.
+
+        None when there is nothing to wait for.
+        """
         if not self._batches.wait or not self._small or self._large:
             return None
         ready = self._small[0].arrived + self._batches.wait
@@ -110,7 +118,9 @@ class Queue(Generic[T]):
 
     def remove(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Take out every ticket that is `unwanted`."""
-        removed = [ticket for lane in (self._small, self._large) for ticket in lane if unwanted(ticket)]
+        removed = [
+            ticket for lane in (self._small, self._large) for ticket in lane if unwanted(ticket)
+        ]
         if removed:
             gone = set(map(id, removed))
             self._small = deque(ticket for ticket in self._small if id(ticket) not in gone)

@@ -33,12 +33,12 @@ class Registry:
         self._questions: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._count = 0
 
-    async def ask(self, question: str, timeout: float, **about: Any) -> Any:
+    async def ask(self, question: str, patience: float, **about: Any) -> Any:
         """The answer to a question of `serving.registry.service.Service`.
 
         Raises:
             VersionRefused: The registry was asked, and the version cannot serve.
-            RegistryUnreachable: There is no answer within `timeout` seconds.
+            RegistryUnreachable: There is no answer within `patience` seconds.
         """
         connection = await self._connect()
         self._count += 1
@@ -48,9 +48,9 @@ class Registry:
         line = json.dumps({"id": number, "ask": question, "about": about}).encode() + b"\n"
         try:
             connection.writer.write(line)
-            reply = await asyncio.wait_for(future, timeout)
+            reply = await asyncio.wait_for(future, patience)
         except TimeoutError as error:
-            raise RegistryUnreachable(f"The registry said nothing for {timeout:g} s.") from error
+            raise RegistryUnreachable(f"The registry said nothing for {patience:g} s.") from error
         except ConnectionError as error:
             raise RegistryUnreachable("The registry process ended.") from error
         finally:

@@ -68,33 +68,33 @@ class Replica:
         """Done when the host closed its socket, whatever the cause."""
         return self._channel.lost
 
-    async def load(self, path: Path, timeout: float) -> dict[str, Any]:
+    async def load(self, path: Path, patience: float) -> dict[str, Any]:
         """Load the version at `path`; what the host says of it.
 
         Raises:
-            HostFailed: It did not load within `timeout` seconds, or died of it.
+            HostFailed: It did not load within `patience` seconds, or died of it.
         """
-        kind, payload = await self._ask(control(Kind.LOAD, {"path": str(path)}), timeout)
+        kind, payload = await self._ask(control(Kind.LOAD, {"path": str(path)}), patience)
         message: dict[str, Any] = Channel.read_control(payload)
         if kind is Kind.READY:
             return message
         raise HostFailed(message.get("reason", "The host answered out of turn."))
 
-    async def score(self, items: Sequence[Item], timeout: float) -> Result:
+    async def score(self, items: Sequence[Item], patience: float) -> Result:
         """The answers to `items`.
 
         Raises:
-            HostFailed: The host died, said nothing for `timeout` seconds, or broke the protocol.
+            HostFailed: The host died, said nothing for `patience` seconds, or broke the protocol.
         """
-        kind, payload = await self._ask(batch(items), timeout)
+        kind, payload = await self._ask(batch(items), patience)
+        if kind is not Kind.RESULT:
+            raise HostFailed(f"The host answered a batch with {kind.name}.")
         try:
-            if kind is not Kind.RESULT:
-                raise ProtocolError(f"It answered a batch with {kind.name}.")
             result = read_result(payload)
-            if len(result.answers) != len(items):
-                raise ProtocolError(f"It gave {len(result.answers)} answers to {len(items)} items.")
         except ProtocolError as error:
             raise HostFailed(f"The host broke the protocol. {error}") from error
+        if len(result.answers) != len(items):
+            raise HostFailed(f"The host gave {len(result.answers)} answers to {len(items)} items.")
         return result
 
     async def stop(self) -> None:
@@ -112,11 +112,11 @@ class Replica:
         if self._process.returncode is None:
             self._process.kill()
 
-    async def _ask(self, frame: bytes, timeout: float) -> tuple[Kind, memoryview]:
+    async def _ask(self, frame: bytes, patience: float) -> tuple[Kind, memoryview]:
         try:
-            return await asyncio.wait_for(self._channel.ask(frame), timeout)
+            return await asyncio.wait_for(self._channel.ask(frame), patience)
         except TimeoutError as error:
-            raise HostFailed(f"The host said nothing for {timeout:g} s.") from error
+            raise HostFailed(f"The host said nothing for {patience:g} s.") from error
         except ConnectionError as error:
             raise HostFailed(await self._death()) from error
 
@@ -125,7 +125,11 @@ class Replica:
             code = await asyncio.wait_for(self._process.wait(), 1.0)
         except TimeoutError:
             return "The host closed its socket."
-        return f"The host was killed by signal {-code}." if code < 0 else f"The host exited with code {code}."
+        return (
+            f"The host was killed by signal {-code}."
+            if code < 0
+            else f"The host exited with code {code}."
+        )
 
     async def _forward_output(self) -> None:
         """What the model and its libraries print becomes lines of the server's log."""
@@ -144,7 +148,7 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
 
 
 def _environment(base: Mapping[str, str], threads: int, search: Path | None) -> dict[str, str]:
-    # numerical libraries size their pools when imported; too many threads make one row ten times slower
+    # numerical libraries size their pools when imported; with too many threads one row takes long
     sized = {name: str(threads) for name in _THREAD_VARIABLES if name not in base}
     found = {"PYTHONPATH": str(search)} if search else {}
     return {**base, **sized, **found, "PYTHONUNBUFFERED": "1"}

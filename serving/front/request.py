@@ -1,4 +1,7 @@
-"""One prediction request inside the front: what waits, what it waits for, and how it ends exactly once."""
+"""One prediction request inside the front.
+
+What waits, what it waits for, and how it ends exactly once.
+"""
 
 import asyncio
 from collections.abc import Callable

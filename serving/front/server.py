@@ -48,13 +48,17 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
     metrics, deadlines = Metrics(), Deadlines()
     registry = Registry(settings.cache_directory)
     catalog = _catalog(settings, registry, metrics)
-    app = App(catalog, Predictions(settings, metrics, deadlines), metrics, Access(settings.api_keys))
+    app = App(
+        catalog, Predictions(settings, metrics, deadlines), metrics, Access(settings.api_keys)
+    )
     server = _Server(_uvicorn_config(settings, app))
     background = [asyncio.create_task(deadlines.run())]
     for uri in uris:
         catalog.add(uri)
     if settings.all_with_alias:
-        background.append(asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry)))
+        background.append(
+            asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
+        )
     loop = asyncio.get_running_loop()
 
     def stop(name: str) -> None:
@@ -92,7 +96,7 @@ def _catalog(settings: Settings, registry: Registry, metrics: Metrics) -> Catalo
         async def spawn(label: str) -> Replica:
             return await Replica.start(label, threads=threads)
 
-        return Generation(name, version, path, plan, metrics, spawn)
+        return Generation(name, version, path, plan=plan, metrics=metrics, spawn=spawn)
 
     def model(uri: ModelUri) -> ServedModel:
         return ServedModel(uri, registry, metrics, generation, settings.drain_timeout)
@@ -111,7 +115,8 @@ def _listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise SettingsError(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port."
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+            "Choose another --port."
         ) from error
 
 
@@ -137,9 +142,12 @@ async def _nothing(*_: object) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, without its own signal handlers: it would end by the signal, and Cloche ends with 0."""
+    """uvicorn's server, without its own signal handlers.
+
+    It would end by the signal, and Cloche ends with 0.
+    """
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """Leave signals to the caller."""
         yield

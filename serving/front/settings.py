@@ -1,4 +1,7 @@
-"""Everything a server can be told, read once and frozen. The command line and the environment fill it."""
+"""Everything a server can be told, read once and frozen.
+
+The command line and the environment fill it.
+"""
 
 import os
 from dataclasses import dataclass, field
@@ -7,6 +10,12 @@ from pathlib import Path
 from serving.errors import SettingsError
 
 _MIB = 1024 * 1024
+
+
+def default_cache() -> Path:
+    """Where fetched versions are kept when nothing else is said."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "cloche"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +42,11 @@ class Settings:
     max_connections: int = 4096
     client_timeout: float = 20.0
     env_manager: str = "local"
-    cache_directory: Path = field(default_factory=lambda: default_cache())
+    cache_directory: Path = field(default_factory=default_cache)
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     access_log: bool = False
-    log_format: str = "json"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work together.
@@ -47,7 +55,9 @@ class Settings:
             SettingsError: An option is missing its other half.
         """
         if not self.models and not self.all_with_alias:
-            raise SettingsError("Nothing to serve: name a model, like models:/NAME@production, or use --all.")
+            raise SettingsError(
+                "Nothing to serve: name a model, like models:/NAME@production, or use --all."
+            )
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise SettingsError("TLS needs both --tls-certificate and --tls-key.")
         if self.predict_timeout > self.request_timeout:
@@ -55,9 +65,3 @@ class Settings:
                 f"--predict-timeout ({self.predict_timeout:g} s) is longer than "
                 f"--request-timeout ({self.request_timeout:g} s)."
             )
-
-
-def default_cache() -> Path:
-    """Where fetched versions are kept when nothing else is said."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "cloche"

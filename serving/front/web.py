@@ -1,4 +1,7 @@
-"""The little of ASGI that the server needs: types, reading a body within limits, writing an answer."""
+"""The little of ASGI that the server needs.
+
+Types, reading a body within limits, writing an answer.
+"""
 
 import asyncio
 import json
@@ -19,7 +22,9 @@ TEXT = b"text/plain; charset=utf-8"
 class HttpError(Exception):
     """A request that the front itself refuses. The message is shown to the client."""
 
-    def __init__(self, status: int, code: str, message: str, headers: HeaderList | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: HeaderList | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -33,8 +38,9 @@ class ClientLeft(Exception):
 def client_left(receive: Receive) -> bool:
     """Whether the client closed its connection.
 
-    ASGI tells it only to who waits for the next message, and a task per request that waits would cost more than the
-    rest of the front. uvicorn's `receive` belongs to an object that knows; elsewhere the answer is no.
+    ASGI tells it only to who waits for the next message, and a task per request that waits would
+    cost more than the rest of the front. uvicorn's `receive` belongs to an object that knows;
+    elsewhere the answer is no.
     """
     cycle = getattr(receive, "__self__", None)
     return bool(getattr(cycle, "disconnected", False))
@@ -57,7 +63,9 @@ async def read_body(receive: Receive, limit: int, patience: float) -> bytes:
         async with asyncio.timeout(patience):
             return await _rest(receive, message, limit)
     except TimeoutError:
-        raise HttpError(408, "REQUEST_TIMEOUT", "The body did not arrive in time.", [CLOSE]) from None
+        raise HttpError(
+            408, "REQUEST_TIMEOUT", "The body did not arrive in time.", [CLOSE]
+        ) from None
 
 
 async def _rest(receive: Receive, message: Message, limit: int) -> bytes:
@@ -90,7 +98,9 @@ def gunzip(body: bytes, limit: int) -> bytes:
     try:
         plain = stream.decompress(body, limit + 1)
     except zlib.error:
-        raise HttpError(400, "BAD_REQUEST", "The body is not gzip, as Content-Encoding says.") from None
+        raise HttpError(
+            400, "BAD_REQUEST", "The body is not gzip, as Content-Encoding says."
+        ) from None
     if len(plain) > limit:
         raise too_large(limit)
     if not stream.eof:
@@ -102,7 +112,11 @@ CLOSE = (b"connection", b"close")
 
 
 async def respond(
-    send: Send, status: int, body: bytes, content_type: bytes = JSON, headers: Iterable[tuple[bytes, bytes]] = ()
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: bytes = JSON,
+    headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
     """Write a whole answer."""
     lines = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]

@@ -1,4 +1,7 @@
-"""About how many rows a body holds, told from its bytes: what the queue weighs requests by before a host reads them."""
+"""About how many rows a body holds, told from its bytes.
+
+What the queue weighs requests by before a host reads them.
+"""
 
 _PARQUET_BYTES_PER_ROW = 64
 

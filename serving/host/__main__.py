@@ -1,4 +1,7 @@
-"""The process of a model host: `python -m serving.host FD`, where FD is its end of a socket to the front."""
+"""The process of a model host.
+
+`python -m serving.host FD`, where FD is its end of a socket to the front.
+"""
 
 import os
 import signal
@@ -12,7 +15,9 @@ from serving.host.loop import serve
 def main() -> int:
     """Serve until the front closes the socket."""
     lifeline.die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front decides
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the front decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with socket.socket(fileno=int(sys.argv[1])) as front:
         serve(front)

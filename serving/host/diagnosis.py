@@ -1,7 +1,9 @@
-"""Says what a refused request lacks, in terms of the signature: the field, the row, the expected type; never the value.
+"""Says what a refused request lacks, in terms of the signature.
 
-It looks for the first plain mistake and falls back to a general sentence; whether a request is refused is not decided
-here.
+The field, the row, the expected type; never the value.
+
+It looks for the first plain mistake and falls back to a general sentence; whether a request is
+refused is not decided here.
 """
 
 import json
@@ -16,7 +18,6 @@ _LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _GENERAL = "The request does not fit the model's signature; /openapi.json describes what it takes."
 
 
-
 def explain(item: Item, schema: Schema | None) -> str:
     """Why the request in `item` cannot be scored by a model with this input schema."""
     media_type = check(item.content_type)
@@ -28,6 +29,10 @@ def explain(item: Item, schema: Schema | None) -> str:
         payload = json.loads(item.body)
     except (ValueError, RecursionError):
         return "The body is not valid JSON."
+    return _payload_mistake(payload, schema)
+
+
+def _payload_mistake(payload: Any, schema: Schema | None) -> str:
     if not isinstance(payload, dict):
         return "The body must be a JSON object with one of " + ", ".join(_LAYOUTS) + "."
     layouts = [name for name in _LAYOUTS if name in payload]
@@ -78,7 +83,7 @@ def _column_mistake(columns: dict[str, list[Any]] | None, schema: Schema | None)
         names = ", ".join(repr(name) for name in missing)
         return f"The request lacks {'column' if len(missing) == 1 else 'columns'} {names}."
     for spec in schema.inputs:
-        for row, cell in enumerate(columns.get(spec.name, ())):
+        for row, cell in enumerate(columns.get(str(spec.name), ())):
             if not _fits(cell, spec.type, required=spec.required):
                 return f"Column {spec.name!r}, row {row}: expected {spec.type}."
     return _GENERAL

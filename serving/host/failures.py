@@ -1,6 +1,9 @@
-"""What a host says when it cannot score a request: the code that MLflow gives, and a message without values or traces.
+"""What a host says when it cannot score a request.
 
-MLflow's own messages quote the payload and carry stack traces; the ones here name the field, the row and the type.
+The code that MLflow gives, and a message without values or traces.
+
+MLflow's own messages quote the payload and carry stack traces; the ones here name the field, the
+row and the type.
 """
 
 import json

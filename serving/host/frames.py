@@ -1,8 +1,11 @@
-"""The wire format between the front and a model host: length-prefixed frames over one stream socket.
+"""The wire format between the front and a model host.
 
-A frame is a kind (1 byte), a payload length (4 bytes) and the payload. Control frames carry JSON. A `BATCH` carries
-many request bodies, and its `RESULT` as many answers in the same order, so that a batch costs one write and one read
-each way. Integers are big-endian. Knows nothing of HTTP beyond status codes and content types, which pass through.
+Length-prefixed frames over one stream socket.
+
+A frame is a kind (1 byte), a payload length (4 bytes) and the payload. Control frames carry JSON.
+A `BATCH` carries many request bodies, and its `RESULT` as many answers in the same order, so that
+a batch costs one write and one read each way. Integers are big-endian. Knows nothing of HTTP
+beyond status codes and content types, which pass through.
 """
 
 import enum
@@ -44,7 +47,10 @@ class Item(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One answer. `body_type` is `JSON_BODY` or `TEXT_BODY`; `rows` is 0 where nothing was scored."""
+    """One answer. `body_type` is `JSON_BODY` or `TEXT_BODY`.
+
+    `rows` is 0 where nothing was scored.
+    """
 
     status: int
     body_type: int
@@ -53,7 +59,10 @@ class Answer(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The answers of a batch. Seconds of the whole batch, and of those the ones spent in the model."""
+    """The answers of a batch.
+
+    Seconds of the whole batch, and of those the ones spent in the model.
+    """
 
     total_seconds: float
     predict_seconds: float

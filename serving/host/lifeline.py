@@ -9,7 +9,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies. Where it cannot, the closed socket ends it."""
+    """Ask the kernel to kill this process when its parent dies.
+
+    Where it cannot, the closed socket ends it.
+    """
     if not sys.platform.startswith("linux"):
         return
     parent = os.getppid()

@@ -1,5 +1,9 @@
-"""Loads one version and proves that it can serve: it must score its own input example before anybody is told it is ready."""
+"""Loads one version and proves that it can serve.
 
+It must score its own input example before anybody is told it is ready.
+"""
+
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,8 @@ def load(path: Path) -> tuple[Scorer, dict[str, Any]]:
         LoadRefused: The model cannot score its own input example.
         Exception: Whatever MLflow or the model's code raises while loading.
     """
+    for chatty in ("mlflow.pyfunc.scoring_server", "mlflow.models.utils"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn about single requests
     # what MLflow's own server sets; some flavors ask for it
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     model = load_model(str(path), suppress_warnings=False)

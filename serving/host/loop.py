@@ -14,7 +14,9 @@ _logger = logging.getLogger(__name__)
 
 
 def serve(front: socket.socket) -> None:
-    """Answer every frame that `front` sends; return when it closes the socket or the version cannot be loaded.
+    """Answer every frame that `front` sends.
+
+    Return when it closes the socket or the version cannot be loaded.
 
     Raises:
         ProtocolError: The front sent something else than one `LOAD` and then batches.

@@ -1,8 +1,11 @@
-"""The fast path into a model: JSON rows become typed columns without MLflow's parsing, where that is provably the same.
+"""The fast path into a model.
 
-A plan is compiled once from a signature. It reads a request only if every cell has the very Python type for which
-MLflow's parsing and enforcement are known to give the planned column type; it declines everything else, which then takes
-MLflow's own way. `tests/protocol/test_plan.py` compares both ways over generated requests. Declining is always correct.
+JSON rows become typed columns without MLflow's parsing, where that is provably the same.
+
+A plan is compiled once from a signature. It reads a request only if every cell has the very Python
+type for which MLflow's parsing and enforcement are known to give the planned column type; it
+declines everything else, which then takes MLflow's own way. `tests/protocol/test_plan.py` compares
+both ways over generated requests. Declining is always correct.
 """
 
 import json
@@ -45,7 +48,10 @@ class Plan:
         self._accept = [_ACCEPTS[kind] for kind in types]
 
     def read(self, payload: Any) -> Table | None:
-        """The table in a parsed JSON payload, or None where only MLflow's own way is known to be right."""
+        """The table in a parsed JSON payload.
+
+        Or None where only MLflow's own way is known to be right.
+        """
         if not isinstance(payload, dict) or not _NOT_PLANNED.isdisjoint(payload):
             return None
         layouts = _LAYOUTS.intersection(payload)
@@ -69,7 +75,10 @@ class Plan:
         return Table(key, columns, len(columns[0]), params)
 
     def frame(self, tables: Sequence[Table]) -> pd.DataFrame:
-        """One DataFrame of the rows of `tables`, which have equal keys: what MLflow's enforcement would give."""
+        """One DataFrame of the rows of `tables`, which have equal keys.
+
+        What MLflow's enforcement would give.
+        """
         data: dict[str, Any] = {}
         for position, (name, kind) in enumerate(zip(self._names, self._types, strict=True)):
             cells: Column
@@ -96,12 +105,10 @@ class Plan:
         width = len(self._names)
         if any(type(row) is not list or len(row) != width for row in rows):
             return None
-        columns = list(zip(*rows, strict=True))
+        columns: list[Column] = list(zip(*rows, strict=True))
         if names == self._names:
-            return columns  # type: ignore[return-value]  # zip gives tuples, which are sequences
-        if len(names) != width or not all(isinstance(name, str) for name in names):
-            return None
-        if self._name_set != set(names):
+            return columns
+        if len(names) != width or {n for n in names if type(n) is str} != self._name_set:
             return None
         place = {name: position for position, name in enumerate(names)}
         return [columns[place[name]] for name in self._names]
@@ -130,10 +137,10 @@ def compile_plan(metadata: Model) -> Plan | None:
         return None
     if _reads_type_hints(metadata):
         return None
-    names, types = schema.input_names(), schema.input_types()
-    if len(set(names)) != len(names) or any(kind not in _ACCEPTS for kind in types):
-        return None
-    return Plan(names, types)
+    names = [str(name) for name in schema.input_names()]
+    types = [kind for kind in schema.input_types() if isinstance(kind, DataType)]
+    planned = len(types) == len(names) == len(set(names)) and _ACCEPTS.keys() >= set(types)
+    return Plan(names, types) if planned else None
 
 
 def _reads_type_hints(metadata: Model) -> bool:

@@ -1,7 +1,10 @@
-"""Scores a batch of request bodies with one loaded model: reads, joins what may be joined, predicts, splits, encodes.
+"""Scores a batch of request bodies with one loaded model.
 
-Requests that the plan reads are joined by key and predicted together; all others go one by one through MLflow's own
-scoring function. Whatever fails when joined is scored again alone, so one bad request never spoils its neighbours.
+Reads, joins what may be joined, predicts, splits, encodes.
+
+Requests that the plan reads are joined by key and predicted together; all others go one by one
+through MLflow's own scoring function. Whatever fails when joined is scored again alone, so one bad
+request never spoils its neighbours.
 """
 
 import json
@@ -79,7 +82,7 @@ class Scorer:
         """The answers to joined tables, or None where they must be scored one by one."""
         assert self._plan is not None  # noqa: S101  # a table can only come from the plan
         try:
-            raw = self._model.predict(self._plan.frame(tables), params=tables[0].params)
+            raw = self._model.predict_enforced(self._plan.frame(tables), tables[0].params)
             return _split(raw, [table.rows for table in tables])
         except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, one by one
             return None
@@ -115,7 +118,10 @@ class Scorer:
 
 
 def _split(raw: Any, rows: Sequence[int]) -> list[Answer] | None:
-    """Predictions cut into the answers of requests with so many `rows`; None where they cannot be."""
+    """Predictions cut into the answers of requests with so many `rows`.
+
+    None where they cannot be.
+    """
     if len(rows) == 1:
         return [_answer(_get_jsonable_obj(raw, pandas_orient="records"), rows[0])]
     if not isinstance(raw, (np.ndarray, pd.DataFrame, pd.Series, list)):

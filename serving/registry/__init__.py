@@ -1,1 +1,4 @@
-"""What asks the MLflow registry which version is served, and fetches it: the only importer of MLflow's client."""
+"""What asks the MLflow registry which version is served, and fetches it.
+
+The only importer of MLflow's client.
+"""

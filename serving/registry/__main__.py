@@ -1,4 +1,7 @@
-"""The registry process: `python -m serving.registry FD CACHE`, where FD is its end of a socket to the front."""
+"""The registry process: `python -m serving.registry FD CACHE`.
+
+Where FD is its end of a socket to the front.
+"""
 
 import os
 import signal
@@ -19,7 +22,9 @@ _DEFAULTS = {
 def main() -> None:
     """Answer questions until the front closes the socket."""
     lifeline.die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front decides
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the front decides
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     from serving.registry.service import serve  # noqa: PLC0415  # MLflow reads the environment when imported

@@ -1,7 +1,9 @@
-"""The local cache of served versions: artifacts as they were fetched, and which version last served each URI.
+"""The local cache of served versions.
 
-A version is fetched into a directory of its own and appears under its name only when it is whole, so a server that was
-killed while fetching leaves nothing that could be mistaken for a version.
+Artifacts as they were fetched, and which version last served each URI.
+
+A version is fetched into a directory of its own and appears under its name only when it is whole,
+so a server that was killed while fetching leaves nothing that could be mistaken for a version.
 """
 
 import dataclasses
@@ -40,7 +42,10 @@ class Cache:
         shutil.rmtree(self._root / "versions" / _short(target.identity), ignore_errors=True)
 
     def remember(self, uri: str, target: Target) -> None:
-        """Note that `target` serves behind `uri`, and drop what served there before the version before it."""
+        """Note that `target` serves behind `uri`.
+
+        And drop what served there before the version before it.
+        """
         file = self._note(uri)
         file.parent.mkdir(parents=True, exist_ok=True)
         fresh = file.with_name(f"{file.name}.{uuid.uuid4().hex}")

@@ -1,4 +1,7 @@
-"""The digest of a version: SHA-256 over its artifact tree, written at promotion and checked before a version serves."""
+"""The digest of a version.
+
+SHA-256 over its artifact tree, written at promotion and checked before a version serves.
+"""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +10,10 @@ _ADDED_BY_DOWNLOAD = "registered_model_meta"  # MLflow writes it into what it do
 
 
 def digest_tree(root: Path) -> str:
-    """SHA-256 (hex) of the files under `root`: their relative paths in byte order, each with the hash of its content."""
+    """SHA-256 (hex) of the files under `root`.
+
+    Their relative paths in byte order, each with the hash of its content.
+    """
     tree = hashlib.sha256()
     files = (path for path in root.rglob("*") if path.is_file())
     named = ((path.relative_to(root).as_posix(), path) for path in files)

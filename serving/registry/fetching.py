@@ -26,8 +26,8 @@ def fetch(target: Target, cache: Cache) -> Path:
     if target.digest and (found := digest_tree(place)) != target.digest:
         cache.discard(target)
         raise VersionRefused(
-            f"{target.artifacts}: its artifacts have the digest {found}, and {target.digest} was promoted. "
-            "They were altered; promote a version that is whole."
+            f"{target.artifacts}: its artifacts were altered: their digest is {found}, and "
+            f"{target.digest} was promoted. Promote a version that is whole."
         )
     if not (place / "MLmodel").is_file():
         cache.discard(target)

@@ -80,9 +80,11 @@ class Resolver:
             return self._client.get_model_version_by_alias(name, uri.value)
         if uri.reference is Reference.VERSION:
             return self._client.get_model_version(name, uri.value)
-        versions = self._client.search_model_versions(f"name = {_quoted(name)}", max_results=1000)
+        versions: list[ModelVersion] = self._client.search_model_versions(
+            f"name = {_quoted(name)}", max_results=1000
+        )
         if uri.reference is Reference.STAGE:
-            versions = [v for v in versions if v.current_stage.lower() == uri.value.lower()]
+            versions = [v for v in versions if (v.current_stage or "").lower() == uri.value.lower()]
         if not versions:
             raise VersionRefused(f"{uri.text}: no version stands behind it.")
         return max(versions, key=lambda version: int(version.version))
@@ -90,7 +92,10 @@ class Resolver:
 
 @contextmanager
 def _told(subject: str) -> Iterator[None]:
-    """Translate MLflow's errors: what is absent is refused, everything else means an unreachable registry."""
+    """Translate MLflow's errors.
+
+    What is absent is refused, everything else means an unreachable registry.
+    """
     try:
         yield
     except VersionRefused:

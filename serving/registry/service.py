@@ -1,7 +1,10 @@
-"""The registry process: answers the front's questions about the registry, one line of JSON each way.
+"""The registry process: answers the front's questions about the registry.
 
-It is a process of its own because MLflow's client brings libraries that the front must not load, and because downloads,
-hashing and building environments must not hold up requests. It decides nothing: what is served is the front's choice.
+One line of JSON each way.
+
+It is a process of its own because MLflow's client brings libraries that the front must not load,
+and because downloads, hashing and building environments must not hold up requests. It decides
+nothing: what is served is the front's choice.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""Model URIs that can be followed: which ones move, and by which name a model is served. Pure; asks nobody."""
+"""Model URIs that can be followed: which ones move, and by which name a model is served.
+
+Pure; asks nobody.
+"""
 
 import enum
 from dataclasses import dataclass
