@@ -1,4 +1,4 @@
-"""A loaded model as MLflow's scoring function sees it, which remembers how the last request went."""
+"""A loaded model as MLflow's scoring function sees it, which remembers how a request went."""
 
 import inspect
 import time
@@ -25,7 +25,7 @@ class ObservedModel:
 
     def __init__(self, model: PyFuncModel) -> None:
         self._model = model
-        self._function: Callable[..., Any] = model._predict_fn  # noqa: SLF001  # see predict_enforced
+        self._function: Callable[..., Any] = model._predict_fn
         params = inspect.signature(self._function).parameters.get("params")
         self._takes_params = params is not None and params.kind is not params.VAR_KEYWORD
         self.seconds = 0.0

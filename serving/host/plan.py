@@ -9,6 +9,7 @@ both ways over generated requests. Declining is always correct.
 """
 
 import json
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from mlflow.types import DataType, Schema
 Column = Sequence[Any]
 
 _EXACT_IN_DOUBLE = 2**53
+_SINGLE_MAX = float(np.finfo(np.float32).max)
 _NOT_PLANNED = {"messages", "prompt", "input"}  # keys of the unified LLM form
 _LAYOUTS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
 
@@ -161,6 +163,13 @@ def _numbers(column: Column, tensor_like: bool) -> str | None:
     return "n" if all(abs(cell) <= _EXACT_IN_DOUBLE for cell in whole) else None
 
 
+def _singles(column: Column, tensor_like: bool) -> str | None:
+    numbers = (cell for cell in column if type(cell) is float)
+    if any(_SINGLE_MAX < abs(cell) < math.inf for cell in numbers):
+        return None
+    return _numbers(column, tensor_like)
+
+
 def _integers(bits: int) -> Callable[[Column, bool], str | None]:
     lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
@@ -188,7 +197,7 @@ def _strings(column: Column, tensor_like: bool) -> str | None:
 
 _ACCEPTS: dict[Any, Callable[[Column, bool], str | None]] = {
     DataType.double: _numbers,
-    DataType.float: _numbers,
+    DataType.float: _singles,
     DataType.long: _integers(64),
     DataType.integer: _integers(32),
     DataType.boolean: _booleans,
