@@ -47,7 +47,7 @@ class Generation:
         *,
         plan: Plan,
         metrics: Metrics,
-        spawn: Callable[[str], Awaitable[Replica]],
+        spawn: Callable[[], Awaitable[Replica]],
     ) -> None:
         self.model = model
         self.version = version
@@ -203,9 +203,13 @@ class Generation:
         self._queue.put_back(again)
 
     async def _load_one(self) -> Replica:
-        replica = await self._spawn(f"{self.model}/{self.version}")
+        replica = await self._spawn()
         try:
-            self.description = await replica.load(self._path, self._plan.load_timeout)
+            self.description = await replica.load(
+                self._path,
+                {"model": self.model, "version": self.version},
+                self._plan.load_timeout,
+            )
         except BaseException:
             replica.kill()
             await replica.stop()

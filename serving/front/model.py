@@ -5,7 +5,7 @@ And switches when it is warm.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _RESOLVE_SECONDS = 15.0
 _FETCH_SECONDS = 1800.0
 _logger = logging.getLogger(__name__)
 
-MakeGeneration = Callable[[str, str, Path], Generation]
+MakeGeneration = Callable[[str, str, Path], Awaitable[Generation]]
 
 
 class ServedModel:
@@ -38,6 +38,7 @@ class ServedModel:
         uri: ModelUri,
         registry: Registry,
         metrics: Metrics,
+        *,
         make: MakeGeneration,
         patience: float,
     ) -> None:
@@ -127,7 +128,7 @@ class ServedModel:
         _logger.info("Loading.", extra={"model": self.name, "version": version})
         try:
             path = await self._registry.ask("fetch", _FETCH_SECONDS, target=target)
-            fresh = self._make(self.name, version, Path(path))
+            fresh = await self._make(self.name, version, Path(path))
             await fresh.start()
         except (VersionRefused, HostFailed) as error:
             self._standing = Standing(self._standing.identity, target["revision"])

@@ -29,20 +29,19 @@ _logger = logging.getLogger(__name__)
 class Replica:
     """A model host. Make one with `start`, `load` it once, then `score` one batch at a time."""
 
-    def __init__(self, process: Process, channel: Channel, name: str) -> None:
+    def __init__(self, process: Process, channel: Channel) -> None:
         self._process = process
         self._channel = channel
-        self._name = name
+        self._label: dict[str, str] = {}
         self._output = asyncio.create_task(self._forward_output())
 
     @classmethod
     async def start(
-        cls, name: str, *, python: Path | None = None, threads: int = 1, search: Path | None = None
+        cls, *, python: Path | None = None, threads: int = 1, search: Path | None = None
     ) -> "Replica":
         """Spawn a host that serves nothing yet.
 
         Args:
-            name: What its lines in the log are marked with.
             python: The interpreter of its environment; by default the front's.
             threads: Its share of the cores.
             search: Where that interpreter finds the host's code, if it is not installed there.
@@ -56,7 +55,7 @@ class Replica:
             )  # fmt: skip
         ours.setblocking(False)
         _, channel = await asyncio.get_running_loop().create_connection(Channel, sock=ours)
-        return cls(process, channel, name)
+        return cls(process, channel)
 
     @property
     def pid(self) -> int:
@@ -68,12 +67,18 @@ class Replica:
         """Done when the host closed its socket, whatever the cause."""
         return self._channel.lost
 
-    async def load(self, path: Path, patience: float) -> dict[str, Any]:
+    async def load(self, path: Path, label: dict[str, str], patience: float) -> dict[str, Any]:
         """Load the version at `path`; what the host says of it.
+
+        Args:
+            path: Its artifacts.
+            label: What the host's lines in the log are marked with.
+            patience: Seconds it may take.
 
         Raises:
             HostFailed: It did not load within `patience` seconds, or died of it.
         """
+        self._label = label
         kind, payload = await self._ask(control(Kind.LOAD, {"path": str(path)}), patience)
         message: dict[str, Any] = Channel.read_control(payload)
         if kind is Kind.READY:
@@ -137,7 +142,7 @@ class Replica:
         while line := await _line(self._process.stdout):
             text = line.decode(errors="replace").rstrip()
             if text:
-                _logger.info("%s", text, extra={"host": self._name, "pid": self.pid})
+                _logger.info("%s", text, extra={**self._label, "pid": self.pid})
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -17,17 +18,18 @@ from serving.front.app import App
 from serving.front.catalog import Catalog
 from serving.front.deadlines import Deadlines
 from serving.front.generation import Generation, Plan
+from serving.front.hosts import Environment, Hosts
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
 from serving.front.predictions import Predictions
 from serving.front.queue import BatchLimits, QueueLimits
 from serving.front.registry import Registry
-from serving.front.replica import Replica
-from serving.front.settings import Settings
+from serving.front.settings import LOCAL, Settings
 from serving.registry.uri import ModelUri, parse
 
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
+_BUILD_SECONDS = 1800.0
 _logger = logging.getLogger(__name__)
 
 
@@ -47,7 +49,10 @@ def run(settings: Settings) -> None:
 async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.socket) -> None:
     metrics, deadlines = Metrics(), Deadlines()
     registry = Registry(settings.cache_directory)
-    catalog = _catalog(settings, registry, metrics)
+    hosts = Hosts(threads=max(1, _cores() // settings.replicas))
+    if settings.env_manager == LOCAL:
+        hosts.prepare(settings.replicas * len(uris))
+    catalog = _catalog(settings, registry, hosts, metrics)
     app = App(
         catalog, Predictions(settings, metrics, deadlines), metrics, Access(settings.api_keys)
     )
@@ -78,11 +83,12 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
         for task in background:
             task.cancel()
         await catalog.close()
+        await hosts.close()
         await registry.close()
         _logger.info("Ended.")
 
 
-def _catalog(settings: Settings, registry: Registry, metrics: Metrics) -> Catalog:
+def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metrics) -> Catalog:
     plan = Plan(
         replicas=settings.replicas,
         load_timeout=settings.load_timeout,
@@ -90,18 +96,24 @@ def _catalog(settings: Settings, registry: Registry, metrics: Metrics) -> Catalo
         queue=QueueLimits(settings.max_queue, settings.max_queue_rows, settings.max_queue_bytes),
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
-    threads = max(1, _cores() // settings.replicas)
 
-    def generation(name: str, version: str, path: Path) -> Generation:
-        async def spawn(label: str) -> Replica:
-            return await Replica.start(label, threads=threads)
-
+    async def generation(name: str, version: str, path: Path) -> Generation:
+        environment = await _environment(settings.env_manager, registry, path)
+        spawn = partial(hosts.take, environment)
         return Generation(name, version, path, plan=plan, metrics=metrics, spawn=spawn)
 
     def model(uri: ModelUri) -> ServedModel:
-        return ServedModel(uri, registry, metrics, generation, settings.drain_timeout)
+        return ServedModel(uri, registry, metrics, make=generation, patience=settings.drain_timeout)
 
     return Catalog(model, settings.poll_interval)
+
+
+async def _environment(manager: str, registry: Registry, path: Path) -> Environment | None:
+    """The environment for hosts of the version at `path`; None for the server's own."""
+    if manager == LOCAL:
+        return None
+    built = await registry.ask("environment", _BUILD_SECONDS, artifacts=str(path), manager=manager)
+    return Environment(Path(built["python"]), Path(built["search"]))
 
 
 def _cores() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from serving.errors import SettingsError
 
 _MIB = 1024 * 1024
+LOCAL = "local"
 
 
 def default_cache() -> Path:
@@ -41,7 +42,7 @@ class Settings:
     max_body: int = 16 * _MIB
     max_connections: int = 4096
     client_timeout: float = 20.0
-    env_manager: str = "local"
+    env_manager: str = LOCAL
     cache_directory: Path = field(default_factory=default_cache)
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     tls_certificate: Path | None = None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from serving.host.frames import FrameReader, Kind, ProtocolError, control, read_batch, result
+from serving.host.loading import load
 
 _CHUNK = 1 << 18
 _logger = logging.getLogger(__name__)
@@ -28,8 +29,6 @@ def serve(front: socket.socket) -> None:
         return
     if kind is not Kind.LOAD:
         raise ProtocolError(f"A host is told to load first, not {kind.name}.")
-    from serving.host.loading import load  # noqa: PLC0415  # MLflow takes seconds; the socket must not wait
-
     try:
         scorer, description = load(Path(json.loads(bytes(payload))["path"]))
     except Exception as error:  # a model may raise anything while it loads

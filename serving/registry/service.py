@@ -21,6 +21,7 @@ import mlflow
 from mlflow.tracking import MlflowClient
 
 from serving.errors import RegistryUnreachable, ServingError, VersionRefused
+from serving.registry import environments
 from serving.registry.cache import Cache
 from serving.registry.fetching import fetch
 from serving.registry.resolving import Resolver, Target
@@ -33,8 +34,9 @@ _logger = logging.getLogger(__name__)
 class Service:
     """Answers questions by name; every answer is JSON."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, environments_directory: Path) -> None:
         self._cache = cache
+        self._environments = environments_directory
         self._resolver = Resolver(MlflowClient())
 
     def resolve(self, uri: str) -> dict[str, Any]:
@@ -49,6 +51,15 @@ class Service:
         """The directory of a version's artifacts, checked."""
         return str(fetch(Target(**target), self._cache))
 
+    def environment(self, artifacts: str, manager: str) -> dict[str, str]:
+        """The environment for a version's host.
+
+        Its interpreter, and where it finds the host's code.
+        """
+        directory = self._environments
+        python = environments.build(Path(artifacts), manager, directory)
+        return {"python": str(python), "search": str(environments.host_code(directory))}
+
     def remember(self, uri: str, target: dict[str, str]) -> None:
         """Note what serves behind a URI, for the day the registry is gone."""
         self._cache.remember(uri, Target(**target))
@@ -62,7 +73,7 @@ class Service:
 def serve(front: socket.socket, cache_directory: Path) -> None:
     """Answer questions until the front closes the socket."""
     registry = f"{mlflow.get_tracking_uri()} {mlflow.get_registry_uri()}"
-    service = Service(Cache(cache_directory, registry))
+    service = Service(Cache(cache_directory, registry), cache_directory / "environments")
     lock = threading.Lock()
 
     def answer(line: bytes) -> None:

@@ -1,4 +1,6 @@
-"""The same bytes to MLflow's own application and to a model host: the same status, the same predictions.
+"""The same bytes to MLflow's own application and to a model host.
+
+The same status, the same predictions.
 
 DIFFERENCES lists everything that may differ.
 """
@@ -20,11 +22,36 @@ from serving.host.frames import TEXT_BODY, Answer, Item
 from serving.host.scoring import Scorer
 
 KINDS = [
-    "array", "array_column", "binary", "chat", "datetime", "failing", "frame", "integers", "labels_predict",
-    "labels_predict_proba", "map_column", "named_outputs", "named_tensors", "names_predict", "nan",
-    "no_signature", "object_column", "optional", "params", "records", "regression_predict", "scalars", "series",
-    "tensor", "text_predict", "type_hints", "unnamed", "unwritable", "wrong_count",
-]  # fmt: skip
+    "array",
+    "array_column",
+    "binary",
+    "chat",
+    "datetime",
+    "failing",
+    "frame",
+    "integers",
+    "labels_predict",
+    "labels_predict_proba",
+    "map_column",
+    "named_outputs",
+    "named_tensors",
+    "names_predict",
+    "nan",
+    "no_signature",
+    "object_column",
+    "optional",
+    "params",
+    "records",
+    "regression_predict",
+    "scalars",
+    "series",
+    "tensor",
+    "text_predict",
+    "type_hints",
+    "unnamed",
+    "unwritable",
+    "wrong_count",
+]
 
 
 class Reply(NamedTuple):
@@ -64,13 +91,21 @@ def ask_mlflow(app: Any, body: Body) -> Reply:
 
     headers = [(b"content-type", content_type.encode())] if content_type else []
     scope = {
-        "type": "http", "method": "POST", "path": "/invocations", "raw_path": b"/invocations", "query_string": b"",
-        "headers": headers, "http_version": "1.1", "scheme": "http", "root_path": "", "client": ("t", 1),
+        "type": "http",
+        "method": "POST",
+        "path": "/invocations",
+        "raw_path": b"/invocations",
+        "query_string": b"",
+        "headers": headers,
+        "http_version": "1.1",
+        "scheme": "http",
+        "root_path": "",
+        "client": ("t", 1),
         "server": ("t", 80),
-    }  # fmt: skip
+    }
     try:
         asyncio.run(app(scope, receive, send))
-    except Exception:  # the server turns it into a 500
+    except Exception:  # noqa: BLE001  # the server turns it into a 500
         return Reply(500, b"")
     return Reply(sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]))
 

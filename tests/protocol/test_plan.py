@@ -28,7 +28,13 @@ fitting = {
     "string": st.one_of(st.text(max_size=5), st.sampled_from(["", "a\0", "nan", "1", "é"])),
 }
 odd = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.just([1]), st.just({})
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=3),
+    st.just([1]),
+    st.just({}),
 )
 
 
@@ -40,11 +46,15 @@ def plan() -> Plan:
 
 def cells(kind: str) -> st.SearchStrategy[Any]:
     """Mostly cells that fit, and now and then any other."""
-    return st.integers(0, 19).flatmap(lambda n: odd if n == 0 else st.none() if n == 1 else fitting[kind])
+    return st.integers(0, 19).flatmap(
+        lambda n: odd if n == 0 else st.none() if n == 1 else fitting[kind]
+    )
 
 
 rows = st.lists(st.tuples(*(cells(kind) for kind in TYPES)).map(list), min_size=1, max_size=4)
-layouts = st.sampled_from(["dataframe_split", "dataframe_records", "instances", "inputs", "columns"])
+layouts = st.sampled_from(
+    ["dataframe_split", "dataframe_records", "instances", "inputs", "columns"]
+)
 
 
 def payload(layout: str, table: list[list[Any]], names: list[str]) -> dict[str, Any]:
@@ -86,7 +96,9 @@ def test_joined_requests_keep_the_frames_they_have_alone(
 ROW = [1.5, 2.5, 3, 4, True, "x"]
 
 
-@pytest.mark.parametrize("layout", ["dataframe_split", "dataframe_records", "instances", "inputs", "columns"])
+@pytest.mark.parametrize(
+    "layout", ["dataframe_split", "dataframe_records", "instances", "inputs", "columns"]
+)
 def test_ordinary_requests_take_the_fast_path(layout: str) -> None:
     assert plan().read(payload(layout, [ROW, ROW], NAMES)) is not None
 

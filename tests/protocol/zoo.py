@@ -1,6 +1,7 @@
 """Saves one small model of every kind the differential test compares: `python zoo.py DIRECTORY`.
 
-Run as a script, in a process of its own, so that what MLflow warns about while it saves does not concern the tests.
+Run as a script, in a process of its own, so that what MLflow warns about while it saves does not
+concern the tests.
 """
 
 import datetime as dt
@@ -73,7 +74,9 @@ class Scaled(PythonModel):
 
 class Dated(PythonModel):
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return pd.DataFrame({"day": model_input["when"], "when": [dt.date(2026, 1, 2)] * len(model_input)})
+        return pd.DataFrame(
+            {"day": model_input["when"], "when": [dt.date(2026, 1, 2)] * len(model_input)}
+        )
 
 
 class Odd(PythonModel):
@@ -117,9 +120,12 @@ class Chat(PythonModel):
 
 def columns(**kinds: Any) -> Schema:
     """A schema of named columns; a trailing underscore marks an optional one."""
-    return Schema([
-        ColSpec(kind, name.rstrip("_"), required=not name.endswith("_")) for name, kind in kinds.items()
-    ])
+    return Schema(
+        [
+            ColSpec(kind, name.rstrip("_"), required=not name.endswith("_"))
+            for name, kind in kinds.items()
+        ]
+    )
 
 
 PYTHON: dict[str, tuple[PythonModel, ModelSignature | None]] = {
@@ -133,33 +139,63 @@ PYTHON: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "unwritable": (Unwritable(), ModelSignature(NUMBERS)),
     "wrong_count": (Wrong(), ModelSignature(NUMBERS)),
     "no_signature": (Echo(), None),
-    "scalars": (Echo(), ModelSignature(columns(a="double", b="float", c="long", d="integer", e="boolean", f="string"))),
+    "scalars": (
+        Echo(),
+        ModelSignature(
+            columns(a="double", b="float", c="long", d="integer", e="boolean", f="string")
+        ),
+    ),
     "optional": (Echo(), ModelSignature(columns(a="double", b_="double", f_="string"))),
     "datetime": (Dated(), ModelSignature(columns(when="datetime"))),
     "binary": (Echo(), ModelSignature(columns(blob="binary"))),
     "integers": (Echo(), ModelSignature(columns(a="long", b_="long"))),
     "array_column": (Echo(), ModelSignature(columns(a=Array("double")))),
-    "object_column": (Echo(), ModelSignature(columns(a=Object([Property("x", "long"), Property("y", "string", required=False)])))),
+    "object_column": (
+        Echo(),
+        ModelSignature(
+            columns(a=Object([Property("x", "long"), Property("y", "string", required=False)]))
+        ),
+    ),
     "map_column": (Echo(), ModelSignature(columns(a=Map("long")))),
     "unnamed": (Echo(), ModelSignature(Schema([ColSpec("double"), ColSpec("double")]))),
     "tensor": (Echo(), ModelSignature(Schema([TensorSpec(np.dtype("float64"), (-1, 2))]))),
-    "named_tensors": (Echo(), ModelSignature(Schema([TensorSpec(np.dtype("float32"), (-1, 2), "x"), TensorSpec(np.dtype("int64"), (-1,), "y")]))),
-    "params": (Scaled(), ModelSignature(NUMBERS, params=ParamSchema([ParamSpec("factor", "double", 2.0)]))),
+    "named_tensors": (
+        Echo(),
+        ModelSignature(
+            Schema(
+                [
+                    TensorSpec(np.dtype("float32"), (-1, 2), "x"),
+                    TensorSpec(np.dtype("int64"), (-1,), "y"),
+                ]
+            )
+        ),
+    ),
+    "params": (
+        Scaled(),
+        ModelSignature(NUMBERS, params=ParamSchema([ParamSpec("factor", "double", 2.0)])),
+    ),
     "type_hints": (Hinted(), None),
     "chat": (Chat(), None),
-}  # fmt: skip
+}
 
 
 def fitted() -> dict[str, tuple[Any, pd.DataFrame]]:
     """scikit-learn models and the features they learned from."""
     table = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 2, 1], "c": list("xyxy")})
     target = [0, 1, 0, 1]
-    coded = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["c"]), remainder="passthrough")
+    coded = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["c"]), remainder="passthrough"
+    )
     text = pd.DataFrame({"text": ["good", "bad day", "good day", "bad"]})
-    words = make_pipeline(make_column_transformer((TfidfVectorizer(), "text")), LogisticRegression())
+    words = make_pipeline(
+        make_column_transformer((TfidfVectorizer(), "text")), LogisticRegression()
+    )
     return {
         "labels": (make_pipeline(coded, LogisticRegression()).fit(table, target), table),
-        "names": (make_pipeline(coded, LogisticRegression()).fit(table, ["no", "yes", "no", "yes"]), table),
+        "names": (
+            make_pipeline(coded, LogisticRegression()).fit(table, ["no", "yes", "no", "yes"]),
+            table,
+        ),
         "regression": (LinearRegression().fit(table[["a", "b"]], target), table[["a", "b"]]),
         "text": (words.fit(text, target), text),
     }
@@ -168,14 +204,20 @@ def fitted() -> dict[str, tuple[Any, pd.DataFrame]]:
 def main(directory: Path) -> None:
     """Save every model into a directory of its own."""
     for name, (model, signature) in PYTHON.items():
-        mlflow.pyfunc.save_model(directory / name, python_model=model, signature=signature, pip_requirements=[])
+        mlflow.pyfunc.save_model(
+            directory / name, python_model=model, signature=signature, pip_requirements=[]
+        )
     for name, (model, table) in fitted().items():
         signature = infer_signature(table, model.predict(table))
         for method in ("predict", "predict_proba") if name == "labels" else ("predict",):
             mlflow.sklearn.save_model(
-                model, directory / f"{name}_{method}", signature=signature, pyfunc_predict_fn=method,
-                pip_requirements=[], skops_trusted_types=["numpy.dtype", "scipy.sparse._csr.csr_matrix"],
-            )  # fmt: skip
+                model,
+                directory / f"{name}_{method}",
+                signature=signature,
+                pyfunc_predict_fn=method,
+                pip_requirements=[],
+                skops_trusted_types=["numpy.dtype", "scipy.sparse._csr.csr_matrix"],
+            )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ def test_a_request_id_that_could_do_harm_is_replaced(sent: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted", "packs"), [(b"gzip", True), (b"br, gzip", True), (b"gzip; q=0", False), (b"br", False)]
+    ("accepted", "packs"),
+    [(b"gzip", True), (b"br, gzip", True), (b"gzip; q=0", False), (b"br", False)],
 )
 def test_an_answer_is_packed_only_for_those_who_take_it(accepted: bytes, packs: bool) -> None:
     assert Head([(b"accept-encoding", accepted)]).takes_gzip is packs

@@ -1,5 +1,7 @@
 """The queue's promises, over generated traffic."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,9 @@ def ticket(rows: int = 1, size: int = 10, arrived: float = 0.0, *, alone: bool =
     return Ticket(rows=rows, size=size, arrived=arrived, alone=alone)
 
 
-def queue_of(tickets: list[Ticket], batches: BatchLimits, limits: QueueLimits = ROOMY) -> Queue[Ticket]:
+def queue_of(
+    tickets: list[Ticket], batches: BatchLimits, limits: QueueLimits = ROOMY
+) -> Queue[Ticket]:
     queue: Queue[Ticket] = Queue(limits, batches)
     for one in tickets:
         assert queue.offer(one)
@@ -69,9 +73,11 @@ def test_whoever_asks_gets_a_batch_at_once(offered: list[Ticket]) -> None:
 @given(st.integers(1, 20), st.integers(1, 20))
 def test_large_and_small_requests_take_turns(large: int, small: int) -> None:
     offered = [ticket(rows=100) for _ in range(large)] + [ticket(rows=20) for _ in range(small)]
-    kinds = [batch[0].rows for batch in drained(queue_of(offered, BatchLimits(rows=20, size=10**6)))]
+    kinds = [
+        batch[0].rows for batch in drained(queue_of(offered, BatchLimits(rows=20, size=10**6)))
+    ]
     both = kinds[: 2 * min(large, small)]
-    assert all(one != other for one, other in zip(both, both[1:], strict=False))
+    assert all(one != other for one, other in pairwise(both))
 
 
 @given(tickets, st.integers(1, 10), st.integers(1, 60), st.integers(1, 600))

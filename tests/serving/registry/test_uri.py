@@ -12,7 +12,12 @@ from serving.registry.uri import ModelUri, Reference, parse
         ("models:/flights/latest", "flights", Reference.LATEST, ""),
         ("models:/flights/Production", "flights", Reference.STAGE, "Production"),
         ("models:/a%20b@production", "a b", Reference.ALIAS, "production"),
-        ("models:/main.sales.flights@production", "main.sales.flights", Reference.ALIAS, "production"),
+        (
+            "models:/main.sales.flights@production",
+            "main.sales.flights",
+            Reference.ALIAS,
+            "production",
+        ),
         ("models:/m-0123abcd", "m-0123abcd", Reference.ARTIFACTS, ""),
         ("runs:/0123/model", "0123", Reference.ARTIFACTS, ""),
         ("/srv/models/flights", "flights", Reference.ARTIFACTS, ""),
@@ -26,10 +31,14 @@ def test_a_uri_says_what_is_followed(
 
 
 def test_a_model_can_be_served_under_another_name() -> None:
-    assert parse("late=models:/flights/7") == ModelUri("models:/flights/7", "late", Reference.VERSION, "7")
+    assert parse("late=models:/flights/7") == ModelUri(
+        "models:/flights/7", "late", Reference.VERSION, "7"
+    )
 
 
-@pytest.mark.parametrize("text", ["", "models:/", "models:/flights", "models:/@production", "models:/a@"])
+@pytest.mark.parametrize(
+    "text", ["", "models:/", "models:/flights", "models:/@production", "models:/a@"]
+)
 def test_what_names_no_version_is_refused(text: str) -> None:
     with pytest.raises(ModelUriError):
         parse(text)
