@@ -103,7 +103,10 @@ def serving(
     log = directory / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving.cli", "serve", "--port", "0", "--poll-interval", "0.2", *arguments],
+            [
+                *(sys.executable, "-m", "serving.cli", "serve", "--port", "0"),
+                *("--poll-interval", "0.2", *arguments),
+            ],
             stdout=output, stderr=output, cwd=directory,
             env=os.environ | {"XDG_CACHE_HOME": str(directory / "cache")} | dict(environment or {}),
         )  # fmt: skip

@@ -16,6 +16,7 @@ from serving.errors import SettingsError
 from serving.front.access import Access
 from serving.front.app import App
 from serving.front.catalog import Catalog
+from serving.front.connection import Connection, end_slow_ones
 from serving.front.deadlines import Deadlines
 from serving.front.generation import Generation, Plan
 from serving.front.hosts import Environment, Hosts
@@ -57,7 +58,12 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
         catalog, Predictions(settings, metrics, deadlines), metrics, Access(settings.api_keys)
     )
     server = _Server(_uvicorn_config(settings, app))
-    background = [asyncio.create_task(deadlines.run())]
+    background = [
+        asyncio.create_task(deadlines.run()),
+        asyncio.create_task(
+            end_slow_ones(server.server_state.connections, settings.client_timeout)
+        ),
+    ]
     for uri in uris:
         catalog.add(uri)
     if settings.all_with_alias:
@@ -135,6 +141,7 @@ def _listen(settings: Settings) -> socket.socket:
 def _uvicorn_config(settings: Settings, app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,
         access_log=False,
         lifespan="off",

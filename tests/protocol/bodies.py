@@ -190,7 +190,7 @@ BY_KIND: dict[str, list[Body]] = {
             {"inputs": ["a"]},
         )
     ],
-    "failing": numbers() + [text({"dataframe_records": [{"a": -1, "b": 1}]})],
+    "failing": [*numbers(), text({"dataframe_records": [{"a": -1, "b": 1}]})],
     "text_predict": every_layout(pd.DataFrame({"text": ["good day", ""]}))
     + every_layout(pd.DataFrame({"text": ["x", None]}))
     + every_layout(pd.DataFrame({"text": [5]}))
