@@ -128,11 +128,16 @@ class Generation:
         """Give up all requests that still wait."""
         return self._queue.remove(lambda _: True)
 
-    async def close(self, patience: float) -> None:
-        """Finish what runs, for at most `patience` seconds, then end the hosts."""
+    async def close(self, patience: float, successor: "Generation | None" = None) -> None:
+        """Finish what runs, for at most `patience` seconds, then end the hosts.
+
+        What is left over, because a host was lost meanwhile, goes to the `successor`.
+        """
         self._closing = True
         if self._running:
             await asyncio.wait(self._running, timeout=patience)
+        if successor is not None:
+            successor.adopt(self.release())
         for request in self.release():
             request.end(STOPPED)
         for task in [*self._tasks]:

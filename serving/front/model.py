@@ -153,10 +153,10 @@ class ServedModel:
         self.problem = ""
         if old is not None:
             fresh.adopt(old.release())
-            self._retire(old)
+            self._retire(old, fresh)
 
-    def _retire(self, old: Generation) -> None:
-        task = asyncio.create_task(old.close(self._patience))
+    def _retire(self, old: Generation, successor: Generation | None = None) -> None:
+        task = asyncio.create_task(old.close(self._patience, successor))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

@@ -44,6 +44,7 @@ def load(path: Path) -> tuple[Scorer, dict[str, Any]]:
 
 def _warm_up(scorer: Scorer, example: str) -> None:
     item = Item(JSON, example.encode())
+    scorer.join_only_if_exact(item)
     for size in _WARM_UP_SIZES:
         for answer in scorer.score([item] * size).answers:
             if answer.status != 200:

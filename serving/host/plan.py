@@ -39,6 +39,13 @@ class Table:
     rows: int
     params: dict[str, Any] | None = None
 
+    def single_rows(self) -> list["Table"]:
+        """Each row as a table of its own."""
+        return [
+            Table(self.key, [[column[row]] for column in self.columns], 1, self.params)
+            for row in range(self.rows)
+        ]
+
 
 class Plan:
     """How requests for one named, scalar-typed, column-based signature become a DataFrame."""

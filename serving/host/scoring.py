@@ -21,7 +21,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
 from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
 
-from serving.host import diagnosis
+from serving.host import diagnosis, rowwise
 from serving.host.failures import (
     INTERNAL_ERROR,
     RequestRefused,
@@ -49,6 +49,17 @@ class Scorer:
     def planned(self) -> bool:
         """Whether the signature has a fast path."""
         return self._plan is not None
+
+    def join_only_if_exact(self, item: Item) -> None:
+        """Stop joining requests if the rows of `item` are not scored alike together and alone.
+
+        A model that looks across the rows it is given, to normalize them for instance, must get
+        each request by itself, as it would from MLflow.
+        """
+        table = self._read(item)
+        if table is not None and not rowwise.is_rowwise(self._together, table):
+            _logger.warning("This model looks across rows: its requests are not joined.")
+            self._plan = None
 
     def score(self, items: Sequence[Item]) -> Result:
         """One answer for each item, in order. Never raises for what an item holds."""
