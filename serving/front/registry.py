@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from serving.errors import RegistryUnreachable, VersionRefused
+from serving.registry.protocol import HELLO
 
 _LINE_LIMIT = 1 << 24
+_START_SECONDS = 120.0  # importing MLflow on a machine that is busy
 _logger = logging.getLogger(__name__)
 
 
@@ -86,6 +88,14 @@ class Registry:
                 pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
         reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
+        try:
+            hello = await asyncio.wait_for(reader.readline(), _START_SECONDS)
+        except TimeoutError:
+            hello = b""
+        if not hello or json.loads(hello)["id"] != HELLO:
+            process.kill()
+            await process.wait()
+            raise RegistryUnreachable("The registry process does not start; the log says why.")
         return _Connection(process, writer, asyncio.create_task(self._listen(reader)))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:

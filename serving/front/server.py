@@ -42,7 +42,7 @@ def run(settings: Settings) -> None:
     """
     uris = [parse(text) for text in settings.models]
     listener = _listen(settings)
-    factory = uvicorn.Config(_nothing, loop="auto").get_loop_factory()
+    factory = uvicorn.Config(_nothing, log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(_serve(settings, uris, listener))
 

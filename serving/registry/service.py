@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from serving.errors import RegistryUnreachable, ServingError, VersionRefused
 from serving.registry import environments
 from serving.registry.cache import Cache
 from serving.registry.fetching import fetch
+from serving.registry.protocol import HELLO
 from serving.registry.resolving import Resolver, Target
 from serving.registry.uri import parse
 
@@ -37,7 +39,11 @@ class Service:
     def __init__(self, cache: Cache, environments_directory: Path) -> None:
         self._cache = cache
         self._environments = environments_directory
-        self._resolver = Resolver(MlflowClient())
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        """Made with the first question, because a client cannot be made while its store is gone."""
+        return Resolver(MlflowClient())
 
     def resolve(self, uri: str) -> dict[str, Any]:
         """The version behind a URI now."""
@@ -71,7 +77,7 @@ class Service:
 
 
 def serve(front: socket.socket, cache_directory: Path) -> None:
-    """Answer questions until the front closes the socket."""
+    """Say that questions are taken, and answer them until the front closes the socket."""
     registry = f"{mlflow.get_tracking_uri()} {mlflow.get_registry_uri()}"
     service = Service(Cache(cache_directory, registry), cache_directory / "environments")
     lock = threading.Lock()
@@ -81,6 +87,7 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
         with lock:
             front.sendall(reply)
 
+    front.sendall(json.dumps({"id": HELLO}).encode() + b"\n")
     with ThreadPoolExecutor(_THREADS) as threads, front.makefile("rb") as questions:
         for line in questions:
             threads.submit(answer, line)
