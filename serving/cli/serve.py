@@ -126,7 +126,8 @@ def serve(
     MODEL_URI is models:/NAME@production or any other MLflow model URI; put NAME= before it to
     serve it under another name. When the alias moves, the version behind it is loaded beside the
     one that serves, and takes over when it is warm: no restart, no failed request. Every option
-    can be set by a variable, like CLOCHE_SERVE_PORT.
+    can be set by a variable, like CLOCHE_SERVE_PORT. With a secret in CLOCHE_WEBHOOK_SECRET, an
+    MLflow webhook to /webhooks/registry makes the server look at the registry at once.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     logs.configure("console" if console else "json")
@@ -137,6 +138,7 @@ def serve(
                 max_wait=max_wait_ms / 1000,
                 cache_directory=cache_dir,
                 api_keys=_api_keys(api_keys_file),
+                webhook_secret=os.environ.get("CLOCHE_WEBHOOK_SECRET", ""),
             )
         )
     except ServingError as error:

@@ -6,6 +6,7 @@ Raw ASGI, because a framework would cost more than the model.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
@@ -16,8 +17,22 @@ from serving.front.catalog import Catalog
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
 from serving.front.predictions import Predictions
-from serving.front.web import TEXT, HttpError, Receive, Scope, Send, error_body, respond
+from serving.front.web import (
+    TEXT,
+    ClientLeft,
+    HttpError,
+    Receive,
+    Scope,
+    Send,
+    error_body,
+    read_body,
+    respond,
+)
+from serving.front.webhook import is_genuine
 
+_WEBHOOK = "/webhooks/registry"
+_WEBHOOK_LIMIT = 64 * 1024
+_WEBHOOK_SECONDS = 10.0
 _HTML = b"text/html; charset=utf-8"
 Page = Callable[[Scope, Send], Awaitable[None]]
 
@@ -30,13 +45,20 @@ class App:
     """
 
     def __init__(
-        self, catalog: Catalog, predictions: Predictions, metrics: Metrics, access: Access
+        self,
+        catalog: Catalog,
+        predictions: Predictions,
+        metrics: Metrics,
+        *,
+        access: Access,
+        webhook_secret: str = "",
     ) -> None:
         self.draining = False
         self._catalog = catalog
         self._predictions = predictions
         self._metrics = metrics
         self._access = access
+        self._webhook_secret = webhook_secret
         self._open: dict[str, Page] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -56,6 +78,8 @@ class App:
             return
         try:
             await self._route(scope, receive, send)
+        except ClientLeft:
+            return
         except HttpError as error:
             await respond(
                 send, error.status, error_body(error.code, str(error)), headers=error.headers
@@ -63,6 +87,9 @@ class App:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
+        if path == _WEBHOOK and self._webhook_secret:
+            await self._registry_changed(scope, receive, send)
+            return
         page = self._open.get(path)
         if page is None:
             self._access.check(scope["headers"])
@@ -99,6 +126,17 @@ class App:
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
             )
         return model, version
+
+    async def _registry_changed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The registry says that something changed; its signature stands for an API key."""
+        if scope["method"] != "POST":
+            raise _not_allowed(b"POST")
+        payload = await read_body(receive, _WEBHOOK_LIMIT, _WEBHOOK_SECONDS)
+        now = datetime.now(UTC).timestamp()
+        if not is_genuine(dict(scope["headers"]), payload, self._webhook_secret, now):
+            raise HttpError(401, "UNAUTHENTICATED", "This message was not signed with the secret.")
+        self._catalog.wake()
+        await respond(send, 202, b"")
 
     async def _livez(self, _: Scope, send: Send) -> None:
         await respond(send, 200, b"ok\n", TEXT)

@@ -55,7 +55,11 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
         hosts.prepare(settings.replicas * len(uris))
     catalog = _catalog(settings, registry, hosts, metrics)
     app = App(
-        catalog, Predictions(settings, metrics, deadlines), metrics, Access(settings.api_keys)
+        catalog,
+        Predictions(settings, metrics, deadlines),
+        metrics,
+        access=Access(settings.api_keys),
+        webhook_secret=settings.webhook_secret,
     )
     server = _Server(_uvicorn_config(settings, app))
     background = [

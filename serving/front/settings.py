@@ -45,6 +45,7 @@ class Settings:
     env_manager: str = LOCAL
     cache_directory: Path = field(default_factory=default_cache)
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    webhook_secret: str = field(default="", repr=False)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     access_log: bool = False

@@ -62,11 +62,11 @@ def serve(registry: Registry) -> Iterator[Serve]:
     """Starts servers that follow the registry; they end with the test."""
     with ExitStack() as stack:
 
-        def start(*arguments: str, uri: str = "models:/m@production") -> Server:
-            models = () if "--all" in arguments else (uri,)
+        def start(*arguments: str, **environment: str) -> Server:
+            models = () if "--all" in arguments else ("models:/m@production",)
             running: AbstractContextManager[Server] = serving(
                 *models, *arguments, directory=registry.directory,
-                environment={"MLFLOW_TRACKING_URI": registry.uri},
+                environment={"MLFLOW_TRACKING_URI": registry.uri, **environment},
             )  # fmt: skip
             return stack.enter_context(running)
 

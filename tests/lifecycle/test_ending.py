@@ -2,10 +2,12 @@
 
 import os
 import signal
+from datetime import UTC, datetime
 
 import pytest
 import requests
 from conftest import Registry, Serve
+from mlflow.webhooks.delivery import _generate_hmac_signature
 from online import Load, children, wait_for
 
 pytestmark = pytest.mark.slow
@@ -51,6 +53,22 @@ def test_sighup_looks_at_the_registry_at_once(registry: Registry, serve: Serve) 
     server = serve("--poll-interval", "3600").wait_until_ready()
     registry.promote("2")
     server.process.send_signal(signal.SIGHUP)
+    server.wait_for_version("2")
+
+
+def test_a_webhook_makes_it_look_at_once_and_only_a_signed_one(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("", "")
+    registry.promote("1")
+    server = serve("--poll-interval", "3600", CLOCHE_WEBHOOK_SECRET="s").wait_until_ready()
+    registry.promote("2")
+    url, now = f"{server.url}/webhooks/registry", str(int(datetime.now(UTC).timestamp()))
+    signature = _generate_hmac_signature("s", "d", now, "{}")
+    headers = {"X-MLflow-Delivery-Id": "d", "X-MLflow-Timestamp": now}
+    assert requests.post(url, "{}", headers=headers, timeout=30).status_code == 401
+    headers["X-MLflow-Signature"] = signature
+    assert requests.post(url, "{}", headers=headers, timeout=30).status_code == 202
     server.wait_for_version("2")
 
 

@@ -1,4 +1,4 @@
-"""The same bytes over the wire, to the application that `mlflow models serve` runs and to Cloche."""
+"""The same bytes over the wire, to the application of `mlflow models serve` and to Cloche."""
 
 import socket
 import subprocess
