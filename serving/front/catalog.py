@@ -4,6 +4,7 @@ The ones that were named, and those that come and go with an alias.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 
@@ -68,10 +69,8 @@ class Catalog:
                 self.complete = True
             except ServingError as error:
                 _logger.error("%s", error)  # noqa: TRY400  # the message is all there is to tell
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._interval)
-            except TimeoutError:
-                continue
 
     def wake(self) -> None:
         """Ask the registry now instead of at the next poll."""

@@ -4,6 +4,7 @@ And switches when it is warm.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from serving.registry.uri import ModelUri
 
 _RESOLVE_SECONDS = 15.0
 _FETCH_SECONDS = 1800.0
+_RETRY_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
 MakeGeneration = Callable[[str, str, Path], Awaitable[Generation]]
@@ -70,19 +72,19 @@ class ServedModel:
         self._wake.set()
 
     async def follow(self, interval: float) -> None:
-        """Look at the registry every `interval` seconds, for ever."""
+        """Look at the registry every `interval` seconds, and sooner after a failure, for ever."""
         while True:
             self._wake.clear()
+            pause = min(interval, _RETRY_SECONDS)
             try:
                 await self._look()
+                pause = interval
             except ServingError as error:
                 self._note(str(error))
             except Exception:
                 _logger.exception("Following failed; it goes on.", extra={"model": self.name})
-            try:
-                await asyncio.wait_for(self._wake.wait(), interval)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
 
     async def close(self) -> None:
         """End every generation."""
