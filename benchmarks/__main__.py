@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -35,7 +36,11 @@ def main() -> None:
     memory: defaultdict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as directory:
         registry, uri, body = model.register(Path(directory))
-        environment = os.environ | {"MLFLOW_TRACKING_URI": registry, "XDG_CACHE_HOME": directory}
+        environment = os.environ | {
+            "MLFLOW_TRACKING_URI": registry,
+            "XDG_CACHE_HOME": directory,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # MLflow runs uvicorn
+        }
         for _ in range(options.rounds):
             for name in CONTENDERS:
                 contender = import_module(f"benchmarks.contenders.{name}")

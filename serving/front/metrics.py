@@ -25,6 +25,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.requests = Counter(
             "cloche_requests",
             "Prediction requests by status code.",
@@ -109,6 +110,19 @@ class Metrics:
             "cloche_registry_age_seconds", "Seconds since the registry was last read.", _MODEL,
             registry=self.registry,
         )  # fmt: skip
+
+    def answered(self, model: str, version: str, status: int, seconds: float) -> None:
+        """Count one prediction request that was answered."""
+        key = (model, version, status)
+        found = self._answered.get(key)
+        if found is None:  # looking labels up costs more than counting
+            found = self._answered[key] = (
+                self.requests.labels(model, version, str(status)),
+                self.request_seconds.labels(model, version),
+            )
+        count, duration = found
+        count.inc()
+        duration.observe(seconds)
 
     def refresh(self, models: Iterable["ServedModel"], now: float) -> None:
         """Set the gauges that are only worth knowing when somebody looks."""

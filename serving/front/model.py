@@ -32,6 +32,7 @@ class ServedModel:
         uri: What it follows.
         current: The generation that takes requests; None until the first version is warm.
         problem: Why the version that the registry names does not serve; empty when it does.
+        in_progress: How many requests for it are not answered yet.
         read_at: When the registry was last read, on the loop's clock.
     """
 
@@ -51,6 +52,7 @@ class ServedModel:
         self._metrics = metrics
         self._make = make
         self._patience = patience
+        self.in_progress = metrics.in_progress.labels(uri.name)
         self._standing = Standing()
         self._loop = asyncio.get_running_loop()
         self.read_at = self._loop.time()

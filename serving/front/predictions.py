@@ -61,8 +61,7 @@ class Predictions:
         served = model.current.version if model.current else ""
         extra: HeaderList = []
         content_type = JSON
-        in_progress = self._metrics.in_progress.labels(model.name)
-        in_progress.inc()
+        model.in_progress.inc()
         try:
             request = await self._predict(model, version, head, receive, started)
             served = request.version
@@ -78,7 +77,7 @@ class Predictions:
         except HttpError as error:
             status, body, extra = error.status, error_body(error.code, str(error)), error.headers
         finally:
-            in_progress.dec()
+            model.in_progress.dec()
         request_id = head.request_id or next(self._ids)
         await respond(send, status, body, content_type, [
             (b"x-request-id", request_id),
@@ -87,8 +86,7 @@ class Predictions:
             *extra,
         ])  # fmt: skip
         seconds = self._loop.time() - started
-        self._metrics.requests.labels(model.name, served, str(status)).inc()
-        self._metrics.request_seconds.labels(model.name, served).observe(seconds)
+        self._metrics.answered(model.name, served, status, seconds)
         if self._settings.access_log:
             _access.info(
                 "%s %s %d", scope["method"], scope["path"], status,
