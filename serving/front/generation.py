@@ -164,8 +164,8 @@ class Generation:
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
             elif (again := self._queue.wait_until(now)) is not None:
-                if self._wake is None or self._wake.when() < now:
-                    self._wake = self._loop.call_at(again, self._dispatch)
+                if self._wake is None:
+                    self._wake = self._loop.call_at(again, self._wake_up)
                 return
 
     async def _score(self, replica: Replica, batch: Sequence[Request]) -> None:
@@ -192,7 +192,17 @@ class Generation:
         now = self._loop.time()
         self._gathering = after_batch(now, seconds, answered, len(self._queue))
         if self._gathering is not None:
-            self._loop.call_at(self._gathering.until, self._dispatch)
+            self._loop.call_at(self._gathering.until, self._end_gathering, self._gathering)
+
+    def _end_gathering(self, gathering: Gathering) -> None:
+        # not left to the clock: timers may run a little early, and nothing else might ask again
+        if self._gathering is gathering:
+            self._gathering = None
+            self._dispatch()
+
+    def _wake_up(self) -> None:
+        self._wake = None
+        self._dispatch()
 
     def _observe(self, result: Result) -> None:
         rows = sum(answer.rows for answer in result.answers)
