@@ -47,6 +47,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--request-timeout",
+    envvar=["CLOCHE_SERVE_REQUEST_TIMEOUT", "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"],
     default=60.0,
     type=_SECONDS,
     help="Seconds until a request is answered 504.",

@@ -54,6 +54,7 @@ class ServedModel:
         self._patience = patience
         self.in_progress = metrics.in_progress.labels(uri.name)
         self._standing = Standing()
+        self._refusal = ""
         self._loop = asyncio.get_running_loop()
         self.read_at = self._loop.time()
         self._closing: set[asyncio.Task[None]] = set()
@@ -106,8 +107,9 @@ class ServedModel:
         self.read_at = self._loop.time()
         if should_load(self._standing, target["identity"], target["revision"]):
             await self._swap(target)
-        elif target["identity"] == self._standing.identity:
-            self.problem = ""
+        else:
+            serves = target["identity"] == self._standing.identity
+            self.problem = "" if serves else self._refusal
 
     async def _resolve(self) -> dict[str, str]:
         target: dict[str, str] = await self._registry.ask(
@@ -137,7 +139,8 @@ class ServedModel:
         except (VersionRefused, HostFailed) as error:
             self._standing = Standing(self._standing.identity, target["revision"])
             self._metrics.swaps.labels(self.name, "failed").inc()
-            raise VersionRefused(f"Version {version} cannot serve: {error}") from error
+            self._refusal = f"Version {version} cannot serve: {error}"
+            raise VersionRefused(self._refusal) from error
         self._switch(fresh, target)
         seconds = self._loop.time() - started
         self._metrics.swaps.labels(self.name, "done").inc()
