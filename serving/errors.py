@@ -8,7 +8,7 @@ ServingError
 └── HostFailed          a model host did not load, died, hung or broke the protocol
 
 A message names what was found and what to do about it. HTTP codes are assigned in
-`serving.front.answers`, exit codes in `serving.cli`, not here.
+`serving.front`, exit codes in `serving.cli`, not here.
 """
 
 

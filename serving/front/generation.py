@@ -1,6 +1,4 @@
-"""One version at work: its replicas, the queue before them.
-
-And the replacement of hosts that cannot be trusted.
+"""One version at work: its replicas, the queue before them, and what replaces a lost replica.
 
 A generation is started whole and serves until it is closed. It knows nothing of HTTP, aliases or
 other versions.

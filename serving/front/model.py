@@ -1,6 +1,6 @@
-"""One served model: follows its URI, loads what the registry names beside what serves.
+"""One served model: it follows its URI, and switches to what the registry names.
 
-And switches when it is warm.
+The new version is loaded beside the one that serves, and takes over when it is warm.
 """
 
 import asyncio
@@ -151,10 +151,7 @@ class ServedModel:
         await self._registry.ask("remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target)
 
     def _switch(self, fresh: Generation, target: dict[str, str]) -> None:
-        """From here on no new request reaches the old generation.
-
-        And those that wait go to the new one.
-        """
+        """Serve with `fresh`; what waited for the old generation goes to the new one."""
         old, self.current = self.current, fresh
         self._standing = Standing(target["identity"])
         self.problem = ""

@@ -1,7 +1,4 @@
-"""One prediction request inside the front.
-
-What waits, what it waits for, and how it ends exactly once.
-"""
+"""One prediction request inside the front: its body, its deadline, and its one ending."""
 
 import asyncio
 from collections.abc import Callable

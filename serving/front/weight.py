@@ -1,7 +1,4 @@
-"""About how many rows a body holds, told from its bytes.
-
-What the queue weighs requests by before a host reads them.
-"""
+"""About how many rows a body holds: by this the queue weighs requests that no host read yet."""
 
 _PARQUET_BYTES_PER_ROW = 64
 

@@ -57,10 +57,7 @@ class Plan:
         self._accept = [_ACCEPTS[kind] for kind in types]
 
     def read(self, payload: Any) -> Table | None:
-        """The table in a parsed JSON payload.
-
-        Or None where only MLflow's own way is known to be right.
-        """
+        """The table in a parsed JSON payload; None where only MLflow's own way is sure."""
         if not isinstance(payload, dict) or not _NOT_PLANNED.isdisjoint(payload):
             return None
         layouts = _LAYOUTS.intersection(payload)
@@ -84,10 +81,7 @@ class Plan:
         return Table(key, columns, len(columns[0]), params)
 
     def frame(self, tables: Sequence[Table]) -> pd.DataFrame:
-        """One DataFrame of the rows of `tables`, which have equal keys.
-
-        What MLflow's enforcement would give.
-        """
+        """The rows of `tables`, which have equal keys, as MLflow's enforcement would leave them."""
         data: dict[str, Any] = {}
         for position, (name, kind) in enumerate(zip(self._names, self._types, strict=True)):
             cells: Column
