@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
-from conftest import Registry, Serve
 from mlflow.webhooks.delivery import _generate_hmac_signature
-from online import Load, children, wait_for
+
+from tests.lifecycle.registry import Registry, Serve
+from tests.online import Load, children, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,9 @@ import threading
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import Registry, Serve
-from online import Load, Server, wait_for
+
+from tests.lifecycle.registry import Registry, Serve
+from tests.online import Load, Server, wait_for
 
 CRASH, HANG, REFUSE = -1, -2, -3
 

@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 import requests
-from conftest import Registry, Serve
-from online import Load, wait_for
+
+from tests.lifecycle.registry import Registry, Serve
+from tests.online import Load, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from conftest import Registry
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from online import Server, serving, wait_for
+
+from tests.lifecycle.registry import Registry
+from tests.online import Server, serving, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import mlflow
 import pytest
-from bodies import BY_KIND, CONTENT_TYPES, MALFORMED, Body, numbers
 from mlflow.pyfunc import PyFuncModel, scoring_server
 
 from serving.host.frames import TEXT_BODY, Answer, Item
 from serving.host.scoring import Scorer
+from tests.protocol.bodies import BY_KIND, CONTENT_TYPES, MALFORMED, Body, numbers
 
 KINDS = [
     "array",

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from bodies import CODED, CONTENT_TYPES, MALFORMED
-from online import Server, serving, wait_for
-from test_differential import DIFFERENCES
+
+from tests.online import Server, serving, wait_for
+from tests.protocol.bodies import CODED, CONTENT_TYPES, MALFORMED
+from tests.protocol.test_differential import DIFFERENCES
 
 pytestmark = pytest.mark.slow
 
