@@ -23,6 +23,7 @@ COMMANDS = {
     "promote": "training.cli.promote:promote",
     "rollback": "training.cli.rollback:rollback",
     "status": "training.cli.status:status",
+    "serve": "serving.cli.serve:serve",
     "sample": "training.cli.sample:sample",
     "up": "cloche.up.command:up",
 }
@@ -62,12 +63,16 @@ def exit_code(error: Exception) -> int | None:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 (slow, and only needed on failure)
 
     from cloche.up.errors import ServiceError  # noqa: PLC0415
+    from serving.errors import ModelUriError, ServingError, SettingsError  # noqa: PLC0415
     from training.errors import ClocheError, GateRefusal, RecipeError  # noqa: PLC0415
 
     codes: list[tuple[type[Exception], int]] = [
         (GateRefusal, 3),
         (RecipeError, 2),
+        (ModelUriError, 2),
+        (SettingsError, 2),
         (ClocheError, 1),
+        (ServingError, 1),
         (ServiceError, 1),
         (MlflowException, 1),
     ]

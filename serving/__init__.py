@@ -1,1 +1,4 @@
-"""What carries predictions out, online and in batch; it never imports `training`."""
+"""What carries predictions out, online and in batch.
+
+The registry is its only way in; it never imports `training`.
+"""

@@ -47,5 +47,5 @@ class RegistryError(ClocheError):
     """The registry does not hold what was asked for, or somebody changed it meanwhile."""
 
 
-class GateRefusal(ClocheError):  # noqa: N818 (a judgement, not an error)
+class GateRefusal(ClocheError):
     """The gate judged a version and refused it."""

@@ -94,10 +94,10 @@ def _server(name: str, host: str, port: int, folder: Path) -> Service:
     return Service(
         "the server",
         [
-            *(sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"),
-            *("--model-uri", f"models:/{name}@production", "--host", host, "--port", str(port)),
+            *(sys.executable, "-m", "cloche", "serve", f"models:/{name}@production"),
+            *("--host", host, "--port", str(port)),
         ],
-        f"http://{host}:{port}/ping",
+        f"http://{host}:{port}/readyz",
         folder / "server.log",
     )
 
@@ -136,6 +136,9 @@ Try it:
   curl -s {server}/invocations -H 'Content-Type: application/json' -d '{json.dumps(rows.request)}'
 
   cloche status {name}
+
+Train and promote another version, or move the alias in the UI: the server follows, and its answers
+name the version in X-Model-Version. Its fields are described at {server}/docs
 
 Ctrl-C stops everything.
 """

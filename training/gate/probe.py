@@ -148,7 +148,7 @@ def serve_example(model: PyFuncModel, path: str, rows: pd.DataFrame) -> None:
     if payload is None:
         payload = convert_input_example_to_serving_input(rows.head(1))
     schema = model.metadata.signature.inputs if model.metadata.signature else None
-    parsed: Any = _parse_json_data(payload, model.metadata, schema)  # type: ignore[no-untyped-call]
+    parsed: Any = _parse_json_data(payload, model.metadata, schema)
     model.predict(parsed.data, params=parsed.params)
 
 

@@ -1,0 +1,4 @@
+"""One contender per module.
+
+`command(uri, port)` starts it, `ready()` and `predict()` are its paths.
+"""

@@ -1,0 +1,161 @@
+"""`cloche serve`: options and environment become settings."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from serving.errors import SettingsError
+from serving.front import logs
+from serving.front.server import run
+from serving.front.settings import Settings, default_cache
+from serving.registry.names import PRODUCTION
+
+_MIB = 1024 * 1024
+_POSITIVE = click.IntRange(min=1)
+_SECONDS = click.FloatRange(min=0, min_open=True)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+HELP = """Serve models online, and follow the registry.
+
+MODEL_URI is models:/NAME@production or any other MLflow model URI; put NAME= before it to serve
+it under another name. When the alias moves, the version behind it is loaded beside the one that
+serves, and takes over when it is warm: no restart, no failed request. Every option can be set by a
+variable, like CLOCHE_SERVE_PORT. With a secret in CLOCHE_WEBHOOK_SECRET, an MLflow webhook to
+/webhooks/registry makes the server look at the registry at once.
+
+\b
+Example:
+  cloche serve models:/flight-delay@production
+  cloche serve models:/flight-delay@production churn=models:/churn/2 --replicas 2
+  cloche serve --all
+"""
+
+
+@click.command(
+    help=HELP,
+    short_help="Serve online; the version changes when the alias moves.",
+    context_settings={"auto_envvar_prefix": "CLOCHE_SERVE", "show_default": True},
+)
+@click.argument("models", nargs=-1, metavar="MODEL_URI...")
+@click.option(
+    "--all",
+    "all_with_alias",
+    is_flag=False,
+    flag_value=PRODUCTION,
+    default="",
+    metavar="[ALIAS]",
+    help="Serve every registered model that has the alias, as models come and go.",
+)
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", default=8080, type=click.IntRange(0, 65535), help="0 takes any free port.")
+@click.option("--replicas", default=1, type=_POSITIVE, help="Model hosts per model.")
+@click.option(
+    "--poll-interval", default=2.0, type=_SECONDS, help="Seconds between looks at the registry."
+)
+@click.option(
+    "--load-timeout", default=300.0, type=_SECONDS, help="Seconds a version may take to load."
+)
+@click.option(
+    "--request-timeout",
+    envvar=["CLOCHE_SERVE_REQUEST_TIMEOUT", "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"],
+    default=60.0,
+    type=_SECONDS,
+    help="Seconds until a request is answered 504.",
+)
+@click.option(
+    "--predict-timeout",
+    default=30.0,
+    type=_SECONDS,
+    help="Seconds until a silent host is replaced.",
+)
+@click.option(
+    "--drain-timeout",
+    default=30.0,
+    type=_SECONDS,
+    help="Seconds that running requests get at the end.",
+)
+@click.option(
+    "--max-batch-rows",
+    default=512,
+    type=_POSITIVE,
+    help="Rows that are scored together; 1 never joins.",
+)
+@click.option(
+    "--max-wait-ms",
+    default=0.0,
+    type=click.FloatRange(min=0),
+    help="Let a request wait for company.",
+)
+@click.option(
+    "--max-queue", default=2048, type=_POSITIVE, help="Requests that may wait; more get 429."
+)
+@click.option(
+    "--max-body",
+    default=16 * _MIB,
+    type=_POSITIVE,
+    help="Bytes of a request body, also when unpacked.",
+)
+@click.option(
+    "--max-connections", default=4096, type=_POSITIVE, help="Open connections; more get 503."
+)
+@click.option(
+    "--client-timeout",
+    default=20.0,
+    type=_SECONDS,
+    help="Seconds a client may take to send a request.",
+)
+@click.option(
+    "--env-manager",
+    default="local",
+    type=click.Choice(["local", "uv", "virtualenv"]),
+    help="Where hosts run: here, or in an environment of the version's own requirements.",
+)
+@click.option(
+    "--cache-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_cache,
+    show_default="~/.cache/cloche",
+    help="Where versions and environments are kept.",
+)
+@click.option(
+    "--api-keys-file", type=_FILE, help="One API key per line; or set CLOCHE_API_KEYS, by commas."
+)
+@click.option("--tls-certificate", type=_FILE, help="PEM file with the certificate chain.")
+@click.option("--tls-key", type=_FILE, help="PEM file with its private key.")
+@click.option("--access-log", is_flag=True, help="Log every prediction request.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "json", "console"]),
+    default="auto",
+    help="auto: console on a terminal, json elsewhere.",
+)
+def serve(
+    cache_dir: Path, api_keys_file: Path | None, max_wait_ms: float, log_format: str, **options: Any
+) -> None:
+    """Run the command; see HELP."""
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    logs.configure("console" if console else "json")
+    run(
+        Settings(
+            **options,
+            max_wait=max_wait_ms / 1000,
+            cache_directory=cache_dir,
+            api_keys=_api_keys(api_keys_file),
+            webhook_secret=os.environ.get("CLOCHE_WEBHOOK_SECRET", ""),
+        )
+    )
+
+
+def _api_keys(file: Path | None) -> tuple[str, ...]:
+    """The keys of the file and of the environment; secrets never come by the command line."""
+    text = file.read_text() if file else ""
+    lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    named = [key.strip() for key in os.environ.get("CLOCHE_API_KEYS", "").split(",")]
+    keys = tuple(key for key in [*lines, *named] if key)
+    if file and not keys:
+        raise SettingsError(f"{file}: there is no API key in it. Write one per line.")
+    return keys

@@ -1,0 +1,36 @@
+"""Everything that serving can refuse, under one base class.
+
+ServingError
+├── ModelUriError       a model URI cannot be read
+├── SettingsError       an option or a file it names is wrong; nothing was started
+├── RegistryUnreachable the registry cannot be asked right now
+├── VersionRefused      a version cannot serve: absent, altered, or its environment cannot be built
+└── HostFailed          a model host did not load, died, hung or broke the protocol
+
+A message names what was found and what to do about it. HTTP codes are assigned in
+`serving.front`, exit codes in `cloche.main`, not here.
+"""
+
+
+class ServingError(Exception):
+    """Base class: whoever runs a command sees its message, and no traceback."""
+
+
+class ModelUriError(ServingError):
+    """A model URI cannot be read."""
+
+
+class SettingsError(ServingError):
+    """An option, an environment variable or a file it names is wrong."""
+
+
+class RegistryUnreachable(ServingError):
+    """The registry cannot be asked right now; what is served stays served."""
+
+
+class VersionRefused(ServingError):
+    """A version cannot serve, and will not until somebody changes it."""
+
+
+class HostFailed(ServingError):
+    """A model host did not load its version, died, hung or broke the protocol."""

@@ -1,0 +1,185 @@
+"""The ASGI application: which path is answered by whom.
+
+Raw ASGI, because a framework would cost more than the model.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from serving.front import documentation
+from serving.front.access import Access
+from serving.front.catalog import Catalog
+from serving.front.metrics import Metrics
+from serving.front.model import ServedModel
+from serving.front.predictions import Predictions
+from serving.front.web import (
+    TEXT,
+    ClientLeft,
+    HttpError,
+    Receive,
+    Scope,
+    Send,
+    error_body,
+    read_body,
+    respond,
+)
+from serving.front.webhook import is_genuine
+
+_WEBHOOK = "/webhooks/registry"
+_WEBHOOK_LIMIT = 64 * 1024
+_WEBHOOK_SECONDS = 10.0
+_HTML = b"text/html; charset=utf-8"
+Page = Callable[[Scope, Send], Awaitable[None]]
+
+
+class App:
+    """The routes of one server.
+
+    Attributes:
+        draining: Whether the server is about to stop; `/readyz` then says so.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        predictions: Predictions,
+        metrics: Metrics,
+        *,
+        access: Access,
+        webhook_secret: str = "",
+    ) -> None:
+        self.draining = False
+        self._catalog = catalog
+        self._predictions = predictions
+        self._metrics = metrics
+        self._access = access
+        self._webhook_secret = webhook_secret
+        self._open: dict[str, Page] = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/ping": self._ping,
+            "/health": self._ping,
+        }
+        self._guarded: dict[str, Page] = {
+            "/version": self._version,
+            "/metrics": self._metrics_page,
+            "/openapi.json": self._openapi,
+            "/docs": self._docs,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        try:
+            await self._route(scope, receive, send)
+        except ClientLeft:
+            return
+        except HttpError as error:
+            await respond(
+                send, error.status, error_body(error.code, str(error)), headers=error.headers
+            )
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path == _WEBHOOK and self._webhook_secret:
+            await self._registry_changed(scope, receive, send)
+            return
+        page = self._open.get(path)
+        if page is None:
+            self._access.check(scope["headers"])
+            page = self._guarded.get(path)
+        if page is not None:
+            if scope["method"] not in ("GET", "HEAD"):
+                raise _not_allowed(b"GET, HEAD")
+            await page(scope, send)
+            return
+        model, version = self._model(path)
+        if scope["method"] != "POST":
+            raise _not_allowed(b"POST")
+        await self._predictions.answer(model, version, scope, receive, send)
+
+    def _model(self, path: str) -> tuple[ServedModel, str | None]:
+        """Whom a prediction path is meant for."""
+        if path == "/invocations":
+            if (only := self._catalog.only) is None:
+                raise HttpError(
+                    404, "RESOURCE_DOES_NOT_EXIST",
+                    "This server does not serve exactly one model; use /models/NAME/invocations.",
+                )  # fmt: skip
+            return only, None
+        parts = path.split("/")
+        version = None
+        if len(parts) == 6 and parts[3] == "versions":
+            version = parts[4]
+            del parts[3:5]
+        if len(parts) != 4 or parts[1] != "models" or parts[3] != "invocations":
+            raise HttpError(404, "ENDPOINT_NOT_FOUND", "There is no such path; /docs lists them.")
+        model = self._catalog.get(parts[2])
+        if model is None:
+            raise HttpError(
+                404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
+            )
+        return model, version
+
+    async def _registry_changed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The registry says that something changed; its signature stands for an API key."""
+        if scope["method"] != "POST":
+            raise _not_allowed(b"POST")
+        payload = await read_body(receive, _WEBHOOK_LIMIT, _WEBHOOK_SECONDS)
+        now = datetime.now(UTC).timestamp()
+        if not is_genuine(dict(scope["headers"]), payload, self._webhook_secret, now):
+            raise HttpError(401, "UNAUTHENTICATED", "This message was not signed with the secret.")
+        self._catalog.wake()
+        await respond(send, 202, b"")
+
+    async def _livez(self, _: Scope, send: Send) -> None:
+        await respond(send, 200, b"ok\n", TEXT)
+
+    async def _readyz(self, _: Scope, send: Send) -> None:
+        ready = self._catalog.ready and not self.draining
+        models = {model.name: model.describe() for model in self._catalog}
+        body = {"ready": ready, "draining": self.draining, "models": models}
+        await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
+
+    async def _ping(self, _: Scope, send: Send) -> None:
+        ready = self._catalog.ready and not self.draining
+        await respond(send, 200 if ready else 503, b"\n")
+
+    async def _version(self, _: Scope, send: Send) -> None:
+        only = self._catalog.only
+        generation = only.current if only else None
+        if generation is None:
+            raise HttpError(
+                503, "TEMPORARILY_UNAVAILABLE", "No single model serves; /readyz says more."
+            )
+        await respond(send, 200, generation.description["mlflow_version"].encode())
+
+    async def _metrics_page(self, scope: Scope, send: Send) -> None:
+        self._metrics.refresh(self._catalog, asyncio.get_running_loop().time())
+        accept = dict(scope["headers"]).get(b"accept", b"")
+        if b"application/openmetrics-text" in accept:
+            text, kind = (
+                openmetrics.generate_latest(self._metrics.registry),
+                openmetrics.CONTENT_TYPE_LATEST,
+            )
+        else:
+            text, kind = generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST
+        await respond(send, 200, text, kind.encode())
+
+    async def _openapi(self, _: Scope, send: Send) -> None:
+        await respond(send, 200, json.dumps(documentation.openapi(self._catalog)).encode())
+
+    async def _docs(self, _: Scope, send: Send) -> None:
+        await respond(send, 200, documentation.page(self._catalog).encode(), _HTML)
+
+
+def _not_allowed(methods: bytes) -> HttpError:
+    return HttpError(
+        405, "BAD_REQUEST", "This path does not take this method.", [(b"allow", methods)]
+    )

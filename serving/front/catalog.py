@@ -1,0 +1,92 @@
+"""The models of one server by name.
+
+The ones that were named, and those that come and go with an alias.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+from serving.errors import ServingError
+from serving.front.model import ServedModel
+from serving.front.registry import Registry
+from serving.registry.uri import ModelUri, parse
+
+_LIST_SECONDS = 30.0
+_logger = logging.getLogger(__name__)
+
+
+class Catalog:
+    """Which models are served. Each follows its own URI in a task of its own."""
+
+    def __init__(self, make: Callable[[ModelUri], ServedModel], interval: float) -> None:
+        self._make = make
+        self._interval = interval
+        self._models: dict[str, ServedModel] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self.complete = True
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(self._models.values())
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def get(self, name: str) -> ServedModel | None:
+        """The model that is served under `name`."""
+        return self._models.get(name)
+
+    @property
+    def only(self) -> ServedModel | None:
+        """The model, where there is exactly one."""
+        return next(iter(self)) if len(self._models) == 1 else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether every followed model can answer."""
+        return self.complete and all(model.ready for model in self)
+
+    def add(self, uri: ModelUri) -> None:
+        """Serve the model behind `uri` from now on."""
+        model = self._models[uri.name] = self._make(uri)
+        self._tasks[uri.name] = asyncio.create_task(model.follow(self._interval))
+
+    async def remove(self, name: str) -> None:
+        """Serve it no more."""
+        self._tasks.pop(name).cancel()
+        await self._models.pop(name).close()
+
+    async def follow_alias(self, alias: str, registry: Registry) -> None:
+        """Serve every registered model that has `alias`, for ever."""
+        self.complete = False
+        while True:
+            self._wake.clear()
+            try:
+                names = await registry.ask("names_with_alias", _LIST_SECONDS, alias=alias)
+                await self._match(set(names), alias)
+                self.complete = True
+            except ServingError as error:
+                _logger.error("%s", error)  # noqa: TRY400  # the message is all there is to tell
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._interval)
+
+    def wake(self) -> None:
+        """Ask the registry now instead of at the next poll."""
+        self._wake.set()
+        for model in self:
+            model.wake()
+
+    async def close(self) -> None:
+        """Stop following, and end every generation."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*(model.close() for model in self))
+
+    async def _match(self, names: set[str], alias: str) -> None:
+        for name in self._models.keys() - names:
+            _logger.info("No longer served: the alias is gone.", extra={"model": name})
+            await self.remove(name)
+        for name in sorted(names - self._models.keys()):
+            self.add(parse(f"models:/{name}@{alias}"))

@@ -1,0 +1,43 @@
+"""The headers of a prediction request that the front reads, in one pass."""
+
+import re
+from collections.abc import Iterable
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Head:
+    """What a request's headers say.
+
+    Attributes:
+        content_type: As sent; empty when absent.
+        encoding: Of the body.
+        length: Of the body, as announced; 0 when it was not.
+        request_id: The caller's, if it is one that can be passed on.
+        traceparent: The caller's W3C trace context, if it is one.
+        takes_gzip: Whether the answer may be packed.
+    """
+
+    __slots__ = ("content_type", "encoding", "length", "request_id", "takes_gzip", "traceparent")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.content_type = ""
+        self.encoding = b""
+        self.length = 0
+        self.request_id = b""
+        self.traceparent = b""
+        self.takes_gzip = False
+        for name, value in headers:
+            if name == b"content-type":
+                self.content_type = value.decode("latin-1")
+            elif name == b"content-length":
+                self.length = int(value)
+            elif name == b"content-encoding":
+                self.encoding = value.strip().lower()
+            elif name == b"accept-encoding":
+                self.takes_gzip = b"gzip" in value and b"gzip;q=0" not in value.replace(b" ", b"")
+            elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                self.request_id = value
+            elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
+                self.traceparent = value

@@ -1,0 +1,135 @@
+"""Every metric of the server: names, labels and help, and nothing else that a monitor reads.
+
+Names follow the conventions of Prometheus: base units, `_total`, `_seconds`; labels are `model`,
+`version` and a few bounded others.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from serving.front.model import ServedModel
+
+_SECONDS = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60)  # fmt: skip
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
+_SWAP_SECONDS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+_MODEL = ("model",)
+_VERSION = ("model", "version")
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self.requests = Counter(
+            "cloche_requests",
+            "Prediction requests by status code.",
+            (*_VERSION, "code"),
+            registry=self.registry,
+        )
+        self.in_progress = Gauge(
+            "cloche_requests_in_progress", "Prediction requests that are not answered yet.",
+            _MODEL,
+            registry=self.registry,
+        )  # fmt: skip
+        self.request_seconds = Histogram(
+            "cloche_request_duration_seconds", "From a request's headers to its answer.",
+            _VERSION,
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.queue_seconds = Histogram(
+            "cloche_queue_duration_seconds", "What a request waited for a replica.", _VERSION,
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.predict_seconds = Histogram(
+            "cloche_predict_duration_seconds", "What the model took for one batch.", _VERSION,
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.rows = Counter(
+            "cloche_rows", "Rows that were scored.", _VERSION, registry=self.registry
+        )
+        self.batch_rows = Histogram(
+            "cloche_batch_rows",
+            "Rows of one batch.",
+            _VERSION,
+            buckets=_ROWS,
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge(
+            "cloche_queue_requests",
+            "Requests that wait for a replica.",
+            _MODEL,
+            registry=self.registry,
+        )
+        self.rejected = Counter(
+            "cloche_rejected_requests", "Requests that were refused unqueued.",
+            (*_MODEL, "reason"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.expired = Counter(
+            "cloche_expired_requests",
+            "Requests that passed their deadline.",
+            _MODEL,
+            registry=self.registry,
+        )
+        self.abandoned = Counter(
+            "cloche_abandoned_requests", "Requests whose client left before the answer.", _MODEL,
+            registry=self.registry,
+        )  # fmt: skip
+        self.retries = Counter(
+            "cloche_retried_requests",
+            "Requests that were given to a second host.",
+            _MODEL,
+            registry=self.registry,
+        )
+        self.replicas = Gauge(
+            "cloche_replicas",
+            "Model hosts that are loaded and warm.",
+            _VERSION,
+            registry=self.registry,
+        )
+        self.hosts_lost = Counter(
+            "cloche_lost_hosts", "Model hosts that died, hung or broke the protocol.", _VERSION,
+            registry=self.registry,
+        )  # fmt: skip
+        self.swaps = Counter(
+            "cloche_swaps", "Attempts to serve another version, by outcome.", (*_MODEL, "outcome"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.swap_seconds = Histogram(
+            "cloche_swap_duration_seconds", "From a new target seen to its first request.",
+            _MODEL,
+            buckets=_SWAP_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.registry_age = Gauge(
+            "cloche_registry_age_seconds", "Seconds since the registry was last read.", _MODEL,
+            registry=self.registry,
+        )  # fmt: skip
+
+    def answered(self, model: str, version: str, status: int, seconds: float) -> None:
+        """Count one prediction request that was answered."""
+        key = (model, version, status)
+        found = self._answered.get(key)
+        if found is None:  # looking labels up costs more than counting
+            found = self._answered[key] = (
+                self.requests.labels(model, version, str(status)),
+                self.request_seconds.labels(model, version),
+            )
+        count, duration = found
+        count.inc()
+        duration.observe(seconds)
+
+    def refresh(self, models: Iterable["ServedModel"], now: float) -> None:
+        """Set the gauges that are only worth knowing when somebody looks."""
+        for model in models:
+            self.registry_age.labels(model.name).set(now - model.read_at)
+            self.queue_depth.labels(model.name).set(model.current.waiting if model.current else 0)
+
+    def forget_version(self, model: str, version: str) -> None:
+        """Drop the gauges of a version that serves no more; its counters stay."""
+        self.replicas.remove(model, version)

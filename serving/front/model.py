@@ -1,0 +1,178 @@
+"""One served model: it follows its URI, and switches to what the registry names.
+
+The new version is loaded beside the one that serves, and takes over when it is warm.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
+from serving.front.following import Standing, should_load
+from serving.front.generation import Generation
+from serving.front.metrics import Metrics
+from serving.front.registry import Registry
+from serving.registry.uri import ModelUri
+
+_RESOLVE_SECONDS = 15.0
+_FETCH_SECONDS = 1800.0
+_RETRY_SECONDS = 5.0
+_logger = logging.getLogger(__name__)
+
+MakeGeneration = Callable[[str, str, Path], Awaitable[Generation]]
+
+
+class ServedModel:
+    """A model by the name it is served under.
+
+    Attributes:
+        uri: What it follows.
+        current: The generation that takes requests; None until the first version is warm.
+        problem: Why the version that the registry names does not serve; empty when it does.
+        in_progress: How many requests for it are not answered yet.
+        read_at: When the registry was last read, on the loop's clock.
+    """
+
+    def __init__(
+        self,
+        uri: ModelUri,
+        registry: Registry,
+        metrics: Metrics,
+        *,
+        make: MakeGeneration,
+        patience: float,
+    ) -> None:
+        self.uri = uri
+        self.current: Generation | None = None
+        self.problem = "The first version is being loaded."
+        self._registry = registry
+        self._metrics = metrics
+        self._make = make
+        self._patience = patience
+        self.in_progress = metrics.in_progress.labels(uri.name)
+        self._standing = Standing()
+        self._refusal = ""
+        self._loop = asyncio.get_running_loop()
+        self.read_at = self._loop.time()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """By which it is served."""
+        return self.uri.name
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can answer."""
+        return self.current is not None and self.current.ready
+
+    def wake(self) -> None:
+        """Ask the registry now instead of at the next poll."""
+        self._wake.set()
+
+    async def follow(self, interval: float) -> None:
+        """Look at the registry every `interval` seconds, and sooner after a failure, for ever."""
+        while True:
+            self._wake.clear()
+            pause = min(interval, _RETRY_SECONDS)
+            try:
+                await self._look()
+                pause = interval
+            except ServingError as error:
+                self._note(str(error))
+            except Exception:
+                _logger.exception("Following failed; it goes on.", extra={"model": self.name})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+
+    async def close(self) -> None:
+        """End every generation."""
+        if self.current is not None:
+            self._retire(self.current)
+            self.current = None
+        await asyncio.gather(*self._closing)
+
+    async def _look(self) -> None:
+        try:
+            target = await self._resolve()
+        except RegistryUnreachable as error:
+            if self.current is None:
+                await self._start_from_cache(error)
+                return
+            raise
+        self.read_at = self._loop.time()
+        if should_load(self._standing, target["identity"], target["revision"]):
+            await self._swap(target)
+        else:
+            serves = target["identity"] == self._standing.identity
+            self.problem = "" if serves else self._refusal
+
+    async def _resolve(self) -> dict[str, str]:
+        target: dict[str, str] = await self._registry.ask(
+            "resolve", _RESOLVE_SECONDS, uri=self.uri.text
+        )
+        return target
+
+    async def _start_from_cache(self, error: RegistryUnreachable) -> None:
+        target = await self._registry.ask("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
+        if target is None:
+            raise error
+        _logger.warning(
+            "The registry is not there; the version that served last is taken from the cache. %s",
+            error,
+            extra={"model": self.name, "version": target["version"]},
+        )  # fmt: skip
+        await self._swap(target)
+
+    async def _swap(self, target: dict[str, str]) -> None:
+        version = target["version"]
+        started = self._loop.time()
+        _logger.info("Loading.", extra={"model": self.name, "version": version})
+        try:
+            path = await self._registry.ask("fetch", _FETCH_SECONDS, target=target)
+            fresh = await self._make(self.name, version, Path(path))
+            await fresh.start()
+        except (VersionRefused, HostFailed) as error:
+            self._standing = Standing(self._standing.identity, target["revision"])
+            self._metrics.swaps.labels(self.name, "failed").inc()
+            self._refusal = f"Version {version} cannot serve: {error}"
+            raise VersionRefused(self._refusal) from error
+        self._switch(fresh, target)
+        seconds = self._loop.time() - started
+        self._metrics.swaps.labels(self.name, "done").inc()
+        self._metrics.swap_seconds.labels(self.name).observe(seconds)
+        _logger.info(
+            "Serving.", extra={"model": self.name, "version": version, "seconds": round(seconds, 3)}
+        )
+        await self._registry.ask("remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target)
+
+    def _switch(self, fresh: Generation, target: dict[str, str]) -> None:
+        """Serve with `fresh`; what waited for the old generation goes to the new one."""
+        old, self.current = self.current, fresh
+        self._standing = Standing(target["identity"])
+        self.problem = ""
+        if old is not None:
+            fresh.adopt(old.release())
+            self._retire(old, fresh)
+
+    def _retire(self, old: Generation, successor: Generation | None = None) -> None:
+        task = asyncio.create_task(old.close(self._patience, successor))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _note(self, problem: str) -> None:
+        if problem != self.problem:
+            _logger.error("%s", problem, extra={"model": self.name})
+        self.problem = problem
+
+    def describe(self) -> dict[str, Any]:
+        """What `/readyz` tells of it."""
+        return {
+            "ready": self.ready,
+            "version": self.current.version if self.current else None,
+            "problem": self.problem or None,
+        }

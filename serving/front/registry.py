@@ -1,0 +1,110 @@
+"""The front's way to the registry process: asks questions, and starts it anew when it is gone."""
+
+import asyncio
+import json
+import logging
+import socket
+import sys
+from asyncio.subprocess import Process
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serving.errors import RegistryUnreachable, VersionRefused
+from serving.registry.protocol import HELLO
+
+_LINE_LIMIT = 1 << 24
+_START_SECONDS = 120.0  # importing MLflow on a machine that is busy
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Connection:
+    process: Process
+    writer: asyncio.StreamWriter
+    listener: asyncio.Task[None]
+
+
+class Registry:
+    """The registry, through a process of its own."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._connection: _Connection | None = None
+        self._starting = asyncio.Lock()
+        self._questions: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._count = 0
+
+    async def ask(self, question: str, patience: float, **about: Any) -> Any:
+        """The answer to a question of `serving.registry.service.Service`.
+
+        Raises:
+            VersionRefused: The registry was asked, and the version cannot serve.
+            RegistryUnreachable: There is no answer within `patience` seconds.
+        """
+        connection = await self._connect()
+        self._count += 1
+        number = self._count
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._questions[number] = future
+        line = json.dumps({"id": number, "ask": question, "about": about}).encode() + b"\n"
+        try:
+            connection.writer.write(line)
+            reply = await asyncio.wait_for(future, patience)
+        except TimeoutError as error:
+            raise RegistryUnreachable(f"The registry said nothing for {patience:g} s.") from error
+        except ConnectionError as error:
+            raise RegistryUnreachable("The registry process ended.") from error
+        finally:
+            self._questions.pop(number, None)
+        if "refused" in reply:
+            raise VersionRefused(reply["refused"])
+        if "unreachable" in reply:
+            raise RegistryUnreachable(reply["unreachable"])
+        return reply["answer"]
+
+    async def close(self) -> None:
+        """End the process."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.listener.cancel()
+            connection.writer.close()
+            if connection.process.returncode is None:
+                connection.process.kill()
+            await connection.process.wait()
+
+    async def _connect(self) -> _Connection:
+        async with self._starting:
+            if self._connection is None or self._connection.listener.done():
+                await self.close()
+                self._connection = await self._start()
+            return self._connection
+
+    async def _start(self) -> _Connection:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "serving.registry", str(theirs.fileno()), str(self._cache),
+                pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
+        try:
+            hello = await asyncio.wait_for(reader.readline(), _START_SECONDS)
+        except TimeoutError:
+            hello = b""
+        if not hello or json.loads(hello)["id"] != HELLO:
+            process.kill()
+            await process.wait()
+            raise RegistryUnreachable("The registry process does not start; the log says why.")
+        return _Connection(process, writer, asyncio.create_task(self._listen(reader)))
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            reply = json.loads(line)
+            future = self._questions.get(reply["id"])
+            if future is not None and not future.done():
+                future.set_result(reply)
+        _logger.error("The registry process ended; it is started anew with the next question.")
+        for future in self._questions.values():
+            if not future.done():
+                future.set_exception(ConnectionError())

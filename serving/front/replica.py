@@ -1,0 +1,159 @@
+"""One model host as the front sees it: a process, a socket, and at most one question on its way."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from serving.errors import HostFailed
+from serving.front.channel import Channel
+from serving.host.frames import Item, Kind, ProtocolError, Result, batch, control, read_result
+
+_STOP_SECONDS = 5.0
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "POLARS_MAX_THREADS",
+)
+_logger = logging.getLogger(__name__)
+
+
+class Replica:
+    """A model host. Make one with `start`, `load` it once, then `score` one batch at a time."""
+
+    def __init__(self, process: Process, channel: Channel) -> None:
+        self._process = process
+        self._channel = channel
+        self._label: dict[str, str] = {}
+        self._output = asyncio.create_task(self._forward_output())
+
+    @classmethod
+    async def start(
+        cls, *, python: Path | None = None, threads: int = 1, search: Path | None = None
+    ) -> "Replica":
+        """Spawn a host that serves nothing yet.
+
+        Args:
+            python: The interpreter of its environment; by default the front's.
+            threads: Its share of the cores.
+            search: Where that interpreter finds the host's code, if it is not installed there.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                str(python or sys.executable), "-m", "serving.host", str(theirs.fileno()),
+                pass_fds=(theirs.fileno(),), env=_environment(os.environ, threads, search),
+                stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=STDOUT,
+            )  # fmt: skip
+        ours.setblocking(False)
+        _, channel = await asyncio.get_running_loop().create_connection(Channel, sock=ours)
+        return cls(process, channel)
+
+    @property
+    def pid(self) -> int:
+        """The host's process id."""
+        return self._process.pid
+
+    @property
+    def lost(self) -> asyncio.Future[None]:
+        """Done when the host closed its socket, whatever the cause."""
+        return self._channel.lost
+
+    async def load(self, path: Path, label: dict[str, str], patience: float) -> dict[str, Any]:
+        """Load the version at `path`; what the host says of it.
+
+        Args:
+            path: Its artifacts.
+            label: What the host's lines in the log are marked with.
+            patience: Seconds it may take.
+
+        Raises:
+            HostFailed: It did not load within `patience` seconds, or died of it.
+        """
+        self._label = label
+        kind, payload = await self._ask(control(Kind.LOAD, {"path": str(path)}), patience)
+        message: dict[str, Any] = Channel.read_control(payload)
+        if kind is Kind.READY:
+            return message
+        raise HostFailed(message.get("reason", "The host answered out of turn."))
+
+    async def score(self, items: Sequence[Item], patience: float) -> Result:
+        """The answers to `items`.
+
+        Raises:
+            HostFailed: The host died, said nothing for `patience` seconds, or broke the protocol.
+        """
+        kind, payload = await self._ask(batch(items), patience)
+        if kind is not Kind.RESULT:
+            raise HostFailed(f"The host answered a batch with {kind.name}.")
+        try:
+            result = read_result(payload)
+        except ProtocolError as error:
+            raise HostFailed(f"The host broke the protocol. {error}") from error
+        if len(result.answers) != len(items):
+            raise HostFailed(f"The host gave {len(result.answers)} answers to {len(items)} items.")
+        return result
+
+    async def stop(self) -> None:
+        """End the host: ask by closing the socket, then insist."""
+        self._channel.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
+        await self._output
+
+    def kill(self) -> None:
+        """End the host at once."""
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def _ask(self, frame: bytes, patience: float) -> tuple[Kind, memoryview]:
+        try:
+            return await asyncio.wait_for(self._channel.ask(frame), patience)
+        except TimeoutError as error:
+            raise HostFailed(f"The host said nothing for {patience:g} s.") from error
+        except ConnectionError as error:
+            raise HostFailed(await self._death()) from error
+
+    async def _death(self) -> str:
+        try:
+            code = await asyncio.wait_for(self._process.wait(), 1.0)
+        except TimeoutError:
+            return "The host closed its socket."
+        return (
+            f"The host was killed by signal {-code}."
+            if code < 0
+            else f"The host exited with code {code}."
+        )
+
+    async def _forward_output(self) -> None:
+        """What the model and its libraries print becomes lines of the server's log."""
+        assert self._process.stdout is not None  # noqa: S101  # it was asked for as a pipe
+        while line := await _line(self._process.stdout):
+            text = line.decode(errors="replace").rstrip()
+            if text:
+                _logger.info("%s", text, extra={**self._label, "pid": self.pid})
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    try:
+        return await stream.readline()
+    except ValueError:  # longer than the stream's buffer, which then is empty again
+        return b"(a line that is too long)\n"
+
+
+def _environment(base: Mapping[str, str], threads: int, search: Path | None) -> dict[str, str]:
+    # numerical libraries size their pools when imported; with too many threads one row takes long
+    sized = {name: str(threads) for name in _THREAD_VARIABLES if name not in base}
+    found = {"PYTHONPATH": str(search)} if search else {}
+    return {**base, **sized, **found, "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,61 @@
+"""One prediction request inside the front: its body, its deadline, and its one ending."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from serving.front.queue import Ticket
+from serving.host.frames import Answer, Item
+
+
+class Ended(Exception):
+    """A request ended without an answer of a host. `reason` is one of the constants below."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+EXPIRED = "expired"
+CLIENT_LEFT = "client left"
+HOST_LOST = "host lost"
+STOPPED = "stopped"
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Request(Ticket):
+    """A ticket with its body, and a future for its answer.
+
+    Attributes:
+        deadline: When it expires, on the loop's clock.
+        client_left: Whether whoever sent it went away.
+        attempts: How many hosts were given it.
+        version: The version that answered.
+    """
+
+    item: Item
+    deadline: float
+    outcome: asyncio.Future[Answer]
+    client_left: Callable[[], bool]
+    attempts: int = 0
+    version: str = ""
+
+    def answer(self, answer: Answer, version: str) -> None:
+        """End it with what a host of `version` said, unless it ended before."""
+        if not self.outcome.done():
+            self.version = version
+            self.outcome.set_result(answer)
+
+    def end(self, reason: str) -> None:
+        """End it without an answer, unless it ended before."""
+        if not self.outcome.done():
+            self.outcome.set_exception(Ended(reason))
+
+    def unwanted(self) -> bool:
+        """Whether nobody waits for it any more; ends it when its client left."""
+        if self.outcome.done():
+            return True
+        if self.client_left():
+            self.end(CLIENT_LEFT)
+            return True
+        return False

@@ -1,0 +1,69 @@
+"""Everything a server can be told, read once and frozen.
+
+The command line and the environment fill it.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serving.errors import SettingsError
+
+_MIB = 1024 * 1024
+LOCAL = "local"
+
+
+def default_cache() -> Path:
+    """Where fetched versions are kept when nothing else is said."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "cloche"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to serve. Durations are in seconds, sizes in bytes."""
+
+    models: tuple[str, ...] = ()
+    all_with_alias: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    replicas: int = 1
+    poll_interval: float = 2.0
+    load_timeout: float = 300.0
+    request_timeout: float = 60.0
+    predict_timeout: float = 30.0
+    drain_timeout: float = 30.0
+    max_batch_rows: int = 512
+    max_batch_bytes: int = 4 * _MIB
+    max_wait: float = 0.0
+    max_queue: int = 2048
+    max_queue_rows: int = 1_000_000
+    max_queue_bytes: int = 256 * _MIB
+    max_body: int = 16 * _MIB
+    max_connections: int = 4096
+    client_timeout: float = 20.0
+    env_manager: str = LOCAL
+    cache_directory: Path = field(default_factory=default_cache)
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    webhook_secret: str = field(default="", repr=False)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    access_log: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work together.
+
+        Raises:
+            SettingsError: An option is missing its other half.
+        """
+        if not self.models and not self.all_with_alias:
+            raise SettingsError(
+                "Nothing to serve: name a model, like models:/NAME@production, or use --all."
+            )
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise SettingsError("TLS needs both --tls-certificate and --tls-key.")
+        if self.predict_timeout > self.request_timeout:
+            raise SettingsError(
+                f"--predict-timeout ({self.predict_timeout:g} s) is longer than "
+                f"--request-timeout ({self.request_timeout:g} s)."
+            )

@@ -1,0 +1,129 @@
+"""The little of ASGI that the server needs.
+
+Types, reading a body within limits, writing an answer.
+"""
+
+import asyncio
+import json
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+HeaderList = list[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+
+
+class HttpError(Exception):
+    """A request that the front itself refuses. The message is shown to the client."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: HeaderList | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers or []
+
+
+class ClientLeft(Exception):
+    """The client went away before its request was whole; nobody waits for an answer."""
+
+
+def client_left(receive: Receive) -> bool:
+    """Whether the client closed its connection.
+
+    ASGI tells it only to who waits for the next message, and a task per request that waits would
+    cost more than the rest of the front. uvicorn's `receive` belongs to an object that knows;
+    elsewhere the answer is no.
+    """
+    cycle = getattr(receive, "__self__", None)
+    return bool(getattr(cycle, "disconnected", False))
+
+
+async def read_body(receive: Receive, limit: int, patience: float) -> bytes:
+    """The whole body.
+
+    Raises:
+        HttpError: It is longer than `limit` bytes, or slower than `patience` seconds.
+        ClientLeft: It was cut short.
+    """
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise too_large(limit)
+        return body
+    try:
+        async with asyncio.timeout(patience):
+            return await _rest(receive, message, limit)
+    except TimeoutError:
+        raise HttpError(
+            408, "REQUEST_TIMEOUT", "The body did not arrive in time.", [CLOSE]
+        ) from None
+
+
+async def _rest(receive: Receive, message: Message, limit: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise too_large(limit)
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def too_large(limit: int) -> HttpError:
+    """What a body longer than `limit` bytes is answered."""
+    return HttpError(413, "REQUEST_TOO_LARGE", f"A body may have {limit} bytes.", [CLOSE])
+
+
+def gunzip(body: bytes, limit: int) -> bytes:
+    """`body` unpacked.
+
+    Raises:
+        HttpError: It is no gzip, or longer than `limit` bytes when unpacked.
+    """
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        plain = stream.decompress(body, limit + 1)
+    except zlib.error:
+        raise HttpError(
+            400, "BAD_REQUEST", "The body is not gzip, as Content-Encoding says."
+        ) from None
+    if len(plain) > limit:
+        raise too_large(limit)
+    if not stream.eof:
+        raise HttpError(400, "BAD_REQUEST", "The gzip body is cut short.")
+    return plain
+
+
+CLOSE = (b"connection", b"close")
+
+
+async def respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: bytes = JSON,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> None:
+    """Write a whole answer."""
+    lines = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": body})
+
+
+def error_body(code: str, message: str) -> bytes:
+    """An error in the form of the scoring protocol."""
+    return json.dumps({"error_code": code, "message": message}).encode()

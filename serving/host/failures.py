@@ -1,0 +1,35 @@
+"""What a host says when it cannot score a request.
+
+The code that MLflow gives, and a message without values or traces.
+
+MLflow's own messages quote the payload and carry stack traces; the ones here name the field, the
+row and the type.
+"""
+
+import json
+
+from serving.host.frames import JSON_BODY, TEXT_BODY, Answer
+
+BAD_REQUEST = "BAD_REQUEST"
+INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class RequestRefused(Exception):
+    """A request that cannot be scored. The message may be shown to whoever sent it."""
+
+    def __init__(self, message: str, *, status: int = 400, code: str = BAD_REQUEST) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class UnsupportedMediaType(Exception):
+    """A content type that is not taken; answered as plain text, as MLflow does."""
+
+
+def answer_to(error: RequestRefused | UnsupportedMediaType) -> Answer:
+    """The answer to a request that was refused."""
+    if isinstance(error, UnsupportedMediaType):
+        return Answer(415, TEXT_BODY, 0, str(error).encode())
+    body = json.dumps({"error_code": error.code, "message": str(error)}).encode()
+    return Answer(error.status, JSON_BODY, 0, body)

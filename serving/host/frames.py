@@ -1,0 +1,164 @@
+"""The wire format between the front and a model host.
+
+Length-prefixed frames over one stream socket.
+
+A frame is a kind (1 byte), a payload length (4 bytes) and the payload. Control frames carry JSON.
+A `BATCH` carries many request bodies, and its `RESULT` as many answers in the same order, so that
+a batch costs one write and one read each way. Integers are big-endian. Knows nothing of HTTP
+beyond status codes and content types, which pass through.
+"""
+
+import enum
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+HEADER = struct.Struct("!BI")
+MAX_PAYLOAD = 0xFFFF_FFFF
+
+_COUNT = struct.Struct("!I")
+_ITEM = struct.Struct("!HI")
+_TIMED_COUNT = struct.Struct("!Idd")
+_ANSWER = struct.Struct("!HBII")
+
+JSON_BODY, TEXT_BODY = 0, 1
+
+
+class Kind(enum.IntEnum):
+    """What a frame says."""
+
+    LOAD = 1  # front: load this version
+    READY = 2  # host: it is loaded and warm, and this is what it takes
+    FAILED = 3  # host: it cannot be loaded, for this reason
+    BATCH = 4  # front: score these bodies
+    RESULT = 5  # host: their answers
+
+
+class ProtocolError(Exception):
+    """The other side sent something that is not a frame."""
+
+
+class Item(NamedTuple):
+    """One request as the client sent it."""
+
+    content_type: str
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """One answer. `body_type` is `JSON_BODY` or `TEXT_BODY`.
+
+    `rows` is 0 where nothing was scored.
+    """
+
+    status: int
+    body_type: int
+    rows: int
+    body: bytes
+
+
+class Result(NamedTuple):
+    """The answers of a batch.
+
+    Seconds of the whole batch, and of those the ones spent in the model.
+    """
+
+    total_seconds: float
+    predict_seconds: float
+    answers: list[Answer]
+
+
+def control(kind: Kind, message: dict[str, Any]) -> bytes:
+    """A frame that carries JSON."""
+    payload = json.dumps(message).encode()
+    return HEADER.pack(kind, len(payload)) + payload
+
+
+def batch(items: Sequence[Item]) -> bytes:
+    """A `BATCH` frame."""
+    parts = [_COUNT.pack(len(items))]
+    for content_type, body in items:
+        name = content_type.encode("latin-1", "replace")
+        parts += (_ITEM.pack(len(name), len(body)), name, body)
+    return _framed(Kind.BATCH, parts)
+
+
+def result(outcome: Result) -> bytes:
+    """A `RESULT` frame."""
+    parts = [
+        _TIMED_COUNT.pack(len(outcome.answers), outcome.total_seconds, outcome.predict_seconds)
+    ]
+    for status, body_type, rows, body in outcome.answers:
+        parts += (_ANSWER.pack(status, body_type, rows, len(body)), body)
+    return _framed(Kind.RESULT, parts)
+
+
+def read_batch(payload: memoryview) -> list[Item]:
+    """The requests in the payload of a `BATCH` frame."""
+    return list(_items(payload))
+
+
+def read_result(payload: memoryview) -> Result:
+    """The answers in the payload of a `RESULT` frame."""
+    try:
+        count, total_seconds, predict_seconds = _TIMED_COUNT.unpack_from(payload)
+        offset = _TIMED_COUNT.size
+        answers = []
+        for _ in range(count):
+            status, body_type, rows, length = _ANSWER.unpack_from(payload, offset)
+            offset += _ANSWER.size
+            body = payload[offset : offset + length]
+            if len(body) != length:
+                raise ProtocolError("An answer is cut short.")
+            answers.append(Answer(status, body_type, rows, bytes(body)))
+            offset += length
+    except struct.error as error:
+        raise ProtocolError("A result is cut short.") from error
+    return Result(total_seconds, predict_seconds, answers)
+
+
+def _items(payload: memoryview) -> Iterator[Item]:
+    (count,) = _COUNT.unpack_from(payload)
+    offset = _COUNT.size
+    for _ in range(count):
+        name_length, body_length = _ITEM.unpack_from(payload, offset)
+        offset += _ITEM.size
+        name = bytes(payload[offset : offset + name_length]).decode("latin-1")
+        offset += name_length
+        yield Item(name, bytes(payload[offset : offset + body_length]))
+        offset += body_length
+
+
+def _framed(kind: Kind, parts: list[bytes]) -> bytes:
+    length = sum(map(len, parts))
+    if length > MAX_PAYLOAD:
+        raise ProtocolError(f"A frame of {length} bytes is longer than {MAX_PAYLOAD}.")
+    return b"".join([HEADER.pack(kind, length), *parts])
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames, whatever pieces it arrives in."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[Kind, memoryview]]:
+        """The frames that `data` completes.
+
+        Raises:
+            ProtocolError: The stream does not hold a frame.
+        """
+        self._buffer += data
+        while len(self._buffer) >= HEADER.size:
+            code, length = HEADER.unpack_from(self._buffer)
+            try:
+                kind = Kind(code)
+            except ValueError as error:
+                raise ProtocolError(f"{code} is no kind of frame.") from error
+            end = HEADER.size + length
+            if len(self._buffer) < end:
+                return
+            payload = memoryview(bytes(self._buffer[HEADER.size : end]))
+            del self._buffer[:end]
+            yield kind, payload

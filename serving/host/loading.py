@@ -1,0 +1,70 @@
+"""Loads one version and proves that it can serve.
+
+It must score its own input example before anybody is told it is ready.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.models import Model
+from mlflow.pyfunc import load_model
+
+from serving.host.frames import Item
+from serving.host.media import JSON
+from serving.host.scoring import Scorer
+
+_WARM_UP_SIZES = (1, 8, 64)
+
+
+class LoadRefused(Exception):
+    """The version was loaded, and cannot serve."""
+
+
+def load(path: Path) -> tuple[Scorer, dict[str, Any]]:
+    """The scorer of the model at `path`, warm, and its description for the front.
+
+    Raises:
+        LoadRefused: The model cannot score its own input example.
+        Exception: Whatever MLflow or the model's code raises while loading.
+    """
+    for chatty in ("mlflow.pyfunc.scoring_server", "mlflow.models.utils"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn about single requests
+    # what MLflow's own server sets; some flavors ask for it
+    os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
+    model = load_model(str(path), suppress_warnings=False)
+    scorer = Scorer(model)
+    example = _serving_example(path)
+    if example is not None:
+        _warm_up(scorer, example)
+    return scorer, _describe(model.metadata, example, planned=scorer.planned)
+
+
+def _warm_up(scorer: Scorer, example: str) -> None:
+    item = Item(JSON, example.encode())
+    scorer.join_only_if_exact(item)
+    for size in _WARM_UP_SIZES:
+        for answer in scorer.score([item] * size).answers:
+            if answer.status != 200:
+                raise LoadRefused(
+                    f"The model cannot score its own input example: {answer.body.decode()}"
+                )
+
+
+def _serving_example(path: Path) -> str | None:
+    """The input example as a request body, as MLflow stores it beside the model."""
+    file = path / "serving_input_example.json"
+    return file.read_text() if file.is_file() else None
+
+
+def _describe(metadata: Model, example: str | None, *, planned: bool) -> dict[str, Any]:
+    signature = metadata.signature
+    return {
+        "mlflow_version": mlflow.__version__,
+        "flavors": sorted(metadata.flavors),
+        "signature": signature.to_dict() if signature is not None else None,
+        "example": example,
+        "planned": planned,
+    }

@@ -1,0 +1,50 @@
+"""The life of a model host: one load, then batch after batch until the front closes the socket."""
+
+import gc
+import json
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from serving.host.frames import FrameReader, Kind, ProtocolError, control, read_batch, result
+from serving.host.loading import load
+
+_CHUNK = 1 << 18
+_logger = logging.getLogger(__name__)
+
+
+def serve(front: socket.socket) -> None:
+    """Answer every frame that `front` sends.
+
+    Return when it closes the socket or the version cannot be loaded.
+
+    Raises:
+        ProtocolError: The front sent something else than one `LOAD` and then batches.
+    """
+    frames = _frames(front)
+    try:
+        kind, payload = next(frames)
+    except StopIteration:
+        return
+    if kind is not Kind.LOAD:
+        raise ProtocolError(f"A host is told to load first, not {kind.name}.")
+    try:
+        scorer, description = load(Path(json.loads(bytes(payload))["path"]))
+    except Exception as error:  # a model may raise anything while it loads
+        _logger.exception("The version cannot be loaded.")
+        front.sendall(control(Kind.FAILED, {"reason": f"{type(error).__name__}: {error}"}))
+        return
+    gc.collect()
+    gc.freeze()  # what is loaded stays; collections need not walk it
+    front.sendall(control(Kind.READY, description))
+    for kind, payload in frames:
+        if kind is not Kind.BATCH:
+            raise ProtocolError(f"A loaded host takes batches, not {kind.name}.")
+        front.sendall(result(scorer.score(read_batch(payload))))
+
+
+def _frames(front: socket.socket) -> Iterator[tuple[Kind, memoryview]]:
+    reader = FrameReader()
+    while data := front.recv(_CHUNK):
+        yield from reader.feed(data)

@@ -1,0 +1,82 @@
+"""A loaded model as MLflow's scoring function sees it, which remembers how a request went."""
+
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.models.utils import _enforce_params_schema
+from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc.context import Context, set_prediction_context
+
+
+class ObservedModel:
+    """Stands in for the model: it gives the same answers, and knows how they came about.
+
+    Attributes:
+        seconds: Time spent in predictions since it was last set to 0.
+        rows: Rows of the last prediction.
+        reached: Whether the last request was parsed and came as far as the model.
+        failed: What the model's own code raised on the last request, if it did.
+    """
+
+    def __init__(self, model: PyFuncModel) -> None:
+        self._model = model
+        self._function: Callable[..., Any] = model._predict_fn
+        params = inspect.signature(self._function).parameters.get("params")
+        self._takes_params = params is not None and params.kind is not params.VAR_KEYWORD
+        self.seconds = 0.0
+        self.reset()
+
+    @property
+    def metadata(self) -> Model:
+        """The model's metadata."""
+        return self._model.metadata
+
+    def reset(self) -> None:
+        """Forget the last request."""
+        self.rows = 0
+        self.reached = False
+        self.failed: Exception | None = None
+
+    def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
+        """What the model predicts for `data`, after MLflow enforced its signature."""
+        self.reached = True
+        self.rows = _count(data)
+        started = time.perf_counter()
+        try:
+            return self._model.predict(data, params=params)
+        except MlflowException:
+            raise
+        except Exception as error:
+            self.failed = error
+            raise
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    def predict_enforced(self, frame: pd.DataFrame, params: dict[str, Any] | None) -> Any:
+        """What the model predicts for a frame that is as enforcement would leave it.
+
+        `PyFuncModel.predict` without the enforcement, which takes as long as many a model.
+        """
+        started = time.perf_counter()
+        try:
+            params = _enforce_params_schema(params, self.metadata.get_params_schema())
+            with set_prediction_context(Context(model_id=self._model.model_id)):
+                if self._takes_params:
+                    return self._function(frame, params=params)
+                return self._function(frame)
+        finally:
+            self.seconds += time.perf_counter() - started
+
+
+def _count(data: Any) -> int:
+    if isinstance(data, dict):  # named tensors or columns
+        data = next(iter(data.values()), ())
+    try:
+        return len(data)
+    except TypeError:  # a scalar
+        return 1

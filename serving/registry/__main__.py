@@ -1,0 +1,38 @@
+"""The registry process: `python -m serving.registry FD CACHE`.
+
+Where FD is its end of a socket to the front.
+"""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from serving.host import lifeline
+
+_DEFAULTS = {
+    # fail soon and ask again at the next poll, instead of retrying for minutes inside one question
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def main() -> None:
+    """Answer questions until the front closes the socket."""
+    lifeline.die_with_parent()
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the front decides
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from serving.registry.service import serve  # noqa: PLC0415  # MLflow reads the environment when imported
+
+    with socket.socket(fileno=int(sys.argv[1])) as front:
+        serve(front, Path(sys.argv[2]))
+    os._exit(0)  # a download that hangs must not keep a finished process alive
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The local cache of served versions.
+
+Artifacts as they were fetched, and which version last served each URI.
+
+A version is fetched into a directory of its own and appears under its name only when it is whole,
+so a server that was killed while fetching leaves nothing that could be mistaken for a version.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from serving.registry.resolving import Target
+
+_KEPT = 2  # what serves, and where a rollback goes
+_FRESH_SECONDS = 24 * 3600
+
+
+class Cache:
+    """A directory that belongs to one registry."""
+
+    def __init__(self, directory: Path, registry: str) -> None:
+        self._root = directory / _short(registry)
+        self._versions = self._root / "versions"
+
+    def artifacts(self, target: Target, fetch: Callable[[Path], None]) -> Path:
+        """The directory with the artifacts of `target`; `fetch` fills one that is not there yet."""
+        place = self._versions / _short(target.identity)
+        if not place.is_dir():
+            fresh = place.with_name(f"{place.name}.{uuid.uuid4().hex}")
+            fresh.mkdir(parents=True)
+            try:
+                fetch(fresh)
+                if not place.is_dir():  # another server on this machine may have been faster
+                    fresh.rename(place)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+        return place
+
+    def discard(self, target: Target) -> None:
+        """Forget artifacts that turned out to be altered."""
+        shutil.rmtree(self._versions / _short(target.identity), ignore_errors=True)
+
+    def remember(self, uri: str, target: Target) -> None:
+        """Note that `target` serves behind `uri`, and drop versions that served nowhere of late."""
+        before = [one for one in self._noted(self._note(uri)) if one.identity != target.identity]
+        targets = [target, *before][:_KEPT]
+        file = self._note(uri)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+        fresh.write_text(json.dumps([dataclasses.asdict(one) for one in targets]))
+        fresh.replace(file)
+        self._prune()
+
+    def last_good(self, uri: str) -> Target | None:
+        """The version that last served behind `uri`, if its artifacts are still here."""
+        targets = self._noted(self._note(uri))
+        if targets and (self._versions / _short(targets[0].identity)).is_dir():
+            return targets[0]
+        return None
+
+    def _noted(self, file: Path) -> list[Target]:
+        """What served, the last first."""
+        try:
+            return [Target(**one) for one in json.loads(file.read_text())]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def _prune(self) -> None:
+        """Drop what no note names; fresh directories may belong to another server's next swap."""
+        notes = (self._root / "served").glob("*.json")
+        named = {_short(target.identity) for note in notes for target in self._noted(note)}
+        places = self._versions.iterdir() if self._versions.is_dir() else ()
+        for place in places:
+            age = datetime.now(UTC).timestamp() - place.stat().st_mtime
+            if place.name not in named and age > _FRESH_SECONDS:
+                shutil.rmtree(place, ignore_errors=True)
+
+    def _note(self, uri: str) -> Path:
+        return self._root / "served" / f"{_short(uri)}.json"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

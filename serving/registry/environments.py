@@ -1,0 +1,90 @@
+"""Python environments made from the requirements that versions were logged with.
+
+Cached by content.
+"""
+
+import fcntl
+import hashlib
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+import serving
+from serving.errors import VersionRefused
+
+_COMPLETE = ".complete"
+_logger = logging.getLogger(__name__)
+
+
+def build(artifacts: Path, manager: str, directory: Path) -> Path:
+    """The interpreter of the environment for the version at `artifacts`, built unless it is there.
+
+    Args:
+        artifacts: The version's artifacts, with `requirements.txt` and `python_env.yaml`.
+        manager: `uv` or `virtualenv`.
+        directory: Where environments are kept.
+
+    Raises:
+        VersionRefused: It cannot be built.
+    """
+    requirements = _text(artifacts / "requirements.txt")
+    python = _python_version(artifacts)
+    key = hashlib.sha256(f"{manager}\n{python}\n{requirements}".encode()).hexdigest()[:32]
+    place = directory / key
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another server may be building the same
+        if not (place / _COMPLETE).exists():
+            shutil.rmtree(place, ignore_errors=True)
+            _logger.info("Building an environment with %s for Python %s.", manager, python)
+            _make(manager, python, place, artifacts)
+            (place / _COMPLETE).touch()
+    return place / "bin" / "python"
+
+
+def host_code(directory: Path) -> Path:
+    """A directory where an interpreter without Cloche finds the host's code, and nothing else."""
+    place = directory / "code"
+    place.mkdir(parents=True, exist_ok=True)
+    link, package = place / "serving", Path(serving.__file__).parent
+    if link.is_symlink() and link.readlink() == package:
+        return place
+    link.unlink(missing_ok=True)
+    link.symlink_to(package)
+    return place
+
+
+def _make(manager: str, python: str, place: Path, artifacts: Path) -> None:
+    interpreter = str(place / "bin" / "python")
+    requirements = ["-r", str(artifacts / "requirements.txt")]
+    if manager == "uv":
+        found = shutil.which("uv")
+        uv = [found] if found else [sys.executable, "-m", "uv"]
+        _run(*uv, "venv", "--quiet", "--python", python, str(place))
+        _run(*uv, "pip", "install", "--quiet", "--python", interpreter, *requirements)
+    else:
+        _run(sys.executable, "-m", "virtualenv", "--quiet", "--python", python, str(place))
+        _run(interpreter, "-m", "pip", "install", "--quiet", *requirements)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise VersionRefused(
+            f"Its environment cannot be built: {command[0]} says: {done.stderr.strip()[-2000:]}"
+        )
+
+
+def _python_version(artifacts: Path) -> str:
+    """Major and minor: whatever patch release is there will do."""
+    stated = yaml.safe_load(_text(artifacts / "python_env.yaml") or "{}").get("python")
+    version = str(stated or ".".join(map(str, sys.version_info[:2])))
+    return ".".join(version.split(".")[:2])
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.is_file() else ""

@@ -1,0 +1,130 @@
+"""Asks the registry which version stands behind a model URI, in one call per question."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
+from mlflow.tracking import MlflowClient
+
+from serving.errors import RegistryUnreachable, VersionRefused
+from serving.registry.names import DIGEST_TAG
+from serving.registry.uri import ModelUri, Reference
+
+_ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The version behind a URI.
+
+    Attributes:
+        version: Its number; empty for artifacts outside the registry.
+        artifacts: The URI its artifacts are fetched by.
+        identity: Differs between any two versions, even when a registry was set up anew.
+        revision: Changes whenever the version, its tags or its aliases change.
+        digest: What its artifacts must hash to; empty when nobody wrote it down.
+    """
+
+    version: str
+    artifacts: str
+    identity: str
+    revision: str
+    digest: str = ""
+
+
+class Resolver:
+    """One registry."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+
+    def resolve(self, uri: ModelUri) -> Target:
+        """The version that stands behind `uri` now.
+
+        Raises:
+            VersionRefused: Nothing stands behind it.
+            RegistryUnreachable: The registry does not answer.
+        """
+        if uri.reference is Reference.ARTIFACTS:
+            return Target("", uri.text, uri.text, uri.text)
+        with _told(uri.text):
+            return _target(self._find(uri))
+
+    def names_with_alias(self, alias: str) -> list[str]:
+        """Names of all registered models that have `alias`.
+
+        Raises:
+            RegistryUnreachable: The registry does not answer.
+        """
+        names, token = [], None
+        with _told(f"the models with alias {alias}"):
+            while True:
+                page = self._client.search_registered_models(max_results=1000, page_token=token)
+                names += [model.name for model in page if alias in model.aliases]
+                token = page.token
+                if not token:
+                    return sorted(names)
+
+    def _find(self, uri: ModelUri) -> ModelVersion:
+        name = _registered_name(uri)
+        if uri.reference is Reference.ALIAS:
+            return self._client.get_model_version_by_alias(name, uri.value)
+        if uri.reference is Reference.VERSION:
+            return self._client.get_model_version(name, uri.value)
+        versions: list[ModelVersion] = self._client.search_model_versions(
+            f"name = {_quoted(name)}", max_results=1000
+        )
+        if uri.reference is Reference.STAGE:
+            versions = [v for v in versions if (v.current_stage or "").lower() == uri.value.lower()]
+        if not versions:
+            raise VersionRefused(f"{uri.text}: no version stands behind it.")
+        return max(versions, key=lambda version: int(version.version))
+
+
+@contextmanager
+def _told(subject: str) -> Iterator[None]:
+    """Translate MLflow's errors.
+
+    What is absent is refused, everything else means an unreachable registry.
+    """
+    try:
+        yield
+    except VersionRefused:
+        raise
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            raise VersionRefused(f"{subject}: no version stands behind it.") from error
+        raise RegistryUnreachable(f"{subject}: {error.message}") from error
+    except Exception as error:
+        raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {error}") from error
+
+
+def _registered_name(uri: ModelUri) -> str:
+    rest = uri.text.removeprefix("models:/").strip("/")
+    return rest.rpartition("@" if uri.reference is Reference.ALIAS else "/")[0]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '\\"') + '"'
+
+
+def _target(found: ModelVersion) -> Target:
+    tags = dict(found.tags)
+    identity = f"{found.name}/{found.version}/{found.creation_timestamp}"
+    changing = json.dumps([identity, sorted(tags.items()), sorted(found.aliases)])
+    return Target(
+        version=str(found.version),
+        artifacts=f"models:/{found.name}/{found.version}",
+        identity=identity,
+        revision=hashlib.sha256(changing.encode()).hexdigest(),
+        digest=tags.get(DIGEST_TAG, ""),
+    )

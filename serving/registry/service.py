@@ -1,0 +1,109 @@
+"""The registry process: answers the front's questions about the registry.
+
+One line of JSON each way.
+
+It is a process of its own because MLflow's client brings libraries that the front must not load,
+and because downloads, hashing and building environments must not hold up requests. It decides
+nothing: what is served is the front's choice.
+"""
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.tracking import MlflowClient
+
+from serving.errors import RegistryUnreachable, ServingError, VersionRefused
+from serving.registry import environments
+from serving.registry.cache import Cache
+from serving.registry.fetching import fetch
+from serving.registry.protocol import HELLO
+from serving.registry.resolving import Resolver, Target
+from serving.registry.uri import parse
+
+_THREADS = 4  # a long download leaves room for polls
+_logger = logging.getLogger(__name__)
+
+
+class Service:
+    """Answers questions by name; every answer is JSON."""
+
+    def __init__(self, cache: Cache, environments_directory: Path) -> None:
+        self._cache = cache
+        self._environments = environments_directory
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        """Made with the first question, because a client cannot be made while its store is gone."""
+        return Resolver(MlflowClient())
+
+    def resolve(self, uri: str) -> dict[str, Any]:
+        """The version behind a URI now."""
+        return asdict(self._resolver.resolve(parse(uri)))
+
+    def names_with_alias(self, alias: str) -> list[str]:
+        """All registered models that have the alias."""
+        return self._resolver.names_with_alias(alias)
+
+    def fetch(self, target: dict[str, str]) -> str:
+        """The directory of a version's artifacts, checked."""
+        return str(fetch(Target(**target), self._cache))
+
+    def environment(self, artifacts: str, manager: str) -> dict[str, str]:
+        """The environment for a version's host.
+
+        Its interpreter, and where it finds the host's code.
+        """
+        directory = self._environments
+        python = environments.build(Path(artifacts), manager, directory)
+        return {"python": str(python), "search": str(environments.host_code(directory))}
+
+    def remember(self, uri: str, target: dict[str, str]) -> None:
+        """Note what serves behind a URI, for the day the registry is gone."""
+        self._cache.remember(uri, Target(**target))
+
+    def last_good(self, uri: str) -> dict[str, Any] | None:
+        """What last served behind a URI."""
+        target = self._cache.last_good(uri)
+        return asdict(target) if target else None
+
+
+def serve(front: socket.socket, cache_directory: Path) -> None:
+    """Say that questions are taken, and answer them until the front closes the socket."""
+    registry = f"{mlflow.get_tracking_uri()} {mlflow.get_registry_uri()}"
+    service = Service(Cache(cache_directory, registry), cache_directory / "environments")
+    lock = threading.Lock()
+
+    def answer(line: bytes) -> None:
+        reply = json.dumps(_answer(service, line)).encode() + b"\n"
+        with lock:
+            front.sendall(reply)
+
+    front.sendall(json.dumps({"id": HELLO}).encode() + b"\n")
+    with ThreadPoolExecutor(_THREADS) as threads, front.makefile("rb") as questions:
+        for line in questions:
+            threads.submit(answer, line)
+
+
+def _answer(service: Service, line: bytes) -> dict[str, Any]:
+    question = json.loads(line)
+    ask: Callable[..., Any] = getattr(service, question["ask"])
+    try:
+        return {"id": question["id"], "answer": ask(**question["about"])}
+    except VersionRefused as error:
+        return {"id": question["id"], "refused": str(error)}
+    except RegistryUnreachable as error:
+        return {"id": question["id"], "unreachable": str(error)}
+    except ServingError as error:
+        return {"id": question["id"], "refused": str(error)}
+    except Exception as error:
+        _logger.exception("The registry process failed on %s.", question["ask"])
+        return {"id": question["id"], "unreachable": f"{type(error).__name__}: {error}"}

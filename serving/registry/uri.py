@@ -1,0 +1,102 @@
+"""Model URIs that can be followed: which ones move, and by which name a model is served.
+
+It asks no registry.
+"""
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from serving.errors import ModelUriError
+
+# What MLflow's artifact repositories are registered for, see `mlflow.store.artifact`.
+_STORES = frozenset(
+    {"abfss", "b2", "dbfs", "file", "ftp", "gs", "hdfs", "http", "https", "mlflow-artifacts", "r2"}
+    | {"runs", "s3", "sftp", "viewfs", "wasbs"}
+)
+
+
+class Reference(enum.Enum):
+    """How a URI names a version."""
+
+    ALIAS = "alias"
+    STAGE = "stage"
+    LATEST = "latest"
+    VERSION = "version"
+    ARTIFACTS = "artifacts"  # a path, a run or a logged model: outside the registry, never changes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUri:
+    """A parsed model URI.
+
+    Attributes:
+        text: The URI as it was given, without the `NAME=` before it.
+        name: By which name the model is served.
+        reference: How the version is named.
+        value: The alias, stage or version; empty for `LATEST` and `ARTIFACTS`.
+    """
+
+    text: str
+    name: str
+    reference: Reference
+    value: str = ""
+
+    @property
+    def moves(self) -> bool:
+        """Whether another version can stand behind it later."""
+        return self.reference in (Reference.ALIAS, Reference.STAGE, Reference.LATEST)
+
+
+def parse(text: str) -> ModelUri:
+    """Read a model URI, optionally given as `NAME=URI`.
+
+    Raises:
+        ModelUriError: It is no model URI.
+    """
+    given, found, rest = text.partition("=")
+    name, uri = (given, rest) if found and "/" not in given and ":" not in given else ("", text)
+    if not uri:
+        raise ModelUriError("An empty model URI. Give one like models:/NAME@production.")
+    if uri.startswith("models:/"):
+        return _registered(uri, name)
+    scheme = urlsplit(uri).scheme
+    if scheme and scheme not in _STORES:
+        raise ModelUriError(
+            f"{uri}: no artifact store is called {scheme!r}. Give a path, or a URI like "
+            "models:/NAME@production, runs:/RUN/model or s3://BUCKET/model."
+        )
+    if not scheme and not Path(uri).is_dir():
+        raise ModelUriError(
+            f"{uri}: there is no such folder. Give the folder that holds MLmodel, or a URI like "
+            "models:/NAME@production."
+        )
+    return ModelUri(uri, name or _last_part(uri), Reference.ARTIFACTS)
+
+
+def _registered(uri: str, name: str) -> ModelUri:
+    rest = unquote(urlsplit(uri).path).strip("/")
+    model, at, alias = rest.rpartition("@")
+    if at:
+        if not model or not alias:
+            raise ModelUriError(f"{uri}: give it as models:/NAME@ALIAS.")
+        return ModelUri(uri, name or model, Reference.ALIAS, alias)
+    model, slash, value = rest.rpartition("/")
+    if not slash:
+        if rest.startswith("m-"):  # a logged model, outside the registry
+            return ModelUri(uri, name or rest, Reference.ARTIFACTS)
+        raise ModelUriError(f"{uri}: say which version: {uri}@production, {uri}/latest or {uri}/7.")
+    if value.isdecimal():
+        return ModelUri(uri, name or model, Reference.VERSION, value)
+    if value.lower() == "latest":
+        return ModelUri(uri, name or model, Reference.LATEST)
+    return ModelUri(uri, name or model, Reference.STAGE, value)
+
+
+def _last_part(uri: str) -> str:
+    parts = PurePosixPath(urlsplit(uri).path).parts
+    named = [part for part in parts if part not in ("/", "artifacts", "model")]
+    if not named:
+        raise ModelUriError(f"{uri}: no name can be taken from it. Give one: NAME={uri}")
+    return named[-1]

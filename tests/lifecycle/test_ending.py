@@ -1,0 +1,84 @@
+"""How a server ends, and what it leaves behind: nothing."""
+
+import os
+import signal
+from datetime import UTC, datetime
+
+import pytest
+import requests
+from mlflow.webhooks.delivery import _generate_hmac_signature
+
+from tests.lifecycle.registry import Registry, Serve
+from tests.online import Load, children, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_sigterm_under_load_finishes_what_runs_and_exits_with_0(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("is slow")
+    registry.promote("1")
+    server = serve().wait_until_ready()
+    hosts = server.hosts()
+    with Load(server, clients=4) as load:
+        load.wait_for_more(4)
+        assert server.end(signal.SIGTERM) == 0
+        load._stop.set()
+    answered = [failure for failure in load.failures if "ConnectionError" not in failure]
+    assert not answered  # whoever was let in was answered well
+    assert not any(alive(pid) for pid in hosts)
+
+
+def test_a_killed_front_leaves_no_orphan(registry: Registry, serve: Serve) -> None:
+    registry.register("")
+    registry.promote("1")
+    server = serve().wait_until_ready()
+    left = server.hosts() + children(server.process.pid, "serving.registry")
+    assert len(left) == 2
+    server.end(signal.SIGKILL)
+    wait_for(lambda: not any(alive(pid) for pid in left))
+
+
+def test_sighup_looks_at_the_registry_at_once(registry: Registry, serve: Serve) -> None:
+    registry.register("", "")
+    registry.promote("1")
+    server = serve("--poll-interval", "3600").wait_until_ready()
+    registry.promote("2")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_version("2")
+
+
+def test_a_webhook_makes_it_look_at_once_and_only_a_signed_one(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("", "")
+    registry.promote("1")
+    server = serve("--poll-interval", "3600", CLOCHE_WEBHOOK_SECRET="s").wait_until_ready()
+    registry.promote("2")
+    url, now = f"{server.url}/webhooks/registry", str(int(datetime.now(UTC).timestamp()))
+    signature = _generate_hmac_signature("s", "d", now, "{}")
+    headers = {"X-MLflow-Delivery-Id": "d", "X-MLflow-Timestamp": now}
+    assert requests.post(url, "{}", headers=headers, timeout=30).status_code == 401
+    headers["X-MLflow-Signature"] = signature
+    assert requests.post(url, "{}", headers=headers, timeout=30).status_code == 202
+    server.wait_for_version("2")
+
+
+def test_a_port_that_is_taken_is_told_and_nothing_is_started(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("")
+    registry.promote("1")
+    server = serve()
+    port = requests.utils.urlparse(server.url).port
+    with pytest.raises(AssertionError, match="Choose another --port"):
+        serve("--port", str(port))

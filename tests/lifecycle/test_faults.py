@@ -1,0 +1,116 @@
+"""Hosts die, hang and crash; clients leave and flood. Nobody else notices."""
+
+import os
+import signal
+import socket
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.lifecycle.registry import Registry, Serve
+from tests.online import Load, Server, wait_for
+
+CRASH, HANG, REFUSE = -1, -2, -3
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def server(registry: Registry, serve: Serve) -> Server:
+    registry.register("")
+    registry.promote("1")
+    return serve("--predict-timeout", "5", "--request-timeout", "40").wait_until_ready()
+
+
+def test_a_killed_host_costs_no_request(server: Server) -> None:
+    with Load(server) as load:
+        for _ in range(3):
+            load.wait_for_more(50)
+            (host,) = wait_for(server.hosts)
+            os.kill(host, signal.SIGKILL)
+            wait_for(lambda gone=host: server.hosts() not in ([gone], []))
+        load.wait_for_more(50)
+    assert not load.failures
+    assert server.metric("cloche_lost_hosts_total") == 3
+
+
+def test_a_row_that_crashes_the_host_fails_alone(server: Server) -> None:
+    with Load(server) as load:
+        load.wait_for_more(20)
+        assert server.predict(CRASH).status_code == 503
+        load.wait_for_more(20)
+    assert not load.failures
+
+
+def test_a_hanging_host_is_replaced(server: Server) -> None:
+    answers = []
+    stuck = threading.Thread(target=lambda: answers.append(server.predict(HANG)))
+    with Load(server) as load:
+        load.wait_for_more(20)
+        stuck.start()
+        stuck.join()
+        load.wait_for_more(20)
+    assert answers[0].status_code == 503
+    assert not load.failures
+
+
+def test_a_poisoned_row_spoils_nobody_elses_request(server: Server) -> None:
+    with Load(server) as load:
+        for _ in range(20):
+            refused = server.predict(REFUSE)
+            assert refused.status_code == 400
+            assert "not this row" not in refused.text
+    assert not load.failures
+    assert server.metric("cloche_lost_hosts_total") == 0
+
+
+def test_a_client_that_leaves_within_its_body_reaches_no_host(server: Server) -> None:
+    rows = server.metric("cloche_rows_total")
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(
+            b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b'content-length: 100\r\n\r\n{"dataframe_records": [{"a": 1}]}'
+        )
+    wait_for(lambda: server.metric("cloche_abandoned_requests_total") == 1)
+    assert server.metric("cloche_rows_total") == rows
+
+
+def test_a_client_that_leaves_the_queue_is_not_scored(registry: Registry, serve: Serve) -> None:
+    registry.register("is slow")
+    registry.promote("1")
+    server = serve().wait_until_ready()
+    address = urlsplit(server.url)
+    body = b'{"dataframe_records": [{"a": 1}]}'
+    request = (
+        b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    first = threading.Thread(target=server.predict)
+    rows = server.metric("cloche_rows_total")
+    first.start()
+    wait_for(lambda: server.metric("cloche_requests_in_progress") == 1)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(request)
+        wait_for(lambda: server.metric("cloche_requests_in_progress") == 2)
+    first.join()
+    wait_for(lambda: server.metric("cloche_abandoned_requests_total") == 1)
+    assert server.metric("cloche_rows_total") == rows + 1
+
+
+def test_a_full_queue_is_answered_at_once(registry: Registry, serve: Serve) -> None:
+    registry.register("is slow")
+    registry.promote("1")
+    server = serve("--max-queue", "2", "--max-batch-rows", "1").wait_until_ready()
+    with Load(server, clients=8, check=lambda r: r.status_code in (200, 429)) as load:
+        load.wait_for_more(30)
+    assert not load.failures
+    assert server.metric("cloche_rejected_requests_total") > 0
+
+
+def test_a_request_past_its_deadline_is_answered_504(registry: Registry, serve: Serve) -> None:
+    registry.register("is slow")
+    registry.promote("1")
+    server = serve("--request-timeout", "0.2", "--predict-timeout", "0.2").wait_until_ready()
+    assert server.predict().status_code == 504

@@ -1,0 +1,287 @@
+"""What clients see on the wire.
+
+Headers, routes, limits, keys, packing; and bad input never breaks anything.
+"""
+
+import gzip
+import json
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.lifecycle.registry import Registry
+from tests.online import Server, serving, wait_for
+
+pytestmark = pytest.mark.slow
+
+ROW = {"dataframe_records": [{"a": 0}]}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    registry = Registry(tmp_path_factory.mktemp("wire"))
+    registry.register("")
+    registry.promote("1")
+    return registry
+
+
+@pytest.fixture(scope="module")
+def server(registry: Registry) -> Iterator[Server]:
+    with serving(
+        "models:/m@production",
+        "--max-body",
+        "100000",
+        "--client-timeout",
+        "2",
+        directory=registry.directory,
+        environment={"MLFLOW_TRACKING_URI": registry.uri},
+    ) as server:
+        yield server.wait_until_ready()
+
+
+def talk(server: Server, *parts: bytes) -> bytes:
+    """Send raw bytes; everything that comes back until the server closes."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as client:
+        for part in parts:
+            client.sendall(part)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+        return received
+
+
+def test_a_prediction_names_its_model_version_and_request(server: Server) -> None:
+    answer = server.predict(headers={"X-Request-Id": "abc"})
+    assert answer.json() == {"predictions": [1]}
+    names = ("x-model-name", "x-model-version", "x-request-id")
+    assert [answer.headers[name] for name in names] == ["m", "1", "abc"]
+
+
+def test_a_request_without_an_id_gets_one_of_its_own(server: Server) -> None:
+    assert server.predict().headers["x-request-id"] != server.predict().headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/invocations", "/models/m/invocations", "/models/m/versions/1/invocations"]
+)
+def test_a_model_is_found_by_each_of_its_paths(server: Server, path: str) -> None:
+    assert server.predict(path=path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/x/invocations",
+        "/models/m/versions/2/invocations",
+        "/models/m",
+        "/",
+        "/invocations/",
+        "/%ff",
+    ],
+)
+def test_what_is_not_there_is_404(server: Server, path: str) -> None:
+    assert server.predict(path=path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/ping", "/health", "/version", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs"],
+)
+def test_every_page_answers(server: Server, path: str) -> None:
+    assert server.get(path).status_code == 200
+    assert requests.post(server.url + path, timeout=30).status_code == 405
+
+
+def test_openapi_describes_the_columns_and_gives_an_example(server: Server) -> None:
+    operation = server.get("/openapi.json").json()["paths"]["/invocations"]["post"]
+    content = operation["requestBody"]["content"]["application/json"]
+    row = content["schema"]["properties"]["dataframe_records"]["items"]
+    assert row["properties"] == {"a": {"type": "number", "format": "double"}}
+    example = requests.post(f"{server.url}/invocations", json=content["example"], timeout=30)
+    assert example.json() == {"predictions": [1]}
+
+
+def test_the_docs_page_fetches_nothing_from_elsewhere(server: Server) -> None:
+    page = server.get("/docs").text
+    assert "double" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_a_packed_body_is_unpacked_and_a_large_answer_packed(server: Server) -> None:
+    rows = gzip.compress(json.dumps({"dataframe_records": [{"a": 0}] * 2000}).encode())
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = requests.post(f"{server.url}/invocations", data=rows, headers=headers, timeout=30)
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.json() == {"predictions": [1] * 2000}
+
+
+def test_a_bomb_is_413(server: Server) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    bomb = gzip.compress(b" " * 10**7)
+    answer = requests.post(f"{server.url}/invocations", data=bomb, headers=headers, timeout=30)
+    assert answer.status_code == 413
+
+
+def test_a_body_that_is_announced_too_large_is_413(server: Server) -> None:
+    assert b" 413 " in talk(
+        server, b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 100001\r\n\r\n"
+    )
+
+
+def test_a_head_that_never_ends_is_431(server: Server) -> None:
+    assert b" 431 " in talk(server, b"GET /livez HTTP/1.1\r\nx: " + b"a" * 70_000)
+
+
+def test_a_client_that_is_slow_with_its_head_is_timed_out(server: Server) -> None:
+    assert b" 408 " in talk(server, b"GET /livez HT")
+
+
+def test_a_client_that_is_slow_with_its_body_is_timed_out(server: Server) -> None:
+    assert b" 408 " in talk(
+        server, b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"
+    )
+
+
+def test_metrics_are_openmetrics_when_asked(server: Server) -> None:
+    accept = {"accept": "application/openmetrics-text; version=1.0.0"}
+    assert server.get("/metrics", headers=accept).text.endswith("# EOF\n")
+
+
+raw = st.binary(max_size=200)
+lookalike = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "a",
+                    "b",
+                    "columns",
+                    "data",
+                    "index",
+                    "dataframe_split",
+                    "dataframe_records",
+                    "instances",
+                    "inputs",
+                    "params",
+                    "messages",
+                ]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+).map(lambda value: json.dumps(value).encode())
+kinds = st.sampled_from(
+    ["application/json", "text/csv", "application/vnd.apache.parquet", "x", "application/json; a=b"]
+)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(raw | lookalike, kinds)
+def test_no_body_is_the_servers_mistake(server: Server, body: bytes, kind: str) -> None:
+    answer = requests.post(
+        f"{server.url}/invocations", data=body, headers={"content-type": kind}, timeout=30
+    )
+    assert answer.status_code < 500
+    assert "Traceback" not in answer.text
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=5))
+def test_no_bytes_stop_the_server(server: Server, parts: list[bytes]) -> None:
+    talk(server, b"".join(parts) + b"\r\n\r\nGET /livez HTTP/1.1\r\nconnection: close\r\n\r\n")
+    assert server.get("/livez").status_code == 200
+
+
+def test_keys_are_asked_for_everything_but_probes(registry: Registry, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("# the old one\nold\nnew\n")
+    with serving(
+        "models:/m@production",
+        "--api-keys-file",
+        str(keys),
+        directory=tmp_path,
+        environment={"MLFLOW_TRACKING_URI": registry.uri},
+    ) as server:
+        server.wait_until_ready()
+        assert server.predict().status_code == 401
+        assert server.get("/metrics").status_code == 401
+        for key in ("old", "new"):
+            assert server.predict(headers={"Authorization": f"Bearer {key}"}).status_code == 200
+
+
+def test_tls_is_spoken_when_there_is_a_certificate(registry: Registry, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=localhost",
+            "-days",
+            "1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
+    with serving(
+        "models:/m@production",
+        "--tls-certificate",
+        str(certificate),
+        "--tls-key",
+        str(key),
+        directory=tmp_path,
+        environment={"MLFLOW_TRACKING_URI": registry.uri},
+    ) as server:
+        context = ssl.create_default_context(cafile=certificate)
+        address = urlsplit(server.url)
+        with (
+            socket.create_connection((address.hostname, address.port)) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+        ):
+            client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_host_in_an_environment_of_its_own_serves(registry: Registry, tmp_path: Path) -> None:
+    with serving(
+        "models:/m@production",
+        "--env-manager",
+        "uv",
+        directory=tmp_path,
+        environment={"MLFLOW_TRACKING_URI": registry.uri},
+    ) as server:
+        wait_for(lambda: server.version() or server.state()["problem"] not in (None, FIRST), 600)
+        assert server.predict().json() == {"predictions": [1]}
+        (host,) = server.hosts()
+        assert "environments" in Path(f"/proc/{host}/cmdline").read_text()
+
+
+FIRST = "The first version is being loaded."

@@ -1,0 +1,176 @@
+"""What tests need to run a real server.
+
+A registry to steer, a process to kill, and clients that count.
+"""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+START_SECONDS = 180.0
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = START_SECONDS) -> Any:
+    """What `condition` returns as soon as it is true; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds:g} s in vain")
+
+
+@dataclass
+class Server:
+    """A running `cloche serve`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    url: str = ""
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=30, **options)
+
+    def predict(
+        self, value: float = 0, path: str = "/invocations", **options: Any
+    ) -> requests.Response:
+        body = {"dataframe_records": [{"a": value}]}
+        return requests.post(self.url + path, json=body, timeout=60, **options)
+
+    def version(self, model: str = "m") -> str | None:
+        return self.state(model)["version"]
+
+    def state(self, model: str = "m") -> dict[str, Any]:
+        return self.get("/readyz").json()["models"].get(model, {"version": None, "problem": None})
+
+    def wait_until_ready(self) -> "Server":
+        wait_for(lambda: self.get("/readyz").status_code == 200)
+        return self
+
+    def wait_for_version(self, version: str, model: str = "m") -> None:
+        wait_for(lambda: self.version(model) == version)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of `name` that have these labels."""
+        total = 0.0
+        for line in self.get("/metrics").text.splitlines():
+            match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if match and match[1] == name:
+                found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+                if labels.items() <= found.items():
+                    total += float(match[3])
+        return total
+
+    def hosts(self) -> list[int]:
+        """Process ids of the model hosts."""
+        return children(self.process.pid, "serving.host")
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+def children(parent: int, module: str) -> list[int]:
+    """Process ids of the children of `parent` that run `module`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal() and module in (entry / "cmdline").read_text().split("\0"):
+                status = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(status[1]) == parent and status[0] != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+@contextlib.contextmanager
+def serving(
+    *arguments: str, directory: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """A server on a free port, ended however the test goes. It listens, and need not be ready."""
+    log = directory / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "cloche", "serve", "--port", "0"),
+                *("--poll-interval", "0.2", *arguments),
+            ],
+            stdout=output, stderr=output, cwd=directory,
+            env=os.environ | {"XDG_CACHE_HOME": str(directory / "cache")} | dict(environment or {}),
+        )  # fmt: skip
+    server = Server(process, log)
+    try:
+        server.url = wait_for(lambda: _url(server))
+        yield server
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
+
+
+def _url(server: Server) -> str | None:
+    assert server.process.poll() is None, server.log.read_text()
+    for line in server.log.read_text().splitlines():
+        if line.startswith("{") and "Listening on " in (message := json.loads(line)["message"]):
+            return message.removeprefix("Listening on ")
+    return None
+
+
+@dataclass
+class Load:
+    """Clients that ask without a pause, and count what they got."""
+
+    server: Server
+    clients: int = 8
+    check: Callable[[requests.Response], bool] = lambda response: response.status_code == 200
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> "Load":
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def answered(self) -> int:
+        return self.outcomes.total()
+
+    def wait_for_more(self, count: int) -> None:
+        """Wait until `count` more requests were answered."""
+        wanted = self.answered + count
+        wait_for(lambda: self.answered >= wanted)
+
+    def _ask(self) -> None:
+        body = {"dataframe_records": [{"a": 0}]}
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                try:
+                    response = session.post(f"{self.server.url}/invocations", json=body, timeout=60)
+                except requests.RequestException as error:
+                    self.failures.append(repr(error))
+                    continue
+                self.outcomes[response.headers.get("x-model-version", "")] += 1
+                if not self.check(response):
+                    self.failures.append(f"{response.status_code} {response.text}")

@@ -1,0 +1,16 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory with one saved model of every kind."""
+    directory = tmp_path_factory.mktemp("zoo")
+    subprocess.run([sys.executable, HERE / "zoo.py", directory], check=True, capture_output=True)
+    return directory

@@ -1,0 +1,151 @@
+"""The fast path gives exactly the frame that MLflow's parsing and enforcement give, or declines."""
+
+import copy
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlflow.models import Model, ModelSignature
+from mlflow.models.utils import _enforce_schema
+from mlflow.pyfunc.scoring_server import infer_and_parse_data
+from mlflow.types import ColSpec, DataType, Schema
+
+from serving.host.plan import Plan, compile_plan
+
+TYPES = ["double", "float", "long", "integer", "boolean", "string"]
+NAMES = [f"c_{kind}" for kind in TYPES]
+SCHEMA = Schema([ColSpec(kind, name) for kind, name in zip(TYPES, NAMES, strict=True)])
+
+fitting = {
+    "double": st.one_of(st.floats(), st.integers(-(2**54), 2**54)),
+    "float": st.one_of(st.floats(), st.integers(-1000, 1000)),
+    "long": st.integers(-(2**63), 2**63 - 1),
+    "integer": st.integers(-(2**31), 2**31 - 1),
+    "boolean": st.booleans(),
+    "string": st.one_of(st.text(max_size=5), st.sampled_from(["", "a\0", "nan", "1", "é"])),
+}
+odd = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=3),
+    st.just([1]),
+    st.just({}),
+)
+
+
+def plan() -> Plan:
+    compiled = compile_plan(Model(signature=ModelSignature(inputs=SCHEMA)))
+    assert compiled is not None
+    return compiled
+
+
+def cells(kind: str) -> st.SearchStrategy[Any]:
+    """Mostly cells that fit, and now and then any other."""
+    return st.integers(0, 19).flatmap(
+        lambda n: odd if n == 0 else st.none() if n == 1 else fitting[kind]
+    )
+
+
+rows = st.lists(st.tuples(*(cells(kind) for kind in TYPES)).map(list), min_size=1, max_size=4)
+layouts = st.sampled_from(
+    ["dataframe_split", "dataframe_records", "instances", "inputs", "columns"]
+)
+
+
+def payload(layout: str, table: list[list[Any]], names: list[str]) -> dict[str, Any]:
+    if layout == "dataframe_split":
+        return {layout: {"columns": names, "data": table}}
+    if layout == "columns":
+        return {"inputs": {name: [row[at] for row in table] for at, name in enumerate(names)}}
+    return {layout: [dict(zip(names, row, strict=True)) for row in table]}
+
+
+def mlflow_frame(body: dict[str, Any]) -> pd.DataFrame:
+    return _enforce_schema(infer_and_parse_data(copy.deepcopy(body), SCHEMA), SCHEMA)
+
+
+@settings(max_examples=600, deadline=None)
+@given(layouts, rows)
+def test_the_plan_gives_what_mlflow_gives_or_declines(layout: str, table: list[list[Any]]) -> None:
+    body = json.loads(json.dumps(payload(layout, table, NAMES)))
+    read = plan().read(body)
+    if read is not None:
+        pd.testing.assert_frame_equal(plan().frame([read]), mlflow_frame(body))
+
+
+@settings(max_examples=200, deadline=None)
+@given(layouts, rows, layouts, rows)
+def test_joined_requests_keep_the_frames_they_have_alone(
+    one_layout: str, one: list[list[Any]], other_layout: str, other: list[list[Any]]
+) -> None:
+    bodies = [payload(one_layout, one, NAMES), payload(other_layout, other, NAMES)]
+    read = [plan().read(json.loads(json.dumps(body))) for body in bodies]
+    first, second = read
+    if first is None or second is None or first.key != second.key:
+        return
+    joined = plan().frame([first, second])
+    parts = [mlflow_frame(json.loads(json.dumps(body))) for body in bodies]
+    pd.testing.assert_frame_equal(joined, pd.concat(parts, ignore_index=True))
+
+
+ROW = [1.5, 2.5, 3, 4, True, "x"]
+
+
+@pytest.mark.parametrize(
+    "layout", ["dataframe_split", "dataframe_records", "instances", "inputs", "columns"]
+)
+def test_ordinary_requests_take_the_fast_path(layout: str) -> None:
+    assert plan().read(payload(layout, [ROW, ROW], NAMES)) is not None
+
+
+def test_columns_may_come_in_any_order() -> None:
+    body = payload("dataframe_split", [ROW[::-1]], NAMES[::-1])
+    read = plan().read(body)
+    assert read is not None
+    pd.testing.assert_frame_equal(plan().frame([read]), mlflow_frame(body))
+
+
+def test_missing_numbers_and_strings_take_the_fast_path() -> None:
+    row = [None, None, 3, 4, True, None]
+    assert plan().read(payload("dataframe_records", [row], NAMES)) is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None, [], {}, {"dataframe_split": None}, {"instances": [ROW]}, {"inputs": 1},
+        {"dataframe_split": {"columns": [NAMES[0]] * 6, "data": [ROW]}},
+        {"dataframe_split": {"columns": [[]] * 6, "data": [ROW]}},
+        {"dataframe_split": {"columns": NAMES, "data": []}},
+        {"dataframe_split": {"columns": NAMES, "data": [ROW], "index": [7]}},
+        payload("dataframe_records", [ROW], NAMES) | {"messages": []},
+        payload("dataframe_records", [ROW], NAMES) | {"instances": []},
+        payload("dataframe_records", [ROW], NAMES) | {"params": 1},
+    ],
+)  # fmt: skip
+def test_what_it_does_not_know_it_declines(body: Any) -> None:
+    assert plan().read(body) is None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        None,
+        Schema([ColSpec("datetime", "a")]),
+        Schema([ColSpec("binary", "a")]),
+        Schema([ColSpec("double")]),
+        Schema([ColSpec("double", "a"), ColSpec("datetime", "b")]),
+    ],
+)
+def test_other_signatures_have_no_plan(schema: Schema | None) -> None:
+    signature = ModelSignature(inputs=schema) if schema else None
+    assert compile_plan(Model(signature=signature)) is None
+
+
+def test_every_scalar_type_is_planned_or_known_not_to_be() -> None:
+    assert {kind.name for kind in DataType} - set(TYPES) == {"datetime", "binary"}

@@ -1,0 +1,224 @@
+"""Saves one small model of every kind the differential test compares: `python zoo.py DIRECTORY`.
+
+Run as a script, in a process of its own, so that what MLflow warns about while it saves does not
+concern the tests.
+"""
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pydantic
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.pyfunc import PythonModel
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types.schema import Array, Map, Object, Property
+from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+NUMBERS = Schema([ColSpec("double", "a"), ColSpec("double", "b")])
+ONE_NUMBER = Schema([ColSpec("double")])
+
+
+class Echo(PythonModel):
+    """Says which types and values reached it: the strictest witness of how a request was read."""
+
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        if isinstance(model_input, pd.DataFrame):
+            return [
+                {name: f"{model_input[name].dtype}:{row[name]!r}" for name in model_input.columns}
+                for _, row in model_input.astype(object).iterrows()
+            ]
+        if isinstance(model_input, dict):
+            return {name: f"{value.dtype}{value.shape}" for name, value in model_input.items()}
+        return [f"{type(model_input).__name__}:{model_input!r}"]
+
+
+class Sum(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return model_input.sum(axis=1).to_numpy()
+
+
+class SumSeries(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return model_input.sum(axis=1)
+
+
+class Frame(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        total = model_input.sum(axis=1)
+        return pd.DataFrame({"prediction": total > 1, "probability": total / 10})
+
+
+class Records(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return [{"sum": float(total), "parts": [1, "x", None]} for total in model_input.sum(axis=1)]
+
+
+class Named(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return {"total": model_input.sum(axis=1).tolist(), "rows": len(model_input)}
+
+
+class Scaled(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return (model_input.sum(axis=1) * params["factor"]).tolist()
+
+
+class Dated(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return pd.DataFrame(
+            {"day": model_input["when"], "when": [dt.date(2026, 1, 2)] * len(model_input)}
+        )
+
+
+class Odd(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return np.array([[float("nan"), float("inf")]] * len(model_input))
+
+
+class Failing(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        if (model_input["a"] < 0).any():
+            raise ValueError(f"secret {model_input}")
+        return model_input["a"].to_numpy()
+
+
+class Unwritable(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return [object()] * len(model_input)
+
+
+class Wrong(PythonModel):
+    """Returns one value, however many rows it got."""
+
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return np.array([float(len(model_input))])
+
+
+class Message(pydantic.BaseModel):
+    role: str
+    content: str
+
+
+class Hinted(PythonModel):
+    def predict(self, model_input: list[Message]) -> list[str]:
+        return [f"{one.role}: {one.content}" for one in model_input]
+
+
+class Chat(PythonModel):
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        return {"seen": sorted(model_input) if isinstance(model_input, dict) else len(model_input)}
+
+
+def columns(**kinds: Any) -> Schema:
+    """A schema of named columns; a trailing underscore marks an optional one."""
+    return Schema(
+        [
+            ColSpec(kind, name.rstrip("_"), required=not name.endswith("_"))
+            for name, kind in kinds.items()
+        ]
+    )
+
+
+PYTHON: dict[str, tuple[PythonModel, ModelSignature | None]] = {
+    "array": (Sum(), ModelSignature(NUMBERS)),
+    "series": (SumSeries(), ModelSignature(NUMBERS)),
+    "frame": (Frame(), ModelSignature(NUMBERS)),
+    "records": (Records(), ModelSignature(NUMBERS)),
+    "named_outputs": (Named(), ModelSignature(NUMBERS)),
+    "nan": (Odd(), ModelSignature(NUMBERS)),
+    "failing": (Failing(), ModelSignature(NUMBERS)),
+    "unwritable": (Unwritable(), ModelSignature(NUMBERS)),
+    "wrong_count": (Wrong(), ModelSignature(NUMBERS)),
+    "no_signature": (Echo(), None),
+    "scalars": (
+        Echo(),
+        ModelSignature(
+            columns(a="double", b="float", c="long", d="integer", e="boolean", f="string")
+        ),
+    ),
+    "optional": (Echo(), ModelSignature(columns(a="double", b_="double", f_="string"))),
+    "datetime": (Dated(), ModelSignature(columns(when="datetime"))),
+    "binary": (Echo(), ModelSignature(columns(blob="binary"))),
+    "integers": (Echo(), ModelSignature(columns(a="long", b_="long"))),
+    "array_column": (Echo(), ModelSignature(columns(a=Array("double")))),
+    "object_column": (
+        Echo(),
+        ModelSignature(
+            columns(a=Object([Property("x", "long"), Property("y", "string", required=False)]))
+        ),
+    ),
+    "map_column": (Echo(), ModelSignature(columns(a=Map("long")))),
+    "unnamed": (Echo(), ModelSignature(Schema([ColSpec("double"), ColSpec("double")]))),
+    "tensor": (Echo(), ModelSignature(Schema([TensorSpec(np.dtype("float64"), (-1, 2))]))),
+    "named_tensors": (
+        Echo(),
+        ModelSignature(
+            Schema(
+                [
+                    TensorSpec(np.dtype("float32"), (-1, 2), "x"),
+                    TensorSpec(np.dtype("int64"), (-1,), "y"),
+                ]
+            )
+        ),
+    ),
+    "params": (
+        Scaled(),
+        ModelSignature(NUMBERS, params=ParamSchema([ParamSpec("factor", "double", 2.0)])),
+    ),
+    "type_hints": (Hinted(), None),
+    "chat": (Chat(), None),
+}
+
+
+def fitted() -> dict[str, tuple[Any, pd.DataFrame]]:
+    """scikit-learn models and the features they learned from."""
+    table = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 2, 1], "c": list("xyxy")})
+    target = [0, 1, 0, 1]
+    coded = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["c"]), remainder="passthrough"
+    )
+    text = pd.DataFrame({"text": ["good", "bad day", "good day", "bad"]})
+    words = make_pipeline(
+        make_column_transformer((TfidfVectorizer(), "text")), LogisticRegression()
+    )
+    return {
+        "labels": (make_pipeline(coded, LogisticRegression()).fit(table, target), table),
+        "names": (
+            make_pipeline(coded, LogisticRegression()).fit(table, ["no", "yes", "no", "yes"]),
+            table,
+        ),
+        "regression": (LinearRegression().fit(table[["a", "b"]], target), table[["a", "b"]]),
+        "text": (words.fit(text, target), text),
+    }
+
+
+def main(directory: Path) -> None:
+    """Save every model into a directory of its own."""
+    for name, (model, signature) in PYTHON.items():
+        mlflow.pyfunc.save_model(
+            directory / name, python_model=model, signature=signature, pip_requirements=[]
+        )
+    for name, (model, table) in fitted().items():
+        signature = infer_signature(table, model.predict(table))
+        for method in ("predict", "predict_proba") if name == "labels" else ("predict",):
+            mlflow.sklearn.save_model(
+                model,
+                directory / f"{name}_{method}",
+                signature=signature,
+                pyfunc_predict_fn=method,
+                pip_requirements=[],
+                skops_trusted_types=["numpy.dtype", "scipy.sparse._csr.csr_matrix"],
+            )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,168 @@
+"""How batches reach replicas, with replicas that answer when the test says so."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.errors import HostFailed
+from serving.front.generation import Generation, Plan
+from serving.front.metrics import Metrics
+from serving.front.queue import BatchLimits, QueueLimits
+from serving.front.request import Ended, Request
+from serving.host.frames import Answer, Item, Result
+
+OK = Answer(200, 0, 1, b"{}")
+
+
+class FakeReplica:
+    """Answers at once, unless it was told to fail."""
+
+    pid = 1
+
+    def __init__(self, failures: int = 0) -> None:
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.failures = failures
+        self.batches: list[int] = []
+
+    async def load(self, *_: Any) -> dict[str, Any]:
+        return {}
+
+    async def score(self, items: Sequence[Item], _: float) -> Result:
+        self.batches.append(len(items))
+        await asyncio.sleep(0)
+        if self.failures:
+            self.failures -= 1
+            raise HostFailed("The host was killed by signal 9.")
+        return Result(0.0004, 0.0, [OK] * len(items))
+
+    def kill(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+
+def request(*, left: bool = False) -> Request:
+    loop = asyncio.get_running_loop()
+    return Request(
+        rows=1,
+        size=10,
+        arrived=loop.time(),
+        deadline=loop.time() + 60,
+        item=Item("application/json", b""),
+        outcome=loop.create_future(),
+        client_left=lambda: left,
+    )
+
+
+async def started(
+    *failures: int, wait: float = 0.0, requests: int = 100
+) -> tuple[Generation, list[FakeReplica]]:
+    """A generation with one replica; its hosts fail so many times, in the order of their making."""
+    made: list[FakeReplica] = []
+
+    async def spawn() -> Any:
+        made.append(FakeReplica(failures[len(made)] if len(made) < len(failures) else 0))
+        return made[-1]
+
+    plan = Plan(
+        replicas=1,
+        load_timeout=1.0,
+        predict_timeout=1.0,
+        queue=QueueLimits(requests, 10**6, 10**6),
+        batches=BatchLimits(100, 10**6, wait),
+    )
+    generation = Generation("m", "1", Path(), plan=plan, metrics=Metrics(), spawn=spawn)
+    await generation.start()
+    return generation, made
+
+
+async def answered(requests: Sequence[Request]) -> list[int]:
+    async with asyncio.timeout(30):
+        return [(await one.outcome).status for one in requests]
+
+
+def test_requests_that_wait_while_a_replica_works_share_the_next_batch() -> None:
+    async def scenario() -> None:
+        generation, made = await started()
+        requests = [request() for _ in range(9)]
+        assert all(map(generation.submit, requests))
+        assert await answered(requests) == [200] * 9
+        assert made[0].batches == [1, 8]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.0001, 0.002])
+def test_no_wait_ever_strands_a_request(wait: float) -> None:
+    async def scenario() -> None:
+        generation, _ = await started(wait=wait)
+        for _ in range(20):
+            requests = [request() for _ in range(3)]
+            assert all(map(generation.submit, requests))
+            assert await answered(requests) == [200] * 3
+
+    asyncio.run(scenario())
+
+
+def test_requests_of_a_lost_host_are_scored_alone_by_its_replacement() -> None:
+    async def scenario() -> None:
+        generation, made = await started(1)
+        first = request()
+        generation.submit(first)
+        rest = [request() for _ in range(3)]
+        assert all(map(generation.submit, rest))
+        assert await answered([first, *rest]) == [200] * 4
+        assert made[1].batches[0] == 1
+        assert first.attempts == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_loses_two_hosts_is_given_up() -> None:
+    async def scenario() -> None:
+        generation, _ = await started(1, 1)
+        doomed = request()
+        generation.submit(doomed)
+        with pytest.raises(Ended, match="host lost"):
+            await answered([doomed])
+
+    asyncio.run(scenario())
+
+
+def test_a_request_whose_client_left_is_not_scored() -> None:
+    async def scenario() -> None:
+        generation, made = await started()
+        gone = [request(), request(left=True), request()]
+        assert all(map(generation.submit, gone))
+        assert await answered([gone[0], gone[2]]) == [200, 200]
+        assert made[0].batches == [1, 1]
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_refuses_and_those_who_left_make_room() -> None:
+    async def scenario() -> None:
+        generation, _ = await started(requests=1)
+        assert generation.submit(request())  # is scored now
+        assert generation.submit(request(left=True))  # waits, for nobody
+        assert generation.submit(request())  # takes its place
+        assert not generation.submit(request())
+
+    asyncio.run(scenario())
+
+
+def test_those_who_wait_at_a_swap_go_to_the_next_generation() -> None:
+    async def scenario() -> None:
+        old, _ = await started()
+        new, _ = await started()
+        requests = [request() for _ in range(5)]
+        assert all(map(old.submit, requests))
+        new.adopt(old.release())
+        await old.close(1.0, new)
+        assert await answered(requests) == [200] * 5
+
+    asyncio.run(scenario())

@@ -1,0 +1,26 @@
+import pytest
+
+from serving.front.head import Head
+
+
+def test_a_request_id_is_passed_on() -> None:
+    assert Head([(b"x-request-id", b"abc-1")]).request_id == b"abc-1"
+
+
+@pytest.mark.parametrize("sent", [b"", b"a b", b"a\x00", b"\xff", b"a" * 129])
+def test_a_request_id_that_could_do_harm_is_replaced(sent: bytes) -> None:
+    assert Head([(b"x-request-id", sent)]).request_id == b""
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packs"),
+    [(b"gzip", True), (b"br, gzip", True), (b"gzip; q=0", False), (b"br", False)],
+)
+def test_an_answer_is_packed_only_for_those_who_take_it(accepted: bytes, packs: bool) -> None:
+    assert Head([(b"accept-encoding", accepted)]).takes_gzip is packs
+
+
+def test_a_trace_context_must_be_one() -> None:
+    context = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert Head([(b"traceparent", context)]).traceparent == context
+    assert Head([(b"traceparent", b"<script>")]).traceparent == b""

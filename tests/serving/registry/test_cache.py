@@ -1,0 +1,78 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from serving.registry.cache import Cache
+from serving.registry.resolving import Target
+
+
+def target(version: str) -> Target:
+    return Target(version, f"models:/m/{version}", f"m/{version}", version)
+
+
+def fill(place: Path) -> None:
+    (place / "MLmodel").write_text("x")
+
+
+def age(place: Path) -> None:
+    os.utime(place, (0, 0))
+
+
+def test_artifacts_are_fetched_once(tmp_path: Path) -> None:
+    fetched = []
+    for _ in range(2):
+        place = Cache(tmp_path, "r").artifacts(target("1"), lambda new: fetched.append(fill(new)))
+        assert (place / "MLmodel").read_text() == "x"
+    assert len(fetched) == 1
+
+
+def test_a_fetch_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail(place: Path) -> None:
+        fill(place)
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        Cache(tmp_path, "r").artifacts(target("1"), fail)
+    assert not list(tmp_path.rglob("MLmodel"))
+
+
+def test_the_version_that_served_last_is_remembered(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "r")
+    assert cache.last_good("uri") is None
+    for version in ("1", "2"):
+        cache.artifacts(target(version), fill)
+        cache.remember("uri", target(version))
+    assert Cache(tmp_path, "r").last_good("uri") == target("2")
+
+
+def test_two_registries_do_not_share_versions(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "one")
+    cache.artifacts(target("1"), fill)
+    cache.remember("uri", target("1"))
+    assert Cache(tmp_path, "other").last_good("uri") is None
+
+
+def test_a_version_that_lost_its_artifacts_is_not_remembered(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "r")
+    cache.artifacts(target("1"), fill)
+    cache.remember("uri", target("1"))
+    cache.discard(target("1"))
+    assert cache.last_good("uri") is None
+
+
+def test_only_what_serves_and_what_served_before_is_kept(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "r")
+    places = []
+    for version in "123":
+        places.append(cache.artifacts(target(version), fill))
+        age(places[-1])
+        cache.remember("uri", target(version))
+    assert [place.is_dir() for place in places] == [False, True, True]
+
+
+def test_a_fresh_version_of_another_server_is_kept(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "r")
+    place = cache.artifacts(target("9"), fill)
+    cache.remember("uri", target("1"))
+    assert place.is_dir()

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from serving.errors import ModelUriError
+from serving.registry.uri import _STORES, ModelUri, Reference, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "reference", "value"),
+    [
+        ("models:/flights@production", "flights", Reference.ALIAS, "production"),
+        ("models:/flights/7", "flights", Reference.VERSION, "7"),
+        ("models:/flights/latest", "flights", Reference.LATEST, ""),
+        ("models:/flights/Production", "flights", Reference.STAGE, "Production"),
+        ("models:/a%20b@production", "a b", Reference.ALIAS, "production"),
+        (
+            "models:/main.sales.flights@production",
+            "main.sales.flights",
+            Reference.ALIAS,
+            "production",
+        ),
+        ("models:/m-0123abcd", "m-0123abcd", Reference.ARTIFACTS, ""),
+        ("runs:/0123/model", "0123", Reference.ARTIFACTS, ""),
+        ("s3://bucket/models/flights/artifacts", "flights", Reference.ARTIFACTS, ""),
+    ],
+)
+def test_a_uri_says_what_is_followed(
+    text: str, name: str, reference: Reference, value: str
+) -> None:
+    assert parse(text) == ModelUri(text, name, reference, value)
+
+
+def test_a_folder_is_served_by_its_own_name(tmp_path: Path) -> None:
+    assert parse(str(tmp_path)) == ModelUri(str(tmp_path), tmp_path.name, Reference.ARTIFACTS)
+
+
+def test_stores_are_those_that_mlflow_knows() -> None:
+    from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
+
+    assert _artifact_repository_registry._registry.keys() - {"", "models"} == _STORES
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("modls:/flights@production", "no artifact store is called 'modls'"),
+        ("nowhere/flights", "there is no such folder"),
+    ],
+)
+def test_a_slip_of_the_pen_is_told_at_once(text: str, fix: str) -> None:
+    with pytest.raises(ModelUriError, match=fix):
+        parse(text)
+
+
+def test_a_model_can_be_served_under_another_name() -> None:
+    assert parse("late=models:/flights/7") == ModelUri(
+        "models:/flights/7", "late", Reference.VERSION, "7"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "models:/", "models:/flights", "models:/@production", "models:/a@"]
+)
+def test_what_names_no_version_is_refused(text: str) -> None:
+    with pytest.raises(ModelUriError):
+        parse(text)
+
+
+def test_only_aliases_stages_and_latest_move() -> None:
+    moving = [parse(f"models:/m{tail}").moves for tail in ("@p", "/Staging", "/latest", "/3")]
+    assert moving == [True, True, True, False]
