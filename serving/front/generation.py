@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from serving.errors import HostFailed
-from serving.front.gathering import Gathering, after_batch
 from serving.front.metrics import Metrics
 from serving.front.queue import BatchLimits, Queue, QueueLimits
 from serving.front.replica import Replica
@@ -59,7 +58,6 @@ class Generation:
         self._idle: list[Replica] = []
         self._tasks: set[asyncio.Task[None]] = set()  # the loop alone would let them be collected
         self._running: set[asyncio.Task[None]] = set()
-        self._gathering: Gathering | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._closing = False
         self._failures = 0
@@ -152,10 +150,6 @@ class Generation:
     def _dispatch(self) -> None:
         while self._idle and len(self._queue):
             now = self._loop.time()
-            if self._gathering is not None:
-                if not self._gathering.over(now, len(self._queue)):
-                    return
-                self._gathering = None
             batch = [one for one in self._queue.next_batch(now) if not one.unwanted()]
             if batch:
                 task = self._spawn_task(self._score(self._idle.pop(), batch))
@@ -182,21 +176,7 @@ class Generation:
             self._observe(result)
             if replica in self._replicas:
                 self._idle.append(replica)
-                self._gather(self._loop.time() - started, len(batch))
         self._dispatch()
-
-    def _gather(self, seconds: float, answered: int) -> None:
-        """Let the clients of a batch that was just answered ask again before the next is formed."""
-        now = self._loop.time()
-        self._gathering = after_batch(now, seconds, answered, len(self._queue))
-        if self._gathering is not None:
-            self._loop.call_at(self._gathering.until, self._end_gathering, self._gathering)
-
-    def _end_gathering(self, gathering: Gathering) -> None:
-        # not left to the clock: timers may run a little early, and nothing else might ask again
-        if self._gathering is gathering:
-            self._gathering = None
-            self._dispatch()
 
     def _wake_up(self) -> None:
         self._wake = None
