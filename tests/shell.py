@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
+# What a line leaves running would hold its output open, and the test with it.
+_END_JOBS = "kill $(jobs -p) 2>/dev/null || true"
+
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -31,7 +34,7 @@ def shell(folder: Path) -> Shell:
 
     def run(line: str, *, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
         answer = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", line],
+            ["bash", "-euo", "pipefail", "-c", f"trap '{_END_JOBS}' EXIT\n{line}"],
             cwd=folder,
             env=environment() | variables,
             capture_output=True,
