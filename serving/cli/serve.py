@@ -115,6 +115,12 @@ Example:
     help="Where hosts run: here, or in an environment of the version's own requirements.",
 )
 @click.option(
+    "--acceleration/--no-acceleration",
+    "accelerate",
+    default=True,
+    help="Whether a version's accelerated twin may answer in its place.",
+)
+@click.option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=default_cache,

@@ -28,6 +28,7 @@ class Plan:
     """How many replicas a generation has, and what it allows them."""
 
     replicas: int
+    accelerate: bool
     load_timeout: float
     predict_timeout: float
     queue: QueueLimits
@@ -67,6 +68,7 @@ class Generation:
         self._up = metrics.replicas.labels(model, version)
         self._lost = metrics.hosts_lost.labels(model, version)
         self._rows = metrics.rows.labels(model, version)
+        self._accelerated_rows = metrics.accelerated_rows.labels(model, version)
         self._batch_rows = metrics.batch_rows.labels(model, version)
         self._predict_seconds = metrics.predict_seconds.labels(model, version)
         self._queue_seconds = metrics.queue_seconds.labels(model, version)
@@ -185,6 +187,8 @@ class Generation:
     def _observe(self, result: Result) -> None:
         rows = sum(answer.rows for answer in result.answers)
         self._rows.inc(rows)
+        if result.accelerated_rows:
+            self._accelerated_rows.inc(result.accelerated_rows)
         self._batch_rows.observe(rows)
         self._predict_seconds.observe(result.predict_seconds)
         self._batch_seconds = result.total_seconds
@@ -213,7 +217,7 @@ class Generation:
         replica = await self._spawn()
         try:
             self.description = await replica.load(
-                self._path,
+                {"path": str(self._path), "accelerate": self._plan.accelerate},
                 {"model": self.model, "version": self.version},
                 self._plan.load_timeout,
             )

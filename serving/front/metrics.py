@@ -53,6 +53,12 @@ class Metrics:
         self.rows = Counter(
             "cloche_rows", "Rows that were scored.", _VERSION, registry=self.registry
         )
+        self.accelerated_rows = Counter(
+            "cloche_accelerated_rows",
+            "Rows of those that the accelerated twin answered.",
+            _VERSION,
+            registry=self.registry,
+        )
         self.batch_rows = Histogram(
             "cloche_batch_rows",
             "Rows of one batch.",

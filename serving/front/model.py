@@ -145,9 +145,12 @@ class ServedModel:
         seconds = self._loop.time() - started
         self._metrics.swaps.labels(self.name, "done").inc()
         self._metrics.swap_seconds.labels(self.name).observe(seconds)
+        predictor = fresh.description["predictor"]
         _logger.info(
-            "Serving.", extra={"model": self.name, "version": version, "seconds": round(seconds, 3)}
-        )
+            "Serving.",
+            extra={"model": self.name, "version": version, "predictor": predictor,
+                   "seconds": round(seconds, 3)},
+        )  # fmt: skip
         await self._registry.ask("remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target)
 
     def _switch(self, fresh: Generation, target: dict[str, str]) -> None:
@@ -174,5 +177,6 @@ class ServedModel:
         return {
             "ready": self.ready,
             "version": self.current.version if self.current else None,
+            "predictor": self.current.description["predictor"] if self.current else None,
             "problem": self.problem or None,
         }

@@ -101,6 +101,7 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
 def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metrics) -> Catalog:
     plan = Plan(
         replicas=settings.replicas,
+        accelerate=settings.accelerate,
         load_timeout=settings.load_timeout,
         predict_timeout=settings.predict_timeout,
         queue=QueueLimits(settings.max_queue, settings.max_queue_rows, settings.max_queue_bytes),

@@ -43,6 +43,7 @@ class Settings:
     max_connections: int = 4096
     client_timeout: float = 20.0
     env_manager: str = LOCAL
+    accelerate: bool = True
     cache_directory: Path = field(default_factory=default_cache)
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     webhook_secret: str = field(default="", repr=False)

@@ -30,7 +30,8 @@ def serve(front: socket.socket) -> None:
     if kind is not Kind.LOAD:
         raise ProtocolError(f"A host is told to load first, not {kind.name}.")
     try:
-        scorer, description = load(Path(json.loads(bytes(payload))["path"]))
+        version = json.loads(bytes(payload))
+        scorer, description = load(Path(version["path"]), accelerate=version["accelerate"])
     except Exception as error:  # a model may raise anything while it loads
         _logger.exception("The version cannot be loaded.")
         front.sendall(control(Kind.FAILED, {"reason": f"{type(error).__name__}: {error}"}))

@@ -11,7 +11,7 @@ from typing import Any
 from serving.host.frames import Answer
 from serving.host.plan import Table
 
-Score = Callable[[Sequence[Table]], list[Answer] | None]
+Score = Callable[[Sequence[Table]], Sequence[Answer | None]]
 
 
 def is_rowwise(score: Score, table: Table) -> bool:
@@ -19,15 +19,15 @@ def is_rowwise(score: Score, table: Table) -> bool:
 
     Up to how numerical libraries sum in larger batches. A single row proves nothing and passes.
     """
-    together = score([table])
+    (together,) = score([table])
     if together is None:
         return False
-    joined = json.loads(together[0].body)["predictions"]
-    if not isinstance(joined, list) or len(joined) != table.rows:
+    joined = json.loads(together.body)["predictions"]
+    if not isinstance(joined, list) or len(joined) != len(table.rows):
         return False
     for row, single in zip(joined, table.single_rows(), strict=True):
-        alone = score([single])
-        own = json.loads(alone[0].body)["predictions"] if alone else None
+        (alone,) = score([single])
+        own = json.loads(alone.body)["predictions"] if alone else None
         if not (isinstance(own, list) and len(own) == 1 and _close(row, own[0])):
             return False
     return True

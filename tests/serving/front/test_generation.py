@@ -36,7 +36,7 @@ class FakeReplica:
         if self.failures:
             self.failures -= 1
             raise HostFailed("The host was killed by signal 9.")
-        return Result(0.0004, 0.0, [OK] * len(items))
+        return Result(0.0004, 0.0, 0, [OK] * len(items))
 
     def kill(self) -> None:
         pass
@@ -69,6 +69,7 @@ async def started(
         return made[-1]
 
     plan = Plan(
+        accelerate=True,
         replicas=1,
         load_timeout=1.0,
         predict_timeout=1.0,

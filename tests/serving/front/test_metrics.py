@@ -12,6 +12,7 @@ PROMISED = {
     "cloche_queue_duration_seconds": ("model", "version"),
     "cloche_predict_duration_seconds": ("model", "version"),
     "cloche_rows_total": ("model", "version"),
+    "cloche_accelerated_rows_total": ("model", "version"),
     "cloche_batch_rows": ("model", "version"),
     "cloche_queue_requests": ("model",),
     "cloche_rejected_requests_total": ("model", "reason"),
