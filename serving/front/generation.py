@@ -61,7 +61,6 @@ class Generation:
         self._running: set[asyncio.Task[None]] = set()
         self._wake: asyncio.TimerHandle | None = None
         self._closing = False
-        self._dispatching = False
         self._failures = 0
         self._batch_seconds = 0.0
         self._loop = asyncio.get_running_loop()
@@ -117,10 +116,7 @@ class Generation:
             )  # those that nobody waits for must not keep others out
             if not self._queue.offer(request):
                 return False
-        if self._idle and not self._dispatching:
-            # what arrived in the same turn of the loop goes in the same batch
-            self._dispatching = True
-            self._loop.call_soon(self._dispatch)
+        self._dispatch()
         return True
 
     def adopt(self, requests: Sequence[Request]) -> None:
@@ -154,7 +150,6 @@ class Generation:
         self._metrics.forget_version(self.model, self.version)
 
     def _dispatch(self) -> None:
-        self._dispatching = False
         while self._idle and len(self._queue):
             now = self._loop.time()
             batch = [one for one in self._queue.next_batch(now) if not one.unwanted()]

@@ -14,6 +14,7 @@ import pandas as pd
 from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
 
 from serving.host.frames import JSON_BODY, Answer
+from serving.host.likeness import alike
 from serving.host.observed import ObservedModel
 from serving.host.plan import Plan, Table
 from serving.host.twin import Prediction, Twin
@@ -35,6 +36,13 @@ class ByTwin:
         self._plan = plan
         self.seconds = 0.0
         self.rows = 0
+
+    def agrees(self, model: "ByModel", table: Table) -> bool:
+        """Whether the twin answers `table` as the model does, or leaves it to the model."""
+        (own,), (other,) = self.answer([table]), model.answer([table])
+        if own is None or other is None:
+            return own is None
+        return alike(json.loads(own.body), json.loads(other.body), tolerance=self._twin.tolerance)
 
     def answer(self, tables: Sequence[Table]) -> list[Answer | None]:
         """One answer for each table all of whose rows the twin is sure of."""

@@ -60,7 +60,7 @@ def _twin(path: Path, plan: Plan) -> Twin | None:
 
 def _warm_up(scorer: Scorer, example: str) -> None:
     item = Item(JSON, example.encode())
-    scorer.join_only_if_exact(item)
+    scorer.keep_only_exact_ways(item)
     for size in _WARM_UP_SIZES:
         for answer in scorer.score([item] * size).answers:
             if answer.status != 200:

@@ -49,11 +49,12 @@ class Scorer:
         """Whether the twin answers what the plan reads."""
         return self._by_twin is not None
 
-    def join_only_if_exact(self, item: Item) -> None:
-        """Stop joining requests if the rows of `item` are not scored alike together and alone.
+    def keep_only_exact_ways(self, item: Item) -> None:
+        """Give up ways that do not answer `item` as the model does.
 
         A model that looks across the rows it is given, to normalize them for instance, must get
-        each request by itself, as it would from MLflow.
+        each request by itself, as it would from MLflow: its requests are not joined. A twin that
+        was proven elsewhere must also agree with the model on this machine.
         """
         table = self._read(item)
         if table is None or self._by_model is None:
@@ -61,6 +62,9 @@ class Scorer:
         if not rowwise.is_rowwise(self._by_model.answer, table):
             _logger.warning("This model looks across rows: its requests are not joined.")
             self._plan = self._by_model = self._by_twin = None
+        elif self._by_twin is not None and not self._by_twin.agrees(self._by_model, table):
+            _logger.warning("The twin and the model differ on the input example: it is not used.")
+            self._by_twin = None
 
     def score(self, items: Sequence[Item]) -> Result:
         """One answer for each item, in order. Never raises for what an item holds."""

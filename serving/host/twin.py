@@ -55,7 +55,11 @@ class _Input:
 
 
 class Twin:
-    """A graph, and what its scores mean."""
+    """A graph, and what its scores mean.
+
+    Attributes:
+        tolerance: How far its scores may lie from the model's, by the proof.
+    """
 
     def __init__(
         self, session: Any, description: Mapping[str, Any], columns: Sequence[str]
@@ -67,7 +71,7 @@ class Twin:
             for one in description["inputs"]
         ]
         self._output = description["scores"]["output"]
-        self._margin = 2 * float(description["tolerance"])
+        self.tolerance = float(description["tolerance"])
         self._classes = _as_array(description.get("classes"))
         self._positive: int = description.get("positive") or 0
         self._threshold = description.get("threshold")
@@ -130,11 +134,11 @@ class Twin:
         if self._threshold is None:
             codes = scores.argmax(axis=1)
             best = np.partition(scores, -2, axis=1)[:, -2:]
-            sure &= best[:, 1] - best[:, 0] > self._margin
+            sure &= best[:, 1] - best[:, 0] > 2 * self.tolerance
         else:
             distance = scores[:, self._positive] - self._threshold
             codes = np.where(distance >= 0, self._positive, 1 - self._positive)
-            sure &= np.abs(distance) > self._margin
+            sure &= np.abs(distance) > 2 * self.tolerance
         if self._array == "probabilities":
             return Prediction(sure, None, [scores])
         labels = self._classes[codes]
