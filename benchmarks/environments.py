@@ -42,7 +42,16 @@ def python_of(contender: str, root: Path) -> Path:
         print(f"making the environment of {contender}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         _uv("venv", "--python", sys.executable, str(folder))
-        _uv("pip", "install", "--python", str(python), "-r", str(file), *_model_libraries())
+        _uv(
+            "pip",
+            "install",
+            "--compile-bytecode",
+            "--python",
+            str(python),
+            "-r",
+            str(file),
+            *_model_libraries(),
+        )
         done.touch()
     return python
 
