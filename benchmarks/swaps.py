@@ -139,7 +139,9 @@ def kitchen(made: Trained, scratch: Path) -> Iterator[Kitchen]:
     uri = f"sqlite:///{registry}"
     client = mlflow.MlflowClient(uri)
     first = client.get_model_version(made.registered, "1")
-    client.create_model_version(made.registered, source=str(first.source), run_id=first.run_id)
+    client.create_model_version(
+        made.registered, source=str(first.source), run_id=first.run_id, tags=first.tags
+    )
     contender = catalog.contender("cloche")
     place = Place(Path(sys.executable), made.uri, free_port(), scratch)
     url = f"http://127.0.0.1:{place.port}"
