@@ -10,23 +10,22 @@ from pathlib import Path
 
 import requests
 
-from benchmarks import catalog, environments, load, options, report
-from benchmarks.models.store import NotTrained, Trained, trained
+from benchmarks import catalog, command, environments, load, report
+from benchmarks.errors import NotBuilt, NotServing, NotTrained
+from benchmarks.models.store import Trained, trained
 from benchmarks.place import Contender, Place, Question
 from benchmarks.processes import (
-    NotServing,
     Server,
     answers,
     free_port,
     mebibytes,
-    prepare,
     running,
 )
 from benchmarks.results import Load, Missing, Run, Start, write
 
 _START_SECONDS = 180.0
 _WARM_UP = 8  # connections, for a second: schedulers that adapt, and pools, are then at work
-_ANSWER_LENGTH = 200
+_ANSWER_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +48,9 @@ def main() -> None:
     parser.add_argument("--connections", nargs="+", type=int, default=[1, 8, 64, 256])
     parser.add_argument("--rounds", type=int, default=3, help="of all contenders in turn")
     parser.add_argument("--seconds", type=int, default=3, help="per measurement")
-    options.add(parser)
+    command.add_options(parser)
     chosen = parser.parse_args()
     load.require_client()
-    prepare()
     result = Load(
         chosen.seconds,
         chosen.rounds,
@@ -80,7 +78,7 @@ def _pythons(chosen: argparse.Namespace, result: Load) -> dict[str, Path]:
     for name in chosen.contenders:
         try:
             found[name] = environments.python_of(name, chosen.cache / "environments")
-        except environments.NotBuilt as error:
+        except NotBuilt as error:
             for model in chosen.models:
                 _miss(result, Missing(model, name, str(error)))
     return found
@@ -162,4 +160,4 @@ def _first_prediction(
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import catalog, options, report, tracing
+from benchmarks import catalog, command, report, tracing
+from benchmarks.errors import NotServing
 from benchmarks.marks import MARKS
 from benchmarks.models.store import trained
 from benchmarks.place import Question
-from benchmarks.processes import NotServing, answers, free_port, prepare, running
+from benchmarks.processes import answers, free_port, running
 from benchmarks.results import write
 
 _PATIENCE = 180.0
@@ -52,21 +53,20 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--option", action="append", default=[], metavar="OPTION",
                         help="of cloche serve, like --option=--replicas=2")  # fmt: skip
-    options.add(parser)
+    command.add_options(parser)
     chosen = parser.parse_args()
-    prepare()
     made = trained(chosen.model, chosen.cache / "models", chosen.comments)
     contender = catalog.contender("cloche")
     question = contender.question(made.row)
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        command = [
+        traced = [
             *(sys.executable, "-m", tracing.__name__, "front", scratch),
             *("serve", made.uri, "--port", str(port), *chosen.option),
         ]
         environment = os.environ | {"MLFLOW_TRACKING_URI": made.registry, "XDG_CACHE_HOME": scratch}
-        with running(command, environment, folder / "server.log") as server:
+        with running(traced, environment, folder / "server.log") as server:
             ready = f"http://127.0.0.1:{port}{contender.ready()}"
             server.wait_until(lambda: answers(ready), _PATIENCE)
             waits = ask(port, question, _WARM_UP + chosen.requests)[_WARM_UP:]
@@ -144,4 +144,4 @@ def _whole_answer(connection: socket.socket) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -13,12 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from benchmarks.errors import NotBuilt
+
 REQUIREMENTS: Final = Path(__file__).with_name("requirements")
 _LIBRARIES = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
-
-
-class NotBuilt(Exception):
-    """An environment cannot be made; the message says what the installer said."""
 
 
 def python_of(contender: str, root: Path) -> Path:

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.errors import NoClient
 from benchmarks.place import Question
 
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
@@ -17,10 +18,6 @@ local file = io.open("{body}", "rb")
 wrk.body = file:read("*a")
 file:close()
 """
-
-
-class NoClient(Exception):
-    """wrk is not there; the message names the fix."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import requests
 
+from benchmarks.errors import NotServing
+
 _END_SECONDS = 30.0
 _LOG_LINES = 15
 _LINE_LENGTH = 400
-
-
-class NotServing(Exception):
-    """A server ended or did not answer in time; the message ends with the last lines of its log."""
 
 
 class Server:
@@ -128,14 +126,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def prepare() -> None:
-    """Settle what holds for this process and every server that it starts.
-
-    SIGTERM ends it as Ctrl-C does, so that servers are ended, too. OpenMP threads sleep while they
-    wait, unless the environment says otherwise: spinning, they starve the client and each other on
-    few cores, and contenders that do not care for that themselves would look worse than they are.
-    """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -18,7 +18,7 @@ from pathlib import Path
 import mlflow
 import requests
 
-from benchmarks import catalog, load, options, report
+from benchmarks import catalog, command, load, report
 from benchmarks.models.store import Trained, trained
 from benchmarks.place import Place, Question
 from benchmarks.processes import (
@@ -26,7 +26,6 @@ from benchmarks.processes import (
     answers,
     free_port,
     mebibytes,
-    prepare,
     running,
     tree,
 )
@@ -97,10 +96,9 @@ def main() -> None:
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=int, default=10, help="per window")
-    options.add(parser)
+    command.add_options(parser)
     chosen = parser.parse_args()
     load.require_client()
-    prepare()
     made = trained(chosen.model, chosen.cache / "models", chosen.comments)
     with tempfile.TemporaryDirectory() as scratch, kitchen(made, Path(scratch)) as one:
 
@@ -155,4 +153,4 @@ def kitchen(made: Trained, scratch: Path) -> Iterator[Kitchen]:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

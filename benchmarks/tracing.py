@@ -17,15 +17,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from benchmarks.errors import NoSuchMark
 from benchmarks.marks import MARKS, Mark, Process
 
 _RECORD = struct.Struct("=Iq")  # which mark, and when in nanoseconds
 
 Moment = tuple[int, int]  # the position of a mark in MARKS, and nanoseconds
-
-
-class NoSuchMark(Exception):
-    """A function that a mark names is no longer there."""
 
 
 def install(process: Process, moments: list[Moment]) -> None:

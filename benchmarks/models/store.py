@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.environments import content_key
+from benchmarks.errors import NotTrained
 from benchmarks.row import Row, read
 
 _PROJECT = Path(__file__).parents[2]
 _LIBRARIES = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
-COMMENTS: Final = _PROJECT / "../shared/data/korean_comments.txt"  # as the recipe has it
-
-
-class NotTrained(Exception):
-    """A model cannot be made; the message says why."""
+COMMENTS: Final = Path("../shared/data/korean_comments.txt")  # as the recipe has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +51,12 @@ def trained(name: str, root: Path, comments: Path = COMMENTS) -> Trained:
     Raises:
         NotTrained: Its data is missing, or training failed.
     """
+    if name == "comments" and not comments.is_file():
+        raise NotTrained(
+            f"{comments} is not there. Get the data from "
+            "https://github.com/2runo/Curse-detection-data and name it with --comments."
+        )
     source = (comments.resolve(),) if name == "comments" else ()
-    for path in source:
-        if not path.is_file():
-            raise NotTrained(
-                f"{path} is not there. Get the data from "
-                "https://github.com/2runo/Curse-detection-data and name it with --comments."
-            )
     folder = root / f"{name}-{content_key([*_ingredients(), *map(str, source)])}"
     registry = f"sqlite:///{folder / 'mlflow.db'}"
     done = folder / "registered.json"

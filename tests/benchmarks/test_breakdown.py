@@ -1,8 +1,9 @@
 import pytest
 
 from benchmarks.breakdown import stages
+from benchmarks.errors import NoSuchMark
 from benchmarks.marks import MARKS
-from benchmarks.tracing import NoSuchMark, chains, find
+from benchmarks.tracing import chains, find
 
 LAST = len(MARKS) - 1
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import NotServing, mebibytes, running, tree
+from benchmarks.errors import NotServing
+from benchmarks.processes import mebibytes, running, tree
 from tests.online import wait_for
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"

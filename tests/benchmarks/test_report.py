@@ -1,7 +1,10 @@
 import pytest
 
+from benchmarks.breakdown import Breakdown, Stage
+from benchmarks.load import Measurement
 from benchmarks.report import cells, render
 from benchmarks.results import Load, Missing, Run, Start, write
+from benchmarks.swaps import Swaps
 
 
 def run(contender: str, rate: float, connections: int = 64, **values: float) -> Run:
@@ -68,8 +71,6 @@ def test_start_and_memory_are_medians(tmp_path):
 
 
 def test_a_part_that_runs_alone_leaves_the_other_parts_as_they_were(tmp_path):
-    from benchmarks.breakdown import Breakdown, Stage
-
     write(tmp_path, "load", load(runs=[run("mlflow", 95)]))
     found = Breakdown("twelve", 10, [Stage("host", "predict", 30.0), Stage("host", "frame", 10.0)])
 
@@ -78,6 +79,20 @@ def test_a_part_that_runs_alone_leaves_the_other_parts_as_they_were(tmp_path):
     text = (tmp_path / "results.md").read_text()
     assert "| 64 | mlflow | 95 | 1.0 |" in text
     assert "| host | predict | 30 | 75% |" in text
+
+
+def test_swaps_are_compared_with_the_time_before_them(tmp_path):
+    before = [Measurement(rate, 2.0, p99, 0) for rate, p99 in ((100, 9), (300, 5), (200, 7))]
+    during = [Measurement(90, 2.0, 8.0, 1), Measurement(80, 2.0, 12.0, 0)]
+    found = Swaps("twelve", 64, 10, before, during, [5.0, 4.0, 9.0], 400.0, 410.0)
+
+    render(write(tmp_path, "swaps", found), tmp_path)
+
+    text = (tmp_path / "results.md").read_text()
+    assert "| before | 200 | 7.0 | 9.0 | 0 |" in text
+    assert "| during swaps | 85 | 10.0 | 12.0 | 1 |" in text
+    assert "first answer of the new version: 5.0 s\n(median; 4.0 to 9.0)" in text
+    assert "400 MiB after 3 versions,\n410 MiB after 3 more" in text
 
 
 def test_the_plot_is_the_same_for_the_same_numbers(tmp_path):
