@@ -7,12 +7,16 @@ Names follow the conventions of Prometheus: base units, `_total`, `_seconds`; la
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
+
+from serving.front.tally import Count, CounterTally, Distribution, HistogramTally
 
 if TYPE_CHECKING:
     from serving.front.model import ServedModel
 
-_SECONDS = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60)  # fmt: skip
+_SECONDS = (
+    .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60
+)  # fmt: skip
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 _SWAP_SECONDS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -25,8 +29,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self.requests = Counter(
+        self._answered: dict[tuple[str, str, int], tuple[Count, Distribution]] = {}
+        self.requests = CounterTally(
             "cloche_requests",
             "Prediction requests by status code.",
             (*_VERSION, "code"),
@@ -37,29 +41,29 @@ class Metrics:
             _MODEL,
             registry=self.registry,
         )  # fmt: skip
-        self.request_seconds = Histogram(
+        self.request_seconds = HistogramTally(
             "cloche_request_duration_seconds", "From a request's headers to its answer.",
             _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.queue_seconds = Histogram(
+        self.queue_seconds = HistogramTally(
             "cloche_queue_duration_seconds", "What a request waited for a replica.", _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.predict_seconds = Histogram(
+        self.predict_seconds = HistogramTally(
             "cloche_predict_duration_seconds", "What the model took for one batch.", _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.rows = Counter(
+        self.rows = CounterTally(
             "cloche_rows", "Rows that were scored.", _VERSION, registry=self.registry
         )
-        self.accelerated_rows = Counter(
+        self.accelerated_rows = CounterTally(
             "cloche_accelerated_rows",
             "Rows of those that the accelerated twin answered.",
             _VERSION,
             registry=self.registry,
         )
-        self.batch_rows = Histogram(
+        self.batch_rows = HistogramTally(
             "cloche_batch_rows",
             "Rows of one batch.",
             _VERSION,
@@ -72,22 +76,22 @@ class Metrics:
             _MODEL,
             registry=self.registry,
         )
-        self.rejected = Counter(
+        self.rejected = CounterTally(
             "cloche_rejected_requests", "Requests that were refused unqueued.",
             (*_MODEL, "reason"),
             registry=self.registry,
         )  # fmt: skip
-        self.expired = Counter(
+        self.expired = CounterTally(
             "cloche_expired_requests",
             "Requests that passed their deadline.",
             _MODEL,
             registry=self.registry,
         )
-        self.abandoned = Counter(
+        self.abandoned = CounterTally(
             "cloche_abandoned_requests", "Requests whose client left before the answer.", _MODEL,
             registry=self.registry,
         )  # fmt: skip
-        self.retries = Counter(
+        self.retries = CounterTally(
             "cloche_retried_requests",
             "Requests that were given to a second host.",
             _MODEL,
@@ -99,15 +103,15 @@ class Metrics:
             _VERSION,
             registry=self.registry,
         )
-        self.hosts_lost = Counter(
+        self.hosts_lost = CounterTally(
             "cloche_lost_hosts", "Model hosts that died, hung or broke the protocol.", _VERSION,
             registry=self.registry,
         )  # fmt: skip
-        self.swaps = Counter(
+        self.swaps = CounterTally(
             "cloche_swaps", "Attempts to serve another version, by outcome.", (*_MODEL, "outcome"),
             registry=self.registry,
         )  # fmt: skip
-        self.swap_seconds = Histogram(
+        self.swap_seconds = HistogramTally(
             "cloche_swap_duration_seconds", "From a new target seen to its first request.",
             _MODEL,
             buckets=_SWAP_SECONDS, registry=self.registry,
@@ -134,6 +138,7 @@ class Metrics:
         """Set the gauges that are only worth knowing when somebody looks."""
         for model in models:
             self.registry_age.labels(model.name).set(now - model.read_at)
+            self.in_progress.labels(model.name).set(model.in_progress)
             self.queue_depth.labels(model.name).set(model.current.waiting if model.current else 0)
 
     def forget_version(self, model: str, version: str) -> None:

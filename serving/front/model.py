@@ -52,7 +52,7 @@ class ServedModel:
         self._metrics = metrics
         self._make = make
         self._patience = patience
-        self.in_progress = metrics.in_progress.labels(uri.name)
+        self.in_progress = 0
         self._standing = Standing()
         self._refusal = ""
         self._loop = asyncio.get_running_loop()

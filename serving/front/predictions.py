@@ -61,7 +61,7 @@ class Predictions:
         served = model.current.version if model.current else ""
         extra: HeaderList = []
         content_type = JSON
-        model.in_progress.inc()
+        model.in_progress += 1
         try:
             request = await self._predict(model, version, head, receive, started)
             served = request.version
@@ -77,7 +77,7 @@ class Predictions:
         except HttpError as error:
             status, body, extra = error.status, error_body(error.code, str(error)), error.headers
         finally:
-            model.in_progress.dec()
+            model.in_progress -= 1
         request_id = head.request_id or next(self._ids)
         await respond(send, status, body, content_type, [
             (b"x-request-id", request_id),
