@@ -152,13 +152,15 @@ class App:
         await respond(send, 200 if ready else 503, b"\n")
 
     async def _version(self, _: Scope, send: Send) -> None:
-        only = self._catalog.only
-        generation = only.current if only else None
-        if generation is None:
+        versions = {
+            model.current.description["mlflow_version"] for model in self._catalog if model.current
+        }
+        if len(versions) != 1:
             raise HttpError(
-                503, "TEMPORARILY_UNAVAILABLE", "No single model serves; /readyz says more."
-            )
-        await respond(send, 200, generation.description["mlflow_version"].encode())
+                503, "TEMPORARILY_UNAVAILABLE",
+                "No model serves yet, or their MLflow versions differ; /readyz says more.",
+            )  # fmt: skip
+        await respond(send, 200, versions.pop().encode(), TEXT)
 
     async def _metrics_page(self, scope: Scope, send: Send) -> None:
         self._metrics.refresh(self._catalog, asyncio.get_running_loop().time())
