@@ -45,18 +45,17 @@ class Contenders:
         if kind not in self._replies:
             ours = f"{self.cloche.url}/models/{kind}/invocations"
             theirs = f"{self.mlflow[kind]}/invocations"
-            with requests.Session() as session:
-                self._replies[kind] = [
-                    Replies(body, _post(session, theirs, body), _post(session, ours, body))
-                    for body in bodies_for(kind)
-                ]
+            self._replies[kind] = [
+                Replies(body, _post(theirs, body), _post(ours, body)) for body in bodies_for(kind)
+            ]
         return self._replies[kind]
 
 
-def _post(session: requests.Session, url: str, body: Body) -> requests.Response:
+def _post(url: str, body: Body) -> requests.Response:
+    """The answer, on a connection of its own: MLflow's server hangs up after some errors."""
     content_type, content = body
     headers = {"content-type": content_type} if content_type else {}
-    return session.post(url, content, headers=headers, timeout=60)
+    return requests.post(url, content, headers=headers, timeout=60)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ each_kind = pytest.mark.parametrize(
         for kind in KINDS[wave::WAVES]
     ],
     indirect=["both"],
+    scope="module",
 )
 
 
@@ -101,7 +102,7 @@ def test_every_body_leaves_the_host_alive(both: Contenders, kind: str) -> None:
 
 
 @pytest.mark.xdist_group("protocol-0")
-@pytest.mark.parametrize("both", [0], indirect=True)
+@pytest.mark.parametrize("both", [0], indirect=True, scope="module")
 @pytest.mark.parametrize("path", ["/ping", "/health", "/version"])
 def test_the_same_pages(both: Contenders, path: str) -> None:
     theirs = requests.get(both.mlflow[KINDS[0]] + path, timeout=30)
