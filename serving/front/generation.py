@@ -164,6 +164,7 @@ class Generation:
         started = self._loop.time()
         for request in batch:
             request.attempts += 1
+            request.given = started
             self._queue_seconds.observe(started - request.arrived)
         try:
             result = await replica.score([one.item for one in batch], self._plan.predict_timeout)

@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from serving.errors import SettingsError
+from serving.front import tracing
 from serving.front.access import Access
 from serving.front.app import App
 from serving.front.catalog import Catalog
@@ -48,7 +49,7 @@ def run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.socket) -> None:
-    metrics, deadlines = Metrics(), Deadlines()
+    metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
     registry = Registry(settings.cache_directory)
     hosts = Hosts(threads=max(1, _cores() // settings.replicas))
     if settings.env_manager == LOCAL:
@@ -56,7 +57,7 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
     catalog = _catalog(settings, registry, hosts, metrics)
     app = App(
         catalog,
-        Predictions(settings, metrics, deadlines),
+        Predictions(settings, metrics, deadlines, traces),
         metrics,
         access=Access(settings.api_keys),
         webhook_secret=settings.webhook_secret,
@@ -95,6 +96,8 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
         await catalog.close()
         await hosts.close()
         await registry.close()
+        if traces is not None:
+            await traces.close()
         _logger.info("Ended.")
 
 

@@ -157,6 +157,19 @@ def test_metrics_are_openmetrics_when_asked(server: Server) -> None:
     assert server.get("/metrics", headers=accept).text.endswith("# EOF\n")
 
 
+def test_an_endless_content_type_harms_nobody(server: Server) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n"
+    answer = talk(server, head + b"content-type: " + b"a" * 70_000 + b"\r\n\r\n{}")
+    assert answer.startswith((b"HTTP/1.1 415 ", b"HTTP/1.1 431 "))
+    assert server.predict().status_code == 200
+
+
+def test_the_trace_of_a_request_is_named_in_its_answer(server: Server) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert server.predict(headers={"traceparent": trace}).headers["traceresponse"] == trace
+    assert "traceresponse" not in server.predict().headers
+
+
 raw = st.binary(max_size=200)
 lookalike = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
