@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from serving.front import documentation
+from serving.front import documentation, openapi
 from serving.front.access import Access
 from serving.front.catalog import Catalog
 from serving.front.metrics import Metrics
@@ -166,16 +166,15 @@ class App:
         self._metrics.refresh(self._catalog, asyncio.get_running_loop().time())
         accept = dict(scope["headers"]).get(b"accept", b"")
         if b"application/openmetrics-text" in accept:
-            text, kind = (
-                openmetrics.generate_latest(self._metrics.registry),
-                openmetrics.CONTENT_TYPE_LATEST,
-            )
+            text = openmetrics.generate_latest(self._metrics.registry)
+            kind = openmetrics.CONTENT_TYPE_LATEST
         else:
             text, kind = generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST
         await respond(send, 200, text, kind.encode())
 
     async def _openapi(self, _: Scope, send: Send) -> None:
-        await respond(send, 200, json.dumps(documentation.openapi(self._catalog)).encode())
+        described = openapi.document(self._catalog, guarded=self._access.guarded)
+        await respond(send, 200, json.dumps(described).encode())
 
     async def _docs(self, _: Scope, send: Send) -> None:
         await respond(send, 200, documentation.page(self._catalog).encode(), _HTML)

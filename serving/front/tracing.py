@@ -7,6 +7,7 @@ headers, batching.
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from serving.front.request import Request
 from serving.front.web import Scope
 
 if TYPE_CHECKING:  # an optional extra
+    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.util.types import AttributeValue
 
@@ -59,7 +61,9 @@ class Tracing:
         trace = self._trace
         now = time.time_ns()
         offset = now - int(self._loop.time() * 1e9)  # from the loop's clock to the wall's
-        carrier = {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}
+        carrier = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
+        }
         span = self._tracer.start_span(
             f"{scope['method']} {_route(scope['path'])}",
             self._extract(carrier),
@@ -82,7 +86,7 @@ class Tracing:
             f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}".encode()
         )
 
-    def _record_way(self, parent: object, request: Request, offset: int, now: int) -> None:
+    def _record_way(self, parent: "Context", request: Request, offset: int, now: int) -> None:
         """The children: `queue` until a host was given the request last, `predict` from then on."""
         given = offset + int(request.given * 1e9) if request.attempts else now
         queue = self._tracer.start_span(
@@ -94,8 +98,10 @@ class Tracing:
 
     async def close(self) -> None:
         """Send what was not sent yet, for a few seconds at most."""
-        sending = asyncio.to_thread(self._provider.shutdown)
-        await asyncio.wait([asyncio.ensure_future(sending)], timeout=_FLUSH_SECONDS)
+        # a daemon: retries to a collector that is not there must not keep the process
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        await asyncio.to_thread(sending.join, _FLUSH_SECONDS)
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | None:
@@ -127,7 +133,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | N
             "pip install 'cloche[otel]', or set OTEL_SDK_DISABLED=true."
         ) from error
     named = environment.get("OTEL_SERVICE_NAME") or _SERVICE
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: named}), shutdown_on_exit=False)
+    provider = TracerProvider(
+        resource=Resource.create({SERVICE_NAME: named}), shutdown_on_exit=False
+    )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Tracing(provider)
 

@@ -104,7 +104,12 @@ def test_every_page_answers(server: Server, path: str) -> None:
 def test_openapi_describes_the_columns_and_gives_an_example(server: Server) -> None:
     operation = server.get("/openapi.json").json()["paths"]["/invocations"]["post"]
     content = operation["requestBody"]["content"]["application/json"]
-    row = content["schema"]["properties"]["dataframe_records"]["items"]
+    records = next(
+        branch["properties"]["dataframe_records"]
+        for branch in content["schema"]["oneOf"]
+        if branch["required"] == ["dataframe_records"]
+    )
+    row = records["items"]
     assert row["properties"] == {"a": {"type": "number", "format": "double"}}
     example = requests.post(f"{server.url}/invocations", json=content["example"], timeout=30)
     assert example.json() == {"predictions": [1]}
