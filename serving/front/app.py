@@ -163,7 +163,11 @@ class App:
         await respond(send, 200, versions.pop().encode(), TEXT)
 
     async def _metrics_page(self, scope: Scope, send: Send) -> None:
-        self._metrics.refresh(self._catalog, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        for model in self._catalog:
+            waiting = model.current.waiting if model.current else 0
+            age = now - model.read_at
+            self._metrics.looked(model.name, registry_age=age, waiting=waiting)
         accept = dict(scope["headers"]).get(b"accept", b"")
         if b"application/openmetrics-text" in accept:
             text = openmetrics.generate_latest(self._metrics.registry)

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.lifecycle.registry import Registry
-from tests.online import Server, serving, wait_for
+from tests.online import Server, serving
 
 pytestmark = pytest.mark.slow
 
@@ -286,20 +286,3 @@ def test_tls_is_spoken_when_there_is_a_certificate(registry: Registry, tmp_path:
         ):
             client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 200")
-
-
-def test_a_host_in_an_environment_of_its_own_serves(registry: Registry, tmp_path: Path) -> None:
-    with serving(
-        "models:/m@production",
-        "--env-manager",
-        "uv",
-        directory=tmp_path,
-        environment={"MLFLOW_TRACKING_URI": registry.uri},
-    ) as server:
-        wait_for(lambda: server.version() or server.state()["problem"] not in (None, FIRST), 600)
-        assert server.predict().json() == {"predictions": [1]}
-        (host,) = server.hosts()
-        assert "environments" in Path(f"/proc/{host}/cmdline").read_text()
-
-
-FIRST = "The first version is being loaded."
