@@ -103,6 +103,13 @@ Example:
     "--max-connections", default=4096, type=_POSITIVE, help="Open connections; more get 503."
 )
 @click.option(
+    "--max-host-memory",
+    default=0,
+    type=click.IntRange(min=0),
+    metavar="MIB",
+    help="MiB after which a model host is renewed, for models that leak; 0 for never.",
+)
+@click.option(
     "--client-timeout",
     default=20.0,
     type=_SECONDS,
@@ -112,7 +119,8 @@ Example:
     "--env-manager",
     default="local",
     type=click.Choice(["local", "uv", "virtualenv"]),
-    help="Where hosts run: here, or in an environment of the version's own requirements.",
+    help="Where hosts run: here, or in an environment of the Python and the requirements that the "
+    "version was logged with, built by uv or virtualenv, which must be installed (pip install uv).",
 )
 @click.option(
     "--acceleration/--no-acceleration",
@@ -140,7 +148,12 @@ Example:
     help="auto: console on a terminal, json elsewhere.",
 )
 def serve(
-    cache_dir: Path, api_keys_file: Path | None, max_wait_ms: float, log_format: str, **options: Any
+    cache_dir: Path,
+    api_keys_file: Path | None,
+    max_wait_ms: float,
+    max_host_memory: int,
+    log_format: str,
+    **options: Any,
 ) -> None:
     """Run the command; see HELP."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
@@ -149,6 +162,7 @@ def serve(
         Settings(
             **options,
             max_wait=max_wait_ms / 1000,
+            max_host_memory=max_host_memory * _MIB,
             cache_directory=cache_dir,
             api_keys=_api_keys(api_keys_file),
             webhook_secret=os.environ.get("CLOCHE_WEBHOOK_SECRET", ""),

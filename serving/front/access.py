@@ -15,6 +15,11 @@ class Access:
     def __init__(self, keys: Iterable[str] = ()) -> None:
         self._digests = [_digest(key.encode()) for key in keys]
 
+    @property
+    def guarded(self) -> bool:
+        """Whether a key is asked for."""
+        return bool(self._digests)
+
     def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Let a request pass.
 

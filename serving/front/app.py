@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from serving.front import documentation
+from serving.front import documentation, openapi
 from serving.front.access import Access
 from serving.front.catalog import Catalog
 from serving.front.metrics import Metrics
@@ -152,28 +152,35 @@ class App:
         await respond(send, 200 if ready else 503, b"\n")
 
     async def _version(self, _: Scope, send: Send) -> None:
-        only = self._catalog.only
-        generation = only.current if only else None
-        if generation is None:
+        versions = {
+            model.current.description["mlflow_version"] for model in self._catalog if model.current
+        }
+        if len(versions) != 1:
             raise HttpError(
-                503, "TEMPORARILY_UNAVAILABLE", "No single model serves; /readyz says more."
-            )
-        await respond(send, 200, generation.description["mlflow_version"].encode())
+                503, "TEMPORARILY_UNAVAILABLE",
+                "No model serves yet, or their MLflow versions differ; /readyz says more.",
+            )  # fmt: skip
+        await respond(send, 200, versions.pop().encode(), TEXT)
 
     async def _metrics_page(self, scope: Scope, send: Send) -> None:
-        self._metrics.refresh(self._catalog, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        for model in self._catalog:
+            waiting = model.current.waiting if model.current else 0
+            age = now - model.read_at
+            self._metrics.looked(
+                model.name, registry_age=age, in_progress=model.in_progress, waiting=waiting
+            )
         accept = dict(scope["headers"]).get(b"accept", b"")
         if b"application/openmetrics-text" in accept:
-            text, kind = (
-                openmetrics.generate_latest(self._metrics.registry),
-                openmetrics.CONTENT_TYPE_LATEST,
-            )
+            text = openmetrics.generate_latest(self._metrics.registry)
+            kind = openmetrics.CONTENT_TYPE_LATEST
         else:
             text, kind = generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST
         await respond(send, 200, text, kind.encode())
 
     async def _openapi(self, _: Scope, send: Send) -> None:
-        await respond(send, 200, json.dumps(documentation.openapi(self._catalog)).encode())
+        described = openapi.document(self._catalog, guarded=self._access.guarded)
+        await respond(send, 200, json.dumps(described).encode())
 
     async def _docs(self, _: Scope, send: Send) -> None:
         await respond(send, 200, documentation.page(self._catalog).encode(), _HTML)

@@ -1,140 +1,11 @@
-"""What the server takes and gives, told from the signatures of its models.
-
-`/openapi.json` and a page of plain HTML.
-"""
+"""What the server takes and gives, for people: one page of plain HTML."""
 
 import html
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from serving.front.model import ServedModel
-
-_JSON_TYPES: dict[str, dict[str, Any]] = {
-    "boolean": {"type": "boolean"},
-    "integer": {"type": "integer", "format": "int32"},
-    "long": {"type": "integer", "format": "int64"},
-    "float": {"type": "number", "format": "float"},
-    "double": {"type": "number", "format": "double"},
-    "string": {"type": "string"},
-    "binary": {"type": "string", "format": "byte"},
-    "datetime": {"type": "string", "format": "date-time"},
-}
-_LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-_ERROR = {
-    "type": "object",
-    "required": ["error_code", "message"],
-    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
-}
-_FAILURES = {
-    "400": "The request does not fit the model.",
-    "401": "An API key is asked for, and none of them was sent.",
-    "404": "There is no such model, version or path.",
-    "413": "The body is too large.",
-    "415": "The content type is not taken.",
-    "429": "Too many requests wait already; Retry-After says when to come back.",
-    "500": "The model's answer cannot be written.",
-    "503": "No replica can answer now.",
-    "504": "There was no answer in time.",
-}
-
-
-def openapi(models: Iterable[ServedModel]) -> dict[str, Any]:
-    """The OpenAPI description of a server with these models."""
-    served = list(models)
-    paths: dict[str, Any] = {path: {"get": _probe(text)} for path, text in _PROBES.items()}
-    for model in served:
-        operation = _operation(model)
-        paths[f"/models/{model.name}/invocations"] = {"post": operation}
-        if len(served) == 1:
-            paths["/invocations"] = {"post": operation | {"operationId": "predict"}}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Cloche", "version": "1"},
-        "paths": paths,
-        "components": {"schemas": {"Error": _ERROR}},
-    }
-
-
-_PROBES = {
-    "/livez": "The server runs.",
-    "/readyz": "Every followed model can answer; otherwise 503 with the reason.",
-    "/ping": "As /readyz, without words.",
-    "/health": "As /ping.",
-    "/version": "The MLflow version of the model host.",
-    "/metrics": "Metrics for Prometheus.",
-}
-
-
-def _probe(text: str) -> dict[str, Any]:
-    return {"summary": text, "responses": {"200": {"description": text}}}
-
-
-def _operation(model: ServedModel) -> dict[str, Any]:
-    description = model.current.description if model.current else {}
-    signature = description.get("signature") or {}
-    content: dict[str, Any] = {"schema": _request_schema(signature)}
-    if description.get("example"):
-        content["example"] = json.loads(description["example"])
-    answer = {"type": "object", "properties": {"predictions": {}}}
-    failures = {
-        code: {
-            "description": text,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        }
-        for code, text in _FAILURES.items()
-    }
-    return {
-        "summary": f"Predictions of {model.name}",
-        "operationId": f"predict-{model.name}",
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": content,
-                "text/csv": {},
-                "application/vnd.apache.parquet": {},
-            },
-        },
-        "responses": {
-            "200": {
-                "description": "The predictions.",
-                "content": {"application/json": {"schema": answer}},
-            },
-            **failures,
-        },
-    }
-
-
-def _request_schema(signature: dict[str, Any]) -> dict[str, Any]:
-    columns = _specs(signature, "inputs")
-    properties: dict[str, Any] = {name: {} for name in _LAYOUTS}
-    if columns and all("name" in column and column.get("type") != "tensor" for column in columns):
-        row = {
-            "type": "object",
-            "properties": {
-                column["name"]: _JSON_TYPES.get(column["type"], {}) for column in columns
-            },
-            "required": [column["name"] for column in columns if column.get("required", True)],
-        }
-        properties["dataframe_records"] = {"type": "array", "items": row}
-        properties["dataframe_split"] = {
-            "type": "object",
-            "properties": {
-                "columns": {"type": "array", "items": {"type": "string"}},
-                "data": {"type": "array", "items": {"type": "array"}},
-            },
-            "required": ["columns", "data"],
-        }
-    return {
-        "type": "object",
-        "description": f"An object with exactly one of {', '.join(_LAYOUTS)}.",
-        "properties": {**properties, "params": {"type": "object"}},
-    }
-
-
-def _specs(signature: dict[str, Any], side: str) -> list[dict[str, Any]]:
-    specs: list[dict[str, Any]] = json.loads(signature.get(side) or "[]")
-    return specs
+from serving.front.payloads import specs
 
 
 def page(models: Iterable[ServedModel]) -> str:
@@ -154,27 +25,36 @@ def _section(model: ServedModel, *, alone: bool) -> str:
         f"<p>Version {_text(version)}. <code>POST {_text(path)}</code></p>"
     ]
     for side, title in (("inputs", "Takes"), ("params", "Parameters"), ("outputs", "Gives")):
-        if specs := _specs(signature, side):
-            parts.append(f"<h3>{title}</h3>{_table(specs)}")
+        if found := specs(signature, side):
+            parts.append(f"<h3>{title}</h3>{_table(found)}")
     if example:
         parts.append(f"<h3>Example</h3><pre>{_text(example)}</pre>")
     return "".join(parts)
 
 
-def _table(specs: list[dict[str, Any]]) -> str:
+def _table(found: list[dict[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td>{_text(spec.get('name', ''))}</td><td>{_text(_kind(spec))}</td>"
         f"<td>{'required' if spec.get('required', True) else 'optional'}</td></tr>"
-        for spec in specs
+        for spec in found
     )
     return f"<table><tr><th>name</th><th>type</th><th></th></tr>{rows}</table>"
 
 
 def _kind(spec: dict[str, Any]) -> str:
-    if spec.get("type") == "tensor":
+    """The type of a column or tensor, in words."""
+    kind = str(spec.get("type", ""))
+    if kind == "tensor":
         tensor = spec["tensor-spec"]
         return f"tensor of {tensor['dtype']}, shape {tensor['shape']}"
-    return str(spec.get("type", ""))
+    if kind == "array":
+        return f"list of {_kind(spec['items'])}"
+    if kind == "map":
+        return f"object of {_kind(spec['values'])}"
+    if kind == "object":
+        members = (f"{name}: {_kind(inner)}" for name, inner in spec["properties"].items())
+        return f"object with {', '.join(members)}"
+    return kind
 
 
 def _text(value: object) -> str:

@@ -4,14 +4,17 @@ import re
 from collections.abc import Iterable
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+_LONGEST_TYPE = 256  # whatever is longer is no content type that is taken
 
 
 class Head:
     """What a request's headers say.
 
     Attributes:
-        content_type: As sent; empty when absent.
+        content_type: As sent, cut where it is absurdly long; empty when absent.
         encoding: Of the body.
         length: Of the body, as announced; 0 when it was not.
         request_id: The caller's, if it is one that can be passed on.
@@ -30,7 +33,7 @@ class Head:
         self.takes_gzip = False
         for name, value in headers:
             if name == b"content-type":
-                self.content_type = value.decode("latin-1")
+                self.content_type = value[:_LONGEST_TYPE].decode("latin-1")
             elif name == b"content-length":
                 self.length = int(value)
             elif name == b"content-encoding":

@@ -4,15 +4,9 @@ Names follow the conventions of Prometheus: base units, `_total`, `_seconds`; la
 `version` and a few bounded others.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 from prometheus_client import CollectorRegistry, Gauge
 
 from serving.front.tally import Count, CounterTally, Distribution, HistogramTally
-
-if TYPE_CHECKING:
-    from serving.front.model import ServedModel
 
 _SECONDS = (
     .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60
@@ -107,6 +101,10 @@ class Metrics:
             "cloche_lost_hosts", "Model hosts that died, hung or broke the protocol.", _VERSION,
             registry=self.registry,
         )  # fmt: skip
+        self.hosts_renewed = CounterTally(
+            "cloche_renewed_hosts", "Model hosts that outgrew their memory limit.", _VERSION,
+            registry=self.registry,
+        )  # fmt: skip
         self.swaps = CounterTally(
             "cloche_swaps", "Attempts to serve another version, by outcome.", (*_MODEL, "outcome"),
             registry=self.registry,
@@ -134,12 +132,11 @@ class Metrics:
         count.inc()
         duration.observe(seconds)
 
-    def refresh(self, models: Iterable["ServedModel"], now: float) -> None:
+    def looked(self, model: str, *, registry_age: float, in_progress: int, waiting: int) -> None:
         """Set the gauges that are only worth knowing when somebody looks."""
-        for model in models:
-            self.registry_age.labels(model.name).set(now - model.read_at)
-            self.in_progress.labels(model.name).set(model.in_progress)
-            self.queue_depth.labels(model.name).set(model.current.waiting if model.current else 0)
+        self.registry_age.labels(model).set(registry_age)
+        self.in_progress.labels(model).set(in_progress)
+        self.queue_depth.labels(model).set(waiting)
 
     def forget_version(self, model: str, version: str) -> None:
         """Drop the gauges of a version that serves no more; its counters stay."""

@@ -18,6 +18,7 @@ from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
 from serving.front.request import CLIENT_LEFT, EXPIRED, Ended, Request
 from serving.front.settings import Settings
+from serving.front.tracing import Tracing
 from serving.front.web import (
     CLOSE,
     JSON,
@@ -35,19 +36,27 @@ from serving.front.web import (
     respond,
     too_large,
 )
-from serving.host.frames import TEXT_BODY, Item
+from serving.host.frames import TEXT_BODY, Answer, Item
 
 _GZIP_FROM = 1024
 _access = logging.getLogger("serving.access")
+_logger = logging.getLogger(__name__)
 
 
 class Predictions:
     """Answers the prediction requests of one server."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        deadlines: Deadlines,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._deadlines = deadlines
+        self._tracing = tracing
         self._loop = asyncio.get_running_loop()
         prefix = os.urandom(6).hex().encode()
         self._ids = map(b"%b-%x".__mod__, zip(itertools.repeat(prefix), itertools.count(1)))
@@ -58,14 +67,18 @@ class Predictions:
         """Answer one request for `model`, or for a loaded `version` of it."""
         started = self._loop.time()
         head = Head(scope["headers"])
+        request_id = head.request_id or next(self._ids)
         served = model.current.version if model.current else ""
+        request: Request | None = None
         extra: HeaderList = []
         content_type = JSON
         model.in_progress += 1
         try:
-            request = await self._predict(model, version, head, receive, started)
+            body = await self._read(head, receive)
+            item = Item(head.content_type, body, request_id.decode())
+            request = self._submit(model, version, item, receive, started)
+            status, body_type, _, body = await self._outcome(model, request)
             served = request.version
-            status, body_type, _, body = request.outcome.result()
             if body_type == TEXT_BODY:
                 content_type = TEXT
             if head.takes_gzip and len(body) >= _GZIP_FROM:
@@ -78,7 +91,11 @@ class Predictions:
             status, body, extra = error.status, error_body(error.code, str(error)), error.headers
         finally:
             model.in_progress -= 1
-        request_id = head.request_id or next(self._ids)
+        trace = head.traceparent
+        if self._tracing is not None:
+            trace = self._tracing.record(scope, status, started, request, model.name)
+        if trace:
+            extra = [*extra, (b"traceresponse", trace)]
         await respond(send, status, body, content_type, [
             (b"x-request-id", request_id),
             (b"x-model-name", model.name.encode("latin-1", "replace")),
@@ -87,26 +104,25 @@ class Predictions:
         ])  # fmt: skip
         seconds = self._loop.time() - started
         self._metrics.answered(model.name, served, status, seconds)
-        if self._settings.access_log:
-            _access.info(
+        if status >= 500 or self._settings.access_log:
+            log = _logger.error if status >= 500 else _access.info
+            log(
                 "%s %s %d", scope["method"], scope["path"], status,
                 extra={"request_id": request_id.decode(), "model": model.name, "version": served,
-                       "seconds": round(seconds, 6),
-                       "traceparent": head.traceparent.decode() or None},
+                       "seconds": round(seconds, 6), "trace": trace.decode() or None},
             )  # fmt: skip
 
-    async def _predict(
-        self, model: ServedModel, version: str | None, head: Head, receive: Receive, started: float
+    def _submit(
+        self, model: ServedModel, version: str | None, item: Item, receive: Receive, started: float
     ) -> Request:
-        """The request, with its answer in `outcome`."""
-        body = await self._read(head, receive)
+        """Queue a request."""
         generation = _generation(model, version)
         request = Request(
-            rows=weight.rows(head.content_type, body),
-            size=len(body),
+            rows=weight.rows(item.content_type, item.body),
+            size=len(item.body),
             arrived=started,
             deadline=started + self._settings.request_timeout,
-            item=Item(head.content_type, body),
+            item=item,
             outcome=self._loop.create_future(),
             client_left=lambda: client_left(receive),
         )
@@ -117,11 +133,13 @@ class Predictions:
                 [(b"retry-after", b"%d" % max(1, math.ceil(generation.seconds_to_drain)))],
             )  # fmt: skip
         self._deadlines.watch(request)
+        return request
+
+    async def _outcome(self, model: ServedModel, request: Request) -> Answer:
         try:
-            await request.outcome
+            return await request.outcome
         except Ended as ended:
             raise self._ending(model, ended) from None
-        return request
 
     async def _read(self, head: Head, receive: Receive) -> bytes:
         limit = self._settings.max_body

@@ -67,6 +67,14 @@ class Replica:
         """Done when the host closed its socket, whatever the cause."""
         return self._channel.lost
 
+    def memory(self) -> int:
+        """Bytes that the host occupies; 0 when it is gone."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     async def load(
         self, version: dict[str, Any], label: dict[str, str], patience: float
     ) -> dict[str, Any]:

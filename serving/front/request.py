@@ -30,6 +30,7 @@ class Request(Ticket):
         deadline: When it expires, on the loop's clock.
         client_left: Whether whoever sent it went away.
         attempts: How many hosts were given it.
+        given: When a host was given it last, on the loop's clock.
         version: The version that answered.
     """
 
@@ -38,6 +39,7 @@ class Request(Ticket):
     outcome: asyncio.Future[Answer]
     client_left: Callable[[], bool]
     attempts: int = 0
+    given: float = 0.0
     version: str = ""
 
     def answer(self, answer: Answer, version: str) -> None:

@@ -13,19 +13,22 @@ from pathlib import Path
 import uvicorn
 
 from serving.errors import SettingsError
+from serving.front import tracing
 from serving.front.access import Access
 from serving.front.app import App
 from serving.front.catalog import Catalog
 from serving.front.connection import Connection, end_slow_ones
 from serving.front.deadlines import Deadlines
-from serving.front.generation import Generation, Plan
+from serving.front.generation import Generation
 from serving.front.hosts import Environment, Hosts
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
+from serving.front.plan import Plan
 from serving.front.predictions import Predictions
 from serving.front.queue import BatchLimits, QueueLimits
 from serving.front.registry import Registry
 from serving.front.settings import LOCAL, Settings
+from serving.registry import environments
 from serving.registry.uri import ModelUri, parse
 
 _BACKLOG = 2048
@@ -41,6 +44,8 @@ def run(settings: Settings) -> None:
         ServingError: It cannot start.
     """
     uris = [parse(text) for text in settings.models]
+    if settings.env_manager != LOCAL:
+        environments.tool(settings.env_manager)
     listener = _listen(settings)
     factory = uvicorn.Config(_nothing, log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -48,7 +53,7 @@ def run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.socket) -> None:
-    metrics, deadlines = Metrics(), Deadlines()
+    metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
     registry = Registry(settings.cache_directory)
     hosts = Hosts(threads=max(1, _cores() // settings.replicas))
     if settings.env_manager == LOCAL:
@@ -56,7 +61,7 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
     catalog = _catalog(settings, registry, hosts, metrics)
     app = App(
         catalog,
-        Predictions(settings, metrics, deadlines),
+        Predictions(settings, metrics, deadlines, traces),
         metrics,
         access=Access(settings.api_keys),
         webhook_secret=settings.webhook_secret,
@@ -95,6 +100,8 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
         await catalog.close()
         await hosts.close()
         await registry.close()
+        if traces is not None:
+            await traces.close()
         _logger.info("Ended.")
 
 
@@ -104,6 +111,7 @@ def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metr
         accelerate=settings.accelerate,
         load_timeout=settings.load_timeout,
         predict_timeout=settings.predict_timeout,
+        host_memory=settings.max_host_memory,
         queue=QueueLimits(settings.max_queue, settings.max_queue_rows, settings.max_queue_bytes),
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )

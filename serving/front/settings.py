@@ -42,6 +42,7 @@ class Settings:
     max_body: int = 16 * _MIB
     max_connections: int = 4096
     client_timeout: float = 20.0
+    max_host_memory: int = 0
     env_manager: str = LOCAL
     accelerate: bool = True
     cache_directory: Path = field(default_factory=default_cache)
@@ -63,6 +64,8 @@ class Settings:
             )
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise SettingsError("TLS needs both --tls-certificate and --tls-key.")
+        if self.max_host_memory and not Path("/proc/self/statm").exists():
+            raise SettingsError("--max-host-memory is for Linux only: it reads /proc.")
         if self.predict_timeout > self.request_timeout:
             raise SettingsError(
                 f"--predict-timeout ({self.predict_timeout:g} s) is longer than "

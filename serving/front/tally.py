@@ -53,9 +53,9 @@ class CounterTally(Collector):
         self._series: dict[tuple[str, ...], Count] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Count:
-        """The time series of these label values."""
-        return self._series.setdefault(values, Count())
+    def labels(self, *values: str, **named: str) -> Count:
+        """The time series of these label values, in their order or by name."""
+        return self._series.setdefault(values or _in_order(self._family[2], named), Count())
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus reads."""
@@ -83,12 +83,10 @@ class HistogramTally(Collector):
         self._series: dict[tuple[str, ...], Distribution] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Distribution:
-        """The time series of these label values."""
-        found = self._series.get(values)
-        if found is None:
-            found = self._series[values] = Distribution(self._bounds)
-        return found
+    def labels(self, *values: str, **named: str) -> Distribution:
+        """The time series of these label values, in their order or by name."""
+        key = values or _in_order(self._family[2], named)
+        return self._series.setdefault(key, Distribution(self._bounds))
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus reads."""
@@ -99,3 +97,7 @@ class HistogramTally(Collector):
             buckets = list(zip(bounds, accumulate(found.counts), strict=True))
             family.add_metric(values, buckets, found.total)
         return [family]
+
+
+def _in_order(labels: Sequence[str], named: dict[str, str]) -> tuple[str, ...]:
+    return tuple(named[label] for label in labels)

@@ -4,7 +4,6 @@
 """
 
 import os
-import signal
 import socket
 import sys
 
@@ -15,10 +14,7 @@ from serving.host.loop import serve
 def main() -> int:
     """Serve until the front closes the socket."""
     lifeline.die_with_parent()
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the front decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    lifeline.leave_signals_to_parent()
     with socket.socket(fileno=int(sys.argv[1])) as front:
         serve(front)
     sys.stdout.flush()

@@ -18,7 +18,7 @@ HEADER = struct.Struct("!BI")
 MAX_PAYLOAD = 0xFFFF_FFFF
 
 _COUNT = struct.Struct("!I")
-_ITEM = struct.Struct("!HI")
+_ITEM = struct.Struct("!HHI")
 _OUTCOME = struct.Struct("!IddI")
 _ANSWER = struct.Struct("!HBII")
 
@@ -40,10 +40,11 @@ class ProtocolError(Exception):
 
 
 class Item(NamedTuple):
-    """One request as the client sent it."""
+    """One request as the client sent it, and the id it has in the logs."""
 
     content_type: str
     body: bytes
+    id: str = ""
 
 
 class Answer(NamedTuple):
@@ -83,9 +84,9 @@ def control(kind: Kind, message: dict[str, Any]) -> bytes:
 def batch(items: Sequence[Item]) -> bytes:
     """A `BATCH` frame."""
     parts = [_COUNT.pack(len(items))]
-    for content_type, body in items:
-        name = content_type.encode("latin-1", "replace")
-        parts += (_ITEM.pack(len(name), len(body)), name, body)
+    for content_type, body, request_id in items:
+        name, known_as = content_type.encode("latin-1", "replace"), request_id.encode("latin-1")
+        parts += (_ITEM.pack(len(name), len(known_as), len(body)), name, known_as, body)
     return _framed(Kind.BATCH, parts)
 
 
@@ -132,12 +133,14 @@ def _items(payload: memoryview) -> Iterator[Item]:
     (count,) = _COUNT.unpack_from(payload)
     offset = _COUNT.size
     for _ in range(count):
-        name_length, body_length = _ITEM.unpack_from(payload, offset)
-        offset += _ITEM.size
-        name = bytes(payload[offset : offset + name_length]).decode("latin-1")
-        offset += name_length
-        yield Item(name, bytes(payload[offset : offset + body_length]))
-        offset += body_length
+        name_length, id_length, body_length = _ITEM.unpack_from(payload, offset)
+        name_end = offset + _ITEM.size + name_length
+        id_end = name_end + id_length
+        end = id_end + body_length
+        name = bytes(payload[name_end - name_length : name_end]).decode("latin-1")
+        request_id = bytes(payload[name_end:id_end]).decode("latin-1")
+        yield Item(name, bytes(payload[id_end:end]), request_id)
+        offset = end
 
 
 def _framed(kind: Kind, parts: list[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""Ties a child process to its parent, so that a killed front leaves no orphan."""
+"""Ties a child process to its parent: it ends when the front wants it, or dies, and not before."""
 
 import ctypes
 import os
@@ -19,3 +19,14 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the kernel knew
         os._exit(1)
+
+
+def leave_signals_to_parent() -> None:
+    """Do nothing on SIGINT and SIGTERM.
+
+    Ctrl-C reaches the whole group, and systemd tells every process of a service to end: the front
+    finishes what runs first. They are handled rather than ignored, because a program that a model
+    starts would inherit that it ignores them.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)

@@ -126,7 +126,7 @@ class Scorer:
     def _refusal(self, item: Item, error: Exception) -> RequestRefused:
         """What may be told about `error`: what the request lacks, or that the model failed."""
         if self._model.failed is not None:
-            _logger.warning("The model failed on a request.", exc_info=self._model.failed)
+            _logger.warning("The model failed on request %s.", item.id, exc_info=self._model.failed)
             return RequestRefused("The model failed on this request; the server's log says why.")
         reason = diagnosis.explain(item, self._schema)
         if isinstance(error, MlflowException):
@@ -135,7 +135,7 @@ class Scorer:
                 return RequestRefused(reason, status=status, code=error.error_code)
         if not self._model.reached:
             return RequestRefused(reason)
-        _logger.error("The model's answer cannot be written as JSON.", exc_info=error)
+        _logger.error("The answer to %s cannot be written as JSON.", item.id, exc_info=error)
         return RequestRefused(
             "The model's answer cannot be written as JSON.", status=500, code=INTERNAL_ERROR
         )

@@ -4,7 +4,6 @@ Where FD is its end of a socket to the front.
 """
 
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -22,9 +21,7 @@ _DEFAULTS = {
 def main() -> None:
     """Answer questions until the front closes the socket."""
     lifeline.die_with_parent()
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the front decides
+    lifeline.leave_signals_to_parent()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     from serving.registry.service import serve  # noqa: PLC0415  # MLflow reads the environment when imported

@@ -5,6 +5,7 @@ Cached by content.
 
 import fcntl
 import hashlib
+import importlib.util
 import json
 import logging
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 import yaml
 
 import serving
-from serving.errors import VersionRefused
+from serving.errors import SettingsError, VersionRefused
 
 _COMPLETE = ".complete"
 _logger = logging.getLogger(__name__)
@@ -59,16 +60,30 @@ def host_code(directory: Path) -> Path:
     return place
 
 
+def tool(manager: str) -> list[str]:
+    """The command of `manager`, which is `uv` or `virtualenv`.
+
+    Raises:
+        SettingsError: It is not installed.
+    """
+    if found := shutil.which(manager):
+        return [found]
+    if importlib.util.find_spec(manager) is None:
+        raise SettingsError(
+            f"--env-manager {manager}: {manager} is not installed here: pip install {manager}"
+        )
+    return [sys.executable, "-m", manager]
+
+
 def _make(manager: str, python: str, place: Path, artifacts: Path) -> None:
     interpreter = str(place / "bin" / "python")
     requirements = ["-r", str(artifacts / "requirements.txt"), *_for_the_twin(artifacts)]
+    command = tool(manager)
     if manager == "uv":
-        found = shutil.which("uv")
-        uv = [found] if found else [sys.executable, "-m", "uv"]
-        _run(*uv, "venv", "--quiet", "--python", python, str(place))
-        _run(*uv, "pip", "install", "--quiet", "--python", interpreter, *requirements)
+        _run(*command, "venv", "--quiet", "--python", python, str(place))
+        _run(*command, "pip", "install", "--quiet", "--python", interpreter, *requirements)
     else:
-        _run(sys.executable, "-m", "virtualenv", "--quiet", "--python", python, str(place))
+        _run(*command, "--quiet", "--python", python, str(place))
         _run(interpreter, "-m", "pip", "install", "--quiet", *requirements)
 
 
@@ -84,8 +99,11 @@ def _for_the_twin(artifacts: Path) -> list[str]:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
         raise VersionRefused(
-            f"Its environment cannot be built: {command[0]} says: {done.stderr.strip()[-2000:]}"
+            f"Its environment cannot be built; {' '.join(command)} says: {said} "
+            "(virtualenv needs the Python that the version was logged with on this machine; "
+            "uv fetches one.)"
         )
 
 

@@ -22,8 +22,9 @@ def alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.parametrize("everybody", [False, True], ids=["to the front", "to every process"])
 def test_sigterm_under_load_finishes_what_runs_and_exits_with_0(
-    registry: Registry, serve: Serve
+    registry: Registry, serve: Serve, everybody: bool
 ) -> None:
     registry.register("is slow")
     registry.promote("1")
@@ -31,6 +32,9 @@ def test_sigterm_under_load_finishes_what_runs_and_exits_with_0(
     hosts = server.hosts()
     with Load(server, clients=4) as load:
         load.wait_for_more(4)
+        if everybody:  # as systemd does
+            for pid in hosts + children(server.process.pid, "serving.registry"):
+                os.kill(pid, signal.SIGTERM)
         assert server.end(signal.SIGTERM) == 0
         load._stop.set()
     answered = [failure for failure in load.failures if "ConnectionError" not in failure]

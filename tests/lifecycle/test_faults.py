@@ -114,3 +114,28 @@ def test_a_request_past_its_deadline_is_answered_504(registry: Registry, serve: 
     registry.promote("1")
     server = serve("--request-timeout", "0.2", "--predict-timeout", "0.2").wait_until_ready()
     assert server.predict().status_code == 504
+
+
+def test_a_host_that_leaks_is_renewed_without_losing_a_request(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("leaks")
+    registry.promote("1")
+    server = serve("--max-host-memory", "600").wait_until_ready()
+    hosts = server.hosts()
+    with Load(server) as load:
+        wait_for(lambda: server.metric("cloche_renewed_hosts_total") >= 2)
+        load.wait_for_more(50)
+    assert not load.failures
+    assert server.metric("cloche_lost_hosts_total") == 0
+    wait_for(lambda: len(server.hosts()) == 1)
+    assert server.hosts() != hosts
+
+
+def test_a_limit_that_a_fresh_host_exceeds_renews_nothing(registry: Registry, serve: Serve) -> None:
+    registry.register("")
+    registry.promote("1")
+    server = serve("--max-host-memory", "10").wait_until_ready()
+    wait_for(lambda: "Raise --max-host-memory" in server.log.read_text())
+    assert server.predict().ok
+    assert server.metric("cloche_renewed_hosts_total") == 0

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.lifecycle.registry import Registry
-from tests.online import Server, serving, wait_for
+from tests.online import Server, serving
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +104,12 @@ def test_every_page_answers(server: Server, path: str) -> None:
 def test_openapi_describes_the_columns_and_gives_an_example(server: Server) -> None:
     operation = server.get("/openapi.json").json()["paths"]["/invocations"]["post"]
     content = operation["requestBody"]["content"]["application/json"]
-    row = content["schema"]["properties"]["dataframe_records"]["items"]
+    records = next(
+        branch["properties"]["dataframe_records"]
+        for branch in content["schema"]["oneOf"]
+        if branch["required"] == ["dataframe_records"]
+    )
+    row = records["items"]
     assert row["properties"] == {"a": {"type": "number", "format": "double"}}
     example = requests.post(f"{server.url}/invocations", json=content["example"], timeout=30)
     assert example.json() == {"predictions": [1]}
@@ -155,6 +160,19 @@ def test_a_client_that_is_slow_with_its_body_is_timed_out(server: Server) -> Non
 def test_metrics_are_openmetrics_when_asked(server: Server) -> None:
     accept = {"accept": "application/openmetrics-text; version=1.0.0"}
     assert server.get("/metrics", headers=accept).text.endswith("# EOF\n")
+
+
+def test_an_endless_content_type_harms_nobody(server: Server) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n"
+    answer = talk(server, head + b"content-type: " + b"a" * 70_000 + b"\r\n\r\n{}")
+    assert answer.startswith((b"HTTP/1.1 415 ", b"HTTP/1.1 431 "))
+    assert server.predict().status_code == 200
+
+
+def test_the_trace_of_a_request_is_named_in_its_answer(server: Server) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert server.predict(headers={"traceparent": trace}).headers["traceresponse"] == trace
+    assert "traceresponse" not in server.predict().headers
 
 
 raw = st.binary(max_size=200)
@@ -268,20 +286,3 @@ def test_tls_is_spoken_when_there_is_a_certificate(registry: Registry, tmp_path:
         ):
             client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 200")
-
-
-def test_a_host_in_an_environment_of_its_own_serves(registry: Registry, tmp_path: Path) -> None:
-    with serving(
-        "models:/m@production",
-        "--env-manager",
-        "uv",
-        directory=tmp_path,
-        environment={"MLFLOW_TRACKING_URI": registry.uri},
-    ) as server:
-        wait_for(lambda: server.version() or server.state()["problem"] not in (None, FIRST), 600)
-        assert server.predict().json() == {"predictions": [1]}
-        (host,) = server.hosts()
-        assert "environments" in Path(f"/proc/{host}/cmdline").read_text()
-
-
-FIRST = "The first version is being loaded."

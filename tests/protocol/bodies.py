@@ -153,6 +153,26 @@ BY_KIND: dict[str, list[Body]] = {
         for layout in ("instances", "inputs")
     ]
     + every_layout(pd.DataFrame({"a": [1.0, 2], "b": [3.0, 4]})),
+    "embedding_predict": [
+        text({layout: [{"a": cell}]})
+        for cell in ([1.5, 2], [1, 2], [1], [], ["x", "y"], None, [[1.0, 2.0]], "secret")
+        for layout in ("dataframe_records", "instances", "inputs")
+    ]
+    + every_layout(pd.DataFrame({"a": [[1.5, 2.0], [0.0, 1.0]]})),
+    "nested": [
+        text({layout: [{"a": cell}]})
+        for cell in (
+            [{"x": 1, "tags": ["u"]}],
+            [{"x": 1}, {"x": 2, "tags": []}],
+            [],
+            [{"tags": ["u"]}],
+            [{"x": 1, "tags": [5]}],
+            [{"x": 1, "tags": None}],
+            [None],
+            {"x": 1},
+        )
+        for layout in ("dataframe_records", "instances", "inputs")
+    ],
     "named_tensors": [
         text(body)
         for body in (
@@ -199,6 +219,7 @@ BY_KIND: dict[str, list[Body]] = {
 CODED = every_layout(pd.DataFrame({"a": [1.5, 2], "b": [0.5, 1], "c": ["x", "z"]})) + every_layout(
     pd.DataFrame({"a": [1.5], "b": [0.5], "c": [None]})
 )
+BY_KIND["arrays_predict"] = BY_KIND["tensor"]
 BY_KIND |= dict.fromkeys(("labels_predict", "labels_predict_proba", "names_predict"), CODED)
 
 MALFORMED: list[Body] = [
@@ -287,3 +308,8 @@ CONTENT_TYPES: list[Body] = [
         "multipart/form-data; boundary=x",
     )
 ]
+
+
+def bodies_for(kind: str) -> list[Body]:
+    """Everything that is sent to a model of this kind."""
+    return BY_KIND.get(kind, numbers()) + MALFORMED + CONTENT_TYPES

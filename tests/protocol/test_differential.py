@@ -1,62 +1,21 @@
-"""The same bytes to MLflow's own application and to a model host.
+"""The same bytes to `mlflow models serve` and to `cloche serve`, over the wire.
 
-The same status, the same predictions.
-
-DIFFERENCES lists everything that may differ.
+The same status, the same predictions. DIFFERENCES lists everything that may differ.
 """
 
-import asyncio
-import json
-import warnings
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import mlflow
 import pytest
-from mlflow.pyfunc import PyFuncModel, scoring_server
+import requests
 
-from serving.host.frames import TEXT_BODY, Answer, Item
-from serving.host.scoring import Scorer
-from tests.protocol.bodies import BY_KIND, CONTENT_TYPES, MALFORMED, Body, numbers
+from tests.protocol.contenders import Contenders, contenders
+from tests.protocol.kinds import KINDS
 
-KINDS = [
-    "array",
-    "array_column",
-    "binary",
-    "chat",
-    "datetime",
-    "failing",
-    "frame",
-    "integers",
-    "labels_predict",
-    "labels_predict_proba",
-    "map_column",
-    "named_outputs",
-    "named_tensors",
-    "names_predict",
-    "nan",
-    "no_signature",
-    "object_column",
-    "optional",
-    "params",
-    "records",
-    "regression_predict",
-    "scalars",
-    "series",
-    "tensor",
-    "text_predict",
-    "type_hints",
-    "unnamed",
-    "unwritable",
-    "wrong_count",
-]
+pytestmark = pytest.mark.slow
 
-
-class Reply(NamedTuple):
-    status: int
-    body: bytes
+WAVES = 7  # few servers at a time fit into the memory of a small machine
 
 
 class Difference(NamedTuple):
@@ -71,111 +30,81 @@ DIFFERENCES = [
 ]
 
 
-@cache
-def load(path: Path) -> PyFuncModel:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return mlflow.pyfunc.load_model(str(path))
+@pytest.fixture(scope="module")
+def both(
+    request: pytest.FixtureRequest, zoo: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Contenders]:
+    """The two servers with the kinds of one wave."""
+    kinds, directory = KINDS[request.param :: WAVES], tmp_path_factory.mktemp("cloche")
+    with contenders(zoo, kinds, directory) as running:
+        yield running
 
 
-def ask_mlflow(app: Any, body: Body) -> Reply:
-    """What the application of `mlflow models serve` answers."""
-    content_type, content = body
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": content, "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    headers = [(b"content-type", content_type.encode())] if content_type else []
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/invocations",
-        "raw_path": b"/invocations",
-        "query_string": b"",
-        "headers": headers,
-        "http_version": "1.1",
-        "scheme": "http",
-        "root_path": "",
-        "client": ("t", 1),
-        "server": ("t", 80),
-    }
-    try:
-        asyncio.run(app(scope, receive, send))
-    except Exception:  # noqa: BLE001  # the server turns it into a 500
-        return Reply(500, b"")
-    return Reply(sent[0]["status"], b"".join(part.get("body", b"") for part in sent[1:]))
+each_kind = pytest.mark.parametrize(
+    ("both", "kind"),
+    [
+        pytest.param(wave, kind, id=kind, marks=pytest.mark.xdist_group(f"protocol-{wave}"))
+        for wave in range(WAVES)
+        for kind in KINDS[wave::WAVES]
+    ],
+    indirect=["both"],
+    scope="module",
+)
 
 
-def ask_host(scorer: Scorer, body: Body) -> Answer:
-    return scorer.score([Item(*body)]).answers[0]
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """What models and pandas warn about while they are given nonsense does not matter here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def bodies_for(kind: str) -> list[Body]:
-    return BY_KIND.get(kind, numbers()) + MALFORMED + CONTENT_TYPES
+def is_json(response: requests.Response) -> bool:
+    return response.headers["content-type"].startswith("application/json")
 
 
 def test_the_zoo_holds_exactly_the_kinds_that_are_compared(zoo: Path) -> None:
-    assert sorted(path.name for path in zoo.iterdir()) == sorted(KINDS)
+    assert sorted(path.name for path in zoo.iterdir()) == KINDS
 
 
-def test_status_and_predictions_are_those_of_mlflow(zoo: Path, kind: str) -> None:
-    model = load(zoo / kind)
-    app, scorer = scoring_server.init(model), Scorer(model)
+@each_kind
+def test_status_and_predictions_are_those_of_mlflow(both: Contenders, kind: str) -> None:
     allowed = {(one.mlflow, one.cloche) for one in DIFFERENCES}
     wrong = []
-    for body in bodies_for(kind):
-        theirs, ours = ask_mlflow(app, body), ask_host(scorer, body)
-        if theirs.status == ours.status:
-            if theirs.status == 200 and theirs.body != ours.body:
-                wrong.append((body, theirs, ours))
-        elif (theirs.status, ours.status) not in allowed:
-            wrong.append((body, theirs, ours))
+    for replies in both.replies(kind):
+        _, theirs, ours = replies
+        if theirs.status_code != ours.status_code:
+            same = (theirs.status_code, ours.status_code) in allowed
+        else:
+            same = ours.status_code != 200 or (
+                theirs.content == ours.content
+                and theirs.headers["content-type"] == ours.headers["content-type"]
+            )
+        if not same:
+            wrong.append(replies)
     assert not wrong
 
 
-def test_an_error_keeps_its_code_and_shows_no_payload_and_no_trace(zoo: Path, kind: str) -> None:
-    model = load(zoo / kind)
-    app, scorer = scoring_server.init(model), Scorer(model)
-    for body in bodies_for(kind):
-        ours = ask_host(scorer, body)
-        if ours.status == 200:
+@each_kind
+def test_an_error_keeps_its_code_and_shows_no_payload_and_no_trace(
+    both: Contenders, kind: str
+) -> None:
+    for _, theirs, ours in both.replies(kind):
+        if ours.status_code == 200:
             continue
-        assert b"secret" not in ours.body
-        assert b"Traceback" not in ours.body
-        if ours.body_type == TEXT_BODY:
-            assert ours.status == 415
+        assert "secret" not in ours.text
+        assert "Traceback" not in ours.text
+        if not is_json(ours):
+            assert ours.status_code == 415
             continue
-        error = json.loads(ours.body)
-        assert error.keys() == {"error_code", "message"}
-        theirs = ask_mlflow(app, body)
-        if theirs.status == ours.status and theirs.body.startswith(b"{"):
-            assert error["error_code"] == json.loads(theirs.body)["error_code"]
+        assert ours.json().keys() == {"error_code", "message"}
+        if theirs.status_code == ours.status_code and is_json(theirs):
+            assert ours.json()["error_code"] == theirs.json()["error_code"]
 
 
-def test_neighbours_in_a_batch_change_nothing(zoo: Path, kind: str) -> None:
-    scorer = Scorer(load(zoo / kind))
-    sent = bodies_for(kind)
-    together = scorer.score([Item(*body) for body in sent]).answers
-    wrong = [
-        (body, alone, joined)
-        for body, joined in zip(sent, together, strict=True)
-        if (alone := ask_host(scorer, body)) != joined
-    ]
-    assert not wrong
+@each_kind
+def test_every_body_leaves_the_host_alive(both: Contenders, kind: str) -> None:
+    both.replies(kind)
+    assert both.cloche.metric("cloche_lost_hosts_total", model=kind) == 0
+
+
+@pytest.mark.xdist_group("protocol-0")
+@pytest.mark.parametrize("both", [0], indirect=True, scope="module")
+@pytest.mark.parametrize("path", ["/ping", "/health", "/version"])
+def test_the_same_pages(both: Contenders, path: str) -> None:
+    theirs = requests.get(both.mlflow[KINDS[0]] + path, timeout=30)
+    ours = both.cloche.get(path)
+    assert (ours.status_code, ours.text) == (theirs.status_code, theirs.text)

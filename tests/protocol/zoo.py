@@ -21,7 +21,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 NUMBERS = Schema([ColSpec("double", "a"), ColSpec("double", "b")])
 ONE_NUMBER = Schema([ColSpec("double")])
@@ -156,6 +156,18 @@ PYTHON: dict[str, tuple[PythonModel, ModelSignature | None]] = {
             columns(a=Object([Property("x", "long"), Property("y", "string", required=False)]))
         ),
     ),
+    "nested": (
+        Echo(),
+        ModelSignature(
+            columns(
+                a=Array(
+                    Object(
+                        [Property("x", "long"), Property("tags", Array("string"), required=False)]
+                    )
+                )
+            )
+        ),
+    ),
     "map_column": (Echo(), ModelSignature(columns(a=Map("long")))),
     "unnamed": (Echo(), ModelSignature(Schema([ColSpec("double"), ColSpec("double")]))),
     "tensor": (Echo(), ModelSignature(Schema([TensorSpec(np.dtype("float64"), (-1, 2))]))),
@@ -179,26 +191,32 @@ PYTHON: dict[str, tuple[PythonModel, ModelSignature | None]] = {
 }
 
 
-def fitted() -> dict[str, tuple[Any, pd.DataFrame]]:
+def fitted() -> dict[str, tuple[Any, Any]]:
     """scikit-learn models and the features they learned from."""
     table = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 2, 1], "c": list("xyxy")})
-    target = [0, 1, 0, 1]
+    numbers, target = table[["a", "b"]], [0, 1, 0, 1]
     coded = make_column_transformer(
         (OneHotEncoder(handle_unknown="ignore"), ["c"]), remainder="passthrough"
     )
     text = pd.DataFrame({"text": ["good", "bad day", "good day", "bad"]})
-    words = make_pipeline(
-        make_column_transformer((TfidfVectorizer(), "text")), LogisticRegression()
-    )
+    words = make_column_transformer((TfidfVectorizer(), "text"))
+    vectors = pd.DataFrame({"a": numbers.to_numpy().tolist()})
+    stacked = make_column_transformer((FunctionTransformer(np.stack), "a"))
     return {
         "labels": (make_pipeline(coded, LogisticRegression()).fit(table, target), table),
         "names": (
             make_pipeline(coded, LogisticRegression()).fit(table, ["no", "yes", "no", "yes"]),
             table,
         ),
-        "regression": (LinearRegression().fit(table[["a", "b"]], target), table[["a", "b"]]),
-        "text": (words.fit(text, target), text),
+        "regression": (LinearRegression().fit(numbers, target), numbers),
+        "bare": (LinearRegression().fit(numbers, target), None),
+        "arrays": (LinearRegression().fit(numbers.to_numpy(), target), numbers.to_numpy()),
+        "embedding": (make_pipeline(stacked, LinearRegression()).fit(vectors, target), vectors),
+        "text": (make_pipeline(words, LogisticRegression()).fit(text, target), text),
     }
+
+
+TRUSTED = ["numpy.dtype", "numpy.stack", "scipy.sparse._csr.csr_matrix"]
 
 
 def main(directory: Path) -> None:
@@ -207,16 +225,16 @@ def main(directory: Path) -> None:
         mlflow.pyfunc.save_model(
             directory / name, python_model=model, signature=signature, pip_requirements=[]
         )
-    for name, (model, table) in fitted().items():
-        signature = infer_signature(table, model.predict(table))
+    for name, (model, features) in fitted().items():
+        known = features is not None
         for method in ("predict", "predict_proba") if name == "labels" else ("predict",):
             mlflow.sklearn.save_model(
                 model,
                 directory / f"{name}_{method}",
-                signature=signature,
+                signature=infer_signature(features, model.predict(features)) if known else None,
                 pyfunc_predict_fn=method,
                 pip_requirements=[],
-                skops_trusted_types=["numpy.dtype", "scipy.sparse._csr.csr_matrix"],
+                skops_trusted_types=TRUSTED,
             )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from serving.errors import HostFailed
-from serving.front.generation import Generation, Plan
+from serving.front.generation import Generation
 from serving.front.metrics import Metrics
+from serving.front.plan import Plan
 from serving.front.queue import BatchLimits, QueueLimits
 from serving.front.request import Ended, Request
 from serving.host.frames import Answer, Item, Result

@@ -20,7 +20,25 @@ def test_an_answer_is_packed_only_for_those_who_take_it(accepted: bytes, packs: 
     assert Head([(b"accept-encoding", accepted)]).takes_gzip is packs
 
 
-def test_a_trace_context_must_be_one() -> None:
-    context = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    assert Head([(b"traceparent", context)]).traceparent == context
-    assert Head([(b"traceparent", b"<script>")]).traceparent == b""
+CONTEXT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_trace_context_is_kept() -> None:
+    assert Head([(b"traceparent", CONTEXT)]).traceparent == CONTEXT
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"<script>",
+        b"ff" + CONTEXT[2:],
+        CONTEXT.replace(b"0af7651916cd43dd8448eb211c80319c", b"0" * 32),
+        CONTEXT.replace(b"b7ad6b7169203331", b"0" * 16),
+    ],
+)
+def test_what_is_no_trace_context_is_dropped(sent: bytes) -> None:
+    assert Head([(b"traceparent", sent)]).traceparent == b""
+
+
+def test_an_endless_content_type_is_cut() -> None:
+    assert len(Head([(b"content-type", b"a" * 100_000)]).content_type) < 1000

@@ -22,6 +22,7 @@ PROMISED = {
     "cloche_retried_requests_total": ("model",),
     "cloche_replicas": ("model", "version"),
     "cloche_lost_hosts_total": ("model", "version"),
+    "cloche_renewed_hosts_total": ("model", "version"),
     "cloche_swaps_total": ("model", "outcome"),
     "cloche_swap_duration_seconds": ("model",),
     "cloche_registry_age_seconds": ("model",),

@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 from serving.host import frames
 from serving.host.frames import Answer, FrameReader, Item, Kind, ProtocolError, Result
 
-items = st.lists(
-    st.builds(Item, st.text(st.characters(max_codepoint=255), max_size=30), st.binary())
-)
+latin = st.text(st.characters(max_codepoint=255), max_size=30)
+items = st.lists(st.builds(Item, latin, st.binary(), latin))
 answers = st.lists(
     st.builds(Answer, st.integers(100, 599), st.integers(0, 1), st.integers(0, 10**6), st.binary())
 )

@@ -1,10 +1,13 @@
 """Which environments are made, for which versions; the tool that makes them is a stand-in."""
 
+import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from serving.errors import SettingsError
 from serving.registry import environments
 
 
@@ -61,3 +64,13 @@ def test_a_twin_that_cannot_be_read_asks_for_nothing(
     (artifacts / "onnx" / "twin.json").write_text("{torn")
     environments.build(artifacts, "uv", tmp_path / "made")
     assert commands[-1][-1] == str(artifacts / "requirements.txt")
+
+
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+def test_a_manager_that_is_not_installed_is_named_with_the_fix(
+    monkeypatch: pytest.MonkeyPatch, manager: str
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=f"pip install {manager}"):
+        environments.tool(manager)

@@ -1,0 +1,112 @@
+"""The OpenAPI document of a server: its paths, what they take, and everything they may answer."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from serving.front.model import ServedModel
+from serving.front.payloads import request_schema
+
+_ERROR = {
+    "type": "object",
+    "required": ["error_code", "message"],
+    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+}
+_READY = {"type": "object", "required": ["ready", "models"]}
+_FAILURES = {
+    "400": "The request does not fit the model.",
+    "404": "There is no such model, version or path.",
+    "408": "The body did not arrive in time.",
+    "413": "The body is too large.",
+    "415": "The content type or encoding is not taken.",
+    "429": "Too many requests wait already; Retry-After says when to come back.",
+    "500": "The model's answer cannot be written.",
+    "503": "No replica can answer now.",
+    "504": "There was no answer in time.",
+}
+_KEYLESS = "An API key is asked for, and none of them was sent."
+_BEARER = {"type": "http", "scheme": "bearer"}
+# path: what it tells, its media type, and what it answers while no model is ready
+_PROBES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "/livez": ("The server runs.", "text/plain", None),
+    "/readyz": ("Every followed model can answer; otherwise 503.", "application/json", _READY),
+    "/ping": ("As /readyz, without words.", "application/json", {}),
+    "/health": ("As /ping.", "application/json", {}),
+}
+_PAGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "/version": ("The MLflow version of the model hosts.", "text/plain", {}),
+    "/metrics": ("Metrics for Prometheus.", "text/plain", None),
+    "/openapi.json": ("This document.", "application/json", None),
+    "/docs": ("This document for people.", "text/html", None),
+}
+
+
+def document(models: Iterable[ServedModel], *, guarded: bool) -> dict[str, Any]:
+    """The OpenAPI description of a server with these models; `guarded` if it asks for API keys."""
+    served = list(models)
+    paths: dict[str, Any] = {path: {"get": _page(*told)} for path, told in _PROBES.items()}
+    key: dict[str, Any] = {"security": [{"key": []}]} if guarded else {}
+    keyless = {"401": _failure(_KEYLESS)} if guarded else {}
+    for path, told in _PAGES.items():
+        page = _page(*told)
+        page["responses"] |= keyless
+        paths[path] = {"get": page | key}
+    for model in served:
+        operation = _operation(model) | key
+        operation["responses"] |= keyless
+        paths[f"/models/{quote(model.name, safe='')}/invocations"] = {"post": operation}
+        if len(served) == 1:
+            paths["/invocations"] = {"post": operation | {"operationId": "predict"}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Cloche", "version": "1"},
+        "paths": paths,
+        "components": {
+            "schemas": {"Error": _ERROR},
+            **({"securitySchemes": {"key": _BEARER}} if guarded else {}),
+        },
+    }
+
+
+def _page(text: str, media_type: str, unready: dict[str, Any] | None) -> dict[str, Any]:
+    responses = {"200": {"description": text, "content": {media_type: {}}}}
+    if unready is not None:
+        content = {"application/json": {"schema": unready}}
+        responses["503"] = {"description": "Not ready.", "content": content}
+    return {"summary": text, "responses": responses}
+
+
+def _operation(model: ServedModel) -> dict[str, Any]:
+    description = model.current.description if model.current else {}
+    signature = description.get("signature") or {}
+    content: dict[str, Any] = {"schema": request_schema(signature)}
+    if description.get("example"):
+        content["example"] = json.loads(description["example"])
+    wrapped = {"type": "object", "required": ["predictions"], "properties": {"predictions": {}}}
+    answer = wrapped if signature.get("inputs") else {}  # others may take unwrapped payloads
+    return {
+        "summary": f"Predictions of {model.name}",
+        "operationId": f"predict-{model.name}",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": content,
+                "text/csv": {"schema": {"type": "string"}},
+                "application/vnd.apache.parquet": {"schema": {"type": "string"}},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The predictions.",
+                "content": {"application/json": {"schema": answer}},
+            },
+            **{code: _failure(text) for code, text in _FAILURES.items()},
+            "415": _failure(_FAILURES["415"], {"text/plain": {}}),
+        },
+    }
+
+
+def _failure(text: str, also: dict[str, Any] | None = None) -> dict[str, Any]:
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {"description": text, "content": error | (also or {})}

@@ -1,0 +1,28 @@
+"""How a generation works: what an operator said of replicas, queue and batches."""
+
+from dataclasses import dataclass
+
+from serving.front.queue import BatchLimits, QueueLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How many replicas a generation has, and what it allows them.
+
+    Attributes:
+        replicas: How many.
+        accelerate: Whether the accelerated twin may answer.
+        load_timeout: Seconds one may take to load.
+        predict_timeout: Seconds one may take for a batch.
+        host_memory: Bytes after which one is renewed; 0 for never.
+        queue: What may wait.
+        batches: What is scored at once.
+    """
+
+    replicas: int
+    accelerate: bool
+    load_timeout: float
+    predict_timeout: float
+    queue: QueueLimits
+    batches: BatchLimits
+    host_memory: int = 0

@@ -1,0 +1,30 @@
+"""Background tasks that live as long as they run: the loop alone would let them be collected."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+class Tasks:
+    """Tasks of one owner, which ends them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def wait(self, patience: float) -> None:
+        """Wait until all that run now have ended, for at most `patience` seconds."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=patience)
+
+    async def cancel(self) -> None:
+        """End all, at once."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,108 @@
+"""The two servers that are compared: `mlflow models serve`, and `cloche serve`."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+import requests
+from mlflow.models.flavor_backend_registry import get_flavor_backend
+
+from tests.online import Server, serving, wait_for
+from tests.protocol.bodies import Body, bodies_for
+from tests.shell import answers, environment, free_port
+
+
+class Replies(NamedTuple):
+    """What both servers answered to the same bytes."""
+
+    body: Body
+    mlflow: requests.Response
+    cloche: requests.Response
+
+    def __repr__(self) -> str:
+        return f"{self.body}\n  MLflow {_told(self.mlflow)}\n  Cloche {_told(self.cloche)}"
+
+
+def _told(response: requests.Response) -> str:
+    return f"{response.status_code}: {response.text[:300]}"
+
+
+@dataclass
+class Contenders:
+    """One server of MLflow for each kind, and one of Cloche for all of them."""
+
+    mlflow: dict[str, str]
+    cloche: Server
+    _replies: dict[str, list[Replies]] = field(default_factory=dict)
+
+    def replies(self, kind: str) -> list[Replies]:
+        """What both answer to every body for this kind; asked once."""
+        if kind not in self._replies:
+            ours = f"{self.cloche.url}/models/{kind}/invocations"
+            theirs = f"{self.mlflow[kind]}/invocations"
+            self._replies[kind] = [
+                Replies(body, _post(theirs, body), _post(ours, body)) for body in bodies_for(kind)
+            ]
+        return self._replies[kind]
+
+
+def _post(url: str, body: Body) -> requests.Response:
+    """The answer, on a connection of its own: MLflow's server hangs up after some errors."""
+    content_type, content = body
+    headers = {"content-type": content_type} if content_type else {}
+    return requests.post(url, content, headers=headers, timeout=60)
+
+
+@contextmanager
+def contenders(zoo: Path, kinds: Sequence[str], directory: Path) -> Iterator[Contenders]:
+    """Both servers with the models of `kinds`, started side by side and ready."""
+    with ExitStack() as stack:
+        theirs = {kind: stack.enter_context(_mlflow(zoo / kind)) for kind in kinds}
+        named = [f"{kind}={zoo / kind}" for kind in kinds]
+        ours = stack.enter_context(serving(*named, directory=directory)).wait_until_ready()
+        for server in theirs.values():
+            wait_for(server.is_ready)
+        yield Contenders({kind: server.url for kind, server in theirs.items()}, ours)
+
+
+@dataclass
+class MlflowServer:
+    """A running `mlflow models serve`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+    def is_ready(self) -> bool:
+        assert self.process.poll() is None, "MLflow's server ended"
+        return answers(f"{self.url}/ping")
+
+
+@contextmanager
+def _mlflow(path: Path) -> Iterator[MlflowServer]:
+    """A server as `mlflow models serve --env-manager local` starts it.
+
+    It is asked for through the function that the command calls once it has read its options, which
+    spares each server the seconds in which the command imports MLflow.
+    """
+    port = free_port()
+    backend = get_flavor_backend(str(path), env_manager="local", workers=1)
+    with patch.dict(os.environ, environment()):  # it looks for uvicorn in the path
+        process = backend.serve(
+            str(path),
+            port=port,
+            host="127.0.0.1",
+            timeout=60,
+            synchronous=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    try:
+        yield MlflowServer(process, f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(60)
