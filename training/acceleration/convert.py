@@ -27,7 +27,7 @@ from training.acceleration.families import leaves
 from training.acceleration.original import Original
 from training.errors import TwinRefused
 
-OPSETS = {"": 18, "ai.onnx.ml": 3}
+OPSETS = {"": 20, "ai.onnx.ml": 3}
 _TENSORS: dict[str, Callable[[list[int | None]], Any]] = {
     "double": DoubleTensorType,
     "int64": Int64TensorType,
@@ -115,6 +115,10 @@ def _only_scores(model: onnx.ModelProto) -> onnx.ModelProto:
     extractor = onnx.utils.Extractor(model)
     inputs = [one.name for one in model.graph.input]
     needed: onnx.ModelProto = extractor.extract_model(inputs, [name])
+    for node in needed.graph.node:  # the domain declines unknown categories, row by row
+        for attribute in node.attribute:
+            if node.op_type == "OneHotEncoder" and attribute.name == "zeros":
+                attribute.i = 1
     return needed
 
 
@@ -147,5 +151,3 @@ def _impute(scope: Any, operator: Any, container: Any) -> None:
 def _imputed_shape(operator: Any) -> None:
     rows = operator.inputs[0].get_first_dimension()
     operator.outputs[0].type = DoubleTensorType([rows, len(operator.raw_operator.statistics_)])
-
-

@@ -142,4 +142,8 @@ def _passes(estimator: Any) -> bool:
 
 def _name(estimator: Any) -> str:
     kind = type(estimator)
-    return kind.__name__ if kind.__module__.startswith("sklearn.") else f"{kind.__module__}.{kind.__name__}"
+    return (
+        kind.__name__
+        if kind.__module__.startswith("sklearn.")
+        else f"{kind.__module__}.{kind.__name__}"
+    )

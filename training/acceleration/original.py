@@ -18,6 +18,7 @@ from training.pipeline.fit import Fitted
 from training.pipeline.scorer import MISSING
 
 Floats = npt.NDArray[np.float64]
+Answers = tuple[Floats, npt.NDArray[Any] | None]
 
 # A signature type that becomes a number without a change of value.
 _NUMBERS = (DataType.double, DataType.float, DataType.long, DataType.integer, DataType.boolean)
@@ -48,8 +49,8 @@ class Original:
     Attributes:
         pipeline: the fitted scikit-learn model.
         inputs: in the order of the signature.
-        scores: raw rows → (n, classes) probabilities, or (n,) values of a regression.
-        labels: raw rows → (n,) the labels that callers get; None for a regression.
+        answers: raw rows → (n, classes) probabilities and (n,) the labels that callers get; for a
+            regression (n,) values and None.
         classes: in the order of the probabilities; empty for a regression.
         positive: index of the class that a threshold decides about; None for the likeliest class.
         threshold: from which probability on it is predicted; None likewise.
@@ -58,8 +59,7 @@ class Original:
 
     pipeline: Any
     inputs: tuple[Input, ...]
-    scores: Callable[[pd.DataFrame], Floats]
-    labels: Callable[[pd.DataFrame], npt.NDArray[Any]] | None
+    answers: Callable[[pd.DataFrame], Answers]
     classes: tuple[Any, ...]
     positive: int | None
     threshold: float | None
@@ -79,8 +79,7 @@ def of_fitted(fitted: Fitted, signature: ModelSignature) -> Original:
         return Original(
             fitted.pipeline,
             inputs,
-            scores=lambda rows: np.asarray(fitted.pipeline.predict(fitted.prepare(rows)), float),
-            labels=None,
+            answers=lambda rows: (fitted.predict(rows)["prediction"].to_numpy(float), None),
             classes=(),
             positive=None,
             threshold=None,
@@ -93,11 +92,18 @@ def of_fitted(fitted: Fitted, signature: ModelSignature) -> Original:
         if task == "binary"
         else [(f"probability_{label}", index) for index, label in enumerate(classes)]
     )
+
+    def answers(rows: pd.DataFrame) -> Answers:
+        told = fitted.predict(rows)
+        scores = told[[name for name, _ in named]].to_numpy()
+        if positive is not None:
+            scores = np.hstack([scores, 1 - scores] if positive == 0 else [1 - scores, scores])
+        return scores, told["prediction"].to_numpy()
+
     return Original(
         fitted.pipeline,
         inputs,
-        scores=lambda rows: fitted.pipeline.predict_proba(fitted.prepare(rows)),
-        labels=lambda rows: fitted.predict(rows)["prediction"].to_numpy(),
+        answers=answers,
         classes=tuple(classes),
         positive=positive,
         threshold=fitted.description.get("threshold"),
@@ -132,8 +138,7 @@ def of_estimator(
         return Original(
             estimator,
             inputs,
-            scores=lambda rows: np.asarray(estimator.predict(rows), float),
-            labels=None,
+            answers=lambda rows: (np.asarray(estimator.predict(rows), float), None),
             classes=(),
             positive=None,
             threshold=None,
@@ -149,8 +154,7 @@ def of_estimator(
     return Original(
         estimator,
         inputs,
-        scores=estimator.predict_proba,
-        labels=estimator.predict,
+        answers=lambda rows: (estimator.predict_proba(rows), estimator.predict(rows)),
         classes=tuple(_plain_classes(estimator.classes_)),
         positive=None,
         threshold=None,
@@ -182,9 +186,7 @@ def of_folder(folder: Path) -> Original:
             f"its flavor is {', '.join(sorted(model.flavors))}; a twin is made of scikit-learn"
         )
     called = model.flavors["python_function"].get("predict_fn", "predict")
-    return of_estimator(
-        mlflow.sklearn.load_model(str(folder)), model.signature, predict=called
-    )
+    return of_estimator(mlflow.sklearn.load_model(str(folder)), model.signature, predict=called)
 
 
 def _columns(signature: ModelSignature) -> list[ColSpec]:
