@@ -2,27 +2,26 @@
 
 import warnings
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
 import onnx
 import pandas as pd
-from onnx import TensorProto
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import (
     DoubleTensorType,
     Int64TensorType,
     StringTensorType,
 )
-from skl2onnx.operator_converters.common import concatenate_variables
 from skl2onnx.sklapi import CastTransformer
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from training.acceleration import trees
+from training.acceleration import transformers, trees
 from training.acceleration.families import leaves
 from training.acceleration.original import Original
 from training.errors import TwinRefused
@@ -36,7 +35,6 @@ _TENSORS: dict[str, Callable[[list[int | None]], Any]] = {
 # Words of scikit-learn's default pattern, in the domain of plain ASCII.
 WORDS = "[a-zA-Z0-9_][a-zA-Z0-9_]+"
 _DEFAULT_PATTERN = r"(?u)\b\w\w+\b"
-_VECTORIZERS = (CountVectorizer, TfidfVectorizer)
 
 
 def convert(original: Original) -> onnx.ModelProto:
@@ -62,11 +60,13 @@ def convert(original: Original) -> onnx.ModelProto:
                 target_opset=OPSETS,
                 options=_options(estimator),
                 custom_conversion_functions={
-                    SimpleImputer: _impute,
+                    SimpleImputer: transformers.impute,
+                    TfidfTransformer: transformers.weigh,
                     **dict.fromkeys(trees.TREES, trees.convert),
                 },
                 custom_shape_calculators={
-                    SimpleImputer: _imputed_shape,
+                    SimpleImputer: transformers.shape,
+                    TfidfTransformer: transformers.shape,
                     **dict.fromkeys(trees.TREES, trees.shape),
                 },
                 custom_parsers=dict.fromkeys(trees.TREES, trees.parse),
@@ -81,7 +81,7 @@ def convert(original: Original) -> onnx.ModelProto:
 
 def _with_columns(original: Original) -> Pipeline:
     """A pipeline that begins with columns by name and gives its estimator float64."""
-    found = original.pipeline
+    found = _split(original.pipeline)
     steps = [step for _, step in found.steps] if isinstance(found, Pipeline) else [found]
     if not isinstance(steps[0], ColumnTransformer):
         names = [one.column for one in original.inputs]
@@ -90,10 +90,26 @@ def _with_columns(original: Original) -> Pipeline:
     return make_pipeline(*steps[:-1], CastTransformer(dtype=np.float64), steps[-1])
 
 
+def _split(estimator: Any) -> Any:
+    """The same with each TfidfVectorizer as the two steps that it is, nothing of it changed."""
+    if isinstance(estimator, TfidfVectorizer):
+        mine = estimator.get_params()
+        counts = CountVectorizer(**{k: mine[k] for k in CountVectorizer().get_params()})
+        counts.vocabulary_ = estimator.vocabulary_
+        return make_pipeline(counts, estimator._tfidf)
+    if isinstance(estimator, Pipeline):
+        return Pipeline([(name, _split(step)) for name, step in estimator.steps])
+    if isinstance(estimator, ColumnTransformer):
+        changed = copy(estimator)
+        changed.transformers_ = [(n, _split(step), c) for n, step, c in estimator.transformers_]
+        return changed
+    return estimator
+
+
 def _options(estimator: Pipeline) -> dict[int, dict[str, Any]]:
     options: dict[int, dict[str, Any]] = {}
     for one in leaves(estimator):
-        if isinstance(one, _VECTORIZERS):
+        if isinstance(one, CountVectorizer):
             options[id(one)] = {"tokenexp": _words(one), "locale": "C"}
     last = estimator.steps[-1][1]
     if is_classifier(last) and not isinstance(last, trees.TREES):
@@ -120,34 +136,3 @@ def _only_scores(model: onnx.ModelProto) -> onnx.ModelProto:
             if node.op_type == "OneHotEncoder" and attribute.name == "zeros":
                 attribute.i = 1
     return needed
-
-
-def _impute(scope: Any, operator: Any, container: Any) -> None:
-    """SimpleImputer for numbers in float64; skl2onnx 1.20 fills float32 only."""
-    imputer = operator.raw_operator
-    if isinstance(operator.inputs[0].type, StringTensorType):
-        raise TwinRefused("SimpleImputer fills text")
-    if not (isinstance(imputer.missing_values, float) and np.isnan(imputer.missing_values)):
-        raise TwinRefused(f"SimpleImputer fills {imputer.missing_values!r}, not NaN")
-    if imputer.add_indicator:
-        raise TwinRefused("SimpleImputer adds an indicator of missing values")
-    filled = np.asarray(imputer.statistics_, dtype=np.float64)
-    if np.isnan(filled).any():
-        raise TwinRefused("SimpleImputer drops columns that were empty in training")
-    values = concatenate_variables(scope, operator.inputs, container)
-    double, missing, constant = (
-        str(scope.get_unique_variable_name(name)) for name in ("double", "missing", "filled")
-    )
-    container.add_initializer(constant, TensorProto.DOUBLE, [1, len(filled)], filled)
-    for kind, inputs, output, more in (
-        ("Cast", [values], double, {"to": TensorProto.DOUBLE}),
-        ("IsNaN", [double], missing, {}),
-        ("Where", [missing, constant, double], operator.outputs[0].full_name, {}),
-    ):
-        name = scope.get_unique_operator_name(kind)
-        container.add_node(kind, inputs, [output], op_version=13, name=name, **more)
-
-
-def _imputed_shape(operator: Any) -> None:
-    rows = operator.inputs[0].get_first_dimension()
-    operator.outputs[0].type = DoubleTensorType([rows, len(operator.raw_operator.statistics_)])

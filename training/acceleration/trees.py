@@ -6,7 +6,7 @@ a decision cannot change near it. Trees of `sklearn.tree` round a feature to flo
 compare it, so their graph does, too; histogram gradient boosting compares it as it is.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from sklearn.tree import (
     ExtraTreeRegressor,
 )
 
+from training.acceleration.nodes import constant, writer
 from training.errors import TwinRefused
 
 MOST_NODES = 1_000_000  # about 100 MB of ONNX, and half a minute to write it
@@ -205,7 +206,7 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
     count = sum(len(tree.leaf) for tree in ensemble.trees)
     if count > MOST_NODES:
         raise TwinRefused(f"its trees have {count:,} nodes, and {MOST_NODES:,} are the most")
-    node = _writer(scope, container)
+    node = writer(scope, container)
     features = operator.inputs[0].full_name
     if ensemble.single:
         features = node("Cast", [features], to=TensorProto.FLOAT)
@@ -214,13 +215,13 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
     raw = node("TreeEnsembleRegressor", [features], domain="ai.onnx.ml", version=3, **attributes)
     summed = node("Cast", [raw], to=TensorProto.DOUBLE)
     if ensemble.factor != 1.0:
-        summed = node("Mul", [summed, _constant(scope, container, ensemble.factor)])
+        summed = node("Mul", [summed, constant(scope, container, ensemble.factor)])
     output = operator.outputs[0].full_name
     if ensemble.link == "softmax":
         node("Softmax", [summed], axis=1, output=output)
     elif ensemble.link == "sigmoid":
         second = node("Sigmoid", [summed])
-        first = node("Sub", [_constant(scope, container, 1.0), second])
+        first = node("Sub", [constant(scope, container, 1.0), second])
         node("Concat", [first, second], axis=1, output=output)
     else:
         node(_LINKS[ensemble.link] or "Identity", [summed], output=output)
@@ -255,36 +256,3 @@ def _attributes(ensemble: Ensemble) -> dict[str, Any]:
         "target_weights_as_tensor": numpy_helper.from_array(weights),
         "base_values_as_tensor": numpy_helper.from_array(ensemble.base),
     }
-
-
-def _writer(scope: Any, container: Any) -> Callable[..., str]:
-    """A function that adds a node to the graph and returns the name of its output."""
-
-    def node(
-        kind: str,
-        inputs: list[str],
-        *,
-        output: str | None = None,
-        domain: str = "",
-        version: int = 13,
-        **attributes: Any,
-    ) -> str:
-        name = output or str(scope.get_unique_variable_name(kind.lower()))
-        container.add_node(
-            kind,
-            inputs,
-            [name],
-            op_domain=domain,
-            op_version=version,
-            name=scope.get_unique_operator_name(kind),
-            **attributes,
-        )
-        return name
-
-    return node
-
-
-def _constant(scope: Any, container: Any, value: float) -> str:
-    name = str(scope.get_unique_variable_name("constant"))
-    container.add_initializer(name, TensorProto.DOUBLE, [1], [value])
-    return name
