@@ -42,7 +42,12 @@ def accelerate(
         real = real.sample(MOST_ROWS, random_state=seed)
     # On a busy machine the threads of OpenMP wait for each other, for each of a hundred trees.
     with threadpool_limits(1):
-        return _proven(original, real, _Deadline(seconds), seed)
+        try:
+            return _proven(original, real, _Deadline(seconds), seed)
+        except TwinRefused:
+            raise
+        except Exception as error:  # a training must not be lost over its twin
+            raise TwinRefused(f"the attempt failed: {type(error).__name__}: {error}") from error
 
 
 class _Deadline:

@@ -73,7 +73,7 @@ def convert(original: Original) -> onnx.ModelProto:
             )
     except TwinRefused:
         raise
-    except Exception as error:  # noqa: BLE001 (a converter may fail in any way: no twin, then)
+    except Exception as error:
         lines = str(error).strip().splitlines() or [""]
         raise TwinRefused(f"skl2onnx failed: {type(error).__name__}: {lines[0][:200]}") from error
     return _only_scores(model)

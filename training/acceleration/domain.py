@@ -16,9 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from training.acceleration.families import leaves
 from training.acceleration.original import Original
+from training.acceleration.twin import SCORES
 
 FACTOR = 1024.0  # beyond the magnitudes of real rows, a twin of a model that computes is no use
-SCORES = "cloche_scores"  # the graph's output
 
 _PLAIN = r"[ -~\t\n\r]*"  # printable ASCII: where RE2's words are Python's
 _SINGLE_MAX = float(np.finfo(np.float32).max)
@@ -151,9 +151,9 @@ def _outside(graph: onnx.GraphProto, node: Callable[..., str], domain: Domain) -
     for name in sorted(domain.plain & taken):
         inside = node("RegexFullMatch", [name], pattern=_PLAIN)
         yield node("Where", [inside, zero, nan])
-    for name, values in sorted(domain.known.items()):
+    for name, known in sorted(domain.known.items()):
         if name in taken:
-            same = node("Equal", [name, _constant(graph, _keys(values)[None, :])])
+            same = node("Equal", [name, _constant(graph, _keys(known)[None, :])])
             most = node("ReduceMax", [node("Cast", [same], to=TensorProto.INT64), one], keepdims=1)
             yield node("Where", [node("Cast", [most], to=TensorProto.BOOL), zero, nan])
 

@@ -90,8 +90,8 @@ def check(estimator: Any) -> None:
     name = _name(last)
     if name in _NEIGHBOURS:
         raise TwinRefused(
-            f"{name} is not continuous: which neighbours are the nearest turns on the last bit of a "
-            "distance, which ONNX sums in another order"
+            f"{name} is not continuous: which neighbours are the nearest turns on the last bit of "
+            "a distance, which ONNX sums in another order"
         )
     if name not in _CONTINUOUS | _ASKING:
         raise TwinRefused(f"{name} is not among the estimators whose twins can be proven")
@@ -100,7 +100,7 @@ def check(estimator: Any) -> None:
         if step in _CONTINUOUS_TRANSFORMERS:
             if name in _ASKING:
                 raise TwinRefused(
-                    f"{step} comes before {name}: its last bits may differ in ONNX, and a threshold "
+                    f"{step} comes before {name}: its last bits may differ in ONNX, and an answer "
                     "could turn on them"
                 )
             _check_text(one)

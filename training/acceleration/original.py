@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from mlflow.models import Model, ModelSignature
-from mlflow.types.schema import ColSpec, DataType
+from mlflow.types.schema import DataType
 
 from training.errors import TwinRefused
 from training.pipeline.fit import Fitted
@@ -40,6 +40,14 @@ class Input:
     tensor: Literal["double", "int64", "string"]
     missing: str | None = None
     whole: bool = False
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a signature: its name and type."""
+
+    name: str
+    type: DataType
 
 
 @dataclass(frozen=True)
@@ -189,16 +197,21 @@ def of_folder(folder: Path) -> Original:
     return of_estimator(mlflow.sklearn.load_model(str(folder)), model.signature, predict=called)
 
 
-def _columns(signature: ModelSignature) -> list[ColSpec]:
+def _columns(signature: ModelSignature) -> list[_Column]:
     schema = signature.inputs
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         raise TwinRefused("its signature names no columns")
-    if not all(isinstance(spec.type, DataType) for spec in schema.inputs):
+    columns = [
+        _Column(str(spec.name), spec.type)
+        for spec in schema.inputs
+        if isinstance(spec.type, DataType)
+    ]
+    if len(columns) < len(schema.inputs):
         raise TwinRefused("its signature has columns that are no plain values")
-    return list(schema.inputs)
+    return columns
 
 
-def _scorer_input(spec: ColSpec, categories: set[str]) -> Input:
+def _scorer_input(spec: _Column, categories: set[str]) -> Input:
     """The tensor of a column, as `scorer.prepare` makes the feature."""
     if spec.name in categories:
         if spec.type not in (DataType.string, *_WHOLE):
@@ -209,7 +222,7 @@ def _scorer_input(spec: ColSpec, categories: set[str]) -> Input:
     return Input(spec.name, "double", whole=spec.type in _WHOLE)
 
 
-def _plain_input(spec: ColSpec, encoded: set[str]) -> Input:
+def _plain_input(spec: _Column, encoded: set[str]) -> Input:
     """The tensor of a column that goes to the model as it is."""
     if spec.type is DataType.string:
         return Input(spec.name, "string")
@@ -222,7 +235,7 @@ def _plain_input(spec: ColSpec, encoded: set[str]) -> Input:
     return Input(spec.name, "double", whole=spec.type in _WHOLE)
 
 
-def _unfit(spec: ColSpec, use: str) -> TwinRefused:
+def _unfit(spec: _Column, use: str) -> TwinRefused:
     return TwinRefused(
         f"column {spec.name!r} is {spec.type.name} and used as {use}, which no tensor holds exactly"
     )
@@ -248,4 +261,4 @@ def _last(estimator: Any) -> Any:
 def _plain_classes(classes: Sequence[Any]) -> list[Any]:
     if not all(np.isscalar(label) for label in classes):
         raise TwinRefused("it predicts several targets at once")
-    return np.asarray(classes).tolist()
+    return [label.item() if isinstance(label, np.generic) else label for label in classes]

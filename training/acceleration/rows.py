@@ -136,7 +136,7 @@ def _around(values: npt.NDArray[np.float64]) -> list[float]:
             edges.append(middle[np.isfinite(middle)])
         points = np.concatenate([*edges, single.astype(np.float64)])
         around = [points, np.nextafter(points, -np.inf), np.nextafter(points, np.inf)]
-    return np.unique(np.concatenate(around)).tolist()
+    return [float(value) for value in np.unique(np.concatenate(around))]
 
 
 def _put(bases: pd.DataFrame, column: str, values: Sequence[Any]) -> pd.DataFrame:

@@ -56,7 +56,7 @@ class Session:
             outside |= declined
         try:
             answer = self._session.run(None, feed)[0]
-        except Exception:  # onnxruntime's errors have no common base
+        except Exception:  # noqa: BLE001 (onnxruntime's errors have no common base)
             if len(rows) == 1:
                 return np.full((1, *self._width), np.nan)
             middle = len(rows) // 2

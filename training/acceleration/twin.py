@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from training.acceleration.domain import SCORES
 from training.acceleration.original import Original
 from training.acceleration.proof import TOLERANCE, Proof
 
@@ -15,6 +14,7 @@ FOLDER = "onnx"
 GRAPH_FILE = "model.onnx"
 DOCUMENT_FILE = "twin.json"
 FORMAT = 1
+SCORES = "cloche_scores"  # the graph's output
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
