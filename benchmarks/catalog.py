@@ -6,7 +6,10 @@ from typing import Final, cast
 from benchmarks.place import Contender
 
 BASE: Final = "mlflow"  # what all others are compared with
-CONTENDERS: Final = ("echo", "mlflow", "fastapi", "bentoml", "litserve", "mlserver", "cloche")
+CONTENDERS: Final = (
+    *("echo", "mlflow", "fastapi", "bentoml", "litserve", "mlserver"),
+    *("cloche", "cloche_no_acceleration"),
+)
 MODELS: Final = {
     "twelve": "8 numbers and 4 categories, histogram gradient boosting",
     "flights": "the shipped recipe `flights`: 23 columns, histogram gradient boosting",
