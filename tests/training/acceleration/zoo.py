@@ -69,7 +69,10 @@ FAMILIES = {
     "histograms regression": (HistGradientBoostingRegressor(max_iter=20), "regression"),
     "histograms, counts": (HistGradientBoostingRegressor(max_iter=20, loss="poisson"), "counts"),
     "network": (MLPClassifier((6,), max_iter=30, random_state=0), "three"),
-    "network regression": (MLPRegressor(6, max_iter=30, random_state=0), "regression"),
+    "network regression": (
+        MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0),
+        "regression",
+    ),
     "gaussian bayes": (GaussianNB(), "three"),
     "bernoulli bayes": (BernoulliNB(), "binary"),
 }
