@@ -75,6 +75,12 @@ def tensor(column: pd.Series, wanted: Input) -> tuple[npt.NDArray[Any], npt.NDAr
     if wanted.tensor == "int64":
         return column.where(~missing, 0).to_numpy(dtype=np.int64), missing
     stands = wanted.missing or ""
-    texts = [stands if gone else str(value) for value, gone in zip(column, missing, strict=True)]
+    text = _whole if wanted.whole else str
+    texts = [stands if gone else text(value) for value, gone in zip(column, missing, strict=True)]
     declined = missing if wanted.missing is None else np.zeros(len(column), dtype=bool)
     return np.array(texts, dtype=object), declined
+
+
+def _whole(value: Any) -> str:
+    """A category as the scorer names it: a missing neighbour may have made the number a float."""
+    return str(int(value))

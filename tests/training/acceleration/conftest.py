@@ -10,5 +10,5 @@ import pytest
 def calm() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, message=".*integer column")
-        warnings.filterwarnings("ignore", message=".*didn't converge yet")
+        warnings.filterwarnings("ignore", message=".*converged yet")
         yield

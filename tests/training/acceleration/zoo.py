@@ -30,7 +30,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from training.acceleration.original import Original, of_estimator
+from training.acceleration.original import Original, of_estimator, of_fitted
+from training.packaging.signature import make_signature, model_inputs
+from training.pipeline.fit import fit
+from training.recipe.schema import Recipe
 
 ROWS = 300
 WORDS = ("good", "bad", "Ok", "it's", "a", "movie", "b_2", "fine")
@@ -69,7 +72,10 @@ FAMILIES = {
     "histograms regression": (HistGradientBoostingRegressor(max_iter=20), "regression"),
     "histograms, counts": (HistGradientBoostingRegressor(max_iter=20, loss="poisson"), "counts"),
     "network": (MLPClassifier((6,), max_iter=30, random_state=0), "three"),
-    "network regression": (MLPRegressor(6, max_iter=30, random_state=0), "regression"),
+    "network regression": (
+        MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0),
+        "regression",
+    ),
     "gaussian bayes": (GaussianNB(), "three"),
     "bernoulli bayes": (BernoulliNB(), "binary"),
 }
@@ -78,6 +84,11 @@ TEXTS = {
     "weighted words": TfidfVectorizer(),
     "weighted pairs of words": TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
     "shares of words": TfidfVectorizer(norm="l1", use_idf=False, lowercase=False),
+}
+RECIPES = {
+    "recipe of a logistic regression": "sklearn.linear_model.LogisticRegression",
+    "recipe of histograms": "sklearn.ensemble.HistGradientBoostingClassifier",
+    "recipe of a forest": "sklearn.ensemble.RandomForestClassifier",
 }
 ENCODERS = {
     "one-hot": OneHotEncoder(handle_unknown="ignore"),
@@ -145,6 +156,26 @@ def fit_text(vectorizer, estimator=None) -> Pipeline:
     features = ColumnTransformer([("said", clone(vectorizer), "said")])
     pipeline = make_pipeline(features, estimator or LogisticRegression())
     return pipeline.fit(texts(), np.arange(ROWS) % 3 == 0)
+
+
+def by_recipe(estimator: str) -> tuple[pd.DataFrame, Original]:
+    """Rows and the original as `cloche train` makes it, with a threshold of its own."""
+    columns = {"numeric": ["wind", "gust", "hour"], "categorical": ["port", "gate"]}
+    recipe = Recipe.model_validate(
+        {
+            "name": "zoo",
+            "task": "binary",
+            "data": {"source": "nowhere.csv"},
+            "target": "late",
+            "threshold": 0.4,
+            "split": {"by": "fraction"},
+            "columns": {role: tuple(names) for role, names in columns.items()},
+            "estimator": {"class": estimator},
+        }
+    )
+    rows = model_inputs(table(), recipe.columns)
+    fitted = fit(recipe, rows, pd.Series(truth(rows, "binary")))
+    return rows, of_fitted(fitted, make_signature(rows, fitted.predict(rows)))
 
 
 def original_of(pipeline: Pipeline, rows: pd.DataFrame, **options) -> Original:
