@@ -29,6 +29,7 @@ class Mark:
 _PREDICT = (
     "serving.host.observed:ObservedModel.predict_enforced",
     "serving.host.observed:ObservedModel.predict",
+    "serving.host.twin:Twin.predict",
 )
 
 # In the order in which a request passes them.
