@@ -115,7 +115,8 @@ class Generation:
             request.end(STOPPED)
         await self._running.cancel()
         await self._pool.close()
-        self._metrics.forget_version(self.model, self.version)
+        if successor is None or successor.version != self.version:
+            self._metrics.forget_version(self.model, self.version)
 
     def _dispatch(self) -> None:
         while self._pool.has_idle and len(self._queue):

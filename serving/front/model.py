@@ -22,7 +22,7 @@ _FETCH_SECONDS = 1800.0
 _RETRY_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
-MakeGeneration = Callable[[str, str, Path], Awaitable[Generation]]
+MakeGeneration = Callable[[str, str, Path, str], Awaitable[Generation]]
 
 
 class ServedModel:
@@ -134,7 +134,7 @@ class ServedModel:
         _logger.info("Loading.", extra={"model": self.name, "version": version})
         try:
             path = await self._registry.ask("fetch", _FETCH_SECONDS, target=target)
-            fresh = await self._make(self.name, version, Path(path))
+            fresh = await self._make(self.name, version, Path(path), target["twin"])
             await fresh.start()
         except (VersionRefused, HostFailed) as error:
             self._standing = Standing(self._standing.identity, target["revision"])

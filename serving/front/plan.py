@@ -11,18 +11,18 @@ class Plan:
 
     Attributes:
         replicas: How many.
-        accelerate: Whether the accelerated twin may answer.
         load_timeout: Seconds one may take to load.
         predict_timeout: Seconds one may take for a batch.
         host_memory: Bytes after which one is renewed; 0 for never.
         queue: What may wait.
         batches: What is scored at once.
+        twin: The digest of the accelerated twin that may answer; empty for none.
     """
 
     replicas: int
-    accelerate: bool
     load_timeout: float
     predict_timeout: float
     queue: QueueLimits
     batches: BatchLimits
     host_memory: int = 0
+    twin: str = ""

@@ -16,7 +16,7 @@ from serving.host.frames import Item
 from serving.host.media import JSON
 from serving.host.plan import Plan, compile_plan
 from serving.host.scoring import Scorer
-from serving.host.twin import Twin, TwinRefused
+from serving.host.twin import ANY, Twin, TwinRefused
 
 _logger = logging.getLogger(__name__)
 _WARM_UP_SIZES = (1, 8, 64)
@@ -26,12 +26,12 @@ class LoadRefused(Exception):
     """The version was loaded, and cannot serve."""
 
 
-def load(path: Path, *, accelerate: bool = True) -> tuple[Scorer, dict[str, Any]]:
+def load(path: Path, *, twin: str = ANY) -> tuple[Scorer, dict[str, Any]]:
     """The scorer of the model at `path`, warm, and its description for the front.
 
     Args:
         path: The version's artifacts.
-        accelerate: Whether the twin beside the model may answer, where there is one.
+        twin: The digest of the accelerated twin that may answer; empty for none, or ANY.
 
     Raises:
         LoadRefused: The model cannot score its own input example.
@@ -43,16 +43,16 @@ def load(path: Path, *, accelerate: bool = True) -> tuple[Scorer, dict[str, Any]
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     model = load_model(str(path), suppress_warnings=False)
     plan = compile_plan(model.metadata)
-    scorer = Scorer(model, plan, _twin(path, plan) if plan and accelerate else None)
+    scorer = Scorer(model, plan, _twin(path, plan, twin) if plan and twin else None)
     example = _serving_example(path)
     if example is not None:
         _warm_up(scorer, example)
     return scorer, _describe(model.metadata, example, accelerated=scorer.accelerated)
 
 
-def _twin(path: Path, plan: Plan) -> Twin | None:
+def _twin(path: Path, plan: Plan, digest: str) -> Twin | None:
     try:
-        return Twin.load(path, plan.names)
+        return Twin.load(path, plan.names, digest)
     except TwinRefused as refusal:
         _logger.warning("The model answers without its twin. %s", refusal)
         return None

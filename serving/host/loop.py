@@ -36,7 +36,7 @@ def serve(front: socket.socket) -> None:
         raise ProtocolError(f"A host is told to load first, not {kind.name}.")
     try:
         version = json.loads(bytes(payload))
-        scorer, description = load(Path(version["path"]), accelerate=version["accelerate"])
+        scorer, description = load(Path(version["path"]), twin=version["twin"])
     except Exception as error:  # a model may raise anything while it loads
         _logger.exception("The version cannot be loaded.")
         front.sendall(control(Kind.FAILED, {"reason": f"{type(error).__name__}: {error}"}))

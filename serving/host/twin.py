@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 FORMAT = 1
+ANY = "any"  # in the place of a digest: the artifacts come from where no digest could be noted
 _DESCRIPTION = Path("onnx", "twin.json")
 _GRAPH = Path("onnx", "model.onnx")
 _EXACT_IN_DOUBLE = 2**53
@@ -81,12 +82,13 @@ class Twin:
         self._names = None if self._array else [column["name"] for column in self._columns]
 
     @classmethod
-    def load(cls, path: Path, columns: Sequence[str]) -> "Twin | None":
+    def load(cls, path: Path, columns: Sequence[str], digest: str = ANY) -> "Twin | None":
         """The twin beside the model at `path`; None where there is none.
 
         Args:
             path: The version's artifacts.
             columns: The names of the signature's columns, in their order.
+            digest: What SHA-256 of `onnx/twin.json` must be, in hexadecimal; or ANY.
 
         Raises:
             TwinRefused: There is one, and it cannot be trusted or run here.
@@ -94,10 +96,13 @@ class Twin:
         if not (path / _DESCRIPTION).is_file():
             return None
         try:
-            description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
+            text = (path / _DESCRIPTION).read_bytes()
+            description = json.loads(text)
             graph = (path / _GRAPH).read_bytes()
         except (OSError, ValueError) as error:
             raise TwinRefused(f"The twin cannot be read: {error}") from error
+        if digest not in (ANY, hashlib.sha256(text).hexdigest()):
+            raise TwinRefused("The twin is not the one that the registry names.")
         if description.get("format") != FORMAT:
             raise TwinRefused(f"The twin's format is {description.get('format')}, not {FORMAT}.")
         if hashlib.sha256(graph).hexdigest() != description.get("sha256"):

@@ -70,7 +70,6 @@ async def started(
         return made[-1]
 
     plan = Plan(
-        accelerate=True,
         replicas=1,
         load_timeout=1.0,
         predict_timeout=1.0,

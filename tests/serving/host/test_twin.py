@@ -130,7 +130,7 @@ def accelerated(version: Path) -> Scorer:
 
 @pytest.fixture(scope="module")
 def plain(version: Path) -> Scorer:
-    return load(version, accelerate=False)[0]
+    return load(version, twin="")[0]
 
 
 def ask(scorer: Scorer, *tables: list[list[Any]]) -> Result:
@@ -148,7 +148,7 @@ def at_the_threshold(pipeline: Pipeline, nudge: float) -> list[Any]:
 
 def test_what_can_be_accelerated_is(version: Path) -> None:
     assert load(version)[1]["predictor"] == "onnx"
-    assert load(version, accelerate=False)[1]["predictor"] == "pyfunc"
+    assert load(version, twin="")[1]["predictor"] == "pyfunc"
 
 
 def test_rows_are_answered_by_the_twin(accelerated: Scorer) -> None:
@@ -262,6 +262,13 @@ def test_a_twin_that_cannot_be_trusted_is_refused(
     with pytest.raises(TwinRefused, match=reason):
         Twin.load(path, NAMES)
     assert load(path)[1]["predictor"] == "pyfunc"
+
+
+def test_only_the_twin_that_the_registry_names_answers(version: Path) -> None:
+    named = hashlib.sha256((version / "onnx" / "twin.json").read_bytes()).hexdigest()
+    assert Twin.load(version, NAMES, named) is not None
+    with pytest.raises(TwinRefused, match="not the one that the registry names"):
+        Twin.load(version, NAMES, "0" * 64)
 
 
 def test_a_torn_graph_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
