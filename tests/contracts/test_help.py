@@ -54,7 +54,7 @@ BEFORE = {
         " MlflowClient().set_registered_model_alias('flight-delay', 'challenger', 1)\""
     ),
 }
-IN_ORDER = ["init", "train", "promote", "rollback", "status", "sample"]
+IN_ORDER = ["init", "train", "accelerate", "promote", "rollback", "status", "sample"]
 
 
 @pytest.mark.slow

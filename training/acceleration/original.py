@@ -23,6 +23,9 @@ Answers = tuple[Floats, npt.NDArray[Any] | None]
 # A signature type that becomes a number without a change of value.
 _NUMBERS = (DataType.double, DataType.float, DataType.long, DataType.integer, DataType.boolean)
 _WHOLE = (DataType.long, DataType.integer)
+# Handed on as they are: from float32 scikit-learn would compute in float32, and a bool is no number
+# to all of its transformers.
+_PLAIN_NUMBERS = (DataType.double, *_WHOLE)
 
 
 @dataclass(frozen=True)
@@ -230,7 +233,7 @@ def _plain_input(spec: _Column, encoded: set[str]) -> Input:
         if spec.type not in _WHOLE:
             raise _unfit(spec, "a category")
         return Input(spec.name, "int64", whole=True)
-    if spec.type not in _NUMBERS:
+    if spec.type not in _PLAIN_NUMBERS:
         raise _unfit(spec, "a number")
     return Input(spec.name, "double", whole=spec.type in _WHOLE)
 

@@ -43,11 +43,9 @@ def adversarial(
     strange = {one.column: _strange(one, real[one.column], domain) for one in original.inputs}
     aimed = _thresholds(original)
     for one in original.inputs:
-        values = [
-            *strange[one.column],
-            *(_around(aimed[one.column]) if one.column in aimed else ()),
-        ]
-        yield _typed(_put(bases, one.column, values), original.inputs)
+        near = _around(aimed[one.column]) if one.tensor == "double" and one.column in aimed else []
+        rows = _put(bases, one.column, [*strange[one.column], *near])
+        yield _typed(rows, original.inputs)
     rng = np.random.default_rng(seed)
     rows = bases.iloc[rng.integers(len(bases), size=_MIXTURES)].reset_index(drop=True)
     for name in columns:

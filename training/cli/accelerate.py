@@ -17,7 +17,7 @@ they are.
 \b
 Example:
   cloche accelerate flight-delay
-  cloche accelerate churn --version 3 --data churn-sample.parquet
+  cloche accelerate churn --version 1 --data exports/churn-1.parquet
 """
 
 
