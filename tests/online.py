@@ -50,6 +50,13 @@ class Server:
         body = {"dataframe_records": [{"a": value}]}
         return requests.post(self.url + path, json=body, timeout=60, **options)
 
+    def get_predictions(self, body: dict[str, Any]) -> list[Any]:
+        """The predictions for a request body."""
+        response = requests.post(f"{self.url}/invocations", json=body, timeout=60)
+        assert response.status_code == 200, response.text
+        predictions: list[Any] = response.json()["predictions"]
+        return predictions
+
     def version(self, model: str = "m") -> str | None:
         return self.state(model)["version"]
 

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 import requests
 
+from tests.online import serving, wait_for
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_way")]
 
 
@@ -41,6 +43,41 @@ def test_the_stock_server_and_the_stock_batch_agree(promoted, shell, stock_serve
     assert len(answered) == 20
     assert set(answered[0]) == {"prediction", "probability"}
     assert answered == scored
+
+
+def test_the_accelerated_twin_answers_as_the_model_does_and_may_come_and_go(
+    promoted, shell, folder
+):
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    rows = promoted.head(50)
+    body = {"dataframe_split": rows.to_dict(orient="split", index=False)}
+    (folder / "rows.json").write_text(json.dumps(body))
+    shell(
+        "mlflow models predict --env-manager local -m models:/breast-cancer@production"
+        " -i rows.json -t json -o by_model.json"
+    )
+    by_model = json.loads((folder / "by_model.json").read_text())["predictions"]
+
+    with serving("models:/breast-cancer@production", directory=folder, environment=store) as server:
+        server.wait_until_ready()
+        assert server.state("breast-cancer")["predictor"] == "onnx"
+        by_twin = server.get_predictions(body)
+        assert server.metric("cloche_accelerated_rows_total") >= 50
+        assert [one["prediction"] for one in by_twin] == [one["prediction"] for one in by_model]
+        assert [one["probability"] for one in by_twin] == pytest.approx(
+            [one["probability"] for one in by_model], abs=1e-6
+        )
+
+        shell(
+            'python -c "import mlflow; mlflow.MlflowClient().delete_model_version_tag('
+            "'breast-cancer', '1', 'cloche.accelerated')\""
+        )
+        wait_for(lambda: server.state("breast-cancer")["predictor"] == "pyfunc")
+        assert server.get_predictions(body) == by_model
+
+        shell("cloche accelerate breast-cancer --version 1")
+        wait_for(lambda: server.state("breast-cancer")["predictor"] == "onnx")
+        assert server.get_predictions(body) == by_twin
 
 
 def test_a_worse_challenger_is_refused_and_production_stays(promoted, shell):
