@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: install run test check format lock bench clean help
+.PHONY: install run test check format lock bench bench-quick clean help
 
 install: $(STAMP)  ## make .venv from the lock file
 
@@ -38,15 +38,22 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-header --no-emit-index-url --no-emit-find-links pyproject.toml
 
 lock: install  ## resolve pyproject.toml into the lock files anew
-	$(LOCK) --extra samples --extra search --output-file requirements.lock
+	$(LOCK) --extra samples --extra search --extra acceleration --output-file requirements.lock
 	$(LOCK) --all-extras --constraint requirements.lock --output-file requirements-dev.lock
 
-bench: install  ## measure, and write benchmarks/README.md
+bench: install  ## measure everything, and write benchmarks/results.md
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.swaps
+	$(BIN)/python -m benchmarks.breakdown
+
+bench-quick: install  ## the same, one model and short: a look, not a result
+	$(BIN)/python -m benchmarks --models twelve --connections 1 64 --rounds 1 --seconds 2 --output .bench/quick
+	$(BIN)/python -m benchmarks.swaps --swaps 4 --seconds 5 --output .bench/quick
+	$(BIN)/python -m benchmarks.breakdown --output .bench/quick
 
 clean:  ## remove .venv and caches; the registry (mlflow.db, mlruns/) stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20

@@ -1,106 +1,163 @@
-"""`python -m benchmarks`: measures every contender in turn and writes `benchmarks/results.md`."""
+"""`python -m benchmarks`: every contender in turn, under load; writes tables and a plot."""
 
 import argparse
+import itertools
 import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module, metadata
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
-from benchmarks import load, model
+from benchmarks import catalog, command, environments, load, report
+from benchmarks.errors import NotBuilt, NotServing, NotTrained
+from benchmarks.models.store import Trained, trained
+from benchmarks.place import Contender, Place, Question
+from benchmarks.processes import (
+    Server,
+    answers,
+    free_port,
+    mebibytes,
+    running,
+)
+from benchmarks.results import Load, Missing, Run, Start, write
 
-CONTENDERS = ("echo", "mlflow", "fastapi", "cloche")
-CONNECTIONS = (1, 8, 64, 256)
-RESULTS = Path(__file__).with_name("results.md")
-_PORT = 18080
+_START_SECONDS = 180.0
+_WARM_UP = 8  # connections, for a second: schedulers that adapt, and pools, are then at work
+_ANSWER_LENGTH = 500
 
-Measured = dict[tuple[str, int], list[load.Measurement]]
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A model, and a contender with its interpreter, that are measured together."""
+
+    model: str
+    made: Trained
+    name: str
+    python: Path
 
 
 def main() -> None:
-    """Measure, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=5, help="per measurement")
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--contenders", nargs="+", choices=catalog.CONTENDERS,
+                        default=catalog.CONTENDERS)  # fmt: skip
+    parser.add_argument("--models", nargs="+", choices=catalog.MODELS,
+                        default=list(catalog.MODELS))  # fmt: skip
+    parser.add_argument("--connections", nargs="+", type=int, default=[1, 8, 64, 256])
     parser.add_argument("--rounds", type=int, default=3, help="of all contenders in turn")
-    options = parser.parse_args()
-    measured: Measured = defaultdict(list)
-    memory: defaultdict[str, list[float]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as directory:
-        registry, uri, body = model.register(Path(directory))
-        environment = os.environ | {
-            "MLFLOW_TRACKING_URI": registry,
-            "XDG_CACHE_HOME": directory,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # MLflow runs uvicorn
-        }
-        for _ in range(options.rounds):
-            for name in CONTENDERS:
-                contender = import_module(f"benchmarks.contenders.{name}")
-                with running(contender.command(uri, _PORT), contender.ready(), environment) as pid:
-                    for connections in CONNECTIONS:
-                        url = f"http://127.0.0.1:{_PORT}{contender.predict()}"
-                        one = load.measure(url, body, connections, options.seconds)
-                        measured[name, connections].append(one)
-                        print(name, connections, one)
-                    memory[name].append(load.memory(pid))
-    RESULTS.write_text(report(measured, memory))
-
-
-@contextmanager
-def running(command: list[str], ready: str, environment: dict[str, str]) -> Iterator[int]:
-    """A contender that answers; its process id."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + 300
-        while not _answers(f"http://127.0.0.1:{_PORT}{ready}"):
-            if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"{command} does not answer.")
-            time.sleep(0.1)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.RequestException:
-        return False
-
-
-def report(measured: Measured, memory: dict[str, list[float]]) -> str:
-    """The medians of all rounds as a table."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("mlflow", "uvicorn"))
-    lines = [
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}. One row of 12",
-        "columns per request; medians of alternating rounds.",
-        "",
-        "| contender | connections | requests/s | p50 ms | p99 ms | failed | times mlflow | MiB |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    parser.add_argument("--seconds", type=int, default=3, help="per measurement")
+    command.add_options(parser)
+    chosen = parser.parse_args()
+    load.require_client()
+    result = Load(
+        chosen.seconds,
+        chosen.rounds,
+        {name: environments.versions(name) for name in chosen.contenders},
+    )
+    pythons = _pythons(chosen, result)
+    models = _models(chosen, result)
+    pairs = [
+        Pair(model, made, name, python)
+        for (model, made), (name, python) in itertools.product(models.items(), pythons.items())
     ]
-    for (name, connections), runs in sorted(measured.items(), key=lambda item: item[0][1]):
-        rate, p50, p99 = (
-            statistics.median(getattr(run, field) for run in runs)
-            for field in ("rate", "p50", "p99")
-        )
-        base = statistics.median(run.rate for run in measured["mlflow", connections])
-        failed = sum(run.failures for run in runs)
-        mebibytes = statistics.median(memory[name])
-        lines.append(
-            f"| {name} | {connections} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {failed} "
-            f"| {rate / base:.1f} | {mebibytes:.0f} |"
-        )
-    return "\n".join([*lines, ""])
+    for _, pair in itertools.product(range(chosen.rounds), pairs):
+        if any((one.model, one.contender) == (pair.model, pair.name) for one in result.missing):
+            continue
+        try:
+            _measure(pair, chosen, result)
+        except NotServing as error:
+            _miss(result, Missing(pair.model, pair.name, str(error)))
+    report.render(write(chosen.output, "load", result), chosen.output)
+
+
+def _pythons(chosen: argparse.Namespace, result: Load) -> dict[str, Path]:
+    """The interpreters of the contenders whose environment could be made."""
+    found = {}
+    for name in chosen.contenders:
+        try:
+            found[name] = environments.python_of(name, chosen.cache / "environments")
+        except NotBuilt as error:
+            for model in chosen.models:
+                _miss(result, Missing(model, name, str(error)))
+    return found
+
+
+def _models(chosen: argparse.Namespace, result: Load) -> dict[str, Trained]:
+    found = {}
+    for name in chosen.models:
+        try:
+            found[name] = trained(name, chosen.cache / "models", chosen.comments)
+        except NotTrained as error:
+            for contender in chosen.contenders:
+                result.missing.append(Missing(name, contender, str(error)))
+            print(error, file=sys.stderr, flush=True)
+    return found
+
+
+def _miss(result: Load, missing: Missing) -> None:
+    result.missing.append(missing)
+    print(f"{missing.model} {missing.contender}: {missing.reason}", file=sys.stderr, flush=True)
+
+
+def _measure(pair: Pair, chosen: argparse.Namespace, result: Load) -> None:
+    """One start of a contender, and one run for each number of connections.
+
+    Raises:
+        NotServing: It did not start, or it ended under load.
+    """
+    model, name = pair.model, pair.name
+    contender = catalog.contender(name)
+    question = contender.question(pair.made.row)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Place(pair.python, pair.made.uri, free_port(), Path(scratch))
+        url = f"http://127.0.0.1:{place.port}"
+        environment = os.environ | {
+            "MLFLOW_TRACKING_URI": pair.made.registry,
+            "XDG_CACHE_HOME": scratch,
+            "PATH": f"{pair.python.parent}{os.pathsep}{os.environ['PATH']}",  # MLflow runs uvicorn
+        }
+        log = Path(scratch) / "server.log"
+        with running(contender.command(place), environment, log) as server:
+            seconds, answer = _first_prediction(server, contender, url, question)
+            print(f"{model} {name}: first prediction after {seconds:.1f} s", flush=True)
+            load.measure(url, question, connections=_WARM_UP, seconds=1, scratch=place.directory)
+            for connections in chosen.connections:
+                one = load.measure(
+                    url, question,
+                    connections=connections, seconds=chosen.seconds, scratch=place.directory,
+                )  # fmt: skip
+                server.check()
+                print(f"{model} {name} {connections}: {one}", flush=True)
+                result.runs.append(
+                    Run(model, name, connections, one.rate, one.p50, one.p99, one.failed)
+                )
+            result.starts.append(Start(model, name, seconds, mebibytes(server.pid), answer))
+
+
+def _first_prediction(
+    server: Server, contender: Contender, url: str, question: Question
+) -> tuple[float, str]:
+    """Seconds from the start to the first prediction, and the beginning of that answer."""
+    got: list[requests.Response] = []
+
+    def predicts() -> bool:
+        got.append(
+            requests.post(
+                url + question.path, question.body,
+                headers={"content-type": "application/json"}, timeout=_START_SECONDS,
+            )
+        )  # fmt: skip
+        return got[-1].ok
+
+    server.wait_until(lambda: answers(url + contender.ready()), _START_SECONDS)
+    try:
+        server.wait_until(predicts, 10.0)
+    except NotServing as error:
+        raise NotServing(f"{got[-1].status_code} {got[-1].text[:1000]}\n{error}") from error
+    return server.age, got[-1].text[:_ANSWER_LENGTH]
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

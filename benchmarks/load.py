@@ -1,4 +1,4 @@
-"""The client of every measurement: wrk, one row per request, and what the process tree takes."""
+"""The client of every measurement: wrk, one row per request, and how its report is read."""
 
 import re
 import shutil
@@ -6,7 +6,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
+from benchmarks.errors import NoClient
+from benchmarks.place import Question
+
+_MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -18,55 +22,81 @@ file:close()
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One run of wrk. Latencies in milliseconds."""
+    """What one run of wrk saw.
+
+    Attributes:
+        rate: Answers with status 200 per second.
+        p50: Milliseconds; of every answer, as wrk counts them.
+        p99: Likewise.
+        failed: Answers with another status, and connections that broke or timed out.
+    """
 
     rate: float
     p50: float
     p99: float
-    failures: int
+    failed: int
 
 
-def measure(url: str, body: Path, connections: int, seconds: int) -> Measurement:
-    """Ask `url` for predictions on `connections` connections, without a pause.
+def require_client() -> None:
+    """Notice early that wrk is missing.
 
     Raises:
-        RuntimeError: wrk is not there.
+        NoClient: It is.
     """
     if shutil.which("wrk") is None:
-        raise RuntimeError("wrk is not installed. On Debian: apt-get install wrk")
-    script = body.with_suffix(".lua")
+        raise NoClient("wrk is not installed. On Debian: apt-get install wrk")
+
+
+def measure(
+    url: str, question: Question, *, connections: int, seconds: int, scratch: Path
+) -> Measurement:
+    """Ask for predictions on `connections` connections for `seconds`, without a pause.
+
+    Args:
+        url: Of the server, without a path.
+        question: What is asked, again and again.
+        connections: How many clients ask at once; each waits for its answer.
+        seconds: For how long.
+        scratch: A folder for the body and the script that sends it.
+    """
+    body, script = scratch / "body.json", scratch / "ask.lua"
+    body.write_bytes(question.body)
     script.write_text(_SCRIPT.format(body=body))
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
     report = subprocess.run(
-        [*command, "-s", str(script), url], capture_output=True, text=True, check=True
-    ).stdout
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", report)
+        [*command, "-s", str(script), url + question.path],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return read_report(report)
+
+
+def read_report(report: str) -> Measurement:
+    """What wrk printed.
+
+    Raises:
+        ValueError: It is not a report of wrk.
+    """
+    requests, duration, unit = _found(r"(\d+) requests in ([\d.]+)(us|ms|s|m|h)\b", report)
+    other = re.search(r"Non-2xx or 3xx responses: (\d+)", report)
+    refused = int(other[1]) if other else 0
+    broken = re.search(
+        r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", report
+    )
     return Measurement(
-        rate=float(_found(r"Requests/sec:\s+([\d.]+)", report)[0]),
+        rate=(int(requests) - refused) / (float(duration) * _SECONDS[unit]),
         p50=_milliseconds("50", report),
         p99=_milliseconds("99", report),
-        failures=int(failed[1]) if failed else 0,
+        failed=refused + (sum(map(int, broken.groups())) if broken else 0),
     )
 
 
-def memory(parent: int) -> float:
-    """MiB of a process and all below it; what they share is counted once."""
-    total, waiting = 0, [parent]
-    while waiting:
-        process = waiting.pop()
-        total += int(_found(r"Pss:\s+(\d+)", Path(f"/proc/{process}/smaps_rollup").read_text())[0])
-        for task in Path(f"/proc/{process}/task").iterdir():
-            waiting += map(int, (task / "children").read_text().split())
-    return total / 1024
-
-
 def _milliseconds(percentile: str, report: str) -> float:
-    value, unit = _found(rf"\s{percentile}%\s+([\d.]+)(us|ms|s|m)\b", report)
-    return float(value) * _UNITS[unit]
+    value, unit = _found(rf"\s{percentile}%\s+([\d.]+)(us|ms|s|m|h)\b", report)
+    return float(value) * _MILLISECONDS[unit]
 
 
 def _found(pattern: str, text: str) -> tuple[str, ...]:
     match = re.search(pattern, text)
     if match is None:
-        raise RuntimeError(f"There is no {pattern} in:\n{text}")
+        raise ValueError(f"There is no {pattern} in:\n{text}")
     return match.groups()

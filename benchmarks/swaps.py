@@ -1,104 +1,156 @@
 """`python -m benchmarks.swaps`.
 
-What clients feel while versions change, and what stays in memory.
+What clients feel while versions change, how long a change takes, and what stays in memory.
 """
 
 import argparse
 import os
-import subprocess
+import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
 import requests
 
-from benchmarks import load, model
-from benchmarks.contenders import cloche
+from benchmarks import catalog, command, load, report
+from benchmarks.models.store import Trained, trained
+from benchmarks.place import Place, Question
+from benchmarks.processes import (
+    Server,
+    answers,
+    free_port,
+    mebibytes,
+    running,
+    tree,
+)
+from benchmarks.results import write
 
-_PORT = 18081
-_URL = f"http://127.0.0.1:{_PORT}"
-_CONNECTIONS = 64
+_PATIENCE = 300.0
+_WINDOWS_BEFORE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Swaps:
+    """What was measured.
+
+    Attributes:
+        seconds: Of each window.
+        before: Windows without swaps.
+        during: Windows while one swap followed the other.
+        delays: Seconds from each alias move to the first answer of the new version.
+        mebibytes_after_3: PSS of the whole server when three versions had served.
+        mebibytes_at_end: After the swaps.
+    """
+
+    model: str
+    connections: int
+    seconds: int
+    before: list[load.Measurement]
+    during: list[load.Measurement]
+    delays: list[float]
+    mebibytes_after_3: float
+    mebibytes_at_end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kitchen:
+    """A running `cloche serve`, and the registry that steers it."""
+
+    server: Server
+    url: str
+    question: Question
+    model: str
+    client: mlflow.MlflowClient
+    processes: int
+
+    def swap(self, version: str) -> float:
+        """Move the alias; the seconds until the first answer of `version`."""
+        started = time.monotonic()
+        self.client.set_registered_model_alias(self.model, "production", version)
+        self.server.wait_until(lambda: self._answering() == version, _PATIENCE)
+        return time.monotonic() - started
+
+    def settled_mebibytes(self) -> float:
+        """Memory once the hosts of old versions have ended."""
+        self.server.wait_until(lambda: len(tree(self.server.pid)) <= self.processes, _PATIENCE)
+        return mebibytes(self.server.pid)
+
+    def _answering(self) -> str:
+        headers = {"content-type": "application/json"}
+        answer = requests.post(
+            self.url + self.question.path, self.question.body, headers=headers, timeout=30
+        )
+        return answer.headers["x-model-version"]
 
 
 def main() -> None:
-    """Print p99 without and during swaps, the time from alias move to first answer, and memory."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--swaps", type=int, default=10)
-    swaps = parser.parse_args().swaps
-    with tempfile.TemporaryDirectory() as directory:
-        registry, uri, body = model.register(Path(directory))
-        client = mlflow.MlflowClient()
-        client.create_model_version("twelve", source=str(Path(directory) / "model"))
-        environment = os.environ | {"MLFLOW_TRACKING_URI": registry, "XDG_CACHE_HOME": directory}
-        with _running(cloche.command(uri, _PORT), environment) as pid:
-            _swap(client, "2", body)
-            _swap(client, "1", body)
-            before, size = (
-                load.measure(f"{_URL}/invocations", body, _CONNECTIONS, 10),
-                load.memory(pid),
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.swaps", description=__doc__)
+    parser.add_argument("--model", choices=catalog.MODELS, default="twelve")
+    parser.add_argument("--swaps", type=int, default=20)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--seconds", type=int, default=10, help="per window")
+    command.add_options(parser)
+    chosen = parser.parse_args()
+    load.require_client()
+    made = trained(chosen.model, chosen.cache / "models", chosen.comments)
+    with tempfile.TemporaryDirectory() as scratch, kitchen(made, Path(scratch)) as one:
+
+        def window() -> load.Measurement:
+            measured = load.measure(
+                one.url, one.question, connections=chosen.connections, seconds=chosen.seconds,
+                scratch=Path(scratch),
+            )  # fmt: skip
+            print(measured, flush=True)
+            return measured
+
+        for version in ("2", "1"):
+            one.swap(version)
+        after_3 = one.settled_mebibytes()
+        before = [window() for _ in range(_WINDOWS_BEFORE)]
+        with ThreadPoolExecutor(1) as thread:
+            swapping = thread.submit(
+                lambda: [one.swap(str(2 - number % 2)) for number in range(chosen.swaps)]
             )
-            delays: list[float] = []
-
-            def swap_all() -> None:
-                delays.extend(_swap(client, str(2 - number % 2), body) for number in range(swaps))
-
             during = []
-            with ThreadPoolExecutor(1) as thread:
-                swapping = thread.submit(swap_all)
-                while not swapping.done():
-                    during.append(load.measure(f"{_URL}/invocations", body, _CONNECTIONS, 10))
-                swapping.result()
-            time.sleep(5)
-            print("without swaps:", before)
-            for one in during:
-                print("during swaps: ", one)
-            print("seconds from alias move to first answer:", [round(delay, 1) for delay in delays])
-            print(f"MiB after 3 versions {size:.0f}, after {swaps} more {load.memory(pid):.0f}")
-
-
-def _swap(client: mlflow.MlflowClient, version: str, body: Path) -> float:
-    """Move the alias; the seconds until the first answer of `version`."""
-    started = time.monotonic()
-    client.set_registered_model_alias("twelve", "production", version)
-    _wait_for(lambda: _answering_version(body) == version)
-    return time.monotonic() - started
-
-
-def _answering_version(body: Path) -> str:
-    headers = {"content-type": "application/json"}
-    answer = requests.post(f"{_URL}/invocations", body.read_bytes(), headers=headers, timeout=30)
-    return answer.headers["x-model-version"]
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 300
-    while not condition():
-        if time.monotonic() > end:
-            raise RuntimeError("Waited 300 s in vain.")
-        time.sleep(0.02)
+            while not swapping.done():
+                during.append(window())
+            delays = swapping.result()
+        result = Swaps(
+            chosen.model, chosen.connections, chosen.seconds, before, during, delays, after_3,
+            one.settled_mebibytes(),
+        )  # fmt: skip
+    report.render(write(chosen.output, "swaps", result), chosen.output)
 
 
 @contextmanager
-def _running(command: list[str], environment: dict[str, str]) -> Iterator[int]:
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(_ready)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _ready() -> bool:
-    try:
-        return requests.get(_URL + cloche.ready(), timeout=5).ok
-    except requests.ConnectionError:
-        return False
+def kitchen(made: Trained, scratch: Path) -> Iterator[Kitchen]:
+    """A server of `made`, on a copy of its registry that has a second version of the same model."""
+    registry = scratch / "mlflow.db"
+    shutil.copyfile(made.registry.removeprefix("sqlite:///"), registry)
+    uri = f"sqlite:///{registry}"
+    client = mlflow.MlflowClient(uri)
+    first = client.get_model_version(made.registered, "1")
+    client.create_model_version(
+        made.registered, source=str(first.source), run_id=first.run_id, tags=first.tags
+    )
+    contender = catalog.contender("cloche")
+    place = Place(Path(sys.executable), made.uri, free_port(), scratch)
+    url = f"http://127.0.0.1:{place.port}"
+    environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "XDG_CACHE_HOME": str(scratch)}
+    with running(contender.command(place), environment, scratch / "server.log") as server:
+        server.wait_until(lambda: answers(url + contender.ready()), _PATIENCE)
+        yield Kitchen(
+            server, url, contender.question(made.row), made.registered, client,
+            processes=len(tree(server.pid)),
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

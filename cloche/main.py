@@ -21,6 +21,7 @@ COMMANDS = {
     "init": "training.cli.init:init",
     "train": "training.cli.train:train",
     "promote": "training.cli.promote:promote",
+    "accelerate": "training.cli.accelerate:accelerate",
     "rollback": "training.cli.rollback:rollback",
     "status": "training.cli.status:status",
     "serve": "serving.cli.serve:serve",

@@ -4,6 +4,7 @@ ClocheError
 ├── RecipeError      the recipe or an override is wrong; nothing was started
 ├── DataError        the table cannot be read, or should not be learned from
 ├── TrainingError    the estimator, the search or the packaging failed
+├── TwinRefused      the model gets no accelerated twin; the message is the whole reason
 ├── RegistryError    the registry does not hold what was asked for, or changed meanwhile
 └── GateRefusal      the gate judged a version and refused it
 
@@ -41,6 +42,10 @@ class DataError(ClocheError):
 
 class TrainingError(ClocheError):
     """The estimator, the search or the packaging of the model failed."""
+
+
+class TwinRefused(ClocheError):
+    """The model gets no accelerated twin; the message is the reason, as a clause of a sentence."""
 
 
 class RegistryError(ClocheError):

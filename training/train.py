@@ -10,10 +10,14 @@ import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 
+from training.acceleration.accelerate import accelerate
+from training.acceleration.original import Original, of_fitted
+from training.acceleration.store import attach, twin_tags
 from training.dataset.checks import check_split, check_table
 from training.dataset.sources import load_table
 from training.dataset.split import Split, split, validation_split
 from training.dataset.table import Table
+from training.errors import TwinRefused
 from training.evaluation.evaluate import Evaluation, evaluate, judge
 from training.evaluation.metrics import score
 from training.evaluation.predictions import Target
@@ -117,13 +121,14 @@ def train(recipe: Recipe, say: Say) -> Trained:
 
         say("packaging and registering")
         output = fitted.predict(inputs)
+        signature = make_signature(inputs, output)
         complete = inputs.dropna().head(EXAMPLE_ROWS)
         info = log_package(
             Package(
                 recipe=recipe,
                 target=target,
                 fitted=fitted,
-                signature=make_signature(inputs, output),
+                signature=signature,
                 example=(complete if len(complete) else inputs.head(EXAMPLE_ROWS)),
                 profile=profile(inputs, recipe.columns, output),
                 holdout={
@@ -133,6 +138,13 @@ def train(recipe: Recipe, say: Say) -> Trained:
                 },
             )
         )
+        tags = _accelerate(
+            recipe,
+            lambda: of_fitted(fitted, signature),
+            data.sides.holdout,
+            info.model_id,
+            say,
+        )
         card = model_card(
             recipe,
             evaluation,
@@ -141,7 +153,7 @@ def train(recipe: Recipe, say: Say) -> Trained:
             run_id=run.info.run_id,
         )
         mlflow.set_tag("mlflow.note.content", card)
-        version = _register(recipe, info.model_uri, card)
+        version = _register(recipe, info.model_uri, card, tags)
     return Trained(recipe.name, version, run.info.run_id, evaluation)
 
 
@@ -185,10 +197,29 @@ def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) ->
     return best.params
 
 
-def _register(recipe: Recipe, model_uri: str, card: str) -> str:
+def _accelerate(
+    recipe: Recipe, original: Callable[[], Original], holdout: pd.DataFrame, model_id: str, say: Say
+) -> dict[str, str]:
+    """Store an accelerated twin beside the model, if one can be proven; returns its tags."""
+    if recipe.acceleration == "off":
+        return {}
+    say("proving an accelerated twin")
+    try:
+        rows = model_inputs(holdout, recipe.columns)
+        twin = accelerate(original(), rows, seed=recipe.seed)
+    except TwinRefused as refusal:
+        say(f"note: no accelerated twin: {refusal}")
+        record.record_no_twin(str(refusal))
+        return {}
+    attach(MlflowClient(), model_id, twin)
+    record.record_twin(twin)
+    return twin_tags(twin)
+
+
+def _register(recipe: Recipe, model_uri: str, card: str, twin: dict[str, str]) -> str:
     """Register the logged model; the alias moves last, when the version is complete."""
     client = MlflowClient()
-    tags = {"cloche.recipe": recipe.name, "cloche.task": recipe.task}
+    tags = {"cloche.recipe": recipe.name, "cloche.task": recipe.task, **twin}
     with contextlib.redirect_stderr(io.StringIO()):  # MLflow tells people what we tell them
         version = mlflow.register_model(model_uri, recipe.name, tags=tags).version
     client.update_model_version(recipe.name, version, description=card)

@@ -1,4 +1,4 @@
-"""One contender per module.
+"""One contender per module, with the functions of `benchmarks.place.Contender`.
 
-`command(uri, port)` starts it, `ready()` and `predict()` are its paths.
+A module whose name ends in `_server` is what such a contender runs, in its own environment.
 """

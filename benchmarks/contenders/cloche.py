@@ -1,11 +1,12 @@
 """Cloche, with everything that is on by default."""
 
-import sys
+from benchmarks.place import Place, Question
+from benchmarks.row import Row
 
 
-def command(uri: str, port: int) -> list[str]:
+def command(place: Place) -> list[str]:
     """How it is started."""
-    return [sys.executable, "-m", "cloche", "serve", uri, "--port", str(port)]
+    return [str(place.python), "-m", "cloche", "serve", place.uri, "--port", str(place.port)]
 
 
 def ready() -> str:
@@ -13,6 +14,6 @@ def ready() -> str:
     return "/readyz"
 
 
-def predict() -> str:
-    """Where it predicts."""
-    return "/invocations"
+def question(row: Row) -> Question:
+    """How it is asked for the prediction of one row."""
+    return Question("/invocations", row.split())

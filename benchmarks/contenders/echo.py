@@ -9,10 +9,13 @@ from typing import Any
 
 import uvicorn
 
+from benchmarks.place import Place, Question
+from benchmarks.row import Row
 
-def command(uri: str, port: int) -> list[str]:  # noqa: ARG001  # every contender is given a model
+
+def command(place: Place) -> list[str]:
     """How it is started."""
-    return [sys.executable, "-m", __name__, str(port)]
+    return [str(place.python), "-m", __name__, str(place.port)]
 
 
 def ready() -> str:
@@ -20,9 +23,9 @@ def ready() -> str:
     return "/"
 
 
-def predict() -> str:
-    """Where it predicts."""
-    return "/"
+def question(row: Row) -> Question:
+    """How it is asked for the prediction of one row."""
+    return Question("/", row.split())
 
 
 async def app(
@@ -31,7 +34,8 @@ async def app(
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
     """Read a request and answer what a model might have."""
-    await receive()
+    while (await receive()).get("more_body"):
+        pass
     headers = [(b"content-type", b"application/json"), (b"content-length", b"20")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b'{"predictions": [0]}'})

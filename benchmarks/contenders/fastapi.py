@@ -1,13 +1,13 @@
 """The server that people write by hand: FastAPI, pydantic, pandas and the model in one process."""
 
-import sys
+from benchmarks.contenders import fastapi_server
+from benchmarks.place import Place, Question
+from benchmarks.row import Row
 
-from benchmarks.contenders import by_hand
 
-
-def command(uri: str, port: int) -> list[str]:
+def command(place: Place) -> list[str]:
     """How it is started."""
-    return [sys.executable, "-m", by_hand.__name__, uri, str(port)]
+    return [str(place.python), "-m", fastapi_server.__name__, place.uri, str(place.port)]
 
 
 def ready() -> str:
@@ -15,6 +15,6 @@ def ready() -> str:
     return "/ready"
 
 
-def predict() -> str:
-    """Where it predicts."""
-    return "/invocations"
+def question(row: Row) -> Question:
+    """How it is asked for the prediction of one row."""
+    return Question("/invocations", row.split())

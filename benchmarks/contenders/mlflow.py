@@ -1,13 +1,14 @@
 """`mlflow models serve`, as people start it."""
 
-import sys
+from benchmarks.place import Place, Question
+from benchmarks.row import Row
 
 
-def command(uri: str, port: int) -> list[str]:
+def command(place: Place) -> list[str]:
     """How it is started."""
     return [
-        *(sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", uri),
-        *("--port", str(port), "--env-manager", "local"),
+        *(str(place.python), "-m", "mlflow", "models", "serve", "--model-uri", place.uri),
+        *("--port", str(place.port), "--env-manager", "local"),
     ]
 
 
@@ -16,6 +17,6 @@ def ready() -> str:
     return "/ping"
 
 
-def predict() -> str:
-    """Where it predicts."""
-    return "/invocations"
+def question(row: Row) -> Question:
+    """How it is asked for the prediction of one row."""
+    return Question("/invocations", row.split())

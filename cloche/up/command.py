@@ -48,7 +48,8 @@ BATCH_ROWS = 1_000
 def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
     """Run the command; see HELP."""
     # A terminal that closes, or a supervisor, must stop what we start just as Ctrl-C does.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: whoever starts it in the background of a script starts it with SIGINT ignored
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     checked = load_recipe(recipe)
     require_free_port(host, port, "--port")

@@ -123,6 +123,12 @@ Example:
     "version was logged with, built by uv or virtualenv, which must be installed (pip install uv).",
 )
 @click.option(
+    "--acceleration/--no-acceleration",
+    "accelerate",
+    default=True,
+    help="Whether a version's accelerated twin may answer in its place.",
+)
+@click.option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=default_cache,

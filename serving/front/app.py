@@ -167,7 +167,9 @@ class App:
         for model in self._catalog:
             waiting = model.current.waiting if model.current else 0
             age = now - model.read_at
-            self._metrics.looked(model.name, registry_age=age, waiting=waiting)
+            self._metrics.looked(
+                model.name, registry_age=age, in_progress=model.in_progress, waiting=waiting
+            )
         accept = dict(scope["headers"]).get(b"accept", b"")
         if b"application/openmetrics-text" in accept:
             text = openmetrics.generate_latest(self._metrics.registry)

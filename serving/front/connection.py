@@ -5,8 +5,11 @@ Uvicorn's protocol, with limits on how large and how slow a request's head may b
 
 import asyncio
 from collections.abc import Iterable
+from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serving.front.corked import CorkedTransport
 
 _HEAD_LIMIT = 64 * 1024
 _TICK_SECONDS = 1.0
@@ -20,7 +23,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for the first head."""
-        super().connection_made(transport)
+        corked = cast("asyncio.Transport", CorkedTransport(transport, self.loop))
+        super().connection_made(corked)
         self._head_since = self.loop.time()
 
     def on_message_begin(self) -> None:

@@ -47,6 +47,7 @@ class Generation:
         self._loop = asyncio.get_running_loop()
         self._metrics = metrics
         self._rows = metrics.rows.labels(**label)
+        self._accelerated_rows = metrics.accelerated_rows.labels(**label)
         self._batch_rows = metrics.batch_rows.labels(**label)
         self._predict_seconds = metrics.predict_seconds.labels(**label)
         self._queue_seconds = metrics.queue_seconds.labels(**label)
@@ -114,7 +115,8 @@ class Generation:
             request.end(STOPPED)
         await self._running.cancel()
         await self._pool.close()
-        self._metrics.forget_version(self.model, self.version)
+        if successor is None or successor.version != self.version:
+            self._metrics.forget_version(self.model, self.version)
 
     def _dispatch(self) -> None:
         while self._pool.has_idle and len(self._queue):
@@ -152,6 +154,8 @@ class Generation:
     def _observe(self, result: Result) -> None:
         rows = sum(answer.rows for answer in result.answers)
         self._rows.inc(rows)
+        if result.accelerated_rows:
+            self._accelerated_rows.inc(result.accelerated_rows)
         self._batch_rows.observe(rows)
         self._predict_seconds.observe(result.predict_seconds)
         self._batch_seconds = result.total_seconds

@@ -4,9 +4,13 @@ Names follow the conventions of Prometheus: base units, `_total`, `_seconds`; la
 `version` and a few bounded others.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
-_SECONDS = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60)  # fmt: skip
+from serving.front.tally import Count, CounterTally, Distribution, HistogramTally
+
+_SECONDS = (
+    .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60
+)  # fmt: skip
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 _SWAP_SECONDS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -19,8 +23,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self.requests = Counter(
+        self._answered: dict[tuple[str, str, int], tuple[Count, Distribution]] = {}
+        self.requests = CounterTally(
             "cloche_requests",
             "Prediction requests by status code.",
             (*_VERSION, "code"),
@@ -31,23 +35,29 @@ class Metrics:
             _MODEL,
             registry=self.registry,
         )  # fmt: skip
-        self.request_seconds = Histogram(
+        self.request_seconds = HistogramTally(
             "cloche_request_duration_seconds", "From a request's headers to its answer.",
             _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.queue_seconds = Histogram(
+        self.queue_seconds = HistogramTally(
             "cloche_queue_duration_seconds", "What a request waited for a replica.", _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.predict_seconds = Histogram(
+        self.predict_seconds = HistogramTally(
             "cloche_predict_duration_seconds", "What the model took for one batch.", _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.rows = Counter(
+        self.rows = CounterTally(
             "cloche_rows", "Rows that were scored.", _VERSION, registry=self.registry
         )
-        self.batch_rows = Histogram(
+        self.accelerated_rows = CounterTally(
+            "cloche_accelerated_rows",
+            "Rows of those that the accelerated twin answered.",
+            _VERSION,
+            registry=self.registry,
+        )
+        self.batch_rows = HistogramTally(
             "cloche_batch_rows",
             "Rows of one batch.",
             _VERSION,
@@ -60,22 +70,22 @@ class Metrics:
             _MODEL,
             registry=self.registry,
         )
-        self.rejected = Counter(
+        self.rejected = CounterTally(
             "cloche_rejected_requests", "Requests that were refused unqueued.",
             (*_MODEL, "reason"),
             registry=self.registry,
         )  # fmt: skip
-        self.expired = Counter(
+        self.expired = CounterTally(
             "cloche_expired_requests",
             "Requests that passed their deadline.",
             _MODEL,
             registry=self.registry,
         )
-        self.abandoned = Counter(
+        self.abandoned = CounterTally(
             "cloche_abandoned_requests", "Requests whose client left before the answer.", _MODEL,
             registry=self.registry,
         )  # fmt: skip
-        self.retries = Counter(
+        self.retries = CounterTally(
             "cloche_retried_requests",
             "Requests that were given to a second host.",
             _MODEL,
@@ -87,19 +97,19 @@ class Metrics:
             _VERSION,
             registry=self.registry,
         )
-        self.hosts_lost = Counter(
+        self.hosts_lost = CounterTally(
             "cloche_lost_hosts", "Model hosts that died, hung or broke the protocol.", _VERSION,
             registry=self.registry,
         )  # fmt: skip
-        self.hosts_renewed = Counter(
+        self.hosts_renewed = CounterTally(
             "cloche_renewed_hosts", "Model hosts that outgrew their memory limit.", _VERSION,
             registry=self.registry,
         )  # fmt: skip
-        self.swaps = Counter(
+        self.swaps = CounterTally(
             "cloche_swaps", "Attempts to serve another version, by outcome.", (*_MODEL, "outcome"),
             registry=self.registry,
         )  # fmt: skip
-        self.swap_seconds = Histogram(
+        self.swap_seconds = HistogramTally(
             "cloche_swap_duration_seconds", "From a new target seen to its first request.",
             _MODEL,
             buckets=_SWAP_SECONDS, registry=self.registry,
@@ -122,9 +132,10 @@ class Metrics:
         count.inc()
         duration.observe(seconds)
 
-    def looked(self, model: str, *, registry_age: float, waiting: int) -> None:
+    def looked(self, model: str, *, registry_age: float, in_progress: int, waiting: int) -> None:
         """Set the gauges that are only worth knowing when somebody looks."""
         self.registry_age.labels(model).set(registry_age)
+        self.in_progress.labels(model).set(in_progress)
         self.queue_depth.labels(model).set(waiting)
 
     def forget_version(self, model: str, version: str) -> None:

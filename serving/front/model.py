@@ -22,7 +22,7 @@ _FETCH_SECONDS = 1800.0
 _RETRY_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
-MakeGeneration = Callable[[str, str, Path], Awaitable[Generation]]
+MakeGeneration = Callable[[str, str, Path, str], Awaitable[Generation]]
 
 
 class ServedModel:
@@ -52,7 +52,7 @@ class ServedModel:
         self._metrics = metrics
         self._make = make
         self._patience = patience
-        self.in_progress = metrics.in_progress.labels(uri.name)
+        self.in_progress = 0
         self._standing = Standing()
         self._refusal = ""
         self._loop = asyncio.get_running_loop()
@@ -134,7 +134,7 @@ class ServedModel:
         _logger.info("Loading.", extra={"model": self.name, "version": version})
         try:
             path = await self._registry.ask("fetch", _FETCH_SECONDS, target=target)
-            fresh = await self._make(self.name, version, Path(path))
+            fresh = await self._make(self.name, version, Path(path), target["twin"])
             await fresh.start()
         except (VersionRefused, HostFailed) as error:
             self._standing = Standing(self._standing.identity, target["revision"])
@@ -145,9 +145,12 @@ class ServedModel:
         seconds = self._loop.time() - started
         self._metrics.swaps.labels(self.name, "done").inc()
         self._metrics.swap_seconds.labels(self.name).observe(seconds)
+        predictor = fresh.description["predictor"]
         _logger.info(
-            "Serving.", extra={"model": self.name, "version": version, "seconds": round(seconds, 3)}
-        )
+            "Serving.",
+            extra={"model": self.name, "version": version, "predictor": predictor,
+                   "seconds": round(seconds, 3)},
+        )  # fmt: skip
         await self._registry.ask("remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target)
 
     def _switch(self, fresh: Generation, target: dict[str, str]) -> None:
@@ -174,5 +177,6 @@ class ServedModel:
         return {
             "ready": self.ready,
             "version": self.current.version if self.current else None,
+            "predictor": self.current.description["predictor"] if self.current else None,
             "problem": self.problem or None,
         }

@@ -16,6 +16,7 @@ class Plan:
         host_memory: Bytes after which one is renewed; 0 for never.
         queue: What may wait.
         batches: What is scored at once.
+        twin: The digest of the accelerated twin that may answer; empty for none.
     """
 
     replicas: int
@@ -24,3 +25,4 @@ class Plan:
     queue: QueueLimits
     batches: BatchLimits
     host_memory: int = 0
+    twin: str = ""

@@ -137,7 +137,8 @@ class Pool:
     async def _load_one(self) -> Replica:
         replica = await self._spawn()
         try:
-            self.description = await replica.load(self._path, self._label, self._plan.load_timeout)
+            version = {"path": str(self._path), "twin": self._plan.twin}
+            self.description = await replica.load(version, self._label, self._plan.load_timeout)
         except BaseException:
             replica.kill()
             await replica.stop()

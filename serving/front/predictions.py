@@ -72,7 +72,7 @@ class Predictions:
         request: Request | None = None
         extra: HeaderList = []
         content_type = JSON
-        model.in_progress.inc()
+        model.in_progress += 1
         try:
             body = await self._read(head, receive)
             item = Item(head.content_type, body, request_id.decode())
@@ -90,7 +90,7 @@ class Predictions:
         except HttpError as error:
             status, body, extra = error.status, error_body(error.code, str(error)), error.headers
         finally:
-            model.in_progress.dec()
+            model.in_progress -= 1
         trace = head.traceparent
         if self._tracing is not None:
             trace = self._tracing.record(scope, status, started, request, model.name)

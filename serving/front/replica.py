@@ -75,11 +75,13 @@ class Replica:
             return 0
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
-    async def load(self, path: Path, label: dict[str, str], patience: float) -> dict[str, Any]:
-        """Load the version at `path`; what the host says of it.
+    async def load(
+        self, version: dict[str, Any], label: dict[str, str], patience: float
+    ) -> dict[str, Any]:
+        """Load a version; what the host says of it.
 
         Args:
-            path: Its artifacts.
+            version: What the host is told: the path of its artifacts, and how to load them.
             label: What the host's lines in the log are marked with.
             patience: Seconds it may take.
 
@@ -87,7 +89,7 @@ class Replica:
             HostFailed: It did not load within `patience` seconds, or died of it.
         """
         self._label = label
-        kind, payload = await self._ask(control(Kind.LOAD, {"path": str(path)}), patience)
+        kind, payload = await self._ask(control(Kind.LOAD, version), patience)
         message: dict[str, Any] = Channel.read_control(payload)
         if kind is Kind.READY:
             return message

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -113,10 +114,11 @@ def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metr
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
-    async def generation(name: str, version: str, path: Path) -> Generation:
+    async def generation(name: str, version: str, path: Path, twin: str) -> Generation:
         environment = await _environment(settings.env_manager, registry, path)
         spawn = partial(hosts.take, environment)
-        return Generation(name, version, path, plan=plan, metrics=metrics, spawn=spawn)
+        with_twin = replace(plan, twin=twin if settings.accelerate else "")
+        return Generation(name, version, path, plan=with_twin, metrics=metrics, spawn=spawn)
 
     def model(uri: ModelUri) -> ServedModel:
         return ServedModel(uri, registry, metrics, make=generation, patience=settings.drain_timeout)

@@ -44,6 +44,7 @@ class Settings:
     client_timeout: float = 20.0
     max_host_memory: int = 0
     env_manager: str = LOCAL
+    accelerate: bool = True
     cache_directory: Path = field(default_factory=default_cache)
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     webhook_secret: str = field(default="", repr=False)

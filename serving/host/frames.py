@@ -19,7 +19,7 @@ MAX_PAYLOAD = 0xFFFF_FFFF
 
 _COUNT = struct.Struct("!I")
 _ITEM = struct.Struct("!HHI")
-_TIMED_COUNT = struct.Struct("!Idd")
+_OUTCOME = struct.Struct("!IddI")
 _ANSWER = struct.Struct("!HBII")
 
 JSON_BODY, TEXT_BODY = 0, 1
@@ -62,11 +62,16 @@ class Answer(NamedTuple):
 class Result(NamedTuple):
     """The answers of a batch.
 
-    Seconds of the whole batch, and of those the ones spent in the model.
+    Attributes:
+        total_seconds: Of the whole batch in the host.
+        predict_seconds: Of those, the ones spent in the model or its twin.
+        accelerated_rows: Rows that the accelerated twin answered.
+        answers: In the order of the requests.
     """
 
     total_seconds: float
     predict_seconds: float
+    accelerated_rows: int
     answers: list[Answer]
 
 
@@ -88,7 +93,12 @@ def batch(items: Sequence[Item]) -> bytes:
 def result(outcome: Result) -> bytes:
     """A `RESULT` frame."""
     parts = [
-        _TIMED_COUNT.pack(len(outcome.answers), outcome.total_seconds, outcome.predict_seconds)
+        _OUTCOME.pack(
+            len(outcome.answers),
+            outcome.total_seconds,
+            outcome.predict_seconds,
+            outcome.accelerated_rows,
+        )
     ]
     for status, body_type, rows, body in outcome.answers:
         parts += (_ANSWER.pack(status, body_type, rows, len(body)), body)
@@ -103,8 +113,8 @@ def read_batch(payload: memoryview) -> list[Item]:
 def read_result(payload: memoryview) -> Result:
     """The answers in the payload of a `RESULT` frame."""
     try:
-        count, total_seconds, predict_seconds = _TIMED_COUNT.unpack_from(payload)
-        offset = _TIMED_COUNT.size
+        count, total_seconds, predict_seconds, accelerated = _OUTCOME.unpack_from(payload)
+        offset = _OUTCOME.size
         answers = []
         for _ in range(count):
             status, body_type, rows, length = _ANSWER.unpack_from(payload, offset)
@@ -116,7 +126,7 @@ def read_result(payload: memoryview) -> Result:
             offset += length
     except struct.error as error:
         raise ProtocolError("A result is cut short.") from error
-    return Result(total_seconds, predict_seconds, answers)
+    return Result(total_seconds, predict_seconds, accelerated, answers)
 
 
 def _items(payload: memoryview) -> Iterator[Item]:

@@ -14,8 +14,11 @@ from mlflow.pyfunc import load_model
 
 from serving.host.frames import Item
 from serving.host.media import JSON
+from serving.host.plan import Plan, compile_plan
 from serving.host.scoring import Scorer
+from serving.host.twin import ANY, Twin, TwinRefused
 
+_logger = logging.getLogger(__name__)
 _WARM_UP_SIZES = (1, 8, 64)
 
 
@@ -23,8 +26,12 @@ class LoadRefused(Exception):
     """The version was loaded, and cannot serve."""
 
 
-def load(path: Path) -> tuple[Scorer, dict[str, Any]]:
+def load(path: Path, *, twin: str = ANY) -> tuple[Scorer, dict[str, Any]]:
     """The scorer of the model at `path`, warm, and its description for the front.
+
+    Args:
+        path: The version's artifacts.
+        twin: The digest of the accelerated twin that may answer; empty for none, or ANY.
 
     Raises:
         LoadRefused: The model cannot score its own input example.
@@ -35,16 +42,25 @@ def load(path: Path) -> tuple[Scorer, dict[str, Any]]:
     # what MLflow's own server sets; some flavors ask for it
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     model = load_model(str(path), suppress_warnings=False)
-    scorer = Scorer(model)
+    plan = compile_plan(model.metadata)
+    scorer = Scorer(model, plan, _twin(path, plan, twin) if plan and twin else None)
     example = _serving_example(path)
     if example is not None:
         _warm_up(scorer, example)
-    return scorer, _describe(model.metadata, example, planned=scorer.planned)
+    return scorer, _describe(model.metadata, example, accelerated=scorer.accelerated)
+
+
+def _twin(path: Path, plan: Plan, digest: str) -> Twin | None:
+    try:
+        return Twin.load(path, plan.names, digest)
+    except TwinRefused as refusal:
+        _logger.warning("The model answers without its twin. %s", refusal)
+        return None
 
 
 def _warm_up(scorer: Scorer, example: str) -> None:
     item = Item(JSON, example.encode())
-    scorer.join_only_if_exact(item)
+    scorer.keep_only_exact_ways(item)
     for size in _WARM_UP_SIZES:
         for answer in scorer.score([item] * size).answers:
             if answer.status != 200:
@@ -59,12 +75,12 @@ def _serving_example(path: Path) -> str | None:
     return file.read_text() if file.is_file() else None
 
 
-def _describe(metadata: Model, example: str | None, *, planned: bool) -> dict[str, Any]:
+def _describe(metadata: Model, example: str | None, *, accelerated: bool) -> dict[str, Any]:
     signature = metadata.signature
     return {
         "mlflow_version": mlflow.__version__,
         "flavors": sorted(metadata.flavors),
         "signature": signature.to_dict() if signature is not None else None,
         "example": example,
-        "planned": planned,
+        "predictor": "onnx" if accelerated else "pyfunc",
     }

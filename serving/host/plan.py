@@ -11,50 +11,52 @@ both ways over generated requests. Declining is always correct.
 import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from mlflow.models import Model
 from mlflow.types import DataType, Schema
 
-Column = Sequence[Any]
+Row = Sequence[Any]
+Cells = Sequence[Any]
+Column = Sequence[Any] | npt.NDArray[Any]
+Types = type | frozenset[type]  # of the one cell, or of all cells, of a column
 
 _EXACT_IN_DOUBLE = 2**53
 _SINGLE_MAX = float(np.finfo(np.float32).max)
 _NOT_PLANNED = {"messages", "prompt", "input"}  # keys of the unified LLM form
 _LAYOUTS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
+_TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow reads by way of numpy arrays
+_JUDGEMENTS = 512  # combinations of cell types that are remembered
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The rows of one request, by columns in the order of the signature.
+class Table(NamedTuple):
+    """The rows of one request, each in the order of the signature.
 
     Tables with equal keys give equal column types and parameters, so they may be joined.
     """
 
     key: Hashable
-    columns: list[Column]
-    rows: int
+    rows: Sequence[Row]
     params: dict[str, Any] | None = None
 
     def single_rows(self) -> list["Table"]:
         """Each row as a table of its own."""
-        return [
-            Table(self.key, [[column[row]] for column in self.columns], 1, self.params)
-            for row in range(self.rows)
-        ]
+        return [Table(self.key, [row], self.params) for row in self.rows]
 
 
 class Plan:
-    """How requests for one named, scalar-typed, column-based signature become a DataFrame."""
+    """How requests for one named, scalar-typed, column-based signature become columns."""
 
     def __init__(self, names: Sequence[str], types: Sequence[DataType]) -> None:
-        self._names = list(names)
+        self.names = list(names)
+        self.types = list(types)
         self._name_set = frozenset(names)
-        self._types = list(types)
-        self._accept = [_ACCEPTS[kind] for kind in types]
+        self._rules = [_RULES[kind] for kind in types]
+        self._judge = lru_cache(_JUDGEMENTS)(self._judge_types)
 
     def read(self, payload: Any) -> Table | None:
         """The table in a parsed JSON payload; None where only MLflow's own way is sure."""
@@ -67,70 +69,93 @@ class Plan:
         if params is not None and not isinstance(params, dict):
             return None
         layout = layouts.pop()
-        columns = self._columns(layout, payload[layout])
-        if columns is None:
+        rows = self._rows(layout, payload[layout])
+        if rows is None:
             return None
-        tensor_like = layout in ("instances", "inputs")
-        kinds = []
-        for accept, column in zip(self._accept, columns, strict=True):
-            kind = accept(column, tensor_like)
-            if kind is None:
+        kinds = self._kinds(rows, layout in _TENSOR_LIKE)
+        if kinds is None:
+            return None
+        return Table((kinds, json.dumps(params, sort_keys=True) if params else ""), rows, params)
+
+    def columns(self, rows: Sequence[Row]) -> list[Column]:
+        """The cells of `rows` by column: arrays of the planned types, strings as they are."""
+        return [
+            cells if kind is DataType.string else np.array(cells, kind.to_numpy())
+            for kind, cells in zip(self.types, zip(*rows, strict=True), strict=True)
+        ]
+
+    def frame(self, columns: Sequence[Column]) -> pd.DataFrame:
+        """What `columns` gave, as MLflow's enforcement would leave it."""
+        named = zip(self.names, columns, strict=True)
+        return pd.DataFrame({n: list(c) if type(c) is tuple else c for n, c in named})
+
+    def _kinds(self, rows: Sequence[Row], tensor_like: bool) -> str | None:
+        """How the column types come out, one letter each; None where that is not sure."""
+        columns: Sequence[Cells]
+        if len(rows) == 1:
+            types: Iterable[Types] = map(type, rows[0])
+            columns = ()
+        else:
+            columns = list(zip(*rows, strict=True))
+            types = (frozenset(map(type, column)) for column in columns)
+        kinds, checks = self._judge(tuple(types), tensor_like)
+        for position, fits in checks:
+            if not fits(columns[position] if columns else (rows[0][position],), tensor_like):
                 return None
+        return kinds
+
+    def _judge_types(self, types: Sequence[Types], tensor_like: bool) -> "_Judgement":
+        """What follows from the types of the cells alone."""
+        kinds, checks = [], []
+        for position, (rule, found) in enumerate(zip(self._rules, types, strict=True)):
+            several = found if isinstance(found, frozenset) else frozenset({found})
+            kind = rule.kind(several, tensor_like)
+            if kind is None:
+                return _Judgement(None, ())
             kinds.append(kind)
-        key = ("".join(kinds), json.dumps(params, sort_keys=True) if params else "")
-        return Table(key, columns, len(columns[0]), params)
+            if rule.fits is not None and not several.isdisjoint(rule.checked):
+                checks.append((position, rule.fits))
+        return _Judgement("".join(kinds), tuple(checks))
 
-    def frame(self, tables: Sequence[Table]) -> pd.DataFrame:
-        """The rows of `tables`, which have equal keys, as MLflow's enforcement would leave them."""
-        data: dict[str, Any] = {}
-        for position, (name, kind) in enumerate(zip(self._names, self._types, strict=True)):
-            cells: Column
-            if len(tables) == 1:
-                cells = tables[0].columns[position]
-            else:
-                cells = [cell for table in tables for cell in table.columns[position]]
-            data[name] = cells if kind is DataType.string else np.array(cells, kind.to_numpy())
-        return pd.DataFrame(data)
-
-    def _columns(self, layout: str, content: Any) -> list[Column] | None:
+    def _rows(self, layout: str, content: Any) -> Sequence[Row] | None:
         if layout == "dataframe_split":
             return self._from_split(content)
         if layout == "inputs" and isinstance(content, dict):
             return self._from_columns(content)
         return self._from_records(content)
 
-    def _from_split(self, content: Any) -> list[Column] | None:
+    def _from_split(self, content: Any) -> Sequence[Row] | None:
         if not isinstance(content, dict) or content.keys() != {"columns", "data"}:
             return None
         names, rows = content["columns"], content["data"]
         if not (isinstance(names, list) and isinstance(rows, list) and rows):
             return None
-        width = len(self._names)
+        width = len(self.names)
         if any(type(row) is not list or len(row) != width for row in rows):
             return None
-        columns: list[Column] = list(zip(*rows, strict=True))
-        if names == self._names:
-            return columns
+        if names == self.names:
+            return rows
         if len(names) != width or {n for n in names if type(n) is str} != self._name_set:
             return None
         place = {name: position for position, name in enumerate(names)}
-        return [columns[place[name]] for name in self._names]
+        order = [place[name] for name in self.names]
+        return [[row[position] for position in order] for row in rows]
 
-    def _from_records(self, content: Any) -> list[Column] | None:
+    def _from_records(self, content: Any) -> Sequence[Row] | None:
         if not isinstance(content, list) or not content:
             return None
         if any(type(row) is not dict or row.keys() != self._name_set for row in content):
             return None
-        return [[row[name] for row in content] for name in self._names]
+        return [[row[name] for name in self.names] for row in content]
 
-    def _from_columns(self, content: dict[str, Any]) -> list[Column] | None:
+    def _from_columns(self, content: dict[str, Any]) -> Sequence[Row] | None:
         if content.keys() != self._name_set:
             return None
-        columns = [content[name] for name in self._names]
+        columns = [content[name] for name in self.names]
         length = len(columns[0]) if type(columns[0]) is list else 0
         if not length or any(type(c) is not list or len(c) != length for c in columns):
             return None
-        return columns
+        return list(zip(*columns, strict=True))
 
 
 def compile_plan(metadata: Model) -> Plan | None:
@@ -142,7 +167,7 @@ def compile_plan(metadata: Model) -> Plan | None:
         return None
     names = [str(name) for name in schema.input_names()]
     types = [kind for kind in schema.input_types() if isinstance(kind, DataType)]
-    planned = len(types) == len(names) == len(set(names)) and _ACCEPTS.keys() >= set(types)
+    planned = len(types) == len(names) == len(set(names)) and _RULES.keys() >= set(types)
     return Plan(names, types) if planned else None
 
 
@@ -154,53 +179,79 @@ def _reads_type_hints(metadata: Model) -> bool:
     return any(check() for check in checks)
 
 
-def _numbers(column: Column, tensor_like: bool) -> str | None:
-    types = set(map(type, column))
-    if types == {float}:
-        return "n"
-    if not types <= {float, int, type(None)} or (tensor_like and type(None) in types):
+class _Judgement(NamedTuple):
+    """The kinds of the columns, and what must still be looked at in their cells."""
+
+    kinds: str | None
+    checks: tuple[tuple[int, "_Fits"], ...]
+
+
+_Fits = Callable[[Cells, bool], bool]
+
+
+class _Rule(NamedTuple):
+    """Which cells of one column type the plan takes.
+
+    Attributes:
+        kind: A letter for how a column with these cell types comes out; None to decline.
+        checked: The cell types whose values matter too.
+        fits: Whether values of these types may be taken.
+    """
+
+    kind: Callable[[frozenset[type], bool], str | None]
+    checked: frozenset[type] = frozenset()
+    fits: _Fits | None = None
+
+
+_NONE = type(None)
+
+
+def _number_kind(types: frozenset[type], tensor_like: bool) -> str | None:
+    return "n" if types <= ({float, int} if tensor_like else {float, int, _NONE}) else None
+
+
+def _string_kind(types: frozenset[type], tensor_like: bool) -> str | None:
+    if types == {str}:
+        return "s"
+    if tensor_like or not types <= {str, _NONE}:
         return None
-    whole = (cell for cell in column if type(cell) is int)
-    return "n" if all(abs(cell) <= _EXACT_IN_DOUBLE for cell in whole) else None
+    return "o" if types == {_NONE} else "s"  # all None stays a column of objects
 
 
-def _singles(column: Column, tensor_like: bool) -> str | None:
-    numbers = (cell for cell in column if type(cell) is float)
-    if any(_SINGLE_MAX < abs(cell) < math.inf for cell in numbers):
-        return None
-    return _numbers(column, tensor_like)
+def _only(cell_type: type, kind: str) -> Callable[[frozenset[type], bool], str | None]:
+    return lambda types, _: kind if types == {cell_type} else None
 
 
-def _integers(bits: int) -> Callable[[Column, bool], str | None]:
+def _exact_in_double(cells: Cells, _: bool) -> bool:
+    return all(abs(cell) <= _EXACT_IN_DOUBLE for cell in cells if type(cell) is int)
+
+
+def _exact_or_single(cells: Cells, tensor_like: bool) -> bool:
+    singles = (cell for cell in cells if type(cell) is float)
+    if any(_SINGLE_MAX < abs(cell) < math.inf for cell in singles):
+        return False
+    return _exact_in_double(cells, tensor_like)
+
+
+def _integers(bits: int) -> _Rule:
     lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
-    def accept(column: Column, tensor_like: bool) -> str | None:  # noqa: ARG001
-        if set(map(type, column)) != {int}:
-            return None
-        return "i" if min(column) >= lowest and max(column) <= highest else None
+    def fits(cells: Cells, _: bool) -> bool:
+        return bool(min(cells) >= lowest and max(cells) <= highest)
 
-    return accept
+    return _Rule(_only(int, "i"), frozenset({int}), fits)
 
 
-def _booleans(column: Column, tensor_like: bool) -> str | None:  # noqa: ARG001
-    return "b" if set(map(type, column)) == {bool} else None
+def _survives_numpy(cells: Cells, tensor_like: bool) -> bool:
+    # numpy's fixed-width strings drop trailing NULs
+    return not (tensor_like and any(cell is not None and cell.endswith("\0") for cell in cells))
 
 
-def _strings(column: Column, tensor_like: bool) -> str | None:
-    types = set(map(type, column))
-    if types == {str}:
-        # numpy's fixed-width strings drop trailing NULs
-        return None if tensor_like and any(cell.endswith("\0") for cell in column) else "s"
-    if tensor_like or not types <= {str, type(None)}:
-        return None
-    return "o" if types == {type(None)} else "s"  # all None stays a column of objects
-
-
-_ACCEPTS: dict[Any, Callable[[Column, bool], str | None]] = {
-    DataType.double: _numbers,
-    DataType.float: _singles,
+_RULES: dict[Any, _Rule] = {
+    DataType.double: _Rule(_number_kind, frozenset({int}), _exact_in_double),
+    DataType.float: _Rule(_number_kind, frozenset({int, float}), _exact_or_single),
     DataType.long: _integers(64),
     DataType.integer: _integers(32),
-    DataType.boolean: _booleans,
-    DataType.string: _strings,
+    DataType.boolean: _Rule(_only(bool, "b")),
+    DataType.string: _Rule(_string_kind, frozenset({str}), _survives_numpy),
 }

@@ -12,14 +12,10 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from typing import Any
 
-import numpy as np
-import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
-from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
 
 from serving.host import diagnosis, rowwise
 from serving.host.failures import (
@@ -29,56 +25,71 @@ from serving.host.failures import (
     answer_to,
 )
 from serving.host.frames import JSON_BODY, Answer, Item, Result
+from serving.host.joined import ByModel, ByTwin
 from serving.host.media import JSON, check
 from serving.host.observed import ObservedModel
-from serving.host.plan import Table, compile_plan
+from serving.host.plan import Plan, Table
+from serving.host.twin import Twin
 
 _logger = logging.getLogger(__name__)
-_encode = NumpyEncoder().encode
 
 
 class Scorer:
     """One loaded version, and the plan for its signature."""
 
-    def __init__(self, model: PyFuncModel) -> None:
+    def __init__(self, model: PyFuncModel, plan: Plan | None, twin: Twin | None) -> None:
         self._model = ObservedModel(model)
         self._schema = model.metadata.get_input_schema()
-        self._plan = compile_plan(model.metadata)
+        self._plan = plan
+        self._by_model = ByModel(self._model, plan) if plan is not None else None
+        self._by_twin = ByTwin(twin, plan) if plan is not None and twin is not None else None
 
     @property
-    def planned(self) -> bool:
-        """Whether the signature has a fast path."""
-        return self._plan is not None
+    def accelerated(self) -> bool:
+        """Whether the twin answers what the plan reads."""
+        return self._by_twin is not None
 
-    def join_only_if_exact(self, item: Item) -> None:
-        """Stop joining requests if the rows of `item` are not scored alike together and alone.
+    def keep_only_exact_ways(self, item: Item) -> None:
+        """Give up ways that do not answer `item` as the model does.
 
         A model that looks across the rows it is given, to normalize them for instance, must get
-        each request by itself, as it would from MLflow.
+        each request by itself, as it would from MLflow: its requests are not joined. A twin that
+        was proven elsewhere must also agree with the model on this machine.
         """
         table = self._read(item)
-        if table is not None and not rowwise.is_rowwise(self._together, table):
+        if table is None or self._by_model is None:
+            return
+        if not rowwise.is_rowwise(self._by_model.answer, table):
             _logger.warning("This model looks across rows: its requests are not joined.")
-            self._plan = None
+            self._plan = self._by_model = self._by_twin = None
+        elif self._by_twin is not None and not self._by_twin.agrees(self._by_model, table):
+            _logger.warning("The twin and the model differ on the input example: it is not used.")
+            self._by_twin = None
 
     def score(self, items: Sequence[Item]) -> Result:
         """One answer for each item, in order. Never raises for what an item holds."""
         started = time.perf_counter()
         self._model.seconds = 0.0
-        answers: dict[int, Answer] = {}
+        if self._by_twin is not None:
+            self._by_twin.seconds, self._by_twin.rows = 0.0, 0
         groups: defaultdict[Hashable, dict[int, Table]] = defaultdict(dict)
         for position, item in enumerate(items):
             table = self._read(item)
-            if table is None:
-                answers[position] = self._alone(item)
-            else:
+            if table is not None:
                 groups[table.key][position] = table
+        answers: dict[int, Answer] = {}
         for tables in groups.values():
-            joined = self._together(list(tables.values()))
-            for index, position in enumerate(tables):
-                answers[position] = joined[index] if joined else self._alone(items[position])
-        ordered = [answers[position] for position in range(len(items))]
-        return Result(time.perf_counter() - started, self._model.seconds, ordered)
+            answers |= self._together(tables)
+        for position, item in enumerate(items):
+            if position not in answers:
+                answers[position] = self._alone(item)
+        in_twin, rows = (t.seconds, t.rows) if (t := self._by_twin) else (0.0, 0)
+        return Result(
+            time.perf_counter() - started,
+            self._model.seconds + in_twin,
+            rows,
+            [answers[position] for position in range(len(items))],
+        )
 
     def _read(self, item: Item) -> Table | None:
         if self._plan is None or not item.content_type.startswith(JSON):
@@ -89,14 +100,16 @@ class Scorer:
         except (ValueError, RecursionError, UnsupportedMediaType):
             return None
 
-    def _together(self, tables: Sequence[Table]) -> list[Answer] | None:
-        """The answers to joined tables, or None where they must be scored one by one."""
-        assert self._plan is not None  # noqa: S101  # a table can only come from the plan
-        try:
-            raw = self._model.predict_enforced(self._plan.frame(tables), tables[0].params)
-            return _split(raw, [table.rows for table in tables])
-        except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, one by one
-            return None
+    def _together(self, tables: dict[int, Table]) -> dict[int, Answer]:
+        """The answers to joined tables, by position; some may be missing."""
+        answers: dict[int, Answer] = {}
+        for way in (self._by_twin, self._by_model):
+            left = [position for position in tables if position not in answers]
+            if way is not None and left:
+                given = way.answer([tables[position] for position in left])
+                pairs = zip(left, given, strict=True)
+                answers |= {position: answer for position, answer in pairs if answer is not None}
+        return answers
 
     def _alone(self, item: Item) -> Answer:
         """The answer to one request by MLflow's own scoring function."""
@@ -126,26 +139,3 @@ class Scorer:
         return RequestRefused(
             "The model's answer cannot be written as JSON.", status=500, code=INTERNAL_ERROR
         )
-
-
-def _split(raw: Any, rows: Sequence[int]) -> list[Answer] | None:
-    """Predictions cut into the answers of requests with so many `rows`.
-
-    None where they cannot be.
-    """
-    if len(rows) == 1:
-        return [_answer(_get_jsonable_obj(raw, pandas_orient="records"), rows[0])]
-    if not isinstance(raw, (np.ndarray, pd.DataFrame, pd.Series, list)):
-        return None
-    predictions = _get_jsonable_obj(raw, pandas_orient="records")
-    if len(predictions) != sum(rows):
-        return None
-    answers, start = [], 0
-    for count in rows:
-        answers.append(_answer(predictions[start : start + count], count))
-        start += count
-    return answers
-
-
-def _answer(predictions: Any, rows: int) -> Answer:
-    return Answer(200, JSON_BODY, rows, _encode({"predictions": predictions}).encode())

@@ -2,7 +2,8 @@
 
 SHA-256 over the artifact tree. For every regular file: its path relative to the root with `/`, one
 zero byte, the hexadecimal SHA-256 of its content, one line feed; concatenated in the order of the
-paths' UTF-8 bytes. The note that MLflow adds to downloads and Python's bytecode do not count.
+paths' UTF-8 bytes. The note that MLflow adds to downloads, Python's bytecode and the accelerated
+twin (whose digest is a tag of its own) do not count.
 """
 
 import hashlib
@@ -10,6 +11,9 @@ from pathlib import Path
 
 _DOWNLOAD_NOTE = "registered_model_meta"
 _BYTECODE = "__pycache__"
+
+# The accelerated twin has a digest of its own, so that a version in production can get one.
+_TWIN = frozenset({"onnx/model.onnx", "onnx/twin.json"})
 
 
 def digest_tree(root: Path) -> str:
@@ -28,4 +32,5 @@ def digest_tree(root: Path) -> str:
 
 
 def _counts(relative: Path) -> bool:
-    return relative.as_posix() != _DOWNLOAD_NOTE and _BYTECODE not in relative.parts
+    name = relative.as_posix()
+    return name != _DOWNLOAD_NOTE and name not in _TWIN and _BYTECODE not in relative.parts

@@ -6,6 +6,7 @@ Cached by content.
 import fcntl
 import hashlib
 import importlib.util
+import json
 import logging
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ def build(artifacts: Path, manager: str, directory: Path) -> Path:
     Raises:
         VersionRefused: It cannot be built.
     """
-    requirements = _text(artifacts / "requirements.txt")
+    requirements = "\n".join([_text(artifacts / "requirements.txt"), *_for_the_twin(artifacts)])
     python = _python_version(artifacts)
     key = hashlib.sha256(f"{manager}\n{python}\n{requirements}".encode()).hexdigest()[:32]
     place = directory / key
@@ -76,7 +77,7 @@ def tool(manager: str) -> list[str]:
 
 def _make(manager: str, python: str, place: Path, artifacts: Path) -> None:
     interpreter = str(place / "bin" / "python")
-    requirements = ["-r", str(artifacts / "requirements.txt")]
+    requirements = ["-r", str(artifacts / "requirements.txt"), *_for_the_twin(artifacts)]
     command = tool(manager)
     if manager == "uv":
         _run(*command, "venv", "--quiet", "--python", python, str(place))
@@ -84,6 +85,15 @@ def _make(manager: str, python: str, place: Path, artifacts: Path) -> None:
     else:
         _run(*command, "--quiet", "--python", python, str(place))
         _run(interpreter, "-m", "pip", "install", "--quiet", *requirements)
+
+
+def _for_the_twin(artifacts: Path) -> list[str]:
+    """What the accelerated twin was proven with; a model's own requirements do not name it."""
+    try:
+        description = json.loads(_text(artifacts / "onnx" / "twin.json") or "{}")
+        return [f"onnxruntime=={description['proof']['versions']['onnxruntime']}"]
+    except (ValueError, KeyError, TypeError):
+        return []  # no twin, or one that the host will refuse
 
 
 def _run(*command: str) -> None:

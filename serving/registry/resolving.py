@@ -17,7 +17,8 @@ from mlflow.protos.databricks_pb2 import (
 from mlflow.tracking import MlflowClient
 
 from serving.errors import RegistryUnreachable, VersionRefused
-from serving.registry.names import DIGEST_TAG
+from serving.host.twin import ANY
+from serving.registry.names import ACCELERATED_DIGEST_TAG, ACCELERATED_TAG, DIGEST_TAG, ONNX
 from serving.registry.uri import ModelUri, Reference
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
@@ -37,6 +38,8 @@ class Target:
         identity: Differs between any two versions, even when a registry was set up anew.
         revision: Changes whenever the version, its tags or its aliases change.
         digest: What its artifacts must hash to; empty when nobody wrote it down.
+        twin: The digest of the accelerated twin that may answer for it: empty for none, ANY for
+            artifacts outside the registry, where nobody could write one down.
     """
 
     version: str
@@ -44,6 +47,7 @@ class Target:
     identity: str
     revision: str
     digest: str = ""
+    twin: str = ""
 
 
 class Resolver:
@@ -71,7 +75,7 @@ class Resolver:
             RegistryUnreachable: The registry does not answer.
         """
         if uri.reference is Reference.ARTIFACTS:
-            return Target("", uri.text, uri.text, uri.text)
+            return Target("", uri.text, uri.text, uri.text, twin=ANY)
         with _told(uri.text):
             return _target(self._find(uri))
 
@@ -136,7 +140,10 @@ def _quoted(name: str) -> str:
 
 def _target(found: ModelVersion) -> Target:
     tags = dict(found.tags)
-    identity = f"{found.name}/{found.version}/{found.creation_timestamp}"
+    accelerated = tags.get(ACCELERATED_TAG) == ONNX
+    twin = tags.get(ACCELERATED_DIGEST_TAG, "") if accelerated else ""
+    # a version that is given a twin is loaded anew, as another one would be
+    identity = "/".join([found.name, str(found.version), str(found.creation_timestamp), twin])
     changing = json.dumps([identity, sorted(tags.items()), sorted(found.aliases)])
     return Target(
         version=str(found.version),
@@ -144,4 +151,5 @@ def _target(found: ModelVersion) -> Target:
         identity=identity,
         revision=hashlib.sha256(changing.encode()).hexdigest(),
         digest=tags.get(DIGEST_TAG, ""),
+        twin=twin,
     )

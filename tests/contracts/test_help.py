@@ -56,7 +56,7 @@ BEFORE = {
         " MlflowClient().set_registered_model_alias('flight-delay', 'challenger', 1)\""
     ),
 }
-IN_ORDER = ["init", "train", "promote", "rollback", "status", "sample"]
+IN_ORDER = ["init", "train", "accelerate", "promote", "rollback", "status", "sample"]
 
 
 @pytest.mark.slow
@@ -69,6 +69,10 @@ def test_every_example_of_the_commands_that_end_runs(desk: Path, shell: Shell):
             assert answer.stdout.strip(), example
 
 
+# a script's background commands are started with SIGINT ignored, and must end by it all the same
+IN_A_SCRIPT = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+
+
 @pytest.fixture
 def foreground(desk: Path) -> Iterator[list[subprocess.Popen[str]]]:
     """Commands that stay in the foreground; those that are left are ended."""
@@ -76,6 +80,7 @@ def foreground(desk: Path) -> Iterator[list[subprocess.Popen[str]]]:
     yield running
     for process in running:
         process.kill()
+        process.communicate()
 
 
 @pytest.mark.slow
@@ -83,7 +88,7 @@ def foreground(desk: Path) -> Iterator[list[subprocess.Popen[str]]]:
 def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, example):
     ports = f" --port {free_port()} --ui-port {free_port()}"
     process = subprocess.Popen(
-        (example + ports).split(),
+        [*IN_A_SCRIPT, *(example + ports).split()],
         cwd=desk,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -96,7 +101,7 @@ def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, ex
             if "Ctrl-C" in line:
                 break
         process.send_signal(signal.SIGINT)
-    _, problems = process.communicate()
+    _, problems = process.communicate(timeout=120)
 
     assert process.returncode == (0 if "--check" in example else 130), problems
 

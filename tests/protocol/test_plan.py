@@ -13,7 +13,7 @@ from mlflow.models.utils import _enforce_schema
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 from mlflow.types import ColSpec, DataType, Schema
 
-from serving.host.plan import Plan, compile_plan
+from serving.host.plan import Plan, Table, compile_plan
 
 TYPES = ["double", "float", "long", "integer", "boolean", "string"]
 NAMES = [f"c_{kind}" for kind in TYPES]
@@ -65,6 +65,11 @@ def payload(layout: str, table: list[list[Any]], names: list[str]) -> dict[str, 
     return {layout: [dict(zip(names, row, strict=True)) for row in table]}
 
 
+def frame(*tables: Table) -> pd.DataFrame:
+    rows = [row for table in tables for row in table.rows]
+    return plan().frame(plan().columns(rows))
+
+
 def mlflow_frame(body: dict[str, Any]) -> pd.DataFrame:
     return _enforce_schema(infer_and_parse_data(copy.deepcopy(body), SCHEMA), SCHEMA)
 
@@ -75,7 +80,7 @@ def test_the_plan_gives_what_mlflow_gives_or_declines(layout: str, table: list[l
     body = json.loads(json.dumps(payload(layout, table, NAMES)))
     read = plan().read(body)
     if read is not None:
-        pd.testing.assert_frame_equal(plan().frame([read]), mlflow_frame(body))
+        pd.testing.assert_frame_equal(frame(read), mlflow_frame(body))
 
 
 @settings(max_examples=200, deadline=None)
@@ -88,7 +93,7 @@ def test_joined_requests_keep_the_frames_they_have_alone(
     first, second = read
     if first is None or second is None or first.key != second.key:
         return
-    joined = plan().frame([first, second])
+    joined = frame(first, second)
     parts = [mlflow_frame(json.loads(json.dumps(body))) for body in bodies]
     pd.testing.assert_frame_equal(joined, pd.concat(parts, ignore_index=True))
 
@@ -107,7 +112,7 @@ def test_columns_may_come_in_any_order() -> None:
     body = payload("dataframe_split", [ROW[::-1]], NAMES[::-1])
     read = plan().read(body)
     assert read is not None
-    pd.testing.assert_frame_equal(plan().frame([read]), mlflow_frame(body))
+    pd.testing.assert_frame_equal(frame(read), mlflow_frame(body))
 
 
 def test_missing_numbers_and_strings_take_the_fast_path() -> None:

@@ -1,5 +1,7 @@
 """One training leaves a run worth opening and a version that stock MLflow can serve."""
 
+import hashlib
+import json
 import os
 import pickletools
 import shutil
@@ -113,6 +115,41 @@ def test_stock_mlflow_predicts_with_named_columns(result):
 
     assert list(output.columns) == ["prediction", "probability"]
     np.testing.assert_array_equal(output["prediction"], output["probability"] >= 0.5)
+
+
+def test_the_version_carries_a_proven_twin_and_the_run_its_proof(client, result):
+    run, version = client.get_run(result.run_id), client.get_model_version(result.name, "1")
+    stored = {path.name: path for path in files_of(result) if path.parent.name == "onnx"}
+
+    document = json.loads(stored["twin.json"].read_text(encoding="utf-8"))
+    assert document == mlflow.artifacts.load_dict(f"runs:/{result.run_id}/acceleration/twin.json")
+    assert document["inputs"][0]["column"] in rows_to_predict(result)
+    assert stored["model.onnx"].stat().st_size > 1000
+    assert version.tags["cloche.accelerated"] == run.data.tags["cloche.accelerated"] == "onnx"
+    digest = hashlib.sha256(stored["twin.json"].read_bytes()).hexdigest()
+    assert version.tags["cloche.accelerated_digest"] == digest
+    assert run.data.metrics["acceleration/largest_difference"] < 1e-6
+
+
+def test_a_training_without_a_twin_says_why_and_leaves_the_version_as_it_was(client, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr("training.acceleration.accelerate.find_spec", lambda name: None)
+
+    plain = train(small_recipe("name=plain"), said.append)
+
+    assert any("pip install 'cloche[acceleration]'" in line for line in said)
+    tags = client.get_run(plain.run_id).data.tags
+    assert tags["cloche.accelerated"] == "no"
+    assert "is not installed" in tags["cloche.accelerated_reason"]
+    assert "cloche.accelerated" not in client.get_model_version("plain", plain.version).tags
+    assert not [path for path in files_of(plain) if path.parent.name == "onnx"]
+
+
+def test_a_recipe_may_switch_acceleration_off(client):
+    off = trained("name=off", "acceleration=off")
+
+    assert "cloche.accelerated" not in client.get_run(off.run_id).data.tags
+    assert "cloche.accelerated" not in client.get_model_version("off", off.version).tags
 
 
 def test_the_same_recipe_data_and_seed_give_the_same_predictions(result):

@@ -10,6 +10,9 @@ _DOWNLOAD_NOTE = "registered_model_meta"
 # Python writes it beside code that was imported.
 _BYTECODE = "__pycache__"
 
+# The accelerated twin has a digest of its own, so that a version in production can get one.
+_TWIN = frozenset({"onnx/model.onnx", "onnx/twin.json"})
+
 _CHUNK = 1 << 20
 
 
@@ -20,7 +23,8 @@ def artifact_digest(folder: Path) -> str:
 
     1. Take every regular file below the folder, symbolic links followed, by its path relative to
        the folder with `/` between the parts. Leave out the file `registered_model_meta` at the top,
-       and everything in a folder named `__pycache__`. Empty folders do not count.
+       the files `onnx/model.onnx` and `onnx/twin.json`, and everything in a folder named
+       `__pycache__`. Empty folders do not count.
     2. Sort the paths by their UTF-8 bytes.
     3. Concatenate, for each path: its UTF-8 bytes, one zero byte, the lower-case hexadecimal
        SHA-256 of the file's content in ASCII, one line feed.
@@ -44,7 +48,8 @@ def artifact_digest(folder: Path) -> str:
 
 
 def _counts(relative: Path) -> bool:
-    return relative.as_posix() != _DOWNLOAD_NOTE and _BYTECODE not in relative.parts
+    name = relative.as_posix()
+    return name != _DOWNLOAD_NOTE and name not in _TWIN and _BYTECODE not in relative.parts
 
 
 def _content(path: Path) -> str:

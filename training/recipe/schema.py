@@ -1,6 +1,6 @@
 """The recipe as a whole: what its sections make together, and what they must agree on."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,8 @@ class Recipe(Section):
         threshold: for a binary task, the probability from which on the positive label is predicted.
         slices: columns whose values are evaluated one by one; they need not be features.
         metrics: the first one is what a search tunes and what production is compared by.
+        acceleration: `auto` stores an accelerated twin with the version where one can be proven
+            equal; `off` does not try.
         seed: of the split, the search and the estimator.
     """
 
@@ -50,6 +52,7 @@ class Recipe(Section):
     metrics: Annotated[tuple[MetricName, ...], Field(strict=False)] = ()
     gate: Gate = Gate()
     checks: Checks = Checks()
+    acceleration: Literal["auto", "off"] = "auto"
     seed: int = Field(default=42, ge=0, lt=2**32)
 
     @model_validator(mode="after")

@@ -12,15 +12,18 @@ import mlflow
 import pandas as pd
 from mlflow.data.code_dataset_source import CodeDatasetSource
 
+from training.acceleration.twin import Twin
 from training.dataset.digest import frame_digest
 from training.evaluation.evaluate import Evaluation, slice_table
 from training.evaluation.plots import evaluation_plots, importance_plot, slices_plot
+from training.names import ACCELERATED
 from training.pipeline.search import Trial, trials_frame
 from training.recipe.load import dump_recipe
 from training.recipe.schema import Recipe
 from training.tracking.environment import git_state, installed_packages, machine
 
 HOLDOUT_ARTIFACT = "holdout/holdout.parquet"
+TWIN_ARTIFACT = "acceleration/twin.json"
 MOST_SLICE_METRICS = 30  # values of one slice column that become metrics of their own
 
 
@@ -129,6 +132,25 @@ def record_evaluation(recipe: Recipe, evaluation: Evaluation) -> None:
         importance_plot(evaluation.importance, recipe.primary_metric),
         "plots/permutation_importance.png",
     )
+
+
+def record_twin(twin: Twin) -> None:
+    """The proof of an accelerated twin."""
+    mlflow.set_tag(ACCELERATED, "onnx")
+    mlflow.log_dict(twin.document, TWIN_ARTIFACT)
+    mlflow.log_metrics(
+        {
+            "acceleration/rows": twin.proof.rows,
+            "acceleration/adversarial_rows": twin.proof.adversarial_rows,
+            "acceleration/largest_difference": twin.proof.largest_difference,
+        }
+    )
+
+
+def record_no_twin(reason: str) -> None:
+    """Why there is no accelerated twin."""
+    mlflow.set_tag(ACCELERATED, "no")
+    mlflow.set_tag("cloche.accelerated_reason", reason)
 
 
 def _record_slices(recipe: Recipe, evaluation: Evaluation) -> None:

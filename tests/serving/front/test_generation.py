@@ -37,7 +37,7 @@ class FakeReplica:
         if self.failures:
             self.failures -= 1
             raise HostFailed("The host was killed by signal 9.")
-        return Result(0.0004, 0.0, [OK] * len(items))
+        return Result(0.0004, 0.0, 0, [OK] * len(items))
 
     def kill(self) -> None:
         pass

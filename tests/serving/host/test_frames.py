@@ -11,6 +11,7 @@ answers = st.lists(
     st.builds(Answer, st.integers(100, 599), st.integers(0, 1), st.integers(0, 10**6), st.binary())
 )
 moments = st.floats(0, 1e6)
+counts = st.integers(0, 10**6)
 
 
 @given(items, st.lists(st.integers(1, 20), min_size=1))
@@ -24,14 +25,14 @@ def test_a_batch_survives_any_cutting_of_the_stream(sent: list[Item], cuts: list
     assert all(frames.read_batch(payload) == sent for _, payload in received)
 
 
-@given(st.builds(Result, moments, moments, answers))
+@given(st.builds(Result, moments, moments, counts, answers))
 def test_a_result_comes_back_as_it_was_sent(result: Result) -> None:
     ((kind, payload),) = FrameReader().feed(frames.result(result))
     assert kind is Kind.RESULT
     assert frames.read_result(payload) == result
 
 
-@given(st.builds(Result, moments, moments, answers), st.data())
+@given(st.builds(Result, moments, moments, counts, answers), st.data())
 def test_a_result_that_is_cut_short_is_noticed(result: Result, data: st.DataObject) -> None:
     ((_, payload),) = FrameReader().feed(frames.result(result))
     cut = data.draw(st.integers(0, len(payload) - 1))

@@ -8,14 +8,14 @@ from serving.host.frames import Answer
 from serving.host.plan import Table
 from serving.host.rowwise import Score, is_rowwise
 
-TABLE = Table(("n", ""), [[1.0, 2.0, 4.0]], 3)
+TABLE = Table(("n", ""), [[1.0], [2.0], [4.0]])
 
 
 def score_of(predict: Callable[[list[float]], Any]) -> Score:
     def score(tables: Sequence[Table]) -> list[Answer]:
         (table,) = tables
-        body = json.dumps({"predictions": predict(list(table.columns[0]))})
-        return [Answer(200, 0, table.rows, body.encode())]
+        body = json.dumps({"predictions": predict([row[0] for row in table.rows])})
+        return [Answer(200, 0, len(table.rows), body.encode())]
 
     return score
 
@@ -47,4 +47,4 @@ def test_a_model_that_looks_across_rows_is_found(predict: Callable[..., Any]) ->
 
 
 def test_a_model_that_fails_is_not_trusted() -> None:
-    assert not is_rowwise(lambda _: None, TABLE)
+    assert not is_rowwise(lambda tables: [None] * len(tables), TABLE)

@@ -19,7 +19,13 @@ def test_it_is_what_its_definition_says(tmp_path: Path) -> None:
 
 def test_a_download_and_its_source_have_the_same(tmp_path: Path) -> None:
     source = tree(tmp_path / "source", {"MLmodel": b"1"})
-    added = {"MLmodel": b"1", "registered_model_meta": b"x", "code/__pycache__/a.pyc": b"y"}
+    added = {
+        "MLmodel": b"1",
+        "registered_model_meta": b"x",
+        "code/__pycache__/a.pyc": b"y",
+        "onnx/model.onnx": b"a twin has a digest of its own",
+        "onnx/twin.json": b"{}",
+    }
     assert digest_tree(tree(tmp_path / "download", added)) == digest_tree(source)
 
 

@@ -33,9 +33,17 @@ def test_the_digest_is_what_its_definition_says(tmp_path):
 
 @pytest.mark.parametrize(
     "extra",
-    ["registered_model_meta", "__pycache__/code.cpython-311.pyc", "code/__pycache__/a.pyc"],
+    [
+        "registered_model_meta",
+        "__pycache__/code.cpython-311.pyc",
+        "code/__pycache__/a.pyc",
+        "onnx/model.onnx",
+        "onnx/twin.json",
+    ],
 )
-def test_what_mlflow_and_python_write_beside_the_artifacts_does_not_count(tmp_path, extra):
+def test_what_mlflow_python_and_acceleration_write_beside_the_artifacts_does_not_count(
+    tmp_path, extra
+):
     clean = artifact_digest(plant(tmp_path / "clean", FILES))
     assert artifact_digest(plant(tmp_path / "used", {**FILES, extra: b"noise"})) == clean
 
@@ -46,9 +54,10 @@ def test_what_mlflow_and_python_write_beside_the_artifacts_does_not_count(tmp_pa
         {**FILES, "MLmodel": b"flavors "},
         {**FILES, "more": b""},
         {**FILES, "model/registered_model_meta": b"noise"},
+        {**FILES, "onnx/other": b"noise"},
         {name: content for name, content in FILES.items() if name != "model.txt"},
     ],
-    ids=["changed", "added", "a namesake further down", "removed"],
+    ids=["changed", "added", "a namesake further down", "beside a twin", "removed"],
 )
 def test_any_change_of_the_artifacts_changes_it(tmp_path, files):
     before = artifact_digest(plant(tmp_path / "before", FILES))

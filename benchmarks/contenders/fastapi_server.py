@@ -1,4 +1,7 @@
-"""A server written by hand, as tutorials do: `python -m benchmarks.contenders.by_hand URI PORT`."""
+"""A server written by hand, as tutorials do.
+
+`python -m benchmarks.contenders.fastapi_server URI PORT`.
+"""
 
 import sys
 from typing import Any
@@ -35,7 +38,10 @@ def ready() -> str:
 def invocations(body: Body) -> dict[str, Any]:
     """Predictions for the rows."""
     table = pd.DataFrame(body.dataframe_split.data, columns=body.dataframe_split.columns)
-    return {"predictions": model.predict(table).tolist()}
+    predictions = model.predict(table)
+    if isinstance(predictions, pd.DataFrame):
+        return {"predictions": predictions.to_dict(orient="records")}
+    return {"predictions": predictions.tolist()}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""The moments on a request's way that the breakdown takes the time of.
+
+Each is the call of a function, or its return, named by where it is looked up when it is called.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Process = Literal["client", "front", "host"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment, and the name of the stage that ends there.
+
+    Attributes:
+        stage: What was done since the mark before.
+        process: Where it happens.
+        targets: `module:qualified.name`; whichever of them is called.
+        leaving: Whether the moment is the function's return, not its call.
+    """
+
+    stage: str
+    process: Process
+    targets: tuple[str, ...]
+    leaving: bool = False
+
+
+_PREDICT = (
+    "serving.host.observed:ObservedModel.predict_enforced",
+    "serving.host.observed:ObservedModel.predict",
+    "serving.host.twin:Twin.predict",
+)
+
+# In the order in which a request passes them.
+MARKS: Final = (
+    Mark("wake the front", "front", ("serving.front.connection:Connection.data_received",)),
+    Mark("read and parse HTTP", "front", ("serving.front.app:App._route",)),
+    Mark("route, headers, body", "front", ("serving.front.generation:Generation.submit",)),
+    Mark("queue and batch", "front", ("serving.front.replica:Replica.score",)),
+    Mark("frame", "front", ("serving.front.replica:batch",), leaving=True),
+    Mark("write to the host, wake it", "host", ("serving.host.frames:FrameReader.feed",)),
+    Mark("unframe", "host", ("serving.host.scoring:Scorer.score",)),
+    Mark("decode", "host", ("serving.host.scoring:Scorer._read",), leaving=True),
+    Mark("make the table", "host", _PREDICT),
+    Mark("predict", "host", _PREDICT, leaving=True),
+    Mark("split and encode", "host", ("serving.host.scoring:Scorer.score",), leaving=True),
+    Mark("frame", "host", ("serving.host.loop:result",), leaving=True),
+    Mark("write to the front, wake it", "front", ("serving.front.channel:Channel.data_received",)),
+    Mark("unframe", "front", ("serving.front.replica:Replica.score",), leaving=True),
+    Mark("wake the request", "front", ("serving.front.predictions:respond",)),
+    Mark("write the answer", "front", ("serving.front.predictions:respond",), leaving=True),
+)

@@ -1,0 +1,77 @@
+"""Models of made-up numbers and words, logged as anyone would, without Cloche."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.models import infer_signature
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
+
+from benchmarks.row import Column, Row
+
+_ROWS = 5000
+_TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "numpy.dtype"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A fitted pipeline and the table that it was fitted on."""
+
+    pipeline: Any
+    table: pd.DataFrame
+
+
+def twelve() -> Made:
+    """8 numbers and 4 categories, and histogram gradient boosting."""
+    random = np.random.default_rng(0)
+    numbers = {f"n{i}": random.normal(size=_ROWS) for i in range(8)}
+    words = {f"c{i}": random.choice(["alpha", "beta", "gamma", "delta"], _ROWS) for i in range(4)}
+    table = pd.DataFrame({**numbers, **words})
+    target = table.n0 + (table.c0 == "alpha") + random.normal(size=_ROWS) > 0
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    columns = make_column_transformer((encoder, list(words)), remainder="passthrough")
+    pipeline = make_pipeline(columns, HistGradientBoostingClassifier(random_state=0))
+    return Made(pipeline.fit(table, target.astype(int)), table)
+
+
+def wide() -> Made:
+    """600 numbers, and logistic regression: what is slow here is the width, not the model."""
+    random = np.random.default_rng(0)
+    table = pd.DataFrame(
+        random.normal(size=(_ROWS, 600)), columns=[f"feature_{i:03}" for i in range(600)]
+    )
+    target = table.iloc[:, :20].sum(axis=1) + random.normal(size=_ROWS) > 0
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+    return Made(pipeline.fit(table, target.astype(int)), table)
+
+
+MAKERS: Final[dict[str, Callable[[], Made]]] = {"twelve": twelve, "wide": wide}
+
+
+def register(name: str, folder: Path) -> Row:
+    """Fit the model, register it as `name` version 1, and choose a row to ask for."""
+    made = MAKERS[name]()
+    signature = infer_signature(made.table, made.pipeline.predict(made.table))
+    path = folder / "model"
+    mlflow.sklearn.save_model(
+        made.pipeline, path, signature=signature,
+        input_example=made.table[:1], skops_trusted_types=_TRUSTED,
+    )  # fmt: skip
+    client = mlflow.MlflowClient()
+    client.create_registered_model(name)
+    client.create_model_version(name, source=str(path))
+    values = made.table.iloc[0].to_dict()
+    return Row(
+        tuple(
+            Column(column.name, column.type.name, values[column.name])
+            for column in signature.inputs
+        )
+    )

@@ -1,0 +1,45 @@
+"""What a contender is given when it is started, and what it wants to be asked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.row import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one start of a contender happens.
+
+    Attributes:
+        python: The interpreter of its environment.
+        uri: The registered model, for MLflow.
+        port: Where it must listen, on loopback.
+        directory: An empty folder for whatever it has to write.
+    """
+
+    python: Path
+    uri: str
+    port: int
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A POST of JSON: to which path, and what."""
+
+    path: str
+    body: bytes
+
+
+class Contender(Protocol):
+    """The functions that each module in `benchmarks/contenders` has."""
+
+    def command(self, place: Place) -> list[str]:
+        """How it is started."""
+
+    def ready(self) -> str:
+        """Where it answers 200 when it can predict."""
+
+    def question(self, row: Row) -> Question:
+        """How it is asked for the prediction of one row."""

@@ -1,0 +1,154 @@
+"""A server that writes down when a request passes each mark.
+
+`python -m benchmarks.tracing front FOLDER serve MODEL_URI …` is `cloche serve` with marks;
+`python -m benchmarks.tracing host FOLDER FD` is its model host. All processes of a machine share
+the clock, so the times of both can be put in one line.
+"""
+
+import asyncio
+import functools
+import inspect
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import NoSuchMark
+from benchmarks.marks import MARKS, Mark, Process
+
+_RECORD = struct.Struct("=Iq")  # which mark, and when in nanoseconds
+
+Moment = tuple[int, int]  # the position of a mark in MARKS, and nanoseconds
+
+
+def install(process: Process, moments: list[Moment]) -> None:
+    """Have the functions that are marked in `process` append to `moments`.
+
+    Raises:
+        NoSuchMark: One of them is not there.
+    """
+    for position, mark in enumerate(MARKS):
+        if mark.process == process:
+            for target in mark.targets:
+                owner, name, function = find(target)
+                setattr(owner, name, _marked(function, position, mark, moments))
+
+
+def find(target: str) -> tuple[Any, str, Callable[..., Any]]:
+    """What holds the function that a mark names, its name there, and the function.
+
+    Raises:
+        NoSuchMark: It is not there.
+    """
+    module, _, path = target.partition(":")
+    *owners, name = path.split(".")
+    owner: Any = import_module(module)
+    try:
+        for one in owners:
+            owner = getattr(owner, one)
+        return owner, name, getattr(owner, name)
+    except AttributeError as error:
+        raise NoSuchMark(f"{target} is not there: mend it in benchmarks/marks.py.") from error
+
+
+def read(folder: Path) -> list[Moment]:
+    """All moments that the processes of a traced server wrote, in the order of time."""
+    found: list[Moment] = []
+    for file in folder.glob("*.moments"):
+        found += _RECORD.iter_unpack(file.read_bytes())
+    return sorted(found, key=lambda moment: moment[1])
+
+
+def chains(moments: list[Moment]) -> Iterator[list[int]]:
+    """The times at which single requests passed all marks.
+
+    Of a mark that is passed more than once on the way, as when a body comes in pieces, the first
+    time counts. Requests must not overlap.
+    """
+    times: dict[int, int] = {}
+    for position, when in moments:
+        if position == 0 and len(MARKS) - 1 in times:
+            times = {}
+        if position == len(times):
+            times[position] = when
+            if len(times) == len(MARKS):
+                yield [times[one] for one in range(len(MARKS))]
+
+
+def _marked(
+    function: Callable[..., Any], position: int, mark: Mark, moments: list[Moment]
+) -> Callable[..., Any]:
+    now = time.perf_counter_ns
+    if inspect.iscoroutinefunction(function):
+
+        async def awaited(*arguments: Any, **named: Any) -> Any:
+            if not mark.leaving:
+                moments.append((position, now()))
+            value = await function(*arguments, **named)
+            if mark.leaving:
+                moments.append((position, now()))
+            return value
+
+        return functools.wraps(function)(awaited)
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        if not mark.leaving:
+            moments.append((position, now()))
+        value = function(*arguments, **named)
+        if mark.leaving:
+            moments.append((position, now()))
+        return value
+
+    return functools.wraps(function)(called)
+
+
+def _write(folder: Path, moments: list[Moment]) -> None:
+    content = b"".join(_RECORD.pack(*moment) for moment in moments)
+    (folder / f"{os.getpid()}.moments").write_bytes(content)
+
+
+def _front(folder: Path, arguments: list[str]) -> None:
+    """Run the command with marks, and have it start hosts with marks."""
+    spawn = asyncio.create_subprocess_exec
+
+    async def spawn_traced(program: str, *rest: str, **options: Any) -> Any:
+        if rest[:2] == ("-m", "serving.host"):
+            rest = ("-m", __spec__.name, "host", str(folder), *rest[2:])
+        return await spawn(program, *rest, **options)
+
+    asyncio.create_subprocess_exec = spawn_traced  # type: ignore[assignment]
+    moments: list[Moment] = []
+    install("front", moments)
+    command = import_module("cloche.main")
+    try:
+        command.main(arguments)
+    finally:
+        _write(folder, moments)
+
+
+def _host(folder: Path, descriptor: str) -> None:
+    """Run a model host with marks."""
+    moments: list[Moment] = []
+    install("host", moments)
+    host: Any = import_module("serving.host.__main__")
+    serve = host.serve
+
+    def serve_and_write(front: Any) -> None:
+        serve(front)
+        _write(folder, moments)
+
+    host.serve = serve_and_write
+    sys.argv = ["serving.host", descriptor]
+    host.main()
+
+
+if __name__ == "__main__":
+    _, kind, where, *others = sys.argv
+    if kind == "front":
+        _front(Path(where), others)
+    else:
+        _host(Path(where), others[0])

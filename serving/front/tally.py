@@ -1,0 +1,103 @@
+"""Counters and histograms for what happens on every request.
+
+prometheus_client's own take a lock and several checks each time, for threads that the front does
+not have; these count on one thread and become the same families when somebody looks.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+
+class Count:
+    """One time series of a counter."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self, amount: int = 1) -> None:
+        """Count `amount` more."""
+        self.value += amount
+
+
+class Distribution:
+    """One time series of a histogram."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one `value`."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+
+class CounterTally(Collector):
+    """A counter by labels."""
+
+    def __init__(
+        self, name: str, help_text: str, labels: Sequence[str], *, registry: CollectorRegistry
+    ) -> None:
+        self._family = name, help_text, labels
+        self._series: dict[tuple[str, ...], Count] = {}
+        registry.register(self)
+
+    def labels(self, *values: str, **named: str) -> Count:
+        """The time series of these label values, in their order or by name."""
+        return self._series.setdefault(values or _in_order(self._family[2], named), Count())
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus reads."""
+        name, help_text, labels = self._family
+        family = CounterMetricFamily(name, help_text, labels=labels)
+        for values, count in self._series.items():
+            family.add_metric(values, count.value)
+        return [family]
+
+
+class HistogramTally(Collector):
+    """A histogram by labels, with upper bounds of its buckets in ascending order."""
+
+    def __init__(
+        self,
+        name: str,
+        help_text: str,
+        labels: Sequence[str],
+        *,
+        buckets: Sequence[float],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._family = name, help_text, labels
+        self._bounds = list(buckets)
+        self._series: dict[tuple[str, ...], Distribution] = {}
+        registry.register(self)
+
+    def labels(self, *values: str, **named: str) -> Distribution:
+        """The time series of these label values, in their order or by name."""
+        key = values or _in_order(self._family[2], named)
+        return self._series.setdefault(key, Distribution(self._bounds))
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus reads."""
+        name, help_text, labels = self._family
+        family = HistogramMetricFamily(name, help_text, labels=labels)
+        bounds: list[Any] = [*map(floatToGoString, self._bounds), "+Inf"]
+        for values, found in self._series.items():
+            buckets = list(zip(bounds, accumulate(found.counts), strict=True))
+            family.add_metric(values, buckets, found.total)
+        return [family]
+
+
+def _in_order(labels: Sequence[str], named: dict[str, str]) -> tuple[str, ...]:
+    return tuple(named[label] for label in labels)

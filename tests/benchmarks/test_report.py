@@ -1,0 +1,106 @@
+import pytest
+
+from benchmarks.breakdown import Breakdown, Stage
+from benchmarks.load import Measurement
+from benchmarks.report import cells, render
+from benchmarks.results import Load, Missing, Run, Start, write
+from benchmarks.swaps import Swaps
+
+
+def run(contender: str, rate: float, connections: int = 64, **values: float) -> Run:
+    numbers = {"p50": 1.0, "p99": 2.0, "failed": 0} | values
+    return Run("twelve", contender, connections, rate, **numbers)
+
+
+def load(**content) -> Load:
+    return Load(seconds=3, rounds=1, versions={"mlflow": "mlflow==3"}, **content)
+
+
+def test_a_cell_is_the_median_of_all_rounds_and_the_sum_of_all_failures():
+    runs = [run("cloche", rate, p99=p99, failed=1) for rate, p99 in ((10, 9), (1000, 5), (30, 7))]
+
+    (cell,) = cells(runs)
+
+    assert (cell.rate, cell.p99, cell.failed) == (30, 7, 3)
+
+
+def test_throughput_is_compared_at_the_same_number_of_connections():
+    runs = [
+        run("mlflow", 10, connections=1),
+        run("mlflow", 5, connections=64),
+        run("cloche", 20, connections=1),
+        run("cloche", 500, connections=64),
+    ]
+
+    times = {(one.contender, one.connections): one.times for one in cells(runs)}
+
+    assert times["cloche", 1] == pytest.approx(2)
+    assert times["cloche", 64] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("runs", [[run("cloche", 5)], [run("cloche", 5), run("mlflow", 0)]])
+def test_nothing_is_compared_with_a_base_that_answered_nothing(runs):
+    assert cells(runs)[0].times is None
+
+
+def test_failures_stand_out_in_the_table(tmp_path):
+    result = load(runs=[run("cloche", 1234.5, failed=7)], starts=[])
+
+    render(write(tmp_path, "load", result), tmp_path)
+
+    assert "| 64 | cloche | 1,234 |  | 1.00 | 2.00 | **7** |" in (
+        (tmp_path / "results.md").read_text()
+    )
+
+
+def test_a_contender_that_could_not_be_measured_is_named_with_its_reason(tmp_path):
+    result = load(missing=[Missing("twelve", "mlserver", "It ended with code 1.\nno module")])
+
+    render(write(tmp_path, "load", result), tmp_path)
+
+    text = (tmp_path / "results.md").read_text()
+    assert "- mlserver with twelve: It ended with code 1. no module" in text
+
+
+def test_start_and_memory_are_medians(tmp_path):
+    starts = [Start("twelve", "cloche", s, m, "{}") for s, m in ((1, 300), (9, 100), (2, 200))]
+
+    render(write(tmp_path, "load", load(starts=starts)), tmp_path)
+
+    assert "| twelve | cloche | 2.0 | 200 |" in (tmp_path / "results.md").read_text()
+
+
+def test_a_part_that_runs_alone_leaves_the_other_parts_as_they_were(tmp_path):
+    write(tmp_path, "load", load(runs=[run("mlflow", 95)]))
+    found = Breakdown("twelve", 10, [Stage("host", "predict", 30.0), Stage("host", "frame", 10.0)])
+
+    render(write(tmp_path, "breakdown", found), tmp_path)
+
+    text = (tmp_path / "results.md").read_text()
+    assert "| 64 | mlflow | 95 | 1.0 |" in text
+    assert "| host | predict | 30 | 75% |" in text
+
+
+def test_swaps_are_compared_with_the_time_before_them(tmp_path):
+    before = [Measurement(rate, 2.0, p99, 0) for rate, p99 in ((100, 9), (300, 5), (200, 7))]
+    during = [Measurement(90, 2.0, 8.0, 1), Measurement(80, 2.0, 12.0, 0)]
+    found = Swaps("twelve", 64, 10, before, during, [5.0, 4.0, 9.0], 400.0, 410.0)
+
+    render(write(tmp_path, "swaps", found), tmp_path)
+
+    text = (tmp_path / "results.md").read_text()
+    assert "| before | 200 | 7.0 | 9.0 | 0 |" in text
+    assert "| during swaps | 85 | 10.0 | 12.0 | 1 |" in text
+    assert "first answer of the new version: 5.0 s\n(median; 4.0 to 9.0)" in text
+    assert "400 MiB after 3 versions,\n410 MiB after 3 more" in text
+
+
+def test_the_plot_is_the_same_for_the_same_numbers(tmp_path):
+    result = load(runs=[run("mlflow", 95), run("cloche", 5000), run("cloche", 0, connections=1)])
+
+    plots = []
+    for _ in range(2):
+        render(write(tmp_path, "load", result), tmp_path)
+        plots.append((tmp_path / "results.svg").read_bytes())
+
+    assert plots[0] == plots[1]

@@ -1,0 +1,135 @@
+"""From an original to a twin as it is stored, or to the reason why there is none."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from tests.training.acceleration import zoo
+from training.acceleration import accelerate as room
+from training.acceleration.accelerate import accelerate
+from training.acceleration.original import of_estimator, of_fitted
+from training.errors import TwinRefused
+from training.packaging.signature import make_signature, model_inputs
+from training.pipeline.fit import fit
+from training.recipe.load import load_recipe
+
+
+@pytest.fixture
+def original():
+    return zoo.original_of(zoo.fit_table(LogisticRegression()), zoo.table())
+
+
+def test_the_document_says_how_to_answer_from_the_graph(original):
+    twin = accelerate(original, zoo.table())
+
+    document = json.loads(twin.text)
+    assert document["sha256"] == hashlib.sha256(twin.graph).hexdigest()
+    assert twin.digest == hashlib.sha256(twin.text.encode()).hexdigest()
+    assert [(one["column"], one["tensor"], one["missing"]) for one in document["inputs"]] == [
+        ("wind", "double", None),
+        ("gust", "double", None),
+        ("hour", "double", None),
+        ("port", "string", None),
+        ("gate", "int64", None),
+    ]
+    assert document["scores"]["kind"] == "probabilities"
+    assert document["classes"] == [0, 1]
+    assert document["answer"] == {"array": "label"}
+    assert document["proof"]["rows"] == len(zoo.table())
+
+
+def test_a_version_that_cloche_trains_answers_by_names():
+    recipe = load_recipe("diabetes", [])
+    rows = model_inputs(
+        pd.DataFrame(
+            {
+                name: np.random.default_rng(at).normal(size=60)
+                for at, name in enumerate(recipe.columns.numeric)
+            }
+        ).assign(sex=[1, 2] * 30),
+        recipe.columns,
+    )
+    fitted = fit(recipe, rows, rows["bmi"] * 3)
+    signature = make_signature(rows, fitted.predict(rows))
+
+    document = accelerate(of_fitted(fitted, signature), rows).document
+
+    assert document["answer"] == {"columns": [{"name": "prediction", "from": "value"}]}
+    assert document["inputs"][-1] == {
+        "name": "sex",
+        "column": "sex",
+        "tensor": "string",
+        "missing": "",
+    }
+
+
+def test_without_the_extra_the_message_says_how_to_get_it(original, monkeypatch):
+    monkeypatch.setattr(room, "find_spec", lambda name: None)
+
+    with pytest.raises(TwinRefused, match=r"pip install 'cloche\[acceleration\]'"):
+        accelerate(original, zoo.table())
+
+
+def test_a_proof_takes_no_longer_than_it_may(original):
+    with pytest.raises(TwinRefused, match="took longer than 0 s"):
+        accelerate(original, zoo.table(), seconds=0)
+
+
+def test_there_is_no_proof_without_rows(original):
+    with pytest.raises(TwinRefused, match="no rows"):
+        accelerate(original, zoo.table().head(0))
+
+
+def test_an_unforeseen_failure_is_a_refusal_and_costs_no_training(original, monkeypatch):
+    monkeypatch.setattr(room, "_proven", lambda *_: 1 / 0)
+
+    with pytest.raises(TwinRefused, match="ZeroDivisionError"):
+        accelerate(original, zoo.table())
+
+
+def test_a_graph_that_scores_otherwise_gets_no_twin(original, monkeypatch):
+    other = zoo.fit_table(LogisticRegression(C=0.01))
+    monkeypatch.setattr(
+        "training.acceleration.convert._split", lambda _: other
+    )  # a converter that gives a wrong result
+
+    with pytest.raises(TwinRefused, match="scores differ"):
+        accelerate(original, zoo.table())
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (pd.Series([True, False] * 20), "column 'x' is boolean and used as a category"),
+        (pd.date_range("2026-01-01", periods=40).to_series(), "column 'x' is datetime"),
+    ],
+)
+def test_a_column_that_no_tensor_holds_is_refused(column, reason):
+    rows = pd.DataFrame({"x": column.to_numpy()})
+    pipeline = zoo.make_pipeline(
+        zoo.ColumnTransformer([("x", zoo.OneHotEncoder(), ["x"])]), Ridge()
+    ).fit(rows, np.arange(40))
+
+    with pytest.raises(TwinRefused, match=reason):
+        of_estimator(pipeline, infer_signature(rows))
+
+
+def test_a_model_without_named_columns_is_refused():
+    values = np.arange(10.0)[:, None]
+    model = Ridge().fit(values, values[:, 0])
+
+    with pytest.raises(TwinRefused, match="names no columns"):
+        of_estimator(model, infer_signature(values))
+
+
+def test_another_method_than_predict_is_refused():
+    rows = zoo.table()
+    pipeline = zoo.fit_table(LogisticRegression())
+
+    with pytest.raises(TwinRefused, match="predict_log_proba"):
+        zoo.original_of(pipeline, rows, predict="predict_log_proba")

@@ -1,0 +1,122 @@
+"""The hunt: a row on which twin and original disagree by the rules of serving. There is none."""
+
+from functools import cache
+from math import inf, nan
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.training.acceleration import zoo
+from training.acceleration.accelerate import accelerate
+from training.acceleration.original import Original
+from training.acceleration.proof import TOLERANCE
+from training.acceleration.session import Session
+from training.acceleration.trees import TREES, thresholds
+
+hunt = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+@cache
+def prey(family: str) -> tuple[Original, Session]:
+    """An original and its twin."""
+    if family in zoo.RECIPES:
+        rows, original = zoo.by_recipe(zoo.RECIPES[family])
+    elif family in zoo.TEXTS:
+        rows = zoo.texts()
+        original = zoo.original_of(zoo.fit_text(zoo.TEXTS[family]), rows)
+    else:
+        rows = zoo.table()
+        original = zoo.original_of(zoo.fit_table(*zoo.FAMILIES[family]), rows)
+    twin = accelerate(original, rows)
+    return original, Session(twin.graph, original.inputs, len(original.classes))
+
+
+@cache
+def corners(family: str) -> tuple[float, ...]:
+    """Thresholds of the family's trees, with the numbers next to them."""
+    last = prey(family)[0].pipeline.steps[-1][1]
+    if not isinstance(last, TREES):
+        return (0.0,)
+    found = np.concatenate([values for _, values in thresholds(last)])
+    single = found.astype(np.float32)
+    points = [found, single, (single + np.nextafter(single, np.float32(inf)).astype(float)) / 2]
+    near = [np.nextafter(np.concatenate(points), to) for to in (-inf, inf)]
+    return tuple(np.unique(np.concatenate([*points, *near])).tolist())
+
+
+def agree(family: str, rows: pd.DataFrame) -> None:
+    """What serving takes from the twin is what the original answers."""
+    original, session = prey(family)
+    for at in range(len(rows)):
+        row = rows.iloc[[at]].reset_index(drop=True)
+        scores = session.scores(row)
+        if not np.isfinite(scores).all():
+            continue  # serving asks the original
+        expected, labels = original.answers(row)  # must not raise: the twin gave an answer
+        if not original.classes:
+            assert abs(scores[0] - expected[0]) <= TOLERANCE * max(1, abs(expected[0]))
+            continue
+        assert np.abs(scores - expected).max() <= TOLERANCE
+        if original.threshold is not None:
+            over = scores[0, original.positive] - original.threshold
+            if abs(over) > 2 * TOLERANCE:
+                assert (original.classes[original.positive] == labels[0]) == (over > 0)
+            continue
+        second, first = np.sort(scores[0])[-2:]
+        if first - second > 2 * TOLERANCE:
+            assert original.classes[scores[0].argmax()] == labels[0]
+
+
+@pytest.mark.parametrize("family", zoo.FAMILIES)
+@given(data=st.data())
+@hunt
+def test_no_row_of_a_table_tells_twin_and_original_apart(family, data):
+    numbers = st.floats() | st.floats(-100, 100) | st.sampled_from(corners(family))
+    row = st.fixed_dictionaries(
+        {
+            "wind": numbers | st.just(nan),
+            "gust": numbers,
+            "hour": numbers | st.integers(-5, 30).map(float),
+            "port": st.sampled_from(["JFK", "EWR", "Zürich", "", None]) | st.text(max_size=8),
+            "gate": st.integers(0, 4),
+        }
+    )
+    agree(family, pd.DataFrame(data.draw(st.lists(row, min_size=1, max_size=5))))
+
+
+@pytest.mark.parametrize("recipe", zoo.RECIPES)
+@given(data=st.data())
+@hunt
+def test_no_row_tells_the_twin_of_a_recipe_and_its_original_apart(recipe, data):
+    numbers = st.none() | st.floats() | st.sampled_from(corners(recipe))
+    row = st.fixed_dictionaries(
+        {
+            "wind": numbers,
+            "gust": numbers,
+            "hour": st.integers(-(2**40), 2**40),
+            "port": st.sampled_from(["JFK", "EWR", "Zürich", "", None, "3", "nan"]) | st.text(),
+            "gate": st.integers(-2, 5),
+        }
+    )
+    rows = pd.DataFrame(data.draw(st.lists(row, min_size=1, max_size=5)))
+    agree(recipe, rows.astype({"wind": float, "gust": float}))
+
+
+@pytest.mark.parametrize("family", zoo.TEXTS)
+@given(data=st.data())
+@hunt
+def test_no_text_tells_twin_and_original_apart(family, data):
+    known = st.lists(st.sampled_from([*zoo.WORDS, "GOOD", "unseen"]), max_size=8)
+    spaced = st.tuples(known, st.sampled_from([" ", "  ", "\n", "-", "'", "_", "."]))
+    text = (
+        spaced.map(lambda it: it[1].join(it[0])) | st.text() | st.text(st.characters(codec="ascii"))
+    )
+    rows = data.draw(st.lists(text, min_size=1, max_size=5))
+    agree(family, pd.DataFrame({"said": rows}))

@@ -1,0 +1,182 @@
+"""Fitted models of every family, with rows that they know."""
+
+import numpy as np
+import pandas as pd
+from mlflow.models import infer_signature
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    SGDClassifier,
+    SGDRegressor,
+)
+from sklearn.naive_bayes import BernoulliNB, GaussianNB
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from training.acceleration.original import Original, of_estimator, of_fitted
+from training.packaging.signature import make_signature, model_inputs
+from training.pipeline.fit import fit
+from training.recipe.schema import Recipe
+
+ROWS = 300
+WORDS = ("good", "bad", "Ok", "it's", "a", "movie", "b_2", "fine")
+
+# name → (estimator, task); estimators that take missing values get them.
+FAMILIES = {
+    "logistic": (LogisticRegression(), "binary"),
+    "logistic, three classes": (LogisticRegression(), "three"),
+    "ridge": (Ridge(), "regression"),
+    "least squares": (LinearRegression(), "regression"),
+    "sgd": (SGDClassifier(loss="log_loss", random_state=0), "binary"),
+    "sgd, three classes": (SGDClassifier(loss="log_loss", random_state=0), "three"),
+    "sgd regression": (SGDRegressor(random_state=0), "regression"),
+    "tree": (DecisionTreeClassifier(max_depth=6, random_state=0), "three"),
+    "tree regression": (DecisionTreeRegressor(random_state=0), "regression"),
+    "forest": (RandomForestClassifier(20, random_state=0), "binary"),
+    "forest, three classes": (RandomForestClassifier(20, random_state=0), "three"),
+    "forest regression": (RandomForestRegressor(20, random_state=0), "regression"),
+    "extra trees": (ExtraTreesClassifier(20, random_state=0), "binary"),
+    "extra trees regression": (ExtraTreesRegressor(20, random_state=0), "regression"),
+    "boosting": (GradientBoostingClassifier(n_estimators=20, random_state=0), "binary"),
+    "boosting, three classes": (
+        GradientBoostingClassifier(n_estimators=20, random_state=0),
+        "three",
+    ),
+    "boosting, exponential": (
+        GradientBoostingClassifier(n_estimators=20, loss="exponential", random_state=0),
+        "binary",
+    ),
+    "boosting regression": (
+        GradientBoostingRegressor(n_estimators=20, random_state=0),
+        "regression",
+    ),
+    "histograms": (HistGradientBoostingClassifier(max_iter=20), "binary"),
+    "histograms, three classes": (HistGradientBoostingClassifier(max_iter=20), "three"),
+    "histograms regression": (HistGradientBoostingRegressor(max_iter=20), "regression"),
+    "histograms, counts": (HistGradientBoostingRegressor(max_iter=20, loss="poisson"), "counts"),
+    "network": (MLPClassifier((6,), max_iter=30, random_state=0), "three"),
+    "network regression": (
+        MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0),
+        "regression",
+    ),
+    "gaussian bayes": (GaussianNB(), "three"),
+    "bernoulli bayes": (BernoulliNB(), "binary"),
+}
+TEXTS = {
+    "counted words": CountVectorizer(),
+    "weighted words": TfidfVectorizer(),
+    "weighted pairs of words": TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
+    "shares of words": TfidfVectorizer(norm="l1", use_idf=False, lowercase=False),
+}
+RECIPES = {
+    "recipe of a logistic regression": "sklearn.linear_model.LogisticRegression",
+    "recipe of histograms": "sklearn.ensemble.HistGradientBoostingClassifier",
+    "recipe of a forest": "sklearn.ensemble.RandomForestClassifier",
+}
+ENCODERS = {
+    "one-hot": OneHotEncoder(handle_unknown="ignore"),
+    "one-hot of the frequent": OneHotEncoder(
+        handle_unknown="infrequent_if_exist", min_frequency=60
+    ),
+    "one-hot that refuses": OneHotEncoder(),
+    "ordinal": OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+}
+
+
+def table() -> pd.DataFrame:
+    """Numbers (one sometimes missing), whole numbers, categories as text and as numbers."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "wind": rng.normal(size=ROWS) * 10,
+            "gust": rng.normal(size=ROWS),
+            "hour": rng.integers(0, 24, ROWS),
+            "port": rng.choice(["JFK", "EWR", "Zürich", ""], ROWS),
+            "gate": rng.integers(0, 4, ROWS),
+        }
+    )
+    rows.loc[::7, "wind"] = np.nan
+    return rows
+
+
+def texts() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({"said": [" ".join(rng.choice(WORDS, 5)) for _ in range(ROWS)]})
+
+
+def truth(rows: pd.DataFrame, task: str) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    value = rows["wind"].fillna(0) / 5 + rows["gust"] + (rows["port"] == "JFK") + rows["gate"] / 2
+    value = (value + rng.normal(size=len(rows)) / 2).to_numpy()
+    match task:
+        case "binary":
+            return (value > 0.5).astype(int)
+        case "three":
+            return np.array(["early", "late", "on time"])[np.digitize(value, [-0.5, 1.5])]
+        case "counts":
+            return np.exp(value / 5)
+    return value
+
+
+def fit_table(estimator, task: str = "binary", *, encoder=None, numbers=None) -> Pipeline:
+    """A pipeline of the estimator on `table()`; trees get numbers as they are."""
+    kind = type(estimator).__name__
+    missing = any(part in kind for part in ("Tree", "Forest", "Hist"))
+    scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    features = ColumnTransformer(
+        [
+            ("numbers", numbers or ("passthrough" if missing else scaled), ["wind", "gust"]),
+            ("hours", "passthrough" if missing else MinMaxScaler(), ["hour"]),
+            ("ports", clone(encoder or ENCODERS["one-hot"]), ["port"]),
+            ("gates", OneHotEncoder(), ["gate"]),
+        ]
+    )
+    rows = table()
+    return make_pipeline(features, clone(estimator)).fit(rows, truth(rows, task))
+
+
+def fit_text(vectorizer, estimator=None) -> Pipeline:
+    features = ColumnTransformer([("said", clone(vectorizer), "said")])
+    pipeline = make_pipeline(features, estimator or LogisticRegression())
+    return pipeline.fit(texts(), np.arange(ROWS) % 3 == 0)
+
+
+def by_recipe(estimator: str) -> tuple[pd.DataFrame, Original]:
+    """Rows and the original as `cloche train` makes it, with a threshold of its own."""
+    columns = {"numeric": ["wind", "gust", "hour"], "categorical": ["port", "gate"]}
+    recipe = Recipe.model_validate(
+        {
+            "name": "zoo",
+            "task": "binary",
+            "data": {"source": "nowhere.csv"},
+            "target": "late",
+            "threshold": 0.4,
+            "split": {"by": "fraction"},
+            "columns": {role: tuple(names) for role, names in columns.items()},
+            "estimator": {"class": estimator},
+        }
+    )
+    rows = model_inputs(table(), recipe.columns)
+    fitted = fit(recipe, rows, pd.Series(truth(rows, "binary")))
+    return rows, of_fitted(fitted, make_signature(rows, fitted.predict(rows)))
+
+
+def original_of(pipeline: Pipeline, rows: pd.DataFrame, **options) -> Original:
+    return of_estimator(pipeline, infer_signature(rows, pipeline.predict(rows)), **options)

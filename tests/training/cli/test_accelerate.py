@@ -1,0 +1,37 @@
+"""`cloche accelerate` as a person and as a script see it."""
+
+import json
+
+from click.testing import CliRunner
+
+from training.cli.accelerate import accelerate
+from training.errors import TwinRefused
+
+
+def run(*arguments):
+    return CliRunner().invoke(accelerate, ["flight-delay", *arguments])
+
+
+def test_it_says_what_was_compared(log_version):
+    log_version()
+
+    answer = run().stdout
+
+    assert "flight-delay version 1 has an accelerated twin: on 600 rows and " in answer
+    assert answer.endswith("its labels on none.\n")
+
+
+def test_a_script_gets_json(log_version):
+    log_version()
+
+    document = json.loads(run("--version", "1", "--json").stdout)
+
+    assert (document["model"], document["version"]) == ("flight-delay", "1")
+    assert document["proof"]["rows"] == 600
+
+
+def test_a_refusal_is_an_error(log_version, monkeypatch):
+    log_version()
+    monkeypatch.setattr("training.acceleration.accelerate.find_spec", lambda name: None)
+
+    assert isinstance(run().exception, TwinRefused)

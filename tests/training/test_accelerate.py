@@ -1,0 +1,65 @@
+"""A registered version gets its twin, from whomever it comes, or keeps none that is not proven."""
+
+import pytest
+from mlflow import MlflowClient
+
+from training.accelerate import accelerate_version
+from training.errors import RegistryError, TwinRefused
+
+
+def accelerated(client: MlflowClient, *, version=None, data=None):
+    return accelerate_version(
+        client, "flight-delay", version=version, data=data, say=lambda _: None
+    )
+
+
+def tags(client, number) -> dict[str, str]:
+    return client.get_model_version("flight-delay", number).tags
+
+
+def test_the_challenger_is_proven_on_the_holdout_that_it_carries(client, log_version, holdout):
+    number = log_version()
+
+    done = accelerated(client)
+
+    assert (done.model, done.version, done.proof.rows) == ("flight-delay", number, len(holdout))
+    assert tags(client, number)["cloche.accelerated"] == "onnx"
+
+
+def test_without_a_challenger_it_is_what_serves(client, log_version):
+    number = log_version(challenger=False)
+    client.set_registered_model_alias("flight-delay", "production", number)
+
+    assert accelerated(client).version == number
+
+
+def test_a_version_that_carries_no_rows_is_proven_on_those_that_are_named(
+    client, log_version, holdout, tmp_path
+):
+    number = log_version(by_cloche=False)
+    holdout.head(100).to_csv(tmp_path / "rows.csv", index=False)
+
+    with pytest.raises(RegistryError, match="--data FILE"):
+        accelerated(client, version=number)
+    assert accelerated(client, version=number, data=str(tmp_path / "rows.csv")).proof.rows == 100
+
+
+def test_nothing_to_accelerate_is_said(client):
+    client.create_registered_model("flight-delay")
+
+    with pytest.raises(RegistryError, match="--version N"):
+        accelerated(client)
+
+
+def test_a_twin_that_is_proven_no_longer_is_withdrawn(client, log_version, monkeypatch):
+    number = log_version()
+    accelerated(client)
+
+    def refuse(*_, **__):
+        raise TwinRefused("labels differ")
+
+    monkeypatch.setattr("training.accelerate.accelerate", refuse)
+
+    with pytest.raises(TwinRefused, match=f"version {number} gets no .* twin: labels differ"):
+        accelerated(client)
+    assert "cloche.accelerated" not in tags(client, number)

@@ -1,0 +1,95 @@
+"""An accelerated twin for a version that is registered already: the order of the steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from training.acceleration.accelerate import accelerate
+from training.acceleration.original import of_folder
+from training.acceleration.proof import Proof
+from training.acceleration.store import attach_to_version, withdraw
+from training.dataset.sources import load_table
+from training.errors import RegistryError, TwinRefused
+from training.gate.holdout import fetch_holdout
+from training.gate.measure import Candidate, fetch
+from training.gate.policy import carried_policy
+from training.gate.probe import model_rows
+from training.names import CHALLENGER
+from training.promotion.registry import find_model, find_version
+from training.recipe.sections import Data
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Accelerated:
+    """A version that has a twin now.
+
+    Attributes:
+        model: name of the registered model.
+        version: number of the version.
+        proof: what was compared.
+    """
+
+    model: str
+    version: str
+    proof: Proof
+
+
+def accelerate_version(
+    client: MlflowClient, model: str, *, version: str | None, data: str | None, say: Say
+) -> Accelerated:
+    """Make a twin of a registered version, prove it, and store it with the version.
+
+    Args:
+        client: of the registry.
+        model: name of the registered model.
+        version: number of the version; the challenger by default, then what serves.
+        data: source of rows to prove it on; the holdout that the version carries by default.
+        say: told of each step as it begins.
+
+    Raises:
+        TwinRefused: there is no proven twin; a twin that the version had is withdrawn.
+        RegistryError: the version, or its holdout, is not there.
+        DataError: the rows cannot be read.
+    """
+    found = find_model(client, model)
+    number = version or found.challenger or found.production
+    if number is None:
+        raise RegistryError(
+            f"{model} has neither a {CHALLENGER} nor a production version; name one: --version N"
+        )
+    entry = find_version(client, model, number)
+    with TemporaryDirectory(prefix="cloche-") as folder:
+        say(f"fetching {model} version {number}")
+        candidate = fetch(entry, Path(folder))
+        rows = _rows(client, candidate, data)
+        say(f"proving a twin on {len(rows):,} rows and strange ones")
+        try:
+            twin = accelerate(of_folder(candidate.folder), rows)
+        except TwinRefused as refusal:
+            withdraw(client, entry)
+            raise TwinRefused(f"{candidate.label} gets no accelerated twin: {refusal}") from refusal
+    say("writing it beside the model")
+    attach_to_version(client, entry, twin)
+    return Accelerated(model, number, twin.proof)
+
+
+def _rows(client: MlflowClient, candidate: Candidate, data: str | None) -> pd.DataFrame:
+    policy = carried_policy(candidate.model.metadata)
+    if data is not None:
+        frame = load_table(Data(source=data)).frame
+        target = policy.target if policy else ""
+    elif policy is not None:
+        frame = fetch_holdout(client, policy, candidate.version.run_id).frame
+        target = policy.target
+    else:
+        raise RegistryError(
+            f"{candidate.label} was not trained by Cloche and carries no rows; "
+            "name some like those that it will be asked about: --data FILE"
+        )
+    return model_rows(frame, candidate.model, target, [])

@@ -1,0 +1,1 @@
+"""The accelerated twin: an ONNX form of a scikit-learn model, proven equal before it may serve."""

@@ -1,0 +1,90 @@
+"""From an original to a proven twin, or to the reason why there is none."""
+
+from importlib.util import find_spec
+from math import inf
+from time import monotonic
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from training.acceleration.original import Original
+from training.acceleration.twin import Twin
+from training.errors import TwinRefused
+
+PROOF_SECONDS = 60.0
+MOST_ROWS = 20_000  # of the holdout; more would prove little more, and take long for slow models
+_NARROW = 2.0  # how far beyond the holdout's magnitudes a twin may answer that fails further out
+_PACKAGES = ("onnx", "onnxruntime", "skl2onnx")
+
+
+def accelerate(
+    original: Original, real: pd.DataFrame, *, seconds: float = PROOF_SECONDS, seed: int = 42
+) -> Twin:
+    """Convert an original and prove the result equal to it.
+
+    Args:
+        original: the model.
+        real: rows of its holdout, with the columns of its signature.
+        seconds: after which the attempt ends.
+        seed: of the rows that are drawn.
+
+    Raises:
+        TwinRefused: there is no proven twin; the message says why.
+    """
+    absent = [name for name in _PACKAGES if find_spec(name) is None]
+    if absent:
+        raise TwinRefused(
+            f"{', '.join(absent)} is not installed; pip install 'cloche[acceleration]'"
+        )
+    if real.empty:
+        raise TwinRefused("there are no rows to prove it on")
+    if len(real) > MOST_ROWS:
+        real = real.sample(MOST_ROWS, random_state=seed)
+    # On a busy machine the threads of OpenMP wait for each other, for each of a hundred trees.
+    with threadpool_limits(1):
+        try:
+            return _proven(original, real, _Deadline(seconds), seed)
+        except TwinRefused:
+            raise
+        except Exception as error:  # a training must not be lost over its twin
+            raise TwinRefused(f"the attempt failed: {type(error).__name__}: {error}") from error
+
+
+class _Deadline:
+    """Raises once the time is up."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = monotonic() + seconds
+
+    def __call__(self) -> None:
+        if monotonic() > self._end:
+            raise TwinRefused(f"the proof took longer than {self._seconds:g} s")
+
+
+def _proven(original: Original, real: pd.DataFrame, on_time: _Deadline, seed: int) -> Twin:
+    # An extra: only who wants twins has it.
+    from training.acceleration.convert import convert  # noqa: PLC0415
+    from training.acceleration.domain import FACTOR, domain_of, enclose  # noqa: PLC0415
+    from training.acceleration.families import check, is_exact  # noqa: PLC0415
+    from training.acceleration.proof import prove  # noqa: PLC0415
+    from training.acceleration.rows import adversarial  # noqa: PLC0415
+    from training.acceleration.session import Session  # noqa: PLC0415
+    from training.acceleration.twin import make_twin  # noqa: PLC0415
+
+    check(original.pipeline)
+    graph = convert(original)
+    factors = (inf,) if is_exact(original.pipeline) else (FACTOR, _NARROW)
+    for factor in factors:
+        domain = domain_of(original, real, factor=factor)
+        content = enclose(graph, domain).SerializeToString()
+        session = Session(content, original.inputs, len(original.classes))
+        strange = adversarial(original, real, domain, seed=seed)
+        try:
+            proof = prove(original, session.scores, real, strange, check=on_time)
+        except TwinRefused:
+            if factor != factors[-1]:
+                continue
+            raise
+        return make_twin(original, content, session.taken, proof)
+    raise AssertionError("the last factor returns or raises")

@@ -1,0 +1,267 @@
+"""The original: the scikit-learn model that a twin is made of, with the answers that it gives."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import mlflow.sklearn
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import DataType
+
+from training.errors import TwinRefused
+from training.pipeline.fit import Fitted
+from training.pipeline.scorer import MISSING
+
+Floats = npt.NDArray[np.float64]
+Answers = tuple[Floats, npt.NDArray[Any] | None]
+
+# A signature type that becomes a number without a change of value.
+_NUMBERS = (DataType.double, DataType.float, DataType.long, DataType.integer, DataType.boolean)
+_WHOLE = (DataType.long, DataType.integer)
+# Handed on as they are: from float32 scikit-learn would compute in float32, and a bool is no number
+# to all of its transformers.
+_PLAIN_NUMBERS = (DataType.double, *_WHOLE)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A column of the signature, and the tensor that it becomes.
+
+    Attributes:
+        column: its name in the signature.
+        tensor: `double`, `int64` or `string`.
+        missing: the text that stands for a missing value; None where there is none.
+        whole: whether the signature admits whole numbers only.
+    """
+
+    column: str
+    tensor: Literal["double", "int64", "string"]
+    missing: str | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a signature: its name and type."""
+
+    name: str
+    type: DataType
+
+
+@dataclass(frozen=True)
+class Original:
+    """What is to be accelerated.
+
+    Attributes:
+        pipeline: the fitted scikit-learn model.
+        inputs: in the order of the signature.
+        answers: raw rows → (n, classes) probabilities and (n,) the labels that callers get; for a
+            regression (n,) values and None.
+        classes: in the order of the probabilities; empty for a regression.
+        positive: index of the class that a threshold decides about; None for the likeliest class.
+        threshold: from which probability on it is predicted; None likewise.
+        answer: what callers get, as `twin.json` says it.
+    """
+
+    pipeline: Any
+    inputs: tuple[Input, ...]
+    answers: Callable[[pd.DataFrame], Answers]
+    classes: tuple[Any, ...]
+    positive: int | None
+    threshold: float | None
+    answer: Mapping[str, Any]
+
+
+def of_fitted(fitted: Fitted, signature: ModelSignature) -> Original:
+    """The original of a version that Cloche trains.
+
+    Raises:
+        TwinRefused: it takes columns that no tensor can hold.
+    """
+    columns, task = fitted.description["columns"], fitted.description["task"]
+    categories = {*columns["categorical"], *columns["text"]}
+    inputs = tuple(_scorer_input(spec, categories) for spec in _columns(signature))
+    if task == "regression":
+        return Original(
+            fitted.pipeline,
+            inputs,
+            answers=lambda rows: (fitted.predict(rows)["prediction"].to_numpy(float), None),
+            classes=(),
+            positive=None,
+            threshold=None,
+            answer={"columns": [{"name": "prediction", "from": "value"}]},
+        )
+    classes = fitted.description["classes"]
+    positive = classes.index(fitted.description["positive"]) if task == "binary" else None
+    named = (
+        [("probability", positive)]
+        if task == "binary"
+        else [(f"probability_{label}", index) for index, label in enumerate(classes)]
+    )
+
+    def answers(rows: pd.DataFrame) -> Answers:
+        told = fitted.predict(rows)
+        scores = told[[name for name, _ in named]].to_numpy()
+        if positive is not None:
+            scores = np.hstack([scores, 1 - scores] if positive == 0 else [1 - scores, scores])
+        return scores, told["prediction"].to_numpy()
+
+    return Original(
+        fitted.pipeline,
+        inputs,
+        answers=answers,
+        classes=tuple(classes),
+        positive=positive,
+        threshold=fitted.description.get("threshold"),
+        answer={
+            "columns": [
+                {"name": "prediction", "from": "label"},
+                *({"name": name, "from": "probability", "class": at} for name, at in named),
+            ]
+        },
+    )
+
+
+def of_estimator(
+    estimator: Any, signature: ModelSignature, *, predict: str = "predict"
+) -> Original:
+    """The original of a plain scikit-learn model, which answers arrays.
+
+    Args:
+        estimator: fitted.
+        signature: of the version.
+        predict: the method that MLflow calls, `predict` or `predict_proba`.
+
+    Raises:
+        TwinRefused: its answers cannot be told from scores, or it takes what no tensor can hold.
+    """
+    inputs = tuple(_plain_input(spec, _encoded(estimator)) for spec in _columns(signature))
+    if getattr(estimator, "_estimator_type", None) == "regressor" or not hasattr(
+        estimator, "classes_"
+    ):
+        if predict != "predict" or not hasattr(estimator, "predict"):
+            raise TwinRefused(f"its answers come from {predict}, not from predict")
+        return Original(
+            estimator,
+            inputs,
+            answers=lambda rows: (np.asarray(estimator.predict(rows), float), None),
+            classes=(),
+            positive=None,
+            threshold=None,
+            answer={"array": "value"},
+        )
+    if not hasattr(estimator, "predict_proba"):
+        raise TwinRefused(
+            f"{type(_last(estimator)).__name__} tells no probabilities, so a twin could not tell "
+            "how near its label is to another one"
+        )
+    if predict not in {"predict", "predict_proba"}:
+        raise TwinRefused(f"its answers come from {predict}, not from predict or predict_proba")
+    return Original(
+        estimator,
+        inputs,
+        answers=lambda rows: (estimator.predict_proba(rows), estimator.predict(rows)),
+        classes=tuple(_plain_classes(estimator.classes_)),
+        positive=None,
+        threshold=None,
+        answer={"array": "label" if predict == "predict" else "probabilities"},
+    )
+
+
+def of_folder(folder: Path) -> Original:
+    """The original of a stored version: one that Cloche trained, or a plain scikit-learn one.
+
+    The model is loaded as MLflow loads it to serve it, so it must be trusted as much.
+
+    Args:
+        folder: the version's artifacts.
+
+    Raises:
+        TwinRefused: it is neither, or has no signature.
+    """
+    model = Model.load(str(folder))
+    if model.signature is None or model.signature.inputs is None:
+        raise TwinRefused("the version has no signature, so the types of its columns are unknown")
+    description = folder / "artifacts" / "scorer.json"
+    if description.is_file():
+        pipeline = mlflow.sklearn.load_model(str(folder / "artifacts" / "pipeline"))
+        told = json.loads(description.read_text(encoding="utf-8"))
+        return of_fitted(Fitted(pipeline, told), model.signature)
+    if "sklearn" not in model.flavors:
+        raise TwinRefused(
+            f"its flavor is {', '.join(sorted(model.flavors))}; a twin is made of scikit-learn"
+        )
+    called = model.flavors["python_function"].get("predict_fn", "predict")
+    return of_estimator(mlflow.sklearn.load_model(str(folder)), model.signature, predict=called)
+
+
+def _columns(signature: ModelSignature) -> list[_Column]:
+    schema = signature.inputs
+    if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
+        raise TwinRefused("its signature names no columns")
+    columns = [
+        _Column(str(spec.name), spec.type)
+        for spec in schema.inputs
+        if isinstance(spec.type, DataType)
+    ]
+    if len(columns) < len(schema.inputs):
+        raise TwinRefused("its signature has columns that are no plain values")
+    return columns
+
+
+def _scorer_input(spec: _Column, categories: set[str]) -> Input:
+    """The tensor of a column, as `scorer.prepare` makes the feature."""
+    if spec.name in categories:
+        if spec.type not in (DataType.string, *_WHOLE):
+            raise _unfit(spec, "a category")
+        return Input(spec.name, "string", MISSING, whole=spec.type in _WHOLE)
+    if spec.type not in _NUMBERS:
+        raise _unfit(spec, "a number")
+    return Input(spec.name, "double", whole=spec.type in _WHOLE)
+
+
+def _plain_input(spec: _Column, encoded: set[str]) -> Input:
+    """The tensor of a column that goes to the model as it is."""
+    if spec.type is DataType.string:
+        return Input(spec.name, "string")
+    if spec.name in encoded:
+        if spec.type not in _WHOLE:
+            raise _unfit(spec, "a category")
+        return Input(spec.name, "int64", whole=True)
+    if spec.type not in _PLAIN_NUMBERS:
+        raise _unfit(spec, "a number")
+    return Input(spec.name, "double", whole=spec.type in _WHOLE)
+
+
+def _unfit(spec: _Column, use: str) -> TwinRefused:
+    return TwinRefused(
+        f"column {spec.name!r} is {spec.type.name} and used as {use}, which no tensor holds exactly"
+    )
+
+
+def _encoded(estimator: Any) -> set[str]:
+    """Columns that go straight into an encoder of categories."""
+    first = estimator.steps[0][1] if hasattr(estimator, "steps") else estimator
+    found: set[str] = set()
+    for _, transformer, columns in getattr(first, "transformers_", ()):
+        start = transformer.steps[0][1] if hasattr(transformer, "steps") else transformer
+        if hasattr(start, "categories_"):
+            found.update([columns] if isinstance(columns, str) else map(str, columns))
+    if hasattr(first, "categories_"):
+        found.update(map(str, getattr(first, "feature_names_in_", ())))
+    return found
+
+
+def _last(estimator: Any) -> Any:
+    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+
+
+def _plain_classes(classes: Sequence[Any]) -> list[Any]:
+    if not all(np.isscalar(label) for label in classes):
+        raise TwinRefused("it predicts several targets at once")
+    return [label.item() if isinstance(label, np.generic) else label for label in classes]

@@ -1,0 +1,46 @@
+"""`cloche accelerate`: an accelerated twin for a registered version."""
+
+import json
+from dataclasses import asdict
+
+import click
+
+from training.cli.progress import steps
+
+HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
+
+`cloche train` does so by itself. The twin is compared with the model on the version's holdout, or
+on the rows of --data, and on strange ones: missing and extreme values, unseen categories, values
+around the thresholds of trees. A version that serves may be accelerated: its own files stay as
+they are.
+
+\b
+Example:
+  cloche accelerate flight-delay
+  cloche accelerate churn --version 1 --data exports/churn-1.parquet
+"""
+
+
+@click.command(help=HELP, short_help="A proven ONNX form of a version, to serve it faster.")
+@click.argument("model")
+@click.option("--version", metavar="N", help="Its number, instead of the challenger's.")
+@click.option("--data", metavar="SOURCE", help="Prove it on these rows, not on the holdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def accelerate(model: str, version: str | None, data: str | None, *, as_json: bool) -> None:
+    """Run the command; see HELP."""
+    # Not at the top: these imports take seconds, and `cloche --help` imports every command.
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    from training.accelerate import accelerate_version  # noqa: PLC0415
+
+    with steps(f"accelerating {model}") as say:
+        done = accelerate_version(MlflowClient(), model, version=version, data=data, say=say)
+    if as_json:
+        click.echo(json.dumps(asdict(done), indent=2))
+        return
+    proof = done.proof
+    click.echo(
+        f"{done.model} version {done.version} has an accelerated twin: on {proof.rows:,} rows and "
+        f"{proof.adversarial_rows:,} strange ones its scores differ by at most "
+        f"{proof.largest_difference:.1e}, its labels on none."
+    )
