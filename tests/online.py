@@ -40,8 +40,14 @@ class Server:
     process: subprocess.Popen[bytes]
     log: Path
     url: str = ""
+    key: str = ""
 
     def get(self, path: str, **options: Any) -> requests.Response:
+        if self.key:
+            options["headers"] = {
+                "Authorization": f"Bearer {self.key}",
+                **options.get("headers", {}),
+            }
         return requests.get(self.url + path, timeout=30, **options)
 
     def predict(

@@ -172,7 +172,10 @@ def serve(
 
 def _api_keys(file: Path | None) -> tuple[str, ...]:
     """The keys of the file and of the environment; secrets never come by the command line."""
-    text = file.read_text() if file else ""
+    try:
+        text = file.read_text(encoding="utf-8") if file else ""
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file}: it is no text file. Write one API key per line.") from error
     lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
     named = [key.strip() for key in os.environ.get("CLOCHE_API_KEYS", "").split(",")]
     keys = tuple(key for key in [*lines, *named] if key)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import uvicorn
 
 from serving.errors import SettingsError
-from serving.front import tracing
+from serving.front import preflight, tracing
 from serving.front.access import Access
 from serving.front.app import App
 from serving.front.catalog import Catalog
@@ -29,8 +30,7 @@ from serving.front.predictions import Predictions
 from serving.front.queue import BatchLimits, QueueLimits
 from serving.front.registry import Registry
 from serving.front.settings import LOCAL, Settings
-from serving.registry import environments
-from serving.registry.uri import ModelUri, parse
+from serving.registry.uri import ModelUri
 
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
@@ -44,9 +44,7 @@ def run(settings: Settings) -> None:
     Raises:
         ServingError: It cannot start.
     """
-    uris = [parse(text) for text in settings.models]
-    if settings.env_manager != LOCAL:
-        environments.tool(settings.env_manager)
+    uris = preflight.check(settings)
     listener = _listen(settings)
     factory = uvicorn.Config(_nothing, log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -143,12 +141,19 @@ def _cores() -> int:
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    where = f"Cannot listen on {settings.host}:{settings.port}"
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
-    except OSError as error:
+    except PermissionError as error:
         raise SettingsError(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
-            "Choose another --port."
+            f"{where}: ports below 1024 need rights that this user lacks. Choose another --port."
+        ) from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(f"{where}: something else does. Choose another --port.") from error
+        raise SettingsError(
+            f"{where}: this machine has no such address. Choose another --host: 127.0.0.1 for this "
+            "machine alone, 0.0.0.0 for everybody."
         ) from error
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ from serving.registry.names import ACCELERATED_DIGEST_TAG, ACCELERATED_TAG, DIGE
 from serving.registry.uri import ModelUri, Reference
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+_NOTHING = (
+    "no version stands behind it. Set its alias (cloche promote), or name the registry that has it "
+    "in MLFLOW_TRACKING_URI."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,21 @@ class Target:
 
 
 class Resolver:
-    """One registry."""
+    """One registry, connected to with the first question: a client needs its store to be there."""
 
-    def __init__(self, client: MlflowClient) -> None:
-        self._client = client
+    def __init__(self, connect: Callable[[], MlflowClient]) -> None:
+        self._connect = connect
+        self._connected: MlflowClient | None = None
+        self._connecting = threading.Lock()
+
+    @property
+    def _client(self) -> MlflowClient:
+        with self._connecting:  # a new store is set up by whoever asks first; two at once collide
+            if self._connected is None:
+                client = self._connect()
+                client.search_registered_models(max_results=1)
+                self._connected = client
+            return self._connected
 
     def resolve(self, uri: ModelUri) -> Target:
         """The version that stands behind `uri` now.
@@ -90,7 +106,7 @@ class Resolver:
         if uri.reference is Reference.STAGE:
             versions = [v for v in versions if (v.current_stage or "").lower() == uri.value.lower()]
         if not versions:
-            raise VersionRefused(f"{uri.text}: no version stands behind it.")
+            raise VersionRefused(f"{uri.text}: {_NOTHING}")
         return max(versions, key=lambda version: int(version.version))
 
 
@@ -106,10 +122,11 @@ def _told(subject: str) -> Iterator[None]:
         raise
     except MlflowException as error:
         if error.error_code in _ABSENT:
-            raise VersionRefused(f"{subject}: no version stands behind it.") from error
+            raise VersionRefused(f"{subject}: {_NOTHING}") from error
         raise RegistryUnreachable(f"{subject}: {error.message}") from error
     except Exception as error:
-        raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {error}") from error
+        reason = str(error).partition("\n")[0]  # a database error goes on with the statement
+        raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {reason}") from error
 
 
 def _registered_name(uri: ModelUri) -> str:

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +38,7 @@ class Service:
     def __init__(self, cache: Cache, environments_directory: Path) -> None:
         self._cache = cache
         self._environments = environments_directory
-
-    @cached_property
-    def _resolver(self) -> Resolver:
-        """Made with the first question, because a client cannot be made while its store is gone."""
-        return Resolver(MlflowClient())
+        self._resolver = Resolver(MlflowClient)
 
     def resolve(self, uri: str) -> dict[str, Any]:
         """The version behind a URI now."""

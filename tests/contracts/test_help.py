@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from cloche.main import COMMANDS, cloche
-from tests.shell import Shell, environment, free_port
+from tests.lifecycle.registry import Registry
+from tests.online import wait_for
+from tests.shell import Shell, answers, environment, free_port
 
 pytestmark = pytest.mark.xdist_group("help")
 
@@ -102,6 +104,37 @@ def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, ex
     _, problems = process.communicate(timeout=120)
 
     assert process.returncode == (0 if "--check" in example else 130), problems
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory whose registry has the models that the examples of serving name."""
+    registry = Registry(tmp_path_factory.mktemp("shop"))
+    for model in ("flight-delay", "churn"):
+        registry.register("", "", model=model)
+        registry.promote("2", model=model)
+    return registry.directory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", examples("serve"))
+def test_every_example_of_serve_serves_until_it_is_told_to_end(
+    shop: Path, tmp_path: Path, foreground: list[subprocess.Popen[str]], example: str
+):
+    port, log = free_port(), tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            f"{example} --port {port}".split(),
+            cwd=shop,
+            env=environment() | {"XDG_CACHE_HOME": str(tmp_path)},
+            stdout=output,
+            stderr=output,
+        )
+    foreground.append(process)
+    wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/readyz"))
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(60) == 0, log.read_text()
 
 
 def test_every_command_is_shown_with_a_summary():

@@ -106,6 +106,17 @@ def test_a_version_without_artifacts_is_refused(registry: Registry, serve: Serve
     assert server.predict().json() == {"predictions": [1]}
 
 
+def test_a_version_whose_artifacts_are_corrupt_is_refused(registry: Registry, serve: Serve) -> None:
+    registry.register("", "")
+    registry.promote("1")
+    server = serve().wait_until_ready()
+    model = registry.artifacts("2") / "python_model.pkl"
+    model.write_bytes(model.read_bytes()[:100])
+    registry.promote("2")
+    wait_for(lambda: "Version 2 cannot serve" in (server.state()["problem"] or ""))
+    assert server.predict().json() == {"predictions": [1]}
+
+
 def test_an_absent_registry_changes_nothing_and_a_restart_serves_from_the_cache(
     registry: Registry, serve: Serve
 ) -> None:

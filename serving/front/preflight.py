@@ -1,0 +1,77 @@
+"""What is looked at before anything starts, so that a mistake is told at once and by its option."""
+
+import os
+import ssl
+from collections import Counter
+from pathlib import Path
+
+from serving.errors import SettingsError
+from serving.front.settings import LOCAL, Settings
+from serving.registry import environments
+from serving.registry.uri import ModelUri, parse
+
+
+def check(settings: Settings) -> list[ModelUri]:
+    """The URIs of the models to serve, once everything that the settings name can be used.
+
+    Raises:
+        ModelUriError: One of the URIs cannot be read.
+        SettingsError: Something else cannot be used.
+    """
+    uris = _uris(settings.models)
+    if settings.tls_certificate and settings.tls_key:
+        _check_tls(settings.tls_certificate, settings.tls_key)
+    if settings.env_manager != LOCAL:
+        environments.tool(settings.env_manager)
+    _check_cache(settings.cache_directory)
+    return uris
+
+
+def _uris(models: tuple[str, ...]) -> list[ModelUri]:
+    uris = [parse(text) for text in models]
+    names = Counter(uri.name for uri in uris)
+    for uri in uris:
+        if names[uri.name] > 1:
+            raise SettingsError(
+                f"{uri.text}: another model is served under the name {uri.name!r} as well. Give "
+                f"one of them a name of its own: NAME={uri.text}"
+            )
+    return uris
+
+
+def _check_cache(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"--cache-dir {directory}: {error.strerror}. Choose another."
+        ) from error
+    if not os.access(directory, os.W_OK):
+        raise SettingsError(f"--cache-dir {directory}: it cannot be written. Choose another.")
+
+
+def _check_tls(certificate: Path, key: Path) -> None:
+    """Load both, as the server will."""
+    asked = False
+
+    def password() -> str:
+        nonlocal asked
+        asked = True
+        return ""
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        if asked:
+            raise SettingsError(
+                f"--tls-key {key}: it is encrypted, and nobody is there to type a passphrase. Give "
+                f"one without: openssl pkey -in {key} -out FILE"
+            ) from error
+        if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+            raise SettingsError(
+                f"--tls-key {key} is not the key of --tls-certificate {certificate}."
+            ) from error
+        raise SettingsError(
+            f"--tls-certificate {certificate} and --tls-key {key} must be PEM files, the "
+            f"certificate first in its chain: {error}"
+        ) from error
