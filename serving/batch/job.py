@@ -19,6 +19,7 @@ class Pinned:
         model_id: MLflow's id of the logged model; empty if there is none.
         digest: SHA-256 over its artifacts.
         path: Where the artifacts lie on this machine.
+        artifacts: The URI of exactly this version, which never moves.
     """
 
     uri: str
@@ -28,6 +29,7 @@ class Pinned:
     model_id: str
     digest: str
     path: str
+    artifacts: str
 
     def __str__(self) -> str:
         """The version as a person says it."""

@@ -1,0 +1,48 @@
+"""Which columns a file has, before anything of it is scored."""
+
+import itertools
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serving.batch.readers.text import header_columns
+from serving.batch.sources import InputFile, opened, streamed
+from serving.errors import JobFailed
+
+_LINES = 1000
+
+
+def columns(file: InputFile) -> list[str]:
+    """The names, those given by directories last; of JSON lines, what the first rows have.
+
+    Raises:
+        JobFailed: It cannot be read.
+    """
+    names = _of_text(file) if file.format in ("csv", "jsonl") else _of_schema(file)
+    return [*names, *(name for name in file.constants if name not in names)]
+
+
+def _of_schema(file: InputFile) -> list[str]:
+    with opened(file.name) as source:
+        try:
+            if file.format == "parquet":
+                return list(pq.read_schema(source).names)
+            return list(pa.ipc.open_file(source).schema.names)
+        except pa.ArrowException as error:
+            raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
+
+
+def _of_text(file: InputFile) -> list[str]:
+    with streamed(file) as stream:
+        if file.format == "csv":
+            return header_columns(stream.read(1 << 20), file.delimiter)
+        names: dict[str, None] = {}
+        for line in itertools.islice(stream.read(1 << 20).split(b"\n"), _LINES):
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                names |= dict.fromkeys(value)
+        return list(names)
