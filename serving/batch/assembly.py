@@ -15,7 +15,9 @@ from serving.batch.worker import notes
 from serving.errors import JobFailed
 
 
-def schema_of(job: Job, parts: Iterable[FinishedPart], directory: Path, empty: pa.Schema) -> pa.Schema:
+def schema_of(
+    job: Job, parts: Iterable[FinishedPart], directory: Path, empty: pa.Schema
+) -> pa.Schema:
     """The columns of the whole output: types wide enough for every part.
 
     Args:
@@ -25,7 +27,7 @@ def schema_of(job: Job, parts: Iterable[FinishedPart], directory: Path, empty: p
         empty: The columns where no part has rows.
 
     Raises:
-        JobFailed: Parts have columns that do not fit each other.
+        JobFailed: Parts have different columns.
     """
     schemas = [_schema(job, directory / part.data.name) for part in parts if part.data]
     if not schemas:
@@ -36,10 +38,19 @@ def schema_of(job: Job, parts: Iterable[FinishedPart], directory: Path, empty: p
             f"The model answered with columns {schemas[0].names} and later with {odd}; a table "
             "cannot hold both."
         )
+    return pa.schema(
+        [_common(list(dict.fromkeys(fields))) for fields in zip(*schemas, strict=True)]
+    )
+
+
+def _common(fields: list[pa.Field]) -> pa.Field:
+    """One column as all parts can hold it; as text if their types have nothing in common."""
     try:
-        return pa.unify_schemas(list(dict.fromkeys(schemas)), promote_options="permissive")
-    except pa.ArrowException as error:
-        raise JobFailed(f"The model's answers change their type: {error}") from error
+        return pa.unify_schemas([pa.schema([one]) for one in fields], promote_options="permissive")[
+            0
+        ]
+    except pa.ArrowException:
+        return pa.field(fields[0].name, pa.string())
 
 
 def assemble(

@@ -6,7 +6,6 @@ import selectors
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from serving.batch.job import Job
 from serving.batch.part import FinishedPart, Part
 from serving.batch.restraint import Case
+from serving.batch.waiting import Lane, Waiting, lane
 from serving.errors import JobFailed
 
 _THREAD_VARIABLES = (
@@ -51,33 +51,25 @@ class LocalEngine:
 
     def run(self, job: Job, parts: Iterator[Part], directory: Path) -> Iterator[FinishedPart]:
         """See `Engine`."""
-        first = next(parts, None)
-        if first is None:
-            return
+        waiting = Waiting(parts, self._workers)
+        unfinished: set[int] = set()
         with _Crew(job, directory) as crew:
-            waiting, more = deque([first]), True
-            unfinished: set[int] = set()
-            while True:
-                while more and len(waiting) < 2:  # so many workers as there are parts
-                    part = next(parts, None)
-                    more = part is not None
-                    waiting += [part] if part is not None else []
-                while len(crew.workers) < self._workers and len(waiting) > len(crew.starting):
+            while waiting or unfinished:
+                while len(crew.workers) < self._workers and len(waiting) > len(crew.free):
                     crew.hire()
-                held = self._ahead is not None and bool(unfinished)
-                for worker in crew.idle:
-                    if not waiting or (
-                        held and waiting[0].index - min(unfinished) >= (self._ahead or 0)
-                    ):
-                        break
-                    part = waiting.popleft()
-                    unfinished.add(part.index)
-                    worker.give(Case(part))
-                if not unfinished and not waiting and not more:
-                    return
+                for worker in crew.free:
+                    if worker.ready and waiting and not self._too_far(waiting, unfinished):
+                        lanes = [one.lane for one in crew.workers if one is not worker]
+                        part = waiting.take(worker.lane, [one for one in lanes if one])
+                        unfinished.add(part.index)
+                        worker.give(Case(part))
                 for finished in crew.wait():
                     unfinished.discard(finished.index)
                     yield finished
+
+    def _too_far(self, waiting: Waiting, unfinished: set[int]) -> bool:
+        ahead = self._ahead
+        return ahead is not None and waiting.first() - min(unfinished, default=1 << 62) >= ahead
 
 
 class _Crew:
@@ -97,13 +89,8 @@ class _Crew:
         self._selector.close()
 
     @property
-    def idle(self) -> list["_Worker"]:
-        """Workers that are loaded and have nothing to do."""
-        return [worker for worker in self.workers if worker.ready and worker.case is None]
-
-    @property
-    def starting(self) -> list["_Worker"]:
-        """Workers that load the version, and those without work."""
+    def free(self) -> list["_Worker"]:
+        """Workers without a part, also those that still load the version."""
         return [worker for worker in self.workers if worker.case is None]
 
     def hire(self, case: Case | None = None) -> None:
@@ -153,6 +140,7 @@ class _Worker:
             )  # fmt: skip
         self.ready = False
         self.gone = False
+        self.lane: Lane | None = None
         self.case = case
         self._read = b""
         self._send(hello)
@@ -160,6 +148,7 @@ class _Worker:
     def give(self, case: Case) -> None:
         """Have a case worked on."""
         self.case = case
+        self.lane = lane(case.part)
         self._send(case.question())
 
     def hear(self) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,9 @@ from serving.batch.sources import InputFile, delimiter_of, opened, streamed
 from serving.errors import JobFailed
 
 _MOST_RECORD_BYTES = 256 << 20  # a quote that is never closed must not fill the memory
-_ROW_BYTES = 512  # a part of so many bytes per row is as long as asked for; wider rows make it shorter
+_ROW_BYTES = (
+    512  # a part of so many bytes per row is as long as asked for; wider rows make it shorter
+)
 
 
 class Planner:

@@ -49,7 +49,8 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         try:
             without = {int(at): reason for at, reason in question["without"].items()}
             if "try" in question:
-                worker.try_rows(part, *question["try"], without)
+                start, stop = question["try"]
+                worker.try_rows(part, start, stop, without)
                 say({"survived": True})
                 continue
             finished = worker.finish(part, without, question["at_once"])

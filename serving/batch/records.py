@@ -47,9 +47,7 @@ def _boundaries(block: bytes, delimiter: str) -> "np.ndarray[tuple[int], np.dtyp
     return np.array(_walk(block, delimiter), np.int64)
 
 
-def _pairs_touch(
-    block: bytes, quotes: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-) -> bool:
+def _pairs_touch(block: bytes, quotes: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> bool:
     """Whether an opening quote after a quote continues that quoted field: `""` within it."""
     opening = quotes[2::2]
     after_quote = np.frombuffer(block, np.uint8)[opening - 1] == _QUOTE

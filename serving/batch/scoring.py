@@ -75,7 +75,7 @@ def named(raw: Any, names: list[str]) -> dict[str, Any]:
         return {str(key): [one.get(key) for one in raw] for key in keys}
     if sparse.issparse(raw):
         raw = raw.toarray()
-    if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.shape[1] > 0:  # noqa: PLR2004
+    if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.shape[1] > 0:
         width = raw.shape[1]
         several = [f"prediction_{at}" for at in range(width)] if width > 1 else ["prediction"]
         chosen = names if len(names) == width else several

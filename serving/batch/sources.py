@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -25,7 +25,8 @@ _FORMATS = {
     ".parquet": "parquet", ".pq": "parquet",
     ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
 }  # fmt: skip
-_PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": None}
+_ZSTANDARD = ".zst"
+_PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _MAGIC = frozenset("*?[")
 FORMATS = tuple(dict.fromkeys(_FORMATS.values()))
 
@@ -135,7 +136,7 @@ def opened(name: str) -> Iterator[Any]:
 
 
 @contextmanager
-def streamed(file: InputFile) -> Iterator[IO[bytes]]:
+def streamed(file: InputFile) -> Iterator[Any]:
     """The unpacked bytes of a file from its start.
 
     Raises:
@@ -144,7 +145,7 @@ def streamed(file: InputFile) -> Iterator[IO[bytes]]:
     system, path = filesystem(file.name)
     try:
         with system.open_input_stream(path, compression=None) as raw:
-            if file.packed == ".zst":
+            if file.packed == _ZSTANDARD:
                 with pa.CompressedInputStream(raw, "zstd") as unpacked:
                     yield unpacked
             elif file.packed:
@@ -185,8 +186,8 @@ def _match_parts(parts: list[str], patterns: list[str]) -> bool:
         return not parts
     if patterns[0] == "**":
         return any(_match_parts(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match_parts(
-        parts[1:], patterns[1:]
+    return (
+        bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match_parts(parts[1:], patterns[1:])
     )
 
 
@@ -197,7 +198,7 @@ def _hidden(path: str, folder: str) -> bool:
 
 def _format_of(path: str) -> tuple[str | None, str]:
     name = Path(path.lower())
-    packed = name.suffix if name.suffix in _PACKED else ""
+    packed = name.suffix if name.suffix in (*_PACKED, _ZSTANDARD) else ""
     return _FORMATS.get(name.with_suffix("").suffix if packed else name.suffix), packed
 
 

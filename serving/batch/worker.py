@@ -58,8 +58,9 @@ class Worker:
         self._scorer = Scorer.load(Path(job.model.path))
         schema = self._scorer.schema
         self._types = scalar_types(schema)
-        named = schema is not None and schema.has_input_names()
-        inputs = [str(name) for name in schema.input_names()] if named else None
+        inputs = None
+        if schema is not None and schema.has_input_names():
+            inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
         text = CsvReader(inputs, carried, self._types, job.options.get("inferred", {}))
         columnar = ColumnarReader(inputs, carried, self._types)
@@ -158,22 +159,23 @@ class Worker:
         if schema is not None:
             try:
                 _enforce_schema(inputs.iloc[:0], schema)
-            except MlflowException as error:
-                raise JobFailed(f"The input does not fit {self._job.model}: {error.message}") from error
-        if self._job.options.get("patient") or len(inputs) < _PROBED**2:
+            except MlflowException as unfit:
+                raise JobFailed(
+                    f"The input does not fit {self._job.model}: {unfit.message}"
+                ) from unfit
+        if self._job.options["patient"] or len(inputs) < _PROBED**2:
             return
-        error: Exception | None = None
+        said = ""
         for at in np.linspace(0, len(inputs) - 1, _PROBED).astype(int).tolist():
             try:
                 self._scorer.predict(inputs.iloc[at : at + 1].reset_index(drop=True))
             except Exception as failure:  # noqa: BLE001  # a model may raise anything
-                error = failure
+                said = str(_refusal(failure))
             else:
                 return
         raise JobFailed(
-            f"{self._job.model} refused {_PROBED} rows out of {_PROBED}, for instance: "
-            f"{_refusal(error or ValueError())}. If they belong into quarantine, allow them with "
-            "--max-bad-rows 100%."
+            f"{self._job.model} refused {_PROBED} rows out of {_PROBED}; one of them: {said}. If "
+            "they belong into quarantine, say so with --max-bad-rows 100%."
         )
 
     def _output(self, carried: pa.Table, predictions: list[pa.Table], scored: Any) -> pa.Table:

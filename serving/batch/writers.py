@@ -123,7 +123,7 @@ def _json(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
         return pc.if_else(column, "true", "false")
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         plain = pc.invert(pc.match_substring_regex(column, r'["\\\x00-\x1f]'))
-        if pc.all(pc.fill_null(plain, True)).as_py():  # noqa: FBT003  # Arrow's interface
+        if pc.all(pc.fill_null(plain, True)).as_py():  # Arrow's interface
             return pc.binary_join_element_wise('"', column, '"', "")
     return _slow_json(column)
 
@@ -131,6 +131,9 @@ def _json(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
 def _slow_json(column: pa.ChunkedArray) -> pa.Array:
     values = column.to_pylist()
     return pa.array(
-        [None if one is None else json.dumps(one, ensure_ascii=False, default=str) for one in values],
+        [
+            None if one is None else json.dumps(one, ensure_ascii=False, default=str)
+            for one in values
+        ],
         pa.string(),
     )

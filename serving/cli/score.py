@@ -33,25 +33,58 @@ Example:
 @click.argument("model", metavar="MODEL_URI")
 @click.argument("source", metavar="INPUT")
 @click.argument("output", metavar="OUTPUT")
-@click.option("--input-format", type=click.Choice(["csv", "jsonl", "parquet", "arrow"]),
-              show_default="by the name", help="How the input is written.")
-@click.option("--output-format", type=click.Choice(["parquet", "csv", "jsonl"]),
-              show_default="by the name, else parquet", help="How the output is written.")
-@click.option("--id-column", "id_columns", multiple=True, metavar="NAME",
-              help="Input column that goes beside the predictions. May be repeated.")
+@click.option(
+    "--input-format",
+    type=click.Choice(["csv", "jsonl", "parquet", "arrow"]),
+    show_default="by the name",
+    help="How the input is written.",
+)
+@click.option(
+    "--output-format",
+    type=click.Choice(["parquet", "csv", "jsonl"]),
+    show_default="by the name, else parquet",
+    help="How the output is written.",
+)
+@click.option(
+    "--id-column",
+    "id_columns",
+    multiple=True,
+    metavar="NAME",
+    help="Input column that goes beside the predictions. May be repeated.",
+)
 @click.option("--keep", is_flag=True, help="All input columns go beside the predictions.")
-@click.option("--stamp", "stamped", is_flag=True,
-              help="Name model, version and run in each row, and not only in Parquet's metadata.")
-@click.option("--resume", is_flag=True, help="Go on with a job that did not finish, if there is one.")
+@click.option(
+    "--stamp",
+    "stamped",
+    is_flag=True,
+    help="Name model, version and run in each row, and not only in Parquet's metadata.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with a job that did not finish, if there is one."
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is there, and begin anew.")
-@click.option("--max-bad-rows", metavar="N|P%", show_default="any number, but not all",
-              help="Fail when more rows are refused.")
-@click.option("--workers", type=click.IntRange(min=1), show_default="one for each core",
-              help="Processes that score.")
-@click.option("--part-rows", type=click.IntRange(min=1), default=65_536, help="Most rows of a part.")
-@click.option("--cache-dir", type=click.Path(file_okay=False, path_type=Path),
-              default=default_cache, show_default="~/.cache/cloche",
-              help="Where fetched versions are kept.")
+@click.option(
+    "--max-bad-rows",
+    metavar="N|P%",
+    show_default="any number, but not all",
+    help="Fail when more rows are refused.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    show_default="one for each core",
+    help="Processes that score.",
+)
+@click.option(
+    "--part-rows", type=click.IntRange(min=1), default=65_536, help="Most rows of a part."
+)
+@click.option(
+    "--cache-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_cache,
+    show_default="~/.cache/cloche",
+    help="Where fetched versions are kept.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")  # fmt: skip
 def score(
     model: str, source: str, output: str, *, output_format: str | None, max_bad_rows: str | None,
@@ -76,7 +109,9 @@ def score(
         outcome = run(request, lambda line: console.print(line, markup=False), report)
     record = outcome.record
     if as_json:
-        click.echo(json.dumps({"done": outcome.fresh, "output": str(request.output.path), **record}))
+        click.echo(
+            json.dumps({"done": outcome.fresh, "output": str(request.output.path), **record})
+        )
         return outcome
     if not outcome.fresh:
         click.echo(f"{output} is finished already: {record['scored']:,} rows. Nothing was done.")
@@ -85,5 +120,5 @@ def score(
     if record["refused"]:
         click.echo(f"{record['refused']:,} rows are in quarantine:")
         for reason, count in record["reasons"].items():
-            click.echo(f"  {count:,} × {reason}")
+            click.echo(f"  {count:,} times {reason}")
     return outcome

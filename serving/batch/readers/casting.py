@@ -14,8 +14,8 @@ from mlflow.types import DataType, Schema
 
 Types = Mapping[str, DataType]
 
-_INTEGERS = {DataType.long: np.int64, DataType.integer: np.int32}
-_FLOATS = {DataType.double: np.float64, DataType.float: np.float32}
+_INTEGERS: dict[DataType, Any] = {DataType.long: np.int64, DataType.integer: np.int32}
+_FLOATS: dict[DataType, Any] = {DataType.double: np.float64, DataType.float: np.float32}
 
 
 def scalar_types(schema: Schema | None) -> dict[str, DataType]:
@@ -39,7 +39,7 @@ def cast(frame: pd.DataFrame, types: Types) -> tuple[pd.DataFrame, dict[int, str
             values, bad = caster(frame[name], types[name])
             columns[name] = values
             for position in np.flatnonzero(bad).tolist():
-                refused.setdefault(position, f"column {name!r}: expected {types[name]}")
+                refused.setdefault(position, f"column {name!r}: expected {types[name].name}")
     typed = pd.DataFrame(columns, index=pd.RangeIndex(len(frame)))
     if not refused:
         return typed, refused

@@ -23,7 +23,11 @@ class JsonLinesReader:
     """Reads parts of JSON lines files."""
 
     def __init__(
-        self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types, schema: Schema | None
+        self,
+        inputs: Sequence[str] | None,
+        carried: Sequence[str],
+        types: Types,
+        schema: Schema | None,
     ) -> None:
         """Take the model's columns, None for all, those carried along, and the signature."""
         self._inputs = inputs
@@ -89,7 +93,7 @@ class JsonLinesReader:
         if name in inputs.columns and name in self._types:
             return pa.Array.from_pandas(inputs[name])
         default = part.constants.get(name)
-        return pa.array([_text(one.get(name, default)) for one in rows], pa.string())
+        return _array([one.get(name, default) for one in rows])
 
 
 def _lines(part: Part) -> list[bytes]:
@@ -104,9 +108,19 @@ def _lines(part: Part) -> list[bytes]:
     return [line for line in content.split(b"\n") if line.strip()]
 
 
-def _text(value: Any) -> str | None:
-    """What is no text itself is carried as its JSON, so that every part has the same types."""
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+def _array(values: list[Any]) -> pa.Array:
+    """Values of one simple type as they are, and any other mix as its JSON."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 and kinds <= {bool, int, float, str}:
+        try:
+            return pa.array(values)
+        except (pa.ArrowInvalid, OverflowError):
+            pass  # whole numbers of more than 64 bits
+    texts = [
+        one if one is None or isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+        for one in values
+    ]
+    return pa.array(texts, pa.string())
 
 
 def _original(line: bytes) -> Any:

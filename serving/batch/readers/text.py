@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from mlflow.types import DataType
-from pandas._libs.parsers import STR_NA_VALUES
+from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
 from pandas.errors import ParserError, ParserWarning
 
 from serving.batch import records
@@ -136,8 +136,8 @@ class CsvReader:
         fields += [""] * (len(names) - len(fields))
         for name, cell in zip(names, fields, strict=True):
             kind = self._types.get(name)
-            if kind in _DTYPES and not _readable(_DTYPES[kind], cell):
-                return f"column {name!r}: expected {kind}"
+            if kind is not None and kind in _DTYPES and not _readable(_DTYPES[kind], cell):
+                return f"column {name!r}: expected {kind.name}"
         return None
 
 
