@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "training.cli.status:status",
     "serve": "serving.cli.serve:serve",
     "score": "serving.cli.score:score",
+    "report": "serving.cli.report:report",
     "sample": "training.cli.sample:sample",
     "up": "cloche.up.command:up",
 }

@@ -113,9 +113,8 @@ class Appender:
             self._parquet.close()
 
 
-def quarantine(parts: Iterable[FinishedPart], directory: Path) -> Iterator[bytes]:
-    """The quarantine of the whole job: the parts' lines, with rows counted through the input."""
-    before = 0
+def quarantine(parts: Iterable[FinishedPart], directory: Path, before: int = 0) -> Iterator[bytes]:
+    """The parts' lines about refused rows, with rows counted through the input from `before`."""
     for part in parts:
         if part.quarantine is not None:
             with (directory / part.quarantine.name).open("rb") as lines:

@@ -59,19 +59,19 @@ class Job:
 
     Attributes:
         model: The version.
-        inputs: Name → fingerprint of each input file, in row order.
+        inputs: Name → fingerprint of each file or other source.
         layout: What the output looks like.
         part_rows: Most rows of a part.
-        part_bytes: Most bytes of a part of text.
-        options: How the input is read, like its format.
+        inferred: Types of CSV columns for a version without signature, from all rows.
+        patient: Whether somebody said how many rows may be refused: then none are too many early.
     """
 
     model: Pinned
     inputs: dict[str, str]
     layout: Layout
     part_rows: int
-    part_bytes: int
-    options: dict[str, Any] = field(default_factory=dict)
+    patient: bool = False
+    inferred: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""

@@ -28,10 +28,17 @@ class Output:
     directory: bool
 
     def beside(self, what: str) -> Path:
-        """The name of a file that goes with it: `_report.html` within, `NAME.report.html` beside."""
+        """What goes with it: `_report.html` in the directory, `NAME.report.html` beside a file."""
         if self.directory:
             return self.path / f"_{what}"
         return self.path.with_name(f"{self.path.name}.{what}")
+
+    @property
+    def occupied(self) -> bool:
+        """Whether something is there; an empty directory is nothing."""
+        if self.path.is_dir():
+            return any(self.path.iterdir())
+        return self.path.exists()
 
     def manifest(self) -> dict[str, Any] | None:
         """The record of the job that completed it; None if none did."""
@@ -52,6 +59,8 @@ def describe(text: str, given_format: str | None) -> Output:
     Raises:
         SettingsError: The name cannot be written to.
     """
+    if text == "-":
+        return Output(Path("-"), given_format or "csv", directory=False)
     path = Path(text).expanduser().absolute()
     known = _SUFFIXES.get(path.suffix.lower())
     directory = text.endswith("/") or path.is_dir() or known is None

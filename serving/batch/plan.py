@@ -10,24 +10,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serving.batch import durable, records
+from serving.batch import durable, records, writers
 from serving.batch.job import COLUMNAR
 from serving.batch.part import Part
 from serving.batch.sources import InputFile, delimiter_of, opened, streamed
 from serving.errors import JobFailed
 
+_COMPLETE = "complete"  # in the spool: how many parts a stream of record batches had
 _MOST_RECORD_BYTES = 256 << 20  # a quote that is never closed must not fill the memory
-_ROW_BYTES = (
-    512  # a part of so many bytes per row is as long as asked for; wider rows make it shorter
-)
+_TEXT_ROW_BYTES = 128  # a part of text has as many bytes as rows of this length would
+_ROW_BYTES = 512  # a part of columns gets shorter when its rows are wider in memory than this
 
 
 class Planner:
     """Knows how large parts are, and where pieces go that must be copied out of a stream."""
 
-    def __init__(self, part_rows: int, part_bytes: int, spool: Path) -> None:
+    def __init__(self, part_rows: int, spool: Path) -> None:
         self._rows = part_rows
-        self._bytes = part_bytes
+        self._bytes = part_rows * _TEXT_ROW_BYTES
         self._spool = spool
 
     def parts(self, files: list[InputFile], done: frozenset[int] = frozenset()) -> Iterator[Part]:
@@ -42,19 +42,37 @@ class Planner:
                 yield part
                 index = part.index + 1
 
-    def stream(self, stream: Any, text_format: str, name: str) -> Iterator[Part]:
-        """The parts of a stream that can be read only once."""
-        file = InputFile(name, text_format, 0, "", local=False)
+    def stream(self, file: InputFile, stream: Any) -> Iterator[Part]:
+        """The parts of a stream of text that can be read only once; `file` describes it."""
         return self._copied(file, stream, 0, frozenset())
 
     def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
-        """One part for each record batch."""
-        for index, batch in enumerate(batches):
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_file(sink, batch.schema) as writer:
-                writer.write_batch(batch)
-            place = self._keep(index, memoryview(sink.getvalue()))
-            yield Part(index, str(place), "arrow", 0, batch.num_rows, transient=True)
+        """The parts of a stream of record batches that can be read only once."""
+        index = 0
+        for batch in batches:
+            for start in range(0, batch.num_rows, self._rows):
+                piece = batch.slice(start, self._rows)
+                place = self._keep(index, writers.arrow(pa.Table.from_batches([piece])), ".arrow")
+                yield self._spooled(index, place, piece.num_rows)
+                index += 1
+        durable.write(self._spool / _COMPLETE, str(index).encode())
+
+    def kept(self, done: frozenset[int]) -> list[Part] | None:
+        """The parts that `batches` copied, if it came to its end, without those that are done."""
+        try:
+            count = int((self._spool / _COMPLETE).read_text())
+        except (OSError, ValueError):
+            return None
+        places = {index: self._spool / f"{index:06d}.arrow" for index in range(count)}
+        return [
+            self._spooled(index, place, pa.ipc.open_file(place).get_batch(0).num_rows)
+            for index, place in places.items()
+            if index not in done
+        ]
+
+    @staticmethod
+    def _spooled(index: int, place: Path, rows: int) -> Part:
+        return Part(index, str(place), "arrow", 0, rows, transient=True)
 
     def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
         if file.format in COLUMNAR:
@@ -140,7 +158,7 @@ class _Cutter:
             self._refuse_endless(block)
 
     def _header(self, stream: Any) -> tuple[bytes, bytes]:
-        """The bytes up to the end of the first record that is not blank, and what was read after."""
+        """The bytes up to the end of the first record, blank lines aside, and what was read on."""
         read, end = b"", 0
         while more := stream.read(1 << 16):
             read += more

@@ -16,10 +16,11 @@ import pyarrow as pa
 from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
-from serving.batch import durable, writers
+from serving.batch import durable, statistics, writers
 from serving.batch.dividing import divide
 from serving.batch.job import TEXT, Job
 from serving.batch.part import FinishedPart, Part, PartFile
+from serving.batch.profile import load_profile
 from serving.batch.readers.casting import scalar_types
 from serving.batch.readers.columnar import ColumnarReader
 from serving.batch.readers.jsonlines import JsonLinesReader
@@ -56,13 +57,14 @@ class Worker:
         self._job = job
         self._directory = directory
         self._scorer = Scorer.load(Path(job.model.path))
+        self._profile = load_profile(Path(job.model.path))
         schema = self._scorer.schema
         self._types = scalar_types(schema)
         inputs = None
         if schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
-        text = CsvReader(inputs, carried, self._types, job.options.get("inferred", {}))
+        text = CsvReader(inputs, carried, self._types, job.inferred)
         columnar = ColumnarReader(inputs, carried, self._types)
         lines = JsonLinesReader(inputs, carried, self._types, schema)
         self._readers: dict[str, Any] = {
@@ -101,7 +103,7 @@ class Worker:
             part.index, rows.count, len(refused),
             dict(sorted(Counter(one.kind for one in refused.values()).items())), data, quarantine,
             {"all": perf_counter() - started, "read": read - started, "model": predicted - read},
-            {},
+            self._count(rows.inputs.iloc[chosen[scored]], predictions),
         )  # fmt: skip
 
     def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
@@ -163,7 +165,7 @@ class Worker:
                 raise JobFailed(
                     f"The input does not fit {self._job.model}: {unfit.message}"
                 ) from unfit
-        if self._job.options["patient"] or len(inputs) < _PROBED**2:
+        if self._job.patient or len(inputs) < _PROBED**2:
             return
         said = ""
         for at in np.linspace(0, len(inputs) - 1, _PROBED).astype(int).tolist():
@@ -178,8 +180,13 @@ class Worker:
             "they belong into quarantine, say so with --max-bad-rows 100%."
         )
 
+    def _count(self, inputs: pd.DataFrame, predictions: list[pa.Table]) -> dict[str, Any]:
+        if not predictions:
+            return {}
+        return statistics.count(inputs, _together(predictions), self._profile)
+
     def _output(self, carried: pa.Table, predictions: list[pa.Table], scored: Any) -> pa.Table:
-        predicted = pa.concat_tables(predictions, promote_options="permissive")
+        predicted = _together(predictions)
         table = carried if len(scored) == carried.num_rows else carried.take(pa.array(scored))
         for name in predicted.column_names:
             if name in table.column_names:
@@ -227,6 +234,10 @@ class Worker:
         ]
         content = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
         return durable.write(self._directory / f"{part.index:06d}.refused.jsonl", content)
+
+
+def _together(predictions: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(predictions, promote_options="permissive")
 
 
 def notes(job: Job) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Parts of CSV files, read by pandas as `mlflow models predict` reads them, and row by row if need be.
+"""Parts of CSV files, read as `mlflow models predict` reads them, and row by row if need be.
 
 The types come from the signature, so every part is read alike. Columns that the signature does not
 name are carried as the text that the file holds.
