@@ -31,7 +31,10 @@ def complete(
                 "or replace it with --overwrite."
             )
         return None
-    if difference := _difference(request, supply, output, Job.from_json(record["job"])):
+    difference = _difference(request, supply, output, Job.from_json(record["job"]))
+    if not difference and not supply.told and not request.resume:
+        difference = "nobody knows whether its input is still the same"
+    if difference:
         raise JobRefused(
             f"{output.path} is finished, but {difference}. Write elsewhere, or replace it with "
             "--overwrite."

@@ -21,11 +21,13 @@ class Supply(Protocol):
         inputs: Name → fingerprint.
         weight: What the starts and stops of all parts add up to; 0 if nobody knows.
         repeatable: Whether the same parts can be had again.
+        told: Whether the fingerprints change when the input does.
     """
 
     inputs: dict[str, str]
     weight: int
     repeatable: bool
+    told: bool
 
     def columns(self) -> list[str]:
         """The names of its columns."""
@@ -47,6 +49,7 @@ class Files:
     """Files by path, glob, directory or URI."""
 
     repeatable = True
+    told = True
 
     def __init__(self, source: str, given_format: str | None) -> None:
         self._source, self._format = source, given_format
@@ -85,6 +88,7 @@ class Query:
     """The rows that a SQL query selects, copied once, so that every part can be had again."""
 
     repeatable = True
+    told = False
     weight = 0
 
     def __init__(self, url: str, query: str, rows: int) -> None:
@@ -127,6 +131,7 @@ class Stream:
     """A stream of text or Arrow, like standard input."""
 
     repeatable = False
+    told = False
     weight = 0
 
     def __init__(self, stream: IO[bytes], given_format: str | None) -> None:
