@@ -25,6 +25,8 @@ COMMANDS = {
     "rollback": "training.cli.rollback:rollback",
     "status": "training.cli.status:status",
     "serve": "serving.cli.serve:serve",
+    "score": "serving.cli.score:score",
+    "report": "serving.cli.report:report",
     "sample": "training.cli.sample:sample",
     "up": "cloche.up.command:up",
 }
@@ -80,6 +82,13 @@ def exit_code(error: Exception) -> int | None:
     return next((code for kind, code in codes if isinstance(error, kind)), None)
 
 
+def result_code(result: object) -> int:
+    """The exit code of a command that did its work."""
+    if isinstance(result, int):  # without standalone mode, that of `--help` and the like
+        return result
+    return 4 if getattr(result, "quarantined", 0) else 0
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a foreseen failure is a message, any other a traceback."""
     try:
@@ -100,5 +109,4 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"Error: {getattr(error, 'message', error)}", err=True)
         sys.exit(code)
     else:
-        # Without standalone mode click returns the code of `--help`, `--version` and the like.
-        sys.exit(result if isinstance(result, int) else 0)
+        sys.exit(result_code(result))

@@ -5,7 +5,10 @@ ServingError
 ├── SettingsError       an option or a file it names is wrong; nothing was started
 ├── RegistryUnreachable the registry cannot be asked right now
 ├── VersionRefused      a version cannot serve: absent, altered, or its environment cannot be built
-└── HostFailed          a model host did not load, died, hung or broke the protocol
+├── HostFailed          a model host did not load, died, hung or broke the protocol
+├── JobRefused          a batch job may not start: another job owns the output, or it differs
+└── JobFailed           a batch job cannot go on; what was done stays done
+    └── TooManyBadRows  more rows were refused than the job allows
 
 A message names what was found and what to do about it. HTTP codes are assigned in
 `serving.front`, exit codes in `cloche.main`, not here.
@@ -34,3 +37,15 @@ class VersionRefused(ServingError):
 
 class HostFailed(ServingError):
     """A model host did not load its version, died, hung or broke the protocol."""
+
+
+class JobRefused(ServingError):
+    """A batch job may not start: another one owns the output, or what it began from has changed."""
+
+
+class JobFailed(ServingError):
+    """A batch job cannot go on; what was done stays done."""
+
+
+class TooManyBadRows(JobFailed):
+    """More rows were refused than the job allows."""

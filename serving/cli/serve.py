@@ -10,8 +10,8 @@ import click
 from serving.errors import SettingsError
 from serving.front import logs
 from serving.front.server import run
-from serving.front.settings import Settings, default_cache
-from serving.registry.names import PRODUCTION
+from serving.front.settings import Settings
+from serving.registry.names import PRODUCTION, default_cache
 
 _MIB = 1024 * 1024
 _POSITIVE = click.IntRange(min=1)

@@ -3,20 +3,14 @@
 The command line and the environment fill it.
 """
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.errors import SettingsError
+from serving.registry.names import default_cache
 
 _MIB = 1024 * 1024
 LOCAL = "local"
-
-
-def default_cache() -> Path:
-    """Where fetched versions are kept when nothing else is said."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "cloche"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,119 @@
+"""Whether a job may start: what is asked for, beside what was begun or finished before."""
+
+from dataclasses import replace
+from typing import Any
+
+from mlflow.models import Model
+
+from serving.batch.job import Job, Layout
+from serving.batch.manifest import Manifest
+from serving.batch.output import Output
+from serving.batch.part import FinishedPart
+from serving.batch.pinning import pin, pin_again
+from serving.batch.request import Request
+from serving.batch.supply import Supply
+from serving.errors import JobFailed, JobRefused, SettingsError
+
+
+def complete(
+    request: Request, supply: Supply, output: Output, manifest: Manifest
+) -> dict[str, Any] | None:
+    """The record of the same job, if it is finished.
+
+    Raises:
+        JobRefused: Something else is there.
+    """
+    record = output.manifest()
+    if record is None:
+        if not manifest.begun and output.occupied:
+            raise JobRefused(
+                f"{output.path} is there already, not from a finished job. Write elsewhere, "
+                "or replace it with --overwrite."
+            )
+        return None
+    difference = _difference(request, supply, output, Job.from_json(record["job"]))
+    if not difference and not supply.told and not request.resume:
+        difference = "nobody knows whether its input is still the same"
+    if difference:
+        raise JobRefused(
+            f"{output.path} is finished, but {difference}. Write elsewhere, or replace it with "
+            "--overwrite."
+        )
+    return record
+
+
+def pinned(request: Request, supply: Supply, output: Output) -> Job:
+    """The job that begins now.
+
+    Raises:
+        JobFailed: The input lacks columns that the version needs.
+        SettingsError: It lacks columns that the output should have.
+        ServingError: The version cannot be pinned.
+    """
+    model = pin(request.model, request.cache)
+    layout = _layout(request, supply, output)
+    schema = Model.load(model.path).get_input_schema()
+    named = schema is not None and schema.has_input_names()
+    needed = [str(name) for name in schema.required_input_names()] if named else []
+    if absent := supply.lacking([*needed, *layout.carried]):
+        raise JobFailed(f"{absent}, which {model} needs." if needed else f"{absent}.")
+    return Job(
+        model, supply.inputs, layout, request.part_rows, request.limit.given,
+        {} if named else supply.inferred(),
+    )  # fmt: skip
+
+
+def resumed(
+    request: Request, supply: Supply, output: Output, manifest: Manifest
+) -> tuple[Job, dict[str, Any], dict[int, FinishedPart]]:
+    """The job that began here, its notes, and the parts that are finished.
+
+    Raises:
+        JobRefused: Nobody asked to go on, or what it began from has changed.
+    """
+    job, notes = manifest.job()
+    done = manifest.finished()
+    if not request.resume:
+        raise JobRefused(
+            f"{output.path}: a job with {job.model} was not finished; {len(done)} parts are done. "
+            "Go on with --resume, or begin anew with --overwrite."
+        )
+    if difference := _difference(request, supply, output, job):
+        raise JobRefused(
+            f"{output.path}: the job cannot go on: {difference}. Begin anew with --overwrite."
+        )
+    return replace(job, model=pin_again(job.model, request.cache)), notes, done
+
+
+def _difference(request: Request, supply: Supply, output: Output, before: Job) -> str:
+    """What differs between what is asked for and an earlier job; nothing if it is the same.
+
+    With `--resume` the version that was pinned goes on, also when the alias has moved meanwhile.
+    """
+    for name, state in supply.inputs.items():
+        if name not in before.inputs:
+            return f"{name} was not part of its input"
+        if before.inputs[name] != state:
+            return f"{name} has changed since"
+    if gone := before.inputs.keys() - supply.inputs.keys():
+        return f"{min(gone)} is gone"
+    if request.model != before.model.uri or not request.resume:
+        model = pin(request.model, request.cache)
+        if (model.artifacts, model.digest) != (before.model.artifacts, before.model.digest):
+            return f"it was begun with {before.model}, and {request.model} is {model} now"
+    if _layout(request, supply, output) != before.layout:
+        return "it was asked for other columns or another format"
+    return ""
+
+
+def _layout(request: Request, supply: Supply, output: Output) -> Layout:
+    carried: tuple[str, ...] = request.id_columns
+    if request.keep or carried:
+        names = supply.columns()
+        for name in carried:
+            if name not in names:
+                raise SettingsError(
+                    f"--id-column {name}: the input has no such column; it has {', '.join(names)}."
+                )
+        carried = tuple(names) if request.keep else carried
+    return Layout(output.format, output.directory, carried, request.stamped)

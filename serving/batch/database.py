@@ -1,0 +1,79 @@
+"""Rows of a SQL query as record batches; passwords stay out of every message."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import sqlalchemy
+from pandas.errors import DatabaseError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from serving.errors import JobFailed, SettingsError
+
+
+def shown(url: str) -> str:
+    """The URL without its password.
+
+    Raises:
+        SettingsError: It is none that SQLAlchemy understands.
+    """
+    try:
+        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+    except ArgumentError as error:
+        raise SettingsError("--query needs an INPUT like postgresql://HOST/DATABASE.") from error
+
+
+def columns(url: str, query: str) -> list[str]:
+    """The names of the columns that a query selects.
+
+    Raises:
+        JobFailed: The database cannot be asked, or refuses.
+    """
+    with _connection(url) as connection:
+        return list(connection.execute(sqlalchemy.text(query)).keys())
+
+
+def batches(url: str, query: str, rows: int) -> Iterator[pa.RecordBatch]:
+    """What a query selects, `rows` at a time, without holding more.
+
+    Raises:
+        JobFailed: The database cannot be asked, or refuses.
+    """
+    with _connection(url) as connection:
+        streaming = connection.execution_options(stream_results=True, max_row_buffer=rows)
+        for frame in pd.read_sql_query(sqlalchemy.text(query), streaming, chunksize=rows):
+            table = pa.Table.from_pandas(frame, preserve_index=False).combine_chunks()
+            yield from table.to_batches()
+
+
+def arrow_stream(stream: Any) -> Any:
+    """The reader of a stream in Arrow's format.
+
+    Raises:
+        JobFailed: It is none.
+    """
+    try:
+        return pa.ipc.open_stream(stream)
+    except pa.ArrowInvalid as error:
+        raise JobFailed(f"Standard input is no Arrow stream: {error}") from error
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[Any]:
+    name = shown(url)
+    try:
+        engine = sqlalchemy.create_engine(url)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+    except NoSuchModuleError as error:
+        raise SettingsError(f"{name}: SQLAlchemy has no dialect for it.") from error
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"{name}: it needs a driver: pip install {error.name}") from error
+    except (SQLAlchemyError, DatabaseError) as error:
+        said = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise JobFailed(f"{name}: the database refuses: {said}") from None

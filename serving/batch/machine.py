@@ -1,0 +1,36 @@
+"""What this machine has for a job: cores that may be used, and memory."""
+
+import os
+from pathlib import Path
+
+_WORKER_BYTES = 600 << 20
+
+
+def workers() -> int:
+    """One for each core that may be used, as far as memory goes; at least one."""
+    return max(1, min(cores(), _free_memory() // _WORKER_BYTES))
+
+
+def cores() -> int:
+    """Cores that this process may run on, within the limit of its container."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota, _, period = _text("/sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdecimal():
+        allowed = min(allowed or 1, max(1, int(quota) // int(period)))
+    return allowed or 1
+
+
+def _free_memory() -> int:
+    for line in _text("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            free = int(line.split()[1]) * 1024
+            limit, used = _text("/sys/fs/cgroup/memory.max"), _text("/sys/fs/cgroup/memory.current")
+            return min(free, int(limit) - int(used)) if limit.isdecimal() and used else free
+    return 1 << 40  # nothing is known: cores decide
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,199 @@
+"""Cuts the input into parts; the same input is cut the same way every time.
+
+Parts come one by one while others are scored, so that an input of any size starts at once.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serving.batch import durable, records, writers
+from serving.batch.job import COLUMNAR
+from serving.batch.part import Part
+from serving.batch.sources import InputFile, delimiter_of, opened, streamed
+from serving.errors import JobFailed
+
+_COMPLETE = "complete"  # in the spool: how many parts a stream of record batches had
+_MOST_RECORD_BYTES = 256 << 20  # a quote that is never closed must not fill the memory
+_TEXT_ROW_BYTES = 128  # a part of text has as many bytes as rows of this length would
+_ROW_BYTES = 512  # a part of columns gets shorter when its rows are wider in memory than this
+
+
+class Planner:
+    """Knows how large parts are, and where pieces go that must be copied out of a stream."""
+
+    def __init__(self, part_rows: int, spool: Path) -> None:
+        self._rows = part_rows
+        self._bytes = part_rows * _TEXT_ROW_BYTES
+        self._spool = spool
+
+    def parts(self, files: list[InputFile], done: frozenset[int] = frozenset()) -> Iterator[Part]:
+        """The parts of all files in row order; those that are `done` are not copied again.
+
+        Raises:
+            JobFailed: A file cannot be read, or not be cut.
+        """
+        index = 0
+        for file in files:
+            for part in self._of_file(file, index, done):
+                yield part
+                index = part.index + 1
+
+    def stream(self, file: InputFile, stream: Any) -> Iterator[Part]:
+        """The parts of a stream of text that can be read only once; `file` describes it."""
+        return self._copied(file, stream, 0, frozenset())
+
+    def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
+        """The parts of a stream of record batches that can be read only once."""
+        index = 0
+        for batch in batches:
+            for start in range(0, batch.num_rows, self._rows):
+                piece = batch.slice(start, self._rows)
+                place = self._keep(index, writers.arrow(pa.Table.from_batches([piece])), ".arrow")
+                yield self._spooled(index, place, piece.num_rows)
+                index += 1
+        durable.write(self._spool / _COMPLETE, str(index).encode())
+
+    def kept(self, done: frozenset[int]) -> list[Part] | None:
+        """The parts that `batches` copied, if it came to its end, without those that are done."""
+        try:
+            count = int((self._spool / _COMPLETE).read_text())
+        except (OSError, ValueError):
+            return None
+        places = {index: self._spool / f"{index:06d}.arrow" for index in range(count)}
+        return [
+            self._spooled(index, place, pa.ipc.open_file(place).get_batch(0).num_rows)
+            for index, place in places.items()
+            if index not in done
+        ]
+
+    @staticmethod
+    def _spooled(index: int, place: Path, rows: int) -> Part:
+        return Part(index, str(place), "arrow", 0, rows, transient=True)
+
+    def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
+        if file.format in COLUMNAR:
+            return self._of_groups(file, index)
+        if file.local and not file.packed:
+            return self._of_bytes(file, index)
+        return self._of_stream(file, index, done)
+
+    def _of_groups(self, file: InputFile, index: int) -> Iterator[Part]:
+        for group, rows, size in _groups(file):
+            wanted = self._rows * _ROW_BYTES * rows // max(size, 1)
+            step = max(1, min(self._rows, wanted))
+            for start in range(0, rows, step):
+                stop = min(start + step, rows)
+                yield Part(
+                    index, file.name, file.format, start, stop, group, constants=file.constants
+                )
+                index += 1
+
+    def _of_bytes(self, file: InputFile, index: int) -> Iterator[Part]:
+        cutter = _Cutter(file, self._bytes)
+        with streamed(file) as stream:
+            for header, start, block in cutter.blocks(stream):
+                yield Part(
+                    index, file.name, file.format, start, start + len(block),
+                    header=len(header), constants=file.constants,
+                )  # fmt: skip
+                index += 1
+
+    def _of_stream(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
+        with streamed(file) as stream:
+            yield from self._copied(file, stream, index, done)
+
+    def _copied(
+        self, file: InputFile, stream: Any, index: int, done: frozenset[int]
+    ) -> Iterator[Part]:
+        suffix = ".tsv" if file.delimiter == "\t" else ""
+        for header, _, block in _Cutter(file, self._bytes).blocks(stream):
+            place = self._spool / f"{index:06d}{suffix}"
+            if index not in done:
+                place = self._keep(index, header + block, suffix)
+            yield Part(
+                index, str(place), file.format, len(header), len(header) + len(block),
+                header=len(header), constants=file.constants, transient=True,
+            )  # fmt: skip
+            index += 1
+
+    def _keep(self, index: int, content: bytes | memoryview, suffix: str = "") -> Path:
+        place = self._spool / f"{index:06d}{suffix}"
+        try:
+            durable.write(place, content)
+        except OSError as error:
+            raise JobFailed(f"{place}: cannot be written: {error}") from error
+        return place
+
+
+class _Cutter:
+    """Cuts a stream of text into blocks of whole records."""
+
+    def __init__(self, file: InputFile, size: int) -> None:
+        self._name = file.name
+        self._has_header = file.format == "csv"
+        self._delimiter = delimiter_of(file.name)
+        self._size = size
+
+    def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, bytes]]:
+        """The header, the offset of a block, and the block; no header for JSON lines.
+
+        A file without rows has one empty block, so that its header is looked at.
+        """
+        header, block = self._header(stream) if self._has_header else (b"", b"")
+        start, first = len(header), True
+        while True:
+            more = stream.read(max(self._size - len(block), self._size // 4))
+            block += more
+            end = self._end(block) if more else len(block)
+            if end or not more:
+                if end or first:
+                    yield header, start, block[:end]
+                start, block, first = start + end, block[end:], False
+            if not more:
+                return
+            self._refuse_endless(block)
+
+    def _header(self, stream: Any) -> tuple[bytes, bytes]:
+        """The bytes up to the end of the first record, blank lines aside, and what was read on."""
+        read, end = b"", 0
+        while more := stream.read(1 << 16):
+            read += more
+            self._refuse_endless(read)
+            while (feed := read.find(b"\n", end)) >= 0:
+                end = feed + 1
+                if read[:end].strip() and records.last_end(read[:end], self._delimiter) == end:
+                    return read[:end], read[end:]
+        return read, b""
+
+    def _end(self, block: bytes) -> int:
+        if not self._has_header:
+            return block.rfind(b"\n") + 1
+        return records.last_end(block, self._delimiter)
+
+    def _refuse_endless(self, block: bytes) -> None:
+        if len(block) > max(_MOST_RECORD_BYTES, 4 * self._size):
+            raise JobFailed(
+                f"{self._name}: a record of more than {len(block) >> 20} MiB. Is a quote never "
+                "closed, or is this no text file?"
+            )
+
+
+def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:
+    """Row groups or record batches of a columnar file: number, rows, bytes in memory."""
+    with opened(file.name) as opened_file:
+        try:
+            if file.format == "parquet":
+                metadata = pq.ParquetFile(opened_file).metadata
+                sizes = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+                found = [(i, one.num_rows, one.total_byte_size) for i, one in enumerate(sizes)]
+            else:
+                reader = pa.ipc.open_file(opened_file)
+                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+                found = [(i, one.num_rows, one.nbytes) for i, one in enumerate(batches)]
+        except (pa.ArrowInvalid, OSError) as error:
+            raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
+    yield from (group for group in found if group[1])

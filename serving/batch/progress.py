@@ -1,0 +1,51 @@
+"""How far a job is, on stderr: a bar on a terminal, a line now and then in a pipe."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+_EVERY_SECONDS = 10.0
+
+
+class Report(Protocol):
+    """Told of each finished part."""
+
+    def __call__(self, *, rows: int, refused: int, done: float | None) -> None:
+        """Rows so far, refused ones among them, and the share of the input, if it is known."""
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Report]:
+    """Give what is told of each finished part."""
+    started = monotonic()
+
+    def rate(rows: int) -> str:
+        return f"{rows:,} rows, {rows / max(monotonic() - started, 1e-9):,.0f} rows/s"
+
+    if not console.is_terminal:
+        said = started
+
+        def say(*, rows: int, refused: int, done: float | None) -> None:
+            nonlocal said
+            if monotonic() - said < _EVERY_SECONDS:
+                return
+            said = monotonic()
+            share = "" if done is None else f" ({done:.0%})"
+            console.print(f"{rate(rows)}{share}, {refused:,} refused", markup=False)
+
+        yield say
+        return
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def draw(*, rows: int, refused: int, done: float | None) -> None:
+            text = rate(rows) + (f", {refused:,} refused" if refused else "")
+            total = None if done is None else 1.0
+            bar.update(task, description=text, total=total, completed=done or 0.0)
+
+        yield draw

@@ -1,0 +1,149 @@
+"""Puts the finished parts together and lets the output appear under its final name.
+
+Every step may be repeated: a job that dies within is resumed, and does them again. The manifest of
+a file comes last; a directory appears in one step, with `_SUCCESS` and everything else in it.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from mlflow.models import Model
+
+from serving.batch import assembly, durable
+from serving.batch.job import Job
+from serving.batch.manifest import Manifest
+from serving.batch.output import Output
+from serving.batch.part import FinishedPart
+from serving.batch.report import render
+from serving.errors import JobFailed
+
+
+def record(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any]:
+    """What the manifest says of a finished job."""
+    reasons: dict[str, int] = {}
+    for part in parts:
+        for reason, count in part.reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    rows = sum(part.rows for part in parts)
+    refused = sum(part.refused for part in parts)
+    return {
+        "job": job.to_json(),
+        "rows": rows,
+        "scored": rows - refused,
+        "refused": refused,
+        "reasons": reasons,
+        "seconds": round(seconds, 3),
+        "parts": [{"index": one.index, "rows": one.rows, "refused": one.refused} for one in parts],
+    }
+
+
+class Publisher:
+    """Publishes one job."""
+
+    def __init__(self, job: Job, manifest: Manifest, output: Output) -> None:
+        self._job, self._manifest, self._output = job, manifest, output
+
+    def publish(
+        self, parts: list[FinishedPart], made: dict[str, Any], report: dict[str, Any]
+    ) -> list[Path]:
+        """Publish the output, and what goes with it.
+
+        Args:
+            parts: All of them, in row order.
+            made: The record; the sizes of the files are added to it.
+            report: See `serving.batch.report`.
+
+        Returns:
+            The places of manifest and reports.
+
+        Raises:
+            JobFailed: It cannot be written.
+        """
+        try:
+            schema = assembly.schema_of(
+                self._job, parts, self._manifest.parts, empty_schema(self._job)
+            )
+            (self._directory if self._output.directory else self._file)(parts, schema, made, report)
+        except OSError as error:
+            raise JobFailed(
+                f"{self._output.path}: cannot be written: {error.strerror}. What was done stays "
+                "done: go on with --resume."
+            ) from error
+        return [self._output.beside(name) for name in ("manifest.json", *_pages(report))]
+
+    def _file(
+        self, parts: list[FinishedPart], schema: pa.Schema, made: dict[str, Any],
+        report: dict[str, Any],
+    ) -> None:  # fmt: skip
+        output, ready = self._output, self._manifest.ready
+        fresh = ready / output.path.name
+        assembly.assemble(self._job, parts, self._manifest.parts, schema, fresh)
+        made["files"] = {output.path.name: {"size": fresh.stat().st_size}}
+        output.beside("manifest.json").unlink(missing_ok=True)
+        for name, page in _pages(report).items():
+            durable.write(output.beside(name), page)
+        quarantine = output.beside("quarantine.jsonl")
+        if made["refused"]:
+            self._quarantine(parts, ready / quarantine.name)
+            durable.move(ready / quarantine.name, quarantine)
+        else:
+            quarantine.unlink(missing_ok=True)
+        if output.path.is_dir():
+            shutil.rmtree(output.path)
+        durable.move(fresh, output.path)
+        durable.write(output.beside("manifest.json"), _json(made))
+
+    def _directory(
+        self, parts: list[FinishedPart], schema: pa.Schema, made: dict[str, Any],
+        report: dict[str, Any],
+    ) -> None:  # fmt: skip
+        output = self._output
+        assembly.unify(self._job, parts, self._manifest.parts, schema)
+        fresh = self._manifest.ready / output.path.name
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        made["files"] = {}
+        for part in parts:
+            if part.data is not None:
+                place = fresh / f"part-{part.data.name}"
+                os.link(self._manifest.parts / part.data.name, place)
+                made["files"][f"{output.path.name}/{place.name}"] = {"size": place.stat().st_size}
+        if not made["files"]:
+            place = fresh / f"part-000000.{output.format}"
+            assembly.assemble(self._job, parts, self._manifest.parts, schema, place)
+        if made["refused"]:
+            self._quarantine(parts, fresh / "_quarantine.jsonl")
+        pages = _pages(report) | {"manifest.json": _json(made)}
+        for name, page in pages.items():
+            durable.write(fresh / f"_{name}", page)
+        durable.write(fresh / "_SUCCESS", b"")
+        if output.path.is_dir():
+            shutil.rmtree(output.path)
+        else:
+            output.path.unlink(missing_ok=True)
+        durable.move(fresh, output.path)
+
+    def _quarantine(self, parts: list[FinishedPart], place: Path) -> None:
+        with place.open("wb") as file:
+            file.writelines(assembly.quarantine(parts, self._manifest.parts))
+        durable.sync(place)
+
+
+def empty_schema(job: Job) -> pa.Schema:
+    """The columns of an output without rows, as far as the signature tells them."""
+    outputs = Model.load(job.model.path).get_output_schema()
+    names = outputs.input_names() if outputs is not None and outputs.has_input_names() else []
+    predictions = [str(name) for name in names] or ["prediction"]
+    return pa.schema([(name, pa.null()) for name in (*job.layout.carried, *predictions)])
+
+
+def _pages(report: dict[str, Any]) -> dict[str, bytes]:
+    return {"report.json": _json(report), "report.html": render(report).encode()}
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=1).encode()

@@ -1,0 +1,1 @@
+"""Read one part into typed rows; each format in a module of its own."""

@@ -1,0 +1,104 @@
+"""Gives columns the types of the signature, where no value changes, and finds rows that cannot.
+
+Files have types of their own, and a column's type in pandas hangs on which rows are in a part: the
+same column is int64 in one part and float64 in the next, where a value is missing. MLflow would
+refuse one of them. So columns are typed by the signature before MLflow enforces it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.types import DataType, Schema
+
+Types = Mapping[str, DataType]
+
+_INTEGERS: dict[DataType, Any] = {DataType.long: np.int64, DataType.integer: np.int32}
+_FLOATS: dict[DataType, Any] = {DataType.double: np.float64, DataType.float: np.float32}
+
+
+def scalar_types(schema: Schema | None) -> dict[str, DataType]:
+    """Column → type, for named columns with scalar types; empty for other signatures."""
+    if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
+        return {}
+    return {str(one.name): one.type for one in schema.inputs if isinstance(one.type, DataType)}
+
+
+def cast(frame: pd.DataFrame, types: Types) -> tuple[pd.DataFrame, dict[int, str]]:
+    """The rows that have the types, with positions as index, and position → reason of the others.
+
+    A column that has no right type in any row is left as it is, for MLflow to say so.
+    """
+    refused: dict[int, str] = {}
+    columns: dict[str, Any] = {}
+    for name in frame.columns:
+        caster = _CASTERS.get(types.get(name))
+        columns[name] = frame[name]
+        if caster is not None and len(frame):
+            values, bad = caster(frame[name], types[name])
+            columns[name] = values
+            for position in np.flatnonzero(bad).tolist():
+                refused.setdefault(position, f"column {name!r}: expected {types[name].name}")
+    typed = pd.DataFrame(columns, index=pd.RangeIndex(len(frame)))
+    if not refused:
+        return typed, refused
+    typed = typed.drop(index=list(refused))
+    for name, kind in types.items():
+        if name in typed.columns and kind in _INTEGERS and typed[name].dtype.kind == "f":
+            typed[name] = typed[name].astype(_INTEGERS[kind])
+    return typed, refused
+
+
+def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
+    wanted = _INTEGERS[kind]
+    if values.dtype.kind in "iu":
+        limits = np.iinfo(wanted)
+        bad = ((values < limits.min) | (values > limits.max)).to_numpy()
+        return (values if bad.any() else values.astype(wanted)), bad
+    if isinstance(values.dtype, pd.StringDtype):
+        values = pd.to_numeric(values, errors="coerce")
+    if values.dtype.kind != "f":
+        return values, np.zeros(len(values), bool)
+    numbers = values.to_numpy(np.float64)
+    limit = 2.0 ** (np.iinfo(wanted).bits - 1)
+    with np.errstate(invalid="ignore"):
+        good = (np.floor(numbers) == numbers) & (numbers >= -limit) & (numbers < limit)
+    return (values.astype(wanted) if good.all() else values), ~good
+
+
+def _to_float(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
+    if isinstance(values.dtype, pd.StringDtype):
+        numbers = pd.to_numeric(values, errors="coerce")
+        return numbers.astype(_FLOATS[kind]), (numbers.isna() & values.notna()).to_numpy()
+    if values.dtype.kind in "iuf":
+        return values.astype(_FLOATS[kind]), np.zeros(len(values), bool)
+    return values, np.zeros(len(values), bool)
+
+
+def _to_datetime(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
+    if not isinstance(values.dtype, pd.StringDtype):
+        return values, np.zeros(len(values), bool)
+    moments = pd.to_datetime(values, format="ISO8601", errors="coerce")
+    return moments, (moments.isna() & values.notna()).to_numpy()
+
+
+_TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+
+
+def _to_boolean(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
+    if not isinstance(values.dtype, pd.StringDtype):
+        return values, np.zeros(len(values), bool)
+    truths = values.astype(object).map(_TRUTHS)
+    bad = (truths.isna() & values.notna()).to_numpy()
+    return truths if truths.isna().any() else truths.astype(bool), bad
+
+
+_CASTERS: dict[DataType | None, Callable[[pd.Series, DataType], tuple[pd.Series, Any]]] = {
+    DataType.long: _to_integer,
+    DataType.integer: _to_integer,
+    DataType.double: _to_float,
+    DataType.float: _to_float,
+    DataType.datetime: _to_datetime,
+    DataType.boolean: _to_boolean,
+}

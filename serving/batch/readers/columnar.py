@@ -1,0 +1,124 @@
+"""Parts of Parquet and Arrow files: only the columns that are needed, batch by batch."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serving.batch.part import Part
+from serving.batch.readers.casting import Types, cast
+from serving.batch.readers.rows import Rows, attach
+from serving.batch.sources import opened
+from serving.errors import JobFailed
+
+
+class ColumnarReader:
+    """Reads parts one after the other; parts that follow each other cost no second look."""
+
+    def __init__(self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types) -> None:
+        """Take the names of the model's columns, None for all, and of those carried along."""
+        self._inputs = inputs
+        self._carried = carried
+        self._types = types
+        self._cursor = _Cursor(None if inputs is None else {*inputs, *carried})
+
+    def read(self, part: Part) -> Rows:
+        """The typed rows of a part.
+
+        Raises:
+            JobFailed: It cannot be read.
+        """
+        table = self._cursor.table(part)
+        names = table.column_names if self._inputs is None else self._inputs
+        present = [name for name in names if name in table.column_names]
+        frame = _plain(table.select(present)).to_pandas()
+        attach(frame, {name: part.constants[name] for name in names if name in part.constants})
+        typed, refused = cast(frame, self._types)
+        carried = _with_constants(table, part.constants)
+        carried = carried.select([name for name in self._carried if name in carried.column_names])
+        offsets = typed.index.to_numpy(np.int64)
+        if refused:
+            carried = carried.take(pa.array(offsets))
+        return Rows(
+            typed.reset_index(drop=True), carried, offsets, table.num_rows,
+            lambda wanted: _Cursor(None).table(part).take(pa.array(wanted)).to_pylist(), refused,
+        )  # fmt: skip
+
+
+class _Cursor:
+    """A place in a row group that moves forward."""
+
+    def __init__(self, wanted: set[str] | None) -> None:
+        self._wanted = wanted
+        self._at: tuple[str, int] | None = None
+        self._row = 0
+        self._rest: pa.Table | None = None
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self._files = ExitStack()
+
+    def table(self, part: Part) -> pa.Table:
+        """The rows of a part."""
+        try:
+            if self._at != (part.source, part.group) or self._row > part.start:
+                self._open(part)
+            self._take(part.start - self._row)
+            return self._take(part.stop - part.start)
+        except (pa.ArrowException, OSError) as error:
+            raise JobFailed(f"{part.source}: cannot be read: {error}") from error
+
+    def _open(self, part: Part) -> None:
+        self._files.close()
+        self._at, self._row, self._rest = (part.source, part.group), 0, None
+        file = self._files.enter_context(opened(part.source))
+        if part.format == "parquet":
+            reader = pq.ParquetFile(file, buffer_size=1 << 20)
+            self._batches = reader.iter_batches(
+                batch_size=1 << 16,
+                row_groups=[part.group],
+                columns=self._names(reader.schema_arrow),
+                use_threads=False,
+            )
+        else:
+            batch = pa.ipc.open_file(file).get_batch(part.group)
+            names = self._names(batch.schema)
+            self._batches = iter([batch if names is None else batch.select(names)])
+
+    def _names(self, schema: pa.Schema) -> list[str] | None:
+        if self._wanted is None:
+            return None
+        return [name for name in schema.names if name in self._wanted]
+
+    def _take(self, count: int) -> pa.Table:
+        """The next `count` rows."""
+        pieces = [] if self._rest is None else [self._rest]
+        have = sum(piece.num_rows for piece in pieces)
+        while have < count:
+            batch = next(self._batches, None)
+            if batch is None:
+                raise pa.ArrowInvalid("it has fewer rows than when the job began")
+            pieces.append(pa.Table.from_batches([batch]))
+            have += batch.num_rows
+        if not pieces:
+            return pa.table({})
+        table = pa.concat_tables(pieces) if len(pieces) > 1 else pieces[0]
+        self._row += count
+        self._rest = table.slice(count)
+        return table.slice(0, count)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Without dictionaries and pandas' own notes, so that every part gives the same types."""
+    for index, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            decoded = table.column(index).cast(column.type.value_type)
+            table = table.set_column(index, column.name, decoded)
+    return table.replace_schema_metadata(None)
+
+
+def _with_constants(table: pa.Table, constants: dict[str, str]) -> pa.Table:
+    for name, value in constants.items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.repeat(pa.scalar(value), table.num_rows))
+    return table

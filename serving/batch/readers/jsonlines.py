@@ -1,0 +1,138 @@
+"""Parts of JSON lines files: one object per line, typed as MLflow types a request's records."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from mlflow.exceptions import MlflowException
+from mlflow.types import Schema
+from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
+
+from serving.batch.dividing import divide
+from serving.batch.part import Part
+from serving.batch.readers.casting import Types, cast
+from serving.batch.readers.rows import Rows, attach
+from serving.errors import JobFailed
+
+
+class JsonLinesReader:
+    """Reads parts of JSON lines files."""
+
+    def __init__(
+        self,
+        inputs: Sequence[str] | None,
+        carried: Sequence[str],
+        types: Types,
+        schema: Schema | None,
+    ) -> None:
+        """Take the model's columns, None for all, those carried along, and the signature."""
+        self._inputs = inputs
+        self._carried = carried
+        self._types = types
+        self._schema = schema
+
+    def read(self, part: Part) -> Rows:
+        """The typed rows of a part.
+
+        Raises:
+            JobFailed: It cannot be read.
+        """
+        lines = _lines(part)
+        objects: list[dict[str, Any]] = []
+        offsets: list[int] = []
+        refused: dict[int, str] = {}
+        for offset, line in enumerate(lines):
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                value = None
+            if isinstance(value, dict):
+                objects.append(value)
+                offsets.append(offset)
+            else:
+                refused[offset] = "the row is not a JSON object"
+        places = np.array(offsets, np.int64)
+        pieces, failed = divide(lambda a, b: self._frame(objects[a:b]), len(objects), _reason)
+        refused |= {int(places[at]): reason for at, reason in failed.items()}
+        kept = [at for at in range(len(objects)) if at not in failed]
+        frames = [frame for _, _, frame in pieces]
+        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        attach(frame, part.constants)
+        inputs, bad = cast(frame, self._types)
+        refused |= {int(places[kept[at]]): reason for at, reason in bad.items()}
+        rows = [objects[kept[at]] for at in inputs.index]
+        carried = {name: self._column(name, inputs, rows, part) for name in self._carried}
+        return Rows(
+            inputs.reset_index(drop=True), pa.table(carried),
+            places[kept][inputs.index.to_numpy(np.int64)], len(lines),
+            lambda wanted: [_original(lines[at]) for at in wanted], refused,
+        )  # fmt: skip
+
+    def _frame(self, objects: list[dict[str, Any]]) -> pd.DataFrame:
+        if self._inputs is None:
+            return pd.DataFrame(objects)
+        wanted = [{name: one[name] for name in self._inputs if name in one} for one in objects]
+        for name in self._required(objects):
+            if any(name not in one for one in wanted):
+                raise ValueError(f"column {name!r} is missing")
+        frame: pd.DataFrame = dataframe_from_parsed_json(wanted, "records", self._schema)
+        return frame
+
+    def _required(self, objects: list[dict[str, Any]]) -> list[str]:  # noqa: ARG002
+        if self._schema is None or not self._schema.has_input_names():
+            return []
+        return [str(name) for name in self._schema.required_input_names()]
+
+    def _column(
+        self, name: str, inputs: pd.DataFrame, rows: list[dict[str, Any]], part: Part
+    ) -> pa.Array:
+        if name in inputs.columns and name in self._types:
+            return pa.Array.from_pandas(inputs[name])
+        default = part.constants.get(name)
+        return _array([one.get(name, default) for one in rows])
+
+
+def _lines(part: Part) -> list[bytes]:
+    try:
+        with Path(part.source).open("rb") as file:
+            file.seek(part.start)
+            content = file.read(part.stop - part.start)
+    except OSError as error:
+        raise JobFailed(f"{part.source}: cannot be read: {error}") from error
+    if len(content) != part.stop - part.start:
+        raise JobFailed(f"{part.source}: it is shorter than when the job began.")
+    return [line for line in content.split(b"\n") if line.strip()]
+
+
+def _array(values: list[Any]) -> pa.Array:
+    """Values of one simple type as they are, and any other mix as its JSON."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 and kinds <= {bool, int, float, str}:
+        try:
+            return pa.array(values)
+        except (pa.ArrowInvalid, OverflowError):
+            pass  # whole numbers of more than 64 bits
+    texts = [
+        one if one is None or isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+        for one in values
+    ]
+    return pa.array(texts, pa.string())
+
+
+def _original(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line.decode(errors="backslashreplace")
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, (MlflowException, ValueError, TypeError, OverflowError)):
+        raise error
+    if isinstance(error, ValueError) and str(error).startswith("column "):
+        return str(error)
+    return "the row does not fit the model's signature"

@@ -1,0 +1,222 @@
+"""Parts of CSV files, read as `mlflow models predict` reads them, and row by row if need be.
+
+The types come from the signature, so every part is read alike. Columns that the signature does not
+name are carried as the text that the file holds.
+"""
+
+import csv
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from mlflow.types import DataType
+from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
+from pandas.errors import ParserError, ParserWarning
+
+from serving.batch import records
+from serving.batch.dividing import divide
+from serving.batch.part import Part
+from serving.batch.readers.casting import Types, cast
+from serving.batch.readers.rows import Rows, attach
+from serving.batch.sources import delimiter_of
+from serving.errors import JobFailed
+
+# What is read as text here becomes something else in `cast`.
+_DTYPES: dict[Any, str] = {
+    DataType.double: "float64",
+    DataType.float: "float32",
+    DataType.long: "int64",
+    DataType.integer: "int32",
+}
+_REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecodeError)
+
+
+class CsvReader:
+    """Reads parts of CSV files."""
+
+    def __init__(
+        self,
+        inputs: Sequence[str] | None,
+        carried: Sequence[str],
+        types: Types,
+        inferred: dict[str, str],
+    ) -> None:
+        """Take the model's columns, those carried along, and the types.
+
+        Args:
+            inputs: The model's columns; None for all.
+            carried: Columns that go into the output.
+            types: Of the signature.
+            inferred: pandas types of the columns of a model without signature.
+        """
+        self._inputs = inputs
+        self._carried = carried
+        self._types = types
+        self._inferred = inferred
+
+    def read(self, part: Part) -> Rows:
+        """The typed rows of a part.
+
+        Raises:
+            JobFailed: It cannot be read.
+        """
+        header, body = _bytes(part)
+        delimiter = delimiter_of(part.source)
+        refused: dict[int, str] = {}
+        try:
+            frame = self._parse(header, body, delimiter)
+            offsets = np.arange(len(frame))
+        except _REFUSALS:
+            frame, offsets, refused = self._carefully(header, body, delimiter)
+        attach(frame, part.constants)
+        names = list(frame.columns) if self._inputs is None else self._inputs
+        inputs, bad = cast(frame[[name for name in names if name in frame.columns]], self._types)
+        refused |= {int(offsets[position]): reason for position, reason in bad.items()}
+        carried = frame[[name for name in self._carried if name in frame.columns]]
+        for name in inputs.columns.intersection(carried.columns):
+            carried = carried.assign(**{name: inputs[name]})
+        kept = carried.loc[inputs.index]
+        return Rows(
+            inputs.reset_index(drop=True), pa.Table.from_pandas(kept, preserve_index=False),
+            offsets[inputs.index.to_numpy(np.int64)], len(frame) + len(refused) - len(bad),
+            lambda wanted: _originals(header, body, delimiter, wanted), refused,
+        )  # fmt: skip
+
+    def _parse(self, header: bytes, body: bytes, delimiter: str) -> pd.DataFrame:
+        names = _names(header, delimiter)
+        dtypes, missing = {}, {}
+        for name in names:
+            kind = self._types.get(name)
+            typed = kind is not None or self._inputs is None or name in self._inputs
+            missing[name] = list(STR_NA_VALUES) if typed else []
+            dtypes[name] = self._inferred.get(name) or _DTYPES.get(kind, "str")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ParserWarning)
+            return pd.read_csv(
+                io.BytesIO(header + body), sep=delimiter, dtype=dtypes, index_col=False,
+                na_values=missing, keep_default_na=False, low_memory=False,
+            )  # fmt: skip
+
+    def _carefully(
+        self, header: bytes, body: bytes, delimiter: str
+    ) -> tuple[pd.DataFrame, "np.ndarray[tuple[int], np.dtype[np.int64]]", dict[int, str]]:
+        """The rows that can be read, where they stood, and why the others cannot be read."""
+        names = _names(header, delimiter)
+        lines = records.split(body, delimiter)
+        refused = {}
+        for offset, line in enumerate(lines):
+            if problem := self._problem(line, names, delimiter):
+                refused[offset] = problem
+        offsets = np.array([at for at in range(len(lines)) if at not in refused], np.int64)
+        good = [lines[at] + b"\n" for at in offsets.tolist()]
+
+        def parse(start: int, stop: int) -> pd.DataFrame:
+            return self._parse(header, b"".join(good[start:stop]), delimiter)
+
+        frames, failed = divide(parse, len(good), _reason)
+        refused |= {int(offsets[position]): reason for position, reason in failed.items()}
+        kept = np.delete(offsets, list(failed))
+        pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", delimiter)]
+        return pd.concat(pieces, ignore_index=True), kept, refused
+
+    def _problem(self, line: bytes, names: list[str], delimiter: str) -> str | None:
+        """The first plain mistake in a record."""
+        fields = _fields(line, delimiter)
+        if fields is None:
+            return "the row is not UTF-8"
+        if len(fields) > len(names):
+            return f"expected {len(names)} fields, found {len(fields)}"
+        fields += [""] * (len(names) - len(fields))
+        for name, cell in zip(names, fields, strict=True):
+            kind = self._types.get(name)
+            if kind is not None and kind in _DTYPES and not _readable(_DTYPES[kind], cell):
+                return f"column {name!r}: expected {kind.name}"
+        return None
+
+
+def infer_types(parts: list[tuple[bytes, bytes]], delimiter: str) -> dict[str, str]:
+    """The type that pandas gives each column when it reads all parts as one file."""
+    found: dict[str, str] = {}
+    for header, body in parts:
+        frame = pd.read_csv(io.BytesIO(header + body), sep=delimiter, index_col=False)
+        for name, dtype in frame.dtypes.items():
+            found[str(name)] = _wider(found.get(str(name)), str(dtype))
+    return found
+
+
+def _wider(one: str | None, other: str) -> str:
+    if one is None or one == other:
+        return other
+    return "float64" if {one, other} == {"int64", "float64"} else "str"
+
+
+@lru_cache(maxsize=1 << 16)
+def _readable(dtype: str, cell: str) -> bool:
+    """Whether pandas reads a cell as the type; asked of pandas itself."""
+    quoted = '"' + cell.replace('"', '""') + '"'
+    try:
+        pd.read_csv(io.StringIO(f"a,b\n{quoted},0\n"), dtype={"a": dtype})
+    except _REFUSALS:
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _names(header: bytes, delimiter: str) -> list[str]:
+    try:
+        columns = pd.read_csv(io.BytesIO(header), sep=delimiter, nrows=0, index_col=False).columns
+    except _REFUSALS as error:
+        raise JobFailed(f"The header of the CSV file cannot be read: {error}") from error
+    return [str(name) for name in columns]
+
+
+def header_columns(start: bytes, delimiter: str) -> list[str]:
+    """The columns of a file that starts with these bytes."""
+    return _names(start, delimiter)
+
+
+def _bytes(part: Part) -> tuple[bytes, bytes]:
+    """The header of the file and the part's own bytes."""
+    try:
+        with Path(part.source).open("rb") as file:
+            header = os.pread(file.fileno(), part.header, 0)
+            body = os.pread(file.fileno(), part.stop - part.start, part.start)
+    except OSError as error:
+        raise JobFailed(f"{part.source}: cannot be read: {error}") from error
+    if len(header) + len(body) != part.header + part.stop - part.start:
+        raise JobFailed(f"{part.source}: it is shorter than when the job began.")
+    return (header if header.endswith(b"\n") or not body else header + b"\n"), body
+
+
+def _fields(line: bytes, delimiter: str) -> list[str] | None:
+    try:
+        return next(csv.reader(io.StringIO(line.decode(), newline=""), delimiter=delimiter))
+    except (UnicodeDecodeError, csv.Error):
+        return None
+
+
+def _originals(header: bytes, body: bytes, delimiter: str, wanted: Sequence[int]) -> list[Any]:
+    """Rows as they were: cells by column, or the bare text where it does not fit the header."""
+    names = _names(header, delimiter)
+    lines = records.split(body, delimiter)
+    found: list[Any] = []
+    for at in wanted:
+        fields = _fields(lines[at], delimiter)
+        if fields is None or len(fields) != len(names):
+            found.append(lines[at].decode(errors="backslashreplace"))
+        else:
+            found.append(dict(zip(names, fields, strict=True)))
+    return found
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, _REFUSALS):
+        raise error
+    return "the row cannot be read as CSV with the signature's types"

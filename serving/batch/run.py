@@ -1,0 +1,128 @@
+"""The order of the steps of a job, from the pinned version to the finished output."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from serving.batch import agreement
+from serving.batch.engine import Engine
+from serving.batch.job import Job
+from serving.batch.lineage import Lineage
+from serving.batch.manifest import Manifest, owned
+from serving.batch.output import Output
+from serving.batch.part import FinishedPart, Part
+from serving.batch.plan import Planner
+from serving.batch.profile import load_profile
+from serving.batch.progress import Report
+from serving.batch.publish import Publisher, record
+from serving.batch.report import document
+from serving.batch.request import Outcome, Request
+from serving.batch.statistics import add
+from serving.batch.supply import Supply
+from serving.errors import JobFailed
+
+Say = Callable[[str], None]
+
+
+def score(
+    request: Request, supply: Supply, output: Output, *, engine: Engine, say: Say, report: Report
+) -> Outcome:
+    """Do a job, go on with it, or find it done.
+
+    Raises:
+        JobRefused: Another job owns the output, or what it began from has changed.
+        JobFailed: It cannot go on; what was done stays done.
+        ServingError: The version cannot be pinned.
+    """
+    started = perf_counter()
+    with owned(output.path) as manifest:
+        made = None if request.overwrite else agreement.complete(request, supply, output, manifest)
+        if made is not None:
+            if manifest.begun:  # it died between its last two steps
+                manifest.remove()
+            return Outcome(made, fresh=False)
+        job, lineage, done = _begin(request, supply, output, manifest, say)
+        try:
+            planner = Planner(job.part_rows, manifest.spool)
+            scoring = _Scoring(job, supply, planner, manifest, request)
+            parts = scoring.finish(engine, done, report)
+            made = record(job, parts, perf_counter() - started) | {"run_id": lineage.run_id}
+            pages = Publisher(job, manifest, output).publish(parts, made, summary(job, parts, made))
+        except BaseException:
+            lineage.fail()
+            raise
+        manifest.remove()
+        lineage.finish(made, pages)
+    return Outcome(made, fresh=True)
+
+
+def summary(job: Job, parts: list[FinishedPart], made: dict[str, Any]) -> dict[str, Any]:
+    """The report of all parts."""
+    counted: dict[str, Any] = {}
+    for part in parts:
+        counted = add(counted, part.statistics)
+    return document(made, counted, load_profile(Path(job.model.path)))
+
+
+def _begin(
+    request: Request, supply: Supply, output: Output, manifest: Manifest, say: Say
+) -> tuple[Job, Lineage, dict[int, FinishedPart]]:
+    """The job, its run, and the parts that an earlier attempt finished."""
+    if manifest.begun and (request.overwrite or not supply.repeatable):
+        manifest.clear()
+    if manifest.begun:
+        job, notes, done = agreement.resumed(request, supply, output, manifest)
+        manifest.mend()
+        say(f"going on with {job.model} after {len(done)} finished parts")
+        lineage = Lineage(notes["run_id"], say)
+        lineage.go_on()
+        return job, lineage, done
+    job = agreement.pinned(request, supply, output)
+    say(f"scoring with {job.model}")
+    lineage = Lineage.begin(job, output.path, say) if request.tracked else Lineage("", say)
+    manifest.begin(job, {"run_id": lineage.run_id})
+    return job, lineage, {}
+
+
+class _Scoring:
+    """Gets all parts of a job finished."""
+
+    def __init__(
+        self, job: Job, supply: Supply, planner: Planner, manifest: Manifest, request: Request
+    ) -> None:
+        self._job, self._supply, self._planner = job, supply, planner
+        self._manifest, self._limit = manifest, request.limit
+        self._known: dict[int, Part] = {}
+
+    def finish(
+        self, engine: Engine, done: dict[int, FinishedPart], report: Report
+    ) -> list[FinishedPart]:
+        """All parts in row order; those that are not done yet are scored now."""
+        finished = dict(done)
+        rows = sum(part.rows for part in done.values())
+        refused = sum(part.refused for part in done.values())
+        weight, whole = 0, self._supply.weight
+        for part in engine.run(self._job, self._left(done), self._manifest.parts):
+            self._manifest.record(part)
+            finished[part.index] = part
+            known = self._known.pop(part.index)
+            if known.transient:
+                Path(known.source).unlink(missing_ok=True)
+            rows, refused = rows + part.rows, refused + part.refused
+            weight += known.stop - known.start
+            report(rows=rows, refused=refused, done=weight / whole if whole else None)
+            self._limit.check(refused, rows, all_read=False)
+        if changed := self._supply.changed():
+            raise JobFailed(
+                f"{changed}: it changed while it was scored. Score it again with --overwrite when "
+                "it is complete."
+            )
+        self._limit.check(refused, rows, all_read=True)
+        return [finished[index] for index in sorted(finished)]
+
+    def _left(self, done: dict[int, FinishedPart]) -> Iterator[Part]:
+        for part in self._supply.parts(self._planner, frozenset(done)):
+            if part.index not in done:
+                self._known[part.index] = part
+                yield part

@@ -1,0 +1,227 @@
+"""Where the input lies: paths, globs, directories with partitions, object stores.
+
+It finds files, opens them and tells one state of a file from another; it reads no tables.
+"""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from pyarrow import fs
+
+from serving.errors import JobFailed, SettingsError
+
+_FORMATS = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv",
+    ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".parquet": "parquet", ".pq": "parquet",
+    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
+}  # fmt: skip
+_ZSTANDARD = ".zst"
+_PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_MAGIC = frozenset("*?[")
+FORMATS = tuple(dict.fromkeys(_FORMATS.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file of the input.
+
+    Attributes:
+        name: Its path or URI.
+        format: How its rows are written.
+        size: In bytes.
+        fingerprint: Changes when the file changes.
+        local: Whether it can be read by byte ranges at no cost.
+        packed: The suffix of its compression, or nothing.
+        constants: Columns that directories like `date=2013-11-01` give.
+    """
+
+    name: str
+    format: str
+    size: int
+    fingerprint: str
+    local: bool
+    packed: str = ""
+    constants: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def delimiter(self) -> str:
+        """What separates the fields of a CSV file."""
+        return delimiter_of(self.name)
+
+
+def delimiter_of(name: str) -> str:
+    """What separates the fields of a CSV file called so."""
+    return "\t" if ".tsv" in Path(name).suffixes else ","
+
+
+def find(source: str, given_format: str | None = None) -> list[InputFile]:
+    """The files behind a path, glob, directory or URI, in the order of their names.
+
+    Raises:
+        SettingsError: There are none, or nobody knows their format.
+        JobFailed: The store cannot be asked.
+    """
+    system, path = filesystem(source)
+    try:
+        found = _listed(system, path)
+    except OSError as error:
+        raise JobFailed(f"{source}: {error}") from error
+    usable = [info for info in found if given_format or _format_of(info.path)[0]]
+    if not usable:
+        seen = f"; there is {found[0].path}" if found else ""
+        raise SettingsError(
+            f"{source}: no file to score is there{seen}. Known are names that end in "
+            f"{', '.join(_FORMATS)}; for others give --input-format."
+        )
+    local = isinstance(system, fs.LocalFileSystem)
+    prefix = "" if local else source.partition("://")[0] + "://"
+    return [_described(info, path, prefix, given_format, local=local) for info in usable]
+
+
+def filesystem(source: str) -> tuple[fs.FileSystem, str]:
+    """The store that a path or URI lies in, and its path there.
+
+    Raises:
+        SettingsError: Nobody knows such a store.
+    """
+    if "://" not in source:
+        return fs.LocalFileSystem(), str(Path(source).expanduser().absolute())
+    scheme, _, rest = source.partition("://")
+    try:
+        if _MAGIC & set(rest):  # not allowed in a URI that is parsed
+            system, _ = fs.FileSystem.from_uri(f"{scheme}://{rest.partition('/')[0]}")
+            return system, rest
+        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(source)
+    except (pa.ArrowInvalid, ValueError):
+        return _fsspec(source)
+    return found
+
+
+def _fsspec(source: str) -> tuple[fs.FileSystem, str]:
+    try:
+        import fsspec  # noqa: PLC0415  # only for stores that Arrow does not know
+
+        system, path = fsspec.core.url_to_fs(source)
+    except ImportError as error:
+        raise SettingsError(f"{source}: this store needs {error.name or error}.") from error
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from error
+    return fs.PyFileSystem(fs.FSSpecHandler(system)), path
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Any]:
+    """A file for random access, as Arrow's readers take it.
+
+    Raises:
+        JobFailed: It cannot be read.
+    """
+    system, path = filesystem(name)
+    try:
+        file = system.open_input_file(path)
+    except OSError as error:
+        raise JobFailed(f"{name}: cannot be read: {error}") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def streamed(file: InputFile) -> Iterator[Any]:
+    """The unpacked bytes of a file from its start.
+
+    Raises:
+        JobFailed: It cannot be read.
+    """
+    system, path = filesystem(file.name)
+    try:
+        with system.open_input_stream(path, compression=None) as raw:
+            if file.packed == _ZSTANDARD:
+                with pa.CompressedInputStream(raw, "zstd") as unpacked:
+                    yield unpacked
+            elif file.packed:
+                with _PACKED[file.packed](raw) as unpacked:
+                    yield unpacked
+            else:
+                yield raw
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise JobFailed(f"{file.name}: cannot be read: {error}") from error
+
+
+def _listed(system: fs.FileSystem, path: str) -> list[fs.FileInfo]:
+    if _MAGIC & set(path) and system.get_file_info(path).type == fs.FileType.NotFound:
+        folder = path[: min(path.find(one) for one in _MAGIC if one in path)].rpartition("/")[0]
+        inside = system.get_file_info(
+            fs.FileSelector(folder or "/", recursive=True, allow_not_found=True)
+        )
+        found = [info for info in inside if _matches(info.path, path)]
+    else:
+        info = system.get_file_info(path)
+        if info.type == fs.FileType.Directory:
+            inside = system.get_file_info(fs.FileSelector(path, recursive=True))
+            found = [one for one in inside if not _hidden(one.path, path)]
+        else:
+            found = [info]
+    return sorted((one for one in found if one.is_file), key=lambda one: one.path)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Whether a path matches; `*` stays within a folder, `**` goes through folders."""
+    return _match_parts(path.strip("/").split("/"), pattern.strip("/").split("/"))
+
+
+def _match_parts(parts: list[str], patterns: list[str]) -> bool:
+    from fnmatch import fnmatchcase  # noqa: PLC0415  # small, and only for globs
+
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_match_parts(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
+    return (
+        bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match_parts(parts[1:], patterns[1:])
+    )
+
+
+def _hidden(path: str, folder: str) -> bool:
+    """Whether it is the bookkeeping of another program."""
+    return any(part.startswith((".", "_")) for part in path.removeprefix(folder).split("/"))
+
+
+def _format_of(path: str) -> tuple[str | None, str]:
+    name = Path(path.lower())
+    packed = name.suffix if name.suffix in (*_PACKED, _ZSTANDARD) else ""
+    return _FORMATS.get(name.with_suffix("").suffix if packed else name.suffix), packed
+
+
+def _described(
+    info: fs.FileInfo, root: str, prefix: str, given_format: str | None, *, local: bool
+) -> InputFile:
+    format_found, packed = _format_of(info.path)
+    name = info.path if local else prefix + info.path
+    state = f"{info.size} {info.mtime_ns}"
+    return InputFile(
+        name=name,
+        format=given_format or format_found or "",
+        size=info.size,
+        fingerprint=hashlib.sha256(state.encode()).hexdigest()[:32],
+        local=local,
+        packed=packed,
+        constants=_partition(info.path, root),
+    )
+
+
+def _partition(path: str, root: str) -> dict[str, str]:
+    """Columns in the names of directories below what was asked for, as Hive writes them."""
+    folder = root[: min((root.find(one) for one in _MAGIC if one in root), default=len(root))]
+    below = path.removeprefix(folder.rpartition("/")[0] if folder != root else root)
+    found = (part.partition("=") for part in below.split("/")[:-1])
+    return {name: unquote(value) for name, equals, value in found if equals}

@@ -1,0 +1,196 @@
+"""What parts are made from: files, the rows of a query, or a stream that comes only once."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from typing import IO, Any, Protocol
+
+from serving.batch import database
+from serving.batch.columns import columns, columns_of_text, inferred_types, types_of_head
+from serving.batch.job import COLUMNAR, TEXT
+from serving.batch.part import Part
+from serving.batch.plan import Planner
+from serving.batch.sources import InputFile, find
+from serving.errors import JobFailed, SettingsError
+
+
+class Supply(Protocol):
+    """The input of a job.
+
+    Attributes:
+        inputs: Name → fingerprint.
+        weight: What the starts and stops of all parts add up to; 0 if nobody knows.
+        repeatable: Whether the same parts can be had again.
+        told: Whether the fingerprints change when the input does.
+    """
+
+    inputs: dict[str, str]
+    weight: int
+    repeatable: bool
+    told: bool
+
+    def columns(self) -> list[str]:
+        """The names of its columns."""
+
+    def lacking(self, needed: list[str]) -> str:
+        """What says which of the needed columns are not there; empty if all are."""
+
+    def inferred(self) -> dict[str, str]:
+        """Types of its columns for a version without signature; empty where they are stored."""
+
+    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
+        """Its parts in row order; those that are done need not be readable."""
+
+    def changed(self) -> str:
+        """The name of what is no longer as it was; empty if all is."""
+
+
+class Files:
+    """Files by path, glob, directory or URI."""
+
+    repeatable = True
+    told = True
+
+    def __init__(self, source: str, given_format: str | None) -> None:
+        self._source, self._format = source, given_format
+        self.files = find(source, given_format)
+        self.inputs = {file.name: file.fingerprint for file in self.files}
+        text = all(file.format in TEXT and not file.packed for file in self.files)
+        self.weight = sum(file.size for file in self.files) if text else 0
+
+    def columns(self) -> list[str]:
+        """See `Supply`."""
+        return columns(self.files[0])
+
+    def lacking(self, needed: list[str]) -> str:
+        """See `Supply`. Rows of JSON have keys of their own, so they are not judged here."""
+        for file in self.files:
+            found = set(columns(file)) if file.format != "jsonl" else set(needed)
+            if absent := [name for name in needed if name not in found]:
+                return f"{file.name} lacks {', '.join(dict.fromkeys(absent))}"
+        return ""
+
+    def inferred(self) -> dict[str, str]:
+        """See `Supply`. It takes a look at all rows, because each part must be read alike."""
+        return inferred_types([file for file in self.files if file.format == "csv"])
+
+    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
+        """See `Supply`."""
+        return planner.parts(self.files, done)
+
+    def changed(self) -> str:
+        """See `Supply`."""
+        now = {file.name: file.fingerprint for file in find(self._source, self._format)}
+        return next((name for name, state in self.inputs.items() if now.get(name) != state), "")
+
+
+class Query:
+    """The rows that a SQL query selects, copied once, so that every part can be had again."""
+
+    repeatable = True
+    told = False
+    weight = 0
+
+    def __init__(self, url: str, query: str, rows: int) -> None:
+        self._url, self._query, self._rows = url, query, rows
+        name = database.shown(url)
+        self.inputs = {name: hashlib.sha256(query.encode()).hexdigest()[:32]}
+
+    def columns(self) -> list[str]:
+        """See `Supply`."""
+        return database.columns(self._url, self._query)
+
+    def lacking(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        found = self.columns()
+        absent = [name for name in needed if name not in found]
+        return f"the query lacks {', '.join(absent)}" if absent else ""
+
+    def inferred(self) -> dict[str, str]:
+        """See `Supply`."""
+        return {}
+
+    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
+        """See `Supply`."""
+        kept = planner.kept(done)
+        if kept is not None:
+            return iter(kept)
+        if done:
+            raise JobFailed(
+                "The job stopped while it copied the rows of the query, and another look could "
+                "give others. Begin anew with --overwrite."
+            )
+        return planner.batches(database.batches(self._url, self._query, self._rows))
+
+    def changed(self) -> str:
+        """See `Supply`. The rows were copied: they cannot change."""
+        return ""
+
+
+class Stream:
+    """A stream of text or Arrow, like standard input."""
+
+    repeatable = False
+    told = False
+    weight = 0
+
+    def __init__(self, stream: IO[bytes], given_format: str | None) -> None:
+        if given_format not in (*TEXT, *COLUMNAR):
+            raise SettingsError("A stream has no name that tells its format: give --input-format.")
+        if given_format == "parquet":
+            raise SettingsError("Parquet is read from its end and cannot be streamed: give a file.")
+        self._format = given_format
+        self._head = stream.read(1 << 20)
+        self._stream = _Joined(self._head, stream)
+        self.inputs = {"-": ""}
+
+    def columns(self) -> list[str]:
+        """See `Supply`."""
+        if self._format in TEXT:
+            return columns_of_text(self._head, self._format, ",")
+        return list(database.arrow_stream(io.BytesIO(self._head)).schema.names)
+
+    def lacking(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        found = self.columns() if self._format != "jsonl" else needed
+        absent = [name for name in needed if name not in found]
+        return f"standard input lacks {', '.join(absent)}" if absent else ""
+
+    def inferred(self) -> dict[str, str]:
+        """See `Supply`. The first rows decide, because the others are not there yet."""
+        return types_of_head(self._head) if self._format == "csv" else {}
+
+    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
+        """See `Supply`."""
+        if self._format in TEXT:
+            return planner.stream(InputFile("-", self._format, 0, "", local=False), self._stream)
+        return planner.batches(iter(database.arrow_stream(self._stream)))
+
+    def changed(self) -> str:
+        """See `Supply`."""
+        return ""
+
+
+class _Joined(io.RawIOBase):
+    """What was read of a stream already, and then the rest."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head, self._rest = head, rest
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes; fewer than asked for only at the end or where the head ends."""
+        if self._head:
+            wanted = len(self._head) if size < 0 else size
+            found, self._head = self._head[:wanted], self._head[wanted:]
+            return found + (self._rest.read() if size < 0 else b"")
+        return self._rest.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        """For Arrow's readers."""
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)

@@ -1,0 +1,260 @@
+"""Scores one part after another with one loaded version, and leaves each as files, whole.
+
+What every engine runs where the rows are; it knows neither the other parts nor who asked.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from mlflow.exceptions import MlflowException
+from mlflow.models.utils import _enforce_schema
+
+from serving.batch import durable, statistics, writers
+from serving.batch.dividing import divide
+from serving.batch.job import TEXT, Job
+from serving.batch.part import FinishedPart, Part, PartFile
+from serving.batch.profile import load_profile
+from serving.batch.readers.casting import scalar_types
+from serving.batch.readers.columnar import ColumnarReader
+from serving.batch.readers.jsonlines import JsonLinesReader
+from serving.batch.readers.rows import Rows
+from serving.batch.readers.text import CsvReader
+from serving.batch.scoring import Scorer
+from serving.errors import JobFailed
+
+_PROBED = 64  # rows that are tried alone before thousands are
+_DETAIL_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a row is in quarantine: the kind is counted, the detail only told."""
+
+    kind: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        """As it stands in the quarantine."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+class Worker:
+    """Scores parts of one job into a directory."""
+
+    def __init__(self, job: Job, directory: Path) -> None:
+        """Load the version.
+
+        Raises:
+            Exception: Whatever MLflow or the model's code raises while loading.
+        """
+        self._job = job
+        self._directory = directory
+        self._scorer = Scorer.load(Path(job.model.path))
+        self._profile = load_profile(Path(job.model.path))
+        schema = self._scorer.schema
+        self._types = scalar_types(schema)
+        inputs = None
+        if schema is not None and schema.has_input_names():
+            inputs = [str(name) for name in schema.input_names()]
+        carried = job.layout.carried
+        text = CsvReader(inputs, carried, self._types, job.inferred)
+        columnar = ColumnarReader(inputs, carried, self._types)
+        lines = JsonLinesReader(inputs, carried, self._types, schema)
+        self._readers: dict[str, Any] = {
+            "csv": text, "jsonl": lines, "parquet": columnar, "arrow": columnar,
+        }  # fmt: skip
+
+    def finish(
+        self, part: Part, without: dict[int, str] | None = None, at_once: int | None = None
+    ) -> FinishedPart:
+        """Score a part and leave its files.
+
+        Args:
+            part: Which rows.
+            without: Offset → reason of rows that are refused unseen, because they kill workers.
+            at_once: Most rows that the model gets together; all by default.
+
+        Raises:
+            JobFailed: The part cannot be read or written, or no row fits the model.
+        """
+        started = perf_counter()
+        rows: Rows = self._readers[part.format].read(part)
+        read = perf_counter()
+        refused = {at: Refusal(reason) for at, reason in rows.refused.items()}
+        refused |= {at: Refusal(reason) for at, reason in (without or {}).items()}
+        chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
+        scored, predictions, failed = self._score(rows.inputs.iloc[chosen], at_once)
+        refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
+        predicted = perf_counter()
+        table = self._output(rows.carried, predictions, chosen[scored]) if predictions else None
+        try:
+            data = self._write_data(part, table) if table is not None else None
+            quarantine = self._write_quarantine(part, rows, refused) if refused else None
+        except OSError as error:
+            raise JobFailed(f"{self._directory}: cannot be written: {error.strerror}") from error
+        return FinishedPart(
+            part.index, rows.count, len(refused),
+            dict(sorted(Counter(one.kind for one in refused.values()).items())), data, quarantine,
+            {"all": perf_counter() - started, "read": read - started, "model": predicted - read},
+            self._count(rows.inputs.iloc[chosen[scored]], predictions),
+        )  # fmt: skip
+
+    def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
+        """Score rows from one offset to another and keep nothing: does this worker survive it?"""
+        rows: Rows = self._readers[part.format].read(part)
+        within = (rows.offsets >= start) & (rows.offsets < stop)
+        chosen = within & ~np.isin(rows.offsets, list(without))
+        self._score(rows.inputs.iloc[np.flatnonzero(chosen)], None)
+
+    def _score(
+        self, inputs: pd.DataFrame, at_once: int | None
+    ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, Refusal]]:
+        """Positions that were scored, their predictions, and why the others were not."""
+        count = len(inputs)
+        step = at_once or max(count, 1)
+        failed: dict[int, Refusal] = {}
+        scored: list[Any] = []
+        predictions: list[pa.Table] = []
+        for first in range(0, count, step):
+            piece = inputs.iloc[first : first + step].reset_index(drop=True)
+            done, bad = self._divide(piece)
+            failed |= {first + at: reason for at, reason in bad.items()}
+            scored += [np.arange(first + a, first + b) for a, b, _ in done]
+            predictions += [table for _, _, table in done]
+        return np.concatenate(scored) if scored else np.empty(0, np.int64), predictions, failed
+
+    def _divide(
+        self, inputs: pd.DataFrame
+    ) -> tuple[list[tuple[int, int, pa.Table]], dict[int, Refusal]]:
+        reasons: dict[str, Refusal] = {}
+        probed = False
+
+        def attempt(start: int, stop: int) -> pa.Table:
+            return self._scorer.predict(inputs.iloc[start:stop].reset_index(drop=True))
+
+        def reason(error: Exception) -> str:
+            nonlocal probed
+            if not probed and not isinstance(error, MemoryError):
+                probed = True
+                self._refuse_hopeless(inputs)
+            refusal = _refusal(error)
+            reasons[str(refusal)] = refusal
+            return str(refusal)
+
+        done, failed = divide(attempt, len(inputs), reason)
+        return done, {at: reasons[said] for at, said in failed.items()}
+
+    def _refuse_hopeless(self, inputs: pd.DataFrame) -> None:
+        """Stop the job where the table as a whole, and not a row of it, does not fit the model.
+
+        Raises:
+            JobFailed: It does not.
+        """
+        schema = self._scorer.schema
+        if schema is not None:
+            try:
+                _enforce_schema(inputs.iloc[:0], schema)
+            except MlflowException as unfit:
+                raise JobFailed(
+                    f"The input does not fit {self._job.model}: {unfit.message}"
+                ) from unfit
+        if self._job.patient or len(inputs) < _PROBED**2:
+            return
+        said = ""
+        for at in np.linspace(0, len(inputs) - 1, _PROBED).astype(int).tolist():
+            try:
+                self._scorer.predict(inputs.iloc[at : at + 1].reset_index(drop=True))
+            except Exception as failure:  # noqa: BLE001  # a model may raise anything
+                said = str(_refusal(failure))
+            else:
+                return
+        raise JobFailed(
+            f"{self._job.model} refused {_PROBED} rows out of {_PROBED}; one of them: {said}. If "
+            "they belong into quarantine, say so with --max-bad-rows 100%."
+        )
+
+    def _count(self, inputs: pd.DataFrame, predictions: list[pa.Table]) -> dict[str, Any]:
+        if not predictions:
+            return {}
+        return statistics.count(inputs, _together(predictions), self._profile)
+
+    def _output(self, carried: pa.Table, predictions: list[pa.Table], scored: Any) -> pa.Table:
+        predicted = _together(predictions)
+        table = carried if len(scored) == carried.num_rows else carried.take(pa.array(scored))
+        for name in predicted.column_names:
+            if name in table.column_names:
+                raise JobFailed(
+                    f"The column {name!r} is in the input and in the predictions. Say what to keep "
+                    "with --id-column, and leave it out."
+                )
+            table = (
+                table.append_column(name, predicted.column(name))
+                if table.num_columns
+                else pa.table({name: predicted.column(name)})
+            )
+        if self._job.layout.stamped:
+            for name, value in stamps(self._job).items():
+                table = table.append_column(
+                    name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
+                )
+        return table.replace_schema_metadata(None).combine_chunks()
+
+    def _write_data(self, part: Part, table: pa.Table) -> PartFile:
+        layout = self._job.layout
+        name = self._directory / f"{part.index:06d}"
+        if layout.format in TEXT:
+            text = writers.csv(table) if layout.format == "csv" else writers.jsonl(table)
+            if layout.directory and layout.format == "csv":
+                text = writers.csv_header(table.column_names) + text
+            schema = table.schema.serialize().to_pybytes()
+            durable.write(name.with_suffix(".schema"), schema)
+            return durable.write(name.with_suffix(f".{layout.format}"), text)
+        if layout.directory:
+            return durable.write(
+                name.with_suffix(".parquet"), writers.parquet(table, notes(self._job))
+            )
+        return durable.write(name.with_suffix(".arrow"), writers.arrow(table))
+
+    def _write_quarantine(self, part: Part, rows: Rows, refused: dict[int, Refusal]) -> PartFile:
+        offsets = sorted(refused)
+        lines = [
+            json.dumps(
+                {"row": offset, "reason": str(refused[offset]), "input": original},
+                ensure_ascii=False,
+                default=str,
+            )
+            for offset, original in zip(offsets, rows.originals(offsets), strict=True)
+        ]
+        content = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
+        return durable.write(self._directory / f"{part.index:06d}.refused.jsonl", content)
+
+
+def _together(predictions: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(predictions, promote_options="permissive")
+
+
+def notes(job: Job) -> dict[str, str]:
+    """What a Parquet file says about where its predictions come from."""
+    return {f"cloche.{name}": value for name, value in stamps(job).items()} | {
+        "cloche.model_digest": job.model.digest
+    }
+
+
+def stamps(job: Job) -> dict[str, str]:
+    """Model, version and run of the version, as columns or metadata."""
+    model = job.model
+    return {"model_name": model.name, "model_version": model.version, "model_run_id": model.run_id}
+
+
+def _refusal(error: Exception) -> Refusal:
+    said = getattr(error, "message", None) or str(error)
+    return Refusal(
+        f"the model failed with {type(error).__name__}", " ".join(said.split())[:_DETAIL_CHARACTERS]
+    )

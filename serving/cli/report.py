@@ -1,0 +1,51 @@
+"""`cloche report`: the report of a finished batch job, rendered again."""
+
+import json
+from pathlib import Path
+
+import click
+
+from serving.errors import SettingsError
+
+HELP = """Render the report of a finished batch job again.
+
+OUTPUT is what `cloche score` wrote: a file, or a directory of parts. The page is written beside it,
+or to --to.
+
+\b
+Example:
+  cloche report scores.parquet
+  cloche report scores.parquet --to report.html
+"""
+
+
+@click.command(help=HELP, short_help="Render the report of a batch job again.")
+@click.argument("output")
+@click.option(
+    "--to", "place", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the report as JSON, and write nothing."
+)
+def report(output: str, place: Path | None, *, as_json: bool) -> None:
+    """Run the command; see HELP."""
+    from serving.batch.output import describe  # noqa: PLC0415 (see `score`)
+    from serving.batch.report import render  # noqa: PLC0415
+
+    described = describe(output, None)
+    source = described.beside("report.json")
+    try:
+        document = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{source}: there is no report. Give the OUTPUT of a finished `cloche score`."
+        ) from error
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    page = place or described.beside("report.html")
+    page.write_text(render(document), encoding="utf-8")
+    drifted = [one["name"] for one in document["columns"] if one["verdict"] == "drifted"]
+    click.echo(f"{page}: {document['rows']:,} rows, {document['refused']:,} refused.")
+    if drifted:
+        click.echo(f"Drifted: {', '.join(drifted)}.")

@@ -1,0 +1,156 @@
+"""`cloche score`: options become a request to `serving.batch`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from serving.errors import SettingsError
+from serving.registry.names import default_cache
+
+HELP = """Score a table of any size, in parts; nothing is lost or doubled.
+
+MODEL_URI is models:/NAME@production or any other MLflow model URI; the version behind it is pinned
+when the job starts. INPUT is a file, a glob, a directory or a URI like s3://BUCKET/day/, in CSV,
+JSON lines, Parquet or Arrow; with --query it is a SQLAlchemy URL; - is standard input. OUTPUT is a
+file that ends in .parquet, .csv or .jsonl, or a directory of parts, and appears under its name when
+it is complete; - is standard output. Rows that the model refuses go into a quarantine beside it,
+with their row number (from 0) and the reason, and the exit code is 4.
+
+\b
+Example:
+  cloche score models:/flight-delay@production flights.parquet scores.parquet --id-column flight
+  cloche score models:/flight-delay@production flights.csv scores.csv --keep --resume
+  cloche score models:/flight-delay/1 'days/*.parquet' scores/ --workers 2 --max-bad-rows 1%
+  cat flights.csv | cloche score models:/flight-delay@production - - --input-format csv
+"""
+
+
+@click.command(
+    help=HELP,
+    short_help="Score a table of any size, in restartable parts.",
+    context_settings={"auto_envvar_prefix": "CLOCHE_SCORE", "show_default": True},
+)
+@click.argument("model", metavar="MODEL_URI")
+@click.argument("source", metavar="INPUT")
+@click.argument("output", metavar="OUTPUT")
+@click.option(
+    "--input-format",
+    type=click.Choice(["csv", "jsonl", "parquet", "arrow"]),
+    show_default="by the name",
+    help="How the input is written.",
+)
+@click.option(
+    "--output-format",
+    type=click.Choice(["parquet", "csv", "jsonl"]),
+    show_default="by the name",
+    help="How the output is written.",
+)
+@click.option("--query", metavar="SQL", help="Score the rows that this selects.")
+@click.option(
+    "--id-column",
+    "id_columns",
+    multiple=True,
+    metavar="NAME",
+    help="Input column that goes beside the predictions. May be repeated.",
+)
+@click.option("--keep", is_flag=True, help="All input columns go beside the predictions.")
+@click.option(
+    "--stamp",
+    "stamped",
+    is_flag=True,
+    help="Name model, version and run in each row, and not only in Parquet's metadata.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with a job that did not finish, if there is one."
+)
+@click.option("--overwrite", is_flag=True, help="Replace what is there, and begin anew.")
+@click.option(
+    "--max-bad-rows",
+    metavar="N|P%",
+    show_default="any number, but not all",
+    help="Fail when more rows are refused.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    show_default="one for each core",
+    help="Processes that score.",
+)
+@click.option(
+    "--part-rows", type=click.IntRange(min=1), default=65_536, help="Most rows of a part."
+)
+@click.option(
+    "--cache-dir",
+    "cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_cache,
+    show_default="~/.cache/cloche",
+    help="Where fetched versions are kept.",
+)
+@click.option("--track/--no-track", "tracked", default=True, help="Make the job a run in MLflow.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def score(
+    source: str, output: str, *, input_format: str | None, output_format: str | None,
+    query: str | None, max_bad_rows: str | None, workers: int | None, as_json: bool, **options: Any,
+) -> Any:  # fmt: skip
+    """Run the command; see HELP."""
+    if output == "-" and (as_json or options["resume"]):
+        raise SettingsError(
+            "With OUTPUT -, standard output is the predictions: no --json, --resume."
+        )
+    if source == "-" and options["resume"]:
+        raise SettingsError("Standard input comes only once: no --resume. Give a file.")
+    if query and source == "-":
+        raise SettingsError("--query needs a SQLAlchemy URL as INPUT.")
+    # Only once the options were read: this import takes seconds.
+    from serving.batch import machine, pipe, run, supply  # noqa: PLC0415
+    from serving.batch.engine import LocalEngine  # noqa: PLC0415
+    from serving.batch.limit import Limit  # noqa: PLC0415
+    from serving.batch.output import describe  # noqa: PLC0415
+    from serving.batch.progress import progress  # noqa: PLC0415
+    from serving.batch.request import Request  # noqa: PLC0415
+
+    count = workers or machine.workers()
+    request = Request(limit=Limit.parse(max_bad_rows), workers=count, **options)
+    described = describe(output, output_format)
+    given: supply.Supply
+    if query:
+        given = supply.Query(source, query, request.part_rows)
+    elif source == "-":
+        given = supply.Stream(sys.stdin.buffer, input_format)
+    else:
+        given = supply.Files(source, input_format)
+    console = Console(stderr=True, highlight=False)
+    with progress(console) as report:
+        if output == "-":
+            engine = LocalEngine(count, ahead=4 * count)
+            return pipe.score(
+                request, given, described, engine=engine, sink=sys.stdout.buffer,
+                refused=lambda line: click.echo(line, err=True, nl=False), report=report,
+            )  # fmt: skip
+        outcome = run.score(
+            request, given, described, engine=LocalEngine(count),
+            say=lambda line: console.print(line, markup=False), report=report,
+        )  # fmt: skip
+    if as_json:
+        click.echo(
+            json.dumps({"done": outcome.fresh, "output": str(described.path), **outcome.record})
+        )
+    else:
+        _tell(outcome.record, output, fresh=outcome.fresh)
+    return outcome
+
+
+def _tell(record: dict[str, Any], output: str, *, fresh: bool) -> None:
+    if fresh:
+        click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
+    else:
+        click.echo(f"{output} is finished already: {record['scored']:,} rows. Nothing was done.")
+    if record["refused"]:
+        click.echo(f"{record['refused']:,} rows are in quarantine:")
+        for reason, count in record["reasons"].items():
+            click.echo(f"  {count:,} times {reason}")

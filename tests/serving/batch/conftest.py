@@ -1,0 +1,108 @@
+"""Models to score with, tables to score, and jobs that run in the test's own process."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from serving.batch import output, run, supply
+from serving.batch.job import Job
+from serving.batch.part import FinishedPart, Part
+from serving.batch.request import Outcome, Request
+from serving.batch.worker import Worker
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the models of `kitchen.py`, and a registry with two versions of `plain`."""
+    directory = tmp_path_factory.mktemp("kitchen")
+    subprocess.run(
+        [sys.executable, HERE / "kitchen.py", directory], check=True, capture_output=True
+    )
+    return directory
+
+
+@pytest.fixture
+def registry(kitchen: Path) -> Iterator[mlflow.MlflowClient]:
+    """The registry, with `production` on version 1."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{kitchen / 'mlflow.db'}")
+    client = mlflow.MlflowClient()
+    client.set_registered_model_alias("plain", "production", "1")
+    yield client
+    mlflow.set_tracking_uri(before)
+
+
+def table(rows: int, seed: int = 0) -> pd.DataFrame:
+    """Rows for the models, with an id, words that CSV must quote, and missing values."""
+    random = np.random.default_rng(seed)
+    words = ["plain", "with, comma", 'with "quotes"', "two\nlines", "한국어", None]
+    return pd.DataFrame(
+        {
+            "id": [f"{at:05d}" for at in range(rows)],
+            "a": np.where(random.random(rows) < 0.1, np.nan, random.normal(size=rows)),
+            "b": random.integers(-3, 4, rows),
+            "c": random.choice(np.array(words, object), rows),
+        }
+    )
+
+
+class HereEngine:
+    """Finishes parts in this process, one after the other, and can die before any of them."""
+
+    def __init__(self, dies_before: int | None = None) -> None:
+        self.finished: list[int] = []
+        self._dies_before = dies_before
+
+    def run(self, job: Job, parts: Iterator[Part], directory: Path) -> Iterator[FinishedPart]:
+        worker: Worker | None = None
+        for part in parts:
+            if len(self.finished) == self._dies_before:
+                raise KeyboardInterrupt
+            worker = worker or Worker(job, directory)
+            self.finished.append(part.index)
+            yield worker.finish(part)
+
+
+Score = Callable[..., Outcome]
+
+
+@pytest.fixture
+def score(kitchen: Path, tmp_path: Path) -> Score:
+    """Score a source into a file or directory with a model of the kitchen."""
+
+    def do(
+        source: Path | str | supply.Supply, place: Path | str, *, model: str = "plain",
+        engine: Any = None, said: list[str] | None = None, **options: Any,
+    ) -> Outcome:  # fmt: skip
+        request = Request(
+            model=model if ":" in model else str(kitchen / model),
+            **{"part_rows": 10, "cache": tmp_path / "cache", "tracked": False, **options},
+        )
+        given = supply.Files(str(source), None) if isinstance(source, (Path, str)) else source
+        return run.score(
+            request, given, output.describe(str(place), None), engine=engine or HereEngine(),
+            say=(said if said is not None else []).append, report=lambda **_: None,
+        )  # fmt: skip
+
+    return do
+
+
+def expected(kitchen: Path, rows: pd.DataFrame, model: str = "plain") -> pd.DataFrame:
+    """What MLflow's pyfunc says about all rows at once."""
+    loaded = mlflow.pyfunc.load_model(str(kitchen / model))
+    answer: pd.DataFrame = loaded.predict(rows[["a", "b", "c"]])
+    return answer
+
+
+def part(index: int = 0, **options: Any) -> Part:
+    return replace(Part(index, "rows.csv", "csv", 0, 100), **options)

@@ -1,0 +1,100 @@
+"""Saves the models that the tests of batch scoring score with: `python kitchen.py DIRECTORY`.
+
+Run as a script, in a process of its own, so that what MLflow warns about while it saves does not
+concern the tests.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.pyfunc import PythonModel
+from mlflow.types import ColSpec, Schema
+
+PICKY = 13.0  # the value that a model refuses, or dies of
+SIGNATURE = ModelSignature(
+    Schema([ColSpec("double", "a"), ColSpec("long", "b"), ColSpec("string", "c")]),
+    Schema([ColSpec("long", "prediction"), ColSpec("double", "probability")]),
+)
+
+
+class Plain(PythonModel):
+    """Scores each row by itself."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        words = model_input["c"].map(len, na_action="ignore").astype("float64").fillna(0)
+        score = model_input["a"] / 7 + model_input["b"] + words / 3
+        return pd.DataFrame({"prediction": (score > 1).astype("int64"), "probability": score})
+
+
+class Picky(Plain):
+    """Fails on a batch with a value that it does not like."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        if (model_input["a"] == PICKY).any():
+            raise ValueError("it holds a 13")
+        return super().predict(context, model_input)
+
+
+class Deadly(Plain):
+    """Takes its process with it."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        if (model_input["a"] == PICKY).any():
+            os._exit(9)
+        return super().predict(context, model_input)
+
+
+class Hungry(Plain):
+    """Has memory for a hundred rows."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        if len(model_input) > 100:
+            raise MemoryError
+        return super().predict(context, model_input)
+
+
+class Types(PythonModel):
+    """Says what reached it."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[str]:
+        kinds = " ".join(str(kind) for kind in model_input.dtypes)
+        return [kinds] * len(model_input)
+
+
+class Wide(PythonModel):
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
+        return np.column_stack([model_input["a"], -model_input["a"]])
+
+
+MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
+    "plain": (Plain(), SIGNATURE),
+    "picky": (Picky(), SIGNATURE),
+    "deadly": (Deadly(), SIGNATURE),
+    "hungry": (Hungry(), SIGNATURE),
+    "types": (Types(), None),
+    "wide": (Wide(), ModelSignature(Schema([ColSpec("double", "a")]))),
+}
+
+
+def main(directory: Path) -> None:
+    """Save all, and register two versions of the plain one."""
+    for name, (model, signature) in MODELS.items():
+        mlflow.pyfunc.save_model(
+            directory / name, python_model=model, signature=signature, pip_requirements=["mlflow"]
+        )
+    mlflow.set_tracking_uri(f"sqlite:///{directory / 'mlflow.db'}")
+    client = mlflow.MlflowClient()
+    client.create_registered_model("plain")
+    for name in ("plain", "picky"):
+        client.create_model_version("plain", source=str(directory / name))
+    client.set_registered_model_alias("plain", "production", "1")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,353 @@
+"""Whole jobs in this process: what comes out, and what a job that died leaves and goes on with."""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serving.batch import durable, supply
+from serving.errors import JobFailed, JobRefused, SettingsError, TooManyBadRows
+from tests.serving.batch.conftest import HereEngine, expected, table
+
+pytestmark = pytest.mark.xdist_group("batch")
+
+WRITERS = {
+    "csv": lambda rows, place: rows.to_csv(place, index=False),
+    "jsonl": lambda rows, place: rows.to_json(
+        place, orient="records", lines=True, double_precision=15
+    ),
+    "parquet": lambda rows, place: rows.to_parquet(place, index=False, row_group_size=17),
+    "feather": lambda rows, place: rows.to_feather(place),
+    "csv.gz": lambda rows, place: rows.to_csv(place, index=False),
+    "tsv": lambda rows, place: rows.to_csv(place, index=False, sep="\t"),
+}
+READERS = {
+    "csv": lambda place: pd.read_csv(place, dtype={"id": str}),
+    "jsonl": lambda place: pd.read_json(
+        place, lines=True, precise_float=True, dtype={"id": str, "probability": float}
+    ),
+    "parquet": pd.read_parquet,
+}
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    return table(57)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_every_format_gives_the_predictions_of_pyfunc_in_row_order(
+    suffix, rows, kitchen, score, tmp_path
+):
+    source = tmp_path / f"rows.{suffix}"
+    WRITERS[suffix](rows, source)
+
+    outcome = score(source, tmp_path / "out.parquet", id_columns=("id",))
+
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert outcome.record["scored"] == 57
+    assert found["id"].tolist() == rows["id"].tolist()
+    read = pd.read_csv(source) if suffix == "csv" else rows
+    answer = expected(kitchen, read)
+    tolerance = 1e-14 if suffix == "jsonl" else 0.0  # pandas writes 15 digits into JSON
+    assert found["prediction"].tolist() == answer["prediction"].tolist()
+    pd.testing.assert_series_equal(
+        found["probability"], answer["probability"], rtol=tolerance, check_exact=not tolerance
+    )
+
+
+@pytest.mark.parametrize("name", [*(f"out.{suffix}" for suffix in READERS), "out"])
+def test_every_output_holds_the_same_rows(name, rows, kitchen, score, tmp_path):
+    rows.to_parquet(tmp_path / "rows.parquet")
+    place = tmp_path / name
+
+    score(tmp_path / "rows.parquet", place, id_columns=("id",))
+
+    found = READERS[place.suffix[1:] or "parquet"](place)
+    assert found["id"].tolist() == rows["id"].tolist()
+    assert found["probability"].tolist() == pytest.approx(
+        expected(kitchen, rows)["probability"].tolist(), rel=0, abs=0, nan_ok=True
+    )
+    assert place.is_file() or (place / "_SUCCESS").exists()
+    assert not list(tmp_path.glob(".out*")), "a finished job leaves no working directory"
+
+
+def test_all_columns_are_kept_as_they_were_and_parquet_names_the_version(rows, score, tmp_path):
+    rows.to_parquet(tmp_path / "rows.parquet")
+
+    score(tmp_path / "rows.parquet", tmp_path / "out.parquet", keep=True, stamped=True)
+
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    pd.testing.assert_frame_equal(found[list(rows.columns)], rows)
+    assert set(found["model_name"]) == {"plain"}
+    assert pq.read_schema(tmp_path / "out.parquet").metadata[b"cloche.model_name"] == b"plain"
+
+
+def test_days_in_directory_names_become_columns(rows, score, tmp_path):
+    for day, group in rows.groupby(rows.index % 2):
+        folder = tmp_path / "days" / f"date=2013-11-0{day + 1}"
+        folder.mkdir(parents=True)
+        group.to_parquet(folder / "rows.parquet", index=False)
+
+    score(tmp_path / "days", tmp_path / "out.parquet", id_columns=("date", "id"))
+
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert found["date"].tolist() == ["2013-11-01"] * 29 + ["2013-11-02"] * 28
+
+
+def test_refused_rows_go_to_quarantine_with_number_reason_and_row(rows, kitchen, score, tmp_path):
+    rows.loc[23, "a"] = 13.0
+    text = rows.to_csv(index=False).replace("\n00031,", "\nbroken,", 1)
+    lines = text.split("\n")
+    at = next(i for i, line in enumerate(lines) if line.startswith("00040,"))
+    lines[at] = "00040,1.5,three,x"
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+
+    outcome = score(tmp_path / "rows.csv", tmp_path / "out.csv", model="picky", id_columns=("id",))
+
+    refused = [
+        json.loads(line)
+        for line in (tmp_path / "out.csv.quarantine.jsonl").read_text().splitlines()
+    ]
+    assert [(one["row"], one["input"]["id"]) for one in refused] == [(23, "00023"), (40, "00040")]
+    assert refused[0]["reason"] == "the model failed with ValueError: it holds a 13"
+    assert refused[1]["reason"] == "column 'b': expected long"
+    found = pd.read_csv(tmp_path / "out.csv", dtype={"id": str})
+    assert len(found) + len(refused) == outcome.record["rows"] == 57
+    assert not set(found["id"]) & {"00023", "00040"}
+
+
+def test_a_model_that_lacks_memory_gets_fewer_rows_at_once(kitchen, score, tmp_path):
+    rows = table(1000)
+    rows.to_parquet(tmp_path / "rows.parquet")
+
+    outcome = score(
+        tmp_path / "rows.parquet", tmp_path / "out.parquet", model="hungry", part_rows=1000
+    )
+
+    assert outcome.record["refused"] == 0
+    assert len(pd.read_parquet(tmp_path / "out.parquet")) == 1000
+
+
+@pytest.mark.parametrize("limit", ["1", "3%"])
+def test_too_many_bad_rows_fail_the_job_and_leave_no_output(limit, rows, score, tmp_path):
+    from serving.batch.limit import Limit
+
+    rows.loc[[3, 30], "a"] = 13.0
+    rows.to_parquet(tmp_path / "rows.parquet")
+
+    with pytest.raises(TooManyBadRows, match="--max-bad-rows"):
+        score(
+            tmp_path / "rows.parquet", tmp_path / "out.parquet", model="picky",
+            limit=Limit.parse(limit),
+        )  # fmt: skip
+
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_an_input_without_rows_gives_an_output_without_rows(score, tmp_path):
+    table(0).to_csv(tmp_path / "rows.csv", index=False)
+
+    score(tmp_path / "rows.csv", tmp_path / "out.csv", id_columns=("id",))
+
+    assert (tmp_path / "out.csv").read_text() == "id,prediction,probability\n"
+
+
+def test_a_finished_job_is_not_done_again(rows, score, tmp_path):
+    rows.to_parquet(tmp_path / "rows.parquet")
+    score(tmp_path / "rows.parquet", tmp_path / "out.parquet")
+    before = (tmp_path / "out.parquet").stat()
+    engine = HereEngine()
+
+    again = score(tmp_path / "rows.parquet", tmp_path / "out.parquet", engine=engine)
+
+    assert not again.fresh
+    assert engine.finished == []
+    assert (tmp_path / "out.parquet").stat() == before
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(deaths=st.lists(st.integers(0, 6), max_size=3), torn=st.integers(0, 60))
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out"])
+def test_whatever_kills_it_no_row_is_lost_or_doubled(name, deaths, torn, score, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kill")
+    rows = table(57)
+    rows.loc[11, "a"] = 13.0
+    rows.to_csv(folder / "rows.csv", index=False)
+    options = {"model": "picky", "id_columns": ("id",), "part_rows": 4}
+    score(folder / "rows.csv", folder / "whole" / name, **options)
+
+    for dies_before in deaths:
+        with pytest.raises(KeyboardInterrupt):
+            score(
+                folder / "rows.csv", folder / "torn" / name, resume=True,
+                engine=HereEngine(dies_before), **options,
+            )  # fmt: skip
+        journal = folder / "torn" / f".{name}.cloche" / "journal.jsonl"
+        if journal.exists() and torn:  # the crash came while a line was written
+            journal.write_bytes(journal.read_bytes()[:-torn])
+    score(folder / "rows.csv", folder / "torn" / name, resume=True, **options)
+
+    assert _contents(folder / "torn") == _contents(folder / "whole")
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in files
+        if "manifest" not in file.name
+    }
+
+
+def test_a_job_that_died_while_it_published_publishes_again(rows, score, tmp_path, monkeypatch):
+    rows.to_parquet(tmp_path / "rows.parquet")
+    score(tmp_path / "rows.parquet", tmp_path / "whole.parquet")
+    moved = durable.move
+
+    def dies(here: Path, there: Path) -> None:
+        moved(here, there)
+        if there.name == "out.parquet":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(durable, "move", dies)
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path / "rows.parquet", tmp_path / "out.parquet")
+    monkeypatch.undo()
+    engine = HereEngine()
+
+    outcome = score(tmp_path / "rows.parquet", tmp_path / "out.parquet", resume=True, engine=engine)
+
+    assert outcome.fresh
+    assert engine.finished == []
+    same = (tmp_path / "whole.parquet").read_bytes()
+    assert (tmp_path / "out.parquet").read_bytes() == same
+
+
+def test_an_unfinished_job_goes_on_only_when_asked(rows, score, tmp_path):
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv", engine=HereEngine(1))
+
+    with pytest.raises(JobRefused, match=r"1 parts are done.*--resume.*--overwrite"):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv")
+
+
+def test_a_changed_input_stops_a_job_that_goes_on(rows, score, tmp_path):
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv", engine=HereEngine(1))
+    table(58).to_csv(tmp_path / "rows.csv", index=False)
+
+    with pytest.raises(JobRefused, match=r"rows.csv has changed since.*--overwrite"):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv", resume=True)
+
+
+def test_an_input_that_changes_while_it_is_scored_gives_no_output(rows, score, tmp_path):
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+
+    class Meddling(HereEngine):
+        def run(self, job, parts, directory):
+            yield from super().run(job, parts, directory)
+            os.utime(tmp_path / "rows.csv", ns=(1, 1))
+
+    with pytest.raises(JobFailed, match="changed while it was scored"):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv", engine=Meddling())
+
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_pinned_version_goes_on_after_a_promotion(rows, registry, score, tmp_path):
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    uri, said = "models:/plain@production", []
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv", model=uri, engine=HereEngine(1))
+    registry.set_registered_model_alias("plain", "production", "2")
+
+    outcome = score(tmp_path / "rows.csv", tmp_path / "out.csv", model=uri, resume=True, said=said)
+
+    assert outcome.record["job"]["model"]["version"] == "1"
+    assert said == ["going on with plain version 1 after 1 finished parts"]
+
+
+def test_another_version_cannot_go_on(rows, registry, score, tmp_path):
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(KeyboardInterrupt):
+        score(
+            tmp_path / "rows.csv", tmp_path / "out.csv", model="models:/plain/1",
+            engine=HereEngine(1),
+        )  # fmt: skip
+
+    with pytest.raises(JobRefused, match=r"begun with plain version 1.*plain version 2 now"):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv", model="models:/plain/2", resume=True)
+
+
+def test_a_file_of_somebody_else_is_not_replaced(rows, score, tmp_path):
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "out.csv").write_text("precious")
+
+    with pytest.raises(JobRefused, match="--overwrite"):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv")
+
+    assert (tmp_path / "out.csv").read_text() == "precious"
+    assert score(tmp_path / "rows.csv", tmp_path / "out.csv", overwrite=True).fresh
+
+
+def test_missing_columns_are_named_before_anything_is_scored(rows, score, tmp_path):
+    rows.drop(columns="b").to_csv(tmp_path / "rows.csv", index=False)
+
+    with pytest.raises(JobFailed, match=r"rows.csv lacks b, which plain needs"):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv")
+    with pytest.raises(SettingsError, match="no such column; it has id, a, c"):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv", id_columns=("name",))
+
+
+def test_without_a_signature_every_part_has_the_types_of_the_whole_file(score, tmp_path):
+    values = [*range(40), 0.5, "x"]
+    pd.DataFrame({"n": range(42), "v": values}).to_csv(tmp_path / "rows.csv", index=False)
+
+    score(tmp_path / "rows.csv", tmp_path / "out.csv", model="types", part_rows=1)
+
+    assert set(pd.read_csv(tmp_path / "out.csv")["prediction"]) == {"int64 str"}
+
+
+def test_columns_of_an_array_are_numbered(score, tmp_path):
+    table(5).to_parquet(tmp_path / "rows.parquet")
+
+    score(tmp_path / "rows.parquet", tmp_path / "out.parquet", model="wide")
+
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert list(found.columns) == ["prediction_0", "prediction_1"]
+
+
+def test_the_rows_of_a_query_are_scored_once_and_can_be_resumed(rows, kitchen, score, tmp_path):
+    import sqlalchemy
+
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    engine = sqlalchemy.create_engine(url)
+    rows.to_sql("visits", engine, index=False)
+    engine.dispose()
+    query = "select * from visits order by id"
+    with pytest.raises(KeyboardInterrupt):
+        score(
+            supply.Query(url, query, 10), tmp_path / "out.parquet", id_columns=("id",),
+            engine=_Eager(2),
+        )  # fmt: skip
+
+    score(supply.Query(url, query, 10), tmp_path / "out.parquet", id_columns=("id",), resume=True)
+
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert found["id"].tolist() == rows["id"].tolist()
+    assert found["probability"].tolist() == expected(kitchen, rows)["probability"].tolist()
+
+
+class _Eager(HereEngine):
+    """Has looked at all parts before it begins, as many workers would."""
+
+    def run(self, job, parts, directory):
+        yield from super().run(job, iter(list(parts)), directory)
