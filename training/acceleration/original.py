@@ -27,6 +27,9 @@ _WHOLE = (DataType.long, DataType.integer)
 # to all of its transformers.
 _PLAIN_NUMBERS = (DataType.double, *_WHOLE)
 
+# Their probabilities come from a cross-validation of their own, and may contradict their labels.
+_VOTING = {"SVC", "NuSVC"}
+
 
 @dataclass(frozen=True)
 class Input:
@@ -159,6 +162,10 @@ def of_estimator(
         raise TwinRefused(
             f"{type(_last(estimator)).__name__} tells no probabilities, so a twin could not tell "
             "how near its label is to another one"
+        )
+    if predict == "predict" and type(_last(estimator)).__name__ in _VOTING:
+        raise TwinRefused(
+            f"the labels of {type(_last(estimator)).__name__} do not follow from its probabilities"
         )
     if predict not in {"predict", "predict_proba"}:
         raise TwinRefused(f"its answers come from {predict}, not from predict or predict_proba")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.svm import SVC
 
 from tests.training.acceleration import zoo
 from training.acceleration import accelerate as room
@@ -117,6 +118,28 @@ def test_a_column_that_no_tensor_holds_is_refused(column, reason):
 
     with pytest.raises(TwinRefused, match=reason):
         of_estimator(pipeline, infer_signature(rows))
+
+
+@pytest.mark.filterwarnings("ignore:The `probability` parameter:FutureWarning")
+def test_labels_that_contradict_probabilities_are_refused():
+    rows = zoo.table()
+
+    with pytest.raises(TwinRefused, match="do not follow from its probabilities"):
+        zoo.original_of(zoo.fit_table(SVC(probability=True)), rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (np.linspace(0, 1, 40, dtype=np.float32), "column 'x' is float and used as a number"),
+        (np.arange(40) % 2 == 0, "column 'x' is boolean and used as a number"),
+    ],
+)
+def test_types_that_scikit_learn_computes_with_otherwise_are_refused(column, reason):
+    rows = pd.DataFrame({"x": column})
+
+    with pytest.raises(TwinRefused, match=reason):
+        zoo.original_of(Ridge().fit(rows, np.arange(40)), rows)
 
 
 def test_a_model_without_named_columns_is_refused():
