@@ -29,7 +29,7 @@ def schema_of(
     Raises:
         JobFailed: Parts have different columns.
     """
-    schemas = [_schema(job, directory / part.data.name) for part in parts if part.data]
+    schemas = [_schema(job, part, directory / part.data.name) for part in parts if part.data]
     if not schemas:
         return empty
     if any(schema.names != schemas[0].names for schema in schemas):
@@ -125,9 +125,9 @@ def quarantine(parts: Iterable[FinishedPart], directory: Path, before: int = 0) 
         before += part.rows
 
 
-def _schema(job: Job, place: Path) -> pa.Schema:
-    if job.layout.format in TEXT:
-        return pa.ipc.read_schema(pa.py_buffer(place.with_suffix(".schema").read_bytes()))
+def _schema(job: Job, part: FinishedPart, place: Path) -> pa.Schema:
+    if job.layout.format in TEXT:  # text has no types
+        return pa.schema([(name, pa.null()) for name in part.columns])
     if job.layout.directory:
         return pq.read_schema(place).remove_metadata()
     with pa.memory_map(str(place)) as file:

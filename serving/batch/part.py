@@ -57,6 +57,7 @@ class FinishedPart:
         rows: Rows that were read: scored and refused ones.
         refused: Rows in quarantine.
         reasons: Kind of reason → how many rows.
+        columns: Of the scored rows; none if there are no such rows.
         data: The scored rows.
         quarantine: The refused ones.
         seconds: How long it took, and of that how long in the model.
@@ -67,6 +68,7 @@ class FinishedPart:
     rows: int
     refused: int
     reasons: dict[str, int]
+    columns: list[str]
     data: PartFile | None
     quarantine: PartFile | None
     seconds: dict[str, float]

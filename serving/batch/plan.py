@@ -143,19 +143,23 @@ class _Cutter:
 
         A file without rows has one empty block, so that its header is looked at.
         """
-        header, block = self._header(stream) if self._has_header else (b"", b"")
-        start, first = len(header), True
+        header, waiting = self._header(stream) if self._has_header else (b"", b"")
+        start, size, first, ended = len(header), self._size, True, False
         while True:
-            more = stream.read(max(self._size - len(block), self._size // 4))
-            block += more
-            end = self._end(block) if more else len(block)
-            if end or not more:
-                if end or first:
-                    yield header, start, block[:end]
-                start, block, first = start + end, block[end:], False
-            if not more:
+            while len(waiting) < size and not ended:
+                more = stream.read(size - len(waiting))
+                waiting, ended = waiting + more, not more
+            last = ended and len(waiting) <= size
+            end = len(waiting) if last else self._end(waiting[:size])
+            if end or (last and first):
+                yield header, start, waiting[:end]
+                first = False
+            if last:
                 return
-            self._refuse_endless(block)
+            start, waiting = start + end, waiting[end:]
+            # a record that is longer than a part makes a longer part
+            size = self._size if end else 2 * size
+            self._refuse_endless(waiting)
 
     def _header(self, stream: Any) -> tuple[bytes, bytes]:
         """The bytes up to the end of the first record, blank lines aside, and what was read on."""

@@ -101,7 +101,8 @@ class Worker:
             raise JobFailed(f"{self._directory}: cannot be written: {error.strerror}") from error
         return FinishedPart(
             part.index, rows.count, len(refused),
-            dict(sorted(Counter(one.kind for one in refused.values()).items())), data, quarantine,
+            dict(sorted(Counter(one.kind for one in refused.values()).items())),
+            table.column_names if table is not None else [], data, quarantine,
             {"all": perf_counter() - started, "read": read - started, "model": predicted - read},
             self._count(rows.inputs.iloc[chosen[scored]], predictions),
         )  # fmt: skip
@@ -213,8 +214,6 @@ class Worker:
             text = writers.csv(table) if layout.format == "csv" else writers.jsonl(table)
             if layout.directory and layout.format == "csv":
                 text = writers.csv_header(table.column_names) + text
-            schema = table.schema.serialize().to_pybytes()
-            durable.write(name.with_suffix(".schema"), schema)
             return durable.write(name.with_suffix(f".{layout.format}"), text)
         if layout.directory:
             return durable.write(

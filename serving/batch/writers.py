@@ -122,6 +122,7 @@ def _json(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     if pa.types.is_boolean(kind):
         return pc.if_else(column, "true", "false")
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        column = pc.cast(column, pa.string())
         plain = pc.invert(pc.match_substring_regex(column, r'["\\\x00-\x1f]'))
         if pc.all(pc.fill_null(plain, True)).as_py():  # Arrow's interface
             return pc.binary_join_element_wise('"', column, '"', "")

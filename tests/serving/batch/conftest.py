@@ -1,5 +1,7 @@
 """Models to score with, tables to score, and jobs that run in the test's own process."""
 
+import functools
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from serving.batch import output, run, supply
 from serving.batch.job import Job
 from serving.batch.part import FinishedPart, Part
 from serving.batch.request import Outcome, Request
+from serving.batch.scoring import Scorer
 from serving.batch.worker import Worker
 
 HERE = Path(__file__).parent
@@ -74,6 +77,18 @@ class HereEngine:
 
 
 Score = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load each model once for all tests, and do not wait for the disk: no power fails here."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(Scorer, "load", staticmethod(_load))
+
+
+@functools.cache
+def _load(path: Path, load: Callable[[Path], Scorer] = Scorer.load) -> Scorer:
+    return load(path)
 
 
 @pytest.fixture
