@@ -5,7 +5,6 @@ A registry to steer, a process to kill, and clients that count.
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from tests import shell
 
 START_SECONDS = 180.0
 
@@ -121,7 +122,7 @@ def serving(
                 *("--poll-interval", "0.2", *arguments),
             ],
             stdout=output, stderr=output, cwd=directory,
-            env=os.environ | {"XDG_CACHE_HOME": str(directory / "cache")} | dict(environment or {}),
+            env=shell.environment() | {"XDG_CACHE_HOME": str(directory / "cache"), **(environment or {})},
         )  # fmt: skip
     server = Server(process, log)
     try:
