@@ -115,6 +115,7 @@ def serving(
 ) -> Iterator[Server]:
     """A server on a free port, ended however the test goes. It listens, and need not be ready."""
     log = directory / "server.log"
+    cache = {"XDG_CACHE_HOME": str(directory / "cache")}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
@@ -122,7 +123,7 @@ def serving(
                 *("--poll-interval", "0.2", *arguments),
             ],
             stdout=output, stderr=output, cwd=directory,
-            env=shell.environment() | {"XDG_CACHE_HOME": str(directory / "cache"), **(environment or {})},
+            env=shell.environment() | cache | dict(environment or {}),
         )  # fmt: skip
     server = Server(process, log)
     try:
