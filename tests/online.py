@@ -71,7 +71,11 @@ class Server:
         return self.get("/readyz").json()["models"].get(model, {"version": None, "problem": None})
 
     def wait_until_ready(self) -> "Server":
-        wait_for(lambda: self.get("/readyz").status_code == 200)
+        try:
+            wait_for(lambda: self.get("/readyz").status_code == 200)
+        except AssertionError as error:
+            state, log = self.get("/readyz").text, self.log.read_text()
+            raise AssertionError(f"{error}: {state}\n{log}") from None
         return self
 
     def wait_for_version(self, version: str, model: str = "m") -> None:

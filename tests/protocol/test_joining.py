@@ -8,6 +8,7 @@ import mlflow
 import pytest
 
 from serving.host.frames import Item
+from serving.host.plan import compile_plan
 from serving.host.scoring import Scorer
 from tests.protocol.bodies import bodies_for
 from tests.protocol.kinds import KINDS
@@ -23,7 +24,8 @@ def quiet() -> Iterator[None]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbours_in_a_batch_change_nothing(zoo: Path, kind: str) -> None:
-    scorer = Scorer(mlflow.pyfunc.load_model(str(zoo / kind)))
+    model = mlflow.pyfunc.load_model(str(zoo / kind))
+    scorer = Scorer(model, compile_plan(model.metadata), twin=None)
     sent = bodies_for(kind)
     together = scorer.score([Item(*body) for body in sent]).answers
     wrong = [
