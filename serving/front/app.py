@@ -99,13 +99,17 @@ class App:
                 raise _not_allowed(b"GET, HEAD")
             await page(scope, send)
             return
-        model, version = self._model(path)
+        model, version = self.destination(path)
         if scope["method"] != "POST":
             raise _not_allowed(b"POST")
         await self._predictions.answer(model, version, scope, receive, send)
 
-    def _model(self, path: str) -> tuple[ServedModel, str | None]:
-        """Whom a prediction path is meant for."""
+    def destination(self, path: str) -> tuple[ServedModel, str | None]:
+        """Whom a prediction path is meant for: a model, and the version that must be loaded.
+
+        Raises:
+            HttpError: It is no prediction path, or there is no such model.
+        """
         if path == "/invocations":
             if (only := self._catalog.only) is None:
                 raise HttpError(

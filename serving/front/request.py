@@ -1,8 +1,8 @@
 """One prediction request inside the front: its body, its deadline, and its one ending."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from serving.front.queue import Ticket
 from serving.host.frames import Answer, Item
@@ -16,6 +16,19 @@ class Ended(Exception):
         self.reason = reason
 
 
+class Outcome(Protocol):
+    """Where an ending is put: a future of asyncio, or whoever wants to be told without a task."""
+
+    def done(self) -> bool:
+        """Whether it ended."""
+
+    def set_result(self, answer: Answer, /) -> None:
+        """End with the answer of a host."""
+
+    def set_exception(self, ended: Ended, /) -> None:
+        """End without one."""
+
+
 EXPIRED = "expired"
 CLIENT_LEFT = "client left"
 HOST_LOST = "host lost"
@@ -24,7 +37,7 @@ STOPPED = "stopped"
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Request(Ticket):
-    """A ticket with its body, and a future for its answer.
+    """A ticket with its body, and a place for its answer.
 
     Attributes:
         deadline: When it expires, on the loop's clock.
@@ -36,7 +49,7 @@ class Request(Ticket):
 
     item: Item
     deadline: float
-    outcome: asyncio.Future[Answer]
+    outcome: Outcome
     client_left: Callable[[], bool]
     attempts: int = 0
     given: float = 0.0

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -21,6 +22,7 @@ from serving.front.app import App
 from serving.front.catalog import Catalog
 from serving.front.connection import Connection, end_slow_ones
 from serving.front.deadlines import Deadlines
+from serving.front.fastpath import FastPath
 from serving.front.generation import Generation
 from serving.front.hosts import Environment, Hosts
 from serving.front.metrics import Metrics
@@ -58,14 +60,11 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
     if settings.env_manager == LOCAL:
         hosts.prepare(settings.replicas * len(uris))
     catalog = _catalog(settings, registry, hosts, metrics)
-    app = App(
-        catalog,
-        Predictions(settings, metrics, deadlines, traces),
-        metrics,
-        access=Access(settings.api_keys),
-        webhook_secret=settings.webhook_secret,
-    )
-    server = _Server(_uvicorn_config(settings, app))
+    access = Access(settings.api_keys)
+    predictions = Predictions(settings, metrics, deadlines, traces)
+    app = App(catalog, predictions, metrics, access=access, webhook_secret=settings.webhook_secret)
+    fast_path = FastPath(app.destination, predictions, access, settings.max_body)
+    server = _Server(_uvicorn_config(settings, app, fast_path))
     background = [
         asyncio.create_task(deadlines.run()),
         asyncio.create_task(
@@ -157,10 +156,11 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _uvicorn_config(settings: Settings, app: App) -> uvicorn.Config:
+def _uvicorn_config(settings: Settings, app: App, fast_path: FastPath) -> uvicorn.Config:
+    connection: Any = partial(Connection, fast_path=fast_path)
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=connection,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -5,8 +5,10 @@ Types, reading a body within limits, writing an answer.
 
 import asyncio
 import json
+import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -17,6 +19,7 @@ HeaderList = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class HttpError(Exception):
@@ -109,6 +112,12 @@ def gunzip(body: bytes, limit: int) -> bytes:
 
 
 CLOSE = (b"connection", b"close")
+
+
+@lru_cache(1024)
+def header_text(text: str) -> bytes:
+    """Text as the value of a header, which holds neither line ends nor other control characters."""
+    return _CONTROL.sub(b"?", text.encode("latin-1", "replace"))
 
 
 async def respond(
