@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
+from tests import shell
 from tests.online import Server
 
 KITCHEN = Path(__file__).parent / "kitchen.py"
@@ -29,7 +30,7 @@ class Registry:
 
     @property
     def client(self) -> MlflowClient:
-        return MlflowClient(self.uri)
+        return MlflowClient(self.uri, self.uri)
 
     def register(self, *behaviours: str, model: str = "m") -> None:
         """One more version of `model` for each behaviour."""
@@ -41,7 +42,7 @@ class Registry:
             model,
             *behaviours,
         ]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, capture_output=True, env=shell.environment())
 
     def artifacts(self, version: str, model: str = "m") -> Path:
         return self.directory / "artifacts" / model / version
