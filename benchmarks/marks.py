@@ -32,10 +32,16 @@ _PREDICT = (
     "serving.host.twin:Twin.predict",
 )
 
+_ENTER = ("serving.front.fastpath:FastPath.take", "serving.front.app:App._route")
+_ANSWER = (
+    "serving.front.connection:Connection.answer",
+    "serving.front.predictions:respond",
+)
+
 # In the order in which a request passes them.
 MARKS: Final = (
     Mark("wake the front", "front", ("serving.front.connection:Connection.data_received",)),
-    Mark("read and parse HTTP", "front", ("serving.front.app:App._route",)),
+    Mark("read and parse HTTP", "front", _ENTER),
     Mark("route, headers, body", "front", ("serving.front.generation:Generation.submit",)),
     Mark("queue and batch", "front", ("serving.front.replica:Replica.score",)),
     Mark("frame", "front", ("serving.front.replica:batch",), leaving=True),
@@ -47,7 +53,7 @@ MARKS: Final = (
     Mark("split and encode", "host", ("serving.host.scoring:Scorer.score",), leaving=True),
     Mark("frame", "host", ("serving.host.loop:result",), leaving=True),
     Mark("write to the front, wake it", "front", ("serving.front.channel:Channel.data_received",)),
-    Mark("unframe", "front", ("serving.front.replica:Replica.score",), leaving=True),
-    Mark("wake the request", "front", ("serving.front.predictions:respond",)),
-    Mark("write the answer", "front", ("serving.front.predictions:respond",), leaving=True),
+    Mark("unframe", "front", ("serving.front.replica:_result",), leaving=True),
+    Mark("find the request", "front", _ANSWER),
+    Mark("write the answer", "front", _ANSWER, leaving=True),
 )

@@ -2,31 +2,34 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 from serving.host.frames import FrameReader, Kind, ProtocolError
 
+Frame = tuple[Kind, memoryview]
+Hear = Callable[[Frame | None], None]
+
 
 class Channel(asyncio.Protocol):
-    """Sends a frame and waits for the answering one. The caller sets the deadline.
+    """Sends a frame and hears the answering one. The caller sets the deadline.
 
     Attributes:
         lost: Done when the socket is closed.
     """
 
     def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
         self._reader = FrameReader()
-        self._waiting: asyncio.Future[tuple[Kind, memoryview]] | None = None
+        self._hear: Hear | None = None
         self._transport: asyncio.Transport | None = None
-        self.lost: asyncio.Future[None] = loop.create_future()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Give a complete frame to whoever waits.
+        """Give a complete frame to whoever asked.
 
         A frame that nobody asked for ends the connection.
         """
@@ -36,26 +39,36 @@ class Channel(asyncio.Protocol):
             self.close()
             return
         for frame in frames:
-            if self._waiting is None or self._waiting.done():
+            hear, self._hear = self._hear, None
+            if hear is None:
                 self.close()
                 return
-            self._waiting.set_result(frame)
+            hear(frame)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Tell whoever waits."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(ConnectionError("The host closed its socket."))
+        hear, self._hear = self._hear, None
         if not self.lost.done():
             self.lost.set_result(None)
+        if hear is not None:
+            hear(None)
 
-    def ask(self, frame: bytes) -> asyncio.Future[tuple[Kind, memoryview]]:
-        """Send `frame`; the future of the answering one."""
-        self._waiting = asyncio.get_running_loop().create_future()
+    def ask(self, frame: bytes, hear: Hear) -> None:
+        """Send `frame`.
+
+        `hear` gets the answering one as soon as it has arrived, not in a later turn of the loop:
+        a host that waits for its next batch is a core that idles. It gets None if the host closed
+        its socket.
+        """
         if self._transport is None or self.lost.done() or self._transport.is_closing():
-            self._waiting.set_exception(ConnectionError("The host closed its socket."))
+            hear(None)
         else:
+            self._hear = hear
             self._transport.write(frame)
-        return self._waiting
+
+    def forget(self) -> None:
+        """Wait no longer; an answer that comes now ends the connection."""
+        self._hear = None
 
     def close(self) -> None:
         """Close the socket; the host ends."""

@@ -5,7 +5,9 @@ other versions.
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from serving.front.pool import Pool
 from serving.front.queue import Queue
 from serving.front.replica import Replica
 from serving.front.request import EXPIRED, HOST_LOST, STOPPED, Request
-from serving.front.tasks import Tasks
 from serving.host.frames import Result
 
 _MAX_ATTEMPTS = 2  # predictions are idempotent: once more, on another host
@@ -41,7 +42,9 @@ class Generation:
         self._plan = plan
         self._queue: Queue[Request] = Queue(plan.queue, plan.batches)
         self._pool = Pool(label, path, plan=plan, metrics=metrics, spawn=spawn, idle=self._dispatch)
-        self._running = Tasks()
+        self._given: dict[Replica, Sequence[Request]] = {}
+        self._finished: asyncio.Future[None] | None = None
+        self._closed = False
         self._wake: asyncio.TimerHandle | None = None
         self._batch_seconds = 0.0
         self._loop = asyncio.get_running_loop()
@@ -108,12 +111,12 @@ class Generation:
         What is left over, because a host was lost meanwhile, goes to the `successor`.
         """
         self._pool.stop_replacing()
-        await self._running.wait(patience)
+        await self._finish(patience)
         if successor is not None:
             successor.adopt(self.release())
-        for request in self.release():
+        self._closed = True
+        for request in [*self.release(), *itertools.chain(*self._given.values())]:
             request.end(STOPPED)
-        await self._running.cancel()
         await self._pool.close()
         if successor is None or successor.version != self.version:
             self._metrics.forget_version(self.model, self.version)
@@ -123,29 +126,45 @@ class Generation:
             now = self._loop.time()
             batch = [one for one in self._queue.next_batch(now) if not one.unwanted()]
             if batch:
-                self._running.start(self._score(self._pool.take(), batch))
+                self._give(self._pool.take(), batch)
             elif (again := self._queue.wait_until(now)) is not None:
                 if self._wake is None:
                     self._wake = self._loop.call_at(again, self._wake_up)
                 return
 
-    async def _score(self, replica: Replica, batch: Sequence[Request]) -> None:
-        started = self._loop.time()
+    def _give(self, replica: Replica, batch: Sequence[Request]) -> None:
+        given = self._loop.time()
         for request in batch:
             request.attempts += 1
-            request.given = started
-            self._queue_seconds.observe(started - request.arrived)
-        try:
-            result = await replica.score([one.item for one in batch], self._plan.predict_timeout)
-        except HostFailed as error:
-            self._pool.lose(replica, error)
+            request.given = given
+            self._queue_seconds.observe(given - request.arrived)
+        self._given[replica] = batch
+        replica.score(
+            [one.item for one in batch], self._plan.predict_timeout, partial(self._take, replica)
+        )
+
+    def _take(self, replica: Replica, result: Result | HostFailed) -> None:
+        if self._closed:
+            return
+        batch = self._given.pop(replica)
+        if isinstance(result, HostFailed):
+            self._pool.lose(replica, result)
             self._retry(batch)
+            self._dispatch()
         else:
+            self._pool.give_back(replica)
+            self._dispatch()  # first, so that the host works while the answers are written
             for request, answer in zip(batch, result.answers, strict=True):
                 request.answer(answer, self.version)
             self._observe(result)
-            self._pool.give_back(replica)
-        self._dispatch()
+        if self._finished is not None and not self._given and not self._finished.done():
+            self._finished.set_result(None)
+
+    async def _finish(self, patience: float) -> None:
+        """Wait until no host works any more, for at most `patience` seconds."""
+        if self._given:
+            self._finished = self._loop.create_future()
+            await asyncio.wait([self._finished], timeout=patience)
 
     def _wake_up(self) -> None:
         self._wake = None

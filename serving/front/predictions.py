@@ -205,6 +205,7 @@ class Predictions:
 
     def answered(self, exchange: Exchange, status: int, path: str, trace: bytes = b"") -> None:
         """Count and perhaps log a request that was answered."""
+        exchange.request = None  # it refers back to here, and cycles wait for the collector
         seconds = self._loop.time() - exchange.started
         name, served = exchange.model.name, exchange.served
         self._metrics.answered(name, served, status, seconds)

@@ -6,12 +6,13 @@ import os
 import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from serving.errors import HostFailed
-from serving.front.channel import Channel
+from serving.front.channel import Channel, Frame
+from serving.front.tasks import Tasks
 from serving.host.frames import Item, Kind, ProtocolError, Result, batch, control, read_result
 
 _STOP_SECONDS = 5.0
@@ -33,6 +34,7 @@ class Replica:
         self._process = process
         self._channel = channel
         self._label: dict[str, str] = {}
+        self._deaths = Tasks()
         self._output = asyncio.create_task(self._forward_output())
 
     @classmethod
@@ -95,22 +97,28 @@ class Replica:
             return message
         raise HostFailed(message.get("reason", "The host answered out of turn."))
 
-    async def score(self, items: Sequence[Item], patience: float) -> Result:
-        """The answers to `items`.
+    def score(
+        self, items: Sequence[Item], patience: float, done: Callable[[Result | HostFailed], None]
+    ) -> None:
+        """Have `items` scored, and `done` told.
 
-        Raises:
-            HostFailed: The host died, said nothing for `patience` seconds, or broke the protocol.
+        It gets the answers as soon as they have arrived, or that the host died, said nothing for
+        `patience` seconds, or broke the protocol.
         """
-        kind, payload = await self._ask(batch(items), patience)
-        if kind is not Kind.RESULT:
-            raise HostFailed(f"The host answered a batch with {kind.name}.")
-        try:
-            result = read_result(payload)
-        except ProtocolError as error:
-            raise HostFailed(f"The host broke the protocol. {error}") from error
-        if len(result.answers) != len(items):
-            raise HostFailed(f"The host gave {len(result.answers)} answers to {len(items)} items.")
-        return result
+
+        def too_late() -> None:
+            self._channel.forget()
+            done(_silent(patience))
+
+        def heard(frame: Frame | None) -> None:
+            timer.cancel()
+            if frame is None:
+                self._deaths.start(self._tell_death(done))
+            else:
+                done(_result(frame, len(items)))
+
+        timer = asyncio.get_running_loop().call_later(patience, too_late)
+        self._channel.ask(batch(items), heard)
 
     async def stop(self) -> None:
         """End the host: ask by closing the socket, then insist."""
@@ -127,13 +135,24 @@ class Replica:
         if self._process.returncode is None:
             self._process.kill()
 
-    async def _ask(self, frame: bytes, patience: float) -> tuple[Kind, memoryview]:
+    async def _ask(self, frame: bytes, patience: float) -> Frame:
+        heard: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
+
+        def hear(answer: Frame | None) -> None:
+            if not heard.done():
+                heard.set_result(answer)
+
+        self._channel.ask(frame, hear)
         try:
-            return await asyncio.wait_for(self._channel.ask(frame), patience)
+            answer = await asyncio.wait_for(heard, patience)
         except TimeoutError as error:
-            raise HostFailed(f"The host said nothing for {patience:g} s.") from error
-        except ConnectionError as error:
-            raise HostFailed(await self._death()) from error
+            raise _silent(patience) from error
+        if answer is None:
+            raise HostFailed(await self._death())
+        return answer
+
+    async def _tell_death(self, done: Callable[[HostFailed], None]) -> None:
+        done(HostFailed(await self._death()))
 
     async def _death(self) -> str:
         try:
@@ -153,6 +172,24 @@ class Replica:
             text = line.decode(errors="replace").rstrip()
             if text:
                 _logger.info("%s", text, extra={**self._label, "pid": self.pid})
+
+
+def _silent(seconds: float) -> HostFailed:
+    return HostFailed(f"The host said nothing for {seconds:g} s.")
+
+
+def _result(frame: Frame, count: int) -> Result | HostFailed:
+    """The answers to `count` items in a frame, or what is wrong with it."""
+    kind, payload = frame
+    if kind is not Kind.RESULT:
+        return HostFailed(f"The host answered a batch with {kind.name}.")
+    try:
+        result = read_result(payload)
+    except ProtocolError as error:
+        return HostFailed(f"The host broke the protocol. {error}")
+    if len(result.answers) != count:
+        return HostFailed(f"The host gave {len(result.answers)} answers to {count} items.")
+    return result
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:

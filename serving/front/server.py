@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -90,6 +91,7 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
     host, port = listener.getsockname()[:2]
     scheme = "https" if settings.tls_certificate else "http"
     _logger.info("Listening on %s://%s:%d", scheme, host, port)
+    gc.freeze()  # what is there now stays; collections under load need not walk it
     try:
         await server.serve([listener])
     finally:
