@@ -43,6 +43,7 @@ def serve(front: socket.socket) -> None:
         return
     gc.collect()
     gc.freeze()  # what is loaded stays; collections need not walk it
+    gc.enable()
     front.sendall(control(Kind.READY, description))
     for kind, payload in frames:
         if kind is not Kind.BATCH:

@@ -3,6 +3,7 @@
 Where FD is its end of a socket to the front.
 """
 
+import gc
 import os
 import socket
 import sys
@@ -24,8 +25,11 @@ def main() -> None:
     lifeline.leave_signals_to_parent()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     from serving.registry.service import serve  # noqa: PLC0415  # MLflow reads the environment when imported
 
+    gc.freeze()
+    gc.enable()
     with socket.socket(fileno=int(sys.argv[1])) as front:
         serve(front, Path(sys.argv[2]))
     os._exit(0)  # a download that hangs must not keep a finished process alive
