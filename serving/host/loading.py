@@ -15,6 +15,7 @@ from mlflow.pyfunc import load_model
 from serving.host.frames import Item
 from serving.host.media import JSON
 from serving.host.plan import Plan, compile_plan
+from serving.host.requirements import mismatches
 from serving.host.scoring import Scorer
 from serving.host.twin import ANY, Twin, TwinRefused
 
@@ -41,7 +42,12 @@ def load(path: Path, *, twin: str = ANY) -> tuple[Scorer, dict[str, Any]]:
         logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn about single requests
     # what MLflow's own server sets; some flavors ask for it
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
-    model = load_model(str(path), suppress_warnings=False)
+    if unmet := mismatches(path):
+        _logger.warning(
+            "This environment is not the one that the version was logged with: %s. Serve it with "
+            "--env-manager uv, or install what it asks for.", ", ".join(unmet),
+        )  # fmt: skip
+    model = load_model(str(path), suppress_warnings=True)
     plan = compile_plan(model.metadata)
     scorer = Scorer(model, plan, _twin(path, plan, twin) if plan and twin else None)
     example = _serving_example(path)

@@ -1,0 +1,32 @@
+"""What is told of an environment that is not the one a version was logged with."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from serving.host.requirements import mismatches
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"pandas=={pd.__version__}", "pandas>=1", "pandas", "# a comment", "", "-r other.txt",
+        "./wheels/own.whl", "absent-package; python_version < '3'",
+    ],
+)  # fmt: skip
+def test_what_is_met_or_cannot_be_judged_is_not_told(tmp_path: Path, line: str) -> None:
+    (tmp_path / "requirements.txt").write_text(f"{line}\n")
+    assert mismatches(tmp_path) == []
+
+
+def test_another_version_and_an_absent_package_are_told(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("pandas==0.1\nabsent-package>=2\n")
+    assert mismatches(tmp_path) == [
+        f"pandas==0.1 (installed: {pd.__version__})",
+        "absent-package>=2 (installed: nothing)",
+    ]
+
+
+def test_a_model_without_requirements_is_fine(tmp_path: Path) -> None:
+    assert mismatches(tmp_path) == []
