@@ -10,7 +10,7 @@ import pandas as pd
 
 from training.acceleration.domain import Domain
 from training.acceleration.original import Input, Original
-from training.acceleration.trees import TREES, thresholds
+from training.acceleration.trees import is_trees, thresholds
 
 THRESHOLDS = 200  # of one column, spread over all of them
 BASES = 50  # real rows that a strange value is put into
@@ -88,7 +88,7 @@ def _thresholds(original: Original) -> dict[str, npt.NDArray[np.float64]]:
     """Column → thresholds of the trees that ask about it, in the column's own units."""
     steps = getattr(original.pipeline, "steps", [("", original.pipeline)])
     last, first = steps[-1][1], steps[0][1]
-    if not isinstance(last, TREES):
+    if not is_trees(last):
         return {}
     names = [one.column for one in original.inputs]
     places: dict[int, tuple[str, Any, int, int]] = {}
