@@ -22,7 +22,7 @@ XGBOOST = frozenset(
 )
 BOOSTERS = LIGHTGBM | XGBOOST
 
-# LightGBM keeps a row's values above this magnitude only, for the others it takes 0.
+# Of a dense row LightGBM keeps the values above this magnitude only, and takes 0 for the others.
 _ZERO = float(np.float32(1e-35))
 _CATEGORICAL, _DEFAULT_LEFT, _MISSING_KIND = 1, 2, 12  # bits of LightGBM's decision_type
 _ZERO_MISSING, _NAN_MISSING = 4, 8
@@ -188,11 +188,14 @@ def _last_tree(model: Any, starts: list[int]) -> int:
 
 
 def _margin(base: Any, link: str) -> Any:
-    """Where the sum starts, in the units of the sum, by XGBoost's float32 operations."""
+    """Where the sum starts, in the units of the sum, by XGBoost's operations.
+
+    Logarithms are rounded from float64, as those of C are; numpy's own for float32 are less exact.
+    """
     if link == "exp":
-        return np.log(base)
+        return np.float32(np.log(np.float64(base)))
     if link in {"sigmoid", "sigmoids"}:
-        return -np.log(np.float32(1) / base - np.float32(1))
+        return np.float32(-np.log(np.float64(np.float32(1) / base - np.float32(1))))
     return base
 
 

@@ -41,7 +41,7 @@ class Arithmetic:
         strict: a feature goes left if it is below a threshold, not if it equals it.
         single: thresholds and leaves are float32, and leaves are added up in float32, one tree
             after the other, from the base on.
-        zero: magnitudes up to this one count as 0.
+        zero: magnitudes up to this one count as 0, if the features are no sparse matrix.
         absent: what a sparse matrix does not hold is missing, and no 0.
     """
 

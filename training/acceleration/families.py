@@ -12,7 +12,7 @@ from typing import Any
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from training.acceleration.boosters import BOOSTERS, public_name
+from training.acceleration.boosters import BOOSTERS, XGBOOST, public_name
 from training.acceleration.trees import TREES, is_trees
 from training.errors import TwinRefused
 
@@ -79,6 +79,12 @@ def is_exact(estimator: Any) -> bool:
     """Whether a model only compares exact values, so that any magnitude is as good as any other."""
     *before, last = leaves(estimator)
     return is_trees(last) and all(_name(one) in _EXACT for one in before)
+
+
+def adds_in_order(estimator: Any) -> bool:
+    """Whether a sum in another order than the original's would show: then one thread must do it."""
+    *_, last = leaves(estimator)
+    return _name(last) in XGBOOST
 
 
 def check(estimator: Any) -> None:

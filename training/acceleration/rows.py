@@ -17,7 +17,8 @@ BASES = 50  # real rows that a strange value is put into
 _MIXTURES = 300
 
 _NUMBERS = (
-    0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324, 1e-310, 0.1, 1e15, -1e15, 2.0**53 + 2,
+    0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324, 1e-310, 1e-45, -1e-45, 1e-35, -1e-35, 0.1, 1e15, -1e15,
+    2.0**53 + 2,
     1e38, -1e38, 3.4e38, 3.5e38, 1e39, 1e308, -1e308, np.inf, -np.inf, np.nan,
 )  # fmt: skip
 _TEXTS = (

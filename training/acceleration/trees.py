@@ -189,13 +189,16 @@ def convert(scope: Any, operator: Any, container: Any, *, sparse: bool = False) 
         features = node("Cast", [features], to=TensorProto.FLOAT)
     if not how.single:
         features = node("Cast", [features], to=TensorProto.DOUBLE)
-    if how.zero:
+    if how.zero and not sparse:
         zero, limit = (constant(scope, container, value) for value in (0.0, how.zero))
         tiny = node("LessOrEqual", [node("Abs", [features]), limit])
         features = node("Where", [tiny, zero, features])
-    attributes = _singles(ensemble) if how.single else _doubles(ensemble)
+    parted = ensemble.link == "exp" and not how.single
+    attributes = _singles(ensemble) if how.single else _doubles(ensemble, parted=parted)
     raw = node("TreeEnsembleRegressor", [features], domain="ai.onnx.ml", version=3, **attributes)
     summed = node("Cast", [raw], to=TensorProto.DOUBLE)
+    if parted:
+        summed = node("MatMul", [summed, constant(scope, container, [[1.0], [1.0]])])
     if ensemble.factor != 1.0:
         summed = node("Mul", [summed, constant(scope, container, ensemble.factor)])
     output = operator.outputs[0].full_name
@@ -209,14 +212,35 @@ def convert(scope: Any, operator: Any, container: Any, *, sparse: bool = False) 
         node(_LINKS[ensemble.link], [summed], output=output)
 
 
-def _doubles(ensemble: Ensemble) -> dict[str, Any]:
-    """The attributes of the operator TreeEnsembleRegressor, with values in float64."""
+def _doubles(ensemble: Ensemble, *, parted: bool) -> dict[str, Any]:
+    """The attributes of the operator TreeEnsembleRegressor, with values in float64.
+
+    Args:
+        ensemble: the trees.
+        parted: two sums that are to be added, in place of one. The operator rounds a sum to float32
+            in the end, and an exponential makes a relative error of an absolute one.
+    """
+    if parted:
+        ensemble = _in_parts(ensemble)
     common, thresholds, weights = _attributes(ensemble)
     return common | {
         "nodes_values_as_tensor": numpy_helper.from_array(thresholds),
         "target_weights_as_tensor": numpy_helper.from_array(weights),
         "base_values_as_tensor": numpy_helper.from_array(ensemble.base),
     }
+
+
+def _in_parts(ensemble: Ensemble) -> Ensemble:
+    """Every value as a coarse one, whose sums float32 holds exactly, and a small rest."""
+    most = np.abs(ensemble.base).sum() + sum(np.abs(t.values).max() for t in ensemble.trees)
+    step = 2.0 ** (np.ceil(np.log2(most)) - 22) if most else 1.0
+
+    def both(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        coarse = np.round(values / step) * step
+        return np.concatenate([coarse, values - coarse], axis=-1)
+
+    trees = [replace(tree, values=both(tree.values), targets=(0, 1)) for tree in ensemble.trees]
+    return replace(ensemble, trees=trees, base=both(ensemble.base))
 
 
 def _singles(ensemble: Ensemble) -> dict[str, Any]:

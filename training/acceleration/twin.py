@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from training.acceleration.families import adds_in_order
 from training.acceleration.original import Original
 from training.acceleration.proof import TOLERANCE, Proof
 
@@ -74,6 +75,7 @@ def make_twin(original: Original, graph: bytes, taken: set[str], proof: Proof) -
         "positive": original.positive,
         "threshold": original.threshold,
         "answer": dict(original.answer),
+        "threads": 1 if adds_in_order(original.pipeline) else None,
         "tolerance": TOLERANCE,
         "proof": {
             **asdict(proof),
