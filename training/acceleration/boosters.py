@@ -33,7 +33,9 @@ _LIGHTGBM_LINKS = {
     "multiclassova": "sigmoids",
     "cross_entropy": "sigmoids",
     **dict.fromkeys(("poisson", "gamma", "tweedie"), "exp"),
-    **dict.fromkeys(("regression", "regression_l1", "huber", "fair", "quantile", "mape"), "identity"),
+    **dict.fromkeys(
+        ("regression", "regression_l1", "huber", "fair", "quantile", "mape"), "identity"
+    ),
 }
 _XGBOOST_LINKS = {
     "binary:logistic": "sigmoid",
