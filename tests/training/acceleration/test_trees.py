@@ -145,7 +145,7 @@ def test_an_early_stop_ends_the_sum_of_lightgbm():
     late, rows = early_rows()
     model = zoo.booster("lightgbm.LGBMClassifier", n_estimators=200)
     stop = import_module("lightgbm").early_stopping(3, verbose=False)
-    model.fit(rows, late, eval_set=[(rows.iloc[::-1] * 2, late)], callbacks=[stop])
+    model.fit(rows, late, eval_X=rows.iloc[::-1] * 2, eval_y=late, callbacks=[stop])
 
     assert len(trees.ensemble_of(model).trees) == model.best_iteration_ < 200
     np.testing.assert_allclose(
