@@ -7,10 +7,12 @@ a stored model says and this module does not know is refused.
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import is_classifier
 
 from training.acceleration.ensembles import Arithmetic, Ensemble, Tree
 from training.errors import TwinRefused
@@ -74,7 +76,12 @@ def read_booster(model: Any) -> Ensemble:
     Raises:
         TwinRefused: it does something that a sum of trees does not hold.
     """
-    return _lightgbm(model) if public_name(model) in LIGHTGBM else _xgboost(model)
+    read = _lightgbm(model) if public_name(model) in LIGHTGBM else _xgboost(model)
+    if not is_classifier(model) or len(read.base) > 1:
+        return read
+    if read.link not in {"sigmoid", "sigmoids"}:
+        raise TwinRefused("its objective gives a classifier one value that is no probability")
+    return replace(read, link="sigmoid")
 
 
 def _lightgbm(model: Any) -> Ensemble:

@@ -13,7 +13,7 @@ class Tree:
 
     Attributes:
         feature: (nodes,) index of the feature that a node asks about.
-        threshold: (nodes,) it goes left if the feature is not above it.
+        threshold: (nodes,) it goes left if the feature is not above it, or is below it if strict.
         left: (nodes,) index of the left child; itself or less for a leaf.
         right: (nodes,) likewise.
         missing_left: (nodes,) whether a missing feature goes left.

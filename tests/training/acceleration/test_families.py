@@ -87,6 +87,7 @@ def test_an_estimator_is_refused_for_a_stated_reason(estimator, task, reason):
         ("lightgbm.LGBMClassifier", {"zero_as_missing": True}, "binary", "zeros for missing"),
         ("lightgbm.LGBMRegressor", {"reg_sqrt": True}, "regression", "'regression sqrt'"),
         ("lightgbm.LGBMClassifier", {"pred_early_stop": True}, "binary", "pred_early_stop changes"),
+        ("lightgbm.LGBMClassifier", {"objective": "regression"}, "binary", "no probability"),
         ("xgboost.XGBClassifier", {"booster": "dart"}, "binary", "booster 'dart'"),
         ("xgboost.XGBClassifier", {"booster": "gblinear"}, "binary", "booster 'gblinear'"),
         ("xgboost.XGBClassifier", {"missing": 0.0}, "binary", r"takes 0\.0 for missing"),

@@ -99,6 +99,11 @@ BOOSTERS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"boosting_type": "rf", "bagging_fraction": 0.5, "bagging_freq": 1},
         "three",
     ),
+    "lightgbm, cross-entropy": (
+        "lightgbm.LGBMClassifier",
+        {"objective": "cross_entropy"},
+        "binary",
+    ),
     "lightgbm regression": ("lightgbm.LGBMRegressor", {}, "regression"),
     "lightgbm, quantiles": ("lightgbm.LGBMRegressor", {"objective": "quantile"}, "regression"),
     "lightgbm, counts": ("lightgbm.LGBMRegressor", {"objective": "poisson"}, "counts"),
