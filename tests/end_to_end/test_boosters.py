@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from serving.host.frames import JSON_BODY, Item
+from serving.host.frames import Item
 from serving.host.loading import load
 from tests.training.acceleration import zoo
 
@@ -47,6 +47,6 @@ def answers(version: Path, rows: pd.DataFrame) -> pd.DataFrame:
     scorer, described = load(version)
     assert described["predictor"] == "onnx"
     body: dict[str, Any] = {"dataframe_split": rows.to_dict(orient="split", index=False)}
-    (answer,) = scorer.score([Item(JSON_BODY, json.dumps(body).encode())]).answers
+    (answer,) = scorer.score([Item("application/json", json.dumps(body).encode())]).answers
     assert answer.status == 200
     return pd.DataFrame(json.loads(answer.body)["predictions"])
