@@ -108,7 +108,7 @@ class Twin:
         if hashlib.sha256(graph).hexdigest() != description.get("sha256"):
             raise TwinRefused("The twin's graph is not the one that was proven.")
         try:
-            return cls(_session(graph), description, columns)
+            return cls(_session(graph, description.get("threads")), description, columns)
         except (KeyError, TypeError, ValueError) as error:
             raise TwinRefused(f"The twin's description is not whole: {error!r}") from error
 
@@ -156,14 +156,15 @@ class Twin:
         return Prediction(sure, self._names, columns)
 
 
-def _session(graph: bytes) -> Any:
+def _session(graph: bytes, threads: int | None) -> Any:
+    """A session with the threads that the proof asks for; None for as many as there are."""
     try:
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise TwinRefused("onnxruntime is not installed: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     # the front gave this process its share of the cores by this variable, before any import
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "1"))
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3

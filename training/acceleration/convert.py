@@ -1,8 +1,9 @@
 """From an original to an ONNX graph with one output, the scores, in float64 where ONNX can."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from training.acceleration import transformers, trees
 from training.acceleration.families import leaves
@@ -48,6 +50,9 @@ def convert(original: Original) -> onnx.ModelProto:
         TwinRefused: there is no converter, or it failed; the message is its reason.
     """
     estimator = _with_columns(original)
+    *before, last = (step for _, step in estimator.steps)
+    kinds = (type(last),) if trees.is_trees(last) else ()
+    write_trees = partial(trees.convert, sparse=_is_sparse(before))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a converter whose result is proven anyway
@@ -62,14 +67,14 @@ def convert(original: Original) -> onnx.ModelProto:
                 custom_conversion_functions={
                     SimpleImputer: transformers.impute,
                     TfidfTransformer: transformers.weigh,
-                    **dict.fromkeys(trees.TREES, trees.convert),
+                    **dict.fromkeys(kinds, write_trees),
                 },
                 custom_shape_calculators={
                     SimpleImputer: transformers.shape,
                     TfidfTransformer: transformers.shape,
-                    **dict.fromkeys(trees.TREES, trees.shape),
+                    **dict.fromkeys(kinds, trees.shape),
                 },
-                custom_parsers=dict.fromkeys(trees.TREES, trees.parse),
+                custom_parsers=dict.fromkeys(kinds, trees.parse),
             )
     except TwinRefused:
         raise
@@ -88,6 +93,21 @@ def _with_columns(original: Original) -> Pipeline:
         rows = pd.DataFrame([[0.0] * len(names)], columns=names)
         steps.insert(0, ColumnTransformer([("columns", "passthrough", names)]).fit(rows))
     return make_pipeline(*steps[:-1], CastTransformer(dtype=np.float64), steps[-1])
+
+
+def _is_sparse(steps: Iterable[Any]) -> bool:
+    """Whether what comes out of the last one is a sparse matrix."""
+    sparse = False
+    for step in steps:
+        if isinstance(step, Pipeline):
+            sparse = _is_sparse(one for _, one in step.steps)
+        elif isinstance(step, FeatureUnion):
+            sparse = any(_is_sparse([one]) for _, one in step.transformer_list)
+        elif isinstance(step, ColumnTransformer):
+            sparse = step.sparse_output_
+        elif isinstance(step, OneHotEncoder | OrdinalEncoder):
+            sparse = getattr(step, "sparse_output", False)
+    return sparse
 
 
 def _split(estimator: Any) -> Any:
@@ -112,8 +132,8 @@ def _options(estimator: Pipeline) -> dict[int, dict[str, Any]]:
         if isinstance(one, CountVectorizer):
             options[id(one)] = {"tokenexp": _words(one), "locale": "C"}
     last = estimator.steps[-1][1]
-    if is_classifier(last) and not isinstance(last, trees.TREES):
-        options[id(last)] = {"zipmap": False}
+    if is_classifier(last):  # skl2onnx asks a class that it does not know for `zipmap`, if not told
+        options[id(last)] = {} if trees.is_trees(last) else {"zipmap": False}
     return options
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from training.acceleration.trees import TREES
+from training.acceleration.boosters import BOOSTERS, XGBOOST, public_name
+from training.acceleration.trees import TREES, is_trees
 from training.errors import TwinRefused
 
 # One operation for each value, the same one in both: same bits.
@@ -65,7 +66,7 @@ _CONTINUOUS = {
     "SVR",
     "TweedieRegressor",
 }
-_ASKING = {"BernoulliNB", *(kind.__name__ for kind in TREES)}
+_ASKING = {"BernoulliNB", *(kind.__name__ for kind in TREES), *BOOSTERS}
 _NEIGHBOURS = {
     "KNeighborsClassifier",
     "KNeighborsRegressor",
@@ -77,7 +78,13 @@ _NEIGHBOURS = {
 def is_exact(estimator: Any) -> bool:
     """Whether a model only compares exact values, so that any magnitude is as good as any other."""
     *before, last = leaves(estimator)
-    return isinstance(last, TREES) and all(_name(one) in _EXACT for one in before)
+    return is_trees(last) and all(_name(one) in _EXACT for one in before)
+
+
+def adds_in_order(estimator: Any) -> bool:
+    """Whether a sum in another order than the original's would show: then one thread must do it."""
+    *_, last = leaves(estimator)
+    return _name(last) in XGBOOST
 
 
 def check(estimator: Any) -> None:
@@ -141,9 +148,5 @@ def _passes(estimator: Any) -> bool:
 
 
 def _name(estimator: Any) -> str:
-    kind = type(estimator)
-    return (
-        kind.__name__
-        if kind.__module__.startswith("sklearn.")
-        else f"{kind.__module__}.{kind.__name__}"
-    )
+    name = public_name(estimator)
+    return name.removeprefix("sklearn.")

@@ -10,14 +10,15 @@ import pandas as pd
 
 from training.acceleration.domain import Domain
 from training.acceleration.original import Input, Original
-from training.acceleration.trees import TREES, thresholds
+from training.acceleration.trees import is_trees, thresholds
 
 THRESHOLDS = 200  # of one column, spread over all of them
 BASES = 50  # real rows that a strange value is put into
 _MIXTURES = 300
 
 _NUMBERS = (
-    0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324, 1e-310, 0.1, 1e15, -1e15, 2.0**53 + 2,
+    0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324, 1e-310, 1e-45, -1e-45, 1e-35, -1e-35, 0.1, 1e15, -1e15,
+    2.0**53 + 2,
     1e38, -1e38, 3.4e38, 3.5e38, 1e39, 1e308, -1e308, np.inf, -np.inf, np.nan,
 )  # fmt: skip
 _TEXTS = (
@@ -88,7 +89,7 @@ def _thresholds(original: Original) -> dict[str, npt.NDArray[np.float64]]:
     """Column → thresholds of the trees that ask about it, in the column's own units."""
     steps = getattr(original.pipeline, "steps", [("", original.pipeline)])
     last, first = steps[-1][1], steps[0][1]
-    if not isinstance(last, TREES):
+    if not is_trees(last):
         return {}
     names = [one.column for one in original.inputs]
     places: dict[int, tuple[str, Any, int, int]] = {}

@@ -6,8 +6,8 @@ a decision cannot change near it. Trees of `sklearn.tree` round a feature to flo
 compare it, so their graph does, too; histogram gradient boosting compares it as it is.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ from sklearn.tree import (
     ExtraTreeRegressor,
 )
 
+from training.acceleration.boosters import is_booster, read_booster
+from training.acceleration.ensembles import Arithmetic, Ensemble, Tree
 from training.acceleration.nodes import constant, writer
 from training.errors import TwinRefused
 
@@ -49,51 +51,13 @@ _HISTOGRAM = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 TREES = (*_SINGLE, *_AVERAGED, *_BOOSTED, *_HISTOGRAM)
 
 # A name of a link → the ONNX operator that makes scores of the summed leaves.
-_LINKS: dict[str, str | None] = {"identity": None, "sigmoid": "Sigmoid", "exp": "Exp"}
+_LINKS = {"identity": "Identity", "sigmoids": "Sigmoid", "exp": "Exp"}
+_ROUNDED = Arithmetic(rounds=True)  # of the trees of `sklearn.tree`
 
 
-@dataclass(frozen=True)
-class Tree:
-    """One tree.
-
-    Attributes:
-        feature: (nodes,) index of the feature that a node asks about.
-        threshold: (nodes,) it goes left if the feature is not above it.
-        left: (nodes,) index of the left child; itself or less for a leaf.
-        right: (nodes,) likewise.
-        missing_left: (nodes,) whether a missing feature goes left.
-        leaf: (nodes,) whether it asks nothing.
-        values: (nodes, targets) what a leaf adds.
-        targets: (targets,) to which scores.
-    """
-
-    feature: npt.NDArray[np.int64]
-    threshold: npt.NDArray[np.float64]
-    left: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
-    missing_left: npt.NDArray[np.int64]
-    leaf: npt.NDArray[np.bool_]
-    values: npt.NDArray[np.float64]
-    targets: Sequence[int]
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """Trees whose leaves are summed.
-
-    Attributes:
-        trees: in their order.
-        base: (targets,) what the sum starts from.
-        link: what makes a score of a sum: `identity`, `sigmoid`, `softmax` or `exp`.
-        single: whether a feature is rounded to float32 before it is compared.
-        factor: of the sum, before the link.
-    """
-
-    trees: list[Tree]
-    base: npt.NDArray[np.float64]
-    link: str
-    single: bool
-    factor: float = 1.0
+def is_trees(model: Any) -> bool:
+    """Whether a model is one of trees that can be read."""
+    return isinstance(model, TREES) or is_booster(model)
 
 
 def ensemble_of(model: Any) -> Ensemble:
@@ -102,6 +66,8 @@ def ensemble_of(model: Any) -> Ensemble:
     Raises:
         TwinRefused: it asks its features more than whether they are above a threshold.
     """
+    if is_booster(model):
+        return read_booster(model)
     if getattr(model, "n_outputs_", 1) != 1:
         raise TwinRefused("it predicts several targets at once")
     if isinstance(model, _HISTOGRAM):
@@ -110,7 +76,7 @@ def ensemble_of(model: Any) -> Ensemble:
         return _boosted(model)
     grown = [model] if isinstance(model, _SINGLE) else list(model.estimators_)
     trees = [_plain(one.tree_, 1 / len(grown)) for one in grown]
-    return Ensemble(trees, np.zeros(len(trees[0].targets)), "identity", single=True)
+    return Ensemble(trees, np.zeros(len(trees[0].targets)), "identity", arithmetic=_ROUNDED)
 
 
 def thresholds(model: Any) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
@@ -152,7 +118,7 @@ def _boosted(model: Any) -> Ensemble:
     if isinstance(model, GradientBoostingClassifier):
         link = "sigmoid" if base.size == 1 else "softmax"
         factor = 2.0 if model.loss == "exponential" else 1.0
-    return Ensemble(trees, base.ravel(), link, single=True, factor=factor)
+    return Ensemble(trees, base.ravel(), link, factor, _ROUNDED)
 
 
 def _histogram(model: Any) -> Ensemble:
@@ -182,7 +148,7 @@ def _histogram(model: Any) -> Ensemble:
         link = "sigmoid" if base.size == 1 else "softmax"
     else:
         link = "exp" if model.loss in {"poisson", "gamma"} else "identity"
-    return Ensemble(trees, base, link, single=False)
+    return Ensemble(trees, base, link)
 
 
 def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:  # noqa: ARG001
@@ -200,20 +166,39 @@ def shape(operator: Any) -> None:
     operator.outputs[0].type = DoubleTensorType([rows, len(classes)])
 
 
-def convert(scope: Any, operator: Any, container: Any) -> None:
-    """Write the trees; skl2onnx calls it with its own types."""
+def convert(scope: Any, operator: Any, container: Any, *, sparse: bool = False) -> None:
+    """Write the trees; skl2onnx calls it with its own types.
+
+    Args:
+        scope: of the graph.
+        operator: with the model and its input.
+        container: of the graph.
+        sparse: whether the original takes its features as a sparse matrix.
+    """
     ensemble = ensemble_of(operator.raw_operator)
     count = sum(len(tree.leaf) for tree in ensemble.trees)
     if count > MOST_NODES:
         raise TwinRefused(f"its trees have {count:,} nodes, and {MOST_NODES:,} are the most")
     node = writer(scope, container)
+    how = ensemble.arithmetic
     features = operator.inputs[0].full_name
-    if ensemble.single:
+    if sparse and how.absent:
+        zero, nan = (constant(scope, container, value) for value in (0.0, np.nan))
+        features = node("Where", [node("Equal", [features, zero]), nan, features])
+    if how.rounds:
         features = node("Cast", [features], to=TensorProto.FLOAT)
-    features = node("Cast", [features], to=TensorProto.DOUBLE)
-    attributes = _attributes(ensemble)
+    if not how.single:
+        features = node("Cast", [features], to=TensorProto.DOUBLE)
+    if how.zero and not sparse:
+        zero, limit = (constant(scope, container, value) for value in (0.0, how.zero))
+        tiny = node("LessOrEqual", [node("Abs", [features]), limit])
+        features = node("Where", [tiny, zero, features])
+    parted = ensemble.link == "exp" and not how.single
+    attributes = _singles(ensemble) if how.single else _doubles(ensemble, parted=parted)
     raw = node("TreeEnsembleRegressor", [features], domain="ai.onnx.ml", version=3, **attributes)
     summed = node("Cast", [raw], to=TensorProto.DOUBLE)
+    if parted:
+        summed = node("MatMul", [summed, constant(scope, container, [[1.0], [1.0]])])
     if ensemble.factor != 1.0:
         summed = node("Mul", [summed, constant(scope, container, ensemble.factor)])
     output = operator.outputs[0].full_name
@@ -224,11 +209,62 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
         first = node("Sub", [constant(scope, container, 1.0), second])
         node("Concat", [first, second], axis=1, output=output)
     else:
-        node(_LINKS[ensemble.link] or "Identity", [summed], output=output)
+        node(_LINKS[ensemble.link], [summed], output=output)
 
 
-def _attributes(ensemble: Ensemble) -> dict[str, Any]:
-    """The attributes of the operator TreeEnsembleRegressor, with values in float64."""
+def _doubles(ensemble: Ensemble, *, parted: bool) -> dict[str, Any]:
+    """The attributes of the operator TreeEnsembleRegressor, with values in float64.
+
+    Args:
+        ensemble: the trees.
+        parted: two sums that are to be added, in place of one. The operator rounds a sum to float32
+            in the end, and an exponential makes a relative error of an absolute one.
+    """
+    if parted:
+        ensemble = _in_parts(ensemble)
+    common, thresholds, weights = _attributes(ensemble)
+    return common | {
+        "nodes_values_as_tensor": numpy_helper.from_array(thresholds),
+        "target_weights_as_tensor": numpy_helper.from_array(weights),
+        "base_values_as_tensor": numpy_helper.from_array(ensemble.base),
+    }
+
+
+def _in_parts(ensemble: Ensemble) -> Ensemble:
+    """Every value as a coarse one, whose sums float32 holds exactly, and a small rest."""
+    most = np.abs(ensemble.base).sum() + sum(np.abs(t.values).max() for t in ensemble.trees)
+    step = 2.0 ** (np.ceil(np.log2(most)) - 22) if most else 1.0
+
+    def both(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        coarse = np.round(values / step) * step
+        return np.concatenate([coarse, values - coarse], axis=-1)
+
+    trees = [replace(tree, values=both(tree.values), targets=(0, 1)) for tree in ensemble.trees]
+    return replace(ensemble, trees=trees, base=both(ensemble.base))
+
+
+def _singles(ensemble: Ensemble) -> dict[str, Any]:
+    """The same in float32; the base is a first tree, because onnxruntime adds its own base last."""
+    targets = range(len(ensemble.base))
+    nothing = np.zeros(1, dtype=np.int64)
+    base = Tree(
+        feature=nothing,
+        threshold=np.zeros(1),
+        left=nothing,
+        right=nothing,
+        missing_left=nothing,
+        leaf=np.ones(1, dtype=bool),
+        values=ensemble.base[None, :],
+        targets=targets,
+    )
+    common, thresholds, weights = _attributes(replace(ensemble, trees=[base, *ensemble.trees]))
+    return common | {"nodes_values": thresholds.tolist(), "target_weights": weights.tolist()}
+
+
+def _attributes(
+    ensemble: Ensemble,
+) -> tuple[dict[str, Any], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Attributes without floating numbers; thresholds (nodes,); weights (leaves times targets,)."""
     trees = ensemble.trees
     sizes = [len(tree.leaf) for tree in trees]
     leaves = [np.flatnonzero(tree.leaf) for tree in trees]
@@ -238,21 +274,20 @@ def _attributes(ensemble: Ensemble) -> dict[str, Any]:
     }
     weights = np.concatenate([t.values[at].ravel() for t, at in zip(trees, leaves, strict=True)])
     repeated = [(i, t, at) for i, (t, at) in enumerate(zip(trees, leaves, strict=True))]
-    return {
+    branch = "BRANCH_LT" if ensemble.arithmetic.strict else "BRANCH_LEQ"
+    attributes = {
         "n_targets": len(ensemble.base),
         "aggregate_function": "SUM",
         "post_transform": "NONE",
         "nodes_treeids": np.repeat(np.arange(len(trees)), sizes).tolist(),
         "nodes_nodeids": np.concatenate([np.arange(size) for size in sizes]).tolist(),
         "nodes_featureids": joined["feature"].tolist(),
-        "nodes_modes": np.where(joined["leaf"], "LEAF", "BRANCH_LEQ").tolist(),
-        "nodes_values_as_tensor": numpy_helper.from_array(joined["threshold"]),
+        "nodes_modes": np.where(joined["leaf"], "LEAF", branch).tolist(),
         "nodes_truenodeids": joined["left"].tolist(),
         "nodes_falsenodeids": joined["right"].tolist(),
         "nodes_missing_value_tracks_true": joined["missing_left"].tolist(),
         "target_treeids": [i for i, t, at in repeated for _ in range(len(at) * len(t.targets))],
         "target_nodeids": [int(n) for _, t, at in repeated for n in np.repeat(at, len(t.targets))],
         "target_ids": [int(k) for _, t, at in repeated for _ in at for k in t.targets],
-        "target_weights_as_tensor": numpy_helper.from_array(weights),
-        "base_values_as_tensor": numpy_helper.from_array(ensemble.base),
     }
+    return attributes, joined["threshold"], weights

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
+from training.acceleration.families import adds_in_order, leaves
 from training.acceleration.original import Original
 from training.acceleration.proof import TOLERANCE, Proof
 
@@ -74,10 +75,18 @@ def make_twin(original: Original, graph: bytes, taken: set[str], proof: Proof) -
         "positive": original.positive,
         "threshold": original.threshold,
         "answer": dict(original.answer),
+        "threads": 1 if adds_in_order(original.pipeline) else None,
         "tolerance": TOLERANCE,
         "proof": {
             **asdict(proof),
-            "versions": {name: version(name) for name in _PACKAGES},
+            "versions": {name: version(name) for name in sorted(_packages(original))},
         },
     }
     return Twin(graph, document, proof)
+
+
+def _packages(original: Original) -> set[str]:
+    """Whose versions the proof was made with."""
+    *_, last = leaves(original.pipeline)
+    package = type(last).__module__.partition(".")[0]
+    return {*_PACKAGES, *packages_distributions().get(package, ())}

@@ -13,6 +13,7 @@ from training.errors import TrainingError
 from training.recipe.sections import Estimator
 
 _TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy")
+_HARMLESS = ("collections.OrderedDict",)  # of the standard library, and no more than a dict
 
 
 def trusted_types(pipeline: Any, estimator: Estimator) -> list[str]:
@@ -33,7 +34,8 @@ def trusted_types(pipeline: Any, estimator: Estimator) -> list[str]:
     refused = [
         name
         for name in unknown
-        if name.partition(".")[0] not in packages and name not in estimator.trusted_types
+        if name.partition(".")[0] not in packages
+        and name not in (*_HARMLESS, *estimator.trusted_types)
     ]
     if refused:
         raise TrainingError(

@@ -11,6 +11,8 @@ from training.pipeline.build import build_pipeline
 from training.pipeline.scorer import Scorer, prepare
 from training.recipe.schema import Recipe
 
+_NUMBERED = "xgboost."  # its classifiers take no other labels than 0, 1, …
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -52,13 +54,16 @@ def fit(recipe: Recipe, inputs: pd.DataFrame, target: pd.Series, **params: Any) 
     columns = {role: list(names) for role, names in recipe.columns.model_dump().items()}
     # A plain numpy array: the estimator must not remember a pandas dtype that skops has to trust.
     truth = np.array(target.tolist())
+    classes = None
+    if recipe.task != "regression" and recipe.estimator.class_.startswith(_NUMBERED):
+        classes, truth = np.unique(truth, return_inverse=True)
     try:
         pipeline = build_pipeline(recipe, **params).fit(prepare(inputs, columns), truth)
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{recipe.estimator.class_} could not be fitted: {error}") from error
     description: dict[str, Any] = {"task": recipe.task, "columns": columns}
     if recipe.task != "regression":
-        description["classes"] = pipeline.classes_.tolist()
+        description["classes"] = (pipeline.classes_ if classes is None else classes).tolist()
     if recipe.task == "binary":
         positive = description["classes"][-1] if recipe.positive is None else recipe.positive
         description |= {"positive": positive, "threshold": recipe.threshold}

@@ -111,6 +111,7 @@ class Scorer(PythonModel):
         return pd.DataFrame(output, index=features.index)
 
     def _classify(self, probabilities: np.ndarray) -> dict[str, np.ndarray]:
+        probabilities = np.asarray(probabilities, dtype=np.float64)  # XGBoost computes in float32
         if self.task == "binary":
             probability = probabilities[:, self.positive]
             codes = np.where(probability >= self.threshold, self.positive, 1 - self.positive)

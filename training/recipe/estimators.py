@@ -99,11 +99,11 @@ def _misfits(
 
 def _refused_values(instance: Any) -> Iterator[str]:
     # scikit-learn checks values when it fits; asked now, the mistake is seen before any work.
-    validate = getattr(instance, "_validate_params", None)
-    if validate is None:
+    # LightGBM and XGBoost inherit the method and declare nothing that it could check.
+    if not hasattr(instance, "_parameter_constraints"):
         return
     try:
-        validate()
+        instance._validate_params()
     except ValueError as error:
         yield f"estimator.params: {error}"
 

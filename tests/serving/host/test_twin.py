@@ -8,6 +8,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -277,6 +278,24 @@ def test_a_torn_graph_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     (path / "onnx" / "model.onnx").write_bytes(torn)
     with pytest.raises(TwinRefused, match="cannot run"):
         Twin.load(path, NAMES)
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1, 1), (None, 3)])
+def test_a_twin_gets_the_threads_that_its_proof_holds_for(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Any, given: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    made: list[Any] = []
+
+    class Noted(onnxruntime.InferenceSession):
+        def __init__(self, graph: bytes, options: Any, **rest: Any) -> None:
+            made.append(options.intra_op_num_threads)
+            super().__init__(graph, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Noted)
+
+    assert Twin.load(save(pipeline, tmp_path / "model", threads=asked), NAMES) is not None
+    assert made == [given]
 
 
 def test_without_onnxruntime_the_model_answers(

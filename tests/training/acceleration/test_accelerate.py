@@ -44,6 +44,16 @@ def test_the_document_says_how_to_answer_from_the_graph(original):
     assert document["proof"]["rows"] == len(zoo.table())
 
 
+def test_only_a_sum_whose_order_shows_asks_for_one_thread(original):
+    rows = zoo.table()
+    single = zoo.fit_table(zoo.booster("xgboost.XGBClassifier"))
+
+    document = accelerate(zoo.original_of(single, rows), rows).document
+    assert document["threads"] == 1
+    assert {"xgboost-cpu", "xgboost"} & document["proof"]["versions"].keys()
+    assert accelerate(original, rows).document["threads"] is None
+
+
 def test_a_version_that_cloche_trains_answers_by_names():
     recipe = load_recipe("diabetes", [])
     rows = model_inputs(

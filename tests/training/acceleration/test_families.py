@@ -19,14 +19,15 @@ from sklearn.tree import DecisionTreeClassifier
 
 from tests.training.acceleration import zoo
 from training.acceleration.accelerate import accelerate
+from training.acceleration.trees import ensemble_of
 from training.errors import TwinRefused
 
 
-@pytest.mark.parametrize("family", zoo.FAMILIES)
+@pytest.mark.parametrize("family", [*zoo.FAMILIES, *zoo.BOOSTERS])
 def test_the_proof_holds_for_the_family(family):
     rows = zoo.table()
 
-    twin = accelerate(zoo.original_of(zoo.fit_table(*zoo.FAMILIES[family]), rows), rows)
+    twin = accelerate(zoo.original_of(zoo.fit_table(*zoo.family(family)), rows), rows)
 
     assert twin.proof.rows == len(rows)
     assert twin.proof.adversarial_rows > 300
@@ -77,6 +78,39 @@ def test_an_estimator_is_refused_for_a_stated_reason(estimator, task, reason):
 
     with pytest.raises(TwinRefused, match=reason):
         accelerate(zoo.original_of(zoo.fit_table(estimator, task), rows), rows)
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "task", "reason"),
+    [
+        ("lightgbm.LGBMRegressor", {"linear_tree": True}, "regression", "linear models"),
+        ("lightgbm.LGBMClassifier", {"zero_as_missing": True}, "binary", "zeros for missing"),
+        ("lightgbm.LGBMRegressor", {"reg_sqrt": True}, "regression", "'regression sqrt'"),
+        ("lightgbm.LGBMClassifier", {"pred_early_stop": True}, "binary", "pred_early_stop changes"),
+        ("lightgbm.LGBMClassifier", {"objective": "regression"}, "binary", "no probability"),
+        ("xgboost.XGBClassifier", {"booster": "dart"}, "binary", "booster 'dart'"),
+        ("xgboost.XGBClassifier", {"booster": "gblinear"}, "binary", "booster 'gblinear'"),
+        ("xgboost.XGBClassifier", {"missing": 0.0}, "binary", r"takes 0\.0 for missing"),
+        ("xgboost.XGBClassifier", {"objective": "binary:hinge"}, "binary", "'binary:hinge'"),
+    ],
+)
+def test_a_booster_that_does_more_than_sum_trees_is_refused(path, params, task, reason):
+    rows = zoo.table()
+    pipeline = zoo.fit_table(zoo.booster(path, **params), task)
+
+    with pytest.raises(TwinRefused, match=reason):
+        accelerate(zoo.original_of(pipeline, rows), rows)
+
+
+@pytest.mark.parametrize("path", ["lightgbm.LGBMClassifier", "xgboost.XGBClassifier"])
+def test_native_categories_of_boosters_are_refused(path):
+    rows = zoo.table()[["gust", "gate"]]
+    known = {"xgboost": {"enable_categorical": True}}.get(path.partition(".")[0], {})
+    model = zoo.booster(path, **known)
+    model.fit(rows.astype({"gate": "category"}), rows["gate"] % 2)
+
+    with pytest.raises(TwinRefused, match="splits categories by itself"):
+        ensemble_of(model)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from training.acceleration.accelerate import accelerate
 from training.acceleration.original import Original
 from training.acceleration.proof import TOLERANCE
 from training.acceleration.session import Session
-from training.acceleration.trees import TREES, thresholds
+from training.acceleration.trees import is_trees, thresholds
 
 hunt = settings(
     max_examples=40,
@@ -33,7 +33,7 @@ def prey(family: str) -> tuple[Original, Session]:
         original = zoo.original_of(zoo.fit_text(zoo.TEXTS[family]), rows)
     else:
         rows = zoo.table()
-        original = zoo.original_of(zoo.fit_table(*zoo.FAMILIES[family]), rows)
+        original = zoo.original_of(zoo.fit_table(*zoo.family(family)), rows)
     twin = accelerate(original, rows)
     return original, Session(twin.graph, original.inputs, len(original.classes))
 
@@ -42,7 +42,7 @@ def prey(family: str) -> tuple[Original, Session]:
 def corners(family: str) -> tuple[float, ...]:
     """Thresholds of the family's trees, with the numbers next to them."""
     last = prey(family)[0].pipeline.steps[-1][1]
-    if not isinstance(last, TREES):
+    if not is_trees(last):
         return (0.0,)
     found = np.concatenate([values for _, values in thresholds(last)])
     single = found.astype(np.float32)
@@ -74,7 +74,7 @@ def agree(family: str, rows: pd.DataFrame) -> None:
             assert original.classes[scores[0].argmax()] == labels[0]
 
 
-@pytest.mark.parametrize("family", zoo.FAMILIES)
+@pytest.mark.parametrize("family", [*zoo.FAMILIES, *zoo.BOOSTERS])
 @given(data=st.data())
 @hunt
 def test_no_row_of_a_table_tells_twin_and_original_apart(family, data):

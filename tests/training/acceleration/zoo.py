@@ -1,7 +1,12 @@
 """Fitted models of every family, with rows that they know."""
 
+import os
+from importlib import import_module
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import pytest
 from mlflow.models import infer_signature
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -79,6 +84,42 @@ FAMILIES = {
     "gaussian bayes": (GaussianNB(), "three"),
     "bernoulli bayes": (BernoulliNB(), "binary"),
 }
+# name → (class, parameters, task); from packages that need not be installed.
+BOOSTERS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "lightgbm": ("lightgbm.LGBMClassifier", {}, "binary"),
+    "lightgbm, three classes": ("lightgbm.LGBMClassifier", {}, "three"),
+    "lightgbm, one against all": (
+        "lightgbm.LGBMClassifier",
+        {"objective": "multiclassova", "sigmoid": 2.0},
+        "three",
+    ),
+    "lightgbm, dropping trees": ("lightgbm.LGBMClassifier", {"boosting_type": "dart"}, "binary"),
+    "lightgbm, a forest": (
+        "lightgbm.LGBMClassifier",
+        {"boosting_type": "rf", "bagging_fraction": 0.5, "bagging_freq": 1},
+        "three",
+    ),
+    "lightgbm, cross-entropy": (
+        "lightgbm.LGBMClassifier",
+        {"objective": "cross_entropy"},
+        "binary",
+    ),
+    "lightgbm regression": ("lightgbm.LGBMRegressor", {}, "regression"),
+    "lightgbm, quantiles": ("lightgbm.LGBMRegressor", {"objective": "quantile"}, "regression"),
+    "lightgbm, counts": ("lightgbm.LGBMRegressor", {"objective": "poisson"}, "counts"),
+    "xgboost": ("xgboost.XGBClassifier", {}, "binary"),
+    "xgboost, three classes": ("xgboost.XGBClassifier", {}, "three numbers"),
+    "xgboost, pruned": (
+        "xgboost.XGBClassifier",
+        {"tree_method": "exact", "gamma": 5.0, "base_score": 0.2},
+        "binary",
+    ),
+    "xgboost, a forest": ("xgboost.XGBRFClassifier", {}, "binary"),
+    "xgboost regression": ("xgboost.XGBRegressor", {}, "regression"),
+    "xgboost, counts": ("xgboost.XGBRegressor", {"objective": "count:poisson"}, "counts"),
+    "xgboost, gamma": ("xgboost.XGBRegressor", {"objective": "reg:gamma"}, "counts"),
+    "xgboost, shares": ("xgboost.XGBRegressor", {"objective": "reg:logistic"}, "binary"),
+}
 TEXTS = {
     "counted words": CountVectorizer(),
     "weighted words": TfidfVectorizer(),
@@ -89,6 +130,8 @@ RECIPES = {
     "recipe of a logistic regression": "sklearn.linear_model.LogisticRegression",
     "recipe of histograms": "sklearn.ensemble.HistGradientBoostingClassifier",
     "recipe of a forest": "sklearn.ensemble.RandomForestClassifier",
+    "recipe of lightgbm": "lightgbm.LGBMClassifier",
+    "recipe of xgboost": "xgboost.XGBClassifier",
 }
 ENCODERS = {
     "one-hot": OneHotEncoder(handle_unknown="ignore"),
@@ -98,6 +141,27 @@ ENCODERS = {
     "one-hot that refuses": OneHotEncoder(),
     "ordinal": OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
 }
+
+
+def family(name: str) -> tuple[Any, str]:
+    """The estimator of a family, and its task; skips where its package is not installed."""
+    if name in FAMILIES:
+        return FAMILIES[name]
+    path, params, task = BOOSTERS[name]
+    return booster(path, **params), task
+
+
+def booster(path: str, **params: Any) -> Any:
+    """A small estimator of LightGBM or XGBoost."""
+    module, _, kind = path.partition(".")
+    need(module)
+    return getattr(import_module(module), kind)(**{"n_estimators": 20, "verbosity": 0} | params)
+
+
+def need(module: str) -> None:
+    """Skip where a package is not installed; in CI it must be."""
+    if "CI" not in os.environ:
+        pytest.importorskip(module, reason=f"{module} is missing: see tests/frameworks.txt")
 
 
 def table() -> pd.DataFrame:
@@ -130,6 +194,8 @@ def truth(rows: pd.DataFrame, task: str) -> np.ndarray:
             return (value > 0.5).astype(int)
         case "three":
             return np.array(["early", "late", "on time"])[np.digitize(value, [-0.5, 1.5])]
+        case "three numbers":
+            return np.digitize(value, [-0.5, 1.5])
         case "counts":
             return np.exp(value / 5)
     return value
@@ -138,7 +204,7 @@ def truth(rows: pd.DataFrame, task: str) -> np.ndarray:
 def fit_table(estimator, task: str = "binary", *, encoder=None, numbers=None) -> Pipeline:
     """A pipeline of the estimator on `table()`; trees get numbers as they are."""
     kind = type(estimator).__name__
-    missing = any(part in kind for part in ("Tree", "Forest", "Hist"))
+    missing = any(part in kind for part in ("Tree", "Forest", "Hist", "LGBM", "XGB"))
     scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     features = ColumnTransformer(
         [
@@ -160,6 +226,8 @@ def fit_text(vectorizer, estimator=None) -> Pipeline:
 
 def by_recipe(estimator: str) -> tuple[pd.DataFrame, Original]:
     """Rows and the original as `cloche train` makes it, with a threshold of its own."""
+    if not estimator.startswith("sklearn."):
+        need(estimator.partition(".")[0])
     columns = {"numeric": ["wind", "gust", "hour"], "categorical": ["port", "gate"]}
     recipe = Recipe.model_validate(
         {

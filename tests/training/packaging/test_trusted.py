@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from tests.training.acceleration import zoo
 from training.errors import TrainingError
 from training.packaging.trusted import trusted_types
 from training.recipe.sections import Estimator
@@ -40,3 +41,23 @@ def test_the_recipe_can_vouch_for_a_type():
     vouching = LOGISTIC.model_copy(update={"trusted_types": ("copy.copy",)})
 
     assert trusted_types(pipeline.fit(ROWS, LABELS), vouching) == ["copy.copy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "types"),
+    [
+        (
+            "lightgbm.LGBMClassifier",
+            [
+                "collections.OrderedDict",
+                "lightgbm.basic.Booster",
+                "lightgbm.sklearn.LGBMClassifier",
+            ],
+        ),
+        ("xgboost.XGBClassifier", ["xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"]),
+    ],
+)
+def test_a_booster_needs_its_own_classes(path, types):
+    estimator = Estimator.model_validate({"class": path})
+
+    assert trusted_types(zoo.booster(path).fit(ROWS, LABELS), estimator) == types

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from tests.training.acceleration import zoo
 from training.errors import TrainingError
 from training.pipeline.fit import fit
 
@@ -69,6 +70,18 @@ def test_the_positive_label_of_the_recipe_is_the_one_whose_probability_is_given(
 
     np.testing.assert_allclose(by_default["probability"], 1 - as_asked["probability"])
     pd.testing.assert_series_equal(by_default["prediction"], as_asked["prediction"])
+
+
+def test_xgboost_answers_with_labels_that_are_no_numbers(make_recipe, table):
+    zoo.need("xgboost")
+    truth = pd.Series(np.where(table["broken"] == 1, "yes", "no"))
+    recipe = make_recipe(estimator={"class": "xgboost.XGBClassifier"}, positive="no")
+
+    output = fit(recipe, table, truth).predict(table)
+
+    assert roc_auc_score(truth == "no", output["probability"]) > 0.8
+    assert set(output["prediction"]) == {"yes", "no"}
+    assert output["probability"].dtype == np.float64
 
 
 def test_regression_predicts_numbers(make_recipe, table):

@@ -5,6 +5,7 @@ import sys
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from tests.training.acceleration import zoo
 from training.recipe.estimators import UnknownEstimatorError, estimator_class, problems_of
 from training.recipe.sections import Estimator, Search
 
@@ -20,7 +21,7 @@ def test_an_estimator_is_found_by_its_dotted_path():
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("lightgbm.LGBMClassifier", "pip install lightgbm"),
+        ("catboost.CatBoostClassifier", "pip install catboost"),
         ("imblearn.ensemble.BalancedRandomForestClassifier", "pip install imbalanced-learn"),
         ("os.system", "part of Python"),
         ("sklearn.base.clone", "is no class"),
@@ -98,3 +99,10 @@ def test_a_fitting_estimator_has_no_problems():
     search = Search.model_validate({"space": {"C": {"low": 0.1, "high": 10, "log": True}}})
     given = estimator("sklearn.linear_model.LogisticRegression", C=1.0)
     assert problems_of(given, search=search, task="binary") == []
+
+
+@pytest.mark.parametrize("path", ["lightgbm.LGBMClassifier", "xgboost.XGBClassifier"])
+def test_estimators_that_declare_no_constraints_have_no_problems(path):
+    zoo.need(path.partition(".")[0])
+
+    assert problems_of(estimator(path, max_depth=3), search=None, task="binary") == []
