@@ -93,8 +93,8 @@ Example:
     metavar="URL",
     envvar=["CLOCHE_SCORE_SPARK_MASTER", "SPARK_MASTER"],
     show_default="SPARK_MASTER, or Spark's own configuration, or all cores here",
-    help="Where Spark is: spark://HOST:PORT, yarn, k8s://URL or local[N]. Input and output must lie "
-    "where its executors see them.",
+    help="Where Spark is: spark://HOST:PORT, yarn, k8s://URL or local[N]. Its executors must see "
+    "input and output under the same names.",
 )
 @click.option(
     "--part-rows", type=click.IntRange(min=1), default=65_536, help="Most rows of a part."

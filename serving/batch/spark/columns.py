@@ -29,7 +29,7 @@ class Kind:
     zero: Any
 
 
-_BOOLEAN = Kind("boolean", pa.bool_(), False)  # noqa: FBT003  # the value itself
+_BOOLEAN = Kind("boolean", pa.bool_(), False)
 _INT, _BIGINT = Kind("int", pa.int32(), 0), Kind("bigint", pa.int64(), 0)
 _FLOAT, _DOUBLE = Kind("float", pa.float32(), 0.0), Kind("double", pa.float64(), 0.0)
 _STRING = Kind("string", pa.string(), "")

@@ -81,16 +81,21 @@ class _Driver:
 
         said = str(error)
         if isinstance(error, PythonException):
-            lines = [line for line in said.splitlines() if line.strip()]
             raise JobFailed(
-                f"An executor of Spark cannot run the job: {said}. It "
-                "needs the same Python, cloche and packages of the model as here (PYSPARK_PYTHON)."
+                f"An executor of Spark cannot run the job: {_last_line(said)}. It needs the same "
+                "Python, cloche and packages of the model as here; PYSPARK_PYTHON names it."
             ) from error
         if self._spark.sparkContext._jsc is None or self._spark.sparkContext._jsc.sc().isStopped():
             raise JobFailed(
                 "Spark stopped while it worked. What was done stays done; go on with --resume."
             ) from error
         return "in Spark"
+
+
+def _last_line(said: str) -> str:
+    """What a traceback comes to."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1] if lines else "nobody knows why"
 
 
 def _find(finished: FinishedPart, directory: Path) -> None:
@@ -101,7 +106,9 @@ def _find(finished: FinishedPart, directory: Path) -> None:
     """
     for file in (finished.data, finished.quarantine):
         if file is not None and not (directory / file.name).exists():
-            names = {place.name for place in directory.iterdir()}  # makes a network file system look
+            names = {
+                place.name for place in directory.iterdir()
+            }  # makes a network file system look
             if file.name not in names:
                 raise JobFailed(
                     f"{directory / file.name}: an executor of Spark wrote it, and it is not here. "

@@ -58,9 +58,7 @@ class Guard:
         self._job = replace(job, model=replace(job.model, path=str(path / _VERSION)))
         self._directory = Path(about["directory"])
         description = Model.load(path / _VERSION)
-        self._columns = Columns.of(
-            description.get_input_schema(), description.get_output_schema()
-        )
+        self._columns = Columns.of(description.get_input_schema(), description.get_output_schema())
         self._worker: Worker | None = None
 
     def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
@@ -83,24 +81,21 @@ class Guard:
         started = perf_counter()
         scored, tables, failed = worker.score(inputs)
         answer: dict[str, Any] = {"seconds": perf_counter() - started, "statistics": {}}
-        predicted = pa.concat_tables(tables, promote_options="permissive") if tables else None
-        if predicted is not None:
+        cells: dict[str, Any] = {}
+        if tables:
+            predicted = pa.concat_tables(tables, promote_options="permissive")
             try:
-                columns = self._fitting(predicted)
+                cells = self._fitting(predicted)
             except (pa.ArrowException, ValueError) as error:
                 return self._answer(len(frame), {"unfit": str(error)})
             answer["schema"] = base64.b64encode(predicted.schema.serialize()).decode()
             answer["statistics"] = worker.count(inputs.iloc[scored], tables)
         result = self._answer(len(frame), answer)
-        if predicted is not None:
-            for name, values in columns.items():
-                cells = result[name].to_numpy(copy=True)
-                cells[1 + scored] = values
-                result[name] = cells
-        refused = result["refused"].to_numpy(copy=True)
-        for at, why in failed.items():
-            refused[1 + at] = json.dumps([why.kind, why.detail])
-        result["refused"] = refused
+        for name, values in cells.items():
+            result[name] = _with(result[name], 1 + scored, values)
+        if failed:
+            why = [json.dumps([one.kind, one.detail]) for one in failed.values()]
+            result["refused"] = _with(result["refused"], 1 + np.array(list(failed)), why)
         return result
 
     def _fitting(self, predicted: pa.Table) -> dict[str, Any]:
@@ -112,13 +107,13 @@ class Guard:
         kinds = self._columns.outputs
         if predicted.num_columns != len(kinds):
             raise ValueError(f"{predicted.num_columns} columns, {len(kinds)} by the signature")
-        found = {}
-        for at, (kind, column) in enumerate(zip(kinds, predicted.columns, strict=True)):
+        for name, column in zip(predicted.column_names, predicted.columns, strict=True):
             if column.null_count:
-                raise ValueError(f"column {predicted.column_names[at]!r} has missing predictions")
-            typed = column.cast(kind.arrow)
-            found[f"o{at}"] = typed.to_numpy()
-        return found
+                raise ValueError(f"column {name!r} has missing predictions")
+        return {
+            f"o{at}": column.cast(kind.arrow).to_numpy()
+            for at, (kind, column) in enumerate(zip(kinds, predicted.columns, strict=True))
+        }
 
     def _finish(self, question: dict[str, Any]) -> dict[str, Any]:
         """Do with a whole part what the question says."""
@@ -149,3 +144,9 @@ class Guard:
         cells["refused"] = np.full(count, "", object)
         cells["told"] = np.array([json.dumps(told)] + [""] * (count - 1), object)
         return pd.DataFrame(cells)
+
+
+def _with(column: pd.Series, places: Any, values: Any) -> Any:
+    cells = column.to_numpy(copy=True)
+    cells[places] = values
+    return cells

@@ -41,9 +41,7 @@ class Leaving:
         except ServingError as error:
             return {"failed": str(error)}
 
-    def _leave(
-        self, packed: bytes, answer: pa.StructArray, told: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _leave(self, packed: bytes, answer: pa.StructArray, told: dict[str, Any]) -> dict[str, Any]:
         worker = unloaded_worker(*self._about)
         part, rows, read = unpacked(packed, worker)
         if len(answer) != rows.inputs.shape[0]:

@@ -56,7 +56,9 @@ def session(master: str | None, name: str) -> Iterator[Any]:
     try:
         spark = builder.getOrCreate()
     except Exception as error:  # Spark's own, and py4j's
-        raise JobFailed(f"Spark does not start at {master or 'its default master'}: {error}") from error
+        raise JobFailed(
+            f"Spark does not start at {master or 'its default master'}: {error}"
+        ) from error
     try:
         yield spark
     finally:
@@ -67,9 +69,7 @@ def _builder(name: str) -> Any:
     try:
         from pyspark.sql import SparkSession  # noqa: PLC0415  # an extra
     except ImportError as error:
-        raise SettingsError(
-            "--engine spark needs PySpark: pip install 'cloche[spark]'."
-        ) from error
+        raise SettingsError("--engine spark needs PySpark: pip install 'cloche[spark]'.") from error
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else "java"
     if shutil.which(java) is None:
