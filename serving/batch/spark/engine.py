@@ -80,12 +80,14 @@ class _Driver:
         from pyspark.errors import PythonException  # noqa: PLC0415  # an extra
 
         said = str(error)
-        if isinstance(error, PythonException):
+        # the latter when not even the process starts that Python workers are forked from
+        if isinstance(error, PythonException) or "Error from python worker" in said:
             raise JobFailed(
                 f"An executor of Spark cannot run the job: {_last_line(said)}. It needs the same "
                 "Python, cloche and packages of the model as here; PYSPARK_PYTHON names it."
             ) from error
-        if self._spark.sparkContext._jsc is None or self._spark.sparkContext._jsc.sc().isStopped():
+        context = self._spark.sparkContext._jsc
+        if context is None or context.sc().isStopped():
             raise JobFailed(
                 "Spark stopped while it worked. What was done stays done; go on with --resume."
             ) from error
@@ -94,8 +96,10 @@ class _Driver:
 
 def _last_line(said: str) -> str:
     """What a traceback comes to."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1] if lines else "nobody knows why"
+    lines = [
+        line.strip() for line in said.splitlines() if "Error: " in line or "Exception: " in line
+    ]
+    return lines[-1] if lines else said
 
 
 def _find(finished: FinishedPart, directory: Path) -> None:

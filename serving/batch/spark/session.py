@@ -17,6 +17,7 @@ _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     # a part whose task failed is asked about again by the job itself, which then looks for the row
     "spark.task.maxFailures": "1",
+    "spark.python.daemon.module": "serving.batch.spark.daemon",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
 }

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,21 +77,6 @@ def test_the_cluster_leaves_the_same_files_and_report_as_this_machine(on_spark, 
     assert _report(tmp_path / "there") == _report(tmp_path / "here")
 
 
-def test_a_bare_tensor_comes_back_as_the_column_it_is_on_this_machine(on_spark, score, tmp_path):
-    table(250).to_parquet(tmp_path / "rows.parquet", row_group_size=100)
-
-    job = on_spark(
-        tmp_path / "rows.parquet", tmp_path / "there", "--id-column", "id", model="tensor"
-    )
-    score(
-        tmp_path / "rows.parquet", f"{tmp_path}/here/", model="tensor", part_rows=100,
-        id_columns=("id",),
-    )  # fmt: skip
-
-    _ended(job, 0)
-    assert _files(tmp_path / "there") == _files(tmp_path / "here")
-
-
 def test_a_row_that_kills_workers_ends_in_quarantine(on_spark, tmp_path):
     rows = table(4)
     rows.loc[2, "a"] = PICKY
@@ -106,8 +92,12 @@ def test_a_row_that_kills_workers_ends_in_quarantine(on_spark, tmp_path):
 
 def test_a_job_whose_driver_was_killed_goes_on_without_a_doubled_row(on_spark, score, tmp_path):
     table(1200).to_parquet(tmp_path / "rows.parquet", row_group_size=25)
-    score(tmp_path / "rows.parquet", f"{tmp_path}/whole/", part_rows=25, id_columns=("id",))
+    score(
+        tmp_path / "rows.parquet", f"{tmp_path}/whole/", model="tensor", part_rows=25,
+        id_columns=("id",),
+    )  # fmt: skip
     options = ("--part-rows", "25", "--id-column", "id")
+    on_spark = partial(on_spark, model="tensor")  # whose signature is a bare array
     journal = tmp_path / ".torn.cloche" / "journal.jsonl"
 
     job = on_spark(tmp_path / "rows.parquet", tmp_path / "torn", *options)
