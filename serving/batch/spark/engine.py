@@ -1,8 +1,10 @@
 """The engine that finishes parts on a Spark cluster."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +24,25 @@ class SparkEngine:
     def __init__(self, master: str | None) -> None:
         self._master = master
 
-    def run(self, job: Job, parts: Iterator[Part], directory: Path) -> Iterator[FinishedPart]:
+    def run(
+        self, job: Job, parts: Iterator[Part], directory: Path
+    ) -> Generator[FinishedPart, None, None]:
         """See `serving.batch.engine.Engine`; `directory` must be the same on all machines."""
+        first = next(parts, None)
+        if first is None:  # nothing is left: Spark need not start
+            return
         with session(self._master, f"cloche score {job.model}") as spark:
             from serving.batch.spark.flow import flow  # noqa: PLC0415  # only where Spark is
 
             with flow(spark, job, directory) as flowing, ThreadPoolExecutor(_JOBS) as threads:
                 try:
-                    agenda = Agenda(parts, flowing=flowing.columns.whole)
+                    agenda = Agenda(chain([first], parts), flowing=flowing.columns.whole)
                     for finished in _Driver(spark, flowing, agenda, threads).finish():
                         _find(finished, directory)
                         yield finished
                 finally:
-                    spark.sparkContext.cancelAllJobs()
+                    with suppress(Exception):  # a Spark that is gone has no jobs left
+                        spark.sparkContext.cancelAllJobs()
 
 
 class _Driver:
@@ -86,12 +94,18 @@ class _Driver:
                 f"An executor of Spark cannot run the job: {_last_line(said)}. It needs the same "
                 "Python, cloche and packages of the model as here; PYSPARK_PYTHON names it."
             ) from error
-        context = self._spark.sparkContext._jsc
-        if context is None or context.sc().isStopped():
+        if self._gone():
             raise JobFailed(
                 "Spark stopped while it worked. What was done stays done; go on with --resume."
             ) from error
         return "in Spark"
+
+    def _gone(self) -> bool:
+        context = self._spark.sparkContext._jsc
+        try:
+            return context is None or bool(context.sc().isStopped())
+        except Exception:  # noqa: BLE001  # py4j's: not even the process is there
+            return True
 
 
 def _last_line(said: str) -> str:

@@ -5,7 +5,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,8 @@ def session(master: str | None, name: str) -> Iterator[Any]:
     try:
         yield spark
     finally:
-        spark.stop()
+        with suppress(Exception):  # it may be gone already
+            spark.stop()
 
 
 def _builder(name: str) -> Any:
@@ -78,7 +79,7 @@ def _builder(name: str) -> Any:
             f"--engine spark needs Java 17 or later, and {java} is not there. Install it (apt-get "
             "install openjdk-17-jre-headless), or name it in JAVA_HOME."
         )
-    # What it says of pandas 3 concerns pandas on Spark, which is not used here.
+    # PySpark 4.3 says it of all of pandas 3; what is used here is tested against that.
     warnings.filterwarnings(
         "ignore", "PySpark does not yet fully support pandas", category=FutureWarning
     )
