@@ -76,8 +76,11 @@ class Guard:
         return self._answer(len(frame), told)
 
     def _score(self, frame: pd.DataFrame, told: dict[str, str]) -> pd.DataFrame:
-        inputs = restored(frame.iloc[1:], told, self._columns)
         worker = self._loaded()
+        try:
+            inputs = restored(frame.iloc[1:], told, self._columns)
+        except (TypeError, ValueError) as error:
+            return self._answer(len(frame), {"unfit": str(error)})
         started = perf_counter()
         scored, tables, failed = worker.score(inputs)
         answer: dict[str, Any] = {"seconds": perf_counter() - started, "statistics": {}}

@@ -79,6 +79,9 @@ class Tensor(PythonModel):
         return (model_input["a"] / 7 + model_input["b"]).to_numpy()
 
 
+KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
+
+
 MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "plain": (Plain(), SIGNATURE),
     "picky": (Picky(), SIGNATURE),
@@ -90,6 +93,15 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
         ModelSignature(SIGNATURE.inputs, Schema([TensorSpec(np.dtype("float64"), (-1,))])),
     ),
     "odd": (Plain(), ModelSignature(SIGNATURE.inputs, Schema([ColSpec("double", "prediction")]))),
+    "kinds": (
+        Types(),
+        ModelSignature(
+            Schema(
+                [*(ColSpec(kind, kind) for kind in KINDS), ColSpec("long", "o", required=False)]
+            ),
+            Schema([ColSpec("string", "prediction")]),
+        ),
+    ),
     "wide": (Wide(), ModelSignature(Schema([ColSpec("double", "a")]))),
 }
 

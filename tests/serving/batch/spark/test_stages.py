@@ -7,6 +7,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from mlflow.models import Model
@@ -120,6 +121,35 @@ def test_the_stages_leave_what_a_worker_leaves(suffix, stages, tmp_path):
         assert told | {"seconds": 0} == json.loads(json.dumps(here.to_json() | {"seconds": 0}))
     files = {file.name: file.read_bytes() for file in both.here.iterdir()}
     assert {file.name: file.read_bytes() for file in both.there.iterdir()} == files
+
+
+@pytest.mark.parametrize(
+    ("changed", "flows"),
+    [
+        ({}, True),
+        ({"o": [1, 2, 3]}, True),
+        ({"double": [0.5, None, 2.5], "string": ["a", None, ""]}, True),
+        ({"boolean": [True, None, False]}, False),
+        ({"datetime": pd.to_datetime(["2013-11-01", "2013-11-02", None], utc=True)}, False),
+    ],
+)
+def test_the_model_sees_the_types_that_a_worker_shows_it(changed, flows, stages, tmp_path):
+    rows = {
+        "boolean": [True, False, True], "integer": [1, 2, 3], "long": [1, 2, 1 << 60],
+        "float": np.float32([0.1, 0.2, 0.3]), "double": [0.1, 0.2, 0.3],
+        "string": ["a", "b", "한국어"], "binary": [b"", b"1", b"\xff"],
+        "datetime": pd.to_datetime(["2013-11-01", "2013-11-02 12:00:00.5", None], format="ISO8601"),
+    }  # fmt: skip
+    pd.DataFrame(rows | changed).to_parquet(tmp_path / "rows.parquet")
+    both = stages(tmp_path / "rows.parquet", "kinds")
+
+    there = both.answer({"flow": True, "part": both.parts[0].to_json()})
+
+    assert set(there) == ({"finished"} if flows else {"unfit"})
+    if flows:
+        both.worker.finish(both.parts[0])
+        files = {file.name: file.read_bytes() for file in both.here.iterdir()}
+        assert {file.name: file.read_bytes() for file in both.there.iterdir()} == files
 
 
 def test_an_answer_that_the_signature_did_not_say_is_no_answer(stages, tmp_path):
