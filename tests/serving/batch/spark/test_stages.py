@@ -130,7 +130,6 @@ def test_the_stages_leave_what_a_worker_leaves(suffix, stages, tmp_path):
         ({"o": [1, 2, 3]}, True),
         ({"double": [0.5, None, 2.5], "string": ["a", None, ""]}, True),
         ({"boolean": [True, None, False]}, False),
-        ({"datetime": pd.to_datetime(["2013-11-01", "2013-11-02", None], utc=True)}, False),
     ],
 )
 def test_the_model_sees_the_types_that_a_worker_shows_it(changed, flows, stages, tmp_path):
