@@ -84,6 +84,7 @@ Example:
 @click.option(
     "--engine",
     "engine_name",
+    envvar="CLOCHE_SCORE_ENGINE",
     type=click.Choice(["local", "spark"]),
     default="local",
     help="What scores: processes on this machine, or Apache Spark.",

@@ -15,7 +15,8 @@ from serving.batch.spark.session import session
 from serving.errors import JobFailed
 
 _JOBS = 2  # while the last tasks of one job of Spark run, the next one fills the free cores
-_TASKS = 4  # for each core and job: what is lost at most when the driver dies, and noted at once
+_TASKS = 4  # for each core and job: what is noted at once, and lost when the driver dies
+_THREADS = 64  # that wait for jobs
 
 
 class SparkEngine:
@@ -34,7 +35,7 @@ class SparkEngine:
         with session(self._master, f"cloche score {job.model}") as spark:
             from serving.batch.spark.flow import flow  # noqa: PLC0415  # only where Spark is
 
-            with flow(spark, job, directory) as flowing, ThreadPoolExecutor(_JOBS) as threads:
+            with flow(spark, job, directory) as flowing, ThreadPoolExecutor(_THREADS) as threads:
                 try:
                     agenda = Agenda(chain([first], parts), flowing=flowing.columns.whole)
                     for finished in _Driver(spark, flowing, agenda, threads).finish():
@@ -71,8 +72,9 @@ class _Driver:
 
     def _ask(self) -> bool:
         """Keep Spark busy; whether anything runs."""
-        while len(self._running) < _JOBS:
-            asked = self._agenda.next(_TASKS * self._spark.sparkContext.defaultParallelism)
+        cores = self._spark.sparkContext.defaultParallelism
+        while sum(_JOBS if one.alone else cores for one in self._running.values()) < _JOBS * cores:
+            asked = self._agenda.next(_TASKS * cores)
             if asked is None:
                 break
             frame = self._flow.ask(asked.questions())
