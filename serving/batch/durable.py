@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 from serving.batch.part import PartFile
@@ -13,7 +14,8 @@ def write(place: Path, content: bytes | memoryview) -> PartFile:
     Raises:
         OSError: It cannot be written, for instance because the disk is full.
     """
-    fresh = place.with_name(f".{place.name}.fresh")
+    # a name of its own: another machine that was given up may be writing the same file still
+    fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}.fresh")
     try:
         with fresh.open("wb") as file:
             file.write(content)

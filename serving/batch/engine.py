@@ -6,7 +6,7 @@ import selectors
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,8 +30,10 @@ _THREAD_VARIABLES = (
 class Engine(Protocol):
     """Finishes parts in any order, anywhere, into a directory that the job can read."""
 
-    def run(self, job: Job, parts: Iterator[Part], directory: Path) -> Iterator[FinishedPart]:
-        """Finish all parts.
+    def run(
+        self, job: Job, parts: Iterator[Part], directory: Path
+    ) -> Generator[FinishedPart, None, None]:
+        """Finish all parts; closed before its end, it stops all work.
 
         Raises:
             JobFailed: A part cannot be finished.
@@ -49,7 +51,9 @@ class LocalEngine:
         self._workers = workers
         self._ahead = ahead
 
-    def run(self, job: Job, parts: Iterator[Part], directory: Path) -> Iterator[FinishedPart]:
+    def run(
+        self, job: Job, parts: Iterator[Part], directory: Path
+    ) -> Generator[FinishedPart, None, None]:
         """See `Engine`."""
         waiting = Waiting(parts, self._workers)
         unfinished: set[int] = set()

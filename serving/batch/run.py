@@ -1,6 +1,7 @@
 """The order of the steps of a job, from the pinned version to the finished output."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -103,16 +104,17 @@ class _Scoring:
         rows = sum(part.rows for part in done.values())
         refused = sum(part.refused for part in done.values())
         weight, whole = 0, self._supply.weight
-        for part in engine.run(self._job, self._left(done), self._manifest.parts):
-            self._manifest.record(part)
-            finished[part.index] = part
-            known = self._known.pop(part.index)
-            if known.transient:
-                Path(known.source).unlink(missing_ok=True)
-            rows, refused = rows + part.rows, refused + part.refused
-            weight += known.stop - known.start
-            report(rows=rows, refused=refused, done=weight / whole if whole else None)
-            self._limit.check(refused, rows, all_read=False)
+        with closing(engine.run(self._job, self._left(done), self._manifest.parts)) as running:
+            for part in running:
+                self._manifest.record(part)
+                finished[part.index] = part
+                known = self._known.pop(part.index)
+                if known.transient:
+                    Path(known.source).unlink(missing_ok=True)
+                rows, refused = rows + part.rows, refused + part.refused
+                weight += known.stop - known.start
+                report(rows=rows, refused=refused, done=weight / whole if whole else None)
+                self._limit.check(refused, rows, all_read=False)
         if changed := self._supply.changed():
             raise JobFailed(
                 f"{changed}: it changed while it was scored. Score it again with --overwrite when "

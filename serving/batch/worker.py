@@ -5,7 +5,7 @@ What every engine runs where the rows are; it knows neither the other parts nor 
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -48,15 +48,15 @@ class Refusal:
 class Worker:
     """Scores parts of one job into a directory."""
 
-    def __init__(self, job: Job, directory: Path) -> None:
-        """Load the version.
+    def __init__(self, job: Job, directory: Path, scorer: Scorer | None = None) -> None:
+        """Load the version, unless it is given.
 
         Raises:
             Exception: Whatever MLflow or the model's code raises while loading.
         """
         self._job = job
         self._directory = directory
-        self._scorer = Scorer.load(Path(job.model.path))
+        self._scorer = scorer or Scorer.load(Path(job.model.path))
         self._profile = load_profile(Path(job.model.path))
         schema = self._scorer.schema
         self._types = scalar_types(schema)
@@ -85,15 +85,49 @@ class Worker:
             JobFailed: The part cannot be read or written, or no row fits the model.
         """
         started = perf_counter()
-        rows: Rows = self._readers[part.format].read(part)
+        rows = self.read(part)
         read = perf_counter()
         refused = {at: Refusal(reason) for at, reason in rows.refused.items()}
         refused |= {at: Refusal(reason) for at, reason in (without or {}).items()}
         chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
-        scored, predictions, failed = self._score(rows.inputs.iloc[chosen], at_once)
+        scored, predictions, failed = self.score(rows.inputs.iloc[chosen], at_once)
         refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
         predicted = perf_counter()
-        table = self._output(rows.carried, predictions, chosen[scored]) if predictions else None
+        finished = self.leave(part, rows, chosen[scored], predictions, refused)
+        return replace(
+            finished,
+            seconds={
+                "all": perf_counter() - started, "read": read - started, "model": predicted - read,
+            },
+            statistics=self.count(rows.inputs.iloc[chosen[scored]], predictions),
+        )  # fmt: skip
+
+    def read(self, part: Part) -> Rows:
+        """The typed rows of a part.
+
+        Raises:
+            JobFailed: It cannot be read.
+        """
+        rows: Rows = self._readers[part.format].read(part)
+        return rows
+
+    def leave(
+        self, part: Part, rows: Rows, scored: Any, predictions: list[pa.Table],
+        refused: dict[int, Refusal],
+    ) -> FinishedPart:  # fmt: skip
+        """Leave the files of a part.
+
+        Args:
+            part: Which one.
+            rows: What was read of it.
+            scored: Positions of the rows that were scored.
+            predictions: Theirs.
+            refused: Offset → why, of the others.
+
+        Raises:
+            JobFailed: They cannot be written, or no table holds them.
+        """
+        table = self._output(rows.carried, predictions, scored) if predictions else None
         try:
             data = self._write_data(part, table) if table is not None else None
             quarantine = self._write_quarantine(part, rows, refused) if refused else None
@@ -102,20 +136,18 @@ class Worker:
         return FinishedPart(
             part.index, rows.count, len(refused),
             dict(sorted(Counter(one.kind for one in refused.values()).items())),
-            table.column_names if table is not None else [], data, quarantine,
-            {"all": perf_counter() - started, "read": read - started, "model": predicted - read},
-            self._count(rows.inputs.iloc[chosen[scored]], predictions),
+            table.column_names if table is not None else [], data, quarantine, {}, {},
         )  # fmt: skip
 
     def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
         """Score rows from one offset to another and keep nothing: does this worker survive it?"""
-        rows: Rows = self._readers[part.format].read(part)
+        rows = self.read(part)
         within = (rows.offsets >= start) & (rows.offsets < stop)
         chosen = within & ~np.isin(rows.offsets, list(without))
-        self._score(rows.inputs.iloc[np.flatnonzero(chosen)], None)
+        self.score(rows.inputs.iloc[np.flatnonzero(chosen)])
 
-    def _score(
-        self, inputs: pd.DataFrame, at_once: int | None
+    def score(
+        self, inputs: pd.DataFrame, at_once: int | None = None
     ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, Refusal]]:
         """Positions that were scored, their predictions, and why the others were not."""
         count = len(inputs)
@@ -181,7 +213,8 @@ class Worker:
             "they belong into quarantine, say so with --max-bad-rows 100%."
         )
 
-    def _count(self, inputs: pd.DataFrame, predictions: list[pa.Table]) -> dict[str, Any]:
+    def count(self, inputs: pd.DataFrame, predictions: list[pa.Table]) -> dict[str, Any]:
+        """The counts of scored rows for the report."""
         if not predictions:
             return {}
         return statistics.count(inputs, _together(predictions), self._profile)

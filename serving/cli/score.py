@@ -26,6 +26,7 @@ Example:
   cloche score models:/flight-delay@production flights.csv scores.csv --keep --resume
   cloche score models:/flight-delay/1 'days/*.parquet' scores/ --workers 2 --max-bad-rows 1%
   cat flights.csv | cloche score models:/flight-delay@production - - --input-format csv
+  cloche score models:/flight-delay@production flights.parquet scores/ --engine spark
 """
 
 
@@ -81,6 +82,22 @@ Example:
     help="Processes that score.",
 )
 @click.option(
+    "--engine",
+    "engine_name",
+    envvar="CLOCHE_SCORE_ENGINE",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    help="What scores: processes on this machine, or Apache Spark.",
+)
+@click.option(
+    "--spark-master",
+    metavar="URL",
+    envvar=["CLOCHE_SCORE_SPARK_MASTER", "SPARK_MASTER"],
+    show_default="SPARK_MASTER, or Spark's own configuration, or all cores here",
+    help="Where Spark is: spark://HOST:PORT, yarn, k8s://URL or local[N]. Its executors must see "
+    "input and output under the same names.",
+)
+@click.option(
     "--part-rows", type=click.IntRange(min=1), default=65_536, help="Most rows of a part."
 )
 @click.option(
@@ -95,9 +112,18 @@ Example:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def score(
     source: str, output: str, *, input_format: str | None, output_format: str | None,
-    query: str | None, max_bad_rows: str | None, workers: int | None, as_json: bool, **options: Any,
+    query: str | None, max_bad_rows: str | None, workers: int | None, engine_name: str,
+    spark_master: str | None, as_json: bool, **options: Any,
 ) -> Any:  # fmt: skip
     """Run the command; see HELP."""
+    on_spark = engine_name == "spark"
+    if on_spark and output == "-":
+        raise SettingsError("Executors of Spark write files: no OUTPUT - with --engine spark.")
+    if on_spark and workers:
+        raise SettingsError(
+            "--workers are processes on this machine; with --engine spark the cores are those of "
+            "its executors, for instance --spark-master local[2]."
+        )
     if output == "-" and (as_json or options["resume"]):
         raise SettingsError(
             "With OUTPUT -, standard output is the predictions: no --json, --resume."
@@ -113,6 +139,7 @@ def score(
     from serving.batch.output import describe  # noqa: PLC0415
     from serving.batch.progress import progress  # noqa: PLC0415
     from serving.batch.request import Request  # noqa: PLC0415
+    from serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
 
     count = workers or machine.workers()
     request = Request(limit=Limit.parse(max_bad_rows), workers=count, **options)
@@ -133,7 +160,8 @@ def score(
                 refused=lambda line: click.echo(line, err=True, nl=False), report=report,
             )  # fmt: skip
         outcome = run.score(
-            request, given, described, engine=LocalEngine(count),
+            request, given, described,
+            engine=SparkEngine(spark_master) if on_spark else LocalEngine(count),
             say=lambda line: console.print(line, markup=False), report=report,
         )  # fmt: skip
     if as_json:

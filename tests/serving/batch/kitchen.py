@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 PICKY = 13.0  # the value that a model refuses, or dies of
 SIGNATURE = ModelSignature(
@@ -72,12 +72,36 @@ class Wide(PythonModel):
         return np.column_stack([model_input["a"], -model_input["a"]])
 
 
+class Tensor(PythonModel):
+    """Answers with a bare array, as scikit-learn's regressors do."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
+        return (model_input["a"] / 7 + model_input["b"]).to_numpy()
+
+
+KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
+
+
 MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "plain": (Plain(), SIGNATURE),
     "picky": (Picky(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "types": (Types(), None),
+    "tensor": (
+        Tensor(),
+        ModelSignature(SIGNATURE.inputs, Schema([TensorSpec(np.dtype("float64"), (-1,))])),
+    ),
+    "odd": (Plain(), ModelSignature(SIGNATURE.inputs, Schema([ColSpec("double", "prediction")]))),
+    "kinds": (
+        Types(),
+        ModelSignature(
+            Schema(
+                [*(ColSpec(kind, kind) for kind in KINDS), ColSpec("long", "o", required=False)]
+            ),
+            Schema([ColSpec("string", "prediction")]),
+        ),
+    ),
     "wide": (Wide(), ModelSignature(Schema([ColSpec("double", "a")]))),
 }
 

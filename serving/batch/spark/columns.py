@@ -1,0 +1,119 @@
+"""How a version's columns travel through Spark: typed by its signature, with numbers for names.
+
+Names stay outside, because Spark tells `A` from `a` as little as a dot from a path. Pure policy: it
+knows neither rows nor Spark.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from serving.batch.readers.casting import scalar_types
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of columns.
+
+    Attributes:
+        ddl: Its name in Spark.
+        arrow: Its type between Spark and Python.
+        zero: A value that stands where none is.
+    """
+
+    ddl: str
+    arrow: pa.DataType
+    zero: Any
+
+
+_BOOLEAN = Kind("boolean", pa.bool_(), False)
+_INT, _BIGINT = Kind("int", pa.int32(), 0), Kind("bigint", pa.int64(), 0)
+_FLOAT, _DOUBLE = Kind("float", pa.float32(), 0.0), Kind("double", pa.float64(), 0.0)
+_STRING = Kind("string", pa.string(), "")
+_KINDS = {
+    DataType.boolean: _BOOLEAN,
+    DataType.integer: _INT,
+    DataType.long: _BIGINT,
+    DataType.float: _FLOAT,
+    DataType.double: _DOUBLE,
+    DataType.string: _STRING,
+    DataType.binary: Kind("binary", pa.binary(), b""),
+    DataType.datetime: Kind("timestamp_ntz", pa.timestamp("us"), 0),
+}
+_ANSWERS = (_BOOLEAN, _INT, _BIGINT, _FLOAT, _DOUBLE, _STRING)  # what `spark_udf` takes
+_TENSORS = {
+    "bool": _BOOLEAN,
+    "int8": _INT, "int16": _INT, "int32": _INT, "int64": _BIGINT,
+    "uint8": _INT, "uint16": _INT, "uint32": _BIGINT,
+    "float16": _FLOAT, "float32": _FLOAT, "float64": _DOUBLE,
+    "object": _STRING,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the rows of a job look like within Spark.
+
+    Attributes:
+        inputs: The columns that the model takes.
+        outputs: Those of its answer.
+        whole: Whether the signature says all of them; if not, there are none, and no rows travel.
+    """
+
+    inputs: dict[str, Kind]
+    outputs: tuple[Kind, ...]
+    whole: bool
+
+    @classmethod
+    def of(cls, inputs: Schema | None, outputs: Schema | None) -> "Columns":
+        """Those of a version with these schemas."""
+        types = scalar_types(inputs)
+        kinds = {name: _KINDS[kind] for name, kind in types.items() if kind in _KINDS}
+        answers = _answers(outputs)
+        if not kinds or inputs is None or len(kinds) != len(inputs.inputs) or not answers:
+            return cls({}, (), whole=False)
+        return cls(kinds, answers, whole=True)
+
+    @property
+    def row(self) -> pa.Schema:
+        """What is read: a head for each part, see `serving.batch.spark.reading`, and its rows."""
+        inputs = [(f"i{at}", kind.arrow) for at, kind in enumerate(self.inputs.values())]
+        return pa.schema([("head", pa.binary()), ("told", pa.string()), *inputs])
+
+    @property
+    def row_ddl(self) -> str:
+        """The same for Spark."""
+        inputs = [f"i{at} {kind.ddl}" for at, kind in enumerate(self.inputs.values())]
+        return ", ".join(["head binary", "told string", *inputs])
+
+    @property
+    def answer_ddl(self) -> str:
+        """The result type of the model: explicit, because MLflow takes a tensor for an array."""
+        outputs = [f"o{at} {kind.ddl}" for at, kind in enumerate(self.outputs)]
+        return ", ".join([*outputs, "refused string", "told string"])
+
+
+def _answers(schema: Schema | None) -> tuple[Kind, ...]:
+    """The columns of an answer with a schema; none if it leaves them open."""
+    if schema is None:
+        return ()
+    found: list[Kind | None] = []
+    for one in schema.inputs:
+        if isinstance(one, TensorSpec):
+            found += [_TENSORS.get(np.dtype(one.type).name)] * _width(one)
+        elif isinstance(one, ColSpec) and isinstance(one.type, DataType):
+            found.append(_KINDS.get(one.type))
+        else:
+            return ()
+    kinds = [kind for kind in found if kind in _ANSWERS]
+    return tuple(kind for kind in kinds if kind) if len(kinds) == len(found) else ()
+
+
+def _width(spec: TensorSpec) -> int:
+    """How many columns a tensor makes; none if nobody knows."""
+    if len(spec.shape) == 1:
+        return 1
+    return max(spec.shape[1], 0) if len(spec.shape) == 2 else 0

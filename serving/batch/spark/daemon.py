@@ -1,0 +1,14 @@
+"""The process on an executor that Spark forks its Python workers from.
+
+It imports what every one of them needs before the first fork; else each takes seconds to do so, and
+memory of its own.
+"""
+
+from pyspark.daemon import manager
+
+from serving.batch.spark import guard, leaving
+
+__all__ = ["guard", "leaving"]
+
+if __name__ == "__main__":
+    manager()

@@ -1,0 +1,136 @@
+"""The engine that finishes parts on a Spark cluster."""
+
+import json
+from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from serving.batch.job import Job
+from serving.batch.part import FinishedPart, Part
+from serving.batch.spark.agenda import Agenda, Asked
+from serving.batch.spark.session import session
+from serving.errors import JobFailed
+
+_JOBS = 2  # while the last tasks of one job of Spark run, the next one fills the free cores
+_TASKS = 4  # for each core and job: what is noted at once, and lost when the driver dies
+_THREADS = 64  # that wait for jobs
+
+
+class SparkEngine:
+    """Executors of Spark, at a master URL or where its own configuration says."""
+
+    def __init__(self, master: str | None) -> None:
+        self._master = master
+
+    def run(
+        self, job: Job, parts: Iterator[Part], directory: Path
+    ) -> Generator[FinishedPart, None, None]:
+        """See `serving.batch.engine.Engine`; `directory` must be the same on all machines."""
+        first = next(parts, None)
+        if first is None:  # nothing is left: Spark need not start
+            return
+        with session(self._master, f"cloche score {job.model}") as spark:
+            from serving.batch.spark.flow import flow  # noqa: PLC0415  # only where Spark is
+
+            with flow(spark, job, directory) as flowing, ThreadPoolExecutor(_THREADS) as threads:
+                try:
+                    agenda = Agenda(chain([first], parts), flowing=flowing.columns.whole)
+                    for finished in _Driver(spark, flowing, agenda, threads).finish():
+                        _find(finished, directory)
+                        yield finished
+                finally:
+                    with suppress(Exception):  # a Spark that is gone has no jobs left
+                        spark.sparkContext.cancelAllJobs()
+
+
+class _Driver:
+    """Has Spark work on what is on the agenda."""
+
+    def __init__(
+        self, spark: Any, flowing: Any, agenda: Agenda, threads: ThreadPoolExecutor
+    ) -> None:
+        self._spark, self._flow = spark, flowing
+        self._agenda, self._threads = agenda, threads
+        self._running: dict[Future[list[Any]], Asked] = {}
+
+    def finish(self) -> Iterator[FinishedPart]:
+        """All parts."""
+        while self._ask():
+            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+            for future in done:
+                asked = self._running.pop(future)
+                try:
+                    records = future.result()
+                except Exception as error:  # noqa: BLE001  # Spark's own, and py4j's
+                    self._agenda.died(asked, self._judge(error))
+                    continue
+                answers = [json.loads(row.record) for row in records]
+                yield from self._agenda.answered(asked, answers)
+
+    def _ask(self) -> bool:
+        """Keep Spark busy; whether anything runs."""
+        cores = self._spark.sparkContext.defaultParallelism
+        while sum(_JOBS if one.alone else cores for one in self._running.values()) < _JOBS * cores:
+            asked = self._agenda.next(_TASKS * cores)
+            if asked is None:
+                break
+            frame = self._flow.ask(asked.questions())
+            self._running[self._threads.submit(frame.collect)] = asked
+        return bool(self._running)
+
+    def _judge(self, error: Exception) -> str:
+        """How a task died.
+
+        Raises:
+            JobFailed: It did not: Spark is gone, or an executor cannot run our code.
+        """
+        from pyspark.errors import PythonException  # noqa: PLC0415  # an extra
+
+        said = str(error)
+        # the latter when not even the process starts that Python workers are forked from
+        if isinstance(error, PythonException) or "Error from python worker" in said:
+            raise JobFailed(
+                f"An executor of Spark cannot run the job: {_last_line(said)}. It needs the same "
+                "Python, cloche and packages of the model as here; PYSPARK_PYTHON names it."
+            ) from error
+        if self._gone():
+            raise JobFailed(
+                "Spark stopped while it worked. What was done stays done; go on with --resume."
+            ) from error
+        return "in Spark"
+
+    def _gone(self) -> bool:
+        context = self._spark.sparkContext._jsc
+        try:
+            return context is None or bool(context.sc().isStopped())
+        except Exception:  # noqa: BLE001  # py4j's: not even the process is there
+            return True
+
+
+def _last_line(said: str) -> str:
+    """What a traceback comes to."""
+    lines = [
+        line.strip() for line in said.splitlines() if "Error: " in line or "Exception: " in line
+    ]
+    return lines[-1] if lines else said
+
+
+def _find(finished: FinishedPart, directory: Path) -> None:
+    """Make sure that what an executor left is seen here.
+
+    Raises:
+        JobFailed: It is not.
+    """
+    for file in (finished.data, finished.quarantine):
+        if file is not None and not (directory / file.name).exists():
+            names = {
+                place.name for place in directory.iterdir()
+            }  # makes a network file system look
+            if file.name not in names:
+                raise JobFailed(
+                    f"{directory / file.name}: an executor of Spark wrote it, and it is not here. "
+                    "The output must lie where all machines see the same files."
+                )

@@ -1,0 +1,83 @@
+"""A job as Spark sees it: parts are read, scored by `spark_udf` and left, all on the executors."""
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlflow.models import Model
+from mlflow.pyfunc import spark_udf
+
+from serving.batch.job import Job
+from serving.batch.spark import guard
+from serving.batch.spark.columns import Columns
+from serving.batch.spark.leaving import RECORD_DDL, Leaving
+from serving.batch.spark.reading import Question, Reading
+
+
+class Flow:
+    """Makes Spark's jobs for one job of ours. Make it with `flow`."""
+
+    def __init__(self, spark: Any, job: Job, directory: Path, model: Path) -> None:
+        description = Model.load(job.model.path)
+        schema = description.get_input_schema()
+        self.columns = Columns.of(schema, description.get_output_schema())
+        self._spark = spark
+        self._about = (
+            json.dumps(replace(job, inputs={}).to_json()),
+            schema.to_json() if schema is not None else "",
+            str(directory),
+        )
+        guard.save(model, job, directory)
+        self._score = _quiet_udf(spark, model, self.columns.answer_ddl)
+
+    def ask(self, questions: list[Question]) -> Any:
+        """The frame of records about some parts; nothing runs before it is collected.
+
+        Each part is a task of its own, so that its rows stay together and in order.
+        """
+        from pyspark.sql.functions import struct  # noqa: PLC0415  # an extra
+
+        count = len(questions)
+        reading = Reading(*self._about, self.columns, questions)
+        inputs = ["told", *(f"i{at}" for at in range(len(self.columns.inputs)))]
+        with self._stage("read"):
+            rows = self._spark.range(0, count, 1, count).mapInArrow(
+                reading.batches, self.columns.row_ddl
+            )
+        with self._stage("score"):
+            answered = rows.select("head", self._score(struct(*inputs)).alias("answer"))
+        with self._stage("leave"):
+            return answered.mapInArrow(Leaving(*self._about).batches, RECORD_DDL)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Give a stage processes of its own: only those that score keep the version in memory."""
+        environment = self._spark.sparkContext.environment
+        environment["CLOCHE_STAGE"] = name
+        try:
+            yield
+        finally:
+            del environment["CLOCHE_STAGE"]
+
+
+@contextmanager
+def flow(spark: Any, job: Job, directory: Path) -> Iterator[Flow]:
+    """The flow of a job whose parts go into `directory`."""
+    with tempfile.TemporaryDirectory(prefix="cloche-") as place:
+        yield Flow(spark, job, directory, Path(place) / "model")
+
+
+def _quiet_udf(spark: Any, model: Path, result_type: str) -> Any:
+    """MLflow's udf, without its warning that executors use their own environment."""
+    logger = logging.getLogger("mlflow.pyfunc")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        return spark_udf(spark, str(model), result_type, env_manager="local")
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,114 @@
+"""Jobs of `cloche score` on a real cluster: the same files as those of the local engine."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving.batch.conftest import table
+from tests.serving.batch.kitchen import PICKY
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark")]
+
+OnSpark = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def on_spark(cluster: dict[str, str], kitchen: Path) -> OnSpark:
+    """Start `cloche score --engine spark` with a model of the kitchen."""
+
+    def start(source: Path, place: Path, *options: Any, model: str = "plain") -> Any:
+        words = [
+            "-m", "cloche", "score", kitchen / model, source, f"{place}/", "--engine", "spark",
+            "--no-track", *options,
+        ]  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, *map(str, words)], env=cluster, cwd=source.parent, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    return start
+
+
+def _ended(job: subprocess.Popen[str], code: int) -> str:
+    output, _ = job.communicate()
+    assert job.returncode == code, output
+    return output
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """All files of an output but the manifest, which tells how long it took."""
+    return {
+        file.name: file.read_bytes()
+        for file in folder.iterdir()
+        if file.name not in ("_manifest.json", "_report.json", "_report.html")
+    }
+
+
+def _report(folder: Path) -> Any:
+    said = json.loads((folder / "_report.json").read_text())
+    return {key: value for key, value in said.items() if key not in ("seconds", "run_id", "job")}
+
+
+def test_the_cluster_leaves_the_same_files_and_report_as_this_machine(on_spark, score, tmp_path):
+    rows = table(600)
+    rows.loc[[23, 420], "a"] = PICKY
+    text = rows.to_csv(index=False).replace("\n00031,", "\n00031,x,", 1)
+    (tmp_path / "rows.csv").write_text(text)
+
+    job = on_spark(
+        tmp_path / "rows.csv", tmp_path / "there", "--part-rows", 100, "--keep", "--stamp",
+        model="picky",
+    )  # fmt: skip
+    here = score(
+        tmp_path / "rows.csv", f"{tmp_path}/here/", model="picky", part_rows=100, keep=True,
+        stamped=True,
+    )  # fmt: skip
+
+    _ended(job, 4)
+    assert here.record["refused"] == 3
+    assert _files(tmp_path / "there") == _files(tmp_path / "here")
+    assert _report(tmp_path / "there") == _report(tmp_path / "here")
+
+
+def test_a_row_that_kills_workers_ends_in_quarantine(on_spark, tmp_path):
+    rows = table(4)
+    rows.loc[2, "a"] = PICKY
+    rows.to_parquet(tmp_path / "rows.parquet", row_group_size=2)
+
+    _ended(on_spark(tmp_path / "rows.parquet", tmp_path / "out", model="deadly"), 4)
+
+    lines = (tmp_path / "out" / "_quarantine.jsonl").read_text().splitlines()
+    refused = [json.loads(line) for line in lines]
+    assert [one["row"] for one in refused] == [2]
+    assert refused[0]["reason"] == "scoring it killed the worker (in Spark)"
+
+
+def test_a_job_whose_driver_was_killed_goes_on_without_a_doubled_row(on_spark, score, tmp_path):
+    table(600).to_parquet(tmp_path / "rows.parquet", row_group_size=25)
+    score(
+        tmp_path / "rows.parquet", f"{tmp_path}/whole/", model="tensor", part_rows=25,
+        id_columns=("id",),
+    )  # fmt: skip
+    options = ("--part-rows", "25", "--id-column", "id")
+    on_spark = partial(on_spark, model="tensor")  # whose signature is a bare array
+    journal = tmp_path / ".torn.cloche" / "journal.jsonl"
+
+    job = on_spark(tmp_path / "rows.parquet", tmp_path / "torn", *options)
+    while not journal.exists():
+        assert job.poll() is None, job.communicate()[0]
+        time.sleep(0.01)  # between two looks at a file that another process makes
+    job.kill()
+    job.communicate()
+    done = len(journal.read_bytes().splitlines())
+    said = _ended(on_spark(tmp_path / "rows.parquet", tmp_path / "torn", *options, "--resume"), 0)
+
+    assert 0 < done < 24
+    assert "going on with tensor after" in said
+    assert _files(tmp_path / "torn") == _files(tmp_path / "whole")

@@ -1,0 +1,42 @@
+"""What is refused before Spark starts, and when it need not start at all."""
+
+import sys
+
+import pytest
+
+from serving.batch.spark.engine import SparkEngine
+from serving.batch.spark.session import session
+from serving.cli.score import score
+from serving.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("output", "option", "message"),
+    [("-", (), "Executors of Spark write files"), ("out/", ("--workers", "2"), r"local\[2\]")],
+)
+def test_what_executors_cannot_do_is_refused(output, option, message):
+    words = ["models:/flight-delay@production", "rows.csv", output, "--engine", "spark", *option]
+
+    with pytest.raises(SettingsError, match=message):
+        score.main(words, standalone_mode=False)
+
+
+def test_a_missing_pyspark_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+
+    with pytest.raises(SettingsError, match=r"pip install 'cloche\[spark\]'"), session(None, "job"):
+        pass
+
+
+def test_a_missing_java_is_named_with_the_command_that_installs_it(monkeypatch, tmp_path):
+    pytest.importorskip("pyspark", reason="pip install 'cloche[spark]'")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+
+    with pytest.raises(SettingsError, match="apt-get install openjdk"), session(None, "job"):
+        pass
+
+
+def test_spark_is_not_started_when_nothing_is_left_to_score(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+
+    assert list(SparkEngine("spark://127.0.0.1:1").run(None, iter(()), tmp_path)) == []

@@ -1,0 +1,182 @@
+"""What executors do to a part, stage after stage, without Spark between them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from mlflow.models import Model
+from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types.schema import Array, DataType
+
+from serving.batch import agreement, output, supply
+from serving.batch.part import FinishedPart
+from serving.batch.plan import Planner
+from serving.batch.request import Request
+from serving.batch.spark import guard
+from serving.batch.spark.columns import Columns
+from serving.batch.spark.leaving import Leaving
+from serving.batch.spark.reading import Reading
+from serving.batch.worker import Worker
+from tests.serving.batch.conftest import table
+from tests.serving.batch.kitchen import PICKY
+from tests.serving.batch.test_run import WRITERS
+
+pytestmark = pytest.mark.xdist_group("batch")
+
+INPUTS = Schema([ColSpec("double", "a"), ColSpec("long", "b")])
+
+
+def test_a_bare_tensor_is_one_column_and_not_an_array():
+    tensor = Schema([TensorSpec(np.dtype("float64"), (-1,))])
+
+    assert Columns.of(INPUTS, tensor).answer_ddl == "o0 double, refused string, told string"
+
+
+def test_a_matrix_is_as_many_columns_as_its_signature_says():
+    matrix = Schema([TensorSpec(np.dtype("float32"), (-1, 2))])
+
+    assert Columns.of(INPUTS, matrix).answer_ddl.startswith("o0 float, o1 float, refused")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        (None, Schema([ColSpec("long")])),
+        (INPUTS, None),
+        (INPUTS, Schema([TensorSpec(np.dtype("float64"), (-1, -1))])),
+        (INPUTS, Schema([ColSpec("datetime", "when")])),
+        (Schema([ColSpec(Array(DataType.double), "a")]), Schema([ColSpec("long")])),
+        (Schema([TensorSpec(np.dtype("float64"), (-1, 3))]), Schema([ColSpec("long")])),
+    ],
+)
+def test_rows_stay_out_of_spark_where_the_signature_leaves_columns_open(inputs, outputs):
+    columns = Columns.of(inputs, outputs)
+
+    assert not columns.whole
+    assert columns.answer_ddl == "refused string, told string"
+
+
+class Stages:
+    """A worker, and the stages, each with a directory of its own."""
+
+    def __init__(self, source: Path, model: Path, folder: Path, **options: Any) -> None:
+        request = Request(model=str(model), cache=folder / "cache", part_rows=100, **options)
+        given = supply.Files(str(source), None)
+        job = agreement.pinned(request, given, output.describe(f"{folder}/out/", None))
+        self.here, self.there, spool = (folder / name for name in ("here", "there", "spool"))
+        for place in (self.here, self.there, spool):
+            place.mkdir()
+        described = Model.load(job.model.path)
+        schema = described.get_input_schema()
+        self.columns = Columns.of(schema, described.get_output_schema())
+        guard.save(folder / "model", job, self.there)
+        self._model = mlflow.pyfunc.load_model(str(folder / "model"))
+        self._about = (json.dumps(job.to_json()), schema.to_json(), str(self.there))
+        self.parts = list(given.parts(Planner(100, spool), frozenset()))
+        self.worker = Worker(job, self.here)
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """What the last stage says about a part."""
+        reading = Reading(*self._about, self.columns, [question])
+        ids = pa.RecordBatch.from_pydict({"id": [0]})
+        rows = pa.Table.from_batches(list(reading.batches(iter([ids]))))
+        answered = self._model.predict(rows.drop_columns(["head"]).to_pandas())
+        answer = pa.StructArray.from_arrays(
+            [pa.Array.from_pandas(answered[name]) for name in answered], list(answered)
+        )
+        batch = pa.RecordBatch.from_arrays(
+            [rows.column("head").combine_chunks(), answer], ["head", "answer"]
+        )
+        (left,) = Leaving(*self._about).batches(iter([batch]))
+        record: dict[str, Any] = json.loads(left.column("record")[0].as_py())
+        return record
+
+
+@pytest.fixture
+def stages(kitchen: Path, tmp_path: Path) -> Callable[..., Stages]:
+    def make(source: Path, model: str, **options: Any) -> Stages:
+        return Stages(source, kitchen / model, tmp_path, **options)
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_the_stages_leave_what_a_worker_leaves(suffix, stages, tmp_path):
+    rows = table(250)
+    rows.loc[[23, 120], "a"] = PICKY
+    WRITERS[suffix](rows, tmp_path / f"rows.{suffix}")
+    both = stages(tmp_path / f"rows.{suffix}", "picky", keep=True, stamped=True)
+
+    for part in both.parts:
+        here = both.worker.finish(part)
+        there = both.answer({"flow": True, "part": part.to_json()})["finished"]
+
+        told = FinishedPart.from_json(there).to_json()
+        assert told | {"seconds": 0} == json.loads(json.dumps(here.to_json() | {"seconds": 0}))
+    files = {file.name: file.read_bytes() for file in both.here.iterdir()}
+    assert {file.name: file.read_bytes() for file in both.there.iterdir()} == files
+
+
+@pytest.mark.parametrize(
+    ("changed", "flows"),
+    [
+        ({}, True),
+        ({"o": [1, 2, 3]}, True),
+        ({"double": [0.5, None, 2.5], "string": ["a", None, ""]}, True),
+        ({"boolean": [True, None, False]}, False),
+    ],
+)
+def test_the_model_sees_the_types_that_a_worker_shows_it(changed, flows, stages, tmp_path):
+    rows = {
+        "boolean": [True, False, True], "integer": [1, 2, 3], "long": [1, 2, 1 << 60],
+        "float": np.float32([0.1, 0.2, 0.3]), "double": [0.1, 0.2, 0.3],
+        "string": ["a", "b", "한국어"], "binary": [b"", b"1", b"\xff"],
+        "datetime": pd.to_datetime(["2013-11-01", "2013-11-02 12:00:00.5", None], format="ISO8601"),
+    }  # fmt: skip
+    pd.DataFrame(rows | changed).to_parquet(tmp_path / "rows.parquet")
+    both = stages(tmp_path / "rows.parquet", "kinds")
+
+    there = both.answer({"flow": True, "part": both.parts[0].to_json()})
+
+    assert set(there) == ({"finished"} if flows else {"unfit"})
+    if flows:
+        both.worker.finish(both.parts[0])
+        files = {file.name: file.read_bytes() for file in both.here.iterdir()}
+        assert {file.name: file.read_bytes() for file in both.there.iterdir()} == files
+
+
+def test_an_answer_that_the_signature_did_not_say_is_no_answer(stages, tmp_path):
+    table(5).to_parquet(tmp_path / "rows.parquet")
+    both = stages(tmp_path / "rows.parquet", "odd")
+
+    said = both.answer({"flow": True, "part": both.parts[0].to_json()})
+
+    assert said == {"unfit": "2 columns, 1 by the signature"}
+    assert not list(both.there.iterdir())
+
+
+def test_a_part_may_be_asked_for_whole(stages, tmp_path):
+    table(5).to_parquet(tmp_path / "rows.parquet")
+    both = stages(tmp_path / "rows.parquet", "plain")
+    question = {"part": both.parts[0].to_json(), "without": {"3": "it kills"}, "at_once": 2}
+
+    said = both.answer(question)
+
+    assert said["finished"]["refused"] == 1
+    assert "it kills" in (both.there / "000000.refused.jsonl").read_text()
+
+
+def test_an_unreadable_part_fails_with_its_reason(stages, tmp_path):
+    table(5).to_csv(tmp_path / "rows.csv", index=False)
+    both = stages(tmp_path / "rows.csv", "plain")
+    (tmp_path / "rows.csv").unlink()
+
+    said = both.answer({"flow": True, "part": both.parts[0].to_json()})
+
+    assert "rows.csv: cannot be read" in said["failed"]
