@@ -17,6 +17,7 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from benchmarks.row import Column, Row
 
+ROWS: Final = Path("rows.parquet")  # what a model was fitted on, in its folder
 _ROWS = 5000
 _TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "numpy.dtype"]
 
@@ -65,6 +66,7 @@ def register(name: str, folder: Path) -> Row:
         made.pipeline, path, signature=signature,
         input_example=made.table[:1], skops_trusted_types=_TRUSTED,
     )  # fmt: skip
+    made.table.to_parquet(folder / ROWS)
     client = mlflow.MlflowClient()
     client.create_registered_model(name)
     client.create_model_version(name, source=str(path))
