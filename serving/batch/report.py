@@ -30,6 +30,7 @@ def document(
         "rows": record["rows"],
         "scored": record["scored"],
         "refused": record["refused"],
+        "predictors": record["predictors"],
         "reasons": dict(sorted(record["reasons"].items(), key=lambda one: -one[1])),
         "sampled": statistics.get("sampled", 0),
         "profiled": bool(profile),

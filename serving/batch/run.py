@@ -78,7 +78,7 @@ def _begin(
         lineage = Lineage(notes["run_id"], say)
         lineage.go_on()
         return job, lineage, done
-    job = agreement.pinned(request, supply, output)
+    job = agreement.pinned(request, supply, output, say)
     say(f"scoring with {job.model}")
     lineage = Lineage.begin(job, output.path, say) if request.tracked else Lineage("", say)
     manifest.begin(job, {"run_id": lineage.run_id})

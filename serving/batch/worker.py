@@ -56,7 +56,8 @@ class Worker:
         """
         self._job = job
         self._directory = directory
-        self._scorer = Scorer.load(Path(job.model.path))
+        self._by_twin = 0  # rows of the part at hand that the twin answered
+        self._scorer = Scorer.load(Path(job.model.path), job.model.twin)
         self._profile = load_profile(Path(job.model.path))
         schema = self._scorer.schema
         self._types = scalar_types(schema)
@@ -85,6 +86,7 @@ class Worker:
             JobFailed: The part cannot be read or written, or no row fits the model.
         """
         started = perf_counter()
+        self._by_twin = 0
         rows: Rows = self._readers[part.format].read(part)
         read = perf_counter()
         refused = {at: Refusal(reason) for at, reason in rows.refused.items()}
@@ -104,7 +106,7 @@ class Worker:
             dict(sorted(Counter(one.kind for one in refused.values()).items())),
             table.column_names if table is not None else [], data, quarantine,
             {"all": perf_counter() - started, "read": read - started, "model": predicted - read},
-            self._count(rows.inputs.iloc[chosen[scored]], predictions),
+            self._count(rows.inputs.iloc[chosen[scored]], predictions), self._by_twin,
         )  # fmt: skip
 
     def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
@@ -138,7 +140,9 @@ class Worker:
         probed = False
 
         def attempt(start: int, stop: int) -> pa.Table:
-            return self._scorer.predict(inputs.iloc[start:stop].reset_index(drop=True))
+            predictions = self._scorer.predict(inputs.iloc[start:stop].reset_index(drop=True))
+            self._by_twin += self._scorer.by_twin
+            return predictions
 
         def reason(error: Exception) -> str:
             nonlocal probed

@@ -91,6 +91,11 @@ Example:
     show_default="~/.cache/cloche",
     help="Where fetched versions are kept.",
 )
+@click.option(
+    "--acceleration/--no-acceleration",
+    default=True,
+    help="Whether a version's accelerated twin may answer in its place.",
+)
 @click.option("--track/--no-track", "tracked", default=True, help="Make the job a run in MLflow.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def score(
@@ -125,16 +130,20 @@ def score(
     else:
         given = supply.Files(source, input_format)
     console = Console(stderr=True, highlight=False)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False)
+
     with progress(console) as report:
         if output == "-":
             engine = LocalEngine(count, ahead=4 * count)
             return pipe.score(
                 request, given, described, engine=engine, sink=sys.stdout.buffer,
-                refused=lambda line: click.echo(line, err=True, nl=False), report=report,
+                refused=lambda line: click.echo(line, err=True, nl=False),
+                say=say, report=report,
             )  # fmt: skip
         outcome = run.score(
-            request, given, described, engine=LocalEngine(count),
-            say=lambda line: console.print(line, markup=False), report=report,
+            request, given, described, engine=LocalEngine(count), say=say, report=report,
         )  # fmt: skip
     if as_json:
         click.echo(
@@ -150,6 +159,8 @@ def _tell(record: dict[str, Any], output: str, *, fresh: bool) -> None:
         click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
     else:
         click.echo(f"{output} is finished already: {record['scored']:,} rows. Nothing was done.")
+    if record["predictors"]["onnx"]:
+        click.echo(f"{record['predictors']['onnx']:,} of them by the accelerated twin.")
     if record["refused"]:
         click.echo(f"{record['refused']:,} rows are in quarantine:")
         for reason, count in record["reasons"].items():
