@@ -20,6 +20,8 @@ def main() -> None:
     lifeline.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the engine decides
     with socket.socket(fileno=int(sys.argv[1])) as engine, engine.makefile("rwb") as lines:
+        import serving.batch.worker  # noqa: F401, PLC0415  # slow: done while a job is pinned
+
         first = json.loads(lines.readline() or b"null")
         if first is not None:
             _serve(lines, first)

@@ -111,40 +111,41 @@ def score(
         raise SettingsError("Standard input comes only once: no --resume. Give a file.")
     if query and source == "-":
         raise SettingsError("--query needs a SQLAlchemy URL as INPUT.")
-    # Only once the options were read: this import takes seconds.
-    from serving.batch import machine, pipe, run, supply  # noqa: PLC0415
+    # Only once the options were read, and while the workers import the same: it takes seconds.
+    from serving.batch import machine  # noqa: PLC0415
     from serving.batch.engine import LocalEngine  # noqa: PLC0415
-    from serving.batch.limit import Limit  # noqa: PLC0415
-    from serving.batch.output import describe  # noqa: PLC0415
-    from serving.batch.progress import progress  # noqa: PLC0415
-    from serving.batch.request import Request  # noqa: PLC0415
 
     count = workers or machine.workers()
-    request = Request(limit=Limit.parse(max_bad_rows), workers=count, **options)
-    described = describe(output, output_format)
-    given: supply.Supply
-    if query:
-        given = supply.Query(source, query, request.part_rows)
-    elif source == "-":
-        given = supply.Stream(sys.stdin.buffer, input_format)
-    else:
-        given = supply.Files(source, input_format)
-    console = Console(stderr=True, highlight=False)
+    with LocalEngine(count, ahead=4 * count if output == "-" else None) as engine:
+        engine.prepare()
+        from serving.batch import pipe, run, supply  # noqa: PLC0415
+        from serving.batch.limit import Limit  # noqa: PLC0415
+        from serving.batch.output import describe  # noqa: PLC0415
+        from serving.batch.progress import progress  # noqa: PLC0415
+        from serving.batch.request import Request  # noqa: PLC0415
 
-    def say(line: str) -> None:
-        console.print(line, markup=False)
+        request = Request(limit=Limit.parse(max_bad_rows), workers=count, **options)
+        described = describe(output, output_format)
+        given: supply.Supply
+        if query:
+            given = supply.Query(source, query, request.part_rows)
+        elif source == "-":
+            given = supply.Stream(sys.stdin.buffer, input_format)
+        else:
+            given = supply.Files(source, input_format)
+        console = Console(stderr=True, highlight=False)
 
-    with progress(console) as report:
-        if output == "-":
-            engine = LocalEngine(count, ahead=4 * count)
-            return pipe.score(
-                request, given, described, engine=engine, sink=sys.stdout.buffer,
-                refused=lambda line: click.echo(line, err=True, nl=False),
-                say=say, report=report,
-            )  # fmt: skip
-        outcome = run.score(
-            request, given, described, engine=LocalEngine(count), say=say, report=report,
-        )  # fmt: skip
+        def say(line: str) -> None:
+            console.print(line, markup=False)
+
+        with progress(console) as report:
+            if output == "-":
+                return pipe.score(
+                    request, given, described, engine=engine, sink=sys.stdout.buffer,
+                    refused=lambda line: click.echo(line, err=True, nl=False),
+                    say=say, report=report,
+                )  # fmt: skip
+            outcome = run.score(request, given, described, engine=engine, say=say, report=report)
     if as_json:
         click.echo(
             json.dumps({"done": outcome.fresh, "output": str(described.path), **outcome.record})
