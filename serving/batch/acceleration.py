@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from mlflow.models import Model
 from mlflow.types import DataType
 
@@ -81,6 +82,15 @@ def _cells(values: pd.Series, kind: DataType) -> Any:
     if kind is not DataType.string:
         return values.to_numpy() if values.dtype == kind.to_numpy() else None
     if isinstance(values.dtype, pd.StringDtype):
-        strings: Any = values.array  # pandas' stubs know no way to ask for None
-        return strings.to_numpy(object, na_value=None)
+        return _strings(pa.array(values))
     return None
+
+
+def _strings(cells: Any) -> Any:
+    """Strings as objects; equal ones are one object where there are few, as in categories."""
+    if isinstance(cells, pa.ChunkedArray):
+        cells = cells.combine_chunks()
+    encoded = cells.dictionary_encode()
+    if encoded.null_count or len(encoded.dictionary) * 8 > len(cells):
+        return cells.to_numpy(zero_copy_only=False)
+    return encoded.dictionary.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]

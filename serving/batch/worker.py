@@ -92,7 +92,7 @@ class Worker:
         refused = {at: Refusal(reason) for at, reason in rows.refused.items()}
         refused |= {at: Refusal(reason) for at, reason in (without or {}).items()}
         chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
-        scored, predictions, failed = self._score(rows.inputs.iloc[chosen], at_once)
+        scored, predictions, failed = self._score(_at(rows.inputs, chosen), at_once)
         refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
         predicted = perf_counter()
         table = self._output(rows.carried, predictions, chosen[scored]) if predictions else None
@@ -106,7 +106,7 @@ class Worker:
             dict(sorted(Counter(one.kind for one in refused.values()).items())),
             table.column_names if table is not None else [], data, quarantine,
             {"all": perf_counter() - started, "read": read - started, "model": predicted - read},
-            self._count(rows.inputs.iloc[chosen[scored]], predictions), self._by_twin,
+            self._count(_at(rows.inputs, chosen[scored]), predictions), self._by_twin,
         )  # fmt: skip
 
     def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
@@ -237,6 +237,11 @@ class Worker:
         ]
         content = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
         return durable.write(self._directory / f"{part.index:06d}.refused.jsonl", content)
+
+
+def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:
+    """Some rows; all of them are not copied, which would cost as much as reading them."""
+    return rows if len(positions) == len(rows) else rows.iloc[positions]
 
 
 def _together(predictions: list[pa.Table]) -> pa.Table:
