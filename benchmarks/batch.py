@@ -55,10 +55,8 @@ def main() -> None:
     results = read(chosen.output)
     for rows, way in product(chosen.rows, chosen.ways):
         for kind in _FORMATS.get(way, chosen.formats):
-            if kind == "memory" or kind in chosen.formats or way == "mlflow":
-                task = Task(way, kind, rows)
-                _measure(task, made, chosen.rounds, chosen.cache, results)
-                write(chosen.output, results)
+            _measure(Task(way, kind, rows), made, chosen.rounds, chosen.cache, results)
+            write(chosen.output, results)
     batch_report.render(results, chosen.output)
 
 
