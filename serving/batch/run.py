@@ -16,7 +16,7 @@ from serving.batch.plan import Planner
 from serving.batch.profile import load_profile
 from serving.batch.progress import Report
 from serving.batch.publish import Publisher, record
-from serving.batch.report import document
+from serving.batch.report import document, drifted
 from serving.batch.request import Outcome, Request
 from serving.batch.statistics import add
 from serving.batch.supply import Supply
@@ -48,7 +48,9 @@ def score(
             scoring = _Scoring(job, supply, planner, manifest, request)
             parts = scoring.finish(engine, done, report)
             made = record(job, parts, perf_counter() - started) | {"run_id": lineage.run_id}
-            pages = Publisher(job, manifest, output).publish(parts, made, summary(job, parts, made))
+            report_made = summary(job, parts, made)
+            made["drifted"] = drifted(report_made)
+            pages = Publisher(job, manifest, output).publish(parts, made, report_made)
         except BaseException:
             lineage.fail()
             raise

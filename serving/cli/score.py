@@ -151,11 +151,11 @@ def score(
             json.dumps({"done": outcome.fresh, "output": str(described.path), **outcome.record})
         )
     else:
-        _tell(outcome.record, output, fresh=outcome.fresh)
+        _tell(outcome.record, output, described.beside("report.html"), fresh=outcome.fresh)
     return outcome
 
 
-def _tell(record: dict[str, Any], output: str, *, fresh: bool) -> None:
+def _tell(record: dict[str, Any], output: str, page: Path, *, fresh: bool) -> None:
     if fresh:
         click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
     else:
@@ -166,3 +166,6 @@ def _tell(record: dict[str, Any], output: str, *, fresh: bool) -> None:
         click.echo(f"{record['refused']:,} rows are in quarantine:")
         for reason, count in record["reasons"].items():
             click.echo(f"  {count:,} times {reason}")
+    if record["drifted"]:
+        click.echo(f"Drifted since training: {', '.join(record['drifted'])}.")
+    click.echo(f"Report: {page}")
