@@ -72,19 +72,32 @@ class LocalEngine:
         """See `Engine`."""
         waiting = Waiting(parts, self._workers)
         unfinished: set[int] = set()
+        news: list[FinishedPart] = []
         with _Crew(job, directory, self._prepared) as crew:
-            while waiting or unfinished:
+            while True:
                 while len(crew.workers) < self._workers and len(waiting) > len(crew.free):
                     crew.hire()
-                for worker in crew.free:
-                    if worker.ready and waiting and not self._too_far(waiting, unfinished):
-                        lanes = [one.lane for one in crew.workers if one is not worker]
-                        part = waiting.take(worker.lane, [one for one in lanes if one])
-                        unfinished.add(part.index)
-                        worker.give(Case(part))
-                for finished in crew.wait():
-                    unfinished.discard(finished.index)
-                    yield finished
+                self._assign(crew, waiting, unfinished)
+                yield from news  # noted on the disk while the workers have their next part already
+                news = []
+                if not unfinished and not waiting:
+                    return
+                try:
+                    for finished in crew.wait():
+                        unfinished.discard(finished.index)
+                        news.append(finished)
+                except JobFailed:
+                    yield from news  # what was done stays done
+                    raise
+
+    def _assign(self, crew: "_Crew", waiting: Waiting, unfinished: set[int]) -> None:
+        """Give parts to the workers that have none."""
+        for worker in crew.free:
+            if worker.ready and waiting and not self._too_far(waiting, unfinished):
+                lanes = [one.lane for one in crew.workers if one is not worker]
+                part = waiting.take(worker.lane, [one for one in lanes if one])
+                unfinished.add(part.index)
+                worker.give(Case(part))
 
     def _too_far(self, waiting: Waiting, unfinished: set[int]) -> bool:
         ahead = self._ahead
