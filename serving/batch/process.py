@@ -41,6 +41,9 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
 
     try:
         worker = Worker(Job.from_json(first["job"]), Path(first["directory"]))
+    except ServingError as error:
+        say({"failed": str(error)})
+        return
     except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
         say({"failed": f"The version cannot be loaded: {type(error).__name__}: {error}"})
         return

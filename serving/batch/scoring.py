@@ -62,9 +62,12 @@ class Scorer:
         if not twin:
             return cls(model)
         try:
-            scorer = cls(model, Accelerator.load(path, twin))
+            accelerator = Accelerator.load(path, twin)
         except TwinRefused as refusal:
             raise _without_twin(str(refusal)) from refusal
+        if accelerator is None:
+            raise _without_twin("It is gone.")
+        scorer = cls(model, accelerator)
         scorer.prove(model.metadata.load_input_example(str(path)))
         return scorer
 

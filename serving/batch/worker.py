@@ -146,6 +146,8 @@ class Worker:
 
         def reason(error: Exception) -> str:
             nonlocal probed
+            if isinstance(error, JobFailed):  # no fault of a row
+                raise error
             if not probed and not isinstance(error, MemoryError):
                 probed = True
                 self._refuse_hopeless(inputs)

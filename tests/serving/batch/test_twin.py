@@ -19,6 +19,7 @@ pytestmark = pytest.mark.xdist_group("batch")
 
 ROWS = table(40)
 INPUTS = ROWS[["a", "b", "c"]]
+LOAD = Scorer.load  # before the other tests' fixture replaces it
 SHIFT = 0.25  # what tells the twin's scores from the model's
 
 
@@ -84,6 +85,26 @@ def test_a_twin_that_differs_on_this_machine_stops_the_job(model):
 
     with pytest.raises(JobFailed, match=r"input example.*--overwrite --no-acceleration"):
         Scorer(model, Twin(model, shift=1e-3)).prove(INPUTS)
+
+
+def test_a_twin_that_is_gone_when_a_worker_loads_it_stops_the_job(kitchen):
+    with pytest.raises(JobFailed, match=r"It is gone\. Begin anew with --overwrite"):
+        LOAD(kitchen / "plain", "digest")
+
+
+def test_a_model_with_other_columns_than_its_twin_stops_the_job_and_no_row_is_blamed(
+    twin_scores, monkeypatch, model, score, tmp_path
+):
+    class Other(Twin):
+        def predict(self, frame):
+            found = super().predict(frame)
+            return Prediction(found.sure, ["prediction", "score"], found.columns)
+
+    monkeypatch.setattr(Scorer, "load", staticmethod(lambda *_: Scorer(model, Other(model))))
+    ROWS.to_parquet(tmp_path / "rows.parquet")
+
+    with pytest.raises(JobFailed, match="answers in other columns"):
+        score(tmp_path / "rows.parquet", tmp_path / "out.parquet")
 
 
 @pytest.mark.parametrize("named", ["", "another"])
