@@ -55,6 +55,17 @@ class Server:
                 raise NotServing(f"{seconds:g} s were not enough.\n{self.last_lines()}")
             time.sleep(0.02)
 
+    def wait(self, seconds: float) -> int:
+        """The exit code of a command that ends by itself.
+
+        Raises:
+            NotServing: `seconds` were not enough.
+        """
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise NotServing(f"{seconds:g} s were not enough.\n{self.last_lines()}") from error
+
     def check(self) -> None:
         """Notice that it ended.
 

@@ -17,11 +17,14 @@ def main(name: str, source: Path | None) -> None:
     """Train, register, move the alias, and write down what was made."""
     if name in synthetic.MAKERS:
         registered, row = name, synthetic.register(name, Path.cwd())
-        # What the shipped recipes get in training.
+        # What the shipped recipes get in training; a refusal would leave the version as it is.
         subprocess.run(
-            [sys.executable, "-m", "cloche", "accelerate", name, "--version", "1",
-             "--data", synthetic.ROWS], check=True,
-        )  # fmt: skip
+            [
+                *(sys.executable, "-m", "cloche", "accelerate", name),
+                *("--version", "1", "--data", str(synthetic.ROWS)),
+            ],
+            check=True,
+        )
     else:
         registered, row = shipped.register(name, source)
     mlflow.MlflowClient().set_registered_model_alias(registered, "production", "1")

@@ -17,8 +17,8 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from benchmarks.row import Column, Row
 
-ROWS = "rows.csv"  # what a model was fitted on, left in the folder where it was registered
-_COUNT = 5000
+ROWS: Final = Path("rows.parquet")  # what a model was fitted on, in its folder
+_ROWS = 5000
 _TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "numpy.dtype"]
 
 
@@ -33,10 +33,10 @@ class Made:
 def twelve() -> Made:
     """8 numbers and 4 categories, and histogram gradient boosting."""
     random = np.random.default_rng(0)
-    numbers = {f"n{i}": random.normal(size=_COUNT) for i in range(8)}
-    words = {f"c{i}": random.choice(["alpha", "beta", "gamma", "delta"], _COUNT) for i in range(4)}
+    numbers = {f"n{i}": random.normal(size=_ROWS) for i in range(8)}
+    words = {f"c{i}": random.choice(["alpha", "beta", "gamma", "delta"], _ROWS) for i in range(4)}
     table = pd.DataFrame({**numbers, **words})
-    target = table.n0 + (table.c0 == "alpha") + random.normal(size=_COUNT) > 0
+    target = table.n0 + (table.c0 == "alpha") + random.normal(size=_ROWS) > 0
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
     columns = make_column_transformer((encoder, list(words)), remainder="passthrough")
     pipeline = make_pipeline(columns, HistGradientBoostingClassifier(random_state=0))
@@ -47,9 +47,9 @@ def wide() -> Made:
     """600 numbers, and logistic regression: what is slow here is the width, not the model."""
     random = np.random.default_rng(0)
     table = pd.DataFrame(
-        random.normal(size=(_COUNT, 600)), columns=[f"feature_{i:03}" for i in range(600)]
+        random.normal(size=(_ROWS, 600)), columns=[f"feature_{i:03}" for i in range(600)]
     )
-    target = table.iloc[:, :20].sum(axis=1) + random.normal(size=_COUNT) > 0
+    target = table.iloc[:, :20].sum(axis=1) + random.normal(size=_ROWS) > 0
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     return Made(pipeline.fit(table, target.astype(int)), table)
 
@@ -60,13 +60,13 @@ MAKERS: Final[dict[str, Callable[[], Made]]] = {"twelve": twelve, "wide": wide}
 def register(name: str, folder: Path) -> Row:
     """Fit the model, register it as `name` version 1, and choose a row to ask for."""
     made = MAKERS[name]()
-    made.table.to_csv(folder / ROWS, index=False)
     signature = infer_signature(made.table, made.pipeline.predict(made.table))
     path = folder / "model"
     mlflow.sklearn.save_model(
         made.pipeline, path, signature=signature,
         input_example=made.table[:1], skops_trusted_types=_TRUSTED,
     )  # fmt: skip
+    made.table.to_parquet(folder / ROWS)
     client = mlflow.MlflowClient()
     client.create_registered_model(name)
     client.create_model_version(name, source=str(path))

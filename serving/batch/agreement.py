@@ -1,10 +1,13 @@
 """Whether a job may start: what is asked for, beside what was begun or finished before."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mlflow.models import Model
 
+from serving.batch.acceleration import usable
 from serving.batch.job import Job, Layout
 from serving.batch.manifest import Manifest
 from serving.batch.output import Output
@@ -13,6 +16,7 @@ from serving.batch.pinning import pin, pin_again
 from serving.batch.request import Request
 from serving.batch.supply import Supply
 from serving.errors import JobFailed, JobRefused, SettingsError
+from serving.host.requirements import mismatches
 
 
 def complete(
@@ -42,8 +46,14 @@ def complete(
     return record
 
 
-def pinned(request: Request, supply: Supply, output: Output) -> Job:
+def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str], None]) -> Job:
     """The job that begins now.
+
+    Args:
+        request: What is asked for.
+        supply: The input.
+        output: Where the predictions go.
+        say: Is told why a twin is not used.
 
     Raises:
         JobFailed: The input lacks columns that the version needs.
@@ -51,6 +61,10 @@ def pinned(request: Request, supply: Supply, output: Output) -> Job:
         ServingError: The version cannot be pinned.
     """
     model = pin(request.model, request.cache)
+    if unmet := mismatches(Path(model.path)):
+        say(f"this environment is not the one that {model} was logged with: {', '.join(unmet)}")
+    twin = usable(Path(model.path), model.twin, say) if request.acceleration else ""
+    model = replace(model, twin=twin)
     layout = _layout(request, supply, output)
     schema = Model.load(model.path).get_input_schema()
     named = schema is not None and schema.has_input_names()
@@ -97,10 +111,16 @@ def _difference(request: Request, supply: Supply, output: Output, before: Job) -
             return f"{name} has changed since"
     if gone := before.inputs.keys() - supply.inputs.keys():
         return f"{min(gone)} is gone"
+    return _other_options(request, supply, output, before)
+
+
+def _other_options(request: Request, supply: Supply, output: Output, before: Job) -> str:
     if request.model != before.model.uri or not request.resume:
         model = pin(request.model, request.cache)
         if (model.artifacts, model.digest) != (before.model.artifacts, before.model.digest):
             return f"it was begun with {before.model}, and {request.model} is {model} now"
+    if before.model.twin and not request.acceleration:
+        return "it was begun with the accelerated twin"
     if _layout(request, supply, output) != before.layout:
         return "it was asked for other columns or another format"
     return ""

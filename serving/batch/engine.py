@@ -16,6 +16,7 @@ from serving.batch.restraint import Case
 from serving.batch.waiting import Lane, Waiting, lane
 from serving.errors import JobFailed
 
+_PREPARED = 2
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -41,7 +42,10 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Worker processes on this machine, one for each core."""
+    """Worker processes on this machine, one for each core.
+
+    Leave it as a context manager, so that workers that were prepared in vain are ended.
+    """
 
     def __init__(self, workers: int, ahead: int | None = None) -> None:
         """Take how many workers, and how many parts may be finished before an earlier one is.
@@ -50,6 +54,21 @@ class LocalEngine:
         """
         self._workers = workers
         self._ahead = ahead
+        self._prepared: list[_Worker] = []
+
+    def __enter__(self) -> "LocalEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._prepared:
+            worker.end()
+
+    def prepare(self) -> None:
+        """Start the first workers before there is a job: what they import takes a second or two.
+
+        Only those that nearly every job needs.
+        """
+        self._prepared = [_Worker() for _ in range(min(_PREPARED, self._workers))]
 
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
@@ -57,19 +76,32 @@ class LocalEngine:
         """See `Engine`."""
         waiting = Waiting(parts, self._workers)
         unfinished: set[int] = set()
-        with _Crew(job, directory) as crew:
-            while waiting or unfinished:
+        news: list[FinishedPart] = []
+        with _Crew(job, directory, self._prepared) as crew:
+            while True:
                 while len(crew.workers) < self._workers and len(waiting) > len(crew.free):
                     crew.hire()
-                for worker in crew.free:
-                    if worker.ready and waiting and not self._too_far(waiting, unfinished):
-                        lanes = [one.lane for one in crew.workers if one is not worker]
-                        part = waiting.take(worker.lane, [one for one in lanes if one])
-                        unfinished.add(part.index)
-                        worker.give(Case(part))
-                for finished in crew.wait():
-                    unfinished.discard(finished.index)
-                    yield finished
+                self._assign(crew, waiting, unfinished)
+                yield from news  # noted on the disk while the workers have their next part already
+                news = []
+                if not unfinished and not waiting:
+                    return
+                try:
+                    for finished in crew.wait():
+                        unfinished.discard(finished.index)
+                        news.append(finished)
+                except JobFailed:
+                    yield from news  # what was done stays done
+                    raise
+
+    def _assign(self, crew: "_Crew", waiting: Waiting, unfinished: set[int]) -> None:
+        """Give parts to the workers that have none."""
+        for worker in crew.free:
+            if worker.ready and waiting and not self._too_far(waiting, unfinished):
+                lanes = [one.lane for one in crew.workers if one is not worker]
+                part = waiting.take(worker.lane, [one for one in lanes if one])
+                unfinished.add(part.index)
+                worker.give(Case(part))
 
     def _too_far(self, waiting: Waiting, unfinished: set[int]) -> bool:
         ahead = self._ahead
@@ -79,8 +111,9 @@ class LocalEngine:
 class _Crew:
     """The workers of a job, and what they said last."""
 
-    def __init__(self, job: Job, directory: Path) -> None:
+    def __init__(self, job: Job, directory: Path, prepared: list["_Worker"]) -> None:
         self._hello = {"job": job.to_json(), "directory": str(directory)}
+        self._prepared = prepared
         self._selector = selectors.DefaultSelector()
         self.workers: list[_Worker] = []
 
@@ -99,7 +132,8 @@ class _Crew:
 
     def hire(self, case: Case | None = None) -> None:
         """Start a worker, perhaps for a case that another one left."""
-        worker = _Worker(self._hello, case)
+        worker = self._prepared.pop() if self._prepared else _Worker()
+        worker.begin(self._hello, case)
         self._selector.register(worker.socket, selectors.EVENT_READ, worker)
         self.workers.append(worker)
 
@@ -134,7 +168,7 @@ class _Crew:
 class _Worker:
     """A worker process as the engine sees it."""
 
-    def __init__(self, hello: dict[str, Any], case: Case | None) -> None:
+    def __init__(self) -> None:
         self.socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
@@ -145,8 +179,12 @@ class _Worker:
         self.ready = False
         self.gone = False
         self.lane: Lane | None = None
-        self.case = case
+        self.case: Case | None = None
         self._read = b""
+
+    def begin(self, hello: dict[str, Any], case: Case | None) -> None:
+        """Have it load the version of a job, perhaps for a case that another one left."""
+        self.case = case
         self._send(hello)
 
     def give(self, case: Case) -> None:

@@ -20,6 +20,7 @@ class Pinned:
         digest: SHA-256 over its artifacts.
         path: Where the artifacts lie on this machine.
         artifacts: The URI of exactly this version, which never moves.
+        twin: The digest of the accelerated twin that answers where it is sure; empty for none.
     """
 
     uri: str
@@ -30,6 +31,7 @@ class Pinned:
     digest: str
     path: str
     artifacts: str
+    twin: str = ""
 
     def __str__(self) -> str:
         """The version as a person says it."""

@@ -67,6 +67,7 @@ class Lineage:
             rate = record["rows"] / max(record["seconds"], 1e-9)
             values = {
                 "rows": record["rows"], "scored": record["scored"], "refused": record["refused"],
+                "by_twin": record["predictors"]["onnx"],
                 "seconds": record["seconds"], "rows_per_second": rate,
             }  # fmt: skip
             now = int(datetime.now(UTC).timestamp() * 1000)

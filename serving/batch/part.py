@@ -62,6 +62,7 @@ class FinishedPart:
         quarantine: The refused ones.
         seconds: How long it took, and of that how long in the model.
         statistics: Counts for the report, see `serving.batch.statistics`.
+        by_twin: Scored rows that the accelerated twin answered.
     """
 
     index: int
@@ -73,6 +74,7 @@ class FinishedPart:
     quarantine: PartFile | None
     seconds: dict[str, float]
     statistics: dict[str, Any]
+    by_twin: int = 0
 
     @property
     def scored(self) -> int:

@@ -17,7 +17,7 @@ from serving.registry.uri import parse
 
 
 def pin(uri: str, cache_directory: Path) -> Pinned:
-    """The version that stands behind `uri` now.
+    """The version that stands behind `uri` now, with the twin that the registry names.
 
     Raises:
         ModelUriError: It is no model URI.
@@ -38,6 +38,7 @@ def pin(uri: str, cache_directory: Path) -> Pinned:
         digest=target.digest or digest_tree(path),
         path=str(path),
         artifacts=target.artifacts,
+        twin=target.twin,
     )
 
 

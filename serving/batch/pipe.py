@@ -20,7 +20,7 @@ from serving.batch.supply import Supply
 
 def score(
     request: Request, supply: Supply, output: Output, *, engine: Engine, sink: IO[bytes],
-    refused: Callable[[bytes], object], report: Report,
+    refused: Callable[[bytes], object], say: Callable[[str], None], report: Report,
 ) -> Outcome:  # fmt: skip
     """Score a supply into `sink`; lines about refused rows go to `refused`.
 
@@ -29,7 +29,7 @@ def score(
         ServingError: The version cannot be pinned.
     """
     started = perf_counter()
-    job = agreement.pinned(request, supply, output)
+    job = agreement.pinned(request, supply, output, say)
     with tempfile.TemporaryDirectory(prefix="cloche-") as name:
         spool, directory = Path(name) / "spool", Path(name) / "parts"
         spool.mkdir()

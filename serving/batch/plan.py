@@ -171,6 +171,11 @@ class _Cutter:
                 end = feed + 1
                 if read[:end].strip() and records.last_end(read[:end], self._delimiter) == end:
                     return read[:end], read[end:]
+        if b"\n" not in read and read.rstrip(b"\r").count(b"\r"):
+            raise JobFailed(
+                f"{self._name}: its lines end in carriage returns alone. Give it line feeds: "
+                "tr '\\r' '\\n' < OLD > NEW"
+            )
         return read, b""
 
     def _end(self, block: bytes) -> int:

@@ -20,6 +20,8 @@ def main() -> None:
     lifeline.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the engine decides
     with socket.socket(fileno=int(sys.argv[1])) as engine, engine.makefile("rwb") as lines:
+        import serving.batch.worker  # noqa: F401, PLC0415  # slow: done while a job is pinned
+
         first = json.loads(lines.readline() or b"null")
         if first is not None:
             _serve(lines, first)
@@ -39,6 +41,9 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
 
     try:
         worker = Worker(Job.from_json(first["job"]), Path(first["directory"]))
+    except ServingError as error:
+        say({"failed": str(error)})
+        return
     except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
         say({"failed": f"The version cannot be loaded: {type(error).__name__}: {error}"})
         return

@@ -35,10 +35,17 @@ def record(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any
         "rows": rows,
         "scored": rows - refused,
         "refused": refused,
+        "predictors": predictors(parts),
         "reasons": reasons,
         "seconds": round(seconds, 3),
         "parts": [{"index": one.index, "rows": one.rows, "refused": one.refused} for one in parts],
     }
+
+
+def predictors(parts: list[FinishedPart]) -> dict[str, int]:
+    """How many rows the twin answered, and how many the model."""
+    by_twin = sum(part.by_twin for part in parts)
+    return {"onnx": by_twin, "pyfunc": sum(part.scored for part in parts) - by_twin}
 
 
 class Publisher:

@@ -1,12 +1,15 @@
 """Where records of CSV and JSON lines end in a block of bytes.
 
-A line feed ends a record unless it lies within quotes. Quotes are read as pandas' C parser reads
-them: one that does not begin a field is an ordinary character.
+A line feed or a carriage return ends a record unless it lies within quotes. Quotes are read as
+pandas' C parser reads them: one that does not begin a field is an ordinary character.
 """
+
+import re
 
 import numpy as np
 
-_QUOTE, _LINE_FEED = 0x22, 0x0A
+_QUOTE, _LINE_FEED, _CARRIAGE_RETURN = 0x22, 0x0A, 0x0D
+_ENDS = re.compile(rb"[\r\n]")
 
 
 def last_end(block: bytes, delimiter: str) -> int:
@@ -27,13 +30,14 @@ def last_end(block: bytes, delimiter: str) -> int:
 def split(block: bytes, delimiter: str) -> list[bytes]:
     """The CSV records in `block`, without their line ends; blank lines are none."""
     if b'"' not in block:
-        lines = block.split(b"\n")
+        lines = _ENDS.split(block)
     else:
-        feeds = np.flatnonzero(np.frombuffer(block, np.uint8) == _LINE_FEED)
-        inside = np.searchsorted(_boundaries(block, delimiter), feeds) % 2
-        ends = [*feeds[inside == 0].tolist(), len(block)]
+        content = np.frombuffer(block, np.uint8)
+        found = np.flatnonzero((content == _LINE_FEED) | (content == _CARRIAGE_RETURN))
+        inside = np.searchsorted(_boundaries(block, delimiter), found) % 2
+        ends = [*found[inside == 0].tolist(), len(block)]
         lines = [block[a:b] for a, b in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
-    return [line.removesuffix(b"\r") for line in lines if not line.isspace() and line]
+    return [line for line in lines if not line.isspace() and line]
 
 
 def _boundaries(block: bytes, delimiter: str) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

@@ -10,6 +10,7 @@ from serving.batch.drift import distance
 
 SCHEMA = 1
 _MOST_SEGMENTS = 12
+_MOST_INPUTS = 5
 _MOST_BARS = 24
 
 
@@ -27,9 +28,12 @@ def document(
     return {
         "schema": SCHEMA,
         "model": {key: record["job"]["model"][key] for key in ("name", "version", "run_id")},
+        "inputs": sorted(record["job"]["inputs"])[:_MOST_INPUTS],
+        "input_count": len(record["job"]["inputs"]),
         "rows": record["rows"],
         "scored": record["scored"],
         "refused": record["refused"],
+        "predictors": record["predictors"],
         "reasons": dict(sorted(record["reasons"].items(), key=lambda one: -one[1])),
         "sampled": statistics.get("sampled", 0),
         "profiled": bool(profile),
@@ -46,6 +50,12 @@ def document(
         ),
         "segments": _segments(statistics),
     }
+
+
+def drifted(report: Mapping[str, Any]) -> list[str]:
+    """The names of the scores and columns that are no longer as in training."""
+    both = (*report["scores"], *report["columns"])
+    return [one["name"] for one in both if one["verdict"] == "drifted"]
 
 
 def render(report: Mapping[str, Any]) -> str:

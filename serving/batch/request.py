@@ -23,6 +23,7 @@ class Request:
         part_rows: Most rows of a part.
         cache: Where fetched versions are kept.
         tracked: Whether the job becomes a run in MLflow.
+        acceleration: Whether the version's accelerated twin may answer in its place.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Request:
     part_rows: int = 65_536
     cache: Path = Path()
     tracked: bool = True
+    acceleration: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from serving.batch.plan import Planner
 from serving.batch.profile import load_profile
 from serving.batch.progress import Report
 from serving.batch.publish import Publisher, record
-from serving.batch.report import document
+from serving.batch.report import document, drifted
 from serving.batch.request import Outcome, Request
 from serving.batch.statistics import add
 from serving.batch.supply import Supply
@@ -49,7 +49,9 @@ def score(
             scoring = _Scoring(job, supply, planner, manifest, request)
             parts = scoring.finish(engine, done, report)
             made = record(job, parts, perf_counter() - started) | {"run_id": lineage.run_id}
-            pages = Publisher(job, manifest, output).publish(parts, made, summary(job, parts, made))
+            report_made = summary(job, parts, made)
+            made["drifted"] = drifted(report_made)
+            pages = Publisher(job, manifest, output).publish(parts, made, report_made)
         except BaseException:
             lineage.fail()
             raise
@@ -79,7 +81,7 @@ def _begin(
         lineage = Lineage(notes["run_id"], say)
         lineage.go_on()
         return job, lineage, done
-    job = agreement.pinned(request, supply, output)
+    job = agreement.pinned(request, supply, output, say)
     say(f"scoring with {job.model}")
     lineage = Lineage.begin(job, output.path, say) if request.tracked else Lineage("", say)
     manifest.begin(job, {"run_id": lineage.run_id})

@@ -12,28 +12,64 @@ from mlflow.pyfunc import PyFuncModel, load_model
 from mlflow.types import Schema
 from scipy import sparse
 
+from serving.batch.acceleration import Accelerator
+from serving.batch.readers.casting import cast, scalar_types
+from serving.errors import JobFailed
+from serving.host.twin import TwinRefused
+
+_logger = logging.getLogger(__name__)
+_OUT_OF_MEMORY = ("allocate", "bad_alloc")  # in what onnxruntime says
+
 
 class WrongShape(Exception):
     """The model's answer does not have one entry for each row."""
 
 
 class Scorer:
-    """One loaded version. `predict` is MLflow's own, enforcement of the signature included."""
+    """One loaded version.
 
-    def __init__(self, model: PyFuncModel) -> None:
+    Its twin, if it is used, answers the rows that it is sure of. All others are the model's:
+    MLflow's own `predict`, enforcement of the signature included.
+
+    Attributes:
+        by_twin: How many rows of the last `predict` the twin answered.
+    """
+
+    def __init__(self, model: PyFuncModel, twin: Accelerator | None = None) -> None:
         self._model = model
-        self._outputs: Schema | None = model.metadata.get_output_schema()
+        self._twin = twin
+        outputs: Schema | None = model.metadata.get_output_schema()
+        self._names: list[str] = []
+        if outputs is not None and outputs.has_input_names():
+            self._names = [str(name) for name in outputs.input_names()]
+        self.by_twin = 0
 
     @classmethod
-    def load(cls, path: Path) -> "Scorer":
+    def load(cls, path: Path, twin: str = "") -> "Scorer":
         """Load the version whose artifacts lie at `path`.
 
+        Args:
+            path: The version's artifacts.
+            twin: The digest of the twin that the job uses; empty for none.
+
         Raises:
+            JobFailed: The twin cannot be used here.
             Exception: Whatever MLflow or the model's code raises while loading.
         """
         logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # warns of extra columns
         os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # as `mlflow models predict` does
-        return cls(load_model(str(path), suppress_warnings=False))
+        model = load_model(str(path), suppress_warnings=True)  # whoever began the job told of it
+        if not twin:
+            return cls(model)
+        try:
+            accelerator = Accelerator.load(path, twin)
+        except TwinRefused as refusal:
+            raise _without_twin(str(refusal)) from refusal
+        if accelerator is None:
+            raise _without_twin("It is gone.")
+        scorer = cls(model, accelerator)
+        scorer.prove(model.metadata.load_input_example(str(path)))
+        return scorer
 
     @property
     def schema(self) -> Schema | None:
@@ -46,18 +82,97 @@ class Scorer:
 
         Raises:
             WrongShape: The answer has not n entries.
+            JobFailed: The model answers in other columns than its twin.
             Exception: Whatever MLflow or the model raises.
         """
-        raw = self._model.predict(frame)
-        columns = named(raw, self._output_names())
-        if any(len(column) != len(frame) for column in columns.values()):
-            raise WrongShape(f"The model answered {len(frame)} rows with another number of rows.")
+        self.by_twin = 0
+        found = self._by_twin(frame)
+        if found is None:
+            return self._by_model(frame)
+        table, sure = found
+        if not sure.all():
+            others = np.flatnonzero(~sure)
+            asked = self._by_model(frame.iloc[others].reset_index(drop=True))
+            table = _merged(table, asked, np.flatnonzero(sure), others)
+        self.by_twin = int(sure.sum())
+        return table
+
+    def prove(self, example: Any) -> None:
+        """Have twin and model answer the version's input example, if it has one.
+
+        Raises:
+            JobFailed: They differ: the proof was made elsewhere, and does not hold on this machine.
+        """
+        if self._twin is None or not isinstance(example, pd.DataFrame):
+            return
+        frame, _ = cast(example.reset_index(drop=True), scalar_types(self.schema))
+        found = self._by_twin(frame)
+        if found is None:
+            return
+        (own, sure), other = found, self._by_model(frame)
+        kept = pa.array(sure)
+        if not _alike(own.filter(kept), other.filter(kept), self._twin.tolerance):
+            raise _without_twin("It and the model differ on the input example.")
+
+    def _by_model(self, frame: pd.DataFrame) -> pa.Table:
+        return self._table(self._model.predict(frame), len(frame))
+
+    def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":
+        """Its answer, and of which rows it is sure; None where only the model can answer."""
+        if self._twin is None:
+            return None
+        try:
+            said = self._twin.predict(frame)
+        except Exception as error:
+            if any(word in str(error) for word in _OUT_OF_MEMORY):
+                raise MemoryError from error  # fewer rows are tried then, and not the model
+            _logger.exception("The twin failed; the model answers in its place.")
+            return None
+        if said is None:
+            return None
+        if said.names is None:
+            return self._table(said.columns[0], len(frame)), said.sure
+        columns = dict(zip(said.names, said.columns, strict=True))
+        return self._table(columns, len(frame)), said.sure
+
+    def _table(self, raw: Any, rows: int) -> pa.Table:
+        columns = named(raw, self._names)
+        if any(len(column) != rows for column in columns.values()):
+            raise WrongShape(f"The model answered {rows} rows with another number of rows.")
         return pa.table({name: _array(column) for name, column in columns.items()})
 
-    def _output_names(self) -> list[str]:
-        if self._outputs is None or not self._outputs.has_input_names():
-            return []
-        return [str(name) for name in self._outputs.input_names()]
+
+def _without_twin(reason: str) -> JobFailed:
+    return JobFailed(
+        f"The accelerated twin that the job began with cannot be used: {reason} Begin anew with "
+        "--overwrite --no-acceleration."
+    )
+
+
+def _merged(
+    sure: pa.Table, asked: pa.Table, at_sure: "np.ndarray", at_asked: "np.ndarray"
+) -> pa.Table:
+    """The rows of both in their places; the twin's types hold for all parts."""
+    try:
+        both = pa.concat_tables([sure.take(pa.array(at_sure)), asked.cast(sure.schema)])
+    except (pa.ArrowInvalid, ValueError) as error:
+        raise _without_twin(f"The model answers in other columns than it: {error}.") from error
+    places = np.empty(len(at_sure) + len(at_asked), np.int64)
+    places[np.concatenate([at_sure, at_asked])] = np.arange(len(places))
+    return both.take(pa.array(places)).combine_chunks()
+
+
+def _alike(one: pa.Table, other: pa.Table, tolerance: float) -> bool:
+    if one.column_names != other.column_names:
+        return False
+    for mine, theirs in zip(one.columns, other.columns, strict=True):
+        if pa.types.is_floating(mine.type) and pa.types.is_floating(theirs.type):
+            pair = mine.to_numpy(), theirs.to_numpy()
+            if not np.allclose(*pair, rtol=1e-6, atol=tolerance, equal_nan=True):
+                return False
+        elif mine.to_pylist() != theirs.to_pylist():
+            return False
+    return True
 
 
 def named(raw: Any, names: list[str]) -> dict[str, Any]:

@@ -46,7 +46,11 @@ class Refusal:
 
 
 class Worker:
-    """Scores parts of one job into a directory."""
+    """Scores parts of one job into a directory.
+
+    Attributes:
+        by_twin: How many rows of the last `score` the accelerated twin answered.
+    """
 
     def __init__(self, job: Job, directory: Path, scorer: Scorer | None = None) -> None:
         """Load the version, unless it is given.
@@ -56,7 +60,8 @@ class Worker:
         """
         self._job = job
         self._directory = directory
-        self._scorer = scorer or Scorer.load(Path(job.model.path))
+        self.by_twin = 0
+        self._scorer = scorer or Scorer.load(Path(job.model.path), job.model.twin)
         self._profile = load_profile(Path(job.model.path))
         schema = self._scorer.schema
         self._types = scalar_types(schema)
@@ -90,7 +95,7 @@ class Worker:
         refused = {at: Refusal(reason) for at, reason in rows.refused.items()}
         refused |= {at: Refusal(reason) for at, reason in (without or {}).items()}
         chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
-        scored, predictions, failed = self.score(rows.inputs.iloc[chosen], at_once)
+        scored, predictions, failed = self.score(_at(rows.inputs, chosen), at_once)
         refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
         predicted = perf_counter()
         finished = self.leave(part, rows, chosen[scored], predictions, refused)
@@ -99,7 +104,8 @@ class Worker:
             seconds={
                 "all": perf_counter() - started, "read": read - started, "model": predicted - read,
             },
-            statistics=self.count(rows.inputs.iloc[chosen[scored]], predictions),
+            statistics=self.count(_at(rows.inputs, chosen[scored]), predictions),
+            by_twin=self.by_twin,
         )  # fmt: skip
 
     def read(self, part: Part) -> Rows:
@@ -150,6 +156,7 @@ class Worker:
         self, inputs: pd.DataFrame, at_once: int | None = None
     ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, Refusal]]:
         """Positions that were scored, their predictions, and why the others were not."""
+        self.by_twin = 0
         count = len(inputs)
         step = at_once or max(count, 1)
         failed: dict[int, Refusal] = {}
@@ -170,10 +177,14 @@ class Worker:
         probed = False
 
         def attempt(start: int, stop: int) -> pa.Table:
-            return self._scorer.predict(inputs.iloc[start:stop].reset_index(drop=True))
+            predictions = self._scorer.predict(inputs.iloc[start:stop].reset_index(drop=True))
+            self.by_twin += self._scorer.by_twin
+            return predictions
 
         def reason(error: Exception) -> str:
             nonlocal probed
+            if isinstance(error, JobFailed):  # no fault of a row
+                raise error
             if not probed and not isinstance(error, MemoryError):
                 probed = True
                 self._refuse_hopeless(inputs)
@@ -266,6 +277,11 @@ class Worker:
         ]
         content = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
         return durable.write(self._directory / f"{part.index:06d}.refused.jsonl", content)
+
+
+def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:
+    """Some rows; all of them are not copied, which would cost as much as reading them."""
+    return rows if len(positions) == len(rows) else rows.iloc[positions]
 
 
 def _together(predictions: list[pa.Table]) -> pa.Table:

@@ -23,8 +23,16 @@ def parquet(table: pa.Table, notes: Mapping[str, str]) -> memoryview:
 
 
 def parquet_writer(sink: object, schema: pa.Schema) -> pq.ParquetWriter:
-    """What writes Parquet to a file or stream."""
-    return pq.ParquetWriter(sink, schema, compression=_COMPRESSION)
+    """What writes Parquet to a file or stream.
+
+    Only text gets dictionaries: for scores and ids they cost more than all the rest of the writing.
+    """
+    text = [
+        one.name
+        for one in schema
+        if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)
+    ]
+    return pq.ParquetWriter(sink, schema, compression=_COMPRESSION, use_dictionary=text or False)
 
 
 def arrow(table: pa.Table) -> memoryview:

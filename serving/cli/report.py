@@ -30,7 +30,7 @@ Example:
 def report(output: str, place: Path | None, *, as_json: bool) -> None:
     """Run the command; see HELP."""
     from serving.batch.output import describe  # noqa: PLC0415 (see `score`)
-    from serving.batch.report import render  # noqa: PLC0415
+    from serving.batch.report import drifted, render  # noqa: PLC0415
 
     described = describe(output, None)
     source = described.beside("report.json")
@@ -45,7 +45,6 @@ def report(output: str, place: Path | None, *, as_json: bool) -> None:
         return
     page = place or described.beside("report.html")
     page.write_text(render(document), encoding="utf-8")
-    drifted = [one["name"] for one in document["columns"] if one["verdict"] == "drifted"]
     click.echo(f"{page}: {document['rows']:,} rows, {document['refused']:,} refused.")
-    if drifted:
-        click.echo(f"Drifted: {', '.join(drifted)}.")
+    if names := drifted(document):
+        click.echo(f"Drifted: {', '.join(names)}.")

@@ -108,6 +108,11 @@ Example:
     show_default="~/.cache/cloche",
     help="Where fetched versions are kept.",
 )
+@click.option(
+    "--acceleration/--no-acceleration",
+    default=True,
+    help="Whether a version's accelerated twin may answer in its place.",
+)
 @click.option("--track/--no-track", "tracked", default=True, help="Make the job a run in MLflow.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def score(
@@ -117,6 +122,82 @@ def score(
 ) -> Any:  # fmt: skip
     """Run the command; see HELP."""
     on_spark = engine_name == "spark"
+    _refuse_contradictions(
+        source, output, query=query, resume=options["resume"], as_json=as_json, on_spark=on_spark,
+        workers=workers,
+    )  # fmt: skip
+    # Only once the options were read, and while the workers import the same: it takes seconds.
+    from serving.batch import machine  # noqa: PLC0415
+    from serving.batch.engine import LocalEngine  # noqa: PLC0415
+
+    count = workers or machine.workers()
+    with LocalEngine(count, ahead=4 * count if output == "-" else None) as local:
+        if not on_spark:
+            local.prepare()
+        from serving.batch import pipe, run, supply  # noqa: PLC0415
+        from serving.batch.limit import Limit  # noqa: PLC0415
+        from serving.batch.output import describe  # noqa: PLC0415
+        from serving.batch.progress import progress  # noqa: PLC0415
+        from serving.batch.request import Request  # noqa: PLC0415
+        from serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
+
+        request = Request(limit=Limit.parse(max_bad_rows), workers=count, **options)
+        described = describe(output, output_format)
+        given: supply.Supply
+        if source == "-":
+            given = supply.Stream(sys.stdin.buffer, input_format)
+        elif query:
+            given = supply.Query(source, query, request.part_rows)
+        else:
+            given = supply.Files(source, input_format)
+        console = Console(stderr=True, highlight=False)
+
+        def say(line: str) -> None:
+            console.print(line, markup=False)
+
+        with progress(console) as report:
+            if output == "-":
+                return pipe.score(
+                    request, given, described, engine=local, sink=sys.stdout.buffer,
+                    refused=lambda line: click.echo(line, err=True, nl=False),
+                    say=say, report=report,
+                )  # fmt: skip
+            engine = SparkEngine(spark_master) if on_spark else local
+            outcome = run.score(request, given, described, engine=engine, say=say, report=report)
+    if as_json:
+        click.echo(
+            json.dumps({"done": outcome.fresh, "output": str(described.path), **outcome.record})
+        )
+    else:
+        _tell(outcome.record, output, described.beside("report.html"), fresh=outcome.fresh)
+    return outcome
+
+
+def _tell(record: dict[str, Any], output: str, page: Path, *, fresh: bool) -> None:
+    if fresh:
+        click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
+    else:
+        click.echo(f"{output} is finished already: {record['scored']:,} rows. Nothing was done.")
+    if record["predictors"]["onnx"]:
+        click.echo(f"{record['predictors']['onnx']:,} of them by the accelerated twin.")
+    if record["refused"]:
+        click.echo(f"{record['refused']:,} rows are in quarantine:")
+        for reason, count in record["reasons"].items():
+            click.echo(f"  {count:,} times {reason}")
+    if record["drifted"]:
+        click.echo(f"Drifted since training: {', '.join(record['drifted'])}.")
+    click.echo(f"Report: {page}")
+
+
+def _refuse_contradictions(
+    source: str, output: str, *, query: str | None, resume: bool, as_json: bool, on_spark: bool,
+    workers: int | None,
+) -> None:  # fmt: skip
+    """Refuse options that cannot be had together.
+
+    Raises:
+        SettingsError: There are such.
+    """
     if on_spark and output == "-":
         raise SettingsError("Executors of Spark write files: no OUTPUT - with --engine spark.")
     if on_spark and workers:
@@ -124,61 +205,11 @@ def score(
             "--workers are processes on this machine; with --engine spark the cores are those of "
             "its executors, for instance --spark-master local[2]."
         )
-    if output == "-" and (as_json or options["resume"]):
+    if output == "-" and (as_json or resume):
         raise SettingsError(
             "With OUTPUT -, standard output is the predictions: no --json, --resume."
         )
-    if source == "-" and options["resume"]:
+    if source == "-" and resume:
         raise SettingsError("Standard input comes only once: no --resume. Give a file.")
     if query and source == "-":
         raise SettingsError("--query needs a SQLAlchemy URL as INPUT.")
-    # Only once the options were read: this import takes seconds.
-    from serving.batch import machine, pipe, run, supply  # noqa: PLC0415
-    from serving.batch.engine import LocalEngine  # noqa: PLC0415
-    from serving.batch.limit import Limit  # noqa: PLC0415
-    from serving.batch.output import describe  # noqa: PLC0415
-    from serving.batch.progress import progress  # noqa: PLC0415
-    from serving.batch.request import Request  # noqa: PLC0415
-    from serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
-
-    count = workers or machine.workers()
-    request = Request(limit=Limit.parse(max_bad_rows), workers=count, **options)
-    described = describe(output, output_format)
-    given: supply.Supply
-    if query:
-        given = supply.Query(source, query, request.part_rows)
-    elif source == "-":
-        given = supply.Stream(sys.stdin.buffer, input_format)
-    else:
-        given = supply.Files(source, input_format)
-    console = Console(stderr=True, highlight=False)
-    with progress(console) as report:
-        if output == "-":
-            engine = LocalEngine(count, ahead=4 * count)
-            return pipe.score(
-                request, given, described, engine=engine, sink=sys.stdout.buffer,
-                refused=lambda line: click.echo(line, err=True, nl=False), report=report,
-            )  # fmt: skip
-        outcome = run.score(
-            request, given, described,
-            engine=SparkEngine(spark_master) if on_spark else LocalEngine(count),
-            say=lambda line: console.print(line, markup=False), report=report,
-        )  # fmt: skip
-    if as_json:
-        click.echo(
-            json.dumps({"done": outcome.fresh, "output": str(described.path), **outcome.record})
-        )
-    else:
-        _tell(outcome.record, output, fresh=outcome.fresh)
-    return outcome
-
-
-def _tell(record: dict[str, Any], output: str, *, fresh: bool) -> None:
-    if fresh:
-        click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
-    else:
-        click.echo(f"{output} is finished already: {record['scored']:,} rows. Nothing was done.")
-    if record["refused"]:
-        click.echo(f"{record['refused']:,} rows are in quarantine:")
-        for reason, count in record["reasons"].items():
-            click.echo(f"  {count:,} times {reason}")

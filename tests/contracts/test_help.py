@@ -137,6 +137,24 @@ def test_every_example_of_serve_serves_until_it_is_told_to_end(
     assert process.wait(60) == 0, log.read_text()
 
 
+@pytest.mark.slow
+def test_every_example_of_batch_scoring_runs(shop: Path, tmp_path: Path):
+    flights = pd.DataFrame({"a": range(40), "flight": [f"UA {at}" for at in range(40)]})
+    flights.to_parquet(shop / "flights.parquet")
+    flights.to_csv(shop / "flights.csv", index=False)
+    (shop / "days").mkdir()
+    for day in range(2):
+        flights[day::2].to_parquet(shop / "days" / f"{day}.parquet")
+
+    for example in (*examples("score"), *examples("report")):
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", example], cwd=shop, check=False, text=True,
+            env=environment() | {"XDG_CACHE_HOME": str(tmp_path)}, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{example}\n{done.stdout}\n{done.stderr}"
+        assert done.stdout.strip(), example
+
+
 def test_every_command_is_shown_with_a_summary():
     for name in COMMANDS:
         command = cloche.get_command(click.Context(cloche), name)

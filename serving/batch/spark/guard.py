@@ -63,7 +63,7 @@ class Guard:
 
     def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Answer about one part: its head first, then its rows."""
-        told = json.loads(frame["told"].iat[0] or '{"unfit": "Spark divided its rows"}')
+        told = json.loads(str(frame["told"].iat[0] or "") or '{"unfit": "Spark divided its rows"}')
         try:
             if "part" in told:
                 told = self._finish(told)
@@ -83,7 +83,9 @@ class Guard:
             return self._answer(len(frame), {"unfit": str(error)})
         started = perf_counter()
         scored, tables, failed = worker.score(inputs)
-        answer: dict[str, Any] = {"seconds": perf_counter() - started, "statistics": {}}
+        answer: dict[str, Any] = {
+            "seconds": perf_counter() - started, "statistics": {}, "by_twin": worker.by_twin,
+        }  # fmt: skip
         cells: dict[str, Any] = {}
         if tables:
             predicted = pa.concat_tables(tables, promote_options="permissive")
@@ -124,7 +126,8 @@ class Guard:
         without = {int(at): reason for at, reason in question["without"].items()}
         worker = self._loaded()
         if "try" in question:
-            worker.try_rows(part, *question["try"], without)
+            start, stop = question["try"]
+            worker.try_rows(part, start, stop, without)
             return {"survived": True}
         return {"finished": worker.finish(part, without, question["at_once"]).to_json()}
 

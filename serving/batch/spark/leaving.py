@@ -55,7 +55,9 @@ class Leaving:
         tables = [_predictions(answer, scored, told["schema"])] if "schema" in told else []
         finished = worker.leave(part, rows, scored, tables, refused)
         seconds = {"all": read + told["seconds"], "read": read, "model": told["seconds"]}
-        finished = replace(finished, seconds=seconds, statistics=told["statistics"])
+        finished = replace(
+            finished, seconds=seconds, statistics=told["statistics"], by_twin=told["by_twin"]
+        )
         return {"finished": finished.to_json()}
 
 

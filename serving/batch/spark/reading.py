@@ -112,7 +112,7 @@ def restored(frame: pd.DataFrame, told: dict[str, str], columns: Columns) -> pd.
     """The columns as the reader gave them, from what Spark made of them."""
     found = {}
     for name, dtype in told.items():
-        column = frame[f"i{list(columns.inputs).index(name)}"]
+        column: Any = frame[f"i{list(columns.inputs).index(name)}"]
         found[name] = column if str(column.dtype) == dtype else column.astype(dtype)
     return pd.DataFrame(found, index=frame.index).reset_index(drop=True)
 

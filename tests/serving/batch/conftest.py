@@ -87,8 +87,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @functools.cache
-def _load(path: Path, load: Callable[[Path], Scorer] = Scorer.load) -> Scorer:
-    return load(path)
+def _load(path: Path, twin: str = "", load: Callable[..., Scorer] = Scorer.load) -> Scorer:
+    return load(path, twin)
 
 
 @pytest.fixture

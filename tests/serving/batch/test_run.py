@@ -123,6 +123,38 @@ def test_refused_rows_go_to_quarantine_with_number_reason_and_row(rows, kitchen,
     assert not set(found["id"]) & {"00023", "00040"}
 
 
+@pytest.mark.parametrize("word", ["x", '"x"'])
+def test_a_bare_carriage_return_ends_a_row_as_it_does_for_pandas(word, kitchen, score, tmp_path):
+    text = f"id,a,b,c\n1,0.5,1,{word}\r2,0.5,1,{word}\r\n3,broken,1,{word}\n4,0.5,1,{word}\n"
+    (tmp_path / "rows.csv").write_bytes(text.encode())
+
+    score(tmp_path / "rows.csv", tmp_path / "out.csv", id_columns=("id",))
+
+    (refused,) = (tmp_path / "out.csv.quarantine.jsonl").read_text().splitlines()
+    assert json.loads(refused)["row"] == 2
+    assert json.loads(refused)["input"]["id"] == "3"
+    assert pd.read_csv(tmp_path / "out.csv")["id"].tolist() == [1, 2, 4]
+
+
+def test_a_file_with_carriage_returns_alone_is_refused_with_the_way_to_mend_it(score, tmp_path):
+    (tmp_path / "rows.csv").write_bytes(b"id,a,b,c\r1,0.5,1,x\r2,0.5,1,x\r")
+
+    with pytest.raises(JobFailed, match="carriage returns alone"):
+        score(tmp_path / "rows.csv", tmp_path / "out.csv")
+
+
+def test_a_damaged_file_is_told_by_its_name_and_leaves_no_output(rows, score, tmp_path):
+    rows.to_parquet(tmp_path / "rows.parquet")
+    content = bytearray((tmp_path / "rows.parquet").read_bytes())
+    content[4:400] = bytes(396)  # the first pages
+    (tmp_path / "rows.parquet").write_bytes(content)
+
+    with pytest.raises(JobFailed, match=r"rows.parquet: cannot be read"):
+        score(tmp_path / "rows.parquet", tmp_path / "out.parquet")
+
+    assert not (tmp_path / "out.parquet").exists()
+
+
 def test_a_model_that_lacks_memory_gets_fewer_rows_at_once(kitchen, score, tmp_path):
     rows = table(1000)
     rows.to_parquet(tmp_path / "rows.parquet")

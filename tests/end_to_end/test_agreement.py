@@ -1,0 +1,112 @@
+"""Every way to score gives every flight of two live days the same answer.
+
+A way is a function from the rows to predictions: one more is one more entry in `WAYS`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.online import serving
+from tests.shell import Shell
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("agreement")]
+
+MODEL = "models:/flight-delay@production"
+FLIGHTS = "november.csv"
+# Two weeks in late summer instead of eight months, and few trees: the recipe's columns and kinds.
+SMALL = (
+    "cloche train flights --set search.trials=1 --set estimator.params.max_iter=10"
+    " --set 'split.train=[2013-08-01, 2013-08-14]' --set 'split.holdout=[2013-08-15, 2013-08-18]'"
+)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where the flights lie, and the shell of a user who works there."""
+
+    folder: Path
+    shell: Shell
+
+    def answers(self, file: str) -> pd.DataFrame:
+        return pd.DataFrame(json.loads((self.folder / file).read_text())["predictions"])
+
+
+@pytest.fixture(scope="module")
+def desk(folder: Path, shell: Shell) -> Desk:
+    shell(f"cloche sample flights --from 2013-11-01 --to 2013-11-02 --without-target {FLIGHTS}")
+    shell(SMALL)
+    shell("cloche promote flight-delay --force --reason 'a small model of two weeks'")
+    return Desk(folder, shell)
+
+
+@pytest.fixture(scope="module")
+def reference(desk: Desk) -> pd.DataFrame:
+    """What MLflow's pyfunc says of all rows at once."""
+    (desk.folder / "reference.py").write_text(
+        "import mlflow, pandas\n"
+        f"rows = pandas.read_csv('{FLIGHTS}')\n"
+        f"answer = mlflow.pyfunc.load_model('{MODEL}').predict(rows)\n"
+        "answer.to_parquet('reference.parquet')\n"
+    )
+    desk.shell("python reference.py")
+    return pd.read_parquet(desk.folder / "reference.parquet")
+
+
+def by_mlflow(desk: Desk, *_: str) -> pd.DataFrame:
+    desk.shell(
+        f"mlflow models predict --env-manager local -m {MODEL} -i {FLIGHTS} -t csv -o stock.json"
+    )
+    return desk.answers("stock.json")
+
+
+def by_batch(desk: Desk, *options: str) -> pd.DataFrame:
+    command = " ".join([f"cloche score {MODEL} {FLIGHTS} scores.parquet --overwrite", *options])
+    desk.shell(f"{command} --part-rows 500 --cache-dir cache")
+    return pd.read_parquet(desk.folder / "scores.parquet")
+
+
+def online(desk: Desk, *options: str) -> pd.DataFrame:
+    rows = pd.read_csv(desk.folder / FLIGHTS)
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{desk.folder}/mlflow.db"}
+    answers = []
+    with serving(MODEL, *options, directory=desk.folder, environment=store) as server:
+        server.wait_until_ready()
+        for start in range(0, len(rows), 500):
+            piece = rows[start : start + 500].astype(object)
+            split = piece.where(piece.notna(), None).to_dict(orient="split", index=False)
+            answers += server.get_predictions({"dataframe_split": split})
+    return pd.DataFrame(answers)
+
+
+WAYS: dict[str, tuple[Callable[..., pd.DataFrame], tuple[str, ...]]] = {
+    "mlflow models predict": (by_mlflow, ()),
+    "cloche score": (by_batch, ()),
+    "cloche score by the model": (by_batch, ("--no-acceleration",)),
+    "cloche serve": (online, ()),
+    "cloche serve by the model": (online, ("--no-acceleration",)),
+}
+BY_TWIN = {"cloche score", "cloche serve"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_flight_gets_the_same_answer(way: str, desk: Desk, reference: pd.DataFrame):
+    ask, options = WAYS[way]
+
+    found = ask(desk, *options)
+
+    assert len(found) == len(reference) > 1500
+    assert found["prediction"].tolist() == reference["prediction"].tolist()
+    scores, expected = found["probability"].to_numpy(), reference["probability"].to_numpy()
+    if way in BY_TWIN:
+        (twin,) = desk.folder.glob("mlruns/**/onnx/twin.json")
+        tolerance = json.loads(twin.read_text())["tolerance"]
+        assert np.abs(scores - expected).max() <= tolerance
+        assert (scores != expected).any(), "the twin did not answer"
+    else:
+        assert scores.tolist() == expected.tolist()

@@ -1,0 +1,169 @@
+"""The accelerated twin in a job: it answers what it is sure of, and the model everything else."""
+
+import hashlib
+import shutil
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from serving.batch import agreement
+from serving.batch.acceleration import usable
+from serving.batch.scoring import Scorer
+from serving.errors import JobFailed, JobRefused
+from serving.host.twin import Prediction
+from tests.serving.batch.conftest import HereEngine, expected, table
+
+pytestmark = pytest.mark.xdist_group("batch")
+
+ROWS = table(40)
+INPUTS = ROWS[["a", "b", "c"]]
+LOAD = Scorer.load  # before the other tests' fixture replaces it
+SHIFT = 0.25  # what tells the twin's scores from the model's
+
+
+class Twin:
+    """Answers as the model does, shifted, and is sure of rows with an odd `b` only."""
+
+    tolerance = 2e-6
+
+    def __init__(self, model, shift=SHIFT, failure=None):
+        self._model, self._shift, self._failure = model, shift, failure
+
+    def predict(self, frame):
+        if self._failure:
+            raise self._failure
+        answer = self._model.predict(frame)
+        columns = [answer["prediction"].to_numpy(), answer["probability"].to_numpy() + self._shift]
+        return Prediction(frame["b"].to_numpy() % 2 == 1, ["prediction", "probability"], columns)
+
+
+@pytest.fixture(scope="module")
+def model(kitchen):
+    return mlflow.pyfunc.load_model(str(kitchen / "plain"))
+
+
+@pytest.fixture
+def twin_scores(monkeypatch, model):
+    """Jobs are scored with the twin, as if the registry named it."""
+    monkeypatch.setattr(agreement, "usable", lambda *_: "digest")
+    monkeypatch.setattr(
+        Scorer, "load", staticmethod(lambda _, twin: Scorer(model, Twin(model) if twin else None))
+    )
+
+
+def test_rows_that_the_twin_is_not_sure_of_are_the_models_in_their_places(model, kitchen):
+    scorer = Scorer(model, Twin(model))
+
+    found = scorer.predict(INPUTS)
+
+    odd = INPUTS["b"].to_numpy() % 2 == 1
+    scores = expected(kitchen, ROWS)["probability"].to_numpy()
+    np.testing.assert_array_equal(found["probability"], np.where(odd, scores + SHIFT, scores))
+    assert scorer.by_twin == odd.sum()
+
+
+def test_a_twin_that_fails_leaves_all_rows_to_the_model(model, kitchen):
+    scorer = Scorer(model, Twin(model, failure=RuntimeError("no such node")))
+
+    found = scorer.predict(INPUTS)
+
+    np.testing.assert_array_equal(found["probability"], expected(kitchen, ROWS)["probability"])
+    assert scorer.by_twin == 0
+
+
+def test_a_twin_without_memory_gets_fewer_rows_and_not_another_answer(model):
+    failure = RuntimeError("Failed to allocate memory for requested buffer")
+
+    with pytest.raises(MemoryError):
+        Scorer(model, Twin(model, failure=failure)).predict(INPUTS)
+
+
+def test_a_twin_that_differs_on_this_machine_stops_the_job(model):
+    Scorer(model, Twin(model, shift=1e-6)).prove(INPUTS)
+
+    with pytest.raises(JobFailed, match=r"input example.*--overwrite --no-acceleration"):
+        Scorer(model, Twin(model, shift=1e-3)).prove(INPUTS)
+
+
+def test_a_twin_that_is_gone_when_a_worker_loads_it_stops_the_job(kitchen):
+    with pytest.raises(JobFailed, match=r"It is gone\. Begin anew with --overwrite"):
+        LOAD(kitchen / "plain", "digest")
+
+
+def test_a_model_with_other_columns_than_its_twin_stops_the_job_and_no_row_is_blamed(
+    twin_scores, monkeypatch, model, score, tmp_path
+):
+    class Other(Twin):
+        def predict(self, frame):
+            found = super().predict(frame)
+            return Prediction(found.sure, ["prediction", "score"], found.columns)
+
+    monkeypatch.setattr(Scorer, "load", staticmethod(lambda *_: Scorer(model, Other(model))))
+    ROWS.to_parquet(tmp_path / "rows.parquet")
+
+    with pytest.raises(JobFailed, match="answers in other columns"):
+        score(tmp_path / "rows.parquet", tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("named", ["", "another"])
+def test_only_the_twin_that_the_registry_names_is_used(named, kitchen, tmp_path):
+    path, said = tmp_path / "plain", []
+    shutil.copytree(kitchen / "plain", path)
+    (path / "onnx").mkdir()
+    (path / "onnx" / "twin.json").write_text("{}")
+    (path / "onnx" / "model.onnx").write_bytes(b"")
+
+    assert (
+        usable(path, hashlib.sha256(named.encode()).hexdigest() if named else "", said.append) == ""
+    )
+
+    assert said == (
+        ["The model scores without its twin. The twin is not the one that the registry names."]
+        if named
+        else []
+    )
+
+
+def test_the_record_says_who_scored_how_many_rows(twin_scores, score, tmp_path):
+    ROWS.to_parquet(tmp_path / "rows.parquet")
+
+    outcome = score(tmp_path / "rows.parquet", tmp_path / "out.parquet")
+
+    odd = int((ROWS["b"] % 2 == 1).sum())
+    assert outcome.record["predictors"] == {"onnx": odd, "pyfunc": len(ROWS) - odd}
+    assert outcome.record["job"]["model"]["twin"] == "digest"
+    assert f"The accelerated twin answered {odd}" in (
+        (tmp_path / "out.parquet.report.html").read_text()
+    )
+
+
+def test_a_job_goes_on_with_the_predictor_that_it_began_with(
+    twin_scores, score, tmp_path, monkeypatch
+):
+    ROWS.to_parquet(tmp_path / "rows.parquet")
+    source = tmp_path / "rows.parquet"
+    score(source, tmp_path / "whole.parquet")
+    with pytest.raises(KeyboardInterrupt):
+        score(source, tmp_path / "out.parquet", engine=HereEngine(2))
+
+    with pytest.raises(JobRefused, match="begun with the accelerated twin"):
+        score(source, tmp_path / "out.parquet", resume=True, acceleration=False)
+    monkeypatch.setattr(agreement, "usable", lambda *_: "")
+    score(source, tmp_path / "out.parquet", resume=True)
+
+    same = (tmp_path / "whole.parquet").read_bytes()
+    assert (tmp_path / "out.parquet").read_bytes() == same
+
+
+def test_without_acceleration_the_model_scores_alone(twin_scores, score, kitchen, tmp_path):
+    ROWS.to_parquet(tmp_path / "rows.parquet")
+
+    outcome = score(tmp_path / "rows.parquet", tmp_path / "out.parquet", acceleration=False)
+
+    assert outcome.record["predictors"] == {"onnx": 0, "pyfunc": len(ROWS)}
+    pd.testing.assert_series_equal(
+        pd.read_parquet(tmp_path / "out.parquet")["probability"],
+        expected(kitchen, ROWS)["probability"],
+    )
