@@ -1,4 +1,4 @@
-"""A folder as the schedulers find it: days of flights, a version in production, the job's script."""
+"""A folder as schedulers find it: days of flights, a version in production, the job's scripts."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version of `flight-delay` in production, and two days: a good one, and one with bad rows."""
+    """A version of `flight-delay` in production, a good day, and a day with bad rows."""
     folder = tmp_path_factory.mktemp("flights")
     days = folder / "flights"
     days.mkdir()

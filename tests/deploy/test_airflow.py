@@ -1,4 +1,4 @@
-"""The DAGs, run by Airflow itself in an environment of its own, with SQLite in a temporary folder."""
+"""The DAGs, run by Airflow in an environment of its own, with SQLite in a temporary folder."""
 
 import contextlib
 import json
@@ -170,7 +170,7 @@ def test_a_day_that_arrives_is_scored_because_of_its_asset_and_without_a_logical
         *("--from-date", GOOD, "--to-date", GOOD),
     )
     started()
-    wait_for(lambda: (flights / "scores" / f"date={GOOD}" / "_SUCCESS").exists(), seconds=240)
+    wait_for((flights / "scores" / f"date={GOOD}" / "_SUCCESS").exists, seconds=240)
 
     told = airflow("dags", "list-runs", "score_flights", "--output", "json")
     runs = json.loads(told[told.index("[{") :])

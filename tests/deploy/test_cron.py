@@ -59,7 +59,7 @@ def test_rows_in_quarantine_are_worth_a_mail_that_says_why(run: Run, flights: Pa
     assert (flights / "scores" / f"date={BAD}" / "_SUCCESS").exists()
 
 
-# What cron sees in these places, from the folder that it is given, and nothing of the machine's own.
+# What cron sees in these places, and nothing of the machine's own, lies in the working directory.
 VIEW = """
 mount --bind sbin /usr/sbin
 mount --bind spool /var/spool/cron/crontabs
