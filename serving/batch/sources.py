@@ -68,8 +68,8 @@ def find(source: str, given_format: str | None = None) -> list[InputFile]:
     """The files behind a path, glob, directory or URI, in the order of their names.
 
     Raises:
-        SettingsError: There are none, or nobody knows their format.
-        JobFailed: The store cannot be asked.
+        SettingsError: Nobody knows their format.
+        JobFailed: There are none yet, or the store cannot be asked.
     """
     system, path = filesystem(source)
     try:
@@ -77,11 +77,12 @@ def find(source: str, given_format: str | None = None) -> list[InputFile]:
     except OSError as error:
         raise JobFailed(f"{source}: {error}") from error
     usable = [info for info in found if given_format or _format_of(info.path)[0]]
+    if not found:
+        raise JobFailed(f"{source}: nothing is there, or not yet. Score it again when it has come.")
     if not usable:
-        seen = f"; there is {found[0].path}" if found else ""
         raise SettingsError(
-            f"{source}: no file to score is there{seen}. Known are names that end in "
-            f"{', '.join(_FORMATS)}; for others give --input-format."
+            f"{source}: no file to score is there; there is {found[0].path}. Known are names "
+            f"that end in {', '.join(_FORMATS)}; for others give --input-format."
         )
     local = isinstance(system, fs.LocalFileSystem)
     prefix = "" if local else source.partition("://")[0] + "://"

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from serving.cli.days import day_of, filled, names_day
 from serving.errors import SettingsError
 from serving.registry.names import default_cache
 
@@ -20,6 +22,9 @@ file that ends in .parquet, .csv or .jsonl, or a directory of parts, and appears
 it is complete; - is standard output. Rows that the model refuses go into a quarantine beside it,
 with their row number (from 0) and the reason, and the exit code is 4.
 
+For a job of every day, write {date} or {date:%Y/%m/%d} into INPUT, OUTPUT or the query, and say
+which day by --date; yesterday is that of the time zone TZ.
+
 \b
 Example:
   cloche score models:/flight-delay@production flights.parquet scores.parquet --id-column flight
@@ -27,6 +32,7 @@ Example:
   cloche score models:/flight-delay/1 'days/*.parquet' scores/ --workers 2 --max-bad-rows 1%
   cat flights.csv | cloche score models:/flight-delay@production - - --input-format csv
   cloche score models:/flight-delay@production flights.parquet scores/ --engine spark
+  cloche score models:/flight-delay@production '{date}.csv' 'date={date}/' --date yesterday
 """
 
 
@@ -51,6 +57,9 @@ Example:
     help="How the output is written.",
 )
 @click.option("--query", metavar="SQL", help="Score the rows that this selects.")
+@click.option(
+    "--date", "day", metavar="DAY", help="2013-11-01, yesterday or today, where {date} stands."
+)
 @click.option(
     "--id-column",
     "id_columns",
@@ -117,10 +126,11 @@ Example:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def score(
     source: str, output: str, *, input_format: str | None, output_format: str | None,
-    query: str | None, max_bad_rows: str | None, workers: int | None, engine_name: str,
-    spark_master: str | None, as_json: bool, **options: Any,
+    query: str | None, day: str | None, max_bad_rows: str | None, workers: int | None,
+    engine_name: str, spark_master: str | None, as_json: bool, **options: Any,
 ) -> Any:  # fmt: skip
     """Run the command; see HELP."""
+    source, output, query = _on_day(day, source, output, query or "")
     on_spark = engine_name == "spark"
     _refuse_contradictions(
         source, output, query=query, resume=options["resume"], as_json=as_json, on_spark=on_spark,
@@ -173,6 +183,18 @@ def score(
     return outcome
 
 
+def _on_day(day: str | None, *texts: str) -> list[str]:
+    named = [text for text in texts if names_day(text)]
+    if day is None:
+        if named:
+            raise SettingsError(f"{named[0]}: say which day by --date, like --date yesterday.")
+        return list(texts)
+    if not named:
+        raise SettingsError(f"--date {day}: write {{date}} into INPUT or OUTPUT, where it belongs.")
+    which = day_of(day, datetime.now().astimezone())
+    return [filled(text, which) for text in texts]
+
+
 def _tell(record: dict[str, Any], output: str, page: Path, *, fresh: bool) -> None:
     if fresh:
         click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
@@ -190,7 +212,7 @@ def _tell(record: dict[str, Any], output: str, page: Path, *, fresh: bool) -> No
 
 
 def _refuse_contradictions(
-    source: str, output: str, *, query: str | None, resume: bool, as_json: bool, on_spark: bool,
+    source: str, output: str, *, query: str, resume: bool, as_json: bool, on_spark: bool,
     workers: int | None,
 ) -> None:  # fmt: skip
     """Refuse options that cannot be had together.

@@ -15,7 +15,8 @@ November and December are kept out of the training of `flights`: score those day
 \b
 Example:
   cloche sample
-  cloche sample flights --from 2013-11-01 --to 2013-11-02 --without-target november.csv
+  cloche sample flights --date 2013-11-01 --without-target 2013-11-01.csv
+  cloche sample flights --from 2013-11-01 --to 2013-11-30 --without-target november.csv
   cloche sample breast_cancer tumours.parquet
 """
 
@@ -25,12 +26,14 @@ Example:
 @click.argument("output", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day, inclusive.")
+@click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="This day alone.")
 @click.option("--without-target", is_flag=True, help="Leave the answer out, as callers do.")
 def sample(
     name: str | None,
     output: Path | None,
     first: datetime | None,
     last: datetime | None,
+    day: datetime | None,
     *,
     without_target: bool,
 ) -> None:
@@ -45,6 +48,9 @@ def sample(
         return
     if output is None:
         raise click.UsageError(f"Name the file to write, like {name}.csv, or - for stdout.")
+    if day and (first or last):
+        raise click.UsageError("Give --date for one day, or --from and --to for several.")
+    first, last = day or first, day or last
     rows = sample_rows(
         name,
         first=first.date() if first else None,

@@ -32,6 +32,20 @@ def test_live_days_are_written_without_the_answer(run, tmp_path):
     assert "late" not in rows
 
 
+@pytest.mark.xdist_group("flights")
+def test_one_day_alone_is_written(run, tmp_path):
+    assert run("flights", "--date", "2013-11-01", "day.parquet").exit_code == 0
+    assert set(pd.read_parquet(tmp_path / "day.parquet")["flight_date"]) == {
+        pd.Timestamp("2013-11-01")
+    }
+
+
+def test_one_day_and_a_stretch_of_days_are_not_asked_for_at_once(run):
+    result = run("flights", "--date", "2013-11-01", "--to", "2013-11-02", "day.csv")
+    assert result.exit_code == 2
+    assert "--date for one day" in result.stderr
+
+
 def test_a_dash_writes_csv_to_stdout(run):
     rows = pd.read_csv(io.StringIO(run("wine", "-").stdout))
     assert rows.shape == (178, 14)

@@ -1,0 +1,177 @@
+"""The DAGs, run by Airflow in an environment of its own, with SQLite in a temporary folder."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.deploy.conftest import ABSENT, BAD, DEPLOY, GOOD
+from tests.deploy.test_daily import yesterday
+from tests.online import wait_for
+from tests.shell import environment, free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deploy")]
+
+VERSION = "3.3.2"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PLACE = Path("~/.cache/cloche-tests").expanduser() / f"airflow-{VERSION}-python{PYTHON}"
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    """The programs of an environment with Airflow; made once for all sessions, in a minute."""
+    ready = PLACE / "ready"
+    if not ready.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", PLACE], check=True)
+        pip = [PLACE / "bin" / "python", "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, f"apache-airflow=={VERSION}"], check=True)
+        ready.touch()
+    return PLACE / "bin"
+
+
+@pytest.fixture(scope="module")
+def home(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An AIRFLOW_HOME with its database."""
+    folder = tmp_path_factory.mktemp("airflow")
+    subprocess.run(
+        [programs / "airflow", "db", "migrate"],
+        env=environment() | {"AIRFLOW_HOME": str(folder)},
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture
+def settings(programs: Path, home: Path, job: dict[str, str]) -> dict[str, str]:
+    """Airflow's own environment, and the variables that the DAGs ask for."""
+    variables = {
+        "score_day": f"{job['FOLDER']}/score-day",
+        "cloche": str(Path(sys.executable).parent / "cloche"),
+        "flights_folder": job["FOLDER"],
+    }
+    # without the PATH of the job: the DAGs find everything by these variables
+    return (
+        {name: value for name, value in job.items() if name != "FOLDER"}
+        | {
+            "PATH": f"{programs}:/usr/bin:/bin",
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(DEPLOY / "airflow"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        }
+        | {f"AIRFLOW_VAR_{name.upper()}": value for name, value in variables.items()}
+    )
+
+
+Airflow = Callable[..., str]
+
+
+@pytest.fixture
+def airflow(settings: dict[str, str]) -> Airflow:
+    """Run a command of Airflow; it must exit with `code`. Gives what it printed."""
+
+    def call(*arguments: str, code: int = 0, **variables: str) -> str:
+        answer = subprocess.run(
+            ["airflow", *arguments],
+            env=settings | variables,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == code, answer.stdout + answer.stderr
+        return answer.stdout + answer.stderr
+
+    return call
+
+
+def on(day: str) -> tuple[str, str]:
+    """The option of `airflow dags test` for the flights of a day."""
+    return "--conf", json.dumps({"date": day})
+
+
+def test_yesterday_is_scored(airflow: Airflow, flights: Path):
+    (flights / "flights" / f"{GOOD}.csv").rename(flights / "flights" / f"{yesterday()}.csv")
+
+    airflow("dags", "test", "score_flights")
+
+    scored = flights / "scores" / f"date={yesterday()}"
+    assert (scored / "_SUCCESS").exists()
+    assert len(pd.read_parquet(scored)) == 936
+
+
+def test_a_day_with_rows_in_quarantine_is_a_warning_or_a_failure_as_it_is_set(
+    airflow: Airflow, flights: Path
+):
+    told = airflow("dags", "test", "score_flights", *on(BAD))
+
+    assert "3 rows of" in told
+    assert (flights / "scores" / f"date={BAD}" / "_SUCCESS").exists()
+
+    airflow("dags", "test", "score_flights", *on(BAD), code=1, AIRFLOW_VAR_QUARANTINE="fail")
+
+
+def test_a_day_that_is_not_there_fails_and_says_so(airflow: Airflow, flights: Path):
+    told = airflow("dags", "test", "score_flights", *on(ABSENT), code=1)
+
+    assert f"flights/{ABSENT}.csv: nothing is there" in told
+    assert not (flights / "scores").exists()
+
+
+@pytest.fixture
+def started(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Start all of Airflow: scheduler, processor of DAGs, API server."""
+    running: list[subprocess.Popen[str]] = []
+    port = str(free_port())
+    api = {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": port,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+    }
+
+    def start() -> None:
+        with (tmp_path / "airflow.log").open("w") as log:
+            running.append(
+                subprocess.Popen(
+                    ["airflow", "standalone"],
+                    env=settings | api,
+                    cwd="/",
+                    stdout=log,
+                    stderr=log,
+                    text=True,
+                    start_new_session=True,
+                )
+            )
+
+    yield start
+    for process in running:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_day_that_arrives_is_scored_because_of_its_asset_and_without_a_logical_date(
+    airflow: Airflow, flights: Path, started: Callable[[], None]
+):
+    airflow("dags", "reserialize")
+    airflow(
+        *("backfill", "create", "--dag-id", "flights_arrive"),
+        *("--from-date", GOOD, "--to-date", GOOD),
+    )
+    started()
+    wait_for((flights / "scores" / f"date={GOOD}" / "_SUCCESS").exists, seconds=240)
+
+    told = airflow("dags", "list-runs", "score_flights", "--output", "json")
+    runs = json.loads(told[told.index("[{") :])
+    assert [run["logical_date"] for run in runs if "asset_triggered" in run["run_id"]] == [None]
