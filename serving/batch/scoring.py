@@ -1,16 +1,18 @@
 """What a loaded version predicts for a frame, as named columns of equal length."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from mlflow.pyfunc import PyFuncModel, load_model
+from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 from scipy import sparse
+
+from serving.batch.tensors import cast
+from serving.host import frameworks
 
 
 class WrongShape(Exception):
@@ -32,8 +34,7 @@ class Scorer:
             Exception: Whatever MLflow or the model's code raises while loading.
         """
         logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # warns of extra columns
-        os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # as `mlflow models predict` does
-        return cls(load_model(str(path), suppress_warnings=False))
+        return cls(frameworks.load(path))
 
     @property
     def schema(self) -> Schema | None:
@@ -48,6 +49,9 @@ class Scorer:
             WrongShape: The answer has not n entries.
             Exception: Whatever MLflow or the model raises.
         """
+        schema = self.schema
+        if schema is not None and schema.is_tensor_spec():
+            frame = cast(frame, schema)
         raw = self._model.predict(frame)
         columns = named(raw, self._output_names())
         if any(len(column) != len(frame) for column in columns.values()):
