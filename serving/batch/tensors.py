@@ -17,11 +17,12 @@ def cast(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     What does not fit is left as it is, for MLflow to say so.
     """
     specs = {str(spec.name): spec for spec in schema.inputs if spec.name is not None}
-    unnamed: TensorSpec | None = None if specs else schema.inputs[0]
+    unnamed = None if specs else schema.inputs[0]
     columns = {}
     for name in frame.columns:
         spec = specs.get(str(name), unnamed)
-        columns[name] = frame[name] if spec is None else _column(frame[name], spec.type)
+        tensor = isinstance(spec, TensorSpec)
+        columns[name] = _column(frame[name], spec.type) if tensor else frame[name]
     return pd.DataFrame(columns, index=frame.index)
 
 

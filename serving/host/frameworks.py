@@ -5,6 +5,7 @@ Used by model hosts and by the workers of batch jobs. What a variable can say is
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def load(path: Path) -> PyFuncModel:
     return model
 
 
+@cache
 def _size_onnxruntime() -> None:
     """Give sessions this process's share of the cores, where the model does not say how many.
 
