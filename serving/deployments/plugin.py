@@ -136,7 +136,7 @@ class ClocheDeployments(BaseDeploymentClient):  # type: ignore[misc]  # MLflow h
         """
         options, alias = self._read(name, None, config, endpoint)
         self._versions.remove(name, alias)
-        # a server that was told the model by name keeps its last version, as for any lost alias
+        # a server that was told the model by name keeps its last version
         if options.wait and self._server.state().get("follows") == alias:
             self._server.wait_for(name, None, options.wait)
 

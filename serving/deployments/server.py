@@ -72,7 +72,12 @@ class Server:
         return answer.text
 
     def wait_for(self, name: str, version: str | None, patience: float) -> State:
-        """What the server says once it serves this version of a model, or, with None, no such model.
+        """What the server says once it serves this version of a model, or the model no more.
+
+        Args:
+            name: The model.
+            version: Its version; None for no more.
+            patience: Seconds until that must be so.
 
         Raises:
             MlflowException: The version cannot serve, or `patience` seconds were not enough.

@@ -71,8 +71,8 @@ def followed(state: Mapping[str, Any], name: str) -> str | None:
     if model is None:
         alias: str | None = state.get("follows")
         return alias
-    _, at, alias = model["uri"].rpartition("@")
-    return alias if at else None
+    registered, _, alias = model["uri"].rpartition("@")
+    return alias if registered == f"models:/{name}" else None
 
 
 def _truth(name: str, value: Any) -> bool:

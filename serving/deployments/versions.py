@@ -1,8 +1,8 @@
 """The registry behind a deployment: which version a URI means, and where its alias stands."""
 
 import warnings
-from contextlib import contextmanager, suppress
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import mlflow
 from mlflow import MlflowClient
