@@ -79,7 +79,7 @@ def test_a_deployment_from_creation_to_deletion(
     assert client.get_deployment("m") == made
     forced = {"policy": policy, "force": True, "reason": "a test"}
     assert client.update_deployment("m", "models:/m/1", config=forced)["serving"] == "1"
-    assert registry.client.get_registered_model("m").aliases["previous"] == "2"
+    assert registry.client.get_model_version_by_alias("m", "previous").version == 2
 
     client.delete_deployment("m")
     assert client.list_deployments() == []
