@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: install run test check format lock bench bench-quick clean help
+.PHONY: install run frameworks test check format lock bench bench-quick clean help
 
 install: $(STAMP)  ## make .venv from the lock file
 
@@ -20,6 +20,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 run: install  ## train, gate, promote, serve: MLflow UI on :5000, /invocations on :8080
 	@$(BIN)/cloche up
+
+frameworks: install  ## what tests of XGBoost, LightGBM, PyTorch, TensorFlow, statsmodels models need
+	$(BIN)/python -m pip install --quiet --requirement tests/frameworks.txt
 
 test: install  ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -129,9 +129,8 @@ def main() -> None:
     report.render(write(chosen.output, "swaps", result), chosen.output)
 
 
-@contextmanager
-def kitchen(made: Trained, scratch: Path) -> Iterator[Kitchen]:
-    """A server of `made`, on a copy of its registry that has a second version of the same model."""
+def two_versions(made: Trained, scratch: Path) -> str:
+    """A copy of the registry of `made` that has a second version of the same model; its URI."""
     registry = scratch / "mlflow.db"
     shutil.copyfile(made.registry.removeprefix("sqlite:///"), registry)
     uri = f"sqlite:///{registry}"
@@ -140,6 +139,14 @@ def kitchen(made: Trained, scratch: Path) -> Iterator[Kitchen]:
     client.create_model_version(
         made.registered, source=str(first.source), run_id=first.run_id, tags=first.tags
     )
+    return uri
+
+
+@contextmanager
+def kitchen(made: Trained, scratch: Path) -> Iterator[Kitchen]:
+    """A server of `made`, on a copy of its registry that has a second version of the same model."""
+    uri = two_versions(made, scratch)
+    client = mlflow.MlflowClient(uri)
     contender = catalog.contender("cloche")
     place = Place(Path(sys.executable), made.uri, free_port(), scratch)
     url = f"http://127.0.0.1:{place.port}"

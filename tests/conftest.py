@@ -4,7 +4,7 @@ import os
 
 import hypothesis
 
-pytest_plugins = ["tests.shell"]
+pytest_plugins = ["tests.shell", "tests.flavors.saved"]
 
 # As the command does: with several tests at once, spinning OpenMP threads starve each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

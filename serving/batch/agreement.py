@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.models import Model
+from mlflow.types import Schema
 
 from serving.batch.acceleration import usable
 from serving.batch.job import Job, Layout
@@ -73,7 +74,7 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         raise JobFailed(f"{absent}, which {model} needs." if needed else f"{absent}.")
     return Job(
         model, supply.inputs, layout, request.part_rows, request.limit.given,
-        {} if named else supply.inferred(),
+        {} if named else supply.inferred(), _features(request, supply, schema),
     )  # fmt: skip
 
 
@@ -124,6 +125,15 @@ def _other_options(request: Request, supply: Supply, output: Output, before: Job
     if _layout(request, supply, output) != before.layout:
         return "it was asked for other columns or another format"
     return ""
+
+
+def _features(request: Request, supply: Supply, schema: Schema | None) -> tuple[str, ...]:
+    """What goes into a tensor without a name: all columns but those that only name the rows."""
+    if schema is None or not schema.is_tensor_spec() or schema.has_input_names():
+        return ()
+    if not request.id_columns:
+        return ()
+    return tuple(name for name in supply.columns() if name not in request.id_columns)
 
 
 def _layout(request: Request, supply: Supply, output: Output) -> Layout:

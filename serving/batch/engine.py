@@ -15,17 +15,9 @@ from serving.batch.part import FinishedPart, Part
 from serving.batch.restraint import Case
 from serving.batch.waiting import Lane, Waiting, lane
 from serving.errors import JobFailed
+from serving.host.threads import sized
 
 _PREPARED = 2
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "POLARS_MAX_THREADS",
-    "ARROW_NUM_THREADS",
-)
 
 
 class Engine(Protocol):
@@ -235,6 +227,5 @@ def _told(code: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    # numerical libraries size their pools when imported: each worker is one core's
-    sized = {name: "1" for name in _THREAD_VARIABLES if name not in os.environ}
-    return {**os.environ, **sized, "PYTHONUNBUFFERED": "1"}
+    arrow = {"ARROW_NUM_THREADS": "1"}  # each worker is one core's
+    return {**arrow, **os.environ, **sized(os.environ, 1), "PYTHONUNBUFFERED": "1"}

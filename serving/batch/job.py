@@ -65,6 +65,8 @@ class Job:
         layout: What the output looks like.
         part_rows: Most rows of a part.
         inferred: Types of CSV columns for a version without signature, from all rows.
+        features: The model's columns where its signature is one tensor, which names none; empty for
+            all.
         patient: Whether somebody said how many rows may be refused: then none are too many early.
     """
 
@@ -74,6 +76,7 @@ class Job:
     part_rows: int
     patient: bool = False
     inferred: dict[str, str] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -83,4 +86,5 @@ class Job:
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The job that `to_json` wrote."""
         layout = data["layout"] | {"carried": tuple(data["layout"]["carried"])}
-        return cls(**data | {"model": Pinned(**data["model"]), "layout": Layout(**layout)})
+        model, features = Pinned(**data["model"]), tuple(data.get("features", ()))
+        return cls(**data | {"model": model, "layout": Layout(**layout), "features": features})

@@ -1,20 +1,21 @@
 """What a loaded version predicts for a frame, as named columns of equal length."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from mlflow.pyfunc import PyFuncModel, load_model
+from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 from scipy import sparse
 
+from serving.batch import tensors
 from serving.batch.acceleration import Accelerator
 from serving.batch.readers.casting import cast, scalar_types
 from serving.errors import JobFailed
+from serving.host import frameworks
 from serving.host.twin import TwinRefused
 
 _logger = logging.getLogger(__name__)
@@ -57,8 +58,7 @@ class Scorer:
             Exception: Whatever MLflow or the model's code raises while loading.
         """
         logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # warns of extra columns
-        os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # as `mlflow models predict` does
-        model = load_model(str(path), suppress_warnings=True)  # whoever began the job told of it
+        model = frameworks.load(path)
         if not twin:
             return cls(model)
         try:
@@ -115,6 +115,9 @@ class Scorer:
             raise _without_twin("It and the model differ on the input example.")
 
     def _by_model(self, frame: pd.DataFrame) -> pa.Table:
+        schema = self.schema
+        if schema is not None and schema.is_tensor_spec():
+            frame = tensors.cast(frame, schema)
         return self._table(self._model.predict(frame), len(frame))
 
     def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":

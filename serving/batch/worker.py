@@ -65,7 +65,7 @@ class Worker:
         self._profile = load_profile(Path(job.model.path))
         schema = self._scorer.schema
         self._types = scalar_types(schema)
-        inputs = None
+        inputs: list[str] | None = list(job.features) or None
         if schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried

@@ -148,7 +148,12 @@ class App:
     async def _readyz(self, _: Scope, send: Send) -> None:
         ready = self._catalog.ready and not self.draining
         models = {model.name: model.describe() for model in self._catalog}
-        body = {"ready": ready, "draining": self.draining, "models": models}
+        body = {
+            "ready": ready,
+            "draining": self.draining,
+            "follows": self._catalog.alias or None,
+            "models": models,
+        }
         await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
 
     async def _ping(self, _: Scope, send: Send) -> None:

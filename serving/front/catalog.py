@@ -18,7 +18,12 @@ _logger = logging.getLogger(__name__)
 
 
 class Catalog:
-    """Which models are served. Each follows its own URI in a task of its own."""
+    """Which models are served. Each follows its own URI in a task of its own.
+
+    Attributes:
+        alias: Every registered model that has it is served; empty where models were named.
+        complete: Whether the models with the alias are known.
+    """
 
     def __init__(self, make: Callable[[ModelUri], ServedModel], interval: float) -> None:
         self._make = make
@@ -26,6 +31,7 @@ class Catalog:
         self._models: dict[str, ServedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
+        self.alias = ""
         self.complete = True
 
     def __iter__(self) -> Iterator[ServedModel]:
@@ -60,7 +66,7 @@ class Catalog:
 
     async def follow_alias(self, alias: str, registry: Registry) -> None:
         """Serve every registered model that has `alias`, for ever."""
-        self.complete = False
+        self.alias, self.complete = alias, False
         while True:
             self._wake.clear()
             try:

@@ -175,6 +175,7 @@ class ServedModel:
     def describe(self) -> dict[str, Any]:
         """What `/readyz` tells of it."""
         return {
+            "uri": self.uri.text,
             "ready": self.ready,
             "version": self.current.version if self.current else None,
             "predictor": self.current.description["predictor"] if self.current else None,

@@ -14,16 +14,9 @@ from serving.errors import HostFailed
 from serving.front.channel import Channel, Frame
 from serving.front.tasks import Tasks
 from serving.host.frames import Item, Kind, ProtocolError, Result, batch, control, read_result
+from serving.host.threads import sized
 
 _STOP_SECONDS = 5.0
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "POLARS_MAX_THREADS",
-)
 _logger = logging.getLogger(__name__)
 
 
@@ -200,7 +193,5 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
 
 
 def _environment(base: Mapping[str, str], threads: int, search: Path | None) -> dict[str, str]:
-    # numerical libraries size their pools when imported; with too many threads one row takes long
-    sized = {name: str(threads) for name in _THREAD_VARIABLES if name not in base}
     found = {"PYTHONPATH": str(search)} if search else {}
-    return {**base, **sized, **found, "PYTHONUNBUFFERED": "1"}
+    return {**base, **sized(base, threads), **found, "PYTHONUNBUFFERED": "1"}

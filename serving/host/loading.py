@@ -4,14 +4,13 @@ It must score its own input example before anybody is told it is ready.
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow.models import Model
-from mlflow.pyfunc import load_model
 
+from serving.host import frameworks
 from serving.host.frames import Item
 from serving.host.media import JSON
 from serving.host.plan import Plan, compile_plan
@@ -40,14 +39,12 @@ def load(path: Path, *, twin: str = ANY) -> tuple[Scorer, dict[str, Any]]:
     """
     for chatty in ("mlflow.pyfunc.scoring_server", "mlflow.models.utils"):
         logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn about single requests
-    # what MLflow's own server sets; some flavors ask for it
-    os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     if unmet := mismatches(path):
         _logger.warning(
             "This environment is not the one that the version was logged with: %s. Serve it with "
             "--env-manager uv, or install what it asks for.", ", ".join(unmet),
         )  # fmt: skip
-    model = load_model(str(path), suppress_warnings=True)
+    model = frameworks.load(path)
     plan = compile_plan(model.metadata)
     scorer = Scorer(model, plan, _twin(path, plan, twin) if plan and twin else None)
     example = _serving_example(path)
@@ -67,7 +64,7 @@ def _twin(path: Path, plan: Plan, digest: str) -> Twin | None:
 def _warm_up(scorer: Scorer, example: str) -> None:
     item = Item(JSON, example.encode())
     scorer.keep_only_exact_ways(item)
-    for size in _WARM_UP_SIZES:
+    for size in _WARM_UP_SIZES if scorer.joins else (1,):
         for answer in scorer.score([item] * size).answers:
             if answer.status != 200:
                 raise LoadRefused(

@@ -45,6 +45,11 @@ class Scorer:
         self._by_twin = ByTwin(twin, plan) if plan is not None and twin is not None else None
 
     @property
+    def joins(self) -> bool:
+        """Whether requests may be scored together."""
+        return self._plan is not None
+
+    @property
     def accelerated(self) -> bool:
         """Whether the twin answers what the plan reads."""
         return self._by_twin is not None

@@ -9,7 +9,6 @@ another, is left to the model. Knows nothing of JSON bodies or of MLflow.
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from serving.host import threads
 
 FORMAT = 1
 ANY = "any"  # in the place of a digest: the artifacts come from where no digest could be noted
@@ -156,15 +157,14 @@ class Twin:
         return Prediction(sure, self._names, columns)
 
 
-def _session(graph: bytes, threads: int | None) -> Any:
+def _session(graph: bytes, demanded: int | None) -> Any:
     """A session with the threads that the proof asks for; None for as many as there are."""
     try:
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise TwinRefused("onnxruntime is not installed: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
-    # the front gave this process its share of the cores by this variable, before any import
-    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "1"))
+    options.intra_op_num_threads = demanded or threads.share()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3

@@ -219,7 +219,7 @@ BY_KIND: dict[str, list[Body]] = {
 CODED = every_layout(pd.DataFrame({"a": [1.5, 2], "b": [0.5, 1], "c": ["x", "z"]})) + every_layout(
     pd.DataFrame({"a": [1.5], "b": [0.5], "c": [None]})
 )
-BY_KIND["arrays_predict"] = BY_KIND["tensor"]
+BY_KIND |= dict.fromkeys(("arrays_predict", "onnx", "pytorch", "tensorflow"), BY_KIND["tensor"])
 BY_KIND |= dict.fromkeys(("labels_predict", "labels_predict_proba", "names_predict"), CODED)
 
 MALFORMED: list[Body] = [

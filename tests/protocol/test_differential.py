@@ -10,12 +10,16 @@ from typing import NamedTuple
 import pytest
 import requests
 
+from tests.flavors.catalog import FRAMEWORKS, Save, needs
 from tests.protocol.contenders import Contenders, contenders
 from tests.protocol.kinds import KINDS
 
 pytestmark = pytest.mark.slow
 
-WAVES = 7  # few servers at a time fit into the memory of a small machine
+# Few servers at a time fit into the memory of a small machine. A framework is a wave of its own.
+WAVES = {str(number): KINDS[number::7] for number in range(7)} | {
+    name: list(framework.models) for name, framework in FRAMEWORKS.items()
+}
 
 
 class Difference(NamedTuple):
@@ -32,20 +36,23 @@ DIFFERENCES = [
 
 @pytest.fixture(scope="module")
 def both(
-    request: pytest.FixtureRequest, zoo: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, save: Save, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Contenders]:
     """The two servers with the kinds of one wave."""
-    kinds, directory = KINDS[request.param :: WAVES], tmp_path_factory.mktemp("cloche")
-    with contenders(zoo, kinds, directory) as running:
+    wave, directory = request.param, tmp_path_factory.mktemp("cloche")
+    models = save(wave) if wave in FRAMEWORKS else request.getfixturevalue("zoo")
+    with contenders(models, WAVES[wave], directory) as running:
         yield running
 
 
 each_kind = pytest.mark.parametrize(
     ("both", "kind"),
     [
-        pytest.param(wave, kind, id=kind, marks=pytest.mark.xdist_group(f"protocol-{wave}"))
-        for wave in range(WAVES)
-        for kind in KINDS[wave::WAVES]
+        pytest.param(
+            wave, kind, id=kind, marks=[pytest.mark.xdist_group(f"protocol-{wave}"), *needs(wave)]
+        )
+        for wave, kinds in WAVES.items()
+        for kind in kinds
     ],
     indirect=["both"],
     scope="module",
@@ -102,7 +109,7 @@ def test_every_body_leaves_the_host_alive(both: Contenders, kind: str) -> None:
 
 
 @pytest.mark.xdist_group("protocol-0")
-@pytest.mark.parametrize("both", [0], indirect=True, scope="module")
+@pytest.mark.parametrize("both", ["0"], indirect=True, scope="module")
 @pytest.mark.parametrize("path", ["/ping", "/health", "/version"])
 def test_the_same_pages(both: Contenders, path: str) -> None:
     theirs = requests.get(both.mlflow[KINDS[0]] + path, timeout=30)

@@ -19,24 +19,73 @@ PROBABILITY = "probability"
 # Probabilities that went through float32 or were rounded for people still add up to one this
 # closely.
 _SUM_TOLERANCE = 1e-3
+_SEVERAL = (Mapping, pd.DataFrame)
 
 
-def read(output: Any, target: Target, *, rows: int) -> Predictions:
+def read(output: Any, target: Target, *, rows: int, name: str | None = None) -> Predictions:
     """Read what a pyfunc's `predict` returned for `rows` rows.
+
+    Args:
+        output: what it returned.
+        target: what was asked.
+        rows: how many rows it was given.
+        name: which of several outputs is meant; found by their shapes and names by default.
 
     Raises:
         TrainingError: the output has another number of rows, missing values, or no single meaning
             for the task.
     """
+    if name is not None:
+        output = _named(output, name)
     if isinstance(output, Mapping):
-        output = pd.DataFrame({str(name): list(column) for name, column in output.items()})
-    if isinstance(output, pd.DataFrame):
+        output = {str(key): _as_array(column) for key, column in output.items()}
+        if any(array.ndim > 1 for array in output.values()):
+            predictions = _from_arrays(output, target)
+        else:
+            predictions = _from_table(_table(output), target)
+    elif isinstance(output, pd.DataFrame):
         predictions = _from_table(output, target)
     else:
         predictions = _from_array(_as_array(output), target)
     if len(predictions) != rows:
         raise TrainingError(f"the model returned {len(predictions)} predictions for {rows} rows")
     return predictions
+
+
+def _named(output: Any, name: str) -> Any:
+    """One of several outputs."""
+    columns = {str(key): key for key in output} if isinstance(output, _SEVERAL) else {}
+    if name not in columns:
+        found = f"named outputs {listed(list(columns))}" if columns else "no named outputs"
+        raise TrainingError(f"output: the policy says {name!r}, and the model returned {found}")
+    return output[columns[name]]
+
+
+def _table(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(dict(arrays))
+    except ValueError as error:
+        raise TrainingError(f"the model's outputs are not a table: {error}") from error
+
+
+def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: Target) -> Predictions:
+    """The outputs of a graph or network: one alone, or labels beside a column for every label."""
+    if len(arrays) == 1:
+        return _from_array(next(iter(arrays.values())), target)
+    flat = {name: a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a for name, a in arrays.items()}
+    labels = [array for array in flat.values() if array.ndim == 1 and target.knows(array)]
+    matrices = [a for a in flat.values() if a.ndim == 2 and a.shape[1] == len(target.classes)]
+    if len(arrays) == 2 and len(labels) == len(matrices) == 1 and target.task != "regression":
+        probabilities = _checked_probabilities(numbers_of(matrices[0], "the output"))
+        return Predictions(target, codes=target.encode(labels[0]), probabilities=probabilities)
+    raise TrainingError(_ambiguous(list(arrays)))
+
+
+def _ambiguous(names: list[str]) -> str:
+    return (
+        f"cannot tell which of the model's outputs {listed(names)} is the prediction; "
+        f"name one {PREDICTION!r}, or say which in the policy, like: output: {names[-1]}"
+    )
 
 
 def _from_table(table: pd.DataFrame, target: Target) -> Predictions:
@@ -53,10 +102,7 @@ def _from_table(table: pd.DataFrame, target: Target) -> Predictions:
         return _from_array(table.iloc[:, 0].to_numpy(), target)
     if target.task != "regression" and all(map(pd.api.types.is_numeric_dtype, table.dtypes)):
         return _from_array(table.to_numpy(dtype=np.float64), target)
-    raise TrainingError(
-        f"cannot tell which of the model's output columns {listed(table.columns)} is the "
-        f"prediction; name one {PREDICTION!r}"
-    )
+    raise TrainingError(_ambiguous(list(table.columns)))
 
 
 def _named_probabilities(table: pd.DataFrame, target: Target) -> Floats | None:

@@ -115,6 +115,7 @@ def measure(
             target,
             target_column=policy.target,
             features=policy.features,
+            output=policy.output,
             timeout=timeout,
         )
         predictions = probed.predictions

@@ -47,6 +47,7 @@ class Policy(Section):
         classes: every label, in the order of the model's probability columns; found in the target
             column by default.
         threshold: for a binary task, where a model that returns probabilities only says positive.
+        output: which of several outputs is the prediction; told by what they look like by default.
         features: columns handed to a model without a signature; all but the target by default.
         metrics: what is measured; the first one is what production is compared by.
         slices: columns whose values are measured one by one.
@@ -61,6 +62,7 @@ class Policy(Section):
     positive: Scalar | None = None
     classes: Annotated[tuple[Scalar, ...], Field(strict=False)] = ()
     threshold: float = Field(default=0.5, gt=0, lt=1)
+    output: str | None = None
     features: Names = ()
     metrics: Annotated[tuple[MetricName, ...], Field(strict=False)] = ()
     slices: Names = ()

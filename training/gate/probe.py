@@ -61,7 +61,8 @@ def main(folder: Path) -> None:
             report.stage("example", lambda: serve_example(model, task["model"], rows))
         target = Target(**{**task["asked"], "classes": tuple(task["asked"]["classes"])})
         predictions = report.stage(
-            "predict", lambda: read(model.predict(rows), target, rows=len(rows))
+            "predict",
+            lambda: read(model.predict(rows), target, rows=len(rows), name=task["output"]),
         )
         arrays = {name: getattr(predictions, name) for name in ("codes", "values", "probabilities")}
         np.savez(

@@ -53,6 +53,7 @@ def probe(
     *,
     target_column: str,
     features: Sequence[str] = (),
+    output: str | None = None,
     timeout: float,
 ) -> Probed:
     """Load a model in a new process and let it predict.
@@ -63,12 +64,14 @@ def probe(
         target: what is predicted.
         target_column: the column that is never handed to the model.
         features: columns for a model without a signature; empty for all but the target.
+        output: which of several outputs is the prediction; None to tell by what they look like.
         timeout: seconds until the process is killed.
     """
     task = {
         "model": str(model),
         "target": target_column,
         "features": list(features),
+        "output": output,
         "asked": {
             "task": target.task,
             "classes": target.classes,

@@ -114,9 +114,9 @@ def test_probabilities_that_went_through_float32_are_made_to_add_up_exactly():
         (
             pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}),
             DIGIT,
-            "which of the model's output columns",
+            "which of the model's outputs 'a', 'b'",
         ),
-        (pd.DataFrame({"a": [1, 2], "b": [1, 2]}), PRICE, "which of the model's output columns"),
+        (pd.DataFrame({"a": [1, 2], "b": [1, 2]}), PRICE, "which of the model's outputs 'a', 'b'"),
         (
             pd.DataFrame({"prediction": [0, 1], "probability": [0.5, 1.5]}),
             DIGIT,
@@ -127,6 +127,46 @@ def test_probabilities_that_went_through_float32_are_made_to_add_up_exactly():
 def test_what_has_no_single_meaning_is_refused_with_what_was_found(output, target, message):
     with pytest.raises(TrainingError, match=message):
         read(output, target, rows=2)
+
+
+MATRIX = np.array([[0.1, 0.9], [0.8, 0.2]], dtype=np.float32)
+
+
+def test_labels_beside_a_column_for_every_label_are_read_as_a_graph_returns_them():
+    predictions = read({"label": np.array([0, 1]), "probabilities": MATRIX}, DIGIT, rows=2)
+    assert predictions.codes.tolist() == [0, 1]
+    np.testing.assert_allclose(predictions.positive_probability(), [0.9, 0.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("output", [{"dense": MATRIX[:, 1:]}, {"dense": MATRIX}])
+def test_an_only_output_needs_no_known_name(output):
+    np.testing.assert_allclose(
+        read(output, DIGIT, rows=2).positive_probability(), [0.9, 0.2], rtol=1e-6
+    )
+
+
+HEADS = {"age": np.array([[30.0], [40.0]]), "late": MATRIX, "early": MATRIX[::-1]}
+
+
+def test_the_policy_says_which_of_several_outputs_is_meant():
+    np.testing.assert_allclose(
+        read(HEADS, DIGIT, rows=2, name="late").positive_probability(), [0.9, 0.2], rtol=1e-6
+    )
+    table = pd.DataFrame({"price": [1.0, 2.0], "weight": [3.0, 4.0]})
+    assert read(table, PRICE, rows=2, name="weight").values.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("output", "name", "message"),
+    [
+        (HEADS, None, "which of the model's outputs 'age', 'late', 'early' .* like: output: early"),
+        (HEADS, "lat", "policy says 'lat', and the model returned named outputs 'age', 'late'"),
+        (MATRIX, "late", "policy says 'late', and the model returned no named outputs"),
+    ],
+)
+def test_several_outputs_without_a_choice_are_refused_by_their_names(output, name, message):
+    with pytest.raises(TrainingError, match=message):
+        read(output, DIGIT, rows=2, name=name)
 
 
 def test_a_target_is_found_in_its_column_and_the_greater_label_is_positive():

@@ -1,0 +1,1 @@
+"""The target `cloche` of `mlflow deployments`: registry and server by MLflow's own door."""

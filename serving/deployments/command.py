@@ -1,0 +1,89 @@
+"""Commands of Cloche in processes of their own.
+
+The gate belongs to training, which serving does not import: both meet in the command.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, INVALID_STATE
+
+from serving.deployments.target import Options
+
+_ERRORS = {1: INTERNAL_ERROR, 2: INVALID_PARAMETER_VALUE, 3: INVALID_STATE}
+_HINTS = {
+    1: "Criteria come with -C policy=FILE.",
+    3: "Overrule the gate with -C force=true -C reason=TEXT, or train a better one.",
+}
+
+
+def promote(name: str, version: str, options: Options) -> None:
+    """Let the gate judge a version and put it into production.
+
+    Raises:
+        MlflowException: It refused, with its reasons, or could not judge.
+    """
+    arguments = [name, "--version", version]
+    for option, value in (("--policy", options.policy), ("--reason", options.reason)):
+        arguments += [option, value] if value else []
+    arguments += ["--force"] if options.force else []
+    arguments += ["--allow-breaking"] if options.allow_breaking else []
+    done = subprocess.run(  # noqa: S603  # our own command, with arguments that no shell reads
+        _command("promote", arguments), env=_environment(), check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        said = done.stderr.rpartition("Error: ")[2].strip() or done.stderr.strip()
+        raise MlflowException(
+            f"{said} {_HINTS.get(done.returncode, '')}".strip(),
+            error_code=_ERRORS.get(done.returncode, INTERNAL_ERROR),
+        )
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """Serve in the foreground until somebody ends it.
+
+    Raises:
+        MlflowException: The server could not start, and said why.
+    """
+    process = subprocess.Popen(_command("serve", arguments), env=_environment())  # noqa: S603  # see above
+    with _passing_on(process):
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # the terminal told the server, too
+            code = process.wait()
+    if code:
+        raise MlflowException(f"`cloche serve` ended with code {code}; it said why above.")
+
+
+def _command(name: str, arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "cloche", name, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the stores that were chosen in this program."""
+    stores = {
+        "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
+        "MLFLOW_REGISTRY_URI": mlflow.get_registry_uri(),
+    }
+    return {**os.environ, **stores}
+
+
+@contextmanager
+def _passing_on(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """SIGTERM ends the server, which then ends this program's wait."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

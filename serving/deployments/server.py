@@ -1,0 +1,114 @@
+"""The server that a target names: what it says of itself, and what it predicts."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import INVALID_STATE, TEMPORARILY_UNAVAILABLE
+
+_TIMEOUT = 10.0
+_PREDICT_TIMEOUT = 120.0
+_PAUSE = 0.2
+
+State = dict[str, Any]
+
+
+class Server:
+    """A running `cloche serve`. It needs the key in CLOCHE_API_KEY where it was given keys."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        if key := os.environ.get("CLOCHE_API_KEY"):
+            self._session.headers["Authorization"] = f"Bearer {key}"
+
+    def state(self) -> State:
+        """What `/readyz` says.
+
+        Raises:
+            MlflowException: No server of Cloche answers there.
+        """
+        try:
+            found: State = self._session.get(f"{self.url}/readyz", timeout=_TIMEOUT).json()
+            found["models"].items()
+        except (
+            requests.RequestException,
+            ValueError,
+            KeyError,
+            AttributeError,
+            TypeError,
+        ) as error:
+            raise MlflowException(
+                f"No server of Cloche answers at {self.url}. Start one with `cloche serve --all`, "
+                "name another as -t cloche:/http://HOST:PORT, or leave the server to itself with "
+                "-C wait=0.",
+                error_code=TEMPORARILY_UNAVAILABLE,
+            ) from error
+        return found
+
+    def predict(self, name: str, body: bytes) -> str:
+        """The answer to a request body.
+
+        Raises:
+            MlflowException: The server refuses it, or does not answer.
+        """
+        url = f"{self.url}/models/{quote(name, safe='')}/invocations"
+        headers = {"Content-Type": "application/json"}
+        try:
+            answer = self._session.post(url, body, headers=headers, timeout=_PREDICT_TIMEOUT)
+        except requests.RequestException:
+            self.state()  # says what to do where nobody answers
+            raise MlflowException(
+                f"{url} did not answer within {_PREDICT_TIMEOUT:g} s; the server's log says why.",
+                error_code=TEMPORARILY_UNAVAILABLE,
+            ) from None
+        if answer.status_code != 200:
+            raise _refusal(answer)
+        return answer.text
+
+    def wait_for(self, name: str, version: str | None, patience: float) -> State:
+        """What the server says once it serves this version of a model, or the model no more.
+
+        Args:
+            name: The model.
+            version: Its version; None for no more.
+            patience: Seconds until that must be so.
+
+        Raises:
+            MlflowException: The version cannot serve, or `patience` seconds were not enough.
+        """
+
+        def arrived(state: State) -> bool:
+            model = state["models"].get(name)
+            if version is None or model is None:
+                return (model is None) == (version is None)
+            problem = model["problem"] or ""
+            if problem.startswith(f"Version {version} cannot serve"):
+                raise MlflowException(f"{self.url}: {problem}", error_code=INVALID_STATE)
+            return bool(model["ready"] and model["version"] == version)
+
+        return self._poll(arrived, patience)
+
+    def _poll(self, arrived: Callable[[State], bool], patience: float) -> State:
+        end = time.monotonic() + patience
+        while not arrived(state := self.state()):
+            if time.monotonic() > end:
+                raise MlflowException(
+                    f"{self.url} has not followed within {patience:g} s; its log says why. The "
+                    "alias has moved: wait with -C wait=SECONDS, or move it back.",
+                    error_code=TEMPORARILY_UNAVAILABLE,
+                )
+            time.sleep(_PAUSE)
+        return state
+
+
+def _refusal(answer: requests.Response) -> MlflowException:
+    try:
+        return RestException(answer.json())
+    except (ValueError, TypeError, AttributeError):
+        return MlflowException(f"{answer.status_code}: {json.dumps(answer.text[:200])}")

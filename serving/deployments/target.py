@@ -1,0 +1,96 @@
+"""What a target and its options say. Pure.
+
+A target is `cloche` or `cloche:/URL`, with the address of a server; `cloche serve` listens on
+`DEFAULT_URL` when nothing else is said.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from mlflow.exceptions import MlflowException
+
+SCHEME = "cloche"
+DEFAULT_URL = "http://127.0.0.1:8080"
+PATIENCE = 300.0
+_YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
+
+
+def server_url(target: str) -> str:
+    """The address that a target names."""
+    rest = target.removeprefix(SCHEME).removeprefix(":").lstrip("/").rstrip("/")
+    if not rest:
+        return DEFAULT_URL
+    return rest if rest.startswith(("http://", "https://")) else f"http://{rest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `-C NAME=VALUE` or `config` says.
+
+    Attributes:
+        alias: Which alias moves; the one that the server follows by default.
+        wait: Seconds until the server must follow; 0 moves the alias and asks no server.
+        policy: File with the criteria, for a version that carries none.
+        force: Whether the gate is overruled, which needs a reason.
+        allow_breaking: Whether a changed signature is accepted.
+        reason: Why, for the audit trail.
+    """
+
+    alias: str | None = None
+    wait: float = PATIENCE
+    policy: str | None = None
+    force: bool = False
+    allow_breaking: bool = False
+    reason: str | None = None
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any] | None) -> Self:
+        """The options in a configuration, with `-` or `_` in their names.
+
+        Raises:
+            MlflowException: There is no such option, or it has no such value.
+        """
+        given = {name.replace("-", "_"): value for name, value in (config or {}).items()}
+        known = list(cls.__dataclass_fields__)
+        if unknown := sorted(given.keys() - known):
+            raise MlflowException.invalid_parameter_value(
+                f"config: there is no {unknown[0]!r}. The target cloche takes {', '.join(known)}."
+            )
+        for name in ("force", "allow_breaking"):
+            if name in given:
+                given[name] = _truth(name, given[name])
+        if "wait" in given:
+            given["wait"] = _seconds(given["wait"])
+        return cls(**given)
+
+
+def followed(state: Mapping[str, Any], name: str) -> str | None:
+    """The alias of model `name` that a server follows, by its `/readyz`; None for none."""
+    model = state["models"].get(name)
+    if model is None:
+        alias: str | None = state.get("follows")
+        return alias
+    registered, _, alias = model["uri"].rpartition("@")
+    return alias if registered == f"models:/{name}" else None
+
+
+def _truth(name: str, value: Any) -> bool:
+    text = str(value).lower()
+    if text not in (*_YES, *_NO):
+        raise MlflowException.invalid_parameter_value(
+            f"config {name}: {value!r} is neither true nor false."
+        )
+    return text in _YES
+
+
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise MlflowException.invalid_parameter_value(
+            f"config wait: {value!r} is no number of seconds. Give one like 60, or 0 not to wait."
+        )
+    return seconds

@@ -1,0 +1,38 @@
+"""The frameworks whose models Cloche is tried with, and what `kitchen.py` saves of each."""
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+Save = Callable[[str], Path]
+"""From a framework to the directory with its models, saved when it is asked for first."""
+
+
+class Framework(NamedTuple):
+    """A framework by the module that must be there, and the names of its models."""
+
+    module: str
+    models: tuple[str, ...]
+
+
+FRAMEWORKS = {
+    "xgboost": Framework("xgboost", ("xgboost", "xgboost_classifier")),
+    "lightgbm": Framework("lightgbm", ("lightgbm", "lightgbm_classifier")),
+    "pytorch": Framework("torch", ("pytorch", "pytorch_columns")),
+    "tensorflow": Framework("tensorflow", ("tensorflow",)),
+    "onnx": Framework("skl2onnx", ("onnx",)),
+    "statsmodels": Framework("statsmodels", ("statsmodels",)),
+    "pyfunc": Framework("mlflow", ("pyfunc",)),
+}
+
+
+def needs(name: str) -> list[pytest.MarkDecorator]:
+    """Skips a test by name where its framework is not installed; in CI it must be."""
+    if name not in FRAMEWORKS or "CI" in os.environ:
+        return []
+    absent = importlib.util.find_spec(FRAMEWORKS[name].module) is None
+    return [pytest.mark.skipif(absent, reason=f"{name} is not installed: make frameworks")]

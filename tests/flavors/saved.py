@@ -1,0 +1,27 @@
+"""The models of the frameworks, for the tests of several folders."""
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flavors.catalog import Save
+
+KITCHEN = Path(__file__).parent / "kitchen.py"
+
+
+@pytest.fixture(scope="session")
+def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
+    """See `Save`."""
+
+    @functools.cache
+    def saved(framework: str) -> Path:
+        directory = tmp_path_factory.mktemp(framework)
+        command = [sys.executable, KITCHEN, framework, directory]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return directory
+
+    return saved

@@ -1,0 +1,180 @@
+"""MLflow's own door: its deployments client and command, against a server that follows an alias."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from mlflow.deployments import get_deploy_client
+from mlflow.deployments.cli import commands
+from mlflow.exceptions import MlflowException
+
+from tests.lifecycle.registry import Registry
+from tests.online import Server, serving, wait_for
+from tests.shell import answers, environment, free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployments")]
+
+# Version N predicts N: the second is right, and the first is not.
+POLICY = """
+task: regression
+target: y
+metrics: [mae]
+data: {source: %s}
+gate: {not_worse: {margin: 0.1}}
+"""
+ROW = pd.DataFrame({"a": [0.5]})
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """Two versions of `m`, in the registry that MLflow is set to."""
+    registry = Registry(tmp_path_factory.mktemp("deployments"))
+    registry.register("", "")
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(registry.uri)
+    yield registry
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def policy(registry: Registry) -> str:
+    """The file with the criteria."""
+    table, file = registry.directory / "table.csv", registry.directory / "gate.yaml"
+    pd.DataFrame({"a": range(40), "y": 2.0}).to_csv(table, index=False)
+    file.write_text(POLICY % table)
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def server(registry: Registry) -> Iterator[Server]:
+    variables = {"MLFLOW_TRACKING_URI": registry.uri}
+    with serving("--all", directory=registry.directory, environment=variables) as running:
+        yield running.wait_until_ready()
+
+
+def test_a_deployment_from_creation_to_deletion(
+    registry: Registry, server: Server, policy: str
+) -> None:
+    client = get_deploy_client(f"cloche:/{server.url}")
+    with pytest.raises(MlflowException, match="-C policy=FILE"):
+        client.create_deployment("m", "models:/m/2")
+    made = client.create_deployment("m", "models:/m/2", config={"policy": policy})
+    assert (made["version"], made["serving"], made["ready"]) == ("2", "2", True)
+    assert client.predict("m", ROW).get_predictions()[0].tolist() == [2]
+    assert client.list_deployments() == [client.get_deployment("m")] == [made]
+    with pytest.raises(MlflowException, match="mlflow deployments update") as error:
+        client.create_deployment("m", "models:/m/1")
+    assert error.value.error_code == "RESOURCE_ALREADY_EXISTS"
+
+    with pytest.raises(MlflowException, match="mae") as error:
+        client.update_deployment("m", "models:/m/1", config={"policy": policy})
+    assert error.value.error_code == "INVALID_STATE"
+    assert client.get_deployment("m") == made
+    forced = {"policy": policy, "force": True, "reason": "a test"}
+    assert client.update_deployment("m", "models:/m/1", config=forced)["serving"] == "1"
+    assert registry.client.get_model_version_by_alias("m", "previous").version == 2
+
+    client.delete_deployment("m")
+    assert client.list_deployments() == []
+    client.delete_deployment("m")
+    with pytest.raises(MlflowException, match="mlflow deployments create"):
+        client.get_deployment("m")
+    with pytest.raises(MlflowException, match="RESOURCE_DOES_NOT_EXIST"):
+        client.predict("m", ROW)
+
+
+def test_the_same_by_the_command(registry: Registry, server: Server, policy: str) -> None:
+    target = f"cloche:/{server.url}"
+    rows = registry.directory / "rows.json"
+    ROW.to_json(rows, orient="records")
+
+    def run(command: str, *arguments: str) -> str:
+        done = CliRunner().invoke(commands, [command, "-t", target, *arguments])
+        assert done.exit_code == 0, done.output + repr(done.exception)
+        return done.output
+
+    created = subprocess.run(
+        [
+            *("mlflow", "deployments", "create", "-t", target, "-m", "models:/m/2"),
+            *("--name", "m", "-C", f"policy={policy}"),
+        ],
+        env=environment() | {"MLFLOW_TRACKING_URI": registry.uri}, check=True,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "python_function deployment m is created" in created.stdout
+    assert json.loads(run("predict", "--name", "m", "-I", str(rows))) == {"predictions": [2]}
+    assert "serving: 2" in run("get", "--name", "m")
+    assert "'name': 'm'" in run("list")
+    forced = ("-C", f"policy={policy}", "-C", "force=true", "-C", "reason=a test")
+    run("update", "--name", "m", "-m", "models:/m/1", *forced)
+    assert json.loads(run("predict", "--name", "m", "-I", str(rows))) == {"predictions": [1]}
+    run("delete", "--name", "m")
+    assert run("list") == "List of all deployments:\n[]\n"
+    assert "-C NAME=VALUE" in run("help")
+
+
+def test_another_alias_moves_without_the_gate_and_without_a_server(registry: Registry) -> None:
+    client = get_deploy_client("cloche:/http://127.0.0.1:9")
+    config = {"alias": "staging", "wait": 0}
+    assert client.create_deployment("m", "models:/m/latest", config=config)["name"] == "m"
+    assert registry.client.get_model_version_by_alias("m", "staging").version == 2
+    client.delete_deployment("m", config=config)
+    assert "staging" not in registry.client.get_registered_model("m").aliases
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model_uri": "models:/m/2"}, "cloche serve --all"),
+        ({"model_uri": "models:/m/7", "config": {"wait": 0}}, "models:/m/7"),
+        ({"model_uri": "models:/other/1", "config": {"wait": 0}}, "--name other"),
+        ({"model_uri": "models:/m", "config": {"wait": 0}}, "models:/m@production"),
+        ({"model_uri": "models:/m/2", "flavor": "sklearn"}, "name none"),
+        ({"model_uri": "models:/m/2", "endpoint": "e"}, "--name"),
+    ],
+    ids=["no server", "no version", "another model", "no reference", "flavor", "endpoint"],
+)
+def test_what_cannot_be_deployed_is_refused_with_what_to_do(
+    registry: Registry, arguments: dict[str, object], message: str
+) -> None:
+    client = get_deploy_client("cloche:/http://127.0.0.1:9")
+    with pytest.raises(MlflowException, match=message):
+        client.create_deployment("m", **arguments)
+    assert "production" not in registry.client.get_registered_model("m").aliases
+
+
+def test_an_alias_that_the_server_does_not_follow_is_refused(server: Server) -> None:
+    client = get_deploy_client(f"cloche:/{server.url}")
+    with pytest.raises(MlflowException, match="follows m@production, and not @staging"):
+        client.create_deployment("m", "models:/m/2", config={"alias": "staging"})
+
+
+def test_run_local_serves_in_the_foreground_until_it_is_ended(
+    registry: Registry, tmp_path: Path
+) -> None:
+    port, log = free_port(), tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "deployments", "run-local", "-t", "cloche"),
+                *("--name", "m", "-m", "models:/m/2", "-C", f"port={port}"),
+            ],
+            env=environment() | {"MLFLOW_TRACKING_URI": registry.uri, "XDG_CACHE_HOME": tmp_path},
+            stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/readyz"))
+        client = get_deploy_client(f"cloche:/http://127.0.0.1:{port}")
+        assert client.predict("m", ROW)["predictions"] == [2], log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+    assert not answers(f"http://127.0.0.1:{port}/livez")

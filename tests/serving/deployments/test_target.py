@@ -1,0 +1,84 @@
+"""What targets, options and inputs are read as."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from scipy.sparse import csr_matrix
+
+from serving.deployments.payload import encode
+from serving.deployments.target import Options, followed, server_url
+
+
+@pytest.mark.parametrize(
+    ("target", "url"),
+    [
+        ("cloche", "http://127.0.0.1:8080"),
+        ("cloche:/http://host:81", "http://host:81"),
+        ("cloche:/https://host/", "https://host"),
+        ("cloche://host:81", "http://host:81"),
+        ("cloche:host:81", "http://host:81"),
+    ],
+)
+def test_a_target_names_a_server(target: str, url: str) -> None:
+    assert server_url(target) == url
+
+
+def test_options_come_as_text_from_the_command_and_as_values_from_python() -> None:
+    text = Options.read({"force": "true", "reason": "why", "wait": "5", "allow-breaking": "no"})
+    assert text == Options(force=True, reason="why", wait=5.0)
+    assert Options.read({"force": True, "reason": "why", "wait": 5}) == text
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"replicas": "2"}, "there is no 'replicas'"),
+        ({"force": "perhaps"}, "'perhaps' is neither true nor false"),
+        ({"wait": "long"}, "'long' is no number of seconds"),
+        ({"wait": "nan"}, "'nan' is no number of seconds"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_named(config: dict[str, str], message: str) -> None:
+    with pytest.raises(MlflowException, match=message) as error:
+        Options.read(config)
+    assert error.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+STATE = {
+    "follows": "production",
+    "models": {
+        "named": {"uri": "models:/named@staging"},
+        "fixed": {"uri": "models:/fixed/3"},
+        "renamed": {"uri": "models:/another@production"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "alias"),
+    [("named", "staging"), ("fixed", None), ("renamed", None), ("new", "production")],
+)
+def test_the_server_says_which_alias_it_follows(name: str, alias: str | None) -> None:
+    assert followed(STATE, name) == alias
+
+
+@pytest.mark.parametrize(
+    ("inputs", "body"),
+    [
+        (
+            pd.DataFrame({"a": [1.5, None], "b": ["x", None]}, index=[7, 8]),
+            {"dataframe_split": {"columns": ["a", "b"], "data": [[1.5, "x"], [None, None]]}},
+        ),
+        (np.array([[1, 2]]), {"inputs": [[1, 2]]}),
+        (csr_matrix([[0, 2]]), {"inputs": [[0, 2]]}),
+        ({"x": np.array([1.5]), "y": [2]}, {"inputs": {"x": [1.5], "y": [2]}}),
+        ({"instances": [[1]], "params": {"k": 1}}, {"instances": [[1]], "params": {"k": 1}}),
+        ('{"inputs": [1]}', {"inputs": [1]}),
+    ],
+    ids=["table", "array", "sparse", "named arrays", "body", "text"],
+)
+def test_inputs_of_every_form_become_a_body(inputs: object, body: object) -> None:
+    assert json.loads(encode(inputs)) == body
