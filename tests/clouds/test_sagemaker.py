@@ -125,7 +125,7 @@ def test_the_endpoint_that_mlflow_made_is_in_service(aws: Aws, container_definit
 
 BODIES = [
     ("application/json", b'{"dataframe_records": [{"size": 2, "kind": "new"}]}'),
-    ("application/json", b'{"dataframe_split": {"columns": ["kind", "size"], "data": [["used", 3]]}}'),
+    ("application/json", b'{"dataframe_split": {"columns": ["kind", "size"], "data": [["", 3]]}}'),
     ("application/json", b'{"inputs": [{"size": 2, "kind": "new"}], "params": {"factor": 0.5}}'),
     ("application/json; charset=utf-8", b'{"instances": [{"size": 1e3, "kind": "\xed\x95\x9c"}]}'),
     ("text/csv", b"kind,size\nnew,2.5\nused,4\n"),

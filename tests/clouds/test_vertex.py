@@ -1,4 +1,4 @@
-"""A model in Google Cloud Storage is served as Vertex AI asks: AIP_* variables, routes and bodies."""
+"""A model in Google Cloud Storage is served as Vertex AI asks: its variables, routes and bodies."""
 
 import os
 import subprocess
