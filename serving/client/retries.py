@@ -35,7 +35,7 @@ class Retries:
         """
         if attempt >= self.attempts:
             return None
-        return (retry_after or 0.0) + chance * min(self.longest, self.first * 2 ** (attempt - 1))
+        return (retry_after or 0.0) + chance * min(self.longest, self.first * 2.0 ** (attempt - 1))
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -36,18 +36,17 @@ REFUSED_BY_THE_MODEL = [{"a": -3.0}]
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     registry = Registry(tmp_path_factory.mktemp("client"))
-    registry.register("", "")
+    registry.register("", "", "is slow")
     registry.promote("2")
-    registry.register("is slow", model="slow")
-    registry.register("raises", model="broken")
     return registry
 
 
 @pytest.fixture(scope="module")
-def server(registry: Registry) -> Iterator[Server]:
+def server(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a model, a slow one, and one that never serves; with a short queue."""
+    empty = tmp_path_factory.mktemp("empty")
     with serving(
-        *("models:/m@production", "models:/slow/1", "models:/broken/1"),
+        *("models:/m@production", f"slow={registry.artifacts('3')}", f"broken={empty}"),
         *("--max-queue", "1", "--max-batch-rows", "1"),
         directory=registry.directory,
         environment={"MLFLOW_TRACKING_URI": registry.uri},
@@ -134,7 +133,7 @@ def test_a_crowd_is_told_to_come_back(ask, server):
 def test_a_crowd_that_comes_back_is_served(server, ask):
     told = crowd(ask, server, Retries(attempts=20, first=1.0))
 
-    assert [one.values for one in told] == [[1]] * 6
+    assert [one.values for one in told] == [[3]] * 6
 
 
 def test_nobody_waits_longer_than_the_deadline(ask, server):
