@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from serving.client import rows as given
-from serving.client.errors import DeadlineExceeded, Unreachable, refusal
+from serving.client.errors import DeadlineExceeded, ServerFailed, Unreachable, refusal
 from serving.client.prediction import Prediction
 from serving.client.retries import PASSING, Retries, retry_after
 
@@ -85,7 +85,8 @@ class Call:
             error, httpx.TimeoutException
         ):  # attempts are given all the time that is left
             raise self.too_late() from error
-        pause = self._pause(None, now)
+        usable = not isinstance(error, httpx.UnsupportedProtocol)
+        pause = self._pause(None, now) if usable else None
         if pause is None:
             raise Unreachable(
                 f"{error.request.url}: {error or type(error).__name__}, after "
@@ -103,7 +104,13 @@ class Call:
         return None if pause is None or now + pause >= self.started + self.timeout else pause
 
     def _prediction(self, response: httpx.Response, body: bytes, request_id: str) -> Prediction:
-        found = json.loads(body)
+        try:
+            found = json.loads(body)
+        except ValueError as error:
+            raise ServerFailed(
+                f"{response.url}: the answer is not JSON. Is it the address of a Cloche server?",
+                status=response.status_code, request_id=request_id,
+            ) from error  # fmt: skip
         values = (
             found["predictions"] if isinstance(found, dict) and "predictions" in found else found
         )

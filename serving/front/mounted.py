@@ -38,12 +38,11 @@ class Cloche:
             ServingError: It cannot start.
         """
         uris = preflight.check(self._settings)
-        async with running(self._settings, uris) as self._running:
-            try:
+        try:
+            async with running(self._settings, uris) as self._running:
                 yield
-            finally:
-                self._running.app.draining = True
-        self._running = None
+        finally:
+            self._running = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's lifespan."""

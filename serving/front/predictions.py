@@ -175,9 +175,9 @@ class Predictions:
         )  # fmt: skip
 
 
-def _asked(head: Head, scope: Scope) -> contract.Head:
+def _asked(head: Head, scope: Scope) -> contract.Asked:
     accept: bytes = dict(scope["headers"]).get(b"accept", b"")
-    return contract.Head(head.content_type, accept.decode("latin-1"))
+    return contract.Asked(head.content_type, accept.decode("latin-1"))
 
 
 def _input_names(model: ServedModel) -> list[str]:

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
 from mlflow.pyfunc import PythonModel
-from mlflow.types import ParamSchema
 
 
 class Price(PythonModel):
@@ -23,7 +22,6 @@ def main(path: str) -> None:
     rows = pd.DataFrame({"size": [1.5, 20.0, 3.25], "kind": ["new", "used", "old, with a comma"]})
     model = Price()
     signature = infer_signature(rows, model.predict(None, rows), {"factor": 1.0})
-    assert isinstance(signature.params, ParamSchema)
     mlflow.pyfunc.save_model(path, python_model=model, signature=signature, input_example=rows)
 
 

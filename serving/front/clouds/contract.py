@@ -21,14 +21,14 @@ class Translation(NamedTuple):
     write: Callable[[bytes], tuple[bytes, bytes]] | None = None
 
 
-class Head(NamedTuple):
+class Asked(NamedTuple):
     """What a request says of its body and of the answer that it wants."""
 
     content_type: str
     accept: str
 
 
-Dialect = Callable[[Head, bytes, list[str]], Translation]
+Dialect = Callable[[Asked, bytes, list[str]], Translation]
 """Translates a request body, for a model whose inputs have these names."""
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from serving.front.clouds.contract import Head, Translation
+from serving.front.clouds.contract import Asked, Translation
 from serving.front.web import HttpError
 
 JSON_LINES = "application/jsonlines"
@@ -21,20 +21,20 @@ _JSON = "application/json"
 _CSV = "text/csv"
 
 
-def read(head: Head, body: bytes, names: list[str]) -> Translation:
+def read(asked: Asked, body: bytes, names: list[str]) -> Translation:
     """Translate a body, for a model whose inputs have these names.
 
     Raises:
         HttpError: It cannot be read.
     """
-    kind, _, parameters = (part.strip() for part in head.content_type.lower().partition(";"))
+    kind, _, parameters = (part.strip() for part in asked.content_type.lower().partition(";"))
     if kind in _JSON_LINES:
-        return Translation(_JSON, _from_json_lines(body, names), _writer(head.accept, _json_lines))
+        return Translation(_JSON, _from_json_lines(body, names), _writer(asked.accept, _json_lines))
     if kind == _CSV and parameters == "header=absent":
         body = _header(names) + body
     if kind == _CSV and parameters in ("header=absent", "header=present"):
-        return Translation(_CSV, body, _writer(head.accept))
-    return Translation(head.content_type, body, _writer(head.accept))
+        return Translation(_CSV, body, _writer(asked.accept))
+    return Translation(asked.content_type, body, _writer(asked.accept))
 
 
 def _from_json_lines(body: bytes, names: list[str]) -> bytes:
@@ -84,7 +84,7 @@ def _writer(accept: str, default: Writer | None = None) -> Writer | None:
 
 
 def _json_lines(answer: bytes) -> tuple[bytes, bytes]:
-    lines = (json.dumps(row, ensure_ascii=False) for row in _rows(answer))
+    lines = (json.dumps(row) for row in _rows(answer))
     return JSON_LINES.encode(), "".join(f"{line}\n" for line in lines).encode()
 
 
@@ -95,7 +95,7 @@ def _csv(answer: bytes) -> tuple[bytes, bytes]:
 def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")  # a model may give half a character
 
 
 def _rows(answer: bytes) -> list[Any]:

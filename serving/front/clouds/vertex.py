@@ -6,7 +6,7 @@ https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirement
 import json
 from collections.abc import Mapping
 
-from serving.front.clouds.contract import Cloud, Contract, Head, Translation, number
+from serving.front.clouds.contract import Asked, Cloud, Contract, Translation, number
 
 _DRAIN_SECONDS = 25.0
 VARIABLES = ("AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "AIP_HEALTH_ROUTE")
@@ -33,19 +33,19 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
     return Cloud(contract, options)
 
 
-def _read(head: Head, body: bytes, _: list[str]) -> Translation:
+def _read(asked: Asked, body: bytes, _: list[str]) -> Translation:
     """What Vertex AI calls `parameters` are MLflow's `params`; the rest is the same.
 
     Bodies that do not name them are not looked into.
     """
-    if b'"parameters"' in body and head.content_type.startswith("application/json"):
+    if b'"parameters"' in body and asked.content_type.startswith("application/json"):
         try:
             payload = json.loads(body)
         except (ValueError, RecursionError):  # the host says what is wrong
-            return Translation(head.content_type, body)
+            return Translation(asked.content_type, body)
         if isinstance(payload, dict) and "parameters" in payload:
             parameters = payload.pop("parameters")
             if parameters is not None:
                 payload.setdefault("params", parameters)
             body = json.dumps(payload).encode()
-    return Translation(head.content_type, body)
+    return Translation(asked.content_type, body)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.front.clouds.contract import Head
+from serving.front.clouds.contract import Asked
 from serving.front.clouds.lines import JSON_LINES, read
 from serving.front.web import HttpError
 
@@ -15,7 +15,7 @@ CELLS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) |
 
 
 def translated(content_type, body, names=NAMES, accept=""):
-    return read(Head(content_type, accept), body, names)
+    return read(Asked(content_type, accept), body, names)
 
 
 def written(predictions, accept, content_type="application/json"):
@@ -101,3 +101,21 @@ def test_other_answers_are_left_as_they_are(accept):
 
 def test_json_lines_can_be_answered_as_one_object():
     assert translated(JSON_LINES, b"{}", accept="application/json").write is None
+
+
+@given(st.binary(), st.sampled_from([JSON_LINES, "text/csv; header=absent", "application/json"]))
+def test_whatever_comes_is_translated_or_refused(body, content_type):
+    try:
+        assert isinstance(translated(content_type, body).body, bytes)
+    except HttpError as error:
+        assert error.status == 400
+
+
+@given(st.text())
+def test_any_text_can_be_answered(label):
+    assert json.loads(written([label], JSON_LINES)) == label
+    assert written([label], "text/csv")
+
+
+def test_half_a_character_can_be_answered():
+    assert written(["\ud800"], "text/csv") == "\\ud800\n"
