@@ -75,11 +75,17 @@ def running(folder: Path, application: str, *, server: str = "uvicorn") -> Itera
             process.wait(60)
 
 
+def hosts_of(program: Server) -> list[int]:
+    """The model hosts of a program, or of the process that its server started for it."""
+    workers = [program.process.pid, *children(program.process.pid, "-c")]
+    return [host for worker in workers for host in children(worker, "serving.host")]
+
+
 @pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
 def test_any_asgi_server_runs_it_and_ends_it(folder: Path, server: str):
     with running(folder, "cloche", server=server) as program:
         wait_for(lambda: answers(f"{program.url}/readyz"))
-        hosts = program.hosts()
+        hosts = hosts_of(program)
         with Client(program.url) as client:
             assert client.predict(ROW).values == [1]
 

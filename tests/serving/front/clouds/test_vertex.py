@@ -9,7 +9,7 @@ from serving.front.clouds.contract import Asked
 from serving.front.clouds.finding import find
 
 read = find({"AIP_HTTP_PORT": "8080"}).contract.dialect
-JSON = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner))
+JSON = st.recursive(st.none() | st.integers() | st.text(), st.lists)
 
 
 def translated(body: bytes, content_type: str = "application/json") -> bytes:
