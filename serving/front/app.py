@@ -14,7 +14,6 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from serving.front import documentation, openapi
 from serving.front.access import Access
 from serving.front.catalog import Catalog
-from serving.front.clouds.contract import Contract, Dialect
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
 from serving.front.predictions import Predictions
@@ -53,7 +52,6 @@ class App:
         *,
         access: Access,
         webhook_secret: str = "",
-        contract: Contract | None = None,
     ) -> None:
         self.draining = False
         self._catalog = catalog
@@ -73,13 +71,6 @@ class App:
             "/openapi.json": self._openapi,
             "/docs": self._docs,
         }
-        self._of_the_only_model = {"/invocations"}
-        self._dialects: dict[str, Dialect] = {}
-        if contract is not None:
-            self._open[contract.health_path] = self._ping
-            self._open |= {path: _json_page(body) for path, body in contract.pages.items()}
-            self._of_the_only_model.add(contract.predict_path)
-            self._dialects[contract.predict_path] = contract.dialect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -111,12 +102,11 @@ class App:
         model, version = self._model(path)
         if scope["method"] != "POST":
             raise _not_allowed(b"POST")
-        dialect = self._dialects.get(path)
-        await self._predictions.answer(model, version, scope, receive, send, dialect=dialect)
+        await self._predictions.answer(model, version, scope, receive, send)
 
     def _model(self, path: str) -> tuple[ServedModel, str | None]:
         """Whom a prediction path is meant for."""
-        if path in self._of_the_only_model:
+        if path == "/invocations":
             if (only := self._catalog.only) is None:
                 raise HttpError(
                     404, "RESOURCE_DOES_NOT_EXIST",
@@ -194,13 +184,6 @@ class App:
 
     async def _docs(self, _: Scope, send: Send) -> None:
         await respond(send, 200, documentation.page(self._catalog).encode(), _HTML)
-
-
-def _json_page(body: bytes) -> Page:
-    async def page(_: Scope, send: Send) -> None:
-        await respond(send, 200, body)
-
-    return page
 
 
 def _not_allowed(methods: bytes) -> HttpError:

@@ -53,7 +53,7 @@ class Cloche:
         elif self._running is None:
             await respond(send, 503, error_body("TEMPORARILY_UNAVAILABLE", _NOT_STARTED))
         else:
-            await self._running.app(_below(scope), receive, send)
+            await self._running.entrance(_below(scope), receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The lifespan as a server asks for it."""

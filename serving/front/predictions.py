@@ -11,13 +11,11 @@ import math
 import os
 
 from serving.front import weight
-from serving.front.clouds import contract
 from serving.front.deadlines import Deadlines
 from serving.front.generation import Generation
 from serving.front.head import Head
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
-from serving.front.payloads import specs
 from serving.front.request import CLIENT_LEFT, EXPIRED, Ended, Request
 from serving.front.settings import Settings
 from serving.front.tracing import Tracing
@@ -64,10 +62,9 @@ class Predictions:
         self._ids = map(b"%b-%x".__mod__, zip(itertools.repeat(prefix), itertools.count(1)))
 
     async def answer(
-        self, model: ServedModel, version: str | None, scope: Scope, receive: Receive, send: Send,
-        *, dialect: contract.Dialect | None = None,
-    ) -> None:  # fmt: skip
-        """Answer one request for `model`, or for a loaded `version` of it, in a cloud's dialect."""
+        self, model: ServedModel, version: str | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer one request for `model`, or for a loaded `version` of it."""
         started = self._loop.time()
         head = Head(scope["headers"])
         request_id = head.request_id or next(self._ids)
@@ -78,17 +75,12 @@ class Predictions:
         model.in_progress += 1
         try:
             body = await self._read(head, receive)
-            sent, write = head.content_type, None
-            if dialect is not None:
-                sent, body, write = dialect(_asked(head, scope), body, _input_names(model))
-            item = Item(sent, body, request_id.decode())
+            item = Item(head.content_type, body, request_id.decode())
             request = self._submit(model, version, item, receive, started)
             status, body_type, _, body = await self._outcome(model, request)
             served = request.version
             if body_type == TEXT_BODY:
                 content_type = TEXT
-            if write is not None and status == 200:
-                content_type, body = write(body)
             if head.takes_gzip and len(body) >= _GZIP_FROM:
                 body = gzip.compress(body, 1, mtime=0)
                 extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
@@ -173,18 +165,6 @@ class Predictions:
             503, "TEMPORARILY_UNAVAILABLE", "The model host was lost on this request.",
             [(b"retry-after", b"1")],
         )  # fmt: skip
-
-
-def _asked(head: Head, scope: Scope) -> contract.Asked:
-    accept: bytes = dict(scope["headers"]).get(b"accept", b"")
-    return contract.Asked(head.content_type, accept.decode("latin-1"))
-
-
-def _input_names(model: ServedModel) -> list[str]:
-    """The names of a model's inputs; none where they have none, or no version serves yet."""
-    signature = model.current.description["signature"] if model.current else None
-    found = [spec.get("name", "") for spec in specs(signature or {}, "inputs")]
-    return found if all(found) else []
 
 
 def _generation(model: ServedModel, version: str | None) -> Generation:

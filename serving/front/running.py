@@ -16,24 +16,34 @@ from serving.front import tracing
 from serving.front.access import Access
 from serving.front.app import App
 from serving.front.catalog import Catalog
+from serving.front.clouds.door import Door
 from serving.front.deadlines import Deadlines
 from serving.front.generation import Generation
 from serving.front.hosts import Environment, Hosts
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
+from serving.front.payloads import specs
 from serving.front.plan import Plan
 from serving.front.predictions import Predictions
 from serving.front.queue import BatchLimits, QueueLimits
 from serving.front.registry import Registry
 from serving.front.settings import LOCAL, Settings
+from serving.front.web import Application
 from serving.registry.uri import ModelUri
 
 _BUILD_SECONDS = 1800.0
 
 
 class Running(NamedTuple):
-    """An application that answers, and the models it answers for."""
+    """An application that answers, and the models it answers for.
 
+    Attributes:
+        entrance: What a server asks: the application, behind a cloud's door where there is one.
+        app: The application itself.
+        catalog: The models.
+    """
+
+    entrance: Application
     app: App
     catalog: Catalog
 
@@ -56,7 +66,6 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
         metrics,
         access=Access(settings.api_keys),
         webhook_secret=settings.webhook_secret,
-        contract=settings.contract,
     )
     background = [asyncio.create_task(deadlines.run())]
     for uri in uris:
@@ -66,7 +75,7 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
             asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
         )
     try:
-        yield Running(app, catalog)
+        yield Running(_entrance(app, settings, catalog), app, catalog)
     finally:
         for task in background:
             task.cancel()
@@ -75,6 +84,23 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
         await registry.close()
         if traces is not None:
             await traces.close()
+
+
+def _entrance(app: App, settings: Settings, catalog: Catalog) -> Application:
+    if settings.contract is None:
+        return app
+
+    def names() -> list[str]:
+        """Those of the model's inputs; none where they have none, or no version serves yet."""
+        model = catalog.only.current if catalog.only else None
+        signature = model.description["signature"] if model else None
+        found = [spec.get("name", "") for spec in specs(signature or {}, "inputs")]
+        return found if all(found) else []
+
+    return Door(
+        app, settings.contract, names,
+        max_body=settings.max_body, patience=settings.client_timeout,
+    )  # fmt: skip
 
 
 def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metrics) -> Catalog:

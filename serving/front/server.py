@@ -12,10 +12,10 @@ import uvicorn
 
 from serving.errors import SettingsError
 from serving.front import preflight
-from serving.front.app import App
 from serving.front.connection import Connection, end_slow_ones
 from serving.front.running import running
 from serving.front.settings import Settings
+from serving.front.web import Application
 from serving.registry.uri import ModelUri
 
 _BACKLOG = 2048
@@ -37,8 +37,8 @@ def run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.socket) -> None:
-    async with running(settings, uris) as (app, catalog):
-        server = _Server(_uvicorn_config(settings, app))
+    async with running(settings, uris) as (entrance, app, catalog):
+        server = _Server(_uvicorn_config(settings, entrance))
         slow = asyncio.create_task(
             end_slow_ones(server.server_state.connections, settings.client_timeout)
         )
@@ -80,7 +80,7 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _uvicorn_config(settings: Settings, app: App) -> uvicorn.Config:
+def _uvicorn_config(settings: Settings, app: Application) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Connection,

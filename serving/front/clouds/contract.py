@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 from serving.errors import SettingsError
 
+Writer = Callable[[bytes], tuple[bytes, bytes]]
+"""Makes the media type and the body of an answer from the host's JSON."""
+
 
 class Translation(NamedTuple):
     """A request body in MLflow's protocol.
@@ -13,12 +16,12 @@ class Translation(NamedTuple):
     Attributes:
         content_type: Of `body`.
         body: What a host is given.
-        write: Makes the media type and body of the answer from the host's JSON; None to leave it.
+        write: What makes the answer; None to leave it as it is.
     """
 
     content_type: str
     body: bytes
-    write: Callable[[bytes], tuple[bytes, bytes]] | None = None
+    write: Writer | None = None
 
 
 class Asked(NamedTuple):

@@ -9,10 +9,10 @@ Everything else is MLflow's protocol.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from serving.front.clouds.contract import Asked, Translation
+from serving.front.clouds.contract import Asked, Translation, Writer
 from serving.front.web import HttpError
 
 JSON_LINES = "application/jsonlines"
@@ -68,9 +68,6 @@ def _header(names: list[str]) -> bytes:
     if not names:
         raise _refused("The model's inputs have no names, so CSV for it needs a header.")
     return _csv_lines([names])
-
-
-Writer = Callable[[bytes], tuple[bytes, bytes]]
 
 
 def _writer(accept: str, default: Writer | None = None) -> Writer | None:
