@@ -42,18 +42,25 @@ class Options(TypedDict, total=False):
 class _Questions:
     """What both clients know before they ask."""
 
-    def __init__(self, url: str, options: Options) -> None:
-        model, version = options.get("model", ""), options.get("version", "")
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str = "",
+        version: str = "",
+        api_key: str = "",
+        timeout: float = 30.0,
+        retries: Retries | None = None,
+    ) -> None:
         if version and not model:
             raise ValueError("A version needs its model: give both.")
         of = f"/versions/{quote(version, safe='')}" if version else ""
         self._path = f"/models/{quote(model, safe='')}{of}/invocations" if model else "/invocations"
-        self._timeout = options.get("timeout", 30.0)
-        self._retries = options.get("retries", Retries())
-        key = options.get("api_key", "")
+        self._timeout = timeout
+        self._retries = retries or Retries()
         self._connecting: dict[str, Any] = {
             "base_url": url,
-            "headers": {"authorization": f"Bearer {key}"} if key else {},
+            "headers": {"authorization": f"Bearer {api_key}"} if api_key else {},
             "limits": _CONNECTIONS,
         }
 
@@ -71,7 +78,7 @@ class Client(_Questions):
         self, url: str, *, transport: httpx.BaseTransport | None = None, **options: Unpack[Options]
     ) -> None:
         """Prepare to ask the server at `url`, like http://127.0.0.1:8080; see `Options`."""
-        super().__init__(url, options)
+        super().__init__(url, **options)
         self._http = httpx.Client(transport=transport, **self._connecting)
 
     def predict(
@@ -135,7 +142,7 @@ class AsyncClient(_Questions):
         **options: Unpack[Options],
     ) -> None:
         """Prepare to ask the server at `url`, like http://127.0.0.1:8080; see `Options`."""
-        super().__init__(url, options)
+        super().__init__(url, **options)
         self._http = httpx.AsyncClient(transport=transport, **self._connecting)
 
     async def predict(

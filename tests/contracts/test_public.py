@@ -41,6 +41,11 @@ def test_a_client_is_told_this():
         assert list(predict.parameters) == ["self", "rows", "params", "timeout"]
 
 
+def test_an_option_that_there_is_not_is_no_option():
+    with pytest.raises(TypeError, match="modle"):
+        Client("http://127.0.0.1:1", modle="m")
+
+
 def test_an_answer_tells_this():
     names = ["values", "model", "version", "request_id", "index"]
     assert list(inspect.signature(Prediction).parameters) == names
