@@ -25,6 +25,7 @@ COMMANDS = {
     "rollback": "training.cli.rollback:rollback",
     "status": "training.cli.status:status",
     "serve": "serving.cli.serve:serve",
+    "container": "serving.cli.container:container",
     "score": "serving.cli.score:score",
     "report": "serving.cli.report:report",
     "sample": "training.cli.sample:sample",

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,10 @@ def children(parent: int, module: str) -> list[int]:
 
 @contextlib.contextmanager
 def serving(
-    *arguments: str, directory: Path, environment: Mapping[str, str] | None = None
+    *arguments: str,
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = ("serve", "--port", "0"),
 ) -> Iterator[Server]:
     """A server on a free port, ended however the test goes. It listens, and need not be ready."""
     log = directory / "server.log"
@@ -123,7 +126,7 @@ def serving(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "cloche", "serve", "--port", "0"),
+                *(sys.executable, "-m", "cloche", *command),
                 *("--poll-interval", "0.2", *arguments),
             ],
             stdout=output, stderr=output, cwd=directory,

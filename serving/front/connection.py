@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 class Connection(HttpToolsProtocol):
     """A connection that does not wait for ever, nor for everything."""
 
-    def __init__(self, *arguments: Any, fast_path: FastPath, **options: Any) -> None:
+    def __init__(self, *arguments: Any, fast_path: FastPath | None, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._fast_path = fast_path
         self._head_since: float | None = None
@@ -64,7 +64,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole: see which way the request goes."""
         self._head_since = None
-        if self._is_plain_post():
+        if self._fast_path is not None and self._is_plain_post():
             self._destination = self._fast_path.destination(self.url)
             self._body = b""
         if self._destination is None:
@@ -80,7 +80,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Take a request that is whole."""
         destination = self._destination
-        if destination is None:
+        if destination is None or self._fast_path is None:
             super().on_message_complete()
             return
         self._destination = None

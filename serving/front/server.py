@@ -5,39 +5,25 @@ import contextlib
 import errno
 import gc
 import logging
-import os
 import signal
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from serving.errors import SettingsError
-from serving.front import preflight, tracing
-from serving.front.access import Access
-from serving.front.app import App
-from serving.front.catalog import Catalog
+from serving.front import preflight
 from serving.front.connection import Connection, end_slow_ones
-from serving.front.deadlines import Deadlines
 from serving.front.fastpath import FastPath
-from serving.front.generation import Generation
-from serving.front.hosts import Environment, Hosts
-from serving.front.metrics import Metrics
-from serving.front.model import ServedModel
-from serving.front.plan import Plan
-from serving.front.predictions import Predictions
-from serving.front.queue import BatchLimits, QueueLimits
-from serving.front.registry import Registry
-from serving.front.settings import LOCAL, Settings
+from serving.front.running import running
+from serving.front.settings import Settings
+from serving.front.web import Application
 from serving.registry.uri import ModelUri
 
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
-_BUILD_SECONDS = 1800.0
 _logger = logging.getLogger(__name__)
 
 
@@ -55,89 +41,30 @@ def run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.socket) -> None:
-    metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
-    registry = Registry(settings.cache_directory)
-    hosts = Hosts(threads=max(1, _cores() // settings.replicas))
-    if settings.env_manager == LOCAL:
-        hosts.prepare(settings.replicas * len(uris))
-    catalog = _catalog(settings, registry, hosts, metrics)
-    access = Access(settings.api_keys)
-    predictions = Predictions(settings, metrics, deadlines, traces)
-    app = App(catalog, predictions, metrics, access=access, webhook_secret=settings.webhook_secret)
-    fast_path = FastPath(app.destination, predictions, access, settings.max_body)
-    server = _Server(_uvicorn_config(settings, app, fast_path))
-    background = [
-        asyncio.create_task(deadlines.run()),
-        asyncio.create_task(
+    async with running(settings, uris) as (entrance, app, catalog, fast_path):
+        server = _Server(_uvicorn_config(settings, entrance, fast_path))
+        slow = asyncio.create_task(
             end_slow_ones(server.server_state.connections, settings.client_timeout)
-        ),
-    ]
-    for uri in uris:
-        catalog.add(uri)
-    if settings.all_with_alias:
-        background.append(
-            asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
         )
-    loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
 
-    def stop(name: str) -> None:
-        _logger.info("%s: finishing what runs, then ending.", name)
-        app.draining = True
-        server.should_exit = True
+        def stop(name: str) -> None:
+            _logger.info("%s: finishing what runs, then ending.", name)
+            app.draining = True
+            server.should_exit = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number.name)
-    loop.add_signal_handler(signal.SIGHUP, catalog.wake)
-    host, port = listener.getsockname()[:2]
-    scheme = "https" if settings.tls_certificate else "http"
-    _logger.info("Listening on %s://%s:%d", scheme, host, port)
-    gc.freeze()  # what is there now stays; collections under load need not walk it
-    try:
-        await server.serve([listener])
-    finally:
-        for task in background:
-            task.cancel()
-        await catalog.close()
-        await hosts.close()
-        await registry.close()
-        if traces is not None:
-            await traces.close()
-        _logger.info("Ended.")
-
-
-def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metrics) -> Catalog:
-    plan = Plan(
-        replicas=settings.replicas,
-        load_timeout=settings.load_timeout,
-        predict_timeout=settings.predict_timeout,
-        host_memory=settings.max_host_memory,
-        queue=QueueLimits(settings.max_queue, settings.max_queue_rows, settings.max_queue_bytes),
-        batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
-    )
-
-    async def generation(name: str, version: str, path: Path, twin: str) -> Generation:
-        environment = await _environment(settings.env_manager, registry, path)
-        spawn = partial(hosts.take, environment)
-        with_twin = replace(plan, twin=twin if settings.accelerate else "")
-        return Generation(name, version, path, plan=with_twin, metrics=metrics, spawn=spawn)
-
-    def model(uri: ModelUri) -> ServedModel:
-        return ServedModel(uri, registry, metrics, make=generation, patience=settings.drain_timeout)
-
-    return Catalog(model, settings.poll_interval)
-
-
-async def _environment(manager: str, registry: Registry, path: Path) -> Environment | None:
-    """The environment for hosts of the version at `path`; None for the server's own."""
-    if manager == LOCAL:
-        return None
-    built = await registry.ask("environment", _BUILD_SECONDS, artifacts=str(path), manager=manager)
-    return Environment(Path(built["python"]), Path(built["search"]))
-
-
-def _cores() -> int:
-    """The cores for model hosts: one is the front's, where there is more than one."""
-    return max(1, len(os.sched_getaffinity(0)) - 1)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, number.name)
+        loop.add_signal_handler(signal.SIGHUP, catalog.wake)
+        host, port = listener.getsockname()[:2]
+        scheme = "https" if settings.tls_certificate else "http"
+        _logger.info("Listening on %s://%s:%d", scheme, host, port)
+        gc.freeze()  # what is there now stays; collections under load need not walk it
+        try:
+            await server.serve([listener])
+        finally:
+            slow.cancel()
+    _logger.info("Ended.")
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -158,7 +85,9 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _uvicorn_config(settings: Settings, app: App, fast_path: FastPath) -> uvicorn.Config:
+def _uvicorn_config(
+    settings: Settings, app: Application, fast_path: FastPath | None
+) -> uvicorn.Config:
     connection: Any = partial(Connection, fast_path=fast_path)
     return uvicorn.Config(
         app,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.errors import SettingsError
+from serving.front.clouds.contract import Contract
 from serving.registry.names import default_cache
 
 _MIB = 1024 * 1024
@@ -45,6 +46,7 @@ class Settings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     access_log: bool = False
+    contract: Contract | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work together.

@@ -85,7 +85,7 @@ def _column_mistake(columns: dict[str, list[Any]] | None, schema: Schema | None)
     for spec in schema.inputs:
         for row, cell in enumerate(columns.get(str(spec.name), ())):
             if not _fits(cell, spec.type, required=spec.required):
-                return f"Column {spec.name!r}, row {row}: expected {spec.type}."
+                return f"Column {spec.name!r}, row {row}: expected {spec.type!r}."
     return _GENERAL
 
 

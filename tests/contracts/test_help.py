@@ -117,7 +117,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", examples("serve"))
+@pytest.mark.parametrize("example", [*examples("serve"), *examples("container")])
 def test_every_example_of_serve_serves_until_it_is_told_to_end(
     shop: Path, tmp_path: Path, foreground: list[subprocess.Popen[str]], example: str
 ):

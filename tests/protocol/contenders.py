@@ -62,7 +62,7 @@ def _post(url: str, body: Body) -> requests.Response:
 def contenders(zoo: Path, kinds: Sequence[str], directory: Path) -> Iterator[Contenders]:
     """Both servers with the models of `kinds`, started side by side and ready."""
     with ExitStack() as stack:
-        theirs = {kind: stack.enter_context(_mlflow(zoo / kind)) for kind in kinds}
+        theirs = {kind: stack.enter_context(mlflow_server(zoo / kind)) for kind in kinds}
         named = [f"{kind}={zoo / kind}" for kind in kinds]
         ours = stack.enter_context(serving(*named, directory=directory)).wait_until_ready()
         for server in theirs.values():
@@ -83,7 +83,7 @@ class MlflowServer:
 
 
 @contextmanager
-def _mlflow(path: Path) -> Iterator[MlflowServer]:
+def mlflow_server(path: Path) -> Iterator[MlflowServer]:
     """A server as `mlflow models serve --env-manager local` starts it.
 
     It is asked for through the function that the command calls once it has read its options, which

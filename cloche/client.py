@@ -1,0 +1,32 @@
+"""Ask for predictions from a program: `pip install 'cloche[client]'`."""
+
+from serving.client.asking import AsyncClient, Client
+from serving.client.errors import (
+    ClientError,
+    DeadlineExceeded,
+    NotServed,
+    Overloaded,
+    Refused,
+    RowsRefused,
+    ServerFailed,
+    Unauthenticated,
+    Unreachable,
+)
+from serving.client.prediction import Prediction
+from serving.client.retries import Retries
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "DeadlineExceeded",
+    "NotServed",
+    "Overloaded",
+    "Prediction",
+    "Refused",
+    "Retries",
+    "RowsRefused",
+    "ServerFailed",
+    "Unauthenticated",
+    "Unreachable",
+]

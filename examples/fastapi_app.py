@@ -1,0 +1,56 @@
+"""A FastAPI program that serves a model itself, and asks it in place: no second process to run.
+
+MODEL_URI=models:/comment-abuse@production uvicorn --app-dir examples fastapi_app:app
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
+
+from cloche.asgi import Cloche, Settings
+from cloche.client import AsyncClient, ClientError
+
+cloche = Cloche(Settings(models=(os.environ.get("MODEL_URI", "models:/comment-abuse@production"),)))
+judge = AsyncClient("http://cloche", transport=httpx.ASGITransport(cloche), timeout=5.0)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Start the model with the program, and end it with it."""
+    async with cloche.lifespan(app), judge:
+        yield
+
+
+app = FastAPI(title="Comments", lifespan=lifespan)
+app.mount("/models", cloche)  # its probes, metrics and /invocations, for everybody else
+
+
+class Comment(BaseModel):
+    """What somebody wrote."""
+
+    text: str
+
+
+class Verdict(BaseModel):
+    """Whether it is abusive, and which version says so."""
+
+    abusive: bool
+    probability: float
+    version: str
+
+
+@app.post("/verdicts")
+async def verdict(comment: Comment) -> Verdict:
+    """Judge a comment."""
+    try:
+        answer = await judge.predict([{"text": comment.text}])
+    except ClientError as error:
+        raise HTTPException(503, f"No verdict right now: {error}") from error
+    (row,) = answer.values
+    return Verdict(
+        abusive=row["prediction"] == 1, probability=row["probability"], version=answer.version
+    )

@@ -1,0 +1,31 @@
+"""A page in Streamlit on which people try the model that serves.
+
+cloche serve models:/comment-abuse@production
+CLOCHE_URL=http://127.0.0.1:8080 streamlit run examples/streamlit_page.py
+"""
+
+import os
+
+import pandas as pd
+import streamlit as st
+
+from cloche.client import Client, ClientError
+
+
+@st.cache_resource
+def client() -> Client:
+    """One client for all visitors: its connections are kept open."""
+    return Client(os.environ.get("CLOCHE_URL", "http://127.0.0.1:8080"), timeout=5.0)
+
+
+st.title("Is this comment abusive?")
+text = st.text_area("Comments, one per line")
+if st.button("Judge") and text.strip():
+    rows = pd.DataFrame({"text": [line for line in text.splitlines() if line.strip()]})
+    try:
+        answer = client().predict(rows)
+    except ClientError as error:
+        st.error(f"No verdict: {error}")
+    else:
+        st.dataframe(rows.join(answer.frame()), hide_index=True)
+        st.caption(f"Judged by {answer.model}, version {answer.version or 'none'}.")

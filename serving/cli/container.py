@@ -1,0 +1,60 @@
+"""`cloche container`: `cloche serve`, with the options that a cloud's environment stands for."""
+
+import os
+from typing import Any
+
+import click
+
+from serving.cli.serve import serve
+from serving.errors import SettingsError
+from serving.front.clouds.finding import find
+
+HELP = """Serve inside a container of a cloud, as its variables say.
+
+What an image for SageMaker or Vertex AI starts with. On Vertex AI, told by AIP_*, the model comes
+from AIP_STORAGE_URI; elsewhere it lies in /opt/ml/model. Or name a MODEL_URI, to follow a registry.
+The options are those of `cloche serve`, and so are their variables, like CLOCHE_SERVE_REPLICAS,
+which is how a deployment sets them.
+
+\b
+Example:
+  cloche container serve models:/flight-delay@production
+"""
+
+
+class _Container(click.Command):
+    """`cloche serve`, whose defaults are the cloud's."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the environment before the options, which go before it."""
+        found = find(os.environ)
+        extra |= {"default_map": found.options, "obj": found.contract}
+        return super().make_context(info_name, args, parent, **extra)
+
+
+def _serve(task: str, **options: Any) -> None:  # noqa: ARG001  # there is one
+    """Run the command; see HELP."""
+    contract = click.get_current_context().obj
+    if not options["models"] and not options["all_with_alias"]:
+        raise SettingsError(
+            "AIP_STORAGE_URI names no model. Upload the model with its artifact URI, or name one: "
+            "cloche container serve models:/NAME@production"
+        )
+    assert serve.callback is not None  # noqa: S101  # it is a command
+    serve.callback(**options, contract=contract)
+
+
+container = _Container(
+    "container",
+    callback=_serve,
+    params=[click.Argument(["task"], type=click.Choice(["serve"]), metavar="serve"), *serve.params],
+    help=HELP,
+    short_help="Serve inside a container of SageMaker or Vertex AI.",
+    context_settings=serve.context_settings,
+)

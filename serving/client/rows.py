@@ -1,0 +1,60 @@
+"""Rows as programs have them, written as a body of MLflow's scoring protocol."""
+
+import base64
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+_LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+
+def is_frame(rows: Any) -> bool:
+    """Whether `rows` is a pandas DataFrame; who has one has imported pandas."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(rows, pandas.DataFrame)
+
+
+def body(rows: Any, params: Mapping[str, Any] | None = None) -> bytes:
+    """`rows` and the model's parameters as JSON.
+
+    Args:
+        rows: A DataFrame; a list of records; columns or tensors by name; an array or nested lists;
+            or a whole payload, with one of MLflow's four layouts.
+        params: What the model takes besides.
+
+    Raises:
+        TypeError: JSON cannot hold a value.
+    """
+    payload = _payload(rows)
+    if params is not None:
+        payload = {**payload, "params": dict(params)}
+    return json.dumps(payload, default=_plain).encode()
+
+
+def _payload(rows: Any) -> dict[str, Any]:
+    if is_frame(rows):
+        # not to_json: it cuts numbers after 15 digits
+        held = rows.astype(object).where(rows.notna(), None).to_dict(orient="split")
+        return {"dataframe_split": {"columns": held["columns"], "data": held["data"]}}
+    if isinstance(rows, Mapping):
+        given = any(layout in rows for layout in _LAYOUTS)
+        return dict(rows) if given else {"inputs": dict(rows)}
+    if isinstance(rows, Sequence) and rows and all(isinstance(row, Mapping) for row in rows):
+        return {"dataframe_records": [dict(row) for row in rows]}
+    return {"inputs": rows}
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for."""
+    if hasattr(value, "tolist"):  # arrays and scalars of numpy
+        return value.tolist()
+    if isinstance(value, date):  # and datetime and Timestamp, which are dates
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"A {type(value).__name__} cannot be sent: JSON has no such thing.")

@@ -1,0 +1,142 @@
+"""Everything behind the sockets: routes, models, hosts and registry, started and ended together.
+
+It knows no socket and no signal, so a server of its own and a program that mounts it share it.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from serving.front import tracing
+from serving.front.access import Access
+from serving.front.app import App
+from serving.front.catalog import Catalog
+from serving.front.clouds.door import Door
+from serving.front.deadlines import Deadlines
+from serving.front.fastpath import FastPath
+from serving.front.generation import Generation
+from serving.front.hosts import Environment, Hosts
+from serving.front.metrics import Metrics
+from serving.front.model import ServedModel
+from serving.front.payloads import specs
+from serving.front.plan import Plan
+from serving.front.predictions import Predictions
+from serving.front.queue import BatchLimits, QueueLimits
+from serving.front.registry import Registry
+from serving.front.settings import LOCAL, Settings
+from serving.front.web import Application
+from serving.registry.uri import ModelUri
+
+_BUILD_SECONDS = 1800.0
+
+
+class Running(NamedTuple):
+    """An application that answers, and the models it answers for.
+
+    Attributes:
+        entrance: What a server asks: the application, behind a cloud's door where there is one.
+        app: The application itself.
+        catalog: The models.
+        fast_path: A way past the application for requests that need nothing of it.
+    """
+
+    entrance: Application
+    app: App
+    catalog: Catalog
+    fast_path: FastPath | None
+
+
+@asynccontextmanager
+async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Running]:
+    """Serve the models of `uris`, as `settings` says, until the block is left.
+
+    Their versions are loaded in the background; `/readyz` says when they can answer.
+    """
+    metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
+    registry = Registry(settings.cache_directory)
+    hosts = Hosts(threads=max(1, _cores() // settings.replicas))
+    if settings.env_manager == LOCAL:
+        hosts.prepare(settings.replicas * len(uris))
+    catalog = _catalog(settings, registry, hosts, metrics)
+    access = Access(settings.api_keys)
+    predictions = Predictions(settings, metrics, deadlines, traces)
+    app = App(catalog, predictions, metrics, access=access, webhook_secret=settings.webhook_secret)
+    fast_path = None
+    if (
+        settings.contract is None
+    ):  # nothing stands before the application that must not be passed by
+        fast_path = FastPath(app.destination, predictions, access, settings.max_body)
+    background = [asyncio.create_task(deadlines.run())]
+    for uri in uris:
+        catalog.add(uri)
+    if settings.all_with_alias:
+        background.append(
+            asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
+        )
+    try:
+        yield Running(_entrance(app, settings, catalog), app, catalog, fast_path)
+    finally:
+        for task in background:
+            task.cancel()
+        await catalog.close()
+        await hosts.close()
+        await registry.close()
+        if traces is not None:
+            await traces.close()
+
+
+def _entrance(app: App, settings: Settings, catalog: Catalog) -> Application:
+    if settings.contract is None:
+        return app
+
+    def names() -> list[str]:
+        """Those of the model's inputs; none where they have none, or no version serves yet."""
+        model = catalog.only.current if catalog.only else None
+        signature = model.description["signature"] if model else None
+        found = [spec.get("name", "") for spec in specs(signature or {}, "inputs")]
+        return found if all(found) else []
+
+    return Door(
+        app, settings.contract, names,
+        max_body=settings.max_body, patience=settings.client_timeout,
+    )  # fmt: skip
+
+
+def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metrics) -> Catalog:
+    plan = Plan(
+        replicas=settings.replicas,
+        load_timeout=settings.load_timeout,
+        predict_timeout=settings.predict_timeout,
+        host_memory=settings.max_host_memory,
+        queue=QueueLimits(settings.max_queue, settings.max_queue_rows, settings.max_queue_bytes),
+        batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
+    )
+
+    async def generation(name: str, version: str, path: Path, twin: str) -> Generation:
+        environment = await _environment(settings.env_manager, registry, path)
+        spawn = partial(hosts.take, environment)
+        with_twin = replace(plan, twin=twin if settings.accelerate else "")
+        return Generation(name, version, path, plan=with_twin, metrics=metrics, spawn=spawn)
+
+    def model(uri: ModelUri) -> ServedModel:
+        return ServedModel(uri, registry, metrics, make=generation, patience=settings.drain_timeout)
+
+    return Catalog(model, settings.poll_interval)
+
+
+async def _environment(manager: str, registry: Registry, path: Path) -> Environment | None:
+    """The environment for hosts of the version at `path`; None for the server's own."""
+    if manager == LOCAL:
+        return None
+    built = await registry.ask("environment", _BUILD_SECONDS, artifacts=str(path), manager=manager)
+    return Environment(Path(built["python"]), Path(built["search"]))
+
+
+def _cores() -> int:
+    """The cores for model hosts: one is the front's, where there is more than one."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)

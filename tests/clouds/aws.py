@@ -1,0 +1,100 @@
+"""An AWS of our own: moto for the control plane, and a gateway for what reaches the container."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import boto3
+import requests
+
+from tests.online import wait_for
+from tests.shell import answers, free_port
+
+REGION = "eu-west-1"
+KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+
+
+@dataclass
+class Aws:
+    """A running moto, and what programs need to find it."""
+
+    url: str
+    variables: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.variables = {**KEYS, "AWS_ENDPOINT_URL": self.url, "AWS_DEFAULT_REGION": REGION}
+
+    def client(self, service: str, url: str = "") -> Any:
+        return boto3.client(
+            service, region_name=REGION, endpoint_url=url or self.url,
+            aws_access_key_id="testing", aws_secret_access_key="testing",
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def moto() -> Iterator[Aws]:
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/moto-api/data.json"))
+        yield Aws(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@dataclass
+class Gateway:
+    """What stands between a client of SageMaker's runtime and the container.
+
+    It passes on what SageMaker does: the body, its type, what is accepted, and its own headers.
+
+    Attributes:
+        passed: The headers that reached the container with the last request.
+    """
+
+    container: str
+    url: str = ""
+    passed: dict[str, str] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def gateway(container: str) -> Iterator[Gateway]:
+    found = Gateway(container)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            found.passed = {
+                name: value for name, value in self.headers.items()
+                if name.lower() in ("content-type", "accept")
+                or name.lower().startswith("x-amzn-sagemaker")
+            }  # fmt: skip
+            body = self.rfile.read(int(self.headers["content-length"]))
+            answer = requests.post(
+                f"{container}/invocations", body, headers=found.passed, timeout=60
+            )
+            self.send_response(answer.status_code)
+            self.send_header("content-type", answer.headers["content-type"])
+            self.send_header("content-length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

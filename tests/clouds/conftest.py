@@ -1,0 +1,27 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.online import wait_for
+from tests.protocol.contenders import MlflowServer, mlflow_server
+
+KITCHEN = Path(__file__).parent / "kitchen.py"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model with a number, a text and a parameter."""
+    path = tmp_path_factory.mktemp("deployed") / "model"
+    subprocess.run([sys.executable, KITCHEN, path], check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mlflow(model: Path) -> Iterator[MlflowServer]:
+    """`mlflow models serve` with the same model."""
+    with mlflow_server(model) as server:
+        wait_for(server.is_ready)
+        yield server

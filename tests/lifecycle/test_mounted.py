@@ -1,0 +1,172 @@
+"""Cloche in somebody else's program: run by ASGI servers, mounted in FastAPI, or asked in place."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cloche.asgi import Cloche, Settings
+from cloche.client import AsyncClient, Client, Retries
+from serving.errors import ModelUriError
+from tests.lifecycle.registry import Registry
+from tests.online import Server, children, wait_for
+from tests.shell import answers, environment, free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("mounted")]
+
+ROW = [{"a": 0.0}]
+PROGRAM = """
+import sys
+from pathlib import Path
+from cloche.asgi import Cloche, Settings
+from fastapi import FastAPI
+
+cloche = Cloche(Settings(models=("m={model}",), cache_directory=Path("cache")))
+app = FastAPI(lifespan=cloche.lifespan)
+app.mount("/cloche", cloche)
+
+@app.get("/own")
+def own() -> str:
+    return "mine"
+
+forgetful = FastAPI()
+forgetful.mount("/cloche", cloche)
+wrong = Cloche(Settings(models=("no/such/folder",), cache_directory=Path("cache")))
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    registry = Registry(tmp_path_factory.mktemp("mounted"))
+    registry.register("")
+    return registry.artifacts("1")
+
+
+@pytest.fixture(scope="module")
+def folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a program that serves the model."""
+    folder = tmp_path_factory.mktemp("program")
+    (folder / "program.py").write_text(PROGRAM.format(model=model))
+    return folder
+
+
+@contextlib.contextmanager
+def running(folder: Path, application: str, *, server: str = "uvicorn") -> Iterator[Server]:
+    """A program, run by an ASGI server that is not ours."""
+    port = free_port()
+    where = ("--port", str(port)) if server == "uvicorn" else ("--bind", f"127.0.0.1:{port}")
+    log = folder / f"{server}-{application}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", server, f"program:{application}", *where],
+            cwd=folder, env=environment(), stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        yield Server(process, log, f"http://127.0.0.1:{port}")
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+
+
+def hosts_of(program: Server) -> list[int]:
+    """The model hosts of a program, or of the process that its server started for it."""
+    workers = [program.process.pid, *children(program.process.pid, "-c")]
+    return [host for worker in workers for host in children(worker, "serving.host")]
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+def test_any_asgi_server_runs_it_and_ends_it(folder: Path, server: str):
+    with running(folder, "cloche", server=server) as program:
+        wait_for(lambda: answers(f"{program.url}/readyz"))
+        hosts = hosts_of(program)
+        with Client(program.url) as client:
+            assert client.predict(ROW).values == [1]
+
+        program.end()
+
+        assert hosts
+        assert not any(Path(f"/proc/{host}").exists() for host in hosts), program.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def fastapi(folder: Path) -> Iterator[Server]:
+    with running(folder, "app") as program:
+        wait_for(lambda: answers(f"{program.url}/cloche/readyz"))
+        yield program
+
+
+def test_a_mounted_model_answers_below_its_mount(fastapi: Server):
+    with Client(f"{fastapi.url}/cloche", model="m") as client:
+        assert client.predict(ROW).values == [1]
+
+
+def test_the_program_keeps_its_own_routes(fastapi: Server):
+    assert fastapi.get("/own").json() == "mine"
+
+
+def test_an_error_below_the_mount_has_the_form_of_the_protocol(fastapi: Server):
+    answer = fastapi.get("/cloche/nowhere")
+
+    assert (answer.status_code, answer.json()["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
+
+
+def test_a_program_that_does_not_start_it_is_told_how(folder: Path):
+    with running(folder, "forgetful") as program:
+        wait_for(lambda: answers(f"{program.url}/docs"))
+        answer = program.get("/cloche/readyz")
+
+    assert answer.status_code == 503
+    assert "FastAPI(lifespan=cloche.lifespan)" in answer.json()["message"]
+
+
+def test_a_mistake_ends_the_program_with_a_reason(folder: Path):
+    with running(folder, "wrong") as program:
+        assert program.process.wait(60) != 0
+
+    assert "no/such/folder: there is no such folder" in program.log.read_text()
+
+
+def test_a_program_asks_in_place(model: Path, tmp_path: Path):
+    cloche = Cloche(Settings(models=(f"m={model}",), cache_directory=tmp_path))
+
+    async def ask() -> Any:
+        transport = httpx.ASGITransport(cloche)
+        async with (
+            cloche.lifespan(),
+            AsyncClient("http://here", transport=transport, retries=Retries(attempts=99)) as client,
+        ):
+            return (await client.predict(ROW)).values
+
+    assert asyncio.run(ask()) == [1]
+
+
+def test_what_cannot_be_served_is_told_when_it_starts(tmp_path: Path):
+    cloche = Cloche(Settings(models=("models:/m",), cache_directory=tmp_path))
+
+    async def start() -> None:
+        async with cloche.lifespan():
+            pass
+
+    with pytest.raises(ModelUriError, match="say which version"):
+        asyncio.run(start())
+
+
+def test_nothing_is_left_when_it_was_ended(model: Path, tmp_path: Path):
+    import os
+
+    cloche = Cloche(Settings(models=(f"m={model}",), cache_directory=tmp_path))
+
+    async def start() -> None:
+        async with cloche.lifespan():
+            pass
+
+    asyncio.run(start())
+
+    assert children(os.getpid(), "serving.host") == []
