@@ -21,4 +21,3 @@ class RequestRefused(Exception):
 
 class UnsupportedMediaType(Exception):
     """A content type that is not taken; answered as plain text, as MLflow does."""
-

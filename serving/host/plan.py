@@ -94,8 +94,7 @@ class Plan:
         if all(table.columns is None for table in tables):
             return self.columns([row for table in tables for row in table.rows])
         parts = [
-            self.columns(table.rows) if table.columns is None else table.columns
-            for table in tables
+            self.columns(table.rows) if table.columns is None else table.columns for table in tables
         ]
         return [
             [cell for part in column for cell in part]

@@ -3,8 +3,8 @@
 Reads, joins what may be joined, predicts, splits, encodes.
 
 Requests that the plan reads are joined by key and predicted together, in whichever protocol they
-came; all others go one by one through MLflow's own enforcement. Whatever fails when joined is scored again alone, so one bad
-request never spoils its neighbours.
+came; all others go one by one through MLflow's own enforcement. Whatever fails when joined is
+scored again alone, so one bad request never spoils its neighbours.
 """
 
 import logging
