@@ -9,17 +9,19 @@ import itertools
 import logging
 import math
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from serving.front import weight
 from serving.front.deadlines import Deadlines
-from serving.front.generation import Generation
 from serving.front.head import Head
 from serving.front.metrics import Metrics
-from serving.front.model import ServedModel
 from serving.front.request import CLIENT_LEFT, EXPIRED, Ended, Request
 from serving.front.settings import Settings
+from serving.front.target import Target, serving_generation
 from serving.front.tracing import Tracing
 from serving.front.web import (
+    BINARY,
     CLOSE,
     JSON,
     TEXT,
@@ -30,17 +32,40 @@ from serving.front.web import (
     Scope,
     Send,
     client_left,
-    error_body,
     gunzip,
     read_body,
     respond,
     too_large,
 )
-from serving.host.frames import TEXT_BODY, Answer, Item
+from serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
 
 _GZIP_FROM = 1024
+_CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
 _access = logging.getLogger("serving.access")
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request that is being answered.
+
+    Attributes:
+        target: Whom it is for.
+        scope: Of ASGI, or likewise.
+        traceparent: The caller's trace context; empty for none.
+        id: By which logs and clients know it.
+        started: When it came, on the loop's clock.
+        version: That answers it, as far as is known.
+        request: What was queued; None if nothing was.
+    """
+
+    target: Target
+    scope: Scope
+    traceparent: bytes
+    id: bytes
+    started: float
+    version: str
+    request: Request | None = None
 
 
 class Predictions:
@@ -61,70 +86,105 @@ class Predictions:
         prefix = os.urandom(6).hex().encode()
         self._ids = map(b"%b-%x".__mod__, zip(itertools.repeat(prefix), itertools.count(1)))
 
-    async def answer(
-        self, model: ServedModel, version: str | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Answer one request for `model`, or for a loaded `version` of it."""
-        started = self._loop.time()
+    async def answer(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request over HTTP."""
         head = Head(scope["headers"])
-        request_id = head.request_id or next(self._ids)
-        served = model.current.version if model.current else ""
-        request: Request | None = None
+        exchange = self.begin(target, scope, head)
         extra: HeaderList = []
         content_type = JSON
-        model.in_progress += 1
         try:
             body = await self._read(head, receive)
-            item = Item(head.content_type, body, request_id.decode())
-            request = self._submit(model, version, item, receive, started)
-            status, body_type, _, body = await self._outcome(model, request)
-            served = request.version
-            if body_type == TEXT_BODY:
-                content_type = TEXT
+            item = _item(head, body, exchange.id, target.form.door)
+            self.submit(exchange, item, client_left=lambda: client_left(receive))
+            status, body_type, _, body, json_size = await self.outcome(exchange)
+            if body_type:
+                content_type = _CONTENT_TYPES[body_type]
             if head.takes_gzip and len(body) >= _GZIP_FROM:
                 body = gzip.compress(body, 1, mtime=0)
                 extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+            if json_size:
+                extra.append((b"inference-header-content-length", b"%d" % json_size))
         except ClientLeft:
-            self._metrics.abandoned.labels(model.name).inc()
+            self._metrics.abandoned.labels(target.model.name).inc()
             return
         except HttpError as error:
-            status, body, extra = error.status, error_body(error.code, str(error)), error.headers
+            status, body, extra = error.status, target.form.error(error), error.headers
         finally:
-            model.in_progress -= 1
-        trace = head.traceparent
-        if self._tracing is not None:
-            trace = self._tracing.record(scope, status, started, request, model.name)
-        if trace:
+            target.model.in_progress -= 1
+        if trace := self.trace(exchange, status):
             extra = [*extra, (b"traceresponse", trace)]
         await respond(send, status, body, content_type, [
-            (b"x-request-id", request_id),
-            (b"x-model-name", model.name.encode("latin-1", "replace")),
-            (b"x-model-version", served.encode("latin-1", "replace")),
+            (b"x-request-id", exchange.id),
+            (b"x-model-name", target.model.name.encode("latin-1", "replace")),
+            (b"x-model-version", exchange.version.encode("latin-1", "replace")),
             *extra,
         ])  # fmt: skip
-        seconds = self._loop.time() - started
-        self._metrics.answered(model.name, served, status, seconds)
+        self.count(exchange, status, trace)
+
+    def begin(self, target: Target, scope: Scope, head: Head) -> Exchange:
+        """Note that a request came; `in_progress` must be taken down when it is answered."""
+        model = target.model
+        model.in_progress += 1
+        return Exchange(
+            target,
+            scope,
+            head.traceparent,
+            head.request_id or next(self._ids),
+            self._loop.time(),
+            model.current.version if model.current else "",
+        )
+
+    def trace(self, exchange: Exchange, status: int) -> bytes:
+        """Make the spans of a request that is answered now; its trace context, if it has one."""
+        if self._tracing is None:
+            return exchange.traceparent
+        return self._tracing.record(
+            exchange.scope, status, exchange.started, exchange.request,
+            model=exchange.target.model.name, route=exchange.target.template,
+        )  # fmt: skip
+
+    def count(self, exchange: Exchange, status: int, trace: bytes) -> None:
+        """Count and log a request that was answered."""
+        model, served = exchange.target.model.name, exchange.version
+        seconds = self._loop.time() - exchange.started
+        self._metrics.answered(model, served, status, seconds)
         if status >= 500 or self._settings.access_log:
             log = _logger.error if status >= 500 else _access.info
             log(
-                "%s %s %d", scope["method"], scope["path"], status,
-                extra={"request_id": request_id.decode(), "model": model.name, "version": served,
+                "%s %s %d", exchange.scope["method"], exchange.scope["path"], status,
+                extra={"request_id": exchange.id.decode(), "model": model, "version": served,
                        "seconds": round(seconds, 6), "trace": trace.decode() or None},
             )  # fmt: skip
 
-    def _submit(
-        self, model: ServedModel, version: str | None, item: Item, receive: Receive, started: float
-    ) -> Request:
-        """Queue a request."""
-        generation = _generation(model, version)
-        request = Request(
-            rows=weight.rows(item.content_type, item.body),
+    def submit(
+        self,
+        exchange: Exchange,
+        item: Item,
+        *,
+        client_left: Callable[[], bool],
+        patience: float = math.inf,
+    ) -> None:
+        """Queue a request.
+
+        Args:
+            exchange: The request.
+            item: What the host is given of it.
+            client_left: Whether its client went away.
+            patience: Seconds that its client waits.
+
+        Raises:
+            HttpError: It cannot be queued.
+        """
+        model = exchange.target.model
+        generation = serving_generation(model, exchange.target.version)
+        exchange.request = request = Request(
+            rows=weight.rows(item.content_type, item.body, item.door),
             size=len(item.body),
-            arrived=started,
-            deadline=started + self._settings.request_timeout,
+            arrived=exchange.started,
+            deadline=exchange.started + min(self._settings.request_timeout, patience),
             item=item,
             outcome=self._loop.create_future(),
-            client_left=lambda: client_left(receive),
+            client_left=client_left,
         )
         if not generation.submit(request):
             self._metrics.rejected.labels(model.name, "queue full").inc()
@@ -133,13 +193,22 @@ class Predictions:
                 [(b"retry-after", b"%d" % max(1, math.ceil(generation.seconds_to_drain)))],
             )  # fmt: skip
         self._deadlines.watch(request)
-        return request
 
-    async def _outcome(self, model: ServedModel, request: Request) -> Answer:
+    async def outcome(self, exchange: Exchange) -> Answer:
+        """What a host said.
+
+        Raises:
+            HttpError: The request ended without.
+            ClientLeft: Nobody waits for it any more.
+        """
+        request = exchange.request
+        assert request is not None  # noqa: S101  # it was submitted
         try:
-            return await request.outcome
+            answer = await request.outcome
         except Ended as ended:
-            raise self._ending(model, ended) from None
+            raise self._ending(exchange, ended) from None
+        exchange.version = request.version
+        return answer
 
     async def _read(self, head: Head, receive: Receive) -> bytes:
         limit = self._settings.max_body
@@ -154,12 +223,13 @@ class Predictions:
             )
         return gunzip(body, limit)
 
-    def _ending(self, model: ServedModel, ended: Ended) -> HttpError | ClientLeft:
+    def _ending(self, exchange: Exchange, ended: Ended) -> HttpError | ClientLeft:
         if ended.reason == CLIENT_LEFT:
             return ClientLeft()
         if ended.reason == EXPIRED:
-            self._metrics.expired.labels(model.name).inc()
-            seconds = self._settings.request_timeout
+            self._metrics.expired.labels(exchange.target.model.name).inc()
+            assert exchange.request is not None  # noqa: S101  # it ended
+            seconds = exchange.request.deadline - exchange.started
             return HttpError(504, "DEADLINE_EXCEEDED", f"There was no answer within {seconds:g} s.")
         return HttpError(
             503, "TEMPORARILY_UNAVAILABLE", "The model host was lost on this request.",
@@ -167,15 +237,13 @@ class Predictions:
         )  # fmt: skip
 
 
-def _generation(model: ServedModel, version: str | None) -> Generation:
-    generation = model.current
-    if generation is None:
+def _item(head: Head, body: bytes, request_id: bytes, door: Door) -> Item:
+    """What the host is given of a request."""
+    size = head.json_size if door == Door.V2 else 0
+    if size and not 0 < size <= len(body):
         raise HttpError(
-            503, "TEMPORARILY_UNAVAILABLE", "No version serves yet; /readyz says why.",
-            [(b"retry-after", b"1")],
+            400, "BAD_REQUEST",
+            "Inference-Header-Content-Length must be the length of the JSON that the body begins "
+            "with.",
         )  # fmt: skip
-    if version is not None and version != generation.version:
-        raise HttpError(
-            404, "RESOURCE_DOES_NOT_EXIST", "This version is not loaded; /readyz says which one is."
-        )
-    return generation
+    return Item(head.content_type, body, request_id.decode(), door, size)

@@ -16,6 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
+BINARY = b"application/octet-stream"
 TEXT = b"text/plain; charset=utf-8"
 
 

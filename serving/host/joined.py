@@ -62,7 +62,7 @@ class ByTwin:
         answers: list[Answer | None] = []
         start = 0
         for question in questions:
-            end = start + question.table.count
+            end = start + question.table.length
             answer = _written(question, predicted, start, end) if all(sure[start:end]) else None
             if answer is not None:
                 self.rows += end - start
@@ -81,7 +81,7 @@ class ByModel:
     def answer(self, questions: Sequence[Question]) -> list[Answer | None]:
         """One answer for each question, or None for all when they must be scored one by one."""
         tables = [question.table for question in questions]
-        counts = [table.count for table in tables]
+        counts = [table.length for table in tables]
         try:
             frame = self._plan.frame(self._plan.joined(tables))
             raw = self._model.predict_enforced(frame, tables[0].params)

@@ -51,7 +51,7 @@ class Table(NamedTuple):
     columns: "Sequence[Column] | None" = None
 
     @property
-    def count(self) -> int:
+    def length(self) -> int:
         """How many rows it has."""
         return len(self.rows if self.columns is None else self.columns[0])
 

@@ -8,7 +8,7 @@ one of the signature's type: FP32 for a double, and nothing wider than the type 
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,7 @@ def _check_exact(tensor: Tensor, array: Any) -> None:
         )
 
 
-def same_length(tensors: Any) -> int:
+def same_length(tensors: Iterable[Tensor]) -> int:
     """The rows that all `tensors` have.
 
     Raises:
@@ -176,7 +176,7 @@ def model_input(tensors: Mapping[str, Tensor], schema: Schema | None) -> Any:
 
 def _check_names(tensors: Mapping[str, Tensor], schema: Schema) -> None:
     names = [str(name) for name in schema.input_names()]
-    lacking = [name for name in schema.required_input_names() if name not in tensors]
+    lacking = [str(name) for name in schema.required_input_names() if name not in tensors]
     if lacking:
         raise RequestRefused(f"The request lacks {_named(lacking)}.")
     if strange := [name for name in tensors if name not in names]:
@@ -233,7 +233,7 @@ def _unnamed_columns(tensor: Tensor, schema: Schema) -> Any:
     flat = len(tensor.shape) == 1 and width == 1
     if not flat and (len(tensor.shape) != 2 or tensor.shape[1] != width):
         raise tensor.refusal(f"shape [n, {width}]")
-    native = _NATIVE.get(kinds.pop(), BYTES) if len(kinds) == 1 else BYTES
+    native = _native(kinds.pop()) if len(kinds) == 1 else BYTES
     if native == BYTES:
         return tensor.array() if tensor.datatype != BYTES else _objects(tensor)
     if tensor.datatype not in fitting(native):
@@ -242,6 +242,10 @@ def _unnamed_columns(tensor: Tensor, schema: Schema) -> Any:
     if native == "FP64" and tensor.datatype in ("INT64", "UINT64"):
         _check_exact(tensor, array)
     return array.astype(DTYPES[native])
+
+
+def _native(kind: Any) -> str:
+    return _NATIVE.get(kind, BYTES)
 
 
 def _objects(tensor: Tensor) -> Any:
@@ -258,7 +262,8 @@ def _frame(tensors: Mapping[str, Tensor], schema: Schema) -> pd.DataFrame:
     cells = [_json_cells(tensors[name], kinds[name].type) for name in order]
     rows = [list(row) for row in zip(*cells, strict=True)]
     split = {"columns": order, "data": rows}
-    return dataframe_from_parsed_json(split, "split", schema)
+    frame: pd.DataFrame = dataframe_from_parsed_json(split, "split", schema)
+    return frame
 
 
 def _json_cells(tensor: Tensor, kind: Any) -> Sequence[Any]:

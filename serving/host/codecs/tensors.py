@@ -200,7 +200,7 @@ class Output(NamedTuple):
         if self.datatype != BYTES:
             packed: bytes = self.values.astype(DTYPES[self.datatype], copy=False).tobytes()
             return packed
-        parts = []
+        parts: list[bytes] = []
         for value in self.values:
             text = value if isinstance(value, bytes) else (value or "").encode()
             parts += (_LENGTH.pack(len(text)), text)

@@ -57,12 +57,13 @@ def write(name: str, version: str, asked: Asked, outputs: Sequence[Output], rows
         head["id"] = asked.id
     told, tail = [], []
     for one in outputs:
-        told.append({"name": one.name, "shape": one.shape, "datatype": one.datatype})
+        tensor: dict[str, Any] = {"name": one.name, "shape": one.shape, "datatype": one.datatype}
         if form.named.get(one.name, form.binary):
             tail.append(one.packed())
-            told[-1]["parameters"] = {"binary_data_size": len(tail[-1])}
+            tensor["parameters"] = {"binary_data_size": len(tail[-1])}
         else:
-            told[-1]["data"] = one.elements()
+            tensor["data"] = one.elements()
+        told.append(tensor)
     text = json.dumps(head | {"outputs": told}).encode()
     if not tail:
         return Answer(200, JSON_BODY, rows, text)
