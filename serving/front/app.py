@@ -43,11 +43,7 @@ Page = Callable[[Scope, Send], Awaitable[None]]
 
 
 class App:
-    """The routes of one server.
-
-    Attributes:
-        draining: Whether the server is about to stop; `/readyz` then says so.
-    """
+    """The routes of one server."""
 
     def __init__(
         self,
@@ -58,7 +54,6 @@ class App:
         access: Access,
         webhook_secret: str = "",
     ) -> None:
-        self.draining = False
         self._catalog = catalog
         self._predictions = predictions
         self._metrics = metrics
@@ -156,20 +151,20 @@ class App:
         await respond(send, 200, b"ok\n", TEXT)
 
     async def _readyz(self, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready and not self.draining
+        ready = self._catalog.ready
         models = {model.name: model.describe() for model in self._catalog}
-        body = {"ready": ready, "draining": self.draining, "models": models}
+        body = {"ready": ready, "draining": self._catalog.draining, "models": models}
         await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
 
     async def _ping(self, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready and not self.draining
+        ready = self._catalog.ready
         await respond(send, 200 if ready else 503, b"\n")
 
     async def _live(self, _: Scope, send: Send) -> None:
         await respond(send, 200, b'{"live": true}')
 
     async def _ready(self, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready and not self.draining
+        ready = self._catalog.ready
         await respond(send, 200 if ready else 503, json.dumps({"ready": ready}).encode())
 
     async def _server(self, _: Scope, send: Send) -> None:

@@ -18,7 +18,12 @@ _logger = logging.getLogger(__name__)
 
 
 class Catalog:
-    """Which models are served. Each follows its own URI in a task of its own."""
+    """Which models are served. Each follows its own URI in a task of its own.
+
+    Attributes:
+        complete: Whether all models that were asked for are known.
+        draining: Whether the server is about to stop, and not ready any more.
+    """
 
     def __init__(self, make: Callable[[ModelUri], ServedModel], interval: float) -> None:
         self._make = make
@@ -27,6 +32,7 @@ class Catalog:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self.complete = True
+        self.draining = False
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
@@ -45,8 +51,8 @@ class Catalog:
 
     @property
     def ready(self) -> bool:
-        """Whether every followed model can answer."""
-        return self.complete and all(model.ready for model in self)
+        """Whether every followed model can answer, and will for a while."""
+        return self.complete and not self.draining and all(model.ready for model in self)
 
     def add(self, uri: ModelUri) -> None:
         """Serve the model behind `uri` from now on."""

@@ -13,7 +13,7 @@ from serving.host.frames import Door
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One protocol over HTTP.
+    """One protocol.
 
     Attributes:
         door: Whose codec reads its bodies.
@@ -56,8 +56,14 @@ _TORCHSERVE_TYPES = {
     504: "InferenceTimeoutException",
 }
 
+
+def _words(error: HttpError) -> bytes:
+    return str(error).encode()
+
+
 MLFLOW = Form(Door.MLFLOW, _mlflow)
 V2 = Form(Door.V2, _plain)
 V1 = Form(Door.V1, _plain)
 TORCHSERVE = Form(Door.TORCHSERVE, _torchserve)
+GRPC = Form(Door.GRPC, _words)
 _BY_PREFIX = {"v2": V2, "v1": V1, "predictions": TORCHSERVE}

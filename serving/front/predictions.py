@@ -105,7 +105,7 @@ class Predictions:
             if json_size:
                 extra.append((b"inference-header-content-length", b"%d" % json_size))
         except ClientLeft:
-            self._metrics.abandoned.labels(target.model.name).inc()
+            self.abandon(exchange)
             return
         except HttpError as error:
             status, body, extra = error.status, target.form.error(error), error.headers
@@ -133,6 +133,10 @@ class Predictions:
             self._loop.time(),
             model.current.version if model.current else "",
         )
+
+    def abandon(self, exchange: Exchange) -> None:
+        """Count a request whose client left."""
+        self._metrics.abandoned.labels(exchange.target.model.name).inc()
 
     def trace(self, exchange: Exchange, status: int) -> bytes:
         """Make the spans of a request that is answered now; its trace context, if it has one."""

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from serving.front.catalog import Catalog
 from serving.front.connection import Connection, end_slow_ones
 from serving.front.deadlines import Deadlines
 from serving.front.generation import Generation
+from serving.front.grpc_door import GrpcDoor
 from serving.front.hosts import Environment, Hosts
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
@@ -58,11 +59,13 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
     if settings.env_manager == LOCAL:
         hosts.prepare(settings.replicas * len(uris))
     catalog = _catalog(settings, registry, hosts, metrics)
+    predictions = Predictions(settings, metrics, deadlines, traces)
+    access = Access(settings.api_keys)
     app = App(
         catalog,
-        Predictions(settings, metrics, deadlines, traces),
+        predictions,
         metrics,
-        access=Access(settings.api_keys),
+        access=access,
         webhook_secret=settings.webhook_secret,
     )
     server = _Server(_uvicorn_config(settings, app))
@@ -82,7 +85,7 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
 
     def stop(name: str) -> None:
         _logger.info("%s: finishing what runs, then ending.", name)
-        app.draining = True
+        catalog.draining = True
         server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,7 +95,8 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
     scheme = "https" if settings.tls_certificate else "http"
     _logger.info("Listening on %s://%s:%d", scheme, host, port)
     try:
-        await server.serve([listener])
+        async with _grpc_door(settings, catalog, predictions, access):
+            await server.serve([listener])
     finally:
         for task in background:
             task.cancel()
@@ -102,6 +106,22 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
         if traces is not None:
             await traces.close()
         _logger.info("Ended.")
+
+
+@contextlib.asynccontextmanager
+async def _grpc_door(
+    settings: Settings, catalog: Catalog, predictions: Predictions, access: Access
+) -> AsyncIterator[None]:
+    """The door for gRPC, if it is wanted, for as long as the context lasts."""
+    if settings.grpc_port is None:
+        yield
+        return
+    door = GrpcDoor(settings, catalog, predictions, access)
+    await door.open()
+    try:
+        yield
+    finally:
+        await door.close()
 
 
 def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metrics) -> Catalog:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from functools import partial
+from types import ModuleType
 
 from mlflow.models import Model
 
-from serving.host.codecs import v2_rest
+from serving.host.codecs import v2_grpc, v2_rest
 from serving.host.codecs.codec import Codec
 from serving.host.codecs.scoring_protocol import ScoringProtocol
 from serving.host.codecs.torchserve import TorchServe
@@ -25,13 +26,15 @@ def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Ma
         version: Its version.
     """
     schema = metadata.get_input_schema()
+
+    def inference(form: ModuleType) -> Inference:
+        write = partial(form.write, name, version)
+        return Inference(metadata, plan, parse=form.parse, write=write, refused=form.refused)
+
     return {
         Door.MLFLOW: ScoringProtocol(plan, schema),
-        Door.V2: Inference(
-            metadata, plan,
-            parse=v2_rest.parse, write=partial(v2_rest.write, name, version),
-            refused=v2_rest.refused,
-        ),
+        Door.V2: inference(v2_rest),
+        Door.GRPC: inference(v2_grpc),
         Door.V1: V1(plan, schema),
         Door.TORCHSERVE: TorchServe(plan, schema),
-    }  # fmt: skip
+    }
