@@ -22,6 +22,7 @@ _RESERVED = frozenset(
     {"binary_data_output", "content_type", "headers", "priority", "timeout"}
     | {"sequence_id", "sequence_start", "sequence_end"}
 )
+_RESERVED_PREFIX = "triton_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ class Inference:
 
     def _params(self, asked: Asked) -> dict[str, Any] | None:
         found = {
-            name: value for name, value in asked.parameters.items() if name not in self._reserved
+            name: value
+            for name, value in asked.parameters.items()
+            if name not in self._reserved and not name.startswith(_RESERVED_PREFIX)
         }
         return found or None
 
