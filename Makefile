@@ -45,11 +45,13 @@ bench: install  ## measure everything, and write benchmarks/results.md
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.breakdown
+	$(BIN)/python -m benchmarks.doors
 
 bench-quick: install  ## the same, one model and short: a look, not a result
 	$(BIN)/python -m benchmarks --models twelve --connections 1 64 --rounds 1 --seconds 2 --output .bench/quick
 	$(BIN)/python -m benchmarks.swaps --swaps 4 --seconds 5 --output .bench/quick
 	$(BIN)/python -m benchmarks.breakdown --output .bench/quick
+	$(BIN)/python -m benchmarks.doors --connections 64 --rounds 1 --seconds 2 --output .bench/quick
 
 clean:  ## remove .venv and caches; the registry (mlflow.db, mlruns/) stays
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

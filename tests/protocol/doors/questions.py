@@ -1,4 +1,4 @@
-"""The same rows for every door, by kind of model: tensors, and what MLflow's protocol calls them."""
+"""The same rows for every door, by kind of model."""
 
 import json
 from typing import Any
