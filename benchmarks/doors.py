@@ -75,7 +75,10 @@ def main() -> None:
                 for connections in chosen.connections:
                     for door in chosen.doors:
                         where = f"http://127.0.0.1:{grpc_port}" if door in _OVER_HTTP2 else url
-                        one = _measure(door, where, made, connections, chosen.seconds, folder)
+                        one = _measure(
+                            door, where, made,
+                            connections=connections, seconds=chosen.seconds, scratch=folder,
+                        )  # fmt: skip
                         print(f"{door:24}{connections:5}{one.rate:10,.0f} /s", flush=True)
                         result.runs.append(one)
             server.check()
@@ -83,7 +86,7 @@ def main() -> None:
 
 
 def _measure(
-    door: str, url: str, made: Trained, connections: int, seconds: int, scratch: Path
+    door: str, url: str, made: Trained, *, connections: int, seconds: int, scratch: Path
 ) -> DoorRun:
     """One run at one door.
 

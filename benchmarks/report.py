@@ -138,8 +138,8 @@ def _swaps(section: Mapping[str, Any]) -> Iterator[str]:
 
 def _doors(section: Mapping[str, Any]) -> Iterator[str]:
     yield f"\n## Doors\n\n{_machine(section)} One row of `{section['model']}` per request to one"
-    yield f"server; medians of {section['rounds']} rounds of {section['seconds']} s in turn. wrk asks"
-    yield "over HTTP, h2load over gRPC.\n"
+    yield f"server; medians of {section['rounds']} rounds of {section['seconds']} s in turn."
+    yield "wrk asks over HTTP, h2load over gRPC.\n"
     yield "| connections | door | requests/s | p50 ms | p99 ms | failed |"
     yield "| ---: | --- | ---: | ---: | ---: | ---: |"
     groups: defaultdict[tuple[int, str], list[Mapping[str, Any]]] = defaultdict(list)
