@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from serving.front.routes import first_part
 from serving.front.web import HttpError, error_body
 from serving.host.frames import Door
 
@@ -26,7 +27,7 @@ class Form:
 
 def of_path(path: str) -> Form:
     """The form that whoever asks for `path` expects, whether or not there is such a path."""
-    return _BY_PREFIX.get(path.split("/", 2)[1] if path.startswith("/") else "", MLFLOW)
+    return _BY_PREFIX.get(first_part(path), MLFLOW)
 
 
 def _mlflow(error: HttpError) -> bytes:

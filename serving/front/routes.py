@@ -66,11 +66,16 @@ _PATTERNS = {
 INVOCATIONS = Route(PREDICT, "/invocations", None)
 
 
+def first_part(path: str) -> str:
+    """The name of the outermost folder in `path`; empty where there is none."""
+    return path.partition("/")[2].partition("/")[0]
+
+
 def find(path: str) -> Route | None:
     """What `path` asks for; None if it is no path of a model."""
     if path == "/invocations":
         return INVOCATIONS
-    for template, action, matches in _PATTERNS.get(path.split("/", 2)[1], ()):
+    for template, action, matches in _PATTERNS.get(first_part(path), ()):
         if found := matches.fullmatch(path):
             return Route(action, template, **found.groupdict())
     return None
