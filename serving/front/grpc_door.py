@@ -79,7 +79,7 @@ class GrpcDoor:
             grpc.method_handlers_generic_handler(
                 SERVICE,
                 {
-                    name: grpc.unary_unary_rpc_method_handler(handler)  # type: ignore[arg-type]
+                    name: grpc.unary_unary_rpc_method_handler(handler)
                     for name, handler in handlers.items()
                 },
             )
