@@ -227,10 +227,11 @@ def _written(name: str, **fields: Any) -> bytes:
 
 
 def _headers(context: "ServicerContext[bytes, bytes]") -> HeaderList:
-    """The call's metadata, as HTTP has headers."""
+    """The call's metadata, as HTTP has headers; but nobody checked a length that it says."""
     return [
         (name.encode(), value if isinstance(value, bytes) else value.encode())
         for name, value in context.invocation_metadata() or ()
+        if name != "content-length"
     ]
 
 

@@ -73,6 +73,17 @@ class Tensor(NamedTuple):
         self._check_length(self.data)
         return struct.unpack(f"<{self.size}{FORMATS[self.datatype]}", self.data)
 
+    def texts(self) -> list[str | None]:
+        """The elements of BYTES as text.
+
+        Raises:
+            RequestRefused: One of them is no UTF-8.
+        """
+        try:
+            return [cell.decode() if isinstance(cell, bytes) else cell for cell in self.cells()]
+        except UnicodeDecodeError:
+            raise RequestRefused(f"Input {self.name!r}: an element is not UTF-8.") from None
+
     def array(self) -> Array:
         """It as an array of its shape; of objects for BYTES."""
         if self.datatype == BYTES:
@@ -251,7 +262,6 @@ def _are_numbers(cells: Sequence[Any]) -> bool:
 
 def _objects(cells: Sequence[Any]) -> Array:
     array = np.empty(len(cells), object)
-    array[:] = cells if not any(isinstance(cell, (list, tuple)) for cell in cells) else None
     for position, cell in enumerate(cells):
         array[position] = cell
     return array

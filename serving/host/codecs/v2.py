@@ -7,7 +7,8 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
-from serving.host.codecs.inputs import PlannedColumns, model_input
+from serving.host.codecs.columns import PlannedColumns
+from serving.host.codecs.model_inputs import model_input
 from serving.host.codecs.tensors import Output, Tensor, output
 from serving.host.failures import RequestRefused, UnsupportedMediaType
 from serving.host.frames import Answer, Item
