@@ -161,7 +161,7 @@ def _lists(tensor: Tensor, native: str) -> Sequence[Any]:
 
 
 def _native(kind: Any) -> str:
-    """The datatype of a column's values, or of those in its lists; empty where they are not plain."""
+    """The datatype of a column's values, or of those in its lists; empty where not plain."""
     while isinstance(kind, Array):
         kind = kind.dtype
     if not isinstance(kind, DataType):
