@@ -46,7 +46,7 @@ COLUMNS: dict[str, list[Arrays]] = {
             "f": words("x", "é\n"),
         }
     ],
-    "datetime": [{"when": words("2026-01-02", "2026-01-02T03:04:05")}],
+    "datetime": [{"when": words("2026-01-02T03:04:05", "2026-02-03T00:00:00")}],
     "array_column": [{"a": np.array([[1.5, 2.0], [3.0, 4.0]])}],
     "embedding_predict": [{"a": np.array([[1.5, 2.0], [0.0, 1.0]])}],
     "map_column": [{"a": words('{"k": 1}', "{}")}],

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import mlflow
+import numpy as np
 import pytest
 from tritonclient import grpc as triton_grpc
 from tritonclient import http as triton_http
@@ -21,7 +23,7 @@ from tritonclient.utils import np_to_triton_dtype
 from serving.host.frames import Answer, Door, Item
 from serving.host.plan import compile_plan
 from serving.host.scoring import Scorer
-from tests.protocol.doors.questions import QUESTIONS, Arrays, invocation
+from tests.protocol.doors.questions import COLUMNS, QUESTIONS, Arrays, invocation
 
 pytestmark = pytest.mark.xdist_group("doors-exact")
 
@@ -45,10 +47,6 @@ def quiet() -> Iterator[None]:
 def scorer(path: Path) -> Scorer:
     model = mlflow.pyfunc.load_model(str(path))
     return Scorer(model, compile_plan(model.metadata), twin=None, name="m", version="3")
-
-
-def invocations(kind: str, arrays: Arrays) -> Item:
-    return Item("application/json", json.dumps(invocation(kind, arrays)).encode())
 
 
 def v2(arrays: Arrays, *, binary: bool) -> Item:
@@ -86,15 +84,12 @@ def read_grpc(answer: Answer) -> Any:
     return predictions({name: result.as_numpy(name) for name in names})
 
 
-def predictions(outputs: dict[str, Any]) -> Any:
-    """Tensors in the form that MLflow gives predictions."""
-    lists = {
+def predictions(outputs: dict[str, Any]) -> dict[str, list[Any]]:
+    """Tensors as lists by name; what is JSON in text, as what it stands for."""
+    return {
         name: [_plain(cell) for cell in array.tolist()] if array.dtype == object else array.tolist()
         for name, array in outputs.items()
     }
-    if lists.keys() == {"predict"}:
-        return lists["predict"]
-    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
 def _plain(cell: Any) -> Any:
@@ -104,20 +99,6 @@ def _plain(cell: Any) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def v1(arrays: Arrays) -> Item:
-    rows = zip(*(array.tolist() for array in arrays.values()), strict=True)
-    body = {"instances": [dict(zip(arrays, row, strict=True)) for row in rows]}
-    return Item("application/json", json.dumps(body).encode(), door=Door.V1)
-
-
-def read_v1(answer: Answer) -> Any:
-    return json.loads(answer.body)["predictions"]
-
-
-def torchserve(arrays: Arrays) -> Item:
-    return invocations("array", arrays)._replace(door=Door.TORCHSERVE, content_type="")
 
 
 V2_WAYS = {
@@ -144,13 +125,25 @@ def told(path: Path, item: Item) -> Answer:
     return answer
 
 
-def expected(path: Path, kind: str, arrays: Arrays) -> Any:
-    found = json.loads(told(path, invocations(kind, arrays)).body)["predictions"]
-    if kind == "series":  # records of an output whose name says nothing
-        return [next(iter(row.values())) for row in found]
-    if kind == "named_outputs":
-        return [{"total": total, "rows": found["rows"]} for total in found["total"]]
-    return found
+def by_output(found: Any, *, bare: bool) -> dict[str, list[Any]]:
+    """What MLflow gives, by output; `bare` for an output without a name."""
+    if isinstance(found, dict):
+        return {
+            name: cells if isinstance(cells, list) else [cells] for name, cells in found.items()
+        }
+    if bare or not isinstance(found[0], dict):
+        return {"predict": [unnamed(row) for row in found]}
+    return {name: [row[name] for row in found] for name in found[0]}
+
+
+def unnamed(row: Any) -> Any:
+    """A row of an output whose name says nothing: MLflow calls that of a series 0."""
+    return next(iter(row.values())) if isinstance(row, dict) else row
+
+
+def to_invocations(path: Path, body: Any) -> Answer:
+    item = Item("application/json", json.dumps(body).encode())
+    return scorer(path).score([item]).answers[0]
 
 
 @pytest.mark.parametrize("way", V2_WAYS)
@@ -160,4 +153,64 @@ def test_v2_predicts_what_invocations_predicts(
 ) -> None:
     ask, read = V2_WAYS[way]
     found = read(told(zoo / kind, ask(arrays)))
-    assert same(found, expected(zoo / kind, kind, arrays))
+    answer = to_invocations(zoo / kind, invocation(kind, arrays))
+    expected = by_output(json.loads(answer.body)["predictions"], bare=kind == "series")
+    assert same(found, expected)
+
+
+def rows_of(arrays: Arrays) -> list[dict[str, Any]]:
+    cells = zip(*(array.tolist() for array in arrays.values()), strict=True)
+    return [dict(zip(arrays, row, strict=True)) for row in cells]
+
+
+each_table = pytest.mark.parametrize(
+    ("kind", "arrays"),
+    [(kind, arrays) for kind, _, arrays in QUESTIONS if kind in COLUMNS],
+)
+
+
+@each_table
+def test_v1_predicts_what_invocations_predicts(zoo: Path, kind: str, arrays: Arrays) -> None:
+    body = {"instances": rows_of(arrays)}
+    answer = to_invocations(zoo / kind, body)
+    item = Item("", json.dumps(body).encode(), door=Door.V1)
+    (found,) = scorer(zoo / kind).score([item]).answers
+    assert found.status == answer.status
+    if found.status == 200:
+        rows = json.loads(answer.body)["predictions"]
+        expected = [unnamed(row) for row in rows] if kind == "series" else rows
+        assert same(json.loads(found.body), {"predictions": expected})
+
+
+@each_table
+def test_torchserve_gives_the_bare_predictions(zoo: Path, kind: str, arrays: Arrays) -> None:
+    body = invocation(kind, arrays)
+    answer = to_invocations(zoo / kind, body)
+    item = Item("", json.dumps(body).encode(), door=Door.TORCHSERVE)
+    found = told(zoo / kind, item)
+    assert same(json.loads(found.body), json.loads(answer.body)["predictions"])
+
+
+def test_requests_of_all_doors_share_a_batch(zoo: Path) -> None:
+    one, other = ({"a": np.array([a]), "b": np.array([1.0])} for a in (2.0, 3.0))
+    seen: list[int] = []
+    served = scorer(zoo / "array")
+    predict = served._model.predict_enforced
+
+    def count(frame: Any, params: Any) -> Any:
+        seen.append(len(frame))
+        return predict(frame, params)
+
+    items = [
+        Item("application/json", json.dumps(invocation("array", one)).encode()),
+        v2(other, binary=True),
+        grpc({"a": np.arange(20.0), "b": np.arange(20.0)}),
+        Item("", json.dumps({"instances": rows_of(one)}).encode(), door=Door.V1),
+    ]
+    with mock.patch.object(served._model, "predict_enforced", count):
+        answers = served.score(items).answers
+    assert seen == [23]
+    assert json.loads(answers[0].body) == {"predictions": [3.0]}
+    assert read_v2(answers[1]) == {"predict": [4.0]}
+    assert read_grpc(answers[2]) == {"predict": [at * 2.0 for at in range(20)]}
+    assert json.loads(answers[3].body) == {"predictions": [3.0]}
