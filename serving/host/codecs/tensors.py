@@ -235,8 +235,8 @@ def output(name: str, values: Any) -> Output:
 
 def _as_array(values: Any) -> Array:
     if isinstance(values, pd.Series):
-        values = values.to_numpy()
-    if isinstance(values, np.ndarray) and values.dtype != object:
+        values = values.to_numpy() if values.dtype.kind in "biuf" else values.to_list()
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
         return values
     cells = values if isinstance(values, (list, tuple)) else _listed(values)
     try:
