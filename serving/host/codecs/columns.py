@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from mlflow.types import DataType
 
+from serving.host.codecs.familiar import Familiar
 from serving.host.codecs.tensors import BYTES, DTYPES, Tensor
 from serving.host.failures import RequestRefused
 from serving.host.plan import Plan, Table, table_key
@@ -41,8 +42,13 @@ class PlannedColumns:
     def __init__(self, plan: Plan) -> None:
         self._names = plan.names
         self._readers = [reader(kind) for kind in plan.types]
+        self._natives = [NATIVE.get(kind, BYTES) for kind in plan.types]
         self._kinds = "".join(_KINDS.get(kind, "n") for kind in plan.types)
         self._strings = [at for at, kind in enumerate(plan.types) if kind is DataType.string]
+
+    def familiar(self) -> Familiar:
+        """What remembers how clients ask for such columns."""
+        return Familiar(self._names, self._natives)
 
     def table(self, tensors: Mapping[str, Tensor], params: dict[str, Any] | None) -> Table | None:
         """The table in `tensors`, which must be all of the signature's; None where some lack.
@@ -81,9 +87,8 @@ def reader(kind: DataType) -> Callable[[Tensor], Any]:
         rows = column_length(tensor, native)
         if datatype not in fits:
             raise tensor.refusal(column_of(native))
-        plain = datatype == native and isinstance(tensor.data, memoryview)
-        if plain and rows <= _FEW:
-            return tensor.cells()
+        if rows <= _FEW and datatype == native:
+            return tensor.cells() if isinstance(tensor.data, memoryview) else tensor.checked()
         array = tensor.array()
         if native == "FP64" and datatype in ("INT64", "UINT64"):
             check_exact(tensor, array)

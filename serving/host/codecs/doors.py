@@ -29,7 +29,9 @@ def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Ma
 
     def inference(form: ModuleType) -> Inference:
         write = partial(form.write, name, version)
-        return Inference(metadata, plan, parse=form.parse, write=write, refused=form.refused)
+        return Inference(
+            metadata, plan, split=form.split, parse=form.parse, write=write, refused=form.refused
+        )
 
     return {
         Door.MLFLOW: ScoringProtocol(plan, schema),

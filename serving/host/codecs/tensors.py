@@ -31,6 +31,11 @@ FORMATS = {
 }  # fmt: skip
 _DATATYPES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 _JSON_TYPES: dict[str, set[type]] = {"B": {bool}, "U": {int}, "I": {int}, "F": {int, float}}
+_RANGES = {
+    name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    for name, dtype in DTYPES.items()
+    if "INT" in name
+}
 _MAX_DEPTH = 32
 _LENGTH = struct.Struct("<I")
 
@@ -72,6 +77,19 @@ class Tensor(NamedTuple):
             return self._strings(self.data)
         self._check_length(self.data)
         return struct.unpack(f"<{self.size}{FORMATS[self.datatype]}", self.data)
+
+    def checked(self) -> Sequence[Any]:
+        """Elements that came as Python values, all within the datatype."""
+        cells = self.cells()
+        if self.datatype[0] == "F":
+            return (
+                [math.nan if cell is None else cell for cell in cells] if None in cells else cells
+            )
+        if self.datatype in _RANGES:
+            lowest, highest = _RANGES[self.datatype]
+            if min(cells) < lowest or max(cells) > highest:
+                raise self._out_of_range()
+        return cells
 
     def texts(self) -> list[str | None]:
         """The elements of BYTES as text.
@@ -164,10 +182,13 @@ def read_shape(name: str, shape: Any) -> tuple[int, ...]:
     Raises:
         RequestRefused: It is none.
     """
-    whole = isinstance(shape, (list, tuple)) and len(shape) <= _MAX_DEPTH
-    if not whole or any(type(axis) is not int or axis < 0 for axis in shape):
-        raise RequestRefused(f"Input {name!r}: shape must be a list of whole numbers from 0 on.")
-    return tuple(shape)
+    if isinstance(shape, (list, tuple)) and len(shape) <= _MAX_DEPTH:
+        for axis in shape:
+            if type(axis) is not int or axis < 0:
+                break
+        else:
+            return tuple(shape)
+    raise RequestRefused(f"Input {name!r}: shape must be a list of whole numbers from 0 on.")
 
 
 def read_datatype(name: str, datatype: Any) -> str:
@@ -176,8 +197,8 @@ def read_datatype(name: str, datatype: Any) -> str:
     Raises:
         RequestRefused: There is no such datatype.
     """
-    if datatype in (BYTES, *DTYPES):
-        return str(datatype)
+    if isinstance(datatype, str) and (datatype == BYTES or datatype in DTYPES):
+        return datatype
     raise RequestRefused(f"Input {name!r}: datatype must be one of {', '.join((*DTYPES, BYTES))}.")
 
 
@@ -224,8 +245,10 @@ def output(name: str, values: Any) -> Output:
     Numbers and truth values keep their types; everything else becomes text: dates as MLflow writes
     them, and what is no text as JSON.
     """
+    if isinstance(values, np.ndarray) and values.dtype.kind == "U":
+        return Output(name, BYTES, values.shape or (1,), values.ravel().tolist())
     array = _as_array(values)
-    datatype = _DATATYPES.get(array.dtype.newbyteorder("<"))
+    datatype = _DATATYPES.get(array.dtype) or _DATATYPES.get(array.dtype.newbyteorder("<"))
     if datatype is None and array.dtype.kind == "f":  # wider than 64 bits
         datatype, array = "FP64", array.astype(np.float64)
     if datatype is not None:

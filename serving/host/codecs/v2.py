@@ -1,19 +1,19 @@
 """The Open Inference Protocol, in what its HTTP and gRPC forms share."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 from mlflow.models import Model
 from mlflow.types import Schema
 
+from serving.host.codecs.asked import Asked
 from serving.host.codecs.columns import PlannedColumns
 from serving.host.codecs.model_inputs import model_input
-from serving.host.codecs.tensors import Output, Tensor, output
+from serving.host.codecs.tensors import Output, output
 from serving.host.failures import RequestRefused, UnsupportedMediaType
 from serving.host.frames import Answer, Item
 from serving.host.observed import ObservedModel
-from serving.host.plan import Plan
+from serving.host.plan import Plan, Table
 from serving.host.predicted import BARE, ByModelPredicted, Predicted
 from serving.host.question import Question
 
@@ -26,33 +26,29 @@ _RESERVED = frozenset(
 _RESERVED_PREFIX = "triton_"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One inference request.
+class Split(NamedTuple):
+    """A request in two parts: the bytes of its tensors, and everything else.
 
     Attributes:
-        id: The client's name for it; empty for none.
-        tensors: By name.
-        parameters: As sent.
-        outputs: The names of the outputs that are wanted; empty for all.
-        form: What the codec needs to know when it writes the answer.
+        key: Everything else.
+        size: Of that, in bytes.
+        data: The bytes, one tensor after the other.
     """
 
-    id: str
-    tensors: Mapping[str, Tensor]
-    parameters: Mapping[str, Any]
-    outputs: Sequence[str]
-    form: Any
+    key: Hashable
+    size: int
+    data: bytes
 
 
 class Inference:
-    """A codec but for bytes: those are read by `parse` and written by `write`."""
+    """A codec but for bytes: those are read by `split` and `parse`, and written by `write`."""
 
     def __init__(
         self,
         metadata: Model,
         plan: Plan | None,
         *,
+        split: Callable[[Item], Split | None],
         parse: Callable[[Item], Asked],
         write: Callable[[Asked, Sequence[Output], int], Answer],
         refused: Callable[[RequestRefused | UnsupportedMediaType], Answer],
@@ -62,14 +58,19 @@ class Inference:
         known = metadata.get_params_schema()
         self._reserved = _RESERVED - {param.name for param in (known.params if known else ())}
         self._bare = _bare_name(metadata.get_output_schema())
+        self._familiar = self._planned.familiar() if self._planned is not None else None
+        self._split = split
         self._parse = parse
         self._write = write
         self.refused = refused
 
     def read(self, item: Item) -> Question | None:
         """The question in `item`, where the plan reads it."""
-        if self._planned is None:
+        if self._planned is None or self._familiar is None:
             return None
+        split = self._split(item)
+        if split is not None and (known := self._familiar.recall(split.key, split.data)):
+            return self._question(*known)
         try:
             asked = self._parse(item)
             table = self._planned.table(asked.tensors, self._params(asked))
@@ -77,6 +78,11 @@ class Inference:
             return None
         if table is None:
             return None
+        if split is not None:
+            self._familiar.learn(split.key, split.size, asked, table)
+        return self._question(asked, table)
+
+    def _question(self, asked: Asked, table: Table) -> Question:
         return Question(table, lambda *part: self._answer(asked, *part))
 
     def ask(self, item: Item, model: ObservedModel) -> Answer:

@@ -5,6 +5,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from serving.host.codecs.asked import Asked
 from serving.host.codecs.messages import message
 from serving.host.codecs.tensors import (
     BYTES,
@@ -13,7 +14,7 @@ from serving.host.codecs.tensors import (
     read_datatype,
     read_shape,
 )
-from serving.host.codecs.v2 import Asked
+from serving.host.codecs.v2 import Split
 from serving.host.failures import RequestRefused, UnsupportedMediaType
 from serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Item
 
@@ -29,6 +30,20 @@ _CONTENTS = {
     "FP64": "fp64_contents",
     BYTES: "bytes_contents",
 }
+
+
+def split(item: Item) -> Split | None:
+    """The request in two parts, where its tensors are raw."""
+    try:
+        request = _Request.FromString(item.body)
+    except DecodeError:
+        return None
+    raw = list(request.raw_input_contents)
+    if not raw:
+        return None
+    request.ClearField("raw_input_contents")
+    rest = request.SerializeToString()
+    return Split((rest, tuple(map(len, raw))), len(rest), b"".join(raw))
 
 
 def parse(item: Item) -> Asked:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from serving.host.codecs.asked import Asked
 from serving.host.codecs.scoring_protocol import json_error
 from serving.host.codecs.tensors import (
     Output,
@@ -12,7 +13,7 @@ from serving.host.codecs.tensors import (
     read_datatype,
     read_shape,
 )
-from serving.host.codecs.v2 import Asked
+from serving.host.codecs.v2 import Split
 from serving.host.failures import RequestRefused, UnsupportedMediaType
 from serving.host.frames import BINARY_BODY, JSON_BODY, Answer, Item
 
@@ -22,6 +23,13 @@ class Form(NamedTuple):
 
     binary: bool
     named: dict[str, bool]
+
+
+def split(item: Item) -> Split | None:
+    """The request in two parts, where its tensors are bytes after the JSON."""
+    if not item.json_size:
+        return None
+    return Split(item.body[: item.json_size], item.json_size, item.body[item.json_size :])
 
 
 def parse(item: Item) -> Asked:

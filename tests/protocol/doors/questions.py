@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -65,10 +66,14 @@ TENSORS: dict[str, list[Arrays]] = {
     ],
 }
 QUESTIONS = [
-    (kind, at, arrays)
+    pytest.param(kind, asked, id=f"{kind}-{at}-{title}")
     for kinds in (COLUMNS, TENSORS)
     for kind, several in kinds.items()
     for at, arrays in enumerate(several)
+    for title, asked in (
+        ("all", arrays),
+        ("first", {name: array[:1] for name, array in arrays.items()}),
+    )
 ]
 
 
