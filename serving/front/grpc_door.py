@@ -221,7 +221,7 @@ class GrpcDoor:
         return _written("ModelMetadataResponse", **told)
 
 
-def _written(name: str, **fields: Any) -> bytes:
+def _written(name: str, /, **fields: Any) -> bytes:
     serialized: bytes = message(name)(**fields).SerializeToString()
     return serialized
 
