@@ -41,7 +41,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-header --no-emit-index-url --no-emit-find-links pyproject.toml
 
 lock: install  ## resolve pyproject.toml into the lock files anew
-	$(LOCK) --extra samples --extra search --extra acceleration --extra otel --extra client --extra aws --extra gcp --output-file requirements.lock
+	$(LOCK) --extra samples --extra search --extra acceleration --extra otel --extra client --extra aws --extra gcp --extra grpc --output-file requirements.lock
 	$(LOCK) --all-extras --constraint requirements.lock --output-file requirements-dev.lock
 
 bench: install  ## measure everything, and write benchmarks/results.md
@@ -49,12 +49,14 @@ bench: install  ## measure everything, and write benchmarks/results.md
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.breakdown
 	$(BIN)/python -m benchmarks.batch
+	$(BIN)/python -m benchmarks.doors
 
 bench-quick: install  ## the same, one model and short: a look, not a result
 	$(BIN)/python -m benchmarks --models twelve --connections 1 64 --rounds 1 --seconds 2 --output .bench/quick
 	$(BIN)/python -m benchmarks.swaps --swaps 4 --seconds 5 --output .bench/quick
 	$(BIN)/python -m benchmarks.breakdown --output .bench/quick
 	$(BIN)/python -m benchmarks.batch --rows 200000 --output .bench/quick
+	$(BIN)/python -m benchmarks.doors --connections 64 --rounds 1 --seconds 2 --output .bench/quick
 
 clean:  ## remove .venv and caches; the registry (mlflow.db, mlruns/) stays
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

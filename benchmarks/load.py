@@ -1,4 +1,7 @@
-"""The client of every measurement: wrk, one row per request, and how its report is read."""
+"""The clients of every measurement, one row per request, and how their reports are read.
+
+wrk asks over HTTP/1.1; h2load asks over HTTP/2, with one frame of gRPC for a body.
+"""
 
 import re
 import shutil
@@ -13,7 +16,7 @@ _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SCRIPT = """
 wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
+{headers}
 local file = io.open("{body}", "rb")
 wrk.body = file:read("*a")
 file:close()
@@ -61,13 +64,73 @@ def measure(
     """
     body, script = scratch / "body.json", scratch / "ask.lua"
     body.write_bytes(question.body)
-    script.write_text(_SCRIPT.format(body=body))
+    headers = (f'wrk.headers["{name}"] = "{value}"' for name, value in question.headers.items())
+    script.write_text(_SCRIPT.format(body=body, headers="\n".join(headers)))
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
     report = subprocess.run(
         [*command, "-s", str(script), url + question.path],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     return read_report(report)
+
+
+def require_http2_client() -> None:
+    """Notice early that h2load is missing.
+
+    Raises:
+        NoClient: It is.
+    """
+    if shutil.which("h2load") is None:
+        raise NoClient("h2load is not installed. On Debian: apt-get install nghttp2-client")
+
+
+def measure_http2(
+    url: str, question: Question, *, connections: int, streams: int, seconds: int, scratch: Path
+) -> Measurement:
+    """Ask over HTTP/2, without a pause, for as long as `measure` does.
+
+    Args:
+        url: Of the server, without a path.
+        question: What is asked, again and again.
+        connections: How many there are.
+        streams: How many requests each carries at once.
+        seconds: For how long.
+        scratch: A folder for the body and the log.
+
+    h2load does not read trailers, where gRPC has its status: a refusal has no body, so the size of
+    the answers tells whether they are predictions.
+    """
+    body, log = scratch / "body.grpc", scratch / "h2load.log"
+    body.write_bytes(question.body)
+    log.unlink(missing_ok=True)
+    headers = [f"--header={name}: {value}" for name, value in question.headers.items()]
+    done = subprocess.run(
+        ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", "-d", str(body),
+         f"--log-file={log}", *headers, url + question.path],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return read_http2_report(done, log.read_text(), seconds)
+
+
+def read_http2_report(report: str, log: str, seconds: int) -> Measurement:
+    """What h2load printed, and what it wrote of every request.
+
+    Raises:
+        ValueError: It is not a report of h2load.
+    """
+    succeeded, failed = map(int, _found(r"(\d+) succeeded, (\d+) failed", report))
+    (data,) = _found(r"\(([\d.]+)[KMG]?B\) data", report)
+    if not succeeded or not float(data):
+        return Measurement(0.0, 0.0, 0.0, succeeded + failed)
+    waits = sorted(
+        int(line.split("\t")[2]) / 1000 for line in log.splitlines() if line.count("\t") >= 2
+    )
+    return Measurement(
+        rate=succeeded / seconds,
+        p50=waits[len(waits) // 2],
+        p99=waits[min(len(waits) - 1, len(waits) * 99 // 100)],
+        failed=failed,
+    )
 
 
 def read_report(report: str) -> Measurement:

@@ -1,6 +1,7 @@
 """What a contender is given when it is started, and what it wants to be asked."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -26,10 +27,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A POST of JSON: to which path, and what."""
+    """A POST: to which path, and what; JSON, unless the headers say otherwise."""
 
     path: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
 class Contender(Protocol):

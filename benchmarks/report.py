@@ -66,6 +66,8 @@ def render(sections: Mapping[str, Any], folder: Path) -> None:
         plot.draw(by_model, folder / "results.svg")
     if "swaps" in sections:
         parts += _swaps(sections["swaps"])
+    if "doors" in sections:
+        parts += _doors(sections["doors"])
     if "breakdown" in sections:
         parts += _breakdown(sections["breakdown"])
     (folder / "results.md").write_text("\n".join(parts).strip() + "\n")
@@ -132,6 +134,23 @@ def _swaps(section: Mapping[str, Any]) -> Iterator[str]:
     yield f"(median; {delays[0]:.1f} to {delays[-1]:.1f}). Memory of the whole server (PSS):"
     yield f"{section['mebibytes_after_3']:.0f} MiB after 3 versions,"
     yield f"{section['mebibytes_at_end']:.0f} MiB after {len(delays)} more."
+
+
+def _doors(section: Mapping[str, Any]) -> Iterator[str]:
+    yield f"\n## Doors\n\n{_machine(section)} One row of `{section['model']}` per request to one"
+    yield f"server; medians of {section['rounds']} rounds of {section['seconds']} s in turn."
+    yield "wrk asks over HTTP, h2load over gRPC.\n"
+    yield "| connections | door | requests/s | p50 ms | p99 ms | failed |"
+    yield "| ---: | --- | ---: | ---: | ---: | ---: |"
+    groups: defaultdict[tuple[int, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for one in section["runs"]:
+        groups[one["connections"], one["door"]].append(one)
+    for (connections, door), group in groups.items():
+        rate, p50, p99 = (
+            statistics.median(one[name] for one in group) for name in ("rate", "p50", "p99")
+        )
+        failed = sum(one["failed"] for one in group)
+        yield f"| {connections} | {door} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {failed} |"
 
 
 def _breakdown(section: Mapping[str, Any]) -> Iterator[str]:

@@ -1,11 +1,18 @@
 """The one row that every request of a model carries, in the bodies that servers read."""
 
 import json
+import struct
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 _DATATYPES = {"double": "FP64", "long": "INT64", "string": "BYTES"}
+_PACKED: dict[str, Callable[[Any], bytes]] = {
+    "double": struct.Struct("<d").pack,
+    "long": struct.Struct("<q").pack,
+    "string": lambda text: struct.pack("<I", len(text.encode())) + text.encode(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +22,15 @@ class Column:
     name: str
     kind: str
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of one element, in the bytes of the Open Inference Protocol."""
+
+    name: str
+    datatype: str
+    packed: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,33 @@ class Row:
         names = [column.name for column in self.columns]
         values = [column.value for column in self.columns]
         return json.dumps({"dataframe_split": {"columns": names, "data": [values]}}).encode()
+
+    def instances(self) -> bytes:
+        """The body of TensorFlow Serving's REST API."""
+        return json.dumps({"instances": [self.record()]}).encode()
+
+    def tensors(self) -> "list[Tensor]":
+        """Each column as a tensor of one element."""
+        return [
+            Tensor(column.name, _DATATYPES[column.kind], _PACKED[column.kind](column.value))
+            for column in self.columns
+        ]
+
+    def open_inference_binary(self) -> tuple[bytes, int]:
+        """The same with binary inputs and outputs, and the length of the JSON before them."""
+        tensors = self.tensors()
+        inputs = [
+            {
+                "name": one.name,
+                "shape": [1, 1],
+                "datatype": one.datatype,
+                "parameters": {"binary_data_size": len(one.packed)},
+            }
+            for one in tensors
+        ]
+        parameters = {"binary_data_output": True}
+        text = json.dumps({"inputs": inputs, "parameters": parameters}).encode()
+        return b"".join([text, *(one.packed for one in tensors)]), len(text)
 
     def open_inference(self) -> bytes:
         """The body of the Open Inference Protocol, version 2."""

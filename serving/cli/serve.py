@@ -52,6 +52,11 @@ Example:
 )
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", default=8080, type=click.IntRange(0, 65535), help="0 takes any free port.")
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    help="Also serve the Open Inference Protocol over gRPC, on this port; needs 'cloche[grpc]'.",
+)
 @click.option("--replicas", default=1, type=_POSITIVE, help="Model hosts per model.")
 @click.option(
     "--poll-interval", default=2.0, type=_SECONDS, help="Seconds between looks at the registry."

@@ -5,18 +5,22 @@ Raw ASGI, because a framework would cost more than the model.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from serving.front import documentation, openapi
+from serving.front import described, documentation, forms, openapi, routes
 from serving.front.access import Access
 from serving.front.catalog import Catalog
+from serving.front.generation import Generation
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
 from serving.front.predictions import Predictions
+from serving.front.routes import METADATA, PREDICT, READY, TENSORFLOW_METADATA, Route
+from serving.front.target import Target, serving_generation
 from serving.front.web import (
     TEXT,
     ClientLeft,
@@ -24,25 +28,22 @@ from serving.front.web import (
     Receive,
     Scope,
     Send,
-    error_body,
     read_body,
     respond,
 )
 from serving.front.webhook import is_genuine
+from serving.registry.uri import Reference
 
 _WEBHOOK = "/webhooks/registry"
 _WEBHOOK_LIMIT = 64 * 1024
 _WEBHOOK_SECONDS = 10.0
 _HTML = b"text/html; charset=utf-8"
+_POST, _POST_OR_PUT, _GET = (b"POST",), (b"POST", b"PUT"), (b"GET", b"HEAD")
 Page = Callable[[Scope, Send], Awaitable[None]]
 
 
 class App:
-    """The routes of one server.
-
-    Attributes:
-        draining: Whether the server is about to stop; `/readyz` then says so.
-    """
+    """The routes of one server."""
 
     def __init__(
         self,
@@ -53,7 +54,6 @@ class App:
         access: Access,
         webhook_secret: str = "",
     ) -> None:
-        self.draining = False
         self._catalog = catalog
         self._predictions = predictions
         self._metrics = metrics
@@ -64,12 +64,16 @@ class App:
             "/readyz": self._readyz,
             "/ping": self._ping,
             "/health": self._ping,
+            "/v2/health/live": self._live,
+            "/v2/health/ready": self._ready,
         }
         self._guarded: dict[str, Page] = {
             "/version": self._version,
             "/metrics": self._metrics_page,
             "/openapi.json": self._openapi,
             "/docs": self._docs,
+            "/v2": self._server,
+            "/v1/models": self._names,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,9 +85,8 @@ class App:
         except ClientLeft:
             return
         except HttpError as error:
-            await respond(
-                send, error.status, error_body(error.code, str(error)), headers=error.headers
-            )
+            body = forms.of_path(scope["path"]).error(error)
+            await respond(send, error.status, body, headers=error.headers)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -95,46 +98,55 @@ class App:
             self._access.check(scope["headers"])
             page = self._guarded.get(path)
         if page is not None:
-            if scope["method"] not in ("GET", "HEAD"):
-                raise _not_allowed(b"GET, HEAD")
+            _check_method(scope, _GET)
             await page(scope, send)
             return
-        model, version = self.destination(path)
-        if scope["method"] != "POST":
-            raise _not_allowed(b"POST")
-        await self._predictions.answer(model, version, scope, receive, send)
+        route = routes.find(path)
+        if route is not None and route.action != PREDICT:
+            _check_method(scope, _GET)
+            told = _describe(route.action, serving_generation(self._model(route), route.version))
+            await respond(send, 200, json.dumps(told).encode())
+            return
+        target = self.target(path)
+        _check_method(scope, _POST_OR_PUT if target.form is forms.TORCHSERVE else _POST)
+        await self._predictions.answer(target, scope, receive, send)
 
-    def destination(self, path: str) -> tuple[ServedModel, str | None]:
-        """Whom a prediction path is meant for: a model, and the version that must be loaded.
+    def target(self, path: str) -> Target:
+        """Whom a prediction path is meant for.
 
         Raises:
             HttpError: It is no prediction path, or there is no such model.
         """
-        if path == "/invocations":
+        route = routes.find(path)
+        if route is None or route.action != PREDICT:
+            raise HttpError(404, "ENDPOINT_NOT_FOUND", "There is no such path; /docs lists them.")
+        return Target(self._model(route), route.version, forms.of_path(path), route.template)
+
+    def _model(self, route: Route) -> ServedModel:
+        """Whom a path is meant for."""
+        if route.model is None:
             if (only := self._catalog.only) is None:
                 raise HttpError(
                     404, "RESOURCE_DOES_NOT_EXIST",
                     "This server does not serve exactly one model; use /models/NAME/invocations.",
                 )  # fmt: skip
-            return only, None
-        parts = path.split("/")
-        version = None
-        if len(parts) == 6 and parts[3] == "versions":
-            version = parts[4]
-            del parts[3:5]
-        if len(parts) != 4 or parts[1] != "models" or parts[3] != "invocations":
-            raise HttpError(404, "ENDPOINT_NOT_FOUND", "There is no such path; /docs lists them.")
-        model = self._catalog.get(parts[2])
+            return only
+        model = self._catalog.get(route.model)
         if model is None:
             raise HttpError(
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
             )
-        return model, version
+        followed = model.uri.value if model.uri.reference is Reference.ALIAS else None
+        if route.label is not None and route.label != followed:
+            raise HttpError(
+                404, "RESOURCE_DOES_NOT_EXIST",
+                "This label is no alias that the server follows for this model.",
+            )  # fmt: skip
+        return model
 
     async def _registry_changed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The registry says that something changed; its signature stands for an API key."""
-        if scope["method"] != "POST":
-            raise _not_allowed(b"POST")
+        _check_method(scope, _POST)
         payload = await read_body(receive, _WEBHOOK_LIMIT, _WEBHOOK_SECONDS)
         now = datetime.now(UTC).timestamp()
         if not is_genuine(dict(scope["headers"]), payload, self._webhook_secret, now):
@@ -146,19 +158,33 @@ class App:
         await respond(send, 200, b"ok\n", TEXT)
 
     async def _readyz(self, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready and not self.draining
+        ready = self._catalog.ready
         models = {model.name: model.describe() for model in self._catalog}
         body = {
             "ready": ready,
-            "draining": self.draining,
+            "draining": self._catalog.draining,
             "follows": self._catalog.alias or None,
             "models": models,
         }
         await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
 
     async def _ping(self, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready and not self.draining
+        ready = self._catalog.ready
         await respond(send, 200 if ready else 503, b"\n")
+
+    async def _live(self, _: Scope, send: Send) -> None:
+        await respond(send, 200, b'{"live": true}')
+
+    async def _ready(self, _: Scope, send: Send) -> None:
+        ready = self._catalog.ready
+        await respond(send, 200 if ready else 503, json.dumps({"ready": ready}).encode())
+
+    async def _server(self, _: Scope, send: Send) -> None:
+        await respond(send, 200, json.dumps(described.server()).encode())
+
+    async def _names(self, _: Scope, send: Send) -> None:
+        names = [model.name for model in self._catalog]
+        await respond(send, 200, json.dumps({"models": names}).encode())
 
     async def _version(self, _: Scope, send: Send) -> None:
         versions = {
@@ -195,7 +221,22 @@ class App:
         await respond(send, 200, documentation.page(self._catalog).encode(), _HTML)
 
 
-def _not_allowed(methods: bytes) -> HttpError:
-    return HttpError(
-        405, "BAD_REQUEST", "This path does not take this method.", [(b"allow", methods)]
-    )
+def _check_method(scope: Scope, allowed: Sequence[bytes]) -> None:
+    if scope["method"].encode() not in allowed:
+        raise HttpError(
+            405, "BAD_REQUEST", "This path does not take this method.",
+            [(b"allow", b", ".join(allowed))],
+        )  # fmt: skip
+
+
+def _describe(action: str, generation: Generation) -> dict[str, Any]:
+    """What is told of a version that serves."""
+    name, version = generation.model, generation.version
+    signature = generation.description.get("signature") or {}
+    if action == READY:
+        return {"name": name, "ready": True}
+    if action == METADATA:
+        return described.open_inference(name, version, signature)
+    if action == TENSORFLOW_METADATA:
+        return described.tensorflow_metadata(name, version, signature)
+    return described.tensorflow_status(name, version)

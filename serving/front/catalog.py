@@ -22,7 +22,8 @@ class Catalog:
 
     Attributes:
         alias: Every registered model that has it is served; empty where models were named.
-        complete: Whether the models with the alias are known.
+        complete: Whether all models that were asked for are known.
+        draining: Whether the server is about to stop, and not ready any more.
     """
 
     def __init__(self, make: Callable[[ModelUri], ServedModel], interval: float) -> None:
@@ -33,6 +34,7 @@ class Catalog:
         self._wake = asyncio.Event()
         self.alias = ""
         self.complete = True
+        self.draining = False
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
@@ -51,8 +53,8 @@ class Catalog:
 
     @property
     def ready(self) -> bool:
-        """Whether every followed model can answer."""
-        return self.complete and all(model.ready for model in self)
+        """Whether every followed model can answer, and will for a while."""
+        return self.complete and not self.draining and all(model.ready for model in self)
 
     def add(self, uri: ModelUri) -> None:
         """Serve the model behind `uri` from now on."""

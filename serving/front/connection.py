@@ -18,7 +18,8 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from serving.front.corked import CorkedTransport
-from serving.front.fastpath import Destination, FastPath
+from serving.front.fastpath import FastPath
+from serving.front.target import Target
 from serving.front.web import JSON, HeaderList, error_body
 
 _HEAD_LIMIT = 64 * 1024
@@ -35,7 +36,7 @@ class Connection(HttpToolsProtocol):
         self._head_since: float | None = None
         self._head_size = 0
         self._idle_since: float | None = None  # after an answer that uvicorn knows nothing of
-        self._destination: Destination | None = None  # of a request that may be taken
+        self._target: Target | None = None  # of a request that may be taken
         self._body = b""
         self._taken = False  # a request that is not answered yet
         self._last = False  # whether the connection ends with its answer
@@ -65,33 +66,33 @@ class Connection(HttpToolsProtocol):
         """The head is whole: see which way the request goes."""
         self._head_since = None
         if self._fast_path is not None and self._is_plain_post():
-            self._destination = self._fast_path.destination(self.url)
+            self._target = self._fast_path.target(self.url)
             self._body = b""
-        if self._destination is None:
+        if self._target is None:
             self._go_through_asgi()
 
     def on_body(self, body: bytes) -> None:
         """Keep the body of a request that may be taken."""
-        if self._destination is None:
+        if self._target is None:
             super().on_body(body)
         else:
             self._body += body
 
     def on_message_complete(self) -> None:
         """Take a request that is whole."""
-        destination = self._destination
-        if destination is None or self._fast_path is None:
+        target = self._target
+        if target is None or self._fast_path is None:
             super().on_message_complete()
             return
-        self._destination = None
+        self._target = None
         self._taken = True
         try:
-            if self._fast_path.take(self, destination, self.url, self.headers, self._body):
+            if self._fast_path.take(self, target, self.url, self.headers, self._body):
                 return
         except Exception:
             _logger.exception("A request failed in the front.")
             body = error_body("INTERNAL_ERROR", "The server failed on this request.")
-            self.answer(500, JSON, [], body)
+            self.answer(500, body, JSON, [])
             return
         self._taken = False
         self._go_through_asgi()
@@ -102,8 +103,8 @@ class Connection(HttpToolsProtocol):
         """Refuse a head that is too large; wait elsewhere for a body that is not here yet."""
         self._idle_since = None
         super().data_received(data)
-        if self._destination is not None:
-            self._destination = None
+        if self._target is not None:
+            self._target = None
             self._go_through_asgi()
             super().on_body(self._body)
         if self._head_since is not None:
@@ -115,7 +116,7 @@ class Connection(HttpToolsProtocol):
         """Whether the client closed the connection."""
         return self._left
 
-    def answer(self, status: int, content_type: bytes, headers: HeaderList, body: bytes) -> None:
+    def answer(self, status: int, body: bytes, content_type: bytes, headers: HeaderList) -> None:
         """Send the answer to the request that was taken, unless the client left."""
         self._taken = False
         if self.transport.is_closing():

@@ -20,9 +20,14 @@ def _section(model: ServedModel, *, alone: bool) -> str:
     path = "/invocations" if alone else f"/models/{model.name}/invocations"
     version = model.current.version if model.current else "none yet"
     example = description.get("example")
+    other = ", ".join(
+        f"<code>POST {_text(one.format(model.name))}</code> ({protocol})"
+        for one, protocol in _DOORS.items()
+    )
     parts = [
         f"<h2>{_text(model.name)}</h2>"
         f"<p>Version {_text(version)}. <code>POST {_text(path)}</code></p>"
+        f"<p>Also {other}.</p>"
     ]
     for side, title in (("inputs", "Takes"), ("params", "Parameters"), ("outputs", "Gives")):
         if found := specs(signature, side):
@@ -61,6 +66,11 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
+_DOORS = {
+    "/v2/models/{}/infer": "Open Inference Protocol",
+    "/v1/models/{}:predict": "TensorFlow Serving, KServe V1",
+    "/predictions/{}": "TorchServe",
+}
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Cloche</title>
 <style>

@@ -10,14 +10,13 @@ from typing import Protocol
 
 from serving.front.access import Access
 from serving.front.head import Head
-from serving.front.model import ServedModel
-from serving.front.predictions import Exchange, Predictions
-from serving.front.request import CLIENT_LEFT, Ended
-from serving.front.web import HeaderList, HttpError
+from serving.front.predictions import Exchange, Predictions, item_of
+from serving.front.request import Ended
+from serving.front.target import Target
+from serving.front.web import ClientLeft, HeaderList, HttpError
 from serving.host.frames import Answer
 
-_PLAIN = frozenset(b"-_./@+ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
-Destination = tuple[ServedModel, str | None]
+_PLAIN = frozenset(b"-_./@+:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 
 
 class Client(Protocol):
@@ -26,7 +25,7 @@ class Client(Protocol):
     def has_left(self) -> bool:
         """Whether the client closed its connection."""
 
-    def answer(self, status: int, content_type: bytes, headers: HeaderList, body: bytes) -> None:
+    def answer(self, status: int, body: bytes, content_type: bytes, headers: HeaderList) -> None:
         """Send a whole answer, unless the client left."""
 
 
@@ -35,7 +34,7 @@ class FastPath:
 
     def __init__(
         self,
-        route: Callable[[str], Destination],
+        target: Callable[[str], Target],
         predictions: Predictions,
         access: Access,
         max_body: int,
@@ -43,27 +42,27 @@ class FastPath:
         """Prepare the way.
 
         Args:
-            route: Whom a path is meant for; raises HttpError where that is nobody.
+            target: Whom a path is meant for; raises HttpError where that is nobody.
             predictions: Who answers.
             access: Who may ask.
             max_body: Bytes of a body.
         """
-        self._route = route
+        self._find = target
         self._predictions = predictions
         self._access = access
         self._max_body = max_body
 
-    def destination(self, target: bytes) -> Destination | None:
-        """Whom a POST to `target` is meant for; None if it must go through ASGI."""
-        if self._predictions.traced or not _PLAIN.issuperset(target):
+    def target(self, url: bytes) -> Target | None:
+        """Whom a POST to `url` is meant for; None if it must go through ASGI."""
+        if self._predictions.traced or not _PLAIN.issuperset(url):
             return None
         try:
-            return self._route(target.decode("ascii"))
+            return self._find(url.decode("ascii"))
         except HttpError:
             return None
 
     def take(
-        self, client: Client, destination: Destination, target: bytes,
+        self, client: Client, target: Target, url: bytes,
         headers: Iterable[tuple[bytes, bytes]], body: bytes,
     ) -> bool:  # fmt: skip
         """Take a request; False if it must go through ASGI after all."""
@@ -74,28 +73,27 @@ class FastPath:
             self._access.check(headers)
         except HttpError:
             return False
-        model, version = destination
-        exchange = self._predictions.begin(model, head)
-        waiting = _Waiting(self._predictions, client, exchange, target)
+        scope = {"method": "POST", "path": url.decode("ascii")}
+        exchange = self._predictions.begin(target, scope, head)
+        waiting = _Waiting(self._predictions, client, exchange)
         try:
-            self._predictions.submit(exchange, version, body, waiting, client.has_left)
+            self._predictions.submit(
+                exchange, item_of(exchange, body), waiting, client_left=client.has_left
+            )
         except HttpError as error:
-            waiting.refuse(error)
+            waiting.end(error)
         return True
 
 
 class _Waiting:
     """A request that waits: where its ending is put, and from there to the client."""
 
-    __slots__ = ("_client", "_done", "_exchange", "_predictions", "_target")
+    __slots__ = ("_client", "_done", "_exchange", "_predictions")
 
-    def __init__(
-        self, predictions: Predictions, client: Client, exchange: Exchange, target: bytes
-    ) -> None:
+    def __init__(self, predictions: Predictions, client: Client, exchange: Exchange) -> None:
         self._predictions = predictions
         self._client = client
         self._exchange = exchange
-        self._target = target
         self._done = False
 
     def done(self) -> bool:
@@ -104,27 +102,20 @@ class _Waiting:
 
     def set_result(self, answer: Answer) -> None:
         """Send the answer of a host."""
-        self._end(answer)
+        self.end(answer)
 
     def set_exception(self, ended: Ended) -> None:
         """Say why no host answered, unless nobody is there to hear it."""
-        if ended.reason != CLIENT_LEFT:
-            self._end(self._predictions.ending(self._exchange.model, ended))
-            return
-        self._leave()
-        self._predictions.abandoned(self._exchange)
+        self.end(self._predictions.ending(self._exchange, ended))
 
-    def refuse(self, error: HttpError) -> None:
-        """Answer a request that no host is to see."""
-        self._end(error)
-
-    def _end(self, ended: Answer | HttpError) -> None:
-        self._leave()
+    def end(self, ended: Answer | HttpError | ClientLeft) -> None:
+        """Answer the request, and count it."""
         exchange = self._exchange
-        reply = self._predictions.reply(exchange, ended, exchange.head.traceparent)
-        self._client.answer(*reply)
-        self._predictions.answered(exchange, reply.status, self._target.decode("ascii"))
-
-    def _leave(self) -> None:
         self._done = True
-        self._exchange.model.in_progress -= 1
+        exchange.target.model.in_progress -= 1
+        if isinstance(ended, ClientLeft):
+            self._predictions.abandon(exchange)
+            return
+        reply = self._predictions.reply(exchange, ended)
+        self._client.answer(*reply)
+        self._predictions.count(exchange, reply.status)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
+from serving.front import door_paths
 from serving.front.model import ServedModel
 from serving.front.payloads import request_schema
 
@@ -33,12 +34,16 @@ _PROBES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/readyz": ("Every followed model can answer; otherwise 503.", "application/json", _READY),
     "/ping": ("As /readyz, without words.", "application/json", {}),
     "/health": ("As /ping.", "application/json", {}),
+    "/v2/health/live": ("As /livez, in the Open Inference Protocol.", "application/json", None),
+    "/v2/health/ready": ("As /ping, in the Open Inference Protocol.", "application/json", {}),
 }
 _PAGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/version": ("The MLflow version of the model hosts.", "text/plain", {}),
     "/metrics": ("Metrics for Prometheus.", "text/plain", None),
     "/openapi.json": ("This document.", "application/json", None),
     "/docs": ("This document for people.", "text/html", None),
+    "/v2": ("The server in the Open Inference Protocol.", "application/json", None),
+    "/v1/models": ("The names of the models, for KServe's V1 clients.", "application/json", None),
 }
 
 
@@ -58,12 +63,15 @@ def document(models: Iterable[ServedModel], *, guarded: bool) -> dict[str, Any]:
         paths[f"/models/{quote(model.name, safe='')}/invocations"] = {"post": operation}
         if len(served) == 1:
             paths["/invocations"] = {"post": operation | {"operationId": "predict"}}
+        failures = _FAILURES | ({"401": _KEYLESS} if guarded else {})
+        for path, methods in door_paths.of_model(model, failures).items():
+            paths[path] = {method: one | key for method, one in methods.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Cloche", "version": "1"},
         "paths": paths,
         "components": {
-            "schemas": {"Error": _ERROR},
+            "schemas": {"Error": _ERROR, **door_paths.ERRORS},
             **({"securitySchemes": {"key": _BEARER}} if guarded else {}),
         },
     }

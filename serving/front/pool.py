@@ -137,7 +137,7 @@ class Pool:
     async def _load_one(self) -> Replica:
         replica = await self._spawn()
         try:
-            version = {"path": str(self._path), "twin": self._plan.twin}
+            version = {"path": str(self._path), "twin": self._plan.twin, **self._label}
             self.description = await replica.load(version, self._label, self._plan.load_timeout)
         except BaseException:
             replica.kill()

@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 from serving.front import weight
 from serving.front.deadlines import Deadlines
-from serving.front.generation import Generation
 from serving.front.head import Head
 from serving.front.metrics import Metrics
-from serving.front.model import ServedModel
 from serving.front.request import CLIENT_LEFT, EXPIRED, Ended, Outcome, Request
 from serving.front.settings import Settings
+from serving.front.target import Target, serving_generation
 from serving.front.tracing import Tracing
 from serving.front.web import (
+    BINARY,
     CLOSE,
     JSON,
     TEXT,
@@ -33,48 +33,57 @@ from serving.front.web import (
     Scope,
     Send,
     client_left,
-    error_body,
     gunzip,
     header_text,
     read_body,
     respond,
     too_large,
 )
-from serving.host.frames import TEXT_BODY, Answer, Item
+from serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
 
 _GZIP_FROM = 1024
+_CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
 _access = logging.getLogger("serving.access")
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One prediction request inside the front, however it came in.
+    """A request that is being answered.
 
     Attributes:
-        model: Whom it is meant for.
+        target: Whom it is for.
+        scope: Of ASGI, or likewise.
         head: What its headers say.
-        id: By which logs and the client know it.
-        started: When it came in, on the loop's clock.
-        served: The version that answers it.
-        request: What waits in the queue; None until it does.
+        id: By which logs and clients know it.
+        started: When it came, on the loop's clock.
+        serving: The version that served then; empty if none did.
+        trace: The W3C trace context of its answer; empty for none.
+        request: What was queued; None if nothing was.
     """
 
-    model: ServedModel
+    target: Target
+    scope: Scope
     head: Head
     id: bytes
     started: float
-    served: str
+    serving: str
+    trace: bytes
     request: Request | None = None
+
+    @property
+    def version(self) -> str:
+        """That answered it; where none did, the one that served."""
+        return (self.request.version if self.request else "") or self.serving
 
 
 class Reply(NamedTuple):
     """What a request is answered."""
 
     status: int
+    body: bytes
     content_type: bytes
     headers: HeaderList
-    body: bytes
 
 
 class Predictions:
@@ -100,66 +109,74 @@ class Predictions:
         """Whether every request leaves a span."""
         return self._tracing is not None
 
-    async def answer(
-        self, model: ServedModel, version: str | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Answer one request for `model`, or for a loaded `version` of it."""
-        exchange = self.begin(model, Head(scope["headers"]))
-        outcome: asyncio.Future[Answer] = self._loop.create_future()
+    async def answer(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request over HTTP."""
+        exchange = self.begin(target, scope, Head(scope["headers"]))
         ended: Answer | HttpError
         try:
             body = await self._read(exchange.head, receive)
-            self.submit(exchange, version, body, outcome, lambda: client_left(receive))
-            ended = await outcome
+            item = item_of(exchange, body)
+            ended = await self.ask(exchange, item, client_left=lambda: client_left(receive))
         except ClientLeft:
-            self.abandoned(exchange)
+            self.abandon(exchange)
             return
         except HttpError as error:
             ended = error
-        except Ended as ending:
-            if ending.reason == CLIENT_LEFT:
-                self.abandoned(exchange)
-                return
-            ended = self.ending(model, ending)
         finally:
-            model.in_progress -= 1
-        trace = exchange.head.traceparent
-        if self._tracing is not None:
-            status = ended.status
-            trace = self._tracing.record(
-                scope, status, exchange.started, exchange.request, model.name
-            )
-        reply = self.reply(exchange, ended, trace)
-        await respond(send, reply.status, reply.body, reply.content_type, reply.headers)
-        self.answered(exchange, reply.status, scope["path"], trace)
+            target.model.in_progress -= 1
+        reply = self.reply(exchange, ended)
+        await respond(send, *reply)
+        self.count(exchange, reply.status)
 
-    def begin(self, model: ServedModel, head: Head) -> Exchange:
-        """A request came in; whoever calls this counts it out of `model.in_progress`."""
+    def begin(self, target: Target, scope: Scope, head: Head) -> Exchange:
+        """Note that a request came; `in_progress` must be taken down when it is answered."""
+        model = target.model
         model.in_progress += 1
-        served = model.current.version if model.current else ""
-        return Exchange(model, head, head.request_id or next(self._ids), self._loop.time(), served)
+        return Exchange(
+            target, scope, head, head.request_id or next(self._ids), self._loop.time(),
+            model.current.version if model.current else "", head.traceparent,
+        )  # fmt: skip
 
-    def submit(
-        self,
-        exchange: Exchange,
-        version: str | None,
-        body: bytes,
-        outcome: Outcome,
-        client_left: Callable[[], bool],
-    ) -> None:
-        """Queue a request, whose `outcome` a host will set.
+    async def ask(
+        self, exchange: Exchange, item: Item, *,
+        client_left: Callable[[], bool], patience: float = math.inf,
+    ) -> Answer:  # fmt: skip
+        """What a host says to `item`; see `submit`.
 
         Raises:
-            HttpError: No such version serves, or too many requests wait.
+            HttpError: The request ended without.
+            ClientLeft: Nobody waits for it any more.
         """
-        model = exchange.model
-        generation = _generation(model, version)
-        item = Item(exchange.head.content_type, body, exchange.id.decode())
+        outcome: asyncio.Future[Answer] = self._loop.create_future()
+        self.submit(exchange, item, outcome, client_left=client_left, patience=patience)
+        try:
+            return await outcome
+        except Ended as ended:
+            raise self.ending(exchange, ended) from None
+
+    def submit(
+        self, exchange: Exchange, item: Item, outcome: Outcome, *,
+        client_left: Callable[[], bool], patience: float = math.inf,
+    ) -> None:  # fmt: skip
+        """Queue a request.
+
+        Args:
+            exchange: The request.
+            item: What the host is given of it.
+            outcome: Where its ending is put.
+            client_left: Whether its client went away.
+            patience: Seconds that its client waits.
+
+        Raises:
+            HttpError: It cannot be queued.
+        """
+        model = exchange.target.model
+        generation = serving_generation(model, exchange.target.version)
         exchange.request = request = Request(
-            rows=weight.rows(item.content_type, body),
-            size=len(body),
+            rows=weight.rows(item.content_type, item.body, item.door),
+            size=len(item.body),
             arrived=exchange.started,
-            deadline=exchange.started + self._settings.request_timeout,
+            deadline=exchange.started + min(self._settings.request_timeout, patience),
             item=item,
             outcome=outcome,
             client_left=client_left,
@@ -172,65 +189,71 @@ class Predictions:
             )  # fmt: skip
         self._deadlines.watch(request)
 
-    def reply(self, exchange: Exchange, ended: Answer | HttpError, trace: bytes) -> Reply:
-        """What a request is answered that ended like this.
-
-        Args:
-            exchange: The request.
-            ended: The answer of a host, or why there is none.
-            trace: Its W3C trace context; empty if it has none.
-        """
-        content_type, extra = JSON, []
-        if isinstance(ended, HttpError):
-            status, body = ended.status, error_body(ended.code, str(ended))
-            extra = ended.headers
-        else:
-            status, body_type, _, body = ended
-            if exchange.request is not None:
-                exchange.served = exchange.request.version
-            if body_type == TEXT_BODY:
-                content_type = TEXT
-            if exchange.head.takes_gzip and len(body) >= _GZIP_FROM:
-                body = gzip.compress(body, 1, mtime=0)
-                extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
-        headers = [
-            (b"x-request-id", exchange.id),
-            (b"x-model-name", header_text(exchange.model.name)),
-            (b"x-model-version", header_text(exchange.served)),
-            *extra,
-        ]
-        if trace:
-            headers.append((b"traceresponse", trace))
-        return Reply(status, content_type, headers, body)
-
-    def answered(self, exchange: Exchange, status: int, path: str, trace: bytes = b"") -> None:
-        """Count and perhaps log a request that was answered."""
-        exchange.request = None  # it refers back to here, and cycles wait for the collector
-        seconds = self._loop.time() - exchange.started
-        name, served = exchange.model.name, exchange.served
-        self._metrics.answered(name, served, status, seconds)
-        if status >= 500 or self._settings.access_log:
-            log = _logger.error if status >= 500 else _access.info
-            log(
-                "POST %s %d", path, status,
-                extra={"request_id": exchange.id.decode(), "model": name, "version": served,
-                       "seconds": round(seconds, 6), "trace": trace.decode() or None},
-            )  # fmt: skip
-
-    def abandoned(self, exchange: Exchange) -> None:
-        """Count a request whose client went away."""
-        self._metrics.abandoned.labels(exchange.model.name).inc()
-
-    def ending(self, model: ServedModel, ended: Ended) -> HttpError:
-        """What a request is answered that no host answered."""
+    def ending(self, exchange: Exchange, ended: Ended) -> HttpError | ClientLeft:
+        """What a request comes to that no host answered."""
+        if ended.reason == CLIENT_LEFT:
+            return ClientLeft()
         if ended.reason == EXPIRED:
-            self._metrics.expired.labels(model.name).inc()
-            seconds = self._settings.request_timeout
+            self._metrics.expired.labels(exchange.target.model.name).inc()
+            assert exchange.request is not None  # noqa: S101  # it ended
+            seconds = exchange.request.deadline - exchange.started
             return HttpError(504, "DEADLINE_EXCEEDED", f"There was no answer within {seconds:g} s.")
         return HttpError(
             503, "TEMPORARILY_UNAVAILABLE", "The model host was lost on this request.",
             [(b"retry-after", b"1")],
         )  # fmt: skip
+
+    def reply(self, exchange: Exchange, ended: Answer | HttpError) -> Reply:
+        """What a request over HTTP is answered that ended like this."""
+        content_type, extra = JSON, []
+        if isinstance(ended, HttpError):
+            status, body = ended.status, exchange.target.form.error(ended)
+            extra = ended.headers
+        else:
+            status, body_type, _, body, json_size = ended
+            if body_type:
+                content_type = _CONTENT_TYPES[body_type]
+            if exchange.head.takes_gzip and len(body) >= _GZIP_FROM:
+                body = gzip.compress(body, 1, mtime=0)
+                extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+            if json_size:
+                extra.append((b"inference-header-content-length", b"%d" % json_size))
+        self.trace(exchange, status)
+        headers = [
+            (b"x-request-id", exchange.id),
+            (b"x-model-name", header_text(exchange.target.model.name)),
+            (b"x-model-version", header_text(exchange.version)),
+            *extra,
+        ]
+        if exchange.trace:
+            headers.append((b"traceresponse", exchange.trace))
+        return Reply(status, body, content_type, headers)
+
+    def trace(self, exchange: Exchange, status: int) -> None:
+        """Make the spans of a request that is answered now, if anybody wants them."""
+        if self._tracing is not None:
+            exchange.trace = self._tracing.record(
+                exchange.scope, status, exchange.started, exchange.request,
+                model=exchange.target.model.name, route=exchange.target.template,
+            )  # fmt: skip
+
+    def count(self, exchange: Exchange, status: int) -> None:
+        """Count and perhaps log a request that was answered."""
+        model, served = exchange.target.model.name, exchange.version
+        exchange.request = None  # it refers back to here, and cycles wait for the collector
+        seconds = self._loop.time() - exchange.started
+        self._metrics.answered(model, served, status, seconds)
+        if status >= 500 or self._settings.access_log:
+            log = _logger.error if status >= 500 else _access.info
+            log(
+                "%s %s %d", exchange.scope["method"], exchange.scope["path"], status,
+                extra={"request_id": exchange.id.decode(), "model": model, "version": served,
+                       "seconds": round(seconds, 6), "trace": exchange.trace.decode() or None},
+            )  # fmt: skip
+
+    def abandon(self, exchange: Exchange) -> None:
+        """Count a request whose client left."""
+        self._metrics.abandoned.labels(exchange.target.model.name).inc()
 
     async def _read(self, head: Head, receive: Receive) -> bytes:
         limit = self._settings.max_body
@@ -246,15 +269,18 @@ class Predictions:
         return gunzip(body, limit)
 
 
-def _generation(model: ServedModel, version: str | None) -> Generation:
-    generation = model.current
-    if generation is None:
+def item_of(exchange: Exchange, body: bytes) -> Item:
+    """What the host is given of a request over HTTP.
+
+    Raises:
+        HttpError: It says wrongly where its JSON ends.
+    """
+    head, door = exchange.head, exchange.target.form.door
+    size = head.json_size if door == Door.V2 else 0
+    if size and not 0 < size <= len(body):
         raise HttpError(
-            503, "TEMPORARILY_UNAVAILABLE", "No version serves yet; /readyz says why.",
-            [(b"retry-after", b"1")],
+            400, "BAD_REQUEST",
+            "Inference-Header-Content-Length must be the length of the JSON that the body begins "
+            "with.",
         )  # fmt: skip
-    if version is not None and version != generation.version:
-        raise HttpError(
-            404, "RESOURCE_DOES_NOT_EXIST", "This version is not loaded; /readyz says which one is."
-        )
-    return generation
+    return Item(head.content_type, body, exchange.id.decode(), door, size)

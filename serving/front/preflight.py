@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from serving.errors import SettingsError
+from serving.front import grpc_door
 from serving.front.settings import LOCAL, Settings
 from serving.registry import environments
 from serving.registry.uri import ModelUri, parse
@@ -21,6 +22,8 @@ def check(settings: Settings) -> list[ModelUri]:
     uris = _uris(settings.models)
     if settings.tls_certificate and settings.tls_key:
         _check_tls(settings.tls_certificate, settings.tls_key)
+    if settings.grpc_port is not None:
+        grpc_door.require()
     if settings.env_manager != LOCAL:
         environments.tool(settings.env_manager)
     _check_cache(settings.cache_directory)

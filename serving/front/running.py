@@ -40,14 +40,16 @@ class Running(NamedTuple):
 
     Attributes:
         entrance: What a server asks: the application, behind a cloud's door where there is one.
-        app: The application itself.
         catalog: The models.
+        predictions: Who answers requests for them.
+        access: Who may ask.
         fast_path: A way past the application for requests that need nothing of it.
     """
 
     entrance: Application
-    app: App
     catalog: Catalog
+    predictions: Predictions
+    access: Access
     fast_path: FastPath | None
 
 
@@ -70,7 +72,7 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
     if (
         settings.contract is None
     ):  # nothing stands before the application that must not be passed by
-        fast_path = FastPath(app.destination, predictions, access, settings.max_body)
+        fast_path = FastPath(app.target, predictions, access, settings.max_body)
     background = [asyncio.create_task(deadlines.run())]
     for uri in uris:
         catalog.add(uri)
@@ -79,7 +81,7 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
             asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
         )
     try:
-        yield Running(_entrance(app, settings, catalog), app, catalog, fast_path)
+        yield Running(_entrance(app, settings, catalog), catalog, predictions, access, fast_path)
     finally:
         for task in background:
             task.cancel()

@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,9 @@ import uvicorn
 from serving.errors import SettingsError
 from serving.front import preflight
 from serving.front.connection import Connection, end_slow_ones
-from serving.front.fastpath import FastPath
-from serving.front.running import running
+from serving.front.grpc_door import GrpcDoor
+from serving.front.running import Running, running
 from serving.front.settings import Settings
-from serving.front.web import Application
 from serving.registry.uri import ModelUri
 
 _BACKLOG = 2048
@@ -41,8 +40,9 @@ def run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.socket) -> None:
-    async with running(settings, uris) as (entrance, app, catalog, fast_path):
-        server = _Server(_uvicorn_config(settings, entrance, fast_path))
+    async with running(settings, uris) as at_work:
+        server = _Server(_uvicorn_config(settings, at_work))
+        catalog = at_work.catalog
         slow = asyncio.create_task(
             end_slow_ones(server.server_state.connections, settings.client_timeout)
         )
@@ -50,7 +50,7 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
 
         def stop(name: str) -> None:
             _logger.info("%s: finishing what runs, then ending.", name)
-            app.draining = True
+            catalog.draining = True
             server.should_exit = True
 
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,7 +61,8 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
         _logger.info("Listening on %s://%s:%d", scheme, host, port)
         gc.freeze()  # what is there now stays; collections under load need not walk it
         try:
-            await server.serve([listener])
+            async with _grpc_door(settings, at_work):
+                await server.serve([listener])
         finally:
             slow.cancel()
     _logger.info("Ended.")
@@ -85,12 +86,24 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _uvicorn_config(
-    settings: Settings, app: Application, fast_path: FastPath | None
-) -> uvicorn.Config:
-    connection: Any = partial(Connection, fast_path=fast_path)
+@contextlib.asynccontextmanager
+async def _grpc_door(settings: Settings, at_work: Running) -> AsyncIterator[None]:
+    """The door for gRPC, if it is wanted, for as long as the context lasts."""
+    if settings.grpc_port is None:
+        yield
+        return
+    door = GrpcDoor(settings, at_work.catalog, at_work.predictions, at_work.access)
+    await door.open()
+    try:
+        yield
+    finally:
+        await door.close()
+
+
+def _uvicorn_config(settings: Settings, at_work: Running) -> uvicorn.Config:
+    connection: Any = partial(Connection, fast_path=at_work.fast_path)
     return uvicorn.Config(
-        app,
+        at_work.entrance,
         http=connection,
         log_config=None,
         access_log=False,

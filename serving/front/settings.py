@@ -22,6 +22,7 @@ class Settings:
     all_with_alias: str = ""
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int | None = None
     replicas: int = 1
     poll_interval: float = 2.0
     load_timeout: float = 300.0

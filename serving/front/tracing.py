@@ -44,7 +44,14 @@ class Tracing:
         self._loop = asyncio.get_running_loop()
 
     def record(
-        self, scope: Scope, status: int, started: float, request: Request | None, model: str
+        self,
+        scope: Scope,
+        status: int,
+        started: float,
+        request: Request | None,
+        *,
+        model: str,
+        route: str,
     ) -> bytes:
         """Make the spans of a request that was answered now.
 
@@ -54,6 +61,7 @@ class Tracing:
             started: When it came, on the loop's clock.
             request: What was queued; None if it never was.
             model: By which it was asked for.
+            route: The path without its names: what requests are grouped by.
 
         Returns:
             The value of the answer's `traceresponse` header.
@@ -65,10 +73,10 @@ class Tracing:
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
         span = self._tracer.start_span(
-            f"{scope['method']} {_route(scope['path'])}",
+            f"{scope['method']} {route}",
             self._extract(carrier),
             trace.SpanKind.SERVER,
-            _http(scope, carrier) | {"cloche.model.name": model},
+            _http(scope, carrier, route) | {"cloche.model.name": model},
             start_time=offset + int(started * 1e9),
         )
         if span.is_recording():
@@ -140,21 +148,12 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | N
     return Tracing(provider)
 
 
-def _route(path: str) -> str:
-    """The path without its names: what requests are grouped by."""
-    parts = path.split("/")
-    for place, name in ((2, "{name}"), (4, "{version}")):
-        if len(parts) > place + 1:
-            parts[place] = name
-    return "/".join(parts)
-
-
-def _http(scope: Scope, headers: Mapping[str, str]) -> "dict[str, AttributeValue]":
+def _http(scope: Scope, headers: Mapping[str, str], route: str) -> "dict[str, AttributeValue]":
     """Attributes of a server's span, by the semantic conventions for HTTP."""
     client, server = scope.get("client"), scope.get("server")
     attributes: dict[str, AttributeValue] = {
         "http.request.method": scope["method"],
-        "http.route": _route(scope["path"]),
+        "http.route": route,
         "url.path": scope["path"],
         "url.scheme": scope["scheme"],
         "network.protocol.version": scope["http_version"],

@@ -19,6 +19,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
+BINARY = b"application/octet-stream"
 TEXT = b"text/plain; charset=utf-8"
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 

@@ -1,10 +1,24 @@
 """About how many rows a body holds: by this the queue weighs requests that no host read yet."""
 
+import re
+
+from serving.host.frames import Door
+
 _PARQUET_BYTES_PER_ROW = 64
+_MESSAGE_BYTES_PER_ROW = 256
+_FIRST_SHAPE = re.compile(rb'"shape"\s*:\s*\[\s*([0-9]{1,9})')
 
 
-def rows(content_type: str, body: bytes) -> int:
-    """An estimate, at least 1. JSON rows open a bracket or a brace each; CSV rows end a line."""
+def rows(content_type: str, body: bytes, door: Door = Door.MLFLOW) -> int:
+    """An estimate, at least 1.
+
+    JSON rows open a bracket or a brace each; CSV rows end a line; tensors say their length.
+    """
+    if door == Door.V2:
+        shape = _FIRST_SHAPE.search(body)
+        return max(1, min(int(shape[1]), len(body))) if shape else 1
+    if door == Door.GRPC:
+        return max(1, len(body) // _MESSAGE_BYTES_PER_ROW)
     if content_type.startswith("text/csv"):
         return max(1, body.count(b"\n") - 1)
     if content_type.startswith("application/vnd.apache.parquet"):

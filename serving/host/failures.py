@@ -6,10 +6,6 @@ MLflow's own messages quote the payload and carry stack traces; the ones here na
 row and the type.
 """
 
-import json
-
-from serving.host.frames import JSON_BODY, TEXT_BODY, Answer
-
 BAD_REQUEST = "BAD_REQUEST"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 
@@ -25,11 +21,3 @@ class RequestRefused(Exception):
 
 class UnsupportedMediaType(Exception):
     """A content type that is not taken; answered as plain text, as MLflow does."""
-
-
-def answer_to(error: RequestRefused | UnsupportedMediaType) -> Answer:
-    """The answer to a request that was refused."""
-    if isinstance(error, UnsupportedMediaType):
-        return Answer(415, TEXT_BODY, 0, str(error).encode())
-    body = json.dumps({"error_code": error.code, "message": str(error)}).encode()
-    return Answer(error.status, JSON_BODY, 0, body)

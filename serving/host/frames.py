@@ -18,11 +18,11 @@ HEADER = struct.Struct("!BI")
 MAX_PAYLOAD = 0xFFFF_FFFF
 
 _COUNT = struct.Struct("!I")
-_ITEM = struct.Struct("!HHI")
+_ITEM = struct.Struct("!BHHII")
 _OUTCOME = struct.Struct("!IddI")
-_ANSWER = struct.Struct("!HBII")
+_ANSWER = struct.Struct("!HBIII")
 
-JSON_BODY, TEXT_BODY = 0, 1
+JSON_BODY, TEXT_BODY, BINARY_BODY = 0, 1, 2
 
 
 class Kind(enum.IntEnum):
@@ -35,28 +35,57 @@ class Kind(enum.IntEnum):
     RESULT = 5  # host: their answers
 
 
+class Door(enum.IntEnum):
+    """In which protocol a request was asked, and is answered."""
+
+    MLFLOW = 0  # MLflow's scoring protocol
+    V2 = 1  # the Open Inference Protocol, over HTTP
+    GRPC = 2  # the same, over gRPC
+    V1 = 3  # TensorFlow Serving's REST API, which KServe calls V1
+    TORCHSERVE = 4
+
+
+_DOORS = tuple(Door)  # the constructor of an enum takes longer than the rest of an item
+
+
 class ProtocolError(Exception):
     """The other side sent something that is not a frame."""
 
 
 class Item(NamedTuple):
-    """One request as the client sent it, and the id it has in the logs."""
+    """One request as the client sent it.
+
+    Attributes:
+        content_type: As sent.
+        body: As sent, unpacked.
+        id: By which the logs know it.
+        door: In which protocol it is to be read.
+        json_size: Length of the JSON that the body begins with, where bytes follow it; else 0.
+    """
 
     content_type: str
     body: bytes
     id: str = ""
+    door: Door = Door.MLFLOW
+    json_size: int = 0
 
 
 class Answer(NamedTuple):
-    """One answer. `body_type` is `JSON_BODY` or `TEXT_BODY`.
+    """One answer.
 
-    `rows` is 0 where nothing was scored.
+    Attributes:
+        status: The HTTP status that it has, or would have.
+        body_type: `JSON_BODY`, `TEXT_BODY` or `BINARY_BODY`.
+        rows: How many were scored; 0 where nothing was.
+        body: In the form of the door that it was asked at.
+        json_size: Length of the JSON that the body begins with, where bytes follow it; else 0.
     """
 
     status: int
     body_type: int
     rows: int
     body: bytes
+    json_size: int = 0
 
 
 class Result(NamedTuple):
@@ -84,9 +113,10 @@ def control(kind: Kind, message: dict[str, Any]) -> bytes:
 def batch(items: Sequence[Item]) -> bytes:
     """A `BATCH` frame."""
     parts = [_COUNT.pack(len(items))]
-    for content_type, body, request_id in items:
+    for content_type, body, request_id, door, json_size in items:
         name, known_as = content_type.encode("latin-1", "replace"), request_id.encode("latin-1")
-        parts += (_ITEM.pack(len(name), len(known_as), len(body)), name, known_as, body)
+        head = _ITEM.pack(door, len(name), len(known_as), len(body), json_size)
+        parts += (head, name, known_as, body)
     return _framed(Kind.BATCH, parts)
 
 
@@ -100,8 +130,8 @@ def result(outcome: Result) -> bytes:
             outcome.accelerated_rows,
         )
     ]
-    for status, body_type, rows, body in outcome.answers:
-        parts += (_ANSWER.pack(status, body_type, rows, len(body)), body)
+    for status, body_type, rows, body, json_size in outcome.answers:
+        parts += (_ANSWER.pack(status, body_type, rows, len(body), json_size), body)
     return _framed(Kind.RESULT, parts)
 
 
@@ -117,12 +147,12 @@ def read_result(payload: memoryview) -> Result:
         offset = _OUTCOME.size
         answers = []
         for _ in range(count):
-            status, body_type, rows, length = _ANSWER.unpack_from(payload, offset)
+            status, body_type, rows, length, json_size = _ANSWER.unpack_from(payload, offset)
             offset += _ANSWER.size
             body = payload[offset : offset + length]
             if len(body) != length:
                 raise ProtocolError("An answer is cut short.")
-            answers.append(Answer(status, body_type, rows, bytes(body)))
+            answers.append(Answer(status, body_type, rows, bytes(body), json_size))
             offset += length
     except struct.error as error:
         raise ProtocolError("A result is cut short.") from error
@@ -133,13 +163,13 @@ def _items(payload: memoryview) -> Iterator[Item]:
     (count,) = _COUNT.unpack_from(payload)
     offset = _COUNT.size
     for _ in range(count):
-        name_length, id_length, body_length = _ITEM.unpack_from(payload, offset)
+        door, name_length, id_length, body_length, json_size = _ITEM.unpack_from(payload, offset)
         name_end = offset + _ITEM.size + name_length
         id_end = name_end + id_length
         end = id_end + body_length
         name = bytes(payload[name_end - name_length : name_end]).decode("latin-1")
         request_id = bytes(payload[name_end:id_end]).decode("latin-1")
-        yield Item(name, bytes(payload[id_end:end]), request_id)
+        yield Item(name, bytes(payload[id_end:end]), request_id, _DOORS[door], json_size)
         offset = end
 
 

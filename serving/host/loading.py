@@ -26,12 +26,16 @@ class LoadRefused(Exception):
     """The version was loaded, and cannot serve."""
 
 
-def load(path: Path, *, twin: str = ANY) -> tuple[Scorer, dict[str, Any]]:
+def load(
+    path: Path, *, twin: str = ANY, name: str = "", version: str = ""
+) -> tuple[Scorer, dict[str, Any]]:
     """The scorer of the model at `path`, warm, and its description for the front.
 
     Args:
         path: The version's artifacts.
         twin: The digest of the accelerated twin that may answer; empty for none, or ANY.
+        name: By which the model is served.
+        version: Its version.
 
     Raises:
         LoadRefused: The model cannot score its own input example.
@@ -46,7 +50,8 @@ def load(path: Path, *, twin: str = ANY) -> tuple[Scorer, dict[str, Any]]:
         )  # fmt: skip
     model = frameworks.load(path)
     plan = compile_plan(model.metadata)
-    scorer = Scorer(model, plan, _twin(path, plan, twin) if plan and twin else None)
+    accelerated = _twin(path, plan, twin) if plan and twin else None
+    scorer = Scorer(model, plan, accelerated, name=name, version=version)
     example = _serving_example(path)
     if example is not None:
         _warm_up(scorer, example)

@@ -35,8 +35,10 @@ def serve(front: socket.socket) -> None:
     if kind is not Kind.LOAD:
         raise ProtocolError(f"A host is told to load first, not {kind.name}.")
     try:
-        version = json.loads(bytes(payload))
-        scorer, description = load(Path(version["path"]), twin=version["twin"])
+        told = json.loads(bytes(payload))
+        scorer, description = load(
+            Path(told["path"]), twin=told["twin"], name=told["model"], version=told["version"]
+        )
     except Exception as error:  # a model may raise anything while it loads
         _logger.exception("The version cannot be loaded.")
         front.sendall(control(Kind.FAILED, {"reason": f"{type(error).__name__}: {error}"}))

@@ -21,6 +21,7 @@ class ObservedModel:
         rows: Rows of the last prediction.
         reached: Whether the last request was parsed and came as far as the model.
         failed: What the model's own code raised on the last request, if it did.
+        raw: What it returned on the last request.
     """
 
     def __init__(self, model: PyFuncModel) -> None:
@@ -41,6 +42,7 @@ class ObservedModel:
         self.rows = 0
         self.reached = False
         self.failed: Exception | None = None
+        self.raw: Any = None
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
         """What the model predicts for `data`, after MLflow enforced its signature."""
@@ -48,7 +50,7 @@ class ObservedModel:
         self.rows = _count(data)
         started = time.perf_counter()
         try:
-            return self._model.predict(data, params=params)
+            self.raw = self._model.predict(data, params=params)
         except MlflowException:
             raise
         except Exception as error:
@@ -56,6 +58,7 @@ class ObservedModel:
             raise
         finally:
             self.seconds += time.perf_counter() - started
+        return self.raw
 
     def predict_enforced(self, frame: pd.DataFrame, params: dict[str, Any] | None) -> Any:
         """What the model predicts for a frame that is as enforcement would leave it.

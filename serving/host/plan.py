@@ -34,14 +34,26 @@ _JUDGEMENTS = 512  # combinations of cell types that are remembered
 
 
 class Table(NamedTuple):
-    """The rows of one request, each in the order of the signature.
+    """The rows of one request, each in the order of the signature; or their columns.
 
     Tables with equal keys give equal column types and parameters, so they may be joined.
+
+    Attributes:
+        key: What tables must have in common to be joined.
+        rows: Python values.
+        params: Of the request.
+        columns: In the place of the rows, where they came by columns: as `Plan.columns` gives them.
     """
 
     key: Hashable
     rows: Sequence[Row]
     params: dict[str, Any] | None = None
+    columns: "Sequence[Column] | None" = None
+
+    @property
+    def length(self) -> int:
+        """How many rows it has."""
+        return len(self.rows if self.columns is None else self.columns[0])
 
     def single_rows(self) -> list["Table"]:
         """Each row as a table of its own."""
@@ -75,7 +87,21 @@ class Plan:
         kinds = self._kinds(rows, layout in _TENSOR_LIKE)
         if kinds is None:
             return None
-        return Table((kinds, json.dumps(params, sort_keys=True) if params else ""), rows, params)
+        return Table(table_key(kinds, params), rows, params)
+
+    def joined(self, tables: Sequence[Table]) -> list[Column]:
+        """The columns of all `tables`, which have equal keys, below each other."""
+        if all(table.columns is None for table in tables):
+            return self.columns([row for table in tables for row in table.rows])
+        parts = [
+            self.columns(table.rows) if table.columns is None else table.columns for table in tables
+        ]
+        return [
+            [cell for part in column for cell in part]
+            if kind is DataType.string
+            else np.concatenate(column)
+            for kind, column in zip(self.types, zip(*parts, strict=True), strict=True)
+        ]
 
     def columns(self, rows: Sequence[Row]) -> list[Column]:
         """The cells of `rows` by column: arrays of the planned types, strings as they are."""
@@ -156,6 +182,11 @@ class Plan:
         if not length or any(type(c) is not list or len(c) != length for c in columns):
             return None
         return list(zip(*columns, strict=True))
+
+
+def table_key(kinds: str, params: dict[str, Any] | None) -> Hashable:
+    """The key of a table whose columns come out like this."""
+    return kinds, json.dumps(params, sort_keys=True) if params else ""
 
 
 def compile_plan(metadata: Model) -> Plan | None:

@@ -6,11 +6,13 @@ So that requests may be joined without changing answers.
 import json
 from collections.abc import Callable, Sequence
 
+from serving.host.codecs.scoring_protocol import write_predictions
 from serving.host.frames import Answer
 from serving.host.likeness import alike
 from serving.host.plan import Table
+from serving.host.question import Question
 
-Score = Callable[[Sequence[Table]], Sequence[Answer | None]]
+Score = Callable[[Sequence[Question]], Sequence[Answer | None]]
 
 
 def is_rowwise(score: Score, table: Table) -> bool:
@@ -18,14 +20,14 @@ def is_rowwise(score: Score, table: Table) -> bool:
 
     Up to how numerical libraries sum in larger batches. A single row proves nothing and passes.
     """
-    (together,) = score([table])
+    (together,) = score([Question(table, write_predictions)])
     if together is None:
         return False
     joined = json.loads(together.body)["predictions"]
     if not isinstance(joined, list) or len(joined) != len(table.rows):
         return False
     for row, single in zip(joined, table.single_rows(), strict=True):
-        (alone,) = score([single])
+        (alone,) = score([Question(single, write_predictions)])
         own = json.loads(alone.body)["predictions"] if alone else None
         if not (isinstance(own, list) and len(own) == 1 and alike(row, own[0], tolerance=1e-9)):
             return False

@@ -2,12 +2,11 @@
 
 Reads, joins what may be joined, predicts, splits, encodes.
 
-Requests that the plan reads are joined by key and predicted together; all others go one by one
-through MLflow's own scoring function. Whatever fails when joined is scored again alone, so one bad
-request never spoils its neighbours.
+Requests that the plan reads are joined by key and predicted together, in whichever protocol they
+came; all others go one by one through MLflow's own enforcement. Whatever fails when joined is
+scored again alone, so one bad request never spoils its neighbours.
 """
 
-import json
 import logging
 import time
 from collections import defaultdict
@@ -15,20 +14,16 @@ from collections.abc import Hashable, Sequence
 
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
-from mlflow.pyfunc.scoring_server import invocations
 
-from serving.host import diagnosis, rowwise
-from serving.host.failures import (
-    INTERNAL_ERROR,
-    RequestRefused,
-    UnsupportedMediaType,
-    answer_to,
-)
-from serving.host.frames import JSON_BODY, Answer, Item, Result
+from serving.host import rowwise
+from serving.host.codecs.codec import Codec
+from serving.host.codecs.doors import codecs
+from serving.host.failures import INTERNAL_ERROR, RequestRefused, UnsupportedMediaType
+from serving.host.frames import Answer, Item, Result
 from serving.host.joined import ByModel, ByTwin
-from serving.host.media import JSON, check
 from serving.host.observed import ObservedModel
-from serving.host.plan import Plan, Table
+from serving.host.plan import Plan
+from serving.host.question import Question
 from serving.host.twin import Twin
 
 _logger = logging.getLogger(__name__)
@@ -37,10 +32,22 @@ _logger = logging.getLogger(__name__)
 class Scorer:
     """One loaded version, and the plan for its signature."""
 
-    def __init__(self, model: PyFuncModel, plan: Plan | None, twin: Twin | None) -> None:
+    def __init__(
+        self, model: PyFuncModel, plan: Plan | None, twin: Twin | None, *, name: str = "",
+        version: str = "",
+    ) -> None:  # fmt: skip
+        """Prepare a version that was loaded.
+
+        Args:
+            model: It.
+            plan: For its signature, if that can be planned.
+            twin: That may answer in its place.
+            name: By which it is served; some protocols repeat it in each answer.
+            version: Likewise.
+        """
         self._model = ObservedModel(model)
-        self._schema = model.metadata.get_input_schema()
-        self._plan = plan
+        self._codecs = codecs(model.metadata, plan, name=name, version=version)
+        self._joins = plan is not None
         self._by_model = ByModel(self._model, plan) if plan is not None else None
         self._by_twin = ByTwin(twin, plan) if plan is not None and twin is not None else None
 
@@ -61,12 +68,13 @@ class Scorer:
         each request by itself, as it would from MLflow: its requests are not joined. A twin that
         was proven elsewhere must also agree with the model on this machine.
         """
-        table = self._read(item)
-        if table is None or self._by_model is None:
+        question = self._read(item)
+        if question is None or self._by_model is None:
             return
+        table = question.table
         if not rowwise.is_rowwise(self._by_model.answer, table):
             _logger.warning("This model looks across rows: its requests are not joined.")
-            self._plan = self._by_model = self._by_twin = None
+            self._joins, self._by_model, self._by_twin = False, None, None
         elif self._by_twin is not None and not self._by_twin.agrees(self._by_model, table):
             _logger.warning("The twin and the model differ on the input example: it is not used.")
             self._by_twin = None
@@ -77,14 +85,14 @@ class Scorer:
         self._model.seconds = 0.0
         if self._by_twin is not None:
             self._by_twin.seconds, self._by_twin.rows = 0.0, 0
-        groups: defaultdict[Hashable, dict[int, Table]] = defaultdict(dict)
+        groups: defaultdict[Hashable, dict[int, Question]] = defaultdict(dict)
         for position, item in enumerate(items):
-            table = self._read(item)
-            if table is not None:
-                groups[table.key][position] = table
+            question = self._read(item)
+            if question is not None:
+                groups[question.table.key][position] = question
         answers: dict[int, Answer] = {}
-        for tables in groups.values():
-            answers |= self._together(tables)
+        for questions in groups.values():
+            answers |= self._together(questions)
         for position, item in enumerate(items):
             if position not in answers:
                 answers[position] = self._alone(item)
@@ -96,51 +104,44 @@ class Scorer:
             [answers[position] for position in range(len(items))],
         )
 
-    def _read(self, item: Item) -> Table | None:
-        if self._plan is None or not item.content_type.startswith(JSON):
-            return None
-        try:
-            check(item.content_type)
-            return self._plan.read(json.loads(item.body))
-        except (ValueError, RecursionError, UnsupportedMediaType):
-            return None
+    def _read(self, item: Item) -> Question | None:
+        return self._codecs[item.door].read(item) if self._joins else None
 
-    def _together(self, tables: dict[int, Table]) -> dict[int, Answer]:
-        """The answers to joined tables, by position; some may be missing."""
+    def _together(self, questions: dict[int, Question]) -> dict[int, Answer]:
+        """The answers to joined questions, by position; some may be missing."""
         answers: dict[int, Answer] = {}
         for way in (self._by_twin, self._by_model):
-            left = [position for position in tables if position not in answers]
+            left = [position for position in questions if position not in answers]
             if way is not None and left:
-                given = way.answer([tables[position] for position in left])
+                given = way.answer([questions[position] for position in left])
                 pairs = zip(left, given, strict=True)
                 answers |= {position: answer for position, answer in pairs if answer is not None}
         return answers
 
     def _alone(self, item: Item) -> Answer:
-        """The answer to one request by MLflow's own scoring function."""
+        """The answer to one request by itself."""
         self._model.reset()
+        codec = self._codecs[item.door]
         try:
-            check(item.content_type)
-            response = invocations(item.body, item.content_type, self._model, self._schema)
-        except UnsupportedMediaType as error:
-            return answer_to(error)
+            return codec.ask(item, self._model)
+        except (RequestRefused, UnsupportedMediaType) as error:
+            return codec.refused(error)
         except Exception as error:  # noqa: BLE001  # a model may raise anything, and the host must answer
-            return answer_to(self._refusal(item, error))
-        return Answer(200, JSON_BODY, self._model.rows, response.response.encode())
+            return codec.refused(self._refusal(codec, item, error))
 
-    def _refusal(self, item: Item, error: Exception) -> RequestRefused:
+    def _refusal(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
         """What may be told about `error`: what the request lacks, or that the model failed."""
         if self._model.failed is not None:
             _logger.warning("The model failed on request %s.", item.id, exc_info=self._model.failed)
             return RequestRefused("The model failed on this request; the server's log says why.")
-        reason = diagnosis.explain(item, self._schema)
+        reason = codec.explain(item)
         if isinstance(error, MlflowException):
             status = error.get_http_status_code()
             if status < 500 or self._model.reached:
                 return RequestRefused(reason, status=status, code=error.error_code)
         if not self._model.reached:
             return RequestRefused(reason)
-        _logger.error("The answer to %s cannot be written as JSON.", item.id, exc_info=error)
+        _logger.error("The answer to %s cannot be written.", item.id, exc_info=error)
         return RequestRefused(
-            "The model's answer cannot be written as JSON.", status=500, code=INTERNAL_ERROR
+            "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR
         )

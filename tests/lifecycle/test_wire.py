@@ -80,6 +80,29 @@ def test_a_model_is_found_by_each_of_its_paths(server: Server, path: str) -> Non
 @pytest.mark.parametrize(
     "path",
     [
+        "/v1/models/m:predict",
+        "/v1/models/m/versions/1:predict",
+        "/v1/models/m/labels/production:predict",
+        "/predictions/m",
+        "/predictions/m/1",
+    ],
+)
+def test_a_model_is_found_by_the_paths_of_other_protocols(server: Server, path: str) -> None:
+    answer = requests.post(server.url + path, json={"instances": [{"a": 0}]}, timeout=30)
+    assert answer.json() in ([1], {"predictions": [1]})
+    assert answer.headers["x-model-version"] == "1"
+
+
+def test_a_label_is_the_alias_that_is_followed_and_no_other(server: Server) -> None:
+    labels = f"{server.url}/v1/models/m/labels"
+    assert requests.get(f"{labels}/production", timeout=30).json()["name"] == "m"
+    other = requests.get(f"{labels}/challenger", timeout=30)
+    assert (other.status_code, other.json().keys()) == (404, {"error"})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
         "/models/x/invocations",
         "/models/m/versions/2/invocations",
         "/models/m",

@@ -32,6 +32,9 @@ def scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
     }
 
 
+ROUTE = "/models/{model}/versions/{version}/invocations"
+
+
 def scored(attempts: int) -> Request:
     """A request that came at second 10 of the loop's clock, and was given to a host at 12."""
     return Request(
@@ -59,13 +62,15 @@ def record(
     provider.add_span_processor(SimpleSpanProcessor(exporter))
 
     async def scenario() -> bytes:
-        return Tracing(provider).record(scope(*headers), status, 10.0, request(), "m")
+        return Tracing(provider).record(
+            scope(*headers), status, 10.0, request(), model="m", route=ROUTE
+        )
 
     trace = asyncio.run(scenario())
     return trace, {span.name: span for span in exporter.get_finished_spans()}
 
 
-SERVER = "POST /models/{name}/versions/{version}/invocations"
+SERVER = f"POST {ROUTE}"
 
 
 def test_a_request_leaves_a_span_with_the_queue_and_the_prediction_in_it() -> None:

@@ -3,12 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.host import frames
-from serving.host.frames import Answer, FrameReader, Item, Kind, ProtocolError, Result
+from serving.host.frames import Answer, Door, FrameReader, Item, Kind, ProtocolError, Result
 
 latin = st.text(st.characters(max_codepoint=255), max_size=30)
-items = st.lists(st.builds(Item, latin, st.binary(), latin))
+sizes = st.integers(0, 10**6)
+items = st.lists(st.builds(Item, latin, st.binary(), latin, st.sampled_from(Door), sizes))
 answers = st.lists(
-    st.builds(Answer, st.integers(100, 599), st.integers(0, 1), st.integers(0, 10**6), st.binary())
+    st.builds(Answer, st.integers(100, 599), st.integers(0, 2), sizes, st.binary(), sizes)
 )
 moments = st.floats(0, 1e6)
 counts = st.integers(0, 10**6)

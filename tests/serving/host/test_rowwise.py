@@ -6,14 +6,15 @@ import pytest
 
 from serving.host.frames import Answer
 from serving.host.plan import Table
+from serving.host.question import Question
 from serving.host.rowwise import Score, is_rowwise
 
 TABLE = Table(("n", ""), [[1.0], [2.0], [4.0]])
 
 
 def score_of(predict: Callable[[list[float]], Any]) -> Score:
-    def score(tables: Sequence[Table]) -> list[Answer]:
-        (table,) = tables
+    def score(questions: Sequence[Question]) -> list[Answer]:
+        ((table, _),) = questions
         body = json.dumps({"predictions": predict([row[0] for row in table.rows])})
         return [Answer(200, 0, len(table.rows), body.encode())]
 
@@ -47,4 +48,4 @@ def test_a_model_that_looks_across_rows_is_found(predict: Callable[..., Any]) ->
 
 
 def test_a_model_that_fails_is_not_trusted() -> None:
-    assert not is_rowwise(lambda tables: [None] * len(tables), TABLE)
+    assert not is_rowwise(lambda questions: [None] * len(questions), TABLE)

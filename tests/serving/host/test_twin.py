@@ -21,10 +21,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from serving.host.codecs.scoring_protocol import write_predictions
 from serving.host.frames import Item, Result
 from serving.host.joined import ByTwin
 from serving.host.loading import load
 from serving.host.plan import Plan, Table
+from serving.host.question import Question
 from serving.host.scoring import Scorer
 from serving.host.twin import Twin, TwinRefused
 
@@ -223,7 +225,7 @@ def first_prediction(path: Path, row: list[Any]) -> Any:
     twin = Twin.load(path, NAMES)
     assert twin is not None
     plan = Plan(NAMES, [DataType.double, DataType.long, DataType.string])
-    (answer,) = ByTwin(twin, plan).answer([Table("key", [row])])
+    (answer,) = ByTwin(twin, plan).answer([Question(Table("key", [row]), write_predictions)])
     assert answer is not None
     return json.loads(answer.body)["predictions"][0]
 

@@ -1,0 +1,159 @@
+"""`python -m benchmarks.doors`: the same row asked at every door of one server, in turn."""
+
+import argparse
+import os
+import struct
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from benchmarks import catalog, command, load, report
+from benchmarks.errors import NotServing
+from benchmarks.models.store import Trained, trained
+from benchmarks.place import Question
+from benchmarks.processes import answers, free_port, running
+from benchmarks.results import write
+from benchmarks.row import Row
+from serving.host.codecs.messages import SERVICE, message
+
+_PATIENCE = 180.0
+_FRAME = struct.Struct("!BI")  # of gRPC: whether it is compressed, and the length
+_GRPC = {"content-type": "application/grpc", "te": "trailers"}
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRun:
+    """One run of a client at one door."""
+
+    door: str
+    connections: int
+    rate: float
+    p50: float
+    p99: float
+    failed: int
+
+
+@dataclass(slots=True)
+class Doors:
+    """What was measured."""
+
+    model: str
+    seconds: int
+    rounds: int
+    runs: list[DoorRun] = field(default_factory=list)
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.doors", description=__doc__)
+    parser.add_argument("--model", choices=catalog.MODELS, default="twelve")
+    parser.add_argument("--doors", nargs="+", choices=DOORS, default=list(DOORS))
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 64])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
+    command.add_options(parser)
+    chosen = parser.parse_args()
+    load.require_client()
+    load.require_http2_client()
+    made = trained(chosen.model, chosen.cache / "models", chosen.comments)
+    result = Doors(chosen.model, chosen.seconds, chosen.rounds)
+    port, grpc_port = free_port(), free_port()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        serve = (
+            *(sys.executable, "-m", "cloche", "serve", made.uri),
+            *("--port", str(port), "--grpc-port", str(grpc_port)),
+        )
+        environment = os.environ | {"MLFLOW_TRACKING_URI": made.registry, "XDG_CACHE_HOME": scratch}
+        with running(list(serve), environment, folder / "server.log") as server:
+            url = f"http://127.0.0.1:{port}"
+            server.wait_until(lambda: answers(f"{url}/readyz"), _PATIENCE)
+            for _ in range(chosen.rounds):
+                for connections in chosen.connections:
+                    for door in chosen.doors:
+                        where = f"http://127.0.0.1:{grpc_port}" if door in _OVER_HTTP2 else url
+                        one = _measure(
+                            door, where, made,
+                            connections=connections, seconds=chosen.seconds, scratch=folder,
+                        )  # fmt: skip
+                        print(f"{door:24}{connections:5}{one.rate:10,.0f} /s", flush=True)
+                        result.runs.append(one)
+            server.check()
+    report.render(write(chosen.output, "doors", result), chosen.output)
+
+
+def _measure(
+    door: str, url: str, made: Trained, *, connections: int, seconds: int, scratch: Path
+) -> DoorRun:
+    """One run at one door.
+
+    Raises:
+        NotServing: Its answers are not those to a right request.
+    """
+    question = DOORS[door](made.row, made.registered)
+    if door in _OVER_HTTP2:
+        clients, each = (connections, 1) if _OVER_HTTP2[door] else (1, connections)
+        found = load.measure_http2(
+            url, question, connections=clients, streams=each, seconds=seconds, scratch=scratch
+        )
+    else:
+        found = load.measure(
+            url, question, connections=connections, seconds=seconds, scratch=scratch
+        )
+    if not found.rate:
+        raise NotServing(f"The door {door} gave no prediction.")
+    return DoorRun(door, connections, found.rate, found.p50, found.p99, found.failed)
+
+
+def invocations(row: Row, _: str) -> Question:
+    """MLflow's scoring protocol."""
+    return Question("/invocations", row.split())
+
+
+def v2_json(row: Row, model: str) -> Question:
+    """The Open Inference Protocol in JSON."""
+    return Question(f"/v2/models/{model}/infer", row.open_inference())
+
+
+def v2_binary(row: Row, model: str) -> Question:
+    """The Open Inference Protocol with its inputs and outputs as bytes."""
+    body, size = row.open_inference_binary()
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Inference-Header-Content-Length": str(size),
+    }
+    return Question(f"/v2/models/{model}/infer", body, headers)
+
+
+def v1(row: Row, model: str) -> Question:
+    """TensorFlow Serving's REST API."""
+    return Question(f"/v1/models/{model}:predict", row.instances())
+
+
+def grpc(row: Row, model: str) -> Question:
+    """The Open Inference Protocol over gRPC: a frame with a serialized ModelInferRequest."""
+    request = message("ModelInferRequest")(model_name=model)
+    for tensor in row.tensors():
+        request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=[1, 1])
+        request.raw_input_contents.append(tensor.packed)
+    body = request.SerializeToString()
+    return Question(f"/{SERVICE}/ModelInfer", _FRAME.pack(0, len(body)) + body, _GRPC)
+
+
+DOORS: Final = {
+    "invocations": invocations,
+    "v2 json": v2_json,
+    "v2 binary": v2_binary,
+    "v1": v1,
+    "grpc": grpc,
+    "grpc, one connection": grpc,
+}
+# Whether each client has a connection of its own, or all share one.
+_OVER_HTTP2: Final[Mapping[str, bool]] = {"grpc": True, "grpc, one connection": False}
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,118 @@
+"""What the protocols tell of a model, from its MLflow signature. Pure."""
+
+from collections.abc import Iterable
+from importlib import metadata
+from typing import Any
+
+from serving.front.payloads import Spec, specs
+
+_BARE_INPUT, _BARE_OUTPUT = "input", "predict"
+_DATATYPES = {
+    "boolean": "BOOL",
+    "integer": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+}
+_TENSOR_TYPES = {
+    "bool": "BOOL",
+    **{f"float{bits}": f"FP{bits}" for bits in (16, 32, 64)},
+    **{f"int{bits}": f"INT{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"UINT{bits}" for bits in (8, 16, 32, 64)},
+}
+_TENSORFLOW = {
+    "BOOL": "DT_BOOL",
+    "BYTES": "DT_STRING",
+    "FP16": "DT_HALF",
+    "FP32": "DT_FLOAT",
+    "FP64": "DT_DOUBLE",
+}
+PLATFORM = "mlflow"
+
+
+def server() -> dict[str, Any]:
+    """The metadata of the server in the Open Inference Protocol."""
+    return {
+        "name": "cloche",
+        "version": metadata.version("cloche"),
+        "extensions": ["binary_tensor_data"],
+    }
+
+
+def tensors(signature: Spec, side: str) -> list[dict[str, Any]]:
+    """Inputs or outputs in the words of the Open Inference Protocol; -1 is any length."""
+    found = specs(signature, side)
+    bare = _BARE_INPUT if side == "inputs" else _BARE_OUTPUT
+    if found and all("name" not in spec and spec.get("type") != "tensor" for spec in found):
+        kinds = {_column(spec)[0] for spec in found}
+        datatype = kinds.pop() if len(kinds) == 1 else "BYTES"
+        width = [len(found)] if len(found) > 1 or side == "inputs" else []
+        return [{"name": bare, "datatype": datatype, "shape": [-1, *width]}]
+    return [_tensor(spec, bare) for spec in found]
+
+
+def _tensor(spec: Spec, bare: str) -> dict[str, Any]:
+    if spec.get("type") == "tensor":
+        tensor = spec["tensor-spec"]
+        datatype, shape = _TENSOR_TYPES.get(tensor["dtype"], "BYTES"), list(tensor["shape"])
+    else:
+        datatype, shape = _column(spec)
+    return {"name": spec.get("name", bare), "datatype": datatype, "shape": shape}
+
+
+def _column(spec: Spec) -> tuple[str, list[int]]:
+    """A column; lists of plain values have an axis for each level, all else is JSON in BYTES."""
+    shape, kind = [-1], spec
+    while kind.get("type") == "array":
+        kind = kind["items"]
+        shape.append(-1)
+    plain = kind.get("type") in (*_DATATYPES, "string")
+    return _DATATYPES.get(kind.get("type", ""), "BYTES"), shape if plain else [-1]
+
+
+def open_inference(name: str, version: str, signature: Spec) -> dict[str, Any]:
+    """The metadata of a model in the Open Inference Protocol."""
+    return {
+        "name": name,
+        "versions": [version],
+        "platform": PLATFORM,
+        "inputs": tensors(signature, "inputs"),
+        "outputs": tensors(signature, "outputs"),
+    }
+
+
+def tensorflow_status(name: str, version: str) -> dict[str, Any]:
+    """The status of a model that serves, for TensorFlow Serving's clients and for KServe's."""
+    state = {
+        "version": version,
+        "state": "AVAILABLE",
+        "status": {"error_code": "OK", "error_message": ""},
+    }
+    return {"name": name, "ready": True, "model_version_status": [state]}
+
+
+def tensorflow_metadata(name: str, version: str, signature: Spec) -> dict[str, Any]:
+    """The metadata of a model in TensorFlow Serving's REST API."""
+    one = {
+        "inputs": _tensor_infos(tensors(signature, "inputs")),
+        "outputs": _tensor_infos(tensors(signature, "outputs")),
+        "method_name": "tensorflow/serving/predict",
+    }
+    return {
+        "model_spec": {"name": name, "signature_name": "", "version": version},
+        "metadata": {"signature_def": {"signature_def": {"serving_default": one}}},
+    }
+
+
+def _tensor_infos(found: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        one["name"]: {
+            "dtype": _TENSORFLOW.get(one["datatype"], f"DT_{one['datatype']}"),
+            "tensor_shape": {
+                "dim": [{"size": str(axis), "name": ""} for axis in one["shape"]],
+                "unknown_rank": False,
+            },
+            "name": one["name"],
+        }
+        for one in found
+    }

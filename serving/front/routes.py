@@ -1,0 +1,83 @@
+"""Which path asks what of which model. Pure: whether there is such a model is not known here."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+PREDICT, READY, METADATA = "predict", "ready", "metadata"
+TENSORFLOW_STATUS, TENSORFLOW_METADATA = "tensorflow status", "tensorflow metadata"
+
+
+class Route(NamedTuple):
+    """What a path asks for.
+
+    Attributes:
+        action: PREDICT, or what is to be told of the model.
+        template: The path without its names: what requests are grouped by.
+        model: By its name; None for the only one there is.
+        version: By its number; None for the one that serves.
+        label: In the place of the version: the alias that it must be followed by.
+    """
+
+    action: str
+    template: str
+    model: str | None
+    version: str | None = None
+    label: str | None = None
+
+
+class _Pattern(NamedTuple):
+    """A template, what it matches, and what it asks for."""
+
+    template: str
+    action: str
+    matches: re.Pattern[str]
+
+
+def _pattern(template: str, action: str) -> _Pattern:
+    pieces = re.split(r"\{(\w+)\}", template)
+    text = "".join(
+        f"(?P<{piece}>[^/]+?)" if at % 2 else re.escape(piece) for at, piece in enumerate(pieces)
+    )
+    return _Pattern(template, action, re.compile(text))
+
+
+def _versioned(base: str, *actions: tuple[str, str]) -> list[_Pattern]:
+    """The paths below a model, and below a version of it."""
+    return [
+        _pattern(f"{base}{place}{end}", action)
+        for place in ("", "/versions/{version}")
+        for end, action in actions
+    ]
+
+
+_V1 = ((":predict", PREDICT), ("", TENSORFLOW_STATUS), ("/metadata", TENSORFLOW_METADATA))
+_PATTERNS = {
+    "models": _versioned("/models/{model}", ("/invocations", PREDICT)),
+    "v2": _versioned("/v2/models/{model}", ("/infer", PREDICT), ("", METADATA), ("/ready", READY)),
+    "v1": [
+        *_versioned("/v1/models/{model}", *_V1),
+        *(_pattern(f"/v1/models/{{model}}/labels/{{label}}{end}", does) for end, does in _V1),
+    ],
+    "predictions": [
+        _pattern("/predictions/{model}", PREDICT),
+        _pattern("/predictions/{model}/{version}", PREDICT),
+    ],
+}
+INVOCATIONS = Route(PREDICT, "/invocations", None)
+
+
+def first_part(path: str) -> str:
+    """The name of the outermost folder in `path`; empty where there is none."""
+    return path.partition("/")[2].partition("/")[0]
+
+
+@lru_cache(1024)
+def find(path: str) -> Route | None:
+    """What `path` asks for; None if it is no path of a model."""
+    if path == "/invocations":
+        return INVOCATIONS
+    for template, action, matches in _PATTERNS.get(first_part(path), ()):
+        if found := matches.fullmatch(path):
+            return Route(action, template, **found.groupdict())
+    return None

@@ -1,0 +1,30 @@
+"""What a codec does, and what it is told of the model."""
+
+from typing import Protocol
+
+from serving.host.failures import RequestRefused, UnsupportedMediaType
+from serving.host.frames import Answer, Item
+from serving.host.observed import ObservedModel
+from serving.host.question import Question
+
+
+class Codec(Protocol):
+    """One protocol, as far as the host is concerned."""
+
+    def read(self, item: Item) -> Question | None:
+        """The question in `item`, to be joined with others; None where it must be asked alone."""
+
+    def ask(self, item: Item, model: ObservedModel) -> Answer:
+        """The answer to `item` by itself.
+
+        Raises:
+            RequestRefused: It cannot be scored, and the message says why.
+            UnsupportedMediaType: Its content type is not taken.
+            Exception: Whatever parsing, MLflow's enforcement or the model raises.
+        """
+
+    def explain(self, item: Item) -> str:
+        """Why MLflow's parsing or enforcement refused `item`."""
+
+    def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
+        """The answer to a request that was refused."""

@@ -1,0 +1,157 @@
+"""Tensors as columns of plain values.
+
+A column is a tensor of shape [n] or [n, 1]. A datatype fits if every value of it is one of the
+column's type: FP32 for a double, and nothing wider than the type itself.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from mlflow.types import DataType
+
+from serving.host.codecs.familiar import Familiar
+from serving.host.codecs.tensors import BYTES, DTYPES, Tensor
+from serving.host.failures import RequestRefused
+from serving.host.plan import Plan, Table, table_key
+
+_EXACT_IN_DOUBLE = 2**53
+_FEW = 16  # elements up to which Python values are cheaper than an array
+NATIVE = {
+    DataType.boolean: "BOOL",
+    DataType.integer: "INT32",
+    DataType.long: "INT64",
+    DataType.float: "FP32",
+    DataType.double: "FP64",
+}
+_KINDS = {DataType.boolean: "b", DataType.integer: "i", DataType.long: "i", DataType.string: "s"}
+
+
+def fitting(native: str) -> frozenset[str]:
+    """The datatypes all of whose values are values of `native`, as far as numpy knows."""
+    return frozenset(
+        name
+        for name, dtype in DTYPES.items()
+        if np.can_cast(dtype, DTYPES[native]) and (name == "BOOL") == (native == "BOOL")
+    )
+
+
+class PlannedColumns:
+    """Tensors for the columns of a plan, read without MLflow."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._names = plan.names
+        self._readers = [reader(kind) for kind in plan.types]
+        self._natives = [NATIVE.get(kind, BYTES) for kind in plan.types]
+        self._kinds = "".join(_KINDS.get(kind, "n") for kind in plan.types)
+        self._strings = [at for at, kind in enumerate(plan.types) if kind is DataType.string]
+
+    def familiar(self) -> Familiar:
+        """What remembers how clients ask for such columns."""
+        return Familiar(self._names, self._natives)
+
+    def table(self, tensors: Mapping[str, Tensor], params: dict[str, Any] | None) -> Table | None:
+        """The table in `tensors`, which must be all of the signature's; None where some lack.
+
+        Raises:
+            RequestRefused: A tensor does not fit its column.
+        """
+        if len(tensors) != len(self._names):
+            return None
+        try:
+            columns = [
+                read(tensors[name]) for name, read in zip(self._names, self._readers, strict=True)
+            ]
+        except KeyError:
+            return None
+        count = same_length(tensors.values())
+        kinds = self._kinds
+        for at in self._strings:
+            if set(columns[at]) == {None}:
+                kinds = f"{kinds[:at]}o{kinds[at + 1 :]}"
+        key = table_key(kinds, params)
+        if count <= _FEW:
+            return Table(key, list(zip(*columns, strict=True)), params)
+        return Table(key, (), params, columns)
+
+
+def reader(kind: DataType) -> Callable[[Tensor], Any]:
+    """What reads a column of this type; it raises RequestRefused for tensors that do not fit."""
+    if kind is DataType.string:
+        return _column_of_strings
+    native = NATIVE[kind]
+    fits, target = fitting(native), kind.to_numpy()
+
+    def read(tensor: Tensor) -> Any:
+        datatype = tensor.datatype
+        rows = column_length(tensor, native)
+        if datatype not in fits:
+            raise tensor.refusal(column_of(native))
+        if rows <= _FEW and datatype == native:
+            return tensor.cells() if isinstance(tensor.data, memoryview) else tensor.checked()
+        array = tensor.array()
+        if native == "FP64" and datatype in ("INT64", "UINT64"):
+            check_exact(tensor, array)
+        column = array.reshape(-1).astype(target, copy=False)
+        return column.tolist() if rows <= _FEW else column
+
+    return read
+
+
+def _column_of_strings(tensor: Tensor) -> list[str | None]:
+    check_bytes(tensor)
+    return tensor.texts()
+
+
+def check_bytes(tensor: Tensor) -> None:
+    """Notice what is no column of BYTES.
+
+    Raises:
+        RequestRefused: It is none.
+    """
+    column_length(tensor, BYTES)
+    if tensor.datatype != BYTES:
+        raise tensor.refusal(column_of(BYTES))
+
+
+def column_of(datatype: str) -> str:
+    """How a column is described."""
+    return f"{datatype} of shape [n] or [n, 1]"
+
+
+def column_length(tensor: Tensor, native: str) -> int:
+    """How many rows `tensor` has, as a column.
+
+    Raises:
+        RequestRefused: It is no column, or empty.
+    """
+    shape = tensor.shape
+    if not shape or not shape[0] or (len(shape) > 1 and shape[1:] != (1,)):
+        raise tensor.refusal(column_of(native) + (", n from 1 on" if 0 in shape else ""))
+    return shape[0]
+
+
+def check_exact(tensor: Tensor, array: Any) -> None:
+    """Notice whole numbers that change when they become doubles.
+
+    Raises:
+        RequestRefused: There are some.
+    """
+    if array.size and max(abs(int(array.min())), abs(int(array.max()))) > _EXACT_IN_DOUBLE:
+        raise RequestRefused(
+            f"Input {tensor.name!r}: a value of {tensor.datatype} is beyond 2^53, where FP64 "
+            "cannot hold every whole number."
+        )
+
+
+def same_length(tensors: Iterable[Tensor]) -> int:
+    """The rows that all `tensors` have.
+
+    Raises:
+        RequestRefused: They differ.
+    """
+    lengths = {tensor.shape[0] if tensor.shape else 1: tensor.name for tensor in tensors}
+    if len(lengths) > 1:
+        (one, of), (other, whose) = list(lengths.items())[:2]
+        raise RequestRefused(f"Input {of!r} has {one} rows, and input {whose!r} has {other}.")
+    return next(iter(lengths))

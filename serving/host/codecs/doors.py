@@ -1,0 +1,42 @@
+"""Which codec answers at which door."""
+
+from collections.abc import Mapping
+from functools import partial
+from types import ModuleType
+
+from mlflow.models import Model
+
+from serving.host.codecs import v2_grpc, v2_rest
+from serving.host.codecs.codec import Codec
+from serving.host.codecs.scoring_protocol import ScoringProtocol
+from serving.host.codecs.torchserve import TorchServe
+from serving.host.codecs.v1 import V1
+from serving.host.codecs.v2 import Inference
+from serving.host.frames import Door
+from serving.host.plan import Plan
+
+
+def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Mapping[Door, Codec]:
+    """The codecs of a version of a model.
+
+    Args:
+        metadata: Its MLflow metadata.
+        plan: For its signature, if that can be planned.
+        name: By which it is served.
+        version: Its version.
+    """
+    schema = metadata.get_input_schema()
+
+    def inference(form: ModuleType) -> Inference:
+        write = partial(form.write, name, version)
+        return Inference(
+            metadata, plan, split=form.split, parse=form.parse, write=write, refused=form.refused
+        )
+
+    return {
+        Door.MLFLOW: ScoringProtocol(plan, schema),
+        Door.V2: inference(v2_rest),
+        Door.GRPC: inference(v2_grpc),
+        Door.V1: V1(plan, schema),
+        Door.TORCHSERVE: TorchServe(plan, schema),
+    }

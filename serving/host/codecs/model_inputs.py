@@ -1,0 +1,190 @@
+"""What a model is given that the plan does not read for: whatever its signature says.
+
+Named columns take one tensor each, named tensors one each, and whatever takes a single unnamed
+thing a single tensor of any name. Columns of dates, bytes, lists, objects and maps are read as
+MLflow reads them from JSON.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.types import DataType, Schema
+from mlflow.types.schema import Array
+from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
+
+from serving.host.codecs.columns import (
+    NATIVE,
+    check_bytes,
+    check_exact,
+    fitting,
+    reader,
+    same_length,
+)
+from serving.host.codecs.tensors import BYTES, DTYPES, Tensor
+from serving.host.failures import RequestRefused
+
+
+def model_input(tensors: Mapping[str, Tensor], schema: Schema | None) -> Any:
+    """What a model with this signature is given: a table, an array, or arrays by name.
+
+    Raises:
+        RequestRefused: The tensors do not fit.
+    """
+    if schema is None:
+        arrays = {name: tensor.array() for name, tensor in tensors.items()}
+        return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+    if schema.has_input_names():
+        _check_names(tensors, schema)
+    if schema.is_tensor_spec():
+        return _tensor_input(tensors, schema)
+    if schema.has_input_names():
+        return _frame(tensors, schema)
+    return _unnamed_columns(_only(tensors), schema)
+
+
+def _check_names(tensors: Mapping[str, Tensor], schema: Schema) -> None:
+    names = [str(name) for name in schema.input_names()]
+    lacking = [str(name) for name in schema.required_input_names() if name not in tensors]
+    if lacking:
+        raise RequestRefused(f"The request lacks {_named(lacking)}.")
+    if strange := [name for name in tensors if name not in names]:
+        raise RequestRefused(
+            f"The model does not take {_named(strange)}; it takes {_named(names)}."
+        )
+
+
+def _named(names: Sequence[str]) -> str:
+    return f"input{'' if len(names) == 1 else 's'} {', '.join(map(repr, names))}"
+
+
+def _only(tensors: Mapping[str, Tensor]) -> Tensor:
+    if len(tensors) > 1:
+        raise RequestRefused("The model takes one input.")
+    return next(iter(tensors.values()))
+
+
+def _tensor_input(tensors: Mapping[str, Tensor], schema: Schema) -> Any:
+    if not schema.has_input_names():
+        return _fitted(_only(tensors), schema.inputs[0])
+    specs = schema.input_dict()
+    return {name: _fitted(tensor, specs[name]) for name, tensor in tensors.items()}
+
+
+def _fitted(tensor: Tensor, spec: Any) -> Any:
+    """The array of `tensor`, of the specification's type."""
+    dtype, shape = spec.type, spec.shape
+    native = _datatype(dtype)
+    shaped = len(shape) == len(tensor.shape) and all(
+        want in (-1, have) for want, have in zip(shape, tensor.shape, strict=True)
+    )
+    fits = {BYTES} if native == BYTES else fitting(native)
+    if not shaped or tensor.datatype not in fits:
+        raise tensor.refusal(f"{native} of shape {list(shape)}")
+    if native != BYTES:
+        return tensor.array().astype(dtype)
+    if dtype.kind == "S":
+        return tensor.array().astype(dtype)
+    found = _objects(tensor)
+    return found if dtype.kind == "O" else found.astype(dtype)
+
+
+def _datatype(dtype: Any) -> str:
+    for name, native in DTYPES.items():
+        if np.dtype(native) == dtype:
+            return name
+    return BYTES
+
+
+def _unnamed_columns(tensor: Tensor, schema: Schema) -> Any:
+    """Columns without names: an array of them, side by side."""
+    width = len(schema.inputs)
+    flat = len(tensor.shape) == 1 and width == 1
+    if not flat and (len(tensor.shape) != 2 or tensor.shape[1] != width):
+        raise tensor.refusal(f"shape [n, {width}]")
+    natives = {_native(kind) for kind in schema.input_types()}
+    native = natives.pop() if len(natives) == 1 else ""
+    if not native or native == BYTES:
+        return _objects(tensor) if tensor.datatype == BYTES else tensor.array()
+    if tensor.datatype not in fitting(native):
+        raise tensor.refusal(f"{native} of shape [n, {width}]")
+    array = tensor.array()
+    if native == "FP64" and tensor.datatype in ("INT64", "UINT64"):
+        check_exact(tensor, array)
+    return array.astype(DTYPES[native])
+
+
+def _objects(tensor: Tensor) -> Any:
+    """Text in an array of its shape."""
+    return np.array(tensor.texts(), dtype=object).reshape(tensor.shape)
+
+
+def _frame(tensors: Mapping[str, Tensor], schema: Schema) -> pd.DataFrame:
+    """A table of columns of every kind, as MLflow reads them from JSON."""
+    kinds = schema.input_dict()
+    count = same_length(tensors.values())
+    if not count:
+        raise RequestRefused("The request holds no rows.")
+    order = [str(name) for name in schema.input_names() if name in tensors]
+    cells = [_json_cells(tensors[name], kinds[name].type) for name in order]
+    rows = [list(row) for row in zip(*cells, strict=True)]
+    split = {"columns": order, "data": rows}
+    frame: pd.DataFrame = dataframe_from_parsed_json(split, "split", schema)
+    return frame
+
+
+def _json_cells(tensor: Tensor, kind: Any) -> Sequence[Any]:
+    """The cells of a column as JSON has them."""
+    if isinstance(kind, Array) and (native := _native(kind)):
+        return _lists(tensor, native)
+    if kind is DataType.binary:
+        return _base64(tensor)
+    if kind is DataType.datetime or not isinstance(kind, DataType):
+        check_bytes(tensor)
+        found = tensor.texts()
+        return found if kind is DataType.datetime else [_parsed(tensor, text) for text in found]
+    column = reader(kind)(tensor)
+    return column.tolist() if isinstance(column, np.ndarray) else list(column)
+
+
+def _lists(tensor: Tensor, native: str) -> Sequence[Any]:
+    """Cells that are lists of plain values, or lists of lists."""
+    if tensor.datatype not in ({BYTES} if native == BYTES else fitting(native)):
+        raise tensor.refusal(f"{native} of shape [n, …]")
+    cells = _objects(tensor) if native == BYTES else tensor.array()
+    found: list[Any] = cells.tolist()
+    return found
+
+
+def _native(kind: Any) -> str:
+    """The datatype of a column's values, or of those in its lists; empty where not plain."""
+    while isinstance(kind, Array):
+        kind = kind.dtype
+    if not isinstance(kind, DataType):
+        return ""
+    return BYTES if kind is DataType.string else NATIVE.get(kind, "")
+
+
+def _base64(tensor: Tensor) -> list[str | None]:
+    """Binary cells: bytes that came as such, or base64 that came in JSON."""
+    check_bytes(tensor)
+    cells = tensor.cells()
+    try:
+        for cell in cells:
+            if isinstance(cell, str):
+                base64.b64decode(cell, validate=True)
+    except binascii.Error:
+        raise RequestRefused(f"Input {tensor.name!r}: an element is not base64.") from None
+    return [base64.b64encode(cell).decode() if isinstance(cell, bytes) else cell for cell in cells]
+
+
+def _parsed(tensor: Tensor, text: str | None) -> Any:
+    """A cell that is an object, a map or a list of them: JSON in text."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        raise RequestRefused(f"Input {tensor.name!r}: an element is not JSON.") from None

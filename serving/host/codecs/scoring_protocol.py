@@ -1,0 +1,64 @@
+"""MLflow's scoring protocol."""
+
+import json
+
+from mlflow.pyfunc.scoring_server import invocations
+from mlflow.types import Schema
+
+from serving.host import diagnosis
+from serving.host.failures import RequestRefused, UnsupportedMediaType
+from serving.host.frames import JSON_BODY, TEXT_BODY, Answer, Item
+from serving.host.media import JSON, check
+from serving.host.observed import ObservedModel
+from serving.host.plan import Plan
+from serving.host.predicted import Predicted
+from serving.host.question import Question, Write
+
+
+def write_predictions(predicted: Predicted, start: int, end: int) -> Answer:
+    """The answer `{"predictions": …}`."""
+    body = f'{{"predictions": {predicted.text(start, end)}}}'
+    return Answer(200, JSON_BODY, end - start, body.encode())
+
+
+class ScoringProtocol:
+    """Reads MLflow's layouts, and writes what `write` makes of the predictions."""
+
+    def __init__(
+        self, plan: Plan | None, schema: Schema | None, write: Write = write_predictions
+    ) -> None:
+        self._plan = plan
+        self._schema = schema
+        self._write = write
+
+    def read(self, item: Item) -> Question | None:
+        """The question in `item`, where the plan reads it."""
+        if self._plan is None or not item.content_type.startswith(JSON):
+            return None
+        try:
+            check(item.content_type)
+            table = self._plan.read(json.loads(item.body))
+        except (ValueError, RecursionError, UnsupportedMediaType):
+            return None
+        return None if table is None else Question(table, self._write)
+
+    def ask(self, item: Item, model: ObservedModel) -> Answer:
+        """The answer to one request by MLflow's own scoring function."""
+        check(item.content_type)
+        response = invocations(item.body, item.content_type, model, self._schema)
+        return Answer(200, JSON_BODY, model.rows, response.response.encode())
+
+    def explain(self, item: Item) -> str:
+        """What the request lacks."""
+        return diagnosis.explain(item, self._schema)
+
+    def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
+        """The error in MLflow's form: plain text for a content type that is not taken."""
+        if isinstance(error, UnsupportedMediaType):
+            return Answer(415, TEXT_BODY, 0, str(error).encode())
+        return json_error(error.status, {"error_code": error.code, "message": str(error)})
+
+
+def json_error(status: int, told: dict[str, object]) -> Answer:
+    """An error that is told in JSON."""
+    return Answer(status, JSON_BODY, 0, json.dumps(told).encode())

@@ -1,0 +1,56 @@
+"""TorchServe's inference API: any body, and the handler's output as the answer, unwrapped.
+
+The body is read as in MLflow's scoring protocol. A client that names no content type, as `curl -T`
+does, or the one that `curl -d` names, means JSON.
+"""
+
+from mlflow.pyfunc.scoring_server import invocations
+from mlflow.types import Schema
+
+from serving.host.codecs.scoring_protocol import ScoringProtocol, json_error
+from serving.host.failures import RequestRefused, UnsupportedMediaType
+from serving.host.frames import JSON_BODY, Answer, Item
+from serving.host.media import JSON, check
+from serving.host.observed import ObservedModel
+from serving.host.plan import Plan
+from serving.host.predicted import ByModelPredicted, Predicted
+from serving.host.question import Question
+
+_UNSAID = frozenset({"", "application/x-www-form-urlencoded", "application/octet-stream"})
+_TYPES = {400: "BadRequestException", 415: "UnsupportedMediaTypeException"}
+
+
+class TorchServe(ScoringProtocol):
+    """The codec."""
+
+    def __init__(self, plan: Plan | None, schema: Schema | None) -> None:
+        super().__init__(plan, schema, _write)
+
+    def read(self, item: Item) -> Question | None:
+        """The question in `item`, where the plan reads it."""
+        return super().read(_typed(item))
+
+    def ask(self, item: Item, model: ObservedModel) -> Answer:
+        """The answer to one request by MLflow's own scoring function."""
+        item = _typed(item)
+        check(item.content_type)
+        invocations(item.body, item.content_type, model, self._schema)
+        return _write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
+
+    def explain(self, item: Item) -> str:
+        """What the request lacks."""
+        return super().explain(_typed(item))
+
+    def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
+        """An error in TorchServe's form."""
+        status = error.status if isinstance(error, RequestRefused) else 415
+        kind = _TYPES.get(status, "InternalServerException")
+        return json_error(status, {"code": status, "type": kind, "message": str(error)})
+
+
+def _typed(item: Item) -> Item:
+    return item._replace(content_type=JSON) if item.content_type in _UNSAID else item
+
+
+def _write(predicted: Predicted, start: int, end: int) -> Answer:
+    return Answer(200, JSON_BODY, end - start, predicted.text(start, end).encode())

@@ -1,0 +1,158 @@
+"""TensorFlow Serving's REST API, which KServe calls V1.
+
+Its two layouts are among MLflow's, which took them from there. What MLflow's does not know: a
+signature_name (every model has one signature), binary values as `{"b64": …}`, answers by column to
+questions by column, and that the name of a single output is left out.
+"""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from mlflow.pyfunc.scoring_server import invocations
+from mlflow.types import DataType, Schema
+
+from serving.host import diagnosis
+from serving.host.codecs.scoring_protocol import json_error
+from serving.host.failures import RequestRefused, UnsupportedMediaType
+from serving.host.frames import JSON_BODY, Answer, Item
+from serving.host.media import JSON
+from serving.host.observed import ObservedModel
+from serving.host.plan import Plan
+from serving.host.predicted import BARE, ByModelPredicted, Predicted
+from serving.host.question import Question, Write
+
+_LAYOUTS = ("instances", "inputs")
+_DEEP = 64
+_PLAIN = frozenset({"params", "parameters", "signature_name", *_LAYOUTS})
+
+
+class V1:
+    """The codec."""
+
+    def __init__(self, plan: Plan | None, schema: Schema | None) -> None:
+        self._plan = plan
+        self._schema = schema
+        named = schema is not None and schema.has_input_names()
+        self._names = list(map(str, schema.input_names())) if schema and named else []
+        self._binary = {
+            str(spec.name)
+            for spec in (schema.inputs if schema and named else ())
+            if spec.type is DataType.binary
+        }
+
+    def read(self, item: Item) -> Question | None:
+        """The question in `item`, where the plan reads it."""
+        if self._plan is None:
+            return None
+        try:
+            payload = self._payload(item)
+        except RequestRefused:  # it is told alone
+            return None
+        table = self._plan.read(payload)
+        return None if table is None else Question(table, _writer(payload))
+
+    def ask(self, item: Item, model: ObservedModel) -> Answer:
+        """The answer to one request, read by MLflow's own scoring function."""
+        payload = self._payload(item)
+        write = _writer(payload)
+        invocations(payload, JSON, model, self._schema)
+        return write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
+
+    def explain(self, item: Item) -> str:
+        """What the request lacks."""
+        payload = self._payload(item)
+        return diagnosis.explain(Item(JSON, json.dumps(payload).encode()), self._schema)
+
+    def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
+        """An error in TensorFlow Serving's form."""
+        status = error.status if isinstance(error, RequestRefused) else 415
+        return json_error(status, {"error": str(error)})
+
+    def _payload(self, item: Item) -> dict[str, Any]:
+        """The body in MLflow's words: `instances` or `inputs`, and `params`.
+
+        Raises:
+            RequestRefused: It is not one of the protocol.
+        """
+        try:
+            payload = json.loads(item.body)
+        except (ValueError, RecursionError):
+            raise RequestRefused("The body is not valid JSON.") from None
+        if not isinstance(payload, dict):
+            raise RequestRefused("The body must be a JSON object with instances or inputs.")
+        layouts = [name for name in _LAYOUTS if name in payload]
+        if len(layouts) != 1:
+            found = " and ".join(layouts) or "none of them"
+            raise RequestRefused(
+                f"The body must hold exactly one of instances and inputs; it holds {found}."
+            )
+        if strange := payload.keys() - _PLAIN:
+            raise RequestRefused(f"The body holds {min(strange)!r}, which is not known.")
+        layout = layouts[0]
+        content = payload[layout]
+        if b'"b64"' in item.body:
+            content = self._decoded(content, "", _DEEP)
+        read = {layout: self._renamed(layout, content)}
+        params = payload.get("parameters", payload.get("params"))
+        return read if params is None else read | {"params": params}
+
+    def _renamed(self, layout: str, content: Any) -> Any:
+        """The only input by its name, which the protocol leaves out."""
+        if len(self._names) != 1 or not isinstance(content, list) or not content:
+            return content
+        if any(isinstance(row, dict) for row in content):
+            return content
+        name = self._names[0]
+        return {name: content} if layout == "inputs" else [{name: row} for row in content]
+
+    def _decoded(self, value: Any, name: str, depth: int) -> Any:
+        """`value` with `{"b64": …}` replaced: by text, or for binary columns by its base64."""
+        if not depth:
+            raise RequestRefused("The body is nested too deeply.")
+        if isinstance(value, list):
+            return [self._decoded(one, name, depth - 1) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if value.keys() != {"b64"}:
+            return {key: self._decoded(one, key, depth - 1) for key, one in value.items()}
+        text = value["b64"]
+        try:
+            plain = base64.b64decode(text, validate=True)
+            return text if (name or "".join(self._names)) in self._binary else plain.decode()
+        except (binascii.Error, TypeError, ValueError):
+            raise RequestRefused("A b64 value is not base64 of what the column takes.") from None
+
+
+def _writer(payload: dict[str, Any]) -> Write:
+    return _write_rows if "instances" in payload else _write_columns
+
+
+def _write_rows(predicted: Predicted, start: int, end: int) -> Answer:
+    """The answer `{"predictions": …}`, by row."""
+    text = predicted.text(start, end)
+    if predicted.single:
+        text = json.dumps([next(iter(row.values())) for row in json.loads(text)])
+    return Answer(200, JSON_BODY, end - start, f'{{"predictions": {text}}}'.encode())
+
+
+def _write_columns(predicted: Predicted, start: int, end: int) -> Answer:
+    """The answer `{"outputs": …}`, by column."""
+    columns = predicted.columns(start, end)
+    if BARE in columns:
+        return _outputs(
+            json.loads(predicted.text(start, end)), end - start, single=predicted.single
+        )
+    rows = json.loads(predicted.text(start, end))
+    if isinstance(rows, dict):
+        return _outputs(rows, end - start)
+    by_name = {name: [row[name] for row in rows] for name in columns}
+    found = next(iter(by_name.values())) if len(by_name) == 1 else by_name
+    return _outputs(found, end - start)
+
+
+def _outputs(found: Any, rows: int, *, single: bool = False) -> Answer:
+    if single:
+        found = [next(iter(row.values())) for row in found]
+    return Answer(200, JSON_BODY, rows, json.dumps({"outputs": found}).encode())

@@ -1,0 +1,135 @@
+"""The Open Inference Protocol over HTTP: JSON, and its extension for binary tensors."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from serving.host.codecs.asked import Asked
+from serving.host.codecs.scoring_protocol import json_error
+from serving.host.codecs.tensors import (
+    Output,
+    Tensor,
+    from_json,
+    read_datatype,
+    read_shape,
+)
+from serving.host.codecs.v2 import Split
+from serving.host.failures import RequestRefused, UnsupportedMediaType
+from serving.host.frames import BINARY_BODY, JSON_BODY, Answer, Item
+
+
+class Form(NamedTuple):
+    """Which outputs are wanted as bytes: all, but those named False; or those named True."""
+
+    binary: bool
+    named: dict[str, bool]
+
+
+def split(item: Item) -> Split | None:
+    """The request in two parts, where its tensors are bytes after the JSON."""
+    if not item.json_size:
+        return None
+    return Split(item.body[: item.json_size], item.json_size, item.body[item.json_size :])
+
+
+def parse(item: Item) -> Asked:
+    """The request in `item`.
+
+    Raises:
+        RequestRefused: It is none.
+    """
+    text = memoryview(item.body)[: item.json_size] if item.json_size else item.body
+    try:
+        payload = json.loads(bytes(text))
+    except (ValueError, RecursionError):
+        raise RequestRefused("The body is not valid JSON.") from None
+    if not isinstance(payload, dict) or not isinstance(payload.get("inputs"), list):
+        raise RequestRefused("The body must be a JSON object with the list inputs.")
+    rest = memoryview(item.body)[item.json_size :] if item.json_size else memoryview(b"")
+    tensors = {tensor.name: tensor for tensor in _tensors(payload["inputs"], rest)}
+    if len(tensors) != len(payload["inputs"]):
+        raise RequestRefused("Two inputs have the same name.")
+    if not tensors:
+        raise RequestRefused("inputs is empty.")
+    parameters = _parameters(payload, "The request")
+    outputs, binary = _outputs(payload.get("outputs"))
+    form = Form(parameters.get("binary_data_output") is True, binary)
+    return Asked(_id(payload), tensors, parameters, outputs, form)
+
+
+def write(name: str, version: str, asked: Asked, outputs: Sequence[Output], rows: int) -> Answer:
+    """The answer of a version of a model, in JSON with the bytes that were wanted after it."""
+    form: Form = asked.form
+    head: dict[str, Any] = {"model_name": name, "model_version": version}
+    if asked.id:
+        head["id"] = asked.id
+    told, tail = [], []
+    for one in outputs:
+        tensor: dict[str, Any] = {"name": one.name, "shape": one.shape, "datatype": one.datatype}
+        if form.named.get(one.name, form.binary):
+            tail.append(one.packed())
+            tensor["parameters"] = {"binary_data_size": len(tail[-1])}
+        else:
+            tensor["data"] = one.elements()
+        told.append(tensor)
+    text = json.dumps(head | {"outputs": told}).encode()
+    if not tail:
+        return Answer(200, JSON_BODY, rows, text)
+    return Answer(200, BINARY_BODY, rows, b"".join([text, *tail]), len(text))
+
+
+def refused(error: RequestRefused | UnsupportedMediaType) -> Answer:
+    """An error in the protocol's form."""
+    status = error.status if isinstance(error, RequestRefused) else 415
+    return json_error(status, {"error": str(error)})
+
+
+def _tensors(inputs: list[Any], rest: memoryview) -> Iterator[Tensor]:
+    offset = 0
+    for one in inputs:
+        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+            raise RequestRefused("Each of inputs must be an object with name, shape and datatype.")
+        name = one["name"]
+        shape = read_shape(name, one.get("shape"))
+        datatype = read_datatype(name, one.get("datatype"))
+        size = _parameters(one, f"Input {name!r}").get("binary_data_size")
+        if size is None:
+            yield from_json(name, datatype, shape, one.get("data"))
+            continue
+        if type(size) is not int or not 0 <= size <= len(rest) - offset:
+            raise RequestRefused(
+                f"Input {name!r}: binary_data_size must be a number of bytes that follow the JSON; "
+                "Inference-Header-Content-Length says where that ends."
+            )
+        yield Tensor(name, datatype, shape, rest[offset : offset + size])
+        offset += size
+    if offset != len(rest):
+        raise RequestRefused("More bytes follow the JSON than inputs claim by binary_data_size.")
+
+
+def _outputs(outputs: Any) -> tuple[list[str], dict[str, bool]]:
+    names, binary = [], {}
+    if not isinstance(outputs, (list, type(None))):
+        raise RequestRefused("outputs must be a list of objects with a name.")
+    for one in outputs or ():
+        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+            raise RequestRefused("outputs must be a list of objects with a name.")
+        names.append(one["name"])
+        wanted = _parameters(one, f"Output {one['name']!r}").get("binary_data")
+        if wanted is not None:
+            binary[one["name"]] = wanted is True
+    return names, binary
+
+
+def _parameters(holder: dict[str, Any], whose: str) -> dict[str, Any]:
+    found = holder.get("parameters")
+    if not isinstance(found, (dict, type(None))):
+        raise RequestRefused(f"{whose}: parameters must be an object.")
+    return found or {}
+
+
+def _id(payload: dict[str, Any]) -> str:
+    found = payload.get("id", "")
+    if not isinstance(found, str):
+        raise RequestRefused("id must be a string.")
+    return found

@@ -1,0 +1,37 @@
+"""A server with all doors open, and how plain HTTP asks at them."""
+
+from typing import Any, NamedTuple
+
+import requests
+
+from tests.online import Server
+
+KINDS = ["scalars", "optional", "frame", "tensor", "failing", "params"]
+KEY = "a-key"
+BEARER = {"Authorization": f"Bearer {KEY}"}
+
+
+class Doors(NamedTuple):
+    """A running server.
+
+    Attributes:
+        server: With an API key.
+        grpc: The address of its gRPC door.
+    """
+
+    server: Server
+    grpc: str
+
+    @property
+    def http(self) -> str:
+        """Its address as Triton's client wants it."""
+        return self.server.url.removeprefix("http://")
+
+    def ask(self, path: str, body: Any = None, **options: Any) -> requests.Response:
+        """The answer to a POST of JSON, or of what `options` say."""
+        headers = BEARER | options.pop("headers", {})
+        method = options.pop("method", "POST")
+        if body is not None:
+            options["json"] = body
+        url = self.server.url + path
+        return requests.request(method, url, headers=headers, timeout=60, **options)

@@ -1,0 +1,216 @@
+"""What every door answers to the same rows is what `/invocations` answers.
+
+The bodies are made and read by Triton's own client.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import mlflow
+import numpy as np
+import pytest
+from tritonclient import grpc as triton_grpc
+from tritonclient import http as triton_http
+from tritonclient.grpc import service_pb2
+from tritonclient.utils import np_to_triton_dtype
+
+from serving.host.frames import Answer, Door, Item
+from serving.host.plan import compile_plan
+from serving.host.scoring import Scorer
+from tests.protocol.doors.questions import COLUMNS, QUESTIONS, Arrays, invocation
+
+pytestmark = pytest.mark.xdist_group("doors-exact")
+
+
+class Way(NamedTuple):
+    """How a door is asked, and how its answer is read."""
+
+    ask: Callable[[Arrays], Item]
+    read: Callable[[Answer], Any]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What models and pandas warn about does not matter here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@cache
+def scorer(path: Path) -> Scorer:
+    model = mlflow.pyfunc.load_model(str(path))
+    return Scorer(model, compile_plan(model.metadata), twin=None, name="m", version="3")
+
+
+def v2(arrays: Arrays, *, binary: bool) -> Item:
+    inputs = []
+    for name, array in arrays.items():
+        inputs.append(triton_http.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)))
+        inputs[-1].set_data_from_numpy(array, binary_data=binary)
+    body, size = triton_http.InferenceServerClient.generate_request_body(inputs)
+    if not binary:  # the client asks for bytes unless it names the outputs
+        body = json.dumps({"inputs": json.loads(body)["inputs"]}).encode()
+    return Item("", body, door=Door.V2, json_size=size or 0)
+
+
+def read_v2(answer: Answer) -> Any:
+    result = triton_http.InferenceServerClient.parse_response_body(
+        answer.body, header_length=answer.json_size or None
+    )
+    names = [output["name"] for output in result.get_response()["outputs"]]
+    return predictions({name: result.as_numpy(name) for name in names})
+
+
+def grpc(arrays: Arrays) -> Item:
+    request = service_pb2.ModelInferRequest(model_name="m")
+    for name, array in arrays.items():
+        one = triton_grpc.InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
+        one.set_data_from_numpy(array)
+        request.inputs.append(one._get_tensor())
+        request.raw_input_contents.append(one._get_content())
+    return Item("", request.SerializeToString(), door=Door.GRPC)
+
+
+def read_grpc(answer: Answer) -> Any:
+    result = triton_grpc.InferResult(service_pb2.ModelInferResponse.FromString(answer.body))
+    names = [output.name for output in result.get_response().outputs]
+    return predictions({name: result.as_numpy(name) for name in names})
+
+
+def predictions(outputs: dict[str, Any]) -> dict[str, list[Any]]:
+    """Tensors as lists by name; what is JSON in text, as what it stands for."""
+    return {
+        name: [_plain(cell) for cell in array.tolist()] if array.dtype == object else array.tolist()
+        for name, array in outputs.items()
+    }
+
+
+def _plain(cell: Any) -> Any:
+    """What text stands for, where it is JSON."""
+    text = cell.decode() if isinstance(cell, bytes) else cell
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+V2_WAYS = {
+    "json": Way(lambda arrays: v2(arrays, binary=False), read_v2),
+    "binary": Way(lambda arrays: v2(arrays, binary=True), read_v2),
+    "grpc": Way(grpc, read_grpc),
+}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two parsed answers are equal; a number that is missing equals itself."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
+        return math.isnan(other)
+    return type(one) is type(other) and bool(one == other)
+
+
+def told(path: Path, item: Item) -> Answer:
+    (answer,) = scorer(path).score([item]).answers
+    assert answer.status == 200, answer.body
+    return answer
+
+
+def by_output(found: Any, *, bare: bool) -> dict[str, list[Any]]:
+    """What MLflow gives, by output; `bare` for an output without a name."""
+    if isinstance(found, dict):
+        return {
+            name: cells if isinstance(cells, list) else [cells] for name, cells in found.items()
+        }
+    if bare or not isinstance(found[0], dict):
+        return {"predict": [unnamed(row) for row in found]}
+    return {name: [row[name] for row in found] for name in found[0]}
+
+
+def unnamed(row: Any) -> Any:
+    """A row of an output whose name says nothing: MLflow calls that of a series 0."""
+    return next(iter(row.values())) if isinstance(row, dict) else row
+
+
+def to_invocations(path: Path, body: Any) -> Answer:
+    item = Item("application/json", json.dumps(body).encode())
+    return scorer(path).score([item]).answers[0]
+
+
+@pytest.mark.parametrize("way", V2_WAYS)
+@pytest.mark.parametrize(("kind", "arrays"), QUESTIONS)
+def test_v2_predicts_what_invocations_predicts(
+    zoo: Path, kind: str, arrays: Arrays, way: str
+) -> None:
+    ask, read = V2_WAYS[way]
+    found, again = (read(told(zoo / kind, ask(arrays))) for _ in range(2))
+    answer = to_invocations(zoo / kind, invocation(kind, arrays))
+    expected = by_output(json.loads(answer.body)["predictions"], bare=kind == "series")
+    assert same(found, expected)
+    assert same(again, expected)  # a way of asking that is known by now
+
+
+def rows_of(arrays: Arrays) -> list[dict[str, Any]]:
+    cells = zip(*(array.tolist() for array in arrays.values()), strict=True)
+    return [dict(zip(arrays, row, strict=True)) for row in cells]
+
+
+each_table = pytest.mark.parametrize(
+    ("kind", "arrays"), [one for one in QUESTIONS if one.values[0] in COLUMNS]
+)
+
+
+@each_table
+def test_v1_predicts_what_invocations_predicts(zoo: Path, kind: str, arrays: Arrays) -> None:
+    body = {"instances": rows_of(arrays)}
+    answer = to_invocations(zoo / kind, body)
+    item = Item("", json.dumps(body).encode(), door=Door.V1)
+    (found,) = scorer(zoo / kind).score([item]).answers
+    assert found.status == answer.status
+    if found.status == 200:
+        rows = json.loads(answer.body)["predictions"]
+        expected = [unnamed(row) for row in rows] if kind == "series" else rows
+        assert same(json.loads(found.body), {"predictions": expected})
+
+
+@each_table
+def test_torchserve_gives_the_bare_predictions(zoo: Path, kind: str, arrays: Arrays) -> None:
+    body = invocation(kind, arrays)
+    answer = to_invocations(zoo / kind, body)
+    item = Item("", json.dumps(body).encode(), door=Door.TORCHSERVE)
+    found = told(zoo / kind, item)
+    assert same(json.loads(found.body), json.loads(answer.body)["predictions"])
+
+
+def test_requests_of_all_doors_share_a_batch(zoo: Path) -> None:
+    one, other = ({"a": np.array([a]), "b": np.array([1.0])} for a in (2.0, 3.0))
+    seen: list[int] = []
+    served = scorer(zoo / "array")
+    predict = served._model.predict_enforced
+
+    def count(frame: Any, params: Any) -> Any:
+        seen.append(len(frame))
+        return predict(frame, params)
+
+    items = [
+        Item("application/json", json.dumps(invocation("array", one)).encode()),
+        v2(other, binary=True),
+        grpc({"a": np.arange(20.0), "b": np.arange(20.0)}),
+        Item("", json.dumps({"instances": rows_of(one)}).encode(), door=Door.V1),
+    ]
+    with mock.patch.object(served._model, "predict_enforced", count):
+        answers = served.score(items).answers
+    assert seen == [23]
+    assert json.loads(answers[0].body) == {"predictions": [3.0]}
+    assert read_v2(answers[1]) == {"predict": [4.0]}
+    assert read_grpc(answers[2]) == {"predict": [at * 2.0 for at in range(20)]}
+    assert json.loads(answers[3].body) == {"predictions": [3.0]}

@@ -1,0 +1,147 @@
+"""Whatever comes through a door is answered in its protocol's form, and is never our mistake."""
+
+import json
+from typing import Any
+
+import grpc
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tests.protocol.doors.clients import BEARER, KEY, KINDS, Doors
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
+
+often = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+kinds = st.sampled_from(KINDS)
+names = st.sampled_from(["a", "b", "f", "x", ""])
+datatypes = st.sampled_from(
+    ["FP64", "FP32", "FP16", "INT64", "UINT64", "INT8", "BOOL", "BYTES", "x"]
+)
+axes = st.integers(-1, 3) | st.just(2**62)
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+    | st.sampled_from([2**64, "b64", ""])
+)  # fmt: skip
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "f", "b64"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+tensors = st.fixed_dictionaries(
+    {"name": names | values, "shape": st.lists(axes, max_size=3) | values},
+    optional={
+        "datatype": datatypes | values,
+        "data": st.lists(scalars, max_size=4) | values,
+        "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(-1, 20)}) | values,
+    },
+)
+v2_bodies = st.fixed_dictionaries(
+    {"inputs": st.lists(tensors, max_size=3) | values},
+    optional={
+        "outputs": st.lists(st.fixed_dictionaries({"name": names}), max_size=2) | values,
+        "parameters": values,
+        "id": values,
+    },
+)
+v1_bodies = st.dictionaries(
+    st.sampled_from(["instances", "inputs", "signature_name", "params", "x"]), values, max_size=3
+)
+
+
+def check(response: requests.Response, keys: set[str]) -> None:
+    assert response.status_code < 500, response.text
+    assert "Traceback" not in response.text
+    if response.status_code != 200:
+        assert response.json().keys() == keys
+
+
+@often
+@given(kinds, v2_bodies.map(json.dumps) | st.text(max_size=20), st.binary(max_size=20), axes)
+def test_v2(doors: Doors, kind: str, text: str, tail: bytes, off: int) -> None:
+    size = len(text.encode()) + (off if off < 1 else 0)
+    headers = {"Inference-Header-Content-Length": str(size)} if tail or off < 1 else {}
+    body = text.encode() + tail
+    check(doors.ask(f"/v2/models/{kind}/infer", data=body, headers=headers), {"error"})
+
+
+@often
+@given(kinds, v1_bodies.map(json.dumps) | st.text(max_size=20))
+def test_v1(doors: Doors, kind: str, text: str) -> None:
+    check(doors.ask(f"/v1/models/{kind}:predict", data=text.encode()), {"error"})
+
+
+@often
+@given(kinds, v1_bodies.map(json.dumps) | st.text(max_size=20))
+def test_torchserve(doors: Doors, kind: str, text: str) -> None:
+    response = doors.ask(f"/predictions/{kind}", data=text.encode())
+    check(response, {"code", "type", "message"})
+
+
+small = st.integers(-(2**31), 2**31 - 1)
+contents = st.builds(
+    service_pb2.InferTensorContents,
+    fp64_contents=st.lists(st.floats(), max_size=3),
+    int_contents=st.lists(small, max_size=3),
+    bytes_contents=st.lists(st.binary(max_size=5), max_size=3),
+)
+grpc_tensors = st.builds(
+    service_pb2.ModelInferRequest.InferInputTensor,
+    name=names,
+    datatype=datatypes,
+    shape=st.lists(axes, max_size=3),
+    contents=contents,
+)
+grpc_bodies = st.builds(
+    service_pb2.ModelInferRequest,
+    model_name=kinds,
+    model_version=st.sampled_from(["", "", "77"]),
+    inputs=st.lists(grpc_tensors, max_size=3),
+    raw_input_contents=st.lists(st.binary(max_size=20), max_size=3),
+).map(lambda message: message.SerializeToString())
+FINE = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+
+
+@often
+@given(grpc_bodies | st.binary(max_size=50))
+def test_grpc(doors: Doors, body: bytes) -> None:
+    with grpc.insecure_channel(doors.grpc) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        answered = call.future(body, metadata=(("authorization", f"Bearer {KEY}"),), timeout=30)
+        assert answered.code() in FINE, answered.details()
+
+
+def test_no_host_was_lost_over_it(doors: Doors) -> None:
+    assert doors.server.metric("cloche_lost_hosts_total") == 0
+
+
+def test_a_method_that_is_not_there_is_unimplemented(doors: Doors) -> None:
+    with grpc.insecure_channel(doors.grpc) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ModelConfig(service_pb2.ModelConfigRequest(name="frame"))
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ("/v2/nothing", {"error"}),
+        ("/v2/models/frame/infer", {"error"}),
+        ("/v1/models/frame:predict", {"error"}),
+        ("/predictions/frame", {"code", "type", "message"}),
+        ("/invocations", {"error_code", "message"}),
+    ],
+)
+def test_a_missing_key_is_told_in_each_form(doors: Doors, path: str, keys: set[str]) -> None:
+    response: Any = requests.post(doors.server.url + path, data=b"{}", timeout=30)
+    assert response.status_code == 401
+    assert response.json().keys() == keys
+    assert doors.ask(path + "/more", method="GET", headers=BEARER).status_code == 404
