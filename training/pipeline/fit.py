@@ -1,5 +1,7 @@
 """A fitted pipeline with the scorer around it, as MLflow will load it later."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +60,9 @@ def fit(recipe: Recipe, inputs: pd.DataFrame, target: pd.Series, **params: Any) 
     if recipe.task != "regression" and recipe.estimator.class_.startswith(_NUMBERED):
         classes, truth = np.unique(truth, return_inverse=True)
     try:
-        pipeline = build_pipeline(recipe, **params).fit(prepare(inputs, columns), truth)
+        # Standard output is the command's own, and may be JSON: LightGBM prints there as it fits.
+        with redirect_stdout(sys.stderr):
+            pipeline = build_pipeline(recipe, **params).fit(prepare(inputs, columns), truth)
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{recipe.estimator.class_} could not be fitted: {error}") from error
     description: dict[str, Any] = {"task": recipe.task, "columns": columns}
