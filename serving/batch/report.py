@@ -12,6 +12,7 @@ SCHEMA = 1
 _MOST_SEGMENTS = 12
 _MOST_INPUTS = 5
 _MOST_BARS = 24
+_MOST_NAMED = 3
 
 
 def document(
@@ -52,10 +53,23 @@ def document(
     }
 
 
-def drifted(report: Mapping[str, Any]) -> list[str]:
-    """The names of the scores and columns that are no longer as in training."""
-    both = (*report["scores"], *report["columns"])
-    return [one["name"] for one in both if one["verdict"] == "drifted"]
+def drifted(report: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The names of the scores and columns that are no longer as in training, worst first."""
+    return {
+        kind: [one["name"] for one in report[kind] if one["verdict"] == "drifted"]
+        for kind in ("scores", "columns")
+    }
+
+
+def drift(report: Mapping[str, Any]) -> str:
+    """The same as a sentence: what a person has to know before the tables."""
+    found = drifted(report)
+    scores = ", ".join(found["scores"])
+    said = f"Predictions drifted: {scores}" if scores else "Predictions are as in training"
+    worst = ", ".join(found["columns"][:_MOST_NAMED])
+    named = "most of all" if len(found["columns"]) > _MOST_NAMED else "namely"
+    columns = f" ({named} {worst})" if worst else ""
+    return f"{said}; {len(found['columns'])} of {len(report['columns'])} columns drifted{columns}."
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -68,6 +82,7 @@ def render(report: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
+    environment.globals["drift"] = drift
     return environment.get_template("report.html.jinja").render(report=report)
 
 

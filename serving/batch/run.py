@@ -17,7 +17,7 @@ from serving.batch.plan import Planner
 from serving.batch.profile import load_profile
 from serving.batch.progress import Report
 from serving.batch.publish import Publisher, record
-from serving.batch.report import document, drifted
+from serving.batch.report import document, drift, drifted
 from serving.batch.request import Outcome, Request
 from serving.batch.statistics import add
 from serving.batch.supply import Supply
@@ -50,6 +50,7 @@ def score(
             parts = scoring.finish(engine, done, report)
             made = record(job, parts, perf_counter() - started) | {"run_id": lineage.run_id}
             report_made = summary(job, parts, made)
+            made["drift"] = drift(report_made) if report_made["profiled"] else ""
             made["drifted"] = drifted(report_made)
             pages = Publisher(job, manifest, output).publish(parts, made, report_made)
         except BaseException:

@@ -30,7 +30,7 @@ Example:
 def report(output: str, place: Path | None, *, as_json: bool) -> None:
     """Run the command; see HELP."""
     from serving.batch.output import describe  # noqa: PLC0415 (see `score`)
-    from serving.batch.report import drifted, render  # noqa: PLC0415
+    from serving.batch.report import drift, render  # noqa: PLC0415
 
     described = describe(output, None)
     source = described.beside("report.json")
@@ -46,5 +46,5 @@ def report(output: str, place: Path | None, *, as_json: bool) -> None:
     page = place or described.beside("report.html")
     page.write_text(render(document), encoding="utf-8")
     click.echo(f"{page}: {document['rows']:,} rows, {document['refused']:,} refused.")
-    if names := drifted(document):
-        click.echo(f"Drifted: {', '.join(names)}.")
+    if document["profiled"]:
+        click.echo(drift(document))

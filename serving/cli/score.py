@@ -206,8 +206,8 @@ def _tell(record: dict[str, Any], output: str, page: Path, *, fresh: bool) -> No
         click.echo(f"{record['refused']:,} rows are in quarantine:")
         for reason, count in record["reasons"].items():
             click.echo(f"  {count:,} times {reason}")
-    if record["drifted"]:
-        click.echo(f"Drifted since training: {', '.join(record['drifted'])}.")
+    if record["drift"]:
+        click.echo(record["drift"])
     click.echo(f"Report: {page}")
 
 

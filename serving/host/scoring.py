@@ -54,7 +54,7 @@ class Scorer:
     @property
     def joins(self) -> bool:
         """Whether requests may be scored together."""
-        return self._plan is not None
+        return self._joins
 
     @property
     def accelerated(self) -> bool:
