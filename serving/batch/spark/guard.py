@@ -29,6 +29,7 @@ from serving.batch.spark.reading import restored
 from serving.batch.worker import Worker
 from serving.errors import ServingError
 
+DIVIDED = "Spark divided its rows"
 _VERSION = "version"
 _JOB = "job.json"
 
@@ -63,7 +64,8 @@ class Guard:
 
     def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Answer about one part: its head first, then its rows."""
-        told = json.loads(frame["told"].iat[0] or '{"unfit": "Spark divided its rows"}')
+        head = frame["told"].iat[0]
+        told = json.loads(head) if isinstance(head, str) else {"unfit": DIVIDED}
         try:
             if "part" in told:
                 told = self._finish(told)
@@ -83,7 +85,8 @@ class Guard:
             return self._answer(len(frame), {"unfit": str(error)})
         started = perf_counter()
         scored, tables, failed = worker.score(inputs)
-        answer: dict[str, Any] = {"seconds": perf_counter() - started, "statistics": {}}
+        answer: dict[str, Any] = {"rows": len(inputs), "seconds": perf_counter() - started}
+        answer["statistics"] = {}
         cells: dict[str, Any] = {}
         if tables:
             predicted = pa.concat_tables(tables, promote_options="permissive")
@@ -124,7 +127,8 @@ class Guard:
         without = {int(at): reason for at, reason in question["without"].items()}
         worker = self._loaded()
         if "try" in question:
-            worker.try_rows(part, *question["try"], without)
+            start, stop = question["try"]
+            worker.try_rows(part, start, stop, without)
             return {"survived": True}
         return {"finished": worker.finish(part, without, question["at_once"]).to_json()}
 
