@@ -85,8 +85,9 @@ class Guard:
             return self._answer(len(frame), {"unfit": str(error)})
         started = perf_counter()
         scored, tables, failed = worker.score(inputs)
-        answer: dict[str, Any] = {"rows": len(inputs), "seconds": perf_counter() - started}
-        answer["statistics"] = {}
+        answer: dict[str, Any] = {
+            "rows": len(inputs), "seconds": perf_counter() - started, "statistics": {},
+        }  # fmt: skip
         cells: dict[str, Any] = {}
         if tables:
             predicted = pa.concat_tables(tables, promote_options="permissive")
