@@ -29,6 +29,7 @@ from serving.batch.spark.reading import restored
 from serving.batch.worker import Worker
 from serving.errors import ServingError
 
+DIVIDED = "Spark divided its rows"
 _VERSION = "version"
 _JOB = "job.json"
 
@@ -63,7 +64,8 @@ class Guard:
 
     def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Answer about one part: its head first, then its rows."""
-        told = json.loads(str(frame["told"].iat[0] or "") or '{"unfit": "Spark divided its rows"}')
+        head = frame["told"].iat[0]
+        told = json.loads(head) if isinstance(head, str) else {"unfit": DIVIDED}
         try:
             if "part" in told:
                 told = self._finish(told)
@@ -84,7 +86,8 @@ class Guard:
         started = perf_counter()
         scored, tables, failed = worker.score(inputs)
         answer: dict[str, Any] = {
-            "seconds": perf_counter() - started, "statistics": {}, "by_twin": worker.by_twin,
+            "rows": len(inputs), "seconds": perf_counter() - started, "statistics": {},
+            "by_twin": worker.by_twin,
         }  # fmt: skip
         cells: dict[str, Any] = {}
         if tables:

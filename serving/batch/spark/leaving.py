@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from serving.batch.spark.guard import DIVIDED
 from serving.batch.spark.reading import unloaded_worker, unpacked
 from serving.batch.worker import Refusal
 from serving.errors import ServingError
@@ -33,7 +34,7 @@ class Leaving:
     def _record(self, answered: pa.Table) -> dict[str, Any]:
         answer = answered.column("answer").combine_chunks()
         told: dict[str, Any] = json.loads(answer.field("told")[0].as_py())
-        if "statistics" not in told:  # no rows came with it: it is the record itself
+        if "rows" not in told:  # no rows came with it: it is the record itself
             return told
         packed = answered.column("head")[0].as_py()
         try:
@@ -44,8 +45,8 @@ class Leaving:
     def _leave(self, packed: bytes, answer: pa.StructArray, told: dict[str, Any]) -> dict[str, Any]:
         worker = unloaded_worker(*self._about)
         part, rows, read = unpacked(packed, worker)
-        if len(answer) != rows.inputs.shape[0]:
-            return {"unfit": "Spark divided its rows"}
+        if not told["rows"] == len(answer) == len(rows.offsets):
+            return {"unfit": DIVIDED}
         reasons = answer.field("refused").to_pylist() if len(answer) else []
         scored = np.flatnonzero(np.array([not reason for reason in reasons], bool))
         refused = {offset: Refusal(reason) for offset, reason in rows.refused.items()}

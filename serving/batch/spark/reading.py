@@ -108,7 +108,7 @@ def _plain(frame: pd.DataFrame, columns: Columns) -> tuple[list[pa.Array], dict[
     return arrays, {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
 
 
-def restored(frame: pd.DataFrame, told: dict[str, str], columns: Columns) -> pd.DataFrame:
+def restored(frame: pd.DataFrame, told: dict[str, Any], columns: Columns) -> pd.DataFrame:
     """The columns as the reader gave them, from what Spark made of them."""
     found = {}
     for name, dtype in told.items():

@@ -81,17 +81,17 @@ class Stages:
         self.parts = list(given.parts(Planner(100, spool), frozenset()))
         self.worker = Worker(job, self.here)
 
-    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """What the last stage says about a part."""
+    def answer(self, question: dict[str, Any], at_once: int = 1000) -> dict[str, Any]:
+        """What the last stage says about a part, of which the model gets so many rows at once."""
         reading = Reading(*self._about, self.columns, [question])
         ids = pa.RecordBatch.from_pydict({"id": [0]})
         rows = pa.Table.from_batches(list(reading.batches(iter([ids]))))
-        answered = self._model.predict(rows.drop_columns(["head"]).to_pandas())
-        answer = pa.StructArray.from_arrays(
-            [pa.Array.from_pandas(answered[name]) for name in answered], list(answered)
-        )
+        batches = rows.drop_columns(["head"]).combine_chunks().to_batches(max_chunksize=at_once)
+        pieces = [self._model.predict(batch.to_pandas()) for batch in batches]
+        answered = pd.concat(pieces, ignore_index=True)
+        answer = pa.Table.from_pandas(answered, preserve_index=False).to_struct_array()
         batch = pa.RecordBatch.from_arrays(
-            [rows.column("head").combine_chunks(), answer], ["head", "answer"]
+            [rows.column("head").combine_chunks(), answer.combine_chunks()], ["head", "answer"]
         )
         (left,) = Leaving(*self._about).batches(iter([batch]))
         record: dict[str, Any] = json.loads(left.column("record")[0].as_py())
@@ -159,6 +159,15 @@ def test_an_answer_that_the_signature_did_not_say_is_no_answer(stages, tmp_path)
 
     assert said == {"unfit": "2 columns, 1 by the signature"}
     assert not list(both.there.iterdir())
+
+
+def test_a_part_whose_rows_come_to_the_model_in_pieces_is_not_put_together(stages, tmp_path):
+    table(5).to_parquet(tmp_path / "rows.parquet")
+    both = stages(tmp_path / "rows.parquet", "plain")
+
+    said = both.answer({"flow": True, "part": both.parts[0].to_json()}, at_once=4)
+
+    assert said == {"unfit": "Spark divided its rows"}
 
 
 def test_a_part_may_be_asked_for_whole(stages, tmp_path):
