@@ -15,7 +15,7 @@ from tests.protocol.doors.clients import KEY, KINDS, Doors
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
 
 often = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 kinds = st.sampled_from(KINDS)
 names = st.sampled_from(["a", "b", "f", "x", ""])
