@@ -50,7 +50,7 @@ Requests/sec:      0.00
 
 
 HTTP2 = """finished in 2.00s, 20.00 req/s, 3.80KB/s
-requests: 40 total, 41 started, 40 done, {succeeded} succeeded, {failed} failed, 0 errored, 0 timeout
+requests: 40 total, 41 started, 40 done, {succeeded} succeeded, {failed} failed, 0 errored
 status codes: 40 2xx, 0 3xx, 0 4xx, 0 5xx
 traffic: 6.75KB (6907) total, 270B (270) headers (space savings 91.67%), 1.60KB ({data}) data
 """
