@@ -119,8 +119,8 @@ def read_http2_report(report: str, log: str, seconds: int) -> Measurement:
         ValueError: It is not a report of h2load.
     """
     succeeded, failed = map(int, _found(r"(\d+) succeeded, (\d+) failed", report))
-    (data,) = _found(r"\(([\d.]+)[KMG]?B\) data", report)
-    if not succeeded or not float(data):
+    (data,) = _found(r"\((\d+)\) data", report)
+    if not succeeded or not int(data):
         return Measurement(0.0, 0.0, 0.0, succeeded + failed)
     waits = sorted(
         int(line.split("\t")[2]) / 1000 for line in log.splitlines() if line.count("\t") >= 2

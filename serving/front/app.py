@@ -124,14 +124,14 @@ class App:
 
     def _model(self, route: Route) -> ServedModel:
         """Whom a path is meant for."""
-        if route.model is None:
+        if route.name is None:
             if (only := self._catalog.only) is None:
                 raise HttpError(
                     404, "RESOURCE_DOES_NOT_EXIST",
                     "This server does not serve exactly one model; use /models/NAME/invocations.",
                 )  # fmt: skip
             return only
-        model = self._catalog.get(route.model)
+        model = self._catalog.get(route.name)
         if model is None:
             raise HttpError(
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."

@@ -38,7 +38,7 @@ def of_model(model: ServedModel, failures: dict[str, str]) -> dict[str, JsonObje
     signature = (model.current.description if model.current else {}).get("signature") or {}
     v2, v1 = f"/v2/models/{name}", f"/v1/models/{name}"
     plain, torchserve = _failures(failures, "PlainError"), _failures(failures, "TorchServeError")
-    told = {code: plain[code] for code in ("401", "404", "503") if code in plain}
+    told: JsonObject = {code: plain[code] for code in ("401", "404", "503") if code in plain}
     return {
         f"{v2}/infer": _post(model, "Open Inference Protocol", _v2(signature), plain, _BINARY),
         v2: _get("The model's metadata in the Open Inference Protocol.", told),

@@ -176,6 +176,7 @@ class GrpcDoor:
         self, context: "ServicerContext[bytes, bytes]", status: int, told: str
     ) -> bytes:
         await context.abort(self._code(status), told)
+        raise AssertionError  # an abort raises what grpc catches
 
     def _code(self, status: int) -> "StatusCode":
         """The gRPC code of an HTTP status."""
@@ -209,8 +210,10 @@ class GrpcDoor:
     def _model_ready(self, body: bytes) -> bytes:
         asked = message("ModelReadyRequest").FromString(body)
         generation = self._model(asked.name).current
-        ready = generation is not None and asked.version in ("", generation.version)
-        return _written("ModelReadyResponse", ready=ready and generation.ready)
+        ready = generation is not None and (
+            generation.ready and asked.version in ("", generation.version)
+        )
+        return _written("ModelReadyResponse", ready=ready)
 
     def _model_metadata(self, body: bytes) -> bytes:
         asked = message("ModelMetadataRequest").FromString(body)

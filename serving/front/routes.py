@@ -14,14 +14,14 @@ class Route(NamedTuple):
     Attributes:
         action: PREDICT, or what is to be told of the model.
         template: The path without its names: what requests are grouped by.
-        model: By its name; None for the only one there is.
+        name: Of the model; None for the only one there is.
         version: By its number; None for the one that serves.
         label: In the place of the version: the alias that it must be followed by.
     """
 
     action: str
     template: str
-    model: str | None
+    name: str | None
     version: str | None = None
     label: str | None = None
 
@@ -53,15 +53,15 @@ def _versioned(base: str, *actions: tuple[str, str]) -> list[_Pattern]:
 
 _V1 = ((":predict", PREDICT), ("", TENSORFLOW_STATUS), ("/metadata", TENSORFLOW_METADATA))
 _PATTERNS = {
-    "models": _versioned("/models/{model}", ("/invocations", PREDICT)),
-    "v2": _versioned("/v2/models/{model}", ("/infer", PREDICT), ("", METADATA), ("/ready", READY)),
+    "models": _versioned("/models/{name}", ("/invocations", PREDICT)),
+    "v2": _versioned("/v2/models/{name}", ("/infer", PREDICT), ("", METADATA), ("/ready", READY)),
     "v1": [
-        *_versioned("/v1/models/{model}", *_V1),
-        *(_pattern(f"/v1/models/{{model}}/labels/{{label}}{end}", does) for end, does in _V1),
+        *_versioned("/v1/models/{name}", *_V1),
+        *(_pattern(f"/v1/models/{{name}}/labels/{{label}}{end}", does) for end, does in _V1),
     ],
     "predictions": [
-        _pattern("/predictions/{model}", PREDICT),
-        _pattern("/predictions/{model}/{version}", PREDICT),
+        _pattern("/predictions/{name}", PREDICT),
+        _pattern("/predictions/{name}/{version}", PREDICT),
     ],
 }
 INVOCATIONS = Route(PREDICT, "/invocations", None)

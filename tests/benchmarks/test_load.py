@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.load import Measurement, read_report
+from benchmarks.load import Measurement, read_http2_report, read_report
 
 HEAD = """Running 2s test @ http://127.0.0.1:8080/invocations
   1 threads and 64 connections
@@ -47,6 +47,26 @@ Requests/sec:      0.00
 """
 
     assert read_report(report) == Measurement(rate=0, p50=0, p99=0, failed=8)
+
+
+HTTP2 = """finished in 2.00s, 20.00 req/s, 3.80KB/s
+requests: 40 total, 41 started, 40 done, {succeeded} succeeded, {failed} failed, 0 errored
+status codes: 40 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 6.75KB (6907) total, 270B (270) headers (space savings 91.67%), 1.60KB ({data}) data
+"""
+LOG = "1795531596321249\t200\t7000\n1795531596321225\t200\t1000\n1795531596328433\t200\t2000\n"
+
+
+def test_h2load_tells_of_every_request():
+    report = HTTP2.format(succeeded=39, failed=1, data=1640)
+
+    assert read_http2_report(report, LOG, 2) == Measurement(rate=19.5, p50=2, p99=7, failed=1)
+
+
+def test_answers_of_grpc_without_a_body_are_no_predictions():
+    report = HTTP2.format(succeeded=40, failed=0, data=0)
+
+    assert read_http2_report(report, LOG, 2) == Measurement(rate=0, p50=0, p99=0, failed=40)
 
 
 def test_what_is_no_report_is_refused():

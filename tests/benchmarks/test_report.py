@@ -1,6 +1,7 @@
 import pytest
 
 from benchmarks.breakdown import Breakdown, Stage
+from benchmarks.doors import DoorRun, Doors
 from benchmarks.load import Measurement
 from benchmarks.report import cells, render
 from benchmarks.results import Load, Missing, Run, Start, write
@@ -79,6 +80,14 @@ def test_a_part_that_runs_alone_leaves_the_other_parts_as_they_were(tmp_path):
     text = (tmp_path / "results.md").read_text()
     assert "| 64 | mlflow | 95 | 1.0 |" in text
     assert "| host | predict | 30 | 75% |" in text
+
+
+def test_doors_are_medians_of_their_rounds(tmp_path):
+    runs = [DoorRun("grpc", 64, rate, 1.0, 2.0, 1) for rate in (1000, 3000, 2000)]
+
+    render(write(tmp_path, "doors", Doors("twelve", 3, 3, runs)), tmp_path)
+
+    assert "| 64 | grpc | 2,000 | 1.00 | 2.00 | 3 |" in (tmp_path / "results.md").read_text()
 
 
 def test_swaps_are_compared_with_the_time_before_them(tmp_path):

@@ -9,19 +9,19 @@ from serving.front.routes import METADATA, PREDICT, Route, find
     ("path", "route"),
     [
         ("/invocations", Route(PREDICT, "/invocations", None)),
-        ("/models/m/invocations", Route(PREDICT, "/models/{model}/invocations", "m")),
-        ("/v2/models/m", Route(METADATA, "/v2/models/{model}", "m")),
+        ("/models/m/invocations", Route(PREDICT, "/models/{name}/invocations", "m")),
+        ("/v2/models/m", Route(METADATA, "/v2/models/{name}", "m")),
         (
             "/v2/models/m/versions/7/infer",
-            Route(PREDICT, "/v2/models/{model}/versions/{version}/infer", "m", "7"),
+            Route(PREDICT, "/v2/models/{name}/versions/{version}/infer", "m", "7"),
         ),
         (
             "/v1/models/m:v2/labels/blue:predict",
-            Route(PREDICT, "/v1/models/{model}/labels/{label}:predict", "m:v2", None, "blue"),
+            Route(PREDICT, "/v1/models/{name}/labels/{label}:predict", "m:v2", None, "blue"),
         ),
         (
             "/predictions/m/7",
-            Route(PREDICT, "/predictions/{model}/{version}", "m", "7"),
+            Route(PREDICT, "/predictions/{name}/{version}", "m", "7"),
         ),
     ],
 )

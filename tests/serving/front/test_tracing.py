@@ -32,7 +32,7 @@ def scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
     }
 
 
-ROUTE = "/models/{model}/versions/{version}/invocations"
+ROUTE = "/models/{name}/versions/{version}/invocations"
 
 
 def scored(attempts: int) -> Request:
