@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 
-from serving.errors import ModelUriError, RegistryUnreachable, ServingError
+from serving.errors import ModelUriError, RegistryUnreachable, ServingError, VersionRefused
 from serving.registry.names import PRODUCTION
 from serving.registry.resolving import Resolver
 from serving.registry.uri import Reference, parse
@@ -43,12 +43,11 @@ class Versions:
 
     def deployed(self, name: str, alias: str) -> str | None:
         """The number of the version with an alias; None if there is none."""
-        try:
-            return str(self._client.get_model_version_by_alias(name, alias).version)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        with _told():
+            try:
+                return self._resolver.resolve(parse(f"models:/{name}@{alias}")).version
+            except VersionRefused:
                 return None
-            raise
 
     def names(self, alias: str) -> list[str]:
         """All registered models that have an alias."""

@@ -99,7 +99,7 @@ def test_the_gate_reads_what_it_predicts(shop: Shop, model: str) -> None:
     version = shop.client.get_model_version_by_alias(model, "production")
     evidence = shop.client.get_run(version.tags["cloche.gate_run_id"])
     assert version.tags["cloche.gate"] == "passed"
-    assert evidence.data.metrics["accuracy"] > 0.8
+    assert evidence.data.metrics["candidate/accuracy"] > 0.8
 
 
 @each_model
