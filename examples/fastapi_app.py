@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
+import httpx2
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
@@ -15,7 +15,7 @@ from cloche.asgi import Cloche, Settings
 from cloche.client import AsyncClient, ClientError
 
 cloche = Cloche(Settings(models=(os.environ.get("MODEL_URI", "models:/comment-abuse@production"),)))
-judge = AsyncClient("http://cloche", transport=httpx.ASGITransport(cloche), timeout=5.0)
+judge = AsyncClient("http://cloche", transport=httpx2.ASGITransport(cloche), timeout=5.0)
 
 
 @asynccontextmanager

@@ -10,13 +10,13 @@ from typing import Any, Self, TypedDict, Unpack
 from urllib.parse import quote
 
 import anyio
-import httpx
+import httpx2
 
 from serving.client.call import Call
 from serving.client.prediction import Prediction
 from serving.client.retries import Retries
 
-_CONNECTIONS = httpx.Limits(
+_CONNECTIONS = httpx2.Limits(
     max_connections=100, max_keepalive_connections=100, keepalive_expiry=60.0
 )
 
@@ -75,11 +75,11 @@ class Client(_Questions):
     """Asks for predictions, and waits for them. Threads may share one."""
 
     def __init__(
-        self, url: str, *, transport: httpx.BaseTransport | None = None, **options: Unpack[Options]
+        self, url: str, *, transport: httpx2.BaseTransport | None = None, **options: Unpack[Options]
     ) -> None:
         """Prepare to ask the server at `url`, like http://127.0.0.1:8080; see `Options`."""
         super().__init__(url, **options)
-        self._http = httpx.Client(transport=transport, **self._connecting)
+        self._http = httpx2.Client(transport=transport, **self._connecting)
 
     def predict(
         self, rows: Any, params: Mapping[str, Any] | None = None, *, timeout: float | None = None
@@ -99,7 +99,7 @@ class Client(_Questions):
         while True:
             try:
                 outcome = self._ask(call)
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 outcome = call.failed(error, time.monotonic())
             if isinstance(outcome, Prediction):
                 return outcome
@@ -114,7 +114,7 @@ class Client(_Questions):
             body = bytearray()
             for part in response.iter_bytes():
                 body += part
-                call.left(time.monotonic())  # httpx watches each read, not all of them
+                call.left(time.monotonic())  # httpx2 watches each read, not all of them
         return call.answered(response, bytes(body), time.monotonic())
 
     def close(self) -> None:
@@ -138,12 +138,12 @@ class AsyncClient(_Questions):
         self,
         url: str,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
         **options: Unpack[Options],
     ) -> None:
         """Prepare to ask the server at `url`, like http://127.0.0.1:8080; see `Options`."""
         super().__init__(url, **options)
-        self._http = httpx.AsyncClient(transport=transport, **self._connecting)
+        self._http = httpx2.AsyncClient(transport=transport, **self._connecting)
 
     async def predict(
         self,
@@ -157,7 +157,7 @@ class AsyncClient(_Questions):
         while True:
             try:
                 outcome = await self._ask(call)
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 outcome = call.failed(error, time.monotonic())
             if isinstance(outcome, Prediction):
                 return outcome

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 
 from serving.client import rows as given
 from serving.client.errors import DeadlineExceeded, ServerFailed, Unreachable, refusal
@@ -56,25 +56,25 @@ class Call:
             raise self.too_late()
         return seconds
 
-    def answered(self, response: httpx.Response, body: bytes, now: float) -> Prediction | float:
+    def answered(self, response: httpx2.Response, body: bytes, now: float) -> Prediction | float:
         """The predictions in an answer, or the seconds to wait until asking again.
 
         Raises:
             ClientError: It is neither.
         """
         request_id = response.headers.get("x-request-id", self.headers["x-request-id"])
-        if response.status_code == httpx.codes.OK:
+        if response.status_code == httpx2.codes.OK:
             return self._prediction(response, body, request_id)
         wait = retry_after(response.headers, datetime.now(UTC))
         error = refusal(response.status_code, body, request_id, wait)
-        if error.status == httpx.codes.GATEWAY_TIMEOUT:
+        if error.status == httpx2.codes.GATEWAY_TIMEOUT:
             raise DeadlineExceeded(str(error)) from error
         pause = self._pause(wait, now) if error.status in PASSING else None
         if pause is None:
             raise error
         return pause
 
-    def failed(self, error: httpx.TransportError, now: float) -> float:
+    def failed(self, error: httpx2.TransportError, now: float) -> float:
         """The seconds to wait until asking again, after an attempt without an answer.
 
         Raises:
@@ -82,10 +82,10 @@ class Call:
             Unreachable: It was the last attempt.
         """
         if isinstance(
-            error, httpx.TimeoutException
+            error, httpx2.TimeoutException
         ):  # attempts are given all the time that is left
             raise self.too_late() from error
-        usable = not isinstance(error, httpx.UnsupportedProtocol)
+        usable = not isinstance(error, httpx2.UnsupportedProtocol)
         pause = self._pause(None, now) if usable else None
         if pause is None:
             raise Unreachable(
@@ -103,7 +103,7 @@ class Call:
         pause = self.retries.pause(self.attempt, wait, random.random())  # noqa: S311  # no secret
         return None if pause is None or now + pause >= self.started + self.timeout else pause
 
-    def _prediction(self, response: httpx.Response, body: bytes, request_id: str) -> Prediction:
+    def _prediction(self, response: httpx2.Response, body: bytes, request_id: str) -> Prediction:
         try:
             found = json.loads(body)
         except ValueError as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from cloche.asgi import Cloche, Settings
@@ -137,7 +137,7 @@ def test_a_program_asks_in_place(model: Path, tmp_path: Path):
     cloche = Cloche(Settings(models=(f"m={model}",), cache_directory=tmp_path))
 
     async def ask() -> Any:
-        transport = httpx.ASGITransport(cloche)
+        transport = httpx2.ASGITransport(cloche)
         async with (
             cloche.lifespan(),
             AsyncClient("http://here", transport=transport, retries=Retries(attempts=99)) as client,
