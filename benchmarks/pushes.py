@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -97,20 +98,20 @@ def follow(way: str, made: Trained, url: str, scratch: Path, promotions: int) ->
     with running(line, os.environ | variables, log) as server:
         server.wait_until(lambda: answers(address + contender.ready()), _PATIENCE)
         if way == "push":
-            events = ["model_version_alias.created"]
-            client.create_webhook(way, f"{address}/webhooks/registry", events, secret=_SECRET)
+            client.create_webhook(
+                way, f"{address}/webhooks/registry", ["model_version_alias.created"],
+                secret=_SECRET,
+            )  # fmt: skip
         found = []
         for number in range(promotions):
             time.sleep(_POLL_SECONDS * (1 + random.random()))  # noqa: S311  # no secret
             loads = _loads(log)
             started = time.monotonic()
             client.set_registered_model_alias(made.registered, "production", str(2 - number % 2))
-            server.wait_until(lambda before=loads: _loads(log) > before, _PATIENCE)
+            server.wait_until(partial(_loaded_since, log, loads), _PATIENCE)
             noticed = time.monotonic() - started
             version = str(2 - number % 2)
-            server.wait_until(
-                lambda wanted=version: _answering(address, question) == wanted, _PATIENCE
-            )
+            server.wait_until(partial(_answers_with, version, address, question), _PATIENCE)
             found.append(Followed(noticed, time.monotonic() - started))
         return found
 
@@ -119,10 +120,14 @@ def _loads(log: Path) -> int:
     return log.read_text().count("Loading.")
 
 
-def _answering(address: str, question: Question) -> str:
+def _loaded_since(log: Path, before: int) -> bool:
+    return _loads(log) > before
+
+
+def _answers_with(version: str, address: str, question: Question) -> bool:
     headers = {"content-type": "application/json"}
     answer = requests.post(address + question.path, question.body, headers=headers, timeout=30)
-    return answer.headers["x-model-version"]
+    return answer.headers["x-model-version"] == version
 
 
 if __name__ == "__main__":

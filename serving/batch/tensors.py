@@ -21,8 +21,8 @@ def cast(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     columns = {}
     for name in frame.columns:
         spec = specs.get(str(name), unnamed)
-        tensor = isinstance(spec, TensorSpec)
-        columns[name] = _column(frame[name], spec.type) if tensor else frame[name]
+        kind: Any = spec.type if isinstance(spec, TensorSpec) else None
+        columns[name] = frame[name] if kind is None else _column(frame[name], kind)
     return pd.DataFrame(columns, index=frame.index)
 
 

@@ -72,11 +72,11 @@ def run_local(
     command.serve([f"{name}={model_uri}", *options])
 
 
-class ClocheDeployments(BaseDeploymentClient):  # type: ignore[misc]  # MLflow has no types here
+class ClocheDeployments(BaseDeploymentClient):
     """Deployments on one server and in the registry that MLflow uses; see `target_help`."""
 
     def __init__(self, target_uri: str) -> None:
-        super().__init__(target_uri)
+        super().__init__(target_uri)  # type: ignore[no-untyped-call]  # MLflow has no types here
         self._server = Server(server_url(target_uri))
         self._versions = Versions()
 
@@ -172,7 +172,8 @@ class ClocheDeployments(BaseDeploymentClient):  # type: ignore[misc]  # MLflow h
         if deployment_name is None:
             raise MlflowException.invalid_parameter_value("Say which deployment: --name NAME.")
         answer = self._server.predict(deployment_name, encode(inputs))
-        return PredictionsResponse.from_json(answer)
+        response: PredictionsResponse = PredictionsResponse.from_json(answer)  # type: ignore[no-untyped-call]
+        return response
 
     def _read(
         self,

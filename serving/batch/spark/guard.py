@@ -65,7 +65,7 @@ class Guard:
     def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Answer about one part: its head first, then its rows."""
         head = frame["told"].iat[0]
-        told = json.loads(head) if isinstance(head, str) else {"unfit": DIVIDED}
+        told: dict[str, Any] = json.loads(head) if isinstance(head, str) else {"unfit": DIVIDED}
         try:
             if "part" in told:
                 told = self._finish(told)
