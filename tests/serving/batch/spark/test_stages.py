@@ -68,7 +68,7 @@ class Stages:
     def __init__(self, source: Path, model: Path, folder: Path, **options: Any) -> None:
         request = Request(model=str(model), cache=folder / "cache", part_rows=100, **options)
         given = supply.Files(str(source), None)
-        job = agreement.pinned(request, given, output.describe(f"{folder}/out/", None))
+        job = agreement.pinned(request, given, output.describe(f"{folder}/out/", None), print)
         self.here, self.there, spool = (folder / name for name in ("here", "there", "spool"))
         for place in (self.here, self.there, spool):
             place.mkdir()
