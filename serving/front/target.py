@@ -1,6 +1,6 @@
 """Whom a prediction request is for, and in which form it is answered."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from serving.front.forms import Form
 from serving.front.generation import Generation
@@ -8,8 +8,7 @@ from serving.front.model import ServedModel
 from serving.front.web import HttpError
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The end of a route.
 
     Attributes:
