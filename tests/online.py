@@ -92,6 +92,11 @@ class Server:
                     total += float(match[3])
         return total
 
+    def grpc_address(self) -> str:
+        """Where it listens for gRPC, if it was started with a port for that."""
+        address: str = wait_for(lambda: _logged(self, "Listening for gRPC on "))
+        return address
+
     def hosts(self) -> list[int]:
         """Process ids of the model hosts."""
         return children(self.process.pid, "serving.host")
@@ -147,9 +152,15 @@ def serving(
 
 def _url(server: Server) -> str | None:
     assert server.process.poll() is None, server.log.read_text()
+    return _logged(server, "Listening on ")
+
+
+def _logged(server: Server, beginning: str) -> str | None:
+    """What follows the beginning of a message in the server's log."""
     for line in server.log.read_text().splitlines():
-        if line.startswith("{") and "Listening on " in (message := json.loads(line)["message"]):
-            return message.removeprefix("Listening on ")
+        message: str = json.loads(line)["message"] if line.startswith("{") else ""
+        if message.startswith(beginning):
+            return message.removeprefix(beginning)
     return None
 
 

@@ -38,6 +38,7 @@ def of_model(model: ServedModel, failures: dict[str, str]) -> dict[str, JsonObje
     signature = (model.current.description if model.current else {}).get("signature") or {}
     v2, v1 = f"/v2/models/{name}", f"/v1/models/{name}"
     plain, torchserve = _failures(failures, "PlainError"), _failures(failures, "TorchServeError")
+    torch = _post(model, "TorchServe", _ANYTHING, torchserve)
     told: JsonObject = {code: plain[code] for code in ("401", "404", "503") if code in plain}
     return {
         f"{v2}/infer": _post(model, "Open Inference Protocol", _v2(signature), plain, _BINARY),
@@ -46,7 +47,7 @@ def of_model(model: ServedModel, failures: dict[str, str]) -> dict[str, JsonObje
         f"{v1}:predict": _post(model, "TensorFlow Serving, KServe V1", _V1, plain),
         v1: _get("The model's status in TensorFlow Serving's API.", told),
         f"{v1}/metadata": _get("The model's metadata in TensorFlow Serving's API.", told),
-        f"/predictions/{name}": _post(model, "TorchServe", _ANYTHING, torchserve),
+        f"/predictions/{name}": torch | {"put": torch["post"]},
     }
 
 

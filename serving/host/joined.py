@@ -48,9 +48,10 @@ class ByTwin:
         """One answer for each question all of whose rows the twin is sure of."""
         if questions[0].table.params:  # parameters are the model's own affair
             return [None] * len(questions)
-        columns = self._plan.joined([question.table for question in questions])
         started = time.perf_counter()
         try:
+            columns = self._plan.joined([question.table for question in questions])
+            started = time.perf_counter()
             prediction = self._twin.predict(columns)
         except Exception:
             _logger.exception("The twin failed; the model answers in its place.")

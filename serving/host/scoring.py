@@ -105,7 +105,12 @@ class Scorer:
         )
 
     def _read(self, item: Item) -> Question | None:
-        return self._codecs[item.door].read(item) if self._joins else None
+        if not self._joins:
+            return None
+        try:
+            return self._codecs[item.door].read(item)
+        except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, alone
+            return None
 
     def _together(self, questions: dict[int, Question]) -> dict[int, Answer]:
         """The answers to joined questions, by position; some may be missing."""

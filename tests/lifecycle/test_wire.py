@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
@@ -298,9 +299,15 @@ def test_tls_is_spoken_when_there_is_a_certificate(registry: Registry, tmp_path:
         str(certificate),
         "--tls-key",
         str(key),
+        "--grpc-port",
+        "0",
         directory=tmp_path,
         environment={"MLFLOW_TRACKING_URI": registry.uri},
     ) as server:
+        trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
+        with grpc.secure_channel(server.grpc_address(), trusted) as channel:
+            live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+            assert live(b"", timeout=60) == b"\x08\x01"  # field 1, true
         context = ssl.create_default_context(cafile=certificate)
         address = urlsplit(server.url)
         with (

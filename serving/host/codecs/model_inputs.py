@@ -36,7 +36,7 @@ def model_input(tensors: Mapping[str, Tensor], schema: Schema | None) -> Any:
         RequestRefused: The tensors do not fit.
     """
     if schema is None:
-        arrays = {name: tensor.array() for name, tensor in tensors.items()}
+        arrays = {name: tensor.array().copy() for name, tensor in tensors.items()}
         return arrays if len(arrays) > 1 else next(iter(arrays.values()))
     if schema.has_input_names():
         _check_names(tensors, schema)
@@ -85,9 +85,7 @@ def _fitted(tensor: Tensor, spec: Any) -> Any:
     fits = {BYTES} if native == BYTES else fitting(native)
     if not shaped or tensor.datatype not in fits:
         raise tensor.refusal(f"{native} of shape {list(shape)}")
-    if native != BYTES:
-        return tensor.array().astype(dtype)
-    if dtype.kind == "S":
+    if native != BYTES or dtype.kind == "S":
         return tensor.array().astype(dtype)
     found = _objects(tensor)
     return found if dtype.kind == "O" else found.astype(dtype)
@@ -109,7 +107,7 @@ def _unnamed_columns(tensor: Tensor, schema: Schema) -> Any:
     natives = {_native(kind) for kind in schema.input_types()}
     native = natives.pop() if len(natives) == 1 else ""
     if not native or native == BYTES:
-        return _objects(tensor) if tensor.datatype == BYTES else tensor.array()
+        return _objects(tensor) if tensor.datatype == BYTES else tensor.array().copy()
     if tensor.datatype not in fitting(native):
         raise tensor.refusal(f"{native} of shape [n, {width}]")
     array = tensor.array()

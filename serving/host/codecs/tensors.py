@@ -36,6 +36,7 @@ _RANGES = {
     for name, dtype in DTYPES.items()
     if "INT" in name
 }
+_FP32_MAX = float(np.finfo(np.float32).max)
 _MAX_DEPTH = 32
 _LENGTH = struct.Struct("<I")
 
@@ -82,13 +83,21 @@ class Tensor(NamedTuple):
         """Elements that came as Python values, all within the datatype."""
         cells = self.cells()
         if self.datatype[0] == "F":
-            return (
-                [math.nan if cell is None else cell for cell in cells] if None in cells else cells
-            )
+            return self._floats(cells)
         if self.datatype in _RANGES:
             lowest, highest = _RANGES[self.datatype]
             if min(cells) < lowest or max(cells) > highest:
                 raise self._out_of_range()
+        return cells
+
+    def _floats(self, cells: Sequence[Any]) -> Sequence[float]:
+        if set(map(type, cells)) != {float}:
+            try:
+                cells = [math.nan if cell is None else float(cell) for cell in cells]
+            except OverflowError:
+                raise self._out_of_range() from None
+        if self.datatype == "FP32" and any(_FP32_MAX < abs(cell) < math.inf for cell in cells):
+            raise self._out_of_range()
         return cells
 
     def texts(self) -> list[str | None]:

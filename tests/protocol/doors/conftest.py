@@ -1,10 +1,9 @@
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.online import Server, serving, wait_for
+from tests.online import serving
 from tests.protocol.doors.clients import KEY, KINDS, Doors
 
 
@@ -17,12 +16,4 @@ def doors(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors
     environment = {"CLOCHE_API_KEYS": KEY}
     with serving(*named, *options, directory=directory, environment=environment) as server:
         server.key = KEY
-        yield Doors(server.wait_until_ready(), wait_for(lambda: _grpc_address(server)))
-
-
-def _grpc_address(server: Server) -> str | None:
-    for line in server.log.read_text().splitlines():
-        message = json.loads(line)["message"] if line.startswith("{") else ""
-        if message.startswith("Listening for gRPC on "):
-            return message.removeprefix("Listening for gRPC on ")
-    return None
+        yield Doors(server.wait_until_ready(), server.grpc_address())

@@ -25,7 +25,7 @@ datatypes = st.sampled_from(
 axes = st.integers(-1, 3) | st.just(2**62)
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
-    | st.sampled_from([2**64, "b64", ""])
+    | st.sampled_from([2**64, 10**400, 1e300, "b64", ""])
 )  # fmt: skip
 values = st.recursive(
     scalars,
