@@ -92,7 +92,7 @@ def test_a_refusal_is_left_in_the_form_of_the_protocol():
 
 
 def test_a_packed_body_is_unpacked():
-    _, _, body = ask("/p:predict", gzip.compress(b"rows"), content_encoding="gzip")
+    _, _, body = ask("/p:predict", gzip.compress(b"rows", mtime=0), content_encoding="gzip")
 
     assert json.loads(body)["body"] == "<rows>"
     assert "content-encoding" not in json.loads(body)
@@ -102,7 +102,7 @@ def test_a_packed_body_is_unpacked():
     ("body", "headers", "status"),
     [
         (b"x" * 51, {}, 413),
-        (gzip.compress(b"x" * 51), {"content_encoding": "gzip"}, 413),
+        (gzip.compress(b"x" * 51, mtime=0), {"content_encoding": "gzip"}, 413),
         (b"rows", {"content_encoding": "gzip"}, 400),
     ],
 )
