@@ -8,14 +8,20 @@ from pathlib import Path
 from serving.batch.part import PartFile
 
 
-def write(place: Path, content: bytes | memoryview) -> PartFile:
+def write(place: Path, content: bytes | memoryview, *, contested: bool = False) -> PartFile:
     """Put `content` under its name in one step, on the disk and not only in memory.
+
+    Args:
+        place: The name.
+        content: What it names.
+        contested: Whether another process, that was given up, may be writing the same file still.
+            What a crash leaves of it then stays under a name that nobody writes again.
 
     Raises:
         OSError: It cannot be written, for instance because the disk is full.
     """
-    # a name of its own: another machine that was given up may be writing the same file still
-    fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}.fresh")
+    own = f".{secrets.token_hex(4)}" if contested else ""
+    fresh = place.with_name(f".{place.name}{own}.fresh")
     try:
         with fresh.open("wb") as file:
             file.write(content)

@@ -18,6 +18,7 @@ from serving.errors import JobFailed
 from serving.host.threads import sized
 
 _PREPARED = 2
+_STDERR = 2  # what a model prints must not get between the lines of a result
 
 
 class Engine(Protocol):
@@ -165,7 +166,7 @@ class _Worker:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 [sys.executable, "-m", "serving.batch.process", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=sys.stderr,
+                pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=_STDERR,
                 env=_environment(),
             )  # fmt: skip
         self.ready = False

@@ -6,6 +6,7 @@ What every engine runs where the rows are; it knows neither the other parts nor 
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -31,6 +32,7 @@ from serving.errors import JobFailed
 
 _PROBED = 64  # rows that are tried alone before thousands are
 _DETAIL_CHARACTERS = 300
+_leave = partial(durable.write, contested=True)  # on Spark a task that was given up may go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,12 +260,10 @@ class Worker:
             text = writers.csv(table) if layout.format == "csv" else writers.jsonl(table)
             if layout.directory and layout.format == "csv":
                 text = writers.csv_header(table.column_names) + text
-            return durable.write(name.with_suffix(f".{layout.format}"), text)
+            return _leave(name.with_suffix(f".{layout.format}"), text)
         if layout.directory:
-            return durable.write(
-                name.with_suffix(".parquet"), writers.parquet(table, notes(self._job))
-            )
-        return durable.write(name.with_suffix(".arrow"), writers.arrow(table))
+            return _leave(name.with_suffix(".parquet"), writers.parquet(table, notes(self._job)))
+        return _leave(name.with_suffix(".arrow"), writers.arrow(table))
 
     def _write_quarantine(self, part: Part, rows: Rows, refused: dict[int, Refusal]) -> PartFile:
         offsets = sorted(refused)
@@ -276,7 +276,7 @@ class Worker:
             for offset, original in zip(offsets, rows.originals(offsets), strict=True)
         ]
         content = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
-        return durable.write(self._directory / f"{part.index:06d}.refused.jsonl", content)
+        return _leave(self._directory / f"{part.index:06d}.refused.jsonl", content)
 
 
 def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:
