@@ -103,8 +103,9 @@ class App:
             return
         route = routes.find(path)
         if route is not None and route.action != PREDICT:
+            model = self._model(route)
             _check_method(scope, _GET)
-            told = _describe(route.action, serving_generation(self._model(route), route.version))
+            told = _describe(route.action, serving_generation(model, route.version))
             await respond(send, 200, json.dumps(told).encode())
             return
         target = self.target(path)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ Hear = Callable[[Frame | None], None]
 
 
 class Channel(asyncio.Protocol):
-    """Sends a frame and hears the answering one. The caller sets the deadline.
+    """Sends frames and hears the answering ones, in order. The caller sets the deadline.
 
     Attributes:
         lost: Done when the socket is closed.
@@ -20,7 +21,7 @@ class Channel(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._reader = FrameReader()
-        self._hear: Hear | None = None
+        self._waiting: deque[Hear] = deque()
         self._transport: asyncio.Transport | None = None
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -39,18 +40,17 @@ class Channel(asyncio.Protocol):
             self.close()
             return
         for frame in frames:
-            hear, self._hear = self._hear, None
-            if hear is None:
+            if not self._waiting:
                 self.close()
                 return
-            hear(frame)
+            self._waiting.popleft()(frame)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Tell whoever waits."""
-        hear, self._hear = self._hear, None
+        waiting, self._waiting = self._waiting, deque()
         if not self.lost.done():
             self.lost.set_result(None)
-        if hear is not None:
+        for hear in waiting:
             hear(None)
 
     def ask(self, frame: bytes, hear: Hear) -> None:
@@ -63,12 +63,12 @@ class Channel(asyncio.Protocol):
         if self._transport is None or self.lost.done() or self._transport.is_closing():
             hear(None)
         else:
-            self._hear = hear
+            self._waiting.append(hear)
             self._transport.write(frame)
 
     def forget(self) -> None:
         """Wait no longer; an answer that comes now ends the connection."""
-        self._hear = None
+        self._waiting.clear()
 
     def close(self) -> None:
         """Close the socket; the host ends."""
