@@ -44,7 +44,7 @@ def _download(artifacts: str, place: Path) -> None:
         raise RegistryUnreachable(f"{artifacts}: {error.message}") from error
     except OSError as error:
         raise RegistryUnreachable(f"{artifacts}: {error}") from error
-    if got != place:  # some stores download into a directory of their own
+    if not got.samefile(place):  # some stores download into a directory of their own
         for child in got.iterdir():
             child.rename(place / child.name)
         got.rmdir()

@@ -113,4 +113,4 @@ def test_cron_scores_yesterday_and_mails_what_went_wrong(
     mail = next(text for mail in mails.iterdir() if str(late) in (text := mail.read_text()))
     assert "To: root" in mail
     assert "not scored (exit code 1)" in mail
-    assert f"{late}/flights/{day}.csv: nothing is there" in mail
+    assert f"flights/{day}.csv: nothing is there" in mail
