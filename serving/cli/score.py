@@ -31,7 +31,7 @@ Example:
   cloche score models:/flight-delay@production flights.csv scores.csv --keep --resume
   cloche score models:/flight-delay/1 'days/*.parquet' scores/ --workers 2 --max-bad-rows 1%
   cat flights.csv | cloche score models:/flight-delay@production - - --input-format csv
-  cloche score models:/flight-delay@production flights.parquet scores/ --engine spark
+  cloche score models:/flight-delay@production flights.parquet spark/ --engine spark
   cloche score models:/flight-delay@production '{date}.csv' 'date={date}/' --date 2013-11-01
 """
 

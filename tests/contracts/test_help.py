@@ -142,6 +142,7 @@ def test_every_example_of_batch_scoring_runs(shop: Path, tmp_path: Path):
     flights = pd.DataFrame({"a": range(40), "flight": [f"UA {at}" for at in range(40)]})
     flights.to_parquet(shop / "flights.parquet")
     flights.to_csv(shop / "flights.csv", index=False)
+    flights.to_csv(shop / "2013-11-01.csv", index=False)
     (shop / "days").mkdir()
     for day in range(2):
         flights[day::2].to_parquet(shop / "days" / f"{day}.parquet")
