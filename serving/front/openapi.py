@@ -55,7 +55,9 @@ def document(models: Iterable[ServedModel], *, guarded: bool) -> dict[str, Any]:
     keyless = {"401": _failure(_KEYLESS)} if guarded else {}
     for path, told in _PAGES.items():
         page = _page(*told)
-        page["responses"] |= keyless
+        if guarded:
+            schema = "PlainError" if path.startswith(("/v1", "/v2")) else "Error"
+            page["responses"]["401"] = _failure(_KEYLESS, schema=schema)
         paths[path] = {"get": page | key}
     for model in served:
         operation = _operation(model) | key
@@ -115,6 +117,8 @@ def _operation(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def _failure(text: str, also: dict[str, Any] | None = None) -> dict[str, Any]:
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+def _failure(
+    text: str, also: dict[str, Any] | None = None, *, schema: str = "Error"
+) -> dict[str, Any]:
+    error = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {"description": text, "content": error | (also or {})}
