@@ -154,11 +154,12 @@ def started(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], N
     yield start
     for process in running:
         process.send_signal(signal.SIGINT)
-        try:
+        # a busy machine may keep it from ending in time, which is no failure of what is tested
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(60)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def test_a_day_that_arrives_is_scored_because_of_its_asset_and_without_a_logical_date(
