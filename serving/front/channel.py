@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -13,7 +12,7 @@ Hear = Callable[[Frame | None], None]
 
 
 class Channel(asyncio.Protocol):
-    """Sends frames and hears the answering ones, in order. The caller sets the deadline.
+    """Sends a frame and hears the answering one. The caller sets the deadline.
 
     Attributes:
         lost: Done when the socket is closed.
@@ -21,7 +20,7 @@ class Channel(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._reader = FrameReader()
-        self._waiting: deque[Hear] = deque()
+        self._hear: Hear | None = None
         self._transport: asyncio.Transport | None = None
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -40,17 +39,18 @@ class Channel(asyncio.Protocol):
             self.close()
             return
         for frame in frames:
-            if not self._waiting:
+            hear, self._hear = self._hear, None
+            if hear is None:
                 self.close()
                 return
-            self._waiting.popleft()(frame)
+            hear(frame)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Tell whoever waits."""
-        waiting, self._waiting = self._waiting, deque()
+        hear, self._hear = self._hear, None
         if not self.lost.done():
             self.lost.set_result(None)
-        for hear in waiting:
+        if hear is not None:
             hear(None)
 
     def ask(self, frame: bytes, hear: Hear) -> None:
@@ -63,12 +63,12 @@ class Channel(asyncio.Protocol):
         if self._transport is None or self.lost.done() or self._transport.is_closing():
             hear(None)
         else:
-            self._waiting.append(hear)
+            self._hear = hear
             self._transport.write(frame)
 
     def forget(self) -> None:
         """Wait no longer; an answer that comes now ends the connection."""
-        self._waiting.clear()
+        self._hear = None
 
     def close(self) -> None:
         """Close the socket; the host ends."""

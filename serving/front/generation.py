@@ -6,7 +6,6 @@ other versions.
 
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from serving.front.request import EXPIRED, HOST_LOST, STOPPED, Request
 from serving.host.frames import Result
 
 _MAX_ATTEMPTS = 2  # predictions are idempotent: once more, on another host
-_BRIEF_SECONDS = 0.001  # less than it may take until the front hears that a host has finished
 
 
 class Generation:
@@ -44,7 +42,7 @@ class Generation:
         self._plan = plan
         self._queue: Queue[Request] = Queue(plan.queue, plan.batches)
         self._pool = Pool(label, path, plan=plan, metrics=metrics, spawn=spawn, idle=self._dispatch)
-        self._given: dict[Replica, deque[Sequence[Request]]] = {}
+        self._given: dict[Replica, Sequence[Request]] = {}
         self._finished: asyncio.Future[None] | None = None
         self._closed = False
         self._wake: asyncio.TimerHandle | None = None
@@ -117,39 +115,22 @@ class Generation:
         if successor is not None:
             successor.adopt(self.release())
         self._closed = True
-        given = itertools.chain.from_iterable(self._given.values())
-        for request in [*self.release(), *itertools.chain.from_iterable(given)]:
+        for request in [*self.release(), *itertools.chain(*self._given.values())]:
             request.end(STOPPED)
         await self._pool.close()
         if successor is None or successor.version != self.version:
             self._metrics.forget_version(self.model, self.version)
 
     def _dispatch(self) -> None:
-        while len(self._queue):
-            ahead = None if self._pool.has_idle else self._soon_idle()
-            if ahead is None and not self._pool.has_idle:
-                return
+        while self._pool.has_idle and len(self._queue):
             now = self._loop.time()
             batch = [one for one in self._queue.next_batch(now) if not one.unwanted()]
             if batch:
-                self._give(ahead or self._pool.take(), batch)
+                self._give(self._pool.take(), batch)
             elif (again := self._queue.wait_until(now)) is not None:
                 if self._wake is None:
                     self._wake = self._loop.call_at(again, self._wake_up)
                 return
-
-    def _soon_idle(self) -> Replica | None:
-        """A replica that should have its next batch before it says that it has finished this one.
-
-        Only where batches are brief: it would else wait for the front about as long as it works.
-        Where they take longer, the batch would be formed too early, and too small.
-        """
-        if not 0.0 < self._batch_seconds < _BRIEF_SECONDS:
-            return None
-        for replica, batches in self._given.items():
-            if len(batches) == 1 and self._pool.keeps(replica):
-                return replica
-        return None
 
     def _give(self, replica: Replica, batch: Sequence[Request]) -> None:
         given = self._loop.time()
@@ -157,28 +138,21 @@ class Generation:
             request.attempts += 1
             request.given = given
             self._queue_seconds.observe(given - request.arrived)
-        self._given.setdefault(replica, deque()).append(batch)
+        self._given[replica] = batch
         replica.score(
             [one.item for one in batch], self._plan.predict_timeout, partial(self._take, replica)
         )
 
     def _take(self, replica: Replica, result: Result | HostFailed) -> None:
-        if self._closed or replica not in self._given:
+        if self._closed:
             return
-        batch = self._given[replica].popleft()
+        batch = self._given.pop(replica)
         if isinstance(result, HostFailed):
             self._pool.lose(replica, result)
-            for unbegun in self._given.pop(replica):
-                for request in unbegun:
-                    request.attempts -= 1
-                self._queue.put_back(unbegun)
             self._retry(batch)
             self._dispatch()
         else:
-            if not self._given[replica]:
-                del self._given[replica]
-                self._pool.give_back(replica)
-            self._batch_seconds = result.total_seconds
+            self._pool.give_back(replica)
             self._dispatch()  # first, so that the host works while the answers are written
             for request, answer in zip(batch, result.answers, strict=True):
                 request.answer(answer, self.version)
@@ -203,6 +177,7 @@ class Generation:
             self._accelerated_rows.inc(result.accelerated_rows)
         self._batch_rows.observe(rows)
         self._predict_seconds.observe(result.predict_seconds)
+        self._batch_seconds = result.total_seconds
 
     def _retry(self, batch: Sequence[Request]) -> None:
         """Give requests of a lost host to another one, each alone.

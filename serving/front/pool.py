@@ -89,10 +89,6 @@ class Pool:
         if self._plan.host_memory:
             self._tasks.start(self._watch_memory())
 
-    def keeps(self, replica: Replica) -> bool:
-        """Whether a replica is to have more work: it was neither lost nor renewed."""
-        return replica in self._replicas
-
     def take(self) -> Replica:
         """An idle replica; `has_idle` says whether there is one."""
         return self._idle.pop()

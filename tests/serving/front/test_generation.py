@@ -19,11 +19,9 @@ OK = Answer(200, 0, 1, b"{}")
 
 
 class FakeReplica:
-    """Answers in the next turn of the loop, unless it was told to fail."""
+    """Answers at once, unless it was told to fail."""
 
     pid = 1
-    seconds = 0.01  # that a batch takes, as it says
-    good = 0  # batches that it answers before it fails
 
     def __init__(self, failures: int = 0) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -37,8 +35,8 @@ class FakeReplica:
         self, items: Sequence[Item], _: float, done: Callable[[Result | HostFailed], None]
     ) -> None:
         self.batches.append(len(items))
-        result: Result | HostFailed = Result(self.seconds, 0.0, 0, [OK] * len(items))
-        if self.failures and len(self.batches) > self.good:
+        result: Result | HostFailed = Result(0.0004, 0.0, 0, [OK] * len(items))
+        if self.failures:
             self.failures -= 1
             result = HostFailed("The host was killed by signal 9.")
         asyncio.get_running_loop().call_soon(done, result)
@@ -169,39 +167,5 @@ def test_those_who_wait_at_a_swap_go_to_the_next_generation() -> None:
         new.adopt(old.release())
         await old.close(1.0, new)
         assert await answered(requests) == [200] * 5
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(("seconds", "batches"), [(0.0001, [1, 1, 1, 2]), (0.01, [1, 1, 3])])
-def test_only_a_host_that_is_soon_done_has_its_next_batch_before(
-    seconds: float, batches: list[int]
-) -> None:
-    async def scenario() -> None:
-        generation, (host,) = await started()
-        host.seconds = seconds
-        assert generation.submit(first := request())
-        assert await answered([first]) == [200]
-        requests = [request() for _ in range(4)]
-        assert all(map(generation.submit, requests))
-        assert await answered(requests) == [200] * 4
-        assert host.batches == batches
-
-    asyncio.run(scenario())
-
-
-def test_a_batch_that_a_lost_host_had_not_begun_is_no_attempt() -> None:
-    async def scenario() -> None:
-        generation, made = await started(1)
-        made[0].seconds, made[0].good = 0.0001, 1
-        assert generation.submit(first := request())
-        assert await answered([first]) == [200]
-        begun, ahead = request(), request()
-        assert generation.submit(begun)
-        assert generation.submit(ahead)
-        assert made[0].batches == [1, 1, 1]
-        assert await answered([begun, ahead]) == [200, 200]
-        assert (begun.attempts, ahead.attempts) == (2, 1)
-        assert not ahead.alone
 
     asyncio.run(scenario())
