@@ -92,6 +92,7 @@ class Connection(HttpToolsProtocol):
         except Exception:
             _logger.exception("A request failed in the front.")
             body = error_body("INTERNAL_ERROR", "The server failed on this request.")
+            self._last = True  # whatever was begun must not answer it once more
             self.answer(500, body, JSON, [])
             return
         self._taken = False

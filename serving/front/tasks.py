@@ -17,11 +17,6 @@ class Tasks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def wait(self, patience: float) -> None:
-        """Wait until all that run now have ended, for at most `patience` seconds."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=patience)
-
     async def cancel(self) -> None:
         """End all, at once."""
         tasks = list(self._tasks)
