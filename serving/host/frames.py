@@ -167,8 +167,8 @@ def _items(payload: memoryview) -> Iterator[Item]:
         name_end = offset + _ITEM.size + name_length
         id_end = name_end + id_length
         end = id_end + body_length
-        name = bytes(payload[name_end - name_length : name_end]).decode("latin-1")
-        request_id = bytes(payload[name_end:id_end]).decode("latin-1")
+        name = str(payload[name_end - name_length : name_end], "latin-1")
+        request_id = str(payload[name_end:id_end], "latin-1")
         yield Item(name, bytes(payload[id_end:end]), request_id, _DOORS[door], json_size)
         offset = end
 

@@ -1,5 +1,7 @@
 """Which content types the scoring protocol takes: MLflow's rule, without echoing what was sent."""
 
+from functools import lru_cache
+
 from serving.host.failures import UnsupportedMediaType
 
 JSON = "application/json"
@@ -7,6 +9,7 @@ CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 
 
+@lru_cache(64)
 def check(content_type: str) -> str:
     """The bare media type of `content_type`.
 

@@ -37,7 +37,7 @@ class ScoringProtocol:
             return None
         try:
             check(item.content_type)
-            table = self._plan.read(json.loads(item.body))
+            table = self._plan.read(json.loads(item.body.decode()))
         except (ValueError, RecursionError, UnsupportedMediaType):
             return None
         return None if table is None else Question(table, self._write)
