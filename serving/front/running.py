@@ -16,7 +16,7 @@ from serving.front import tracing
 from serving.front.access import Access
 from serving.front.app import App
 from serving.front.catalog import Catalog
-from serving.front.clouds.door import Door
+from serving.front.clouds.door import CloudDoor
 from serving.front.deadlines import Deadlines
 from serving.front.fastpath import FastPath
 from serving.front.generation import Generation
@@ -103,7 +103,7 @@ def _entrance(app: App, settings: Settings, catalog: Catalog) -> Application:
         found = [spec.get("name", "") for spec in specs(signature or {}, "inputs")]
         return found if all(found) else []
 
-    return Door(
+    return CloudDoor(
         app, settings.contract, names,
         max_body=settings.max_body, patience=settings.client_timeout,
     )  # fmt: skip

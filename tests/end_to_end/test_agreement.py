@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import spark
 from tests.online import serving
 from tests.shell import Shell
 
@@ -73,6 +74,16 @@ def by_batch(desk: Desk, *options: str) -> pd.DataFrame:
     return pd.read_parquet(desk.folder / "scores.parquet")
 
 
+def by_spark(desk: Desk, *_: str) -> pd.DataFrame:
+    spark.needed()
+    desk.shell(
+        f"cloche score {MODEL} {FLIGHTS} spark/ --overwrite --part-rows 500 --cache-dir cache"
+        " --engine spark --spark-master 'local[2]'"
+    )
+    parts = sorted((desk.folder / "spark").glob("*.parquet"))
+    return pd.concat(map(pd.read_parquet, parts), ignore_index=True)
+
+
 def online(desk: Desk, *options: str) -> pd.DataFrame:
     rows = pd.read_csv(desk.folder / FLIGHTS).drop(columns=list(_NO_FEATURES))
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{desk.folder}/mlflow.db"}
@@ -90,6 +101,7 @@ WAYS: dict[str, tuple[Callable[..., pd.DataFrame], tuple[str, ...]]] = {
     "mlflow models predict": (by_mlflow, ()),
     "cloche score": (by_batch, ()),
     "cloche score by the model": (by_batch, ("--no-acceleration",)),
+    "cloche score on Spark": (by_spark, ()),
     "cloche serve": (online, ()),
     "cloche serve by the model": (online, ("--no-acceleration",)),
 }

@@ -25,7 +25,7 @@ from serving.front.web import (
 _REPLACED = (b"content-type", b"content-length", b"content-encoding")
 
 
-class Door:
+class CloudDoor:
     """An application, as a cloud asks for it."""
 
     def __init__(

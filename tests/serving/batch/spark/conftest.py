@@ -1,8 +1,5 @@
 """A standalone Spark cluster on loopback: one master, two workers of one core each."""
 
-import importlib.util
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests import spark
 from tests.shell import environment, free_port
 
 _CONFIGURATION = """
@@ -27,21 +25,10 @@ spark.executor.extraJavaOptions  {java}
 _JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # starts sooner; these jobs end before it pays
 
 
-def _missing() -> str:
-    if importlib.util.find_spec("pyspark") is None:
-        return "PySpark is not installed: pip install 'cloche[spark]'"
-    java = Path(os.environ["JAVA_HOME"]) / "bin/java" if "JAVA_HOME" in os.environ else "java"
-    if shutil.which(java) is None:
-        return "Java is not installed: apt-get install openjdk-17-jre-headless"
-    return ""
-
-
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The variables of a user whose Spark is configured for the cluster."""
-    missing = _missing()
-    if missing and os.environ.get("CI") != "true":
-        pytest.skip(missing)
+    spark.needed()
     import pyspark
 
     folder = tmp_path_factory.mktemp("spark")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serving.front.clouds.contract import Contract, Translation
-from serving.front.clouds.door import Door
+from serving.front.clouds.door import CloudDoor
 from serving.front.web import client_left, respond
 
 CONTRACT = Contract(
@@ -60,7 +60,7 @@ def ask(
 
     lines = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": lines}
-    door = Door(app or App(), CONTRACT, list, max_body=50, patience=1.0)
+    door = CloudDoor(app or App(), CONTRACT, list, max_body=50, patience=1.0)
     asyncio.run(door(scope, Client(body, left=left).receive, send))
     start, content = sent
     found = {name.decode(): text.decode() for name, text in start["headers"]}
