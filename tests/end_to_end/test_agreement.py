@@ -105,7 +105,7 @@ WAYS: dict[str, tuple[Callable[..., pd.DataFrame], tuple[str, ...]]] = {
     "cloche serve": (online, ()),
     "cloche serve by the model": (online, ("--no-acceleration",)),
 }
-BY_TWIN = {"cloche score", "cloche serve"}
+BY_TWIN = {"cloche score", "cloche score on Spark", "cloche serve"}
 
 
 @pytest.mark.parametrize("way", WAYS)
