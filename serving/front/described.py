@@ -1,5 +1,6 @@
 """What the protocols tell of a model, from its MLflow signature. Pure."""
 
+import json
 from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
@@ -78,6 +79,19 @@ def open_inference(name: str, version: str, signature: Spec) -> dict[str, Any]:
         "platform": PLATFORM,
         "inputs": tensors(signature, "inputs"),
         "outputs": tensors(signature, "outputs"),
+    }
+
+
+def form(version: str, description: dict[str, Any]) -> dict[str, Any]:
+    """What a form for one row is made of: the signature, an example, and values that are usual."""
+    signature = description.get("signature") or {}
+    sides = {side: specs(signature, side) for side in ("inputs", "params", "outputs")}
+    example = description.get("example")
+    return {
+        "version": version,
+        **sides,
+        "example": json.loads(example) if example else None,
+        "usual": description.get("usual", {}),
     }
 
 
