@@ -149,13 +149,10 @@ class Metrics:
                 name: [{"version": v, "counts": counts} for (v,), counts in tally.of(model).items()]
                 for name, tally in (
                     ("request", self.request_seconds),
-                    ("queue", self.queue_seconds),
                     ("predict", self.predict_seconds),
                 )
             },
             "rows": sum(self.rows.of(model).values()),
-            "accelerated_rows": sum(self.accelerated_rows.of(model).values()),
-            "abandoned": sum(self.abandoned.of(model).values()),
         }
 
     def looked(self, model: str, *, registry_age: float, in_progress: int, waiting: int) -> None:

@@ -25,6 +25,7 @@ export class Answers {
       values(answer.values),
       el("dl", { class: "facts" },
         fact("by", chip(answer)), fact("at", clock(answer.at)), fact("round trip", milliseconds(seconds)), fact("request", el("code", {}, requestId || "–"))));
+    byId("answer").scrollIntoView({ block: "nearest" });
     byId("earlier").replaceChildren(...(before.length ? [
       el("h3", {}, "Before"),
       el("ul", { class: "before" }, before.map((one) => el("li", {}, el("span", {}, clock(one.at)), chip(one), el("span", { class: "brief" }, brief(one.values))))),

@@ -2,17 +2,17 @@
 
 import { clock, el, number, svg } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM] = [320, 132, 34, 14, 16];
-const SPAN = 300_000; // milliseconds from the left end to the right
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [124, 38, 4, 16, 18]; // pixels
+const [SHORTEST, LONGEST] = [60_000, 300_000]; // milliseconds from the left end to the right
 const GAP = 3 * 5_000;
 const ROWS = 12;
 
 /** One chart: `lines(samples, series)` gives [{label, kind, value: (sample) => number or null}]. */
 export class Chart {
-  constructor({ title, unit, lines, headline, format = number, empty }) {
-    Object.assign(this, { title, unit, lines, headline, format, empty });
+  constructor({ title, unit, lines, headline, format = number, empty, counts = false }) {
+    Object.assign(this, { title, unit, lines, headline, format, empty, counts });
     this.value = el("p", { class: "value" }, "–");
-    this.drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title });
+    this.drawing = svg("svg", { height: HEIGHT, role: "img", "aria-label": title });
     this.legend = el("ul", { class: "legend" });
     this.table = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `${title}: the last looks` });
     this.details = el("details", { ontoggle: () => this.tabulate() }, el("summary", {}, "As a table"), this.table);
@@ -26,37 +26,39 @@ export class Chart {
     const { samples } = series;
     const [large, small] = samples.length ? this.headline(samples.at(-1)) : ["–", ""];
     this.value.replaceChildren(large, el("small", {}, small));
-    const shown = samples.filter((one) => one.time > now - SPAN);
+    const span = Math.min(LONGEST, Math.max(SHORTEST, now - (samples[0]?.time ?? now)));
+    const width = this.drawing.clientWidth || 280;
+    const shown = samples.filter((one) => one.time >= now - span);
     const lines = this.lines(series);
     const values = lines.flatMap((line) => shown.map(line.value)).filter((value) => value !== null);
     const most = Math.max(0, ...values);
-    const top = nice(most);
+    const top = nice(this.counts ? Math.max(2, most) : most);
     const idle = most === 0;
-    const x = (time) => LEFT + (WIDTH - LEFT - 4) * (1 - (now - time) / SPAN);
+    const x = (time) => LEFT + (width - LEFT - RIGHT) * (1 - (now - time) / span);
     const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
     this.drawing.replaceChildren(
-      ...(idle ? [0] : [0, top / 2, top]).map((value) => this.gridline(value, y(value))),
-      ...["5 min ago", "now"].map((text, end) => svg("text", { x: end ? WIDTH - 4 : LEFT, y: HEIGHT - 3, class: "tick", "text-anchor": end ? "end" : "start" }, text)),
-      ...this.marks(series, now, x),
+      ...(idle ? [0] : [0, top / 2, top]).map((value) => this.gridline(value, y(value), width)),
+      ...[minutes(span), "now"].map((text, end) => svg("text", { x: end ? width - RIGHT : LEFT, y: HEIGHT - 3, class: "tick", "text-anchor": end ? "end" : "start" }, text)),
+      ...this.marks(series.swaps.filter((swap) => swap.time > now - span), series, x, width),
       ...lines.map((line) => svg("path", { class: `line ${line.kind}`, d: path(shown, line.value, x, y) })),
-      ...(idle ? [svg("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT / 2, class: "idle", "text-anchor": "middle" }, this.empty)] : []),
+      ...(idle ? [svg("text", { x: (LEFT + width) / 2, y: HEIGHT / 2, class: "idle", "text-anchor": "middle" }, this.empty)] : []),
     );
     this.legend.replaceChildren(...lines.map((line) => el("li", {}, el("span", { class: `swatch ${line.kind}`, "aria-hidden": "true" }), line.label)));
     this.drawing.setAttribute("aria-label", this.words(lines, shown));
     this.tabulate();
   }
 
-  gridline(value, y) {
+  gridline(value, y, width) {
     return svg("g", {},
-      svg("line", { x1: LEFT, x2: WIDTH - 4, y1: y, y2: y, class: value ? "grid" : "base" }),
+      svg("line", { x1: LEFT, x2: width - RIGHT, y1: y, y2: y, class: value ? "grid" : "base" }),
       svg("text", { x: LEFT - 5, y: y + 3.5, class: "tick", "text-anchor": "end" }, this.format(value)));
   }
 
   /** Where another version took over. */
-  marks({ swaps, versions }, now, x) {
-    return swaps.filter((swap) => swap.time > now - SPAN).map(({ time, version }) => {
+  marks(swaps, { versions }, x, width) {
+    return swaps.map(({ time, version }) => {
       const kind = `v${versions.indexOf(version) % 4}`;
-      const late = x(time) > WIDTH - 40;
+      const late = x(time) > width - 40;
       return svg("g", { class: `mark ${kind}` },
         svg("line", { x1: x(time), x2: x(time), y1: 4, y2: HEIGHT - BOTTOM }),
         svg("text", { x: x(time) + (late ? -4 : 4), y: 11, "text-anchor": late ? "end" : "start" }, `v${version}`));
@@ -70,7 +72,7 @@ export class Chart {
       if (!values.length) return `${line.label} none`;
       return `${line.label} ${this.format(values.at(-1))}, at most ${this.format(Math.max(...values))}`;
     });
-    return `${this.title}, ${this.unit}, in the last five minutes: ${told.join("; ")}.`;
+    return `${this.title}, ${this.unit}, lately: ${told.join("; ")}.`;
   }
 
   tabulate() {
@@ -98,6 +100,8 @@ function path(samples, value, x, y) {
   }
   return text;
 }
+
+const minutes = (span) => (span < 90_000 ? `${Math.round(span / 1000)} s ago` : `${Math.round(span / 60_000)} min ago`);
 
 /** The next round number: 1, 2 or 5 times a power of ten. */
 function nice(value) {

@@ -22,11 +22,11 @@ const lines = (...told) => () => told.map(([label, kind, value]) => ({ label, ki
 export const makeCharts = () => [
   new Chart({
     title: "Requests", unit: "a second, by version", empty: "No requests yet", lines: byVersion,
-    headline: (now) => [whole(now.requests), " a second"],
+    headline: (now) => [whole(now.requests), ` a second, ${whole(now.rows)} rows`],
   }),
   new Chart({
     title: "Latency", unit: "from request to answer", empty: "No requests yet", format: milliseconds,
-    lines: lines(["half are faster than", "calm", (one) => one.median], ["99 % are faster than", "strong", (one) => one.slowest]),
+    lines: lines(["median", "calm", (one) => one.median], ["99th percentile", "strong", (one) => one.slowest], ["the model's part", "other", (one) => one.model]),
     headline: (now) => [milliseconds(now.median), now.slowest === null ? "" : ` median, ${milliseconds(now.slowest)} p99`],
   }),
   new Chart({
@@ -35,7 +35,7 @@ export const makeCharts = () => [
     headline: (now) => [share(now), " of requests"],
   }),
   new Chart({
-    title: "Queue", unit: "requests", empty: "Nobody waits",
+    title: "Queue", unit: "requests", empty: "Nobody waits", counts: true,
     lines: lines(["waiting for a replica", "strong", (one) => one.waiting], ["not answered yet", "calm", (one) => one.working]),
     headline: (now) => [whole(now.waiting), " waiting"],
   }),

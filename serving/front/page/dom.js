@@ -37,7 +37,7 @@ export function number(value, digits = 3) {
   if (value === null || value === undefined) return "–";
   if (value !== 0 && Math.abs(value) < 10 ** -digits) return value.toExponential(1);
   const places = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(value) || 1)));
-  return value.toLocaleString("en", { maximumFractionDigits: Math.min(places, 6) });
+  return value.toLocaleString("en", { maximumFractionDigits: Math.min(places, 6), useGrouping: "min2" });
 }
 
 export function milliseconds(seconds) {

@@ -26,7 +26,7 @@ export class Field {
     this.control.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
     this.error = el("p", { class: "wrong", id: `${id}-error` });
     this.element = el("div", { class: `field ${this.kind}` },
-      el("label", { for: id }, this.name, this.required ? null : el("span", { class: "optional" }, " optional")),
+      el("label", { for: id }, ...breakable(this.name), this.required ? null : el("span", { class: "optional" }, " optional")),
       this.control,
       this.list ?? null,
       el("p", { class: "hint", id: `${id}-hint` }, this.hint()),
@@ -61,7 +61,7 @@ export class Field {
     if (type === "binary") return "bytes, in Base64";
     if (this.kind === "moment") return low ? `known from ${low.slice(0, 16)} to ${high.slice(0, 16)}` : "date and time";
     const word = WHOLE.has(type) ? "whole number" : NUMBERS.has(type) ? "number" : "";
-    if (low !== undefined) return `${word}, mostly ${number(low)} to ${number(high)}`;
+    if (low !== undefined) return `mostly ${number(low)} to ${number(high)}`;
     return this.kind === "offer" ? "usual values are offered" : word;
   }
 
@@ -119,6 +119,9 @@ function kindOf({ type, shape }, { role, values, complete }, example, alone) {
   const long = role === "text" || alone || String(example ?? "").length > LONG_TEXT;
   return type === "string" && long ? "text" : "line";
 }
+
+/** A name that may be broken after underscores. */
+const breakable = (name) => name.split(/(?<=_)/).flatMap((part) => [part, el("wbr")]);
 
 /** A value as somebody would type it. */
 export function written(value) {

@@ -47,6 +47,8 @@ function sample(before, now, time) {
     failed: rate((one) => one.code >= 500),
     median: quantile(0.5, waits, is.bounds),
     slowest: quantile(0.99, waits, is.bounds),
+    model: quantile(0.5, difference(is.durations.predict, was.durations.predict), is.bounds),
+    rows: (is.rows - was.rows) / seconds,
     waiting: now.model.waiting,
     working: now.model.in_progress,
   };

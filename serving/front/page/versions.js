@@ -34,7 +34,7 @@ function evidence(history, version) {
       el("tbody", {}, verdicts.map((one) => {
         const [sign, kind] = SIGNS[one.result] ?? ["·", "calm"];
         return el("tr", {},
-          el("th", { scope: "row" }, el("span", { class: `sign ${kind}`, "aria-hidden": "true" }, sign), one.name, el("span", { class: "hidden" }, ` ${WORDS[one.result] ?? "does not apply"}`)),
+          el("th", { scope: "row" }, el("span", { class: `sign ${kind}`, "aria-hidden": "true" }, sign), el("span", {}, one.name), el("span", { class: "hidden" }, ` ${WORDS[one.result] ?? "does not apply"}`)),
           cell("Required", one.required), cell("Found", one.measured));
       })))),
   ];
