@@ -33,7 +33,7 @@ def _section(model: ServedModel, *, alone: bool) -> str:
         if found := specs(signature, side):
             parts.append(f"<h3>{title}</h3>{_table(found)}")
     if example:
-        parts.append(f"<h3>Example</h3><pre>{_text(example)}</pre>")
+        parts.append(f"<h3>Example</h3><pre tabindex='0'>{_text(example)}</pre>")
     return "".join(parts)
 
 

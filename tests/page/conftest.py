@@ -1,9 +1,12 @@
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests import shell
 from tests.lifecycle.registry import Registry
@@ -46,3 +49,31 @@ def guarded(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Ite
         environment={"MLFLOW_TRACKING_URI": registry.uri, "CLOCHE_API_KEYS": KEY},
     ) as server:  # fmt: skip
         yield server.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser that the machine has."""
+    path = shutil.which("chromium")
+    if path is None:
+        told = "no chromium: apt-get install --yes --no-install-recommends chromium"
+        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+    with sync_playwright() as playwright:
+        # a container's root may not make the namespaces that its sandbox is made of
+        browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=False)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """An empty tab, which must end without an error or something that its policy forbade."""
+    complaints: list[str] = []
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    yield page
+    context.close()
+    assert [one for one in complaints if not one.startswith("Failed to load resource")] == []

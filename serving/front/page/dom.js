@@ -3,6 +3,8 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+const keys = new WeakMap();
+
 export const byId = (id) => document.getElementById(id);
 
 /** An element with attributes, listeners (onclick: f) and children; null and false are left out. */
@@ -28,9 +30,14 @@ function build(element, attributes, children) {
  * in what did not change are left alone. */
 export function renew(element, key, make) {
   const text = JSON.stringify(key);
-  if (element.dataset.key === text) return;
-  element.dataset.key = text;
+  if (keys.get(element) === text) return;
+  keys.set(element, text);
   element.replaceChildren(...make());
+}
+
+export function empty(element) {
+  keys.delete(element);
+  element.replaceChildren();
 }
 
 export function number(value, digits = 3) {

@@ -3,7 +3,7 @@
 import { Answers } from "./answer.js";
 import { ask, askJson, key, KeyWanted, pathOf, Unreachable } from "./asking.js";
 import { makeCharts } from "./charts.js";
-import { byId, clock, el, renew, versionName } from "./dom.js";
+import { byId, clock, el, empty, renew, versionName } from "./dom.js";
 import { Mistake } from "./fields.js";
 import { Form } from "./form.js";
 import { refusedFields } from "./refusal.js";
@@ -74,7 +74,7 @@ async function take(status) {
 
 function nothing({ models, complete }) {
   if (models.length) {
-    location.hash = new URLSearchParams({ model: models[0].name });
+    history.replaceState(null, "", addressOf(models[0].name));
     return 0;
   }
   shown = null;
@@ -111,14 +111,10 @@ function openDoor() {
   [shown, formVersion, series, lost] = [null, null, new Series(), null];
   answers.clear();
   form.model = null;
-  for (const id of ["serving", "evidence", "versions", "form", "docs-body"]) {
-    byId(id).replaceChildren();
-    delete byId(id).dataset.key;
-  }
+  for (const id of ["serving", "evidence", "versions", "form", "docs-body", "model", "notices"]) empty(byId(id));
   byId("shown").hidden = true;
   byId("nothing").hidden = true;
   byId("chooser").hidden = true;
-  byId("model").replaceChildren();
   byId("forget").hidden = true;
   byId("door").hidden = false;
   document.title = "Cloche";
@@ -129,7 +125,8 @@ function openDoor() {
 }
 
 /** Which model to show: what the address says. The server takes the only one for any name. */
-const wanted = () => new URLSearchParams(location.hash.slice(1)).get("model") ?? "";
+const wanted = () => new URLSearchParams(location.search).get("model") ?? "";
+const addressOf = (model) => `?${new URLSearchParams({ model })}`;
 
 function choose(models) {
   byId("chooser").hidden = models.length < 2;
@@ -214,8 +211,11 @@ byId("key-form").addEventListener("submit", (event) => {
   return look();
 });
 byId("forget").addEventListener("click", () => { key.value = ""; look(); });
-byId("model").addEventListener("change", (event) => { location.hash = new URLSearchParams({ model: event.target.value }); });
-addEventListener("hashchange", () => look());
+byId("model").addEventListener("change", (event) => {
+  history.pushState(null, "", addressOf(event.target.value));
+  look();
+});
+addEventListener("popstate", () => look());
 addEventListener("online", () => look());
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
 

@@ -59,4 +59,4 @@ function table({ history, version, alias, loading }, series) {
 
 const head = (...names) => el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name))));
 const cell = (name, ...content) => el("td", { "data-name": name }, ...content);
-const scroll = (label, content) => el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, content);
+const scroll = (label, content) => el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `${label}, as a table` }, content);
