@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.lifecycle.registry import Registry
 from tests.online import Server, wait_for
@@ -75,6 +75,7 @@ def test_the_form_begins_with_the_example_and_offers_what_is_usual(flights: Page
 
 
 def test_what_holds_html_is_shown_as_text(flights: Page) -> None:
+    flights.get_by_role("button", name="Example").click()
     ask_button(flights).click()
 
     expect(flights.locator("#answer")).to_contain_text(f"{HTML}all is well")
@@ -189,6 +190,23 @@ def test_a_lost_server_is_told_and_found_again(comments: Page) -> None:
     comments.context.set_offline(False)
     expect(comments.locator("#state")).to_have_text("Live")
     expect(comments.get_by_role("alert").first).to_be_empty()
+
+
+def test_everything_is_asked_for_below_the_prefix_that_it_is_mounted_at(
+    page: Page, server: Server
+) -> None:
+    def below(route: Route) -> None:
+        route.fulfill(response=route.fetch(url=route.request.url.replace("/mounted/", "/", 1)))
+
+    page.route(f"{server.url}/**", lambda route: route.abort())
+    page.route(f"{server.url}/mounted/**", below)
+    page.goto(f"{server.url}/mounted/?model={COMMENTS}")
+    page.get_by_label("text").fill("from below")
+    ask_button(page).click()
+    expect(page.locator("#answer")).to_contain_text("from below")
+    page.get_by_role("link", name="API").click()
+    page.get_by_role("link", name="Cloche").click()
+    expect(page.get_by_role("heading", name="Ask the model")).to_be_visible()
 
 
 def test_nothing_is_shown_without_the_key(door: Page) -> None:

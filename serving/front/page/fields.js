@@ -31,8 +31,9 @@ export class Field {
       this.list ?? null,
       el("p", { class: "hint", id: `${id}-hint` }, this.hint()),
       this.error);
-    if (example !== undefined) this.text = written(example);
-    this.initial = this.text;
+    this.example = written(example);
+    this.initial = this.kind === "text" ? "" : this.example; // a text is what somebody came to type
+    this.text = this.initial;
   }
 
   make(id, fallback) {

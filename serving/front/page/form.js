@@ -103,7 +103,7 @@ export class Form {
 
   clear() { this.fill(() => ""); }
 
-  reset() { this.fill((field) => field.initial); }
+  reset() { this.fill((field) => field.example); }
 
   fill(text) {
     for (const field of this.fields) { field.text = text(field); field.refuse(""); }

@@ -9,6 +9,8 @@ const WORDS = {
   boolean: "true or false", string: "text", datetime: "a date and time", binary: "bytes, in Base64",
 };
 
+// Kept beside `serving.client.errors`, which reads the same messages.
+
 /** [{column, message}] for the fields that `message` names; empty where it names none. */
 export function refusedFields(message) {
   const cell = CELL.exec(message);
@@ -22,5 +24,5 @@ const unquoted = (text) => text.slice(1, -1).replace(/\\(.)/g, "$1");
 
 function plain(told) {
   const type = /^expected (?:DataType\.)?(\w+)\.$/.exec(told);
-  return type && WORDS[type[1]] ? `Expected ${WORDS[type[1]]}.` : told.charAt(0).toUpperCase() + told.slice(1);
+  return type && WORDS[type[1]] ? `Expected ${WORDS[type[1]]}.` : "This is not what the model takes.";
 }
