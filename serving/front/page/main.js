@@ -225,7 +225,9 @@ byId("docs-link").addEventListener("click", async (event) => {
   event.preventDefault();
   try {
     const text = await (await ask("docs")).text();
-    byId("docs-body").replaceChildren(...new DOMParser().parseFromString(text, "text/html").querySelector("main").children);
+    const told = new DOMParser().parseFromString(text, "text/html");
+    for (const link of told.querySelectorAll("a")) link.replaceWith(link.textContent); // they need the key, too
+    byId("docs-body").replaceChildren(...told.querySelectorAll("main > :not(h1)"));
     byId("docs").showModal();
   } catch (error) {
     if (error instanceof KeyWanted) openDoor();
