@@ -87,12 +87,15 @@ def form(version: str, description: dict[str, Any]) -> dict[str, Any]:
     signature = description.get("signature") or {}
     sides = {side: specs(signature, side) for side in ("inputs", "params", "outputs")}
     example = description.get("example")
-    return {
+    told = {
         "version": version,
         **sides,
         "example": json.loads(example) if example else None,
         "usual": description.get("usual", {}),
     }
+    # browsers know no NaN, which an example or a default may hold
+    plain: dict[str, Any] = json.loads(json.dumps(told), parse_constant=lambda _: None)
+    return plain
 
 
 def tensorflow_status(name: str, version: str) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class History:
         if run_id and run_id not in self._evidence:
             try:
                 self._evidence[run_id] = self._read(run_id)
-            except (MlflowException, OSError, ValueError, KeyError):
+            except (MlflowException, OSError, ValueError, LookupError, TypeError, AttributeError):
                 return None
         return self._evidence.get(run_id or "")
 

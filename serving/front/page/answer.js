@@ -4,7 +4,7 @@ import { byId, clock, el, milliseconds, number } from "./dom.js";
 import { versionKind } from "./charts.js";
 
 const EARLIER = 5;
-const LONGEST = 20_000;
+const [SHORT, LONGEST] = [120, 20_000]; // characters
 
 export class Answers {
   constructor() { this.clear(); }
@@ -43,6 +43,7 @@ const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, val
 
 function values(found) {
   const one = Array.isArray(found) && found.length === 1 ? found[0] : found;
+  if (typeof one === "string" && one.length > SHORT) return el("pre", { tabindex: 0 }, one.slice(0, LONGEST));
   if (isScalar(one)) return el("p", { class: "prediction" }, scalar(one));
   if (isNamed(one)) {
     return el("dl", { class: "outputs" }, Object.entries(one).map(([name, value]) => el("div", {},

@@ -98,7 +98,11 @@ function onFailure(error) {
     openDoor();
     return null;
   }
-  if (!(error instanceof Unreachable)) throw error;
+  if (!(error instanceof Unreachable)) {
+    console.error(error); // one thing that cannot be shown does not end the looking
+    tell("lost", "Cannot be shown");
+    return EVERY;
+  }
   lost ??= new Date();
   if (failures === 0) say("The server does not answer. Trying again.");
   tell("lost", "No connection");
@@ -203,9 +207,10 @@ function say(text) { byId("said").textContent = text; }
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = byId("key").value.trim();
-  byId("key-error").textContent = text ? "" : "Type the key.";
+  const possible = /^[\x21-\x7e]+$/.test(text); // what a header can hold
+  byId("key-error").textContent = possible ? "" : text ? "Keys have no such characters." : "Type the key.";
   byId("key").toggleAttribute("aria-invalid", false);
-  if (!text) return byId("key").focus();
+  if (!possible) return byId("key").focus();
   key.value = text;
   byId("key").value = "";
   return look();
