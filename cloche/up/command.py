@@ -130,6 +130,7 @@ def _what_to_try(name: str, version: str, ui: str, server: str, rows: TryRows) -
 {name} version {version} is in production.
 
   MLflow UI    {ui}
+  page         {server}
   online       {server}/invocations
 
 Try it:

@@ -14,7 +14,6 @@ from serving.batch.manifest import Manifest, owned
 from serving.batch.output import Output
 from serving.batch.part import FinishedPart, Part
 from serving.batch.plan import Planner
-from serving.batch.profile import load_profile
 from serving.batch.progress import Report
 from serving.batch.publish import Publisher, record
 from serving.batch.report import document, drift, drifted
@@ -22,6 +21,7 @@ from serving.batch.request import Outcome, Request
 from serving.batch.statistics import add
 from serving.batch.supply import Supply
 from serving.errors import JobFailed
+from serving.host.profile import load_profile
 
 Say = Callable[[str], None]
 

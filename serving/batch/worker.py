@@ -21,7 +21,6 @@ from serving.batch import durable, statistics, writers
 from serving.batch.dividing import divide
 from serving.batch.job import TEXT, Job
 from serving.batch.part import FinishedPart, Part, PartFile
-from serving.batch.profile import load_profile
 from serving.batch.readers.casting import scalar_types
 from serving.batch.readers.columnar import ColumnarReader
 from serving.batch.readers.jsonlines import JsonLinesReader
@@ -29,6 +28,7 @@ from serving.batch.readers.rows import Rows
 from serving.batch.readers.text import CsvReader
 from serving.batch.scoring import Scorer
 from serving.errors import JobFailed
+from serving.host.profile import load_profile
 
 _PROBED = 64  # rows that are tried alone before thousands are
 _DETAIL_CHARACTERS = 300

@@ -8,18 +8,20 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from serving.front import described, documentation, forms, openapi, routes
+from serving.front import described, documentation, forms, openapi, page, routes
 from serving.front.access import Access
 from serving.front.catalog import Catalog
 from serving.front.generation import Generation
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
 from serving.front.predictions import Predictions
-from serving.front.routes import METADATA, PREDICT, READY, TENSORFLOW_METADATA, Route
+from serving.front.routes import FORM, METADATA, PREDICT, READY, TENSORFLOW_METADATA, Route
+from serving.front.status import Status
 from serving.front.target import Target, serving_generation
 from serving.front.web import (
     TEXT,
@@ -59,6 +61,7 @@ class App:
         self._metrics = metrics
         self._access = access
         self._webhook_secret = webhook_secret
+        self._status = Status(catalog, metrics)
         self._open: dict[str, Page] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -66,12 +69,14 @@ class App:
             "/health": self._ping,
             "/v2/health/live": self._live,
             "/v2/health/ready": self._ready,
+            **page.pages(),
         }
         self._guarded: dict[str, Page] = {
             "/version": self._version,
             "/metrics": self._metrics_page,
             "/openapi.json": self._openapi,
             "/docs": self._docs,
+            "/status.json": self._status_page,
             "/v2": self._server,
             "/v1/models": self._names,
         }
@@ -93,13 +98,13 @@ class App:
         if path == _WEBHOOK and self._webhook_secret:
             await self._registry_changed(scope, receive, send)
             return
-        page = self._open.get(path)
-        if page is None:
+        found = self._open.get(path)
+        if found is None:
             self._access.check(scope["headers"])
-            page = self._guarded.get(path)
-        if page is not None:
+            found = self._guarded.get(path)
+        if found is not None:
             _check_method(scope, _GET)
-            await page(scope, send)
+            await found(scope, send)
             return
         route = routes.find(path)
         if route is not None and route.action != PREDICT:
@@ -219,7 +224,14 @@ class App:
         await respond(send, 200, json.dumps(described).encode())
 
     async def _docs(self, _: Scope, send: Send) -> None:
-        await respond(send, 200, documentation.page(self._catalog).encode(), _HTML)
+        await respond(send, 200, documentation.page(self._catalog).encode(), _HTML, page.SAFE)
+
+    async def _status_page(self, scope: Scope, send: Send) -> None:
+        asked = parse_qs(scope["query_string"].decode("latin-1"))
+        state = self._status.of(asked.get("model", [""])[0])
+        await respond(
+            send, 200, json.dumps(state).encode(), headers=[(b"cache-control", b"no-store")]
+        )
 
 
 def _check_method(scope: Scope, allowed: Sequence[bytes]) -> None:
@@ -236,6 +248,8 @@ def _describe(action: str, generation: Generation) -> dict[str, Any]:
     signature = generation.description.get("signature") or {}
     if action == READY:
         return {"name": name, "ready": True}
+    if action == FORM:
+        return described.form(version, generation.description)
     if action == METADATA:
         return described.open_inference(name, version, signature)
     if action == TENSORFLOW_METADATA:

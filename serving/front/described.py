@@ -1,5 +1,6 @@
 """What the protocols tell of a model, from its MLflow signature. Pure."""
 
+import json
 from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
@@ -79,6 +80,22 @@ def open_inference(name: str, version: str, signature: Spec) -> dict[str, Any]:
         "inputs": tensors(signature, "inputs"),
         "outputs": tensors(signature, "outputs"),
     }
+
+
+def form(version: str, description: dict[str, Any]) -> dict[str, Any]:
+    """What a form for one row is made of: the signature, an example, and values that are usual."""
+    signature = description.get("signature") or {}
+    sides = {side: specs(signature, side) for side in ("inputs", "params", "outputs")}
+    example = description.get("example")
+    told = {
+        "version": version,
+        **sides,
+        "example": json.loads(example) if example else None,
+        "usual": description.get("usual", {}),
+    }
+    # browsers know no NaN, which an example or a default may hold
+    plain: dict[str, Any] = json.loads(json.dumps(told), parse_constant=lambda _: None)
+    return plain
 
 
 def tensorflow_status(name: str, version: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def _section(model: ServedModel, *, alone: bool) -> str:
         if found := specs(signature, side):
             parts.append(f"<h3>{title}</h3>{_table(found)}")
     if example:
-        parts.append(f"<h3>Example</h3><pre>{_text(example)}</pre>")
+        parts.append(f"<h3>Example</h3><pre tabindex='0'>{_text(example)}</pre>")
     return "".join(parts)
 
 
@@ -43,7 +43,8 @@ def _table(found: list[dict[str, Any]]) -> str:
         f"<td>{'required' if spec.get('required', True) else 'optional'}</td></tr>"
         for spec in found
     )
-    return f"<table><tr><th>name</th><th>type</th><th></th></tr>{rows}</table>"
+    head = "<tr><th>name</th><th>type</th><th>needed</th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
 def _kind(spec: dict[str, Any]) -> str:
@@ -72,16 +73,17 @@ _DOORS = {
     "/predictions/{}": "TorchServe",
 }
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Cloche</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto }}
-pre {{ background: #f4f4f4; padding: 1rem; overflow: auto }}
-td, th {{ text-align: left; padding: .2rem 1.5rem .2rem 0 }}
-</style></head><body>
-<h1>Cloche</h1>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>API · Cloche</title>
+<link rel="icon" type="image/svg+xml" href="page/cloche.svg">
+<link rel="stylesheet" href="page/page.css"></head><body>
+<header class="bar"><p class="brand"><a href="./">Cloche</a></p></header>
+<main class="document">
+<h1>API</h1>
 <p>Send JSON with one of <code>dataframe_split</code>, <code>dataframe_records</code>,
 <code>instances</code>, <code>inputs</code>; or CSV, or Parquet.
-The same as data: <a href="/openapi.json">/openapi.json</a>.</p>
+The same as data: <a href="openapi.json">openapi.json</a>.</p>
 {body}
-</body></html>
+</main></body></html>
 """

@@ -40,6 +40,7 @@ def of_model(model: ServedModel, failures: dict[str, str]) -> dict[str, JsonObje
     plain, torchserve = _failures(failures, "PlainError"), _failures(failures, "TorchServeError")
     torch = _post(model, "TorchServe", _ANYTHING, torchserve)
     told: JsonObject = {code: plain[code] for code in ("401", "404", "503") if code in plain}
+    form = {code: {"description": failures[code]} for code in told}
     return {
         f"{v2}/infer": _post(model, "Open Inference Protocol", _v2(signature), plain, _BINARY),
         v2: _get("The model's metadata in the Open Inference Protocol.", told),
@@ -47,6 +48,7 @@ def of_model(model: ServedModel, failures: dict[str, str]) -> dict[str, JsonObje
         f"{v1}:predict": _post(model, "TensorFlow Serving, KServe V1", _V1, plain),
         v1: _get("The model's status in TensorFlow Serving's API.", told),
         f"{v1}/metadata": _get("The model's metadata in TensorFlow Serving's API.", told),
+        f"/models/{name}/form": _get("What a form for one row is made of.", form),
         f"/predictions/{name}": torch | {"put": torch["post"]},
     }
 

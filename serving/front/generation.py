@@ -72,6 +72,11 @@ class Generation:
         return len(self._queue)
 
     @property
+    def replicas(self) -> int:
+        """Hosts that are loaded and warm."""
+        return len(self._pool)
+
+    @property
     def seconds_to_drain(self) -> float:
         """About how long those that wait now will wait."""
         batches = 1 + self._queue.rows / self._plan.batches.rows

@@ -4,6 +4,8 @@ Names follow the conventions of Prometheus: base units, `_total`, `_seconds`; la
 `version` and a few bounded others.
 """
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Gauge
 
 from serving.front.tally import Count, CounterTally, Distribution, HistogramTally
@@ -131,6 +133,27 @@ class Metrics:
         count, duration = found
         count.inc()
         duration.observe(seconds)
+
+    def of_model(self, model: str) -> dict[str, Any]:
+        """What was counted for one model since the server started, for who draws it.
+
+        Durations are counts by bucket, of which the last has no upper bound.
+        """
+        return {
+            "bounds": _SECONDS,
+            "requests": [
+                {"version": version, "code": int(code), "count": count}
+                for (version, code), count in self.requests.of(model).items()
+            ],
+            "durations": {
+                name: [{"version": v, "counts": counts} for (v,), counts in tally.of(model).items()]
+                for name, tally in (
+                    ("request", self.request_seconds),
+                    ("predict", self.predict_seconds),
+                )
+            },
+            "rows": sum(self.rows.of(model).values()),
+        }
 
     def looked(self, model: str, *, registry_age: float, in_progress: int, waiting: int) -> None:
         """Set the gauges that are only worth knowing when somebody looks."""

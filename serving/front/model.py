@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
 from serving.front.following import Standing, should_load
 from serving.front.generation import Generation
+from serving.front.history import History
 from serving.front.metrics import Metrics
 from serving.front.registry import Registry
 from serving.registry.uri import ModelUri
@@ -31,6 +33,9 @@ class ServedModel:
     Attributes:
         uri: What it follows.
         current: The generation that takes requests; None until the first version is warm.
+        since: When that took over.
+        loading: The version that is being loaded to take over; None if none is.
+        history: What the registry tells of its versions.
         problem: Why the version that the registry names does not serve; empty when it does.
         in_progress: How many requests for it are not answered yet.
         read_at: When the registry was last read, on the loop's clock.
@@ -47,6 +52,9 @@ class ServedModel:
     ) -> None:
         self.uri = uri
         self.current: Generation | None = None
+        self.since: datetime | None = None
+        self.loading: str | None = None
+        self.history = History(uri, registry)
         self.problem = "The first version is being loaded."
         self._registry = registry
         self._metrics = metrics
@@ -94,6 +102,7 @@ class ServedModel:
         if self.current is not None:
             self._retire(self.current)
             self.current = None
+        await self.history.close()
         await asyncio.gather(*self._closing)
 
     async def _look(self) -> None:
@@ -132,6 +141,7 @@ class ServedModel:
         version = target["version"]
         started = self._loop.time()
         _logger.info("Loading.", extra={"model": self.name, "version": version})
+        self.loading = version
         try:
             path = await self._registry.ask("fetch", _FETCH_SECONDS, target=target)
             fresh = await self._make(self.name, version, Path(path), target["twin"])
@@ -141,6 +151,8 @@ class ServedModel:
             self._metrics.swaps.labels(self.name, "failed").inc()
             self._refusal = f"Version {version} cannot serve: {error}"
             raise VersionRefused(self._refusal) from error
+        finally:
+            self.loading = None
         self._switch(fresh, target)
         seconds = self._loop.time() - started
         self._metrics.swaps.labels(self.name, "done").inc()
@@ -156,6 +168,8 @@ class ServedModel:
     def _switch(self, fresh: Generation, target: dict[str, str]) -> None:
         """Serve with `fresh`; what waited for the old generation goes to the new one."""
         old, self.current = self.current, fresh
+        self.since = datetime.now(UTC)
+        self.history.outdate()
         self._standing = Standing(target["identity"])
         self.problem = ""
         if old is not None:

@@ -32,6 +32,7 @@ _BEARER = {"type": "http", "scheme": "bearer"}
 _PROBES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/livez": ("The server runs.", "text/plain", None),
     "/readyz": ("Every followed model can answer; otherwise 503.", "application/json", _READY),
+    "/": ("What serves, live, and a form to ask it: a page for people.", "text/html", None),
     "/ping": ("As /readyz, without words.", "application/json", {}),
     "/health": ("As /ping.", "application/json", {}),
     "/v2/health/live": ("As /livez, in the Open Inference Protocol.", "application/json", None),
@@ -42,8 +43,17 @@ _PAGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/metrics": ("Metrics for Prometheus.", "text/plain", None),
     "/openapi.json": ("This document.", "application/json", None),
     "/docs": ("This document for people.", "text/html", None),
+    "/status.json": ("What the page at / shows.", "application/json", None),
     "/v2": ("The server in the Open Inference Protocol.", "application/json", None),
     "/v1/models": ("The names of the models, for KServe's V1 clients.", "application/json", None),
+}
+
+
+_CHOSEN = {
+    "name": "model",
+    "in": "query",
+    "description": "The one that is told of at length; the only one, if there are no others.",
+    "schema": {"type": "string"},
 }
 
 
@@ -59,6 +69,7 @@ def document(models: Iterable[ServedModel], *, guarded: bool) -> dict[str, Any]:
             schema = "PlainError" if path.startswith(("/v1", "/v2")) else "Error"
             page["responses"]["401"] = _failure(_KEYLESS, schema=schema)
         paths[path] = {"get": page | key}
+    paths["/status.json"]["get"]["parameters"] = [_CHOSEN]
     for model in served:
         operation = _operation(model) | key
         operation["responses"] |= keyless

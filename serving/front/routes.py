@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-PREDICT, READY, METADATA = "predict", "ready", "metadata"
+PREDICT, READY, METADATA, FORM = "predict", "ready", "metadata", "form"
 TENSORFLOW_STATUS, TENSORFLOW_METADATA = "tensorflow status", "tensorflow metadata"
 
 
@@ -53,7 +53,7 @@ def _versioned(base: str, *actions: tuple[str, str]) -> list[_Pattern]:
 
 _V1 = ((":predict", PREDICT), ("", TENSORFLOW_STATUS), ("/metadata", TENSORFLOW_METADATA))
 _PATTERNS = {
-    "models": _versioned("/models/{name}", ("/invocations", PREDICT)),
+    "models": _versioned("/models/{name}", ("/invocations", PREDICT), ("/form", FORM)),
     "v2": _versioned("/v2/models/{name}", ("/infer", PREDICT), ("", METADATA), ("/ready", READY)),
     "v1": [
         *_versioned("/v1/models/{name}", *_V1),

@@ -57,6 +57,10 @@ class CounterTally(Collector):
         """The time series of these label values, in their order or by name."""
         return self._series.setdefault(values or _in_order(self._family[2], named), Count())
 
+    def of(self, first: str) -> dict[tuple[str, ...], int]:
+        """What was counted under the first label `first`, by the other labels."""
+        return {values[1:]: c.value for values, c in self._series.items() if values[0] == first}
+
     def collect(self) -> Iterable[Metric]:
         """What Prometheus reads."""
         name, help_text, labels = self._family
@@ -87,6 +91,10 @@ class HistogramTally(Collector):
         """The time series of these label values, in their order or by name."""
         key = values or _in_order(self._family[2], named)
         return self._series.setdefault(key, Distribution(self._bounds))
+
+    def of(self, first: str) -> dict[tuple[str, ...], list[int]]:
+        """The counts by bucket under the first label `first`, by the other labels."""
+        return {values[1:]: d.counts for values, d in self._series.items() if values[0] == first}
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus reads."""

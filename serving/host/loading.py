@@ -14,6 +14,7 @@ from serving.host import frameworks
 from serving.host.frames import Item
 from serving.host.media import JSON
 from serving.host.plan import Plan, compile_plan
+from serving.host.profile import load_profile, usual_values
 from serving.host.requirements import mismatches
 from serving.host.scoring import Scorer
 from serving.host.twin import ANY, Twin, TwinRefused
@@ -55,7 +56,8 @@ def load(
     example = _serving_example(path)
     if example is not None:
         _warm_up(scorer, example)
-    return scorer, _describe(model.metadata, example, accelerated=scorer.accelerated)
+    told = _describe(model.metadata, example, accelerated=scorer.accelerated)
+    return scorer, told | {"usual": usual_values(load_profile(path))}
 
 
 def _twin(path: Path, plan: Plan, digest: str) -> Twin | None:

@@ -59,7 +59,8 @@ class Resolver:
         self._connecting = threading.Lock()
 
     @property
-    def _client(self) -> MlflowClient:
+    def client(self) -> MlflowClient:
+        """Of the registry."""
         with self._connecting:  # a new store is set up by whoever asks first; two at once collide
             if self._connected is None:
                 client = self._connect()
@@ -76,7 +77,7 @@ class Resolver:
         """
         if uri.reference is Reference.ARTIFACTS:
             return Target("", uri.text, uri.text, uri.text, twin=ANY)
-        with _told(uri.text):
+        with told(uri.text):
             return _target(self._find(uri))
 
     def names_with_alias(self, alias: str) -> list[str]:
@@ -86,22 +87,22 @@ class Resolver:
             RegistryUnreachable: The registry does not answer.
         """
         names, token = [], None
-        with _told(f"the models with alias {alias}"):
+        with told(f"the models with alias {alias}"):
             while True:
-                page = self._client.search_registered_models(max_results=1000, page_token=token)
+                page = self.client.search_registered_models(max_results=1000, page_token=token)
                 names += [model.name for model in page if alias in model.aliases]
                 token = page.token
                 if not token:
                     return sorted(names)
 
     def _find(self, uri: ModelUri) -> ModelVersion:
-        name = _registered_name(uri)
+        name = registered_name(uri)
         if uri.reference is Reference.ALIAS:
-            return self._client.get_model_version_by_alias(name, uri.value)
+            return self.client.get_model_version_by_alias(name, uri.value)
         if uri.reference is Reference.VERSION:
-            return self._client.get_model_version(name, uri.value)
-        versions: list[ModelVersion] = self._client.search_model_versions(
-            f"name = {_quoted(name)}", max_results=1000
+            return self.client.get_model_version(name, uri.value)
+        versions: list[ModelVersion] = self.client.search_model_versions(
+            f"name = {quoted(name)}", max_results=1000
         )
         if uri.reference is Reference.STAGE:
             versions = [v for v in versions if (v.current_stage or "").lower() == uri.value.lower()]
@@ -111,7 +112,7 @@ class Resolver:
 
 
 @contextmanager
-def _told(subject: str) -> Iterator[None]:
+def told(subject: str) -> Iterator[None]:
     """Translate MLflow's errors.
 
     What is absent is refused, everything else means an unreachable registry.
@@ -129,12 +130,14 @@ def _told(subject: str) -> Iterator[None]:
         raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {reason}") from error
 
 
-def _registered_name(uri: ModelUri) -> str:
+def registered_name(uri: ModelUri) -> str:
+    """The name of the registered model that `uri` is about."""
     rest = uri.text.removeprefix("models:/").strip("/")
     return rest.rpartition("@" if uri.reference is Reference.ALIAS else "/")[0]
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name in a filter of MLflow."""
     return '"' + name.replace('"', '\\"') + '"'
 
 

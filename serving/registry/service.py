@@ -24,6 +24,7 @@ from serving.errors import RegistryUnreachable, ServingError, VersionRefused
 from serving.registry import environments
 from serving.registry.cache import Cache
 from serving.registry.fetching import fetch
+from serving.registry.history import History
 from serving.registry.protocol import HELLO
 from serving.registry.resolving import Resolver, Target
 from serving.registry.uri import parse
@@ -39,6 +40,7 @@ class Service:
         self._cache = cache
         self._environments = environments_directory
         self._resolver = Resolver(MlflowClient)
+        self._history = History(self._resolver)
 
     def resolve(self, uri: str) -> dict[str, Any]:
         """The version behind a URI now."""
@@ -47,6 +49,10 @@ class Service:
     def names_with_alias(self, alias: str) -> list[str]:
         """All registered models that have the alias."""
         return self._resolver.names_with_alias(alias)
+
+    def history(self, uri: str) -> list[dict[str, Any]]:
+        """The newest versions of the model behind a URI, with who promoted them and why."""
+        return self._history.versions(parse(uri))
 
     def fetch(self, target: dict[str, str]) -> str:
         """The directory of a version's artifacts, checked."""

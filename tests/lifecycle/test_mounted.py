@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,6 +106,14 @@ def fastapi(folder: Path) -> Iterator[Server]:
 def test_a_mounted_model_answers_below_its_mount(fastapi: Server):
     with Client(f"{fastapi.url}/cloche", model="m") as client:
         assert client.predict(ROW).values == [1]
+
+
+def test_the_page_and_its_files_lie_below_the_mount(fastapi: Server):
+    page = fastapi.get("/cloche/").text
+    files = re.findall(r'(?:src|href)="(page/[^"]+)"', page)
+
+    assert files
+    assert {fastapi.get(f"/cloche/{file}").status_code for file in files} == {200}
 
 
 def test_the_program_keeps_its_own_routes(fastapi: Server):

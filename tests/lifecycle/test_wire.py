@@ -107,7 +107,7 @@ def test_a_label_is_the_alias_that_is_followed_and_no_other(server: Server) -> N
         "/models/x/invocations",
         "/models/m/versions/2/invocations",
         "/models/m",
-        "/",
+        "/page/",
         "/invocations/",
         "/%ff",
     ],
@@ -118,7 +118,18 @@ def test_what_is_not_there_is_404(server: Server, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/ping", "/health", "/version", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs"],
+    [
+        "/ping",
+        "/health",
+        "/version",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/docs",
+        "/",
+        "/status.json",
+    ],
 )
 def test_every_page_answers(server: Server, path: str) -> None:
     assert server.get(path).status_code == 200

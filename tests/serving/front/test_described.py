@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from serving.front.described import tensors
+from serving.front.described import form, tensors
 
 
 def signature(*inputs: dict[str, Any]) -> dict[str, str]:
@@ -41,3 +41,8 @@ def test_columns_without_names_are_one_tensor() -> None:
 
 def test_a_model_without_a_signature_has_no_tensors() -> None:
     assert tensors({}, "outputs") == []
+
+
+def test_a_form_holds_no_number_that_json_does_not_know() -> None:
+    told = form("7", {"signature": signature({"type": "double"}), "example": '{"inputs": [NaN]}'})
+    assert told["example"] == {"inputs": [None]}

@@ -67,6 +67,17 @@ def test_durations_are_histograms_in_seconds() -> None:
     assert all(one.name.endswith("_seconds") for one in durations)
 
 
+def test_the_counts_of_one_model_are_told_without_those_of_others() -> None:
+    metrics = Metrics()
+    metrics.answered("churn", "7", 200, 0.003)
+    metrics.answered("other", "7", 200, 0.003)
+    told = metrics.of_model("churn")
+    assert told["requests"] == [{"version": "7", "code": 200, "count": 1}]
+    (durations,) = told["durations"]["request"]
+    assert (durations["version"], sum(durations["counts"])) == ("7", 1)
+    assert len(durations["counts"]) == len(told["bounds"]) + 1
+
+
 def test_answers_are_counted_by_code_and_time() -> None:
     metrics = Metrics()
     for seconds in (0.0001, 0.003, 0.003, 100.0):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.front.routes import METADATA, PREDICT, Route, find
+from serving.front.routes import FORM, METADATA, PREDICT, Route, find
 
 
 @pytest.mark.parametrize(
@@ -10,6 +10,7 @@ from serving.front.routes import METADATA, PREDICT, Route, find
     [
         ("/invocations", Route(PREDICT, "/invocations", None)),
         ("/models/m/invocations", Route(PREDICT, "/models/{name}/invocations", "m")),
+        ("/models/m/form", Route(FORM, "/models/{name}/form", "m")),
         ("/v2/models/m", Route(METADATA, "/v2/models/{name}", "m")),
         (
             "/v2/models/m/versions/7/infer",

@@ -1,0 +1,34 @@
+// What serves now: the version, since when, and who promoted it.
+
+import { byId, el, moment, renew, versionName } from "./dom.js";
+
+export function showServing(model, series) {
+  const known = model.history?.find((one) => one.version === model.version);
+  const key = [model.name, model.version, model.ready, model.predictor, model.replicas, model.uri, model.since, model.loading, known, Math.floor(Date.now() / 30_000)];
+  renew(byId("serving"), key, () => [
+    el("div", { class: "title" },
+      el("p", { class: "eyebrow" }, model.version === null ? "Not serving yet" : "Serving"),
+      el("h1", {}, model.name),
+      el("p", { class: "version" }, model.version === null ? "No version" : versionName(model.version)),
+      el("ul", { class: "tags", "aria-label": "Marks" }, marks(model, known).map(([text, kind]) => el("li", { class: kind }, text)))),
+    el("dl", { class: "facts wide" }, facts(model, known).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
+  ]);
+}
+
+function marks(model, known) {
+  const found = (known?.aliases ?? []).map((alias) => [alias, alias === model.alias ? "strong" : ""]);
+  if (known?.gate) found.push([`gate ${known.gate}`, { passed: "good", forced: "warn", refused: "bad" }[known.gate]]);
+  if (model.predictor === "onnx") found.push(["accelerated twin", ""]);
+  if (model.version !== null && !model.ready) found.push(["no replica is ready", "bad"]);
+  return found;
+}
+
+function facts(model, known) {
+  const found = [];
+  if (model.since) found.push(["Here since", moment(model.since)]);
+  if (known?.promoted_at) found.push(["Promoted", moment(known.promoted_at)]);
+  if (known?.promoted_by) found.push(["By", known.promoted_by]);
+  if (known?.reason) found.push(["Reason", known.reason]);
+  found.push(["Follows", el("code", {}, model.uri)], ["Replicas", String(model.replicas)]);
+  return found;
+}

@@ -1,0 +1,109 @@
+"""What the registry tells of a model's versions: aliases, promotions, and the evidence of the gate.
+
+For people who look at a server; nothing that is served depends on it.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from serving.registry.names import (
+    EVIDENCE,
+    GATE_RUN_TAG,
+    GATE_TAG,
+    PROMOTED_AT_TAG,
+    PROMOTED_BY_TAG,
+    REASON_TAG,
+)
+from serving.registry.resolving import Resolver, quoted, registered_name, told
+from serving.registry.uri import ModelUri, Reference
+
+_SHOWN = 20
+
+
+class History:
+    """The versions of models, in the registry that a resolver asks."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._evidence: dict[str, dict[str, Any]] = {}  # by run: those are finished, and stay
+
+    def versions(self, uri: ModelUri) -> list[dict[str, Any]]:
+        """The newest versions of the model that `uri` is about, and all that have an alias.
+
+        Outside the registry there are none.
+
+        Raises:
+            RegistryUnreachable: The registry does not answer.
+            VersionRefused: There is no such model.
+        """
+        if uri.reference is Reference.ARTIFACTS:
+            return []
+        name = registered_name(uri)
+        with told(f"the versions of {name}"):
+            client = self._resolver.client
+            aliases = client.get_registered_model(name).aliases
+            found = client.search_model_versions(
+                f"name = {quoted(name)}", max_results=_SHOWN, order_by=["version_number DESC"]
+            )
+            numbers = {str(version.version) for version in found}
+            missing = {str(number) for number in aliases.values()} - numbers
+            found += [client.get_model_version(name, number) for number in missing]
+            found.sort(key=lambda version: int(version.version), reverse=True)
+            return [self._tell(version, aliases) for version in found]
+
+    def _tell(self, version: ModelVersion, aliases: dict[str, str]) -> dict[str, Any]:
+        number, tags = str(version.version), version.tags
+        return {
+            "version": number,
+            "created_at": _time(version.creation_timestamp),
+            "aliases": sorted(alias for alias, target in aliases.items() if str(target) == number),
+            "gate": tags.get(GATE_TAG),
+            "promoted_at": tags.get(PROMOTED_AT_TAG),
+            "promoted_by": tags.get(PROMOTED_BY_TAG),
+            "reason": tags.get(REASON_TAG),
+            "evidence": self._judged(tags.get(GATE_RUN_TAG)),
+        }
+
+    def _judged(self, run_id: str | None) -> dict[str, Any] | None:
+        """What the gate found; None where no gate judged, or its run is not there."""
+        if run_id and run_id not in self._evidence:
+            try:
+                self._evidence[run_id] = self._read(run_id)
+            except (MlflowException, OSError, ValueError, LookupError, TypeError, AttributeError):
+                return None
+        return self._evidence.get(run_id or "")
+
+    def _read(self, run_id: str) -> dict[str, Any]:
+        document = mlflow.artifacts.load_dict(f"runs:/{run_id}/{EVIDENCE}")
+        metric = document["metric"]
+        return {
+            "run_id": run_id,
+            "link": self._link(run_id),
+            "judged_at": document["judged_at"],
+            "rows": document["holdout"]["rows"],
+            "metric": metric,
+            "score": document["scores"].get(metric),
+            "verdicts": [
+                {key: verdict[key] for key in ("name", "required", "measured", "result")}
+                for verdict in document["verdicts"]
+            ],
+        }
+
+    def _link(self, run_id: str) -> str | None:
+        """Where MLflow's UI shows a run; None without a server."""
+        server = urlsplit(mlflow.get_tracking_uri())
+        if server.scheme not in ("http", "https"):
+            return None
+        experiment = self._resolver.client.get_run(run_id).info.experiment_id
+        host = server.netloc.rpartition("@")[2]  # without a password
+        path = server.path.rstrip("/")
+        return f"{server.scheme}://{host}{path}/#/experiments/{experiment}/runs/{run_id}"
+
+
+def _time(millis: int) -> str:
+    return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,295 @@
+"""The page in a real browser: a person types, reads, is told what is wrong, and sees a swap."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.lifecycle.registry import Registry
+from tests.online import Server, wait_for
+from tests.page.conftest import KEY
+from tests.page.names import COMMENTS, FLIGHTS, HTML, ODD
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+
+expect.set_options(timeout=30_000)
+LIGHT, DARK = "light", "dark"
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+def address(server: Server, model: str) -> str:
+    return f"{server.url}/?model={quote(model, safe='')}"
+
+
+def ask_button(page: Page) -> Locator:
+    return page.get_by_role("button", name="Ask", exact=True)
+
+
+@pytest.fixture
+def flights(page: Page, server: Server) -> Page:
+    """The page with the form for a flight."""
+    page.goto(address(server, FLIGHTS))
+    expect(ask_button(page)).to_be_visible()
+    return page
+
+
+@pytest.fixture
+def comments(page: Page, server: Server) -> Page:
+    """The page with the form for a comment."""
+    page.goto(address(server, COMMENTS))
+    expect(page.get_by_label("text")).to_be_visible()
+    return page
+
+
+@pytest.fixture
+def door(page: Page, guarded: Server) -> Page:
+    """The page of a server that asks for a key."""
+    page.goto(guarded.url)
+    expect(page.get_by_label("API key")).to_be_focused()
+    return page
+
+
+def test_a_person_types_a_flight_and_reads_the_prediction_with_its_version(flights: Page) -> None:
+    flights.get_by_label("remark").fill("it snows")
+    flights.get_by_label("factor").fill("2")
+    flights.get_by_label("carrier").select_option("B6")
+    ask_button(flights).click()
+
+    answer = flights.locator("#answer")
+    expect(answer).to_contain_text("it snows")
+    expect(answer.get_by_role("meter", name="probability")).to_have_attribute("value", "0.2")
+    expect(answer).to_contain_text("version 1")
+
+
+def test_the_form_begins_with_the_example_and_offers_what_is_usual(flights: Page) -> None:
+    expect(flights.get_by_label(ODD)).to_have_value("1416")
+    expect(flights.get_by_label("at", exact=True)).to_have_value("2013-01-01T05:15")
+    expect(flights.get_by_label("cancelled")).to_have_value("false")
+    choices = flights.get_by_label("carrier").locator("option[value]:not([value=''])")
+    expect(choices).to_have_text(["UA", "B6", HTML])
+    offered = flights.locator("datalist option")
+    assert [one.get_attribute("value") for one in offered.all()] == ["IAH", "MIA"]
+
+
+def test_what_holds_html_is_shown_as_text(flights: Page) -> None:
+    flights.get_by_role("button", name="Example").click()
+    ask_button(flights).click()
+
+    expect(flights.locator("#answer")).to_contain_text(f"{HTML}all is well")
+    expect(flights.get_by_role("heading", level=1)).to_have_text(FLIGHTS)
+    expect(flights.locator("#serving")).to_contain_text(HTML)
+    expect(flights.locator("#evidence")).to_contain_text(f"minimum {HTML}")
+    assert flights.evaluate("window.broken") is None
+
+
+def test_what_the_server_refuses_is_told_beside_the_field(flights: Page) -> None:
+    field = flights.get_by_label(ODD)
+    field.fill("far")
+    ask_button(flights).click()
+
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_be_focused()
+    expect(field).to_have_accessible_description(re.compile("Expected a whole number"))
+
+    field.fill("3")
+    ask_button(flights).click()
+    expect(flights.locator("#answer")).to_contain_text("version 1")
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_a_fraction_that_would_be_cut_is_refused_beside_the_field(flights: Page) -> None:
+    flights.get_by_label(ODD).fill("5.5")
+    ask_button(flights).click()
+
+    expect(flights.get_by_label(ODD)).to_have_accessible_description(
+        re.compile("Give a whole number")
+    )
+
+
+def test_a_number_is_sent_with_every_digit_that_was_typed(flights: Page) -> None:
+    flights.get_by_label(ODD).fill("9007199254740993")
+    with flights.expect_request("**/invocations") as asked:
+        ask_button(flights).click()
+
+    assert "9007199254740993" in (asked.value.post_data or "")
+
+
+def test_the_form_becomes_json_and_is_asked_as_such(flights: Page) -> None:
+    flights.get_by_label("remark").fill("as a field")
+    flights.get_by_role("button", name="As JSON").click()
+    area = flights.get_by_label("Request, as JSON")
+    area.fill(area.input_value().replace("as a field", "as JSON"))
+    ask_button(flights).click()
+
+    expect(flights.locator("#answer")).to_contain_text("as JSON")
+
+
+def test_another_model_is_chosen(flights: Page) -> None:
+    flights.get_by_label("Model", exact=True).select_option(COMMENTS)
+
+    expect(flights.get_by_role("heading", level=1)).to_have_text(COMMENTS)
+    flights.get_by_label("text").fill("a comment,\nof two lines")
+    ask_button(flights).click()
+    expect(flights.locator("#answer")).to_contain_text("a comment")
+
+
+def test_everything_can_be_done_by_keyboard(comments: Page) -> None:
+    comments.keyboard.press("Tab")
+    expect(comments.get_by_role("link", name="Skip to the form")).to_be_focused()
+    comments.keyboard.press("Enter")
+    while not comments.evaluate("document.activeElement.tagName === 'TEXTAREA'"):
+        comments.keyboard.press("Tab")
+    comments.keyboard.type("typed")
+    comments.keyboard.press("Tab")
+    expect(ask_button(comments)).to_be_focused()
+    comments.keyboard.press("Enter")
+
+    expect(comments.locator("#answer")).to_contain_text("typed")
+
+
+def test_charts_are_told_in_words_and_as_a_table(comments: Page) -> None:
+    ask_button(comments).click()
+
+    chart = comments.get_by_role("figure").filter(
+        has=comments.get_by_role("heading", name="Requests")
+    )
+    expect(chart.get_by_role("img")).to_have_accessible_name(re.compile(r"version 1 .*at most"))
+    chart.get_by_text("As a table").click()
+    expect(chart.get_by_role("columnheader")).to_have_text(["Time", "version 1"])
+    expect(chart.get_by_role("rowheader").first).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
+
+
+def test_rates_and_quantiles_are_those_of_the_counters(comments: Page) -> None:
+    sample = comments.evaluate(
+        """async () => {
+          const { Series } = await import("./page/series.js");
+          const look = (clock, counts, failed) => ({ clock, started: "s", model: {
+            version: "1", waiting: 0, in_progress: 0, counted: {
+              bounds: [1, 2], rows: counts[0],
+              requests: [{version: "1", code: 200, count: counts[0] + counts[1] + counts[2]},
+                         {version: "1", code: 500, count: failed}],
+              durations: {request: [{version: "1", counts}], predict: []} } } });
+          const series = new Series();
+          series.add(look(100, [7, 0, 0], 0), 0);
+          series.add(look(102, [8, 2, 1], 6), 2000);
+          return series.samples[0];
+        }"""
+    )
+    assert (sample["requests"], sample["failed"], sample["rows"]) == (5, 3, 0.5)
+    assert (sample["median"], sample["slowest"]) == (1.5, 2)
+
+
+def test_a_lost_server_is_told_and_found_again(comments: Page) -> None:
+    comments.context.set_offline(True)
+    expect(comments.get_by_role("alert").first).to_contain_text("No connection since")
+    expect(comments.locator("#said")).to_contain_text("does not answer")
+
+    comments.context.set_offline(False)
+    expect(comments.locator("#state")).to_have_text("Live")
+    expect(comments.get_by_role("alert").first).to_be_empty()
+
+
+def test_everything_is_asked_for_below_the_prefix_that_it_is_mounted_at(
+    page: Page, server: Server
+) -> None:
+    def below(route: Route) -> None:
+        route.fulfill(response=route.fetch(url=route.request.url.replace("/mounted/", "/", 1)))
+
+    page.route(f"{server.url}/**", lambda route: route.abort())
+    page.route(f"{server.url}/mounted/**", below)
+    page.goto(f"{server.url}/mounted/?model={COMMENTS}")
+    page.get_by_label("text").fill("from below")
+    ask_button(page).click()
+    expect(page.locator("#answer")).to_contain_text("from below")
+    page.get_by_role("link", name="API").click()
+    page.get_by_role("link", name="Cloche").click()
+    expect(page.get_by_role("heading", name="Ask the model")).to_be_visible()
+
+
+def test_nothing_is_shown_without_the_key(door: Page) -> None:
+    expect(door.get_by_role("heading", name="This server asks for a key")).to_be_visible()
+    assert COMMENTS not in door.content()
+
+    door.get_by_label("API key").fill("a wrong one")
+    door.keyboard.press("Enter")
+    expect(door.get_by_label("API key")).to_have_accessible_description(re.compile("not know"))
+    assert COMMENTS not in door.content()
+
+
+def test_the_key_opens_until_it_is_forgotten(door: Page) -> None:
+    door.get_by_label("API key").fill(KEY)
+    door.get_by_role("button", name="Open").click()
+    door.get_by_label("text").fill("let in")
+    ask_button(door).click()
+    expect(door.locator("#answer")).to_contain_text("let in")
+
+    door.reload()
+    expect(door.get_by_role("heading", level=1, name=COMMENTS)).to_be_visible()
+    door.get_by_role("link", name="API").click()
+    expect(door.get_by_role("dialog")).to_contain_text("Open Inference Protocol")
+    door.keyboard.press("Escape")
+
+    door.get_by_role("button", name="Forget key").click()
+    expect(door.get_by_label("API key")).to_be_visible()
+    assert COMMENTS not in door.content()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", [LIGHT, DARK])
+def test_axe_finds_no_barrier(flights: Page, size: dict[str, int], scheme: str) -> None:
+    flights.set_viewport_size(size)
+    flights.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    flights.get_by_label(ODD).fill("far")
+    ask_button(flights).click()
+    expect(flights.get_by_label(ODD)).to_be_focused()
+    expect(flights.locator("#evidence table")).to_be_visible()
+
+    assert barriers(flights) == []
+
+
+def test_axe_finds_no_barrier_at_the_door(door: Page) -> None:
+    assert barriers(door) == []
+
+
+def test_axe_finds_no_barrier_in_the_documents(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/docs")
+    assert barriers(page) == []
+    page.get_by_role("link", name="Cloche").click()
+    expect(page).to_have_title(re.compile("Cloche"))
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe-core complains about."""
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {one['help']} {[n['html'] for n in one['nodes']]}" for one in found]
+
+
+def test_a_phone_needs_no_sideways_scrolling(flights: Page) -> None:
+    flights.set_viewport_size(PHONE)
+    expect(flights.locator("#evidence table")).to_be_visible()
+    assert flights.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.fixture
+def promoted(flights: Page, registry: Registry, server: Server) -> Iterator[Page]:
+    """The page, with something typed, after another version was promoted."""
+    flights.get_by_label("remark").fill("stays")
+    registry.promote("2", FLIGHTS)
+    yield flights
+    registry.promote("1", FLIGHTS)
+    wait_for(lambda: server.version(FLIGHTS) == "1")
+
+
+def test_a_promotion_changes_the_page_by_itself(promoted: Page) -> None:
+    expect(promoted.locator("#serving")).to_contain_text("Version 2")
+    expect(promoted.locator("#said")).to_have_text(f"Version 2 of {FLIGHTS} serves now.")
+    expect(promoted.locator("#serving")).to_contain_text("the 2. of them")
+    expect(promoted.locator("#charts .mark text").first).to_have_text("v2")
+    expect(promoted.locator("#versions tr[aria-current]")).to_contain_text("2")
+
+    expect(promoted.get_by_label("remark")).to_have_value("stays")
+    ask_button(promoted).click()
+    expect(promoted.locator("#answer")).to_contain_text("version 2")

@@ -1,0 +1,78 @@
+from types import SimpleNamespace
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow.exceptions import MlflowException
+
+from serving.registry.history import History
+from serving.registry.resolving import Resolver
+from serving.registry.uri import ModelUri, Reference, parse
+from tests.page.names import EVIDENCE
+
+FOLLOWED = parse("models:/m@production")
+
+
+class Client:
+    """A registry whose newest page is version 3, and whose alias is on version 1."""
+
+    def search_registered_models(self, max_results: int) -> list[Any]:
+        return []
+
+    def get_registered_model(self, name: str) -> Any:
+        return SimpleNamespace(aliases={"production": "1"})
+
+    def search_model_versions(self, *_: Any, **__: Any) -> list[Any]:
+        return [self.get_model_version("m", "3")]
+
+    def get_model_version(self, name: str, number: str) -> Any:
+        tags = {"cloche.gate": "passed", "cloche.gate_run_id": f"run{number}"}
+        return SimpleNamespace(name=name, version=number, creation_timestamp=0, tags=tags)
+
+    def get_run(self, run_id: str) -> Any:
+        return SimpleNamespace(info=SimpleNamespace(experiment_id="7"))
+
+
+@pytest.fixture
+def history() -> History:
+    return History(Resolver(Client))
+
+
+def test_what_has_an_alias_is_told_however_old_it_is(history: History, monkeypatch) -> None:
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda _: EVIDENCE)
+    told = history.versions(FOLLOWED)
+    assert [(one["version"], one["aliases"]) for one in told] == [("3", []), ("1", ["production"])]
+
+
+def test_evidence_is_read_once(history: History, monkeypatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda uri: asked.append(uri) or EVIDENCE)
+    history.versions(FOLLOWED)
+    told = history.versions(FOLLOWED)
+    assert asked == ["runs:/run3/evidence.json", "runs:/run1/evidence.json"]
+    assert told[0]["evidence"]["score"] == EVIDENCE["scores"]["roc_auc"]
+
+
+@pytest.mark.parametrize("found", [MlflowException("gone"), {}, [], {"metric": 1}])
+def test_a_version_is_told_without_evidence_that_cannot_be_read(
+    history: History, monkeypatch, found: Any
+) -> None:
+    def load(_: str) -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", load)
+    newest = history.versions(FOLLOWED)[0]
+    assert (newest["gate"], newest["evidence"]) == ("passed", None)
+
+
+def test_a_link_to_the_evidence_holds_no_password(history: History, monkeypatch) -> None:
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda _: EVIDENCE)
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "https://me:secret@host:1/mlflow/")
+    newest = history.versions(FOLLOWED)[0]
+    assert newest["evidence"]["link"] == "https://host:1/mlflow/#/experiments/7/runs/run3"
+
+
+def test_a_model_outside_the_registry_has_no_versions(history: History) -> None:
+    assert history.versions(ModelUri("some/folder", "m", Reference.ARTIFACTS)) == []
