@@ -24,9 +24,11 @@ def main(artifacts: Path) -> int:
         venv.create(tools, with_pip=True)
         kept = Path(folder) / "kept.txt"
         kept.write_text("".join(f"{one.name}=={one.version}\n" for one in distributions()))
-        command = [tools / "bin" / "python", "-m", "pip", "--python", sys.executable]
-        options = ["install", "--no-cache-dir", "--constraint", kept]
-        return subprocess.run([*command, *options, *wanted], check=False).returncode  # noqa: S603
+        command = [
+            *(str(tools / "bin" / "python"), "-m", "pip", "--python", sys.executable),
+            *("install", "--no-cache-dir", "--constraint", str(kept), *wanted),
+        ]
+        return subprocess.run(command, check=False).returncode  # noqa: S603
 
 
 if __name__ == "__main__":
