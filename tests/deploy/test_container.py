@@ -196,7 +196,8 @@ def test_it_shows_what_the_dashboard_and_the_alerts_ask_for(follower: Container)
 def test_it_follows_a_promotion(follower: Container, promoted: str, rows: dict[str, Any]):
     client = MlflowClient(promoted, promoted)
     first = client.get_model_version(MODEL, "1")
-    client.create_model_version(MODEL, first.source, first.run_id, model_id=first.model_id)
+    logged = first.source.removeprefix("models:/")
+    client.create_model_version(MODEL, first.source, first.run_id, model_id=logged)
     client.set_registered_model_alias(MODEL, "production", "2")
     follower.wait_for_version("2", MODEL)
 
