@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "training.cli.status:status",
     "serve": "serving.cli.serve:serve",
     "container": "serving.cli.container:container",
+    "build": "serving.cli.build:build",
     "score": "serving.cli.score:score",
     "report": "serving.cli.report:report",
     "sample": "training.cli.sample:sample",

@@ -5,6 +5,7 @@ ServingError
 ├── SettingsError       an option or a file it names is wrong; nothing was started
 ├── RegistryUnreachable the registry cannot be asked right now
 ├── VersionRefused      a version cannot serve: absent, altered, or its environment cannot be built
+├── BuildFailed         an image could not be built
 ├── HostFailed          a model host did not load, died, hung or broke the protocol
 ├── JobRefused          a batch job may not start: another job owns the output, or it differs
 └── JobFailed           a batch job cannot go on; what was done stays done
@@ -33,6 +34,10 @@ class RegistryUnreachable(ServingError):
 
 class VersionRefused(ServingError):
     """A version cannot serve, and will not until somebody changes it."""
+
+
+class BuildFailed(ServingError):
+    """An image could not be built."""
 
 
 class HostFailed(ServingError):

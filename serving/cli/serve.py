@@ -24,8 +24,9 @@ HELP = """Serve models online, and follow the registry.
 MODEL_URI is models:/NAME@production or any other MLflow model URI; put NAME= before it to serve
 it under another name. When the alias moves, the version behind it is loaded beside the one that
 serves, and takes over when it is warm: no restart, no failed request. Every option can be set by a
-variable, like CLOCHE_SERVE_PORT. With a secret in CLOCHE_WEBHOOK_SECRET, an MLflow webhook to
-/webhooks/registry makes the server look at the registry at once.
+variable, like CLOCHE_SERVE_PORT, and the URIs by CLOCHE_SERVE_MODELS. With a secret in
+CLOCHE_WEBHOOK_SECRET, an MLflow webhook to /webhooks/registry makes the server look at the registry
+at once.
 
 \b
 Example:
@@ -40,7 +41,7 @@ Example:
     short_help="Serve online; the version changes when the alias moves.",
     context_settings={"auto_envvar_prefix": "CLOCHE_SERVE", "show_default": True},
 )
-@click.argument("models", nargs=-1, metavar="MODEL_URI...")
+@click.argument("models", nargs=-1, metavar="MODEL_URI...", envvar="CLOCHE_SERVE_MODELS")
 @click.option(
     "--all",
     "all_with_alias",

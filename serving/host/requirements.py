@@ -13,19 +13,22 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 def mismatches(path: Path) -> list[str]:
     """The requirements of the model at `path` that are not met here, each with what is."""
-    try:
-        lines = (path / "requirements.txt").read_text().splitlines()
-    except OSError:
-        return []
     return [
         f"{wanted} (installed: {found or 'nothing'})"
-        for wanted, found in _installed(lines)
+        for wanted, found in _installed(path)
         if not found or not wanted.specifier.contains(found, prereleases=True)
     ]
 
 
-def _installed(lines: list[str]) -> Iterator[tuple[Requirement, str]]:
-    for line in lines:
+def absent(path: Path) -> list[str]:
+    """The requirements of the model at `path` whose package is not here in any version."""
+    return [str(wanted) for wanted, found in _installed(path) if not found]
+
+
+def _installed(path: Path) -> Iterator[tuple[Requirement, str]]:
+    """Each requirement of a model, and the version that is here; empty for none."""
+    file = path / "requirements.txt"
+    for line in file.read_text().splitlines() if file.is_file() else ():
         try:
             wanted = Requirement(line)
         except InvalidRequirement:  # an option of pip, a path, a comment

@@ -2,14 +2,16 @@
 
 SHA-256 over the artifact tree. For every regular file: its path relative to the root with `/`, one
 zero byte, the hexadecimal SHA-256 of its content, one line feed; concatenated in the order of the
-paths' UTF-8 bytes. The note that MLflow adds to downloads, Python's bytecode and the accelerated
-twin (whose digest is a tag of its own) do not count.
+paths' UTF-8 bytes. The notes that MLflow adds to downloads and `cloche build` to images, Python's
+bytecode and the accelerated twin (whose digest is a tag of its own) do not count.
 """
 
 import hashlib
 from pathlib import Path
 
-_DOWNLOAD_NOTE = "registered_model_meta"
+from serving.registry import pinned
+
+_NOTES = frozenset({"registered_model_meta", pinned.FILE})
 _BYTECODE = "__pycache__"
 
 # The accelerated twin has a digest of its own, so that a version in production can get one.
@@ -33,4 +35,4 @@ def digest_tree(root: Path) -> str:
 
 def _counts(relative: Path) -> bool:
     name = relative.as_posix()
-    return name != _DOWNLOAD_NOTE and name not in _TWIN and _BYTECODE not in relative.parts
+    return name not in _NOTES and name not in _TWIN and _BYTECODE not in relative.parts

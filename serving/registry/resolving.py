@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -18,6 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from serving.errors import RegistryUnreachable, VersionRefused
 from serving.host.twin import ANY
+from serving.registry import pinned
 from serving.registry.names import ACCELERATED_DIGEST_TAG, ACCELERATED_TAG, DIGEST_TAG, ONNX
 from serving.registry.uri import ModelUri, Reference
 
@@ -76,7 +78,7 @@ class Resolver:
             RegistryUnreachable: The registry does not answer.
         """
         if uri.reference is Reference.ARTIFACTS:
-            return Target("", uri.text, uri.text, uri.text, twin=ANY)
+            return _outside(uri.text)
         with told(uri.text):
             return _target(self._find(uri))
 
@@ -128,6 +130,15 @@ def told(subject: str) -> Iterator[None]:
     except Exception as error:
         reason = str(error).partition("\n")[0]  # a database error goes on with the statement
         raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {reason}") from error
+
+
+def _outside(artifacts: str) -> Target:
+    """Artifacts outside the registry; a note beside them says which version they were in it."""
+    note = pinned.read(Path(artifacts))
+    if note is None:
+        return Target("", artifacts, artifacts, artifacts, twin=ANY)
+    identity = "/".join([note.name, note.version, note.digest, note.twin])
+    return Target(note.version, artifacts, identity, identity, note.digest, note.twin)
 
 
 def registered_name(uri: ModelUri) -> str:

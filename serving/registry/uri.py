@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from serving.errors import ModelUriError
+from serving.registry import pinned
 
 # What MLflow's artifact repositories are registered for, see `mlflow.store.artifact`.
 _STORES = frozenset(
@@ -54,6 +55,7 @@ def parse(text: str) -> ModelUri:
 
     Raises:
         ModelUriError: It is no model URI.
+        VersionRefused: It is a folder whose note of its version cannot be read.
     """
     given, found, rest = text.partition("=")
     name, uri = (given, rest) if found and "/" not in given and ":" not in given else ("", text)
@@ -72,7 +74,8 @@ def parse(text: str) -> ModelUri:
             f"{uri}: there is no such folder. Give the folder that holds MLmodel, or a URI like "
             "models:/NAME@production."
         )
-    return ModelUri(uri, name or _last_part(uri), Reference.ARTIFACTS)
+    note = None if scheme else pinned.read(Path(uri))
+    return ModelUri(uri, name or (note.name if note else _last_part(uri)), Reference.ARTIFACTS)
 
 
 def _registered(uri: str, name: str) -> ModelUri:

@@ -138,6 +138,17 @@ def test_every_example_of_serve_serves_until_it_is_told_to_end(
 
 
 @pytest.mark.slow
+def test_every_example_of_build_writes_a_context(shop: Path, tmp_path: Path):
+    for example in examples("build"):
+        done = subprocess.run(
+            example.split(), cwd=shop, check=False, text=True,
+            env=environment() | {"XDG_CACHE_HOME": str(tmp_path)}, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (shop / "flight-delay" / "Dockerfile").exists()
+
+
+@pytest.mark.slow
 def test_every_example_of_batch_scoring_runs(shop: Path, tmp_path: Path):
     flights = pd.DataFrame({"a": range(40), "flight": [f"UA {at}" for at in range(40)]})
     flights.to_parquet(shop / "flights.parquet")

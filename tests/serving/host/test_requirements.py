@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from serving.host.requirements import mismatches
+from serving.host.requirements import absent, mismatches
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,11 @@ def test_another_version_and_an_absent_package_are_told(tmp_path: Path) -> None:
         f"pandas==0.1 (installed: {pd.__version__})",
         "absent-package>=2 (installed: nothing)",
     ]
+
+
+def test_only_an_absent_package_is_absent(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("pandas==0.1\nabsent-package>=2\n-r other.txt\n")
+    assert absent(tmp_path) == ["absent-package>=2"]
 
 
 def test_a_model_without_requirements_is_fine(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""`cloche build`: options become a build context, and an image from it."""
+
+import re
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from serving.errors import SettingsError
+from serving.image.engine import ENGINES, find
+from serving.image.engine import build as build_image
+from serving.registry.names import default_cache
+
+HELP = """Bake one version into an image that serves it without a registry.
+
+MODEL_URI is models:/NAME@production or any other MLflow model URI; the version behind it is fetched
+now, checked against the digest of its promotion, and stays the one that the image serves. The image
+is made from --base, one with Cloche, by Docker, Podman or Buildah; what stands behind -- goes to
+their `build`, like `-- --platform linux/amd64`. Any engine runs it, and so do SageMaker and Vertex
+AI. Where no engine is at hand, --context-only writes what one builds elsewhere.
+
+\b
+Example:
+  cloche build models:/flight-delay@production --context-only flight-delay
+"""
+
+
+@click.command(
+    help=HELP,
+    short_help="Bake one version into an image.",
+    context_settings={"auto_envvar_prefix": "CLOCHE_BUILD", "show_default": True},
+)
+@click.argument("model", metavar="MODEL_URI")
+@click.argument("engine_options", nargs=-1, metavar="[-- ENGINE_OPTIONS...]")
+@click.option("--tag", show_default="NAME:VERSION", help="The image's name.")
+@click.option(
+    "--base",
+    default=lambda: f"cloche:{version('cloche')}",
+    show_default="cloche:VERSION",
+    help="The image with Cloche that it is made from.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    show_default="the first that works",
+    help="What builds it.",
+)
+@click.option(
+    "--context-only",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the build context there, and build nothing.",
+)
+@click.option(
+    "--cache-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_cache,
+    show_default="~/.cache/cloche",
+    help="Where fetched versions are kept.",
+)
+def build(
+    *,
+    model: str,
+    engine_options: tuple[str, ...],
+    tag: str | None,
+    base: str,
+    engine: str | None,
+    context_only: Path | None,
+    cache_dir: Path,
+) -> None:
+    """Run the command; see HELP."""
+    if context_only and (engine or tag or engine_options):
+        raise SettingsError("--context-only builds nothing: leave the engine and the tag out.")
+    found = "" if context_only else find(engine or "")
+    from serving.image.context import write  # noqa: PLC0415  # MLflow's imports take seconds
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = context_only or Path(temporary)
+        note = write(model, folder, base=base, cache_directory=cache_dir)
+        which = f"{note.name} version {note.version}" if note.version else note.name
+        if context_only:
+            click.echo(f"{folder}: {which}, digest {note.digest}. Build it: docker build {folder}")
+            return
+        name = tag or _tag(note.name, note.version or note.digest[:12])
+        build_image(found, folder, name, engine_options)
+    click.echo(f"{name}: {which}, digest {note.digest}.")
+
+
+def _tag(name: str, version: str) -> str:
+    """An image's name; engines take fewer characters than MLflow does."""
+    allowed = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return f"{allowed or 'model'}:{version}"

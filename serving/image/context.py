@@ -1,0 +1,90 @@
+"""A build context: one version's files, the note that says which it is, and a Dockerfile.
+
+It knows no engine; whoever has the context builds the same image from it, without a registry.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+from mlflow.tracking import MlflowClient
+
+from serving.errors import SettingsError
+from serving.registry.cache import Cache
+from serving.registry.digest import digest_tree
+from serving.registry.fetching import fetch
+from serving.registry.pinned import Note
+from serving.registry.resolving import Resolver
+from serving.registry.uri import parse
+
+_DOCKERFILE = """\
+# syntax=docker/dockerfile:1
+# Written by cloche build, and built from this directory alone. The base has Cloche; packages that
+# the version was logged with and the base lacks are added, and the image is not built if the
+# version cannot be loaded in it.
+FROM {base}
+COPY model /srv/model
+USER 0:0
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \\
+    --mount=type=secret,id=ca.pem,target=/etc/pip.ca.pem \\
+    ["/opt/cloche/bin/python", "-m", "serving.image.fitting", "/srv/model"]
+USER 10001:10001
+RUN --mount=type=tmpfs,target=/var/cache/cloche \\
+    ["/opt/cloche/bin/python", "-m", "serving.image.trial", "/srv/model"]
+ENV CLOCHE_SERVE_MODELS=/srv/model
+LABEL cloche.model={name} cloche.version={version} cloche.digest={digest}
+"""
+
+
+def write(uri: str, folder: Path, *, base: str, cache_directory: Path) -> Note:
+    """Fill `folder` with what an image of the version behind `uri` is built from.
+
+    Args:
+        uri: A model URI; an alias is resolved now, and never again.
+        folder: Where the context goes; it may not hold anything yet.
+        base: The image with Cloche.
+        cache_directory: Where fetched versions are kept.
+
+    Returns:
+        Which version it is.
+
+    Raises:
+        ModelUriError: It is no model URI.
+        SettingsError: There is something in `folder`.
+        VersionRefused: Nothing stands behind `uri`, or it was altered since it was promoted.
+        RegistryUnreachable: The registry or the store does not answer.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise SettingsError(f"{folder}: there is something in it. Name a directory that is new.")
+    parsed = parse(uri)
+    target = Resolver(MlflowClient).resolve(parsed)
+    registry = f"{mlflow.get_tracking_uri()} {mlflow.get_registry_uri()}"
+    artifacts = fetch(target, Cache(cache_directory, registry))
+    digest = target.digest or digest_tree(artifacts)
+    note = Note(parsed.name, target.version, digest, target.twin)
+    model = folder / "model"
+    shutil.copytree(artifacts, model, ignore=shutil.ignore_patterns("__pycache__"))
+    note.write(model)
+    _let_everybody_read(model)
+    (folder / "Dockerfile").write_text(
+        _DOCKERFILE.format(
+            base=base,
+            name=_quoted(note.name),
+            version=_quoted(note.version),
+            digest=_quoted(note.digest),
+        )
+    )
+    return note
+
+
+def _let_everybody_read(model: Path) -> None:
+    """Who fetched the files may be the only one who reads them, and is not who serves them."""
+    model.chmod(0o755)
+    for path in model.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _quoted(text: str) -> str:
+    """A word of a Dockerfile, which would put variables into it."""
+    return json.dumps(text, ensure_ascii=False).replace("$", "\\$")

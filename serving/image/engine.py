@@ -1,0 +1,53 @@
+"""The program that builds an image from a context: Docker, Podman or Buildah."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.errors import BuildFailed, SettingsError
+
+ENGINES = ("docker", "podman", "buildah")
+
+
+def find(name: str = "") -> str:
+    """The engine of that name, or the first that is here and works.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if name:
+        if shutil.which(name) is None:
+            raise SettingsError(f"--engine {name}: it is not installed here. Name another.")
+        return name
+    for engine in ENGINES:
+        if shutil.which(engine) and _works(engine):
+            return engine
+    raise SettingsError(
+        "No engine works here: Docker, Podman or Buildah. Install one, or write the build context "
+        "with --context-only DIR and build it elsewhere: docker build DIR"
+    )
+
+
+def build(engine: str, context: Path, tag: str, options: Sequence[str]) -> None:
+    """Build `context` into the image `tag`; the engine tells its progress itself.
+
+    Raises:
+        BuildFailed: It does not work out.
+    """
+    command = [engine, "build", "--file", str(context / "Dockerfile"), "--tag", tag, *options]
+    done = subprocess.run([*command, str(context)], check=False)  # noqa: S603
+    if done.returncode:
+        raise BuildFailed(
+            f"{engine} could not build {tag} (exit code {done.returncode}); it says why above. If "
+            "it lacks the base image, build that first, as deploy/README.md says, or name one that "
+            "it has: --base IMAGE"
+        )
+
+
+def _works(engine: str) -> bool:
+    """A client of Docker may be installed where nothing answers it."""
+    if engine != "docker":
+        return True
+    asked = [engine, "version", "--format", "{{.Server.Version}}"]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0  # noqa: S603

@@ -1,0 +1,30 @@
+"""`python -m serving.image.trial DIR`: inside a build, load the version at DIR as a host does.
+
+An image that cannot serve its version is not built.
+"""
+
+import sys
+from pathlib import Path
+
+from serving.errors import VersionRefused
+from serving.host.loading import LoadRefused, load
+from serving.registry.digest import digest_tree
+from serving.registry.pinned import read
+
+
+def main(artifacts: Path) -> int:
+    """Check its digest and load it; the exit code says whether that worked."""
+    try:
+        note = read(artifacts)
+        if note is None or digest_tree(artifacts) != note.digest:
+            print(f"{artifacts}: its files are not those that were pinned.")  # noqa: T201
+            return 1
+        load(artifacts, twin=note.twin, name=note.name, version=note.version)
+    except (VersionRefused, LoadRefused) as error:
+        print(error)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
