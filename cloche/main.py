@@ -28,6 +28,7 @@ COMMANDS = {
     "container": "serving.cli.container:container",
     "score": "serving.cli.score:score",
     "report": "serving.cli.report:report",
+    "doctor": "serving.cli.doctor:doctor",
     "sample": "training.cli.sample:sample",
     "up": "cloche.up.command:up",
 }
@@ -90,6 +91,14 @@ def result_code(result: object) -> int:
     return 4 if getattr(result, "quarantined", 0) else 0
 
 
+def _message(error: Exception) -> str:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (slow, and only needed on failure)
+
+    from serving.registry.told import told  # noqa: PLC0415
+
+    return told(error) if isinstance(error, MlflowException) else str(error)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a foreseen failure is a message, any other a traceback."""
     try:
@@ -107,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = exit_code(error)
         if code is None:
             raise
-        click.echo(f"Error: {getattr(error, 'message', error)}", err=True)
+        click.echo(f"Error: {_message(error)}", err=True)
         sys.exit(code)
     else:
         sys.exit(result_code(result))

@@ -19,6 +19,7 @@ from mlflow.tracking import MlflowClient
 from serving.errors import RegistryUnreachable, VersionRefused
 from serving.host.twin import ANY
 from serving.registry.names import ACCELERATED_DIGEST_TAG, ACCELERATED_TAG, DIGEST_TAG, ONNX
+from serving.registry.told import told
 from serving.registry.uri import ModelUri, Reference
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
@@ -76,7 +77,7 @@ class Resolver:
         """
         if uri.reference is Reference.ARTIFACTS:
             return Target("", uri.text, uri.text, uri.text, twin=ANY)
-        with _told(uri.text):
+        with _translated(uri.text):
             return _target(self._find(uri))
 
     def names_with_alias(self, alias: str) -> list[str]:
@@ -86,7 +87,7 @@ class Resolver:
             RegistryUnreachable: The registry does not answer.
         """
         names, token = [], None
-        with _told(f"the models with alias {alias}"):
+        with _translated(f"the models with alias {alias}"):
             while True:
                 page = self._client.search_registered_models(max_results=1000, page_token=token)
                 names += [model.name for model in page if alias in model.aliases]
@@ -111,7 +112,7 @@ class Resolver:
 
 
 @contextmanager
-def _told(subject: str) -> Iterator[None]:
+def _translated(subject: str) -> Iterator[None]:
     """Translate MLflow's errors.
 
     What is absent is refused, everything else means an unreachable registry.
@@ -123,7 +124,7 @@ def _told(subject: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code in _ABSENT:
             raise VersionRefused(f"{subject}: {_NOTHING}") from error
-        raise RegistryUnreachable(f"{subject}: {error.message}") from error
+        raise RegistryUnreachable(f"{subject}: {told(error)}") from error
     except Exception as error:
         reason = str(error).partition("\n")[0]  # a database error goes on with the statement
         raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {reason}") from error
