@@ -92,6 +92,8 @@ class Tracking:
         self._settings.write_text(
             "[mlflow]\ndefault_permission = READ\n"
             f"database_uri = sqlite:///{self.folder}/accounts.db\nadmin_username = {ADMIN[0]}\n"
+            # each request would cost half a second of hashing
+            "auth_cache_ttl_seconds = 60\n"
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         )
 
