@@ -9,6 +9,9 @@ import sys
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
+
+from cloche.waiting import tell_of_waiting
 
 # Threads of OpenMP that spin while they wait starve each other as soon as anything else runs: on
 # two busy cores one fit of gradient boosting took 42 s instead of 3. Read when OpenMP is loaded.
@@ -31,6 +34,7 @@ COMMANDS = {
     "doctor": "serving.cli.doctor:doctor",
     "sample": "training.cli.sample:sample",
     "up": "cloche.up.command:up",
+    "completion": "cloche.completion:completion",
 }
 
 
@@ -48,6 +52,11 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and options, without importing every command for its help: that takes seconds."""
+        names = [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(cls=LazyGroup)
@@ -101,8 +110,10 @@ def _message(error: Exception) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a foreseen failure is a message, any other a traceback."""
+    tell_of_waiting()
     try:
-        result = cloche.main(arguments, standalone_mode=False)
+        # by this name the shell asks for completions, however we were started
+        result = cloche.main(arguments, prog_name="cloche", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

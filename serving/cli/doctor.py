@@ -23,7 +23,7 @@ nothing is changed. The exit code is 1 where something fails, and 0 where there 
 \b
 Example:
   cloche doctor
-  cloche doctor models:/flight-delay@production --port 8081
+  cloche doctor models:/flight-delay@production --host 0.0.0.0
   cloche doctor --json
 """
 
