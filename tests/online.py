@@ -170,6 +170,7 @@ class Load:
 
     server: Server
     clients: int = 8
+    body: dict[str, Any] = field(default_factory=lambda: {"dataframe_records": [{"a": 0}]})
     check: Callable[[requests.Response], bool] = lambda response: response.status_code == 200
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -196,11 +197,12 @@ class Load:
         wait_for(lambda: self.answered >= wanted)
 
     def _ask(self) -> None:
-        body = {"dataframe_records": [{"a": 0}]}
         with requests.Session() as session:
             while not self._stop.is_set():
                 try:
-                    response = session.post(f"{self.server.url}/invocations", json=body, timeout=60)
+                    response = session.post(
+                        f"{self.server.url}/invocations", json=self.body, timeout=60
+                    )
                 except requests.RequestException as error:
                     self.failures.append(repr(error))
                     continue
