@@ -67,9 +67,8 @@ def team(tmp_path_factory: pytest.TempPathFactory, folder: Path, shell: Shell) -
 
 # The same artifacts again: what is tested is how versions move, not how they differ.
 ANOTHER_VERSION = f"""python -c "
-from mlflow import MlflowClient
-client = MlflowClient()
-first = client.get_model_version('{MODEL}', '1')
-client.create_model_version('{MODEL}', first.source, first.run_id, model_id=first.model_id)
+import mlflow
+first = mlflow.MlflowClient().get_model_version('{MODEL}', '1')
+mlflow.register_model(first.source, '{MODEL}')
 "
 """
