@@ -1,12 +1,13 @@
 """The built wheel holds everything that the commands read at run time, and works by itself."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+
+from tests.shell import environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +58,8 @@ def test_without_extras_it_trains_promotes_scores_and_shows_its_help(wheel: Path
     ):
         subprocess.run(command, check=True)
 
+    variables = {"XDG_CACHE_HOME": str(tmp_path), "PATH": f"{programs}:/usr/bin:/bin"}
+
     for words in (
         "--help",
         "train breast-cancer",
@@ -66,8 +69,7 @@ def test_without_extras_it_trains_promotes_scores_and_shows_its_help(wheel: Path
     ):
         done = subprocess.run(
             [programs / "cloche", *words.split()], cwd=tmp_path, capture_output=True, text=True,
-            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PATH": f"{programs}:/usr/bin:/bin"},
-            check=False,
+            env=environment() | variables, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"cloche {words}\n{done.stdout}\n{done.stderr}"
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 570
