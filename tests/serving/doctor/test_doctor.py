@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
@@ -35,8 +36,9 @@ HUSHED = "what nobody may read"
 class Setup:
     """What `cloche doctor` is run with: all is well until a test breaks it."""
 
-    def __init__(self, folder: Path, registry: Registry, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, registry: Registry, made: Path, stack: ExitStack) -> None:
         self.folder = folder
+        self.made = made
         self.registry = registry
         self.stack = stack
         self.port = free_port()
@@ -79,7 +81,7 @@ def setup(kitchen: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     shutil.copy(kitchen.database, tmp_path)
     with ExitStack() as stack:
-        yield Setup(tmp_path, Registry(tmp_path), stack)
+        yield Setup(tmp_path, Registry(tmp_path), kitchen.directory, stack)
 
 
 def listens_already(setup: Setup) -> None:
@@ -127,12 +129,44 @@ def a_typing_error(setup: Setup) -> None:
     setup.arguments = ["models:/n@production"]
 
 
-def no_artifacts(setup: Setup) -> None:
-    moved = setup.folder / "artifacts"
+def artifacts_at(setup: Setup, place: str) -> None:
+    """Have the registry say that the version's artifacts are there."""
     with closing(sqlite3.connect(setup.registry.database)) as database:
-        database.execute("UPDATE model_versions SET source = ?, storage_location = ?",
-                         (f"{moved}/m/1", f"{moved}/m/1"))  # fmt: skip
+        database.execute(
+            "UPDATE model_versions SET source = ?, storage_location = ?", (place, place)
+        )
         database.commit()
+
+
+def no_artifacts(setup: Setup) -> None:
+    artifacts_at(setup, str(setup.folder / "gone"))
+
+
+def no_package_for_s3(setup: Setup) -> None:
+    artifacts_at(setup, "s3://models/m")
+    setup.stack.enter_context(patch.dict(sys.modules, {"boto3": None}))
+
+
+def no_keys_for_s3(setup: Setup) -> None:
+    artifacts_at(setup, "s3://models/m")
+    setup.variables |= {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_CONFIG_FILE": "/dev/null",
+    }
+
+
+def other_requirements(setup: Setup) -> None:
+    place = setup.folder / "artifacts"
+    shutil.copytree(setup.made / "artifacts" / "m" / "1", place)
+    (place / "requirements.txt").write_text("numpy==1.0\n")
+    (place / "python_env.yaml").write_text("python: 3.9.1\n")
+    artifacts_at(setup, str(place))
+
+
+def no_twin(setup: Setup) -> None:
+    for tag, value in (("cloche.accelerated", "onnx"), ("cloche.accelerated_digest", "0" * 64)):
+        setup.registry.client.set_model_version_tag("m", "1", tag, value)
 
 
 def cache_is_a_file(setup: Setup) -> None:
@@ -216,6 +250,10 @@ def _pem(setup: Setup, days: int) -> str:
         (no_alias, ("fail", URI), "no version stands behind it", "cloche promote"),
         (a_typing_error, ("fail", "models:/n@production"), "no version", "cloche promote"),
         (no_artifacts, ("fail", "artifacts"), "cannot be read", "cloche status"),
+        (no_package_for_s3, ("fail", "artifacts"), "need boto3", "pip install 'cloche[aws]'"),
+        (no_keys_for_s3, ("fail", "artifacts"), "credentials", "AWS_ACCESS_KEY_ID"),
+        (other_requirements, ("warn", "environment"), "Python 3.9.1", "--env-manager uv"),
+        (no_twin, ("warn", "twin"), "not beside the model", "cloche accelerate m"),
         (cache_is_a_file, ("fail", "cache"), "--cache-dir", "Choose another"),
         (tls_without_key, ("fail", "options"), "TLS needs both", "--tls-key"),
         (certificate_ended, ("fail", "certificate"), "ended on", "renew it"),
