@@ -17,7 +17,7 @@ def told(error: MlflowException) -> str:
     if "Invalid Host header" in message:
         return (
             f"{_server()} does not know itself by this name. Start it with its names: mlflow "
-            "server --allowed-hosts HOST:PORT"
+            "server --allowed-hosts 'HOST,HOST:*'"
         )
     if away := _AWAY.search(message):
         return (
@@ -34,11 +34,10 @@ def told(error: MlflowException) -> str:
     if _is(error, 403):
         who = os.environ.get("MLFLOW_TRACKING_USERNAME", "this user")
         return (
-            f"{_server()} does not let {who!r} do this: it needs EDIT on the registered model and "
-            "on the experiment. Whoever administers the server grants it: "
-            "mlflow.server.get_app_client('basic-auth', URI)"
-            f".create_registered_model_permission(MODEL, {who!r}, 'EDIT'), and "
-            f"create_experiment_permission(EXPERIMENT_ID, {who!r}, 'EDIT')."
+            f"{_server()} does not let {who!r} do this: it needs EDIT on the registered model, and "
+            "to train or to promote on the experiment, too. Whoever administers the server grants "
+            f"it: mlflow.server.get_app_client('basic-auth', URI).grant_user_permission({who!r}, "
+            "'registered_model', NAME, 'EDIT'), or 'experiment' with its id."
         )
     return message
 

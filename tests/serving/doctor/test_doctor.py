@@ -92,7 +92,7 @@ def no_server_answers(setup: Setup) -> None:
     setup.variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{free_port()}"
 
 
-def another_s_password(setup: Setup) -> None:
+def a_database_that_is_away(setup: Setup) -> None:
     setup.variables["MLFLOW_TRACKING_URI"] = (
         f"postgresql+psycopg://mlflow:{HUSHED.replace(' ', '-')}@127.0.0.1:{free_port()}/mlflow"
     )
@@ -241,7 +241,7 @@ def _pem(setup: Setup, days: int) -> str:
     [
         (listens_already, ("fail", "port"), "(pid ", "--port "),
         (no_server_answers, ("fail", "tracking"), "Connection refused", "MLFLOW_TRACKING_URI"),
-        (another_s_password, ("fail", "tracking"), "mlflow:***@", "MLFLOW_TRACKING_URI"),
+        (a_database_that_is_away, ("fail", "tracking"), "mlflow:***@", "MLFLOW_TRACKING_URI"),
         (no_driver, ("fail", "tracking"), "needs pg8000", "pip install 'cloche[postgres]'"),
         (another_directory, ("warn", "tracking"), "not there yet", "export MLFLOW_TRACKING_URI"),
         (old_tables, ("fail", "tracking"), "tables of another MLflow", "mlflow db upgrade"),
