@@ -41,7 +41,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-header --no-emit-index-url --no-emit-find-links pyproject.toml
 
 lock: install  ## resolve pyproject.toml into the lock files anew
-	$(LOCK) --extra samples --extra search --extra acceleration --extra otel --extra client --extra aws --extra gcp --extra grpc --output-file requirements.lock
+	$(LOCK) --extra samples --extra search --extra acceleration --extra otel --extra client --extra aws --extra gcp --extra grpc --extra postgres --output-file requirements.lock
 	$(LOCK) --all-extras --constraint requirements.lock --output-file requirements-dev.lock
 
 bench: install  ## measure everything, and write benchmarks/results.md

@@ -9,6 +9,9 @@ import sys
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
+
+from cloche.waiting import tell_of_waiting
 
 # Threads of OpenMP that spin while they wait starve each other as soon as anything else runs: on
 # two busy cores one fit of gradient boosting took 42 s instead of 3. Read when OpenMP is loaded.
@@ -29,8 +32,10 @@ COMMANDS = {
     "build": "serving.cli.build:build",
     "score": "serving.cli.score:score",
     "report": "serving.cli.report:report",
+    "doctor": "serving.cli.doctor:doctor",
     "sample": "training.cli.sample:sample",
     "up": "cloche.up.command:up",
+    "completion": "cloche.completion:completion",
 }
 
 
@@ -48,6 +53,11 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and options, without importing every command for its help: that takes seconds."""
+        names = [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(cls=LazyGroup)
@@ -91,10 +101,20 @@ def result_code(result: object) -> int:
     return 4 if getattr(result, "quarantined", 0) else 0
 
 
+def _message(error: Exception) -> str:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (slow, and only needed on failure)
+
+    from serving.registry.told import told  # noqa: PLC0415
+
+    return told(error) if isinstance(error, MlflowException) else str(error)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a foreseen failure is a message, any other a traceback."""
+    tell_of_waiting()
     try:
-        result = cloche.main(arguments, standalone_mode=False)
+        # by this name the shell asks for completions, however we were started
+        result = cloche.main(arguments, prog_name="cloche", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -108,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = exit_code(error)
         if code is None:
             raise
-        click.echo(f"Error: {getattr(error, 'message', error)}", err=True)
+        click.echo(f"Error: {_message(error)}", err=True)
         sys.exit(code)
     else:
         sys.exit(result_code(result))

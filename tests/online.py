@@ -166,10 +166,12 @@ def _logged(server: Server, beginning: str) -> str | None:
 
 @dataclass
 class Load:
-    """Clients that ask without a pause, and count what they got."""
+    """Clients that ask again at once, or after a pause, and count what they got."""
 
     server: Server
     clients: int = 8
+    pause: float = 0.0
+    body: dict[str, Any] = field(default_factory=lambda: {"dataframe_records": [{"a": 0}]})
     check: Callable[[requests.Response], bool] = lambda response: response.status_code == 200
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -196,11 +198,12 @@ class Load:
         wait_for(lambda: self.answered >= wanted)
 
     def _ask(self) -> None:
-        body = {"dataframe_records": [{"a": 0}]}
         with requests.Session() as session:
-            while not self._stop.is_set():
+            while not self._stop.wait(self.pause):
                 try:
-                    response = session.post(f"{self.server.url}/invocations", json=body, timeout=60)
+                    response = session.post(
+                        f"{self.server.url}/invocations", json=self.body, timeout=60
+                    )
                 except requests.RequestException as error:
                     self.failures.append(repr(error))
                     continue

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from serving.batch.job import Job
+from serving.registry.told import told
 
 Say = Callable[[str], None]
 
@@ -94,7 +95,9 @@ class Lineage:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (MlflowException, OSError) as error:
+        except MlflowException as error:
+            self._say(f"The run of this job is not complete in MLflow: {told(error)}")
+        except OSError as error:
             self._say(f"The run of this job is not complete in MLflow: {error}")
 
 

@@ -154,25 +154,35 @@ Example:
     help="auto: console on a terminal, json elsewhere.",
 )
 def serve(
-    cache_dir: Path,
-    api_keys_file: Path | None,
-    max_wait_ms: float,
-    max_host_memory: int,
     log_format: str,
     **options: Any,
 ) -> None:
     """Run the command; see HELP."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     logs.configure("console" if console else "json")
-    run(
-        Settings(
-            **options,
-            max_wait=max_wait_ms / 1000,
-            max_host_memory=max_host_memory * _MIB,
-            cache_directory=cache_dir,
-            api_keys=_api_keys(api_keys_file),
-            webhook_secret=os.environ.get("CLOCHE_WEBHOOK_SECRET", ""),
-        )
+    run(settings_of(**options))
+
+
+def settings_of(
+    *,
+    cache_dir: Path,
+    api_keys_file: Path | None,
+    max_wait_ms: float,
+    max_host_memory: int,
+    **options: Any,
+) -> Settings:
+    """The settings that options and environment make.
+
+    Raises:
+        SettingsError: They do not fit together.
+    """
+    return Settings(
+        **options,
+        max_wait=max_wait_ms / 1000,
+        max_host_memory=max_host_memory * _MIB,
+        cache_directory=cache_dir,
+        api_keys=_api_keys(api_keys_file),
+        webhook_secret=os.environ.get("CLOCHE_WEBHOOK_SECRET", ""),
     )
 
 

@@ -3,7 +3,7 @@
 import os
 import ssl
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 
 from serving.errors import SettingsError
 from serving.front import grpc_door
@@ -19,19 +19,20 @@ def check(settings: Settings) -> list[ModelUri]:
         ModelUriError: One of the URIs cannot be read.
         SettingsError: Something else cannot be used.
     """
-    uris = _uris(settings.models)
-    if settings.tls_certificate and settings.tls_key:
-        _check_tls(settings.tls_certificate, settings.tls_key)
-    if settings.grpc_port is not None:
-        grpc_door.require()
-    if settings.env_manager != LOCAL:
-        environments.tool(settings.env_manager)
-    _check_cache(settings.cache_directory)
+    uris = served(settings)
+    for look in LOOKS.values():
+        look(settings)
     return uris
 
 
-def _uris(models: tuple[str, ...]) -> list[ModelUri]:
-    uris = [parse(text) for text in models]
+def served(settings: Settings) -> list[ModelUri]:
+    """The URIs of the models that are named, each by a name of its own.
+
+    Raises:
+        ModelUriError: One of them cannot be read.
+        SettingsError: Two have the same name.
+    """
+    uris = [parse(text) for text in settings.models]
     names = Counter(uri.name for uri in uris)
     for uri in uris:
         if names[uri.name] > 1:
@@ -42,7 +43,18 @@ def _uris(models: tuple[str, ...]) -> list[ModelUri]:
     return uris
 
 
-def _check_cache(directory: Path) -> None:
+def _check_grpc(settings: Settings) -> None:
+    if settings.grpc_port is not None:
+        grpc_door.require()
+
+
+def _check_environments(settings: Settings) -> None:
+    if settings.env_manager != LOCAL:
+        environments.tool(settings.env_manager)
+
+
+def _check_cache(settings: Settings) -> None:
+    directory = settings.cache_directory
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -53,8 +65,11 @@ def _check_cache(directory: Path) -> None:
         raise SettingsError(f"--cache-dir {directory}: it cannot be written. Choose another.")
 
 
-def _check_tls(certificate: Path, key: Path) -> None:
+def _check_tls(settings: Settings) -> None:
     """Load both, as the server will."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if not certificate or not key:
+        return
     asked = False
 
     def password() -> str:
@@ -78,3 +93,12 @@ def _check_tls(certificate: Path, key: Path) -> None:
             f"--tls-certificate {certificate} and --tls-key {key} must be PEM files, the "
             f"certificate first in its chain: {error}"
         ) from error
+
+
+LOOKS: dict[str, Callable[[Settings], None]] = {
+    "TLS": _check_tls,
+    "gRPC": _check_grpc,
+    "environments": _check_environments,
+    "cache": _check_cache,
+}
+"""What each of them looks at, and raises `SettingsError` about."""

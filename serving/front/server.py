@@ -33,7 +33,7 @@ def run(settings: Settings) -> None:
         ServingError: It cannot start.
     """
     uris = preflight.check(settings)
-    listener = _listen(settings)
+    listener = listen(settings)
     factory = uvicorn.Config(_nothing, log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(_serve(settings, uris, listener))
@@ -68,7 +68,12 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
     _logger.info("Ended.")
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """A socket that listens where `settings` says.
+
+    Raises:
+        SettingsError: It cannot.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     where = f"Cannot listen on {settings.host}:{settings.port}"
     try:

@@ -10,21 +10,14 @@ import sys
 from pathlib import Path
 
 from serving.host import lifeline
-
-_DEFAULTS = {
-    # fail soon and ask again at the next poll, instead of retrying for minutes inside one question
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
+from serving.registry import patience
 
 
 def main() -> None:
     """Answer questions until the front closes the socket."""
     lifeline.die_with_parent()
     lifeline.leave_signals_to_parent()
-    for name, value in _DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    patience.fail_soon(os.environ)
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     from serving.registry.service import serve  # noqa: PLC0415  # MLflow reads the environment when imported
 

@@ -9,6 +9,7 @@ from serving.errors import RegistryUnreachable, VersionRefused
 from serving.registry.cache import Cache
 from serving.registry.digest import digest_tree
 from serving.registry.resolving import Target
+from serving.registry.told import told
 
 
 def fetch(target: Target, cache: Cache) -> Path:
@@ -41,7 +42,7 @@ def _download(artifacts: str, place: Path) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise VersionRefused(f"{artifacts}: its artifacts are not there.") from error
     except MlflowException as error:
-        raise RegistryUnreachable(f"{artifacts}: {error.message}") from error
+        raise RegistryUnreachable(f"{artifacts}: {told(error)}") from error
     except OSError as error:
         raise RegistryUnreachable(f"{artifacts}: {error}") from error
     if not got.samefile(place):  # some stores download into a directory of their own

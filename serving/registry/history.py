@@ -19,7 +19,7 @@ from serving.registry.names import (
     PROMOTED_BY_TAG,
     REASON_TAG,
 )
-from serving.registry.resolving import Resolver, quoted, registered_name, told
+from serving.registry.resolving import Resolver, quoted, registered_name, translated
 from serving.registry.uri import ModelUri, Reference
 
 _SHOWN = 20
@@ -44,7 +44,7 @@ class History:
         if uri.reference is Reference.ARTIFACTS:
             return []
         name = registered_name(uri)
-        with told(f"the versions of {name}"):
+        with translated(f"the versions of {name}"):
             client = self._resolver.client
             aliases = client.get_registered_model(name).aliases
             found = client.search_model_versions(

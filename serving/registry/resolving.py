@@ -21,6 +21,7 @@ from serving.errors import RegistryUnreachable, VersionRefused
 from serving.host.twin import ANY
 from serving.registry import pinned
 from serving.registry.names import ACCELERATED_DIGEST_TAG, ACCELERATED_TAG, DIGEST_TAG, ONNX
+from serving.registry.told import told
 from serving.registry.uri import ModelUri, Reference
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
@@ -79,7 +80,7 @@ class Resolver:
         """
         if uri.reference is Reference.ARTIFACTS:
             return _outside(uri.text)
-        with told(uri.text):
+        with translated(uri.text):
             return _target(self._find(uri))
 
     def names_with_alias(self, alias: str) -> list[str]:
@@ -89,7 +90,7 @@ class Resolver:
             RegistryUnreachable: The registry does not answer.
         """
         names, token = [], None
-        with told(f"the models with alias {alias}"):
+        with translated(f"the models with alias {alias}"):
             while True:
                 page = self.client.search_registered_models(max_results=1000, page_token=token)
                 names += [model.name for model in page if alias in model.aliases]
@@ -114,7 +115,7 @@ class Resolver:
 
 
 @contextmanager
-def told(subject: str) -> Iterator[None]:
+def translated(subject: str) -> Iterator[None]:
     """Translate MLflow's errors.
 
     What is absent is refused, everything else means an unreachable registry.
@@ -126,7 +127,7 @@ def told(subject: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code in _ABSENT:
             raise VersionRefused(f"{subject}: {_NOTHING}") from error
-        raise RegistryUnreachable(f"{subject}: {error.message}") from error
+        raise RegistryUnreachable(f"{subject}: {told(error)}") from error
     except Exception as error:
         reason = str(error).partition("\n")[0]  # a database error goes on with the statement
         raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {reason}") from error

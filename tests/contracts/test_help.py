@@ -56,7 +56,7 @@ BEFORE = {
         " MlflowClient().set_registered_model_alias('flight-delay', 'challenger', 1)\""
     ),
 }
-IN_ORDER = ["init", "train", "accelerate", "promote", "rollback", "status", "sample"]
+IN_ORDER = ["init", "train", "accelerate", "promote", "rollback", "status", "doctor", "sample"]
 
 
 @pytest.mark.slow
@@ -65,7 +65,7 @@ def test_every_example_of_the_commands_that_end_runs(desk: Path, shell: Shell):
         for example in examples(command):
             if example in BEFORE:
                 shell(BEFORE[example])
-            answer = shell(example)
+            answer = shell(example, CLOCHE_SERVE_PORT=str(free_port()))
             assert answer.stdout.strip(), example
 
 
@@ -165,6 +165,12 @@ def test_every_example_of_batch_scoring_runs(shop: Path, tmp_path: Path):
         )  # fmt: skip
         assert done.returncode == 0, f"{example}\n{done.stdout}\n{done.stderr}"
         assert done.stdout.strip(), example
+
+
+def test_every_example_of_completion_writes_a_script(shell: Shell, folder: Path):
+    for example in examples("completion"):
+        shell(example)
+        assert "cloche" in (folder / example.split()[-1]).read_text()
 
 
 def test_every_command_is_shown_with_a_summary():

@@ -65,12 +65,12 @@ class _Deadline:
 def _proven(original: Original, real: pd.DataFrame, on_time: _Deadline, seed: int) -> Twin:
     # An extra: only who wants twins has it.
     from training.acceleration.convert import convert  # noqa: PLC0415
+    from training.acceleration.description import make_twin  # noqa: PLC0415
     from training.acceleration.domain import FACTOR, domain_of, enclose  # noqa: PLC0415
     from training.acceleration.families import check, is_exact  # noqa: PLC0415
     from training.acceleration.proof import prove  # noqa: PLC0415
     from training.acceleration.rows import adversarial  # noqa: PLC0415
     from training.acceleration.session import Session  # noqa: PLC0415
-    from training.acceleration.twin import make_twin  # noqa: PLC0415
 
     check(original.pipeline)
     graph = convert(original)

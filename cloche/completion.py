@@ -1,0 +1,30 @@
+"""`cloche completion`: what makes a shell complete our commands and their options."""
+
+import click
+from click.shell_completion import get_completion_class
+
+HELP = """Print what makes SHELL complete the commands of cloche and their options.
+
+\b
+Example:
+  cloche completion bash > cloche.bash
+  cloche completion zsh > _cloche
+  cloche completion fish > cloche.fish
+
+\b
+Where it belongs:
+  bash  ~/.local/share/bash-completion/completions/cloche
+  zsh   _cloche in a directory of $fpath
+  fish  ~/.config/fish/completions/cloche.fish
+"""
+
+
+@click.command(help=HELP, short_help="Complete commands and options in bash, zsh or fish.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Run the command; see HELP."""
+    found = get_completion_class(shell)
+    assert found is not None  # noqa: S101  # click knows these three
+    root = context.find_root().command
+    click.echo(found(root, {}, "cloche", "_CLOCHE_COMPLETE").source())

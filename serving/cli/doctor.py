@@ -1,0 +1,75 @@
+"""`cloche doctor`: the options of a server become an examination, and its findings lines."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from serving.cli.serve import serve, settings_of
+from serving.doctor.examination import examine
+from serving.doctor.finding import Finding, State, fail
+from serving.errors import SettingsError
+from serving.registry.names import PRODUCTION
+
+HELP = """Look for what would keep `cloche serve` and `cloche score` from working here.
+
+It takes what `cloche serve` takes, and reads the same variables: put `doctor` where `serve` stands.
+Without MODEL_URI it looks at all models in production. Each finding is a line with its fix, and
+nothing is changed. The exit code is 1 where something fails, and 0 where there are only warnings.
+
+\b
+Example:
+  cloche doctor
+  cloche doctor models:/flight-delay@production --host 0.0.0.0
+  cloche doctor --json
+"""
+
+_STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
+_SECRETS = {"--api-keys-file": "api_keys_file", "--tls-key": "tls_key"}
+
+
+def _doctor(*, as_json: bool, log_format: str, **options: Any) -> int:  # noqa: ARG001  # of a server
+    """Run the command; see HELP."""
+    if not options["models"] and not options["all_with_alias"]:
+        options["all_with_alias"] = PRODUCTION
+    files = {option: options[name] for option, name in _SECRETS.items()}
+    console = Console(highlight=False, soft_wrap=True)
+    found: list[Finding] = []
+    try:
+        for finding in examine(settings_of(**options), files):
+            found.append(finding)
+            if not as_json:
+                _show(console, finding)
+    except SettingsError as error:
+        found.append(fail("options", str(error)))
+        if not as_json:
+            _show(console, found[-1])
+    failed = sum(one.state is State.FAIL for one in found)
+    if as_json:
+        click.echo(json.dumps({"failed": failed, "findings": [asdict(one) for one in found]}))
+    return 1 if failed else 0
+
+
+def _show(console: Console, finding: Finding) -> None:
+    line = Text.assemble(
+        (f"{finding.state:<4}", _STYLES[finding.state]), f"  {finding.check}: {finding.says}"
+    )
+    console.print(line)
+    if finding.fix:
+        console.print(Text(f"      → {finding.fix}", style="bold"))
+
+
+doctor = click.Command(
+    "doctor",
+    callback=_doctor,
+    params=[
+        *serve.params,
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the findings as JSON."),
+    ],
+    help=HELP,
+    short_help="Look for what would keep serving and scoring from working here.",
+    context_settings=serve.context_settings,
+)

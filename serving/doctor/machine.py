@@ -1,0 +1,94 @@
+"""What this machine gives: room on its disks, open files, installed packages."""
+
+import importlib.metadata
+import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from serving.doctor.finding import Finding, fail, ok, warn
+from serving.front.settings import Settings
+
+_GIB = 1 << 30
+_LITTLE, _NOTHING = 2 * _GIB, _GIB // 4
+_OTHER_FILES = 256  # of the front itself: libraries, hosts, sockets to them
+
+
+def disk(settings: Settings) -> Iterator[Finding]:
+    """Whether versions, spools and downloads have room."""
+    places = {"cache": settings.cache_directory, "temporary files": Path(_temporary())}
+    for name, place in places.items():
+        there = next(one for one in (place, *place.absolute().parents) if one.exists())
+        free = shutil.disk_usage(there).free
+        says = f"{place}: {free / _GIB:.1f} GiB free"
+        fix = f"df -h {there}; make room, or use another disk by " + (
+            "--cache-dir DIR" if name == "cache" else "TMPDIR=DIR"
+        )
+        check = f"disk for {name}"
+        if free < _NOTHING:
+            yield fail(check, says, fix)
+        elif free < _LITTLE:
+            yield warn(check, says, fix)
+        else:
+            yield ok(check, says)
+
+
+def temporary(_: Settings) -> Iterator[Finding]:
+    """Whether temporary files can be written at all."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"x")
+    except OSError as error:
+        yield fail("temporary files", str(error), "TMPDIR=DIR, a directory that can be written")
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # none can be written; `temporary` says so
+        return os.environ.get("TMPDIR", "/tmp")  # noqa: S108  # only its free space is asked for
+
+
+def open_files(settings: Settings) -> Iterator[Finding]:
+    """Whether each connection that the server would take can have its file."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = settings.max_connections + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        yield ok("open files", f"{soft} may be open, {needed} are needed at most")
+    else:
+        yield warn(
+            "open files",
+            f"{soft} may be open, and --max-connections {settings.max_connections} may need "
+            f"{needed}: clients would be refused under load",
+            f"ulimit -n {needed}, LimitNOFILE={needed} in a systemd unit, or fewer by "
+            f"--max-connections {max(1, soft - _OTHER_FILES)}",
+        )
+
+
+def packages(_: Settings) -> Iterator[Finding]:
+    """Whether what is installed is what Cloche was released for."""
+    wrong, absent = [], set()
+    for line in importlib.metadata.requires("cloche") or []:
+        wanted = Requirement(line)
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = importlib.metadata.version(wanted.name)
+        except importlib.metadata.PackageNotFoundError:
+            absent.add(wanted.name)
+            found = "nothing"
+        if wanted.name in absent or not wanted.specifier.contains(found, prereleases=True):
+            wrong.append(f"{wanted.name}{wanted.specifier} (installed: {found})")
+    version = importlib.metadata.version("cloche")
+    if wrong:
+        yield fail(
+            "packages",
+            f"cloche {version} asks for {', '.join(wrong)}",
+            f"pip install 'cloche=={version}'",
+        )
+    else:
+        yield ok("packages", f"cloche {version} has what it asks for")

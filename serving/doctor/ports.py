@@ -1,0 +1,52 @@
+"""Whether the ports that a server would listen on are free, and who has them if not."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from serving.doctor.finding import Finding, fail, ok
+from serving.errors import SettingsError
+from serving.front.server import listen
+from serving.front.settings import Settings
+
+_LISTENING = "0A"
+
+
+def ports(settings: Settings) -> Iterator[Finding]:
+    """The server's port, and that for gRPC if there is to be one."""
+    wanted = {"port": settings.port, "gRPC port": settings.grpc_port}
+    for check, port in wanted.items():
+        if not port:  # 0 is any free one
+            continue
+        try:
+            listen(replace(settings, port=port)).close()
+        except SettingsError as error:
+            option = "--port" if check == "port" else "--grpc-port"
+            holder = _holder(port)
+            kill = f"kill {holder[0]}, or " if holder else ""
+            by = f" It is {holder[1]} (pid {holder[0]})." if holder else ""
+            yield fail(check, f"{error}{by}", f"{kill}{option} {port + 1}")
+        else:
+            yield ok(check, f"{settings.host}:{port} is free")
+
+
+def _holder(port: int) -> tuple[int, str] | None:
+    """The process that listens on a port, as far as this user may see."""
+    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            for file in (process / "fd").iterdir():
+                if str(file.readlink()) in sockets:
+                    words = (process / "cmdline").read_text(errors="replace").split("\0")
+                    return int(process.name), " ".join(words[:6]).strip()
+    return None
+
+
+def _inodes(port: int) -> Iterator[str]:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                cells = line.split()
+                if cells[3] == _LISTENING and int(cells[1].rpartition(":")[2], 16) == port:
+                    yield cells[9]

@@ -1,0 +1,78 @@
+"""Files that hold secrets, and whether a server that others reach has any."""
+
+import ipaddress
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from serving.doctor.finding import Finding, fail, ok, warn
+from serving.front.settings import Settings
+
+_SOON = timedelta(days=14)
+
+
+def permissions(files: dict[str, Path | None]) -> Iterator[Finding]:
+    """Whether only the server's user reads its secrets.
+
+    Args:
+        files: By the option that names each.
+    """
+    for option, file in files.items():
+        if file is None:
+            continue
+        mode = file.stat().st_mode & 0o777
+        if mode & 0o044:
+            yield warn(
+                option, f"{file} can be read by others (mode {mode:03o})", f"chmod 600 {file}"
+            )
+        else:
+            yield ok(option, f"{file} is closed to others")
+
+
+def exposure(settings: Settings) -> Iterator[Finding]:
+    """Whether a server that other machines reach asks who is there."""
+    if _is_loopback(settings.host):
+        return
+    if not settings.api_keys:
+        yield warn(
+            "API keys",
+            f"everybody who reaches {settings.host}:{settings.port} may ask for predictions",
+            "openssl rand -hex 32 > keys; chmod 600 keys; cloche serve --api-keys-file keys …",
+        )
+    elif not settings.tls_certificate:
+        yield warn(
+            "TLS",
+            f"API keys reach {settings.host}:{settings.port} unencrypted, unless a proxy has TLS",
+            "--tls-certificate FILE --tls-key FILE",
+        )
+
+
+def certificate(settings: Settings) -> Iterator[Finding]:
+    """Until when the certificate is good; whether it can be loaded is the settings' question."""
+    if settings.tls_certificate is None:
+        return
+    from cryptography import x509  # noqa: PLC0415  # only where there is a certificate
+
+    try:
+        found = x509.load_pem_x509_certificate(settings.tls_certificate.read_bytes())
+    except ValueError:
+        return
+    ends, now = found.not_valid_after_utc, datetime.now(UTC)
+    says = f"{settings.tls_certificate} is good until {ends:%Y-%m-%d %H:%M} UTC"
+    if ends <= now:
+        yield fail(
+            "certificate",
+            f"{settings.tls_certificate} ended on {ends:%Y-%m-%d %H:%M} UTC",
+            "renew it, then restart the server",
+        )
+    elif ends - now < _SOON:
+        yield warn("certificate", says, "renew it, then restart the server")
+    else:
+        yield ok("certificate", says)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

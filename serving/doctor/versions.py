@@ -1,0 +1,124 @@
+"""What stands behind a model URI: whether it can be found, fetched, and run in this environment."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+import yaml
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from serving.batch.acceleration import usable
+from serving.doctor.finding import Finding, fail, ok, warn
+from serving.errors import ServingError
+from serving.front.settings import LOCAL, Settings
+from serving.host.requirements import mismatches
+from serving.registry.resolving import Resolver, Target
+from serving.registry.told import told
+from serving.registry.uri import ModelUri, parse
+
+_FILES = ("MLmodel", "requirements.txt", "python_env.yaml")
+_EXTRAS = {"boto3": "aws", "botocore": "aws", "google": "gcp"}
+_KEYS = (
+    "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… (and AWS_ENDPOINT_URL where it is not AWS)"
+)
+_REFUSALS = ("NoCredentials", "Unable to locate credentials", "AccessDenied", "InvalidAccessKeyId",
+             "SignatureDoesNotMatch", "403", "DefaultCredentialsError")  # fmt: skip
+
+
+def followed(settings: Settings, uris: list[ModelUri]) -> Iterator[Finding]:
+    """The version behind each URI, from the registry to a process that could run it."""
+    resolver = Resolver(MlflowClient)
+    for uri in uris:
+        check = uri.text
+        try:
+            target = resolver.resolve(uri)
+        except ServingError as error:
+            yield fail(check, str(error).removeprefix(f"{check}: "))
+            continue
+        yield ok(check, f"is version {target.version}" if target.version else "has no version")
+        yield from _version(target, settings)
+
+
+def with_alias(alias: str) -> list[ModelUri]:
+    """The models that `--all` would serve.
+
+    Raises:
+        RegistryUnreachable: The registry does not answer.
+    """
+    names = Resolver(MlflowClient).names_with_alias(alias)
+    return [parse(f"models:/{name}@{alias}") for name in names]
+
+
+def _version(target: Target, settings: Settings) -> Iterator[Finding]:
+    with TemporaryDirectory(prefix="cloche-doctor-") as folder:
+        path = Path(target.artifacts)
+        if not path.is_dir():
+            path = Path(folder)
+            if (problem := _fetched(target, path)) is not None:
+                yield problem
+                return
+        yield ok("artifacts", f"of {target.artifacts} can be read")
+        if settings.env_manager == LOCAL:
+            yield _environment(target, path)
+        if settings.accelerate and target.twin:
+            yield _twin(target, path)
+
+
+def _fetched(target: Target, folder: Path) -> Finding | None:
+    """What keeps us from the files that say how to run a version."""
+    wanted = [*_FILES, *(["onnx"] if target.twin else [])]
+    for name in wanted:
+        try:
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{target.artifacts}/{name}", dst_path=str(folder)
+            )
+        except ImportError as error:
+            package = (error.name or str(error)).partition(".")[0]
+            extra = _EXTRAS.get(package)
+            fix = f"pip install 'cloche[{extra}]'" if extra else f"pip install {package}"
+            return fail("artifacts", f"of {target.artifacts} need {package}", fix)
+        except Exception as error:  # noqa: BLE001  # each store raises its own
+            if name == "MLmodel":
+                return _unreadable(target, error)
+    return None
+
+
+def _unreadable(target: Target, error: Exception) -> Finding:
+    reason = told(error) if isinstance(error, MlflowException) else str(error)
+    says = f"of {target.artifacts} cannot be read: {reason.strip().partition(chr(10))[0]}"
+    if any(one in f"{type(error).__name__} {error}" for one in _REFUSALS):
+        return fail("artifacts", says, _KEYS)
+    return fail("artifacts", says, "see where they should be: cloche status; restore them there")
+
+
+def _environment(target: Target, path: Path) -> Finding:
+    """Whether this environment is that of the version, which `--env-manager uv` would make."""
+    fix = f"cloche serve {target.artifacts} --env-manager uv, or install what it asks for"
+    wanted = _text(path / "python_env.yaml").get("python", "")
+    here = ".".join(map(str, sys.version_info[:2]))
+    unmet = mismatches(path)
+    if wanted and ".".join(str(wanted).split(".")[:2]) != here:
+        unmet.insert(0, f"Python {wanted} (installed: {here})")
+    if unmet:
+        return warn("environment", f"is not that of {target.artifacts}: {', '.join(unmet)}", fix)
+    return ok("environment", f"is that of {target.artifacts}")
+
+
+def _twin(target: Target, path: Path) -> Finding:
+    reasons: list[str] = []
+    if usable(path, target.twin, reasons.append):
+        return ok("twin", f"of {target.artifacts} may answer")
+    reason = " ".join(reasons) or "it is not beside the model."
+    if "not installed" in reason:
+        return warn("twin", reason, "pip install 'cloche[acceleration]'")
+    return warn("twin", reason, f"cloche accelerate {target.artifacts.split('/')[1]}")
+
+
+def _text(file: Path) -> dict[str, object]:
+    try:
+        return dict(yaml.safe_load(file.read_text()) or {})
+    except OSError:
+        return {}

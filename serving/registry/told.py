@@ -1,0 +1,55 @@
+"""MLflow's errors in words that name the fix: who was refused, where nobody answers."""
+
+import os
+import re
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+_AWAY = re.compile(r"API request to \S+ failed with (?:timeout )?exception (.*)", re.DOTALL)
+_REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)|(certificate verify failed[^'\")]*)")
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def told(error: MlflowException) -> str:
+    """What happened and what to do about it; MLflow's own message where nothing is to be added."""
+    message = str(error.message)
+    if "Invalid Host header" in message:
+        return (
+            f"{_server()} does not know itself by this name. Start it with its names: mlflow "
+            "server --allowed-hosts 'HOST,HOST:*'"
+        )
+    if away := _AWAY.search(message):
+        return (
+            f"{_server()} does not answer ({_reason(away[1])}). Start it, or name another in "
+            "MLFLOW_TRACKING_URI."
+        )
+    if _is(error, 401):
+        who = os.environ.get("MLFLOW_TRACKING_USERNAME")
+        found = f"refuses {who!r} with this password" if who else "asks who is there"
+        return (
+            f"{_server()} {found}. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            "MLFLOW_TRACKING_TOKEN."
+        )
+    if _is(error, 403):
+        who = os.environ.get("MLFLOW_TRACKING_USERNAME", "this user")
+        return (
+            f"{_server()} does not let {who!r} do this: it needs EDIT on the registered model, and "
+            "to train or to promote on the experiment, too. Whoever administers the server grants "
+            f"it: mlflow.server.get_app_client('basic-auth', URI).grant_user_permission({who!r}, "
+            "'registered_model', NAME, 'EDIT'), or 'experiment' with its id."
+        )
+    return message
+
+
+def _is(error: MlflowException, status: int) -> bool:
+    return error.get_http_status_code() == status or f"error code {status} " in str(error.message)
+
+
+def _server() -> str:
+    return f"The tracking server {_PASSWORD.sub('', str(mlflow.get_tracking_uri()))}"
+
+
+def _reason(text: str) -> str:
+    found = _REASON.search(text)
+    return next(filter(None, found.groups())).strip() if found else text.partition("\n")[0]

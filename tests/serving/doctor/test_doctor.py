@@ -1,0 +1,300 @@
+"""Set-ups that are broken in one way each, and what the doctor says of them."""
+
+import json
+import resource
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from cloche.main import cloche
+from serving.doctor import machine
+from serving.front.settings import Settings
+from tests.lifecycle.registry import Registry
+from tests.shell import environment, free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doctor")]
+
+URI = "models:/m@production"
+HUSHED = "what nobody may read"
+
+
+class Setup:
+    """What `cloche doctor` is run with: all is well until a test breaks it."""
+
+    def __init__(self, folder: Path, registry: Registry, made: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self.made = made
+        self.registry = registry
+        self.stack = stack
+        self.port = free_port()
+        self.options = {"--port": str(self.port), "--cache-dir": str(folder / "cache")}
+        self.arguments = [URI]
+        self.variables = {"MLFLOW_TRACKING_URI": registry.uri, "CLOCHE_API_KEYS": HUSHED}
+
+    @property
+    def words(self) -> list[str]:
+        options = [word for pair in self.options.items() for word in pair]
+        return ["doctor", *self.arguments, *options]
+
+    def findings(self) -> tuple[int, list[dict[str, Any]]]:
+        """What it says: in this process, because each start would import MLflow anew."""
+        done = CliRunner().invoke(
+            cloche, [*self.words, "--json"], env=self.variables, standalone_mode=False
+        )
+        assert HUSHED not in done.output
+        return done.return_value, json.loads(done.stdout)["findings"]
+
+    def told(self) -> subprocess.CompletedProcess[str]:
+        """What a person sees who runs it."""
+        return subprocess.run(
+            [sys.executable, "-m", "cloche", *self.words], cwd=self.folder,
+            env=environment() | self.variables, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry with a version of `m` in production, to copy."""
+    registry = Registry(tmp_path_factory.mktemp("kitchen"))
+    registry.register("")
+    registry.promote("1")
+    return registry
+
+
+@pytest.fixture
+def setup(kitchen: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(kitchen.database, tmp_path)
+    with ExitStack() as stack:
+        yield Setup(tmp_path, Registry(tmp_path), kitchen.directory, stack)
+
+
+def listens_already(setup: Setup) -> None:
+    setup.stack.enter_context(socket.create_server(("127.0.0.1", setup.port)))
+
+
+def no_server_answers(setup: Setup) -> None:
+    setup.variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{free_port()}"
+
+
+def a_database_that_is_away(setup: Setup) -> None:
+    setup.variables["MLFLOW_TRACKING_URI"] = (
+        f"postgresql+psycopg://mlflow:{HUSHED.replace(' ', '-')}@127.0.0.1:{free_port()}/mlflow"
+    )
+
+
+def no_driver(setup: Setup) -> None:
+    setup.variables["MLFLOW_TRACKING_URI"] = "postgresql+pg8000://mlflow@127.0.0.1/mlflow"
+
+
+def another_directory(setup: Setup) -> None:
+    setup.variables["MLFLOW_TRACKING_URI"] = "sqlite:///elsewhere.db"
+
+
+def old_tables(setup: Setup) -> None:
+    with closing(sqlite3.connect(setup.registry.database)) as database:
+        database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+        database.commit()
+
+
+def locked(setup: Setup) -> None:
+    database = setup.stack.enter_context(closing(sqlite3.connect(setup.registry.database)))
+    database.execute("BEGIN EXCLUSIVE")
+
+
+def no_database(setup: Setup) -> None:
+    setup.registry.database.write_text("<html>502 Bad Gateway</html>" * 100)
+
+
+def no_alias(setup: Setup) -> None:
+    setup.registry.client.delete_registered_model_alias("m", "production")
+
+
+def a_typing_error(setup: Setup) -> None:
+    setup.arguments = ["models:/n@production"]
+
+
+def artifacts_at(setup: Setup, place: str) -> None:
+    """Have the registry say that the version's artifacts are there."""
+    with closing(sqlite3.connect(setup.registry.database)) as database:
+        database.execute(
+            "UPDATE model_versions SET source = ?, storage_location = ?", (place, place)
+        )
+        database.commit()
+
+
+def no_artifacts(setup: Setup) -> None:
+    artifacts_at(setup, str(setup.folder / "gone"))
+
+
+def no_package_for_s3(setup: Setup) -> None:
+    artifacts_at(setup, "s3://models/m")
+    setup.stack.enter_context(patch.dict(sys.modules, {"boto3": None}))
+
+
+def no_keys_for_s3(setup: Setup) -> None:
+    artifacts_at(setup, "s3://models/m")
+    setup.variables |= {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_CONFIG_FILE": "/dev/null",
+    }
+
+
+def other_requirements(setup: Setup) -> None:
+    place = setup.folder / "artifacts"
+    shutil.copytree(setup.made / "artifacts" / "m" / "1", place)
+    (place / "requirements.txt").write_text("numpy==1.0\n")
+    (place / "python_env.yaml").write_text("python: 3.9.1\n")
+    artifacts_at(setup, str(place))
+
+
+def no_twin(setup: Setup) -> None:
+    for tag, value in (("cloche.accelerated", "onnx"), ("cloche.accelerated_digest", "0" * 64)):
+        setup.registry.client.set_model_version_tag("m", "1", tag, value)
+
+
+def cache_is_a_file(setup: Setup) -> None:
+    (setup.folder / "file").write_text("")
+    setup.options["--cache-dir"] = str(setup.folder / "file" / "cache")
+
+
+def tls_without_key(setup: Setup) -> None:
+    setup.options["--tls-certificate"] = _pem(setup, days=90)
+
+
+def certificate_ended(setup: Setup) -> None:
+    setup.options |= {"--tls-certificate": _pem(setup, days=-1), "--tls-key": _key(setup)}
+
+
+def certificate_ends_soon(setup: Setup) -> None:
+    setup.options |= {"--tls-certificate": _pem(setup, days=3), "--tls-key": _key(setup)}
+
+
+def keys_for_everybody(setup: Setup) -> None:
+    keys = setup.folder / "keys"
+    keys.write_text(HUSHED)
+    keys.chmod(0o644)
+    setup.options["--api-keys-file"] = str(keys)
+
+
+def no_keys_for_the_world(setup: Setup) -> None:
+    setup.options["--host"] = "0.0.0.0"  # noqa: S104
+    del setup.variables["CLOCHE_API_KEYS"]
+
+
+def few_files(setup: Setup) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+    setup.stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+
+
+def nobody_pushes(setup: Setup) -> None:
+    setup.variables["CLOCHE_WEBHOOK_SECRET"] = HUSHED
+
+
+def two_of_one_name(setup: Setup) -> None:
+    setup.arguments = [URI, "models:/m/1"]
+
+
+def _key(setup: Setup) -> str:
+    return str(setup.folder / "key.pem")
+
+
+def _pem(setup: Setup, days: int) -> str:
+    """A certificate that is good for so many days, or was until so many ago."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - timedelta(days=9), now + timedelta(days=days)
+    ).sign(key, hashes.SHA256())  # fmt: skip
+    Path(_key(setup)).write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    Path(_key(setup)).chmod(0o600)
+    file = setup.folder / "certificate.pem"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "found", "says", "fix"),
+    [
+        (listens_already, ("fail", "port"), "(pid ", "--port "),
+        (no_server_answers, ("fail", "tracking"), "Connection refused", "MLFLOW_TRACKING_URI"),
+        (a_database_that_is_away, ("fail", "tracking"), "mlflow:***@", "MLFLOW_TRACKING_URI"),
+        (no_driver, ("fail", "tracking"), "needs pg8000", "pip install 'cloche[postgres]'"),
+        (another_directory, ("warn", "tracking"), "not there yet", "export MLFLOW_TRACKING_URI"),
+        (old_tables, ("fail", "tracking"), "tables of another MLflow", "mlflow db upgrade"),
+        (locked, ("fail", "tracking"), "is locked", "fuser"),
+        (no_database, ("fail", "tracking"), "not a database", "MLFLOW_TRACKING_URI"),
+        (no_alias, ("fail", URI), "no version stands behind it", "cloche promote"),
+        (a_typing_error, ("fail", "models:/n@production"), "no version", "cloche promote"),
+        (no_artifacts, ("fail", "artifacts"), "cannot be read", "cloche status"),
+        (no_package_for_s3, ("fail", "artifacts"), "need boto3", "pip install 'cloche[aws]'"),
+        (no_keys_for_s3, ("fail", "artifacts"), "credentials", "AWS_ACCESS_KEY_ID"),
+        (other_requirements, ("warn", "environment"), "Python 3.9.1", "--env-manager uv"),
+        (no_twin, ("warn", "twin"), "not beside the model", "cloche accelerate m"),
+        (cache_is_a_file, ("fail", "cache"), "--cache-dir", "Choose another"),
+        (tls_without_key, ("fail", "options"), "TLS needs both", "--tls-key"),
+        (certificate_ended, ("fail", "certificate"), "ended on", "renew it"),
+        (certificate_ends_soon, ("warn", "certificate"), "is good until", "renew it"),
+        (keys_for_everybody, ("warn", "--api-keys-file"), "read by others (mode 644)", "chmod 600"),
+        (no_keys_for_the_world, ("warn", "API keys"), "everybody", "--api-keys-file"),
+        (few_files, ("warn", "open files"), "1024 may be open", "ulimit -n 4352"),
+        (nobody_pushes, ("warn", "webhook"), "only polls", "create_webhook"),
+        (two_of_one_name, ("fail", "models"), "another model is served", "NAME="),
+    ],
+)  # fmt: skip
+def test_what_is_broken_is_found_and_explained(setup, break_it, found, says, fix):
+    break_it(setup)
+
+    code, findings = setup.findings()
+
+    (one,) = [one for one in findings if one["state"] != "ok"]
+    assert (one["state"], one["check"]) == found
+    assert says in one["says"]
+    assert fix in f"{one['says']} {one['fix']}"
+    assert code == (1 if one["state"] == "fail" else 0)
+
+
+def test_a_set_up_that_works_is_told_to_work(setup: Setup):
+    done = setup.told()
+
+    assert done.returncode == 0, done.stdout
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
+    assert f"{URI}: is version 1" in done.stdout
+
+
+def test_an_examination_makes_no_registry(setup: Setup):
+    another_directory(setup)
+    setup.findings()
+
+    assert not (setup.folder / "elsewhere.db").exists()
+
+
+@pytest.mark.parametrize(("free", "state"), [(1 << 20, "fail"), (1 << 30, "warn"), (8 << 30, "ok")])
+def test_a_full_disk_is_told_before_it_is_full(tmp_path, monkeypatch, free, state):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    settings = Settings(models=(URI,), cache_directory=tmp_path / "not" / "yet")
+
+    assert {one.state for one in machine.disk(settings)} == {state}

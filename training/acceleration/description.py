@@ -1,0 +1,54 @@
+"""Describes a proven graph: what a reader must know to answer from it, and what proves it."""
+
+import hashlib
+from dataclasses import asdict
+from importlib.metadata import packages_distributions, version
+
+from training.acceleration.families import adds_in_order, leaves
+from training.acceleration.original import Original
+from training.acceleration.proof import TOLERANCE, Proof
+from training.acceleration.twin import FORMAT, SCORES, Twin
+
+_PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")
+
+
+def make_twin(original: Original, graph: bytes, taken: set[str], proof: Proof) -> Twin:
+    """Describe a proven graph.
+
+    Args:
+        original: what it is equal to.
+        graph: the ONNX file.
+        taken: names of its inputs.
+        proof: that they are equal.
+    """
+    document = {
+        "format": FORMAT,
+        "sha256": hashlib.sha256(graph).hexdigest(),
+        "inputs": [
+            {"name": i.column, "column": i.column, "tensor": i.tensor, "missing": i.missing}
+            for i in original.inputs
+            if i.column in taken
+        ],
+        "scores": {
+            "output": SCORES,
+            "kind": "probabilities" if original.classes else "values",
+        },
+        "classes": list(original.classes),
+        "positive": original.positive,
+        "threshold": original.threshold,
+        "answer": dict(original.answer),
+        "threads": 1 if adds_in_order(original.pipeline) else None,
+        "tolerance": TOLERANCE,
+        "proof": {
+            **asdict(proof),
+            "versions": {name: version(name) for name in sorted(_packages(original))},
+        },
+    }
+    return Twin(graph, document, proof)
+
+
+def _packages(original: Original) -> set[str]:
+    """Whose versions the proof was made with."""
+    *_, last = leaves(original.pipeline)
+    package = type(last).__module__.partition(".")[0]
+    return {*_PACKAGES, *packages_distributions().get(package, ())}
