@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-_LONGEST_SECONDS = 60.0  # between two looks, unless more is asked for
-_FIRST_RETRY_SECONDS = 5.0
+_LONGEST_SECONDS = 60.0  # between two looks, unless the interval is longer
 _SHARE = 0.1  # of a server's time, which its looks may take
 _JITTER = 0.2
 
@@ -35,19 +34,16 @@ class Pace:
     answer in time works for questions that nobody waits for any more, and answers none.
 
     Attributes:
-        took: Seconds of the last look.
+        took: Seconds of the last look, with or without an answer.
         busy: Seconds of the quicker one of the last two: one slow look says little.
-        failures: How often in turn there was no answer.
     """
 
     took: float = 0.0
     busy: float = 0.0
-    failures: int = 0
 
-    def after(self, seconds: float, *, answered: bool) -> "Pace":
+    def after(self, seconds: float) -> "Pace":
         """The pace after a look that took so long."""
-        failures = 0 if answered else self.failures + 1
-        return Pace(seconds, min(self.took, seconds), failures)
+        return Pace(seconds, min(self.took, seconds))
 
     def pause(self, interval: float, draw: float) -> float:
         """Seconds until the next look.
@@ -56,9 +52,5 @@ class Pace:
             interval: Between looks at a registry that answers at once.
             draw: Between 0 and 1, at random: servers that were started together drift apart.
         """
-        wanted = interval
-        if self.failures:
-            first = min(interval, _FIRST_RETRY_SECONDS)
-            wanted = first * 2 ** min(self.failures - 1, 16)
-        wanted = max(wanted, self.busy * (1 / _SHARE - 1))
+        wanted = max(interval, self.busy * (1 / _SHARE - 1))
         return min(wanted, max(interval, _LONGEST_SECONDS)) * (1 - _JITTER * draw)

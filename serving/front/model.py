@@ -77,7 +77,7 @@ class ServedModel:
     async def follow(self, interval: float) -> None:
         """Look at the registry every `interval` seconds, for ever.
 
-        Sooner after a version that failed, and later while the registry is busy or away.
+        Sooner after a failure, and later while the registry takes long.
         """
         while True:
             pause = min(interval, _RETRY_SECONDS)

@@ -5,7 +5,6 @@ import contextlib
 import random
 from typing import Any
 
-from serving.errors import RegistryUnreachable
 from serving.front.following import Pace
 from serving.front.registry import Registry
 
@@ -34,14 +33,11 @@ class Watch:
             RegistryUnreachable: There is no answer.
         """
         self._wake.clear()
-        asked, answered = self._loop.time(), True
+        asked = self._loop.time()
         try:
             return await self._registry.ask(self._question, self._patience, **self._about)
-        except RegistryUnreachable:
-            answered = False
-            raise
         finally:
-            self._pace = self._pace.after(self._loop.time() - asked, answered=answered)
+            self._pace = self._pace.after(self._loop.time() - asked)
 
     async def rest(self, interval: float) -> None:
         """Wait for the next look, about `interval` seconds."""
