@@ -1,1 +1,1 @@
-"""What happens with more servers than one machine has: arithmetic and simulations, without a clock."""
+"""What happens with more servers than one machine has: arithmetic and simulations, no clock."""

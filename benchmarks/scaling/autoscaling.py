@@ -116,61 +116,66 @@ def simulate(
         load: Requests in a second.
         seconds: How long.
     """
+    controller = _Controller(scaler)
     ready = max(scaler.least, math.ceil(load(0) / path.rate))
     starting: list[int] = []  # when each of them will be ready
-    backlog, wanted = 0.0, deque[tuple[int, int]]()
-    changes = deque[tuple[int, int]]()  # of the last minute, for the policies
+    backlog = 0.0
     seen: list[Second] = []
     for now in range(seconds):
         ready += sum(when <= now for when in starting)
         starting = [when for when in starting if when > now]
         rate = load(now) / ready
         backlog = max(0.0, backlog + rate - capacity(path))
-        waits = min(_MAX_QUEUE, backlog + waiting(path, min(rate, capacity(path))))
         refused = max(0.0, backlog - _MAX_QUEUE)
         backlog -= refused
+        waits = min(_MAX_QUEUE, backlog + waiting(path, min(rate, capacity(path))))
         seen.append(Second(load(now), ready, waits, refused * ready))
         if now % _SYNC_SECONDS == 0:
-            pods = ready + len(starting)
-            goal = _wanted(path, scaler, seen, pods, rate)
-            change = _change(scaler, pods, goal, now, wanted, changes)
-            if change > 0:
-                starting += [now + POD_SECONDS] * change
-            elif change < 0:
-                ready = max(scaler.least, ready + change)
+            scrapes = [one.waiting for one in seen[-_WINDOW_SECONDS::_SYNC_SECONDS]]
+            ratios = sum(scrapes) / len(scrapes) / scaler.queue, cpu(path, rate) / scaler.cpu
+            change = controller.change(now, ready, ready + len(starting), ratios)
+            starting += [now + POD_SECONDS] * change
+            ready += min(0, change)
     return seen
 
 
-def _wanted(path: Path, scaler: Autoscaler, seen: Sequence[Second], pods: int, rate: float) -> int:
-    """What the controller computes: the most that one of its metrics asks for."""
-    scrapes = [one.waiting for one in seen[-_WINDOW_SECONDS::_SYNC_SECONDS]]
-    mean = sum(scrapes) / len(scrapes)
-    goals = []
-    for ratio in (mean / scaler.queue, cpu(path, rate) / scaler.cpu):
-        goals.append(pods if abs(ratio - 1) <= _TOLERANCE else math.ceil(seen[-1].pods * ratio))
-    return min(scaler.most, max(scaler.least, *goals))
+class _Controller:
+    """What the controller of Kubernetes does each time that it looks."""
 
+    def __init__(self, scaler: Autoscaler) -> None:
+        self._scaler = scaler
+        self._goals = deque[tuple[int, int]]()
+        self._changes = deque[tuple[int, int]]()
 
-def _change(
-    scaler: Autoscaler, pods: int, goal: int, now: int,
-    wanted: deque[tuple[int, int]], changes: deque[tuple[int, int]],
-) -> int:  # fmt: skip
-    """How many pods are added, or taken away, after stabilization and policies."""
-    wanted.append((now, goal))
-    while wanted[0][0] <= now - scaler.stable:
-        wanted.popleft()
-    while changes and changes[0][0] <= now - 60:
-        changes.popleft()
-    if goal < pods:  # the most that was wanted of late
-        goal = min(pods, max(one for _, one in wanted))
-    added = sum(max(0, by) for when, by in changes if when > now - scaler.up_seconds)
-    taken = sum(max(0, -by) for _, by in changes)
-    highest = math.ceil((pods - added) * (1 + scaler.up / 100))
-    lowest = math.floor((pods + taken) * (1 - scaler.down / 100))
-    change = max(min(goal, max(pods, highest)), min(pods, lowest)) - pods
-    if change:
-        changes.append((now, change))
-    return change
+    def change(self, now: int, ready: int, pods: int, ratios: Sequence[float]) -> int:
+        """How many pods are added, or taken away.
+
+        Args:
+            now: In seconds.
+            ready: Pods that serve.
+            pods: Those and the ones that start.
+            ratios: How far each metric lies above its target.
+        """
+        scaler = self._scaler
+        asked = [pods if abs(one - 1) <= _TOLERANCE else math.ceil(ready * one) for one in ratios]
+        goal = min(scaler.most, max(scaler.least, *asked))
+        self._goals.append((now, goal))
+        while self._goals[0][0] <= now - scaler.stable:
+            self._goals.popleft()
+        if goal < pods:  # the most that was wanted of late
+            goal = min(pods, max(one for _, one in self._goals))
+        before = pods - self._changed(now, scaler.up_seconds, up=True)
+        highest = max(pods, math.ceil(before * (1 + scaler.up / 100)))
+        before = pods - self._changed(now, 60, up=False)
+        lowest = min(pods, math.floor(before * (1 - scaler.down / 100)))
+        change = max(min(goal, highest), lowest) - pods
+        if change:
+            self._changes.append((now, change))
+        return change
+
+    def _changed(self, now: int, period: int, *, up: bool) -> int:
+        """Pods that were added, or taken away, in the period before."""
+        return sum(by for when, by in self._changes if when > now - period and (by > 0) is up)
 
 
 def ramp(low: float, high: float, *, rises: int, holds: int) -> Callable[[int], float]:

@@ -76,7 +76,7 @@ class Found:
         answered: Of those, the ones that were answered in time,
         late: answered when their server had given up,
         refused: told that the registry is away, or lost with it,
-        waiting: and not answered when the simulation ended.
+        waiting: and those that the registry had before it in the end.
         busy: Seconds that the registry worked.
         gaps: For each server, the longest time without an answer in the second half.
         back: Seconds from the end of the outage until each server had an answer.
@@ -127,8 +127,7 @@ class _Simulation:
             getattr(self, f"_{kind}")(now, what)
         for server in range(self.case.servers):
             self._note_gap(server, self.case.seconds)
-        self.found.waiting = sum(look.open for look in self._queue)
-        self.found.waiting += self._working is not None and self._working.open
+        self.found.waiting = len(self._queue) + (self._working is not None)
         return self.found
 
     def _at(self, when: float, kind: str, what: object) -> None:
