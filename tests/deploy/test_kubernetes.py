@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -86,6 +87,23 @@ def options(arguments: list[str], folder: Path) -> dict[str, Any]:
 def test_the_base_is_valid(base: list[Manifest], version: str) -> None:
     for each in base:
         kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_the_overlay_of_the_readme_changes_image_registry_model_and_namespace(
+    tmp_path: Path,
+) -> None:
+    for folder in ("base", "monitoring"):
+        shutil.copytree(FOLDER / folder, tmp_path / folder)
+    (overlay,) = re.findall(r"```yaml\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(overlay)
+    made = built(tmp_path / "overlay")
+    of = container(one(made, "Deployment")["spec"]["template"]["spec"])
+    assert of["image"] == "registry.example.com/cloche:0.1.0"
+    assert of["args"][:2] == ["serve", "models:/churn@production"]
+    assert one(made, "ConfigMap")["data"]["MLFLOW_TRACKING_URI"] == "http://mlflow.mlops:5000"
+    assert {each["metadata"]["namespace"] for each in made} == {"models"}
+    assert one(made, "PodMonitor")
 
 
 @pytest.mark.slow
