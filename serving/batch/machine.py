@@ -1,7 +1,8 @@
-"""What this machine has for a job: cores that may be used, and memory."""
+"""How many processes this machine has room for, by its cores and its memory."""
 
-import os
 from pathlib import Path
+
+from serving.host.cores import cores
 
 _WORKER_BYTES = 600 << 20
 
@@ -9,15 +10,6 @@ _WORKER_BYTES = 600 << 20
 def workers() -> int:
     """One for each core that may be used, as far as memory goes; at least one."""
     return max(1, min(cores(), _free_memory() // _WORKER_BYTES))
-
-
-def cores() -> int:
-    """Cores that this process may run on, within the limit of its container."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota, _, period = _text("/sys/fs/cgroup/cpu.max").partition(" ")
-    if quota.isdecimal():
-        allowed = min(allowed or 1, max(1, int(quota) // int(period)))
-    return allowed or 1
 
 
 def _free_memory() -> int:

@@ -4,13 +4,13 @@ The ones that were named, and those that come and go with an alias.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterator
 
 from serving.errors import ServingError
 from serving.front.model import ServedModel
 from serving.front.registry import Registry
+from serving.front.watch import Watch
 from serving.registry.uri import ModelUri, parse
 
 _LIST_SECONDS = 30.0
@@ -31,7 +31,7 @@ class Catalog:
         self._interval = interval
         self._models: dict[str, ServedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._wake = asyncio.Event()
+        self._watch: Watch | None = None
         self.alias = ""
         self.complete = True
         self.draining = False
@@ -69,20 +69,19 @@ class Catalog:
     async def follow_alias(self, alias: str, registry: Registry) -> None:
         """Serve every registered model that has `alias`, for ever."""
         self.alias, self.complete = alias, False
+        watch = self._watch = Watch(registry, "names_with_alias", _LIST_SECONDS, alias=alias)
         while True:
-            self._wake.clear()
             try:
-                names = await registry.ask("names_with_alias", _LIST_SECONDS, alias=alias)
-                await self._match(set(names), alias)
+                await self._match(set(await watch.look()), alias)
                 self.complete = True
             except ServingError as error:
                 _logger.error("%s", error)  # noqa: TRY400  # the message is all there is to tell
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._interval)
+            await watch.rest(self._interval)
 
     def wake(self) -> None:
         """Ask the registry now instead of at the next poll."""
-        self._wake.set()
+        if self._watch is not None:
+            self._watch.wake()
         for model in self:
             model.wake()
 

@@ -4,7 +4,6 @@ The new version is loaded beside the one that serves, and takes over when it is 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from serving.front.generation import Generation
 from serving.front.history import History
 from serving.front.metrics import Metrics
 from serving.front.registry import Registry
+from serving.front.watch import Watch
 from serving.registry.uri import ModelUri
 
 _RESOLVE_SECONDS = 15.0
@@ -66,7 +66,7 @@ class ServedModel:
         self._loop = asyncio.get_running_loop()
         self.read_at = self._loop.time()
         self._closing: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
+        self._watch = Watch(registry, "resolve", _RESOLVE_SECONDS, uri=uri.text)
 
     @property
     def name(self) -> str:
@@ -80,12 +80,14 @@ class ServedModel:
 
     def wake(self) -> None:
         """Ask the registry now instead of at the next poll."""
-        self._wake.set()
+        self._watch.wake()
 
     async def follow(self, interval: float) -> None:
-        """Look at the registry every `interval` seconds, and sooner after a failure, for ever."""
+        """Look at the registry every `interval` seconds, for ever.
+
+        Sooner after a failure, and later while the registry takes long.
+        """
         while True:
-            self._wake.clear()
             pause = min(interval, _RETRY_SECONDS)
             try:
                 await self._look()
@@ -94,8 +96,7 @@ class ServedModel:
                 self._note(str(error))
             except Exception:
                 _logger.exception("Following failed; it goes on.", extra={"model": self.name})
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+            await self._watch.rest(pause)
 
     async def close(self) -> None:
         """End every generation."""
@@ -107,7 +108,7 @@ class ServedModel:
 
     async def _look(self) -> None:
         try:
-            target = await self._resolve()
+            target: dict[str, str] = await self._watch.look()
         except RegistryUnreachable as error:
             if self.current is None:
                 await self._start_from_cache(error)
@@ -119,12 +120,6 @@ class ServedModel:
         else:
             serves = target["identity"] == self._standing.identity
             self.problem = "" if serves else self._refusal
-
-    async def _resolve(self) -> dict[str, str]:
-        target: dict[str, str] = await self._registry.ask(
-            "resolve", _RESOLVE_SECONDS, uri=self.uri.text
-        )
-        return target
 
     async def _start_from_cache(self, error: RegistryUnreachable) -> None:
         target = await self._registry.ask("last_good", _RESOLVE_SECONDS, uri=self.uri.text)

@@ -4,7 +4,6 @@ It knows no socket and no signal, so a server of its own and a program that moun
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -30,6 +29,7 @@ from serving.front.queue import BatchLimits, QueueLimits
 from serving.front.registry import Registry
 from serving.front.settings import LOCAL, Settings
 from serving.front.web import Application
+from serving.host.cores import cores
 from serving.registry.uri import ModelUri
 
 _BUILD_SECONDS = 1800.0
@@ -61,7 +61,7 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
     """
     metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
     registry = Registry(settings.cache_directory)
-    hosts = Hosts(threads=max(1, _cores() // settings.replicas))
+    hosts = Hosts(threads=max(1, _cores_for_hosts() // settings.replicas))
     if settings.env_manager == LOCAL:
         hosts.prepare(settings.replicas * len(uris))
     catalog = _catalog(settings, registry, hosts, metrics)
@@ -139,6 +139,6 @@ async def _environment(manager: str, registry: Registry, path: Path) -> Environm
     return Environment(Path(built["python"]), Path(built["search"]))
 
 
-def _cores() -> int:
-    """The cores for model hosts: one is the front's, where there is more than one."""
-    return max(1, len(os.sched_getaffinity(0)) - 1)
+def _cores_for_hosts() -> int:
+    """All but one, which is the front's, where there is more than one."""
+    return max(1, cores() - 1)

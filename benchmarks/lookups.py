@@ -1,0 +1,167 @@
+"""`python -m benchmarks.lookups`.
+
+How many of Cloche's polls an MLflow server answers per second: what one look at an alias, and one
+look at all models, costs a server with one worker on SQLite. It prints only.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import mlflow
+
+from benchmarks import command
+from benchmarks.load import read_report, require_client
+from benchmarks.processes import answers, free_port, running, tree
+from serving.registry.resolving import Resolver
+from serving.registry.uri import parse
+
+_PATIENCE = 300.0
+_THREADS = 4  # of the client that asks as Cloche does
+_TICKS = os.sysconf("SC_CLK_TCK")
+# What a promotion writes beside the alias: they are part of every answer.
+_TAGS = {
+    "cloche.gate": "passed",
+    "cloche.gate_run_id": "0" * 32,
+    "cloche.digest": "0" * 64,
+    "cloche.accelerated": "onnx",
+    "cloche.accelerated_digest": "0" * 64,
+    "cloche.promoted_at": "2026-11-24T12:00:00+00:00",
+    "cloche.promoted_by": "somebody",
+    "cloche.recipe": "flights",
+    "cloche.task": "classification",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What calls of one kind cost.
+
+    Attributes:
+        rate: Calls per second that were answered.
+        server: Milliseconds of CPU that one took the server.
+    """
+
+    rate: float
+    server: float
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.lookups", description=__doc__)
+    parser.add_argument("--models", type=int, default=20, help="registered models")
+    parser.add_argument("--connections", type=int, default=16, help="of wrk")
+    parser.add_argument("--seconds", type=int, default=10, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="each way in turn")
+    chosen = parser.parse_args()
+    require_client()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        registry(Path(scratch), chosen.models) as (url, pid),
+    ):
+        resolver, uri = Resolver(lambda: mlflow.MlflowClient(url, url)), parse("models:/m0@x")
+        ways: dict[str, Callable[[], float]] = {
+            "one alias, by the registry process": lambda: asked(
+                lambda: resolver.resolve(uri), chosen.seconds
+            ),
+            f"{chosen.models} models, by the registry process": lambda: asked(
+                lambda: resolver.names_with_alias("x"), chosen.seconds
+            ),
+            "one alias, the same request by wrk": lambda: replayed(
+                url, chosen.connections, chosen.seconds
+            ),
+        }
+        # A server's first calls open a connection to its database for each of its threads.
+        replayed(url, 64, chosen.seconds)
+        found: dict[str, list[Cost]] = {name: [] for name in ways}
+        for _ in range(chosen.rounds):
+            for name, ask in ways.items():
+                found[name].append(cost(pid, ask, chosen.seconds))
+    print(f"{'medians':44} calls/s   ms of the server's CPU per call")
+    for name, costs in found.items():
+        rate = statistics.median(one.rate for one in costs)
+        print(f"{name:44} {rate:7,.0f}   {statistics.median(one.server for one in costs):5.2f}")
+
+
+@contextmanager
+def registry(folder: Path, models: int) -> Iterator[tuple[str, int]]:
+    """An MLflow server with one worker on SQLite; its address and its process."""
+    store, port = f"sqlite:///{folder}/mlflow.db", free_port()
+    fill(store, models)
+    line = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with running(
+        [*line, "--backend-store-uri", store], os.environ, folder / "mlflow.log"
+    ) as server:
+        server.wait_until(lambda: answers(f"{url}/health"), _PATIENCE)
+        yield url, server.pid
+
+
+def fill(store: str, models: int) -> None:
+    """Register models with three versions, the last as it is after a promotion."""
+    client = mlflow.MlflowClient(store, store)  # a server takes no versions without a run
+    for number in range(models):
+        name = f"m{number}"
+        client.create_registered_model(name)
+        for _ in range(3):
+            made = client.create_model_version(name, source=f"/nowhere/{name}", tags=_TAGS)
+        client.set_registered_model_alias(name, "x", made.version)
+
+
+def cost(server: int, ask: Callable[[], float], seconds: int) -> Cost:
+    """What the server spent while it was asked for about `seconds`."""
+    before = cpu(server)
+    rate = ask()
+    return Cost(rate, 1000 * (cpu(server) - before) / max(1.0, rate * seconds))
+
+
+def cpu(server: int) -> float:
+    """Seconds of CPU that a process and all below it have used."""
+    ticks = 0
+    for pid in tree(server):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / _TICKS
+
+
+def asked(call: Callable[[], object], seconds: int) -> float:
+    """Calls per second of a few threads that make them without a pause."""
+    counts, end = [0] * _THREADS, time.monotonic() + seconds
+
+    def ask(at: int) -> None:
+        while time.monotonic() < end:
+            call()
+            counts[at] += 1
+
+    threads = [threading.Thread(target=ask, args=(at,)) for at in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / seconds
+
+
+def replayed(url: str, connections: int, seconds: int) -> float:
+    """Answers per second to the request that a look at an alias makes, sent by a client in C."""
+    query = urlencode({"name": "m0", "alias": "x"})
+    address = f"{url}/api/2.0/mlflow/registered-models/alias?{query}"
+    report = subprocess.run(
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s",
+         address],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return read_report(report).rate
+
+
+if __name__ == "__main__":
+    command.run(main)

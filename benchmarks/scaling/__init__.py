@@ -1,0 +1,1 @@
+"""What happens with more servers than one machine has: arithmetic and simulations, no clock."""
