@@ -17,6 +17,7 @@ from training.promotion.digest import artifact_digest
 from training.promotion.registry import RegisteredModel, find_version
 from training.promotion.request import Request
 
+
 @dataclass(frozen=True)
 class Examined:
     """A version with the gate's word on it.

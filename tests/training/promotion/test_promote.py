@@ -17,6 +17,7 @@ from training.promotion.examine import examine
 from training.promotion.lock import LEASE, Clock
 from training.promotion.promote import Refusal, carry_out, promote
 from training.promotion.registry import find_model, model_names, versions
+from training.promotion.request import Request
 
 pytestmark = pytest.mark.slow
 
