@@ -3,13 +3,14 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from training.acceleration.families import adds_in_order, leaves
 from training.acceleration.original import Original
 from training.acceleration.proof import TOLERANCE, Proof
+from training.pipeline.providers import providers
 
 FOLDER = "onnx"
 GRAPH_FILE = "model.onnx"
@@ -89,4 +90,4 @@ def _packages(original: Original) -> set[str]:
     """Whose versions the proof was made with."""
     *_, last = leaves(original.pipeline)
     package = type(last).__module__.partition(".")[0]
-    return {*_PACKAGES, *packages_distributions().get(package, ())}
+    return {*_PACKAGES, *providers().get(package, ())}
