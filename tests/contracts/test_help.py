@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -182,3 +183,12 @@ def test_every_command_is_shown_with_a_summary():
         command = cloche.get_command(click.Context(cloche), name)
         assert command.get_short_help_str(), name
         assert examples(name)
+
+
+def test_help_imports_no_model_library():
+    program = (
+        "import sys; from cloche.main import main\n"
+        "try: main(['--help'])\n"
+        "finally: assert not {'mlflow', 'numpy', 'sklearn'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
