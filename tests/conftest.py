@@ -3,6 +3,7 @@
 import os
 
 import hypothesis
+import pytest
 
 pytest_plugins = ["tests.shell", "tests.flavors.saved"]
 
@@ -13,3 +14,19 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # A machine that is busy with other tests makes single examples slow; their number is the bound.
 hypothesis.settings.register_profile("cloche", deadline=None)
 hypothesis.settings.load_profile("cloche")
+
+# Two workers end together when what takes long begins first: groups that take a minute or more,
+# then everything else that starts processes, and the quick tests, by the thousand, to fill up.
+LONGEST = ("help", "readme", "spark", "deploy", "whole_way", "deployments", "agreement", "kill")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first; `make test` tells xdist to keep to this order."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    groups = [mark.args[0] for mark in item.iter_markers("xdist_group") if mark.args]
+    if groups and groups[0] in LONGEST:
+        return LONGEST.index(groups[0])
+    return len(LONGEST) + (item.get_closest_marker("slow") is None)

@@ -14,8 +14,8 @@ from training.acceleration.proof import Proof
 from training.acceleration.store import attach_to_version, withdraw
 from training.dataset.sources import load_table
 from training.errors import RegistryError, TwinRefused
+from training.gate.candidate import Candidate, fetch
 from training.gate.holdout import fetch_holdout
-from training.gate.measure import Candidate, fetch
 from training.gate.policy import carried_policy
 from training.gate.probe import model_rows
 from training.names import CHALLENGER

@@ -13,5 +13,9 @@ PROMOTED_AT = "cloche.promoted_at"
 PROMOTED_BY = "cloche.promoted_by"
 REASON = "cloche.reason"
 
+# In a model's metadata: the policy of its gate, and the form that it has.
+METADATA = "cloche"
+METADATA_SCHEMA = 1
+
 # On the registered model: who is writing to it now, see `training.promotion.lock`.
 LOCK = "cloche.promotion_lock"

@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
-import mlflow
-import requests
 
 from cloche.up.errors import ServiceError
-from cloche.up.kitchen import ensure_production
-from cloche.up.samples import TryRows, rows_to_try, write_csv
 from cloche.up.services import Service, Services, own_environment, require_free_port
 from training.cli.progress import steps
 from training.recipe.load import load_recipe
+
+if TYPE_CHECKING:
+    from cloche.up.samples import TryRows
 
 HELP = """Go the whole way: train RECIPE, gate it, promote it, serve it.
 
@@ -54,6 +54,10 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
     checked = load_recipe(recipe)
     require_free_port(host, port, "--port")
     require_free_port(host, ui_port, "--ui-port")
+    # Only once mistakes are out of the way: these imports take seconds.
+    from cloche.up.kitchen import ensure_production  # noqa: PLC0415
+    from cloche.up.samples import rows_to_try  # noqa: PLC0415
+
     with TemporaryDirectory(prefix="cloche-up-") as folder, Services() as services:
         with steps(f"bringing up {checked.name}") as say:
             version = ensure_production(checked, say)
@@ -79,6 +83,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _mlflow_ui(host: str, port: int, folder: Path) -> Service:
+    import mlflow  # noqa: PLC0415 (see `up`)
+
     return Service(
         "the MLflow UI",
         [
@@ -103,7 +109,11 @@ def _server(name: str, host: str, port: int, folder: Path) -> Service:
     )
 
 
-def _check(name: str, server: str, rows: TryRows, folder: Path) -> None:
+def _check(name: str, server: str, rows: "TryRows", folder: Path) -> None:
+    import requests  # noqa: PLC0415 (see `up`)
+
+    from cloche.up.samples import write_csv  # noqa: PLC0415
+
     answer = requests.post(f"{server}/invocations", json=rows.request, timeout=30)
     answer.raise_for_status()
     click.echo(f"online  {json.dumps(answer.json())}")
@@ -125,7 +135,7 @@ def _check(name: str, server: str, rows: TryRows, folder: Path) -> None:
     click.echo(f"batch   {len(predictions):,} rows, the first: {json.dumps(predictions[0])}")
 
 
-def _what_to_try(name: str, version: str, ui: str, server: str, rows: TryRows) -> str:
+def _what_to_try(name: str, version: str, ui: str, server: str, rows: "TryRows") -> str:
     return f"""
 {name} version {version} is in production.
 

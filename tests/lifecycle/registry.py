@@ -1,17 +1,24 @@
 """A registry for tests to steer, and the type of what starts servers that follow it."""
 
-import subprocess
-import sys
+import functools
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
 
-from tests import shell
+from tests.lifecycle import kitchen
 from tests.online import Server
+from tests.shelf import empty_store, shelf
 
-KITCHEN = Path(__file__).parent / "kitchen.py"
+
+@functools.cache
+def saved(number: int, behaviour: str) -> Path:
+    """A version, saved when a test of this process asks for it first."""
+    path = shelf() / f"{number} {behaviour}"
+    kitchen.save(path, number, behaviour)
+    return path
 
 
 @dataclass
@@ -34,15 +41,16 @@ class Registry:
 
     def register(self, *behaviours: str, model: str = "m") -> None:
         """One more version of `model` for each behaviour."""
-        command = [
-            sys.executable,
-            KITCHEN,
-            self.uri,
-            self.directory / "artifacts",
-            model,
-            *behaviours,
-        ]
-        subprocess.run(command, check=True, capture_output=True, env=shell.environment())
+        if not self.database.exists():
+            shutil.copy(empty_store(), self.database)
+        client = self.client
+        if not client.search_registered_models(f"name = '{model}'"):
+            client.create_registered_model(model)
+        there = len(client.search_model_versions(f"name = '{model}'"))
+        for number, behaviour in enumerate(behaviours, there + 1):
+            path = self.artifacts(str(number), model)
+            shutil.copytree(saved(number, behaviour), path)
+            client.create_model_version(model, source=str(path))
 
     def artifacts(self, version: str, model: str = "m") -> Path:
         return self.directory / "artifacts" / model / version

@@ -69,7 +69,7 @@ def test_a_broken_version_never_replaces_a_good_one(
 ) -> None:
     registry.register("", behaviour, "")
     registry.promote("1")
-    server = serve("--load-timeout", "60").wait_until_ready()
+    server = serve("--load-timeout", "20").wait_until_ready()
     registry.promote("2")
     wait_for(lambda: reason in (server.state()["problem"] or ""))
     assert server.predict().headers["x-model-version"] == "1"

@@ -11,7 +11,7 @@ import pytest
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ways")]
 
 BODY = json.dumps({"dataframe_records": [{"a": 0}]}).encode()
 ANSWER = b'{"predictions": [1]}'

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wire")]
 
 ROW = {"dataframe_records": [{"a": 0}]}
 

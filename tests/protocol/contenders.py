@@ -1,10 +1,12 @@
-"""The two servers that are compared: `mlflow models serve`, and `cloche serve`."""
+"""The two servers that are compared: MLflow's, and `cloche serve`."""
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -34,7 +36,12 @@ def _told(response: requests.Response) -> str:
 
 @dataclass
 class Contenders:
-    """One server of MLflow for each kind, and one of Cloche for all of them."""
+    """MLflow's application for each kind, and one server of Cloche for all of them.
+
+    Attributes:
+        mlflow: The address where MLflow answers for a kind.
+        cloche: The other one.
+    """
 
     mlflow: dict[str, str]
     cloche: Server
@@ -46,12 +53,12 @@ class Contenders:
             ours = f"{self.cloche.url}/models/{kind}/invocations"
             theirs = f"{self.mlflow[kind]}/invocations"
             self._replies[kind] = [
-                Replies(body, _post(theirs, body), _post(ours, body)) for body in bodies_for(kind)
+                Replies(body, post(theirs, body), post(ours, body)) for body in bodies_for(kind)
             ]
         return self._replies[kind]
 
 
-def _post(url: str, body: Body) -> requests.Response:
+def post(url: str, body: Body) -> requests.Response:
     """The answer, on a connection of its own: MLflow's server hangs up after some errors."""
     content_type, content = body
     headers = {"content-type": content_type} if content_type else {}
@@ -61,13 +68,35 @@ def _post(url: str, body: Body) -> requests.Response:
 @contextmanager
 def contenders(zoo: Path, kinds: Sequence[str], directory: Path) -> Iterator[Contenders]:
     """Both servers with the models of `kinds`, started side by side and ready."""
+    theirs = {kind: free_port() for kind in kinds}
+    named = [f"{kind}={zoo / kind}" for kind in kinds]
     with ExitStack() as stack:
-        theirs = {kind: stack.enter_context(mlflow_server(zoo / kind)) for kind in kinds}
-        named = [f"{kind}={zoo / kind}" for kind in kinds]
+        stock = stack.enter_context(_stock({zoo / kind: port for kind, port in theirs.items()}))
         ours = stack.enter_context(serving(*named, directory=directory)).wait_until_ready()
-        for server in theirs.values():
-            wait_for(server.is_ready)
-        yield Contenders({kind: server.url for kind, server in theirs.items()}, ours)
+        addresses = {kind: f"http://127.0.0.1:{port}" for kind, port in theirs.items()}
+        for address in addresses.values():
+            wait_for(partial(_pings, stock, address))
+        yield Contenders(addresses, ours)
+
+
+@contextmanager
+def _stock(models: Mapping[Path, int]) -> Iterator[subprocess.Popen[bytes]]:
+    """What `mlflow models serve` runs for each of the models, in one process; see `stock.py`."""
+    program = Path(__file__).with_name("stock.py")
+    process = subprocess.Popen(
+        [sys.executable, program, *(f"{port}={path}" for path, port in models.items())],
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _pings(process: subprocess.Popen[bytes], url: str) -> bool:
+    assert process.poll() is None, "MLflow's server ended"
+    return answers(f"{url}/ping")
 
 
 @dataclass
@@ -78,8 +107,7 @@ class MlflowServer:
     url: str
 
     def is_ready(self) -> bool:
-        assert self.process.poll() is None, "MLflow's server ended"
-        return answers(f"{self.url}/ping")
+        return _pings(self.process, self.url)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The same bytes to `mlflow models serve` and to `cloche serve`, over the wire.
+"""The same bytes to the application of `mlflow models serve` and to `cloche serve`, over the wire.
 
 The same status, the same predictions. DIFFERENCES lists everything that may differ.
 """
@@ -11,13 +11,14 @@ import pytest
 import requests
 
 from tests.flavors.catalog import FRAMEWORKS, Save, needs
-from tests.protocol.contenders import Contenders, contenders
+from tests.online import wait_for
+from tests.protocol.contenders import Contenders, contenders, mlflow_server, post
 from tests.protocol.kinds import KINDS
 
 pytestmark = pytest.mark.slow
 
-# Few servers at a time fit into the memory of a small machine. A framework is a wave of its own.
-WAVES = {str(number): KINDS[number::7] for number in range(7)} | {
+# Few hosts at a time fit into the memory of a small machine. A framework is a wave of its own.
+WAVES = {str(number): KINDS[number::4] for number in range(4)} | {
     name: list(framework.models) for name, framework in FRAMEWORKS.items()
 }
 
@@ -115,3 +116,18 @@ def test_the_same_pages(both: Contenders, path: str) -> None:
     theirs = requests.get(both.mlflow[KINDS[0]] + path, timeout=30)
     ours = both.cloche.get(path)
     assert (ours.status_code, ours.text) == (theirs.status_code, theirs.text)
+
+
+_WAVE = next(name for name, kinds in WAVES.items() if "scalars" in kinds)
+
+
+@pytest.mark.xdist_group(f"protocol-{_WAVE}")
+@pytest.mark.parametrize("both", [_WAVE], indirect=True, scope="module")
+def test_mlflows_command_answers_as_the_application_that_it_runs(
+    both: Contenders, zoo: Path
+) -> None:
+    with mlflow_server(zoo / "scalars") as command:
+        wait_for(command.is_ready)
+        for body, theirs, _ in both.replies("scalars"):
+            answer = post(f"{command.url}/invocations", body)
+            assert (answer.status_code, answer.content) == (theirs.status_code, theirs.content)

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
+from tests.shelf import empty_store
 from training.dataset.digest import frame_digest
 
 FEATURES = ["hour", "wind", "gust"]
@@ -96,18 +97,10 @@ def carried_policy(holdout: pd.DataFrame, gate: Mapping[str, Any]) -> dict[str, 
     }
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with MLflow's tables: making them takes seconds, copying them does not."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.tracking.MlflowClient(f"sqlite:///{path}").search_registered_models()
-    return path
-
-
 @pytest.fixture
-def client(empty_store: Path, tmp_path: Path) -> Iterator[MlflowClient]:
+def client(tmp_path: Path) -> Iterator[MlflowClient]:
     """A client of an empty store, which is MLflow's current one during the test."""
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    shutil.copy(empty_store(), tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     mlflow.set_tracking_uri(uri)

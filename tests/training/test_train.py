@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from tests.shelf import empty_store
 from training.recipe.load import load_recipe
 from training.recipe.schema import Recipe
 from training.train import Trained, train
@@ -30,10 +31,10 @@ FOREST = (
 
 
 @pytest.fixture(scope="module")
-def client(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
     """One registry for all tests here: a training takes seconds, and they only look at it."""
     folder = tmp_path_factory.mktemp("registry")
-    shutil.copy(empty_store, folder / "mlflow.db")
+    shutil.copy(empty_store(), folder / "mlflow.db")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     before = Path.cwd(), mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     os.chdir(folder)  # artifacts of MLflow's default store lie below the working directory

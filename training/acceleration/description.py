@@ -2,12 +2,13 @@
 
 import hashlib
 from dataclasses import asdict
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import version
 
 from training.acceleration.families import adds_in_order, leaves
 from training.acceleration.original import Original
 from training.acceleration.proof import TOLERANCE, Proof
 from training.acceleration.twin import FORMAT, SCORES, Twin
+from training.pipeline.providers import providers
 
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")
 
@@ -51,4 +52,4 @@ def _packages(original: Original) -> set[str]:
     """Whose versions the proof was made with."""
     *_, last = leaves(original.pipeline)
     package = type(last).__module__.partition(".")[0]
-    return {*_PACKAGES, *packages_distributions().get(package, ())}
+    return {*_PACKAGES, *providers().get(package, ())}

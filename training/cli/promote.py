@@ -3,22 +3,22 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from mlflow import MlflowClient
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from training.cli.progress import steps
-from training.gate.evidence import evidence
-from training.gate.report import render
-from training.promotion.examine import PROBE_SECONDS, Examined, Request, examine
-from training.promotion.promote import Promotion, Refusal
-from training.promotion.promote import promote as run_promotion
-from training.promotion.registry import find_model
+from training.promotion.request import PROBE_SECONDS, Request
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from training.promotion.examine import Examined
+    from training.promotion.promote import Promotion
 
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
 
@@ -87,6 +87,15 @@ def promote(
     """Run the command; see HELP."""
     if force and not (reason or "").strip():
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
+    # Not at the top: these imports take seconds, and `cloche --help` imports every command.
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    from training.gate.report import render  # noqa: PLC0415
+    from training.promotion.examine import examine  # noqa: PLC0415
+    from training.promotion.promote import Promotion, Refusal  # noqa: PLC0415
+    from training.promotion.promote import promote as run_promotion  # noqa: PLC0415
+    from training.promotion.registry import find_model  # noqa: PLC0415
+
     client = MlflowClient()
     request = Request(version, policy, allow_breaking, force, reason, timeout)
 
@@ -117,7 +126,7 @@ def promote(
         raise Refusal(promotion.examined, run_id=None)
 
 
-def _print_table(client: MlflowClient, promotion: Promotion, *, promoted: bool) -> None:
+def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bool) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
@@ -139,7 +148,7 @@ def _print_table(client: MlflowClient, promotion: Promotion, *, promoted: bool) 
         console.print("This was a dry run: nothing was written.", markup=False)
 
 
-def _verdicts(examined: Examined) -> Table:
+def _verdicts(examined: "Examined") -> Table:
     production = examined.model.production
     against = f" against version {production} in production" if production else ""
     table = Table(
@@ -156,7 +165,7 @@ def _verdicts(examined: Examined) -> Table:
     return table
 
 
-def _moved(promotion: Promotion) -> str:
+def _moved(promotion: "Promotion") -> str:
     lines = [f"{promotion.model} version {promotion.version} is in production."]
     if promotion.replaced:
         lines.append(
@@ -169,7 +178,7 @@ def _moved(promotion: Promotion) -> str:
 
 
 def _print_json(
-    promotion: Promotion, evidence_document: dict[str, Any] | None, *, promoted: bool
+    promotion: "Promotion", evidence_document: dict[str, Any] | None, *, promoted: bool
 ) -> None:
     examined = promotion.examined
     document: dict[str, Any] = {
@@ -184,7 +193,9 @@ def _print_json(
     click.echo(json.dumps(document, indent=2))
 
 
-def _document(promotion: Promotion, reason: str | None) -> dict[str, Any] | None:
+def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | None:
+    from training.gate.evidence import evidence  # noqa: PLC0415 (see `promote`)
+
     examined = promotion.examined
     if examined is None:
         return None
@@ -193,7 +204,7 @@ def _document(promotion: Promotion, reason: str | None) -> dict[str, Any] | None
     )
 
 
-def _link(client: MlflowClient, run_id: str) -> str:
+def _link(client: "MlflowClient", run_id: str) -> str:
     """Where to read the evidence: a page of the MLflow server, or the run's id for a file store."""
     uri = client.tracking_uri.rstrip("/")
     if not uri.startswith("http"):

@@ -4,9 +4,6 @@ import json
 from dataclasses import asdict
 
 import click
-from mlflow import MlflowClient
-
-from training.promotion.rollback import roll_back
 
 HELP = """Put production of MODEL back to the version that served before, or to version N.
 
@@ -27,6 +24,11 @@ Example:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_json: bool) -> None:
     """Run the command; see HELP."""
+    # Not at the top: these imports take seconds, and `cloche --help` imports every command.
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    from training.promotion.rollback import roll_back  # noqa: PLC0415
+
     done = roll_back(MlflowClient(), model, to=to, reason=reason, force=force)
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))

@@ -2,18 +2,16 @@
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from mlflow import MlflowClient
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training.promotion.registry import model_names
-from training.promotion.status import ModelStatus, VersionStatus
-from training.promotion.status import status as read_status
+if TYPE_CHECKING:
+    from training.promotion.status import ModelStatus, VersionStatus
 
 HELP = """Say what the registry holds: versions, aliases, evidence, and what serves.
 
@@ -42,6 +40,12 @@ _NOTHING = "·"
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def status(model: str | None, versions: int, *, as_json: bool) -> None:
     """Run the command; see HELP."""
+    # Not at the top: these imports take seconds, and `cloche --help` imports every command.
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    from training.promotion.registry import model_names  # noqa: PLC0415
+    from training.promotion.status import status as read_status  # noqa: PLC0415
+
     client = MlflowClient()
     names = [model] if model else model_names(client)
     found = [read_status(client, name, most=versions) for name in names]
@@ -61,7 +65,7 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
         console.print(_table(one))
 
 
-def _plain(found: ModelStatus) -> dict[str, Any]:
+def _plain(found: "ModelStatus") -> dict[str, Any]:
     return {
         **asdict(found),
         "versions": [
@@ -71,7 +75,7 @@ def _plain(found: ModelStatus) -> dict[str, Any]:
     }
 
 
-def _table(found: ModelStatus) -> Table:
+def _table(found: "ModelStatus") -> Table:
     older = f"{found.more} older versions are not shown" if found.more else None
     table = Table(
         title=found.name,
@@ -87,7 +91,7 @@ def _table(found: ModelStatus) -> Table:
     return table
 
 
-def _row(version: VersionStatus) -> list[Text]:
+def _row(version: "VersionStatus") -> list[Text]:
     serves = "production" in version.aliases
     gate = version.gate or _NOTHING
     score = _NOTHING if version.score is None else f"{version.metric} {version.score:.4f}"

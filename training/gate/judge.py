@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 
+from training.gate.candidate import Candidate
 from training.gate.decision import Decision, decide
-from training.gate.measure import Candidate, Measured, Say, measure
+from training.gate.measure import Measured, Say, measure
 from training.gate.policy import Policy
 
 

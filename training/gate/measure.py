@@ -1,21 +1,16 @@
 """Gathers the numbers: the judged version and the one that serves, on the same rows."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-from mlflow.models import Model
 
-from training.errors import DataError, RegistryError
+from training.errors import DataError
 from training.evaluation.intervals import Interval, intervals, paired_differences
 from training.evaluation.metrics import is_computable, score_all
 from training.evaluation.predictions import Outcome
 from training.evaluation.slices import Slice, slices
+from training.gate.candidate import Candidate
 from training.gate.holdout import Holdout, fetch_holdout
 from training.gate.measurements import Comparison, Measurements
 from training.gate.policy import Policy, holdout_digest
@@ -23,26 +18,6 @@ from training.gate.process import Probed, probe
 from training.gate.signature import breaks
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A version on this machine's disk.
-
-    Attributes:
-        version: its entry in the registry.
-        folder: its artifacts.
-        model: its MLmodel.
-    """
-
-    version: ModelVersion
-    folder: Path
-    model: Model
-
-    @property
-    def label(self) -> str:
-        """`name version N`, for people."""
-        return f"{self.version.name} version {self.version.version}"
 
 
 @dataclass(frozen=True)
@@ -60,22 +35,6 @@ class Measured:
     intervals: Mapping[str, Interval]
     holdout: Holdout
     notes: tuple[str, ...] = ()
-
-
-def fetch(version: ModelVersion, folder: Path) -> Candidate:
-    """Download a version's artifacts into `folder`: for its digest, signature and probe.
-
-    Raises:
-        RegistryError: the artifacts are gone, or are no MLflow model.
-    """
-    uri = f"models:/{version.name}/{version.version}"
-    try:
-        # Always a copy: where artifacts are local files, MLflow would hand out its own and write
-        # into them.
-        path = Path(download_artifacts(artifact_uri=uri, dst_path=os.fspath(folder)))
-        return Candidate(version, path, Model.load(os.fspath(path)))
-    except (MlflowException, OSError) as error:
-        raise RegistryError(f"{uri} cannot be fetched: {error}") from error
 
 
 def measure(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from training.errors import RecipeError, RegistryError
 from training.evaluation.predictions import Label, Target
-from training.packaging.model import METADATA_KEY, METADATA_SCHEMA
+from training.names import METADATA, METADATA_SCHEMA
 from training.recipe import document
 from training.recipe.agreement import disagreements
 from training.recipe.problems import explain
@@ -128,7 +128,7 @@ def carried_policy(metadata: Mapping[str, Any] | None) -> Policy | None:
     Raises:
         RegistryError: there is one, and this version of Cloche cannot read it.
     """
-    carried = (metadata or {}).get(METADATA_KEY)
+    carried = (metadata or {}).get(METADATA)
     if carried is None:
         return None
     if carried.get("schema") != METADATA_SCHEMA:
@@ -142,14 +142,14 @@ def carried_policy(metadata: Mapping[str, Any] | None) -> Policy | None:
     except ValidationError as error:
         problems = "; ".join(explain(error, Policy, carried, {}))
         raise RegistryError(
-            f"the version's own policy (metadata {METADATA_KEY!r}) cannot be read: {problems}; "
+            f"the version's own policy (metadata {METADATA!r}) cannot be read: {problems}; "
             "give the criteria with --policy FILE"
         ) from None
 
 
 def holdout_digest(metadata: Mapping[str, Any] | None) -> str | None:
     """Digest of the holdout that a version was trained beside; None if Cloche did not train it."""
-    carried = (metadata or {}).get(METADATA_KEY) or {}
+    carried = (metadata or {}).get(METADATA) or {}
     digest: str | None = (carried.get("holdout") or {}).get("digest")
     return digest
 

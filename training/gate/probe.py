@@ -1,6 +1,6 @@
 """The probe: loads one model in a process of its own, lets it predict, and writes what it saw.
 
-Run as `python -m training.gate.probe FOLDER` with the task in `FOLDER/task.json` and the holdout in
+Run as `python -m training.gate FOLDER` with the task in `FOLDER/task.json` and the holdout in
 `FOLDER/holdout.parquet`. What is found goes to `FOLDER/report.json`, again after each stage, so
 that whoever waits can tell how far a crash or a hang got; predictions go to
 `FOLDER/predictions.npz`.
@@ -9,8 +9,6 @@ It needs no Cloche code in the model, and takes the model's failures for results
 """
 
 import json
-import sys
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -166,9 +164,3 @@ def one_row_latency(model: PyFuncModel, rows: pd.DataFrame) -> float:
             model.predict(single)
             times.append(perf_counter() - started)
     return 1_000 * median(times)
-
-
-if __name__ == "__main__":
-    # A model's warnings are for those who trained it; the gate reads its numbers.
-    warnings.simplefilter("ignore")
-    main(Path(sys.argv[1]))

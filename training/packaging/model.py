@@ -13,14 +13,12 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 
 from training.evaluation.predictions import Target
+from training.names import METADATA, METADATA_SCHEMA
 from training.packaging.requirements import exact_requirements
 from training.packaging.trusted import trusted_types
 from training.pipeline import scorer
 from training.pipeline.fit import Fitted
 from training.recipe.schema import Recipe
-
-METADATA_KEY = "cloche"
-METADATA_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def log_package(package: Package) -> ModelInfo:
             signature=package.signature,
             input_example=package.example,
             pip_requirements=requirements,
-            metadata={METADATA_KEY: _policy(package)},
+            metadata={METADATA: _policy(package)},
         )
     return info
 

@@ -1,7 +1,9 @@
 """Exact requirements of a version: what stock MLflow must install to score it."""
 
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import version
 from typing import Any
+
+from training.pipeline.providers import providers
 
 _ALWAYS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 
@@ -16,8 +18,7 @@ def exact_requirements(pipeline: Any) -> list[str]:
     Returns:
         Requirements of the form `name==version`, sorted.
     """
-    providers = packages_distributions()
     names = set(_ALWAYS)
     for step in pipeline.named_steps.values():
-        names.update(providers.get(type(step).__module__.partition(".")[0], ()))
+        names.update(providers().get(type(step).__module__.partition(".")[0], ()))
     return sorted(f"{name}=={version(name)}" for name in names)

@@ -10,10 +10,11 @@ from training.gate.measure import Say
 from training.gate.record import record
 from training.names import CHALLENGER, DIGEST, GATE, GATE_RUN, PRODUCTION
 from training.promotion.audit import audit_tags, promoter
-from training.promotion.examine import Examined, Request, chosen, examine
+from training.promotion.examine import Examined, chosen, examine
 from training.promotion.lock import Clock, promotion_lock
 from training.promotion.order import follow_up, move_production
 from training.promotion.registry import RegisteredModel, find_model
+from training.promotion.request import Request
 
 _NOTHING_ASKED = Request()
 _SYSTEM_CLOCK = Clock()

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from training.errors import RegistryError
-from training.gate.measure import fetch
+from training.gate.candidate import fetch
 from training.names import DIGEST, GATE, PROMOTED_AT
 from training.promotion.audit import audit_tags, promoter
 from training.promotion.digest import artifact_digest

@@ -97,7 +97,7 @@ def save(pipeline: Pipeline, path: Path, numbers: str = "double", **changes: Any
     kinds = ["double", "long", "string"]
     inputs = Schema([ColSpec(kind, name) for kind, name in zip(kinds, NAMES, strict=True)])
     mlflow.sklearn.save_model(
-        pipeline, path, signature=ModelSignature(inputs), input_example=example
+        pipeline, path, signature=ModelSignature(inputs), input_example=example, pip_requirements=[]
     )
     graph = graph_of(pipeline, {"double": TensorProto.DOUBLE, "float": TensorProto.FLOAT}[numbers])
     description = {

@@ -13,7 +13,7 @@ from training.acceleration.accelerate import accelerate
 from training.acceleration.original import of_folder
 from training.acceleration.store import attach_to_version, withdraw
 from training.acceleration.twin import Twin
-from training.gate.measure import fetch
+from training.gate.candidate import fetch
 from training.promotion.digest import artifact_digest
 
 TAGS = {"cloche.accelerated", "cloche.accelerated_digest"}

@@ -13,10 +13,11 @@ from mlflow.models import Model
 
 from training.evaluation.intervals import Difference, Interval
 from training.evaluation.slices import Slice
+from training.gate.candidate import Candidate
 from training.gate.decision import decide
 from training.gate.holdout import Holdout
 from training.gate.judge import Judgement
-from training.gate.measure import Candidate, Measured
+from training.gate.measure import Measured
 from training.gate.measurements import Comparison, Measurements
 from training.gate.policy import carried_policy
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from training.gate.candidate import fetch
 from training.gate.judge import judge
-from training.gate.measure import fetch
 from training.gate.policy import carried_policy
 
 pytestmark = pytest.mark.slow

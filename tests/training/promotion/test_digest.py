@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.gate.measure import fetch
+from training.gate.candidate import fetch
 from training.promotion.digest import artifact_digest
 
 

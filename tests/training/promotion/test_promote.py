@@ -13,10 +13,11 @@ import pytest
 from mlflow import MlflowClient
 
 from training.errors import DataError, GateRefusal, RecipeError, RegistryError
-from training.promotion.examine import Request, examine
+from training.promotion.examine import examine
 from training.promotion.lock import LEASE, Clock
 from training.promotion.promote import Refusal, carry_out, promote
 from training.promotion.registry import find_model, model_names, versions
+from training.promotion.request import Request
 
 pytestmark = pytest.mark.slow
 
