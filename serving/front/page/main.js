@@ -207,7 +207,7 @@ function say(text) { byId("said").textContent = text; }
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = byId("key").value.trim();
-  const possible = /^[\x21-\x7e]+$/.test(text); // what a header can hold
+  const possible = /^[\x20-\x7e]+$/.test(text); // what a header can hold
   byId("key-error").textContent = possible ? "" : text ? "Keys have no such characters." : "Type the key.";
   byId("key").toggleAttribute("aria-invalid", false);
   if (!possible) return byId("key").focus();
