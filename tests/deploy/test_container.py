@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("container")]
 MODEL = "breast-cancer"
 NEEDED = ("buildah", "debootstrap", "unshare", "setpriv")
 DOCKERFILE = DEPLOY / "container" / "Dockerfile"
-LARGEST_MIB = 1500
+LARGEST_MIB = 1300  # it had 1,117 when this was written
 COMPILERS = ("cc", "gcc", "g++", "c++", "cpp", "clang", "ld", "as", "make", "rustc")
 
 
