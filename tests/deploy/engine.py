@@ -198,14 +198,15 @@ class Container(Server):
         below = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         return int(Path(below).read_text().split()[0])
 
-    def processes(self) -> list[Path]:
-        """All its processes in /proc."""
+    def processes(self) -> list[dict[str, str]]:
+        """What the kernel says of each of its processes that did not end meanwhile."""
         namespace = Path(f"/proc/{self.first}/ns/pid").readlink()
         found = []
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
                 if entry.name.isdecimal() and (entry / "ns" / "pid").readlink() == namespace:
-                    found.append(entry)
+                    lines = (entry / "status").read_text().splitlines()
+                    found.append(dict(line.split(":\t", 1) for line in lines))
         return found
 
     def check_health(self) -> int:

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("container")]
 MODEL = "breast-cancer"
 NEEDED = ("buildah", "debootstrap", "unshare", "setpriv")
 DOCKERFILE = DEPLOY / "container" / "Dockerfile"
-LARGEST_MIB = 1500
+LARGEST_MIB = 1300  # it had 1,117 when this was written
 COMPILERS = ("cc", "gcc", "g++", "c++", "cpp", "clang", "ld", "as", "make", "rustc")
 
 
@@ -205,10 +205,10 @@ def test_it_follows_a_promotion(follower: Container, promoted: str, rows: dict[s
 
 
 def test_it_runs_without_rights(follower: Container):
-    for process in follower.processes():
-        status = dict(
-            line.split(":\t", 1) for line in (process / "status").read_text().splitlines()
-        )
+    processes = follower.processes()
+
+    assert len(processes) >= 3  # the front, the registry process and a host
+    for status in processes:
         assert status["Uid"].split() == ["10001"] * 4
         assert int(status["CapEff"], 16) == 0
         assert status["NoNewPrivs"] == "1"
