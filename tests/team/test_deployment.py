@@ -56,9 +56,14 @@ def batch_runs(team) -> list[str]:
     return [run["info"]["status"] for run in runs]
 
 
-def test_a_promotion_and_a_rollback_reach_two_servers_and_no_request_fails(team, shell, servers):
+def test_an_alias_that_moves_and_moves_back_reaches_two_servers_and_no_request_fails(
+    team, shell, servers
+):
     with asking(team, servers[0]) as one, asking(team, servers[1]) as two:
-        for command, version in ((f"promote {MODEL} --version 2", "2"), (f"rollback {MODEL}", "1")):
+        for command, version in (
+            (f"rollback {MODEL} --to 2 --force", "2"),
+            (f"rollback {MODEL}", "1"),
+        ):
             moves(shell, team, command)
             for server in servers:
                 server.wait_for_version(version, MODEL)
