@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import generate_latest
 
@@ -59,12 +59,16 @@ def series() -> int:
     metrics, model, version = Metrics(), "m", "1"
     metrics.answered(model, version, 200, 0.001)
     metrics.looked(model, registry_age=0, in_progress=0, waiting=0)
-    for one in (metrics.rows, metrics.accelerated_rows, metrics.replicas, metrics.hosts_lost,
-                metrics.hosts_renewed):  # fmt: skip
+    of_versions: list[Any] = [
+        metrics.rows, metrics.accelerated_rows, metrics.replicas, metrics.hosts_lost,
+        metrics.hosts_renewed, metrics.queue_seconds, metrics.predict_seconds, metrics.batch_rows,
+    ]  # fmt: skip
+    of_models: list[Any] = [
+        metrics.expired, metrics.abandoned, metrics.retries, metrics.swap_seconds,
+    ]  # fmt: skip
+    for one in of_versions:
         one.labels(model, version)
-    for one in (metrics.queue_seconds, metrics.predict_seconds, metrics.batch_rows):
-        one.labels(model, version)
-    for one in (metrics.expired, metrics.abandoned, metrics.retries, metrics.swap_seconds):
+    for one in of_models:
         one.labels(model)
     metrics.swaps.labels(model, "done")
     lines = generate_latest(metrics.registry).decode().splitlines()

@@ -6,6 +6,7 @@ from functools import cache
 
 from benchmarks.scaling import arithmetic, autoscaling, polling
 from benchmarks.scaling.measured import PLAIN, TWIN
+from serving.front.following import Pace
 
 _MINUTE = 60
 
@@ -102,7 +103,7 @@ def autoscaler() -> str:
     return table([*head, "settled", "refused"], rows)
 
 
-_PACES: dict[str, polling.Pacing] = {"always 2 s": polling.Fixed(), "ours": polling.Pace()}
+_PACES: dict[str, polling.Pacing] = {"always 2 s": polling.Fixed(), "ours": Pace()}
 TABLES: dict[str, Callable[[], str]] = {
     one.__name__: cache(one) for one in (pods, intervals, crowds, returns, waves, autoscaler)
 }

@@ -1,6 +1,7 @@
 """The simulations behind docs/scaling.md keep count, and the document says what they say."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 
@@ -8,11 +9,12 @@ from benchmarks.scaling import arithmetic, autoscaling, polling
 from benchmarks.scaling.__main__ import DOCUMENT, filled
 from benchmarks.scaling.measured import PLAIN, TWIN, Path
 from benchmarks.scaling.tables import TABLES
+from serving.front.following import Pace
 
 CASES = [
     polling.Case(servers, pacing=pacing, seconds=120, outage=outage)
     for servers, pacing, outage in itertools.product(
-        (1, 300, 2000), (polling.Fixed(), polling.Pace()), (None, polling.Outage(30, 60))
+        (1, 300, 2000), (polling.Fixed(), Pace()), (None, polling.Outage(30, 60))
     )
 ]
 
@@ -39,7 +41,7 @@ def test_more_servers_than_a_registry_can_answer_in_time_are_still_told() -> Non
     assert fixed.answered < 0.1 * fixed.asked  # what the pace is there for
 
 
-def flat(rate: float) -> autoscaling.Callable[[int], float]:
+def flat(rate: float) -> Callable[[int], float]:
     return lambda now: rate
 
 
