@@ -31,7 +31,7 @@ def test_production_returns_to_previous_and_the_two_change_places(client, three,
     assert aliases(client) == {"production": "1", "previous": "2"}
     tags = client.get_model_version("flight-delay", "1").tags
     assert tags["cloche.reason"] == "slow in the evening"
-    assert tags["cloche.promoted_at"] == "2026-03-01T12:00:02+00:00"
+    assert tags["cloche.promoted_at"] == "2026-03-01T12:00:04+00:00"
     assert tags["cloche.gate"] == "passed"
 
 
