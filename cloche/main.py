@@ -17,6 +17,8 @@ from cloche.waiting import tell_of_waiting
 # Threads of OpenMP that spin while they wait starve each other as soon as anything else runs: on
 # two busy cores one fit of gradient boosting took 42 s instead of 3. Read when OpenMP is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# onnxruntime gives the machine an id of its own for telemetry, unless told before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # MLflow's progress bars and log lines would interleave with ours; set before MLflow is imported.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

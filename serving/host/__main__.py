@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for programs that mount the server, too
 gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
 
 from serving.host import lifeline  # noqa: E402
