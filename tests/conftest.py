@@ -17,7 +17,10 @@ hypothesis.settings.load_profile("cloche")
 
 # Two workers end together when what takes long begins first: groups that take a minute or more,
 # then everything else that starts processes, and the quick tests, by the thousand, to fill up.
-LONGEST = ("help", "readme", "spark", "deploy", "whole_way", "deployments", "agreement", "kill")
+LONGEST = (
+    "container", "help", "readme", "airflow", "spark", "team", "whole_way", "page", "deploy",
+    "deployments", "agreement", "kill",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,7 @@ from tests.deploy.test_daily import yesterday
 from tests.online import wait_for
 from tests.shell import environment, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deploy")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("airflow")]
 
 VERSION = "3.3.2"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
