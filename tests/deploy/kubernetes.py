@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,8 +17,7 @@ import yaml
 from tests.deploy.conftest import DEPLOY
 
 FOLDER = DEPLOY / "kubernetes"
-OLDEST, NEWEST, KSERVE = "1.30", "1.37", "0.21.0"
-PLACE = Path("~/.cache/cloche-tests").expanduser() / f"kserve-{KSERVE}"
+OLDEST, NEWEST = "1.30", "1.37"
 Manifest = dict[str, Any]
 
 
@@ -40,16 +38,6 @@ def one(objects: list[Manifest], kind: str) -> Manifest:
     """The only object of its kind."""
     (found,) = [each for each in objects if each["kind"] == kind]
     return found
-
-
-def kserve_models() -> Path:
-    """The models of KServe's package, without what it needs; fetched once for all sessions."""
-    ready = PLACE / "ready"
-    if not ready.exists():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"]
-        subprocess.run([*pip, "--target", PLACE, f"kserve=={KSERVE}"], check=True)
-        ready.touch()
-    return PLACE / "kserve" / "models"
 
 
 @dataclass(frozen=True)

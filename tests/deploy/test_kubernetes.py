@@ -27,11 +27,11 @@ from tests.deploy.kubernetes import (
     OLDEST,
     Manifest,
     built,
-    kserve_models,
     mistakes,
     one,
 )
 from tests.deploy.test_daily import yesterday
+from tests.kserve import models as kserve_models
 from tests.lifecycle.registry import Registry
 from tests.online import serving
 from tests.shell import environment, free_port
