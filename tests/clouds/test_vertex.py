@@ -124,6 +124,19 @@ def test_what_does_not_fit_is_refused_with_a_reason(vertex: Server, body):
     assert answer.json()["message"]
 
 
+def test_a_body_that_cannot_be_read_is_refused_and_counted_like_any_other(vertex: Server):
+    refused = {"model": "model", "version": "", "code": "400"}
+    before = vertex.metric("cloche_requests_total", **refused)
+
+    answer = requests.post(
+        vertex.url + PREDICT, b"rows", headers={"content-encoding": "gzip"}, timeout=60
+    )
+
+    assert answer.status_code == 400
+    assert answer.headers["x-request-id"]
+    assert vertex.metric("cloche_requests_total", **refused) == before + 1
+
+
 def test_health_is_told_where_vertex_asks(vertex: Server):
     assert vertex.get(HEALTH).status_code == 200
 

@@ -16,7 +16,6 @@ from serving.front.web import (
     Scope,
     Send,
     client_left,
-    error_body,
     gunzip,
     read_body,
     respond,
@@ -76,11 +75,8 @@ class CloudDoor:
             if head.encoding == b"gzip":
                 body = gunzip(body, self._max_body)
             content_type, body, write = self._contract.dialect(asked, body, self._names())
-        except ClientLeft:
-            return
-        except HttpError as error:
-            body = error_body(error.code, str(error))
-            await respond(send, error.status, body, headers=error.headers)
+        except (ClientLeft, HttpError) as error:
+            await self._app(scope, _Refused(error).receive, send)
             return
         replaced = (*_REPLACED, b"accept-encoding") if write else _REPLACED
         scope["headers"] = [
@@ -90,6 +86,22 @@ class CloudDoor:
         ]
         answer = _Rewritten(send, write) if write else send
         await self._app(scope, _Whole(body, receive).receive, answer)
+
+
+class _Refused:
+    """A body that cannot be taken: the application answers and counts that as if it read it."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def receive(self) -> Message:
+        """Never anything.
+
+        Raises:
+            HttpError: Why.
+            ClientLeft: The client went away before it was whole.
+        """
+        raise self._error
 
 
 class _Whole:

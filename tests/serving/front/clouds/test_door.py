@@ -9,7 +9,7 @@ import pytest
 
 from serving.front.clouds.contract import Contract, Translation
 from serving.front.clouds.door import CloudDoor
-from serving.front.web import client_left, respond
+from serving.front.web import HttpError, client_left, respond
 
 CONTRACT = Contract(
     predict_path="/p:predict",
@@ -30,7 +30,11 @@ class App:
         self.left: bool | None = None
 
     async def __call__(self, scope, receive, send) -> None:
-        message = await receive()
+        try:
+            message = await receive()
+        except HttpError as error:
+            await respond(send, error.status, error.code.encode(), headers=error.headers)
+            return
         self.left = client_left(receive)
         seen = {"path": scope["path"], "body": message["body"].decode()}
         seen |= {name.decode(): value.decode() for name, value in scope["headers"]}
