@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -18,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving, wait_for
 from tests.shell import answers, environment, free_port
+from tests.stores import stores
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployments")]
 
@@ -37,10 +37,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Two versions of `m`, in the registry that MLflow is set to."""
     registry = Registry(tmp_path_factory.mktemp("deployments"))
     registry.register("", "")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(registry.uri)
-    yield registry
-    mlflow.set_tracking_uri(before)
+    with stores(registry.uri):
+        yield registry
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
 from tests.shelf import empty_store
+from tests.stores import stores
 from training.dataset.digest import frame_digest
 
 FEATURES = ["hour", "wind", "gust"]
@@ -102,14 +103,10 @@ def client(tmp_path: Path) -> Iterator[MlflowClient]:
     """A client of an empty store, which is MLflow's current one during the test."""
     shutil.copy(empty_store(), tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
     own = MlflowClient(uri, uri)
     own.create_experiment("flights", artifact_location=(tmp_path / "artifacts").as_uri())
-    yield own
-    mlflow.set_tracking_uri(before[0])
-    mlflow.set_registry_uri(before[1])
+    with stores(uri):
+        yield own
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """One training leaves a run worth opening and a version that stock MLflow can serve."""
 
+import contextlib
 import hashlib
 import json
-import os
 import pickletools
 import shutil
 import subprocess
@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.shelf import empty_store
+from tests.stores import stores
 from training.recipe.load import load_recipe
 from training.recipe.schema import Recipe
 from training.train import Trained, train
@@ -36,14 +37,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
     folder = tmp_path_factory.mktemp("registry")
     shutil.copy(empty_store(), folder / "mlflow.db")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    before = Path.cwd(), mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    os.chdir(folder)  # artifacts of MLflow's default store lie below the working directory
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    yield MlflowClient()
-    os.chdir(before[0])
-    mlflow.set_tracking_uri(before[1])
-    mlflow.set_registry_uri(before[2])
+    # artifacts of MLflow's default store lie below the working directory
+    with contextlib.chdir(folder), stores(uri):
+        yield MlflowClient()
 
 
 @pytest.fixture(scope="module")

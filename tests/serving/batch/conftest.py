@@ -20,6 +20,7 @@ from serving.batch.part import FinishedPart, Part
 from serving.batch.request import Outcome, Request
 from serving.batch.scoring import Scorer
 from serving.batch.worker import Worker
+from tests.stores import stores
 
 HERE = Path(__file__).parent
 
@@ -37,12 +38,10 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def registry(kitchen: Path) -> Iterator[mlflow.MlflowClient]:
     """The registry, with `production` on version 1."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{kitchen / 'mlflow.db'}")
-    client = mlflow.MlflowClient()
-    client.set_registered_model_alias("plain", "production", "1")
-    yield client
-    mlflow.set_tracking_uri(before)
+    with stores(f"sqlite:///{kitchen / 'mlflow.db'}"):
+        client = mlflow.MlflowClient()
+        client.set_registered_model_alias("plain", "production", "1")
+        yield client
 
 
 def table(rows: int, seed: int = 0) -> pd.DataFrame:

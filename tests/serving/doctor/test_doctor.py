@@ -26,6 +26,7 @@ from serving.doctor import machine
 from serving.front.settings import Settings
 from tests.lifecycle.registry import Registry
 from tests.shell import environment, free_port
+from tests.stores import stores
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doctor")]
 
@@ -80,7 +81,7 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 def setup(kitchen: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
     monkeypatch.chdir(tmp_path)
     shutil.copy(kitchen.database, tmp_path)
-    with ExitStack() as stack:
+    with stores(), ExitStack() as stack:
         yield Setup(tmp_path, Registry(tmp_path), kitchen.directory, stack)
 
 
