@@ -21,6 +21,7 @@ def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Findi
         files: Those that hold secrets, by their option.
     """
     yield from machine.packages(settings)
+    yield from machine.text(settings)
     for check, look in preflight.LOOKS.items():
         try:
             look(settings)

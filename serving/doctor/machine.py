@@ -1,6 +1,7 @@
-"""What this machine gives: room on its disks, open files, installed packages."""
+"""What this machine gives: room on its disks, open files, a locale, installed packages."""
 
 import importlib.metadata
+import locale
 import os
 import resource
 import shutil
@@ -66,6 +67,19 @@ def open_files(settings: Settings) -> Iterator[Finding]:
             f"{needed}: clients would be refused under load",
             f"ulimit -n {needed}, LimitNOFILE={needed} in a systemd unit, or fewer by "
             f"--max-connections {max(1, soft - _OTHER_FILES)}",
+        )
+
+
+def text(_: Settings) -> Iterator[Finding]:
+    """Whether files of text, such as recipes and policies, are read as they were written."""
+    encoding = locale.getpreferredencoding(False)
+    if encoding.lower().replace("-", "") == "utf8":
+        yield ok("locale", "text is read as UTF-8")
+    else:
+        yield warn(
+            "locale",
+            f"text is read as {encoding}: names beyond ASCII in recipes and tables come out wrong",
+            "export LC_ALL=C.UTF-8, or PYTHONUTF8=1",
         )
 
 

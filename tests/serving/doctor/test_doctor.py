@@ -205,6 +205,10 @@ def few_files(setup: Setup) -> None:
     setup.stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
 
 
+def text_in_latin_1(setup: Setup) -> None:
+    setup.stack.enter_context(patch("locale.getpreferredencoding", lambda _: "ISO-8859-1"))
+
+
 def nobody_pushes(setup: Setup) -> None:
     setup.variables["CLOCHE_WEBHOOK_SECRET"] = HUSHED
 
@@ -262,6 +266,7 @@ def _pem(setup: Setup, days: int) -> str:
         (keys_for_everybody, ("warn", "--api-keys-file"), "read by others (mode 644)", "chmod 600"),
         (no_keys_for_the_world, ("warn", "API keys"), "everybody", "--api-keys-file"),
         (few_files, ("warn", "open files"), "1024 may be open", "ulimit -n 4352"),
+        (text_in_latin_1, ("warn", "locale"), "as ISO-8859-1", "LC_ALL=C.UTF-8"),
         (nobody_pushes, ("warn", "webhook"), "only polls", "create_webhook"),
         (two_of_one_name, ("fail", "models"), "another model is served", "NAME="),
     ],
