@@ -181,7 +181,10 @@ class Image:
             assert process.poll() is None, log.read_text()
             yield container
         finally:
-            process.kill()  # and with it, process 1
+            # process 1 became another user, and with that lost its tie to `unshare`
+            with suppress(OSError, IndexError):  # unless it ended, or never began
+                os.kill(container.first, signal.SIGKILL)
+            process.kill()
             process.wait()
 
 
