@@ -69,13 +69,16 @@ class Pool:
         """Whether a replica waits for work."""
         return bool(self._idle)
 
-    async def start(self) -> None:
+    async def start(self, *, early: bool = False) -> None:
         """Load every replica.
+
+        Args:
+            early: Whether twins may answer before their models are loaded; see `complete`.
 
         Raises:
             HostFailed: One of them cannot; the others are ended.
         """
-        loads = [asyncio.create_task(self._load_one()) for _ in range(self._plan.replicas)]
+        loads = [asyncio.create_task(self._load_one(early)) for _ in range(self._plan.replicas)]
         try:
             replicas = await asyncio.gather(*loads)
         except BaseException:
@@ -86,6 +89,15 @@ class Pool:
             raise
         for replica in replicas:
             self._admit(replica)
+
+    async def complete(self) -> None:
+        """Wait until every replica has its model, too.
+
+        Raises:
+            HostFailed: One of them cannot load it.
+        """
+        for replica in list(self._replicas):
+            self.description = await replica.complete(self._plan.load_timeout) or self.description
         if self._plan.host_memory:
             self._tasks.start(self._watch_memory())
 
@@ -134,10 +146,11 @@ class Pool:
         self._leaving.clear()
         self._idle.clear()
 
-    async def _load_one(self) -> Replica:
+    async def _load_one(self, early: bool = False) -> Replica:
         replica = await self._spawn()
+        told = {"path": str(self._path), "twin": self._plan.twin, "early": early}
         try:
-            version = {"path": str(self._path), "twin": self._plan.twin, **self._label}
+            version = told | self._label
             self.description = await replica.load(version, self._label, self._plan.load_timeout)
         except BaseException:
             replica.kill()

@@ -14,7 +14,7 @@ try:
 except ImportError:  # the environment of a version holds what that version asks for
     msgspec = None  # type: ignore[assignment]
 
-_read_fast: Callable[[bytes], Any] | None = msgspec and msgspec.json.Decoder().decode
+_read_fast: Callable[[bytes], Any] | None = msgspec.json.Decoder().decode if msgspec else None
 
 
 def read_json(body: bytes) -> Any:
