@@ -82,16 +82,17 @@ class Generation:
         batches = 1 + self._queue.rows / self._plan.batches.rows
         return batches * self._batch_seconds / max(1, len(self._pool))
 
-    async def start(self, *, early: bool = False) -> None:
+    async def start(self, *, beside: bool = True) -> None:
         """Load every replica.
 
         Args:
-            early: Whether twins may answer before their models are loaded; see `complete`.
+            beside: Whether another version serves meanwhile. Then hosts load in the background;
+                else twins may answer before their models are loaded, see `complete`.
 
         Raises:
             HostFailed: One of them cannot; the others are ended.
         """
-        await self._pool.start(early=early)
+        await self._pool.start(beside=beside)
 
     async def complete(self) -> None:
         """Wait until every replica has its model, too.

@@ -140,7 +140,7 @@ class ServedModel:
         try:
             path = await self._registry.ask("fetch", _FETCH_SECONDS, target=target)
             fresh = await self._make(self.name, version, Path(path), target["twin"])
-            await fresh.start(early=self.current is None)  # what serves now is better than half
+            await fresh.start(beside=self.current is not None)
             self._switch(fresh, target)
             self._tell_served(fresh, self._loop.time() - started)
             await fresh.complete()

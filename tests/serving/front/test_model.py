@@ -27,12 +27,12 @@ class FakeGeneration:
     description: dict[str, Any] = {"predictor": "onnx"}  # noqa: RUF012
 
     def __init__(self) -> None:
-        self.was_early = False
+        self.was_beside: bool | None = None
         self.closed = False
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def start(self, *, early: bool) -> None:
-        self.was_early = early
+    async def start(self, *, beside: bool) -> None:
+        self.was_beside = beside
 
     async def complete(self) -> None:
         await self.whole
@@ -69,7 +69,7 @@ async def until(reached: Callable[[], bool]) -> None:
 def test_the_first_version_serves_as_soon_as_its_twin_answers() -> None:
     async def scenario(model: ServedModel, generation: FakeGeneration) -> None:
         await until(lambda: model.ready)
-        assert generation.was_early
+        assert generation.was_beside is False
         assert model.loading is None
         generation.whole.set_result(None)
 
