@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 
 _AWAY = re.compile(r"API request to \S+ failed with (?:timeout )?exception (.*)", re.DOTALL)
 _REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)|(certificate verify failed[^'\")]*)")
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
+_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/\s]*@")
 
 
 def told(error: MlflowException) -> str:
@@ -42,12 +42,17 @@ def told(error: MlflowException) -> str:
     return message
 
 
+def without_password(text: str) -> str:
+    """The text; passwords in its URLs are stars."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
 def _is(error: MlflowException, status: int) -> bool:
     return error.get_http_status_code() == status or f"error code {status} " in str(error.message)
 
 
 def _server() -> str:
-    return f"The tracking server {_PASSWORD.sub('', str(mlflow.get_tracking_uri()))}"
+    return f"The tracking server {without_password(str(mlflow.get_tracking_uri()))}"
 
 
 def _reason(text: str) -> str:
