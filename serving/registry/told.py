@@ -6,9 +6,10 @@ import re
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from serving.secrecy import without_password
+
 _AWAY = re.compile(r"API request to \S+ failed with (?:timeout )?exception (.*)", re.DOTALL)
 _REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)|(certificate verify failed[^'\")]*)")
-_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/\s]*@")
 
 
 def told(error: MlflowException) -> str:
@@ -40,11 +41,6 @@ def told(error: MlflowException) -> str:
             "'registered_model', NAME, 'EDIT'), or 'experiment' with its id."
         )
     return message
-
-
-def without_password(text: str) -> str:
-    """The text; passwords in its URLs are stars."""
-    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def _is(error: MlflowException, status: int) -> bool:
