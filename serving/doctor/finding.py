@@ -1,10 +1,9 @@
 """What one look found: a state, a sentence, and the command that mends it."""
 
 import enum
-import re
 from dataclasses import dataclass
 
-_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/\s]*@")
+from serving.secrecy import without_password
 
 
 class State(enum.StrEnum):
@@ -46,8 +45,3 @@ def warn(check: str, says: str, fix: str = "") -> Finding:
 def fail(check: str, says: str, fix: str = "") -> Finding:
     """It does not work."""
     return Finding(check, State.FAIL, without_password(says), without_password(fix))
-
-
-def without_password(text: str) -> str:
-    """The text; passwords in its URLs are stars."""
-    return _PASSWORD.sub(r"\1:***@", text)

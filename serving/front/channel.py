@@ -10,15 +10,20 @@ from serving.host.frames import FrameReader, Kind, ProtocolError
 Frame = tuple[Kind, memoryview]
 Hear = Callable[[Frame | None], None]
 
+_NEWS = (Kind.READY, Kind.FAILED)
+
 
 class Channel(asyncio.Protocol):
     """Sends a frame and hears the answering one. The caller sets the deadline.
 
     Attributes:
         lost: Done when the socket is closed.
+        news: What follows an `EARLY`: `READY`, `FAILED`, or None if the socket was closed before;
+            None where there was no `EARLY`.
     """
 
     def __init__(self) -> None:
+        self.news: asyncio.Future[Frame | None] | None = None
         self._reader = FrameReader()
         self._hear: Hear | None = None
         self._transport: asyncio.Transport | None = None
@@ -39,6 +44,11 @@ class Channel(asyncio.Protocol):
             self.close()
             return
         for frame in frames:
+            if frame[0] is Kind.EARLY:
+                self.news = asyncio.get_running_loop().create_future()
+            elif self.news is not None and frame[0] in _NEWS and not self.news.done():
+                self.news.set_result(frame)
+                continue
             hear, self._hear = self._hear, None
             if hear is None:
                 self.close()
@@ -48,6 +58,8 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """Tell whoever waits."""
         hear, self._hear = self._hear, None
+        if self.news is not None and not self.news.done():
+            self.news.set_result(None)
         if not self.lost.done():
             self.lost.set_result(None)
         if hear is not None:

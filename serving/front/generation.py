@@ -82,13 +82,25 @@ class Generation:
         batches = 1 + self._queue.rows / self._plan.batches.rows
         return batches * self._batch_seconds / max(1, len(self._pool))
 
-    async def start(self) -> None:
+    async def start(self, *, beside: bool = True) -> None:
         """Load every replica.
+
+        Args:
+            beside: Whether another version serves meanwhile. Then hosts load in the background;
+                else twins may answer before their models are loaded, see `complete`.
 
         Raises:
             HostFailed: One of them cannot; the others are ended.
         """
-        await self._pool.start()
+        await self._pool.start(beside=beside)
+
+    async def complete(self) -> None:
+        """Wait until every replica has its model, too.
+
+        Raises:
+            HostFailed: One of them cannot load it.
+        """
+        await self._pool.complete()
 
     def submit(self, request: Request) -> bool:
         """Take a request; False when the queue is full."""

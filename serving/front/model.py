@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
 from serving.front.following import Standing, should_load
@@ -140,25 +140,36 @@ class ServedModel:
         try:
             path = await self._registry.ask("fetch", _FETCH_SECONDS, target=target)
             fresh = await self._make(self.name, version, Path(path), target["twin"])
-            await fresh.start()
+            await fresh.start(beside=self.current is not None)
+            self._switch(fresh, target)
+            self._tell_served(fresh, self._loop.time() - started)
+            await fresh.complete()
         except (VersionRefused, HostFailed) as error:
-            self._standing = Standing(self._standing.identity, target["revision"])
-            self._metrics.swaps.labels(self.name, "failed").inc()
-            self._refusal = f"Version {version} cannot serve: {error}"
-            raise VersionRefused(self._refusal) from error
+            self._refuse(target, error)
         finally:
             self.loading = None
-        self._switch(fresh, target)
-        seconds = self._loop.time() - started
+        await self._registry.ask("remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target)
+
+    def _tell_served(self, fresh: Generation, seconds: float) -> None:
         self._metrics.swaps.labels(self.name, "done").inc()
         self._metrics.swap_seconds.labels(self.name).observe(seconds)
         predictor = fresh.description["predictor"]
         _logger.info(
             "Serving.",
-            extra={"model": self.name, "version": version, "predictor": predictor,
+            extra={"model": self.name, "version": fresh.version, "predictor": predictor,
                    "seconds": round(seconds, 3)},
         )  # fmt: skip
-        await self._registry.ask("remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target)
+
+    def _refuse(self, target: dict[str, str], error: Exception) -> NoReturn:
+        """Serve without a version that could not be loaded, even if its twin answered already."""
+        served, serving = self._standing.identity, self.current
+        if served == target["identity"] and serving is not None:
+            served, self.current = "", None
+            self._retire(serving)
+        self._standing = Standing(served, target["revision"])
+        self._metrics.swaps.labels(self.name, "failed").inc()
+        self._refusal = f"Version {target['version']} cannot serve: {error}"
+        raise VersionRefused(self._refusal) from error
 
     def _switch(self, fresh: Generation, target: dict[str, str]) -> None:
         """Serve with `fresh`; what waited for the old generation goes to the new one."""
@@ -167,6 +178,7 @@ class ServedModel:
         self.history.outdate()
         self._standing = Standing(target["identity"])
         self.problem = ""
+        self.loading = None
         if old is not None:
             fresh.adopt(old.release())
             self._retire(old, fresh)

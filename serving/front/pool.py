@@ -1,12 +1,14 @@
 """The replicas of one generation: loaded together, replaced when lost, renewed when they grow."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from serving.errors import HostFailed
+from serving.front import priority
 from serving.front.metrics import Metrics
 from serving.front.plan import Plan
 from serving.front.replica import Replica
@@ -69,13 +71,20 @@ class Pool:
         """Whether a replica waits for work."""
         return bool(self._idle)
 
-    async def start(self) -> None:
+    async def start(self, *, beside: bool = True) -> None:
         """Load every replica.
+
+        Args:
+            beside: Whether another version serves meanwhile. Then hosts load in the background;
+                else twins may answer before their models are loaded, see `complete`.
 
         Raises:
             HostFailed: One of them cannot; the others are ended.
         """
-        loads = [asyncio.create_task(self._load_one()) for _ in range(self._plan.replicas)]
+        loads = [
+            asyncio.create_task(self._load_one(early=not beside, gently=beside))
+            for _ in range(self._plan.replicas)
+        ]
         try:
             replicas = await asyncio.gather(*loads)
         except BaseException:
@@ -86,6 +95,15 @@ class Pool:
             raise
         for replica in replicas:
             self._admit(replica)
+
+    async def complete(self) -> None:
+        """Wait until every replica has its model, too.
+
+        Raises:
+            HostFailed: One of them cannot load it.
+        """
+        for replica in list(self._replicas):
+            self.description = await replica.complete(self._plan.load_timeout) or self.description
         if self._plan.host_memory:
             self._tasks.start(self._watch_memory())
 
@@ -134,11 +152,14 @@ class Pool:
         self._leaving.clear()
         self._idle.clear()
 
-    async def _load_one(self) -> Replica:
+    async def _load_one(self, *, early: bool = False, gently: bool = False) -> Replica:
         replica = await self._spawn()
+        version = {
+            "path": str(self._path), "twin": self._plan.twin, "early": early, **self._label,
+        }  # fmt: skip
         try:
-            version = {"path": str(self._path), "twin": self._plan.twin, **self._label}
-            self.description = await replica.load(version, self._label, self._plan.load_timeout)
+            with priority.lowered(replica.pid) if gently else contextlib.nullcontext():
+                self.description = await replica.load(version, self._label, self._plan.load_timeout)
         except BaseException:
             replica.kill()
             await replica.stop()
@@ -193,7 +214,7 @@ class Pool:
             extra={**self._label, "pid": old.pid, "mib": old.memory() // _MIB},
         )
         try:
-            fresh = await self._load_one()
+            fresh = await self._load_one(gently=True)
         except (HostFailed, OSError):
             _logger.exception("A host cannot be renewed yet.", extra=self._label)
             return

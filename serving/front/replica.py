@@ -84,11 +84,26 @@ class Replica:
             HostFailed: It did not load within `patience` seconds, or died of it.
         """
         self._label = label
-        kind, payload = await self._ask(control(Kind.LOAD, version), patience)
-        message: dict[str, Any] = Channel.read_control(payload)
-        if kind is Kind.READY:
-            return message
-        raise HostFailed(message.get("reason", "The host answered out of turn."))
+        return _loaded(await self._ask(control(Kind.LOAD, version), patience))
+
+    async def complete(self, patience: float) -> dict[str, Any] | None:
+        """Wait until the model is there as well, where the twin answers before it.
+
+        What the host then says of its version; None if it said all when it was loaded, or died.
+
+        Args:
+            patience: Seconds it may take.
+
+        Raises:
+            HostFailed: The model cannot be loaded, or not within `patience` seconds.
+        """
+        if self._channel.news is None:
+            return None
+        try:
+            news = await asyncio.wait_for(asyncio.shield(self._channel.news), patience)
+        except TimeoutError as error:
+            raise _silent(patience) from error
+        return None if news is None else _loaded(news)
 
     def score(
         self, items: Sequence[Item], patience: float, done: Callable[[Result | HostFailed], None]
@@ -165,6 +180,19 @@ class Replica:
             text = line.decode(errors="replace").rstrip()
             if text:
                 _logger.info("%s", text, extra={**self._label, "pid": self.pid})
+
+
+def _loaded(frame: Frame) -> dict[str, Any]:
+    """What a host says of the version that it was told to load.
+
+    Raises:
+        HostFailed: It cannot load it.
+    """
+    kind, payload = frame
+    message = Channel.read_control(payload)
+    if kind in (Kind.READY, Kind.EARLY):
+        return message
+    raise HostFailed(message.get("reason", "The host answered out of turn."))
 
 
 def _silent(seconds: float) -> HostFailed:

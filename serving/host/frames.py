@@ -33,6 +33,7 @@ class Kind(enum.IntEnum):
     FAILED = 3  # host: it cannot be loaded, for this reason
     BATCH = 4  # front: score these bodies
     RESULT = 5  # host: their answers
+    EARLY = 6  # host: its twin answers already; READY or FAILED follows, whenever that may be
 
 
 class Door(enum.IntEnum):

@@ -4,6 +4,7 @@ It must score its own input example before anybody is told it is ready.
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import mlflow
 from mlflow.models import Model
 
 from serving.host import frameworks
+from serving.host.early import EarlyScorer, Loaded
 from serving.host.frames import Item
 from serving.host.media import JSON
 from serving.host.plan import Plan, compile_plan
@@ -27,9 +29,7 @@ class LoadRefused(Exception):
     """The version was loaded, and cannot serve."""
 
 
-def load(
-    path: Path, *, twin: str = ANY, name: str = "", version: str = ""
-) -> tuple[Scorer, dict[str, Any]]:
+def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> Loaded:
     """The scorer of the model at `path`, warm, and its description for the front.
 
     Args:
@@ -56,8 +56,32 @@ def load(
     example = _serving_example(path)
     if example is not None:
         _warm_up(scorer, example)
-    told = _describe(model.metadata, example, accelerated=scorer.accelerated)
-    return scorer, told | {"usual": usual_values(load_profile(path))}
+    return Loaded(scorer, _describe(path, model.metadata, accelerated=scorer.accelerated))
+
+
+def load_early(
+    path: Path, *, twin: str, name: str, version: str
+) -> tuple[EarlyScorer, dict[str, Any]] | None:
+    """What scores by the twin at once, and its description for the front.
+
+    It loads the version as `load` does, meanwhile. None where the twin must wait for the model: it
+    was proven with another onnxruntime than the one here, or there is none that may answer.
+
+    Raises:
+        LoadRefused: The twin, or the model in its place, cannot score the input example.
+    """
+    metadata = Model.load(str(path))
+    plan = compile_plan(metadata)
+    accelerated = _twin(path, plan, twin) if plan and twin else None
+    if plan is None or accelerated is None or not accelerated.proven_here:
+        return None
+    scorer = EarlyScorer(
+        metadata, plan, accelerated, name=name, version=version,
+        load=lambda: load(path, twin=twin, name=name, version=version),
+    )  # fmt: skip
+    if (example := _serving_example(path)) is not None:
+        _score_example(scorer, example, _WARM_UP_SIZES)
+    return scorer, _describe(path, metadata, accelerated=True)
 
 
 def _twin(path: Path, plan: Plan, digest: str) -> Twin | None:
@@ -69,9 +93,13 @@ def _twin(path: Path, plan: Plan, digest: str) -> Twin | None:
 
 
 def _warm_up(scorer: Scorer, example: str) -> None:
+    scorer.keep_only_exact_ways(Item(JSON, example.encode()))
+    _score_example(scorer, example, _WARM_UP_SIZES if scorer.joins else (1,))
+
+
+def _score_example(scorer: Scorer | EarlyScorer, example: str, sizes: Sequence[int]) -> None:
     item = Item(JSON, example.encode())
-    scorer.keep_only_exact_ways(item)
-    for size in _WARM_UP_SIZES if scorer.joins else (1,):
+    for size in sizes:
         for answer in scorer.score([item] * size).answers:
             if answer.status != 200:
                 raise LoadRefused(
@@ -85,12 +113,13 @@ def _serving_example(path: Path) -> str | None:
     return file.read_text() if file.is_file() else None
 
 
-def _describe(metadata: Model, example: str | None, *, accelerated: bool) -> dict[str, Any]:
+def _describe(path: Path, metadata: Model, *, accelerated: bool) -> dict[str, Any]:
     signature = metadata.signature
     return {
         "mlflow_version": mlflow.__version__,
         "flavors": sorted(metadata.flavors),
         "signature": signature.to_dict() if signature is not None else None,
-        "example": example,
+        "example": _serving_example(path),
         "predictor": "onnx" if accelerated else "pyfunc",
+        "usual": usual_values(load_profile(path)),
     }

@@ -5,13 +5,17 @@ import gc
 import importlib
 import json
 import logging
-import select
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
+from serving.host.early import EarlyScorer, Loaded
 from serving.host.frames import FrameReader, Kind, ProtocolError, control, read_batch, result
-from serving.host.loading import load
+from serving.host.loading import load, load_early
+from serving.host.scoring import Scorer
 
 _CHUNK = 1 << 18
 _USUAL_IMPORTS = ("onnxruntime", "sklearn", "mlflow.sklearn", "skops.io")
@@ -26,41 +30,81 @@ def serve(front: socket.socket) -> None:
     Raises:
         ProtocolError: The front sent something else than one `LOAD` and then batches.
     """
-    _import_ahead(front)
+    told = threading.Event()
+    threading.Thread(target=_import_ahead, args=(told,), daemon=True).start()
     frames = _frames(front)
     try:
         kind, payload = next(frames)
     except StopIteration:
         return
+    told.set()
     if kind is not Kind.LOAD:
         raise ProtocolError(f"A host is told to load first, not {kind.name}.")
-    try:
-        told = json.loads(bytes(payload))
-        scorer, description = load(
-            Path(told["path"]), twin=told["twin"], name=told["model"], version=told["version"]
-        )
-    except Exception as error:  # a model may raise anything while it loads
-        _logger.exception("The version cannot be loaded.")
-        front.sendall(control(Kind.FAILED, {"reason": f"{type(error).__name__}: {error}"}))
+    host = _Host(front)
+    scorer = host.load(json.loads(bytes(payload)))
+    if scorer is None:
         return
-    gc.collect()
-    gc.freeze()  # what is loaded stays; collections need not walk it
-    gc.enable()
-    front.sendall(control(Kind.READY, description))
     for kind, payload in frames:
         if kind is not Kind.BATCH:
             raise ProtocolError(f"A loaded host takes batches, not {kind.name}.")
-        front.sendall(result(scorer.score(read_batch(payload))))
+        host.send(result(scorer.score(read_batch(payload))))
 
 
-def _import_ahead(front: socket.socket) -> None:
+class _Host:
+    """Loads the version, and tells the front."""
+
+    def __init__(self, front: socket.socket) -> None:
+        self._front = front
+        self._lock = threading.Lock()
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame in one piece, whichever thread it comes from."""
+        with self._lock:
+            self._front.sendall(frame)
+
+    def load(self, told: dict[str, Any]) -> Scorer | EarlyScorer | None:
+        """What scores for the version that the front told of; None where it cannot be loaded."""
+        path = Path(told["path"])
+        known = {"twin": told["twin"], "name": told["model"], "version": told["version"]}
+        try:
+            if told["early"] and (early := load_early(path, **known)):
+                scorer, description = early
+                self.send(control(Kind.EARLY, description))
+                scorer.then(self._tell)
+                return scorer
+            loaded = load(path, **known)
+        except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
+            self._refuse(error)
+            return None
+        self._accept(loaded)
+        return loaded.scorer
+
+    def _tell(self, whole: "Future[Loaded]") -> None:
+        """Tell what became of a version that was loaded behind its twin."""
+        with contextlib.suppress(OSError):  # the front may have gone meanwhile
+            if (error := whole.exception()) is None:
+                self._accept(whole.result())
+            else:
+                self._refuse(error)
+
+    def _accept(self, loaded: Loaded) -> None:
+        gc.collect()
+        gc.freeze()  # what is loaded stays; collections need not walk it
+        gc.enable()
+        self.send(control(Kind.READY, loaded.description))
+
+    def _refuse(self, error: BaseException) -> None:
+        _logger.error("The version cannot be loaded.", exc_info=error)
+        self.send(control(Kind.FAILED, {"reason": f"{type(error).__name__}: {error}"}))
+
+
+def _import_ahead(told: threading.Event) -> None:
     """Import what most versions need, as long as nobody has said yet which version it is to be.
 
     At the start of a server the registry is asked meanwhile; these imports are half of a load.
     """
     for name in _USUAL_IMPORTS:
-        asked, _, _ = select.select([front], [], [], 0)
-        if asked:
+        if told.is_set():
             return
         with contextlib.suppress(Exception):  # a version that needs it will say what is wrong
             importlib.import_module(name)

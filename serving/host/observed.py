@@ -3,6 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -26,9 +27,6 @@ class ObservedModel:
 
     def __init__(self, model: PyFuncModel) -> None:
         self._model = model
-        self._function: Callable[..., Any] = model._predict_fn
-        params = inspect.signature(self._function).parameters.get("params")
-        self._takes_params = params is not None and params.kind is not params.VAR_KEYWORD
         self.seconds = 0.0
         self.reset()
 
@@ -69,11 +67,19 @@ class ObservedModel:
         try:
             params = _enforce_params_schema(params, self.metadata.get_params_schema())
             with set_prediction_context(Context(model_id=self._model.model_id)):
-                if self._takes_params:
-                    return self._function(frame, params=params)
-                return self._function(frame)
+                return self._function(frame, **({"params": params} if self._takes_params else {}))
         finally:
             self.seconds += time.perf_counter() - started
+
+    @cached_property
+    def _function(self) -> Callable[..., Any]:
+        function: Callable[..., Any] = self._model._predict_fn
+        return function
+
+    @cached_property
+    def _takes_params(self) -> bool:
+        params = inspect.signature(self._function).parameters.get("params")
+        return params is not None and params.kind is not params.VAR_KEYWORD
 
 
 def _count(data: Any) -> int:

@@ -30,7 +30,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Scorer:
-    """One loaded version, and the plan for its signature."""
+    """One loaded version, and the plan for its signature.
+
+    Attributes:
+        model: The version as MLflow loaded it.
+    """
 
     def __init__(
         self, model: PyFuncModel, plan: Plan | None, twin: Twin | None, *, name: str = "",
@@ -45,6 +49,7 @@ class Scorer:
             name: By which it is served; some protocols repeat it in each answer.
             version: Likewise.
         """
+        self.model = model
         self._model = ObservedModel(model)
         self._codecs = codecs(model.metadata, plan, name=name, version=version)
         self._joins = plan is not None

@@ -11,6 +11,7 @@ import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ class Twin:
 
     Attributes:
         tolerance: How far its scores may lie from the model's, by the proof.
+        proven_here: Whether the proof was made with the onnxruntime that is here.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Twin:
         ]
         self._output = description["scores"]["output"]
         self.tolerance = float(description["tolerance"])
+        proven_with = description.get("proof", {}).get("versions", {}).get("onnxruntime")
+        self.proven_here = proven_with == version("onnxruntime")
         self._classes = _as_array(description.get("classes"))
         self._positive: int = description.get("positive") or 0
         self._threshold = description.get("threshold")

@@ -6,9 +6,10 @@ import re
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from serving.secrecy import without_password
+
 _AWAY = re.compile(r"API request to \S+ failed with (?:timeout )?exception (.*)", re.DOTALL)
 _REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)|(certificate verify failed[^'\")]*)")
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 def told(error: MlflowException) -> str:
@@ -47,7 +48,7 @@ def _is(error: MlflowException, status: int) -> bool:
 
 
 def _server() -> str:
-    return f"The tracking server {_PASSWORD.sub('', str(mlflow.get_tracking_uri()))}"
+    return f"The tracking server {without_password(str(mlflow.get_tracking_uri()))}"
 
 
 def _reason(text: str) -> str:

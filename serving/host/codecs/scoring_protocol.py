@@ -8,6 +8,7 @@ from mlflow.types import Schema
 from serving.host import diagnosis
 from serving.host.failures import RequestRefused, UnsupportedMediaType
 from serving.host.frames import JSON_BODY, TEXT_BODY, Answer, Item
+from serving.host.json_body import read_json
 from serving.host.media import JSON, check
 from serving.host.observed import ObservedModel
 from serving.host.plan import Plan
@@ -37,7 +38,7 @@ class ScoringProtocol:
             return None
         try:
             check(item.content_type)
-            table = self._plan.read(json.loads(item.body.decode()))
+            table = self._plan.read(read_json(item.body))
         except (ValueError, RecursionError, UnsupportedMediaType):
             return None
         return None if table is None else Question(table, self._write)

@@ -17,6 +17,7 @@ from serving.host import diagnosis
 from serving.host.codecs.scoring_protocol import json_error
 from serving.host.failures import RequestRefused, UnsupportedMediaType
 from serving.host.frames import JSON_BODY, Answer, Item
+from serving.host.json_body import read_json
 from serving.host.media import JSON
 from serving.host.observed import ObservedModel
 from serving.host.plan import Plan
@@ -77,7 +78,7 @@ class V1:
             RequestRefused: It is not one of the protocol.
         """
         try:
-            payload = json.loads(item.body)
+            payload = read_json(item.body)
         except (ValueError, RecursionError):
             raise RequestRefused("The body is not valid JSON.") from None
         if not isinstance(payload, dict):

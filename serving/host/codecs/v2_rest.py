@@ -16,6 +16,7 @@ from serving.host.codecs.tensors import (
 from serving.host.codecs.v2 import Split
 from serving.host.failures import RequestRefused, UnsupportedMediaType
 from serving.host.frames import BINARY_BODY, JSON_BODY, Answer, Item
+from serving.host.json_body import read_json
 
 
 class Form(NamedTuple):
@@ -38,9 +39,8 @@ def parse(item: Item) -> Asked:
     Raises:
         RequestRefused: It is none.
     """
-    text = memoryview(item.body)[: item.json_size] if item.json_size else item.body
     try:
-        payload = json.loads(bytes(text))
+        payload = read_json(item.body[: item.json_size] if item.json_size else item.body)
     except (ValueError, RecursionError):
         raise RequestRefused("The body is not valid JSON.") from None
     if not isinstance(payload, dict) or not isinstance(payload.get("inputs"), list):

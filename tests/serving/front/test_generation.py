@@ -79,7 +79,7 @@ async def started(
         batches=BatchLimits(100, 10**6, wait),
     )
     generation = Generation("m", "1", Path(), plan=plan, metrics=Metrics(), spawn=spawn)
-    await generation.start()
+    await generation.start(beside=False)  # its hosts are no processes with a priority
     return generation, made
 
 
