@@ -1,0 +1,110 @@
+"""Header blocks (RFC 7541): what clients send, read by hpack and remembered; and answers, written.
+
+A client that asks the same again sends the same few bytes. They mean the same for as long as the
+dynamic table is what it was, so what was read of them is kept until a block changes the table.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from hpack import Decoder, HPACKError, OversizedHeaderListError
+from hpack.hpack import encode_integer
+from hpack.table import HeaderTable
+
+from serving.front.grpc.frames import Code, ConnectionFault
+
+LIST_LIMIT = 64 * 1024
+"""Bytes of a header list, and of the block that it is sent in."""
+
+_REMEMBERED = 64
+_LONGEST_REMEMBERED = 1024
+_NO_TABLE = b"\x20"  # the table of what was sent is, and stays, empty; see 6.3
+_WITHOUT_INDEXING = b"\x00"
+
+HeaderList = list[tuple[bytes, bytes]]
+T = TypeVar("T")
+
+
+class _Table(HeaderTable):
+    """A table that knows whether it was changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = False
+
+    def add(self, name: bytes, value: bytes) -> None:
+        self.changed = True
+        super().add(name, value)
+
+    @property
+    def maxsize(self) -> int:
+        return self._maxsize
+
+    @maxsize.setter
+    def maxsize(self, size: int) -> None:
+        self.changed = True
+        HeaderTable.maxsize.fset(self, size)  # type: ignore[attr-defined]
+
+
+class Blocks(Generic[T]):
+    """Reads the header blocks of one connection, in the order they come."""
+
+    def __init__(self, understand: Callable[[HeaderList], T]) -> None:
+        """Begin with an empty table.
+
+        Args:
+            understand: Makes of a header list what is wanted of it. It is not asked again for a
+                block that is remembered.
+        """
+        self._understand = understand
+        self._decoder = Decoder(LIST_LIMIT)
+        self._table = _Table()
+        self._decoder.header_table = self._table
+        self._remembered: dict[bytes, T] = {}
+
+    def read(self, block: bytes) -> T:
+        """What a block means.
+
+        Raises:
+            ConnectionFault: It cannot be read, and so none after it can.
+        """
+        known = self._remembered.get(block)
+        if known is not None:
+            return known
+        found = self._understand(self.decode(block))
+        if not self._table.changed and len(block) <= _LONGEST_REMEMBERED:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[block] = found
+        return found
+
+    def decode(self, block: bytes) -> HeaderList:
+        """The headers of a block.
+
+        Raises:
+            ConnectionFault: It cannot be read, and so none after it can.
+        """
+        self._table.changed = False
+        try:
+            headers = self._decoder.decode(block, raw=True)
+        except OversizedHeaderListError:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "There are too many headers.") from None
+        except HPACKError:
+            raise ConnectionFault(Code.COMPRESSION_ERROR, "Headers cannot be read.") from None
+        if self._table.changed:
+            self._remembered.clear()
+        return [(name, value) for name, value in headers]
+
+
+def fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as they stand in any block, whatever was sent before."""
+    return b"".join(_WITHOUT_INDEXING + _text(name) + _text(value) for name, value in headers)
+
+
+def opening(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """How the first block of an answer begins, for any client: it keeps no table for us."""
+    return _NO_TABLE + fields(headers)
+
+
+def _text(text: bytes) -> bytes:
+    return bytes(encode_integer(len(text), 7)) + text
