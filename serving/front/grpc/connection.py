@@ -40,8 +40,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
+        self._clock = house.clock
+        now = self._clock()
         self._reader = frames.Reader()
         self._greeting = b""  # what came of the client's preface
         self._greeted = self._set = False  # whether preface and first SETTINGS came
@@ -65,11 +65,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Greet the client, if there is room for it."""
         self._transport = transport
-        self._out = Outgoing(transport, self._answered)
+        self._out = Outgoing(transport, self._answered, self._clock)
         room = self._house.enter(self)
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
-            self._over_since = self._loop.time()
+            self._over_since = self._clock()
             transport.close()
             return
         transport.write(_GREETING)
@@ -79,14 +79,14 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """Let whoever works for the client know that it left."""
         self._house.leave(self)
-        self._over_since = self._over_since or self._loop.time()
+        self._over_since = self._over_since or self._clock()
         for stream in list(self._streams.values()):
             self._forget(stream)
 
     def pause_writing(self) -> None:
         """Hear no more from a client that does not listen."""
         self._out.paused = True
-        self._deaf_since = self._loop.time()
+        self._deaf_since = self._clock()
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         """Take what came."""
         if self._over_since is not None:
             return
-        self._heard = self._loop.time()
+        self._heard = self._clock()
         try:
             if not self._greeted:
                 data = self._greet(data)
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
         that it heard.
         """
         if self._over_since is None and self._leaving_since is None:
-            self._leaving_since = self._loop.time()
+            self._leaving_since = self._clock()
             self._transport.write(
                 frames.goaway(MOST, Code.NO_ERROR) + frames.frame(frames.PING, payload=_FAREWELL)
             )
@@ -477,7 +477,7 @@ class Connection(asyncio.Protocol):
         """Say why, and close."""
         if self._over_since is not None:
             return
-        self._over_since = self._loop.time()
+        self._over_since = self._clock()
         last = self._last if self._last_taken is None else self._last_taken
         self._transport.write(frames.goaway(last, code, told))
         self._transport.close()

@@ -222,6 +222,7 @@ async def opened(
     settings: Settings, at_work: Running, listener: socket.socket
 ) -> AsyncIterator[None]:
     """The door, for as long as the context lasts; then what runs is finished within a while."""
+    loop = asyncio.get_running_loop()
     door = Door(at_work.catalog, at_work.predictions, at_work.access, settings.max_body)
     house = House(
         serve=door.serve,
@@ -229,8 +230,8 @@ async def opened(
         unfinished=settings.max_queue_bytes,
         connections=settings.max_connections,
         patience=settings.client_timeout,
+        clock=loop.time,
     )
-    loop = asyncio.get_running_loop()
     tls = _tls(settings)
     server = await loop.create_server(
         lambda: Connection(house), sock=listener, ssl=tls,

@@ -21,6 +21,7 @@ class House:
         unfinished: Bytes of all bodies together that are not whole.
         connections: How many there may be.
         patience: Seconds that a client has for a head, for a body, and for reading an answer.
+        clock: The loop's.
         held: Bytes of bodies that are not whole now.
         open: The connections that there are.
     """
@@ -30,6 +31,7 @@ class House:
     unfinished: int
     connections: int
     patience: float
+    clock: Callable[[], float]
     held: int = 0
     open: set["Connection"] = field(default_factory=set)
     _emptied: asyncio.Event = field(default_factory=asyncio.Event)

@@ -22,12 +22,16 @@ class Outgoing:
         paused: Whether the client does not read what was sent.
     """
 
-    def __init__(self, transport: asyncio.Transport, done: Callable[[Stream], None]) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, done: Callable[[Stream], None],
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
         """Send over `transport`, and tell `done` of every answer that was sent whole."""
         self.window = Outbound(_FIRST_WINDOW)
         self.paused = False
         self._transport = transport
         self._done = done
+        self._clock = clock
         self._queue: deque[Stream] = deque()
 
     def answer(self, stream: Stream, message: bytes, ending: bytes) -> None:
@@ -86,7 +90,7 @@ class Outgoing:
     def _send(self, stream: Stream, unsent: memoryview, count: int) -> None:
         self.window.left -= count
         stream.outbound.left -= count
-        stream.since = asyncio.get_running_loop().time()
+        stream.since = self._clock()
         part = frames.frame(DATA, 0, stream.number, bytes(unsent[:count]))
         if count < len(unsent):
             stream.unsent = unsent[count:]
