@@ -1,5 +1,6 @@
 """A connection without sockets, and clients of it: raw frames, and the h2 library."""
 
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -208,3 +209,21 @@ def by_stream(events: Iterable[Event]) -> dict[int, Answered]:
         elif isinstance(event, StreamReset):
             one.reset = event.error_code
     return found
+
+
+def ask_over_socket(
+    address: tuple[str, int], body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Answered:
+    """What any server answers to one call."""
+    client = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+    client.initiate_connection()
+    client.send_headers(1, [*HEAD, *headers])
+    client.send_data(1, body, end_stream=True)
+    events: list[Event] = []
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(client.data_to_send())
+        while not any(isinstance(event, StreamEnded | StreamReset) for event in events):
+            data = connection.recv(65536)
+            assert data, "closed without an answer"
+            events += client.receive_data(data)
+    return by_stream(events)[1]

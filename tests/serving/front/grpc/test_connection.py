@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -100,7 +101,7 @@ def test_however_the_bytes_are_cut_the_answers_are_the_same(
     numbers = client.ask(*map(framed, messages))
     data = client.outgoing()
     edges = sorted({0, len(data), *(at % len(data) for at in places)})
-    wire.send(*(data[begin:end] for begin, end in zip(edges, edges[1:], strict=False)))
+    wire.send(*(data[begin:end] for begin, end in pairwise(edges)))
     if not in_order:
         for stream, body in reversed(wire.place.calls):
             answer(stream, body)
@@ -608,5 +609,3 @@ def test_a_client_that_goes_gets_its_answers(place: Place) -> None:
     answer(*place.calls[0])
     assert wire.frames()[1].payload == framed(b"hello")
     assert wire.transport.closed
-
-
