@@ -10,6 +10,7 @@ import math
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -21,6 +22,7 @@ from serving.front.grpc import call as calls
 from serving.front.grpc import health
 from serving.front.grpc.call import Refusal, Refused, Status
 from serving.front.grpc.connection import Connection
+from serving.front.grpc.headers import fields
 from serving.front.grpc.house import House
 from serving.front.grpc.stream import Stream
 from serving.front.model import ServedModel
@@ -197,14 +199,11 @@ class _Waiting(Waiting):
         elif status != 200:
             told = ended.body.decode()
         self.predictions.trace(exchange, status)
-        metadata = [
-            (b"x-request-id", exchange.id),
-            (b"x-model-name", exchange.target.model.name.encode("ascii", "replace")),
-            (b"x-model-version", exchange.version.encode("ascii", "replace")),
-        ]
+        ending = _closing(_status(status), told, exchange.target.model.name, exchange.version)
+        own = [(b"x-request-id", exchange.id)]
         if exchange.trace:
-            metadata.append((b"traceresponse", exchange.trace))
-        ending = calls.closing(_status(status), told, metadata)
+            own.append((b"traceresponse", exchange.trace))
+        ending += fields(own)
         if isinstance(ended, Answer) and status == 200:
             self._stream.answer(ended.body, ending)
         else:
@@ -268,6 +267,16 @@ async def _look_after(house: House) -> None:
         now = loop.time()
         for connection in list(house.open):
             connection.look(now)
+
+
+@lru_cache(64)
+def _closing(status: Status, told: str, model: str, version: str) -> bytes:
+    """How the headers of an answer by a version end, but for what is the call's own."""
+    metadata = (
+        (b"x-model-name", model.encode("ascii", "replace")),
+        (b"x-model-version", version.encode("ascii", "replace")),
+    )
+    return calls.closing(status, told, metadata)
 
 
 def _status(http: int) -> Status:

@@ -20,6 +20,7 @@ _REMEMBERED = 64
 _LONGEST_REMEMBERED = 1024
 _NO_TABLE = b"\x20"  # the table of what was sent is, and stays, empty; see 6.3
 _WITHOUT_INDEXING = b"\x00"
+_SIZES = [bytes([size]) for size in range(127)]  # of most texts
 
 HeaderList = list[tuple[bytes, bytes]]
 T = TypeVar("T")
@@ -107,4 +108,5 @@ def opening(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def _text(text: bytes) -> bytes:
-    return bytes(encode_integer(len(text), 7)) + text
+    size = len(text)
+    return (_SIZES[size] if size < len(_SIZES) else bytes(encode_integer(size, 7))) + text
