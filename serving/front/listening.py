@@ -5,7 +5,8 @@ import socket
 
 from serving.errors import SettingsError
 
-_BACKLOG = 2048
+BACKLOG = 2048
+"""How many connections may wait to be taken."""
 
 
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:
@@ -17,7 +18,7 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     where = f"Cannot listen on {host}:{port}"
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except PermissionError as error:
         raise SettingsError(
             f"{where}: ports below 1024 need rights that this user lacks. Choose another {option}."

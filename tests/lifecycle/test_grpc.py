@@ -90,7 +90,7 @@ def test_sigterm_finishes_calls_that_run(registry: Registry, serve: Serve) -> No
 
 
 def test_a_call_leaves_its_spans(
-    registry: Registry, serve: Serve, collector: Collector  # noqa: F811  # the fixture
+    registry: Registry, serve: Serve, collector: Collector
 ) -> None:  # fmt: skip
     registry.register("")
     registry.promote("1")

@@ -322,6 +322,7 @@ class Connection(asyncio.Protocol):
         if frame.flags & frames.ACK:
             if frame.payload:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, "Who agrees sets nothing.")
+            self._bear()
             return
         if self._set:
             self._bear()
@@ -342,8 +343,8 @@ class Connection(asyncio.Protocol):
             raise ConnectionFault(Code.PROTOCOL_ERROR, "A ping is of the connection.")
         if len(frame.payload) != 8:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "A ping has eight bytes.")
+        self._bear()
         if not frame.flags & frames.ACK:
-            self._bear()
             self._transport.write(frames.frame(frames.PING, frames.ACK, payload=frame.payload))
         elif frame.payload == _FAREWELL and self._leaving_since is not None:
             self._take_no_more()

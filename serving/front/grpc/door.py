@@ -25,6 +25,7 @@ from serving.front.grpc.connection import Connection
 from serving.front.grpc.headers import fields
 from serving.front.grpc.house import House
 from serving.front.grpc.stream import Stream
+from serving.front.listening import BACKLOG
 from serving.front.model import ServedModel
 from serving.front.predictions import Exchange, Predictions
 from serving.front.request import EXPIRED
@@ -233,7 +234,7 @@ async def opened(
     )
     tls = _tls(settings)
     server = await loop.create_server(
-        lambda: Connection(house), sock=listener, ssl=tls,
+        lambda: Connection(house), sock=listener, backlog=BACKLOG, ssl=tls,
         ssl_handshake_timeout=settings.client_timeout if tls else None,
     )  # fmt: skip
     host, port = listener.getsockname()[:2]
@@ -266,7 +267,11 @@ async def _look_after(house: House) -> None:
         await asyncio.sleep(_TICK_SECONDS)
         now = loop.time()
         for connection in list(house.open):
-            connection.look(now)
+            try:
+                connection.look(now)
+            except Exception:
+                _logger.exception("A connection failed in the front.")
+                connection.close()
 
 
 @lru_cache(64)

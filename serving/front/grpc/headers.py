@@ -17,7 +17,7 @@ LIST_LIMIT = 64 * 1024
 """Bytes of a header list, and of the block that it is sent in."""
 
 _REMEMBERED = 64
-_LONGEST_REMEMBERED = 1024
+_LONGEST_REMEMBERED, _MOST_REMEMBERED = 1024, 64  # bytes of a block, and headers in it
 _NO_TABLE = b"\x20"  # the table of what was sent is, and stays, empty; see 6.3
 _WITHOUT_INDEXING = b"\x00"
 _SIZES = [bytes([size]) for size in range(127)]  # of most texts
@@ -72,8 +72,10 @@ class Blocks(Generic[T]):
         known = self._remembered.get(block)
         if known is not None:
             return known
-        found = self._understand(self.decode(block))
-        if not self._table.changed and len(block) <= _LONGEST_REMEMBERED:
+        headers = self.decode(block)
+        found = self._understand(headers)
+        small = len(block) <= _LONGEST_REMEMBERED and len(headers) <= _MOST_REMEMBERED
+        if small and not self._table.changed:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
             self._remembered[block] = found

@@ -80,7 +80,7 @@ def test_everything_about_models_needs_one(channel: grpc.Channel, method: str) -
 def test_a_message_that_cannot_be_read_is_the_callers_mistake(
     channel: grpc.Channel, method: str
 ) -> None:
+    ask = channel.unary_unary(f"{SERVICE}/{method}")
     with pytest.raises(grpc.RpcError) as caught:
-        ask = channel.unary_unary(f"{SERVICE}/{method}")
         ask(b"\xff\xff\xff", metadata=KEYED, timeout=60)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
