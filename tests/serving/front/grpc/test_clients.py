@@ -145,7 +145,7 @@ def test_a_client_that_leaves_is_known_to_have_left(echo: Echo, how: str) -> Non
         if how == "cancel":
             call.cancel()
         elif how == "deadline":
-            assert stream.call.timeout <= 1.0
+            assert stream.call.timeout < 2.0  # rounded up on the way
             assert call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     while not stream.has_left():  # ended by pytest's timeout, if never
         threading.Event().wait(0.01)
