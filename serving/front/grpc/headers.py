@@ -16,6 +16,7 @@ from serving.front.grpc.frames import Code, ConnectionFault
 LIST_LIMIT = 64 * 1024
 """Bytes of a header list, and of the block that it is sent in."""
 
+_CONTINUATIONS = 64
 _REMEMBERED = 64
 _LONGEST_REMEMBERED, _MOST_REMEMBERED = 1024, 64  # bytes of a block, and headers in it
 _NO_TABLE = b"\x20"  # the table of what was sent is, and stays, empty; see 6.3
@@ -112,3 +113,30 @@ def opening(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 def _text(text: bytes) -> bytes:
     size = len(text)
     return (_SIZES[size] if size < len(_SIZES) else bytes(encode_integer(size, 7))) + text
+
+
+class Parts:
+    """A header block that comes in several frames.
+
+    Attributes:
+        stream: Whose it is.
+        ends: Whether nothing comes after it.
+        data: What came of it.
+    """
+
+    def __init__(self, stream: int, data: bytes, *, ends: bool) -> None:
+        self.stream = stream
+        self.ends = ends
+        self.data = bytearray(data)
+        self._count = 1
+
+    def add(self, data: bytes) -> None:
+        """Take one more part.
+
+        Raises:
+            ConnectionFault: There are too many, or they are too large.
+        """
+        self._count += 1
+        self.data += data
+        if len(self.data) > LIST_LIMIT or self._count > _CONTINUATIONS:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "A header block has too many parts.")

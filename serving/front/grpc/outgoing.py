@@ -10,7 +10,7 @@ from serving.front.grpc.frames import DATA, END_HEADERS, END_STREAM, HEADERS, LA
 from serving.front.grpc.stream import Stream
 from serving.front.grpc.windows import Outbound
 
-_FIRST_WINDOW = 65_535
+FIRST_WINDOW = 65_535
 _LAST = END_HEADERS | END_STREAM
 
 
@@ -27,7 +27,7 @@ class Outgoing:
         clock: Callable[[], float],
     ) -> None:  # fmt: skip
         """Send over `transport`, and tell `done` of every answer that was sent whole."""
-        self.window = Outbound(_FIRST_WINDOW)
+        self.window = Outbound(FIRST_WINDOW)
         self.paused = False
         self._transport = transport
         self._done = done
@@ -54,6 +54,7 @@ class Outgoing:
         self._transport.write(frames.frame(HEADERS, END_HEADERS, stream.number, head))
         stream.unsent = memoryview(PREFIX.pack(0, len(message)) + message)
         stream.ending = ending
+        stream.since = self._clock()
         self.go_on(stream)
 
     def refuse(self, stream: Stream, ending: bytes, http_status: int) -> None:

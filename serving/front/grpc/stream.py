@@ -6,7 +6,7 @@ from serving.front.grpc.call import Call
 from serving.front.grpc.windows import Inbound, Outbound
 
 if TYPE_CHECKING:
-    from serving.front.grpc.connection import Connection
+    from serving.front.grpc.session import Session
 
 
 class Stream:
@@ -28,15 +28,15 @@ class Stream:
     """
 
     __slots__ = (
-        "_connection", "body", "call", "ending", "inbound", "left", "number", "outbound", "queued",
+        "_session", "body", "call", "ending", "inbound", "left", "number", "outbound", "queued",
         "received", "since", "unsent", "whole",
     )  # fmt: skip
 
     def __init__(
-        self, connection: "Connection", number: int, call: Call, *,
+        self, session: "Session", number: int, call: Call, *,
         inbound: Inbound, outbound: Outbound, now: float,
     ) -> None:  # fmt: skip
-        self._connection = connection
+        self._session = session
         self.number = number
         self.call = call
         self.since = now
@@ -57,9 +57,9 @@ class Stream:
     def answer(self, message: bytes, ending: bytes) -> None:
         """Send a message and the headers after it, unless the client left."""
         if not self.left:
-            self._connection.answer(self, message, ending)
+            self._session.answer(self, message, ending)
 
     def refuse(self, ending: bytes, http_status: int = 200) -> None:
         """Send no message, but headers that say why, unless the client left."""
         if not self.left:
-            self._connection.refuse(self, ending, http_status)
+            self._session.refuse(self, ending, http_status)

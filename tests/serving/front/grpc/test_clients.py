@@ -12,10 +12,11 @@ import pytest
 import uvloop
 
 from serving.front.grpc import call as calls
-from serving.front.grpc import connection, frames
+from serving.front.grpc import frames, session
 from serving.front.grpc.call import Refused, Status
 from serving.front.grpc.connection import Connection
 from serving.front.grpc.house import House
+from serving.front.grpc.session import Session
 from serving.front.grpc.stream import Stream
 from tests.serving.front.grpc.talking import PATH
 
@@ -154,11 +155,11 @@ def test_a_client_that_leaves_is_known_to_have_left(echo: Echo, how: str) -> Non
 def test_a_client_may_ping_while_it_waits(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     pinged = threading.Semaphore(0)
 
-    def counted(connection: Connection, frame: frames.Frame) -> None:
-        Connection._take_ping(connection, frame)
+    def counted(session: Session, frame: frames.Frame) -> None:
+        Session._take_ping(session, frame)
         pinged.release()
 
-    monkeypatch.setitem(connection._TAKERS, frames.PING, counted)
+    monkeypatch.setitem(session._TAKERS, frames.PING, counted)
     options = [
         ("grpc.keepalive_time_ms", 100), ("grpc.http2.max_pings_without_data", 0),
         ("grpc.use_local_subchannel_pool", 1),

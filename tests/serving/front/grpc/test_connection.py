@@ -426,11 +426,11 @@ def test_a_client_must_keep_to_its_window() -> None:
     wire = Place(limits={"message": 10**9, "unfinished": 10**9}).connected()
     wire.send(GREETING, opened())
     wire.take()
-    stream = wire.connection._streams[1]
+    stream = wire.connection._session._streams[1]
     stream.inbound._left = 10
     wire.send(frame(DATA, 0, 1, bytes(11)))
     assert wire.ending() == ("RST_STREAM", Code.FLOW_CONTROL_ERROR)
-    wire.connection._inbound._left = 10
+    wire.connection._session._inbound._left = 10
     wire.send(opened(3), frame(DATA, 0, 3, bytes(11)))
     assert wire.ending() == ("GOAWAY", Code.FLOW_CONTROL_ERROR)
 
