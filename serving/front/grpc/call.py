@@ -158,8 +158,6 @@ def message(call: Call, body: bytes, limit: int) -> bytes:
     Raises:
         Refused: There is another number of them, or it is larger than `limit`, or badly packed.
     """
-    if call.refused is not None:
-        raise Refused(call.refused)
     if len(body) < PREFIX.size:
         raise _not_one()
     packed, size = PREFIX.unpack_from(body)

@@ -9,7 +9,7 @@ import logging
 import math
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from serving.front.access import Access
 from serving.front.catalog import Catalog
 from serving.front.grpc import call as calls
 from serving.front.grpc import health
-from serving.front.grpc.call import Refusal, Refused, Status
+from serving.front.grpc.call import Call, Refusal, Refused, Status
 from serving.front.grpc.connection import Connection
 from serving.front.grpc.headers import fields
 from serving.front.grpc.house import House
@@ -38,6 +38,9 @@ from serving.host.codecs.messages import SERVICE, message
 from serving.host.frames import Answer, Item
 
 _INFER = f"/{SERVICE}/ModelInfer"
+_FREE = frozenset((  # of keys: probes have none
+    f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady", f"/{health.SERVICE}/Check",
+))  # fmt: skip
 _TICK_SECONDS = 1.0
 _STATUSES = {
     200: Status.OK,
@@ -64,25 +67,33 @@ class Door:
         self._access = access
         self._max_body = max_body
         self._loop = asyncio.get_running_loop()
-        self._open = {
+        self._methods: dict[str, Callable[[bytes], bytes]] = {
             f"/{SERVICE}/ServerLive": self._server_live,
             f"/{SERVICE}/ServerReady": self._server_ready,
-            f"/{health.SERVICE}/Check": self._check,
-        }
-        self._guarded = {
             f"/{SERVICE}/ServerMetadata": self._server_metadata,
             f"/{SERVICE}/ModelReady": self._model_ready,
             f"/{SERVICE}/ModelMetadata": self._model_metadata,
+            f"/{health.SERVICE}/Check": self._check,
         }
+
+    def admits(self, call: Call) -> bool:
+        """Whether the message of a call is looked at."""
+        try:
+            self._admit(call)
+        except (Refused, HttpError):
+            return False
+        return True
 
     def serve(self, stream: Stream, body: bytes) -> None:
         """Answer a call, at once or when a host did."""
+        call = stream.call
         try:
-            told = calls.message(stream.call, body, self._max_body)
-            if stream.call.path == _INFER:
+            self._admit(call)
+            told = calls.message(call, body, self._max_body)
+            if call.path == _INFER:
                 self._infer(stream, told)
             else:
-                stream.answer(self._tell(stream, told), calls.closing(Status.OK))
+                stream.answer(self._methods[call.path](told), calls.closing(Status.OK))
         except Refused as error:
             status, why, http_status = error.refusal
             stream.refuse(calls.closing(status, why), http_status)
@@ -94,9 +105,23 @@ class Door:
             _logger.exception("A call failed in the front.")
             stream.refuse(calls.closing(Status.INTERNAL, "The server failed on this call."))
 
+    def _admit(self, call: Call) -> None:
+        """Let a call pass, as far as its head says.
+
+        Raises:
+            Refused: It is none, or of no method.
+            HttpError: It carries no key, and needs one.
+        """
+        if call.refused is not None:
+            raise Refused(call.refused)
+        path = call.path
+        if path != _INFER and path not in self._methods:
+            raise Refused(Refusal(Status.UNIMPLEMENTED, "There is no such method."))
+        if path not in _FREE:
+            self._access.check(call.scope["headers"])
+
     def _infer(self, stream: Stream, body: bytes) -> None:
         call = stream.call
-        self._access.check(call.scope["headers"])
         target = self._target(body)
         exchange = self._predictions.begin(target, call.scope, call.head)
         waiting = _Waiting(self._predictions, exchange, stream)
@@ -134,16 +159,6 @@ class Door:
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
             )
         return model
-
-    def _tell(self, stream: Stream, body: bytes) -> bytes:
-        path = stream.call.path
-        tell = self._open.get(path)
-        if tell is None:
-            tell = self._guarded.get(path)
-            if tell is None:
-                raise Refused(Refusal(Status.UNIMPLEMENTED, "There is no such method."))
-            self._access.check(stream.call.scope["headers"])
-        return tell(body)
 
     def _server_live(self, _: bytes) -> bytes:
         return _written("ServerLiveResponse", live=True)
@@ -225,6 +240,7 @@ async def opened(
     loop = asyncio.get_running_loop()
     door = Door(at_work.catalog, at_work.predictions, at_work.access, settings.max_body)
     house = House(
+        admits=door.admits,
         serve=door.serve,
         message=settings.max_body,
         unfinished=settings.max_queue_bytes,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from serving.front.grpc.call import Call
 from serving.front.grpc.stream import Stream
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ class House:
     """Of one door.
 
     Attributes:
+        admits: Whether a call is answered, by its head; if not, its message is not kept.
         serve: Answers a call that is whole: its stream, and its body.
         message: Bytes of a message.
         unfinished: Bytes of all bodies together that are not whole.
@@ -26,6 +28,7 @@ class House:
         open: The connections that there are.
     """
 
+    admits: Callable[[Call], bool]
     serve: Callable[[Stream, bytes], None]
     message: int
     unfinished: int

@@ -220,24 +220,27 @@ class Session:
             self._keep(stream, data)
 
     def _keep(self, stream: Stream, data: bytes) -> None:
-        """Keep a part of a body, if the server can hold it."""
+        """Keep a part of a body, if the server can hold it, and will look at it."""
         if not data:
             self._bear()
         house = self._house
+        if stream.body is None:
+            stream.body = bytearray()
+            stream.wanted = house.admits(stream.call)
+        if not stream.wanted:
+            return
         if house.held + len(data) > house.unfinished:
             told = "The server holds too many unfinished messages."
             self._give_up(stream, Refusal(Status.RESOURCE_EXHAUSTED, told))
             return
         house.held += len(data)
-        if stream.body is None:
-            stream.body = bytearray()
         stream.body += data
 
     def _serve(self, stream: Stream, body: bytes) -> None:
         """A call is whole."""
         stream.whole = True
         self._release(stream)
-        if stream.call.length not in (-1, len(body)):
+        if stream.call.length not in (-1, stream.received):
             raise StreamFault(Code.PROTOCOL_ERROR, "The body has another length than was said.")
         self._house.serve(stream, body)
 

@@ -18,6 +18,7 @@ class Stream:
         since: When it came; once it is answered, when some of the answer was sent last.
         body: What came of a body that is not whole.
         received: Bytes of it.
+        wanted: Whether more of it is kept.
         whole: Whether nothing more of it may come.
         left: Whether nobody waits for its answer any more.
         inbound: What the client may send for it.
@@ -29,7 +30,7 @@ class Stream:
 
     __slots__ = (
         "_session", "body", "call", "ending", "inbound", "left", "number", "outbound", "queued",
-        "received", "since", "unsent", "whole",
+        "received", "since", "unsent", "wanted", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +43,7 @@ class Stream:
         self.since = now
         self.body: bytearray | None = None
         self.received = 0
+        self.wanted = True
         self.whole = False
         self.left = False
         self.inbound = inbound

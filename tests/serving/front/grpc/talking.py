@@ -19,7 +19,7 @@ from h2.events import (
 
 from serving.front.grpc import call as calls
 from serving.front.grpc import frames
-from serving.front.grpc.call import PREFIX, Refused, Status
+from serving.front.grpc.call import PREFIX, Call, Refused, Status
 from serving.front.grpc.connection import Connection
 from serving.front.grpc.frames import Frame, Reader
 from serving.front.grpc.house import House
@@ -83,7 +83,12 @@ class Place:
 
     def __post_init__(self) -> None:
         limits = {"message": LIMIT, "unfinished": 4 * LIMIT, "connections": 10, "patience": 20.0}
-        self.house = House(serve=self.serve, clock=lambda: self.now, **(limits | self.limits))
+        self.house = House(
+            admits=self.admits, serve=self.serve, clock=lambda: self.now, **(limits | self.limits)
+        )
+
+    def admits(self, call: Call) -> bool:
+        return call.path == PATH
 
     def serve(self, stream: Stream, body: bytes) -> None:
         self.calls.append((stream, body))

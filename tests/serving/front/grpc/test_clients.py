@@ -53,8 +53,8 @@ class Echo:
             self.loop = asyncio.get_running_loop()
             self.ended = asyncio.Event()
             self.house = House(
-                serve=self.serve, message=LIMIT, unfinished=8 * LIMIT, connections=100,
-                patience=SECONDS, clock=self.loop.time,
+                admits=lambda _: True, serve=self.serve, message=LIMIT,
+                unfinished=8 * LIMIT, connections=100, patience=SECONDS, clock=self.loop.time,
             )  # fmt: skip
             server = await self.loop.create_server(lambda: Connection(self.house), "127.0.0.1", 0)
             self.port = server.sockets[0].getsockname()[1]

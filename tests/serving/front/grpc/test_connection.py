@@ -482,6 +482,15 @@ def test_bodies_that_are_not_whole_share_their_room() -> None:
     assert place.house.held == 0
 
 
+def test_a_body_that_nobody_will_look_at_is_not_kept(wire: Wire) -> None:
+    other = [(name, b"/other" if name == b":path" else value) for name, value in HEAD]
+    wire.send(frame(HEADERS, END_HEADERS, 1, fields(other)), frame(DATA, 0, 1, bytes(5000)))
+    assert wire.place.house.held == 0
+    wire.send(frame(DATA, END_STREAM, 1, bytes(5000)))
+    ((_, body),) = wire.place.calls
+    assert len(body) == 5000  # the last part, which was not stored
+
+
 def slow_preface(place: Place) -> Wire:
     return place.connected().send(PREFACE[:5])
 
