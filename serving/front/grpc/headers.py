@@ -20,6 +20,7 @@ _CONTINUATIONS = 64
 _REMEMBERED = 64
 _LONGEST_REMEMBERED, _MOST_REMEMBERED = 1024, 64  # bytes of a block, and headers in it
 _NO_TABLE = b"\x20"  # the table of what was sent is, and stays, empty; see 6.3
+_RESIZING = frozenset(bytes([first]) for first in range(0x20, 0x40))  # how a block begins; see 6.3
 _WITHOUT_INDEXING = b"\x00"
 _SIZES = [bytes([size]) for size in range(127)]  # of most texts
 
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 
 class _Table(HeaderTable):
-    """A table that knows whether it was changed."""
+    """A table that knows whether anything was added to it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,15 +38,6 @@ class _Table(HeaderTable):
     def add(self, name: bytes, value: bytes) -> None:
         self.changed = True
         super().add(name, value)
-
-    @property
-    def maxsize(self) -> int:
-        return self._maxsize
-
-    @maxsize.setter
-    def maxsize(self, size: int) -> None:
-        self.changed = True
-        HeaderTable.maxsize.fset(self, size)  # type: ignore[attr-defined]
 
 
 class Blocks(Generic[T]):
@@ -88,7 +80,7 @@ class Blocks(Generic[T]):
         Raises:
             ConnectionFault: It cannot be read, and so none after it can.
         """
-        self._table.changed = False
+        self._table.changed = block[:1] in _RESIZING
         try:
             headers = self._decoder.decode(block, raw=True)
         except OversizedHeaderListError:
