@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from h2.config import H2Configuration
@@ -43,14 +44,15 @@ def framed(message: bytes, *, packed: int = 0, length: int | None = None) -> byt
 
 
 class Transport:
-    """Keeps what is written."""
+    """Keeps what is written; encrypted, if a protocol was agreed on by ALPN."""
 
-    def __init__(self) -> None:
+    def __init__(self, alpn: str | None = None) -> None:
+        self._tls = SimpleNamespace(selected_alpn_protocol=lambda: alpn) if alpn else None
         self.written = bytearray()
         self.closed = self.aborted = self.reading_paused = False
 
-    def get_extra_info(self, _: str) -> None:
-        return None
+    def get_extra_info(self, name: str) -> Any:
+        return self._tls if name == "ssl_object" else None
 
     def is_closing(self) -> bool:
         return self.closed
@@ -95,8 +97,8 @@ class Place:
         if not self.later:
             answer(stream, body)
 
-    def connected(self) -> "Wire":
-        return Wire(self)
+    def connected(self, alpn: str | None = None) -> "Wire":
+        return Wire(self, Transport(alpn))
 
 
 def answer(stream: Stream, body: bytes) -> None:
@@ -113,9 +115,9 @@ def answer(stream: Stream, body: bytes) -> None:
 class Wire:
     """One connection to a place, by its bytes."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, transport: Transport) -> None:
         self.place = place
-        self.transport = Transport()
+        self.transport = transport
         self.connection = Connection(place.house)
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]
 

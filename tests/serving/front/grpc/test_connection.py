@@ -368,6 +368,16 @@ def test_more_connections_than_there_may_be_are_turned_away() -> None:
     assert place.connected().ending() == ("nothing", -1)
 
 
+@pytest.mark.parametrize(
+    ("alpn", "ending"),
+    [("h2", ("nothing", -1)), ("http/1.1", ("GOAWAY", Code.PROTOCOL_ERROR))],
+)
+def test_a_client_over_tls_must_ask_for_http2(
+    place: Place, alpn: str, ending: tuple[str, int]
+) -> None:
+    assert place.connected(alpn).ending() == ending
+
+
 # -- windows
 
 
