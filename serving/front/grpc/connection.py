@@ -116,12 +116,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         elif self._begun is not None and now - self._begun > patience:
             self._end(Code.ENHANCE_YOUR_CALM, "The rest did not arrive in time.")
+        elif self._leaving_since is not None and now - self._leaving_since > _FAREWELL_SECONDS:
+            self._session.take_no_more()
+            self._session.look(now, patience)
         elif self._session.idle and now - self._heard > _KEEP_ALIVE_SECONDS:
-            self._end(Code.NO_ERROR, "Nothing was asked for a while.")
+            self.leave()
         else:
             self._session.look(now, patience)
-            if self._leaving_since is not None and now - self._leaving_since > _FAREWELL_SECONDS:
-                self._session.take_no_more()
 
     def _greet(self, data: bytes) -> bytes:
         """What follows the preface."""

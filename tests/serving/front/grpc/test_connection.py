@@ -543,7 +543,9 @@ def test_an_idle_connection_is_closed_and_one_at_work_is_not(place: Place) -> No
     place.now = 80.0
     for wire in (idle, works):
         wire.connection.look(place.now)
+    idle.send(frame(PING, ACK, payload=idle.frames()[-1].payload))
     assert idle.ending() == ("GOAWAY", Code.NO_ERROR)
+    assert idle.transport.closed
     assert not works.transport.closed
 
 
