@@ -2,12 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from serving.doctor.finding import Finding, fail, ok
 from serving.errors import SettingsError
-from serving.front.server import listen
+from serving.front.listening import listen
 from serving.front.settings import Settings
 
 _LISTENING = "0A"
@@ -15,14 +14,16 @@ _LISTENING = "0A"
 
 def ports(settings: Settings) -> Iterator[Finding]:
     """The server's port, and that for gRPC if there is to be one."""
-    wanted = {"port": settings.port, "gRPC port": settings.grpc_port}
-    for check, port in wanted.items():
+    wanted = {
+        "port": ("--port", settings.port),
+        "gRPC port": ("--grpc-port", settings.grpc_port),
+    }
+    for check, (option, port) in wanted.items():
         if not port:  # 0 is any free one
             continue
         try:
-            listen(replace(settings, port=port)).close()
+            listen(settings.host, port, option).close()
         except SettingsError as error:
-            option = "--port" if check == "port" else "--grpc-port"
             holder = _holder(port)
             kill = f"kill {holder[0]}, or " if holder else ""
             by = f" It is {holder[1]} (pid {holder[0]})." if holder else ""

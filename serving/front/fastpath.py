@@ -11,9 +11,9 @@ from typing import Protocol
 from serving.front.access import Access
 from serving.front.head import Head
 from serving.front.predictions import Exchange, Predictions, item_of
-from serving.front.request import Ended
 from serving.front.target import Target
-from serving.front.web import ClientLeft, HeaderList, HttpError
+from serving.front.waiting import Waiting
+from serving.front.web import HeaderList, HttpError
 from serving.host.frames import Answer
 
 _PLAIN = frozenset(b"-_./@+:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
@@ -75,7 +75,7 @@ class FastPath:
             return False
         scope = {"method": "POST", "path": url.decode("ascii")}
         exchange = self._predictions.begin(target, scope, head)
-        waiting = _Waiting(self._predictions, client, exchange)
+        waiting = _Waiting(self._predictions, exchange, client)
         try:
             self._predictions.submit(
                 exchange, item_of(exchange, body), waiting, client_left=client.has_left
@@ -85,37 +85,17 @@ class FastPath:
         return True
 
 
-class _Waiting:
-    """A request that waits: where its ending is put, and from there to the client."""
+class _Waiting(Waiting):
+    """A request that waits."""
 
-    __slots__ = ("_client", "_done", "_exchange", "_predictions")
+    __slots__ = ("_client",)
 
-    def __init__(self, predictions: Predictions, client: Client, exchange: Exchange) -> None:
-        self._predictions = predictions
+    def __init__(self, predictions: Predictions, exchange: Exchange, client: Client) -> None:
+        super().__init__(predictions, exchange)
         self._client = client
-        self._exchange = exchange
-        self._done = False
 
-    def done(self) -> bool:
-        """Whether it ended."""
-        return self._done
-
-    def set_result(self, answer: Answer) -> None:
-        """Send the answer of a host."""
-        self.end(answer)
-
-    def set_exception(self, ended: Ended) -> None:
-        """Say why no host answered, unless nobody is there to hear it."""
-        self.end(self._predictions.ending(self._exchange, ended))
-
-    def end(self, ended: Answer | HttpError | ClientLeft) -> None:
-        """Answer the request, and count it."""
-        exchange = self._exchange
-        self._done = True
-        exchange.target.model.in_progress -= 1
-        if isinstance(ended, ClientLeft):
-            self._predictions.abandon(exchange)
-            return
-        reply = self._predictions.reply(exchange, ended)
+    def answer(self, ended: Answer | HttpError) -> int:
+        """Send it in one write."""
+        reply = self.predictions.reply(self.exchange, ended)
         self._client.answer(*reply)
-        self._predictions.count(exchange, reply.status)
+        return reply.status

@@ -1,12 +1,12 @@
 """What is looked at before anything starts, so that a mistake is told at once and by its option."""
 
+import importlib.util
 import os
 import ssl
 from collections import Counter
 from collections.abc import Callable
 
 from serving.errors import SettingsError
-from serving.front import grpc_door
 from serving.front.settings import LOCAL, Settings
 from serving.registry import environments
 from serving.registry.uri import ModelUri, parse
@@ -44,8 +44,10 @@ def served(settings: Settings) -> list[ModelUri]:
 
 
 def _check_grpc(settings: Settings) -> None:
-    if settings.grpc_port is not None:
-        grpc_door.require()
+    if settings.grpc_port is not None and importlib.util.find_spec("hpack") is None:
+        raise SettingsError(
+            "--grpc-port needs a package that is not installed: pip install 'cloche[grpc]'"
+        )
 
 
 def _check_environments(settings: Settings) -> None:

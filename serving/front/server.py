@@ -2,26 +2,24 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
 import uvicorn
 
-from serving.errors import SettingsError
 from serving.front import preflight
 from serving.front.connection import Connection, end_slow_ones
-from serving.front.grpc_door import GrpcDoor
+from serving.front.listening import listen
 from serving.front.running import Running, running
 from serving.front.settings import Settings
 from serving.registry.uri import ModelUri
 
-_BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
 _logger = logging.getLogger(__name__)
 
@@ -33,13 +31,19 @@ def run(settings: Settings) -> None:
         ServingError: It cannot start.
     """
     uris = preflight.check(settings)
-    listener = listen(settings)
+    listener = listen(settings.host, settings.port)
+    for_grpc = None
+    if settings.grpc_port is not None:
+        for_grpc = listen(settings.host, settings.grpc_port, "--grpc-port")
     factory = uvicorn.Config(_nothing, log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(settings, uris, listener))
+        runner.run(_serve(settings, uris, listener, for_grpc))
 
 
-async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.socket) -> None:
+async def _serve(
+    settings: Settings, uris: list[ModelUri], listener: socket.socket,
+    for_grpc: socket.socket | None,
+) -> None:  # fmt: skip
     async with running(settings, uris) as at_work:
         server = _Server(_uvicorn_config(settings, at_work))
         catalog = at_work.catalog
@@ -61,48 +65,22 @@ async def _serve(settings: Settings, uris: list[ModelUri], listener: socket.sock
         _logger.info("Listening on %s://%s:%d", scheme, host, port)
         gc.freeze()  # what is there now stays; collections under load need not walk it
         try:
-            async with _grpc_door(settings, at_work):
+            async with _grpc_door(settings, at_work, for_grpc):
                 await server.serve([listener])
         finally:
             slow.cancel()
     _logger.info("Ended.")
 
 
-def listen(settings: Settings) -> socket.socket:
-    """A socket that listens where `settings` says.
-
-    Raises:
-        SettingsError: It cannot.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    where = f"Cannot listen on {settings.host}:{settings.port}"
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
-    except PermissionError as error:
-        raise SettingsError(
-            f"{where}: ports below 1024 need rights that this user lacks. Choose another --port."
-        ) from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise SettingsError(f"{where}: something else does. Choose another --port.") from error
-        raise SettingsError(
-            f"{where}: this machine has no such address. Choose another --host: 127.0.0.1 for this "
-            "machine alone, 0.0.0.0 for everybody."
-        ) from error
-
-
-@contextlib.asynccontextmanager
-async def _grpc_door(settings: Settings, at_work: Running) -> AsyncIterator[None]:
+def _grpc_door(
+    settings: Settings, at_work: Running, listener: socket.socket | None
+) -> AbstractAsyncContextManager[None]:
     """The door for gRPC, if it is wanted, for as long as the context lasts."""
-    if settings.grpc_port is None:
-        yield
-        return
-    door = GrpcDoor(settings, at_work.catalog, at_work.predictions, at_work.access)
-    await door.open()
-    try:
-        yield
-    finally:
-        await door.close()
+    if listener is None:
+        return contextlib.nullcontext()
+    from serving.front.grpc import door  # noqa: PLC0415  # it needs an optional extra
+
+    return door.opened(settings, at_work, listener)
 
 
 def _uvicorn_config(settings: Settings, at_work: Running) -> uvicorn.Config:

@@ -61,3 +61,10 @@ def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="--cache-dir"):
         check(settings(tmp_path, cache_directory=tmp_path / "file" / "cache"))
+
+
+def test_a_grpc_port_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(settings(tmp_path, grpc_port=0))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r"pip install 'cloche\[grpc\]'"):
+        check(settings(tmp_path, grpc_port=0))

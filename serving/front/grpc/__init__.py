@@ -1,0 +1,1 @@
+"""The door for gRPC: HTTP/2 for unary calls, and the Open Inference Protocol over it."""

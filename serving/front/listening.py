@@ -1,0 +1,34 @@
+"""Sockets that listen, or the reason why one cannot, told by its option."""
+
+import errno
+import socket
+
+from serving.errors import SettingsError
+
+BACKLOG = 2048
+"""How many connections may wait to be taken."""
+
+
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        SettingsError: It cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    where = f"Cannot listen on {host}:{port}"
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except PermissionError as error:
+        raise SettingsError(
+            f"{where}: ports below 1024 need rights that this user lacks. Choose another {option}."
+        ) from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(
+                f"{where}: something else does. Choose another {option}."
+            ) from error
+        raise SettingsError(
+            f"{where}: this machine has no such address. Choose another --host: 127.0.0.1 for this "
+            "machine alone, 0.0.0.0 for everybody."
+        ) from error
