@@ -175,11 +175,10 @@ def score(
             engine = SparkEngine(spark_master) if on_spark else local
             outcome = run.score(request, given, described, engine=engine, say=say, report=report)
     if as_json:
-        click.echo(
-            json.dumps({"done": outcome.fresh, "output": str(described.path), **outcome.record})
-        )
+        click.echo(json.dumps({"done": outcome.fresh, "output": str(described), **outcome.record}))
     else:
-        _tell(outcome.record, output, described.beside("report.html"), fresh=outcome.fresh)
+        page = described.place.told(described.beside("report.html"))
+        _tell(outcome.record, output, page, fresh=outcome.fresh)
     return outcome
 
 
@@ -195,7 +194,7 @@ def _on_day(day: str | None, *texts: str) -> list[str]:
     return [filled(text, which) for text in texts]
 
 
-def _tell(record: dict[str, Any], output: str, page: Path, *, fresh: bool) -> None:
+def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> None:
     if fresh:
         click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
     else:
