@@ -120,7 +120,12 @@ def render(report: Mapping[str, Any]) -> str:
     environment.filters["number"] = _number
     environment.globals["drift"] = drift
     environment.globals["measures"] = _MEASURES
-    return environment.get_template("report.html.jinja").render(report=report)
+    return environment.get_template("report.html.jinja").render(
+        report={
+            "like": {"unit": ""},
+            **report,
+        }  # reports of an earlier time compared with nothing else
+    )
 
 
 def _reference(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,12 +120,16 @@ def _psi(counts: "np.ndarray") -> "np.ndarray":
     p = np.maximum(others, _HALF_ROW) / others.sum(axis=1, keepdims=True)
     q = np.maximum(counts, _HALF_ROW) / counts.sum(axis=1, keepdims=True)
     used = (others + counts) > 0
-    return np.where(used, (q - p) * np.log(q / p), 0.0).sum(axis=1)
+    found: np.ndarray = np.where(used, (q - p) * np.log(q / p), 0.0).sum(axis=1)
+    return found
 
 
 def _missing(counts: "np.ndarray") -> "np.ndarray":
     others = counts.sum(axis=0) - counts
-    return np.abs(counts[:, -1] / counts.sum(axis=1) - others[:, -1] / others.sum(axis=1))
+    found: np.ndarray = np.abs(
+        counts[:, -1] / counts.sum(axis=1) - others[:, -1] / others.sum(axis=1)
+    )
+    return found
 
 
 def _shift(
