@@ -25,7 +25,7 @@ def table(first: str, days: int, seed: int) -> pd.DataFrame:
         {
             "when": when,
             "temperature": season + random.normal(0, 2, len(when)),
-            "weekday": when.dt.weekday.astype(float),
+            "weekday": when.dt.day_of_week.astype(float),
             "airport": random.choice(["EWR", "JFK", "LGA"], len(when)),
         }
     )
