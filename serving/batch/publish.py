@@ -96,6 +96,7 @@ class Publisher:
         fresh = ready / output.name
         assembly.assemble(self._job, parts, self._manifest.parts, schema, fresh)
         made["files"] = {output.name: {"size": fresh.stat().st_size}}
+        sure()  # at once before the first change, and before the last
         output.place.remove(output.beside("manifest.json"))
         for what, page in pages.items():
             output.place.write(output.beside(what), page)
@@ -135,6 +136,7 @@ class Publisher:
         for what, page in {**pages, "manifest.json": manifest}.items():
             durable.write(fresh / f"_{what}", page)
         durable.write(fresh / "_SUCCESS", b"")
+        sure()
         output.place.put_directory(fresh, output.name, ("_manifest.json", "_SUCCESS"), sure)
         return manifest
 

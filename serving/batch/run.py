@@ -58,7 +58,6 @@ def score(
             report_made = summary(job, parts, made)
             made["drift"] = drift(report_made) if report_made["profiled"] else ""
             made["drifted"] = drifted(report_made)
-            claim.check()
             pages = Publisher(job, manifest, output).publish(
                 parts, made, report_made, sure=claim.check
             )

@@ -20,7 +20,9 @@ _FIXES = {
     ("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "bucket does not exist"): (
         "Make the bucket first, or correct its name."
     ),
-    ("region",): "Set AWS_REGION to the region of the bucket.",
+    ("configured region", "PermanentRedirect", "status 301"): (
+        "Set AWS_REGION to the region of the bucket."
+    ),
     ("ACCESS_DENIED", "Forbidden", "PERMISSION_DENIED", "AuthorizationFailure", "status 403",
      "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "UNAUTHENTICATED", "status 401"): (
         "The credentials must be allowed to list the bucket, and to get, put and delete objects "

@@ -25,7 +25,7 @@ with their row number (from 0) and the reason, and the exit code is 4.
 OUTPUT in an object store (s3://, gs://, abfs:// and what fsspec knows) is the same files, uploaded
 when all is scored; manifest and _SUCCESS come last. Endpoint and credentials are those of the
 environment: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and so on. What is not finished lies in jobs/ of
---cache-dir. If that is lost, --resume begins again on any machine, with the version that was pinned.
+--cache-dir. If that is lost, --resume begins again on any machine, with the version pinned.
 
 For a job of every day, write {date} or {date:%Y/%m/%d} into INPUT, OUTPUT or the query, and say
 which day by --date; yesterday is that of the time zone TZ.
