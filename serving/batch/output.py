@@ -72,7 +72,7 @@ def describe(text: str, given_format: str | None) -> Output:
     place: Place
     if "://" in text and not text.startswith("file://"):
         place, name = Store.of(text)
-        is_directory = text.endswith("/")
+        is_directory = text.partition("?")[0].endswith("/")
     else:
         path = Path(text.removeprefix("file://")).expanduser().absolute()
         place, name = Folder(path.parent), path.name

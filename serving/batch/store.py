@@ -11,7 +11,7 @@ from typing import Self
 import pyarrow as pa
 from pyarrow import fs
 
-from serving.batch.sources import filesystem
+from serving.batch import sources
 from serving.errors import JobFailed, SettingsError
 
 _UPLOADS = 8  # at once: each waits for the network most of its time
@@ -59,7 +59,7 @@ class Store:
         """
         given = uri.partition("?")[0].rstrip("/")
         try:
-            system, path = filesystem(uri)
+            system, path = sources.store(uri)
         except OSError as error:
             raise JobFailed(_explained(given, error)) from error
         folder, _, name = path.rstrip("/").rpartition("/")

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pandas as pd
 import pytest
+import requests
 
 from serving.batch.output import describe
 from serving.batch.store import Store
@@ -19,7 +22,7 @@ from serving.errors import JobFailed, JobRefused, SettingsError
 from tests.clouds.aws import REGION, Aws, moto
 from tests.online import wait_for
 from tests.serving.batch.conftest import HereEngine, table
-from tests.shell import environment
+from tests.shell import answers, environment, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("batch")]
 
@@ -259,6 +262,56 @@ def test_a_store_that_fails_is_told_with_the_fix_before_anything_is_scored(
     assert engine.finished == []
 
 
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], None]]:
+    """Have a store answer everything with an error."""
+    answer = (0, "")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def refuse(self) -> None:
+            code, name = answer
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            body = f"<?xml version='1.0'?><Error><Code>{name}</Code></Error>".encode()
+            self.send_response(code)
+            self.send_header("x-amz-bucket-region", "eu-central-1")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = refuse
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+
+    def refuse(code: int, name: str) -> None:
+        nonlocal answer
+        answer = (code, name)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+
+    yield refuse
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "fix"),
+    [
+        (403, "AccessDenied", "The credentials must be allowed to list the bucket"),
+        (301, "PermanentRedirect", "bucket is located in 'eu-central-1'. Set AWS_REGION"),
+    ],
+)
+def test_a_store_that_refuses_is_told_with_the_fix(code, name, fix, score, source, refusing):
+    refusing(code, name)
+
+    with pytest.raises(JobFailed, match=fix):
+        score(source, "s3://bucket-of-others/scores/out.csv")
+
+
 def test_a_store_that_is_lost_in_the_middle_costs_no_finished_part(
     source, score, bucket, monkeypatch
 ):
@@ -289,6 +342,35 @@ def test_half_an_upload_is_not_left_under_its_name(source, bucket, monkeypatch):
         place.put(source, "out.csv")
 
     assert "scores/out.csv" not in bucket.names()
+
+
+@pytest.fixture(scope="module")
+def google() -> Iterator[str]:
+    """The URI of a bucket in a Cloud Storage, but for the path, and its options."""
+    port = free_port()
+    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory"]
+    with subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        url = f"http://127.0.0.1:{port}/storage/v1/b?project=p"
+        wait_for(lambda: answers(url))
+        requests.post(url, json={"name": "bucket"}, timeout=60)
+        yield f"gs://anonymous@bucket/{{}}?scheme=http&endpoint_override=127.0.0.1:{port}"
+        process.terminate()
+
+
+@pytest.mark.parametrize("shape", ["out.csv", "out/"])
+def test_google_cloud_storage_has_the_same_files(shape, source, score, google, tmp_path):
+    (tmp_path / "local").mkdir()
+    score(source, f"{tmp_path}/local/{shape}", id_columns=("id",))
+
+    score(source, google.format(f"scores/{shape}"), id_columns=("id",))
+
+    place = describe(google.format(f"scores/{shape}"), None).place
+    local = here(tmp_path / "local")
+    assert told({name: place.read(name) for name in local}) == told(local)
+    assert not score(source, google.format(f"scores/{shape}"), id_columns=("id",)).fresh
 
 
 def test_a_whole_bucket_is_no_output(bucket):
