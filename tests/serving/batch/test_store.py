@@ -281,7 +281,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], N
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = refuse
+        do_GET = do_PUT = do_HEAD = do_POST = refuse  # noqa: N815  # names that the base looks for
 
         def log_message(self, *_: object) -> None: ...
 
@@ -305,7 +305,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], N
         (301, "PermanentRedirect", "bucket is located in 'eu-central-1'. Set AWS_REGION"),
     ],
 )
-def test_a_store_that_refuses_is_told_with_the_fix(code, name, fix, score, source, refusing):
+def test_a_store_that_refuses_is_told_with_the_fix(code, name, fix, *, score, source, refusing):
     refusing(code, name)
 
     with pytest.raises(JobFailed, match=fix):
