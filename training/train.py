@@ -14,6 +14,7 @@ from training.acceleration.accelerate import accelerate
 from training.acceleration.original import Original, of_fitted
 from training.acceleration.store import attach, twin_tags
 from training.dataset.checks import check_split, check_table
+from training.dataset.days import times
 from training.dataset.sources import load_table
 from training.dataset.split import Split, split, validation_split
 from training.dataset.table import Table
@@ -28,6 +29,7 @@ from training.packaging.signature import make_signature, model_inputs
 from training.pipeline.fit import fit
 from training.pipeline.search import Trial, run_search
 from training.recipe.schema import Recipe
+from training.recipe.sections import TimeSplit
 from training.recipe.vocabulary import METRICS
 from training.tracking import record
 from training.tracking.card import model_card
@@ -130,7 +132,7 @@ def train(recipe: Recipe, say: Say) -> Trained:
                 fitted=fitted,
                 signature=signature,
                 example=(complete if len(complete) else inputs.head(EXAMPLE_ROWS)),
-                profile=profile(inputs, recipe.columns, output),
+                profile=profile(inputs, recipe.columns, output, _when(recipe, data.sides.train)),
                 holdout={
                     "artifact": record.HOLDOUT_ARTIFACT,
                     "digest": holdout_digest,
@@ -162,6 +164,11 @@ def _record_data(recipe: Recipe, data: Prepared) -> str:
     record.record_input(data.sides.train, data.table.source, recipe, "training")
     record.record_input(data.sides.holdout, data.table.source, recipe, "holdout")
     return record.record_holdout(data.sides.holdout)
+
+
+def _when(recipe: Recipe, train: "pd.DataFrame") -> "pd.Series[pd.Timestamp] | None":
+    """The times of the training rows, where the recipe says which column tells them."""
+    return times(train, recipe.split.column) if isinstance(recipe.split, TimeSplit) else None
 
 
 def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:

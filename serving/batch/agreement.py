@@ -32,7 +32,7 @@ def complete(
     if record is None:
         if not manifest.begun and output.occupied:
             raise JobRefused(
-                f"{output.path} is there already, not from a finished job. Write elsewhere, "
+                f"{output} is there already, not from a finished job. Write elsewhere, "
                 "or replace it with --overwrite."
             )
         return None
@@ -41,7 +41,7 @@ def complete(
         difference = "nobody knows whether its input is still the same"
     if difference:
         raise JobRefused(
-            f"{output.path} is finished, but {difference}. Write elsewhere, or replace it with "
+            f"{output} is finished, but {difference}. Write elsewhere, or replace it with "
             "--overwrite."
         )
     return record
@@ -90,12 +90,12 @@ def resumed(
     done = manifest.finished()
     if not request.resume:
         raise JobRefused(
-            f"{output.path}: a job with {job.model} was not finished; {len(done)} parts are done. "
+            f"{output}: a job with {job.model} was not finished; {len(done)} parts are done. "
             "Go on with --resume, or begin anew with --overwrite."
         )
     if difference := _difference(request, supply, output, job):
         raise JobRefused(
-            f"{output.path}: the job cannot go on: {difference}. Begin anew with --overwrite."
+            f"{output}: the job cannot go on: {difference}. Begin anew with --overwrite."
         )
     return replace(job, model=pin_again(job.model, request.cache)), notes, done
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
@@ -29,7 +29,7 @@ class Lineage:
         self._say = say
 
     @classmethod
-    def begin(cls, job: Job, output: Path, say: Say) -> "Lineage":
+    def begin(cls, job: Job, output: str, say: Say) -> "Lineage":
         """Make the run of a job that starts now."""
         lineage = cls("", say)
         with lineage._told():
@@ -40,10 +40,11 @@ class Lineage:
                 "cloche.version": job.model.version,
                 "mlflow.source.name": "cloche score",
             }
+            name = PurePosixPath(output).name
             run = client.create_run(
                 _experiment(client, f"{job.model.name}-batch"),
                 tags=tags,
-                run_name=f"{output.name} by {job.model.name} {job.model.version}".strip(),
+                run_name=f"{name} by {job.model.name} {job.model.version}".strip(),
             )
             lineage.run_id = run.info.run_id
             client.log_inputs(
@@ -52,15 +53,15 @@ class Lineage:
                 models=[LoggedModelInput(job.model.model_id)] if job.model.model_id else None,
             )
             params = {
-                "model": job.model.artifacts, "output": str(output), "format": job.layout.format,
+                "model": job.model.artifacts, "output": output, "format": job.layout.format,
             }  # fmt: skip
             client.log_batch(
                 lineage.run_id, params=[Param(name, value) for name, value in params.items()]
             )
         return lineage
 
-    def finish(self, record: dict[str, Any], files: list[Path]) -> None:
-        """Note how the job ended, and attach the report and the manifest."""
+    def finish(self, record: dict[str, Any], pages: dict[str, bytes]) -> None:
+        """Note how the job ended, and attach the report and the manifest by their names."""
         if not self.run_id:
             return
         with self._told():
@@ -75,8 +76,8 @@ class Lineage:
             metrics = [Metric(name, float(value), now, 0) for name, value in values.items()]
             reasons = [RunTag("cloche.refused", str(record["refused"]))]
             client.log_batch(self.run_id, metrics=metrics, tags=reasons)
-            for file in files:
-                client.log_artifact(self.run_id, str(file))
+            for name, page in pages.items():
+                client.log_text(self.run_id, page.decode(), name)
             client.set_terminated(self.run_id, "FINISHED")
 
     def fail(self) -> None:

@@ -1,8 +1,9 @@
 """The memory of a job: its working directory, who owns it, what is pinned and which parts are done.
 
 The directory lies beside the output, so that finished files move under their final names in one
-step. It holds `job.json`, written once, and `journal.jsonl`, one line for each finished part; a
-part counts from the moment its line is on the disk.
+step; for an output in an object store, with what is cached. It holds `job.json`, written once, and
+`journal.jsonl`, one line for each finished part; a part counts from the moment its line is on the
+disk.
 """
 
 import fcntl
@@ -20,11 +21,6 @@ from serving.batch.part import FinishedPart, PartFile
 from serving.errors import JobFailed, JobRefused
 
 
-def working_directory(output: Path) -> Path:
-    """Where a job that writes `output` keeps what is not finished."""
-    return output.with_name(f".{output.name}.cloche")
-
-
 class Manifest:
     """The working directory of one job. Make it with `owned`."""
 
@@ -33,24 +29,26 @@ class Manifest:
         self.parts = directory / "parts"
         self.spool = directory / "spool"
         self.ready = directory / "ready"
+        self.pinned = directory / "job.json"
 
     @property
     def begun(self) -> bool:
         """Whether a job began here."""
-        return (self.directory / "job.json").exists()
+        return self.pinned.exists()
 
     def begin(self, job: Job, notes: dict[str, Any]) -> None:
         """Pin a job; `notes` are what only the record of it needs, like its MLflow run."""
+        self.adopt(json.dumps({"job": job.to_json(), "notes": notes}, indent=1).encode())
+
+    def adopt(self, pinned: bytes) -> None:
+        """Pin a job that began here or on another machine, as its `job.json` has it."""
         for place in (self.parts, self.spool, self.ready):
             place.mkdir(exist_ok=True)
-        durable.write(
-            self.directory / "job.json",
-            json.dumps({"job": job.to_json(), "notes": notes}, indent=1).encode(),
-        )
+        durable.write(self.pinned, pinned)
 
     def job(self) -> tuple[Job, dict[str, Any]]:
         """The job that began here, and the notes."""
-        content = json.loads((self.directory / "job.json").read_text())
+        content = json.loads(self.pinned.read_text())
         return Job.from_json(content["job"]), content["notes"]
 
     def clear(self) -> None:
@@ -116,8 +114,8 @@ class Manifest:
 
 
 @contextmanager
-def owned(output: Path) -> Iterator[Manifest]:
-    """The working directory for an output, for one job at a time.
+def owned(directory: Path, output: str) -> Iterator[Manifest]:
+    """The working directory for an output, for one job of this machine at a time.
 
     The lock is the kernel's, so that it ends with the process that holds it, however that ends; its
     file says who that is.
@@ -126,7 +124,6 @@ def owned(output: Path) -> Iterator[Manifest]:
         JobRefused: Another job writes this output now.
         JobFailed: The directory cannot be made.
     """
-    directory = working_directory(output)
     while True:
         try:
             directory.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.errors import SettingsError
+from serving.batch.place import Folder, Place
+from serving.batch.store import Store
 
 FORMATS = ("parquet", "csv", "jsonl")
 _SUFFIXES = {
@@ -18,39 +19,45 @@ class Output:
     """A file, or a directory of parts with `_SUCCESS`.
 
     Attributes:
-        path: Its final name.
+        place: The folder that it lies in, here or in an object store.
+        name: Its final name there.
         format: `parquet`, `csv` or `jsonl`.
         directory: Whether it is a directory.
     """
 
-    path: Path
+    place: Place
+    name: str
     format: str
     directory: bool
 
-    def beside(self, what: str) -> Path:
-        """What goes with it: `_report.html` in the directory, `NAME.report.html` beside a file."""
-        if self.directory:
-            return self.path / f"_{what}"
-        return self.path.with_name(f"{self.path.name}.{what}")
+    def __str__(self) -> str:
+        """Its path or URI."""
+        return self.place.told(self.name)
+
+    def beside(self, what: str) -> str:
+        """The name of what goes with it.
+
+        It is `_report.html` in the directory, and `NAME.report.html` beside a file.
+        """
+        return f"{self.name}/_{what}" if self.directory else f"{self.name}.{what}"
 
     @property
     def occupied(self) -> bool:
         """Whether something is there; an empty directory is nothing."""
-        if self.path.is_dir():
-            return any(self.path.iterdir())
-        return self.path.exists()
+        return self.place.occupied(self.name)
 
     def manifest(self) -> dict[str, Any] | None:
         """The record of the job that completed it; None if none did."""
         try:
-            record: dict[str, Any] = json.loads(self.beside("manifest.json").read_text())
-            whole = all(
-                (self.path.parent / name).stat().st_size == file["size"]
-                for name, file in record["files"].items()
+            record: dict[str, Any] = json.loads(
+                self.place.read(self.beside("manifest.json")) or b""
             )
-        except (OSError, ValueError, KeyError, TypeError):
+            files = {name: file["size"] for name, file in record["files"].items()}
+        except (ValueError, KeyError, TypeError):
             return None
-        return record if whole else None
+        if self.directory:
+            files[self.beside("SUCCESS")] = 0
+        return record if self.place.sizes(list(files)) == list(files.values()) else None
 
 
 def describe(text: str, given_format: str | None) -> Output:
@@ -58,12 +65,17 @@ def describe(text: str, given_format: str | None) -> Output:
 
     Raises:
         SettingsError: The name cannot be written to.
+        JobFailed: The store that it names does not answer.
     """
     if text == "-":
-        return Output(Path("-"), given_format or "csv", directory=False)
-    path = Path(text).expanduser().absolute()
-    known = _SUFFIXES.get(path.suffix.lower())
-    directory = text.endswith("/") or path.is_dir() or known is None
-    if "://" in text:
-        raise SettingsError(f"{text}: write to a path; object stores are read from only.")
-    return Output(path, given_format or known or "parquet", directory)
+        return Output(Folder(Path()), "-", given_format or "csv", directory=False)
+    place: Place
+    if "://" in text and not text.startswith("file://"):
+        place, name = Store.of(text)
+        is_directory = text.partition("?")[0].endswith("/")
+    else:
+        path = Path(text.removeprefix("file://")).expanduser().absolute()
+        place, name = Folder(path.parent), path.name
+        is_directory = text.endswith("/") or path.is_dir()
+    known = _SUFFIXES.get(Path(name).suffix.lower())
+    return Output(place, name, given_format or known or "parquet", is_directory or known is None)

@@ -1,13 +1,15 @@
 """Puts the finished parts together and lets the output appear under its final name.
 
 Every step may be repeated: a job that dies within is resumed, and does them again. The manifest of
-a file comes last; a directory appears in one step, with `_SUCCESS` and everything else in it.
+a file comes last; a directory appears in one step, with `_SUCCESS` and everything else in it, or in
+an object store with manifest and `_SUCCESS` last.
 """
 
 import json
 import os
 import shutil
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
@@ -55,62 +57,68 @@ class Publisher:
         self._job, self._manifest, self._output = job, manifest, output
 
     def publish(
-        self, parts: list[FinishedPart], made: dict[str, Any], report: dict[str, Any]
-    ) -> list[Path]:
+        self, parts: list[FinishedPart], made: dict[str, Any], report: dict[str, Any],
+        sure: Callable[[], None],
+    ) -> dict[str, bytes]:  # fmt: skip
         """Publish the output, and what goes with it.
 
         Args:
             parts: All of them, in row order.
             made: The record; the sizes of the files are added to it.
             report: See `serving.batch.report`.
+            sure: Raises if the output must not be called complete after all.
 
         Returns:
-            The places of manifest and reports.
+            Manifest and reports by their names.
 
         Raises:
             JobFailed: It cannot be written.
         """
+        pages = {"report.json": _json(report), "report.html": render(report).encode()}
         try:
             schema = assembly.schema_of(
                 self._job, parts, self._manifest.parts, empty_schema(self._job)
             )
-            (self._directory if self._output.directory else self._file)(parts, schema, made, report)
+            make = self._directory if self._output.directory else self._file
+            pages["manifest.json"] = make(parts, schema, made, pages, sure)
         except OSError as error:
             raise JobFailed(
-                f"{self._output.path}: cannot be written: {error.strerror}. What was done stays "
+                f"{self._output}: cannot be written: {error.strerror}. What was done stays "
                 "done: go on with --resume."
             ) from error
-        return [self._output.beside(name) for name in ("manifest.json", *_pages(report))]
+        return {PurePath(self._output.beside(what)).name: page for what, page in pages.items()}
 
     def _file(
         self, parts: list[FinishedPart], schema: pa.Schema, made: dict[str, Any],
-        report: dict[str, Any],
-    ) -> None:  # fmt: skip
+        pages: dict[str, bytes], sure: Callable[[], None],
+    ) -> bytes:  # fmt: skip
         output, ready = self._output, self._manifest.ready
-        fresh = ready / output.path.name
+        fresh = ready / output.name
         assembly.assemble(self._job, parts, self._manifest.parts, schema, fresh)
-        made["files"] = {output.path.name: {"size": fresh.stat().st_size}}
-        output.beside("manifest.json").unlink(missing_ok=True)
-        for name, page in _pages(report).items():
-            durable.write(output.beside(name), page)
+        made["files"] = {output.name: {"size": fresh.stat().st_size}}
+        sure()  # at once before the first change, and before the last
+        output.place.remove(output.beside("manifest.json"))
+        for what, page in pages.items():
+            output.place.write(output.beside(what), page)
         quarantine = output.beside("quarantine.jsonl")
         if made["refused"]:
-            self._quarantine(parts, ready / quarantine.name)
-            durable.move(ready / quarantine.name, quarantine)
+            self._quarantine(parts, ready / quarantine)
+            output.place.put(ready / quarantine, quarantine)
         else:
-            quarantine.unlink(missing_ok=True)
-        if output.path.is_dir():
-            shutil.rmtree(output.path)
-        durable.move(fresh, output.path)
-        durable.write(output.beside("manifest.json"), _json(made))
+            output.place.remove(quarantine)
+        output.place.put(fresh, output.name)
+        sure()
+        manifest = _json(made)
+        output.place.write(output.beside("manifest.json"), manifest)
+        return manifest
 
     def _directory(
         self, parts: list[FinishedPart], schema: pa.Schema, made: dict[str, Any],
-        report: dict[str, Any],
-    ) -> None:  # fmt: skip
+        pages: dict[str, bytes], sure: Callable[[], None],
+    ) -> bytes:  # fmt: skip
         output = self._output
         assembly.unify(self._job, parts, self._manifest.parts, schema)
-        fresh = self._manifest.ready / output.path.name
+        fresh = self._manifest.ready / output.name
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
         made["files"] = {}
@@ -118,21 +126,19 @@ class Publisher:
             if part.data is not None:
                 place = fresh / f"part-{part.data.name}"
                 os.link(self._manifest.parts / part.data.name, place)
-                made["files"][f"{output.path.name}/{place.name}"] = {"size": place.stat().st_size}
+                made["files"][f"{output.name}/{place.name}"] = {"size": place.stat().st_size}
         if not made["files"]:
             place = fresh / f"part-000000.{output.format}"
             assembly.assemble(self._job, parts, self._manifest.parts, schema, place)
         if made["refused"]:
             self._quarantine(parts, fresh / "_quarantine.jsonl")
-        pages = _pages(report) | {"manifest.json": _json(made)}
-        for name, page in pages.items():
-            durable.write(fresh / f"_{name}", page)
+        manifest = _json(made)
+        for what, page in {**pages, "manifest.json": manifest}.items():
+            durable.write(fresh / f"_{what}", page)
         durable.write(fresh / "_SUCCESS", b"")
-        if output.path.is_dir():
-            shutil.rmtree(output.path)
-        else:
-            output.path.unlink(missing_ok=True)
-        durable.move(fresh, output.path)
+        sure()
+        output.place.put_directory(fresh, output.name, ("_manifest.json", "_SUCCESS"), sure)
+        return manifest
 
     def _quarantine(self, parts: list[FinishedPart], place: Path) -> None:
         with place.open("wb") as file:
@@ -146,10 +152,6 @@ def empty_schema(job: Job) -> pa.Schema:
     names = outputs.input_names() if outputs is not None and outputs.has_input_names() else []
     predictions = [str(name) for name in names] or ["prediction"]
     return pa.schema([(name, pa.null()) for name in (*job.layout.carried, *predictions)])
-
-
-def _pages(report: dict[str, Any]) -> dict[str, bytes]:
-    return {"report.json": _json(report), "report.html": render(report).encode()}
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -1,18 +1,24 @@
 """What a job saw, for machines as a document and for people as a page that needs nothing else."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from serving.batch.drift import distance
+from serving.batch.drift import DRIFTED, RARE, Look, chance, distance, judge
 
 SCHEMA = 1
 _MOST_SEGMENTS = 12
 _MOST_INPUTS = 5
 _MOST_BARS = 24
 _MOST_NAMED = 3
+_MEASURES = {
+    "psi": "distribution (PSI)", "shift": "mean (standard deviations)",
+    "outside": "new or outside (share)", "missing": "missing (share)",
+}  # fmt: skip
 
 
 def document(
@@ -25,7 +31,9 @@ def document(
         statistics: The counts of all parts, added up.
         profile: The version's reference profile; empty if it has none.
     """
-    columns = profile.get("columns", {})
+    columns, references = profile.get("columns", {}), profile.get("scores", {})
+    seen = statistics.get("columns", {}), statistics.get("scores", {})
+    like = _like(profile, record["scored"], sum(len(one) for one in seen))
     return {
         "schema": SCHEMA,
         "model": {key: record["job"]["model"][key] for key in ("name", "version", "run_id")},
@@ -38,19 +46,47 @@ def document(
         "reasons": dict(sorted(record["reasons"].items(), key=lambda one: -one[1])),
         "sampled": statistics.get("sampled", 0),
         "profiled": bool(profile),
+        "like": {"unit": like.unit, "count": like.count, "looks": like.looks, "rare": RARE},
         "scores": [
-            _compared(name, found, profile.get("scores", {}).get(name))
-            for name, found in statistics.get("scores", {}).items()
+            _compared(name, found, references.get(name), like) for name, found in seen[1].items()
         ],
         "columns": sorted(
             (
-                _compared(name, found, _reference(columns[name]))
-                for name, found in statistics.get("columns", {}).items()
+                _compared(name, found, _reference(columns[name]), like)
+                for name, found in seen[0].items()
             ),
-            key=lambda one: -(one["psi"] or 0.0),
+            key=lambda one: (-one["share"], -(one["psi"] or 0.0)),
         ),
         "segments": _segments(statistics),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Like:
+    """The pieces of the training rows that a batch is compared with; no unit for all its rows.
+
+    Attributes:
+        unit: `day` or `week`.
+        count: How many of them training saw.
+        rows: What a usual one has.
+        looks: How many measures are judged; for a profile of an earlier time, each by itself.
+    """
+
+    unit: str
+    count: int
+    rows: int
+    looks: int
+
+
+def _like(profile: Mapping[str, Any], rows: int, columns: int) -> _Like:
+    """Those whose number of rows is nearest."""
+    pieces = profile.get("pieces")
+    if not pieces:
+        return _Like("", 0, 0, 1 if pieces is None else max(columns, 1))
+    unit = min(pieces, key=lambda one: abs(math.log(max(rows, 1) / pieces[one]["rows"])))
+    described = [*profile["columns"].values(), *profile["scores"].values()]
+    looks = sum(len(one["usual"].get(unit, ())) for one in described)
+    return _Like(unit, pieces[unit]["count"], pieces[unit]["rows"], looks)
 
 
 def drifted(report: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -83,7 +119,13 @@ def render(report: Mapping[str, Any]) -> str:
     )
     environment.filters["number"] = _number
     environment.globals["drift"] = drift
-    return environment.get_template("report.html.jinja").render(report=report)
+    environment.globals["measures"] = _MEASURES
+    return environment.get_template("report.html.jinja").render(
+        report={
+            "like": {"unit": ""},
+            **report,
+        }  # reports of an earlier time compared with nothing else
+    )
 
 
 def _reference(described: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,13 +134,15 @@ def _reference(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compared(
-    name: str, found: Mapping[str, Any], reference: Mapping[str, Any] | None
+    name: str, found: Mapping[str, Any], reference: Mapping[str, Any] | None, like: _Like
 ) -> dict[str, Any]:
     """One column or score beside its reference; `bars` are shares of rows per bin or value."""
     reference = reference or {}
     labels, before, after = _bins(found, reference)
-    compared = distance(before, after) if reference else None
+    compared = distance(before, after, like.looks) if reference else None
     rows = found["present"] + found["missing"]
+    usual = reference.get("usual", {}).get(like.unit)
+    look = _worst(found, reference, like, compared.psi, len(labels)) if usual and compared else None
     return {
         "name": name,
         "missing": found["missing"] / rows if rows else 0.0,
@@ -108,9 +152,29 @@ def _compared(
         "outside": found.get("outside", found.get("other", 0)) / rows if rows else 0.0,
         "psi": compared.psi if compared else None,
         "p_value": compared.p_value if compared else None,
-        "verdict": compared.verdict if compared else "unknown",
+        "verdict": look.verdict if look else compared.verdict if compared else "unknown",
+        "measure": look.measure if look else "psi",
+        "found": look.found if look else compared.psi if compared else None,
+        "usual": look.usual if look else None,
+        "red": look.red if look else DRIFTED,
+        "share": look.share if look else compared.psi / DRIFTED if compared else 0.0,
         "bars": _bars(labels, before, after),
     }
+
+
+def _worst(
+    found: Mapping[str, Any], reference: Mapping[str, Any], like: _Like, psi: float, bins: int
+) -> Look:
+    """The look at a column that is furthest beyond what is usual."""
+    rows = found["present"] + found["missing"]
+    values = {"psi": psi, "outside": found.get("outside", found.get("other", 0)) / rows}
+    values["missing"] = abs(found["missing"] / rows - (_share_missing(reference) or 0.0))
+    if found.get("sum") is not None and found["present"] and reference.get("mean") is not None:
+        mean = found["sum"] / found["present"]
+        values["shift"] = abs(mean - reference["mean"]) / (reference["std"] or 1.0)
+    by_chance = chance(rows, like.rows, bins, like.looks)
+    looks = judge(values, reference["usual"][like.unit], looks=like.looks, chance=by_chance)
+    return max(looks, key=lambda one: one.share)
 
 
 def _bins(

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from serving.batch import agreement
+from serving.batch.claim import Claim
 from serving.batch.engine import Engine
 from serving.batch.job import Job
 from serving.batch.lineage import Lineage
@@ -37,14 +38,19 @@ def score(
         ServingError: The version cannot be pinned.
     """
     started = perf_counter()
-    with owned(output.path) as manifest:
+    with owned(output.place.work(output.name, request.cache), str(output)) as manifest:
+        claim = Claim(output, manifest)
+        if not request.overwrite and supply.repeatable and output.manifest() is None:
+            claim.adopt()
         made = None if request.overwrite else agreement.complete(request, supply, output, manifest)
         if made is not None:
             if manifest.begun:  # it died between its last two steps
+                claim.leave()
                 manifest.remove()
             return Outcome(made, fresh=False)
         job, lineage, done = _begin(request, supply, output, manifest, say)
         try:
+            claim.take()
             planner = Planner(job.part_rows, manifest.spool)
             scoring = _Scoring(job, supply, planner, manifest, request)
             parts = scoring.finish(engine, done, report)
@@ -52,10 +58,13 @@ def score(
             report_made = summary(job, parts, made)
             made["drift"] = drift(report_made) if report_made["profiled"] else ""
             made["drifted"] = drifted(report_made)
-            pages = Publisher(job, manifest, output).publish(parts, made, report_made)
+            pages = Publisher(job, manifest, output).publish(
+                parts, made, report_made, sure=claim.check
+            )
         except BaseException:
             lineage.fail()
             raise
+        claim.leave()
         manifest.remove()
         lineage.finish(made, pages)
     return Outcome(made, fresh=True)
@@ -84,7 +93,7 @@ def _begin(
         return job, lineage, done
     job = agreement.pinned(request, supply, output, say)
     say(f"scoring with {job.model}")
-    lineage = Lineage.begin(job, output.path, say) if request.tracked else Lineage("", say)
+    lineage = Lineage.begin(job, str(output), say) if request.tracked else Lineage("", say)
     manifest.begin(job, {"run_id": lineage.run_id})
     return job, lineage, {}
 

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import lzma
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,13 +98,23 @@ def filesystem(source: str) -> tuple[fs.FileSystem, str]:
     if "://" not in source:
         return fs.LocalFileSystem(), str(Path(source).expanduser().absolute())
     scheme, _, rest = source.partition("://")
-    try:
-        if _MAGIC & set(rest):  # not allowed in a URI that is parsed
+    if _MAGIC & set(rest):  # not allowed in a URI that is parsed
+        with suppress(pa.ArrowInvalid, ValueError):
             system, _ = fs.FileSystem.from_uri(f"{scheme}://{rest.partition('/')[0]}")
             return system, rest
-        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(source)
+    return store(source)
+
+
+def store(uri: str) -> tuple[fs.FileSystem, str]:
+    """The same for a URI that is no glob, so that it may end in options, as `?region=eu-west-1`.
+
+    Raises:
+        SettingsError: Nobody knows such a store.
+    """
+    try:
+        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, ValueError):
-        return _fsspec(source)
+        return _fsspec(uri)
     return found
 
 

@@ -21,30 +21,31 @@ Example:
 
 @click.command(help=HELP, short_help="Render the report of a batch job again.")
 @click.argument("output")
-@click.option(
-    "--to", "place", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there."
-)
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON, and write nothing."
 )
-def report(output: str, place: Path | None, *, as_json: bool) -> None:
+def report(output: str, to: Path | None, *, as_json: bool) -> None:
     """Run the command; see HELP."""
     from serving.batch.output import describe  # noqa: PLC0415 (see `score`)
     from serving.batch.report import drift, render  # noqa: PLC0415
 
     described = describe(output, None)
-    source = described.beside("report.json")
+    place, name = described.place, described.beside("report.json")
     try:
-        document = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = json.loads(place.read(name) or b"")
+    except ValueError as error:
         raise SettingsError(
-            f"{source}: there is no report. Give the OUTPUT of a finished `cloche score`."
+            f"{place.told(name)}: there is no report. Give the OUTPUT of a finished `cloche score`."
         ) from error
     if as_json:
         click.echo(json.dumps(document))
         return
-    page = place or described.beside("report.html")
-    page.write_text(render(document), encoding="utf-8")
+    if to is None:
+        place.write(described.beside("report.html"), render(document).encode())
+    else:
+        to.write_text(render(document), encoding="utf-8")
+    page = to or place.told(described.beside("report.html"))
     click.echo(f"{page}: {document['rows']:,} rows, {document['refused']:,} refused.")
     if document["profiled"]:
         click.echo(drift(document))

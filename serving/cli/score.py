@@ -22,6 +22,11 @@ file that ends in .parquet, .csv or .jsonl, or a directory of parts, and appears
 it is complete; - is standard output. Rows that the model refuses go into a quarantine beside it,
 with their row number (from 0) and the reason, and the exit code is 4.
 
+OUTPUT in an object store (s3://, gs://, abfs:// and what fsspec knows) is the same files, uploaded
+when all is scored; manifest and _SUCCESS come last. Endpoint and credentials are those of the
+environment: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and so on. What is not finished lies in jobs/ of
+--cache-dir. If that is lost, --resume begins again on any machine, with the version pinned.
+
 For a job of every day, write {date} or {date:%Y/%m/%d} into INPUT, OUTPUT or the query, and say
 which day by --date; yesterday is that of the time zone TZ.
 
@@ -33,6 +38,7 @@ Example:
   cat flights.csv | cloche score models:/flight-delay@production - - --input-format csv
   cloche score models:/flight-delay@production flights.parquet spark/ --engine spark
   cloche score models:/flight-delay@production '{date}.csv' 'date={date}/' --date 2013-11-01
+  cloche score models:/flight-delay@production s3://flights/day/ s3://scores/day/ --resume
 """
 
 
@@ -104,7 +110,7 @@ Example:
     envvar=["CLOCHE_SCORE_SPARK_MASTER", "SPARK_MASTER"],
     show_default="SPARK_MASTER, or Spark's own configuration, or all cores here",
     help="Where Spark is: spark://HOST:PORT, yarn, k8s://URL or local[N]. Its executors must see "
-    "input and output under the same names.",
+    "input and output under the same names; for an OUTPUT in a store, --cache-dir.",
 )
 @click.option(
     "--part-rows", type=click.IntRange(min=1), default=65_536, help="Most rows of a part."
@@ -115,7 +121,7 @@ Example:
     type=click.Path(file_okay=False, path_type=Path),
     default=default_cache,
     show_default="~/.cache/cloche",
-    help="Where fetched versions are kept.",
+    help="Where fetched versions are kept, and what is unfinished of an OUTPUT in a store.",
 )
 @click.option(
     "--acceleration/--no-acceleration",
@@ -175,11 +181,10 @@ def score(
             engine = SparkEngine(spark_master) if on_spark else local
             outcome = run.score(request, given, described, engine=engine, say=say, report=report)
     if as_json:
-        click.echo(
-            json.dumps({"done": outcome.fresh, "output": str(described.path), **outcome.record})
-        )
+        click.echo(json.dumps({"done": outcome.fresh, "output": str(described), **outcome.record}))
     else:
-        _tell(outcome.record, output, described.beside("report.html"), fresh=outcome.fresh)
+        page = described.place.told(described.beside("report.html"))
+        _tell(outcome.record, output, page, fresh=outcome.fresh)
     return outcome
 
 
@@ -195,7 +200,7 @@ def _on_day(day: str | None, *texts: str) -> list[str]:
     return [filled(text, which) for text in texts]
 
 
-def _tell(record: dict[str, Any], output: str, page: Path, *, fresh: bool) -> None:
+def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> None:
     if fresh:
         click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
     else:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from cloche.main import COMMANDS, cloche
+from tests.clouds.aws import REGION, moto
 from tests.lifecycle.registry import Registry
 from tests.online import wait_for
 from tests.shell import Shell, answers, environment, free_port
@@ -171,8 +172,20 @@ def test_every_example_of_build_writes_a_context(shop: Path, tmp_path: Path):
         assert (shop / "flight-delay" / "Dockerfile").exists()
 
 
+@pytest.fixture
+def store() -> Iterator[dict[str, str]]:
+    """What leads to an object store with the buckets that the examples name, and rows in one."""
+    with moto() as aws:
+        client = aws.client("s3")
+        for name in ("flights", "scores"):
+            where = {"LocationConstraint": REGION}
+            client.create_bucket(Bucket=name, CreateBucketConfiguration=where)
+        client.put_object(Bucket="flights", Key="day/1.csv", Body=b"a\n1\n2\n")
+        yield aws.variables
+
+
 @pytest.mark.slow
-def test_every_example_of_batch_scoring_runs(shop: Path, tmp_path: Path):
+def test_every_example_of_batch_scoring_runs(shop: Path, tmp_path: Path, store: dict[str, str]):
     flights = pd.DataFrame({"a": range(40), "flight": [f"UA {at}" for at in range(40)]})
     flights.to_parquet(shop / "flights.parquet")
     flights.to_csv(shop / "flights.csv", index=False)
@@ -184,7 +197,7 @@ def test_every_example_of_batch_scoring_runs(shop: Path, tmp_path: Path):
     for example in (*examples("score"), *examples("report")):
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", example], cwd=shop, check=False, text=True,
-            env=environment() | {"XDG_CACHE_HOME": str(tmp_path)}, capture_output=True,
+            env=environment() | store | {"XDG_CACHE_HOME": str(tmp_path)}, capture_output=True,
         )  # fmt: skip
         assert done.returncode == 0, f"{example}\n{done.stdout}\n{done.stderr}"
         assert done.stdout.strip(), example

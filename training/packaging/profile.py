@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from training.packaging.pieces import pieces, sizes, usual
 from training.recipe.sections import Columns
 
 SCHEMA = 1
@@ -17,18 +18,26 @@ BINS = 20
 MOST_FREQUENT = 50
 
 
-def profile(frame: pd.DataFrame, columns: Columns, output: pd.DataFrame) -> dict[str, Any]:
+def profile(
+    frame: pd.DataFrame,
+    columns: Columns,
+    output: pd.DataFrame,
+    when: "pd.Series[pd.Timestamp] | None" = None,
+) -> dict[str, Any]:
     """Describe the training rows and the scores they got.
 
     Args:
         frame: (n rows) raw training rows.
         columns: the features by role.
         output: (n rows) what the model says about them.
+        when: (n rows) their times, where the recipe splits by time.
 
     Returns:
-        A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution) and
-        `scores`.
+        A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution),
+        `scores`, and `pieces` (unit → count and rows) with what is `usual` for them in each column
+        and score, see `training.packaging.pieces`.
     """
+    parts = pieces(when) if when is not None else {}
     described: dict[str, Any] = {}
     for name in columns.numeric:
         described[name] = {"role": "numeric", **numeric_distribution(frame[name])}
@@ -43,11 +52,21 @@ def profile(frame: pd.DataFrame, columns: Columns, output: pd.DataFrame) -> dict
         }
     for name in columns.datetime:
         described[name] = {"role": "datetime", **_moments(frame[name])}
+    scores = {str(name): _scores(output[name]) for name in output.columns}
+    for name, one in described.items():
+        if one["role"] == "text":
+            lengths = frame[name].map(len, na_action="ignore")
+            one["usual"] = usual(lengths, one["length"], parts)
+        else:
+            one["usual"] = usual(frame[name], one, parts)
+    for name, one in scores.items():
+        one["usual"] = usual(output[name], one, parts)
     return {
         "schema": SCHEMA,
         "rows": len(frame),
         "columns": described,
-        "scores": {name: _scores(output[name]) for name in output.columns},
+        "scores": scores,
+        "pieces": sizes(parts),
     }
 
 

@@ -132,5 +132,6 @@ def _find(finished: FinishedPart, directory: Path) -> None:
             if file.name not in names:
                 raise JobFailed(
                     f"{directory / file.name}: an executor of Spark wrote it, and it is not here. "
-                    "The output must lie where all machines see the same files."
+                    "The output, or for one in a store --cache-dir, must lie where all machines "
+                    "see the same files."
                 )

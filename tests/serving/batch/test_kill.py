@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.batch.manifest import working_directory
+from serving.batch.output import describe
 from tests.online import children, wait_for
 from tests.serving.batch.conftest import HERE, table
 from tests.shell import environment
@@ -34,6 +34,10 @@ def shop(kitchen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.loc[[123, 456], "a"] = 13.0
         rows.to_csv(folder / f"{name}.csv", index=False)
     return folder
+
+
+def working_directory(place: Path) -> Path:
+    return describe(str(place), None).place.work(place.name, Path())
 
 
 def options(kitchen: Path, source: Path, place: Path) -> list[str]:
