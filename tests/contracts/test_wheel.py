@@ -53,7 +53,7 @@ def test_the_wheel_holds_no_test(names):
 def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment with the wheel and what it requires without extras.
 
-    What it requires is linked from where the tests run, compiled as it is: downloading and compiling
+    What it requires is linked from where the tests run, compiled as it is: to download and compile
     the same files again takes longer than everything that is asked of them.
     """
     place = tmp_path_factory.mktemp("env")
