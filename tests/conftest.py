@@ -15,11 +15,11 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 hypothesis.settings.register_profile("cloche", deadline=None)
 hypothesis.settings.load_profile("cloche")
 
-# Two workers end together when what takes long begins first: groups that take a minute or more,
+# The workers end together when what takes long begins first: groups that take a minute or more,
 # then everything else that starts processes, and the quick tests, by the thousand, to fill up.
 LONGEST = (
     "container", "help", "readme", "airflow", "spark", "team", "whole_way", "page", "deploy",
-    "deployments", "agreement", "kill",
+    "deployments", "agreement", "help_shop", "kill",
 )  # fmt: skip
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.apart import CACHE
 from tests.online import Server, wait_for
 from tests.shell import answers, free_port
 
 ROOT = Path(__file__).parents[2]
-CACHE = Path("~/.cache/cloche-tests").expanduser()
 BASE = "docker.io/library/python:3.13-slim-trixie"
 _DEBIAN = ["--variant=minbase", "--include=python3,python3-venv,ca-certificates", "trixie"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests import apart
 from tests.deploy.conftest import ABSENT, BAD, DEPLOY, GOOD
 from tests.deploy.test_daily import yesterday
 from tests.online import wait_for
@@ -19,21 +20,11 @@ from tests.shell import environment, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("airflow")]
 
-VERSION = "3.3.2"
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-PLACE = Path("~/.cache/cloche-tests").expanduser() / f"airflow-{VERSION}-python{PYTHON}"
-
 
 @pytest.fixture(scope="module")
 def programs() -> Path:
-    """The programs of an environment with Airflow; made once for all sessions, in a minute."""
-    ready = PLACE / "ready"
-    if not ready.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", PLACE], check=True)
-        pip = [PLACE / "bin" / "python", "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, f"apache-airflow=={VERSION}"], check=True)
-        ready.touch()
-    return PLACE / "bin"
+    """The programs of an environment with Airflow."""
+    return apart.programs("airflow")
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from tests import spark
 from tests.online import serving
 from tests.shell import Shell
+from tests.stores import stores
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("agreement")]
 
@@ -44,21 +47,19 @@ class Desk:
 def desk(folder: Path, shell: Shell) -> Desk:
     shell(f"cloche sample flights --from 2013-11-01 --to 2013-11-02 --without-target {FLIGHTS}")
     shell(SMALL)
-    shell("cloche promote flight-delay --force --reason 'a small model of two weeks'")
+    store = f"sqlite:///{folder}/mlflow.db"
+    MlflowClient(store, store).set_registered_model_alias("flight-delay", "production", "1")
     return Desk(folder, shell)
 
 
 @pytest.fixture(scope="module")
 def reference(desk: Desk) -> pd.DataFrame:
     """What MLflow's pyfunc says of all rows at once."""
-    (desk.folder / "reference.py").write_text(
-        "import mlflow, pandas\n"
-        f"rows = pandas.read_csv('{FLIGHTS}')\n"
-        f"answer = mlflow.pyfunc.load_model('{MODEL}').predict(rows)\n"
-        "answer.to_parquet('reference.parquet')\n"
-    )
-    desk.shell("python reference.py")
-    return pd.read_parquet(desk.folder / "reference.parquet")
+    with stores(f"sqlite:///{desk.folder}/mlflow.db"):
+        answer: pd.DataFrame = mlflow.pyfunc.load_model(MODEL).predict(
+            pd.read_csv(desk.folder / FLIGHTS)
+        )
+    return answer
 
 
 def by_mlflow(desk: Desk, *_: str) -> pd.DataFrame:

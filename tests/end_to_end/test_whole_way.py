@@ -4,11 +4,15 @@ import json
 import socket
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 import requests
+from mlflow import MlflowClient
+from mlflow.pyfunc import PyFuncModel
 
 from tests.online import serving, wait_for
+from tests.stores import stores
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_way")]
 
@@ -20,6 +24,12 @@ def promoted(shell, folder: Path) -> pd.DataFrame:
     shell("cloche promote breast-cancer")
     (holdout,) = folder.glob(f"mlruns/*/{trained['run_id']}/artifacts/holdout/holdout.parquet")
     return pd.read_parquet(holdout).drop(columns="benign")
+
+
+def loaded(folder: Path, uri: str) -> PyFuncModel:
+    """A version of the registry there, as a program of a user's has it."""
+    with stores(f"sqlite:///{folder}/mlflow.db"):
+        return mlflow.pyfunc.load_model(uri)
 
 
 def test_the_stock_server_and_the_stock_batch_agree(promoted, shell, stock_server, folder):
@@ -51,12 +61,7 @@ def test_the_accelerated_twin_answers_as_the_model_does_and_may_come_and_go(
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     rows = promoted.head(50)
     body = {"dataframe_split": rows.to_dict(orient="split", index=False)}
-    (folder / "rows.json").write_text(json.dumps(body))
-    shell(
-        "mlflow models predict --env-manager local -m models:/breast-cancer@production"
-        " -i rows.json -t json -o by_model.json"
-    )
-    by_model = json.loads((folder / "by_model.json").read_text())["predictions"]
+    by_model = loaded(folder, "models:/breast-cancer/1").predict(rows).to_dict(orient="records")
 
     with serving("models:/breast-cancer@production", directory=folder, environment=store) as server:
         server.wait_until_ready()
@@ -95,20 +100,20 @@ def test_a_worse_challenger_is_refused_and_production_stays(promoted, shell):
 
 
 def test_a_promotion_can_be_rolled_back_and_both_names_load_what_serves(promoted, shell, folder):
-    shell("cloche train breast-cancer --set seed=7")
-    shell("cloche promote breast-cancer --force --reason 'a test of the way back'")
+    with stores(f"sqlite:///{folder}/mlflow.db"):
+        first = MlflowClient().get_model_version("breast-cancer", "1")
+        second = MlflowClient().create_model_version("breast-cancer", first.source, first.run_id)
+    ask = f"cloche promote breast-cancer --version {second.version}"
+    shell(f"{ask} --force --reason 'a test of the way back'")
     shell("cloche rollback breast-cancer")
-    promoted.to_parquet(folder / "rows.parquet")
-    (folder / "load.py").write_text(
-        "import mlflow, pandas\n"
-        "rows = pandas.read_parquet('rows.parquet')\n"
-        "uris = [f'models:/breast-cancer{end}' for end in ('/1', '@production', '/Production')]\n"
-        "one, alias, stage = (mlflow.pyfunc.load_model(uri).predict(rows) for uri in uris)\n"
-        "pandas.testing.assert_frame_equal(alias, one)\n"
-        "pandas.testing.assert_frame_equal(stage, one)\n"
+
+    one, alias, stage = (
+        loaded(folder, f"models:/breast-cancer{end}").predict(promoted)
+        for end in ("/1", "@production", "/Production")
     )
 
-    shell("python load.py")
+    pd.testing.assert_frame_equal(alias, one)
+    pd.testing.assert_frame_equal(stage, one)
 
 
 def test_up_goes_the_whole_way_shows_both_results_and_leaves_nothing_running(promoted, shell):

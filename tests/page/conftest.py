@@ -17,7 +17,7 @@ KITCHEN = Path(__file__).parent / "kitchen.py"
 KEY = "a-key"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Two models with the alias, one of which has a version more."""
     registry = Registry(tmp_path_factory.mktemp("page"))
@@ -32,7 +32,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     return registry
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(registry: Registry) -> Iterator[Server]:
     """Serves both to everybody."""
     with serving(
@@ -41,7 +41,7 @@ def server(registry: Registry) -> Iterator[Server]:
         yield server.wait_until_ready()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def guarded(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serves one of them to who has the key."""
     with serving(

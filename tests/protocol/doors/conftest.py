@@ -12,7 +12,8 @@ def doors(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors
     """A server with a few kinds of model, with an API key and all doors open."""
     named = [f"{kind}={zoo / kind}" for kind in KINDS]
     directory = tmp_path_factory.mktemp("doors")
-    options = ("--grpc-port", "0", "--max-body", "1000000")
+    # It follows nothing and lives as long as the session: others need what looking often costs.
+    options = ("--grpc-port", "0", "--max-body", "1000000", "--poll-interval", "3600")
     environment = {"CLOCHE_API_KEYS": KEY}
     with serving(*named, *options, directory=directory, environment=environment) as server:
         server.key = KEY

@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from training.errors import DataError, GateRefusal, RecipeError, RegistryError
+from training.gate import probe, process
 from training.promotion.examine import examine
 from training.promotion.lock import LEASE, Clock
 from training.promotion.promote import Refusal, carry_out, promote
@@ -50,6 +51,17 @@ def act(client, hands):
     return lambda examined, **request: carry_out(
         client, examined, Request(**request), say=silent, clock=hands.clock
     )
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """The gate looks at models in this process, for tests of what follows from its word."""
+
+    def run(folder, _timeout):
+        with warnings.catch_warnings(action="ignore"):
+            probe.main(folder)
+
+    monkeypatch.setattr(process, "_run", run)
 
 
 @pytest.fixture
@@ -183,6 +195,7 @@ def test_the_version_that_serves_is_not_promoted_over_itself(
     assert find_model(client, MODEL).aliases == {"previous": "1", "production": "2"}
 
 
+@pytest.mark.usefixtures("at_once")
 def test_an_alias_that_moved_meanwhile_voids_the_verdict(client, improved, asked, act, log_version):
     examined = asked()
     later = log_version(challenger=False)
@@ -195,6 +208,7 @@ def test_an_alias_that_moved_meanwhile_voids_the_verdict(client, improved, asked
         client.set_registered_model_alias(MODEL, alias, before)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_of_two_people_at_once_one_wins_and_the_other_is_told(client, improved, asked):
     examined = asked()
     ready, results = threading.Barrier(2), []
@@ -252,6 +266,7 @@ class Mortal:
         return call
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_version(
     client, log_version, asked, act, hands
 ):
