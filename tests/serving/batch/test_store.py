@@ -275,7 +275,8 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], N
             self.rfile.read(int(self.headers.get("content-length", 0)))
             body = f"<?xml version='1.0'?><Error><Code>{name}</Code></Error>".encode()
             self.send_response(code)
-            self.send_header("x-amz-bucket-region", "eu-central-1")
+            if code == 301:
+                self.send_header("x-amz-bucket-region", "eu-central-1")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             if self.command != "HEAD":
