@@ -75,5 +75,6 @@ def page(chromium: Browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text))
     yield page
+    page.unroute_all(behavior="ignoreErrors")  # the page asks every two seconds, now as well
     context.close()
     assert [one for one in complaints if not one.startswith("Failed to load resource")] == []
