@@ -151,7 +151,7 @@ class _Crew:
         self._selector.unregister(worker.socket)
         self.workers.remove(worker)
         code = worker.end()
-        if not worker.ready:
+        if not worker.ready and not any(other.ready for other in self.workers):  # it is the version
             raise JobFailed(f"A worker died while it loaded the version ({_told(code)}).")
         if worker.case is not None:
             worker.case.died(_told(code))

@@ -86,6 +86,7 @@ IN_ORDER = ["init", "train", "accelerate", "promote", "rollback", "status", "doc
 
 @in_order
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # there are many
 def test_every_example_of_the_commands_that_end_runs(desk: Path, shell: Shell, fewer_flights: str):
     for command in IN_ORDER:
         for example in examples(command):

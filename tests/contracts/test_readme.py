@@ -17,6 +17,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.timeout(1500)  # it is all of the README
 def test_every_bash_block_runs(shell: Shell):
     for block in blocks("bash"):
         shell(block, CLOCHE=str(ROOT))

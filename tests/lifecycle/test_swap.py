@@ -51,7 +51,7 @@ def test_all_replicas_change_as_one_generation(registry: Registry, serve: Serve)
         server.wait_for_version("2")
         load.wait_for_more(20)
     assert seen == sorted(seen)
-    assert server.metric("cloche_replicas") == 2
+    wait_for(lambda: server.metric("cloche_replicas") == 2)  # those of the old one are gone
 
 
 @pytest.mark.parametrize(
