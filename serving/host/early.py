@@ -5,7 +5,6 @@ does not. A twin may go first where it was proven with the onnxruntime that is h
 not sure of waits for the model.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -18,8 +17,6 @@ from serving.host.frames import Item, Result
 from serving.host.plan import Plan
 from serving.host.scoring import Scorer
 from serving.host.twin import Twin
-
-_logger = logging.getLogger(__name__)
 
 
 class Loaded(NamedTuple):
