@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import warm
+
 # What a line leaves running would hold its output open, and the test with it.
 _END_JOBS = "kill $(jobs -p) 2>/dev/null || true"
 
@@ -19,7 +21,8 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 def environment() -> dict[str, str]:
     """Our variables without any that would point MLflow elsewhere, our own programs first."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+    ours = [str(warm.programs()), str(Path(sys.executable).parent)]
+    return kept | {"PATH": os.pathsep.join([*ours, kept["PATH"]])}
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.online import wait_for
 from tests.protocol.contenders import MlflowServer, mlflow_server
 
@@ -15,7 +15,7 @@ KITCHEN = Path(__file__).parent / "kitchen.py"
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved model with a number, a text and a parameter."""
     path = tmp_path_factory.mktemp("deployed") / "model"
-    subprocess.run([sys.executable, KITCHEN, path], check=True, capture_output=True)
+    subprocess.run([warm.python(), KITCHEN, path], check=True, capture_output=True)
     return path
 
 

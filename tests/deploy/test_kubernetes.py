@@ -4,7 +4,6 @@ import inspect
 import re
 import shutil
 import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from prometheus_client import generate_latest
 from cloche.main import COMMANDS
 from serving.cli import serve as serve_module
 from serving.front.metrics import Metrics
+from tests import warm
 from tests.deploy.conftest import BAD, GOOD
 from tests.deploy.kubernetes import (
     FOLDER,
@@ -289,7 +289,7 @@ def test_the_job_scores_yesterday_and_tells_of_quarantine_by_its_exit_code(
         arguments = [each.replace(there, local) for each in arguments]
     zone = {each["name"]: each["value"] for each in of["env"] if each["name"] == "TZ"}
     done = subprocess.run(
-        [sys.executable, "-m", "cloche", *arguments],
+        [warm.python(), "-m", "cloche", *arguments],
         env=environment() | {"MLFLOW_TRACKING_URI": job["MLFLOW_TRACKING_URI"]} | zone,
         cwd="/", capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from tests import warm
 from tests.online import Server, serving, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("examples")]
@@ -30,7 +31,7 @@ def need(module: str) -> None:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("comments") / "judge"
     kitchen = Path(__file__).parent / "kitchen.py"
-    subprocess.run([sys.executable, kitchen, path], check=True, capture_output=True)
+    subprocess.run([warm.python(), kitchen, path], check=True, capture_output=True)
     return path
 
 

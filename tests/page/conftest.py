@@ -1,14 +1,13 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests import shell
+from tests import shell, warm
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving
 from tests.page.names import COMMENTS, FLIGHTS
@@ -21,7 +20,7 @@ KEY = "a-key"
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Two models with the alias, one of which has a version more."""
     registry = Registry(tmp_path_factory.mktemp("page"))
-    command = [sys.executable, KITCHEN, registry.uri, registry.directory / "artifacts"]
+    command = [warm.python(), KITCHEN, registry.uri, registry.directory / "artifacts"]
     # the runs' artifacts lie in the working directory
     subprocess.run(
         command, check=True, capture_output=True,

@@ -1,9 +1,10 @@
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 HERE = Path(__file__).parent
 
@@ -12,5 +13,5 @@ HERE = Path(__file__).parent
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory with one saved model of every kind."""
     directory = tmp_path_factory.mktemp("zoo")
-    subprocess.run([sys.executable, HERE / "zoo.py", directory], check=True, capture_output=True)
+    subprocess.run([warm.python(), HERE / "zoo.py", directory], check=True, capture_output=True)
     return directory

@@ -3,7 +3,6 @@
 import functools
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from serving.batch.part import FinishedPart, Part
 from serving.batch.request import Outcome, Request
 from serving.batch.scoring import Scorer
 from serving.batch.worker import Worker
+from tests import warm
 from tests.stores import stores
 
 HERE = Path(__file__).parent
@@ -29,9 +29,7 @@ HERE = Path(__file__).parent
 def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the models of `kitchen.py`, and a registry with two versions of `plain`."""
     directory = tmp_path_factory.mktemp("kitchen")
-    subprocess.run(
-        [sys.executable, HERE / "kitchen.py", directory], check=True, capture_output=True
-    )
+    subprocess.run([warm.python(), HERE / "kitchen.py", directory], check=True, capture_output=True)
     return directory
 
 

@@ -29,9 +29,9 @@ Start = Callable[..., subprocess.Popen[bytes]]
 def shop(kitchen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with rows, two of which the model refuses."""
     folder = tmp_path_factory.mktemp("shop")
-    for name, count in (("short", 600), ("long", 6000)):
+    for name, count in (("short", 240), ("long", 6000)):
         rows = table(count)
-        rows.loc[[123, 456], "a"] = 13.0
+        rows.loc[[123, 156], "a"] = 13.0
         rows.to_csv(folder / f"{name}.csv", index=False)
     return folder
 

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cloche.main import cloche
 from serving.doctor import machine
 from serving.front.settings import Settings
+from tests import warm
 from tests.lifecycle.registry import Registry
 from tests.shell import environment, free_port
 from tests.stores import stores
@@ -63,7 +64,7 @@ class Setup:
     def told(self) -> subprocess.CompletedProcess[str]:
         """What a person sees who runs it."""
         return subprocess.run(
-            [sys.executable, "-m", "cloche", *self.words], cwd=self.folder,
+            [warm.python(), "-m", "cloche", *self.words], cwd=self.folder,
             env=environment() | self.variables, capture_output=True, text=True, check=False,
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.clouds.aws import REGION, moto
 from tests.serving.batch.conftest import table
 from tests.serving.batch.kitchen import PICKY
 
@@ -23,14 +24,16 @@ OnSpark = Callable[..., subprocess.Popen[str]]
 def on_spark(cluster: dict[str, str], kitchen: Path) -> OnSpark:
     """Start `cloche score --engine spark` with a model of the kitchen."""
 
-    def start(source: Path, place: Path, *options: Any, model: str = "plain") -> Any:
+    def start(
+        source: Path, place: Path | str, *options: Any, model: str = "plain", **variables: str
+    ) -> Any:
         words = [
             "-m", "cloche", "score", kitchen / model, source, f"{place}/", "--engine", "spark",
             "--no-track", *options,
         ]  # fmt: skip
         return subprocess.Popen(
-            [sys.executable, *map(str, words)], env=cluster, cwd=source.parent, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, *map(str, words)], env=cluster | variables, cwd=source.parent,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     return start
@@ -75,6 +78,34 @@ def test_the_cluster_leaves_the_same_files_and_report_as_this_machine(on_spark, 
     assert here.record["refused"] == 3
     assert _files(tmp_path / "there") == _files(tmp_path / "here")
     assert _report(tmp_path / "there") == _report(tmp_path / "here")
+
+
+def test_the_cluster_leaves_the_same_files_in_an_object_store(on_spark, score, tmp_path):
+    rows = table(200)
+    rows.loc[23, "a"] = PICKY
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    here = score(tmp_path / "rows.csv", f"{tmp_path}/here/", model="picky", part_rows=50)
+
+    with moto() as aws:
+        where = {"LocationConstraint": REGION}
+        client = aws.client("s3")
+        client.create_bucket(Bucket="scores", CreateBucketConfiguration=where)
+        job = on_spark(
+            tmp_path / "rows.csv", "s3://scores/out", "--part-rows", 50,
+            "--cache-dir", tmp_path / "cache", model="picky", **aws.variables,
+        )  # fmt: skip
+        _ended(job, 4)
+        listed = client.list_objects_v2(Bucket="scores", Prefix="out/")["Contents"]
+        there = {
+            one["Key"].removeprefix("out/"): client.get_object(Bucket="scores", Key=one["Key"])[
+                "Body"
+            ].read()
+            for one in listed
+        }
+
+    assert here.record["refused"] == 1
+    assert {name: there[name] for name in _files(tmp_path / "here")} == _files(tmp_path / "here")
+    assert there.keys() == {file.name for file in (tmp_path / "here").iterdir()}
 
 
 def test_a_row_that_kills_workers_ends_in_quarantine(on_spark, tmp_path):

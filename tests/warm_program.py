@@ -1,0 +1,78 @@
+"""What stands for `cloche`, `mlflow` and `python` in a test's shell; see `warm.py`."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from typing import NoReturn
+
+_COMMANDS = {
+    "accelerate", "doctor", "init", "promote", "report", "rollback", "sample", "score", "status",
+    "train",
+}  # fmt: skip
+_PROBE, _WORKER = ["-m", "training.gate"], ["-m", "serving.batch.process"]
+_STARTED = 60  # seconds until the warm process listens
+
+
+def main(kind: str, python: str, address: str) -> NoReturn:
+    """Have the warm process do it, or be the program itself.
+
+    Args:
+        kind: `cloche`, `mlflow` or `python`.
+        python: The interpreter whose programs they are.
+        address: Where the warm process listens.
+    """
+    arguments = sys.argv[1:]
+    if not _warm(kind, arguments):
+        program = python if kind == "python" else f"{python.rpartition('/')[0]}/{kind}"
+        os.execv(program, [program, *arguments])  # noqa: S606  # no shell is wanted
+    with _connected(address) as warm:
+        # a worker of a batch job is told the number of its socket
+        worker = arguments[:2] == _WORKER
+        descriptors = [0, 1, 2, int(arguments[2])] if worker else [0, 1, 2]
+        told = json.dumps({
+            "kind": kind, "arguments": arguments, "program": sys.argv[0],
+            "folder": os.getcwd(),  # noqa: PTH109  # pathlib takes a third of this program's time
+            "variables": dict(os.environ), "descriptors": descriptors,
+        }).encode()  # fmt: skip
+        socket.send_fds(warm, [len(told).to_bytes(8, "big")], descriptors)
+        warm.sendall(told)
+        child = int.from_bytes(warm.recv(8), "big")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda got, _: os.kill(child, got))
+        code = int.from_bytes(warm.recv(8), "big", signed=True)
+    if code < 0:
+        with contextlib.suppress(OSError):  # it may be SIGKILL
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _warm(kind: str, arguments: list[str]) -> bool:
+    first = arguments[0] if arguments else ""
+    if kind == "cloche":
+        return first in _COMMANDS
+    if kind == "mlflow":
+        return arguments[:2] == ["models", "predict"] or first == "deployments"
+    if arguments[:2] == ["-m", "cloche"]:
+        return _warm("cloche", arguments[2:])
+    return first in ("-", "-c") or first.endswith(".py") or arguments[:2] in (_PROBE, _WORKER)
+
+
+def _connected(address: str) -> socket.socket:
+    began = time.monotonic()
+    while True:
+        warm = socket.socket(socket.AF_UNIX)
+        try:
+            warm.connect(address)
+        except OSError:
+            warm.close()
+            if time.monotonic() - began > _STARTED:
+                raise
+            time.sleep(0.05)
+        else:
+            return warm
