@@ -23,6 +23,7 @@ class Catalog:
     Attributes:
         alias: Every registered model that has it is served; empty where models were named.
         complete: Whether all models that were asked for are known.
+        changes: How often a model came or went.
         draining: Whether the server is about to stop, and not ready any more.
     """
 
@@ -34,6 +35,7 @@ class Catalog:
         self._watch: Watch | None = None
         self.alias = ""
         self.complete = True
+        self.changes = 0
         self.draining = False
 
     def __iter__(self) -> Iterator[ServedModel]:
@@ -58,11 +60,13 @@ class Catalog:
 
     def add(self, uri: ModelUri) -> None:
         """Serve the model behind `uri` from now on."""
+        self.changes += 1
         model = self._models[uri.name] = self._make(uri)
         self._tasks[uri.name] = asyncio.create_task(model.follow(self._interval))
 
     async def remove(self, name: str) -> None:
         """Serve it no more."""
+        self.changes += 1
         self._tasks.pop(name).cancel()
         await self._models.pop(name).close()
 

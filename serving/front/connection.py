@@ -5,7 +5,6 @@ way for prediction requests.
 """
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Iterable
 from typing import Any, cast
@@ -25,6 +24,24 @@ from serving.front.web import JSON, HeaderList, error_body
 _HEAD_LIMIT = 64 * 1024
 _TICK_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
+
+
+class _Defaults:
+    """The headers of every answer, written out: uvicorn makes a new list of them once a second."""
+
+    def __init__(self) -> None:
+        self._headers: HeaderList = []
+        self._lines = b""
+
+    def lines(self, headers: HeaderList) -> bytes:
+        """`headers` as they go over the wire."""
+        if headers is not self._headers:
+            self._lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._headers = headers
+        return self._lines
+
+
+_defaults = _Defaults()
 
 
 class Connection(HttpToolsProtocol):
@@ -122,8 +139,8 @@ class Connection(HttpToolsProtocol):
         self._taken = False
         if self.transport.is_closing():
             return
-        head = [STATUS_LINE[status]]
-        for name, value in itertools.chain(self.server_state.default_headers, headers):
+        head = [STATUS_LINE[status], _defaults.lines(self.server_state.default_headers)]
+        for name, value in headers:
             head += (name, b": ", value, b"\r\n")
         if self._last:
             head.append(b"connection: close\r\n")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from serving.front.access import Access
+from serving.front.catalog import Catalog
 from serving.front.head import Head
 from serving.front.predictions import Exchange, Predictions, item_of
 from serving.front.target import Target
@@ -16,6 +17,7 @@ from serving.front.waiting import Waiting
 from serving.front.web import HeaderList, HttpError
 from serving.host.frames import Answer
 
+_REMEMBERED = 1024  # paths: a version in them may be anything
 _PLAIN = frozenset(b"-_./@+:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 
 
@@ -35,6 +37,7 @@ class FastPath:
     def __init__(
         self,
         target: Callable[[str], Target],
+        catalog: Catalog,
         predictions: Predictions,
         access: Access,
         max_body: int,
@@ -43,23 +46,34 @@ class FastPath:
 
         Args:
             target: Whom a path is meant for; raises HttpError where that is nobody.
+            catalog: Among whom.
             predictions: Who answers.
             access: Who may ask.
             max_body: Bytes of a body.
         """
         self._find = target
+        self._catalog = catalog
+        self._targets: dict[bytes, Target] = {}  # that were found since a model came or went
+        self._changes = catalog.changes
         self._predictions = predictions
         self._access = access
         self._max_body = max_body
 
     def target(self, url: bytes) -> Target | None:
         """Whom a POST to `url` is meant for; None if it must go through ASGI."""
+        if self._changes != self._catalog.changes or len(self._targets) > _REMEMBERED:
+            self._targets.clear()
+            self._changes = self._catalog.changes
+        found = self._targets.get(url)
+        if found is not None:
+            return found
         if self._predictions.traced or not _PLAIN.issuperset(url):
             return None
         try:
-            return self._find(url.decode("ascii"))
+            found = self._targets[url] = self._find(url.decode("ascii"))
         except HttpError:
             return None
+        return found
 
     def take(
         self, client: Client, target: Target, url: bytes,

@@ -68,8 +68,9 @@ class Queue(Generic[T]):
 
     def offer(self, ticket: T) -> bool:
         """Take `ticket` in; False when the queue is full. A lone ticket always fits."""
-        if len(self) and (
-            len(self) >= self._limits.requests
+        waiting = len(self)
+        if waiting and (
+            waiting >= self._limits.requests
             or self.rows + ticket.rows > self._limits.rows
             or self.size + ticket.size > self._limits.size
         ):
@@ -91,18 +92,22 @@ class Queue(Generic[T]):
         """
         if self._large and (self._large_turn or not self._small):
             self._large_turn = False
-            return [self._take(self._large)]
+            ticket = self._large.popleft()
+            self._count(ticket, -1)
+            return [ticket]
         if not self._small or self.wait_until(now) is not None:
             return []
         self._large_turn = True
-        batch = [self._take(self._small)]
-        rows, size = batch[0].rows, batch[0].size
-        while self._small and not batch[0].alone and not self._small[0].alone:
-            rows += self._small[0].rows
-            size += self._small[0].size
-            if rows > self._batches.rows or size > self._batches.size:
+        first = self._small.popleft()
+        batch, rows, size = [first], first.rows, first.size
+        while self._small and not first.alone and not (ticket := self._small[0]).alone:
+            if rows + ticket.rows > self._batches.rows or size + ticket.size > self._batches.size:
                 break
-            batch.append(self._take(self._small))
+            batch.append(self._small.popleft())
+            rows += ticket.rows
+            size += ticket.size
+        self.rows -= rows
+        self.size -= size
         return batch
 
     def wait_until(self, now: float) -> float | None:
@@ -132,11 +137,6 @@ class Queue(Generic[T]):
     def _lane(self, ticket: T) -> deque[T]:
         big = ticket.rows > self._batches.rows or ticket.size > self._batches.size
         return self._large if big else self._small
-
-    def _take(self, lane: deque[T]) -> T:
-        ticket = lane.popleft()
-        self._count(ticket, -1)
-        return ticket
 
     def _count(self, ticket: T, sign: int) -> None:
         self.rows += sign * ticket.rows

@@ -72,7 +72,7 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
     if (
         settings.contract is None
     ):  # nothing stands before the application that must not be passed by
-        fast_path = FastPath(app.target, predictions, access, settings.max_body)
+        fast_path = FastPath(app.target, catalog, predictions, access, settings.max_body)
     background = [asyncio.create_task(deadlines.run())]
     for uri in uris:
         catalog.add(uri)
