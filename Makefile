@@ -19,7 +19,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock | \
 	  $(BIN)/python -m pip install --quiet --require-hashes --requirement /dev/stdin
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-dev.lock || \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --verify-hashes --requirement requirements-dev.lock || \
 	  $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
