@@ -4,7 +4,6 @@ FD is its end of a socket to the engine. Lines of JSON both ways: the job first,
 the other; an answer to each.
 """
 
-import contextlib
 import json
 import os
 import signal
@@ -21,9 +20,6 @@ def main() -> None:
     lifeline.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the engine decides
     with socket.socket(fileno=int(sys.argv[1])) as engine, engine.makefile("rwb") as lines:
-        with contextlib.suppress(ImportError):
-            # skops seeks 800 functions in every loaded module: sooner done before MLflow is there
-            import skops.io  # noqa: F401, PLC0415
         import serving.batch.worker  # noqa: F401, PLC0415  # slow: done while a job is pinned
 
         first = json.loads(lines.readline() or b"null")

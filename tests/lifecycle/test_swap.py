@@ -151,3 +151,5 @@ def test_two_models_of_which_one_is_broken(registry: Registry, serve: Serve) -> 
     assert server.get("/readyz").status_code == 503
     registry.client.delete_registered_model_alias("broken", "production")
     server.wait_until_ready()
+    assert server.predict(path="/models/broken/invocations").status_code == 404
+    assert server.predict().json() == {"predictions": [1]}  # there is only one now

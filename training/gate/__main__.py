@@ -1,6 +1,5 @@
 """The process of a probe: `python -m training.gate FOLDER`; see `probe.py`."""
 
-import contextlib
 import gc
 import sys
 import warnings
@@ -12,9 +11,6 @@ def main() -> None:
     # A model's warnings are for those who trained it; the gate reads its numbers.
     warnings.simplefilter("ignore")
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
-    with contextlib.suppress(ImportError):
-        # skops seeks 800 functions in every loaded module: sooner done before MLflow is there
-        import skops.io  # noqa: F401, PLC0415
     from training.gate import probe  # noqa: PLC0415
 
     gc.enable()
