@@ -86,6 +86,7 @@ class Warm:
             importlib.import_module(name)
         gc.collect()
         gc.freeze()
+        gc.enable()  # for the forks, as in any command
         self._path = sys.path[1:]
         self._door = socket.socket(socket.AF_UNIX)
         self._door.bind(f"{address}.coming")

@@ -61,19 +61,10 @@ class FastPath:
 
     def target(self, url: bytes) -> Target | None:
         """Whom a POST to `url` is meant for; None if it must go through ASGI."""
-        if self._changes != self._catalog.changes or len(self._targets) > _REMEMBERED:
+        if self._changes != self._catalog.changes:
             self._targets.clear()
             self._changes = self._catalog.changes
-        found = self._targets.get(url)
-        if found is not None:
-            return found
-        if self._predictions.traced or not _PLAIN.issuperset(url):
-            return None
-        try:
-            found = self._targets[url] = self._find(url.decode("ascii"))
-        except HttpError:
-            return None
-        return found
+        return self._targets.get(url) or self._found(url)
 
     def take(
         self, client: Client, target: Target, url: bytes,
@@ -97,6 +88,18 @@ class FastPath:
         except HttpError as error:
             waiting.end(error)
         return True
+
+    def _found(self, url: bytes) -> Target | None:
+        if self._predictions.traced or not _PLAIN.issuperset(url):
+            return None
+        try:
+            target = self._find(url.decode("ascii"))
+        except HttpError:
+            return None
+        if len(self._targets) >= _REMEMBERED:
+            self._targets.clear()
+        self._targets[url] = target
+        return target
 
 
 class _Waiting(Waiting):
