@@ -72,6 +72,8 @@ with DAG(
         mode="reschedule",
         poke_interval=60,
         timeout=timedelta(hours=6),  # who must have the scores at dawn is told by then
+        retries=3,  # a night in which Airflow itself stumbles loses no day
+        retry_delay=timedelta(minutes=1),
         outlets=[FLIGHTS],
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import requests
 
 from tests import apart
 from tests.deploy.conftest import ABSENT, BAD, DEPLOY, GOOD
@@ -118,22 +119,27 @@ def test_a_day_that_is_not_there_fails_and_says_so(airflow: Airflow, flights: Pa
 
 
 @pytest.fixture
-def started(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """Start all of Airflow: scheduler, processor of DAGs, API server."""
-    running: list[subprocess.Popen[str]] = []
-    port = str(free_port())
-    api = {
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": port,
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-    }
+def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Start what runs tasks: the API server, and when that answers, the scheduler.
 
-    def start() -> None:
-        with (tmp_path / "airflow.log").open("w") as log:
+    A task that finds no API server within a few attempts has failed.
+    """
+    running: list[subprocess.Popen[str]] = []
+    port = free_port()
+    services = settings | {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+    }
+    output = tmp_path / "airflow.log"
+
+    def service(name: str) -> None:
+        with output.open("a") as log:
             running.append(
                 subprocess.Popen(
-                    ["airflow", "standalone"],
-                    env=settings | api,
+                    ["airflow", name],
+                    env=services,
                     cwd="/",
                     stdout=log,
                     stderr=log,
@@ -142,8 +148,18 @@ def started(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], N
                 )
             )
 
-    yield start
-    for process in running:
+    def answers() -> bool:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"http://127.0.0.1:{port}/api/v2/version", timeout=30).ok
+        return False
+
+    def both() -> None:
+        service("api-server")
+        wait_for(answers)
+        service("scheduler")
+
+    yield both
+    for process in reversed(running):
         process.send_signal(signal.SIGINT)
         # a busy machine may keep it from ending in time, which is no failure of what is tested
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -151,18 +167,18 @@ def started(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], N
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    print(output.read_text())  # pytest shows it where the test failed
 
 
 def test_a_day_that_arrives_is_scored_because_of_its_asset_and_without_a_logical_date(
-    airflow: Airflow, flights: Path, started: Callable[[], None]
+    airflow: Airflow, flights: Path, start: Callable[[], None]
 ):
     airflow("dags", "reserialize")
     airflow(
         *("backfill", "create", "--dag-id", "flights_arrive"),
         *("--from-date", GOOD, "--to-date", GOOD),
     )
-    started()
-    # a first start is slow on a busy machine
+    start()
     wait_for((flights / "scores" / f"date={GOOD}" / "_SUCCESS").exists, seconds=240)
 
     told = airflow("dags", "list-runs", "score_flights", "--output", "json")
