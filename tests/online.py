@@ -99,23 +99,30 @@ class Server:
 
     def hosts(self) -> list[int]:
         """Process ids of the model hosts."""
-        return children(self.process.pid, "serving.host")
+        return children(self.process.pid, "cloche-host")
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(60)
 
 
-def children(parent: int, module: str) -> list[int]:
-    """Process ids of the children of `parent` that run `module`."""
-    found = []
+def children(ancestor: int, name: str) -> list[int]:
+    """Process ids of what descends from `ancestor` and has this name, or runs this module."""
+    found, parents = [], {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdecimal() and module in (entry / "cmdline").read_text().split("\0"):
-                status = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(status[1]) == parent and status[0] != "Z":
-                    found.append(int(entry.name))
-    return found
+            if not entry.name.isdecimal():
+                continue
+            status = (entry / "stat").read_text().rpartition(")")[2].split()
+            parents[int(entry.name)] = int(status[1])
+            known = (entry / "comm").read_text().strip() == name
+            if (known or name in (entry / "cmdline").read_text().split("\0")) and status[0] != "Z":
+                found.append(int(entry.name))
+
+    def descends(pid: int) -> bool:
+        return pid == ancestor or (pid in parents and descends(parents[pid]))
+
+    return [pid for pid in found if pid != ancestor and descends(pid)]
 
 
 @contextlib.contextmanager

@@ -93,6 +93,7 @@ class Catalog:
         """Stop following, and end every generation."""
         for task in self._tasks.values():
             task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await asyncio.gather(*(model.close() for model in self))
 
     async def _match(self, names: set[str], alias: str) -> None:

@@ -1,16 +1,17 @@
 """The front's way to the registry process: asks questions, and starts it anew when it is gone."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
-import sys
-from asyncio.subprocess import Process
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.errors import RegistryUnreachable, VersionRefused
+from serving.errors import HostFailed, RegistryUnreachable, VersionRefused
+from serving.forkserver.protocol import Program
+from serving.front.processes import Process, Processes, kill
 from serving.registry.protocol import HELLO
 
 _LINE_LIMIT = 1 << 24
@@ -28,8 +29,9 @@ class _Connection:
 class Registry:
     """The registry, through a process of its own."""
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, processes: Processes) -> None:
         self._cache = cache
+        self._processes = processes
         self._connection: _Connection | None = None
         self._starting = asyncio.Lock()
         self._questions: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -69,8 +71,7 @@ class Registry:
             connection, self._connection = self._connection, None
             connection.listener.cancel()
             connection.writer.close()
-            if connection.process.returncode is None:
-                connection.process.kill()
+            kill(connection.process)
             await connection.process.wait()
 
     async def _connect(self) -> _Connection:
@@ -82,20 +83,25 @@ class Registry:
 
     async def _start(self) -> _Connection:
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "serving.registry", str(theirs.fileno()), str(self._cache),
-                pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-        reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
-        try:
-            hello = await asyncio.wait_for(reader.readline(), _START_SECONDS)
-        except TimeoutError:
-            hello = b""
-        if not hello or json.loads(hello)["id"] != HELLO:
-            process.kill()
-            await process.wait()
-            raise RegistryUnreachable("The registry process does not start; the log says why.")
+        with contextlib.ExitStack() as undone:
+            undone.callback(ours.close)
+            try:
+                with theirs:
+                    process = await self._processes.start(
+                        Program.REGISTRY, theirs, str(self._cache)
+                    )
+            except HostFailed as error:
+                raise RegistryUnreachable(str(error)) from error
+            undone.callback(kill, process)
+            reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
+            undone.callback(writer.close)
+            try:
+                hello = await asyncio.wait_for(reader.readline(), _START_SECONDS)
+            except TimeoutError:
+                hello = b""
+            if not hello or json.loads(hello)["id"] != HELLO:
+                raise RegistryUnreachable("The registry process does not start; the log says why.")
+            undone.pop_all()
         return _Connection(process, writer, asyncio.create_task(self._listen(reader)))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:

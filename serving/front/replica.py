@@ -1,20 +1,20 @@
 """One model host as the front sees it: a process, a socket, and at most one question on its way."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
-import sys
-from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from serving.errors import HostFailed
+from serving.forkserver.protocol import Program
 from serving.front.channel import Channel, Frame
+from serving.front.processes import Environment, Process, Processes, kill
 from serving.front.tasks import Tasks
 from serving.host.frames import Item, Kind, ProtocolError, Result, batch, control, read_result
-from serving.host.threads import sized
 
 _STOP_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
@@ -23,34 +23,44 @@ _logger = logging.getLogger(__name__)
 class Replica:
     """A model host. Make one with `start`, `load` it once, then `score` one batch at a time."""
 
-    def __init__(self, process: Process, channel: Channel) -> None:
+    def __init__(self, process: Process, channel: Channel, output: asyncio.StreamReader) -> None:
         self._process = process
         self._channel = channel
         self._label: dict[str, str] = {}
         self._deaths = Tasks()
-        self._output = asyncio.create_task(self._forward_output())
+        self._output = asyncio.create_task(self._forward(output))
 
     @classmethod
-    async def start(
-        cls, *, python: Path | None = None, threads: int = 1, search: Path | None = None
-    ) -> "Replica":
-        """Spawn a host that serves nothing yet.
+    async def start(cls, processes: Processes, environment: Environment | None = None) -> "Replica":
+        """Start a host that serves nothing yet.
 
         Args:
-            python: The interpreter of its environment; by default the front's.
-            threads: Its share of the cores.
-            search: Where that interpreter finds the host's code, if it is not installed there.
+            processes: Who starts it.
+            environment: In which environment; by default the front's.
+
+        Raises:
+            HostFailed: It does not start.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                str(python or sys.executable), "-m", "serving.host", str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),), env=_environment(os.environ, threads, search),
-                stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=STDOUT,
-            )  # fmt: skip
-        ours.setblocking(False)
-        _, channel = await asyncio.get_running_loop().create_connection(Channel, sock=ours)
-        return cls(process, channel)
+        readable, writable = os.pipe()
+        output = asyncio.StreamReader()
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(readable, "rb", buffering=0)
+        )
+        with contextlib.ExitStack() as undone:
+            undone.callback(pipe.close)
+            undone.callback(ours.close)
+            with theirs, os.fdopen(writable, "wb", buffering=0) as printed:
+                process = await (
+                    processes.start(Program.HOST, theirs, output=printed.fileno())
+                    if environment is None
+                    else processes.start_host_in(environment, theirs, output=printed.fileno())
+                )
+            undone.callback(kill, process)
+            ours.setblocking(False)
+            _, channel = await asyncio.get_running_loop().create_connection(Channel, sock=ours)
+            undone.pop_all()
+        return cls(process, channel, output)
 
     @property
     def pid(self) -> int:
@@ -140,8 +150,7 @@ class Replica:
 
     def kill(self) -> None:
         """End the host at once."""
-        if self._process.returncode is None:
-            self._process.kill()
+        kill(self._process)
 
     async def _ask(self, frame: bytes, patience: float) -> Frame:
         heard: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
@@ -173,10 +182,9 @@ class Replica:
             else f"The host exited with code {code}."
         )
 
-    async def _forward_output(self) -> None:
+    async def _forward(self, output: asyncio.StreamReader) -> None:
         """What the model and its libraries print becomes lines of the server's log."""
-        assert self._process.stdout is not None  # noqa: S101  # it was asked for as a pipe
-        while line := await _line(self._process.stdout):
+        while line := await _line(output):
             text = line.decode(errors="replace").rstrip()
             if text:
                 _logger.info("%s", text, extra={**self._label, "pid": self.pid})
@@ -218,8 +226,3 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
         return await stream.readline()
     except ValueError:  # longer than the stream's buffer, which then is empty again
         return b"(a line that is too long)\n"
-
-
-def _environment(base: Mapping[str, str], threads: int, search: Path | None) -> dict[str, str]:
-    found = {"PYTHONPATH": str(search)} if search else {}
-    return {**base, **sized(base, threads), **found, "PYTHONUNBUFFERED": "1"}

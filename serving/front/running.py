@@ -19,14 +19,15 @@ from serving.front.clouds.door import CloudDoor
 from serving.front.deadlines import Deadlines
 from serving.front.fastpath import FastPath
 from serving.front.generation import Generation
-from serving.front.hosts import Environment, Hosts
 from serving.front.metrics import Metrics
 from serving.front.model import ServedModel
 from serving.front.payloads import specs
 from serving.front.plan import Plan
 from serving.front.predictions import Predictions
+from serving.front.processes import Environment, Processes
 from serving.front.queue import BatchLimits, QueueLimits
 from serving.front.registry import Registry
+from serving.front.replica import Replica
 from serving.front.settings import LOCAL, Settings
 from serving.front.web import Application
 from serving.host.cores import cores
@@ -60,11 +61,11 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
     Their versions are loaded in the background; `/readyz` says when they can answer.
     """
     metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
-    registry = Registry(settings.cache_directory)
-    hosts = Hosts(threads=max(1, _cores_for_hosts() // settings.replicas))
+    processes = Processes(threads=max(1, _cores_for_hosts() // settings.replicas))
     if settings.env_manager == LOCAL:
-        hosts.prepare(settings.replicas * len(uris))
-    catalog = _catalog(settings, registry, hosts, metrics)
+        processes.prepare_hosts()
+    registry = Registry(settings.cache_directory, processes)
+    catalog = _catalog(settings, registry, processes, metrics)
     access = Access(settings.api_keys)
     predictions = Predictions(settings, metrics, deadlines, traces)
     app = App(catalog, predictions, metrics, access=access, webhook_secret=settings.webhook_secret)
@@ -86,8 +87,8 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
         for task in background:
             task.cancel()
         await catalog.close()
-        await hosts.close()
         await registry.close()
+        await processes.close()
         if traces is not None:
             await traces.close()
 
@@ -109,7 +110,9 @@ def _entrance(app: App, settings: Settings, catalog: Catalog) -> Application:
     )  # fmt: skip
 
 
-def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metrics) -> Catalog:
+def _catalog(
+    settings: Settings, registry: Registry, processes: Processes, metrics: Metrics
+) -> Catalog:
     plan = Plan(
         replicas=settings.replicas,
         load_timeout=settings.load_timeout,
@@ -121,7 +124,7 @@ def _catalog(settings: Settings, registry: Registry, hosts: Hosts, metrics: Metr
 
     async def generation(name: str, version: str, path: Path, twin: str) -> Generation:
         environment = await _environment(settings.env_manager, registry, path)
-        spawn = partial(hosts.take, environment)
+        spawn = partial(Replica.start, processes, environment)
         with_twin = replace(plan, twin=twin if settings.accelerate else "")
         return Generation(name, version, path, plan=with_twin, metrics=metrics, spawn=spawn)
 

@@ -1,6 +1,7 @@
 """The process of a model host.
 
-`python -m serving.host FD`, where FD is its end of a socket to the front.
+`python -m serving.host FD`, where FD is its end of a socket to the front. Where the fork server is,
+hosts of its environment are forks that `run`.
 """
 
 import gc
@@ -8,19 +9,25 @@ import os
 import socket
 import sys
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for programs that mount the server, too
-gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
-
-from serving.host import lifeline  # noqa: E402
-from serving.host.loop import serve  # noqa: E402
+from serving.host import lifeline
 
 
-def main() -> int:
+def run(front: socket.socket) -> None:
     """Serve until the front closes the socket."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for programs that mount the server, too
+    gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
+    from serving.host.loop import serve  # noqa: PLC0415  # MLflow and more
+
+    with front:
+        serve(front)
+
+
+def main() -> None:
+    """Serve as a process of its own."""
     lifeline.die_with_parent()
     lifeline.leave_signals_to_parent()
-    with socket.socket(fileno=int(sys.argv[1])) as front:
-        serve(front)
+    lifeline.name("cloche-host")
+    run(socket.socket(fileno=int(sys.argv[1])))
     sys.stdout.flush()
     os._exit(0)  # threads that a model left behind must not keep a finished host alive
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import importlib
 import json
 import logging
 import socket
@@ -18,7 +17,6 @@ from serving.host.loading import load, load_early
 from serving.host.scoring import Scorer
 
 _CHUNK = 1 << 18
-_USUAL_IMPORTS = ("onnxruntime", "sklearn", "mlflow.sklearn", "skops.io")
 _logger = logging.getLogger(__name__)
 
 
@@ -30,14 +28,11 @@ def serve(front: socket.socket) -> None:
     Raises:
         ProtocolError: The front sent something else than one `LOAD` and then batches.
     """
-    told = threading.Event()
-    threading.Thread(target=_import_ahead, args=(told,), daemon=True).start()
     frames = _frames(front)
     try:
         kind, payload = next(frames)
     except StopIteration:
         return
-    told.set()
     if kind is not Kind.LOAD:
         raise ProtocolError(f"A host is told to load first, not {kind.name}.")
     host = _Host(front)
@@ -99,18 +94,6 @@ class _Host:
     def _refuse(self, error: BaseException) -> None:
         _logger.error("The version cannot be loaded.", exc_info=error)
         self.send(control(Kind.FAILED, {"reason": f"{type(error).__name__}: {error}"}))
-
-
-def _import_ahead(told: threading.Event) -> None:
-    """Import what most versions need, as long as nobody has said yet which version it is to be.
-
-    At the start of a server the registry is asked meanwhile; these imports are half of a load.
-    """
-    for name in _USUAL_IMPORTS:
-        if told.is_set():
-            return
-        with contextlib.suppress(Exception):  # a version that needs it will say what is wrong
-            importlib.import_module(name)
 
 
 def _frames(front: socket.socket) -> Iterator[tuple[Kind, memoryview]]:

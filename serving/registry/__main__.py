@@ -1,6 +1,7 @@
-"""The registry process: `python -m serving.registry FD CACHE`.
+"""The registry process.
 
-Where FD is its end of a socket to the front.
+`python -m serving.registry FD CACHE`, where FD is its end of a socket to the front. Where the fork
+server is, it is a fork that `run`s.
 """
 
 import gc
@@ -13,18 +14,24 @@ from serving.host import lifeline
 from serving.registry import patience
 
 
-def main() -> None:
+def run(front: socket.socket, cache: str) -> None:
     """Answer questions until the front closes the socket."""
-    lifeline.die_with_parent()
-    lifeline.leave_signals_to_parent()
     patience.fail_soon(os.environ)
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
-    from serving.registry.service import serve  # noqa: PLC0415  # MLflow reads the environment when imported
+    from serving.registry.service import serve  # noqa: PLC0415  # MLflow and more
 
     gc.freeze()
     gc.enable()
-    with socket.socket(fileno=int(sys.argv[1])) as front:
-        serve(front, Path(sys.argv[2]))
+    with front:
+        serve(front, Path(cache))
+
+
+def main() -> None:
+    """Answer as a process of its own."""
+    lifeline.die_with_parent()
+    lifeline.leave_signals_to_parent()
+    lifeline.name("cloche-registry")
+    run(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
     os._exit(0)  # a download that hangs must not keep a finished process alive
 
 

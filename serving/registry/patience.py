@@ -12,7 +12,7 @@ _SOON = {
 def fail_soon(environment: MutableMapping[str, str]) -> None:
     """Have it fail at once, instead of retrying for minutes inside one question.
 
-    For those who ask again themselves, or want to know. MLflow reads it when it is imported.
+    For those who ask again themselves, or want to know.
     """
     for name, value in _SOON.items():
         environment.setdefault(name, value)

@@ -167,7 +167,7 @@ def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], Non
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    print(output.read_text())  # pytest shows it where the test failed
+    sys.stderr.write(output.read_text())  # pytest shows it where the test failed
 
 
 def test_a_day_that_arrives_is_scored_because_of_its_asset_and_without_a_logical_date(

@@ -33,7 +33,7 @@ def test_sigterm_under_load_finishes_what_runs_and_exits_with_0(
     with Load(server, clients=4) as load:
         load.wait_for_more(4)
         if everybody:  # as systemd does
-            for pid in hosts + children(server.process.pid, "serving.registry"):
+            for pid in hosts + children(server.process.pid, "cloche-registry"):
                 os.kill(pid, signal.SIGTERM)
         assert server.end(signal.SIGTERM) == 0
         load._stop.set()
@@ -46,7 +46,7 @@ def test_a_killed_front_leaves_no_orphan(registry: Registry, serve: Serve) -> No
     registry.register("")
     registry.promote("1")
     server = serve().wait_until_ready()
-    left = server.hosts() + children(server.process.pid, "serving.registry")
+    left = server.hosts() + children(server.process.pid, "cloche-registry")
     assert len(left) == 2
     server.end(signal.SIGKILL)
     wait_for(lambda: not any(alive(pid) for pid in left))

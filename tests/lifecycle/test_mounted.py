@@ -76,10 +76,15 @@ def running(folder: Path, application: str, *, server: str = "uvicorn") -> Itera
             process.wait(60)
 
 
+def behind(program: int) -> list[int]:
+    """All processes that Cloche started below this one."""
+    names = ("cloche-forks", "cloche-registry", "cloche-host")
+    return [pid for name in names for pid in children(program, name)]
+
+
 def hosts_of(program: Server) -> list[int]:
     """The model hosts of a program, or of the process that its server started for it."""
-    workers = [program.process.pid, *children(program.process.pid, "-c")]
-    return [host for worker in workers for host in children(worker, "serving.host")]
+    return children(program.process.pid, "cloche-host")
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
@@ -171,11 +176,12 @@ def test_nothing_is_left_when_it_was_ended(model: Path, tmp_path: Path):
     import os
 
     cloche = Cloche(Settings(models=(f"m={model}",), cache_directory=tmp_path))
+    others = behind(os.getpid())  # programs of other tests
 
     async def start() -> None:
         async with cloche.lifespan():
-            pass
+            await asyncio.to_thread(wait_for, lambda: len(behind(os.getpid())) > len(others))
 
     asyncio.run(start())
 
-    assert children(os.getpid(), "serving.host") == []
+    assert behind(os.getpid()) == others

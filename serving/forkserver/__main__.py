@@ -1,0 +1,34 @@
+"""The process of a fork server.
+
+`python -m serving.forkserver FD PROGRAM...`, where FD is its end of a socket to the front, and
+each PROGRAM one whose imports are made ahead.
+"""
+
+import contextlib
+import gc
+import os
+import socket
+import sys
+
+from serving.forkserver.protocol import Program
+from serving.forkserver.server import serve
+from serving.host import lifeline
+
+
+def main() -> None:
+    """Serve until the front closes the socket."""
+    lifeline.die_with_parent()
+    lifeline.leave_signals_to_parent()
+    lifeline.name("cloche-forks")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would start a thread for it
+    gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
+    with (
+        contextlib.suppress(ConnectionError),  # the front died meanwhile
+        socket.socket(fileno=int(sys.argv[1])) as front,
+    ):
+        serve(front, [Program(name) for name in sys.argv[2:]])
+    os._exit(0)  # forks end with it
+
+
+if __name__ == "__main__":
+    main()

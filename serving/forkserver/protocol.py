@@ -1,0 +1,30 @@
+"""What the front and the fork server say to each other: one JSON object in each packet.
+
+The front: `{"fork": program, "arguments": [...], "id": n}`, with the descriptors of the fork's
+socket and of its output, and `{"kill": pid}`. The fork server: `{"forked": pid, "id": n}` or
+`{"failed": reason, "id": n}` to each fork, and `{"ended": pid, "code": code}` when one has ended.
+"""
+
+import enum
+import json
+from typing import Any
+
+PACKET = 1 << 16
+
+
+class Program(enum.StrEnum):
+    """What a fork can be."""
+
+    HOST = "host"
+    REGISTRY = "registry"
+
+
+def packet(**message: Any) -> bytes:
+    """A message as it is sent."""
+    return json.dumps(message).encode()
+
+
+def read(data: bytes) -> dict[str, Any]:
+    """A message that was received."""
+    message: dict[str, Any] = json.loads(data)
+    return message

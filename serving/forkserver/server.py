@@ -1,0 +1,155 @@
+"""The life of a fork server: it imports, forks when it is asked, and tells how forks ended."""
+
+import contextlib
+import gc
+import importlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from serving.forkserver.protocol import PACKET, Program, packet, read
+from serving.host import lifeline
+
+# What a program cannot do without, and then what most versions need. In steps: whoever asks for a
+# fork meanwhile waits for one step. Nothing that starts a thread, which a fork would not have.
+_NEEDS = {Program.HOST: "serving.host.loop", Program.REGISTRY: "serving.registry.service"}
+_USUAL = {
+    Program.HOST: (
+        "onnxruntime", "scipy.sparse", "scipy.optimize", "scipy.stats", "sklearn.utils", "sklearn",
+        "mlflow.sklearn", "sklearn.ensemble", "sklearn.utils._testing", "skops.io",
+    ),
+    Program.REGISTRY: (),
+}  # fmt: skip
+_QUIET_SECONDS = 5.0
+
+
+def serve(front: socket.socket, programs: Sequence[Program]) -> None:
+    """Fork for `front`, a socket of packets, until it closes that.
+
+    Args:
+        front: Who asks.
+        programs: Whose imports to make ahead.
+    """
+    ForkServer(front, programs).run()
+
+
+class ForkServer:
+    """Has one thread: a fork of a process with more may find a lock that nobody gives back."""
+
+    def __init__(self, front: socket.socket, programs: Sequence[Program]) -> None:
+        self._front = front
+        self._ahead = [_NEEDS[one] for one in programs]
+        self._ahead += [name for one in programs for name in _USUAL[one]]
+        self._asked = False
+        self._woken, self._wake = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(front, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._wake.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+
+    def run(self) -> None:
+        """Serve until the front closes its socket."""
+        while True:
+            ready = [key.fileobj for key, _ in self._selector.select(self._patience())]
+            if self._woken in ready:
+                self._woken.recv(PACKET)
+                self._tell_ends()
+            if self._front in ready and not self._hear():
+                return
+            if not ready:
+                with contextlib.suppress(Exception):  # a version that needs it will say why
+                    importlib.import_module(self._ahead.pop(0))
+
+    def _patience(self) -> float | None:
+        """Seconds until the next import.
+
+        Whoever was forked has a version to load, and comes first.
+        """
+        if not self._ahead:
+            return None
+        return _QUIET_SECONDS if self._asked else 0
+
+    def _hear(self) -> bool:
+        data, descriptors, _, _ = socket.recv_fds(self._front, PACKET, 2)
+        if not data:
+            return False
+        message = read(data)
+        if "kill" in message:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(message["kill"], signal.SIGKILL)
+            return True
+        program = Program(message["fork"])
+        told: dict[str, Any]
+        try:
+            # here rather than in the fork, so that the next one has it as well
+            importlib.import_module(_NEEDS[program])
+            told = {"forked": self._fork(program, message["arguments"], descriptors)}
+        except Exception as error:  # noqa: BLE001  # imports, and a machine that is full
+            told = {"failed": f"{type(error).__name__}: {error}"}
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._asked = self._asked or program is Program.HOST
+        self._front.sendall(packet(id=message["id"], **told))
+        return True
+
+    def _fork(self, program: Program, arguments: Sequence[str], descriptors: Sequence[int]) -> int:
+        gc.freeze()  # a fork that walks these objects would copy their memory
+        parent = os.getpid()
+        with warnings.catch_warnings():
+            # Python counts threads of allocators, too; those know of forks
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            self._leave()
+            _become(program, arguments, descriptors, parent)
+        return pid
+
+    def _leave(self) -> None:
+        """Let go, in a fork, of what is the fork server's."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._selector.close()
+        for one in (self._front, self._woken, self._wake):
+            one.close()
+
+    def _tell_ends(self) -> None:
+        with contextlib.suppress(ChildProcessError):  # none is left
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                self._front.sendall(packet(ended=pid, code=os.waitstatus_to_exitcode(status)))
+
+
+def _become(
+    program: Program, arguments: Sequence[str], descriptors: Sequence[int], parent: int
+) -> NoReturn:
+    """Be that program, and never come back."""
+    code = 1
+    try:
+        lifeline.die_with_parent(parent)
+        lifeline.name(f"cloche-{program}")
+        front, *output = descriptors
+        for number in output:
+            os.dup2(number, sys.stdout.fileno())
+            os.dup2(number, sys.stderr.fileno())
+            os.close(number)
+        if numpy := sys.modules.get("numpy"):
+            numpy.random.seed()  # else all forks would draw the same numbers
+        main: Callable[..., None] = importlib.import_module(f"serving.{program}.__main__").run
+        main(socket.socket(fileno=front), *arguments)
+        code = 0
+    except BaseException:  # noqa: BLE001  # as Python ends
+        sys.excepthook(*sys.exc_info())
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)  # threads that a model left behind must not keep it alive

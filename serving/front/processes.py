@@ -1,0 +1,249 @@
+"""Where the processes behind the front come from: forks of the fork server, or started anew.
+
+A fork is there at once; what it imports is shared. Anew: in another Python environment than the
+front's, and on systems where a process with imports cannot be forked safely.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from serving.errors import HostFailed
+from serving.forkserver.protocol import PACKET, Program, packet, read
+from serving.host.threads import sized
+
+_FORK_SECONDS = 120.0  # imports on a machine that is busy
+_END_SECONDS = 5.0
+
+
+class Process(Protocol):
+    """A process, as asyncio has it."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None while it runs."""
+
+    async def wait(self) -> int:
+        """How it ended, when it has."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class Environment(NamedTuple):
+    """A Python environment for hosts: its interpreter, and where that finds the host's code."""
+
+    python: Path
+    search: Path
+
+
+class Processes:
+    """Starts model hosts that have `threads` threads each, and the registry process."""
+
+    def __init__(self, threads: int, *, forking: bool = sys.platform == "linux") -> None:
+        self._threads = threads
+        self._forking = forking
+        self._server: _ForkServer | None = None
+        self._starting = asyncio.Lock()
+        self._ahead = [Program.REGISTRY]
+
+    def prepare_hosts(self) -> None:
+        """Have the fork server make the imports of hosts ahead, too: they will be asked for."""
+        self._ahead.append(Program.HOST)
+
+    async def start(
+        self, program: Program, socket: socket.socket, *arguments: str, output: int | None = None
+    ) -> Process:
+        """Start a program in the front's environment.
+
+        Args:
+            program: Which.
+            socket: Its end of a socket to the front.
+            arguments: What it is told besides.
+            output: The descriptor that it prints to; the front's own if there is none.
+
+        Raises:
+            HostFailed: It does not start.
+        """
+        if self._forking:
+            server = await self._forks()
+            return await server.fork(program, arguments, socket, output)
+        return await self._anew(sys.executable, program, socket, *arguments, output=output)
+
+    async def start_host_in(
+        self, environment: Environment, socket: socket.socket, output: int
+    ) -> Process:
+        """Start a host in another environment than the front's."""
+        python, search = environment
+        return await self._anew(
+            str(python), Program.HOST, socket, output=output, PYTHONPATH=str(search)
+        )
+
+    async def close(self) -> None:
+        """End the fork server, and its forks with it."""
+        if self._server is not None:
+            await self._server.close()
+
+    async def _forks(self) -> "_ForkServer":
+        async with self._starting:
+            if self._server is None or self._server.ended:
+                await self.close()
+                self._server = await _ForkServer.start(self._ahead, self._variables())
+            return self._server
+
+    async def _anew(
+        self, python: str, program: Program, socket: socket.socket, *arguments: str,
+        output: int | None, **variables: str,
+    ) -> Process:  # fmt: skip
+        return await asyncio.create_subprocess_exec(
+            python, "-m", f"serving.{program}", str(socket.fileno()), *arguments,
+            pass_fds=(socket.fileno(),), env={**self._variables(), **variables},
+            stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+        )  # fmt: skip
+
+    def _variables(self) -> dict[str, str]:
+        return variables(os.environ, self._threads)
+
+
+def kill(process: Process) -> None:
+    """End it at once, if it still runs."""
+    if process.returncode is None:
+        process.kill()
+
+
+def variables(base: Mapping[str, str], threads: int) -> dict[str, str]:
+    """The environment variables of a process with so many threads."""
+    return {**base, **sized(base, threads), "PYTHONUNBUFFERED": "1"}
+
+
+class _ForkServer:
+    """The fork server as the front sees it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket) -> None:
+        self._process = process
+        self._connection = connection
+        self._asked: dict[int, asyncio.Future[_Fork]] = {}
+        self._count = 0
+        self._forks: dict[int, _Fork] = {}
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(
+        cls, programs: Sequence[Program], environment: Mapping[str, str]
+    ) -> "_ForkServer":
+        """Start one that makes the imports of `programs` ahead."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "serving.forkserver", str(theirs.fileno()), *programs,
+                pass_fds=(theirs.fileno(),), env=environment, stdin=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        ours.setblocking(False)
+        return cls(process, ours)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it can fork no more."""
+        return self._listening.done()
+
+    async def fork(
+        self, program: Program, arguments: Sequence[str], socket_: socket.socket, output: int | None
+    ) -> "_Fork":
+        """A fork that is this program.
+
+        Raises:
+            HostFailed: There is none within two minutes, or there cannot be one.
+        """
+        descriptors = [socket_.fileno(), *([] if output is None else [output])]
+        self._count += 1
+        number = self._count
+        forked = self._asked[number] = asyncio.get_running_loop().create_future()
+        try:
+            question = packet(fork=program, arguments=arguments, id=number)
+            socket.send_fds(self._connection, [question], descriptors)
+            return await asyncio.wait_for(forked, _FORK_SECONDS)
+        except (OSError, TimeoutError) as error:
+            raise HostFailed("The fork server does not answer; the log may say why.") from error
+        finally:
+            del self._asked[number]
+
+    def kill(self, pid: int) -> None:
+        """End a fork at once.
+
+        By its parent: a process id that its parent has not let go of belongs to nobody else.
+        """
+        with contextlib.suppress(OSError):  # the fork server has ended, and its forks with it
+            self._connection.send(packet(kill=pid))
+
+    async def close(self) -> None:
+        """End it, after its forks."""
+        ends = [fork.ended for fork in self._forks.values()]
+        for pid in self._forks:
+            self.kill(pid)
+        if ends:
+            await asyncio.wait(ends, timeout=_END_SECONDS)
+        self._listening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listening
+        self._connection.close()
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while data := await loop.sock_recv(self._connection, PACKET):
+                self._hear(read(data))
+        except ConnectionError:
+            pass
+        finally:
+            for forked in self._asked.values():
+                if not forked.done():
+                    forked.set_exception(ConnectionError())
+            for fork in self._forks.values():
+                fork.ended.set_result(-signal.SIGKILL)  # with its parent
+            self._forks.clear()
+
+    def _hear(self, told: dict[str, Any]) -> None:
+        if "ended" in told:
+            self._forks.pop(told["ended"]).ended.set_result(told["code"])
+            return
+        asked = self._asked.get(told["id"])
+        if "failed" in told:
+            if asked is not None and not asked.done():
+                asked.set_exception(HostFailed(f"A process cannot be forked. {told['failed']}"))
+            return
+        fork = self._forks[told["forked"]] = _Fork(self, told["forked"])
+        if asked is None or asked.done():
+            fork.kill()  # nobody waits for it any more
+        else:
+            asked.set_result(fork)
+
+
+class _Fork:
+    """A fork of the fork server."""
+
+    def __init__(self, server: _ForkServer, pid: int) -> None:
+        self.pid = pid
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._server = server
+
+    @property
+    def returncode(self) -> int | None:
+        return self.ended.result() if self.ended.done() else None
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self.ended)
+
+    def kill(self) -> None:
+        if not self.ended.done():
+            self._server.kill(self.pid)
