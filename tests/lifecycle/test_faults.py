@@ -3,13 +3,14 @@
 import os
 import signal
 import socket
+import sys
 import threading
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import Load, Server, wait_for
+from tests.online import Load, Server, children, wait_for
 
 CRASH, HANG, REFUSE = -1, -2, -3
 
@@ -33,6 +34,18 @@ def test_a_killed_host_costs_no_request(server: Server) -> None:
         load.wait_for_more(50)
     assert not load.failures
     assert server.metric("cloche_lost_hosts_total") == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no fork server elsewhere")
+def test_a_killed_fork_server_costs_no_request(server: Server) -> None:
+    with Load(server) as load:
+        load.wait_for_more(50)
+        (host,) = server.hosts()
+        (forks,) = children(server.process.pid, "cloche-forks")
+        os.kill(forks, signal.SIGKILL)
+        wait_for(lambda: server.hosts() not in ([host], []))
+        load.wait_for_more(50)
+    assert not load.failures
 
 
 def test_a_row_that_crashes_the_host_fails_alone(server: Server) -> None:

@@ -1,0 +1,138 @@
+"""Processes that are forked, or started anew: both ways end the same."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from serving.errors import HostFailed
+from serving.forkserver.protocol import Program
+from serving.front.processes import Process, Processes, kill
+from tests.online import children
+
+WAYS = pytest.mark.parametrize(
+    "forking",
+    [
+        pytest.param(True, marks=pytest.mark.skipif(sys.platform != "linux", reason="forks")),
+        False,
+    ],
+    ids=["forked", "anew"],
+)
+
+
+@contextlib.asynccontextmanager
+async def processes(*, forking: bool = True) -> AsyncIterator[Processes]:
+    made = Processes(threads=1, forking=forking)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def registry(made: Processes, cache: Path) -> tuple[Process, socket.socket]:
+    """A registry process that has said that it takes questions."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await made.start(Program.REGISTRY, theirs, str(cache))
+    ours.setblocking(False)
+    hello = await asyncio.get_running_loop().sock_recv(ours, 1024)
+    assert json.loads(hello) == {"id": 0}
+    return process, ours
+
+
+@WAYS
+def test_a_process_that_is_killed_tells_the_signal(forking: bool, tmp_path: Path):
+    async def main() -> None:
+        async with processes(forking=forking) as made:
+            process, ours = await registry(made, tmp_path)
+            assert process.returncode is None
+            kill(process)
+            assert await process.wait() == -signal.SIGKILL
+            kill(process)  # twice is no mistake
+            ours.close()
+
+    asyncio.run(main())
+
+
+@WAYS
+def test_a_process_ends_with_0_when_its_socket_is_closed(forking: bool, tmp_path: Path):
+    async def main() -> None:
+        async with processes(forking=forking) as made:
+            process, ours = await registry(made, tmp_path)
+            ours.close()
+            assert await process.wait() == 0
+
+    asyncio.run(main())
+
+
+@WAYS
+def test_what_a_host_prints_goes_where_it_was_told(forking: bool):
+    async def main() -> bytes:
+        readable, writable = os.pipe()
+        async with processes(forking=forking) as made:
+            ours, theirs = socket.socketpair()
+            with theirs, os.fdopen(writable, "wb"):
+                process = await made.start(Program.HOST, theirs, output=writable)
+            ours.sendall(b"no frame of ours")
+            ours.shutdown(socket.SHUT_WR)
+            assert await process.wait() == 1
+            ours.close()
+        with os.fdopen(readable, "rb") as printed:
+            return printed.read()
+
+    assert b"ProtocolError" in asyncio.run(main())
+
+
+def test_forks_end_with_the_fork_server_and_the_next_has_a_new_one(tmp_path: Path):
+    async def main() -> None:
+        async with processes() as made:
+            process, ours = await registry(made, tmp_path)
+            (server,) = children(os.getpid(), "cloche-forks")
+            os.kill(server, signal.SIGKILL)
+            assert await process.wait() == -signal.SIGKILL
+            ours.close()
+            again, ours = await registry(made, tmp_path)
+            assert again.returncode is None
+            assert children(os.getpid(), "cloche-forks") != [server]
+            ours.close()
+
+    asyncio.run(main())
+
+
+def test_a_fork_that_nobody_waits_for_any_more_is_ended(tmp_path: Path):
+    async def main() -> None:
+        async with processes() as made:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                starting = asyncio.create_task(made.start(Program.REGISTRY, theirs, str(tmp_path)))
+                while not children(os.getpid(), "cloche-forks"):
+                    await asyncio.sleep(0.01)
+                starting.cancel()
+                await asyncio.wait([starting])
+            other, theirs = await registry(made, tmp_path)  # is not given the one of before
+            assert children(os.getpid(), "cloche-registry") == [other.pid]
+            ours.close()
+            theirs.close()
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_forked_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "mlflow.py").write_text("raise ImportError('half installed')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    async def main() -> None:
+        async with processes() as made:
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                await made.start(Program.HOST, theirs)
+
+    with pytest.raises(HostFailed, match="ImportError: half installed"):
+        asyncio.run(main())
