@@ -15,7 +15,7 @@ import pytest
 from serving.errors import HostFailed
 from serving.forkserver.protocol import Program
 from serving.front.processes import Process, Processes, kill
-from tests.online import children
+from tests.online import children, wait_for
 
 WAYS = pytest.mark.parametrize(
     "forking",
@@ -112,8 +112,7 @@ def test_a_fork_that_nobody_waits_for_any_more_is_ended(tmp_path: Path):
             ours, theirs = socket.socketpair()
             with theirs:
                 starting = asyncio.create_task(made.start(Program.REGISTRY, theirs, str(tmp_path)))
-                while not children(os.getpid(), "cloche-forks"):
-                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(wait_for, lambda: children(os.getpid(), "cloche-forks"))
                 starting.cancel()
                 await asyncio.wait([starting])
             other, theirs = await registry(made, tmp_path)  # is not given the one of before
