@@ -15,16 +15,19 @@ from typing import Any, NoReturn
 from serving.forkserver.protocol import PACKET, Program, packet, read
 from serving.host import lifeline
 
-# What a program cannot do without, and then what most versions need. In steps: whoever asks for a
-# fork meanwhile waits for one step. Nothing that starts a thread, which a fork would not have.
+# What a program cannot do without.
 _NEEDS = {Program.HOST: "serving.host.loop", Program.REGISTRY: "serving.registry.service"}
+# What most versions need besides. In steps: whoever asks for a fork meanwhile waits for one step.
+# Nothing that starts a thread, which a fork would not have.
 _USUAL = {
     Program.HOST: (
-        "onnxruntime", "scipy.sparse", "scipy.optimize", "scipy.stats", "sklearn.utils", "sklearn",
-        "mlflow.sklearn", "sklearn.ensemble", "sklearn.utils._testing", "skops.io",
+        "onnxruntime", "scipy.optimize", "scipy.stats", "sklearn.utils", "sklearn",
+        "mlflow.sklearn", "sklearn.ensemble",
     ),
     Program.REGISTRY: (),
 }  # fmt: skip
+# A step that takes as long as a load, and that twins do without: not before the first fork.
+_LATER = {Program.HOST: ("skops.io",), Program.REGISTRY: ()}
 _QUIET_SECONDS = 5.0
 
 
@@ -45,6 +48,7 @@ class ForkServer:
         self._front = front
         self._ahead = [_NEEDS[one] for one in programs]
         self._ahead += [name for one in programs for name in _USUAL[one]]
+        self._later = [name for one in programs for name in _LATER[one]]
         self._asked = False
         self._woken, self._wake = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -65,16 +69,16 @@ class ForkServer:
                 return
             if not ready:
                 with contextlib.suppress(Exception):  # a version that needs it will say why
-                    importlib.import_module(self._ahead.pop(0))
+                    importlib.import_module((self._ahead or self._later).pop(0))
 
     def _patience(self) -> float | None:
-        """Seconds until the next import.
+        """Seconds until the next import; None for no more.
 
         Whoever was forked has a version to load, and comes first.
         """
-        if not self._ahead:
-            return None
-        return _QUIET_SECONDS if self._asked else 0
+        if self._asked:
+            return _QUIET_SECONDS if self._ahead or self._later else None
+        return 0 if self._ahead else None
 
     def _hear(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._front, PACKET, 2)
