@@ -19,7 +19,7 @@ from typing import Any
 
 import requests
 
-from tests import shell
+from tests import shell, warm
 
 START_SECONDS = 180.0
 
@@ -131,16 +131,18 @@ def serving(
     directory: Path,
     environment: Mapping[str, str] | None = None,
     command: Sequence[str] = ("serve", "--port", "0"),
+    processes: bool = False,
 ) -> Iterator[Server]:
-    """A server on a free port, ended however the test goes. It listens, and need not be ready."""
+    """A server on a free port, ended however the test goes. It listens, and need not be ready.
+
+    `processes` says that the test looks at the server's, which then are its own from the start.
+    """
     log = directory / "server.log"
     cache = {"XDG_CACHE_HOME": str(directory / "cache")}
+    ours = [sys.executable, "-m", "cloche"] if processes else [str(warm.programs() / "cloche")]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "cloche", *command),
-                *("--poll-interval", "0.2", *arguments),
-            ],
+            [*ours, *command, "--poll-interval", "0.2", *arguments],
             stdout=output, stderr=output, cwd=directory,
             env=shell.environment() | cache | dict(environment or {}),
         )  # fmt: skip

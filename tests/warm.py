@@ -3,8 +3,8 @@
 Five seconds of a short command are imports of MLflow, skops and scikit-learn, and the tests run
 hundreds of such commands. A shell of a test finds `cloche`, `mlflow` and `python` of `programs()`
 first. Each hands its arguments, variables, folder and descriptors to the warm process, whose fork
-does the work, passes signals on, and ends as the fork ends. What serves, or counts its own memory,
-runs as always.
+does the work, passes signals on, and ends as the fork ends. A server itself, and what counts its
+own memory, runs as always; the fork server of a server is such a fork.
 """
 
 import atexit
@@ -56,7 +56,7 @@ def programs() -> Path:
     address = str(folder / "socket")
     variables = {
         name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")
-    }
+    } | {"PYTHONUNBUFFERED": "1"}  # as model hosts have it
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.warm", address], cwd=_ROOT, env=variables
     )

@@ -14,6 +14,16 @@ _COMMANDS = {
     "train",
 }  # fmt: skip
 _PROBE, _WORKER = ["-m", "training.gate"], ["-m", "serving.batch.process"]
+_FORKS = ["-m", "serving.forkserver"]
+# Servers are processes of their own; what they start by `sys.executable` is a fork of the warm one.
+_SERVERS = {"container", "serve", "up"}
+_SERVER = """
+import sys
+sys.executable = sys.argv.pop(1)
+sys.argv[0] = "cloche"
+from cloche.main import main
+main()
+"""
 _STARTED = 60  # seconds until the warm process listens
 
 
@@ -26,13 +36,15 @@ def main(kind: str, python: str, address: str) -> NoReturn:
         address: Where the warm process listens.
     """
     arguments = sys.argv[1:]
+    if kind == "cloche" and arguments and arguments[0] in _SERVERS:
+        ours = f"{sys.argv[0].rpartition('/')[0]}/python"
+        os.execv(python, [python, "-Pc", _SERVER, ours, *arguments])  # noqa: S606  # no shell is wanted
     if not _warm(kind, arguments):
         program = python if kind == "python" else f"{python.rpartition('/')[0]}/{kind}"
         os.execv(program, [program, *arguments])  # noqa: S606  # no shell is wanted
     with _connected(address) as warm:
-        # a worker of a batch job is told the number of its socket
-        worker = arguments[:2] == _WORKER
-        descriptors = [0, 1, 2, int(arguments[2])] if worker else [0, 1, 2]
+        told_socket = arguments[:2] in (_WORKER, _FORKS)  # by its number
+        descriptors = [0, 1, 2, int(arguments[2])] if told_socket else [0, 1, 2]
         told = json.dumps({
             "kind": kind, "arguments": arguments, "program": sys.argv[0],
             "folder": os.getcwd(),  # noqa: PTH109  # pathlib takes a third of this program's time
@@ -60,7 +72,9 @@ def _warm(kind: str, arguments: list[str]) -> bool:
         return arguments[:2] == ["models", "predict"] or first == "deployments"
     if arguments[:2] == ["-m", "cloche"]:
         return _warm("cloche", arguments[2:])
-    return first in ("-", "-c") or first.endswith(".py") or arguments[:2] in (_PROBE, _WORKER)
+    return (
+        first in ("-", "-c") or first.endswith(".py") or arguments[:2] in (_PROBE, _WORKER, _FORKS)
+    )
 
 
 def _connected(address: str) -> socket.socket:

@@ -22,7 +22,7 @@ def serve(registry: Registry) -> Iterator[Serve]:
             models = () if "--all" in arguments else ("models:/m@production",)
             running: AbstractContextManager[Server] = serving(
                 *models, *arguments, directory=registry.directory,
-                environment={"MLFLOW_TRACKING_URI": registry.uri, **environment},
+                environment={"MLFLOW_TRACKING_URI": registry.uri, **environment}, processes=True,
             )  # fmt: skip
             return stack.enter_context(running)
 
