@@ -1,8 +1,10 @@
 """What the front and the fork server say to each other: one JSON object in each packet.
 
 The front: `{"fork": program, "arguments": [...], "id": n}`, with the descriptors of the fork's
-socket and of its output, and `{"kill": pid}`. The fork server: `{"forked": pid, "id": n}` or
-`{"failed": reason, "id": n}` to each fork, and `{"ended": pid, "code": code}` when one has ended.
+socket and of its output; `{"kill": pid}`; and `{"import": [module, ...]}`, for later forks.
+
+The fork server: `{"forked": pid, "id": n}` or `{"failed": reason, "id": n}` to each fork, and
+`{"ended": pid, "code": code}` when one has ended.
 """
 
 import enum

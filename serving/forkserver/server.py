@@ -26,8 +26,6 @@ _USUAL = {
     ),
     Program.REGISTRY: (),
 }  # fmt: skip
-# A step that takes as long as a load, and that twins do without: not before the first fork.
-_LATER = {Program.HOST: ("skops.io",), Program.REGISTRY: ()}
 _QUIET_SECONDS = 5.0
 
 
@@ -48,7 +46,6 @@ class ForkServer:
         self._front = front
         self._ahead = [_NEEDS[one] for one in programs]
         self._ahead += [name for one in programs for name in _USUAL[one]]
-        self._later = [name for one in programs for name in _LATER[one]]
         self._asked = False
         self._woken, self._wake = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -69,16 +66,16 @@ class ForkServer:
                 return
             if not ready:
                 with contextlib.suppress(Exception):  # a version that needs it will say why
-                    importlib.import_module((self._ahead or self._later).pop(0))
+                    importlib.import_module(self._ahead.pop(0))
 
     def _patience(self) -> float | None:
         """Seconds until the next import; None for no more.
 
         Whoever was forked has a version to load, and comes first.
         """
-        if self._asked:
-            return _QUIET_SECONDS if self._ahead or self._later else None
-        return 0 if self._ahead else None
+        if not self._ahead:
+            return None
+        return _QUIET_SECONDS if self._asked else 0
 
     def _hear(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._front, PACKET, 2)
@@ -88,6 +85,9 @@ class ForkServer:
         if "kill" in message:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(message["kill"], signal.SIGKILL)
+            return True
+        if "import" in message:
+            self._ahead += [name for name in message["import"] if name not in sys.modules]
             return True
         program = Program(message["fork"])
         told: dict[str, Any]

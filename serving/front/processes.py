@@ -87,6 +87,11 @@ class Processes:
             str(python), Program.HOST, socket, output=output, PYTHONPATH=str(search)
         )
 
+    def learn(self, modules: Sequence[str]) -> None:
+        """Have the fork server import, when it is quiet, what a host turned out to need."""
+        if self._server is not None:
+            self._server.learn(modules)
+
     async def close(self) -> None:
         """End the fork server, and its forks with it."""
         if self._server is not None:
@@ -182,6 +187,11 @@ class _ForkServer:
         """
         with contextlib.suppress(OSError):  # the fork server has ended, and its forks with it
             self._connection.send(packet(kill=pid))
+
+    def learn(self, modules: Sequence[str]) -> None:
+        """Have it import these for later forks."""
+        with contextlib.suppress(OSError):
+            self._connection.send(packet(**{"import": modules}))
 
     async def close(self) -> None:
         """End it, after its forks."""

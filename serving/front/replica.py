@@ -23,7 +23,14 @@ _logger = logging.getLogger(__name__)
 class Replica:
     """A model host. Make one with `start`, `load` it once, then `score` one batch at a time."""
 
-    def __init__(self, process: Process, channel: Channel, output: asyncio.StreamReader) -> None:
+    def __init__(
+        self,
+        process: Process,
+        channel: Channel,
+        output: asyncio.StreamReader,
+        learn: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._learn = learn
         self._process = process
         self._channel = channel
         self._label: dict[str, str] = {}
@@ -60,7 +67,8 @@ class Replica:
             ours.setblocking(False)
             _, channel = await asyncio.get_running_loop().create_connection(Channel, sock=ours)
             undone.pop_all()
-        return cls(process, channel, output)
+        learn = processes.learn if environment is None else _learn_nothing
+        return cls(process, channel, output, learn)
 
     @property
     def pid(self) -> int:
@@ -94,7 +102,7 @@ class Replica:
             HostFailed: It did not load within `patience` seconds, or died of it.
         """
         self._label = label
-        return _loaded(await self._ask(control(Kind.LOAD, version), patience))
+        return self._loaded(await self._ask(control(Kind.LOAD, version), patience))
 
     async def complete(self, patience: float) -> dict[str, Any] | None:
         """Wait until the model is there as well, where the twin answers before it.
@@ -113,7 +121,7 @@ class Replica:
             news = await asyncio.wait_for(asyncio.shield(self._channel.news), patience)
         except TimeoutError as error:
             raise _silent(patience) from error
-        return None if news is None else _loaded(news)
+        return None if news is None else self._loaded(news)
 
     def score(
         self, items: Sequence[Item], patience: float, done: Callable[[Result | HostFailed], None]
@@ -151,6 +159,19 @@ class Replica:
     def kill(self) -> None:
         """End the host at once."""
         kill(self._process)
+
+    def _loaded(self, frame: Frame) -> dict[str, Any]:
+        """What the host says of the version that it was told to load.
+
+        Raises:
+            HostFailed: It cannot load it.
+        """
+        kind, payload = frame
+        message = Channel.read_control(payload)
+        if kind in (Kind.READY, Kind.EARLY):
+            self._learn(message["imports"])
+            return message
+        raise HostFailed(message.get("reason", "The host answered out of turn."))
 
     async def _ask(self, frame: bytes, patience: float) -> Frame:
         heard: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
@@ -190,17 +211,8 @@ class Replica:
                 _logger.info("%s", text, extra={**self._label, "pid": self.pid})
 
 
-def _loaded(frame: Frame) -> dict[str, Any]:
-    """What a host says of the version that it was told to load.
-
-    Raises:
-        HostFailed: It cannot load it.
-    """
-    kind, payload = frame
-    message = Channel.read_control(payload)
-    if kind in (Kind.READY, Kind.EARLY):
-        return message
-    raise HostFailed(message.get("reason", "The host answered out of turn."))
+def _learn_nothing(_: Sequence[str]) -> None:
+    """A host of another environment says nothing of what the front's has."""
 
 
 def _silent(seconds: float) -> HostFailed:

@@ -4,6 +4,7 @@ It must score its own input example before anybody is told it is ready.
 """
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from serving.host.twin import ANY, Twin, TwinRefused
 
 _logger = logging.getLogger(__name__)
 _WARM_UP_SIZES = (1, 8, 64)
+_SLOW_IMPORTS = (
+    "skops.io",
+)  # what only some versions need, and later ones are likely to need, too
 
 
 class LoadRefused(Exception):
@@ -122,4 +126,5 @@ def _describe(path: Path, metadata: Model, *, accelerated: bool) -> dict[str, An
         "example": _serving_example(path),
         "predictor": "onnx" if accelerated else "pyfunc",
         "usual": usual_values(load_profile(path)),
+        "imports": [name for name in _SLOW_IMPORTS if name in sys.modules],
     }

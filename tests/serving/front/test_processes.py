@@ -135,3 +135,22 @@ def test_what_cannot_be_forked_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     with pytest.raises(HostFailed, match="ImportError: half installed"):
         asyncio.run(main())
+
+
+def test_what_a_host_turned_out_to_need_is_imported_for_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "needed.py").write_text(
+        "from pathlib import Path\nPath(__file__ + '.here').touch()"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    async def main() -> None:
+        async with processes() as made:
+            made.learn(["needed"])  # there is nobody yet who could
+            _, ours = await registry(made, tmp_path)
+            made.learn(["absent", "needed"])
+            await asyncio.to_thread(wait_for, (tmp_path / "needed.py.here").exists)
+            ours.close()
+
+    asyncio.run(main())
