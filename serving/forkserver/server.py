@@ -47,6 +47,7 @@ class ForkServer:
         self._ahead = [_NEEDS[one] for one in programs]
         self._ahead += [name for one in programs for name in _USUAL[one]]
         self._asked = False
+        self._forks: set[int] = set()
         self._woken, self._wake = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._selector.register(front, selectors.EVENT_READ)
@@ -83,7 +84,7 @@ class ForkServer:
             return False
         message = read(data)
         if "kill" in message:
-            with contextlib.suppress(ProcessLookupError):
+            if message["kill"] in self._forks:  # else its process id may be somebody else's by now
                 os.kill(message["kill"], signal.SIGKILL)
             return True
         if "import" in message:
@@ -113,6 +114,7 @@ class ForkServer:
         if pid == 0:
             self._leave()
             _become(program, arguments, descriptors, parent)
+        self._forks.add(pid)
         return pid
 
     def _leave(self) -> None:
@@ -129,6 +131,7 @@ class ForkServer:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
+                self._forks.remove(pid)
                 self._front.sendall(packet(ended=pid, code=os.waitstatus_to_exitcode(status)))
 
 

@@ -60,13 +60,13 @@ class Processes:
         self._ahead.append(Program.HOST)
 
     async def start(
-        self, program: Program, socket: socket.socket, *arguments: str, output: int | None = None
+        self, program: Program, end: socket.socket, *arguments: str, output: int | None = None
     ) -> Process:
         """Start a program in the front's environment.
 
         Args:
             program: Which.
-            socket: Its end of a socket to the front.
+            end: Its end of a socket to the front.
             arguments: What it is told besides.
             output: The descriptor that it prints to; the front's own if there is none.
 
@@ -75,16 +75,16 @@ class Processes:
         """
         if self._forking:
             server = await self._forks()
-            return await server.fork(program, arguments, socket, output)
-        return await self._anew(sys.executable, program, socket, *arguments, output=output)
+            return await server.fork(program, arguments, end, output)
+        return await self._anew(sys.executable, program, end, *arguments, output=output)
 
     async def start_host_in(
-        self, environment: Environment, socket: socket.socket, output: int
+        self, environment: Environment, end: socket.socket, output: int
     ) -> Process:
         """Start a host in another environment than the front's."""
         python, search = environment
         return await self._anew(
-            str(python), Program.HOST, socket, output=output, PYTHONPATH=str(search)
+            str(python), Program.HOST, end, output=output, PYTHONPATH=str(search)
         )
 
     def learn(self, modules: Sequence[str]) -> None:
@@ -105,28 +105,23 @@ class Processes:
             return self._server
 
     async def _anew(
-        self, python: str, program: Program, socket: socket.socket, *arguments: str,
+        self, python: str, program: Program, end: socket.socket, *arguments: str,
         output: int | None, **variables: str,
     ) -> Process:  # fmt: skip
         return await asyncio.create_subprocess_exec(
-            python, "-m", f"serving.{program}", str(socket.fileno()), *arguments,
-            pass_fds=(socket.fileno(),), env={**self._variables(), **variables},
+            python, "-m", f"serving.{program}", str(end.fileno()), *arguments,
+            pass_fds=(end.fileno(),), env={**self._variables(), **variables},
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
 
     def _variables(self) -> dict[str, str]:
-        return variables(os.environ, self._threads)
+        return {**os.environ, **sized(os.environ, self._threads), "PYTHONUNBUFFERED": "1"}
 
 
 def kill(process: Process) -> None:
     """End it at once, if it still runs."""
     if process.returncode is None:
         process.kill()
-
-
-def variables(base: Mapping[str, str], threads: int) -> dict[str, str]:
-    """The environment variables of a process with so many threads."""
-    return {**base, **sized(base, threads), "PYTHONUNBUFFERED": "1"}
 
 
 class _ForkServer:
@@ -160,14 +155,14 @@ class _ForkServer:
         return self._listening.done()
 
     async def fork(
-        self, program: Program, arguments: Sequence[str], socket_: socket.socket, output: int | None
+        self, program: Program, arguments: Sequence[str], end: socket.socket, output: int | None
     ) -> "_Fork":
         """A fork that is this program.
 
         Raises:
             HostFailed: There is none within two minutes, or there cannot be one.
         """
-        descriptors = [socket_.fileno(), *([] if output is None else [output])]
+        descriptors = [end.fileno(), *([] if output is None else [output])]
         self._count += 1
         number = self._count
         forked = self._asked[number] = asyncio.get_running_loop().create_future()
@@ -183,7 +178,7 @@ class _ForkServer:
     def kill(self, pid: int) -> None:
         """End a fork at once.
 
-        By its parent: a process id that its parent has not let go of belongs to nobody else.
+        By its parent, which knows whether the process id is still that of the fork.
         """
         with contextlib.suppress(OSError):  # the fork server has ended, and its forks with it
             self._connection.send(packet(kill=pid))
