@@ -161,6 +161,8 @@ def test_the_same_recipe_data_and_seed_give_the_same_predictions(result):
     assert (probabilities(result) != probabilities(other)).any()
 
 
+# what is no pickle may begin like one
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
 def test_no_pickle_lies_anywhere_in_the_version(result):
     def is_pickle(path: Path) -> bool:
         try:

@@ -47,6 +47,11 @@ async def registry(made: Processes, cache: Path) -> tuple[Process, socket.socket
     return process, ours
 
 
+def below(name: str) -> set[int]:
+    """Processes of this name that the tests of this worker have started."""
+    return set(children(os.getpid(), name))
+
+
 @WAYS
 def test_a_process_that_is_killed_tells_the_signal(forking: bool, tmp_path: Path):
     async def main() -> None:
@@ -91,32 +96,36 @@ def test_what_a_host_prints_goes_where_it_was_told(forking: bool):
 
 
 def test_forks_end_with_the_fork_server_and_the_next_has_a_new_one(tmp_path: Path):
+    others = below("cloche-forks")
+
     async def main() -> None:
         async with processes() as made:
             process, ours = await registry(made, tmp_path)
-            (server,) = children(os.getpid(), "cloche-forks")
+            (server,) = below("cloche-forks") - others
             os.kill(server, signal.SIGKILL)
             assert await process.wait() == -signal.SIGKILL
             ours.close()
             again, ours = await registry(made, tmp_path)
             assert again.returncode is None
-            assert children(os.getpid(), "cloche-forks") != [server]
+            assert len(below("cloche-forks") - others - {server}) == 1
             ours.close()
 
     asyncio.run(main())
 
 
 def test_a_fork_that_nobody_waits_for_any_more_is_ended(tmp_path: Path):
+    others = below("cloche-forks") | below("cloche-registry")
+
     async def main() -> None:
         async with processes() as made:
             ours, theirs = socket.socketpair()
             with theirs:
                 starting = asyncio.create_task(made.start(Program.REGISTRY, theirs, str(tmp_path)))
-                await asyncio.to_thread(wait_for, lambda: children(os.getpid(), "cloche-forks"))
+                await asyncio.to_thread(wait_for, lambda: below("cloche-forks") - others)
                 starting.cancel()
                 await asyncio.wait([starting])
             other, theirs = await registry(made, tmp_path)  # is not given the one of before
-            assert children(os.getpid(), "cloche-registry") == [other.pid]
+            assert below("cloche-registry") - others == {other.pid}
             ours.close()
             theirs.close()
 
