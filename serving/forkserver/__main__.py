@@ -11,7 +11,7 @@ import socket
 import sys
 
 from serving.forkserver.protocol import Program
-from serving.forkserver.server import serve
+from serving.forkserver.server import ForkServer
 from serving.host import lifeline
 
 
@@ -20,13 +20,12 @@ def main() -> None:
     lifeline.die_with_parent()
     lifeline.leave_signals_to_parent()
     lifeline.name("cloche-forks")
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would start a thread for it
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     with (
         contextlib.suppress(ConnectionError),  # the front died meanwhile
         socket.socket(fileno=int(sys.argv[1])) as front,
     ):
-        serve(front, [Program(name) for name in sys.argv[2:]])
+        ForkServer(front, [Program(name) for name in sys.argv[2:]]).run()
     os._exit(0)  # forks end with it
 
 

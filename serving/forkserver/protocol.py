@@ -3,8 +3,9 @@
 The front: `{"fork": program, "arguments": [...], "id": n}`, with the descriptors of the fork's
 socket and of its output; `{"kill": pid}`; and `{"import": [module, ...]}`, for later forks.
 
-The fork server: `{"forked": pid, "id": n}` or `{"failed": reason, "id": n}` to each fork, and
-`{"ended": pid, "code": code}` when one has ended.
+The fork server answers each fork by its id with `forked`, a process id, or with a reason: `failed`
+where the program cannot run here, `full` where the machine has no room for it now. When a fork has
+ended: `{"ended": pid, "code": code}`.
 """
 
 import enum

@@ -29,20 +29,11 @@ _USUAL = {
 _QUIET_SECONDS = 5.0
 
 
-def serve(front: socket.socket, programs: Sequence[Program]) -> None:
-    """Fork for `front`, a socket of packets, until it closes that.
-
-    Args:
-        front: Who asks.
-        programs: Whose imports to make ahead.
-    """
-    ForkServer(front, programs).run()
-
-
 class ForkServer:
     """Has one thread: a fork of a process with more may find a lock that nobody gives back."""
 
     def __init__(self, front: socket.socket, programs: Sequence[Program]) -> None:
+        """Listen to `front`, a socket of packets, and make the imports of `programs` ahead."""
         self._front = front
         self._ahead = [_NEEDS[one] for one in programs]
         self._ahead += [name for one in programs for name in _USUAL[one]]
@@ -88,34 +79,41 @@ class ForkServer:
                 os.kill(message["kill"], signal.SIGKILL)
             return True
         if "import" in message:
-            self._ahead += [name for name in message["import"] if name not in sys.modules]
+            known = {*sys.modules, *self._ahead}
+            self._ahead += [name for name in message["import"] if name not in known]
             return True
         program = Program(message["fork"])
         told: dict[str, Any]
         try:
             # here rather than in the fork, so that the next one has it as well
             importlib.import_module(_NEEDS[program])
-            told = {"forked": self._fork(program, message["arguments"], descriptors)}
-        except Exception as error:  # noqa: BLE001  # imports, and a machine that is full
+        except Exception as error:  # noqa: BLE001  # a module may raise anything
             told = {"failed": f"{type(error).__name__}: {error}"}
+        else:
+            told = self._fork(program, message["arguments"], descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         self._asked = self._asked or program is Program.HOST
         self._front.sendall(packet(id=message["id"], **told))
         return True
 
-    def _fork(self, program: Program, arguments: Sequence[str], descriptors: Sequence[int]) -> int:
+    def _fork(
+        self, program: Program, arguments: Sequence[str], descriptors: Sequence[int]
+    ) -> dict[str, Any]:
+        """Fork; what the front is told of it."""
         gc.freeze()  # a fork that walks these objects would copy their memory
         parent = os.getpid()
         with warnings.catch_warnings():
             # Python counts threads of allocators, too; those know of forks
             warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as error:
+                return {"full": str(error)}
         if pid == 0:
-            self._leave()
-            _become(program, arguments, descriptors, parent)
+            _become(program, arguments, descriptors, parent, leave=self._leave)
         self._forks.add(pid)
-        return pid
+        return {"forked": pid}
 
     def _leave(self) -> None:
         """Let go, in a fork, of what is the fork server's."""
@@ -131,16 +129,19 @@ class ForkServer:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                self._forks.remove(pid)
-                self._front.sendall(packet(ended=pid, code=os.waitstatus_to_exitcode(status)))
+                if pid in self._forks:  # else an import started it
+                    self._forks.remove(pid)
+                    self._front.sendall(packet(ended=pid, code=os.waitstatus_to_exitcode(status)))
 
 
 def _become(
-    program: Program, arguments: Sequence[str], descriptors: Sequence[int], parent: int
-) -> NoReturn:
+    program: Program, arguments: Sequence[str], descriptors: Sequence[int], parent: int, *,
+    leave: Callable[[], None],
+) -> NoReturn:  # fmt: skip
     """Be that program, and never come back."""
     code = 1
     try:
+        leave()
         lifeline.die_with_parent(parent)
         lifeline.name(f"cloche-{program}")
         front, *output = descriptors

@@ -20,6 +20,7 @@ from serving.host.threads import sized
 
 _FORK_SECONDS = 120.0  # imports on a machine that is busy
 _END_SECONDS = 5.0
+_AT_ONCE = 16  # questions on their way; hundreds would not fit into the socket
 
 
 class Process(Protocol):
@@ -71,7 +72,8 @@ class Processes:
             output: The descriptor that it prints to; the front's own if there is none.
 
         Raises:
-            HostFailed: It does not start.
+            HostFailed: It cannot run in this environment.
+            OSError: It does not start now.
         """
         if self._forking:
             server = await self._forks()
@@ -115,7 +117,11 @@ class Processes:
         )  # fmt: skip
 
     def _variables(self) -> dict[str, str]:
-        return {**os.environ, **sized(os.environ, self._threads), "PYTHONUNBUFFERED": "1"}
+        # onnxruntime's telemetry is a thread, which forks would not have; a program that mounts the
+        # server has not switched it off either
+        quiet = {"ORT_DISABLE_TELEMETRY": "1"}
+        own = os.environ
+        return {**quiet, **own, **sized(own, self._threads), "PYTHONUNBUFFERED": "1"}
 
 
 def kill(process: Process) -> None:
@@ -132,6 +138,7 @@ class _ForkServer:
         self._connection = connection
         self._asked: dict[int, asyncio.Future[_Fork]] = {}
         self._count = 0
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._forks: dict[int, _Fork] = {}
         self._listening = asyncio.create_task(self._listen())
 
@@ -141,11 +148,14 @@ class _ForkServer:
     ) -> "_ForkServer":
         """Start one that makes the imports of `programs` ahead."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "serving.forkserver", str(theirs.fileno()), *programs,
-                pass_fds=(theirs.fileno(),), env=environment, stdin=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
+        with contextlib.ExitStack() as undone:
+            undone.callback(ours.close)
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "serving.forkserver", str(theirs.fileno()), *programs,
+                    pass_fds=(theirs.fileno(),), env=environment, stdin=asyncio.subprocess.DEVNULL,
+                )  # fmt: skip
+            undone.pop_all()
         ours.setblocking(False)
         return cls(process, ours)
 
@@ -160,20 +170,24 @@ class _ForkServer:
         """A fork that is this program.
 
         Raises:
-            HostFailed: There is none within two minutes, or there cannot be one.
+            HostFailed: The program cannot run here.
+            OSError: There is no fork within two minutes, or no fork server any more.
         """
         descriptors = [end.fileno(), *([] if output is None else [output])]
         self._count += 1
         number = self._count
-        forked = self._asked[number] = asyncio.get_running_loop().create_future()
-        try:
-            question = packet(fork=program, arguments=arguments, id=number)
-            socket.send_fds(self._connection, [question], descriptors)
-            return await asyncio.wait_for(forked, _FORK_SECONDS)
-        except (OSError, TimeoutError) as error:
-            raise HostFailed("The fork server does not answer; the log may say why.") from error
-        finally:
-            del self._asked[number]
+        question = packet(fork=program, arguments=arguments, id=number)
+        async with self._at_once:
+            forked = self._asked[number] = asyncio.get_running_loop().create_future()
+            try:
+                socket.send_fds(self._connection, [question], descriptors)
+                return await asyncio.wait_for(forked, _FORK_SECONDS)
+            except TimeoutError as error:
+                raise TimeoutError(
+                    f"The fork server said nothing for {_FORK_SECONDS:g} s."
+                ) from error
+            finally:
+                del self._asked[number]
 
     def kill(self, pid: int) -> None:
         """End a fork at once.
@@ -213,7 +227,7 @@ class _ForkServer:
         finally:
             for forked in self._asked.values():
                 if not forked.done():
-                    forked.set_exception(ConnectionError())
+                    forked.set_exception(ConnectionError("The fork server ended."))
             for fork in self._forks.values():
                 fork.ended.set_result(-signal.SIGKILL)  # with its parent
             self._forks.clear()
@@ -223,15 +237,22 @@ class _ForkServer:
             self._forks.pop(told["ended"]).ended.set_result(told["code"])
             return
         asked = self._asked.get(told["id"])
-        if "failed" in told:
+        if "forked" not in told:
             if asked is not None and not asked.done():
-                asked.set_exception(HostFailed(f"A process cannot be forked. {told['failed']}"))
+                asked.set_exception(_unforked(told))
             return
         fork = self._forks[told["forked"]] = _Fork(self, told["forked"])
         if asked is None or asked.done():
             fork.kill()  # nobody waits for it any more
         else:
             asked.set_result(fork)
+
+
+def _unforked(told: dict[str, Any]) -> Exception:
+    """Why there is no fork."""
+    if "full" in told:
+        return OSError(f"The machine has no room for another process: {told['full']}")
+    return HostFailed(f"A process cannot be forked. {told['failed']}")
 
 
 class _Fork:

@@ -90,8 +90,10 @@ class Registry:
                     process = await self._processes.start(
                         Program.REGISTRY, theirs, str(self._cache)
                     )
-            except HostFailed as error:
-                raise RegistryUnreachable(str(error)) from error
+            except (HostFailed, OSError) as error:
+                raise RegistryUnreachable(
+                    f"The registry process does not start. {error}"
+                ) from error
             undone.callback(kill, process)
             reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
             undone.callback(writer.close)

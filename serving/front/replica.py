@@ -46,18 +46,20 @@ class Replica:
             environment: In which environment; by default the front's.
 
         Raises:
-            HostFailed: It does not start.
+            HostFailed: It cannot run in the front's environment.
+            OSError: It does not start now.
         """
         ours, theirs = socket.socketpair()
         readable, writable = os.pipe()
         output = asyncio.StreamReader()
-        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(readable, "rb", buffering=0)
-        )
         with contextlib.ExitStack() as undone:
-            undone.callback(pipe.close)
             undone.callback(ours.close)
             with theirs, os.fdopen(writable, "wb", buffering=0) as printed:
+                pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+                    lambda: asyncio.StreamReaderProtocol(output),
+                    os.fdopen(readable, "rb", buffering=0),
+                )
+                undone.callback(pipe.close)
                 process = await (
                     processes.start(Program.HOST, theirs, output=printed.fileno())
                     if environment is None

@@ -14,7 +14,6 @@ from serving.host import lifeline
 
 def run(front: socket.socket) -> None:
     """Serve until the front closes the socket."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for programs that mount the server, too
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     from serving.host.loop import serve  # noqa: PLC0415  # MLflow and more
 

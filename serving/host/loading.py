@@ -24,9 +24,8 @@ from serving.host.twin import ANY, Twin, TwinRefused
 
 _logger = logging.getLogger(__name__)
 _WARM_UP_SIZES = (1, 8, 64)
-_SLOW_IMPORTS = (
-    "skops.io",
-)  # what only some versions need, and later ones are likely to need, too
+# What only some versions need, and later ones are likely to need, too.
+_SLOW_IMPORTS = ("skops.io",)
 
 
 class LoadRefused(Exception):

@@ -113,6 +113,23 @@ def test_forks_end_with_the_fork_server_and_the_next_has_a_new_one(tmp_path: Pat
     asyncio.run(main())
 
 
+def test_a_fork_server_that_ends_meanwhile_is_no_fault_of_the_program(tmp_path: Path):
+    others = below("cloche-forks")
+
+    async def main() -> None:
+        async with processes() as made:
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                starting = asyncio.create_task(made.start(Program.REGISTRY, theirs, str(tmp_path)))
+                await asyncio.to_thread(wait_for, lambda: below("cloche-forks") - others)
+                (server,) = below("cloche-forks") - others
+                os.kill(server, signal.SIGKILL)
+                await starting
+
+    with pytest.raises(OSError, match="The fork server ended"):
+        asyncio.run(main())
+
+
 def test_a_fork_that_nobody_waits_for_any_more_is_ended(tmp_path: Path):
     others = below("cloche-forks") | below("cloche-registry")
 
