@@ -46,6 +46,7 @@ class Generation:
         self._finished: asyncio.Future[None] | None = None
         self._closed = False
         self._wake: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
         self._batch_seconds = 0.0
         self._loop = asyncio.get_running_loop()
         self._metrics = metrics
@@ -110,7 +111,10 @@ class Generation:
             )  # those that nobody waits for must not keep others out
             if not self._queue.offer(request):
                 return False
-        self._dispatch()
+        if self._queue.worth_a_batch:
+            self._dispatch()
+        elif self._soon is None and self._pool.has_idle:
+            self._soon = self._loop.call_soon(self._dispatch_what_was_read)
         return True
 
     def adopt(self, requests: Sequence[Request]) -> None:
@@ -182,6 +186,10 @@ class Generation:
         if self._given:
             self._finished = self._loop.create_future()
             await asyncio.wait([self._finished], timeout=patience)
+
+    def _dispatch_what_was_read(self) -> None:
+        self._soon = None
+        self._dispatch()
 
     def _wake_up(self) -> None:
         self._wake = None

@@ -3,8 +3,9 @@
 Pure: no clock, no tasks, no web.
 
 Work-conserving: whoever asks for a batch gets one at once, unless a wait for company was
-configured. Requests that are larger than a batch wait in a lane of their own, are scored alone,
-and take turns with the batches of the small ones, so neither can starve the other.
+configured; `worth_a_batch` says when to ask while more is being read. Requests that are larger than
+a batch wait in a lane of their own, are scored alone, and take turns with the batches of the small
+ones, so neither can starve the other.
 """
 
 from collections import deque
@@ -31,6 +32,8 @@ class Ticket:
 
 
 T = TypeVar("T", bound=Ticket)
+
+_SHARE = 3  # of the clients; with a half or with 20 requests the gain was about the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,22 @@ class Queue(Generic[T]):
         self._small: deque[T] = deque()
         self._large: deque[T] = deque()
         self._large_turn = False
+        self._sizes = deque((0, 0), maxlen=2)  # in requests, of the last batches
         self.rows = 0
         self.size = 0
 
     def __len__(self) -> int:
         return len(self._small) + len(self._large)
+
+    @property
+    def worth_a_batch(self) -> bool:
+        """Whether enough wait to start with them while the other requests are read.
+
+        Clients that ask without a pause send in waves, and the last two batches held about as many
+        requests as there are such clients. A third of them keeps a replica busy until the rest is
+        read; with only the first of a wave it does for one request what it can do for many.
+        """
+        return bool(self._large) or _SHARE * len(self._small) >= sum(self._sizes)
 
     def offer(self, ticket: T) -> bool:
         """Take `ticket` in; False when the queue is full. A lone ticket always fits."""
@@ -108,6 +122,7 @@ class Queue(Generic[T]):
             size += ticket.size
         self.rows -= rows
         self.size -= size
+        self._sizes.append(len(batch))
         return batch
 
     def wait_until(self, now: float) -> float | None:

@@ -125,3 +125,38 @@ def test_unwanted_tickets_leave_and_are_no_longer_counted(offered: list[Ticket])
     left = [one for one in offered if one.rows % 2]
     assert {id(one) for one in removed} == {id(one) for one in offered} - {id(one) for one in left}
     assert (queue.rows, queue.size) == (sum(o.rows for o in left), sum(o.size for o in left))
+
+
+def test_a_batch_is_worth_it_with_a_third_of_the_clients() -> None:
+    queue = queue_of([ticket()], BatchLimits(rows=100, size=1000))
+    assert queue.worth_a_batch, "nothing is known of the clients yet"
+    for wave in (21, 43):
+        queue = _after(queue, wave)
+    for _ in range(21):
+        assert queue.offer(ticket())
+        assert not queue.worth_a_batch
+    assert queue.offer(ticket())
+    assert queue.worth_a_batch
+
+
+def test_a_single_client_never_waits_for_others() -> None:
+    queue = queue_of([], BatchLimits(rows=100, size=1000))
+    for _ in range(3):
+        assert queue.offer(ticket())
+        assert queue.worth_a_batch
+        assert len(queue.next_batch(0.0)) == 1
+
+
+def test_a_large_request_is_always_worth_a_batch() -> None:
+    queue = _after(queue_of([], BatchLimits(rows=100, size=1000)), 60)
+    assert queue.offer(ticket(rows=200))
+    assert queue.worth_a_batch
+
+
+def _after(queue: Queue[Ticket], wave: int) -> Queue[Ticket]:
+    """`queue` when it was emptied and `wave` requests left it in one batch."""
+    drained(queue)
+    for _ in range(wave):
+        assert queue.offer(ticket())
+    assert len(queue.next_batch(0.0)) == wave
+    return queue
