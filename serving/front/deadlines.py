@@ -21,8 +21,13 @@ class Deadlines:
     def sweep(self, now: float) -> None:
         """End what expired, and let go of what ended."""
         requests = self._requests
-        while requests and (requests[0].deadline <= now or requests[0].outcome.done()):
-            requests.popleft().end(EXPIRED)
+        while requests:
+            first = requests[0]
+            if not first.outcome.done():
+                if first.deadline > now:
+                    return
+                first.end(EXPIRED)
+            requests.popleft()
 
     async def run(self) -> None:
         """Sweep for ever."""

@@ -63,7 +63,8 @@ class Queue(Generic[T]):
         self._small: deque[T] = deque()
         self._large: deque[T] = deque()
         self._large_turn = False
-        self._sizes = deque((0, 0), maxlen=2)  # in requests, of the last batches
+        self._last = 0  # requests in the last batch
+        self._last_two = 0
         self.rows = 0
         self.size = 0
 
@@ -78,7 +79,7 @@ class Queue(Generic[T]):
         requests as there are such clients. A third of them keeps a replica busy until the rest is
         read; with only the first of a wave it does for one request what it can do for many.
         """
-        return bool(self._large) or _SHARE * len(self._small) >= sum(self._sizes)
+        return bool(self._large) or _SHARE * len(self._small) >= self._last_two
 
     def offer(self, ticket: T) -> bool:
         """Take `ticket` in; False when the queue is full. A lone ticket always fits."""
@@ -122,7 +123,7 @@ class Queue(Generic[T]):
             size += ticket.size
         self.rows -= rows
         self.size -= size
-        self._sizes.append(len(batch))
+        self._last, self._last_two = len(batch), self._last + len(batch)
         return batch
 
     def wait_until(self, now: float) -> float | None:

@@ -60,11 +60,13 @@ class ByTwin:
             self.seconds += time.perf_counter() - started
         predicted = ByTwinPredicted(prediction)
         sure = prediction.sure.tolist()
+        all_sure = all(sure)
         answers: list[Answer | None] = []
         start = 0
         for question in questions:
             end = start + question.table.length
-            answer = _written(question, predicted, start, end) if all(sure[start:end]) else None
+            known = all_sure or all(sure[start:end])
+            answer = _written(question, predicted, start, end) if known else None
             if answer is not None:
                 self.rows += end - start
             answers.append(answer)

@@ -30,7 +30,7 @@ _SINGLE_MAX = float(np.finfo(np.float32).max)
 _NOT_PLANNED = {"messages", "prompt", "input"}  # keys of the unified LLM form
 _LAYOUTS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
 _TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow reads by way of numpy arrays
-_JUDGEMENTS = 512  # combinations of cell types that are remembered
+_JUDGEMENTS = 512  # combinations of cell types, or of keys, that are remembered
 
 
 class Table(NamedTuple):
@@ -72,15 +72,11 @@ class Plan:
 
     def read(self, payload: Any) -> Table | None:
         """The table in a parsed JSON payload; None where only MLflow's own way is sure."""
-        if not isinstance(payload, dict) or not _NOT_PLANNED.isdisjoint(payload):
-            return None
-        layouts = _LAYOUTS.intersection(payload)
-        if len(layouts) != 1:
+        if not isinstance(payload, dict) or (layout := _layout(tuple(payload))) is None:
             return None
         params = payload.get("params")
         if params is not None and not isinstance(params, dict):
             return None
-        layout = layouts.pop()
         rows = self._rows(layout, payload[layout])
         if rows is None:
             return None
@@ -139,6 +135,8 @@ class Plan:
             if kind is None:
                 return _Judgement(None, ())
             kinds.append(kind)
+            if not (tensor_like or rule.always):
+                continue
             if rule.fits is not None and not several.isdisjoint(rule.checked):
                 checks.append((position, rule.fits))
         return _Judgement("".join(kinds), tuple(checks))
@@ -151,14 +149,15 @@ class Plan:
         return self._from_records(content)
 
     def _from_split(self, content: Any) -> Sequence[Row] | None:
-        if not isinstance(content, dict) or content.keys() != {"columns", "data"}:
+        if not isinstance(content, dict) or len(content) != 2:
             return None
-        names, rows = content["columns"], content["data"]
+        names, rows = content.get("columns"), content.get("data")
         if not (isinstance(names, list) and isinstance(rows, list) and rows):
             return None
         width = len(self.names)
-        if any(type(row) is not list or len(row) != width for row in rows):
-            return None
+        for row in rows:  # any() of a generator takes four times as long for a single row
+            if type(row) is not list or len(row) != width:
+                return None
         if names == self.names:
             return rows
         if len(names) != width or {n for n in names if type(n) is str} != self._name_set:
@@ -182,6 +181,13 @@ class Plan:
         if not length or any(type(c) is not list or len(c) != length for c in columns):
             return None
         return list(zip(*columns, strict=True))
+
+
+@lru_cache(_JUDGEMENTS)
+def _layout(keys: tuple[str, ...]) -> str | None:
+    """The layout of a payload with these keys; None where they leave open which one it has."""
+    layouts = _LAYOUTS.intersection(keys)
+    return layouts.pop() if len(layouts) == 1 and _NOT_PLANNED.isdisjoint(keys) else None
 
 
 def table_key(kinds: str, params: dict[str, Any] | None) -> Hashable:
@@ -227,11 +233,13 @@ class _Rule(NamedTuple):
         kind: A letter for how a column with these cell types comes out; None to decline.
         checked: The cell types whose values matter too.
         fits: Whether values of these types may be taken.
+        always: Whether values matter in every layout, not only in those that become numpy arrays.
     """
 
     kind: Callable[[frozenset[type], bool], str | None]
     checked: frozenset[type] = frozenset()
     fits: _Fits | None = None
+    always: bool = True
 
 
 _NONE = type(None)
@@ -273,9 +281,9 @@ def _integers(bits: int) -> _Rule:
     return _Rule(_only(int, "i"), frozenset({int}), fits)
 
 
-def _survives_numpy(cells: Cells, tensor_like: bool) -> bool:
+def _survives_numpy(cells: Cells, _: bool) -> bool:
     # numpy's fixed-width strings drop trailing NULs
-    return not (tensor_like and any(cell is not None and cell.endswith("\0") for cell in cells))
+    return not any(cell is not None and cell.endswith("\0") for cell in cells)
 
 
 _RULES: dict[Any, _Rule] = {
@@ -284,5 +292,5 @@ _RULES: dict[Any, _Rule] = {
     DataType.long: _integers(64),
     DataType.integer: _integers(32),
     DataType.boolean: _Rule(_only(bool, "b")),
-    DataType.string: _Rule(_string_kind, frozenset({str}), _survives_numpy),
+    DataType.string: _Rule(_string_kind, frozenset({str}), _survives_numpy, always=False),
 }

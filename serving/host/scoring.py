@@ -9,7 +9,6 @@ scored again alone, so one bad request never spoils its neighbours.
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
 from mlflow.exceptions import MlflowException
@@ -90,24 +89,23 @@ class Scorer:
         self._model.seconds = 0.0
         if self._by_twin is not None:
             self._by_twin.seconds, self._by_twin.rows = 0.0, 0
-        groups: defaultdict[Hashable, dict[int, Question]] = defaultdict(dict)
+        answers: list[Answer | None] = [None] * len(items)
+        groups: dict[Hashable, list[tuple[int, Question]]] = {}
         for position, item in enumerate(items):
             question = self._read(item)
             if question is not None:
-                groups[question.table.key][position] = question
-        answers: dict[int, Answer] = {}
-        for questions in groups.values():
-            answers |= self._together(questions)
-        for position, item in enumerate(items):
-            if position not in answers:
-                answers[position] = self._alone(item)
+                groups.setdefault(question.table.key, []).append((position, question))
+        for group in groups.values():
+            positions, questions = zip(*group, strict=True)
+            for position, answer in zip(positions, self._together(questions), strict=True):
+                answers[position] = answer
+        whole = [
+            self._alone(item) if answer is None else answer
+            for item, answer in zip(items, answers, strict=True)
+        ]
         in_twin, rows = (t.seconds, t.rows) if (t := self._by_twin) else (0.0, 0)
-        return Result(
-            time.perf_counter() - started,
-            self._model.seconds + in_twin,
-            rows,
-            [answers[position] for position in range(len(items))],
-        )
+        seconds = time.perf_counter() - started
+        return Result(seconds, self._model.seconds + in_twin, rows, whole)
 
     def _read(self, item: Item) -> Question | None:
         if not self._joins:
@@ -117,15 +115,16 @@ class Scorer:
         except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, alone
             return None
 
-    def _together(self, questions: dict[int, Question]) -> dict[int, Answer]:
-        """The answers to joined questions, by position; some may be missing."""
-        answers: dict[int, Answer] = {}
-        for way in (self._by_twin, self._by_model):
-            left = [position for position in questions if position not in answers]
-            if way is not None and left:
-                given = way.answer([questions[position] for position in left])
-                pairs = zip(left, given, strict=True)
-                answers |= {position: answer for position, answer in pairs if answer is not None}
+    def _together(self, questions: Sequence[Question]) -> Sequence[Answer | None]:
+        """The answers to joined questions; some may be missing."""
+        if self._by_twin is None:
+            return self._by_model.answer(questions) if self._by_model else [None] * len(questions)
+        answers = self._by_twin.answer(questions)
+        left = [position for position, answer in enumerate(answers) if answer is None]
+        if left and self._by_model is not None:
+            given = self._by_model.answer([questions[position] for position in left])
+            for position, answer in zip(left, given, strict=True):
+                answers[position] = answer
         return answers
 
     def _alone(self, item: Item) -> Answer:
