@@ -24,7 +24,7 @@ from benchmarks.processes import (
 from benchmarks.results import Load, Missing, Run, Start, write
 
 _START_SECONDS = 180.0
-_WARM_UP = 8  # connections, for a second: schedulers that adapt, and pools, are then at work
+_WARM_UP = 8  # connections
 _ANSWER_LENGTH = 500
 
 
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--connections", nargs="+", type=int, default=[1, 8, 64, 256])
     parser.add_argument("--rounds", type=int, default=3, help="of all contenders in turn")
     parser.add_argument("--seconds", type=int, default=3, help="per measurement")
+    parser.add_argument("--warm-up", type=int, default=5, help="seconds of it after each start")
     command.add_options(parser)
     chosen = parser.parse_args()
     load.require_client()
@@ -122,7 +123,10 @@ def _measure(pair: Pair, chosen: argparse.Namespace, result: Load) -> None:
         with running(contender.command(place), environment, log) as server:
             seconds, answer = _first_prediction(server, contender, url, question)
             print(f"{model} {name}: first prediction after {seconds:.1f} s", flush=True)
-            load.measure(url, question, connections=_WARM_UP, seconds=1, scratch=place.directory)
+            load.measure(
+                url, question,
+                connections=_WARM_UP, seconds=chosen.warm_up, scratch=place.directory,
+            )  # fmt: skip
             for connections in chosen.connections:
                 one = load.measure(
                     url, question,
