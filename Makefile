@@ -31,7 +31,7 @@ frameworks: install  ## what tests of XGBoost, LightGBM, PyTorch, TensorFlow, st
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement tests/frameworks.txt
 
 test: install  ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations 20
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations 20
 
 check: install  ## format, lint, types, architecture: what CI checks
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """A registry of one's own, and small models whose quality is known beforehand."""
 
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
+from tests import warm
 from tests.shelf import empty_store
 from tests.stores import stores
 from training.dataset.digest import frame_digest
@@ -96,6 +98,15 @@ def carried_policy(holdout: pd.DataFrame, gate: Mapping[str, Any]) -> dict[str, 
             },
         }
     }
+
+
+@pytest.fixture
+def forked_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate's processes are forks of one that has made their imports.
+
+    `gate/test_process.py` has real ones.
+    """
+    monkeypatch.setattr(sys, "executable", warm.python())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from training.cli.promote import promote
 from training.promotion.promote import Refusal
 from training.promotion.registry import find_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 
 
 @pytest.fixture(autouse=True)

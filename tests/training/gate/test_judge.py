@@ -6,7 +6,7 @@ from training.gate.candidate import fetch
 from training.gate.judge import judge
 from training.gate.policy import carried_policy
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 
 
 @pytest.fixture

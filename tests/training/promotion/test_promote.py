@@ -20,7 +20,7 @@ from training.promotion.promote import Refusal, carry_out, promote
 from training.promotion.registry import find_model, model_names, versions
 from training.promotion.request import Request
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 
 MODEL = "flight-delay"
 COMPLETE = {
