@@ -30,7 +30,7 @@ _SINGLE_MAX = float(np.finfo(np.float32).max)
 _NOT_PLANNED = {"messages", "prompt", "input"}  # keys of the unified LLM form
 _LAYOUTS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
 _TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow reads by way of numpy arrays
-_JUDGEMENTS = 512  # combinations of cell types, or of keys, that are remembered
+_JUDGEMENTS = 512  # combinations of cell types that are remembered
 
 
 class Table(NamedTuple):
@@ -72,7 +72,7 @@ class Plan:
 
     def read(self, payload: Any) -> Table | None:
         """The table in a parsed JSON payload; None where only MLflow's own way is sure."""
-        if not isinstance(payload, dict) or (layout := _layout(tuple(payload))) is None:
+        if not isinstance(payload, dict) or (layout := _layout(payload)) is None:
             return None
         params = payload.get("params")
         if params is not None and not isinstance(params, dict):
@@ -183,11 +183,13 @@ class Plan:
         return list(zip(*columns, strict=True))
 
 
-@lru_cache(_JUDGEMENTS)
-def _layout(keys: tuple[str, ...]) -> str | None:
-    """The layout of a payload with these keys; None where they leave open which one it has."""
-    layouts = _LAYOUTS.intersection(keys)
-    return layouts.pop() if len(layouts) == 1 and _NOT_PLANNED.isdisjoint(keys) else None
+def _layout(payload: dict[str, Any]) -> str | None:
+    """The layout of a payload; None where its keys leave open which one it has."""
+    if len(payload) == 1:  # nearly always; sets take longer
+        (key,) = payload
+        return key if key in _LAYOUTS else None
+    layouts = _LAYOUTS.intersection(payload)
+    return layouts.pop() if len(layouts) == 1 and _NOT_PLANNED.isdisjoint(payload) else None
 
 
 def table_key(kinds: str, params: dict[str, Any] | None) -> Hashable:
