@@ -58,7 +58,7 @@ bench: install  ## measure everything, and write benchmarks/results.md
 	$(BIN)/python -m benchmarks.doors
 
 bench-quick: install  ## the same, one model and short: a look, not a result
-	$(BIN)/python -m benchmarks --models twelve --connections 1 64 --rounds 1 --seconds 2 --output .bench/quick
+	$(BIN)/python -m benchmarks --models twelve --connections 1 64 --rounds 1 --seconds 2 --warm-up 1 --output .bench/quick
 	$(BIN)/python -m benchmarks.swaps --swaps 4 --seconds 5 --output .bench/quick
 	$(BIN)/python -m benchmarks.breakdown --output .bench/quick
 	$(BIN)/python -m benchmarks.batch --rows 200000 --output .bench/quick

@@ -123,10 +123,11 @@ def _measure(pair: Pair, chosen: argparse.Namespace, result: Load) -> None:
         with running(contender.command(place), environment, log) as server:
             seconds, answer = _first_prediction(server, contender, url, question)
             print(f"{model} {name}: first prediction after {seconds:.1f} s", flush=True)
-            load.measure(
-                url, question,
-                connections=_WARM_UP, seconds=chosen.warm_up, scratch=place.directory,
-            )  # fmt: skip
+            if chosen.warm_up:
+                load.measure(
+                    url, question,
+                    connections=_WARM_UP, seconds=chosen.warm_up, scratch=place.directory,
+                )  # fmt: skip
             for connections in chosen.connections:
                 one = load.measure(
                     url, question,

@@ -122,7 +122,7 @@ class Plan:
             types = (frozenset(map(type, column)) for column in columns)
         kinds, checks = self._judge(tuple(types), tensor_like)
         for position, fits in checks:
-            if not fits(columns[position] if columns else (rows[0][position],), tensor_like):
+            if not fits(columns[position] if columns else (rows[0][position],)):
                 return None
         return kinds
 
@@ -135,9 +135,8 @@ class Plan:
             if kind is None:
                 return _Judgement(None, ())
             kinds.append(kind)
-            if not (tensor_like or rule.always):
-                continue
-            if rule.fits is not None and not several.isdisjoint(rule.checked):
+            matters = (tensor_like or rule.always) and not several.isdisjoint(rule.checked)
+            if rule.fits is not None and matters:
                 checks.append((position, rule.fits))
         return _Judgement("".join(kinds), tuple(checks))
 
@@ -155,7 +154,7 @@ class Plan:
         if not (isinstance(names, list) and isinstance(rows, list) and rows):
             return None
         width = len(self.names)
-        for row in rows:  # any() of a generator takes four times as long for a single row
+        for row in rows:  # mostly one, for which any() and its generator take longer
             if type(row) is not list or len(row) != width:
                 return None
         if names == self.names:
@@ -225,7 +224,7 @@ class _Judgement(NamedTuple):
     checks: tuple[tuple[int, "_Fits"], ...]
 
 
-_Fits = Callable[[Cells, bool], bool]
+_Fits = Callable[[Cells], bool]
 
 
 class _Rule(NamedTuple):
@@ -263,27 +262,27 @@ def _only(cell_type: type, kind: str) -> Callable[[frozenset[type], bool], str |
     return lambda types, _: kind if types == {cell_type} else None
 
 
-def _exact_in_double(cells: Cells, _: bool) -> bool:
+def _exact_in_double(cells: Cells) -> bool:
     return all(abs(cell) <= _EXACT_IN_DOUBLE for cell in cells if type(cell) is int)
 
 
-def _exact_or_single(cells: Cells, tensor_like: bool) -> bool:
+def _exact_or_single(cells: Cells) -> bool:
     singles = (cell for cell in cells if type(cell) is float)
     if any(_SINGLE_MAX < abs(cell) < math.inf for cell in singles):
         return False
-    return _exact_in_double(cells, tensor_like)
+    return _exact_in_double(cells)
 
 
 def _integers(bits: int) -> _Rule:
     lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
-    def fits(cells: Cells, _: bool) -> bool:
+    def fits(cells: Cells) -> bool:
         return bool(min(cells) >= lowest and max(cells) <= highest)
 
     return _Rule(_only(int, "i"), frozenset({int}), fits)
 
 
-def _survives_numpy(cells: Cells, _: bool) -> bool:
+def _survives_numpy(cells: Cells) -> bool:
     # numpy's fixed-width strings drop trailing NULs
     return not any(cell is not None and cell.endswith("\0") for cell in cells)
 

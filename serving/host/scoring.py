@@ -117,14 +117,13 @@ class Scorer:
 
     def _together(self, questions: Sequence[Question]) -> Sequence[Answer | None]:
         """The answers to joined questions; some may be missing."""
-        if self._by_twin is None:
-            return self._by_model.answer(questions) if self._by_model else [None] * len(questions)
-        answers = self._by_twin.answer(questions)
-        left = [position for position, answer in enumerate(answers) if answer is None]
-        if left and self._by_model is not None:
-            given = self._by_model.answer([questions[position] for position in left])
-            for position, answer in zip(left, given, strict=True):
-                answers[position] = answer
+        answers: list[Answer | None] = [None] * len(questions)
+        for way in (self._by_twin, self._by_model):
+            left = [position for position, answer in enumerate(answers) if answer is None]
+            if way is not None and left:
+                given = way.answer([questions[position] for position in left])
+                for position, answer in zip(left, given, strict=True):
+                    answers[position] = answer
         return answers
 
     def _alone(self, item: Item) -> Answer:
