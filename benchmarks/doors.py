@@ -17,7 +17,7 @@ from benchmarks.place import Question
 from benchmarks.processes import answers, free_port, running
 from benchmarks.results import write
 from benchmarks.row import Row
-from serving.host.codecs.messages import SERVICE, message
+from cloche.serving.host.codecs.messages import SERVICE, message
 
 _PATIENCE = 180.0
 _FRAME = struct.Struct("!BI")  # of gRPC: whether it is compressed, and the length

@@ -23,8 +23,8 @@ import mlflow
 from benchmarks import command
 from benchmarks.load import read_report, require_client
 from benchmarks.processes import answers, free_port, running, tree
-from serving.registry.resolving import Resolver
-from serving.registry.uri import parse
+from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.uri import parse
 
 _PATIENCE = 300.0
 _THREADS = 4  # of the client that asks as Cloche does

@@ -27,33 +27,37 @@ class Mark:
 
 
 _PREDICT = (
-    "serving.host.observed:ObservedModel.predict_enforced",
-    "serving.host.observed:ObservedModel.predict",
-    "serving.host.twin:Twin.predict",
+    "cloche.serving.host.observed:ObservedModel.predict_enforced",
+    "cloche.serving.host.observed:ObservedModel.predict",
+    "cloche.serving.host.twin:Twin.predict",
 )
 
-_ENTER = ("serving.front.fastpath:FastPath.take", "serving.front.app:App._route")
+_ENTER = ("cloche.serving.front.fastpath:FastPath.take", "cloche.serving.front.app:App._route")
 _ANSWER = (
-    "serving.front.connection:Connection.answer",
-    "serving.front.predictions:respond",
+    "cloche.serving.front.connection:Connection.answer",
+    "cloche.serving.front.predictions:respond",
 )
 
 # In the order in which a request passes them.
 MARKS: Final = (
-    Mark("wake the front", "front", ("serving.front.connection:Connection.data_received",)),
+    Mark("wake the front", "front", ("cloche.serving.front.connection:Connection.data_received",)),
     Mark("read and parse HTTP", "front", _ENTER),
-    Mark("route, headers, body", "front", ("serving.front.generation:Generation.submit",)),
-    Mark("queue and batch", "front", ("serving.front.replica:Replica.score",)),
-    Mark("frame", "front", ("serving.front.replica:batch",), leaving=True),
-    Mark("write to the host, wake it", "host", ("serving.host.frames:FrameReader.feed",)),
-    Mark("unframe", "host", ("serving.host.scoring:Scorer.score",)),
-    Mark("decode", "host", ("serving.host.scoring:Scorer._read",), leaving=True),
+    Mark("route, headers, body", "front", ("cloche.serving.front.generation:Generation.submit",)),
+    Mark("queue and batch", "front", ("cloche.serving.front.replica:Replica.score",)),
+    Mark("frame", "front", ("cloche.serving.front.replica:batch",), leaving=True),
+    Mark("write to the host, wake it", "host", ("cloche.serving.host.frames:FrameReader.feed",)),
+    Mark("unframe", "host", ("cloche.serving.host.scoring:Scorer.score",)),
+    Mark("decode", "host", ("cloche.serving.host.scoring:Scorer._read",), leaving=True),
     Mark("make the table", "host", _PREDICT),
     Mark("predict", "host", _PREDICT, leaving=True),
-    Mark("split and encode", "host", ("serving.host.scoring:Scorer.score",), leaving=True),
-    Mark("frame", "host", ("serving.host.loop:result",), leaving=True),
-    Mark("write to the front, wake it", "front", ("serving.front.channel:Channel.data_received",)),
-    Mark("unframe", "front", ("serving.front.replica:_result",), leaving=True),
+    Mark("split and encode", "host", ("cloche.serving.host.scoring:Scorer.score",), leaving=True),
+    Mark("frame", "host", ("cloche.serving.host.loop:result",), leaving=True),
+    Mark(
+        "write to the front, wake it",
+        "front",
+        ("cloche.serving.front.channel:Channel.data_received",),
+    ),
+    Mark("unframe", "front", ("cloche.serving.front.replica:_result",), leaving=True),
     Mark("find the request", "front", _ANSWER),
     Mark("write the answer", "front", _ANSWER, leaving=True),
 )

@@ -116,7 +116,7 @@ def _front(folder: Path, arguments: list[str]) -> None:
     spawn = asyncio.create_subprocess_exec
 
     async def spawn_traced(program: str, *rest: str, **options: Any) -> Any:
-        if rest[:2] == ("-m", "serving.host"):
+        if rest[:2] == ("-m", "cloche.serving.host"):
             rest = ("-m", __spec__.name, "host", str(folder), *rest[2:])
         return await spawn(program, *rest, **options)
 
@@ -134,7 +134,7 @@ def _host(folder: Path, descriptor: str) -> None:
     """Run a model host with marks."""
     moments: list[Moment] = []
     install("host", moments)
-    host: Any = import_module("serving.host.__main__")
+    host: Any = import_module("cloche.serving.host.__main__")
     serve = host.serve
 
     def serve_and_write(front: Any) -> None:
@@ -142,7 +142,7 @@ def _host(folder: Path, descriptor: str) -> None:
         _write(folder, moments)
 
     host.serve = serve_and_write
-    sys.argv = ["serving.host", descriptor]
+    sys.argv = ["cloche.serving.host", descriptor]
     host.main()
 
 

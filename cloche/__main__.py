@@ -1,5 +1,10 @@
 """`python -m cloche` is the same as `cloche`."""
 
-from cloche.main import main
+from cloche.launch import put_libraries_first
 
-main()
+put_libraries_first()
+
+from cloche.main import main  # noqa: E402
+
+if __name__ == "__main__":
+    main()

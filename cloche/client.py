@@ -1,7 +1,7 @@
 """Ask for predictions from a program: `pip install 'cloche[client]'`."""
 
-from serving.client.asking import AsyncClient, Client
-from serving.client.errors import (
+from cloche.serving.client.asking import AsyncClient, Client
+from cloche.serving.client.errors import (
     ClientError,
     DeadlineExceeded,
     NotServed,
@@ -12,8 +12,8 @@ from serving.client.errors import (
     Unauthenticated,
     Unreachable,
 )
-from serving.client.prediction import Prediction
-from serving.client.retries import Retries
+from cloche.serving.client.prediction import Prediction
+from cloche.serving.client.retries import Retries
 
 __all__ = [
     "AsyncClient",

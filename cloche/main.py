@@ -26,19 +26,19 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 gc.set_threshold(10_000, *gc.get_threshold()[1:])
 
 COMMANDS = {
-    "init": "training.cli.init:init",
-    "train": "training.cli.train:train",
-    "promote": "training.cli.promote:promote",
-    "accelerate": "training.cli.accelerate:accelerate",
-    "rollback": "training.cli.rollback:rollback",
-    "status": "training.cli.status:status",
-    "serve": "serving.cli.serve:serve",
-    "container": "serving.cli.container:container",
-    "build": "serving.cli.build:build",
-    "score": "serving.cli.score:score",
-    "report": "serving.cli.report:report",
-    "doctor": "serving.cli.doctor:doctor",
-    "sample": "training.cli.sample:sample",
+    "init": "cloche.training.cli.init:init",
+    "train": "cloche.training.cli.train:train",
+    "promote": "cloche.training.cli.promote:promote",
+    "accelerate": "cloche.training.cli.accelerate:accelerate",
+    "rollback": "cloche.training.cli.rollback:rollback",
+    "status": "cloche.training.cli.status:status",
+    "serve": "cloche.serving.cli.serve:serve",
+    "container": "cloche.serving.cli.container:container",
+    "build": "cloche.serving.cli.build:build",
+    "score": "cloche.serving.cli.score:score",
+    "report": "cloche.serving.cli.report:report",
+    "doctor": "cloche.serving.cli.doctor:doctor",
+    "sample": "cloche.training.cli.sample:sample",
     "up": "cloche.up.command:up",
     "completion": "cloche.completion:completion",
 }
@@ -80,9 +80,9 @@ def cloche() -> None:
 
 def exit_code(error: Exception) -> int | None:
     """The exit code that a known failure stands for; None for one that nobody foresaw."""
+    from cloche.serving.errors import ModelUriError, ServingError, SettingsError  # noqa: PLC0415
+    from cloche.training.errors import ClocheError, GateRefusal, RecipeError  # noqa: PLC0415
     from cloche.up.errors import ServiceError  # noqa: PLC0415
-    from serving.errors import ModelUriError, ServingError, SettingsError  # noqa: PLC0415
-    from training.errors import ClocheError, GateRefusal, RecipeError  # noqa: PLC0415
 
     codes: list[tuple[type[Exception], int]] = [
         (GateRefusal, 3),
@@ -108,7 +108,7 @@ def result_code(result: object) -> int:
 def _message(error: Exception) -> str:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 (slow, and only needed on failure)
 
-    from serving.registry.told import told  # noqa: PLC0415
+    from cloche.serving.registry.told import told  # noqa: PLC0415
 
     return told(error) if isinstance(error, MlflowException) else str(error)
 

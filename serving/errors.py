@@ -12,7 +12,7 @@ ServingError
     └── TooManyBadRows  more rows were refused than the job allows
 
 A message names what was found and what to do about it. HTTP codes are assigned in
-`serving.front`, exit codes in `cloche.main`, not here.
+`cloche.serving.front`, exit codes in `cloche.main`, not here.
 """
 
 

@@ -27,14 +27,14 @@ import types
 from pathlib import Path
 from typing import Any
 
-from serving.host import lifeline
+from cloche.serving.host import lifeline
 
 # What the commands import that have work to do.
 _IMPORTED = (
     "skops.io", "mlflow", "mlflow.cli", "mlflow.sklearn", "matplotlib.pyplot", "onnx", "skl2onnx",
-    "onnxruntime", "training.train", "training.explain", "training.accelerate",
-    "training.gate.probe", "training.promotion.promote", "serving.batch.run",
-    "serving.batch.worker", "serving.doctor.examination",
+    "onnxruntime", "cloche.training.train", "cloche.training.explain", "cloche.training.accelerate",
+    "cloche.training.gate.probe", "cloche.training.promotion.promote", "cloche.serving.batch.run",
+    "cloche.serving.batch.worker", "cloche.serving.doctor.examination",
 )  # fmt: skip
 _ROOT = Path(__file__).parents[1]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

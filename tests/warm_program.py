@@ -13,8 +13,8 @@ _COMMANDS = {
     "accelerate", "doctor", "init", "promote", "report", "rollback", "sample", "score", "status",
     "train",
 }  # fmt: skip
-_PROBE, _WORKER = ["-m", "training.gate"], ["-m", "serving.batch.process"]
-_FORKS = ["-m", "serving.forkserver"]
+_PROBE, _WORKER = ["-m", "cloche.training.gate"], ["-m", "cloche.serving.batch.process"]
+_FORKS = ["-m", "cloche.serving.forkserver"]
 # Servers are processes of their own; what they start by `sys.executable` is a fork of the warm one.
 _SERVERS = {"container", "serve", "up"}
 _SERVER = """

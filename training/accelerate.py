@@ -8,19 +8,19 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from mlflow import MlflowClient
 
-from training.acceleration.accelerate import accelerate
-from training.acceleration.original import of_folder
-from training.acceleration.proof import Proof
-from training.acceleration.store import attach_to_version, withdraw
-from training.dataset.sources import load_table
-from training.errors import RegistryError, TwinRefused
-from training.gate.candidate import Candidate, fetch
-from training.gate.holdout import fetch_holdout
-from training.gate.policy import carried_policy
-from training.gate.probe import model_rows
-from training.names import CHALLENGER
-from training.promotion.registry import find_model, find_version
-from training.recipe.sections import Data
+from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.original import of_folder
+from cloche.training.acceleration.proof import Proof
+from cloche.training.acceleration.store import attach_to_version, withdraw
+from cloche.training.dataset.sources import load_table
+from cloche.training.errors import RegistryError, TwinRefused
+from cloche.training.gate.candidate import Candidate, fetch
+from cloche.training.gate.holdout import fetch_holdout
+from cloche.training.gate.policy import carried_policy
+from cloche.training.gate.probe import model_rows
+from cloche.training.names import CHALLENGER
+from cloche.training.promotion.registry import find_model, find_version
+from cloche.training.recipe.sections import Data
 
 Say = Callable[[str], None]
 

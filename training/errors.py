@@ -8,7 +8,7 @@ ClocheError
 ├── RegistryError    the registry does not hold what was asked for, or changed meanwhile
 └── GateRefusal      the gate judged a version and refused it
 
-A message names what was found and what to do about it. Exit codes are assigned in `training.cli`,
+A message names what was found and what to do about it. Exit codes are assigned in `cloche.main`,
 not here.
 """
 

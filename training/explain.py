@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from training.recipe.schema import Recipe
-from training.recipe.sections import Range
-from training.recipe.vocabulary import ROLES
-from training.train import Prepared, prepare_data
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.sections import Range
+from cloche.training.recipe.vocabulary import ROLES
+from cloche.training.train import Prepared, prepare_data
 
 
 def explain(recipe: Recipe) -> str:

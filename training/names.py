@@ -17,5 +17,5 @@ REASON = "cloche.reason"
 METADATA = "cloche"
 METADATA_SCHEMA = 1
 
-# On the registered model: who is writing to it now, see `training.promotion.lock`.
+# On the registered model: who is writing to it now, see `cloche.training.promotion.lock`.
 LOCK = "cloche.promotion_lock"

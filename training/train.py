@@ -10,29 +10,29 @@ import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 
-from training.acceleration.accelerate import accelerate
-from training.acceleration.original import Original, of_fitted
-from training.acceleration.store import attach, twin_tags
-from training.dataset.checks import check_split, check_table
-from training.dataset.days import times
-from training.dataset.sources import load_table
-from training.dataset.split import Split, split, validation_split
-from training.dataset.table import Table
-from training.errors import TwinRefused
-from training.evaluation.evaluate import Evaluation, evaluate, judge
-from training.evaluation.metrics import score
-from training.evaluation.predictions import Target
-from training.names import CHALLENGER
-from training.packaging.model import Package, log_package
-from training.packaging.profile import profile
-from training.packaging.signature import make_signature, model_inputs
-from training.pipeline.fit import fit
-from training.pipeline.search import Trial, run_search
-from training.recipe.schema import Recipe
-from training.recipe.sections import TimeSplit
-from training.recipe.vocabulary import METRICS
-from training.tracking import record
-from training.tracking.card import model_card
+from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.original import Original, of_fitted
+from cloche.training.acceleration.store import attach, twin_tags
+from cloche.training.dataset.checks import check_split, check_table
+from cloche.training.dataset.days import times
+from cloche.training.dataset.sources import load_table
+from cloche.training.dataset.split import Split, split, validation_split
+from cloche.training.dataset.table import Table
+from cloche.training.errors import TwinRefused
+from cloche.training.evaluation.evaluate import Evaluation, evaluate, judge
+from cloche.training.evaluation.metrics import score
+from cloche.training.evaluation.predictions import Target
+from cloche.training.names import CHALLENGER
+from cloche.training.packaging.model import Package, log_package
+from cloche.training.packaging.profile import profile
+from cloche.training.packaging.signature import make_signature, model_inputs
+from cloche.training.pipeline.fit import fit
+from cloche.training.pipeline.search import Trial, run_search
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.sections import TimeSplit
+from cloche.training.recipe.vocabulary import METRICS
+from cloche.training.tracking import record
+from cloche.training.tracking.card import model_card
 
 Say = Callable[[str], None]
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cloche import launch
+from cloche.training.cli.progress import steps
+from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
 from cloche.up.services import Service, Services, own_environment, require_free_port
-from training.cli.progress import steps
-from training.recipe.load import load_recipe
 
 if TYPE_CHECKING:
     from cloche.up.samples import TryRows
@@ -88,7 +89,7 @@ def _mlflow_ui(host: str, port: int, folder: Path) -> Service:
     return Service(
         "the MLflow UI",
         [
-            *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)),
+            *(sys.executable, "-Pm", "mlflow", "server", "--host", host, "--port", str(port)),
             *("--workers", "1", "--backend-store-uri", mlflow.get_tracking_uri()),
         ],
         f"http://{host}:{port}/health",
@@ -101,7 +102,7 @@ def _server(name: str, host: str, port: int, folder: Path) -> Service:
     return Service(
         "the server",
         [
-            *(sys.executable, "-m", "cloche", "serve", f"models:/{name}@production"),
+            *launch.command("main", "serve", f"models:/{name}@production"),
             *("--host", host, "--port", str(port)),
         ],
         f"http://{host}:{port}/readyz",
@@ -120,7 +121,7 @@ def _check(name: str, server: str, rows: "TryRows", folder: Path) -> None:
     result = folder / "predictions.json"
     batch = subprocess.run(  # noqa: S603 (our own command)
         [
-            *(sys.executable, "-m", "mlflow", "models", "predict", "--env-manager", "local"),
+            *(sys.executable, "-Pm", "mlflow", "models", "predict", "--env-manager", "local"),
             *("--model-uri", f"models:/{name}@production", "--content-type", "csv"),
             *("--input-path", str(write_csv(rows, folder)), "--output-path", str(result)),
         ],

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from training.names import CHALLENGER, GATE, PRODUCTION
-from training.promotion.promote import promote
-from training.recipe.schema import Recipe
-from training.train import train
+from cloche.training.names import CHALLENGER, GATE, PRODUCTION
+from cloche.training.promotion.promote import promote
+from cloche.training.recipe.schema import Recipe
+from cloche.training.train import train
 
 Say = Callable[[str], None]
 

@@ -96,9 +96,12 @@ class Service:
 
 
 def own_environment() -> dict[str, str]:
-    """Our variables, our own programs first in PATH: MLflow starts `uvicorn`, `python` by name."""
+    """Our variables, our own programs first in PATH: MLflow starts `uvicorn`, `python` by name.
+
+    None of these is to take a module of the working directory for one of its own.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path}
+    return {**os.environ, "PATH": path, "PYTHONSAFEPATH": "1"}
 
 
 class Services:

@@ -15,8 +15,8 @@ import pyarrow as pa
 from mlflow.models import Model
 from mlflow.types import DataType
 
-from serving.host.plan import Plan, compile_plan
-from serving.host.twin import ANY, Prediction, Twin, TwinRefused
+from cloche.serving.host.plan import Plan, compile_plan
+from cloche.serving.host.twin import ANY, Prediction, Twin, TwinRefused
 
 _DESCRIPTION = Path("onnx", "twin.json")
 _AT_ONCE = 8192  # rows: as fast as more, and the memory that onnxruntime keeps stays small

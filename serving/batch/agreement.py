@@ -8,16 +8,16 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
-from serving.batch.acceleration import usable
-from serving.batch.job import Job, Layout
-from serving.batch.manifest import Manifest
-from serving.batch.output import Output
-from serving.batch.part import FinishedPart
-from serving.batch.pinning import pin, pin_again
-from serving.batch.request import Request
-from serving.batch.supply import Supply
-from serving.errors import JobFailed, JobRefused, SettingsError
-from serving.host.requirements import mismatches
+from cloche.serving.batch.acceleration import usable
+from cloche.serving.batch.job import Job, Layout
+from cloche.serving.batch.manifest import Manifest
+from cloche.serving.batch.output import Output
+from cloche.serving.batch.part import FinishedPart
+from cloche.serving.batch.pinning import pin, pin_again
+from cloche.serving.batch.request import Request
+from cloche.serving.batch.supply import Supply
+from cloche.serving.errors import JobFailed, JobRefused, SettingsError
+from cloche.serving.host.requirements import mismatches
 
 
 def complete(

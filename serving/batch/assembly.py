@@ -8,11 +8,11 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serving.batch import durable, writers
-from serving.batch.job import TEXT, Job
-from serving.batch.part import FinishedPart
-from serving.batch.worker import notes
-from serving.errors import JobFailed
+from cloche.serving.batch import durable, writers
+from cloche.serving.batch.job import TEXT, Job
+from cloche.serving.batch.part import FinishedPart
+from cloche.serving.batch.worker import notes
+from cloche.serving.errors import JobFailed
 
 
 def schema_of(

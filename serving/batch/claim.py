@@ -9,9 +9,9 @@ A store has no locks, so this keeps nobody from beginning; it keeps a job that a
 from calling its output complete.
 """
 
-from serving.batch.manifest import Manifest
-from serving.batch.output import Output
-from serving.errors import JobFailed
+from cloche.serving.batch.manifest import Manifest
+from cloche.serving.batch.output import Output
+from cloche.serving.errors import JobFailed
 
 
 class Claim:

@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serving.batch.readers.text import header_columns
-from serving.batch.records import last_end
-from serving.batch.sources import InputFile, opened, streamed
-from serving.errors import JobFailed
+from cloche.serving.batch.readers.text import header_columns
+from cloche.serving.batch.records import last_end
+from cloche.serving.batch.sources import InputFile, opened, streamed
+from cloche.serving.errors import JobFailed
 
 _LINES = 1000
 _CHUNK_ROWS = 65_536

@@ -10,7 +10,7 @@ import sqlalchemy
 from pandas.errors import DatabaseError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from serving.errors import JobFailed, SettingsError
+from cloche.serving.errors import JobFailed, SettingsError
 
 
 def shown(url: str) -> str:

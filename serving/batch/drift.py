@@ -6,7 +6,7 @@ bounds 0.1 and 0.25). Because a small sample differs by chance, a column is call
 Pearson's chi-squared test of homogeneity sees a difference too.
 
 A profile whose training rows had times says more: how far single days and weeks lay from all others
-(`training.packaging.pieces`). Then a batch is judged by that, see `judge`.
+(`cloche.training.packaging.pieces`). Then a batch is judged by that, see `judge`.
 """
 
 import math
@@ -47,7 +47,7 @@ class Look:
     """One measure of one column or score, beside what is usual for it.
 
     Attributes:
-        measure: `psi`, `shift`, `outside` or `missing`; see `training.packaging.pieces`.
+        measure: `psi`, `shift`, `outside` or `missing`; see `cloche.training.packaging.pieces`.
         found: Its value now.
         usual: What 95 % of the pieces of the training rows stay below.
         red: From where on it is called drifted.

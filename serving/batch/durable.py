@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from serving.batch.part import PartFile
+from cloche.serving.batch.part import PartFile
 
 
 def write(place: Path, content: bytes | memoryview, *, contested: bool = False) -> PartFile:

@@ -5,17 +5,17 @@ import os
 import selectors
 import socket
 import subprocess
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from serving.batch.job import Job
-from serving.batch.part import FinishedPart, Part
-from serving.batch.restraint import Case
-from serving.batch.waiting import Lane, Waiting, lane
-from serving.errors import JobFailed
-from serving.host.threads import sized
+from cloche import launch
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.part import FinishedPart, Part
+from cloche.serving.batch.restraint import Case
+from cloche.serving.batch.waiting import Lane, Waiting, lane
+from cloche.serving.errors import JobFailed
+from cloche.serving.host.threads import sized
 
 _PREPARED = 2
 _STDERR = 2  # what a model prints must not get between the lines of a result
@@ -165,7 +165,7 @@ class _Worker:
         self.socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-m", "serving.batch.process", str(theirs.fileno())],
+                launch.command("serving.batch.process", str(theirs.fileno())),
                 pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=_STDERR,
                 env=_environment(),
             )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from serving.errors import SettingsError, TooManyBadRows
+from cloche.serving.errors import SettingsError, TooManyBadRows
 
 
 @dataclass(frozen=True, slots=True)

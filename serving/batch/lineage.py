@@ -15,8 +15,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, M
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from serving.batch.job import Job
-from serving.registry.told import told
+from cloche.serving.batch.job import Job
+from cloche.serving.registry.told import told
 
 Say = Callable[[str], None]
 

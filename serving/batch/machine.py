@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serving.host.cores import cores
+from cloche.serving.host.cores import cores
 
 _WORKER_BYTES = 600 << 20
 

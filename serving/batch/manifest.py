@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving.batch import durable
-from serving.batch.job import Job
-from serving.batch.part import FinishedPart, PartFile
-from serving.errors import JobFailed, JobRefused
+from cloche.serving.batch import durable
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.part import FinishedPart, PartFile
+from cloche.serving.errors import JobFailed, JobRefused
 
 
 class Manifest:

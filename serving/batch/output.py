@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.batch.place import Folder, Place
-from serving.batch.store import Store
+from cloche.serving.batch.place import Folder, Place
+from cloche.serving.batch.store import Store
 
 FORMATS = ("parquet", "csv", "jsonl")
 _SUFFIXES = {

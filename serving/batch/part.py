@@ -61,7 +61,7 @@ class FinishedPart:
         data: The scored rows.
         quarantine: The refused ones.
         seconds: How long it took, and of that how long in the model.
-        statistics: Counts for the report, see `serving.batch.statistics`.
+        statistics: Counts for the report, see `cloche.serving.batch.statistics`.
         by_twin: Scored rows that the accelerated twin answered.
     """
 

@@ -7,13 +7,13 @@ import yaml
 from mlflow import get_registry_uri, get_tracking_uri
 from mlflow.tracking import MlflowClient
 
-from serving.batch.job import Pinned
-from serving.errors import VersionRefused
-from serving.registry.cache import Cache
-from serving.registry.digest import digest_tree
-from serving.registry.fetching import fetch
-from serving.registry.resolving import Resolver
-from serving.registry.uri import parse
+from cloche.serving.batch.job import Pinned
+from cloche.serving.errors import VersionRefused
+from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.digest import digest_tree
+from cloche.serving.registry.fetching import fetch
+from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.uri import parse
 
 
 def pin(uri: str, cache_directory: Path) -> Pinned:

@@ -6,16 +6,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO
 
-from serving.batch import agreement, assembly
-from serving.batch.engine import Engine
-from serving.batch.job import Job
-from serving.batch.output import Output
-from serving.batch.part import FinishedPart, Part
-from serving.batch.plan import Planner
-from serving.batch.progress import Report
-from serving.batch.publish import empty_schema, record
-from serving.batch.request import Outcome, Request
-from serving.batch.supply import Supply
+from cloche.serving.batch import agreement, assembly
+from cloche.serving.batch.engine import Engine
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.output import Output
+from cloche.serving.batch.part import FinishedPart, Part
+from cloche.serving.batch.plan import Planner
+from cloche.serving.batch.progress import Report
+from cloche.serving.batch.publish import empty_schema, record
+from cloche.serving.batch.request import Outcome, Request
+from cloche.serving.batch.supply import Supply
 
 
 def score(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from serving.batch import durable
+from cloche.serving.batch import durable
 
 
 class Place(Protocol):

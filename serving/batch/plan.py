@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serving.batch import durable, records, writers
-from serving.batch.job import COLUMNAR
-from serving.batch.part import Part
-from serving.batch.sources import InputFile, delimiter_of, opened, streamed
-from serving.errors import JobFailed
+from cloche.serving.batch import durable, records, writers
+from cloche.serving.batch.job import COLUMNAR
+from cloche.serving.batch.part import Part
+from cloche.serving.batch.sources import InputFile, delimiter_of, opened, streamed
+from cloche.serving.errors import JobFailed
 
 _COMPLETE = "complete"  # in the spool: how many parts a stream of record batches had
 _MOST_RECORD_BYTES = 256 << 20  # a quote that is never closed must not fill the memory

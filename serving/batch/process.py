@@ -1,4 +1,4 @@
-"""The process of a worker: `python -m serving.batch.process FD`.
+"""The process of a worker: `cloche/launch.py serving.batch.process FD`.
 
 FD is its end of a socket to the engine. Lines of JSON both ways: the job first, then one part after
 the other; an answer to each.
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from serving.host import lifeline
+from cloche.serving.host import lifeline
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     lifeline.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the engine decides
     with socket.socket(fileno=int(sys.argv[1])) as engine, engine.makefile("rwb") as lines:
-        import serving.batch.worker  # noqa: F401, PLC0415  # slow: done while a job is pinned
+        import cloche.serving.batch.worker  # noqa: F401, PLC0415  # slow: done while a job is pinned
 
         first = json.loads(lines.readline() or b"null")
         if first is not None:
@@ -30,10 +30,10 @@ def main() -> None:
 
 def _serve(lines: Any, first: dict[str, Any]) -> None:
     # after the thread pools were sized by the environment, and where a failure can be told
-    from serving.batch.job import Job  # noqa: PLC0415
-    from serving.batch.part import Part  # noqa: PLC0415
-    from serving.batch.worker import Worker  # noqa: PLC0415
-    from serving.errors import ServingError  # noqa: PLC0415
+    from cloche.serving.batch.job import Job  # noqa: PLC0415
+    from cloche.serving.batch.part import Part  # noqa: PLC0415
+    from cloche.serving.batch.worker import Worker  # noqa: PLC0415
+    from cloche.serving.errors import ServingError  # noqa: PLC0415
 
     def say(message: dict[str, Any]) -> None:
         lines.write(json.dumps(message).encode() + b"\n")
@@ -64,7 +64,3 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
             say({"failed": str(error)})
         except Exception as error:  # noqa: BLE001  # the engine must hear of it, whatever it is
             say({"failed": f"Part {part.index}: {type(error).__name__}: {error}"})
-
-
-if __name__ == "__main__":
-    main()

@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow as pa
 from mlflow.models import Model
 
-from serving.batch import assembly, durable
-from serving.batch.job import Job
-from serving.batch.manifest import Manifest
-from serving.batch.output import Output
-from serving.batch.part import FinishedPart
-from serving.batch.report import render
-from serving.errors import JobFailed
+from cloche.serving.batch import assembly, durable
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.manifest import Manifest
+from cloche.serving.batch.output import Output
+from cloche.serving.batch.part import FinishedPart
+from cloche.serving.batch.report import render
+from cloche.serving.errors import JobFailed
 
 
 def record(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Publisher:
         Args:
             parts: All of them, in row order.
             made: The record; the sizes of the files are added to it.
-            report: See `serving.batch.report`.
+            report: See `cloche.serving.batch.report`.
             sure: Raises if the output must not be called complete after all.
 
         Returns:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from serving.batch.drift import DRIFTED, RARE, Look, chance, distance, judge
+from cloche.serving.batch.drift import DRIFTED, RARE, Look, chance, distance, judge
 
 SCHEMA = 1
 _MOST_SEGMENTS = 12
@@ -111,7 +111,7 @@ def drift(report: Mapping[str, Any]) -> str:
 def render(report: Mapping[str, Any]) -> str:
     """The page."""
     environment = Environment(
-        loader=PackageLoader("serving.batch"),
+        loader=PackageLoader("cloche.serving.batch"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serving.batch.limit import Limit
+from cloche.serving.batch.limit import Limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

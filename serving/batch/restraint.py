@@ -5,8 +5,8 @@ Pure policy: it starts no processes.
 
 from typing import Any
 
-from serving.batch.part import Part
-from serving.errors import JobFailed
+from cloche.serving.batch.part import Part
+from cloche.serving.errors import JobFailed
 
 _PIECES = 8
 _MOST_KILLERS = 8

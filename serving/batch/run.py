@@ -6,23 +6,23 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from serving.batch import agreement
-from serving.batch.claim import Claim
-from serving.batch.engine import Engine
-from serving.batch.job import Job
-from serving.batch.lineage import Lineage
-from serving.batch.manifest import Manifest, owned
-from serving.batch.output import Output
-from serving.batch.part import FinishedPart, Part
-from serving.batch.plan import Planner
-from serving.batch.progress import Report
-from serving.batch.publish import Publisher, record
-from serving.batch.report import document, drift, drifted
-from serving.batch.request import Outcome, Request
-from serving.batch.statistics import add
-from serving.batch.supply import Supply
-from serving.errors import JobFailed
-from serving.host.profile import load_profile
+from cloche.serving.batch import agreement
+from cloche.serving.batch.claim import Claim
+from cloche.serving.batch.engine import Engine
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.lineage import Lineage
+from cloche.serving.batch.manifest import Manifest, owned
+from cloche.serving.batch.output import Output
+from cloche.serving.batch.part import FinishedPart, Part
+from cloche.serving.batch.plan import Planner
+from cloche.serving.batch.progress import Report
+from cloche.serving.batch.publish import Publisher, record
+from cloche.serving.batch.report import document, drift, drifted
+from cloche.serving.batch.request import Outcome, Request
+from cloche.serving.batch.statistics import add
+from cloche.serving.batch.supply import Supply
+from cloche.serving.errors import JobFailed
+from cloche.serving.host.profile import load_profile
 
 Say = Callable[[str], None]
 

@@ -11,12 +11,12 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 from scipy import sparse
 
-from serving.batch import tensors
-from serving.batch.acceleration import Accelerator
-from serving.batch.readers.casting import cast, scalar_types
-from serving.errors import JobFailed
-from serving.host import frameworks
-from serving.host.twin import TwinRefused
+from cloche.serving.batch import tensors
+from cloche.serving.batch.acceleration import Accelerator
+from cloche.serving.batch.readers.casting import cast, scalar_types
+from cloche.serving.errors import JobFailed
+from cloche.serving.host import frameworks
+from cloche.serving.host.twin import TwinRefused
 
 _logger = logging.getLogger(__name__)
 _OUT_OF_MEMORY = ("allocate", "bad_alloc")  # in what onnxruntime says

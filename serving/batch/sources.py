@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
-from serving.errors import JobFailed, SettingsError
+from cloche.serving.errors import JobFailed, SettingsError
 
 _FORMATS = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv",

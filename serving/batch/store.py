@@ -11,8 +11,8 @@ from typing import Self
 import pyarrow as pa
 from pyarrow import fs
 
-from serving.batch import sources
-from serving.errors import JobFailed, SettingsError
+from cloche.serving.batch import sources
+from cloche.serving.errors import JobFailed, SettingsError
 
 _UPLOADS = 8  # at once: each waits for the network most of its time
 # What stores say → what to do about it. Arrow gives the words of the store and no codes.
@@ -37,7 +37,7 @@ _OTHERWISE = "What was done stays done: go on with --resume."
 
 
 class Store:
-    """A folder in an object store; see `serving.batch.place.Place`.
+    """A folder in an object store; see `cloche.serving.batch.place.Place`.
 
     A file is there when its upload ends. A directory is not there in one step, so what says that it
     is complete comes last.

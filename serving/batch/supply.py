@@ -5,13 +5,13 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any, Protocol
 
-from serving.batch import database
-from serving.batch.columns import columns, columns_of_text, inferred_types, types_of_head
-from serving.batch.job import COLUMNAR, TEXT
-from serving.batch.part import Part
-from serving.batch.plan import Planner
-from serving.batch.sources import InputFile, find
-from serving.errors import JobFailed, SettingsError
+from cloche.serving.batch import database
+from cloche.serving.batch.columns import columns, columns_of_text, inferred_types, types_of_head
+from cloche.serving.batch.job import COLUMNAR, TEXT
+from cloche.serving.batch.part import Part
+from cloche.serving.batch.plan import Planner
+from cloche.serving.batch.sources import InputFile, find
+from cloche.serving.errors import JobFailed, SettingsError
 
 
 class Supply(Protocol):

@@ -8,8 +8,8 @@ at the far end of another's.
 from collections import deque
 from collections.abc import Collection, Iterator
 
-from serving.batch.job import COLUMNAR
-from serving.batch.part import Part
+from cloche.serving.batch.job import COLUMNAR
+from cloche.serving.batch.part import Part
 
 Lane = tuple[str, int]
 

@@ -17,18 +17,18 @@ import pyarrow as pa
 from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
-from serving.batch import durable, statistics, writers
-from serving.batch.dividing import divide
-from serving.batch.job import TEXT, Job
-from serving.batch.part import FinishedPart, Part, PartFile
-from serving.batch.readers.casting import scalar_types
-from serving.batch.readers.columnar import ColumnarReader
-from serving.batch.readers.jsonlines import JsonLinesReader
-from serving.batch.readers.rows import Rows
-from serving.batch.readers.text import CsvReader
-from serving.batch.scoring import Scorer
-from serving.errors import JobFailed
-from serving.host.profile import load_profile
+from cloche.serving.batch import durable, statistics, writers
+from cloche.serving.batch.dividing import divide
+from cloche.serving.batch.job import TEXT, Job
+from cloche.serving.batch.part import FinishedPart, Part, PartFile
+from cloche.serving.batch.readers.casting import scalar_types
+from cloche.serving.batch.readers.columnar import ColumnarReader
+from cloche.serving.batch.readers.jsonlines import JsonLinesReader
+from cloche.serving.batch.readers.rows import Rows
+from cloche.serving.batch.readers.text import CsvReader
+from cloche.serving.batch.scoring import Scorer
+from cloche.serving.errors import JobFailed
+from cloche.serving.host.profile import load_profile
 
 _PROBED = 64  # rows that are tried alone before thousands are
 _DETAIL_CHARACTERS = 300

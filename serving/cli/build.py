@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from serving.errors import SettingsError
-from serving.image.engine import ENGINES, find
-from serving.image.engine import build as build_image
-from serving.registry.names import default_cache
+from cloche.serving.errors import SettingsError
+from cloche.serving.image.engine import ENGINES, find
+from cloche.serving.image.engine import build as build_image
+from cloche.serving.registry.names import default_cache
 
 HELP = """Bake one version into an image that serves it without a registry.
 
@@ -73,7 +73,7 @@ def build(
     if context_only and (engine or tag or engine_options):
         raise SettingsError("--context-only builds nothing: leave the engine and the tag out.")
     found = "" if context_only else find(engine or "")
-    from serving.image.context import write  # noqa: PLC0415  # MLflow's imports take seconds
+    from cloche.serving.image.context import write  # noqa: PLC0415  # MLflow's imports take seconds
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = context_only or Path(temporary)

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from serving.cli.serve import serve
-from serving.errors import SettingsError
-from serving.front.clouds.finding import find
+from cloche.serving.cli.serve import serve
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.clouds.finding import find
 
 HELP = """Serve inside a container of a cloud, as its variables say.
 

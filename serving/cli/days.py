@@ -3,7 +3,7 @@
 import re
 from datetime import date, datetime, timedelta
 
-from serving.errors import SettingsError
+from cloche.serving.errors import SettingsError
 
 _BACK = {"today": 0, "yesterday": 1}
 _PLACE = re.compile(r"\{date(?::([^{}]+))?\}")  # other braces are the query's own

@@ -8,11 +8,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from serving.cli.serve import serve, settings_of
-from serving.doctor.examination import examine
-from serving.doctor.finding import Finding, State, fail
-from serving.errors import SettingsError
-from serving.registry.names import PRODUCTION
+from cloche.serving.cli.serve import serve, settings_of
+from cloche.serving.doctor.examination import examine
+from cloche.serving.doctor.finding import Finding, State, fail
+from cloche.serving.errors import SettingsError
+from cloche.serving.registry.names import PRODUCTION
 
 HELP = """Look for what would keep `cloche serve` and `cloche score` from working here.
 

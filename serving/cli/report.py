@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from serving.errors import SettingsError
+from cloche.serving.errors import SettingsError
 
 HELP = """Render the report of a finished batch job again.
 
@@ -27,8 +27,8 @@ Example:
 )
 def report(output: str, to: Path | None, *, as_json: bool) -> None:
     """Run the command; see HELP."""
-    from serving.batch.output import describe  # noqa: PLC0415 (see `score`)
-    from serving.batch.report import drift, render  # noqa: PLC0415
+    from cloche.serving.batch.output import describe  # noqa: PLC0415 (see `score`)
+    from cloche.serving.batch.report import drift, render  # noqa: PLC0415
 
     described = describe(output, None)
     place, name = described.place, described.beside("report.json")

@@ -1,4 +1,4 @@
-"""`cloche score`: options become a request to `serving.batch`."""
+"""`cloche score`: options become a request to `cloche.serving.batch`."""
 
 import json
 import sys
@@ -9,9 +9,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from serving.cli.days import day_of, filled, names_day
-from serving.errors import SettingsError
-from serving.registry.names import default_cache
+from cloche.serving.cli.days import day_of, filled, names_day
+from cloche.serving.errors import SettingsError
+from cloche.serving.registry.names import default_cache
 
 HELP = """Score a table of any size, in parts; nothing is lost or doubled.
 
@@ -143,19 +143,19 @@ def score(
         workers=workers,
     )  # fmt: skip
     # Only once the options were read, and while the workers import the same: it takes seconds.
-    from serving.batch import machine  # noqa: PLC0415
-    from serving.batch.engine import LocalEngine  # noqa: PLC0415
+    from cloche.serving.batch import machine  # noqa: PLC0415
+    from cloche.serving.batch.engine import LocalEngine  # noqa: PLC0415
 
     count = workers or machine.workers()
     with LocalEngine(count, ahead=4 * count if output == "-" else None) as local:
         if not on_spark:
             local.prepare()
-        from serving.batch import pipe, run, supply  # noqa: PLC0415
-        from serving.batch.limit import Limit  # noqa: PLC0415
-        from serving.batch.output import describe  # noqa: PLC0415
-        from serving.batch.progress import progress  # noqa: PLC0415
-        from serving.batch.request import Request  # noqa: PLC0415
-        from serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
+        from cloche.serving.batch import pipe, run, supply  # noqa: PLC0415
+        from cloche.serving.batch.limit import Limit  # noqa: PLC0415
+        from cloche.serving.batch.output import describe  # noqa: PLC0415
+        from cloche.serving.batch.progress import progress  # noqa: PLC0415
+        from cloche.serving.batch.request import Request  # noqa: PLC0415
+        from cloche.serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
 
         request = Request(limit=Limit.parse(max_bad_rows), workers=count, **options)
         described = describe(output, output_format)

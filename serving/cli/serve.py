@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from serving.errors import SettingsError
-from serving.front import logs
-from serving.front.server import run
-from serving.front.settings import Settings
-from serving.registry.names import PRODUCTION, default_cache
+from cloche.serving.errors import SettingsError
+from cloche.serving.front import logs
+from cloche.serving.front.server import run
+from cloche.serving.front.settings import Settings
+from cloche.serving.registry.names import PRODUCTION, default_cache
 
 _MIB = 1024 * 1024
 _POSITIVE = click.IntRange(min=1)

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import anyio
 import httpx2
 
-from serving.client.call import Call
-from serving.client.prediction import Prediction
-from serving.client.retries import Retries
+from cloche.serving.client.call import Call
+from cloche.serving.client.prediction import Prediction
+from cloche.serving.client.retries import Retries
 
 _CONNECTIONS = httpx2.Limits(
     max_connections=100, max_keepalive_connections=100, keepalive_expiry=60.0
@@ -93,7 +93,7 @@ class Client(_Questions):
             timeout: Seconds, if other than the client's.
 
         Raises:
-            ClientError: There are none; see `serving.client.errors`.
+            ClientError: There are none; see `cloche.serving.client.errors`.
         """
         call = self._call(rows, params, timeout)
         while True:

@@ -13,10 +13,10 @@ from typing import Any
 
 import httpx2
 
-from serving.client import rows as given
-from serving.client.errors import DeadlineExceeded, ServerFailed, Unreachable, refusal
-from serving.client.prediction import Prediction
-from serving.client.retries import PASSING, Retries, retry_after
+from cloche.serving.client import rows as given
+from cloche.serving.client.errors import DeadlineExceeded, ServerFailed, Unreachable, refusal
+from cloche.serving.client.prediction import Prediction
+from cloche.serving.client.retries import PASSING, Retries, retry_after
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,6 @@ The gate belongs to training, which serving does not import: both meet in the co
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, INVALID_STATE
 
-from serving.deployments.target import Options
+from cloche import launch
+from cloche.serving.deployments.target import Options
 
 _ERRORS = {1: INTERNAL_ERROR, 2: INVALID_PARAMETER_VALUE, 3: INVALID_STATE}
 _HINTS = {
@@ -64,7 +64,7 @@ def serve(arguments: Sequence[str]) -> None:
 
 
 def _command(name: str, arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "cloche", name, *arguments]
+    return launch.command("main", name, *arguments)
 
 
 def _environment() -> dict[str, str]:

@@ -11,12 +11,12 @@ from mlflow.deployments import BaseDeploymentClient, PredictionsResponse
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST
 
-from serving.deployments import command
-from serving.deployments.payload import encode
-from serving.deployments.server import Server, State
-from serving.deployments.target import Options, followed, server_url
-from serving.deployments.versions import Versions
-from serving.registry.names import PRODUCTION
+from cloche.serving.deployments import command
+from cloche.serving.deployments.payload import encode
+from cloche.serving.deployments.server import Server, State
+from cloche.serving.deployments.target import Options, followed, server_url
+from cloche.serving.deployments.versions import Versions
+from cloche.serving.registry.names import PRODUCTION
 
 FLAVOR = "python_function"
 

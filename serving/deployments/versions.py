@@ -9,10 +9,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 
-from serving.errors import ModelUriError, RegistryUnreachable, ServingError, VersionRefused
-from serving.registry.names import PRODUCTION
-from serving.registry.resolving import Resolver
-from serving.registry.uri import Reference, parse
+from cloche.serving.errors import ModelUriError, RegistryUnreachable, ServingError, VersionRefused
+from cloche.serving.registry.names import PRODUCTION
+from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.uri import Reference, parse
 
 
 class Versions:

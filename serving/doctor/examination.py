@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving.doctor import machine, ports, secrets
-from serving.doctor.finding import Finding, State, fail, warn
-from serving.errors import ServingError, SettingsError
-from serving.front import preflight
-from serving.front.settings import Settings
-from serving.registry import patience
-from serving.registry.uri import Reference
+from cloche.serving.doctor import machine, ports, secrets
+from cloche.serving.doctor.finding import Finding, State, fail, warn
+from cloche.serving.errors import ServingError, SettingsError
+from cloche.serving.front import preflight
+from cloche.serving.front.settings import Settings
+from cloche.serving.registry import patience
+from cloche.serving.registry.uri import Reference
 
 
 def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Findi
 
 def _registry(settings: Settings) -> Iterator[Finding]:
     patience.fail_soon(os.environ)
-    from serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow, which takes seconds
+    from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow, which takes seconds
 
     broken = False
     for finding in tracking.stores():

@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving.doctor.finding import Finding, fail, ok
-from serving.errors import SettingsError
-from serving.front.listening import listen
-from serving.front.settings import Settings
+from cloche.serving.doctor.finding import Finding, fail, ok
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.listening import listen
+from cloche.serving.front.settings import Settings
 
 _LISTENING = "0A"
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from serving.doctor.finding import Finding, fail, ok, warn
-from serving.front.settings import Settings
+from cloche.serving.doctor.finding import Finding, fail, ok, warn
+from cloche.serving.front.settings import Settings
 
 _SOON = timedelta(days=14)
 

@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
-from serving.doctor.finding import Finding, State, fail, ok, warn
-from serving.registry.told import told
+from cloche.serving.doctor.finding import Finding, State, fail, ok, warn
+from cloche.serving.registry.told import told
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs"})

@@ -10,14 +10,14 @@ import yaml
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from serving.batch.acceleration import usable
-from serving.doctor.finding import Finding, fail, ok, warn
-from serving.errors import ServingError
-from serving.front.settings import LOCAL, Settings
-from serving.host.requirements import mismatches
-from serving.registry.resolving import Resolver, Target
-from serving.registry.told import told
-from serving.registry.uri import ModelUri, parse
+from cloche.serving.batch.acceleration import usable
+from cloche.serving.doctor.finding import Finding, fail, ok, warn
+from cloche.serving.errors import ServingError
+from cloche.serving.front.settings import LOCAL, Settings
+from cloche.serving.host.requirements import mismatches
+from cloche.serving.registry.resolving import Resolver, Target
+from cloche.serving.registry.told import told
+from cloche.serving.registry.uri import ModelUri, parse
 
 _FILES = ("MLmodel", "requirements.txt", "python_env.yaml")
 _EXTRAS = {"boto3": "aws", "botocore": "aws", "google": "gcp"}

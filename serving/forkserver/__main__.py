@@ -1,7 +1,7 @@
 """The process of a fork server.
 
-`python -m serving.forkserver FD PROGRAM...`, where FD is its end of a socket to the front, and
-each PROGRAM one whose imports are made ahead.
+`cloche/launch.py serving.forkserver FD PROGRAM...`, where FD is its end of a socket to the
+front, and each PROGRAM one whose imports are made ahead.
 """
 
 import contextlib
@@ -10,9 +10,9 @@ import os
 import socket
 import sys
 
-from serving.forkserver.protocol import Program
-from serving.forkserver.server import ForkServer
-from serving.host import lifeline
+from cloche.serving.forkserver.protocol import Program
+from cloche.serving.forkserver.server import ForkServer
+from cloche.serving.host import lifeline
 
 
 def main() -> None:
@@ -27,7 +27,3 @@ def main() -> None:
     ):
         ForkServer(front, [Program(name) for name in sys.argv[2:]]).run()
     os._exit(0)  # forks end with it
-
-
-if __name__ == "__main__":
-    main()

@@ -12,11 +12,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from serving.forkserver.protocol import PACKET, Program, packet, read
-from serving.host import lifeline
+from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
+from cloche.serving.host import lifeline
 
 # What a program cannot do without.
-_NEEDS = {Program.HOST: "serving.host.loop", Program.REGISTRY: "serving.registry.service"}
+_NEEDS = {
+    Program.HOST: "cloche.serving.host.loop",
+    Program.REGISTRY: "cloche.serving.registry.service",
+}
 # What most versions need besides. In steps: whoever asks for a fork meanwhile waits for one step.
 # Nothing that starts a thread, which a fork would not have.
 _USUAL = {
@@ -151,7 +154,9 @@ def _become(
             os.close(number)
         if numpy := sys.modules.get("numpy"):
             numpy.random.seed()  # else all forks would draw the same numbers
-        main: Callable[..., None] = importlib.import_module(f"serving.{program}.__main__").run
+        main: Callable[..., None] = importlib.import_module(
+            f"cloche.serving.{program}.__main__"
+        ).run
         main(socket.socket(fileno=front), *arguments)
         code = 0
     except BaseException:  # noqa: BLE001  # as Python ends

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from serving.front.web import HttpError
+from cloche.serving.front.web import HttpError
 
 _CHALLENGE = [(b"www-authenticate", b"Bearer")]
 

@@ -13,17 +13,17 @@ from urllib.parse import parse_qs
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from serving.front import described, documentation, forms, openapi, page, routes
-from serving.front.access import Access
-from serving.front.catalog import Catalog
-from serving.front.generation import Generation
-from serving.front.metrics import Metrics
-from serving.front.model import ServedModel
-from serving.front.predictions import Predictions
-from serving.front.routes import FORM, METADATA, PREDICT, READY, TENSORFLOW_METADATA, Route
-from serving.front.status import Status
-from serving.front.target import Target, serving_generation
-from serving.front.web import (
+from cloche.serving.front import described, documentation, forms, openapi, page, routes
+from cloche.serving.front.access import Access
+from cloche.serving.front.catalog import Catalog
+from cloche.serving.front.generation import Generation
+from cloche.serving.front.metrics import Metrics
+from cloche.serving.front.model import ServedModel
+from cloche.serving.front.predictions import Predictions
+from cloche.serving.front.routes import FORM, METADATA, PREDICT, READY, TENSORFLOW_METADATA, Route
+from cloche.serving.front.status import Status
+from cloche.serving.front.target import Target, serving_generation
+from cloche.serving.front.web import (
     TEXT,
     ClientLeft,
     HttpError,
@@ -33,8 +33,8 @@ from serving.front.web import (
     read_body,
     respond,
 )
-from serving.front.webhook import is_genuine
-from serving.registry.uri import Reference
+from cloche.serving.front.webhook import is_genuine
+from cloche.serving.registry.uri import Reference
 
 _WEBHOOK = "/webhooks/registry"
 _WEBHOOK_LIMIT = 64 * 1024

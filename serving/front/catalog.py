@@ -7,11 +7,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 
-from serving.errors import ServingError
-from serving.front.model import ServedModel
-from serving.front.registry import Registry
-from serving.front.watch import Watch
-from serving.registry.uri import ModelUri, parse
+from cloche.serving.errors import ServingError
+from cloche.serving.front.model import ServedModel
+from cloche.serving.front.registry import Registry
+from cloche.serving.front.watch import Watch
+from cloche.serving.registry.uri import ModelUri, parse
 
 _LIST_SECONDS = 30.0
 _logger = logging.getLogger(__name__)

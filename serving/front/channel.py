@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
-from serving.host.frames import FrameReader, Kind, ProtocolError
+from cloche.serving.host.frames import FrameReader, Kind, ProtocolError
 
 Frame = tuple[Kind, memoryview]
 Hear = Callable[[Frame | None], None]

@@ -16,10 +16,10 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from serving.front.corked import CorkedTransport
-from serving.front.fastpath import FastPath
-from serving.front.target import Target
-from serving.front.web import JSON, HeaderList, error_body
+from cloche.serving.front.corked import CorkedTransport
+from cloche.serving.front.fastpath import FastPath
+from cloche.serving.front.target import Target
+from cloche.serving.front.web import JSON, HeaderList, error_body
 
 _HEAD_LIMIT = 64 * 1024
 _TICK_SECONDS = 1.0

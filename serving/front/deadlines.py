@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-from serving.front.request import EXPIRED, Request
+from cloche.serving.front.request import EXPIRED, Request
 
 _TICK_SECONDS = 0.05
 

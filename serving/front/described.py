@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
-from serving.front.payloads import Spec, specs
+from cloche.serving.front.payloads import Spec, specs
 
 _BARE_INPUT, _BARE_OUTPUT = "input", "predict"
 _DATATYPES = {

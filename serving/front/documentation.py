@@ -4,8 +4,8 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
-from serving.front.model import ServedModel
-from serving.front.payloads import specs
+from cloche.serving.front.model import ServedModel
+from cloche.serving.front.payloads import specs
 
 
 def page(models: Iterable[ServedModel]) -> str:

@@ -3,8 +3,8 @@
 from typing import Any
 from urllib.parse import quote
 
-from serving.front.described import tensors
-from serving.front.model import ServedModel
+from cloche.serving.front.described import tensors
+from cloche.serving.front.model import ServedModel
 
 JsonObject = dict[str, Any]
 

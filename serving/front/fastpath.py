@@ -8,14 +8,14 @@ goes through ASGI; declining is always correct.
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from serving.front.access import Access
-from serving.front.catalog import Catalog
-from serving.front.head import Head
-from serving.front.predictions import Exchange, Predictions, item_of
-from serving.front.target import Target
-from serving.front.waiting import Waiting
-from serving.front.web import HeaderList, HttpError
-from serving.host.frames import Answer
+from cloche.serving.front.access import Access
+from cloche.serving.front.catalog import Catalog
+from cloche.serving.front.head import Head
+from cloche.serving.front.predictions import Exchange, Predictions, item_of
+from cloche.serving.front.target import Target
+from cloche.serving.front.waiting import Waiting
+from cloche.serving.front.web import HeaderList, HttpError
+from cloche.serving.host.frames import Answer
 
 _REMEMBERED = 1024  # paths: a version in them may be anything
 _PLAIN = frozenset(b"-_./@+:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")

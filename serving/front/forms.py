@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serving.front.routes import first_part
-from serving.front.web import HttpError, error_body
-from serving.host.frames import Door
+from cloche.serving.front.routes import first_part
+from cloche.serving.front.web import HttpError, error_body
+from cloche.serving.host.frames import Door
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serving.errors import HostFailed
-from serving.front.metrics import Metrics
-from serving.front.plan import Plan
-from serving.front.pool import Pool
-from serving.front.queue import Queue
-from serving.front.replica import Replica
-from serving.front.request import EXPIRED, HOST_LOST, STOPPED, Request
-from serving.host.frames import Result
+from cloche.serving.errors import HostFailed
+from cloche.serving.front.metrics import Metrics
+from cloche.serving.front.plan import Plan
+from cloche.serving.front.pool import Pool
+from cloche.serving.front.queue import Queue
+from cloche.serving.front.replica import Replica
+from cloche.serving.front.request import EXPIRED, HOST_LOST, STOPPED, Request
+from cloche.serving.host.frames import Result
 
 _MAX_ATTEMPTS = 2  # predictions are idempotent: once more, on another host
 

@@ -1,4 +1,4 @@
-"""`python -m serving.front.health`: whether the server of this container can answer.
+"""`python -m cloche.serving.front.health`: whether the server of this container can answer.
 
 What a container's health check runs, where there is no curl: it exits 0 or 1, and says why. The
 port is read where the server reads it; options of a command line are not seen here.

@@ -8,10 +8,10 @@ import contextlib
 import math
 from typing import Any
 
-from serving.errors import ServingError
-from serving.front.registry import Registry
-from serving.front.tasks import Tasks
-from serving.registry.uri import ModelUri
+from cloche.serving.errors import ServingError
+from cloche.serving.front.registry import Registry
+from cloche.serving.front.tasks import Tasks
+from cloche.serving.registry.uri import ModelUri
 
 _FRESH_SECONDS = 2.0
 _PATIENCE = 60.0  # evidence is read from an artifact store the first time

@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from serving.errors import SettingsError
+from cloche.serving.errors import SettingsError
 
 BACKLOG = 2048
 """How many connections may wait to be taken."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from serving.front.tally import Count, CounterTally, Distribution, HistogramTally
+from cloche.serving.front.tally import Count, CounterTally, Distribution, HistogramTally
 
 _SECONDS = (
     .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
-from serving.front.following import Standing, should_load
-from serving.front.generation import Generation
-from serving.front.history import History
-from serving.front.metrics import Metrics
-from serving.front.registry import Registry
-from serving.front.watch import Watch
-from serving.registry.uri import ModelUri
+from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
+from cloche.serving.front.following import Standing, should_load
+from cloche.serving.front.generation import Generation
+from cloche.serving.front.history import History
+from cloche.serving.front.metrics import Metrics
+from cloche.serving.front.registry import Registry
+from cloche.serving.front.watch import Watch
+from cloche.serving.registry.uri import ModelUri
 
 _RESOLVE_SECONDS = 15.0
 _FETCH_SECONDS = 1800.0

@@ -6,10 +6,10 @@ Sockets, TLS, slow clients and signals are the business of whatever server runs 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from serving.front import preflight
-from serving.front.running import Running, running
-from serving.front.settings import Settings
-from serving.front.web import Receive, Scope, Send, error_body, respond
+from cloche.serving.front import preflight
+from cloche.serving.front.running import Running, running
+from cloche.serving.front.settings import Settings
+from cloche.serving.front.web import Receive, Scope, Send, error_body, respond
 
 _NOT_STARTED = (
     "Cloche was not started. Servers do not start what is mounted: enter its lifespan in that of "

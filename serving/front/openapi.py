@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from serving.front import door_paths
-from serving.front.model import ServedModel
-from serving.front.payloads import request_schema
+from cloche.serving.front import door_paths
+from cloche.serving.front.model import ServedModel
+from cloche.serving.front.payloads import request_schema
 
 _ERROR = {
     "type": "object",

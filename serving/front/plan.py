@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from serving.front.queue import BatchLimits, QueueLimits
+from cloche.serving.front.queue import BatchLimits, QueueLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

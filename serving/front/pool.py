@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from serving.errors import HostFailed
-from serving.front import priority
-from serving.front.metrics import Metrics
-from serving.front.plan import Plan
-from serving.front.replica import Replica
-from serving.front.tasks import Tasks
+from cloche.serving.errors import HostFailed
+from cloche.serving.front import priority
+from cloche.serving.front.metrics import Metrics
+from cloche.serving.front.plan import Plan
+from cloche.serving.front.replica import Replica
+from cloche.serving.front.tasks import Tasks
 
 _RESTART_DELAYS = (0.0, 1.0, 5.0, 15.0)
 _MEMORY_SECONDS = 1.0

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from serving.front import weight
-from serving.front.deadlines import Deadlines
-from serving.front.head import Head
-from serving.front.metrics import Metrics
-from serving.front.request import CLIENT_LEFT, EXPIRED, Ended, Outcome, Request
-from serving.front.settings import Settings
-from serving.front.target import Target, serving_generation
-from serving.front.tracing import Tracing
-from serving.front.web import (
+from cloche.serving.front import weight
+from cloche.serving.front.deadlines import Deadlines
+from cloche.serving.front.head import Head
+from cloche.serving.front.metrics import Metrics
+from cloche.serving.front.request import CLIENT_LEFT, EXPIRED, Ended, Outcome, Request
+from cloche.serving.front.settings import Settings
+from cloche.serving.front.target import Target, serving_generation
+from cloche.serving.front.tracing import Tracing
+from cloche.serving.front.web import (
     BINARY,
     CLOSE,
     JSON,
@@ -39,7 +39,7 @@ from serving.front.web import (
     respond,
     too_large,
 )
-from serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
+from cloche.serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
 
 _GZIP_FROM = 1024
 _CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}

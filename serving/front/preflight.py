@@ -6,10 +6,10 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 
-from serving.errors import SettingsError
-from serving.front.settings import LOCAL, Settings
-from serving.registry import environments
-from serving.registry.uri import ModelUri, parse
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.settings import LOCAL, Settings
+from cloche.serving.registry import environments
+from cloche.serving.registry.uri import ModelUri, parse
 
 
 def check(settings: Settings) -> list[ModelUri]:

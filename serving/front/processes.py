@@ -12,11 +12,12 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from serving.errors import HostFailed
-from serving.forkserver.protocol import PACKET, Program, packet, read
-from serving.host.threads import sized
+from cloche import launch
+from cloche.serving.errors import HostFailed
+from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
+from cloche.serving.host.threads import sized
 
 _FORK_SECONDS = 120.0  # imports on a machine that is busy
 _END_SECONDS = 5.0
@@ -37,13 +38,6 @@ class Process(Protocol):
 
     def kill(self) -> None:
         """End it at once."""
-
-
-class Environment(NamedTuple):
-    """A Python environment for hosts: its interpreter, and where that finds the host's code."""
-
-    python: Path
-    search: Path
 
 
 class Processes:
@@ -78,16 +72,11 @@ class Processes:
         if self._forking:
             server = await self._forks()
             return await server.fork(program, arguments, end, output)
-        return await self._anew(sys.executable, program, end, *arguments, output=output)
+        return await self._anew("", program, end, *arguments, output=output)
 
-    async def start_host_in(
-        self, environment: Environment, end: socket.socket, output: int
-    ) -> Process:
-        """Start a host in another environment than the front's."""
-        python, search = environment
-        return await self._anew(
-            str(python), Program.HOST, end, output=output, PYTHONPATH=str(search)
-        )
+    async def start_host_in(self, python: Path, end: socket.socket, output: int) -> Process:
+        """Start a host in another environment than the front's, that of this interpreter."""
+        return await self._anew(str(python), Program.HOST, end, output=output)
 
     def learn(self, modules: Sequence[str]) -> None:
         """Have the fork server import, when it is quiet, what a host turned out to need."""
@@ -108,11 +97,12 @@ class Processes:
 
     async def _anew(
         self, python: str, program: Program, end: socket.socket, *arguments: str,
-        output: int | None, **variables: str,
+        output: int | None,
     ) -> Process:  # fmt: skip
+        told = (str(end.fileno()), *arguments)
         return await asyncio.create_subprocess_exec(
-            python, "-m", f"serving.{program}", str(end.fileno()), *arguments,
-            pass_fds=(end.fileno(),), env={**self._variables(), **variables},
+            *launch.command(f"serving.{program}", *told, python=python),
+            pass_fds=(end.fileno(),), env=self._variables(),
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
 
@@ -152,7 +142,7 @@ class _ForkServer:
             undone.callback(ours.close)
             with theirs:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "serving.forkserver", str(theirs.fileno()), *programs,
+                    *launch.command("serving.forkserver", str(theirs.fileno()), *programs),
                     pass_fds=(theirs.fileno(),), env=environment, stdin=asyncio.subprocess.DEVNULL,
                 )  # fmt: skip
             undone.pop_all()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.errors import HostFailed, RegistryUnreachable, VersionRefused
-from serving.forkserver.protocol import Program
-from serving.front.processes import Process, Processes, kill
-from serving.registry.protocol import HELLO
+from cloche.serving.errors import HostFailed, RegistryUnreachable, VersionRefused
+from cloche.serving.forkserver.protocol import Program
+from cloche.serving.front.processes import Process, Processes, kill
+from cloche.serving.registry.protocol import HELLO
 
 _LINE_LIMIT = 1 << 24
 _START_SECONDS = 120.0  # importing MLflow on a machine that is busy
@@ -38,7 +38,7 @@ class Registry:
         self._count = 0
 
     async def ask(self, question: str, patience: float, **about: Any) -> Any:
-        """The answer to a question of `serving.registry.service.Service`.
+        """The answer to a question of `cloche.serving.registry.service.Service`.
 
         Raises:
             VersionRefused: The registry was asked, and the version cannot serve.

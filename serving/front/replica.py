@@ -9,12 +9,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.errors import HostFailed
-from serving.forkserver.protocol import Program
-from serving.front.channel import Channel, Frame
-from serving.front.processes import Environment, Process, Processes, kill
-from serving.front.tasks import Tasks
-from serving.host.frames import Item, Kind, ProtocolError, Result, batch, control, read_result
+from cloche.serving.errors import HostFailed
+from cloche.serving.forkserver.protocol import Program
+from cloche.serving.front.channel import Channel, Frame
+from cloche.serving.front.processes import Process, Processes, kill
+from cloche.serving.front.tasks import Tasks
+from cloche.serving.host.frames import (
+    Item,
+    Kind,
+    ProtocolError,
+    Result,
+    batch,
+    control,
+    read_result,
+)
 
 _STOP_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
@@ -38,12 +46,12 @@ class Replica:
         self._output = asyncio.create_task(self._forward(output))
 
     @classmethod
-    async def start(cls, processes: Processes, environment: Environment | None = None) -> "Replica":
+    async def start(cls, processes: Processes, environment: Path | None = None) -> "Replica":
         """Start a host that serves nothing yet.
 
         Args:
             processes: Who starts it.
-            environment: In which environment; by default the front's.
+            environment: The interpreter of another environment than the front's.
 
         Raises:
             HostFailed: It cannot run in the front's environment.

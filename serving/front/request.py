@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from serving.front.queue import Ticket
-from serving.host.frames import Answer, Item
+from cloche.serving.front.queue import Ticket
+from cloche.serving.host.frames import Answer, Item
 
 
 class Ended(Exception):

@@ -11,27 +11,27 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from serving.front import tracing
-from serving.front.access import Access
-from serving.front.app import App
-from serving.front.catalog import Catalog
-from serving.front.clouds.door import CloudDoor
-from serving.front.deadlines import Deadlines
-from serving.front.fastpath import FastPath
-from serving.front.generation import Generation
-from serving.front.metrics import Metrics
-from serving.front.model import ServedModel
-from serving.front.payloads import specs
-from serving.front.plan import Plan
-from serving.front.predictions import Predictions
-from serving.front.processes import Environment, Processes
-from serving.front.queue import BatchLimits, QueueLimits
-from serving.front.registry import Registry
-from serving.front.replica import Replica
-from serving.front.settings import LOCAL, Settings
-from serving.front.web import Application
-from serving.host.cores import cores
-from serving.registry.uri import ModelUri
+from cloche.serving.front import tracing
+from cloche.serving.front.access import Access
+from cloche.serving.front.app import App
+from cloche.serving.front.catalog import Catalog
+from cloche.serving.front.clouds.door import CloudDoor
+from cloche.serving.front.deadlines import Deadlines
+from cloche.serving.front.fastpath import FastPath
+from cloche.serving.front.generation import Generation
+from cloche.serving.front.metrics import Metrics
+from cloche.serving.front.model import ServedModel
+from cloche.serving.front.payloads import specs
+from cloche.serving.front.plan import Plan
+from cloche.serving.front.predictions import Predictions
+from cloche.serving.front.processes import Processes
+from cloche.serving.front.queue import BatchLimits, QueueLimits
+from cloche.serving.front.registry import Registry
+from cloche.serving.front.replica import Replica
+from cloche.serving.front.settings import LOCAL, Settings
+from cloche.serving.front.web import Application
+from cloche.serving.host.cores import cores
+from cloche.serving.registry.uri import ModelUri
 
 _BUILD_SECONDS = 1800.0
 
@@ -134,12 +134,12 @@ def _catalog(
     return Catalog(model, settings.poll_interval)
 
 
-async def _environment(manager: str, registry: Registry, path: Path) -> Environment | None:
-    """The environment for hosts of the version at `path`; None for the server's own."""
+async def _environment(manager: str, registry: Registry, path: Path) -> Path | None:
+    """The interpreter for hosts of the version at `path`; None for the server's own."""
     if manager == LOCAL:
         return None
     built = await registry.ask("environment", _BUILD_SECONDS, artifacts=str(path), manager=manager)
-    return Environment(Path(built["python"]), Path(built["search"]))
+    return Path(built)
 
 
 def _cores_for_hosts() -> int:

@@ -13,12 +13,12 @@ from typing import Any
 
 import uvicorn
 
-from serving.front import preflight
-from serving.front.connection import Connection, end_slow_ones
-from serving.front.listening import listen
-from serving.front.running import Running, running
-from serving.front.settings import Settings
-from serving.registry.uri import ModelUri
+from cloche.serving.front import preflight
+from cloche.serving.front.connection import Connection, end_slow_ones
+from cloche.serving.front.listening import listen
+from cloche.serving.front.running import Running, running
+from cloche.serving.front.settings import Settings
+from cloche.serving.registry.uri import ModelUri
 
 _KEEP_ALIVE_SECONDS = 75
 _logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _grpc_door(
     """The door for gRPC, if it is wanted, for as long as the context lasts."""
     if listener is None:
         return contextlib.nullcontext()
-    from serving.front.grpc import door  # noqa: PLC0415  # it needs an optional extra
+    from cloche.serving.front.grpc import door  # noqa: PLC0415  # it needs an optional extra
 
     return door.opened(settings, at_work, listener)
 

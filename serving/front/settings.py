@@ -6,9 +6,9 @@ The command line and the environment fill it.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serving.errors import SettingsError
-from serving.front.clouds.contract import Contract
-from serving.registry.names import default_cache
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.clouds.contract import Contract
+from cloche.serving.registry.names import default_cache
 
 _MIB = 1024 * 1024
 LOCAL = "local"

@@ -7,10 +7,10 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from serving.front.catalog import Catalog
-from serving.front.metrics import Metrics
-from serving.front.model import ServedModel
-from serving.registry.uri import Reference
+from cloche.serving.front.catalog import Catalog
+from cloche.serving.front.metrics import Metrics
+from cloche.serving.front.model import ServedModel
+from cloche.serving.registry.uri import Reference
 
 
 class Status:

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from serving.front.forms import Form
-from serving.front.generation import Generation
-from serving.front.model import ServedModel
-from serving.front.web import HttpError
+from cloche.serving.front.forms import Form
+from cloche.serving.front.generation import Generation
+from cloche.serving.front.model import ServedModel
+from cloche.serving.front.web import HttpError
 
 
 class Target(NamedTuple):

@@ -12,9 +12,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from serving.errors import SettingsError
-from serving.front.request import Request
-from serving.front.web import Scope
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.request import Request
+from cloche.serving.front.web import Scope
 
 if TYPE_CHECKING:  # an optional extra
     from opentelemetry.context import Context

@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 
-from serving.front.predictions import Exchange, Predictions
-from serving.front.request import Ended
-from serving.front.web import ClientLeft, HttpError
-from serving.host.frames import Answer
+from cloche.serving.front.predictions import Exchange, Predictions
+from cloche.serving.front.request import Ended
+from cloche.serving.front.web import ClientLeft, HttpError
+from cloche.serving.host.frames import Answer
 
 
 class Waiting(ABC):

@@ -5,8 +5,8 @@ import contextlib
 import random
 from typing import Any
 
-from serving.front.following import Pace
-from serving.front.registry import Registry
+from cloche.serving.front.following import Pace
+from cloche.serving.front.registry import Registry
 
 
 class Watch:

@@ -2,7 +2,7 @@
 
 import re
 
-from serving.host.frames import Door
+from cloche.serving.host.frames import Door
 
 _PARQUET_BYTES_PER_ROW = 64
 _MESSAGE_BYTES_PER_ROW = 256

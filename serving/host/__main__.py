@@ -1,7 +1,7 @@
 """The process of a model host.
 
-`python -m serving.host FD`, where FD is its end of a socket to the front. Where the fork server is,
-hosts of its environment are forks that `run`.
+`cloche/launch.py serving.host FD`, where FD is its end of a socket to the front. Where the fork
+server is, hosts of its environment are forks that `run`.
 """
 
 import gc
@@ -9,13 +9,13 @@ import os
 import socket
 import sys
 
-from serving.host import lifeline
+from cloche.serving.host import lifeline
 
 
 def run(front: socket.socket) -> None:
     """Serve until the front closes the socket."""
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
-    from serving.host.loop import serve  # noqa: PLC0415  # MLflow and more
+    from cloche.serving.host.loop import serve  # noqa: PLC0415  # MLflow and more
 
     with front:
         serve(front)
@@ -29,7 +29,3 @@ def main() -> None:
     run(socket.socket(fileno=int(sys.argv[1])))
     sys.stdout.flush()
     os._exit(0)  # threads that a model left behind must not keep a finished host alive
-
-
-if __name__ == "__main__":
-    main()

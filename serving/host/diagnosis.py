@@ -11,8 +11,8 @@ from typing import Any
 
 from mlflow.types import DataType, Schema
 
-from serving.host.frames import Item
-from serving.host.media import CSV, PARQUET, check
+from cloche.serving.host.frames import Item
+from cloche.serving.host.media import CSV, PARQUET, check
 
 _LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _GENERAL = "The request does not fit the model's signature; /openapi.json describes what it takes."

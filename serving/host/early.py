@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, cast
 from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 
-from serving.host.frames import Item, Result
-from serving.host.plan import Plan
-from serving.host.scoring import Scorer
-from serving.host.twin import Twin
+from cloche.serving.host.frames import Item, Result
+from cloche.serving.host.plan import Plan
+from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.twin import Twin
 
 
 class Loaded(NamedTuple):

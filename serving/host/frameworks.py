@@ -12,7 +12,7 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel, load_model
 
-from serving.host import threads
+from cloche.serving.host import threads
 
 
 def load(path: Path) -> PyFuncModel:

@@ -9,15 +9,15 @@ import logging
 import time
 from collections.abc import Sequence
 
-from serving.host.codecs.scoring_protocol import write_predictions
-from serving.host.failures import RequestRefused
-from serving.host.frames import Answer
-from serving.host.likeness import alike
-from serving.host.observed import ObservedModel
-from serving.host.plan import Plan, Table
-from serving.host.predicted import ByModelPredicted, ByTwinPredicted, Predicted
-from serving.host.question import Question
-from serving.host.twin import Twin
+from cloche.serving.host.codecs.scoring_protocol import write_predictions
+from cloche.serving.host.failures import RequestRefused
+from cloche.serving.host.frames import Answer
+from cloche.serving.host.likeness import alike
+from cloche.serving.host.observed import ObservedModel
+from cloche.serving.host.plan import Plan, Table
+from cloche.serving.host.predicted import ByModelPredicted, ByTwinPredicted, Predicted
+from cloche.serving.host.question import Question
+from cloche.serving.host.twin import Twin
 
 _logger = logging.getLogger(__name__)
 

@@ -12,15 +12,15 @@ from typing import Any
 import mlflow
 from mlflow.models import Model
 
-from serving.host import frameworks
-from serving.host.early import EarlyScorer, Loaded
-from serving.host.frames import Item
-from serving.host.media import JSON
-from serving.host.plan import Plan, compile_plan
-from serving.host.profile import load_profile, usual_values
-from serving.host.requirements import mismatches
-from serving.host.scoring import Scorer
-from serving.host.twin import ANY, Twin, TwinRefused
+from cloche.serving.host import frameworks
+from cloche.serving.host.early import EarlyScorer, Loaded
+from cloche.serving.host.frames import Item
+from cloche.serving.host.media import JSON
+from cloche.serving.host.plan import Plan, compile_plan
+from cloche.serving.host.profile import load_profile, usual_values
+from cloche.serving.host.requirements import mismatches
+from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.twin import ANY, Twin, TwinRefused
 
 _logger = logging.getLogger(__name__)
 _WARM_UP_SIZES = (1, 8, 64)

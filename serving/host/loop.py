@@ -11,10 +11,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from serving.host.early import EarlyScorer, Loaded
-from serving.host.frames import FrameReader, Kind, ProtocolError, control, read_batch, result
-from serving.host.loading import load, load_early
-from serving.host.scoring import Scorer
+from cloche.serving.host.early import EarlyScorer, Loaded
+from cloche.serving.host.frames import FrameReader, Kind, ProtocolError, control, read_batch, result
+from cloche.serving.host.loading import load, load_early
+from cloche.serving.host.scoring import Scorer
 
 _CHUNK = 1 << 18
 _logger = logging.getLogger(__name__)

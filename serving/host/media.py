@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from serving.host.failures import UnsupportedMediaType
+from cloche.serving.host.failures import UnsupportedMediaType
 
 JSON = "application/json"
 CSV = "text/csv"

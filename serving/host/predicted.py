@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
 
-from serving.host.twin import Prediction
+from cloche.serving.host.twin import Prediction
 
 BARE = ""  # the name of an output that has none
 encode = NumpyEncoder().encode

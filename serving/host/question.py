@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from serving.host.frames import Answer
-from serving.host.plan import Table
-from serving.host.predicted import Predicted
+from cloche.serving.host.frames import Answer
+from cloche.serving.host.plan import Table
+from cloche.serving.host.predicted import Predicted
 
 # The answer made of the predictions from one row up to another.
 Write = Callable[[Predicted, int, int], Answer]

@@ -6,11 +6,11 @@ So that requests may be joined without changing answers.
 import json
 from collections.abc import Callable, Sequence
 
-from serving.host.codecs.scoring_protocol import write_predictions
-from serving.host.frames import Answer
-from serving.host.likeness import alike
-from serving.host.plan import Table
-from serving.host.question import Question
+from cloche.serving.host.codecs.scoring_protocol import write_predictions
+from cloche.serving.host.frames import Answer
+from cloche.serving.host.likeness import alike
+from cloche.serving.host.plan import Table
+from cloche.serving.host.question import Question
 
 Score = Callable[[Sequence[Question]], Sequence[Answer | None]]
 

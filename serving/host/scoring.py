@@ -14,16 +14,16 @@ from collections.abc import Hashable, Sequence
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
-from serving.host import rowwise
-from serving.host.codecs.codec import Codec
-from serving.host.codecs.doors import codecs
-from serving.host.failures import INTERNAL_ERROR, RequestRefused, UnsupportedMediaType
-from serving.host.frames import Answer, Item, Result
-from serving.host.joined import ByModel, ByTwin
-from serving.host.observed import ObservedModel
-from serving.host.plan import Plan
-from serving.host.question import Question
-from serving.host.twin import Twin
+from cloche.serving.host import rowwise
+from cloche.serving.host.codecs.codec import Codec
+from cloche.serving.host.codecs.doors import codecs
+from cloche.serving.host.failures import INTERNAL_ERROR, RequestRefused, UnsupportedMediaType
+from cloche.serving.host.frames import Answer, Item, Result
+from cloche.serving.host.joined import ByModel, ByTwin
+from cloche.serving.host.observed import ObservedModel
+from cloche.serving.host.plan import Plan
+from cloche.serving.host.question import Question
+from cloche.serving.host.twin import Twin
 
 _logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from serving.host import threads
+from cloche.serving.host import threads
 
 FORMAT = 1
 ANY = "any"  # in the place of a digest: the artifacts come from where no digest could be noted

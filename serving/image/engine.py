@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.errors import BuildFailed, SettingsError
+from cloche.serving.errors import BuildFailed, SettingsError
 
 ENGINES = ("docker", "podman", "buildah")
 

@@ -1,4 +1,4 @@
-"""`python -m serving.image.fitting DIR`: inside a build, add what the version at DIR needs.
+"""`python -m cloche.serving.image.fitting DIR`: inside a build, add what the version at DIR needs.
 
 Only packages that are not there at all, and none that is there is changed: Cloche runs with what it
 was tested with. pip is not part of the image; it comes from the interpreter, and goes again.
@@ -11,7 +11,7 @@ import venv
 from importlib.metadata import distributions
 from pathlib import Path
 
-from serving.host.requirements import absent
+from cloche.serving.host.requirements import absent
 
 
 def main(artifacts: Path) -> int:

@@ -1,4 +1,4 @@
-"""`python -m serving.image.trial DIR`: inside a build, load the version at DIR as a host does.
+"""`python -m cloche.serving.image.trial DIR`: in a build, load the version at DIR as a host does.
 
 An image that cannot serve its version is not built.
 """
@@ -6,10 +6,10 @@ An image that cannot serve its version is not built.
 import sys
 from pathlib import Path
 
-from serving.errors import VersionRefused
-from serving.host.loading import LoadRefused, load
-from serving.registry.digest import digest_tree
-from serving.registry.pinned import read
+from cloche.serving.errors import VersionRefused
+from cloche.serving.host.loading import LoadRefused, load
+from cloche.serving.registry.digest import digest_tree
+from cloche.serving.registry.pinned import read
 
 
 def main(artifacts: Path) -> int:

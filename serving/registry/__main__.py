@@ -1,7 +1,7 @@
 """The registry process.
 
-`python -m serving.registry FD CACHE`, where FD is its end of a socket to the front. Where the fork
-server is, it is a fork that `run`s.
+`cloche/launch.py serving.registry FD CACHE`, where FD is its end of a socket to the front. Where
+the fork server is, it is a fork that `run`s.
 """
 
 import gc
@@ -10,15 +10,15 @@ import socket
 import sys
 from pathlib import Path
 
-from serving.host import lifeline
-from serving.registry import patience
+from cloche.serving.host import lifeline
+from cloche.serving.registry import patience
 
 
 def run(front: socket.socket, cache: str) -> None:
     """Answer questions until the front closes the socket."""
     patience.fail_soon(os.environ)
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
-    from serving.registry.service import serve  # noqa: PLC0415  # MLflow and more
+    from cloche.serving.registry.service import serve  # noqa: PLC0415  # MLflow and more
 
     gc.freeze()
     gc.enable()
@@ -33,7 +33,3 @@ def main() -> None:
     lifeline.name("cloche-registry")
     run(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
     os._exit(0)  # a download that hangs must not keep a finished process alive
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serving.registry.resolving import Target
+from cloche.serving.registry.resolving import Target
 
 _KEPT = 2  # what serves, and where a rollback goes
 _FRESH_SECONDS = 24 * 3600

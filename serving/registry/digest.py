@@ -9,7 +9,7 @@ bytecode and the accelerated twin (whose digest is a tag of its own) do not coun
 import hashlib
 from pathlib import Path
 
-from serving.registry import pinned
+from cloche.serving.registry import pinned
 
 _NOTES = frozenset({"registered_model_meta", pinned.FILE})
 _BYTECODE = "__pycache__"

@@ -8,15 +8,16 @@ import hashlib
 import importlib.util
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-import serving
-from serving.errors import SettingsError, VersionRefused
+from cloche.serving.errors import SettingsError, VersionRefused
 
 _COMPLETE = ".complete"
 _logger = logging.getLogger(__name__)
@@ -48,18 +49,6 @@ def build(artifacts: Path, manager: str, directory: Path) -> Path:
     return place / "bin" / "python"
 
 
-def host_code(directory: Path) -> Path:
-    """A directory where an interpreter without Cloche finds the host's code, and nothing else."""
-    place = directory / "code"
-    place.mkdir(parents=True, exist_ok=True)
-    link, package = place / "serving", Path(serving.__file__).parent
-    if link.is_symlink() and link.readlink() == package:
-        return place
-    link.unlink(missing_ok=True)
-    link.symlink_to(package)
-    return place
-
-
 def tool(manager: str) -> list[str]:
     """The command of `manager`, which is `uv` or `virtualenv`.
 
@@ -77,14 +66,19 @@ def tool(manager: str) -> list[str]:
 
 def _make(manager: str, python: str, place: Path, artifacts: Path) -> None:
     interpreter = str(place / "bin" / "python")
-    requirements = ["-r", str(artifacts / "requirements.txt"), *_for_the_twin(artifacts)]
+    requirements = [
+        "-r",
+        str((artifacts / "requirements.txt").absolute()),
+        *_for_the_twin(artifacts),
+    ]
     command = tool(manager)
+    run = partial(_run, folder=place.parent)
     if manager == "uv":
-        _run(*command, "venv", "--quiet", "--python", python, str(place))
-        _run(*command, "pip", "install", "--quiet", "--python", interpreter, *requirements)
+        run(*command, "venv", "--quiet", "--python", python, str(place))
+        run(*command, "pip", "install", "--quiet", "--python", interpreter, *requirements)
     else:
-        _run(*command, "--quiet", "--python", python, str(place))
-        _run(interpreter, "-m", "pip", "install", "--quiet", *requirements)
+        run(*command, "--quiet", "--python", python, str(place))
+        run(interpreter, "-m", "pip", "install", "--quiet", *requirements)
 
 
 def _for_the_twin(artifacts: Path) -> list[str]:
@@ -96,8 +90,12 @@ def _for_the_twin(artifacts: Path) -> list[str]:
         return []  # no twin, or one that the host will refuse
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+def _run(*command: str, folder: Path) -> None:
+    """Run it in a folder where no module of a user lies; `python -m` would import that."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(  # noqa: S603
+        command, cwd=folder, env=own, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]
         raise VersionRefused(

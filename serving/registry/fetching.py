@@ -5,11 +5,11 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from serving.errors import RegistryUnreachable, VersionRefused
-from serving.registry.cache import Cache
-from serving.registry.digest import digest_tree
-from serving.registry.resolving import Target
-from serving.registry.told import told
+from cloche.serving.errors import RegistryUnreachable, VersionRefused
+from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.digest import digest_tree
+from cloche.serving.registry.resolving import Target
+from cloche.serving.registry.told import told
 
 
 def fetch(target: Target, cache: Cache) -> Path:

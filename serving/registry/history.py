@@ -11,7 +11,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from serving.registry.names import (
+from cloche.serving.registry.names import (
     EVIDENCE,
     GATE_RUN_TAG,
     GATE_TAG,
@@ -19,8 +19,8 @@ from serving.registry.names import (
     PROMOTED_BY_TAG,
     REASON_TAG,
 )
-from serving.registry.resolving import Resolver, quoted, registered_name, translated
-from serving.registry.uri import ModelUri, Reference
+from cloche.serving.registry.resolving import Resolver, quoted, registered_name, translated
+from cloche.serving.registry.uri import ModelUri, Reference
 
 _SHOWN = 20
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.errors import VersionRefused
+from cloche.serving.errors import VersionRefused
 
 FILE = "cloche-pinned.json"
 

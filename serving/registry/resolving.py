@@ -17,12 +17,12 @@ from mlflow.protos.databricks_pb2 import (
 )
 from mlflow.tracking import MlflowClient
 
-from serving.errors import RegistryUnreachable, VersionRefused
-from serving.host.twin import ANY
-from serving.registry import pinned
-from serving.registry.names import ACCELERATED_DIGEST_TAG, ACCELERATED_TAG, DIGEST_TAG, ONNX
-from serving.registry.told import told
-from serving.registry.uri import ModelUri, Reference
+from cloche.serving.errors import RegistryUnreachable, VersionRefused
+from cloche.serving.host.twin import ANY
+from cloche.serving.registry import pinned
+from cloche.serving.registry.names import ACCELERATED_DIGEST_TAG, ACCELERATED_TAG, DIGEST_TAG, ONNX
+from cloche.serving.registry.told import told
+from cloche.serving.registry.uri import ModelUri, Reference
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 _NOTHING = (

@@ -20,14 +20,14 @@ from typing import Any
 import mlflow
 from mlflow.tracking import MlflowClient
 
-from serving.errors import RegistryUnreachable, ServingError, VersionRefused
-from serving.registry import environments
-from serving.registry.cache import Cache
-from serving.registry.fetching import fetch
-from serving.registry.history import History
-from serving.registry.protocol import HELLO
-from serving.registry.resolving import Resolver, Target
-from serving.registry.uri import parse
+from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefused
+from cloche.serving.registry import environments
+from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.fetching import fetch
+from cloche.serving.registry.history import History
+from cloche.serving.registry.protocol import HELLO
+from cloche.serving.registry.resolving import Resolver, Target
+from cloche.serving.registry.uri import parse
 
 _THREADS = 4  # a long download leaves room for polls
 _logger = logging.getLogger(__name__)
@@ -58,14 +58,9 @@ class Service:
         """The directory of a version's artifacts, checked."""
         return str(fetch(Target(**target), self._cache))
 
-    def environment(self, artifacts: str, manager: str) -> dict[str, str]:
-        """The environment for a version's host.
-
-        Its interpreter, and where it finds the host's code.
-        """
-        directory = self._environments
-        python = environments.build(Path(artifacts), manager, directory)
-        return {"python": str(python), "search": str(environments.host_code(directory))}
+    def environment(self, artifacts: str, manager: str) -> str:
+        """The interpreter of the environment for a version's host."""
+        return str(environments.build(Path(artifacts), manager, self._environments))
 
     def remember(self, uri: str, target: dict[str, str]) -> None:
         """Note what serves behind a URI, for the day the registry is gone."""

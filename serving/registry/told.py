@@ -6,7 +6,7 @@ import re
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from serving.secrecy import without_password
+from cloche.serving.secrecy import without_password
 
 _AWAY = re.compile(r"API request to \S+ failed with (?:timeout )?exception (.*)", re.DOTALL)
 _REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)|(certificate verify failed[^'\")]*)")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from serving.errors import ModelUriError
-from serving.registry import pinned
+from cloche.serving.errors import ModelUriError
+from cloche.serving.registry import pinned
 
 # What MLflow's artifact repositories are registered for, see `mlflow.store.artifact`.
 _STORES = frozenset(

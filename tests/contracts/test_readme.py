@@ -27,7 +27,7 @@ def test_the_gate_of_the_readme_is_a_gate():
     from pydantic import TypeAdapter
     from yaml import safe_load
 
-    from training.recipe.sections import Gate
+    from cloche.training.recipe.sections import Gate
 
     (block,) = blocks("yaml")
 

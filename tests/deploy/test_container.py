@@ -320,7 +320,7 @@ def test_a_version_that_was_altered_is_not_built(
         file.write("\n# altered\n")
 
     done = image.run(
-        "-m", "serving.image.trial", "/model",
+        "-m", "cloche.serving.image.trial", "/model",
         entry_point=["python"], volumes={tmp_path / "model": "/model"},
     )  # fmt: skip
 

@@ -17,8 +17,8 @@ from mlflow import environment_variables as mlflow_variables
 from prometheus_client import generate_latest
 
 from cloche.main import COMMANDS
-from serving.cli import serve as serve_module
-from serving.front.metrics import Metrics
+from cloche.serving.cli import serve as serve_module
+from cloche.serving.front.metrics import Metrics
 from tests import warm
 from tests.deploy.conftest import BAD, GOOD
 from tests.deploy.kubernetes import (

@@ -53,7 +53,7 @@ def asked() -> set[str]:
 def test_what_is_asked_for_is_there():
     from prometheus_client import generate_latest
 
-    from serving.front.metrics import Metrics
+    from cloche.serving.front.metrics import Metrics
 
     assert asked()
     assert asked() <= series(generate_latest(Metrics().registry).decode())

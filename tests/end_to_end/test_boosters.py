@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from serving.host.frames import Item
-from serving.host.loading import load
+from cloche.serving.host.frames import Item
+from cloche.serving.host.loading import load
 from tests.training.acceleration import zoo
 
 pytestmark = pytest.mark.slow

@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from serving.batch.report import document, drifted, render
-from serving.batch.statistics import count
-from training.packaging.profile import profile
-from training.recipe.sections import Columns
+from cloche.serving.batch.report import document, drifted, render
+from cloche.serving.batch.statistics import count
+from cloche.training.packaging.profile import profile
+from cloche.training.recipe.sections import Columns
 
 COLUMNS = Columns(numeric=("temperature", "weekday"), categorical=("airport",))
 

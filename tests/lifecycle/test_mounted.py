@@ -14,7 +14,7 @@ import pytest
 
 from cloche.asgi import Cloche, Settings
 from cloche.client import AsyncClient, Client, Retries
-from serving.errors import ModelUriError
+from cloche.serving.errors import ModelUriError
 from tests.lifecycle.registry import Registry
 from tests.online import Server, children, wait_for
 from tests.shell import answers, environment, free_port

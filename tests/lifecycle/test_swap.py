@@ -81,7 +81,7 @@ def test_a_broken_version_never_replaces_a_good_one(
 
 
 def test_an_altered_version_is_refused_by_its_digest(registry: Registry, serve: Serve) -> None:
-    from serving.registry.digest import digest_tree
+    from cloche.serving.registry.digest import digest_tree
 
     registry.register("", "")
     for version in ("1", "2"):

@@ -7,9 +7,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from serving.host.frames import Item
-from serving.host.plan import compile_plan
-from serving.host.scoring import Scorer
+from cloche.serving.host.frames import Item
+from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.scoring import Scorer
 from tests.protocol.bodies import bodies_for
 from tests.protocol.kinds import KINDS
 

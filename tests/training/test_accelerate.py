@@ -3,8 +3,8 @@
 import pytest
 from mlflow import MlflowClient
 
-from training.accelerate import accelerate_version
-from training.errors import RegistryError, TwinRefused
+from cloche.training.accelerate import accelerate_version
+from cloche.training.errors import RegistryError, TwinRefused
 
 
 def accelerated(client: MlflowClient, *, version=None, data=None):
@@ -58,7 +58,7 @@ def test_a_twin_that_is_proven_no_longer_is_withdrawn(client, log_version, monke
     def refuse(*_, **__):
         raise TwinRefused("labels differ")
 
-    monkeypatch.setattr("training.accelerate.accelerate", refuse)
+    monkeypatch.setattr("cloche.training.accelerate.accelerate", refuse)
 
     with pytest.raises(TwinRefused, match=f"version {number} gets no .* twin: labels differ"):
         accelerated(client)

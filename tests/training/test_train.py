@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from cloche.training.recipe.load import load_recipe
+from cloche.training.recipe.schema import Recipe
+from cloche.training.train import Trained, train
 from tests.shelf import empty_store
 from tests.stores import stores
-from training.recipe.load import load_recipe
-from training.recipe.schema import Recipe
-from training.train import Trained, train
 
 pytestmark = pytest.mark.xdist_group("train")  # one training serves them all
 
@@ -130,7 +130,7 @@ def test_the_version_carries_a_proven_twin_and_the_run_its_proof(client, result)
 
 def test_a_training_without_a_twin_says_why_and_leaves_the_version_as_it_was(client, monkeypatch):
     said: list[str] = []
-    monkeypatch.setattr("training.acceleration.accelerate.find_spec", lambda name: None)
+    monkeypatch.setattr("cloche.training.acceleration.accelerate.find_spec", lambda name: None)
 
     plain = train(small_recipe("name=plain"), said.append)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from training.errors import DataError, TrainingError
-from training.explain import explain
-from training.recipe.load import load_recipe
-from training.recipe.schema import Recipe
-from training.train import train
+from cloche.training.errors import DataError, TrainingError
+from cloche.training.explain import explain
+from cloche.training.recipe.load import load_recipe
+from cloche.training.recipe.schema import Recipe
+from cloche.training.train import train
 
 FOREST = (
     "estimator.class=sklearn.ensemble.RandomForestClassifier",

@@ -7,9 +7,9 @@ from time import monotonic
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from training.acceleration.original import Original
-from training.acceleration.twin import Twin
-from training.errors import TwinRefused
+from cloche.training.acceleration.original import Original
+from cloche.training.acceleration.twin import Twin
+from cloche.training.errors import TwinRefused
 
 PROOF_SECONDS = 60.0
 MOST_ROWS = 20_000  # of the holdout; more would prove little more, and take long for slow models
@@ -64,13 +64,13 @@ class _Deadline:
 
 def _proven(original: Original, real: pd.DataFrame, on_time: _Deadline, seed: int) -> Twin:
     # An extra: only who wants twins has it.
-    from training.acceleration.convert import convert  # noqa: PLC0415
-    from training.acceleration.description import make_twin  # noqa: PLC0415
-    from training.acceleration.domain import FACTOR, domain_of, enclose  # noqa: PLC0415
-    from training.acceleration.families import check, is_exact  # noqa: PLC0415
-    from training.acceleration.proof import prove  # noqa: PLC0415
-    from training.acceleration.rows import adversarial  # noqa: PLC0415
-    from training.acceleration.session import Session  # noqa: PLC0415
+    from cloche.training.acceleration.convert import convert  # noqa: PLC0415
+    from cloche.training.acceleration.description import make_twin  # noqa: PLC0415
+    from cloche.training.acceleration.domain import FACTOR, domain_of, enclose  # noqa: PLC0415
+    from cloche.training.acceleration.families import check, is_exact  # noqa: PLC0415
+    from cloche.training.acceleration.proof import prove  # noqa: PLC0415
+    from cloche.training.acceleration.rows import adversarial  # noqa: PLC0415
+    from cloche.training.acceleration.session import Session  # noqa: PLC0415
 
     check(original.pipeline)
     graph = convert(original)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import is_classifier
 
-from training.acceleration.ensembles import Arithmetic, Ensemble, Tree
-from training.errors import TwinRefused
+from cloche.training.acceleration.ensembles import Arithmetic, Ensemble, Tree
+from cloche.training.errors import TwinRefused
 
 LIGHTGBM = frozenset({"lightgbm.LGBMClassifier", "lightgbm.LGBMRegressor"})
 XGBOOST = frozenset(

@@ -23,10 +23,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from training.acceleration import transformers, trees
-from training.acceleration.families import leaves
-from training.acceleration.original import Original
-from training.errors import TwinRefused
+from cloche.training.acceleration import transformers, trees
+from cloche.training.acceleration.families import leaves
+from cloche.training.acceleration.original import Original
+from cloche.training.errors import TwinRefused
 
 OPSETS = {"": 20, "ai.onnx.ml": 3}
 _TENSORS: dict[str, Callable[[list[int | None]], Any]] = {

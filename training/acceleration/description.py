@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import asdict
 from importlib.metadata import version
 
-from training.acceleration.families import adds_in_order, leaves
-from training.acceleration.original import Original
-from training.acceleration.proof import TOLERANCE, Proof
-from training.acceleration.twin import FORMAT, SCORES, Twin
-from training.pipeline.providers import providers
+from cloche.training.acceleration.families import adds_in_order, leaves
+from cloche.training.acceleration.original import Original
+from cloche.training.acceleration.proof import TOLERANCE, Proof
+from cloche.training.acceleration.twin import FORMAT, SCORES, Twin
+from cloche.training.pipeline.providers import providers
 
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")
 

@@ -14,9 +14,9 @@ import onnx
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
-from training.acceleration.families import leaves
-from training.acceleration.original import Original
-from training.acceleration.twin import SCORES
+from cloche.training.acceleration.families import leaves
+from cloche.training.acceleration.original import Original
+from cloche.training.acceleration.twin import SCORES
 
 FACTOR = 1024.0  # beyond the magnitudes of real rows, a twin of a model that computes is no use
 

@@ -12,9 +12,9 @@ from typing import Any
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from training.acceleration.boosters import BOOSTERS, XGBOOST, public_name
-from training.acceleration.trees import TREES, is_trees
-from training.errors import TwinRefused
+from cloche.training.acceleration.boosters import BOOSTERS, XGBOOST, public_name
+from cloche.training.acceleration.trees import TREES, is_trees
+from cloche.training.errors import TwinRefused
 
 # One operation for each value, the same one in both: same bits.
 _EXACT = {

@@ -13,9 +13,9 @@ import pandas as pd
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import DataType
 
-from training.errors import TwinRefused
-from training.pipeline.fit import Fitted
-from training.pipeline.scorer import MISSING
+from cloche.training.errors import TwinRefused
+from cloche.training.pipeline.fit import Fitted
+from cloche.training.pipeline.scorer import MISSING
 
 Floats = npt.NDArray[np.float64]
 Answers = tuple[Floats, npt.NDArray[Any] | None]

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from training.acceleration.original import Answers, Floats, Original
-from training.errors import TwinRefused
+from cloche.training.acceleration.original import Answers, Floats, Original
+from cloche.training.errors import TwinRefused
 
 TOLERANCE = 1e-6  # of a probability, or of a value relative to its size if that is above 1
 DEMANDED = TOLERANCE / 4  # on the rows of a proof: room for the rows that it does not hold

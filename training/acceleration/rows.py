@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from training.acceleration.domain import Domain
-from training.acceleration.original import Input, Original
-from training.acceleration.trees import is_trees, thresholds
+from cloche.training.acceleration.domain import Domain
+from cloche.training.acceleration.original import Input, Original
+from cloche.training.acceleration.trees import is_trees, thresholds
 
 THRESHOLDS = 200  # of one column, spread over all of them
 BASES = 50  # real rows that a strange value is put into

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import onnxruntime
 import pandas as pd
 
-from training.acceleration.original import Floats, Input
-from training.errors import TwinRefused
+from cloche.training.acceleration.original import Floats, Input
+from cloche.training.errors import TwinRefused
 
 _ONE_THREAD = 1  # the twin is small; a proof must not take more cores than it was given
 _FATAL = 4  # what onnxruntime prints: nothing that an exception does not say

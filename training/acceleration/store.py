@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from training.acceleration.twin import FOLDER, Twin
-from training.names import ACCELERATED, ACCELERATED_DIGEST
+from cloche.training.acceleration.twin import FOLDER, Twin
+from cloche.training.names import ACCELERATED, ACCELERATED_DIGEST
 
 KIND = "onnx"
 

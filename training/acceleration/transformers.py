@@ -7,8 +7,8 @@ from onnx import TensorProto
 from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 from skl2onnx.operator_converters.common import concatenate_variables
 
-from training.acceleration.nodes import constant, writer
-from training.errors import TwinRefused
+from cloche.training.acceleration.nodes import constant, writer
+from cloche.training.errors import TwinRefused
 
 
 def shape(operator: Any) -> None:

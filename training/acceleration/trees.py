@@ -32,10 +32,10 @@ from sklearn.tree import (
     ExtraTreeRegressor,
 )
 
-from training.acceleration.boosters import is_booster, read_booster
-from training.acceleration.ensembles import Arithmetic, Ensemble, Tree
-from training.acceleration.nodes import constant, writer
-from training.errors import TwinRefused
+from cloche.training.acceleration.boosters import is_booster, read_booster
+from cloche.training.acceleration.ensembles import Arithmetic, Ensemble, Tree
+from cloche.training.acceleration.nodes import constant, writer
+from cloche.training.errors import TwinRefused
 
 MOST_NODES = 1_000_000  # about 100 MB of ONNX, and half a minute to write it
 

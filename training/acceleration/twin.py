@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.acceleration.proof import Proof
+from cloche.training.acceleration.proof import Proof
 
 FOLDER = "onnx"
 GRAPH_FILE = "model.onnx"

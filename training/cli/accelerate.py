@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from training.cli.progress import steps
+from cloche.training.cli.progress import steps
 
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
 
@@ -31,7 +31,7 @@ def accelerate(model: str, version: str | None, data: str | None, *, as_json: bo
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
-    from training.accelerate import accelerate_version  # noqa: PLC0415
+    from cloche.training.accelerate import accelerate_version  # noqa: PLC0415
 
     with steps(f"accelerating {model}") as say:
         done = accelerate_version(MlflowClient(), model, version=version, data=data, say=say)

@@ -34,10 +34,10 @@ def init(
 ) -> None:
     """Run the command; see HELP."""
     # Not at the top: this import takes seconds, and `cloche --help` imports every command.
-    from training.dataset.sniff import sniff_data  # noqa: PLC0415
-    from training.dataset.sources import load_table  # noqa: PLC0415
-    from training.dataset.starter import draft_recipe  # noqa: PLC0415
-    from training.recipe.document import parse  # noqa: PLC0415
+    from cloche.training.dataset.sniff import sniff_data  # noqa: PLC0415
+    from cloche.training.dataset.sources import load_table  # noqa: PLC0415
+    from cloche.training.dataset.starter import draft_recipe  # noqa: PLC0415
+    from cloche.training.recipe.document import parse  # noqa: PLC0415
 
     described = sniff_data(data, query)
     table = load_table(described)

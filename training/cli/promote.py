@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training.cli.progress import steps
-from training.promotion.request import PROBE_SECONDS, Request
+from cloche.training.cli.progress import steps
+from cloche.training.promotion.request import PROBE_SECONDS, Request
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from training.promotion.examine import Examined
-    from training.promotion.promote import Promotion
+    from cloche.training.promotion.examine import Examined
+    from cloche.training.promotion.promote import Promotion
 
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
 
@@ -90,11 +90,11 @@ def promote(
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
-    from training.gate.report import render  # noqa: PLC0415
-    from training.promotion.examine import examine  # noqa: PLC0415
-    from training.promotion.promote import Promotion, Refusal  # noqa: PLC0415
-    from training.promotion.promote import promote as run_promotion  # noqa: PLC0415
-    from training.promotion.registry import find_model  # noqa: PLC0415
+    from cloche.training.gate.report import render  # noqa: PLC0415
+    from cloche.training.promotion.examine import examine  # noqa: PLC0415
+    from cloche.training.promotion.promote import Promotion, Refusal  # noqa: PLC0415
+    from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
+    from cloche.training.promotion.registry import find_model  # noqa: PLC0415
 
     client = MlflowClient()
     request = Request(version, policy, allow_breaking, force, reason, timeout)
@@ -194,7 +194,7 @@ def _print_json(
 
 
 def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | None:
-    from training.gate.evidence import evidence  # noqa: PLC0415 (see `promote`)
+    from cloche.training.gate.evidence import evidence  # noqa: PLC0415 (see `promote`)
 
     examined = promotion.examined
     if examined is None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from training.promotion.status import ModelStatus, VersionStatus
+    from cloche.training.promotion.status import ModelStatus, VersionStatus
 
 HELP = """Say what the registry holds: versions, aliases, evidence, and what serves.
 
@@ -43,8 +43,8 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
-    from training.promotion.registry import model_names  # noqa: PLC0415
-    from training.promotion.status import status as read_status  # noqa: PLC0415
+    from cloche.training.promotion.registry import model_names  # noqa: PLC0415
+    from cloche.training.promotion.status import status as read_status  # noqa: PLC0415
 
     client = MlflowClient()
     names = [model] if model else model_names(client)

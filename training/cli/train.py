@@ -7,8 +7,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from training.cli.progress import steps
-from training.recipe.load import load_recipe
+from cloche.training.cli.progress import steps
+from cloche.training.recipe.load import load_recipe
 
 HELP = """Train what RECIPE says, evaluate it, and register the result as challenger.
 
@@ -43,12 +43,12 @@ def train(
     """Run the command; see HELP."""
     checked = load_recipe(recipe, overrides, data=data)
     if explain:
-        from training.explain import explain as explanation  # noqa: PLC0415 (see below)
+        from cloche.training.explain import explain as explanation  # noqa: PLC0415 (see below)
 
         click.echo(explanation(checked))
         return
     # Only once the recipe's own mistakes are out of the way: this import takes seconds.
-    from training.train import train as run_training  # noqa: PLC0415
+    from cloche.training.train import train as run_training  # noqa: PLC0415
 
     with steps(f"training {checked.name}") as say:
         trained = run_training(checked, say)

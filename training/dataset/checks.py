@@ -10,16 +10,16 @@ from typing import Final
 
 import pandas as pd
 
-from training.dataset.copies import likeness
-from training.dataset.days import times
-from training.dataset.features import check_features
-from training.dataset.leakage import leaks, near_leaks
-from training.dataset.split import Split
-from training.dataset.target import check_target
-from training.errors import DataError
-from training.recipe.nearest import suggestion
-from training.recipe.schema import Recipe
-from training.recipe.sections import FractionSplit, TimeSplit
+from cloche.training.dataset.copies import likeness
+from cloche.training.dataset.days import times
+from cloche.training.dataset.features import check_features
+from cloche.training.dataset.leakage import leaks, near_leaks
+from cloche.training.dataset.split import Split
+from cloche.training.dataset.target import check_target
+from cloche.training.errors import DataError
+from cloche.training.recipe.nearest import suggestion
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.sections import FractionSplit, TimeSplit
 
 # So few rows change no metric that the confidence interval does not blur anyway.
 _FEW_COPIES: Final = 5

@@ -12,7 +12,7 @@ from typing import Final
 
 import pandas as pd
 
-from training.dataset.split import Split
+from cloche.training.dataset.split import Split
 
 _AGREEMENTS_PER_DISAGREEMENT: Final = 4
 

@@ -8,8 +8,8 @@ import sqlalchemy
 from pandas.errors import DatabaseError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from training.dataset.formats import absent_columns
-from training.errors import DataError
+from cloche.training.dataset.formats import absent_columns
+from cloche.training.errors import DataError
 
 
 def source_name(url: str) -> str:

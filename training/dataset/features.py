@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from training.dataset.days import times
-from training.recipe.sections import Columns
-from training.recipe.vocabulary import ROLES, Role
+from cloche.training.dataset.days import times
+from cloche.training.recipe.sections import Columns
+from cloche.training.recipe.vocabulary import ROLES, Role
 
 _IDENTIFIER_SHARE = 0.9
 _IDENTIFIER_VALUES = 100

@@ -3,8 +3,8 @@
 import glob
 from pathlib import Path
 
-from training.errors import DataError
-from training.recipe.nearest import suggestion
+from cloche.training.errors import DataError
+from cloche.training.recipe.nearest import suggestion
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zip", ".csv.bz2", ".csv.xz", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.recipe.nearest import suggestion
+from cloche.training.recipe.nearest import suggestion
 
 Format = Literal["csv", "parquet", "labelled-lines"]
 Reader = Callable[[Path, Mapping[str, Any], Sequence[str] | None], pd.DataFrame]

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from training.recipe.sections import Columns
-from training.recipe.vocabulary import Task
+from cloche.training.recipe.sections import Columns
+from cloche.training.recipe.vocabulary import Task
 
 _CHANCE: Final = math.log(1e-6)
 _NEARLY: Final = 0.999

@@ -6,10 +6,10 @@ from typing import Final
 
 import pandas as pd
 
-from training.dataset.days import times
-from training.dataset.leakage import leaks
-from training.recipe.sections import Columns
-from training.recipe.vocabulary import Role, Task
+from cloche.training.dataset.days import times
+from cloche.training.dataset.leakage import leaks
+from cloche.training.recipe.sections import Columns
+from cloche.training.recipe.vocabulary import Role, Task
 
 _NAMED_LIKE_AN_ID = re.compile(
     r"(^|_)(id|uuid|guid|key|index|row|rownum|unnamed: 0)$", re.IGNORECASE

@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from training.dataset.files import find_files, is_parquet
-from training.recipe.agreement import is_database, is_web
-from training.recipe.load import data_section
-from training.recipe.sections import Data
+from cloche.training.dataset.files import find_files, is_parquet
+from cloche.training.recipe.agreement import is_database, is_web
+from cloche.training.recipe.load import data_section
+from cloche.training.recipe.sections import Data
 
 _LABELLED_LINE = re.compile(r"[^|]+.*\|\s*\S{1,20}\s*")
 _SEPARATORS = (",", ";", "\t", "|")

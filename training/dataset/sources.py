@@ -8,15 +8,15 @@ from typing import cast
 
 import pandas as pd
 
-from training.dataset.database import read_query, source_name
-from training.dataset.files import find_files, is_parquet
-from training.dataset.formats import Format, UnreadableError, absent_columns, read_file
-from training.dataset.samples.catalog import find_sample
-from training.dataset.table import Table
-from training.dataset.web import downloaded
-from training.errors import DataError
-from training.recipe.agreement import is_database, is_web
-from training.recipe.sections import Data
+from cloche.training.dataset.database import read_query, source_name
+from cloche.training.dataset.files import find_files, is_parquet
+from cloche.training.dataset.formats import Format, UnreadableError, absent_columns, read_file
+from cloche.training.dataset.samples.catalog import find_sample
+from cloche.training.dataset.table import Table
+from cloche.training.dataset.web import downloaded
+from cloche.training.errors import DataError
+from cloche.training.recipe.agreement import is_database, is_web
+from cloche.training.recipe.sections import Data
 
 _SAMPLE = "sample:"
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from training.dataset.days import times, within
-from training.errors import DataError
-from training.recipe.schema import Recipe
-from training.recipe.sections import FractionSplit, GroupSplit, TimeSplit
+from cloche.training.dataset.days import times, within
+from cloche.training.errors import DataError
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.sections import FractionSplit, GroupSplit, TimeSplit
 
 
 @dataclass(frozen=True)

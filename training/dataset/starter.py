@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import pandas as pd
 
-from training.dataset.days import times
-from training.dataset.roles import Guess, guess_roles
-from training.dataset.table import Table
-from training.errors import DataError
-from training.recipe.document import render_value
-from training.recipe.nearest import suggestion
-from training.recipe.sections import Data
-from training.recipe.vocabulary import ROLES, Task
+from cloche.training.dataset.days import times
+from cloche.training.dataset.roles import Guess, guess_roles
+from cloche.training.dataset.table import Table
+from cloche.training.errors import DataError
+from cloche.training.recipe.document import render_value
+from cloche.training.recipe.nearest import suggestion
+from cloche.training.recipe.sections import Data
+from cloche.training.recipe.vocabulary import ROLES, Task
 
 _TARGET_NAMES: Final = ("target", "label", "labels", "class", "y", "outcome", "churn", "churned")
 _FEW_NUMBERS: Final = 20

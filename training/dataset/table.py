@@ -5,7 +5,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from training.dataset.digest import frame_digest
+from cloche.training.dataset.digest import frame_digest
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from training.recipe.schema import Recipe
+from cloche.training.recipe.schema import Recipe
 
 _SHOWN = 5
 _MANY_CLASSES = 100

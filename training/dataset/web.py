@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from training.errors import DataError
+from cloche.training.errors import DataError
 
 MAX_BYTES: Final = 2 * 1024**3
 CONNECT_SECONDS: Final = 10

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from training.dataset.files import is_parquet
-from training.errors import DataError
+from cloche.training.dataset.files import is_parquet
+from cloche.training.errors import DataError
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:

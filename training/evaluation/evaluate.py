@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from training.evaluation.importance import feature_importance
-from training.evaluation.intervals import Interval, intervals
-from training.evaluation.metrics import is_computable, score_all
-from training.evaluation.output import read
-from training.evaluation.predictions import Outcome, Target
-from training.evaluation.slices import Slice, slices
-from training.pipeline.fit import Fitted
-from training.recipe.schema import Recipe
-from training.recipe.vocabulary import metrics_for
+from cloche.training.evaluation.importance import feature_importance
+from cloche.training.evaluation.intervals import Interval, intervals
+from cloche.training.evaluation.metrics import is_computable, score_all
+from cloche.training.evaluation.output import read
+from cloche.training.evaluation.predictions import Outcome, Target
+from cloche.training.evaluation.slices import Slice, slices
+from cloche.training.pipeline.fit import Fitted
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.vocabulary import metrics_for
 
 
 @dataclass(frozen=True)

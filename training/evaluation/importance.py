@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from sklearn.inspection import permutation_importance
 
-from training.evaluation.metrics import score
-from training.evaluation.predictions import Outcome
-from training.recipe.vocabulary import METRICS
+from cloche.training.evaluation.metrics import score
+from cloche.training.evaluation.predictions import Outcome
+from cloche.training.recipe.vocabulary import METRICS
 
 ROWS, REPEATS = 4_000, 3
 

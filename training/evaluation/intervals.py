@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.errors import TrainingError
-from training.evaluation.metrics import score
-from training.evaluation.predictions import Floats, Outcome
-from training.evaluation.weighted import prepare
-from training.recipe.vocabulary import METRICS
+from cloche.training.errors import TrainingError
+from cloche.training.evaluation.metrics import score
+from cloche.training.evaluation.predictions import Floats, Outcome
+from cloche.training.evaluation.weighted import prepare
+from cloche.training.recipe.vocabulary import METRICS
 
 # Draws in which a metric is not defined (one class only) are left out; with more of them than this
 # an interval would describe the lucky draws and not the metric.

@@ -2,7 +2,7 @@
 
 Where a metric is not defined (one class only, nothing predicted positive, no probabilities) it is
 `nan`, said here and not by a warning. The module knows nothing of resampling;
-`training.evaluation.weighted` has the quick forms.
+`cloche.training.evaluation.weighted` has the quick forms.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sk
 
-from training.evaluation.predictions import Floats, Outcome
-from training.recipe.vocabulary import METRICS
+from cloche.training.evaluation.predictions import Floats, Outcome
+from cloche.training.recipe.vocabulary import METRICS
 
 Weights = npt.NDArray[np.float64] | None
 

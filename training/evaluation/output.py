@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from training.errors import TrainingError
-from training.evaluation.predictions import Floats, Predictions, Target, listed, numbers_of
+from cloche.training.errors import TrainingError
+from cloche.training.evaluation.predictions import Floats, Predictions, Target, listed, numbers_of
 
 PREDICTION = "prediction"
 PROBABILITY = "probability"

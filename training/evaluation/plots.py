@@ -17,7 +17,7 @@ from sklearn.metrics import (
     RocCurveDisplay,
 )
 
-from training.evaluation.predictions import Outcome
+from cloche.training.evaluation.predictions import Outcome
 
 INK, ACCENT, QUIET = "#1f2937", "#0f766e", "#d1d5db"
 

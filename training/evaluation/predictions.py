@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from training.errors import TrainingError
-from training.recipe.vocabulary import Task
+from cloche.training.errors import TrainingError
+from cloche.training.recipe.vocabulary import Task
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]

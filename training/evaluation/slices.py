@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from training.errors import DataError
-from training.evaluation.metrics import score_all
-from training.evaluation.predictions import Outcome
+from cloche.training.errors import DataError
+from cloche.training.evaluation.metrics import score_all
+from cloche.training.evaluation.predictions import Outcome
 
 MISSING = "(missing)"
 

@@ -2,8 +2,8 @@
 
 A bootstrap resample of n rows is a vector of n counts. What does not depend on the counts (ranking
 by score, squared errors, positions in the confusion matrix) is done once in `prepare`; what remains
-is a few passes over the rows. The values are those of `training.evaluation.metrics.score`, which is
-the definition; a property test holds the two together.
+is a few passes over the rows. The values are those of `score` in `metrics.py`, which is the
+definition; a property test holds the two together.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.metrics import is_computable
-from training.evaluation.predictions import Floats, Outcome
+from cloche.training.evaluation.metrics import is_computable
+from cloche.training.evaluation.predictions import Floats, Outcome
 
 Weighted = Callable[[Floats], float]
 

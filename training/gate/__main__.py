@@ -1,4 +1,4 @@
-"""The process of a probe: `python -m training.gate FOLDER`; see `probe.py`."""
+"""The process of a probe: `cloche/launch.py training.gate FOLDER`; see `probe.py`."""
 
 import gc
 import sys
@@ -11,12 +11,8 @@ def main() -> None:
     # A model's warnings are for those who trained it; the gate reads its numbers.
     warnings.simplefilter("ignore")
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
-    from training.gate import probe  # noqa: PLC0415
+    from cloche.training.gate import probe  # noqa: PLC0415
 
     gc.enable()
     probe.main(Path(sys.argv[1]))
     gc.freeze()  # the process ends: whoever searches what is left for cycles wastes its time
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from training.errors import RegistryError
+from cloche.training.errors import RegistryError
 
 
 @dataclass(frozen=True)

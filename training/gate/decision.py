@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Literal
 
-from training.evaluation.intervals import Difference
-from training.evaluation.slices import Slice
-from training.gate.measurements import Comparison, Measurements
-from training.recipe.sections import Gate, NotWorse, SliceFloor
-from training.recipe.vocabulary import METRICS
+from cloche.training.evaluation.intervals import Difference
+from cloche.training.evaluation.slices import Slice
+from cloche.training.gate.measurements import Comparison, Measurements
+from cloche.training.recipe.sections import Gate, NotWorse, SliceFloor
+from cloche.training.recipe.vocabulary import METRICS
 
 Result = Literal["passed", "failed", "not applicable"]
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
 
-from training.gate.judge import Judgement
-from training.gate.process import environment
+from cloche.training.gate.judge import Judgement
+from cloche.training.gate.process import environment
 
 SCHEMA = 1
 

@@ -9,10 +9,10 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from training.dataset.digest import frame_digest
-from training.dataset.sources import load_table
-from training.errors import DataError, RegistryError
-from training.gate.policy import CarriedHoldout, Policy
+from cloche.training.dataset.digest import frame_digest
+from cloche.training.dataset.sources import load_table
+from cloche.training.errors import DataError, RegistryError
+from cloche.training.gate.policy import CarriedHoldout, Policy
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 
-from training.gate.candidate import Candidate
-from training.gate.decision import Decision, decide
-from training.gate.measure import Measured, Say, measure
-from training.gate.policy import Policy
+from cloche.training.gate.candidate import Candidate
+from cloche.training.gate.decision import Decision, decide
+from cloche.training.gate.measure import Measured, Say, measure
+from cloche.training.gate.policy import Policy
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 
 from mlflow import MlflowClient
 
-from training.errors import DataError
-from training.evaluation.intervals import Interval, intervals, paired_differences
-from training.evaluation.metrics import is_computable, score_all
-from training.evaluation.predictions import Outcome
-from training.evaluation.slices import Slice, slices
-from training.gate.candidate import Candidate
-from training.gate.holdout import Holdout, fetch_holdout
-from training.gate.measurements import Comparison, Measurements
-from training.gate.policy import Policy, holdout_digest
-from training.gate.process import Probed, probe
-from training.gate.signature import breaks
+from cloche.training.errors import DataError
+from cloche.training.evaluation.intervals import Interval, intervals, paired_differences
+from cloche.training.evaluation.metrics import is_computable, score_all
+from cloche.training.evaluation.predictions import Outcome
+from cloche.training.evaluation.slices import Slice, slices
+from cloche.training.gate.candidate import Candidate
+from cloche.training.gate.holdout import Holdout, fetch_holdout
+from cloche.training.gate.measurements import Comparison, Measurements
+from cloche.training.gate.policy import Policy, holdout_digest
+from cloche.training.gate.process import Probed, probe
+from cloche.training.gate.signature import breaks
 
 Say = Callable[[str], None]
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from training.evaluation.intervals import Difference
-from training.evaluation.slices import Slice
+from cloche.training.evaluation.intervals import Difference
+from cloche.training.evaluation.slices import Slice
 
 Stage = Literal["load", "example", "predict", "latency"]
 

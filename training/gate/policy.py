@@ -10,15 +10,15 @@ from typing import Annotated, Any, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from training.errors import RecipeError, RegistryError
-from training.evaluation.predictions import Label, Target
-from training.names import METADATA, METADATA_SCHEMA
-from training.recipe import document
-from training.recipe.agreement import disagreements
-from training.recipe.problems import explain
-from training.recipe.sections import Data, Gate, NotWorse, Section
-from training.recipe.values import MetricName, Names, Scalar
-from training.recipe.vocabulary import Task, metrics_for
+from cloche.training.errors import RecipeError, RegistryError
+from cloche.training.evaluation.predictions import Label, Target
+from cloche.training.names import METADATA, METADATA_SCHEMA
+from cloche.training.recipe import document
+from cloche.training.recipe.agreement import disagreements
+from cloche.training.recipe.problems import explain
+from cloche.training.recipe.sections import Data, Gate, NotWorse, Section
+from cloche.training.recipe.values import MetricName, Names, Scalar
+from cloche.training.recipe.vocabulary import Task, metrics_for
 
 
 class CarriedHoldout(BaseModel):
@@ -26,7 +26,7 @@ class CarriedHoldout(BaseModel):
 
     Attributes:
         artifact: its path there, a Parquet file.
-        digest: of the rows, by `training.dataset.digest`.
+        digest: of the rows, by `cloche.training.dataset.digest`.
         rows: how many there are.
     """
 

@@ -1,7 +1,7 @@
 """The probe: loads one model in a process of its own, lets it predict, and writes what it saw.
 
-Run as `python -m training.gate FOLDER` with the task in `FOLDER/task.json` and the holdout in
-`FOLDER/holdout.parquet`. What is found goes to `FOLDER/report.json`, again after each stage, so
+Run as `cloche/launch.py training.gate FOLDER` with the task in `FOLDER/task.json` and the holdout
+in `FOLDER/holdout.parquet`. What is found goes to `FOLDER/report.json`, again after each stage, so
 that whoever waits can tell how far a crash or a hang got; predictions go to
 `FOLDER/predictions.npz`.
 
@@ -26,8 +26,8 @@ from mlflow.pyfunc.scoring_server import _parse_json_data
 from mlflow.types.schema import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 
-from training.evaluation.output import read
-from training.evaluation.predictions import Target
+from cloche.training.evaluation.output import read
+from cloche.training.evaluation.predictions import Target
 
 # One-row predictions: enough of them that the median is steady, within a time that people wait.
 WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0

@@ -5,7 +5,6 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -16,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training.evaluation.predictions import Predictions, Target
-from training.gate.measurements import Stage
+from cloche import launch
+from cloche.training.evaluation.predictions import Predictions, Target
+from cloche.training.gate.measurements import Stage
 
 _DOING: dict[str, str] = {
     "load": "loading",
@@ -100,19 +100,14 @@ def environment() -> dict[str, Any]:
 
 def _run(folder: Path, timeout: float) -> str | None:
     """Run the probe; how it ended otherwise than well, None if it ended well."""
-    # No bytecode into the model's folder, and the caller's package first: also when it is run
-    # from a checkout and not from an installation.
-    root = str(Path(__file__).parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environ = {
         **os.environ,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONDONTWRITEBYTECODE": "1",  # none into the model's folder
         "MLFLOW_LOGGING_LEVEL": "ERROR",
     }
     with (folder / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:
         process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
-            [sys.executable, "-m", "training.gate", str(folder)],
+            launch.command("training.gate", str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -13,9 +13,9 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from training.gate.evidence import Outcome, evidence
-from training.gate.judge import Judgement
-from training.gate.report import render
+from cloche.training.gate.evidence import Outcome, evidence
+from cloche.training.gate.judge import Judgement
+from cloche.training.gate.report import render
 
 EVIDENCE_ARTIFACT = "evidence.json"
 REPORT_ARTIFACT = "report.html"

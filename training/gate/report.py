@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.gate.decision import reaches
+from cloche.training.gate.decision import reaches
 
 # Width that positions are computed in; the page stretches it.
 WIDTH = 400.0
@@ -90,10 +90,10 @@ def render(document: Mapping[str, Any]) -> str:
     """Draw the report.
 
     Args:
-        document: as `training.gate.evidence` makes it.
+        document: as `cloche.training.gate.evidence` makes it.
     """
     environment = Environment(
-        loader=PackageLoader("training.gate"),
+        loader=PackageLoader("cloche.training.gate"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

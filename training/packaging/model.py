@@ -12,13 +12,13 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 
-from training.evaluation.predictions import Target
-from training.names import METADATA, METADATA_SCHEMA
-from training.packaging.requirements import exact_requirements
-from training.packaging.trusted import trusted_types
-from training.pipeline import scorer
-from training.pipeline.fit import Fitted
-from training.recipe.schema import Recipe
+from cloche.training.evaluation.predictions import Target
+from cloche.training.names import METADATA, METADATA_SCHEMA
+from cloche.training.packaging.requirements import exact_requirements
+from cloche.training.packaging.trusted import trusted_types
+from cloche.training.pipeline import scorer
+from cloche.training.pipeline.fit import Fitted
+from cloche.training.recipe.schema import Recipe
 
 
 @dataclass(frozen=True)

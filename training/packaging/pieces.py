@@ -19,7 +19,7 @@ UNITS = {"day": "D", "week": "W"}
 QUANTILES = {"0.5": 0.5, "0.95": 0.95, "0.99": 0.99, "1.0": 1.0}
 LEAST_PIECES = 20  # else nobody can say what 95 % of them are like
 LEAST_ROWS = 50  # of a piece; smaller ones differ by chance
-_HALF_ROW = 0.5  # what an empty bin counts, as in `serving.batch.drift`
+_HALF_ROW = 0.5  # what an empty bin counts, as in `cloche.serving.batch.drift`
 
 
 def pieces(when: "pd.Series[pd.Timestamp]") -> dict[str, "np.ndarray"]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training.packaging.pieces import pieces, sizes, usual
-from training.recipe.sections import Columns
+from cloche.training.packaging.pieces import pieces, sizes, usual
+from cloche.training.recipe.sections import Columns
 
 SCHEMA = 1
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
@@ -35,7 +35,7 @@ def profile(
     Returns:
         A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution),
         `scores`, and `pieces` (unit → count and rows) with what is `usual` for them in each column
-        and score, see `training.packaging.pieces`.
+        and score, see `cloche.training.packaging.pieces`.
     """
     parts = pieces(when) if when is not None else {}
     described: dict[str, Any] = {}

@@ -5,7 +5,7 @@ import warnings
 import pandas as pd
 from mlflow.models import ModelSignature, infer_signature
 
-from training.recipe.sections import Columns
+from cloche.training.recipe.sections import Columns
 
 
 def model_inputs(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:

@@ -9,8 +9,8 @@ from typing import Any
 
 import skops.io
 
-from training.errors import TrainingError
-from training.recipe.sections import Estimator
+from cloche.training.errors import TrainingError
+from cloche.training.recipe.sections import Estimator
 
 _TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy")
 _HARMLESS = ("collections.OrderedDict",)  # of the standard library, and no more than a dict

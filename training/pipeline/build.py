@@ -10,9 +10,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.utils import get_tags
 
-from training.pipeline.scorer import DATETIME_PARTS
-from training.recipe.schema import Recipe
-from training.recipe.sections import Text
+from cloche.training.pipeline.scorer import DATETIME_PARTS
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.sections import Text
 
 
 def build_pipeline(recipe: Recipe, **params: Any) -> Pipeline:

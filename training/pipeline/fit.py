@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training.errors import TrainingError
-from training.pipeline.build import build_pipeline
-from training.pipeline.scorer import Scorer, prepare
-from training.recipe.schema import Recipe
+from cloche.training.errors import TrainingError
+from cloche.training.pipeline.build import build_pipeline
+from cloche.training.pipeline.scorer import Scorer, prepare
+from cloche.training.recipe.schema import Recipe
 
 _NUMBERED = "xgboost."  # its classifiers take no other labels than 0, 1, …
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from training.errors import TrainingError
-from training.recipe.schema import Recipe
-from training.recipe.sections import Range, Search
+from cloche.training.errors import TrainingError
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.sections import Range, Search
 
 Judge = Callable[[dict[str, Any]], float]
 

@@ -4,7 +4,7 @@ import getpass
 from collections.abc import Mapping
 from datetime import datetime
 
-from training.names import PROMOTED_AT, PROMOTED_BY, REASON
+from cloche.training.names import PROMOTED_AT, PROMOTED_BY, REASON
 
 # CI system → the variables that say which person started it, and where to read about it.
 _CI: dict[str, tuple[str, str]] = {

@@ -6,16 +6,16 @@ from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
 
-from training.errors import RegistryError
-from training.gate.candidate import Candidate, fetch
-from training.gate.evidence import Outcome, outcome_of
-from training.gate.judge import Judgement, judge
-from training.gate.measure import Say
-from training.gate.policy import Policy, carried_policy, load_policy
-from training.names import CHALLENGER
-from training.promotion.digest import artifact_digest
-from training.promotion.registry import RegisteredModel, find_version
-from training.promotion.request import Request
+from cloche.training.errors import RegistryError
+from cloche.training.gate.candidate import Candidate, fetch
+from cloche.training.gate.evidence import Outcome, outcome_of
+from cloche.training.gate.judge import Judgement, judge
+from cloche.training.gate.measure import Say
+from cloche.training.gate.policy import Policy, carried_policy, load_policy
+from cloche.training.names import CHALLENGER
+from cloche.training.promotion.digest import artifact_digest
+from cloche.training.promotion.registry import RegisteredModel, find_version
+from cloche.training.promotion.request import Request
 
 
 @dataclass(frozen=True)

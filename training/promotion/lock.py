@@ -18,9 +18,9 @@ from uuid import uuid4
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from training.errors import RegistryError
-from training.names import LOCK
-from training.promotion.lease import Lease, in_the_way
+from cloche.training.errors import RegistryError
+from cloche.training.names import LOCK
+from cloche.training.promotion.lease import Lease, in_the_way
 
 LEASE = timedelta(seconds=60)
 # MLflow's basic authentication hashes the password anew for each request, half a second of CPU: a

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from training.names import CHALLENGER, PREVIOUS, PRODUCTION
-from training.promotion.registry import find_model
+from cloche.training.names import CHALLENGER, PREVIOUS, PRODUCTION
+from cloche.training.promotion.registry import find_model
 
 _STAGES_ARE_DEPRECATED = r".*transition_model_version_stage.* is deprecated"
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 
-from training.errors import GateRefusal, RegistryError
-from training.gate.measure import Say
-from training.gate.record import record
-from training.names import CHALLENGER, DIGEST, GATE, GATE_RUN, PRODUCTION
-from training.promotion.audit import audit_tags, promoter
-from training.promotion.examine import Examined, chosen, examine
-from training.promotion.lock import Clock, promotion_lock
-from training.promotion.order import follow_up, move_production
-from training.promotion.registry import RegisteredModel, find_model
-from training.promotion.request import Request
+from cloche.training.errors import GateRefusal, RegistryError
+from cloche.training.gate.measure import Say
+from cloche.training.gate.record import record
+from cloche.training.names import CHALLENGER, DIGEST, GATE, GATE_RUN, PRODUCTION
+from cloche.training.promotion.audit import audit_tags, promoter
+from cloche.training.promotion.examine import Examined, chosen, examine
+from cloche.training.promotion.lock import Clock, promotion_lock
+from cloche.training.promotion.order import follow_up, move_production
+from cloche.training.promotion.registry import RegisteredModel, find_model
+from cloche.training.promotion.request import Request
 
 _NOTHING_ASKED = Request()
 _SYSTEM_CLOCK = Clock()

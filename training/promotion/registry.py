@@ -7,8 +7,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from training.errors import RegistryError
-from training.names import CHALLENGER, PREVIOUS, PRODUCTION
+from cloche.training.errors import RegistryError
+from cloche.training.names import CHALLENGER, PREVIOUS, PRODUCTION
 
 _NAMED = 20
 

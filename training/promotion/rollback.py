@@ -8,14 +8,14 @@ from tempfile import TemporaryDirectory
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from training.errors import RegistryError
-from training.gate.candidate import fetch
-from training.names import DIGEST, GATE, PROMOTED_AT
-from training.promotion.audit import audit_tags, promoter
-from training.promotion.digest import artifact_digest
-from training.promotion.lock import Clock, promotion_lock
-from training.promotion.order import move_production
-from training.promotion.registry import (
+from cloche.training.errors import RegistryError
+from cloche.training.gate.candidate import fetch
+from cloche.training.names import DIGEST, GATE, PROMOTED_AT
+from cloche.training.promotion.audit import audit_tags, promoter
+from cloche.training.promotion.digest import artifact_digest
+from cloche.training.promotion.lock import Clock, promotion_lock
+from cloche.training.promotion.order import move_production
+from cloche.training.promotion.registry import (
     RegisteredModel,
     find_model,
     find_version,

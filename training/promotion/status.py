@@ -10,9 +10,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from training.errors import RegistryError
-from training.gate.policy import carried_policy
-from training.names import (
+from cloche.training.errors import RegistryError
+from cloche.training.gate.policy import carried_policy
+from cloche.training.names import (
     DIGEST,
     GATE,
     GATE_RUN,
@@ -20,7 +20,7 @@ from training.names import (
     PROMOTED_BY,
     REASON,
 )
-from training.promotion.registry import RegisteredModel, find_model, versions
+from cloche.training.promotion.registry import RegisteredModel, find_model, versions
 
 _GENERIC_FLAVOR = "python_function"
 

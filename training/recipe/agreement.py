@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from training.recipe.nearest import suggestion
-from training.recipe.sections import Columns, Data, Gate
-from training.recipe.vocabulary import METRICS, Task, metrics_for
+from cloche.training.recipe.nearest import suggestion
+from cloche.training.recipe.sections import Columns, Data, Gate
+from cloche.training.recipe.vocabulary import METRICS, Task, metrics_for
 
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][\w+.-]*://")

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from training.errors import RecipeError
-from training.recipe import document, estimators
-from training.recipe.agreement import disagreements, is_database
-from training.recipe.document import MAX_BYTES, Document, DocumentError
-from training.recipe.nearest import suggestion
-from training.recipe.overrides import OverrideError, apply
-from training.recipe.problems import explain
-from training.recipe.schema import Recipe
-from training.recipe.sections import Data
-from training.recipe.values import mask
+from cloche.training.errors import RecipeError
+from cloche.training.recipe import document, estimators
+from cloche.training.recipe.agreement import disagreements, is_database
+from cloche.training.recipe.document import MAX_BYTES, Document, DocumentError
+from cloche.training.recipe.nearest import suggestion
+from cloche.training.recipe.overrides import OverrideError, apply
+from cloche.training.recipe.problems import explain
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.sections import Data
+from cloche.training.recipe.values import mask
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -95,7 +95,7 @@ def shipped() -> dict[str, str]:
 
 
 def _shipped_files() -> dict[str, Any]:
-    folder = resources.files("training.recipe").joinpath("shipped")
+    folder = resources.files("cloche.training.recipe").joinpath("shipped")
     files = sorted(folder.iterdir(), key=lambda file: file.name)
     return {file.name.removesuffix(".yaml"): file for file in files if file.name.endswith(".yaml")}
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from training.recipe.document import DocumentError, parse_value
+from cloche.training.recipe.document import DocumentError, parse_value
 
 
 class OverrideError(Exception):

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.recipe.agreement import disagreements
-from training.recipe.sections import (
+from cloche.training.recipe.agreement import disagreements
+from cloche.training.recipe.sections import (
     Checks,
     Columns,
     Data,
@@ -17,8 +17,8 @@ from training.recipe.sections import (
     Split,
     Text,
 )
-from training.recipe.values import MetricName, ModelName, Names, Scalar
-from training.recipe.vocabulary import Task, metrics_for
+from cloche.training.recipe.values import MetricName, ModelName, Names, Scalar
+from cloche.training.recipe.vocabulary import Task, metrics_for
 
 
 class Recipe(Section):

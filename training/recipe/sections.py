@@ -1,7 +1,7 @@
 """The sections of a recipe: frozen, validated records.
 
-The module knows nothing of files, data or estimators' code; `training.recipe.load` turns YAML into
-these records, and their validation errors into messages that name the key, the value and the fix.
+The module knows nothing of files, data or estimators' code; `load.py` turns YAML into these
+records, and their validation errors into messages that name the key, the value and the fix.
 """
 
 from datetime import date
@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from training.recipe.values import (
+from cloche.training.recipe.values import (
     Day,
     DottedPath,
     MetricName,
@@ -26,7 +26,7 @@ from training.recipe.values import (
     Scalar,
     Source,
 )
-from training.recipe.vocabulary import ROLES, Role
+from cloche.training.recipe.vocabulary import ROLES, Role
 
 
 class Section(BaseModel):

@@ -4,10 +4,10 @@ import math
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.evaluation.evaluate import Evaluation
-from training.evaluation.slices import Slice
-from training.recipe.schema import Recipe
-from training.recipe.vocabulary import METRICS
+from cloche.training.evaluation.evaluate import Evaluation
+from cloche.training.evaluation.slices import Slice
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.vocabulary import METRICS
 
 SMALLEST_SLICE = 200  # rows; the metric of fewer says more about chance than about the model
 
@@ -25,7 +25,7 @@ def model_card(
         run_id: the training run.
     """
     environment = Environment(  # Markdown, not HTML: MLflow's UI sanitises what it renders
-        loader=PackageLoader("training.tracking"),
+        loader=PackageLoader("cloche.training.tracking"),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701
         trim_blocks=True,

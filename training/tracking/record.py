@@ -12,15 +12,15 @@ import mlflow
 import pandas as pd
 from mlflow.data.code_dataset_source import CodeDatasetSource
 
-from training.acceleration.twin import Twin
-from training.dataset.digest import frame_digest
-from training.evaluation.evaluate import Evaluation, slice_table
-from training.evaluation.plots import evaluation_plots, importance_plot, slices_plot
-from training.names import ACCELERATED
-from training.pipeline.search import Trial, trials_frame
-from training.recipe.load import dump_recipe
-from training.recipe.schema import Recipe
-from training.tracking.environment import git_state, installed_packages, machine
+from cloche.training.acceleration.twin import Twin
+from cloche.training.dataset.digest import frame_digest
+from cloche.training.evaluation.evaluate import Evaluation, slice_table
+from cloche.training.evaluation.plots import evaluation_plots, importance_plot, slices_plot
+from cloche.training.names import ACCELERATED
+from cloche.training.pipeline.search import Trial, trials_frame
+from cloche.training.recipe.load import dump_recipe
+from cloche.training.recipe.schema import Recipe
+from cloche.training.tracking.environment import git_state, installed_packages, machine
 
 HOLDOUT_ARTIFACT = "holdout/holdout.parquet"
 TWIN_ARTIFACT = "acceleration/twin.json"

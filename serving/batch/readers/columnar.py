@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serving.batch.part import Part
-from serving.batch.readers.casting import Types, cast
-from serving.batch.readers.rows import Rows, attach
-from serving.batch.sources import opened
-from serving.errors import JobFailed
+from cloche.serving.batch.part import Part
+from cloche.serving.batch.readers.casting import Types, cast
+from cloche.serving.batch.readers.rows import Rows, attach
+from cloche.serving.batch.sources import opened
+from cloche.serving.errors import JobFailed
 
 
 class ColumnarReader:

@@ -12,11 +12,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.types import Schema
 from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
 
-from serving.batch.dividing import divide
-from serving.batch.part import Part
-from serving.batch.readers.casting import Types, cast
-from serving.batch.readers.rows import Rows, attach
-from serving.errors import JobFailed
+from cloche.serving.batch.dividing import divide
+from cloche.serving.batch.part import Part
+from cloche.serving.batch.readers.casting import Types, cast
+from cloche.serving.batch.readers.rows import Rows, attach
+from cloche.serving.errors import JobFailed
 
 
 class JsonLinesReader:

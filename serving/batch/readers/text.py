@@ -20,13 +20,13 @@ from mlflow.types import DataType
 from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
 from pandas.errors import ParserError, ParserWarning
 
-from serving.batch import records
-from serving.batch.dividing import divide
-from serving.batch.part import Part
-from serving.batch.readers.casting import Types, cast
-from serving.batch.readers.rows import Rows, attach
-from serving.batch.sources import delimiter_of
-from serving.errors import JobFailed
+from cloche.serving.batch import records
+from cloche.serving.batch.dividing import divide
+from cloche.serving.batch.part import Part
+from cloche.serving.batch.readers.casting import Types, cast
+from cloche.serving.batch.readers.rows import Rows, attach
+from cloche.serving.batch.sources import delimiter_of
+from cloche.serving.errors import JobFailed
 
 # What is read as text here becomes something else in `cast`.
 _DTYPES: dict[Any, str] = {

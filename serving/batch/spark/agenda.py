@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from serving.batch.part import FinishedPart, Part
-from serving.batch.restraint import Case
-from serving.errors import JobFailed
+from cloche.serving.batch.part import FinishedPart, Part
+from cloche.serving.batch.restraint import Case
+from cloche.serving.errors import JobFailed
 
 
 @dataclass(frozen=True, slots=True)

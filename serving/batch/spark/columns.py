@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from serving.batch.readers.casting import scalar_types
+from cloche.serving.batch.readers.casting import scalar_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Columns:
 
     @property
     def row(self) -> pa.Schema:
-        """What is read: a head for each part, see `serving.batch.spark.reading`, and its rows."""
+        """What is read: a head for each part, see `reading`, and its rows."""
         inputs = [(f"i{at}", kind.arrow) for at, kind in enumerate(self.inputs.values())]
         return pa.schema([("head", pa.binary()), ("told", pa.string()), *inputs])
 

@@ -6,7 +6,7 @@ memory of its own.
 
 from pyspark.daemon import manager
 
-from serving.batch.spark import guard, leaving
+from cloche.serving.batch.spark import guard, leaving
 
 __all__ = ["guard", "leaving"]
 

@@ -8,11 +8,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from serving.batch.job import Job
-from serving.batch.part import FinishedPart, Part
-from serving.batch.spark.agenda import Agenda, Asked
-from serving.batch.spark.session import session
-from serving.errors import JobFailed
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.part import FinishedPart, Part
+from cloche.serving.batch.spark.agenda import Agenda, Asked
+from cloche.serving.batch.spark.session import session
+from cloche.serving.errors import JobFailed
 
 _JOBS = 2  # while the last tasks of one job of Spark run, the next one fills the free cores
 _TASKS = 4  # for each core and job: what is noted at once, and lost when the driver dies
@@ -28,12 +28,12 @@ class SparkEngine:
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
     ) -> Generator[FinishedPart, None, None]:
-        """See `serving.batch.engine.Engine`; `directory` must be the same on all machines."""
+        """See `batch.engine.Engine`; `directory` must be the same on all machines."""
         first = next(parts, None)
         if first is None:  # nothing is left: Spark need not start
             return
         with session(self._master, f"cloche score {job.model}") as spark:
-            from serving.batch.spark.flow import flow  # noqa: PLC0415  # only where Spark is
+            from cloche.serving.batch.spark.flow import flow  # noqa: PLC0415  # only where Spark is
 
             with flow(spark, job, directory) as flowing, ThreadPoolExecutor(_THREADS) as threads:
                 try:

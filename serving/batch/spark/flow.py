@@ -12,11 +12,11 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.pyfunc import spark_udf
 
-from serving.batch.job import Job
-from serving.batch.spark import guard
-from serving.batch.spark.columns import Columns
-from serving.batch.spark.leaving import RECORD_DDL, Leaving
-from serving.batch.spark.reading import Question, Reading
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.spark import guard
+from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.spark.leaving import RECORD_DDL, Leaving
+from cloche.serving.batch.spark.reading import Question, Reading
 
 
 class Flow:

@@ -22,12 +22,12 @@ import pyarrow as pa
 from mlflow import pyfunc
 from mlflow.models import Model
 
-from serving.batch.job import Job
-from serving.batch.part import Part
-from serving.batch.spark.columns import Columns
-from serving.batch.spark.reading import restored
-from serving.batch.worker import Worker
-from serving.errors import ServingError
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.part import Part
+from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.spark.reading import restored
+from cloche.serving.batch.worker import Worker
+from cloche.serving.errors import ServingError
 
 DIVIDED = "Spark divided its rows"
 _VERSION = "version"

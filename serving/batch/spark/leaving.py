@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serving.batch.spark.guard import DIVIDED
-from serving.batch.spark.reading import unloaded_worker, unpacked
-from serving.batch.worker import Refusal
-from serving.errors import ServingError
+from cloche.serving.batch.spark.guard import DIVIDED
+from cloche.serving.batch.spark.reading import unloaded_worker, unpacked
+from cloche.serving.batch.worker import Refusal
+from cloche.serving.errors import ServingError
 
 RECORD_DDL = "record string"
 

@@ -16,16 +16,16 @@ import pandas as pd
 import pyarrow as pa
 from mlflow.types import Schema
 
-from serving.batch import writers
-from serving.batch.job import Job
-from serving.batch.part import Part
-from serving.batch.readers.rows import Rows
-from serving.batch.scoring import Scorer
-from serving.batch.spark.columns import Columns
-from serving.batch.worker import Worker
-from serving.errors import ServingError
+from cloche.serving.batch import writers
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.part import Part
+from cloche.serving.batch.readers.rows import Rows
+from cloche.serving.batch.scoring import Scorer
+from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.worker import Worker
+from cloche.serving.errors import ServingError
 
-Question = dict[str, Any]  # a part, and what to do with it: see `serving.batch.spark.agenda`
+Question = dict[str, Any]  # a part, and what to do with it: see `cloche.serving.batch.spark.agenda`
 
 
 class Unloaded(Scorer):

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from serving.errors import JobFailed, SettingsError
+from cloche.serving.errors import JobFailed, SettingsError
 
 _SETTINGS = {
     # a part is one batch for the model, as for any other engine
@@ -17,7 +17,7 @@ _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     # a part whose task failed is asked about again by the job itself, which then looks for the row
     "spark.task.maxFailures": "1",
-    "spark.python.daemon.module": "serving.batch.spark.daemon",
+    "spark.python.daemon.module": "cloche.serving.batch.spark.daemon",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from serving.errors import SettingsError
+from cloche.serving.errors import SettingsError
 
 Writer = Callable[[bytes], tuple[bytes, bytes]]
 """Makes the media type and the body of an answer from the host's JSON."""

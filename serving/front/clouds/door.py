@@ -5,9 +5,9 @@ It stands before the application and not inside it, so a server without a cloud 
 
 from collections.abc import Callable
 
-from serving.front.clouds.contract import Asked, Contract, Writer
-from serving.front.head import Head
-from serving.front.web import (
+from cloche.serving.front.clouds.contract import Asked, Contract, Writer
+from cloche.serving.front.head import Head
+from cloche.serving.front.web import (
     Application,
     ClientLeft,
     HttpError,

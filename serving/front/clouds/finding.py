@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from serving.front.clouds import sagemaker, vertex
-from serving.front.clouds.contract import Cloud
+from cloche.serving.front.clouds import sagemaker, vertex
+from cloche.serving.front.clouds.contract import Cloud
 
 
 def find(environment: Mapping[str, str]) -> Cloud:

@@ -12,8 +12,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from serving.front.clouds.contract import Asked, Translation, Writer
-from serving.front.web import HttpError
+from cloche.serving.front.clouds.contract import Asked, Translation, Writer
+from cloche.serving.front.web import HttpError
 
 JSON_LINES = "application/jsonlines"
 _JSON_LINES = (JSON_LINES, "application/x-jsonlines", "application/jsonl", "application/x-ndjson")

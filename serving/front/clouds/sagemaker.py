@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from serving.errors import SettingsError
-from serving.front.clouds import lines
-from serving.front.clouds.contract import Cloud, Contract, number
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.clouds import lines
+from cloche.serving.front.clouds.contract import Cloud, Contract, number
 
 _MIB = 1024 * 1024
 _BASE = "/opt/ml"  # SAGEMAKER_BASE_DIR in SageMaker's own toolkits, which move it for tests

@@ -6,7 +6,7 @@ https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirement
 import json
 from collections.abc import Mapping
 
-from serving.front.clouds.contract import Asked, Cloud, Contract, Translation, number
+from cloche.serving.front.clouds.contract import Asked, Cloud, Contract, Translation, number
 
 _DRAIN_SECONDS = 25.0
 VARIABLES = ("AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "AIP_HEALTH_ROUTE")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from serving.front.grpc import headers as blocks
-from serving.front.grpc.frames import Code, StreamFault
-from serving.front.head import Head
-from serving.front.web import HeaderList, Scope
+from cloche.serving.front.grpc import headers as blocks
+from cloche.serving.front.grpc.frames import Code, StreamFault
+from cloche.serving.front.head import Head
+from cloche.serving.front.web import HeaderList, Scope
 
 PREFIX = struct.Struct("!BI")
 """What stands before a message: whether it is packed, and its length."""

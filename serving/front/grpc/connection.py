@@ -4,11 +4,11 @@ import asyncio
 import logging
 import ssl
 
-from serving.front.grpc import frames
-from serving.front.grpc.frames import Code, ConnectionFault
-from serving.front.grpc.house import House
-from serving.front.grpc.session import Session
-from serving.front.grpc.windows import WindowOverrun
+from cloche.serving.front.grpc import frames
+from cloche.serving.front.grpc.frames import Code, ConnectionFault
+from cloche.serving.front.grpc.house import House
+from cloche.serving.front.grpc.session import Session
+from cloche.serving.front.grpc.windows import WindowOverrun
 
 _KEEP_ALIVE_SECONDS = 75.0
 _FAREWELL_SECONDS = 1.0

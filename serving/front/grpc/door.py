@@ -15,27 +15,27 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from serving.front import described, forms
-from serving.front.access import Access
-from serving.front.catalog import Catalog
-from serving.front.grpc import call as calls
-from serving.front.grpc import health
-from serving.front.grpc.call import Call, Refusal, Refused, Status
-from serving.front.grpc.connection import Connection
-from serving.front.grpc.headers import fields
-from serving.front.grpc.house import House
-from serving.front.grpc.stream import Stream
-from serving.front.listening import BACKLOG
-from serving.front.model import ServedModel
-from serving.front.predictions import Exchange, Predictions
-from serving.front.request import EXPIRED
-from serving.front.running import Running
-from serving.front.settings import Settings
-from serving.front.target import Target, serving_generation
-from serving.front.waiting import Waiting
-from serving.front.web import ClientLeft, HttpError
-from serving.host.codecs.messages import SERVICE, message
-from serving.host.frames import Answer, Item
+from cloche.serving.front import described, forms
+from cloche.serving.front.access import Access
+from cloche.serving.front.catalog import Catalog
+from cloche.serving.front.grpc import call as calls
+from cloche.serving.front.grpc import health
+from cloche.serving.front.grpc.call import Call, Refusal, Refused, Status
+from cloche.serving.front.grpc.connection import Connection
+from cloche.serving.front.grpc.headers import fields
+from cloche.serving.front.grpc.house import House
+from cloche.serving.front.grpc.stream import Stream
+from cloche.serving.front.listening import BACKLOG
+from cloche.serving.front.model import ServedModel
+from cloche.serving.front.predictions import Exchange, Predictions
+from cloche.serving.front.request import EXPIRED
+from cloche.serving.front.running import Running
+from cloche.serving.front.settings import Settings
+from cloche.serving.front.target import Target, serving_generation
+from cloche.serving.front.waiting import Waiting
+from cloche.serving.front.web import ClientLeft, HttpError
+from cloche.serving.host.codecs.messages import SERVICE, message
+from cloche.serving.host.frames import Answer, Item
 
 _INFER = f"/{SERVICE}/ModelInfer"
 _FREE = frozenset((  # of keys: probes have none

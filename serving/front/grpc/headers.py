@@ -11,7 +11,7 @@ from hpack import Decoder, HPACKError, OversizedHeaderListError
 from hpack.hpack import encode_integer
 from hpack.table import HeaderTable
 
-from serving.front.grpc.frames import Code, ConnectionFault
+from cloche.serving.front.grpc.frames import Code, ConnectionFault
 
 LIST_LIMIT = 64 * 1024
 """Bytes of a header list, and of the block that it is sent in."""

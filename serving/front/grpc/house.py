@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from serving.front.grpc.call import Call
-from serving.front.grpc.stream import Stream
+from cloche.serving.front.grpc.call import Call
+from cloche.serving.front.grpc.stream import Stream
 
 if TYPE_CHECKING:
-    from serving.front.grpc.connection import Connection
+    from cloche.serving.front.grpc.connection import Connection
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,11 +4,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from serving.front.grpc import frames
-from serving.front.grpc.call import PREFIX, opening
-from serving.front.grpc.frames import DATA, END_HEADERS, END_STREAM, HEADERS, LARGEST
-from serving.front.grpc.stream import Stream
-from serving.front.grpc.windows import Outbound
+from cloche.serving.front.grpc import frames
+from cloche.serving.front.grpc.call import PREFIX, opening
+from cloche.serving.front.grpc.frames import DATA, END_HEADERS, END_STREAM, HEADERS, LARGEST
+from cloche.serving.front.grpc.stream import Stream
+from cloche.serving.front.grpc.windows import Outbound
 
 FIRST_WINDOW = 65_535
 _LAST = END_HEADERS | END_STREAM

@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from serving.front.grpc import call as calls
-from serving.front.grpc import frames
-from serving.front.grpc.call import Call, Refusal, Status
-from serving.front.grpc.frames import MOST, Code, ConnectionFault, Frame, StreamFault
-from serving.front.grpc.headers import LIST_LIMIT, Blocks, Parts
-from serving.front.grpc.house import House
-from serving.front.grpc.outgoing import FIRST_WINDOW, Outgoing
-from serving.front.grpc.ration import Ration
-from serving.front.grpc.stream import Stream
-from serving.front.grpc.windows import Inbound, Outbound, WindowOverrun
+from cloche.serving.front.grpc import call as calls
+from cloche.serving.front.grpc import frames
+from cloche.serving.front.grpc.call import Call, Refusal, Status
+from cloche.serving.front.grpc.frames import MOST, Code, ConnectionFault, Frame, StreamFault
+from cloche.serving.front.grpc.headers import LIST_LIMIT, Blocks, Parts
+from cloche.serving.front.grpc.house import House
+from cloche.serving.front.grpc.outgoing import FIRST_WINDOW, Outgoing
+from cloche.serving.front.grpc.ration import Ration
+from cloche.serving.front.grpc.stream import Stream
+from cloche.serving.front.grpc.windows import Inbound, Outbound, WindowOverrun
 
 _STREAMS = 1024
 _WINDOW = 1024 * 1024

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from serving.front.grpc.call import Call
-from serving.front.grpc.windows import Inbound, Outbound
+from cloche.serving.front.grpc.call import Call
+from cloche.serving.front.grpc.windows import Inbound, Outbound
 
 if TYPE_CHECKING:
-    from serving.front.grpc.session import Session
+    from cloche.serving.front.grpc.session import Session
 
 
 class Stream:

@@ -1,6 +1,6 @@
 """Flow control (RFC 9113, section 5.2): how much either side may send. Pure."""
 
-from serving.front.grpc.frames import MOST
+from cloche.serving.front.grpc.frames import MOST
 
 
 class WindowOverrun(Exception):

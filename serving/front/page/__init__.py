@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
-from serving.front.web import HeaderList, Scope, Send, respond
+from cloche.serving.front.web import HeaderList, Scope, Send, respond
 
 _TYPES = {
     "html": b"text/html; charset=utf-8",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from serving.host.codecs.tensors import Tensor
+from cloche.serving.host.codecs.tensors import Tensor
 
 
 class Asked(NamedTuple):

@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from serving.host.failures import RequestRefused, UnsupportedMediaType
-from serving.host.frames import Answer, Item
-from serving.host.observed import ObservedModel
-from serving.host.question import Question
+from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.frames import Answer, Item
+from cloche.serving.host.observed import ObservedModel
+from cloche.serving.host.question import Question
 
 
 class Codec(Protocol):

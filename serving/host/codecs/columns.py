@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from mlflow.types import DataType
 
-from serving.host.codecs.familiar import Familiar
-from serving.host.codecs.tensors import BYTES, DTYPES, Tensor
-from serving.host.failures import RequestRefused
-from serving.host.plan import Plan, Table, table_key
+from cloche.serving.host.codecs.familiar import Familiar
+from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
+from cloche.serving.host.failures import RequestRefused
+from cloche.serving.host.plan import Plan, Table, table_key
 
 _EXACT_IN_DOUBLE = 2**53
 _FEW = 16  # elements up to which Python values are cheaper than an array

@@ -6,14 +6,14 @@ from types import ModuleType
 
 from mlflow.models import Model
 
-from serving.host.codecs import v2_grpc, v2_rest
-from serving.host.codecs.codec import Codec
-from serving.host.codecs.scoring_protocol import ScoringProtocol
-from serving.host.codecs.torchserve import TorchServe
-from serving.host.codecs.v1 import V1
-from serving.host.codecs.v2 import Inference
-from serving.host.frames import Door
-from serving.host.plan import Plan
+from cloche.serving.host.codecs import v2_grpc, v2_rest
+from cloche.serving.host.codecs.codec import Codec
+from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol
+from cloche.serving.host.codecs.torchserve import TorchServe
+from cloche.serving.host.codecs.v1 import V1
+from cloche.serving.host.codecs.v2 import Inference
+from cloche.serving.host.frames import Door
+from cloche.serving.host.plan import Plan
 
 
 def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Mapping[Door, Codec]:

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from serving.host.codecs.asked import Asked
-from serving.host.codecs.tensors import BYTES, FORMATS
-from serving.host.plan import Row, Table
+from cloche.serving.host.codecs.asked import Asked
+from cloche.serving.host.codecs.tensors import BYTES, FORMATS
+from cloche.serving.host.plan import Row, Table
 
 _MOST = 512  # so many ways of asking are remembered
 _LONGEST = 16 * 1024  # of what is remembered as a key

@@ -17,7 +17,7 @@ from mlflow.types import DataType, Schema
 from mlflow.types.schema import Array
 from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
 
-from serving.host.codecs.columns import (
+from cloche.serving.host.codecs.columns import (
     NATIVE,
     check_bytes,
     check_exact,
@@ -25,8 +25,8 @@ from serving.host.codecs.columns import (
     reader,
     same_length,
 )
-from serving.host.codecs.tensors import BYTES, DTYPES, Tensor
-from serving.host.failures import RequestRefused
+from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
+from cloche.serving.host.failures import RequestRefused
 
 
 def model_input(tensors: Mapping[str, Tensor], schema: Schema | None) -> Any:

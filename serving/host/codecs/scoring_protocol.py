@@ -5,15 +5,15 @@ import json
 from mlflow.pyfunc.scoring_server import invocations
 from mlflow.types import Schema
 
-from serving.host import diagnosis
-from serving.host.failures import RequestRefused, UnsupportedMediaType
-from serving.host.frames import JSON_BODY, TEXT_BODY, Answer, Item
-from serving.host.json_body import read_json
-from serving.host.media import JSON, check
-from serving.host.observed import ObservedModel
-from serving.host.plan import Plan
-from serving.host.predicted import Predicted
-from serving.host.question import Question, Write
+from cloche.serving.host import diagnosis
+from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.frames import JSON_BODY, TEXT_BODY, Answer, Item
+from cloche.serving.host.json_body import read_json
+from cloche.serving.host.media import JSON, check
+from cloche.serving.host.observed import ObservedModel
+from cloche.serving.host.plan import Plan
+from cloche.serving.host.predicted import Predicted
+from cloche.serving.host.question import Question, Write
 
 
 def write_predictions(predicted: Predicted, start: int, end: int) -> Answer:

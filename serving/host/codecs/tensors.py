@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from serving.host.failures import RequestRefused
-from serving.host.predicted import encode
+from cloche.serving.host.failures import RequestRefused
+from cloche.serving.host.predicted import encode
 
 BYTES = "BYTES"
 DTYPES: dict[str, npt.DTypeLike] = {

@@ -7,14 +7,14 @@ does, or the one that `curl -d` names, means JSON.
 from mlflow.pyfunc.scoring_server import invocations
 from mlflow.types import Schema
 
-from serving.host.codecs.scoring_protocol import ScoringProtocol, json_error
-from serving.host.failures import RequestRefused, UnsupportedMediaType
-from serving.host.frames import JSON_BODY, Answer, Item
-from serving.host.media import JSON, check
-from serving.host.observed import ObservedModel
-from serving.host.plan import Plan
-from serving.host.predicted import ByModelPredicted, Predicted
-from serving.host.question import Question
+from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol, json_error
+from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.frames import JSON_BODY, Answer, Item
+from cloche.serving.host.media import JSON, check
+from cloche.serving.host.observed import ObservedModel
+from cloche.serving.host.plan import Plan
+from cloche.serving.host.predicted import ByModelPredicted, Predicted
+from cloche.serving.host.question import Question
 
 _UNSAID = frozenset({"", "application/x-www-form-urlencoded", "application/octet-stream"})
 _TYPES = {400: "BadRequestException", 415: "UnsupportedMediaTypeException"}

@@ -13,16 +13,16 @@ from typing import Any
 from mlflow.pyfunc.scoring_server import invocations
 from mlflow.types import DataType, Schema
 
-from serving.host import diagnosis
-from serving.host.codecs.scoring_protocol import json_error
-from serving.host.failures import RequestRefused, UnsupportedMediaType
-from serving.host.frames import JSON_BODY, Answer, Item
-from serving.host.json_body import read_json
-from serving.host.media import JSON
-from serving.host.observed import ObservedModel
-from serving.host.plan import Plan
-from serving.host.predicted import BARE, ByModelPredicted, Predicted
-from serving.host.question import Question, Write
+from cloche.serving.host import diagnosis
+from cloche.serving.host.codecs.scoring_protocol import json_error
+from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.frames import JSON_BODY, Answer, Item
+from cloche.serving.host.json_body import read_json
+from cloche.serving.host.media import JSON
+from cloche.serving.host.observed import ObservedModel
+from cloche.serving.host.plan import Plan
+from cloche.serving.host.predicted import BARE, ByModelPredicted, Predicted
+from cloche.serving.host.question import Question, Write
 
 _LAYOUTS = ("instances", "inputs")
 _DEEP = 64

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 from mlflow.models import Model
 from mlflow.types import Schema
 
-from serving.host.codecs.asked import Asked
-from serving.host.codecs.columns import PlannedColumns
-from serving.host.codecs.model_inputs import model_input
-from serving.host.codecs.tensors import Output, output
-from serving.host.failures import RequestRefused, UnsupportedMediaType
-from serving.host.frames import Answer, Item
-from serving.host.observed import ObservedModel
-from serving.host.plan import Plan, Table
-from serving.host.predicted import BARE, ByModelPredicted, Predicted
-from serving.host.question import Question
+from cloche.serving.host.codecs.asked import Asked
+from cloche.serving.host.codecs.columns import PlannedColumns
+from cloche.serving.host.codecs.model_inputs import model_input
+from cloche.serving.host.codecs.tensors import Output, output
+from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.frames import Answer, Item
+from cloche.serving.host.observed import ObservedModel
+from cloche.serving.host.plan import Plan, Table
+from cloche.serving.host.predicted import BARE, ByModelPredicted, Predicted
+from cloche.serving.host.question import Question
 
 _DEFAULT_OUTPUT = "predict"
 # What clients put among the parameters for the server itself; Triton's client and KServe's do.

@@ -5,18 +5,18 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from serving.host.codecs.asked import Asked
-from serving.host.codecs.messages import message
-from serving.host.codecs.tensors import (
+from cloche.serving.host.codecs.asked import Asked
+from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.tensors import (
     BYTES,
     Output,
     Tensor,
     read_datatype,
     read_shape,
 )
-from serving.host.codecs.v2 import Split
-from serving.host.failures import RequestRefused, UnsupportedMediaType
-from serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Item
+from cloche.serving.host.codecs.v2 import Split
+from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Item
 
 _Request = message("ModelInferRequest")
 _Response = message("ModelInferResponse")

@@ -4,19 +4,19 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from serving.host.codecs.asked import Asked
-from serving.host.codecs.scoring_protocol import json_error
-from serving.host.codecs.tensors import (
+from cloche.serving.host.codecs.asked import Asked
+from cloche.serving.host.codecs.scoring_protocol import json_error
+from cloche.serving.host.codecs.tensors import (
     Output,
     Tensor,
     from_json,
     read_datatype,
     read_shape,
 )
-from serving.host.codecs.v2 import Split
-from serving.host.failures import RequestRefused, UnsupportedMediaType
-from serving.host.frames import BINARY_BODY, JSON_BODY, Answer, Item
-from serving.host.json_body import read_json
+from cloche.serving.host.codecs.v2 import Split
+from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.frames import BINARY_BODY, JSON_BODY, Answer, Item
+from cloche.serving.host.json_body import read_json
 
 
 class Form(NamedTuple):

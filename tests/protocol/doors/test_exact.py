@@ -20,9 +20,9 @@ from tritonclient import http as triton_http
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import np_to_triton_dtype
 
-from serving.host.frames import Answer, Door, Item
-from serving.host.plan import compile_plan
-from serving.host.scoring import Scorer
+from cloche.serving.host.frames import Answer, Door, Item
+from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.scoring import Scorer
 from tests.protocol.doors.questions import COLUMNS, QUESTIONS, Arrays, invocation
 
 pytestmark = pytest.mark.xdist_group("doors-exact")

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving.batch import output, run, supply
-from serving.batch.job import Job
-from serving.batch.part import FinishedPart, Part
-from serving.batch.request import Outcome, Request
-from serving.batch.scoring import Scorer
-from serving.batch.worker import Worker
+from cloche.serving.batch import output, run, supply
+from cloche.serving.batch.job import Job
+from cloche.serving.batch.part import FinishedPart, Part
+from cloche.serving.batch.request import Outcome, Request
+from cloche.serving.batch.scoring import Scorer
+from cloche.serving.batch.worker import Worker
 from tests import warm
 from tests.stores import stores
 

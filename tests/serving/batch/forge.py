@@ -14,12 +14,12 @@ from typing import Any
 
 import mlflow.pyfunc  # noqa: F401  # what takes seconds is done before anything is forked
 
-import serving.batch.engine
-import serving.batch.pipe
-import serving.batch.run
-import serving.batch.worker
+import cloche.serving.batch.engine
+import cloche.serving.batch.pipe
+import cloche.serving.batch.run
+import cloche.serving.batch.worker
 from cloche.main import main
-from serving.batch import process
+from cloche.serving.batch import process
 
 
 class Forked:
@@ -49,7 +49,7 @@ def job(arguments: list[str]) -> None:
     log = os.open(Path(arguments[-1]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(log, stream)
-    serving.batch.engine.subprocess.Popen = Forked  # type: ignore[attr-defined, assignment, misc]
+    cloche.serving.batch.engine.subprocess.Popen = Forked  # type: ignore[attr-defined, assignment, misc]
     try:
         main(["score", *arguments[:-1]])
     finally:

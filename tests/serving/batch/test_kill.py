@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.batch.output import describe
+from cloche.serving.batch.output import describe
 from tests.online import children, wait_for
 from tests.serving.batch.conftest import HERE, table
 from tests.shell import environment
@@ -213,7 +213,7 @@ def test_a_worker_that_vanishes_is_replaced_and_no_row_is_missed(score, undistur
     place = tmp_path / "out.csv"
     job = score(place)
     wait_for(lambda: job.poll() is not None or has_journal(place))
-    os.kill(children(job.pid, "serving.batch.process")[0], signal.SIGKILL)
+    os.kill(children(job.pid, "cloche.serving.batch.process")[0], signal.SIGKILL)
 
     assert job.wait() == 4, (tmp_path / "log").read_text()
     assert place.read_bytes() == undisturbed

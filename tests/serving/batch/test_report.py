@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.batch.report import drift, drifted
+from cloche.serving.batch.report import drift, drifted
 
 
 def report(scores: list[str], columns: list[str], stable: int = 2) -> dict:

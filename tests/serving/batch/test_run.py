@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.batch import durable, supply
-from serving.errors import JobFailed, JobRefused, SettingsError, TooManyBadRows
+from cloche.serving.batch import durable, supply
+from cloche.serving.errors import JobFailed, JobRefused, SettingsError, TooManyBadRows
 from tests.serving.batch.conftest import HereEngine, expected, table
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -169,7 +169,7 @@ def test_a_model_that_lacks_memory_gets_fewer_rows_at_once(kitchen, score, tmp_p
 
 @pytest.mark.parametrize("limit", ["1", "3%"])
 def test_too_many_bad_rows_fail_the_job_and_leave_no_output(limit, rows, score, tmp_path):
-    from serving.batch.limit import Limit
+    from cloche.serving.batch.limit import Limit
 
     rows.loc[[3, 30], "a"] = 13.0
     rows.to_parquet(tmp_path / "rows.parquet")

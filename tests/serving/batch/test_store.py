@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 import requests
 
-from serving.batch.output import describe
-from serving.batch.store import Store
-from serving.errors import JobFailed, JobRefused, SettingsError
+from cloche.serving.batch.output import describe
+from cloche.serving.batch.store import Store
+from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from tests.clouds.aws import REGION, Aws, moto
 from tests.online import wait_for
 from tests.serving.batch.conftest import HereEngine, table

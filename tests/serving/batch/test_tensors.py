@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from mlflow.types import Schema, TensorSpec
 
-from serving.batch.tensors import cast
+from cloche.serving.batch.tensors import cast
 
 
 def schema(kind: str, *names: str | None) -> Schema:

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving.batch import agreement
-from serving.batch.acceleration import usable
-from serving.batch.scoring import Scorer
-from serving.errors import JobFailed, JobRefused
-from serving.host.twin import Prediction
+from cloche.serving.batch import agreement
+from cloche.serving.batch.acceleration import usable
+from cloche.serving.batch.scoring import Scorer
+from cloche.serving.errors import JobFailed, JobRefused
+from cloche.serving.host.twin import Prediction
 from tests.serving.batch.conftest import HereEngine, expected, table
 
 pytestmark = pytest.mark.xdist_group("batch")

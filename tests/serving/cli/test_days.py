@@ -5,9 +5,9 @@ from datetime import date, datetime
 import pytest
 from click.testing import CliRunner
 
-from serving.cli.days import day_of, filled
-from serving.cli.score import score
-from serving.errors import JobFailed, SettingsError
+from cloche.serving.cli.days import day_of, filled
+from cloche.serving.cli.score import score
+from cloche.serving.errors import JobFailed, SettingsError
 
 NOW = datetime.fromisoformat("2013-11-01T00:10:00-04:00")
 DAY = date(2013, 11, 1)

@@ -230,7 +230,7 @@ def test_one_question_is_asked_until_it_is_answered(ask, flaky):
 
 
 def test_a_proxy_that_speaks_otherwise_is_understood():
-    from serving.client.errors import refusal
+    from cloche.serving.client.errors import refusal
 
     error = refusal(500, b"<h1>Oops</h1>", "id", None)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.client.retries import Retries, retry_after
+from cloche.serving.client.retries import Retries, retry_after
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CHANCES = st.floats(0, 1)

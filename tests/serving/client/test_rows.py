@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving.client.prediction import Prediction
-from serving.client.rows import body
+from cloche.serving.client.prediction import Prediction
+from cloche.serving.client.rows import body
 
 
 def sent(rows, params=None):

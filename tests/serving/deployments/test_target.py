@@ -8,8 +8,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from scipy.sparse import csr_matrix
 
-from serving.deployments.payload import encode
-from serving.deployments.target import Options, followed, server_url
+from cloche.serving.deployments.payload import encode
+from cloche.serving.deployments.target import Options, followed, server_url
 
 
 @pytest.mark.parametrize(

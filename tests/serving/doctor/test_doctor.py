@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloche.main import cloche
-from serving.doctor import machine
-from serving.front.settings import Settings
+from cloche.serving.doctor import machine
+from cloche.serving.front.settings import Settings
 from tests import warm
 from tests.lifecycle.registry import Registry
 from tests.shell import environment, free_port

@@ -1,7 +1,7 @@
 import pytest
 
-from serving.front.access import Access
-from serving.front.web import HttpError
+from cloche.serving.front.access import Access
+from cloche.serving.front.web import HttpError
 
 
 @pytest.mark.parametrize("sent", [b"Bearer old", b"bearer new", b"Bearer  new "])

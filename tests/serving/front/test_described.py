@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from serving.front.described import form, tensors
+from cloche.serving.front.described import form, tensors
 
 
 def signature(*inputs: dict[str, Any]) -> dict[str, str]:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.front.following import Pace, Standing, should_load
+from cloche.serving.front.following import Pace, Standing, should_load
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from serving.errors import HostFailed
-from serving.front.generation import Generation
-from serving.front.metrics import Metrics
-from serving.front.plan import Plan
-from serving.front.queue import BatchLimits, QueueLimits
-from serving.front.request import Ended, Request
-from serving.host.frames import Answer, Item, Result
+from cloche.serving.errors import HostFailed
+from cloche.serving.front.generation import Generation
+from cloche.serving.front.metrics import Metrics
+from cloche.serving.front.plan import Plan
+from cloche.serving.front.queue import BatchLimits, QueueLimits
+from cloche.serving.front.request import Ended, Request
+from cloche.serving.host.frames import Answer, Item, Result
 
 OK = Answer(200, 0, 1, b"{}")
 

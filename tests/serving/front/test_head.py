@@ -1,6 +1,6 @@
 import pytest
 
-from serving.front.head import Head
+from cloche.serving.front.head import Head
 
 
 def test_a_request_id_is_passed_on() -> None:

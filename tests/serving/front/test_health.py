@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from serving.front.health import main
+from cloche.serving.front.health import main
 
 
 class Readiness(BaseHTTPRequestHandler):

@@ -2,10 +2,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from serving.errors import RegistryUnreachable
-from serving.front.history import History
-from serving.front.registry import Registry
-from serving.registry.uri import parse
+from cloche.serving.errors import RegistryUnreachable
+from cloche.serving.front.history import History
+from cloche.serving.front.registry import Registry
+from cloche.serving.registry.uri import parse
 
 
 class Asked:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from serving.errors import SettingsError
-from serving.front.listening import listen
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.listening import listen
 
 
 @pytest.mark.parametrize("option", ["--port", "--grpc-port"])

@@ -4,7 +4,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.front.metrics import Metrics
+from cloche.serving.front.metrics import Metrics
 
 PROMISED = {
     "cloche_requests_total": ("model", "version", "code"),

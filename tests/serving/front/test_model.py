@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
-from serving.errors import HostFailed
-from serving.front.metrics import Metrics
-from serving.front.model import ServedModel
-from serving.registry.uri import parse
+from cloche.serving.errors import HostFailed
+from cloche.serving.front.metrics import Metrics
+from cloche.serving.front.model import ServedModel
+from cloche.serving.registry.uri import parse
 
 TARGET = {"identity": "1", "revision": "r", "version": "1", "twin": "a digest"}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serving.front.payloads import column, request_schema
+from cloche.serving.front.payloads import column, request_schema
 
 
 def branches(*inputs: dict[str, Any], params: list[dict[str, Any]] | None = None) -> dict[str, Any]:

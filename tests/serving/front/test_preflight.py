@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.errors import SettingsError
-from serving.front.preflight import check
-from serving.front.settings import Settings
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.preflight import check
+from cloche.serving.front.settings import Settings
 
 
 def settings(folder: Path, **options: object) -> Settings:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.front import priority
+from cloche.serving.front import priority
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities on Linux only"),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.errors import HostFailed
-from serving.forkserver.protocol import Program
-from serving.front.processes import Process, Processes, kill
+from cloche.serving.errors import HostFailed
+from cloche.serving.forkserver.protocol import Program
+from cloche.serving.front.processes import Process, Processes, kill
 from tests.online import children, wait_for
 
 WAYS = pytest.mark.parametrize(

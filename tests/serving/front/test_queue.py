@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.front.queue import BatchLimits, Queue, QueueLimits, Ticket
+from cloche.serving.front.queue import BatchLimits, Queue, QueueLimits, Ticket
 
 ROOMY = QueueLimits(requests=10_000, rows=10**9, size=10**9)
 

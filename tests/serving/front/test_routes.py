@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.front.routes import FORM, METADATA, PREDICT, Route, find
+from cloche.serving.front.routes import FORM, METADATA, PREDICT, Route, find
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from serving.errors import SettingsError
-from serving.front.request import Request
-from serving.front.tracing import Tracing, from_environment
-from serving.host.frames import Item
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.request import Request
+from cloche.serving.front.tracing import Tracing, from_environment
+from cloche.serving.host.frames import Item
 
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.front.web import ClientLeft, HttpError, Receive, gunzip, read_body
+from cloche.serving.front.web import ClientLeft, HttpError, Receive, gunzip, read_body
 
 
 def receive_of(*messages: dict[str, Any]) -> Receive:

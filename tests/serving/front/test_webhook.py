@@ -1,7 +1,7 @@
 import pytest
 from mlflow.webhooks.delivery import _generate_hmac_signature
 
-from serving.front.webhook import is_genuine
+from cloche.serving.front.webhook import is_genuine
 
 NOW = 1_700_000_000
 SIGNED = {

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from serving.front.weight import rows
-from serving.host.frames import Door
+from cloche.serving.front.weight import rows
+from cloche.serving.host.frames import Door
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.host.cores import cores
+from cloche.serving.host.cores import cores
 
 HERE = len(os.sched_getaffinity(0))
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from serving.host import frameworks, loop
-from serving.host.frames import FrameReader, Item, Kind, batch, control, read_result
+from cloche.serving.host import frameworks, loop
+from cloche.serving.host.frames import FrameReader, Item, Kind, batch, control, read_result
 from tests.serving.host.twins import NAMES, at_the_threshold, fitted, save
 
 HERE = {"proof": {"versions": {"onnxruntime": version("onnxruntime")}}}

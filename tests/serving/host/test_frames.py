@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.host import frames
-from serving.host.frames import Answer, Door, FrameReader, Item, Kind, ProtocolError, Result
+from cloche.serving.host import frames
+from cloche.serving.host.frames import Answer, Door, FrameReader, Item, Kind, ProtocolError, Result
 
 latin = st.text(st.characters(max_codepoint=255), max_size=30)
 sizes = st.integers(0, 10**6)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.host import json_body
-from serving.host.json_body import read_json
+from cloche.serving.host import json_body
+from cloche.serving.host.json_body import read_json
 
 NUMBERS = st.one_of(
     st.floats().map(repr),

@@ -8,7 +8,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 from tritonclient.grpc import service_pb2
 
-from serving.host.codecs import messages
+from cloche.serving.host.codecs import messages
 
 HERE = Path(messages.__file__).parent
 NAMES = [

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.host.profile import load_profile, usual_values
+from cloche.serving.host.profile import load_profile, usual_values
 
 
 @pytest.mark.parametrize(

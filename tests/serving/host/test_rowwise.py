@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from serving.host.frames import Answer
-from serving.host.plan import Table
-from serving.host.question import Question
-from serving.host.rowwise import Score, is_rowwise
+from cloche.serving.host.frames import Answer
+from cloche.serving.host.plan import Table
+from cloche.serving.host.question import Question
+from cloche.serving.host.rowwise import Score, is_rowwise
 
 TABLE = Table(("n", ""), [[1.0], [2.0], [4.0]])
 

@@ -9,7 +9,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from onnx import TensorProto, helper
 
-from serving.host import frameworks, threads
+from cloche.serving.host import frameworks, threads
 
 
 def test_what_the_operator_set_stays_and_the_rest_is_shared_out() -> None:

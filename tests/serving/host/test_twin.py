@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from mlflow.types import DataType
 from sklearn.pipeline import Pipeline
 
-from serving.host.codecs.scoring_protocol import write_predictions
-from serving.host.frames import Item
-from serving.host.joined import ByTwin
-from serving.host.loading import load
-from serving.host.plan import Plan, Table
-from serving.host.question import Question
-from serving.host.scoring import Scorer
-from serving.host.twin import Twin, TwinRefused
+from cloche.serving.host.codecs.scoring_protocol import write_predictions
+from cloche.serving.host.frames import Item
+from cloche.serving.host.joined import ByTwin
+from cloche.serving.host.loading import load
+from cloche.serving.host.plan import Plan, Table
+from cloche.serving.host.question import Question
+from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.twin import Twin, TwinRefused
 from tests.serving.host.twins import NAMES, TOLERANCE, ask, at_the_threshold, fitted, save
 
 

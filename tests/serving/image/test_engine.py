@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.errors import BuildFailed, SettingsError
-from serving.image.engine import build, find
+from cloche.serving.errors import BuildFailed, SettingsError
+from cloche.serving.image.engine import build, find
 
 Install = Callable[..., Path]
 

@@ -23,7 +23,7 @@ def fit(python: Path, folder: Path, requirements: str) -> subprocess.CompletedPr
     (folder / "requirements.txt").write_text(requirements)
     ours = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib")])
     return subprocess.run(
-        [python, "-m", "serving.image.fitting", folder],
+        [python, "-m", "cloche.serving.image.fitting", folder],
         env=os.environ | {"PYTHONPATH": ours}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

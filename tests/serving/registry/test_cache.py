@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.registry.cache import Cache
-from serving.registry.resolving import Target
+from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.resolving import Target
 
 
 def target(version: str) -> Target:

@@ -1,7 +1,7 @@
 import hashlib
 from pathlib import Path
 
-from serving.registry.digest import digest_tree
+from cloche.serving.registry.digest import digest_tree
 
 
 def tree(root: Path, files: dict[str, bytes]) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.errors import SettingsError
-from serving.registry import environments
+from cloche.serving.errors import SettingsError
+from cloche.serving.registry import environments
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from serving.registry.history import History
-from serving.registry.resolving import Resolver
-from serving.registry.uri import ModelUri, Reference, parse
+from cloche.serving.registry.history import History
+from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.uri import ModelUri, Reference, parse
 from tests.page.names import EVIDENCE
 
 FOLLOWED = parse("models:/m@production")

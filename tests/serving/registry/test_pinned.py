@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from serving.errors import VersionRefused
-from serving.host.twin import ANY
-from serving.registry import pinned
-from serving.registry.digest import digest_tree
-from serving.registry.resolving import Resolver
-from serving.registry.uri import parse
+from cloche.serving.errors import VersionRefused
+from cloche.serving.host.twin import ANY
+from cloche.serving.registry import pinned
+from cloche.serving.registry.digest import digest_tree
+from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.uri import parse
 
 
 def nobody():

@@ -3,7 +3,7 @@
 import pytest
 from mlflow.exceptions import MlflowException, RestException
 
-from serving.registry.told import told
+from cloche.serving.registry.told import told
 
 REFUSED = "API request to endpoint /x failed with error code {} != 200. Response body: '{}'"
 AWAY = "API request to http://x/y failed with exception HTTPConnectionPool(host='x', port=9): {}"

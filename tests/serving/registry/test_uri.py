@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.errors import ModelUriError
-from serving.registry.uri import _STORES, ModelUri, Reference, parse
+from cloche.serving.errors import ModelUriError
+from cloche.serving.registry.uri import _STORES, ModelUri, Reference, parse
 
 
 @pytest.mark.parametrize(

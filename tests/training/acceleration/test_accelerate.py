@@ -10,14 +10,14 @@ from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.svm import SVC
 
+from cloche.training.acceleration import accelerate as room
+from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.original import of_estimator, of_fitted
+from cloche.training.errors import TwinRefused
+from cloche.training.packaging.signature import make_signature, model_inputs
+from cloche.training.pipeline.fit import fit
+from cloche.training.recipe.load import load_recipe
 from tests.training.acceleration import zoo
-from training.acceleration import accelerate as room
-from training.acceleration.accelerate import accelerate
-from training.acceleration.original import of_estimator, of_fitted
-from training.errors import TwinRefused
-from training.packaging.signature import make_signature, model_inputs
-from training.pipeline.fit import fit
-from training.recipe.load import load_recipe
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_an_unforeseen_failure_is_a_refusal_and_costs_no_training(original, monk
 def test_a_graph_that_scores_otherwise_gets_no_twin(original, monkeypatch):
     other = zoo.fit_table(LogisticRegression(C=0.01))
     monkeypatch.setattr(
-        "training.acceleration.convert._split", lambda _: other
+        "cloche.training.acceleration.convert._split", lambda _: other
     )  # a converter that gives a wrong result
 
     with pytest.raises(TwinRefused, match="scores differ"):

@@ -6,9 +6,9 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
+from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.session import Session
 from tests.training.acceleration import zoo
-from training.acceleration.accelerate import accelerate
-from training.acceleration.session import Session
 
 
 @pytest.fixture(scope="module")

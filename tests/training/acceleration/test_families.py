@@ -17,10 +17,10 @@ from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.trees import ensemble_of
+from cloche.training.errors import TwinRefused
 from tests.training.acceleration import zoo
-from training.acceleration.accelerate import accelerate
-from training.acceleration.trees import ensemble_of
-from training.errors import TwinRefused
 
 
 @pytest.mark.parametrize("family", [*zoo.FAMILIES, *zoo.BOOSTERS])

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.original import Original
+from cloche.training.acceleration.proof import TOLERANCE
+from cloche.training.acceleration.session import Session
+from cloche.training.acceleration.trees import is_trees, thresholds
 from tests.training.acceleration import zoo
-from training.acceleration.accelerate import accelerate
-from training.acceleration.original import Original
-from training.acceleration.proof import TOLERANCE
-from training.acceleration.session import Session
-from training.acceleration.trees import is_trees, thresholds
 
 hunt = settings(
     max_examples=40,

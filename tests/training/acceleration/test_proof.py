@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.acceleration.original import Input, Original
-from training.acceleration.proof import DEMANDED, TOLERANCE, prove
-from training.errors import TwinRefused
+from cloche.training.acceleration.original import Input, Original
+from cloche.training.acceleration.proof import DEMANDED, TOLERANCE, prove
+from cloche.training.errors import TwinRefused
 
 ROWS = pd.DataFrame({"x": np.linspace(-3, 3, 40)})
 

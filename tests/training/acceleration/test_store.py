@@ -8,13 +8,13 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.original import of_folder
+from cloche.training.acceleration.store import attach_to_version, withdraw
+from cloche.training.acceleration.twin import Twin
+from cloche.training.gate.candidate import fetch
+from cloche.training.promotion.digest import artifact_digest
 from tests.training.conftest import make_holdout
-from training.acceleration.accelerate import accelerate
-from training.acceleration.original import of_folder
-from training.acceleration.store import attach_to_version, withdraw
-from training.acceleration.twin import Twin
-from training.gate.candidate import fetch
-from training.promotion.digest import artifact_digest
 
 TAGS = {"cloche.accelerated", "cloche.accelerated_digest"}
 

@@ -13,12 +13,12 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeRegressor
 
+from cloche.training.acceleration import trees
+from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.convert import convert
+from cloche.training.acceleration.session import Session
+from cloche.training.errors import TwinRefused
 from tests.training.acceleration import zoo
-from training.acceleration import trees
-from training.acceleration.accelerate import accelerate
-from training.acceleration.convert import convert
-from training.acceleration.session import Session
-from training.errors import TwinRefused
 
 ESTIMATORS = [
     DecisionTreeRegressor(),

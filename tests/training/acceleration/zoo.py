@@ -35,10 +35,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from training.acceleration.original import Original, of_estimator, of_fitted
-from training.packaging.signature import make_signature, model_inputs
-from training.pipeline.fit import fit
-from training.recipe.schema import Recipe
+from cloche.training.acceleration.original import Original, of_estimator, of_fitted
+from cloche.training.packaging.signature import make_signature, model_inputs
+from cloche.training.pipeline.fit import fit
+from cloche.training.recipe.schema import Recipe
 
 ROWS = 300
 WORDS = ("good", "bad", "Ok", "it's", "a", "movie", "b_2", "fine")

@@ -4,8 +4,8 @@ import json
 
 from click.testing import CliRunner
 
-from training.cli.accelerate import accelerate
-from training.errors import TwinRefused
+from cloche.training.cli.accelerate import accelerate
+from cloche.training.errors import TwinRefused
 
 
 def run(*arguments):
@@ -32,6 +32,6 @@ def test_a_script_gets_json(log_version):
 
 def test_a_refusal_is_an_error(log_version, monkeypatch):
     log_version()
-    monkeypatch.setattr("training.acceleration.accelerate.find_spec", lambda name: None)
+    monkeypatch.setattr("cloche.training.acceleration.accelerate.find_spec", lambda name: None)
 
     assert isinstance(run().exception, TwinRefused)

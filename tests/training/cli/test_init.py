@@ -3,8 +3,8 @@
 import pytest
 from click.testing import CliRunner
 
-from training.cli.init import init
-from training.recipe.load import load_recipe
+from cloche.training.cli.init import init
+from cloche.training.recipe.load import load_recipe
 
 
 @pytest.fixture

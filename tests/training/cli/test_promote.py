@@ -5,9 +5,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from training.cli.promote import promote
-from training.promotion.promote import Refusal
-from training.promotion.registry import find_model
+from cloche.training.cli.promote import promote
+from cloche.training.promotion.promote import Refusal
+from cloche.training.promotion.registry import find_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """The lock's patience is tested elsewhere."""
-    monkeypatch.setattr("training.promotion.lock.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("cloche.training.promotion.lock.SETTLE_SECONDS", 0.0)
 
 
 def run(*arguments):

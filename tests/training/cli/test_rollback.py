@@ -5,14 +5,14 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from training.cli.rollback import rollback
-from training.errors import RegistryError
+from cloche.training.cli.rollback import rollback
+from cloche.training.errors import RegistryError
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """The lock's patience is tested elsewhere."""
-    monkeypatch.setattr("training.promotion.lock.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("cloche.training.promotion.lock.SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture

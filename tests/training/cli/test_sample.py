@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from training.cli.sample import sample
+from cloche.training.cli.sample import sample
 
 
 @pytest.fixture

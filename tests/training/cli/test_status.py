@@ -4,8 +4,8 @@ import json
 
 from click.testing import CliRunner
 
-from training.cli.status import status
-from training.errors import RegistryError
+from cloche.training.cli.status import status
+from cloche.training.errors import RegistryError
 
 
 def run(*arguments):

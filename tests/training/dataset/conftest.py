@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.recipe.schema import Recipe
+from cloche.training.recipe.schema import Recipe
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.dataset.checks import check_split, check_table
-from training.dataset.split import Split, split
-from training.errors import DataError
+from cloche.training.dataset.checks import check_split, check_table
+from cloche.training.dataset.split import Split, split
+from cloche.training.errors import DataError
 
 
 def problems(frame, recipe):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.dataset.copies import Likeness, likeness
-from training.dataset.split import Split
+from cloche.training.dataset.copies import Likeness, likeness
+from cloche.training.dataset.split import Split
 
 
 def side(rows):

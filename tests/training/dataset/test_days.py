@@ -5,7 +5,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from training.dataset.days import times, within
+from cloche.training.dataset.days import times, within
 
 
 @pytest.mark.parametrize(

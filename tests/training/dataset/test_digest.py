@@ -6,14 +6,14 @@ import sys
 import pandas as pd
 import pytest
 
-from training.dataset.digest import frame_digest
+from cloche.training.dataset.digest import frame_digest
 
 FRAME = pd.DataFrame({"a": [1.5, None], "b": ["x", "y"], "c": pd.to_datetime(["2020", "2021"])})
 
 
 def test_the_digest_is_the_same_in_every_process():
     code = (
-        "import pandas as pd; from training.dataset.digest import frame_digest; "
+        "import pandas as pd; from cloche.training.dataset.digest import frame_digest; "
         "print(frame_digest(pd.DataFrame({'a': [1.5, None], 'b': ['x', 'y'], "
         "'c': pd.to_datetime(['2020', '2021'])})))"
     )

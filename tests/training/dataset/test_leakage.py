@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.dataset.leakage import leaks, near_leaks
-from training.recipe.sections import Columns
+from cloche.training.dataset.leakage import leaks, near_leaks
+from cloche.training.recipe.sections import Columns
 
 ROWS = 100
 DRAW = np.random.default_rng(0)

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from training.dataset.sniff import sniff_data
-from training.errors import DataError, RecipeError
+from cloche.training.dataset.sniff import sniff_data
+from cloche.training.errors import DataError, RecipeError
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from training.dataset.sources import load_table
-from training.errors import DataError
-from training.recipe.sections import Data
+from cloche.training.dataset.sources import load_table
+from cloche.training.errors import DataError
+from cloche.training.recipe.sections import Data
 
 SMALL = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
 
@@ -268,7 +268,7 @@ def test_a_server_that_is_not_there_is_said():
 
 
 def test_a_body_beyond_the_bound_is_refused(server):
-    from training.dataset.web import downloaded
+    from cloche.training.dataset.web import downloaded
 
     with (
         pytest.raises(DataError, match="is larger than"),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from training.dataset.split import split, validation_split
-from training.errors import DataError
+from cloche.training.dataset.split import split, validation_split
+from cloche.training.errors import DataError
 
 SEARCH = {"validation": 0.3, "space": {"C": [1, 2]}}
 SPLITS = {

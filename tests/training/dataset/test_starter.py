@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.dataset.checks import check_split, check_table
-from training.dataset.roles import guess_role
-from training.dataset.samples.catalog import SAMPLES
-from training.dataset.split import split
-from training.dataset.starter import draft_recipe, guess_target
-from training.dataset.table import Table
-from training.errors import DataError
-from training.recipe.load import load_recipe
-from training.recipe.sections import Data, FractionSplit, TimeSplit
+from cloche.training.dataset.checks import check_split, check_table
+from cloche.training.dataset.roles import guess_role
+from cloche.training.dataset.samples.catalog import SAMPLES
+from cloche.training.dataset.split import split
+from cloche.training.dataset.starter import draft_recipe, guess_target
+from cloche.training.dataset.table import Table
+from cloche.training.errors import DataError
+from cloche.training.recipe.load import load_recipe
+from cloche.training.recipe.sections import Data, FractionSplit, TimeSplit
 
 ROWS = 300
 

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from training.dataset.sources import load_table
-from training.dataset.writing import write_table
-from training.errors import DataError
-from training.recipe.sections import Data
+from cloche.training.dataset.sources import load_table
+from cloche.training.dataset.writing import write_table
+from cloche.training.errors import DataError
+from cloche.training.recipe.sections import Data
 
 FRAME = pd.DataFrame({"a": [1.5, 2.5], "b": ["x", "y"]})
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from training.evaluation.output import read
-from training.evaluation.predictions import Outcome, Target
+from cloche.training.evaluation.output import read
+from cloche.training.evaluation.predictions import Outcome, Target
 
 MakeOutcome = Callable[..., Outcome]
 

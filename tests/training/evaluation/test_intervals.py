@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from training.errors import TrainingError
-from training.evaluation.intervals import intervals, paired_differences
-from training.evaluation.metrics import score
-from training.evaluation.output import read
-from training.evaluation.predictions import Outcome, Target
-from training.recipe.vocabulary import metrics_for
+from cloche.training.errors import TrainingError
+from cloche.training.evaluation.intervals import intervals, paired_differences
+from cloche.training.evaluation.metrics import score
+from cloche.training.evaluation.output import read
+from cloche.training.evaluation.predictions import Outcome, Target
+from cloche.training.recipe.vocabulary import metrics_for
 
 
 def test_an_interval_holds_the_value_and_is_the_same_again_with_the_same_seed(binary_outcome):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from training.evaluation.metrics import score, score_all
-from training.evaluation.output import read
-from training.evaluation.predictions import Outcome, Target
-from training.recipe.vocabulary import METRICS, metrics_for
+from cloche.training.evaluation.metrics import score, score_all
+from cloche.training.evaluation.output import read
+from cloche.training.evaluation.predictions import Outcome, Target
+from cloche.training.recipe.vocabulary import METRICS, metrics_for
 
 DIGIT = Target("binary", (0, 1), 1)
 FRUIT = Target("multiclass", ("apple", "fig", "pear"))

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from training.errors import TrainingError
-from training.evaluation.output import read
-from training.evaluation.predictions import Outcome, Target
+from cloche.training.errors import TrainingError
+from cloche.training.evaluation.output import read
+from cloche.training.evaluation.predictions import Outcome, Target
 
 LATE = Target("binary", ("late", "on time"), "late")
 DIGIT = Target("binary", (0, 1), 1)

@@ -5,9 +5,9 @@ import math
 import pandas as pd
 import pytest
 
-from training.errors import DataError
-from training.evaluation.metrics import score_all
-from training.evaluation.slices import slices
+from cloche.training.errors import DataError
+from cloche.training.evaluation.metrics import score_all
+from cloche.training.evaluation.slices import slices
 
 
 def test_each_value_is_scored_on_its_own_rows_and_the_largest_slice_comes_first(binary_outcome):

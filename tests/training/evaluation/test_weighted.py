@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluation.metrics import score
-from training.evaluation.output import read
-from training.evaluation.predictions import Outcome, Predictions, Target
-from training.evaluation.weighted import prepare
-from training.recipe.vocabulary import METRICS, metrics_for
+from cloche.training.evaluation.metrics import score
+from cloche.training.evaluation.output import read
+from cloche.training.evaluation.predictions import Outcome, Predictions, Target
+from cloche.training.evaluation.weighted import prepare
+from cloche.training.recipe.vocabulary import METRICS, metrics_for
 
 ROWS = st.integers(1, 40)
 COUNTS = st.integers(0, 3)

@@ -11,15 +11,15 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.models import Model
 
-from training.evaluation.intervals import Difference, Interval
-from training.evaluation.slices import Slice
-from training.gate.candidate import Candidate
-from training.gate.decision import decide
-from training.gate.holdout import Holdout
-from training.gate.judge import Judgement
-from training.gate.measure import Measured
-from training.gate.measurements import Comparison, Measurements
-from training.gate.policy import carried_policy
+from cloche.training.evaluation.intervals import Difference, Interval
+from cloche.training.evaluation.slices import Slice
+from cloche.training.gate.candidate import Candidate
+from cloche.training.gate.decision import decide
+from cloche.training.gate.holdout import Holdout
+from cloche.training.gate.judge import Judgement
+from cloche.training.gate.measure import Measured
+from cloche.training.gate.measurements import Comparison, Measurements
+from cloche.training.gate.policy import carried_policy
 
 MakeJudgement = Callable[..., Judgement]
 

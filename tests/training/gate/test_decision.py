@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluation.intervals import Difference
-from training.evaluation.slices import Slice
-from training.gate.decision import decide, reaches
-from training.gate.measurements import Comparison, Measurements
-from training.recipe.sections import Gate, NotWorse, SliceFloor
+from cloche.training.evaluation.intervals import Difference
+from cloche.training.evaluation.slices import Slice
+from cloche.training.gate.decision import decide, reaches
+from cloche.training.gate.measurements import Comparison, Measurements
+from cloche.training.recipe.sections import Gate, NotWorse, SliceFloor
 
 GATE = Gate(
     minimum={"roc_auc": 0.7, "log_loss": 0.5},

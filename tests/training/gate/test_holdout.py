@@ -3,9 +3,9 @@
 import pytest
 from mlflow.models import Model
 
-from training.errors import DataError, RegistryError
-from training.gate.holdout import fetch_holdout
-from training.gate.policy import Policy, carried_policy, load_policy
+from cloche.training.errors import DataError, RegistryError
+from cloche.training.gate.holdout import fetch_holdout
+from cloche.training.gate.policy import Policy, carried_policy, load_policy
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 
-from training.gate.candidate import fetch
-from training.gate.judge import judge
-from training.gate.policy import carried_policy
+from cloche.training.gate.candidate import fetch
+from cloche.training.gate.judge import judge
+from cloche.training.gate.policy import carried_policy
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 

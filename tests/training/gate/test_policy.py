@@ -2,9 +2,9 @@
 
 import pytest
 
-from training.errors import RecipeError, RegistryError
-from training.gate.policy import Policy, carried_policy, holdout_digest, load_policy
-from training.recipe.sections import Gate
+from cloche.training.errors import RecipeError, RegistryError
+from cloche.training.gate.policy import Policy, carried_policy, holdout_digest, load_policy
+from cloche.training.recipe.sections import Gate
 
 CARRIED = {
     "schema": 1,

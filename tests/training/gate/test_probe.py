@@ -10,7 +10,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
-from training.gate.probe import Report, StageError, model_rows, one_row_latency, serve_example
+from cloche.training.gate.probe import (
+    Report,
+    StageError,
+    model_rows,
+    one_row_latency,
+    serve_example,
+)
 
 
 def with_signature(schema: Schema | None) -> Model:

@@ -6,8 +6,8 @@ import mlflow
 import numpy as np
 import pytest
 
-from training.evaluation.predictions import Target
-from training.gate.process import probe
+from cloche.training.evaluation.predictions import Target
+from cloche.training.gate.process import probe
 
 pytestmark = pytest.mark.slow
 

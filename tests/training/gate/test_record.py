@@ -7,8 +7,8 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from training.gate.evidence import evidence, outcome_of
-from training.gate.record import record
+from cloche.training.gate.evidence import evidence, outcome_of
+from cloche.training.gate.record import record
 
 NOW = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from training.gate.signature import breaks
+from cloche.training.gate.signature import breaks
 
 
 def schema(**columns: str) -> Schema:

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving.batch.drift import distance
-from training.packaging.pieces import LEAST_PIECES, LEAST_ROWS, pieces, sizes, usual
-from training.packaging.profile import numeric_distribution
+from cloche.serving.batch.drift import distance
+from cloche.training.packaging.pieces import LEAST_PIECES, LEAST_ROWS, pieces, sizes, usual
+from cloche.training.packaging.profile import numeric_distribution
 
 
 def days(count: int, rows: int = LEAST_ROWS) -> "pd.Series[pd.Timestamp]":

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.packaging.profile import MOST_FREQUENT, numeric_distribution, profile
-from training.recipe.sections import Columns
+from cloche.training.packaging.profile import MOST_FREQUENT, numeric_distribution, profile
+from cloche.training.recipe.sections import Columns
 
 COLUMNS = Columns(numeric=("size",), categorical=("town",), text=("remark",), datetime=("at",))
 

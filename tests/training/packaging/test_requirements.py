@@ -6,7 +6,7 @@ from importlib.metadata import version
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from training.packaging.requirements import exact_requirements
+from cloche.training.packaging.requirements import exact_requirements
 
 
 def test_every_requirement_is_pinned_to_what_is_installed():

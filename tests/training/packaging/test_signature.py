@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from training.packaging.signature import make_signature, model_inputs
-from training.recipe.sections import Columns
+from cloche.training.packaging.signature import make_signature, model_inputs
+from cloche.training.recipe.sections import Columns
 
 COLUMNS = Columns(
     numeric=("seats", "late", "delay"),

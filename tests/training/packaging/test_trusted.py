@@ -8,10 +8,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from cloche.training.errors import TrainingError
+from cloche.training.packaging.trusted import trusted_types
+from cloche.training.recipe.sections import Estimator
 from tests.training.acceleration import zoo
-from training.errors import TrainingError
-from training.packaging.trusted import trusted_types
-from training.recipe.sections import Estimator
 
 LOGISTIC = Estimator.model_validate({"class": "sklearn.linear_model.LogisticRegression"})
 ROWS, LABELS = [[0.0], [1.0]] * 20, [0, 1] * 20

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from cloche.training.errors import TrainingError
+from cloche.training.pipeline.fit import fit
 from tests.training.acceleration import zoo
-from training.errors import TrainingError
-from training.pipeline.fit import fit
 
 WITHOUT_TEXT = {"numeric": ["size"], "categorical": ["colour"], "datetime": ["moment"]}
 

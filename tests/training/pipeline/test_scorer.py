@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from training.pipeline import scorer
-from training.pipeline.scorer import MISSING, Scorer, prepare
+from cloche.training.pipeline import scorer
+from cloche.training.pipeline.scorer import MISSING, Scorer, prepare
 
 NO_COLUMNS: dict[str, list[str]] = {"numeric": [], "categorical": [], "text": [], "datetime": []}
 

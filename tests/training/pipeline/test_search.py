@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from training.pipeline.search import Trial, run_search, trials_frame
+from cloche.training.pipeline.search import Trial, run_search, trials_frame
 
 SPACE = {
     "depth": {"low": 1, "high": 9},

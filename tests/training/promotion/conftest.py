@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from mlflow import MlflowClient
 
-from training.names import DIGEST, GATE, GATE_RUN, PROMOTED_AT
-from training.promotion.lock import Clock
+from cloche.training.names import DIGEST, GATE, GATE_RUN, PROMOTED_AT
+from cloche.training.promotion.lock import Clock
 
 
 @dataclass

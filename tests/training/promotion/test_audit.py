@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from training.promotion.audit import audit_tags, promoter
+from cloche.training.promotion.audit import audit_tags, promoter
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.gate.candidate import fetch
-from training.promotion.digest import artifact_digest
+from cloche.training.gate.candidate import fetch
+from cloche.training.promotion.digest import artifact_digest
 
 
 def plant(folder, files):

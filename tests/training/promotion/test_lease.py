@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.promotion.lease import Lease, in_the_way
+from cloche.training.promotion.lease import Lease, in_the_way
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CLAIM = Lease("t1", "ana", NOON, NOON + timedelta(seconds=60))

@@ -5,10 +5,10 @@ import threading
 import pytest
 from mlflow.exceptions import MlflowException
 
-from training.errors import RegistryError
-from training.names import LOCK
-from training.promotion.lease import Lease
-from training.promotion.lock import LEASE, SETTLE_SECONDS, Clock, promotion_lock
+from cloche.training.errors import RegistryError
+from cloche.training.names import LOCK
+from cloche.training.promotion.lease import Lease
+from cloche.training.promotion.lock import LEASE, SETTLE_SECONDS, Clock, promotion_lock
 
 
 @pytest.fixture

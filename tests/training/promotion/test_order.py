@@ -4,9 +4,9 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from training.errors import RegistryError
-from training.promotion.order import follow_up, move_production
-from training.promotion.registry import find_model
+from cloche.training.errors import RegistryError
+from cloche.training.promotion.order import follow_up, move_production
+from cloche.training.promotion.registry import find_model
 
 
 class Witness:

@@ -12,13 +12,13 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from training.errors import DataError, GateRefusal, RecipeError, RegistryError
-from training.gate import probe, process
-from training.promotion.examine import examine
-from training.promotion.lock import LEASE, Clock
-from training.promotion.promote import Refusal, carry_out, promote
-from training.promotion.registry import find_model, model_names, versions
-from training.promotion.request import Request
+from cloche.training.errors import DataError, GateRefusal, RecipeError, RegistryError
+from cloche.training.gate import probe, process
+from cloche.training.promotion.examine import examine
+from cloche.training.promotion.lock import LEASE, Clock
+from cloche.training.promotion.promote import Refusal, carry_out, promote
+from cloche.training.promotion.registry import find_model, model_names, versions
+from cloche.training.promotion.request import Request
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 

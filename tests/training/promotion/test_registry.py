@@ -2,8 +2,14 @@
 
 import pytest
 
-from training.errors import RegistryError
-from training.promotion.registry import find_model, find_version, listed, model_names, versions
+from cloche.training.errors import RegistryError
+from cloche.training.promotion.registry import (
+    find_model,
+    find_version,
+    listed,
+    model_names,
+    versions,
+)
 
 
 def test_a_model_has_its_aliases_by_name(client, log_version):

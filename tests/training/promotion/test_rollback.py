@@ -2,9 +2,9 @@
 
 import pytest
 
-from training.errors import RegistryError
-from training.promotion.registry import find_model
-from training.promotion.rollback import roll_back
+from cloche.training.errors import RegistryError
+from cloche.training.promotion.registry import find_model
+from cloche.training.promotion.rollback import roll_back
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 import pytest
 
-from training.errors import RegistryError
-from training.promotion.status import status
+from cloche.training.errors import RegistryError
+from cloche.training.promotion.status import status
 
 
 def one(client, **options):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.recipe.document import MAX_BYTES, DocumentError, parse, parse_value, render
-from training.recipe.document import render_value as one_line
+from cloche.training.recipe.document import MAX_BYTES, DocumentError, parse, parse_value, render
+from cloche.training.recipe.document import render_value as one_line
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)

@@ -5,9 +5,9 @@ import sys
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from cloche.training.recipe.estimators import UnknownEstimatorError, estimator_class, problems_of
+from cloche.training.recipe.sections import Estimator, Search
 from tests.training.acceleration import zoo
-from training.recipe.estimators import UnknownEstimatorError, estimator_class, problems_of
-from training.recipe.sections import Estimator, Search
 
 
 def estimator(path: str, **params: object) -> Estimator:

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from training.errors import RecipeError
-from training.recipe.document import MAX_BYTES, render
-from training.recipe.load import (
+from cloche.training.errors import RecipeError
+from cloche.training.recipe.document import MAX_BYTES, render
+from cloche.training.recipe.load import (
     data_section,
     dump_recipe,
     load_recipe,
     shipped,
 )
-from training.recipe.vocabulary import METRICS, metrics_for
+from cloche.training.recipe.vocabulary import METRICS, metrics_for
 
 
 def problems(source, *overrides, **kwargs):
@@ -33,7 +33,7 @@ def test_all_shipped_recipes_load_and_say_what_they_are():
 
 
 def test_shipped_recipes_lie_inside_the_package_so_that_a_wheel_has_them():
-    assert resources.files("training.recipe").joinpath("shipped", "flights.yaml").is_file()
+    assert resources.files("cloche.training.recipe").joinpath("shipped", "flights.yaml").is_file()
 
 
 def test_a_recipe_is_loaded_from_a_path(write, values):

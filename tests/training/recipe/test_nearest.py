@@ -1,6 +1,6 @@
 """Suggestions for mistyped names."""
 
-from training.recipe.nearest import suggestion
+from cloche.training.recipe.nearest import suggestion
 
 
 def test_the_nearest_name_is_suggested_whatever_its_case():

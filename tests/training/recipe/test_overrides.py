@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.recipe.overrides import OverrideError, apply
+from cloche.training.recipe.overrides import OverrideError, apply
 
 
 def test_an_override_replaces_one_value_and_leaves_the_rest():

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from training.recipe.schema import Recipe
-from training.recipe.sections import Columns, Range
+from cloche.training.recipe.schema import Recipe
+from cloche.training.recipe.sections import Columns, Range
 
 
 def test_features_come_in_the_order_of_roles_and_of_the_recipe():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.recipe.values import mask
+from cloche.training.recipe.values import mask
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from datetime import date
 
 import pandas as pd
 
-from training.dataset.days import within
-from training.dataset.samples.flights import flights
-from training.dataset.samples.small import breast_cancer, diabetes, wine
-from training.errors import DataError
-from training.recipe.nearest import suggestion
+from cloche.training.dataset.days import within
+from cloche.training.dataset.samples.flights import flights
+from cloche.training.dataset.samples.small import breast_cancer, diabetes, wine
+from cloche.training.errors import DataError
+from cloche.training.recipe.nearest import suggestion
 
 
 @dataclass(frozen=True)

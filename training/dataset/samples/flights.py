@@ -14,7 +14,7 @@ from typing import Final
 
 import pandas as pd
 
-from training.errors import DataError
+from cloche.training.errors import DataError
 
 TARGET: Final = "late"
 LATE_MINUTES: Final = 30

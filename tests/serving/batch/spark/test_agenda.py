@@ -2,9 +2,9 @@
 
 import pytest
 
-from serving.batch.part import FinishedPart
-from serving.batch.spark.agenda import Agenda, Asked
-from serving.errors import JobFailed
+from cloche.serving.batch.part import FinishedPart
+from cloche.serving.batch.spark.agenda import Agenda, Asked
+from cloche.serving.errors import JobFailed
 from tests.serving.batch.conftest import part
 
 

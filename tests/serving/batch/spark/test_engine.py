@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from serving.batch.spark.engine import SparkEngine
-from serving.batch.spark.session import session
-from serving.cli.score import score
-from serving.errors import SettingsError
+from cloche.serving.batch.spark.engine import SparkEngine
+from cloche.serving.batch.spark.session import session
+from cloche.serving.cli.score import score
+from cloche.serving.errors import SettingsError
 
 
 @pytest.mark.parametrize(

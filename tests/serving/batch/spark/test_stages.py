@@ -14,15 +14,15 @@ from mlflow.models import Model
 from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, DataType
 
-from serving.batch import agreement, output, supply
-from serving.batch.part import FinishedPart
-from serving.batch.plan import Planner
-from serving.batch.request import Request
-from serving.batch.spark import guard
-from serving.batch.spark.columns import Columns
-from serving.batch.spark.leaving import Leaving
-from serving.batch.spark.reading import Reading
-from serving.batch.worker import Worker
+from cloche.serving.batch import agreement, output, supply
+from cloche.serving.batch.part import FinishedPart
+from cloche.serving.batch.plan import Planner
+from cloche.serving.batch.request import Request
+from cloche.serving.batch.spark import guard
+from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.spark.leaving import Leaving
+from cloche.serving.batch.spark.reading import Reading
+from cloche.serving.batch.worker import Worker
 from tests.serving.batch.conftest import table
 from tests.serving.batch.kitchen import PICKY
 from tests.serving.batch.test_run import WRITERS

@@ -5,8 +5,8 @@ from typing import Any
 import click
 import pytest
 
-from serving.cli.container import container
-from serving.errors import SettingsError
+from cloche.serving.cli.container import container
+from cloche.serving.errors import SettingsError
 
 
 def options(monkeypatch: pytest.MonkeyPatch, *arguments: str, **variables: str) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from serving.front.clouds.contract import Contract, Translation
-from serving.front.clouds.door import CloudDoor
-from serving.front.web import HttpError, client_left, respond
+from cloche.serving.front.clouds.contract import Contract, Translation
+from cloche.serving.front.clouds.door import CloudDoor
+from cloche.serving.front.web import HttpError, client_left, respond
 
 CONTRACT = Contract(
     predict_path="/p:predict",

@@ -4,8 +4,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from serving.errors import SettingsError
-from serving.front.clouds.finding import find
+from cloche.serving.errors import SettingsError
+from cloche.serving.front.clouds.finding import find
 
 
 def test_without_a_sign_it_is_the_container_that_mlflow_builds_and_sagemaker_runs():

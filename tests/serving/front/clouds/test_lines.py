@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.front.clouds.contract import Asked
-from serving.front.clouds.lines import JSON_LINES, read
-from serving.front.web import HttpError
+from cloche.serving.front.clouds.contract import Asked
+from cloche.serving.front.clouds.lines import JSON_LINES, read
+from cloche.serving.front.web import HttpError
 
 NAMES = ["size", "kind"]
 CELLS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.front.clouds.contract import Asked
-from serving.front.clouds.finding import find
+from cloche.serving.front.clouds.contract import Asked
+from cloche.serving.front.clouds.finding import find
 
 read = find({"AIP_HTTP_PORT": "8080"}).contract.dialect
 JSON = st.recursive(st.none() | st.integers() | st.text(), st.lists)

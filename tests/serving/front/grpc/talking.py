@@ -18,13 +18,13 @@ from h2.events import (
     TrailersReceived,
 )
 
-from serving.front.grpc import call as calls
-from serving.front.grpc import frames
-from serving.front.grpc.call import PREFIX, Call, Refused, Status
-from serving.front.grpc.connection import Connection
-from serving.front.grpc.frames import Frame, Reader
-from serving.front.grpc.house import House
-from serving.front.grpc.stream import Stream
+from cloche.serving.front.grpc import call as calls
+from cloche.serving.front.grpc import frames
+from cloche.serving.front.grpc.call import PREFIX, Call, Refused, Status
+from cloche.serving.front.grpc.connection import Connection
+from cloche.serving.front.grpc.frames import Frame, Reader
+from cloche.serving.front.grpc.house import House
+from cloche.serving.front.grpc.stream import Stream
 
 LIMIT = 1_000_000
 PATH = "/inference.GRPCInferenceService/ModelInfer"

@@ -13,8 +13,8 @@ from hpack import Decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.front.grpc import call as calls
-from serving.front.grpc.call import Refused, Status
+from cloche.serving.front.grpc import call as calls
+from cloche.serving.front.grpc.call import Refused, Status
 from tests.serving.front.grpc.talking import HEAD, ask_over_socket, framed
 
 LIMIT = 1000

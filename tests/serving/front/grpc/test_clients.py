@@ -11,13 +11,13 @@ import grpc
 import pytest
 import uvloop
 
-from serving.front.grpc import call as calls
-from serving.front.grpc import frames, session
-from serving.front.grpc.call import Refused, Status
-from serving.front.grpc.connection import Connection
-from serving.front.grpc.house import House
-from serving.front.grpc.session import Session
-from serving.front.grpc.stream import Stream
+from cloche.serving.front.grpc import call as calls
+from cloche.serving.front.grpc import frames, session
+from cloche.serving.front.grpc.call import Refused, Status
+from cloche.serving.front.grpc.connection import Connection
+from cloche.serving.front.grpc.house import House
+from cloche.serving.front.grpc.session import Session
+from cloche.serving.front.grpc.stream import Stream
 from tests.serving.front.grpc.talking import PATH
 
 LIMIT = 16 * 1024 * 1024

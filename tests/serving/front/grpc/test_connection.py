@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.front.grpc import frames
-from serving.front.grpc.frames import (
+from cloche.serving.front.grpc import frames
+from cloche.serving.front.grpc.frames import (
     ACK,
     CONTINUATION,
     DATA,
@@ -31,7 +31,7 @@ from serving.front.grpc.frames import (
     frame,
     window_update,
 )
-from serving.front.grpc.headers import fields
+from cloche.serving.front.grpc.headers import fields
 from tests.serving.front.grpc.talking import (
     HEAD,
     LIMIT,

@@ -5,8 +5,8 @@ from hpack import Decoder, Encoder, HPACKError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.front.grpc.frames import ConnectionFault
-from serving.front.grpc.headers import Blocks, HeaderList, fields, opening
+from cloche.serving.front.grpc.frames import ConnectionFault
+from cloche.serving.front.grpc.headers import Blocks, HeaderList, fields, opening
 
 NEWEST, SECOND = b"\xbe", b"\xbf"  # entries of the dynamic table
 ADDED = [b"\x40\x01a\x01" + value for value in (b"1", b"2", b"3")]

@@ -5,9 +5,9 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from training.dataset.samples import catalog
-from training.dataset.samples.catalog import Sample, sample_rows
-from training.errors import DataError
+from cloche.training.dataset.samples import catalog
+from cloche.training.dataset.samples.catalog import Sample, sample_rows
+from cloche.training.errors import DataError
 
 VISITS = pd.DataFrame(
     {"day": pd.date_range("2020-01-01", periods=5, freq="12h"), "pages": range(5), "bought": 1}

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.dataset.leakage import leaks, near_leaks
-from training.dataset.samples.flights import TARGET, flights, tidy
-from training.errors import DataError
-from training.recipe.load import load_recipe
+from cloche.training.dataset.leakage import leaks, near_leaks
+from cloche.training.dataset.samples.flights import TARGET, flights, tidy
+from cloche.training.errors import DataError
+from cloche.training.recipe.load import load_recipe
 
 pytestmark = pytest.mark.xdist_group("flights")
 

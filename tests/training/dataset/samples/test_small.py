@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from training.dataset.checks import check_split, check_table
-from training.dataset.samples.catalog import SAMPLES
-from training.dataset.sources import load_table
-from training.dataset.split import split
-from training.recipe.load import load_recipe
+from cloche.training.dataset.checks import check_split, check_table
+from cloche.training.dataset.samples.catalog import SAMPLES
+from cloche.training.dataset.sources import load_table
+from cloche.training.dataset.split import split
+from cloche.training.recipe.load import load_recipe
 
 
 @pytest.mark.parametrize("name", sorted(set(SAMPLES) - {"flights"}))

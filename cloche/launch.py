@@ -1,0 +1,61 @@
+"""Runs a module of Cloche as a process: `python launch.py serving.host ARGUMENT...`.
+
+Started by its path, so that neither the working directory nor PYTHONPATH decides what is imported
+as `cloche` or as a module of the standard library: folders there may hold a `types.py`, or a
+package of our name. It also runs in a model's own environment, where Cloche is not installed.
+"""
+
+import os
+import sys
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # pathlib: see `main`
+
+
+def command(module: str, *arguments: str, python: str = "") -> list[str]:
+    """The command line that runs a module of this package, or the `__main__` of a package in it.
+
+    Args:
+        module: Its name below `cloche`; its function `main` is called without arguments.
+        arguments: What the module finds in `sys.argv[1:]`.
+        python: The interpreter; by default the one that runs this.
+    """
+    own = [sys.executable, "-P"]  # another interpreter may be too old for -P
+    program = os.path.join(_FOLDER, "launch.py")  # noqa: PTH118
+    return [*([python] if python else own), program, module, *arguments]
+
+
+def put_libraries_first() -> None:
+    """Take the script's folder out of `sys.path`, and PYTHONPATH behind the standard library.
+
+    PYTHONPATH still adds packages and overrides installed ones, as it does for any program.
+    """
+    if not getattr(sys.flags, "safe_path", False):  # there since Python 3.11
+        del sys.path[0]
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    theirs = [os.path.abspath(path) for path in named if path]  # noqa: PTH100
+    others = [path for path in sys.path if path not in theirs]
+    library = os.path.dirname(os.__file__)  # noqa: PTH120
+    last = max(at for at, path in enumerate(others) if path in (library, f"{library}/lib-dynload"))
+    sys.path[:] = [*others[: last + 1], *theirs, *others[last + 1 :]]
+
+
+def main() -> None:
+    """Run the module that the first argument names."""
+    put_libraries_first()
+    # Not before: these import much of the standard library, which a folder could hide until now.
+    from importlib import import_module, util  # noqa: PLC0415
+
+    package = util.spec_from_file_location("cloche", f"{_FOLDER}/__init__.py")
+    assert package is not None and package.loader is not None  # noqa: S101, PT018  # it is a file
+    sys.modules["cloche"] = cloche = util.module_from_spec(package)
+    package.loader.exec_module(cloche)
+
+    del sys.argv[0]
+    module = import_module(f"cloche.{sys.argv[0]}")
+    if hasattr(module, "__path__"):
+        module = import_module(f"{module.__name__}.__main__")
+    module.main()
+
+
+if __name__ == "__main__":
+    main()

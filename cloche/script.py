@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""The program `cloche`.
+
+It is no entry point of the package, because those import it before anything can keep a `cloche.py`
+or a `types.py` in a folder of PYTHONPATH from being imported instead.
+"""
+
+import os
+import sys
+
+_named = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)]  # noqa: PTH100
+sys.path.sort(key=_named.__contains__)  # what PYTHONPATH names goes last, for the next line
+
+from cloche.launch import put_libraries_first  # noqa: E402
+
+put_libraries_first()
+
+from cloche.main import main  # noqa: E402
+
+if __name__ == "__main__":
+    main()
