@@ -116,8 +116,8 @@ def _front(folder: Path, arguments: list[str]) -> None:
     spawn = asyncio.create_subprocess_exec
 
     async def spawn_traced(program: str, *rest: str, **options: Any) -> Any:
-        if rest[:2] == ("-m", "cloche.serving.host"):
-            rest = ("-m", __spec__.name, "host", str(folder), *rest[2:])
+        if "serving.host" in rest:
+            rest = ("-m", __spec__.name, "host", str(folder), rest[-1])
         return await spawn(program, *rest, **options)
 
     asyncio.create_subprocess_exec = spawn_traced  # type: ignore[assignment]

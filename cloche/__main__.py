@@ -1,8 +1,9 @@
 """`python -m cloche` is the same as `cloche`."""
 
-from cloche.launch import put_libraries_first
+from cloche import launch
 
-put_libraries_first()
+launch.leave_script_folder()
+launch.order_path()
 
 from cloche.main import main  # noqa: E402
 

@@ -24,13 +24,17 @@ def command(module: str, *arguments: str, python: str = "") -> list[str]:
     return [*([python] if python else own), program, module, *arguments]
 
 
-def put_libraries_first() -> None:
-    """Take the script's folder out of `sys.path`, and PYTHONPATH behind the standard library.
-
-    PYTHONPATH still adds packages and overrides installed ones, as it does for any program.
-    """
+def leave_script_folder() -> None:
+    """Import nothing from the folder of the script, or with `-m` from the working directory."""
     if not getattr(sys.flags, "safe_path", False):  # there since Python 3.11
         del sys.path[0]
+
+
+def order_path() -> None:
+    """Put what PYTHONPATH names behind the standard library in `sys.path`.
+
+    It still adds packages and overrides installed ones, as it does for any program.
+    """
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     theirs = [os.path.abspath(path) for path in named if path]  # noqa: PTH100
     others = [path for path in sys.path if path not in theirs]
@@ -40,15 +44,22 @@ def put_libraries_first() -> None:
 
 
 def main() -> None:
-    """Run the module that the first argument names."""
-    put_libraries_first()
+    """Run the module that the first argument names, from the package that this file lies in."""
+    leave_script_folder()
+    order_path()
     # Not before: these import much of the standard library, which a folder could hide until now.
-    from importlib import import_module, util  # noqa: PLC0415
+    from importlib import util  # noqa: PLC0415
 
     package = util.spec_from_file_location("cloche", f"{_FOLDER}/__init__.py")
     assert package is not None and package.loader is not None  # noqa: S101, PT018  # it is a file
     sys.modules["cloche"] = cloche = util.module_from_spec(package)
     package.loader.exec_module(cloche)
+    run()
+
+
+def run() -> None:
+    """Run the module that `sys.argv[1]` names; it finds its own arguments behind that."""
+    from importlib import import_module  # noqa: PLC0415  # see `main`
 
     del sys.argv[0]
     module = import_module(f"cloche.{sys.argv[0]}")

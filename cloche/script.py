@@ -9,11 +9,12 @@ import os
 import sys
 
 _named = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)]  # noqa: PTH100
-sys.path.sort(key=_named.__contains__)  # what PYTHONPATH names goes last, for the next line
+sys.path.sort(key=_named.__contains__)  # what PYTHONPATH names comes last, for the next line
 
-from cloche.launch import put_libraries_first  # noqa: E402
+from cloche import launch  # noqa: E402
 
-put_libraries_first()
+launch.leave_script_folder()
+launch.order_path()
 
 from cloche.main import main  # noqa: E402
 

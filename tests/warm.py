@@ -23,11 +23,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import types
 from pathlib import Path
 from typing import Any
 
+from cloche import launch
 from cloche.serving.host import lifeline
+from tests.warm_program import launched
 
 # What the commands import that have work to do.
 _IMPORTED = (
@@ -156,10 +159,11 @@ def _become(told: dict[str, Any], descriptors: list[int], path: list[str]) -> No
     os.chdir(told["folder"])
     os.environ.clear()
     os.environ.update(told["variables"])
+    time.tzset()  # TZ is one of them
     importlib.import_module("numpy").random.seed()
     sys.modules["__main__"] = types.ModuleType("__main__")  # click looks there for a name
-    ways = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
-    sys.path[:] = [*ways, *path]
+    sys.path[:] = path
+    launch.order_path()
     importlib.invalidate_caches()
     code = 1
     try:
@@ -192,6 +196,11 @@ def _run(kind: str, arguments: list[str], program: str) -> None:
         importlib.import_module("mlflow.cli").cli()
     elif arguments[:2] == ["-m", "cloche"]:
         _run("cloche", arguments[2:], program)
+    elif (told := launched(arguments))[:1] == ["main"]:
+        _run("cloche", told[1:], program)
+    elif told:
+        sys.argv = [program, *told]
+        launch.run()
     elif arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path.insert(0, str(Path.cwd()))

@@ -13,8 +13,9 @@ _COMMANDS = {
     "accelerate", "doctor", "init", "promote", "report", "rollback", "sample", "score", "status",
     "train",
 }  # fmt: skip
-_PROBE, _WORKER = ["-m", "cloche.training.gate"], ["-m", "cloche.serving.batch.process"]
-_FORKS = ["-m", "cloche.serving.forkserver"]
+# Modules that `launch.py` runs; those that talk by a socket are told its number.
+_LAUNCHED = {"training.gate", "serving.batch.process", "serving.forkserver"}
+_TOLD_SOCKET = {"serving.batch.process", "serving.forkserver"}
 # Servers are processes of their own; what they start by `sys.executable` is a fork of the warm one.
 _SERVERS = {"container", "serve", "up"}
 _SERVER = """
@@ -43,8 +44,8 @@ def main(kind: str, python: str, address: str) -> NoReturn:
         program = python if kind == "python" else f"{python.rpartition('/')[0]}/{kind}"
         os.execv(program, [program, *arguments])  # noqa: S606  # no shell is wanted
     with _connected(address) as warm:
-        told_socket = arguments[:2] in (_WORKER, _FORKS)  # by its number
-        descriptors = [0, 1, 2, int(arguments[2])] if told_socket else [0, 1, 2]
+        module, *rest = launched(arguments) or [""]
+        descriptors = [0, 1, 2, int(rest[0])] if module in _TOLD_SOCKET else [0, 1, 2]
         told = json.dumps({
             "kind": kind, "arguments": arguments, "program": sys.argv[0],
             "folder": os.getcwd(),  # noqa: PTH109  # pathlib takes a third of this program's time
@@ -72,9 +73,19 @@ def _warm(kind: str, arguments: list[str]) -> bool:
         return arguments[:2] == ["models", "predict"] or first == "deployments"
     if arguments[:2] == ["-m", "cloche"]:
         return _warm("cloche", arguments[2:])
-    return (
-        first in ("-", "-c") or first.endswith(".py") or arguments[:2] in (_PROBE, _WORKER, _FORKS)
-    )
+    if module := launched(arguments)[:1]:
+        return (
+            _warm("cloche", launched(arguments)[1:])
+            if module == ["main"]
+            else module[0] in _LAUNCHED
+        )
+    return first in ("-", "-c") or first.endswith(".py")
+
+
+def launched(arguments: list[str]) -> list[str]:
+    """The module that `launch.py` is to run, and its arguments; empty for another program."""
+    by_path = arguments[:1] == ["-P"] and arguments[1].endswith("/cloche/launch.py")
+    return arguments[2:] if by_path else []
 
 
 def _connected(address: str) -> socket.socket:

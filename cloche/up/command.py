@@ -15,7 +15,7 @@ from cloche import launch
 from cloche.training.cli.progress import steps
 from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
-from cloche.up.services import Service, Services, own_environment, require_free_port
+from cloche.up.services import Service, Services, mlflow_environment, require_free_port
 
 if TYPE_CHECKING:
     from cloche.up.samples import TryRows
@@ -94,7 +94,7 @@ def _mlflow_ui(host: str, port: int, folder: Path) -> Service:
         ],
         f"http://{host}:{port}/health",
         folder / "ui.log",
-        {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        {**mlflow_environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
 
 
@@ -125,7 +125,7 @@ def _check(name: str, server: str, rows: "TryRows", folder: Path) -> None:
             *("--model-uri", f"models:/{name}@production", "--content-type", "csv"),
             *("--input-path", str(write_csv(rows, folder)), "--output-path", str(result)),
         ],
-        env=own_environment(),
+        env=mlflow_environment(),
         capture_output=True,
         text=True,
         check=False,

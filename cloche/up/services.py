@@ -27,7 +27,7 @@ class Service:
         command: program and arguments.
         health_url: answers 200 when the program is ready.
         log: file that gets what the program prints.
-        environment: added to our own.
+        environment: its variables; our own if there are none.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=own_environment() | (environment or {}),
+                env=environment,
                 start_new_session=True,
             )
 
@@ -95,13 +95,14 @@ class Service:
         return "Its last lines:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def own_environment() -> dict[str, str]:
-    """Our variables, our own programs first in PATH: MLflow starts `uvicorn`, `python` by name.
+def mlflow_environment() -> dict[str, str]:
+    """The variables for programs of MLflow, which start `uvicorn` and `python` by name.
 
-    None of these is to take a module of the working directory for one of its own.
+    Those are to be the ones beside our own, and to take no module of a user's folder for theirs.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "PYTHONSAFEPATH": "1"}
+    ours = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**ours, "PATH": path, "PYTHONSAFEPATH": "1"}
 
 
 class Services:
