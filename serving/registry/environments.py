@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import yaml
@@ -61,24 +60,19 @@ def tool(manager: str) -> list[str]:
         raise SettingsError(
             f"--env-manager {manager}: {manager} is not installed here: pip install {manager}"
         )
-    return [sys.executable, "-m", manager]
+    return [sys.executable, "-Pm", manager]
 
 
 def _make(manager: str, python: str, place: Path, artifacts: Path) -> None:
     interpreter = str(place / "bin" / "python")
-    requirements = [
-        "-r",
-        str((artifacts / "requirements.txt").absolute()),
-        *_for_the_twin(artifacts),
-    ]
+    requirements = ["-r", str(artifacts / "requirements.txt"), *_for_the_twin(artifacts)]
     command = tool(manager)
-    run = partial(_run, folder=place.parent)
     if manager == "uv":
-        run(*command, "venv", "--quiet", "--python", python, str(place))
-        run(*command, "pip", "install", "--quiet", "--python", interpreter, *requirements)
+        _run(*command, "venv", "--quiet", "--python", python, str(place))
+        _run(*command, "pip", "install", "--quiet", "--python", interpreter, *requirements)
     else:
-        run(*command, "--quiet", "--python", python, str(place))
-        run(interpreter, "-m", "pip", "install", "--quiet", *requirements)
+        _run(*command, "--quiet", "--python", python, str(place))
+        _run(interpreter, "-Im", "pip", "install", "--quiet", *requirements)
 
 
 def _for_the_twin(artifacts: Path) -> list[str]:
@@ -90,12 +84,9 @@ def _for_the_twin(artifacts: Path) -> list[str]:
         return []  # no twin, or one that the host will refuse
 
 
-def _run(*command: str, folder: Path) -> None:
-    """Run it in a folder where no module of a user lies; `python -m` would import that."""
+def _run(*command: str) -> None:
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(  # noqa: S603
-        command, cwd=folder, env=own, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]
         raise VersionRefused(
