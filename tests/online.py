@@ -21,6 +21,7 @@ import requests
 
 from tests import shell, warm
 
+COMMAND = Path(sys.executable).parent / "cloche"
 START_SECONDS = 180.0
 
 
@@ -131,18 +132,20 @@ def serving(
     directory: Path,
     environment: Mapping[str, str] | None = None,
     command: Sequence[str] = ("serve", "--port", "0"),
-    processes: bool = False,
+    program: Path | None = None,
 ) -> Iterator[Server]:
     """A server on a free port, ended however the test goes. It listens, and need not be ready.
 
-    `processes` says that the test looks at the server's, which then are its own from the start.
+    A test that looks at the server's processes names the real program, `COMMAND`.
     """
     log = directory / "server.log"
     cache = {"XDG_CACHE_HOME": str(directory / "cache")}
-    ours = [sys.executable, "-m", "cloche"] if processes else [str(warm.programs() / "cloche")]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*ours, *command, "--poll-interval", "0.2", *arguments],
+            [
+                str(program or warm.programs() / "cloche"),
+                *command, "--poll-interval", "0.2", *arguments,
+            ],
             stdout=output, stderr=output, cwd=directory,
             env=shell.environment() | cache | dict(environment or {}),
         )  # fmt: skip

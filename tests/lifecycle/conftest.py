@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import Server, serving
+from tests.online import COMMAND, Server, serving
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def serve(registry: Registry) -> Iterator[Serve]:
             models = () if "--all" in arguments else ("models:/m@production",)
             running: AbstractContextManager[Server] = serving(
                 *models, *arguments, directory=registry.directory,
-                environment={"MLFLOW_TRACKING_URI": registry.uri, **environment}, processes=True,
+                environment={"MLFLOW_TRACKING_URI": registry.uri, **environment}, program=COMMAND,
             )  # fmt: skip
             return stack.enter_context(running)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cloche.serving.batch.spark import PYTHONPATH_LATER
 from cloche.serving.errors import JobFailed, SettingsError
 
 _SETTINGS = {
@@ -18,6 +19,8 @@ _SETTINGS = {
     # a part whose task failed is asked about again by the job itself, which then looks for the row
     "spark.task.maxFailures": "1",
     "spark.python.daemon.module": "cloche.serving.batch.spark.daemon",
+    # no module of the working directory is imported in place of Python's or of ours
+    "spark.executorEnv.PYTHONSAFEPATH": "1",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
 }
@@ -54,12 +57,18 @@ def session(master: str | None, name: str) -> Iterator[Any]:
     threads = {f"spark.executorEnv.{name}": "1" for name in _THREAD_VARIABLES}
     for key, value in (_SETTINGS | threads | (_ALONE if alone else {})).items():
         builder = builder.config(key, value)
+    # Spark would put it before Python's own modules; the daemon on the executor puts it behind.
+    named = os.environ.pop("PYTHONPATH", "")
+    builder = builder.config(f"spark.executorEnv.{PYTHONPATH_LATER}", named if alone else "")
     try:
         spark = builder.getOrCreate()
     except Exception as error:  # Spark's own, and py4j's
         raise JobFailed(
             f"Spark does not start at {master or 'its default master'}: {error}"
         ) from error
+    finally:
+        if named:
+            os.environ["PYTHONPATH"] = named
     try:
         yield spark
     finally:

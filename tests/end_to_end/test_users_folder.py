@@ -1,0 +1,91 @@
+"""Cloche where a user works: among modules of any name, with models that bring such modules."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests import spark
+from tests.end_to_end.users_folder import INSTALLED, NAMES, User, fill, save_version
+from tests.online import COMMAND, wait_for
+from tests.shell import free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("users_folder")]
+
+BY = [1.0 + 10 * at for at in range(200)]  # what version 1 answers for the rows 0 to 199
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two versions, each with modules `training`, `serving` and others of its own."""
+    return [save_version(tmp_path_factory.mktemp(f"repository {at}"), at) for at in (1, 2)]
+
+
+@pytest.fixture(scope="module", params=["working directory", "PYTHONPATH"])
+def user(
+    request: pytest.FixtureRequest, models: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> User:
+    """Somebody with version 1 in production, and modules that must not be imported."""
+    folder = tmp_path_factory.mktemp("a folder of 사용자")
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'registry.db'}"}
+    if request.param == "PYTHONPATH":
+        crowded = tmp_path_factory.mktemp("modules")
+        fill(crowded, names=tuple(name for name in NAMES if name not in INSTALLED))
+        variables["PYTHONPATH"] = str(crowded)
+    else:
+        fill(folder)
+    user = User(COMMAND.parent, folder, variables)
+    user.register(*models)
+    user.promote(1)
+    return user
+
+
+def test_a_batch_job_has_the_answers_of_the_model(user: User) -> None:
+    assert user.score("--workers", "2") == BY
+
+
+def test_a_server_follows_from_one_version_with_such_modules_to_the_next(user: User) -> None:
+    with user.serving() as server:
+        server.wait_until_ready()
+        assert server.predict(3).json() == {"predictions": [31.0]}
+        try:
+            user.promote(2)
+            server.wait_for_version("2")
+            assert server.predict(3).json() == {"predictions": [61.0]}
+        finally:
+            user.run("rollback", "m")
+        server.wait_for_version("1")
+        assert server.predict(3).json() == {"predictions": [31.0]}
+
+
+def test_commands_that_run_no_model_work_there(user: User) -> None:
+    assert "cloche train" in user.run("--help")
+    assert "production" in user.run("status", "m")
+    user.run("sample", "breast_cancer", "sample.csv")
+    user.run("init", "sample.csv", "--target", "benign")
+
+
+@pytest.mark.breadth
+def test_a_version_is_trained_promoted_and_scored_there(user: User) -> None:
+    user.run("train", "breast-cancer")
+    user.run("promote", "breast-cancer")
+    user.run("sample", "breast_cancer", "--without-target", "cells.csv")
+    user.run("score", "models:/breast-cancer@production", "cells.csv", "cells-scored.csv")
+    assert len(pd.read_csv(user.folder / "cells-scored.csv")) == 569
+    ports = ("--port", str(free_port()), "--ui-port", str(free_port()))
+    said = user.run("up", "breast-cancer", "--check", *ports)
+    assert "online" in said
+
+
+@pytest.mark.breadth
+def test_a_host_in_an_environment_of_its_own_has_the_answers_of_the_model(user: User) -> None:
+    with user.serving("--env-manager", "uv") as server:
+        wait_for(lambda: server.version() == "1", 400)
+        assert server.predict(3).json() == {"predictions": [31.0]}
+
+
+@pytest.mark.breadth
+def test_spark_has_the_answers_of_the_model(user: User) -> None:
+    spark.needed()
+    options = ("--engine", "spark", "--spark-master", "local[2]", "--part-rows", "50")
+    assert user.score(*options) == BY
