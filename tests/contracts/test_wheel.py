@@ -1,5 +1,6 @@
 """The built wheel holds everything that the commands read at run time, and works by itself."""
 
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -10,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.shell import environment
+from tests.end_to_end.users_folder import INSTALLED, NAMES, User, fill, save_version
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,14 +20,19 @@ ROOT = Path(__file__).parents[2]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel built from the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
+    build(ROOT, "wheel", folder)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def build(source: Path, target: str, folder: Path) -> None:
+    """Have `source` built into `folder`, as a `wheel` or an `sdist`."""
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT,
+        [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)],
+        cwd=source,
         check=True,
         capture_output=True,
     )
-    (found,) = folder.glob("*.whl")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +41,31 @@ def names(wheel: Path) -> set[str]:
     return set(ZipFile(wheel).namelist())
 
 
-@pytest.mark.parametrize("package", ["cloche", "training", "serving"])
-def test_the_wheel_holds_every_file_of_the_packages(names, package):
-    tracked = subprocess.run(
-        ["git", "ls-files", package], cwd=ROOT, check=True, capture_output=True, text=True
+@pytest.mark.parametrize("folder", ["cloche", "training", "serving"])
+def test_the_wheel_holds_every_file_of_the_packages(names, folder):
+    listed = subprocess.run(
+        ["git", "ls-files", folder], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.splitlines()
+    files = [name for name in listed if not (ROOT / name).is_symlink()]
 
-    assert tracked
-    assert set(tracked) <= names
+    assert files
+    assert {name if folder == "cloche" else f"cloche/{name}" for name in files} <= names
 
 
-def test_the_wheel_holds_no_test(names):
-    assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
+def test_the_wheel_has_one_name_at_the_top(names):
+    tops = {name.split("/")[0] for name in names}
+
+    assert {top for top in tops if not top.startswith("cloche-")} == {"cloche"}
+
+
+def test_a_wheel_from_the_source_distribution_is_the_same(names, tmp_path):
+    build(ROOT, "sdist", tmp_path)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(archive, tmp_path, filter="data")
+    build(tmp_path / archive.name.removesuffix(".tar.gz"), "wheel", tmp_path)
+
+    (again,) = tmp_path.glob("*.whl")
+    assert set(ZipFile(again).namelist()) == names
 
 
 @pytest.fixture(scope="module")
@@ -94,21 +113,38 @@ def link(distribution: metadata.Distribution, packages: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_extras_it_trains_promotes_scores_and_shows_its_help(
-    programs: Path, tmp_path: Path
+@pytest.mark.breadth
+@pytest.mark.parametrize("crowded_by", ["working directory", "PYTHONPATH"])
+def test_without_extras_it_trains_promotes_scores_and_serves_among_modules_of_any_name(
+    programs: Path, tmp_path: Path, crowded_by: str
 ):
-    variables = {"XDG_CACHE_HOME": str(tmp_path), "PATH": f"{programs}:/usr/bin:/bin"}
+    folder, crowded = tmp_path / "work", tmp_path / "modules"
+    folder.mkdir()
+    variables = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'registry.db'}",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "PATH": f"{programs}:/usr/bin:/bin",
+    }
+    if crowded_by == "PYTHONPATH":
+        fill(crowded, names=tuple(name for name in NAMES if name not in INSTALLED))
+        variables["PYTHONPATH"] = str(crowded)
+    else:
+        fill(folder)
+    user = User(programs, folder, variables)
+    user.register(*(save_version(tmp_path / f"repository {at}", at) for at in (1, 2)))
 
-    for words in (
-        "--help",
-        "train breast-cancer",
-        "promote breast-cancer",
-        "sample breast_cancer --without-target rows.csv",
-        "score models:/breast-cancer@production rows.csv scores.csv",
-    ):
-        done = subprocess.run(
-            [programs / "cloche", *words.split()], cwd=tmp_path, capture_output=True, text=True,
-            env=environment() | variables, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"cloche {words}\n{done.stdout}\n{done.stderr}"
-    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 570
+    assert "cloche promote" in user.run("--help")
+    user.run("train", "breast-cancer")
+    user.run("promote", "breast-cancer")
+    user.run("sample", "breast_cancer", "--without-target", "cells.csv")
+    user.run("score", "models:/breast-cancer@production", "cells.csv", "scored.csv")
+    assert len((folder / "scored.csv").read_text().splitlines()) == 570
+
+    user.promote(1)
+    assert user.score() == [1.0 + 10 * at for at in range(200)]
+    with user.serving() as server:
+        server.wait_until_ready()
+        assert server.predict(3).json() == {"predictions": [31.0]}
+        user.promote(2)
+        server.wait_for_version("2")
+        assert server.predict(3).json() == {"predictions": [61.0]}
