@@ -43,7 +43,7 @@ from cloche.serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Ite
 
 _GZIP_FROM = 1024
 _CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
-_access = logging.getLogger("serving.access")
+_access = logging.getLogger("cloche.access")
 _logger = logging.getLogger(__name__)
 
 
