@@ -5,7 +5,7 @@ import os
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.shell", "tests.flavors.saved"]
+pytest_plugins = ["tests.shell", "tests.flavors.saved", "tests.triton.client"]
 
 # As the command does: with several tests at once, spinning OpenMP threads starve each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
