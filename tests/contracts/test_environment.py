@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+BUILD_LOCK = "requirements-build.lock"
 HEAVY = ("dev", "spark")  # extras that only the development lock has
 PYTHONS = ("3.11", "3.12", "3.13")
 
@@ -63,7 +64,15 @@ def test_what_is_tested_is_what_runs(python):
     assert runtime.items() <= development.items()
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_installs_has_the_versions_that_are_installed(python):
+    build, development = (locked(lock, python) for lock in (BUILD_LOCK, LOCKS[1]))
+
+    assert build.items() <= development.items()
+    assert {"editables", "hatchling", "uv"} <= build.keys()
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, BUILD_LOCK])
 def test_the_locks_pin_by_content_and_name_no_index(lock):
     text = (ROOT / lock).read_text(encoding="utf-8")
 
