@@ -18,9 +18,11 @@ sync = $(BIN)/uv pip install --python $(BIN)/python --verify-hashes --requiremen
 install: $(DEVELOPMENT)  ## make .venv with all that runs, tests and checks Cloche
 
 $(RUNTIME): requirements.lock requirements-build.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "Cloche needs Python 3.11 to 3.13, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
-	       "Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Cloche needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	       "Name another: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' || \
+	  echo "Cloche is tested with Python 3.11 to 3.14; this is $$($(PYTHON) --version), so packages may have to be compiled." >&2
 	@echo "Installing, 1 of 3: an empty environment in $(VENV)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing, 2 of 3: the installer, from requirements-build.lock"
