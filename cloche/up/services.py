@@ -96,9 +96,13 @@ class Service:
 
 
 def own_environment() -> dict[str, str]:
-    """Our variables, our own programs first in PATH: MLflow starts `uvicorn`, `python` by name."""
+    """Our variables, our own programs first in PATH: MLflow starts `uvicorn`, `python` by name.
+
+    How long threads spin is left to each program: what suits the fit here does not suit a server.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path}
+    kept = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    return kept | {"PATH": path}
 
 
 class Services:
