@@ -37,8 +37,8 @@ $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
 	@$(call sync,requirements-dev.lock)
 	@touch $@
 
-run: $(RUNTIME)  ## train, gate, promote, serve: MLflow UI on :5000, /invocations on :8080
-	@$(BIN)/cloche up
+run: $(RUNTIME)  ## train, gate, promote, serve: MLflow UI on :5000, /invocations on :8080 (arguments: UP=breast-cancer)
+	@$(BIN)/cloche up $(UP)
 
 frameworks: install  ## what tests of XGBoost, LightGBM, PyTorch, TensorFlow, statsmodels models need
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement tests/frameworks.txt
