@@ -34,6 +34,7 @@ _ENTER = """
 root=$1; shift
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
+mount --rbind /sys "$root/sys"
 mount -t tmpfs tmpfs "$root/tmp"
 exec chroot "$root" env --ignore-environment --chdir=/src "$@"
 """
