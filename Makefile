@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+RUNTIME := $(VENV)/.runtime
+DEVELOPMENT := $(VENV)/.development
 
 # Set in many containers. Without bytecode of ours every process compiles our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -10,22 +11,34 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: install run frameworks test check format lock bench bench-quick clean help
 
-install: $(STAMP)  ## make .venv from the lock file
+# uv is several times as fast as pip, and says what it downloads; pip is there for where uv cannot.
+sync = $(BIN)/uv pip install --python $(BIN)/python --verify-hashes --requirement $(1) || \
+  $(BIN)/python -m pip install --require-hashes --requirement $(1)
 
-$(STAMP): requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "Cloche needs Python 3.11 to 3.13, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
-	       "Name another: make install PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv --clear $(VENV)
-	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock | \
-	  $(BIN)/python -m pip install --quiet --require-hashes --requirement /dev/stdin
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --verify-hashes --requirement requirements-dev.lock || \
-	  $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+install: $(DEVELOPMENT)  ## make .venv with all that runs, tests and checks Cloche
+
+$(RUNTIME): requirements.lock requirements-build.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Cloche needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	       "Name another: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' || \
+	  echo "Cloche is tested with Python 3.11 to 3.14; this is $$($(PYTHON) --version), so packages may have to be compiled." >&2
+	@echo "Installing, 1 of 3: an empty environment in $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing, 2 of 3: the installer, from requirements-build.lock"
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-build.lock
+	@echo "Installing, 3 of 3: the packages of requirements.lock, a download of about 250 MB"
+	@$(call sync,requirements.lock)
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: install  ## train, gate, promote, serve: MLflow UI on :5000, /invocations on :8080
-	@$(BIN)/cloche up
+$(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
+	@echo "Installing beside it what tests and checks need, from requirements-dev.lock; PySpark takes longest"
+	@$(call sync,requirements-dev.lock)
+	@touch $@
+
+run: $(RUNTIME)  ## train, gate, promote, serve: MLflow UI on :5000, /invocations on :8080 (arguments: UP=breast-cancer)
+	@$(BIN)/cloche up $(UP)
 
 frameworks: install  ## what tests of XGBoost, LightGBM, PyTorch, TensorFlow, statsmodels models need
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement tests/frameworks.txt
@@ -44,11 +57,14 @@ format: install  ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-emit-index-url --no-emit-find-links pyproject.toml
+	--no-header --no-emit-index-url --no-emit-find-links
+RUN_EXTRAS := samples search acceleration otel client aws gcp grpc postgres
 
 lock: install  ## resolve pyproject.toml into the lock files anew
-	$(LOCK) --extra samples --extra search --extra acceleration --extra otel --extra client --extra aws --extra gcp --extra grpc --extra postgres --output-file requirements.lock
-	$(LOCK) --all-extras --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) $(RUN_EXTRAS:%=--extra %) --output-file requirements.lock pyproject.toml
+	$(LOCK) --group build --constraint requirements.lock --output-file requirements-build.lock
+	$(LOCK) --all-extras --constraint requirements.lock --constraint requirements-build.lock \
+	  --output-file requirements-dev.lock pyproject.toml
 
 bench: install  ## measure everything, and write benchmarks/results.md
 	$(BIN)/python -m benchmarks

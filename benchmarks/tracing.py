@@ -116,7 +116,7 @@ def _front(folder: Path, arguments: list[str]) -> None:
     spawn = asyncio.create_subprocess_exec
 
     async def spawn_traced(program: str, *rest: str, **options: Any) -> Any:
-        if "serving.host" in rest:
+        if "cloche.serving.host" in rest:
             rest = ("-m", __spec__.name, "host", str(folder), rest[-1])
         return await spawn(program, *rest, **options)
 

@@ -1,4 +1,4 @@
-"""Runs a module of Cloche as a process: `python launch.py serving.host ARGUMENT...`.
+"""Runs a module of Cloche as a process: `python launch.py cloche.serving.host ARGUMENT...`.
 
 Started by its path, so that neither the working directory nor PYTHONPATH decides what is imported
 as `cloche` or as a module of the standard library: folders there may hold a `types.py`, or a

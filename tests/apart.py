@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = {"airflow": "apache-airflow==3.3.2", "kserve": "kserve==0.21.0"}
+PACKAGES = {
+    "airflow": "apache-airflow==3.3.2",
+    "kserve": "kserve==0.21.0",
+    "triton": "tritonclient[grpc,http]==2.73.0",
+}
 CACHE = Path("~/.cache/cloche-tests").expanduser()
 _UV = [sys.executable, "-m", "uv", "--quiet"]
 

@@ -5,7 +5,7 @@ import os
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.shell", "tests.flavors.saved"]
+pytest_plugins = ["tests.shell", "tests.flavors.saved", "tests.triton.client"]
 
 # As the command does: with several tests at once, spinning OpenMP threads starve each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -19,7 +19,7 @@ hypothesis.settings.load_profile("cloche")
 # then everything else that starts processes, and the quick tests, by the thousand, to fill up.
 LONGEST = (
     "container", "help", "readme", "airflow", "spark", "team", "whole_way", "page", "deploy",
-    "deployments", "agreement", "help_shop", "kill",
+    "deployments", "python314", "agreement", "help_shop", "kill",
 )  # fmt: skip
 
 

@@ -15,7 +15,13 @@ from cloche import launch
 from cloche.training.cli.progress import steps
 from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
-from cloche.up.services import Service, Services, mlflow_environment, require_free_port
+from cloche.up.services import (
+    Service,
+    Services,
+    mlflow_environment,
+    require_free_port,
+    server_environment,
+)
 
 if TYPE_CHECKING:
     from cloche.up.samples import TryRows
@@ -56,19 +62,20 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
     require_free_port(host, port, "--port")
     require_free_port(host, ui_port, "--ui-port")
     # Only once mistakes are out of the way: these imports take seconds.
-    from cloche.up.kitchen import ensure_production  # noqa: PLC0415
+    from cloche.up.kitchen import ensure_candidate, ensure_production  # noqa: PLC0415
     from cloche.up.samples import rows_to_try  # noqa: PLC0415
 
+    ui, server = f"http://{host}:{ui_port}", f"http://{host}:{port}"
     with TemporaryDirectory(prefix="cloche-up-") as folder, Services() as services:
         with steps(f"bringing up {checked.name}") as say:
+            ensure_candidate(checked, say)
+            # The UI takes 14 s of one core to start, and what the gate does leaves one free. A fit
+            # leaves none, and until there is a candidate the registry may have no tables.
+            say(f"starting the MLflow UI: {ui}")
+            started = [services.add(_mlflow_ui(host, ui_port, Path(folder)))]
             version = ensure_production(checked, say)
-            ui = f"http://{host}:{ui_port}"
-            server = f"http://{host}:{port}"
-            say("starting the MLflow UI and the server")
-            started = [
-                services.add(_mlflow_ui(host, ui_port, Path(folder))),
-                services.add(_server(checked.name, host, port, Path(folder))),
-            ]
+            say("starting the server")
+            started.append(services.add(_server(checked.name, host, port, Path(folder))))
             for service in started:
                 service.wait_until_ready(READY_SECONDS)
             rows = rows_to_try(checked.name, version, BATCH_ROWS)
@@ -107,6 +114,7 @@ def _server(name: str, host: str, port: int, folder: Path) -> Service:
         ],
         f"http://{host}:{port}/readyz",
         folder / "server.log",
+        server_environment(),
     )
 
 

@@ -13,23 +13,32 @@ from cloche.training.train import train
 Say = Callable[[str], None]
 
 
-def ensure_production(recipe: Recipe, say: Say) -> str:
-    """Train and promote unless the recipe's model has a version in production.
-
-    Returns:
-        The version that serves.
+def ensure_candidate(recipe: Recipe, say: Say) -> None:
+    """Train, unless the recipe's model has a version in production or one that waits for the gate.
 
     Raises:
-        ClocheError: training failed, or the gate refused the version.
+        ClocheError: training failed.
     """
     client = MlflowClient()
     version = _aliased(client, recipe.name, PRODUCTION)
     if version is not None:
         say(f"{recipe.name} version {version} is in production already: nothing is trained")
-        return version
-    if _waiting_challenger(client, recipe.name) is None:
+    elif _waiting_challenger(client, recipe.name) is None:
         train(recipe, say)
-    return promote(client, recipe.name, say=say).version
+
+
+def ensure_production(recipe: Recipe, say: Say) -> str:
+    """Promote the candidate, unless the recipe's model has a version in production.
+
+    Returns:
+        The version that serves.
+
+    Raises:
+        ClocheError: the gate refused the version.
+    """
+    client = MlflowClient()
+    version = _aliased(client, recipe.name, PRODUCTION)
+    return version or promote(client, recipe.name, say=say).version
 
 
 def _waiting_challenger(client: MlflowClient, name: str) -> str | None:

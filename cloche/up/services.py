@@ -27,7 +27,7 @@ class Service:
         command: program and arguments.
         health_url: answers 200 when the program is ready.
         log: file that gets what the program prints.
-        environment: its variables; our own if there are none.
+        environment: its variables.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Service:
         command: Sequence[str],
         health_url: str,
         log: Path,
-        environment: dict[str, str] | None = None,
+        environment: dict[str, str],
     ) -> None:
         self.name = name
         self.health_url = health_url
@@ -101,8 +101,16 @@ def mlflow_environment() -> dict[str, str]:
     Those are to be the ones beside our own, and to take no module of a user's folder for theirs.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    ours = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ours = {name: value for name, value in server_environment().items() if name != "PYTHONPATH"}
     return {**ours, "PATH": path, "PYTHONSAFEPATH": "1"}
+
+
+def server_environment() -> dict[str, str]:
+    """The variables for a server of ours.
+
+    How long threads spin is left to it: what suits the fit here does not suit a server.
+    """
+    return {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
 
 
 class Services:

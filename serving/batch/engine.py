@@ -165,7 +165,7 @@ class _Worker:
         self.socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                launch.command("serving.batch.process", str(theirs.fileno())),
+                launch.command("cloche.serving.batch.process", str(theirs.fileno())),
                 pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=_STDERR,
                 env=_environment(),
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The process of a worker: `cloche/launch.py serving.batch.process FD`.
+"""The process of a worker: `cloche/launch.py cloche.serving.batch.process FD`.
 
 FD is its end of a socket to the engine. Lines of JSON both ways: the job first, then one part after
 the other; an answer to each.

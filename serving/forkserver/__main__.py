@@ -1,6 +1,6 @@
 """The process of a fork server.
 
-`cloche/launch.py serving.forkserver FD PROGRAM...`, where FD is its end of a socket to the
+`cloche/launch.py cloche.serving.forkserver FD PROGRAM...`, where FD is its end of a socket to the
 front, and each PROGRAM one whose imports are made ahead.
 """
 

@@ -142,7 +142,7 @@ class _ForkServer:
             undone.callback(ours.close)
             with theirs:
                 process = await asyncio.create_subprocess_exec(
-                    *launch.command("serving.forkserver", str(theirs.fileno()), *programs),
+                    *launch.command("cloche.serving.forkserver", str(theirs.fileno()), *programs),
                     pass_fds=(theirs.fileno(),), env=environment, stdin=asyncio.subprocess.DEVNULL,
                 )  # fmt: skip
             undone.pop_all()

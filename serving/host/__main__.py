@@ -1,6 +1,6 @@
 """The process of a model host.
 
-`cloche/launch.py serving.host FD`, where FD is its end of a socket to the front. Where the fork
+`cloche/launch.py cloche.serving.host FD`, where FD is its end of a socket to the front. Where the fork
 server is, hosts of its environment are forks that `run`.
 """
 

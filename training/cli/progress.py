@@ -2,22 +2,28 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from time import monotonic
 
 from rich.console import Console
 
+# A pipe has no spinner: after so many seconds without a line, one says what still runs.
+REPEAT_SECONDS = 5.0
+
 
 @contextmanager
-def steps(title: str) -> Iterator[Callable[[str], None]]:
+def steps(title: str, repeat: float = REPEAT_SECONDS) -> Iterator[Callable[[str], None]]:
     """Give a function that is told of each step as it begins.
 
     Args:
         title: what is being done, shown beside the spinner until the first step.
+        repeat: seconds without a line in a pipe after which the step is named again.
     """
     console = Console(stderr=True, highlight=False)
     started = monotonic()
     if not console.is_terminal:
-        yield lambda step: console.print(f"[{monotonic() - started:6.1f} s] {step}", markup=False)
+        with _lines(console, title, started, repeat) as write:
+            yield write
         return
     with console.status(title) as status:
         current = ""
@@ -34,3 +40,37 @@ def steps(title: str) -> Iterator[Callable[[str], None]]:
         yield say
         if current:
             console.print(f"[green]✓[/green] [dim]{monotonic() - started:6.1f} s[/dim] {current}")
+
+
+@contextmanager
+def _lines(
+    console: Console, title: str, started: float, repeat: float
+) -> Iterator[Callable[[str], None]]:
+    """A line for each step, and again for a step that takes long."""
+    current, told, ended = title, Event(), Event()
+
+    def write(line: str) -> None:
+        # One line, however long: what reads a pipe wraps for itself.
+        seconds = monotonic() - started
+        console.print(f"[{seconds:6.1f} s] {line}", markup=False, soft_wrap=True)
+
+    def say(step: str) -> None:
+        nonlocal current
+        current = step
+        told.set()
+        write(step)
+
+    def repeat_what_takes_long() -> None:
+        while not ended.is_set():
+            if not told.wait(repeat):
+                write(f"still at work: {current}")
+            told.clear()
+
+    repeating = Thread(target=repeat_what_takes_long, name="progress", daemon=True)
+    repeating.start()
+    try:
+        yield say
+    finally:
+        ended.set()
+        told.set()
+        repeating.join()

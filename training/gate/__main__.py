@@ -1,4 +1,4 @@
-"""The process of a probe: `cloche/launch.py training.gate FOLDER`; see `probe.py`."""
+"""The process of a probe: `cloche/launch.py cloche.training.gate FOLDER`; see `probe.py`."""
 
 import gc
 import sys

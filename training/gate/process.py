@@ -107,7 +107,7 @@ def _run(folder: Path, timeout: float) -> str | None:
     }
     with (folder / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:
         process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
-            launch.command("training.gate", str(folder)),
+            launch.command("cloche.training.gate", str(folder)),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,12 +12,15 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.pandas_dataset import PandasDataset
+from mlflow.types import Schema
 
 from cloche.training.acceleration.twin import Twin
 from cloche.training.dataset.digest import frame_digest
 from cloche.training.evaluation.evaluate import Evaluation, slice_table
 from cloche.training.evaluation.plots import evaluation_plots, importance_plot, slices_plot
 from cloche.training.names import ACCELERATED
+from cloche.training.packaging.signature import deciding_rows
 from cloche.training.pipeline.search import Trial, trials_frame
 from cloche.training.recipe.load import dump_recipe
 from cloche.training.recipe.schema import Recipe
@@ -74,9 +78,18 @@ def record_recipe(recipe: Recipe) -> None:
     )
 
 
+class _Table(PandasDataset):
+    """A table as MLflow's dataset, with a schema that is not inferred from every cell."""
+
+    @cached_property
+    def schema(self) -> Schema | None:
+        rows = PandasDataset(deciding_rows(self.df), self.source, digest=self.digest)
+        return rows.schema
+
+
 def record_input(frame: pd.DataFrame, source: str, recipe: Recipe, context: str) -> None:
     """One side of the split as a dataset input of the run."""
-    dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+    dataset = _Table(
         frame,
         source=CodeDatasetSource({"cloche.source": source}),
         targets=recipe.target,

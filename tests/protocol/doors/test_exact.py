@@ -15,15 +15,12 @@ from unittest import mock
 import mlflow
 import numpy as np
 import pytest
-from tritonclient import grpc as triton_grpc
-from tritonclient import http as triton_http
-from tritonclient.grpc import service_pb2
-from tritonclient.utils import np_to_triton_dtype
 
 from cloche.serving.host.frames import Answer, Door, Item
 from cloche.serving.host.plan import compile_plan
 from cloche.serving.host.scoring import Scorer
 from tests.protocol.doors.questions import COLUMNS, QUESTIONS, Arrays, invocation
+from tests.triton.client import Triton
 
 pytestmark = pytest.mark.xdist_group("doors-exact")
 
@@ -31,8 +28,8 @@ pytestmark = pytest.mark.xdist_group("doors-exact")
 class Way(NamedTuple):
     """How a door is asked, and how its answer is read."""
 
-    ask: Callable[[Arrays], Item]
-    read: Callable[[Answer], Any]
+    ask: Callable[[Triton, Arrays], Item]
+    read: Callable[[Triton, Answer], Any]
 
 
 @pytest.fixture(autouse=True)
@@ -49,39 +46,21 @@ def scorer(path: Path) -> Scorer:
     return Scorer(model, compile_plan(model.metadata), twin=None, name="m", version="3")
 
 
-def v2(arrays: Arrays, *, binary: bool) -> Item:
-    inputs = []
-    for name, array in arrays.items():
-        inputs.append(triton_http.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)))
-        inputs[-1].set_data_from_numpy(array, binary_data=binary)
-    body, size = triton_http.InferenceServerClient.generate_request_body(inputs)
-    if not binary:  # the client asks for bytes unless it names the outputs
-        body = json.dumps({"inputs": json.loads(body)["inputs"]}).encode()
-    return Item("", body, door=Door.V2, json_size=size or 0)
+def v2(triton: Triton, arrays: Arrays, *, binary: bool) -> Item:
+    body, size = triton.http_body(arrays, binary=binary)
+    return Item("", body, door=Door.V2, json_size=size)
 
 
-def read_v2(answer: Answer) -> Any:
-    result = triton_http.InferenceServerClient.parse_response_body(
-        answer.body, header_length=answer.json_size or None
-    )
-    names = [output["name"] for output in result.get_response()["outputs"]]
-    return predictions({name: result.as_numpy(name) for name in names})
+def read_v2(triton: Triton, answer: Answer) -> Any:
+    return predictions(triton.read_http(answer.body, answer.json_size))
 
 
-def grpc(arrays: Arrays) -> Item:
-    request = service_pb2.ModelInferRequest(model_name="m")
-    for name, array in arrays.items():
-        one = triton_grpc.InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
-        one.set_data_from_numpy(array)
-        request.inputs.append(one._get_tensor())
-        request.raw_input_contents.append(one._get_content())
-    return Item("", request.SerializeToString(), door=Door.GRPC)
+def grpc(triton: Triton, arrays: Arrays) -> Item:
+    return Item("", triton.grpc_message("m", arrays), door=Door.GRPC)
 
 
-def read_grpc(answer: Answer) -> Any:
-    result = triton_grpc.InferResult(service_pb2.ModelInferResponse.FromString(answer.body))
-    names = [output.name for output in result.get_response().outputs]
-    return predictions({name: result.as_numpy(name) for name in names})
+def read_grpc(triton: Triton, answer: Answer) -> Any:
+    return predictions(triton.read_grpc(answer.body))
 
 
 def predictions(outputs: dict[str, Any]) -> dict[str, list[Any]]:
@@ -102,8 +81,8 @@ def _plain(cell: Any) -> Any:
 
 
 V2_WAYS = {
-    "json": Way(lambda arrays: v2(arrays, binary=False), read_v2),
-    "binary": Way(lambda arrays: v2(arrays, binary=True), read_v2),
+    "json": Way(lambda triton, arrays: v2(triton, arrays, binary=False), read_v2),
+    "binary": Way(lambda triton, arrays: v2(triton, arrays, binary=True), read_v2),
     "grpc": Way(grpc, read_grpc),
 }
 
@@ -149,10 +128,10 @@ def to_invocations(path: Path, body: Any) -> Answer:
 @pytest.mark.parametrize("way", V2_WAYS)
 @pytest.mark.parametrize(("kind", "arrays"), QUESTIONS)
 def test_v2_predicts_what_invocations_predicts(
-    zoo: Path, kind: str, arrays: Arrays, way: str
+    zoo: Path, triton: Triton, kind: str, arrays: Arrays, way: str
 ) -> None:
     ask, read = V2_WAYS[way]
-    found, again = (read(told(zoo / kind, ask(arrays))) for _ in range(2))
+    found, again = (read(triton, told(zoo / kind, ask(triton, arrays))) for _ in range(2))
     answer = to_invocations(zoo / kind, invocation(kind, arrays))
     expected = by_output(json.loads(answer.body)["predictions"], bare=kind == "series")
     assert same(found, expected)
@@ -191,7 +170,7 @@ def test_torchserve_gives_the_bare_predictions(zoo: Path, kind: str, arrays: Arr
     assert same(json.loads(found.body), json.loads(answer.body)["predictions"])
 
 
-def test_requests_of_all_doors_share_a_batch(zoo: Path) -> None:
+def test_requests_of_all_doors_share_a_batch(zoo: Path, triton: Triton) -> None:
     one, other = ({"a": np.array([a]), "b": np.array([1.0])} for a in (2.0, 3.0))
     seen: list[int] = []
     served = scorer(zoo / "array")
@@ -203,14 +182,14 @@ def test_requests_of_all_doors_share_a_batch(zoo: Path) -> None:
 
     items = [
         Item("application/json", json.dumps(invocation("array", one)).encode()),
-        v2(other, binary=True),
-        grpc({"a": np.arange(20.0), "b": np.arange(20.0)}),
+        v2(triton, other, binary=True),
+        grpc(triton, {"a": np.arange(20.0), "b": np.arange(20.0)}),
         Item("", json.dumps({"instances": rows_of(one)}).encode(), door=Door.V1),
     ]
     with mock.patch.object(served._model, "predict_enforced", count):
         answers = served.score(items).answers
     assert seen == [23]
     assert json.loads(answers[0].body) == {"predictions": [3.0]}
-    assert read_v2(answers[1]) == {"predict": [4.0]}
-    assert read_grpc(answers[2]) == {"predict": [at * 2.0 for at in range(20)]}
+    assert read_v2(triton, answers[1]) == {"predict": [4.0]}
+    assert read_grpc(triton, answers[2]) == {"predict": [at * 2.0 for at in range(20)]}
     assert json.loads(answers[3].body) == {"predictions": [3.0]}

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import InferenceServerClient, InferInput, service_pb2
 
+from cloche.serving.host.codecs.messages import message
 from tests.protocol.doors.clients import KEY, Doors, bearer
+from tests.triton.client import Triton
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
 
@@ -24,7 +25,7 @@ def channel(doors: Doors) -> Iterator[grpc.Channel]:
 
 
 def question() -> bytes:
-    asked = service_pb2.ModelInferRequest(model_name="frame")
+    asked = message("ModelInferRequest")(model_name="frame")
     for name, value in {"a": 0.5, "b": 1.0}.items():
         asked.inputs.add(name=name, datatype="FP64", shape=[1]).contents.fp64_contents.append(value)
     body: bytes = asked.SerializeToString()
@@ -40,7 +41,7 @@ def test_an_answer_names_itself_and_who_gave_it(channel: grpc.Channel) -> None:
 
 
 def test_so_does_a_refusal(channel: grpc.Channel) -> None:
-    asked = service_pb2.ModelInferRequest(model_name="frame").SerializeToString()
+    asked = message("ModelInferRequest")(model_name="frame").SerializeToString()
     with pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(f"{SERVICE}/ModelInfer")(asked, metadata=KEYED, timeout=60)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -48,13 +49,12 @@ def test_so_does_a_refusal(channel: grpc.Channel) -> None:
     assert (told["x-request-id"], told["x-model-name"]) == ("mine", "frame")
 
 
-def test_a_question_may_be_packed(doors: Doors) -> None:
-    asked = [InferInput(name, [5000], "FP64") for name in ("a", "b")]
-    for one in asked:
-        one.set_data_from_numpy(np.zeros(5000))
-    with InferenceServerClient(doors.grpc) as client:
-        result = client.infer("frame", asked, headers=bearer(), compression_algorithm="gzip")
-    assert result.as_numpy("probability").shape == (5000,)
+def test_a_question_may_be_packed(doors: Doors, triton: Triton) -> None:
+    columns = {name: np.zeros(5000) for name in ("a", "b")}
+    result = triton.infer(
+        "grpc", doors.grpc, "frame", columns, headers=bearer(), compression_algorithm="gzip"
+    )
+    assert result["outputs"]["probability"].shape == (5000,)
 
 
 @pytest.mark.parametrize("service", ["", SERVICE[1:]])

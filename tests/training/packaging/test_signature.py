@@ -2,8 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.models import infer_signature
 
-from cloche.training.packaging.signature import make_signature, model_inputs
+from cloche.training.packaging.signature import deciding_rows, make_signature, model_inputs
 from cloche.training.recipe.sections import Columns
 
 COLUMNS = Columns(
@@ -60,3 +64,42 @@ def test_outputs_are_named():
         ("prediction", "string"),
         ("probability", "double"),
     ]
+
+
+COLUMN_TYPES = {
+    "float64": st.floats() | st.none(),
+    "Int64": st.integers(-9, 9) | st.none(),
+    "int64": st.integers(-9, 9),
+    "bool": st.booleans(),
+    "str": st.text(max_size=2) | st.none(),
+    "datetime64[ns]": st.datetimes(pd.Timestamp(2000, 1, 1), pd.Timestamp(2030, 1, 1)) | st.none(),
+    "object": st.lists(st.text(max_size=1), max_size=2) | st.none(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*integer column:UserWarning")
+@given(st.data(), st.integers(1, 6))
+def test_the_deciding_rows_have_the_schema_of_all_rows(data: st.DataObject, count: int):
+    types = data.draw(st.lists(st.sampled_from(list(COLUMN_TYPES)), min_size=1, max_size=4))
+    table = pd.DataFrame(
+        {
+            f"{at}": pd.Series(
+                data.draw(st.lists(COLUMN_TYPES[name], min_size=count, max_size=count)), dtype=name
+            )
+            for at, name in enumerate(types)
+        }
+    )
+
+    def outcome(frame: pd.DataFrame) -> object:
+        try:
+            return infer_signature(frame).inputs
+        except Exception as error:  # noqa: BLE001 (whatever all rows lead to)
+            return type(error)
+
+    assert outcome(deciding_rows(table)) == outcome(table)
+
+
+def test_few_rows_decide():
+    table = pd.DataFrame({"a": np.arange(1000.0), "b": ["x"] * 999 + [None]})
+
+    assert deciding_rows(table).index.tolist() == [0, 999]
