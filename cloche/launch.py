@@ -12,10 +12,10 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # 
 
 
 def command(module: str, *arguments: str, python: str = "") -> list[str]:
-    """The command line that runs a module of this package, or the `__main__` of a package in it.
+    """The command line that runs a module of Cloche, or the `__main__` of a package of it.
 
     Args:
-        module: Its name below `cloche`; its function `main` is called without arguments.
+        module: Its name; its function `main` is called without arguments.
         arguments: What the module finds in `sys.argv[1:]`.
         python: The interpreter; by default the one that runs this.
     """
@@ -62,7 +62,7 @@ def run() -> None:
     from importlib import import_module  # noqa: PLC0415  # see `main`
 
     del sys.argv[0]
-    module = import_module(f"cloche.{sys.argv[0]}")
+    module = import_module(sys.argv[0])
     if hasattr(module, "__path__"):
         module = import_module(f"{module.__name__}.__main__")
     module.main()

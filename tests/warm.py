@@ -196,7 +196,7 @@ def _run(kind: str, arguments: list[str], program: str) -> None:
         importlib.import_module("mlflow.cli").cli()
     elif arguments[:2] == ["-m", "cloche"]:
         _run("cloche", arguments[2:], program)
-    elif (told := launched(arguments))[:1] == ["main"]:
+    elif (told := launched(arguments))[:1] == ["cloche.main"]:
         _run("cloche", told[1:], program)
     elif told:
         sys.argv = [program, *told]

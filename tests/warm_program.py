@@ -73,12 +73,8 @@ def _warm(kind: str, arguments: list[str]) -> bool:
         return arguments[:2] == ["models", "predict"] or first == "deployments"
     if arguments[:2] == ["-m", "cloche"]:
         return _warm("cloche", arguments[2:])
-    if module := launched(arguments)[:1]:
-        return (
-            _warm("cloche", launched(arguments)[1:])
-            if module == ["main"]
-            else module[0] in _LAUNCHED
-        )
+    if told := launched(arguments):
+        return _warm("cloche", told[1:]) if told[0] == "cloche.main" else told[0] in _LAUNCHED
     return first in ("-", "-c") or first.endswith(".py")
 
 

@@ -109,7 +109,7 @@ def _server(name: str, host: str, port: int, folder: Path) -> Service:
     return Service(
         "the server",
         [
-            *launch.command("main", "serve", f"models:/{name}@production"),
+            *launch.command("cloche.main", "serve", f"models:/{name}@production"),
             *("--host", host, "--port", str(port)),
         ],
         f"http://{host}:{port}/readyz",

@@ -64,7 +64,7 @@ def serve(arguments: Sequence[str]) -> None:
 
 
 def _command(name: str, arguments: Sequence[str]) -> list[str]:
-    return launch.command("main", name, *arguments)
+    return launch.command("cloche.main", name, *arguments)
 
 
 def _environment() -> dict[str, str]:

@@ -101,7 +101,7 @@ class Processes:
     ) -> Process:  # fmt: skip
         told = (str(end.fileno()), *arguments)
         return await asyncio.create_subprocess_exec(
-            *launch.command(f"serving.{program}", *told, python=python),
+            *launch.command(f"cloche.serving.{program}", *told, python=python),
             pass_fds=(end.fileno(),), env=self._variables(),
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip

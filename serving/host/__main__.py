@@ -1,7 +1,7 @@
 """The process of a model host.
 
-`cloche/launch.py cloche.serving.host FD`, where FD is its end of a socket to the front. Where the fork
-server is, hosts of its environment are forks that `run`.
+`cloche/launch.py cloche.serving.host FD`, where FD is its end of a socket to the front. Where the
+fork server is, hosts of its environment are forks that `run`.
 """
 
 import gc

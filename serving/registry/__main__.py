@@ -1,7 +1,7 @@
 """The registry process.
 
-`cloche/launch.py cloche.serving.registry FD CACHE`, where FD is its end of a socket to the front. Where
-the fork server is, it is a fork that `run`s.
+`cloche/launch.py cloche.serving.registry FD CACHE`, where FD is its end of a socket to the front.
+Where the fork server is, it is a fork that `run`s.
 """
 
 import gc

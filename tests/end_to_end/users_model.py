@@ -23,8 +23,8 @@ class UsersModel(PythonModel):
         import queue
         import types
 
-        from cloche.serving.rules import SHIFT
-        from cloche.training.features import FACTOR
+        from serving.rules import SHIFT
+        from training.features import FACTOR
         from utils import scaled
 
         # MLflow imported these before it saw the model's folder, so its models get Python's own.
