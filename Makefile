@@ -23,12 +23,13 @@ $(RUNTIME): requirements.lock requirements-build.lock pyproject.toml
 	       "Name another: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 15))' || \
 	  echo "Cloche is tested with Python 3.11 to 3.14; this is $$($(PYTHON) --version), so packages may have to be compiled." >&2
-	@echo "Installing, 1 of 3: an empty environment in $(VENV)"
+	@echo "Installing, 1 of 4: an empty environment in $(VENV)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@echo "Installing, 2 of 3: the installer, from requirements-build.lock"
+	@echo "Installing, 2 of 4: the installer, from requirements-build.lock"
 	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-build.lock
-	@echo "Installing, 3 of 3: the packages of requirements.lock, a download of about 250 MB"
+	@echo "Installing, 3 of 4: the packages of requirements.lock, a download of about 250 MB"
 	@$(call sync,requirements.lock)
+	@echo "Installing, 4 of 4: this checkout"
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

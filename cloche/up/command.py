@@ -58,16 +58,17 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
     # SIGINT too: whoever starts it in the background of a script starts it with SIGINT ignored
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    checked = load_recipe(recipe)
-    require_free_port(host, port, "--port")
-    require_free_port(host, ui_port, "--ui-port")
-    # Only once mistakes are out of the way: these imports take seconds.
-    from cloche.up.kitchen import ensure_candidate, ensure_production  # noqa: PLC0415
-    from cloche.up.samples import rows_to_try  # noqa: PLC0415
-
     ui, server = f"http://{host}:{ui_port}", f"http://{host}:{port}"
     with TemporaryDirectory(prefix="cloche-up-") as folder, Services() as services:
-        with steps(f"bringing up {checked.name}") as say:
+        with steps(f"bringing up {recipe}") as say:
+            say(f"checking the recipe {recipe}")
+            checked = load_recipe(recipe)
+            require_free_port(host, port, "--port")
+            require_free_port(host, ui_port, "--ui-port")
+            # Only once mistakes are out of the way: these imports take seconds.
+            from cloche.up.kitchen import ensure_candidate, ensure_production  # noqa: PLC0415
+            from cloche.up.samples import rows_to_try  # noqa: PLC0415
+
             ensure_candidate(checked, say)
             # The UI takes 14 s of one core to start, and what the gate does leaves one free. A fit
             # leaves none, and until there is a candidate the registry may have no tables.

@@ -137,7 +137,7 @@ def test_every_step_is_told_before_it_begins(brought_up):
     told = [line for line in brought_up.stdout.splitlines() if line.startswith("Installing")]
 
     assert [line.partition(":")[0] for line in told] == [
-        f"Installing, {step} of 3" for step in (1, 2, 3)
+        f"Installing, {step} of 4" for step in (1, 2, 3, 4)
     ]
 
 
