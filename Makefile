@@ -1,4 +1,4 @@
-# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest, `make test-all` among it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
