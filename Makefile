@@ -1,4 +1,4 @@
-# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest, `make test-all` among it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ DEVELOPMENT := $(VENV)/.development
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: install run frameworks test check format lock bench bench-quick clean help
+.PHONY: install run frameworks test test-all check format lock bench bench-quick clean help
 
 # uv is several times as fast as pip, and says what it downloads; pip is there for where uv cannot.
 sync = $(BIN)/uv pip install --python $(BIN)/python --verify-hashes --requirement $(1) || \
@@ -44,8 +44,13 @@ run: $(RUNTIME)  ## train, gate, promote, serve: MLflow UI on :5000, /invocation
 frameworks: install  ## what tests of XGBoost, LightGBM, PyTorch, TensorFlow, statsmodels models need
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement tests/frameworks.txt
 
-test: install  ## the whole test suite
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations 20
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations 20
+
+test: install  ## prove every behaviour once, in minutes
+	$(PYTEST) -m "not breadth"
+
+test-all: install  ## the whole test suite, in half an hour: what CI runs
+	$(PYTEST)
 
 check: install  ## format, lint, types, architecture: what CI checks
 	$(BIN)/ruff format --check .

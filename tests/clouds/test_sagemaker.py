@@ -21,7 +21,7 @@ from tests.online import Server, serving
 from tests.protocol.contenders import MlflowServer
 from tests.shell import environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clouds")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("clouds")]
 
 NAME = "prices"
 IMAGE = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/cloche:1"

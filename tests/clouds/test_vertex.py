@@ -13,7 +13,7 @@ from tests.online import Server, serving, wait_for
 from tests.protocol.contenders import MlflowServer
 from tests.shell import answers, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("clouds")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("clouds")]
 
 PREDICT = "/v1/endpoints/123/deployedModels/456:predict"
 HEALTH = "/v1/endpoints/123/deployedModels/456"

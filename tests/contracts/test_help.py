@@ -86,6 +86,7 @@ IN_ORDER = ["init", "train", "accelerate", "promote", "rollback", "status", "doc
 
 @in_order
 @pytest.mark.slow
+@pytest.mark.breadth
 @pytest.mark.timeout(1500)  # there are many
 def test_every_example_of_the_commands_that_end_runs(desk: Path, shell: Shell, fewer_flights: str):
     for command in IN_ORDER:
@@ -113,6 +114,7 @@ def foreground(desk: Path) -> Iterator[list[subprocess.Popen[str]]]:
 
 @in_order
 @pytest.mark.slow
+@pytest.mark.breadth
 @pytest.mark.parametrize("example", examples("up"))
 def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, example):
     ports = f" --port {free_port()} --ui-port {free_port()}"
@@ -193,6 +195,7 @@ def store() -> Iterator[dict[str, str]]:
 
 @from_the_shop
 @pytest.mark.slow
+@pytest.mark.breadth
 def test_every_example_of_batch_scoring_runs(shop: Path, tmp_path: Path, store: dict[str, str]):
     flights = pd.DataFrame({"a": range(40), "flight": [f"UA {at}" for at in range(40)]})
     flights.to_parquet(shop / "flights.parquet")

@@ -75,6 +75,7 @@ def text_of(file: Path) -> str:
     return file.read_text() if file.exists() else ""
 
 
+@pytest.mark.breadth
 def test_cron_scores_yesterday_and_mails_what_went_wrong(
     flights: Path, job: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ):

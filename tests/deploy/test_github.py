@@ -81,6 +81,7 @@ def test_github_takes_the_workflow():
 
 
 @pytest.mark.slow
+@pytest.mark.breadth
 def test_it_trains_and_promotes(runner: Runner):
     trained = runner("train", RECIPE="breast-cancer")
     assert trained.outputs == {"model": "breast-cancer"}, trained.log

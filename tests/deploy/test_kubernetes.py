@@ -107,12 +107,14 @@ def test_the_overlay_of_the_readme_changes_image_registry_model_and_namespace(
 
 
 @pytest.mark.slow
+@pytest.mark.breadth
 @pytest.mark.parametrize("kind", list(KSERVE_TYPES))
 def test_what_kserve_reads_is_valid(kserve: list[Manifest], kind: str) -> None:
     assert not mistakes(kserve_models(), KSERVE_TYPES[kind], one(kserve, kind))
 
 
 @pytest.mark.slow
+@pytest.mark.breadth
 def test_a_mistake_in_what_kserve_reads_is_seen(kserve: list[Manifest]) -> None:
     runtime = one(kserve, "ServingRuntime")
     (of,) = runtime["spec"]["containers"]
@@ -217,6 +219,7 @@ def test_exit_codes_that_another_try_does_not_change_are_not_tried_again(
 
 
 @pytest.mark.slow
+@pytest.mark.breadth
 def test_the_server_of_the_deployment_serves_probes_clients_and_prometheus_and_ends_in_order(
     pods: dict[str, Manifest], tmp_path: Path
 ) -> None:
@@ -250,6 +253,7 @@ def test_the_server_of_the_deployment_serves_probes_clients_and_prometheus_and_e
 
 
 @pytest.mark.slow
+@pytest.mark.breadth
 def test_the_runtime_of_kserve_serves_a_folder_under_the_name_of_its_service(
     pods: dict[str, Manifest], tmp_path: Path
 ) -> None:
@@ -277,6 +281,7 @@ def test_the_runtime_of_kserve_serves_a_folder_under_the_name_of_its_service(
 
 
 @pytest.mark.slow
+@pytest.mark.breadth
 @pytest.mark.parametrize(("day", "code"), [(GOOD, 0), (BAD, 4)])
 def test_the_job_scores_yesterday_and_tells_of_quarantine_by_its_exit_code(
     pods: dict[str, Manifest], flights: Path, job: dict[str, str], day: str, code: int

@@ -109,7 +109,13 @@ WAYS: dict[str, tuple[Callable[..., pd.DataFrame], tuple[str, ...]]] = {
 BY_TWIN = {"cloche score", "cloche score on Spark", "cloche serve"}
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(way, marks=pytest.mark.breadth if WAYS[way][0] is by_spark else ())
+        for way in WAYS
+    ],
+)
 def test_every_flight_gets_the_same_answer(way: str, desk: Desk, reference: pd.DataFrame):
     ask, options = WAYS[way]
 

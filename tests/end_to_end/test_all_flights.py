@@ -6,7 +6,7 @@ import pytest
 
 from tests.shell import Shell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.breadth]
 
 
 def test_a_model_of_all_flights_passes_the_gate_of_its_recipe(shell: Shell):

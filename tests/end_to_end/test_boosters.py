@@ -13,7 +13,7 @@ from cloche.serving.host.frames import Item
 from cloche.serving.host.loading import load
 from tests.training.acceleration import zoo
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.breadth]
 
 
 @pytest.mark.parametrize("path", ["lightgbm.LGBMClassifier", "xgboost.XGBClassifier"])

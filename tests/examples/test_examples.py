@@ -13,7 +13,7 @@ import pytest
 from tests import warm
 from tests.online import Server, serving, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("examples")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("examples")]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -31,8 +31,14 @@ FRAMEWORKS = {
 
 
 def needs(name: str) -> list[pytest.MarkDecorator]:
-    """Skips a test by name where its framework is not installed; in CI it must be."""
-    if name not in FRAMEWORKS or "CI" in os.environ:
+    """The marks of a test of a framework: breadth, and skipped where it is not installed.
+
+    In CI it must be. A `pyfunc` is what every installation has, and is proven by `make test`.
+    """
+    if name not in FRAMEWORKS or name == "pyfunc":
         return []
+    if "CI" in os.environ:
+        return [pytest.mark.breadth]
     absent = importlib.util.find_spec(FRAMEWORKS[name].module) is None
-    return [pytest.mark.skipif(absent, reason=f"{name} is not installed: make frameworks")]
+    skipped = pytest.mark.skipif(absent, reason=f"{name} is not installed: make frameworks")
+    return [pytest.mark.breadth, skipped]

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 LOADING = "The first version is being loaded."
 
 
-@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+@pytest.mark.parametrize("manager", ["uv", pytest.param("virtualenv", marks=pytest.mark.breadth)])
 def test_a_host_in_an_environment_of_its_own_serves(
     registry: Registry, serve: Serve, manager: str
 ) -> None:

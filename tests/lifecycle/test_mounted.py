@@ -87,7 +87,9 @@ def hosts_of(program: Server) -> list[int]:
     return children(program.process.pid, "cloche-host")
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+@pytest.mark.parametrize(
+    "server", ["uvicorn", pytest.param("hypercorn", marks=pytest.mark.breadth)]
+)
 def test_any_asgi_server_runs_it_and_ends_it(folder: Path, server: str):
     with running(folder, "cloche", server=server) as program:
         wait_for(lambda: answers(f"{program.url}/readyz"))

@@ -237,8 +237,15 @@ def test_the_key_opens_until_it_is_forgotten(door: Page) -> None:
     assert COMMENTS not in door.content()
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", [LIGHT, DARK])
+@pytest.mark.parametrize(
+    ("scheme", "size"),
+    [
+        pytest.param(LIGHT, PHONE, id="light-phone"),
+        pytest.param(DARK, DESKTOP, id="dark-desktop"),
+        pytest.param(LIGHT, DESKTOP, id="light-desktop", marks=pytest.mark.breadth),
+        pytest.param(DARK, PHONE, id="dark-phone", marks=pytest.mark.breadth),
+    ],
+)
 def test_axe_finds_no_barrier(flights: Page, size: dict[str, int], scheme: str) -> None:
     flights.set_viewport_size(size)
     flights.emulate_media(color_scheme=scheme, reduced_motion="reduce")

@@ -10,7 +10,7 @@ from tests.online import Load, Server, serving, wait_for
 from tests.shell import environment
 from tests.team.conftest import MODEL, PASSWORDS
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("team")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("team")]
 
 URI = f"models:/{MODEL}@production"
 

@@ -9,7 +9,7 @@ import pytest
 from tests import kserve
 from tests.protocol.doors.clients import Doors, bearer
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("doors")]
 
 # What a user of the client writes; it says what it was told as JSON.
 PROGRAM = """

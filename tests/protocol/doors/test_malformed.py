@@ -15,7 +15,10 @@ from tests.protocol.doors.clients import KEY, KINDS, Doors
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
 
 often = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+once_and_again = pytest.mark.parametrize(
+    "run", [1, *(pytest.param(run, marks=pytest.mark.breadth) for run in (2, 3, 4))]
 )
 kinds = st.sampled_from(KINDS)
 names = st.sampled_from(["a", "b", "f", "x", ""])
@@ -63,24 +66,32 @@ def check(response: requests.Response, keys: set[str]) -> None:
         assert response.json().keys() == keys
 
 
+@once_and_again
 @often
-@given(kinds, v2_bodies.map(json.dumps) | st.text(max_size=20), st.binary(max_size=20), axes)
-def test_v2(doors: Doors, kind: str, text: str, tail: bytes, off: int) -> None:
+@given(
+    kind=kinds,
+    text=v2_bodies.map(json.dumps) | st.text(max_size=20),
+    tail=st.binary(max_size=20),
+    off=axes,
+)
+def test_v2(doors: Doors, kind: str, text: str, tail: bytes, off: int, *, run: int) -> None:
     size = len(text.encode()) + (off if off < 1 else 0)
     headers = {"Inference-Header-Content-Length": str(size)} if tail or off < 1 else {}
     body = text.encode() + tail
     check(doors.ask(f"/v2/models/{kind}/infer", data=body, headers=headers), {"error"})
 
 
+@once_and_again
 @often
 @given(kinds, v1_bodies.map(json.dumps) | st.text(max_size=20))
-def test_v1(doors: Doors, kind: str, text: str) -> None:
+def test_v1(doors: Doors, run: int, kind: str, text: str) -> None:
     check(doors.ask(f"/v1/models/{kind}:predict", data=text.encode()), {"error"})
 
 
+@once_and_again
 @often
 @given(kinds, v1_bodies.map(json.dumps) | st.text(max_size=20))
-def test_torchserve(doors: Doors, kind: str, text: str) -> None:
+def test_torchserve(doors: Doors, run: int, kind: str, text: str) -> None:
     response = doors.ask(f"/predictions/{kind}", data=text.encode())
     check(response, {"code", "type", "message"})
 
@@ -109,9 +120,10 @@ grpc_bodies = st.builds(
 FINE = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
 
 
+@once_and_again
 @often
 @given(grpc_bodies | st.binary(max_size=50))
-def test_grpc(doors: Doors, body: bytes) -> None:
+def test_grpc(doors: Doors, run: int, body: bytes) -> None:
     with grpc.insecure_channel(doors.grpc) as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         answered = call.future(body, metadata=(("authorization", f"Bearer {KEY}"),), timeout=30)

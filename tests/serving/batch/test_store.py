@@ -176,8 +176,17 @@ class Dying:
         return counted
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["same machine", "machine lost"])
-@pytest.mark.parametrize("shape", ["out.parquet", "out/"])
+@pytest.mark.parametrize(
+    ("shape", "lost"),
+    [
+        pytest.param("out/", True, id="out/-machine lost"),
+        pytest.param("out/", False, id="out/-same machine", marks=pytest.mark.breadth),
+        pytest.param("out.parquet", True, id="out.parquet-machine lost", marks=pytest.mark.breadth),
+        pytest.param(
+            "out.parquet", False, id="out.parquet-same machine", marks=pytest.mark.breadth
+        ),
+    ],
+)
 def test_dying_before_any_change_of_the_store_it_is_resumed_to_the_same_files(
     shape, lost, *, source, score, bucket, tmp_path, monkeypatch
 ):

@@ -23,7 +23,7 @@ from cloche.training.errors import TwinRefused
 from tests.training.acceleration import zoo
 
 
-@pytest.mark.parametrize("family", [*zoo.FAMILIES, *zoo.BOOSTERS])
+@pytest.mark.parametrize("family", zoo.each(*zoo.FAMILIES, *zoo.BOOSTERS))
 def test_the_proof_holds_for_the_family(family):
     rows = zoo.table()
 
@@ -43,7 +43,7 @@ def test_the_proof_holds_for_the_encoder(estimator, encoder):
     assert accelerate(zoo.original_of(pipeline, rows), rows).proof.outside_rows == 0
 
 
-@pytest.mark.parametrize("kind", zoo.TEXTS)
+@pytest.mark.parametrize("kind", zoo.each(*zoo.TEXTS))
 def test_the_proof_holds_for_text_by_words(kind):
     rows = zoo.texts()
 
@@ -80,6 +80,7 @@ def test_an_estimator_is_refused_for_a_stated_reason(estimator, task, reason):
         accelerate(zoo.original_of(zoo.fit_table(estimator, task), rows), rows)
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize(
     ("path", "params", "task", "reason"),
     [
@@ -102,6 +103,7 @@ def test_a_booster_that_does_more_than_sum_trees_is_refused(path, params, task, 
         accelerate(zoo.original_of(pipeline, rows), rows)
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("path", ["lightgbm.LGBMClassifier", "xgboost.XGBClassifier"])
 def test_native_categories_of_boosters_are_refused(path):
     rows = zoo.table()[["gust", "gate"]]

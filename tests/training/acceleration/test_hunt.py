@@ -81,7 +81,7 @@ def _same_word(original: Original, scores, expected, label) -> None:
         assert original.classes[scores.argmax()] == label
 
 
-@pytest.mark.parametrize("family", [*zoo.FAMILIES, *zoo.BOOSTERS])
+@pytest.mark.parametrize("family", zoo.each(*zoo.FAMILIES, *zoo.BOOSTERS))
 @given(data=st.data())
 @hunt
 def test_no_row_of_a_table_tells_twin_and_original_apart(family, data):
@@ -98,7 +98,7 @@ def test_no_row_of_a_table_tells_twin_and_original_apart(family, data):
     agree(family, pd.DataFrame(data.draw(st.lists(row, min_size=1, max_size=5))))
 
 
-@pytest.mark.parametrize("recipe", zoo.RECIPES)
+@pytest.mark.parametrize("recipe", zoo.each(*zoo.RECIPES))
 @given(data=st.data())
 @hunt
 def test_no_row_tells_the_twin_of_a_recipe_and_its_original_apart(recipe, data):
@@ -116,7 +116,7 @@ def test_no_row_tells_the_twin_of_a_recipe_and_its_original_apart(recipe, data):
     agree(recipe, rows.astype({"wind": float, "gust": float}))
 
 
-@pytest.mark.parametrize("family", zoo.TEXTS)
+@pytest.mark.parametrize("family", zoo.each(*zoo.TEXTS))
 @given(data=st.data())
 @hunt
 def test_no_text_tells_twin_and_original_apart(family, data):

@@ -133,6 +133,11 @@ RECIPES = {
     "recipe of lightgbm": "lightgbm.LGBMClassifier",
     "recipe of xgboost": "xgboost.XGBClassifier",
 }
+# One of each algorithm and task: what `make test` proves. The others are breadth.
+ONE_OF_EACH = (
+    "logistic", "ridge", "tree", "forest, three classes", "boosting regression", "histograms",
+    "network", "gaussian bayes", "weighted words", "recipe of histograms",
+)  # fmt: skip
 ENCODERS = {
     "one-hot": OneHotEncoder(handle_unknown="ignore"),
     "one-hot of the frequent": OneHotEncoder(
@@ -141,6 +146,12 @@ ENCODERS = {
     "one-hot that refuses": OneHotEncoder(),
     "ordinal": OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
 }
+
+
+def each(*names: str) -> list[Any]:
+    """Names as parameters of a test, marked as breadth but for one of each kind."""
+    rest = pytest.mark.breadth
+    return [pytest.param(name, marks=() if name in ONE_OF_EACH else rest) for name in names]
 
 
 def family(name: str) -> tuple[Any, str]:

@@ -15,7 +15,7 @@ from tests.clouds.aws import REGION, moto
 from tests.serving.batch.conftest import table
 from tests.serving.batch.kitchen import PICKY
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("spark")]
 
 OnSpark = Callable[..., subprocess.Popen[str]]
 
