@@ -1,10 +1,23 @@
-"""Commands that need not import anything: a process that has done it, and forks.
+"""A process that has imported what commands import, and forks for each command of the tests.
 
 Five seconds of a short command are imports of MLflow, skops and scikit-learn, and the tests run
-hundreds of such commands. A shell of a test finds `cloche`, `mlflow` and `python` of `programs()`
-first. Each hands its arguments, variables, folder and descriptors to the warm process, whose fork
-does the work, passes signals on, and ends as the fork ends. A server itself, and what counts its
-own memory, runs as always; the fork server of a server is such a fork.
+hundreds of such commands.
+
+1. `programs()` starts one such process for each worker of the tests, and makes a folder with the
+   programs `cloche`, `mlflow` and `python`, which the shell of a test finds first.
+2. Each of these programs (`warm_program.py`) sends its arguments, environment variables, working
+   directory and open descriptors to the process.
+3. The process forks (`Warm`). The fork takes them on in a session of its own (`_become`) and calls
+   what the real program calls: `cloche.main.main()`, `mlflow.cli.cli()` or a script (`_run`).
+4. The program passes signals on to the fork, and ends with its exit code or by its signal. When
+   the program is killed, so is the fork.
+
+So a command of a test has imported more than it asks for, and its `sys.executable` is the `python`
+of that folder, by which it starts further forks: the gate's process, the workers of a batch job. A
+server is a process of its own, of which only the fork server and the hosts are forks. Every other
+command of MLflow, and `python -m`, is the real program. Tests of memory, of a server's processes
+and of being killed use real programs throughout, as `end_to_end/test_whole_way.py` does to train
+and to promote.
 """
 
 import atexit
@@ -201,10 +214,6 @@ def _run(kind: str, arguments: list[str], program: str) -> None:
     elif told:
         sys.argv = [program, *told]
         launch.run()
-    elif arguments[0] == "-m":
-        sys.argv = arguments[1:]
-        sys.path.insert(0, str(Path.cwd()))
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     elif arguments[0].endswith(".py"):
         sys.argv = arguments
         sys.path.insert(0, str(Path(arguments[0]).resolve().parent))

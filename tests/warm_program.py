@@ -1,4 +1,8 @@
-"""What stands for `cloche`, `mlflow` and `python` in a test's shell; see `warm.py`."""
+"""The programs `cloche`, `mlflow` and `python` of a test's shell.
+
+What `_warm` names is done by a fork of the process of `warm.py`, which says how. Everything else is
+done by the real program, which takes the place of this one.
+"""
 
 import contextlib
 import json

@@ -11,7 +11,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.pyfunc import PyFuncModel
 
-from tests.online import serving, wait_for
+from tests.online import COMMAND, serving, wait_for
 from tests.stores import stores
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_way")]
@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_way")]
 
 @pytest.fixture(scope="module")
 def promoted(shell, folder: Path) -> pd.DataFrame:
-    """A version in production; gives the rows that it was judged on."""
-    trained = json.loads(shell("cloche train breast-cancer --json").stdout)
-    shell("cloche promote breast-cancer")
+    """A version in production, by the real program; gives the rows that it was judged on."""
+    trained = json.loads(shell(f"{COMMAND} train breast-cancer --json").stdout)
+    shell(f"{COMMAND} promote breast-cancer")
     (holdout,) = folder.glob(f"mlruns/*/{trained['run_id']}/artifacts/holdout/holdout.parquet")
     return pd.read_parquet(holdout).drop(columns="benign")
 
