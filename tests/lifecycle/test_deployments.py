@@ -14,6 +14,7 @@ from mlflow.deployments import get_deploy_client
 from mlflow.deployments.cli import commands
 from mlflow.exceptions import MlflowException
 
+from tests import warm
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving, wait_for
 from tests.shell import answers, environment, free_port
@@ -50,6 +51,15 @@ def policy(registry: Registry) -> str:
     return str(file)
 
 
+@pytest.fixture
+def forked_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's commands are forks of a process that has made their imports.
+
+    `test_the_same_by_the_command` has real ones.
+    """
+    monkeypatch.setattr(sys, "executable", warm.python())
+
+
 @pytest.fixture(scope="module")
 def server(registry: Registry) -> Iterator[Server]:
     variables = {"MLFLOW_TRACKING_URI": registry.uri}
@@ -57,6 +67,7 @@ def server(registry: Registry) -> Iterator[Server]:
         yield running.wait_until_ready()
 
 
+@pytest.mark.usefixtures("forked_commands")
 def test_a_deployment_from_creation_to_deletion(
     registry: Registry, server: Server, policy: str
 ) -> None:
@@ -88,6 +99,7 @@ def test_a_deployment_from_creation_to_deletion(
         client.predict("m", ROW)
 
 
+@pytest.mark.breadth
 def test_the_same_by_the_command(registry: Registry, server: Server, policy: str) -> None:
     target = f"cloche:/{server.url}"
     rows = registry.directory / "rows.json"
@@ -100,8 +112,8 @@ def test_the_same_by_the_command(registry: Registry, server: Server, policy: str
 
     created = subprocess.run(
         [
-            *("mlflow", "deployments", "create", "-t", target, "-m", "models:/m/2"),
-            *("--name", "m", "-C", f"policy={policy}"),
+            *(sys.executable, "-m", "mlflow", "deployments", "create", "-t", target),
+            *("-m", "models:/m/2", "--name", "m", "-C", f"policy={policy}"),
         ],
         env=environment() | {"MLFLOW_TRACKING_URI": registry.uri}, check=True,
         capture_output=True, text=True,
@@ -161,7 +173,7 @@ def test_run_local_serves_in_the_foreground_until_it_is_ended(
     with log.open("w") as output:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "mlflow", "deployments", "run-local", "-t", "cloche"),
+                *("mlflow", "deployments", "run-local", "-t", "cloche"),
                 *("--name", "m", "-m", "models:/m/2", "-C", f"port={port}"),
             ],
             env=environment() | {"MLFLOW_TRACKING_URI": registry.uri, "XDG_CACHE_HOME": tmp_path},

@@ -104,7 +104,7 @@ def carried_policy(holdout: pd.DataFrame, gate: Mapping[str, Any]) -> dict[str, 
 def forked_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate's processes are forks of one that has made their imports.
 
-    `gate/test_process.py` has real ones.
+    `gate/test_process.py` has a real one.
     """
     monkeypatch.setattr(sys, "executable", warm.python())
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cloche.serving.batch.output import describe
+from tests import warm
 from tests.online import children, wait_for
 from tests.serving.batch.conftest import HERE, table
 from tests.shell import environment
@@ -28,7 +29,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 def shop(kitchen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with rows, two of which the model refuses."""
     folder = tmp_path_factory.mktemp("shop")
-    for name, count in (("short", 240), ("long", 6000)):
+    for name, count in (("short", 240), ("long", 2400)):
         rows = table(count)
         rows.loc[[123, 156], "a"] = 13.0
         rows.to_csv(folder / f"{name}.csv", index=False)
@@ -190,7 +191,7 @@ def undisturbed(kitchen: Path, shop: Path) -> bytes:
     """What an undisturbed job writes."""
     place = shop / "whole.csv"
     command = [
-        *(sys.executable, "-m", "cloche", "score", *options(kitchen, shop / "long.csv", place))
+        *(warm.python(), "-m", "cloche", "score", *options(kitchen, shop / "long.csv", place))
     ]
     assert subprocess.run(command, env=environment(), check=False).returncode == 4
     return place.read_bytes()

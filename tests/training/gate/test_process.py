@@ -10,6 +10,7 @@ from cloche.training.evaluation.predictions import Target
 from cloche.training.gate.process import probe
 
 pytestmark = pytest.mark.slow
+forked = pytest.mark.usefixtures("forked_probes")
 
 LATE = Target("binary", (0, 1), 1)
 
@@ -60,6 +61,7 @@ def test_a_healthy_model_is_measured_and_its_folder_left_as_it_was(save_model, h
     np.testing.assert_allclose(result.predictions.positive_probability(), expected)
 
 
+@forked
 def test_a_model_that_kills_its_process_is_a_failure_and_not_a_crash(save_code, holdout):
     folder = save_code("return np.zeros(1) if len(model_input) < 3 else os.abort()")
     result = probed(folder, holdout)
@@ -71,6 +73,7 @@ def test_a_model_that_kills_its_process_is_a_failure_and_not_a_crash(save_code, 
     )
 
 
+@forked
 def test_a_model_that_ends_its_process_politely_has_not_passed(save_code, holdout):
     result = probed(save_code("os._exit(0)"), holdout)
     assert result.failures == {
@@ -79,12 +82,14 @@ def test_a_model_that_ends_its_process_politely_has_not_passed(save_code, holdou
     assert result.predictions is None
 
 
+@forked
 def test_a_model_that_hangs_is_killed(save_code, holdout):
     folder = save_code("return model_input", prelude="time.sleep(3600)")
     result = probed(folder, holdout, timeout=1)
     assert result.failures == {"load": "while loading: no answer within 1 s"}
 
 
+@forked
 def test_a_model_that_cannot_be_imported_says_what_is_missing(save_model, holdout):
     folder = save_model()
     mlmodel = folder / "MLmodel"
@@ -94,6 +99,7 @@ def test_a_model_that_cannot_be_imported_says_what_is_missing(save_model, holdou
     assert result.predictions is None
 
 
+@forked
 def test_a_missing_column_and_a_bad_example_are_two_failures(save_model, holdout):
     folder = save_model()
     (folder / "serving_input_example.json").write_text('{"dataframe_split": {"columns": ["x"]}}')
