@@ -78,6 +78,9 @@ def test_a_collector_that_is_not_there_holds_up_nothing(registry: Registry, serv
     registry.register("")
     registry.promote("1")
     nowhere = f"http://127.0.0.1:{free_port()}"
-    server = serve(OTEL_EXPORTER_OTLP_ENDPOINT=nowhere).wait_until_ready()
+    server = serve(
+        OTEL_EXPORTER_OTLP_ENDPOINT=nowhere,
+        OTEL_EXPORTER_OTLP_TIMEOUT="1",  # of 10 seconds
+    ).wait_until_ready()
     assert server.predict().ok
     assert server.end() == 0

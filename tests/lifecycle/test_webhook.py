@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
+import requests
 from cryptography.fernet import Fernet
 from mlflow import MlflowClient
 
@@ -14,8 +16,10 @@ from tests.shell import answers, environment, free_port
 
 pytestmark = pytest.mark.slow
 
-# MLflow pushes to https at public addresses only, unless it is told otherwise.
+# MLflow pushes to https at public addresses only, unless it is told otherwise; and what runs jobs
+# for it would take as long to start as the server.
 LOOPBACK = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
     "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
 }
@@ -53,6 +57,9 @@ def test_a_promotion_that_mlflow_pushes_is_followed_without_a_poll(
         "--poll-interval", "3600", MLFLOW_TRACKING_URI=pushing, CLOCHE_WEBHOOK_SECRET="s"
     ).wait_until_ready()
     client, url = MlflowClient(pushing), f"{server.url}/webhooks/registry"
+    now = str(int(datetime.now(UTC).timestamp()))
+    unsigned = {"X-MLflow-Delivery-Id": "d", "X-MLflow-Timestamp": now}
+    assert requests.post(url, "{}", headers=unsigned, timeout=30).status_code == 401
     stranger = client.create_webhook("stranger", url, ALIASES, secret="another")
     assert client.test_webhook(stranger.webhook_id).response_status == 401
     client.delete_webhook(stranger.webhook_id)
