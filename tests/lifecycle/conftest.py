@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import COMMAND, Server, serving
+from tests.online import Server, serving
 
 
 @pytest.fixture
@@ -15,14 +15,17 @@ def registry(tmp_path: Path) -> Registry:
 
 @pytest.fixture
 def serve(registry: Registry) -> Iterator[Serve]:
-    """Starts servers that follow the registry; they end with the test."""
+    """Starts servers that follow the registry; they end with the test.
+
+    A test that looks at the server's processes names the real program, `COMMAND`.
+    """
     with ExitStack() as stack:
 
-        def start(*arguments: str, **environment: str) -> Server:
+        def start(*arguments: str, program: Path | None = None, **environment: str) -> Server:
             models = () if "--all" in arguments else ("models:/m@production",)
             running: AbstractContextManager[Server] = serving(
                 *models, *arguments, directory=registry.directory,
-                environment={"MLFLOW_TRACKING_URI": registry.uri, **environment}, program=COMMAND,
+                environment={"MLFLOW_TRACKING_URI": registry.uri, **environment}, program=program,
             )  # fmt: skip
             return stack.enter_context(running)
 

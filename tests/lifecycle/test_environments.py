@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import wait_for
+from tests.online import COMMAND, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ def test_a_host_in_an_environment_of_its_own_serves(
 ) -> None:
     registry.register("")
     registry.promote("1")
-    server = serve("--env-manager", manager)
+    server = serve("--env-manager", manager, program=COMMAND)
     wait_for(lambda: server.version() or server.state()["problem"] not in (None, LOADING), 400)
     assert server.predict().json() == {"predictions": [1]}
     (host,) = server.hosts()

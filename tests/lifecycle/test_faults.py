@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import Load, Server, children, wait_for
+from tests.online import COMMAND, Load, Server, children, wait_for
 
 CRASH, HANG, REFUSE = -1, -2, -3
 
@@ -21,29 +21,37 @@ pytestmark = pytest.mark.slow
 def server(registry: Registry, serve: Serve) -> Server:
     registry.register("")
     registry.promote("1")
-    return serve("--predict-timeout", "5", "--request-timeout", "40").wait_until_ready()
+    return serve("--predict-timeout", "3", "--request-timeout", "40").wait_until_ready()
 
 
-def test_a_killed_host_costs_no_request(server: Server) -> None:
-    with Load(server) as load:
+@pytest.fixture
+def processes(registry: Registry, serve: Serve) -> Server:
+    """The same by the real program, whose processes are its own."""
+    registry.register("")
+    registry.promote("1")
+    return serve(program=COMMAND).wait_until_ready()
+
+
+def test_a_killed_host_costs_no_request(processes: Server) -> None:
+    with Load(processes) as load:
         for _ in range(3):
             load.wait_for_more(50)
-            (host,) = wait_for(server.hosts)
+            (host,) = wait_for(processes.hosts)
             os.kill(host, signal.SIGKILL)
-            wait_for(lambda gone=host: server.hosts() not in ([gone], []))
+            wait_for(lambda gone=host: processes.hosts() not in ([gone], []))
         load.wait_for_more(50)
     assert not load.failures
-    assert server.metric("cloche_lost_hosts_total") == 3
+    assert processes.metric("cloche_lost_hosts_total") == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no fork server elsewhere")
-def test_a_killed_fork_server_costs_no_request(server: Server) -> None:
-    with Load(server) as load:
+def test_a_killed_fork_server_costs_no_request(processes: Server) -> None:
+    with Load(processes) as load:
         load.wait_for_more(50)
-        (host,) = server.hosts()
-        (forks,) = children(server.process.pid, "cloche-forks")
+        (host,) = processes.hosts()
+        (forks,) = children(processes.process.pid, "cloche-forks")
         os.kill(forks, signal.SIGKILL)
-        wait_for(lambda: server.hosts() not in ([host], []))
+        wait_for(lambda: processes.hosts() not in ([host], []))
         load.wait_for_more(50)
     assert not load.failures
 
@@ -134,7 +142,7 @@ def test_a_host_that_leaks_is_renewed_without_losing_a_request(
 ) -> None:
     registry.register("leaks")
     registry.promote("1")
-    server = serve("--max-host-memory", "600").wait_until_ready()
+    server = serve("--max-host-memory", "600", program=COMMAND).wait_until_ready()
     hosts = server.hosts()
     with Load(server) as load:
         wait_for(lambda: server.metric("cloche_renewed_hosts_total") >= 2)
@@ -148,7 +156,7 @@ def test_a_host_that_leaks_is_renewed_without_losing_a_request(
 def test_a_limit_that_a_fresh_host_exceeds_renews_nothing(registry: Registry, serve: Serve) -> None:
     registry.register("")
     registry.promote("1")
-    server = serve("--max-host-memory", "10").wait_until_ready()
+    server = serve("--max-host-memory", "10", program=COMMAND).wait_until_ready()
     wait_for(lambda: "Raise --max-host-memory" in server.log.read_text())
     assert server.predict().ok
     assert server.metric("cloche_renewed_hosts_total") == 0

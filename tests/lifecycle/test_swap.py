@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import Load, wait_for
+from tests.online import COMMAND, Load, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def says_its_version(response: requests.Response) -> bool:
 def test_promotions_under_load_lose_nothing(registry: Registry, serve: Serve) -> None:
     registry.register("", "")
     registry.promote("1")
-    server = serve("--replicas", "1").wait_until_ready()
+    server = serve("--replicas", "1", program=COMMAND).wait_until_ready()
     with Load(server, check=says_its_version) as load:
         for number in range(SWAPS):
             version = str(2 - number % 2)
@@ -39,7 +39,7 @@ def test_promotions_under_load_lose_nothing(registry: Registry, serve: Serve) ->
 def test_all_replicas_change_as_one_generation(registry: Registry, serve: Serve) -> None:
     registry.register("", "")
     registry.promote("1")
-    server = serve("--replicas", "2").wait_until_ready()
+    server = serve("--replicas", "2", program=COMMAND).wait_until_ready()
     assert len(server.hosts()) == 2
     seen = []
     with Load(
@@ -54,67 +54,53 @@ def test_all_replicas_change_as_one_generation(registry: Registry, serve: Serve)
     wait_for(lambda: server.metric("cloche_replicas") == 2)  # those of the old one are gone
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "reason"),
-    [
-        ("exits", "exited with code 3"),
-        ("segfaults", "killed by signal 11"),
-        ("lacks a module", "a_module_that_nobody_has"),
-        ("fails its example", "its own input example"),
-        ("hangs", "said nothing"),
-    ],
-)
-def test_a_broken_version_never_replaces_a_good_one(
-    registry: Registry, serve: Serve, behaviour: str, reason: str
-) -> None:
-    registry.register("", behaviour, "")
+BROKEN = {
+    "exits": "exited with code 3",
+    "segfaults": "killed by signal 11",
+    "lacks a module": "a_module_that_nobody_has",
+    "fails its example": "its own input example",
+    "hangs": "said nothing",
+}
+
+
+def test_a_broken_version_never_replaces_a_good_one(registry: Registry, serve: Serve) -> None:
+    registry.register("", *BROKEN, "")
     registry.promote("1")
-    server = serve("--load-timeout", "20").wait_until_ready()
-    registry.promote("2")
-    wait_for(lambda: reason in (server.state()["problem"] or ""))
-    assert server.predict().headers["x-model-version"] == "1"
-    assert server.metric("cloche_swaps_total", outcome="failed") == 1
-    registry.promote("3")
-    server.wait_for_version("3")
-    assert server.metric("cloche_swaps_total", outcome="failed") == 1  # it was tried once
+    server = serve("--load-timeout", "10").wait_until_ready()
+    for failed, reason in enumerate(BROKEN.values(), 1):
+        registry.promote(str(1 + failed))
+        wait_for(lambda reason=reason: reason in (server.state()["problem"] or ""))
+        assert server.predict().headers["x-model-version"] == "1"
+        assert server.metric("cloche_swaps_total", outcome="failed") == failed
+    good = str(len(BROKEN) + 2)
+    registry.promote(good)
+    server.wait_for_version(good)
+    assert server.metric("cloche_swaps_total", outcome="failed") == failed  # each was tried once
     assert server.state()["problem"] is None
 
 
-def test_an_altered_version_is_refused_by_its_digest(registry: Registry, serve: Serve) -> None:
+def test_a_version_whose_files_are_not_those_that_were_logged_is_refused(
+    registry: Registry, serve: Serve
+) -> None:
     from cloche.serving.registry.digest import digest_tree
 
-    registry.register("", "")
-    for version in ("1", "2"):
-        registry.client.set_model_version_tag(
-            "m", version, "cloche.digest", digest_tree(registry.artifacts(version))
-        )
-    registry.promote("1")
-    server = serve().wait_until_ready()
+    registry.register(*[""] * 4)
+    digest = digest_tree(registry.artifacts("2"))
+    registry.client.set_model_version_tag("m", "2", "cloche.digest", digest)
     (registry.artifacts("2") / "requirements.txt").write_text("altered")
-    registry.promote("2")
-    wait_for(lambda: "altered" in (server.state()["problem"] or ""))
-    assert server.predict().json() == {"predictions": [1]}
-
-
-def test_a_version_without_artifacts_is_refused(registry: Registry, serve: Serve) -> None:
-    registry.register("", "")
+    corrupt = registry.artifacts("3") / "python_model.pkl"
+    corrupt.write_bytes(corrupt.read_bytes()[:100])
+    shutil.rmtree(registry.artifacts("4"))
     registry.promote("1")
     server = serve().wait_until_ready()
-    shutil.rmtree(registry.artifacts("2"))
-    registry.promote("2")
-    wait_for(lambda: server.metric("cloche_swaps_total", outcome="failed") == 1)
-    assert server.predict().json() == {"predictions": [1]}
-
-
-def test_a_version_whose_artifacts_are_corrupt_is_refused(registry: Registry, serve: Serve) -> None:
-    registry.register("", "")
-    registry.promote("1")
-    server = serve().wait_until_ready()
-    model = registry.artifacts("2") / "python_model.pkl"
-    model.write_bytes(model.read_bytes()[:100])
-    registry.promote("2")
-    wait_for(lambda: "Version 2 cannot serve" in (server.state()["problem"] or ""))
-    assert server.predict().json() == {"predictions": [1]}
+    for version, reason in (("2", "altered"), ("3", "Version 3 cannot serve"), ("4", "")):
+        registry.promote(version)
+        failed = int(version) - 1
+        wait_for(
+            lambda failed=failed: server.metric("cloche_swaps_total", outcome="failed") == failed
+        )
+        assert reason in server.state()["problem"]
+        assert server.predict().json() == {"predictions": [1]}
 
 
 def test_an_absent_registry_changes_nothing_and_a_restart_serves_from_the_cache(
