@@ -121,6 +121,7 @@ def test_the_same_pages(both: Contenders, path: str) -> None:
 _WAVE = next(name for name, kinds in WAVES.items() if "scalars" in kinds)
 
 
+@pytest.mark.breadth
 @pytest.mark.xdist_group(f"protocol-{_WAVE}")
 @pytest.mark.parametrize("both", [_WAVE], indirect=True, scope="module")
 def test_mlflows_command_answers_as_the_application_that_it_runs(
