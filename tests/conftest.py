@@ -19,7 +19,7 @@ hypothesis.settings.load_profile("cloche")
 # then everything else that starts processes, and the quick tests, by the thousand, to fill up.
 LONGEST = (
     "container", "help", "readme", "airflow", "spark", "team", "whole_way", "page", "deploy",
-    "deployments", "python314", "agreement", "help_shop", "kill",
+    "users_folder", "deployments", "python314", "agreement", "help_shop", "kill",
 )  # fmt: skip
 
 

@@ -21,7 +21,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [save_version(tmp_path_factory.mktemp(f"repository {at}"), at) for at in (1, 2)]
 
 
-@pytest.fixture(scope="module", params=["working directory", "PYTHONPATH"])
+@pytest.fixture(
+    scope="module",
+    params=["working directory", pytest.param("PYTHONPATH", marks=pytest.mark.breadth)],
+)
 def user(
     request: pytest.FixtureRequest, models: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> User:

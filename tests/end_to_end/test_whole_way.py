@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.pyfunc import PyFuncModel
 
 from tests.online import COMMAND, serving, wait_for
+from tests.shell import free_port
 from tests.stores import stores
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_way")]
@@ -117,11 +118,12 @@ def test_a_promotion_can_be_rolled_back_and_both_names_load_what_serves(promoted
 
 
 def test_up_goes_the_whole_way_shows_both_results_and_leaves_nothing_running(promoted, shell):
-    answer = shell("cloche up breast-cancer --check --port 18080 --ui-port 15000")
+    port = free_port()
+    answer = shell(f"cloche up breast-cancer --check --port {port} --ui-port {free_port()}")
 
     online, batch = answer.stdout.splitlines()
     assert "probability" in json.loads(online.partition(" ")[2])["predictions"][0]
     assert batch.startswith("batch")
     assert "nothing is trained" in answer.stderr
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", 18080))
+        socket.create_connection(("127.0.0.1", port))
