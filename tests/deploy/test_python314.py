@@ -110,7 +110,7 @@ def _copy_checkout(place: Path) -> None:
     for name in names.splitlines():
         if (ROOT / name).exists():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, place / name)
+            shutil.copy(ROOT / name, place / name, follow_symlinks=False)
 
 
 @pytest.fixture(scope="module")
