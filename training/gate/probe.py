@@ -1,8 +1,8 @@
 """The probe: loads one model in a process of its own, lets it predict, and writes what it saw.
 
 Run as `cloche/launch.py cloche.training.gate FOLDER` with the task in `FOLDER/task.json` and the
-holdout in `FOLDER/holdout.parquet`. What is found goes to `FOLDER/report.json`, again after each stage, so
-that whoever waits can tell how far a crash or a hang got; predictions go to
+holdout in `FOLDER/holdout.parquet`. What is found goes to `FOLDER/report.json`, again after each
+stage, so that whoever waits can tell how far a crash or a hang got; predictions go to
 `FOLDER/predictions.npz`.
 
 It needs no Cloche code in the model, and takes the model's failures for results.
