@@ -8,6 +8,8 @@ package of our name. It also runs in a model's own environment, where Cloche is 
 import os
 import sys
 
+_PR_SET_DUMPABLE = 4
+_RESTARTED = "CLOCHE_RESTARTED"
 _FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # pathlib: see `main`
 
 
@@ -41,6 +43,27 @@ def order_path() -> None:
     library = os.path.dirname(os.__file__)  # noqa: PTH120
     last = max(at for at, path in enumerate(others) if path in (library, f"{library}/lib-dynload"))
     sys.path[:] = [*others[: last + 1], *theirs, *others[last + 1 :]]
+
+
+def restart_with(variables: dict[str, str]) -> None:
+    """Start this process anew with these variables only; it goes on where this is called.
+
+    Deleting others would leave them in `/proc/self/environ`.
+    """
+    if os.environ.pop(_RESTARTED, None) is None:
+        os.execve(sys.executable, sys.orig_argv, {**variables, _RESTARTED: "1"})  # noqa: S606  # no shell is wanted
+
+
+def hide_memory() -> None:
+    """Keep other processes of this user from reading the memory and environment of this one.
+
+    Linux then gives `/proc/PID/environ` and `/proc/PID/mem` to root alone. Costs core dumps, and
+    debuggers and profilers that attach as the same user. Ends with the next `exec`.
+    """
+    if sys.platform.startswith("linux"):
+        import ctypes  # noqa: PLC0415  # see `main`
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
+from cloche import launch
 from cloche.waiting import tell_of_waiting
 
 # Threads of OpenMP that spin while they wait starve each other as soon as anything else runs: on
@@ -124,6 +125,7 @@ def _message(error: Exception) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a foreseen failure is a message, any other a traceback."""
     tell_of_waiting()
+    launch.hide_memory()  # models run as the same user, and a server's memory holds its keys
     try:
         # by this name the shell asks for completions, however we were started
         result = cloche.main(arguments, prog_name="cloche", standalone_mode=False)

@@ -5,11 +5,11 @@ import os
 import selectors
 import socket
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from cloche import launch
+from cloche import environment, launch
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import FinishedPart, Part
 from cloche.serving.batch.restraint import Case
@@ -40,13 +40,18 @@ class LocalEngine:
     Leave it as a context manager, so that workers that were prepared in vain are ended.
     """
 
-    def __init__(self, workers: int, ahead: int | None = None) -> None:
-        """Take how many workers, and how many parts may be finished before an earlier one is.
+    def __init__(self, workers: int, ahead: int | None = None, widened: Sequence[str] = ()) -> None:
+        """Take how workers are used.
 
-        The latter bounds what a stream leaves on the disk; None is as many as there are.
+        Args:
+            workers: How many there are.
+            ahead: How many parts may be finished before an earlier one is, which bounds what a
+                stream leaves on the disk; None is as many as there are.
+            widened: Variables that models get besides; see `cloche.environment`.
         """
         self._workers = workers
         self._ahead = ahead
+        self._variables = _variables(widened)
         self._prepared: list[_Worker] = []
 
     def __enter__(self) -> "LocalEngine":
@@ -61,7 +66,8 @@ class LocalEngine:
 
         Only those that nearly every job needs.
         """
-        self._prepared = [_Worker() for _ in range(min(_PREPARED, self._workers))]
+        count = min(_PREPARED, self._workers)
+        self._prepared = [_Worker(self._variables) for _ in range(count)]
 
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
@@ -70,7 +76,7 @@ class LocalEngine:
         waiting = Waiting(parts, self._workers)
         unfinished: set[int] = set()
         news: list[FinishedPart] = []
-        with _Crew(job, directory, self._prepared) as crew:
+        with _Crew(job, directory, self._prepared, self._variables) as crew:
             while True:
                 while len(crew.workers) < self._workers and len(waiting) > len(crew.free):
                     crew.hire()
@@ -104,9 +110,12 @@ class LocalEngine:
 class _Crew:
     """The workers of a job, and what they said last."""
 
-    def __init__(self, job: Job, directory: Path, prepared: list["_Worker"]) -> None:
+    def __init__(
+        self, job: Job, directory: Path, prepared: list["_Worker"], variables: dict[str, str]
+    ) -> None:
         self._hello = {"job": job.to_json(), "directory": str(directory)}
         self._prepared = prepared
+        self._variables = variables
         self._selector = selectors.DefaultSelector()
         self.workers: list[_Worker] = []
 
@@ -125,7 +134,7 @@ class _Crew:
 
     def hire(self, case: Case | None = None) -> None:
         """Start a worker, perhaps for a case that another one left."""
-        worker = self._prepared.pop() if self._prepared else _Worker()
+        worker = self._prepared.pop() if self._prepared else _Worker(self._variables)
         worker.begin(self._hello, case)
         self._selector.register(worker.socket, selectors.EVENT_READ, worker)
         self.workers.append(worker)
@@ -161,13 +170,13 @@ class _Crew:
 class _Worker:
     """A worker process as the engine sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, variables: dict[str, str]) -> None:
         self.socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 launch.command("cloche.serving.batch.process", str(theirs.fileno())),
                 pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=_STDERR,
-                env=_environment(),
+                env=variables,
             )  # fmt: skip
         self.ready = False
         self.gone = False
@@ -227,6 +236,7 @@ def _told(code: int) -> str:
     return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _environment() -> dict[str, str]:
+def _variables(widened: Sequence[str]) -> dict[str, str]:
     arrow = {"ARROW_NUM_THREADS": "1"}  # each worker is one core's
-    return {**arrow, **os.environ, **sized(os.environ, 1), "PYTHONUNBUFFERED": "1"}
+    own = environment.for_models(os.environ, widened)
+    return {**arrow, **own, **sized(own, 1), "PYTHONUNBUFFERED": "1"}

@@ -1,5 +1,6 @@
 """The order of the steps of a job, from the pinned version to the finished output."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,7 @@ from cloche.serving.batch.report import document, drift, drifted
 from cloche.serving.batch.request import Outcome, Request
 from cloche.serving.batch.statistics import add
 from cloche.serving.batch.supply import Supply
-from cloche.serving.errors import JobFailed
+from cloche.serving.errors import JobFailed, TooManyBadRows
 from cloche.serving.host.profile import load_profile
 
 Say = Callable[[str], None]
@@ -132,8 +133,17 @@ class _Scoring:
                 f"{changed}: it changed while it was scored. Score it again with --overwrite when "
                 "it is complete."
             )
-        self._limit.check(refused, rows, all_read=True)
+        try:
+            self._limit.check(refused, rows, all_read=True)
+        except TooManyBadRows as error:
+            raise TooManyBadRows(f"{error} {self._first_refusal(finished)}") from error
         return [finished[index] for index in sorted(finished)]
+
+    def _first_refusal(self, finished: dict[int, FinishedPart]) -> str:
+        """What the quarantine says of the first row in it."""
+        files = [part.quarantine for _, part in sorted(finished.items()) if part.quarantine]
+        with (self._manifest.parts / files[0].name).open(encoding="utf-8") as lines:
+            return f"The first: {json.loads(lines.readline())['reason']}."
 
     def _left(self, done: dict[int, FinishedPart]) -> Iterator[Part]:
         for part in self._supply.parts(self._planner, frozenset(done)):

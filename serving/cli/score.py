@@ -1,7 +1,10 @@
 """`cloche score`: options become a request to `cloche.serving.batch`."""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,9 @@ from typing import Any
 import click
 from rich.console import Console
 
+from cloche import environment
 from cloche.serving.cli.days import day_of, filled, names_day
-from cloche.serving.errors import SettingsError
+from cloche.serving.errors import JobFailed, SettingsError
 from cloche.serving.registry.names import default_cache
 
 HELP = """Score a table of any size, in parts; nothing is lost or doubled.
@@ -128,12 +132,20 @@ Example:
     default=True,
     help="Whether a version's accelerated twin may answer in its place.",
 )
+@click.option(
+    "--host-env",
+    multiple=True,
+    metavar="NAME",
+    help="Give models this variable of the environment; NAME* for all that begin so. "
+    "May be repeated; SECURITY.md has what they get anyway.",
+)
 @click.option("--track/--no-track", "tracked", default=True, help="Make the job a run in MLflow.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def score(
     source: str, output: str, *, input_format: str | None, output_format: str | None,
     query: str | None, day: str | None, max_bad_rows: str | None, workers: int | None,
-    engine_name: str, spark_master: str | None, as_json: bool, **options: Any,
+    engine_name: str, spark_master: str | None, host_env: tuple[str, ...], as_json: bool,
+    **options: Any,
 ) -> Any:  # fmt: skip
     """Run the command; see HELP."""
     source, output, query = _on_day(day, source, output, query or "")
@@ -142,12 +154,17 @@ def score(
         source, output, query=query, resume=options["resume"], as_json=as_json, on_spark=on_spark,
         workers=workers,
     )  # fmt: skip
+    try:
+        environment.check_widened(host_env)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     # Only once the options were read, and while the workers import the same: it takes seconds.
     from cloche.serving.batch import machine  # noqa: PLC0415
     from cloche.serving.batch.engine import LocalEngine  # noqa: PLC0415
 
     count = workers or machine.workers()
-    with LocalEngine(count, ahead=4 * count if output == "-" else None) as local:
+    ahead = 4 * count if output == "-" else None
+    with LocalEngine(count, ahead, host_env) as local:
         if not on_spark:
             local.prepare()
         from cloche.serving.batch import pipe, run, supply  # noqa: PLC0415
@@ -171,14 +188,14 @@ def score(
         def say(line: str) -> None:
             console.print(line, markup=False)
 
-        with progress(console) as report:
+        with _explained(host_env), progress(console) as report:
             if output == "-":
                 return pipe.score(
                     request, given, described, engine=local, sink=sys.stdout.buffer,
                     refused=lambda line: click.echo(line, err=True, nl=False),
                     say=say, report=report,
                 )  # fmt: skip
-            engine = SparkEngine(spark_master) if on_spark else local
+            engine = SparkEngine(spark_master, host_env) if on_spark else local
             outcome = run.score(request, given, described, engine=engine, say=say, report=report)
     if as_json:
         click.echo(json.dumps({"done": outcome.fresh, "output": str(described), **outcome.record}))
@@ -186,6 +203,16 @@ def score(
         page = described.place.told(described.beside("report.html"))
         _tell(outcome.record, output, page, fresh=outcome.fresh)
     return outcome
+
+
+@contextmanager
+def _explained(host_env: tuple[str, ...]) -> Iterator[None]:
+    """Say in the message of a failure if the model lacks a variable that models do not get."""
+    try:
+        yield
+    except JobFailed as failure:
+        said = environment.explained(str(failure), os.environ, host_env)
+        raise type(failure)(said) from failure
 
 
 def _on_day(day: str | None, *texts: str) -> list[str]:

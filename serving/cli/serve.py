@@ -129,6 +129,13 @@ Example:
     "version was logged with, built by uv or virtualenv, which must be installed (pip install uv).",
 )
 @click.option(
+    "--host-env",
+    multiple=True,
+    metavar="NAME",
+    help="Give models this variable of the environment; NAME* for all that begin so. "
+    "May be repeated; SECURITY.md has what they get anyway.",
+)
+@click.option(
     "--acceleration/--no-acceleration",
     "accelerate",
     default=True,

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from cloche import launch
+from cloche import environment, launch
 from cloche.serving.errors import HostFailed
 from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
 from cloche.serving.host.threads import sized
@@ -41,10 +41,20 @@ class Process(Protocol):
 
 
 class Processes:
-    """Starts model hosts that have `threads` threads each, and the registry process."""
+    """Starts model hosts and the registry process, all with the variables of a model's process."""
 
-    def __init__(self, threads: int, *, forking: bool = sys.platform == "linux") -> None:
+    def __init__(
+        self, threads: int, widened: Sequence[str] = (), *, forking: bool = sys.platform == "linux"
+    ) -> None:
+        """Take how processes are started.
+
+        Args:
+            threads: How many each model host has.
+            widened: Variables that models get besides; see `cloche.environment`.
+            forking: Whether processes are forks of a fork server.
+        """
         self._threads = threads
+        self._widened = tuple(widened)
         self._forking = forking
         self._server: _ForkServer | None = None
         self._starting = asyncio.Lock()
@@ -78,6 +88,10 @@ class Processes:
         """Start a host in another environment than the front's, that of this interpreter."""
         return await self._anew(str(python), Program.HOST, end, output=output)
 
+    def explained(self, said: str) -> str:
+        """What a host said, with the fix where it lacks a variable that models do not get."""
+        return environment.explained(said, os.environ, self._widened)
+
     def learn(self, modules: Sequence[str]) -> None:
         """Have the fork server import, when it is quiet, what a host turned out to need."""
         if self._server is not None:
@@ -110,7 +124,7 @@ class Processes:
         # onnxruntime's telemetry is a thread, which forks would not have; a program that mounts the
         # server has not switched it off either
         quiet = {"ORT_DISABLE_TELEMETRY": "1"}
-        own = os.environ
+        own = environment.for_models(os.environ, self._widened)
         return {**quiet, **own, **sized(own, self._threads), "PYTHONUNBUFFERED": "1"}
 
 
@@ -134,7 +148,7 @@ class _ForkServer:
 
     @classmethod
     async def start(
-        cls, programs: Sequence[Program], environment: Mapping[str, str]
+        cls, programs: Sequence[Program], variables: Mapping[str, str]
     ) -> "_ForkServer":
         """Start one that makes the imports of `programs` ahead."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -143,7 +157,7 @@ class _ForkServer:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
                     *launch.command("cloche.serving.forkserver", str(theirs.fileno()), *programs),
-                    pass_fds=(theirs.fileno(),), env=environment, stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),), env=variables, stdin=asyncio.subprocess.DEVNULL,
                 )  # fmt: skip
             undone.pop_all()
         ours.setblocking(False)

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloche.environment import for_registry
 from cloche.serving.errors import HostFailed, RegistryUnreachable, VersionRefused
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.processes import Process, Processes, kill
@@ -97,6 +99,8 @@ class Registry:
             undone.callback(kill, process)
             reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
             undone.callback(writer.close)
+            # not by its environment: it is a fork of the process that model hosts are forks of
+            writer.write(json.dumps(for_registry(os.environ)).encode() + b"\n")
             try:
                 hello = await asyncio.wait_for(reader.readline(), _START_SECONDS)
             except TimeoutError:

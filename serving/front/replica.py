@@ -37,8 +37,10 @@ class Replica:
         channel: Channel,
         output: asyncio.StreamReader,
         learn: Callable[[Sequence[str]], None],
+        explained: Callable[[str], str],
     ) -> None:
         self._learn = learn
+        self._explained = explained
         self._process = process
         self._channel = channel
         self._label: dict[str, str] = {}
@@ -78,7 +80,7 @@ class Replica:
             _, channel = await asyncio.get_running_loop().create_connection(Channel, sock=ours)
             undone.pop_all()
         learn = processes.learn if environment is None else _learn_nothing
-        return cls(process, channel, output, learn)
+        return cls(process, channel, output, learn, processes.explained)
 
     @property
     def pid(self) -> int:
@@ -181,7 +183,7 @@ class Replica:
         if kind in (Kind.READY, Kind.EARLY):
             self._learn(message["imports"])
             return message
-        raise HostFailed(message.get("reason", "The host answered out of turn."))
+        raise HostFailed(self._explained(message.get("reason", "The host answered out of turn.")))
 
     async def _ask(self, frame: bytes, patience: float) -> Frame:
         heard: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
@@ -218,7 +220,7 @@ class Replica:
         while line := await _line(output):
             text = line.decode(errors="replace").rstrip()
             if text:
-                _logger.info("%s", text, extra={**self._label, "pid": self.pid})
+                _logger.info("%s", self._explained(text), extra={**self._label, "pid": self.pid})
 
 
 def _learn_nothing(_: Sequence[str]) -> None:

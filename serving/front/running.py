@@ -61,7 +61,8 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
     Their versions are loaded in the background; `/readyz` says when they can answer.
     """
     metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
-    processes = Processes(threads=max(1, _cores_for_hosts() // settings.replicas))
+    threads = max(1, _cores_for_hosts() // settings.replicas)
+    processes = Processes(threads, settings.host_env)
     if settings.env_manager == LOCAL:
         processes.prepare_hosts()
     registry = Registry(settings.cache_directory, processes)

@@ -6,6 +6,7 @@ The command line and the environment fill it.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cloche.environment import check_widened
 from cloche.serving.errors import SettingsError
 from cloche.serving.front.clouds.contract import Contract
 from cloche.serving.registry.names import default_cache
@@ -40,6 +41,7 @@ class Settings:
     client_timeout: float = 20.0
     max_host_memory: int = 0
     env_manager: str = LOCAL
+    host_env: tuple[str, ...] = ()
     accelerate: bool = True
     cache_directory: Path = field(default_factory=default_cache)
     api_keys: tuple[str, ...] = field(default=(), repr=False)
@@ -53,8 +55,12 @@ class Settings:
         """Refuse what cannot work together.
 
         Raises:
-            SettingsError: An option is missing its other half.
+            SettingsError: An option is missing its other half, or can never be granted.
         """
+        try:
+            check_widened(self.host_env)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
         if not self.models and not self.all_with_alias:
             raise SettingsError(
                 "Nothing to serve: name a model, like models:/NAME@production, or use --all."

@@ -4,6 +4,7 @@ Only packages that are not there at all, and none that is there is changed: Cloc
 was tested with. pip is not part of the image; it comes from the interpreter, and goes again.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import venv
 from importlib.metadata import distributions
 from pathlib import Path
 
+from cloche.environment import for_builds
 from cloche.serving.host.requirements import absent
 
 
@@ -28,7 +30,8 @@ def main(artifacts: Path) -> int:
             *(str(tools / "bin" / "python"), "-m", "pip", "--python", sys.executable),
             *("install", "--no-cache-dir", "--constraint", str(kept), *wanted),
         ]
-        return subprocess.run(command, check=False).returncode  # noqa: S603
+        variables = for_builds(os.environ)
+        return subprocess.run(command, env=variables, check=False).returncode  # noqa: S603
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """`python -m cloche.serving.image.trial DIR`: in a build, load the version at DIR as a host does.
 
-An image that cannot serve its version is not built.
+An image that cannot serve its version is not built. The model gets the variables that it would get
+from the server in the image, and none of the build's secrets.
 """
 
+import os
 import sys
 from pathlib import Path
 
+from cloche import launch
+from cloche.environment import for_models
 from cloche.serving.errors import VersionRefused
 from cloche.serving.host.loading import LoadRefused, load
 from cloche.serving.registry.digest import digest_tree
@@ -27,4 +31,5 @@ def main(artifacts: Path) -> int:
 
 
 if __name__ == "__main__":
+    launch.restart_with(for_models(os.environ, os.environ.get("CLOCHE_SERVE_HOST_ENV", "").split()))
     sys.exit(main(Path(sys.argv[1])))

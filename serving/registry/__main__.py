@@ -1,21 +1,27 @@
 """The registry process.
 
 `cloche/launch.py cloche.serving.registry FD CACHE`, where FD is its end of a socket to the front.
-Where the fork server is, it is a fork that `run`s.
+Where the fork server is, it is a fork that `run`s. It starts with the variables of a model's
+process; those of the registry, passwords among them, are the first line that the front sends.
 """
 
 import gc
+import json
 import os
 import socket
 import sys
 from pathlib import Path
 
+from cloche import launch
 from cloche.serving.host import lifeline
 from cloche.serving.registry import patience
 
 
 def run(front: socket.socket, cache: str) -> None:
     """Answer questions until the front closes the socket."""
+    launch.hide_memory()  # before there is a secret in it
+    with front.makefile("rb") as lines:  # nothing else comes before HELLO was said
+        os.environ.update(json.loads(lines.readline()))
     patience.fail_soon(os.environ)
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     from cloche.serving.registry.service import serve  # noqa: PLC0415  # MLflow and more

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from cloche.environment import for_builds
 from cloche.serving.errors import SettingsError, VersionRefused
 
 _COMPLETE = ".complete"
@@ -85,7 +86,7 @@ def _for_the_twin(artifacts: Path) -> list[str]:
 
 
 def _run(*command: str) -> None:
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    own = {name: value for name, value in for_builds(os.environ).items() if name != "PYTHONPATH"}
     done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]

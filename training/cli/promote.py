@@ -65,6 +65,14 @@ _PIPE_WIDTH = 160
     help="How long each model may take to load and predict the holdout.",
 )
 @click.option(
+    "--host-env",
+    envvar="CLOCHE_PROMOTE_HOST_ENV",
+    multiple=True,
+    metavar="NAME",
+    help="Give models this variable of the environment; NAME* for all that begin so. "
+    "May be repeated; SECURITY.md has what they get anyway.",
+)
+@click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -81,12 +89,17 @@ def promote(
     force: bool,
     reason: str | None,
     timeout: float,
+    host_env: tuple[str, ...],
     report: Path | None,
     as_json: bool,
 ) -> None:
     """Run the command; see HELP."""
     if force and not (reason or "").strip():
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
+    try:
+        request = Request(version, policy, allow_breaking, force, reason, timeout, host_env)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
@@ -97,7 +110,6 @@ def promote(
     from cloche.training.promotion.registry import find_model  # noqa: PLC0415
 
     client = MlflowClient()
-    request = Request(version, policy, allow_breaking, force, reason, timeout)
 
     def show(promotion: Promotion, *, promoted: bool) -> None:
         document = _document(promotion, reason)

@@ -1,5 +1,6 @@
 """One judgement: a policy, two versions, the numbers, and the decision that follows from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -37,9 +38,12 @@ def judge(
     *,
     allow_breaking: bool,
     timeout: float,
+    widened: Sequence[str] = (),
     say: Say,
 ) -> Judgement:
     """Measure and decide; nothing is written. For arguments and errors see `measure`, `decide`."""
-    measured = measure(client, policy, candidate, production, timeout=timeout, say=say)
+    measured = measure(
+        client, policy, candidate, production, timeout=timeout, widened=widened, say=say
+    )
     decision = decide(policy.criteria, measured.measurements, allow_breaking=allow_breaking)
     return Judgement(candidate, production, policy, measured, decision)

@@ -1,6 +1,6 @@
 """Gathers the numbers: the judged version and the one that serves, on the same rows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mlflow import MlflowClient
@@ -44,6 +44,7 @@ def measure(
     production: Candidate | None,
     *,
     timeout: float,
+    widened: Sequence[str] = (),
     say: Say,
 ) -> Measured:
     """Measure a version, beside production where there is one.
@@ -54,6 +55,7 @@ def measure(
         candidate: the version that is judged.
         production: the version that serves.
         timeout: seconds for each model to load and predict the holdout.
+        widened: variables that models get besides; see `cloche.environment`.
         say: told of each step as it begins.
 
     Raises:
@@ -76,6 +78,7 @@ def measure(
             features=policy.features,
             output=policy.output,
             timeout=timeout,
+            widened=widened,
         )
         predictions = probed.predictions
         return probed, None if predictions is None else Outcome.of(truth, predictions)

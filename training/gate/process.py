@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cloche import launch
+from cloche.environment import explained, for_models
 from cloche.training.evaluation.predictions import Predictions, Target
 from cloche.training.gate.measurements import Stage
 
@@ -55,6 +56,7 @@ def probe(
     features: Sequence[str] = (),
     output: str | None = None,
     timeout: float,
+    widened: Sequence[str] = (),
 ) -> Probed:
     """Load a model in a new process and let it predict.
 
@@ -66,6 +68,7 @@ def probe(
         features: columns for a model without a signature; empty for all but the target.
         output: which of several outputs is the prediction; None to tell by what they look like.
         timeout: seconds until the process is killed.
+        widened: variables that the model gets besides; see `cloche.environment`.
     """
     task = {
         "model": str(model),
@@ -83,8 +86,8 @@ def probe(
         folder = Path(name)
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         holdout.to_parquet(folder / "holdout.parquet", index=False)
-        ending = _run(folder, timeout)
-        return _result(folder, ending, target)
+        ending = _run(folder, timeout, widened)
+        return _result(folder, ending, target, widened)
 
 
 def environment() -> dict[str, Any]:
@@ -98,10 +101,10 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _run(folder: Path, timeout: float) -> str | None:
+def _run(folder: Path, timeout: float, widened: Sequence[str]) -> str | None:
     """Run the probe; how it ended otherwise than well, None if it ended well."""
-    environ = {
-        **os.environ,
+    variables = {
+        **for_models(os.environ, widened),
         "PYTHONDONTWRITEBYTECODE": "1",  # none into the model's folder
         "MLFLOW_LOGGING_LEVEL": "ERROR",
     }
@@ -111,7 +114,7 @@ def _run(folder: Path, timeout: float) -> str | None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environ,
+            env=variables,
             start_new_session=True,
         )
         try:
@@ -140,7 +143,7 @@ def _exit(code: int) -> str:
     return f"the process was killed by {signal.Signals(-code).name}"
 
 
-def _result(folder: Path, ending: str | None, target: Target) -> Probed:
+def _result(folder: Path, ending: str | None, target: Target, widened: Sequence[str]) -> Probed:
     path = folder / "report.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     failures: dict[Stage, str] = report.get("failures", {})
@@ -150,6 +153,7 @@ def _result(folder: Path, ending: str | None, target: Target) -> Probed:
     if ending is not None:
         doing = _DOING.get(stage)
         failures[stage if doing else "load"] = f"while {doing or 'ending'}: {ending}"
+    failures = {stage: explained(text, os.environ, widened) for stage, text in failures.items()}
     predictions = None
     if (folder / "predictions.npz").exists() and "predict" not in failures:
         with np.load(folder / "predictions.npz") as arrays:

@@ -86,6 +86,7 @@ def examine(client: MlflowClient, model: RegisteredModel, request: Request, say:
             production,
             allow_breaking=request.allow_breaking,
             timeout=request.timeout,
+            widened=request.host_env,
             say=say,
         )
     outcome = outcome_of(judgement, forced=request.force)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from cloche.environment import check_widened
+
 PROBE_SECONDS = 300.0
 
 
@@ -16,6 +18,7 @@ class Request:
         force: promote it even if the gate refuses; needs a reason.
         reason: why, for the audit trail.
         timeout: seconds that each model has to load and predict the holdout.
+        host_env: variables that models get besides; see `cloche.environment`.
     """
 
     version: str | None = None
@@ -24,7 +27,9 @@ class Request:
     force: bool = False
     reason: str | None = None
     timeout: float = PROBE_SECONDS
+    host_env: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.force and not (self.reason or "").strip():
             raise ValueError("a forced promotion needs a reason for the audit trail")
+        check_widened(self.host_env)

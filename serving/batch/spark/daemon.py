@@ -1,13 +1,19 @@
 """The process on an executor that Spark forks its Python workers from.
 
 It imports what every one of them needs before the first fork; else each takes seconds to do so, and
-memory of its own.
+memory of its own. Where a model will run, it gives up the variables that models do not get.
 """
 
 import os
 
 from cloche import launch
-from cloche.serving.batch.spark import PYTHONPATH_LATER
+from cloche.environment import for_models
+from cloche.serving.batch.spark import HOST_ENV, PYTHONPATH_LATER, READING, SPARKS_OWN, STAGE
+
+if os.environ.get(STAGE) != READING:  # which reads object stores, and needs their keys
+    widened = os.environ.get(HOST_ENV, "").split()
+    ours = {name: os.environ[name] for name in (PYTHONPATH_LATER, STAGE) if name in os.environ}
+    launch.restart_with({**for_models(os.environ, [*widened, *SPARKS_OWN]), **ours})
 
 if named := os.environ.pop(PYTHONPATH_LATER, ""):
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), named]))

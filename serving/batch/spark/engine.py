@@ -1,7 +1,7 @@
 """The engine that finishes parts on a Spark cluster."""
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import chain
@@ -22,8 +22,10 @@ _THREADS = 64  # that wait for jobs
 class SparkEngine:
     """Executors of Spark, at a master URL or where its own configuration says."""
 
-    def __init__(self, master: str | None) -> None:
+    def __init__(self, master: str | None, widened: Sequence[str] = ()) -> None:
+        """Take where Spark is, and which variables models get besides."""
         self._master = master
+        self._widened = widened
 
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
@@ -32,10 +34,13 @@ class SparkEngine:
         first = next(parts, None)
         if first is None:  # nothing is left: Spark need not start
             return
-        with session(self._master, f"cloche score {job.model}") as spark:
+        with session(self._master, f"cloche score {job.model}", self._widened) as spark:
             from cloche.serving.batch.spark.flow import flow  # noqa: PLC0415  # only where Spark is
 
-            with flow(spark, job, directory) as flowing, ThreadPoolExecutor(_THREADS) as threads:
+            with (
+                flow(spark, job, directory, self._widened) as flowing,
+                ThreadPoolExecutor(_THREADS) as threads,
+            ):
                 try:
                     agenda = Agenda(chain([first], parts), flowing=flowing.columns.whole)
                     for finished in _Driver(spark, flowing, agenda, threads).finish():

@@ -2,8 +2,9 @@
 
 import json
 import logging
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.pyfunc import spark_udf
 
+from cloche.environment import for_models
 from cloche.serving.batch.job import Job
-from cloche.serving.batch.spark import guard
+from cloche.serving.batch.spark import READING, STAGE, guard
 from cloche.serving.batch.spark.columns import Columns
 from cloche.serving.batch.spark.leaving import RECORD_DDL, Leaving
 from cloche.serving.batch.spark.reading import Question, Reading
@@ -22,7 +24,9 @@ from cloche.serving.batch.spark.reading import Question, Reading
 class Flow:
     """Makes Spark's jobs for one job of ours. Make it with `flow`."""
 
-    def __init__(self, spark: Any, job: Job, directory: Path, model: Path) -> None:
+    def __init__(
+        self, spark: Any, job: Job, directory: Path, model: Path, widened: Sequence[str]
+    ) -> None:
         description = Model.load(job.model.path)
         schema = description.get_input_schema()
         self.columns = Columns.of(schema, description.get_output_schema())
@@ -33,7 +37,8 @@ class Flow:
             str(directory),
         )
         guard.save(model, job, directory)
-        self._score = _quiet_udf(spark, model, self.columns.answer_ddl)
+        with _only_for_models(widened):
+            self._score = _quiet_udf(spark, model, self.columns.answer_ddl)
 
     def ask(self, questions: list[Question]) -> Any:
         """The frame of records about some parts; nothing runs before it is collected.
@@ -45,7 +50,7 @@ class Flow:
         count = len(questions)
         reading = Reading(*self._about, self.columns, questions)
         inputs = ["told", *(f"i{at}" for at in range(len(self.columns.inputs)))]
-        with self._stage("read"):
+        with self._stage(READING):
             rows = self._spark.range(0, count, 1, count).mapInArrow(
                 reading.batches, self.columns.row_ddl
             )
@@ -58,18 +63,32 @@ class Flow:
     def _stage(self, name: str) -> Iterator[None]:
         """Give a stage processes of its own: only those that score keep the version in memory."""
         environment = self._spark.sparkContext.environment
-        environment["CLOCHE_STAGE"] = name
+        environment[STAGE] = name
         try:
             yield
         finally:
-            del environment["CLOCHE_STAGE"]
+            del environment[STAGE]
 
 
 @contextmanager
-def flow(spark: Any, job: Job, directory: Path) -> Iterator[Flow]:
-    """The flow of a job whose parts go into `directory`."""
+def flow(spark: Any, job: Job, directory: Path, widened: Sequence[str] = ()) -> Iterator[Flow]:
+    """The flow of a job whose parts go into `directory`; models get `widened` variables besides."""
     with tempfile.TemporaryDirectory(prefix="cloche-") as place:
-        yield Flow(spark, job, directory, Path(place) / "model")
+        yield Flow(spark, job, directory, Path(place) / "model", widened)
+
+
+@contextmanager
+def _only_for_models(widened: Sequence[str]) -> Iterator[None]:
+    """Have no variables but those of models meanwhile.
+
+    MLflow's udf takes some along to the executors: the tracking URI, and keys like OpenAI's.
+    """
+    given = for_models(os.environ, widened)
+    withheld = {name: os.environ.pop(name) for name in set(os.environ) - set(given)}
+    try:
+        yield
+    finally:
+        os.environ.update(withheld)
 
 
 def _quiet_udf(spark: Any, model: Path, result_type: str) -> Any:

@@ -4,12 +4,12 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.batch.spark import PYTHONPATH_LATER
+from cloche.serving.batch.spark import HOST_ENV, PYTHONPATH_LATER
 from cloche.serving.errors import JobFailed, SettingsError
 
 _SETTINGS = {
@@ -38,8 +38,13 @@ _THREAD_VARIABLES = (
 
 
 @contextmanager
-def session(master: str | None, name: str) -> Iterator[Any]:
-    """A Spark session at a master URL; None leaves that to Spark's own configuration.
+def session(master: str | None, name: str, widened: Sequence[str] = ()) -> Iterator[Any]:
+    """A Spark session.
+
+    Args:
+        master: Its URL; None leaves that to Spark's own configuration.
+        name: What Spark calls it.
+        widened: Variables of executors that models get besides; see `cloche.environment`.
 
     Raises:
         SettingsError: PySpark or Java is not there.
@@ -60,6 +65,7 @@ def session(master: str | None, name: str) -> Iterator[Any]:
     # Spark would put it before Python's own modules; the daemon on the executor puts it behind.
     named = os.environ.pop("PYTHONPATH", "")
     builder = builder.config(f"spark.executorEnv.{PYTHONPATH_LATER}", named if alone else "")
+    builder = builder.config(f"spark.executorEnv.{HOST_ENV}", " ".join(widened))
     try:
         spark = builder.getOrCreate()
     except Exception as error:  # Spark's own, and py4j's

@@ -41,6 +41,7 @@ async def registry(made: Processes, cache: Path) -> tuple[Process, socket.socket
     ours, theirs = socket.socketpair()
     with theirs:
         process = await made.start(Program.REGISTRY, theirs, str(cache))
+    ours.sendall(b"{}\n")  # its variables
     ours.setblocking(False)
     hello = await asyncio.get_running_loop().sock_recv(ours, 1024)
     assert json.loads(hello) == {"id": 0}

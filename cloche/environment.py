@@ -1,0 +1,147 @@
+"""Which variables of this process's environment a child process gets.
+
+Code of a model, and of the packages that it asks for, is a guest: it gets the variables that it
+needs to run, by the lists below, and none of the server's secrets. Pure: variables come as an
+argument, and no process is known here. SECURITY.md describes the lists.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+_OURS = "CLOCHE_"  # settings of the server, and its keys
+# What others keep under a prefix of the lists: Terraform's variables, and uv's for publishing.
+_OTHERS = ("TF_VAR_", "UV_PUBLISH_")
+
+# A name, or a prefix that ends in `*`.
+_FOR_MODELS = (
+    # the interpreter, the C library, locale, time zone, temporary files and caches
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "HOSTNAME", "PWD", "LANG", "LANGUAGE",
+    "LC_*", "TZ", "TZDIR", "TMPDIR", "TMP", "TEMP", "XDG_*", "PYTHON*", "VIRTUAL_ENV",
+    "CONDA_PREFIX", "LD_*", "DYLD_*", "MALLOC_*", "GLIBC_TUNABLES", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_PYTHON_REFRESH", "DO_NOT_TRACK",
+    # numerical libraries
+    "OMP_*", "GOMP_*", "KMP_*", "MKL_*", "OPENBLAS_*", "BLIS_*", "VECLIB_*", "NUMEXPR_*", "NUMBA_*",
+    "ARROW_*", "POLARS_*", "JOBLIB_*", "LOKY_*", "SKLEARN_*", "SCIPY_*", "ONEDNN_*", "DNNL_*",
+    "MPLBACKEND", "MPLCONFIGDIR",
+    # accelerators and the frameworks that use them
+    "CUDA_*", "NVIDIA_*", "CUDNN_*", "CUBLAS_*", "NCCL_*", "HIP_*", "HSA_*", "ROCR_*", "ROCM_*",
+    "ONEAPI_*", "SYCL_*", "ZE_*", "NEURON_*", "TPU_*", "TF_*", "TFHUB_CACHE_DIR", "XLA_*",
+    "TORCH_*", "PYTORCH_*", "TRITON_*", "JAX_*", "ORT_*", "KERAS_*",
+    # language models, and where their files are
+    "HF_*", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_*", "TOKENIZERS_*", "SENTENCE_TRANSFORMERS_HOME",
+    "NLTK_DATA", "TIKTOKEN_CACHE_DIR",
+    # models that run on Spark
+    "JAVA_HOME", "HADOOP_HOME", "SPARK_HOME", "SPARK_CONF_DIR", "SPARK_LOCAL_IP",
+    "SPARK_LOCAL_DIRS", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON",
+    # what MLflow reads when it loads a model and lets it predict
+    "MLFLOW_ALLOW_FILE_STORE", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "MLFLOW_CONFIGURE_LOGGING",
+    "MLFLOW_CONVERT_MESSAGES_DICT_FOR_LANGCHAIN", "MLFLOW_DEFAULT_PREDICTION_DEVICE",
+    "MLFLOW_DFS_TMP", "MLFLOW_DISABLE_HUGGINGFACE_ACCELERATE_FEATURES",
+    "MLFLOW_DISABLE_SCHEMA_DETAILS", "MLFLOW_DISABLE_TELEMETRY",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "MLFLOW_HUGGINGFACE_*", "MLFLOW_LOGGING_LEVEL",
+    "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK",
+)  # fmt: skip
+
+# What installers and compilers read besides; the credentials of a package index are among it.
+_FOR_BUILDS = (
+    "PIP_*", "UV_*", "VIRTUALENV_*", "NETRC", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "all_proxy", "http_proxy", "https_proxy", "no_proxy", "CC", "CXX", "FC", "CFLAGS", "CXXFLAGS",
+    "CPPFLAGS", "FFLAGS", "LDFLAGS", "MAKEFLAGS", "CMAKE_*", "PKG_CONFIG_PATH", "SETUPTOOLS_*",
+    "CARGO_HOME", "RUSTUP_HOME", "RUSTFLAGS", "SOURCE_DATE_EPOCH",
+)  # fmt: skip
+
+_SECRET_WORDS = {
+    "APIKEY", "AUTH", "CREDENTIAL", "CREDENTIALS", "KEY", "KEYS", "PASS", "PASSPHRASE", "PASSWD",
+    "PASSWORD", "SECRET", "SECRETS", "TOKEN", "TOKENS",
+}  # fmt: skip
+_PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/\s]*@")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?")
+
+
+def for_models(variables: Mapping[str, str], widened: Iterable[str] = ()) -> dict[str, str]:
+    """The variables of a process that runs a model.
+
+    Args:
+        variables: Those of this process.
+        widened: Names, or prefixes that end in `*`, that models get besides; see `check_widened`.
+    """
+    named = tuple(widened)
+    return {
+        name: value
+        for name, value in variables.items()
+        if not name.startswith(_OURS)
+        and (_matches(name, named) or _is_listed(name, value, _FOR_MODELS))
+    }
+
+
+def for_builds(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables of installers, which run the setup code of packages."""
+    given = for_models(variables)
+    listed = {name for name in variables if _matches(name, _FOR_BUILDS)}
+    return {
+        name: value
+        for name, value in variables.items()
+        if name in given or (name in listed and not name.startswith(_OTHERS))
+    }
+
+
+def for_registry(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a process that asks the registry and the artifact store.
+
+    Everything but Cloche's own: stores are plugins, whose variables nobody can list, and no code of
+    a model runs there.
+    """
+    return {name: value for name, value in variables.items() if not name.startswith(_OURS)}
+
+
+def check_widened(names: Iterable[str]) -> None:
+    """Refuse names that models can never get.
+
+    Raises:
+        ValueError: The message names the option and the fix.
+    """
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"--host-env {name}: expected the name of a variable, or the beginning of names "
+                "and a *: --host-env MYAPP_TOKEN, --host-env 'MYAPP_*'"
+            )
+        if name.startswith(_OURS):
+            raise ValueError(
+                f"--host-env {name}: variables that begin with CLOCHE_ are settings and keys of "
+                "the server, and no model gets them. Give the model a variable of its own, like "
+                "MYAPP_KEY."
+            )
+
+
+def explained(said: str, variables: Mapping[str, str], widened: Iterable[str] = ()) -> str:
+    """What a model's process said, with the fix where it lacks a variable that was withheld.
+
+    Args:
+        said: The message of an error, or a line of the log.
+        variables: Those of this process.
+        widened: As `for_models` had it.
+    """
+    if "KeyError" not in said and "environment variable" not in said:
+        return said
+    given = for_models(variables, widened)
+    for name in re.findall(r"\w+", said):
+        if name in variables and name not in given and not name.startswith(_OURS):
+            return (
+                f"{said} (The variable {name} is in the environment of the server but not given to "
+                f"models: --host-env {name})"
+            )
+    return said
+
+
+def _is_listed(name: str, value: str, listed: Iterable[str]) -> bool:
+    """Whether the list has it, and neither its name nor its value looks like a secret."""
+    if name.startswith(_OTHERS):
+        return False
+    if not _SECRET_WORDS.isdisjoint(name.upper().split("_")) or _PASSWORD_IN_URL.search(value):
+        return False
+    return _matches(name, listed)
+
+
+def _matches(name: str, listed: Iterable[str]) -> bool:
+    return any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in listed)
