@@ -40,7 +40,7 @@ def save_code(tmp_path):
                 {prelude}
                 mlflow.models.set_model(Model())
                 """
-            ).format(body=body, prelude=prelude and f"if 'probe' in sys.argv[0]: {prelude}")
+            ).format(body=body, prelude=prelude and f"if 'training.gate' in sys.argv[0]: {prelude}")
         )
         path = tmp_path / "misbehaving"
         mlflow.pyfunc.save_model(str(path), python_model=str(code), pip_requirements=["mlflow"])
@@ -85,8 +85,8 @@ def test_a_model_that_ends_its_process_politely_has_not_passed(save_code, holdou
 @forked
 def test_a_model_that_hangs_is_killed(save_code, holdout):
     folder = save_code("return model_input", prelude="time.sleep(3600)")
-    result = probed(folder, holdout, timeout=1)
-    assert result.failures == {"load": "while loading: no answer within 1 s"}
+    result = probed(folder, holdout, timeout=10)
+    assert result.failures == {"load": "while loading: no answer within 10 s"}
 
 
 @forked
