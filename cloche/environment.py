@@ -17,8 +17,9 @@ _FOR_MODELS = (
     # the interpreter, the C library, locale, time zone, temporary files and caches
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "HOSTNAME", "PWD", "LANG", "LANGUAGE",
     "LC_*", "TZ", "TZDIR", "TMPDIR", "TMP", "TEMP", "XDG_*", "PYTHON*", "VIRTUAL_ENV",
-    "CONDA_PREFIX", "LD_*", "DYLD_*", "MALLOC_*", "GLIBC_TUNABLES", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_PYTHON_REFRESH", "DO_NOT_TRACK",
+    "CONDA_PREFIX", "LD_*", "DYLD_*", "MALLOC_*", "GLIBC_TUNABLES", "OPENSSL_CONF",
+    "OPENSSL_MODULES", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "GIT_PYTHON_REFRESH", "DO_NOT_TRACK",
     # numerical libraries
     "OMP_*", "GOMP_*", "KMP_*", "MKL_*", "OPENBLAS_*", "BLIS_*", "VECLIB_*", "NUMEXPR_*", "NUMBA_*",
     "ARROW_*", "POLARS_*", "JOBLIB_*", "LOKY_*", "SKLEARN_*", "SCIPY_*", "ONEDNN_*", "DNNL_*",

@@ -22,7 +22,13 @@ _STDERR = 2  # what a model prints must not get between the lines of a result
 
 
 class Engine(Protocol):
-    """Finishes parts in any order, anywhere, into a directory that the job can read."""
+    """Finishes parts in any order, anywhere, into a directory that the job can read.
+
+    Attributes:
+        reads_stores: Whether what reads the parts has the keys of object stores.
+    """
+
+    reads_stores: bool
 
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
@@ -39,6 +45,8 @@ class LocalEngine:
 
     Leave it as a context manager, so that workers that were prepared in vain are ended.
     """
+
+    reads_stores = False  # a worker runs the model, too
 
     def __init__(self, workers: int, ahead: int | None = None, widened: Sequence[str] = ()) -> None:
         """Take how workers are used.

@@ -35,9 +35,10 @@ def score(
         spool.mkdir()
         directory.mkdir()
         known: dict[int, Part] = {}
+        planner = Planner(job.part_rows, spool, copies=not engine.reads_stores)
 
         def noted() -> Iterator[Part]:
-            for part in supply.parts(Planner(job.part_rows, spool), frozenset()):
+            for part in supply.parts(planner, frozenset()):
                 known[part.index] = part
                 yield part
 

@@ -3,6 +3,8 @@
 Parts come one by one while others are scored, so that an input of any size starts at once.
 """
 
+import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,16 @@ _ROW_BYTES = 512  # a part of columns gets shorter when its rows are wider in me
 class Planner:
     """Knows how large parts are, and where pieces go that must be copied out of a stream."""
 
-    def __init__(self, part_rows: int, spool: Path) -> None:
+    def __init__(self, part_rows: int, spool: Path, *, copies: bool = False) -> None:
+        """Take how parts are made.
+
+        Args:
+            part_rows: Most rows of one.
+            spool: Where copies go.
+            copies: Whether files in an object store are copied, because workers have no keys to it.
+        """
         self._rows = part_rows
+        self._copies = copies
         self._bytes = part_rows * _TEXT_ROW_BYTES
         self._spool = spool
 
@@ -76,21 +86,36 @@ class Planner:
 
     def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
         if file.format in COLUMNAR:
-            return self._of_groups(file, index)
+            return self._of_groups(file, index, done)
         if file.local and not file.packed:
             return self._of_bytes(file, index)
         return self._of_stream(file, index, done)
 
-    def _of_groups(self, file: InputFile, index: int) -> Iterator[Part]:
+    def _of_groups(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
+        name = file.name
         for group, rows, size in _groups(file):
             wanted = self._rows * _ROW_BYTES * rows // max(size, 1)
             step = max(1, min(self._rows, wanted))
             for start in range(0, rows, step):
                 stop = min(start + step, rows)
-                yield Part(
-                    index, file.name, file.format, start, stop, group, constants=file.constants
-                )
+                if self._copies and not file.local and index not in done:
+                    name = self._fetched(file)
+                yield Part(index, name, file.format, start, stop, group, constants=file.constants)
                 index += 1
+
+    def _fetched(self, file: InputFile) -> str:
+        """The name of a copy of a file; made once."""
+        key = hashlib.sha256(f"{file.name} {file.fingerprint}".encode()).hexdigest()[:32]
+        place = self._spool / key
+        if not place.exists():
+            coming = place.with_suffix(".coming")
+            try:
+                with opened(file.name) as source, coming.open("wb") as copy:
+                    shutil.copyfileobj(source, copy, 1 << 20)
+                coming.replace(place)
+            except OSError as error:
+                raise JobFailed(f"{file.name}: cannot be copied to {place}: {error}") from error
+        return str(place)
 
     def _of_bytes(self, file: InputFile, index: int) -> Iterator[Part]:
         cutter = _Cutter(file, self._bytes)

@@ -52,7 +52,7 @@ def score(
         job, lineage, done = _begin(request, supply, output, manifest, say)
         try:
             claim.take()
-            planner = Planner(job.part_rows, manifest.spool)
+            planner = Planner(job.part_rows, manifest.spool, copies=not engine.reads_stores)
             scoring = _Scoring(job, supply, planner, manifest, request)
             parts = scoring.finish(engine, done, report)
             made = record(job, parts, perf_counter() - started) | {"run_id": lineage.run_id}

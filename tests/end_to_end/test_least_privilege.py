@@ -43,7 +43,10 @@ PROGRAM = """
 from pathlib import Path
 from cloche.asgi import Cloche, Settings
 cloche = Cloche(
-    Settings(models=("m=model",), cache_directory=Path("cache"), host_env=("MYAPP_*",))
+    Settings(
+        models=(f"m={Path('model').absolute()}",), cache_directory=Path("cache"),
+        host_env=("MYAPP_*",),
+    )
 )
 """
 cloudpickle.register_pickle_by_value(looking_model)
@@ -252,7 +255,7 @@ def test_an_operator_is_told_which_variable_a_model_lacks(room: Room):
 
 @pytest.mark.parametrize(
     "command",
-    ["serve m=model", "score m=model rows.csv out.csv", "promote m", "doctor m=model"],
+    ["serve models:/m@production", "score m=model rows.csv out.csv", "promote m"],
 )
 def test_the_servers_own_keys_are_never_given(room: Room, command: str):
     refused = room.run("cloche", *command.split(), "--host-env", "CLOCHE_API_KEYS", code=2)

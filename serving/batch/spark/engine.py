@@ -22,6 +22,8 @@ _THREADS = 64  # that wait for jobs
 class SparkEngine:
     """Executors of Spark, at a master URL or where its own configuration says."""
 
+    reads_stores = True  # in processes of their own, see `daemon.py`
+
     def __init__(self, master: str | None, widened: Sequence[str] = ()) -> None:
         """Take where Spark is, and which variables models get besides."""
         self._master = master

@@ -59,6 +59,8 @@ def table(rows: int, seed: int = 0) -> pd.DataFrame:
 class HereEngine:
     """Finishes parts in this process, one after the other, and can die before any of them."""
 
+    reads_stores = True
+
     def __init__(self, dies_before: int | None = None) -> None:
         self.finished: list[int] = []
         self._dies_before = dies_before

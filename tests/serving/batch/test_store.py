@@ -402,3 +402,20 @@ def test_killed_during_the_upload_the_command_goes_on_where_it_was(kitchen, buck
     assert f"going on with plain after {len(parts)} finished parts" in done.stderr
     found = pd.concat(pd.read_parquet(io.BytesIO(part)) for part in parts)
     assert found["id"].tolist() == rows["id"].tolist()
+
+
+def test_parquet_in_a_store_is_scored_by_workers_that_have_no_key_to_it(
+    kitchen, bucket, tmp_path, aws
+):
+    rows = table(40)
+    bucket.write("in/rows.parquet", rows.to_parquet())
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cloche", "score", kitchen / "plain", bucket.at("in/"),
+         "out.csv", "--no-track", "--id-column", "id", "--part-rows", "15"],
+        cwd=tmp_path, env=environment() | aws.variables, check=False, capture_output=True,
+        text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert pd.read_csv(tmp_path / "out.csv", dtype={"id": str})["id"].tolist() == list(rows["id"])
