@@ -65,6 +65,11 @@ class Scorer:
         """Whether the twin answers what the plan reads."""
         return self._by_twin is not None
 
+    @property
+    def failed(self) -> Exception | None:
+        """What the model raised on the last request that it got by itself."""
+        return self._model.failed
+
     def keep_only_exact_ways(self, item: Item) -> None:
         """Give up ways that do not answer `item` as the model does.
 

@@ -22,7 +22,6 @@ from cloche.serving.front.processes import Processes
 from cloche.serving.front.replica import Replica
 from cloche.serving.image.context import write
 from tests import spark
-from tests.clouds.aws import REGION, moto
 from tests.end_to_end import looking_model
 from tests.online import COMMAND, children, serving, wait_for
 from tests.shelf import empty_store
@@ -44,7 +43,10 @@ PROGRAM = """
 from pathlib import Path
 from cloche.asgi import Cloche, Settings
 cloche = Cloche(
-    Settings(models=("m=model",), cache_directory=Path("cache"), host_env=("MYAPP_*",))
+    Settings(
+        models=(f"m={Path('model').absolute()}",), cache_directory=Path("cache"),
+        host_env=("MYAPP_*",),
+    )
 )
 """
 cloudpickle.register_pickle_by_value(looking_model)
@@ -202,26 +204,6 @@ def test_a_worker_of_a_batch_job_sees_no_secret(room: Room):
     room.check("none")
 
 
-def test_a_worker_that_reads_a_store_by_a_key_lets_no_model_see_it(room: Room):
-    with moto() as aws:
-        s3 = aws.client("s3")
-        s3.create_bucket(Bucket="rows", CreateBucketConfiguration={"LocationConstraint": REGION})
-        s3.upload_file(str(room.folder / "rows.csv"), "rows", "rows.csv")
-        store = aws.variables | {"AWS_SECRET_ACCESS_KEY": SECRETS["AWS_SECRET_ACCESS_KEY"]}
-        room.run(
-            COMMAND,
-            "score",
-            "m=model",
-            "s3://rows/rows.csv",
-            "out.csv",
-            "--no-track",
-            *WIDENED,
-            **store,
-        )
-
-    room.check("none")
-
-
 def test_a_worker_of_a_pipe_sees_no_secret(room: Room):
     score = f"{COMMAND} score m=model - - --input-format csv --output-format csv"
     room.run("sh", "-c", f"{score} < rows.csv", CLOCHE_SCORE_HOST_ENV="OTHER MYAPP_*")
@@ -273,7 +255,7 @@ def test_an_operator_is_told_which_variable_a_model_lacks(room: Room):
 
 @pytest.mark.parametrize(
     "command",
-    ["serve m=model", "score m=model rows.csv out.csv", "promote m"],
+    ["serve models:/m@production", "score m=model rows.csv out.csv", "promote m"],
 )
 def test_the_servers_own_keys_are_never_given(room: Room, command: str):
     refused = room.run("cloche", *command.split(), "--host-env", "CLOCHE_API_KEYS", code=2)
