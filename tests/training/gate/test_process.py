@@ -24,7 +24,7 @@ def save_code(tmp_path):
     """Save a model from code whose `predict` has the given body."""
 
     def save(body: str, prelude: str = ""):
-        code = tmp_path / "code.py"
+        code, saved = tmp_path / "code.py", tmp_path / "saved"  # to save it, MLflow runs it, too
         code.write_text(
             textwrap.dedent(
                 """
@@ -40,10 +40,11 @@ def save_code(tmp_path):
                 {prelude}
                 mlflow.models.set_model(Model())
                 """
-            ).format(body=body, prelude=prelude and f"if 'probe' in sys.argv[0]: {prelude}")
+            ).format(body=body, prelude=prelude and f"if os.path.exists({str(saved)!r}): {prelude}")
         )
         path = tmp_path / "misbehaving"
         mlflow.pyfunc.save_model(str(path), python_model=str(code), pip_requirements=["mlflow"])
+        saved.touch()
         return path
 
     return save
