@@ -90,6 +90,7 @@ def test_pods_for_a_load_carry_it_within_their_share() -> None:
         assert pods == 2 or (pods - 1) * path.rate * arithmetic.USED < rate
 
 
+@pytest.mark.breadth
 def test_the_document_has_the_tables_that_the_simulations_make() -> None:
     text = DOCUMENT.read_text()
     for name in TABLES:

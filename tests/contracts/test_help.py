@@ -1,6 +1,7 @@
 """Every command has examples in its help, and every example runs."""
 
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -219,6 +220,17 @@ def test_every_example_of_completion_writes_a_script(shell: Shell, folder: Path)
     for example in examples("completion"):
         shell(example)
         assert "cloche" in (folder / example.split()[-1]).read_text()
+
+
+def test_every_example_names_what_its_command_takes():
+    """Whether they do what they say is breadth."""
+    for name in COMMANDS:
+        command = cloche.get_command(click.Context(cloche), name)
+        for example in examples(name):
+            line = example.partition(" > ")[0].rpartition("| ")[2]
+            program, word, *arguments = shlex.split(line)
+            assert (program, word) == ("cloche", name)
+            command.make_context(name, arguments)
 
 
 def test_every_command_is_shown_with_a_summary():

@@ -1,7 +1,10 @@
 """From a recipe to an answer over HTTP, with the commands that a user types and stock MLflow."""
 
+import itertools
 import json
+import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import mlflow
@@ -12,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.pyfunc import PyFuncModel
 
 from tests.online import COMMAND, serving, wait_for
-from tests.shell import free_port
+from tests.shell import answers, environment, free_port
 from tests.stores import stores
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_way")]
@@ -127,3 +130,22 @@ def test_up_goes_the_whole_way_shows_both_results_and_leaves_nothing_running(pro
     assert "nothing is trained" in answer.stderr
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+def test_up_serves_and_shows_the_registry_until_it_is_interrupted(promoted, folder):
+    port, ui_port = free_port(), free_port()
+    command = ["cloche", "up", "breast-cancer", "--port", str(port), "--ui-port", str(ui_port)]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        said = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
+        ready, ui = (answers(f"http://127.0.0.1:{at}") for at in (port, ui_port))
+        process.send_signal(signal.SIGINT)
+
+    assert "breast-cancer version 1 is in production" in "".join(said)
+    assert ready
+    assert ui
+    assert process.returncode == 130
+    for at in (port, ui_port):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", at))

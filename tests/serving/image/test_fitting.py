@@ -46,6 +46,7 @@ def test_where_nothing_is_absent_no_index_is_asked(
     assert fit(python, tmp_path, "numpy\n# a comment\n").returncode == 0
 
 
+@pytest.mark.breadth
 def test_a_package_that_is_nowhere_fails_the_build(
     python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
