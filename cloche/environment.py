@@ -1,12 +1,13 @@
 """Which variables of this process's environment a child process gets.
 
 Code of a model, and of the packages that it asks for, is a guest: it gets the variables that it
-needs to run, by the lists below, and none of the server's secrets. Pure: variables come as an
-argument, and no process is known here. SECURITY.md describes the lists.
+needs to run, by the lists below, and none of the server's secrets. Variables come as an argument,
+and no process is known here. SECURITY.md describes the lists.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 _OURS = "CLOCHE_"  # settings of the server, and its keys
 # What others keep under a prefix of the lists: Terraform's variables, and uv's for publishing.
@@ -115,14 +116,29 @@ def check_widened(names: Iterable[str]) -> None:
             )
 
 
-def explained(said: str, variables: Mapping[str, str], widened: Iterable[str] = ()) -> str:
-    """What a model's process said, with the fix where it lacks a variable that was withheld.
+def explained(
+    said: str,
+    variables: Mapping[str, str],
+    widened: Iterable[str] = (),
+    folder: Path = Path(),  # immutable
+) -> str:
+    """What a model's process said, with the fix where it lacks what it would have elsewhere.
+
+    That is a variable that was withheld, or a module of the working directory, which MLflow's own
+    server imports from.
 
     Args:
         said: The message of an error, or a line of the log.
         variables: Those of this process.
         widened: As `for_models` had it.
+        folder: The working directory.
     """
+    if absent := re.search(r"No module named '(\w+)", said):
+        found = [path for path in (f"{absent[1]}.py", absent[1]) if (folder / path).exists()]
+        return said if not found else (
+            f"{said} ({found[0]} lies in the working directory, from which Cloche imports nothing: "
+            f"log the model with code_paths=[{found[0]!r}], or name the folder in PYTHONPATH)"
+        )  # fmt: skip
     if "KeyError" not in said and "environment variable" not in said:
         return said
     given = for_models(variables, widened)

@@ -92,3 +92,12 @@ def test_an_error_about_a_variable_that_was_withheld_names_the_option(said):
 @pytest.mark.parametrize("said", ["KeyError: 'age'", "KeyError: 'CLOCHE_API_KEYS'", "TypeError: x"])
 def test_other_errors_stay_as_they_are(said):
     assert explained(said, {"CLOCHE_API_KEYS": "k", "x": ""}) == said
+
+
+def test_a_module_that_lies_in_the_working_directory_is_told_with_the_fix(tmp_path):
+    said = "ModuleNotFoundError: No module named 'features'"
+
+    assert explained(said, {}, folder=tmp_path) == said
+    (tmp_path / "features.py").touch()
+    assert "code_paths=['features.py']" in explained(said, {}, folder=tmp_path)
+    assert "PYTHONPATH" in explained("No module named 'features.daily'", {}, folder=tmp_path)
