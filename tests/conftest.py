@@ -24,7 +24,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest first; `make test` tells xdist to keep to this order."""
+    """Put the longest first; the Makefile tells xdist to keep to this order."""
     items.sort(key=_place)
 
 
