@@ -29,7 +29,7 @@ sys.argv[0] = "cloche"
 from cloche.main import main
 main()
 """
-_STARTED = 60  # seconds until the warm process listens
+_STARTED = 300  # seconds until the warm process listens, on a machine that is busy
 
 
 def main(kind: str, python: str, address: str) -> NoReturn:
