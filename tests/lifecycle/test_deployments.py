@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from tests import warm
 from tests.lifecycle.registry import Registry
-from tests.online import Server, serving, wait_for
+from tests.online import COMMAND, Server, serving, wait_for
 from tests.shell import answers, environment, free_port
 from tests.stores import stores
 
@@ -55,7 +55,7 @@ def policy(registry: Registry) -> str:
 def forked_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client's commands are forks of a process that has made their imports.
 
-    `test_the_same_by_the_command` has real ones.
+    `test_the_same_by_the_command` creates by real ones.
     """
     monkeypatch.setattr(sys, "executable", warm.python())
 
@@ -100,6 +100,7 @@ def test_a_deployment_from_creation_to_deletion(
 
 
 @pytest.mark.breadth
+@pytest.mark.usefixtures("forked_commands")
 def test_the_same_by_the_command(registry: Registry, server: Server, policy: str) -> None:
     target = f"cloche:/{server.url}"
     rows = registry.directory / "rows.json"
@@ -112,7 +113,7 @@ def test_the_same_by_the_command(registry: Registry, server: Server, policy: str
 
     created = subprocess.run(
         [
-            *(sys.executable, "-m", "mlflow", "deployments", "create", "-t", target),
+            *(COMMAND.with_name("mlflow"), "deployments", "create", "-t", target),
             *("-m", "models:/m/2", "--name", "m", "-C", f"policy={policy}"),
         ],
         env=environment() | {"MLFLOW_TRACKING_URI": registry.uri}, check=True,
