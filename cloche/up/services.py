@@ -102,7 +102,8 @@ def mlflow_environment() -> dict[str, str]:
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     ours = {name: value for name, value in server_environment().items() if name != "PYTHONPATH"}
-    return {**ours, "PATH": path, "PYTHONSAFEPATH": "1"}
+    # uvicorn imports from the working directory all the same, unless it is told another folder
+    return {**ours, "PATH": path, "PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": sys.prefix}
 
 
 def server_environment() -> dict[str, str]:

@@ -133,7 +133,7 @@ def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, ex
             if "Ctrl-C" in line:
                 break
         process.send_signal(signal.SIGINT)
-    _, problems = process.communicate(timeout=120)
+    _, problems = process.communicate(timeout=400)
 
     assert process.returncode == (0 if "--check" in example else 130), problems
 

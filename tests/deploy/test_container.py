@@ -153,7 +153,7 @@ def test_the_entry_point_needs_no_shell(image: Image):
 
 def test_nothing_is_compiled_when_it_starts(image: Image):
     """Where nothing can be written, Python would compile every module at every start."""
-    sources = list(image.root.glob("opt/cloche/lib/python3*/site-packages/serving/**/*.py"))
+    sources = list(image.root.glob("opt/cloche/lib/python3*/site-packages/cloche/serving/**/*.py"))
 
     assert sources
     for source in sources:
