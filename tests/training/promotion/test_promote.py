@@ -57,7 +57,7 @@ def act(client, hands):
 def at_once(monkeypatch):
     """The gate looks at models in this process, for tests of what follows from its word."""
 
-    def run(folder, _timeout):
+    def run(folder, _timeout, _widened):
         with warnings.catch_warnings(action="ignore"):
             probe.main(folder)
 
