@@ -1,10 +1,12 @@
 """A user's shell: the installed command, an empty working directory, and stock MLflow beside it."""
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,9 +53,16 @@ def shell(folder: Path) -> Shell:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens at, and that no client gets before the server that it is for.
+
+    It is below the ports that the system gives to outgoing connections, of which the tests open
+    thousands while a server still starts.
+    """
+    while True:
+        port = secrets.choice(range(10_240, 32_768))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def answers(url: str) -> bool:
