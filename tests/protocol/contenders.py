@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
+import pytest
 import requests
 from mlflow.models.flavor_backend_registry import get_flavor_backend
 
@@ -71,22 +72,26 @@ def contenders(zoo: Path, kinds: Sequence[str], directory: Path) -> Iterator[Con
     theirs = {kind: free_port() for kind in kinds}
     named = [f"{kind}={zoo / kind}" for kind in kinds]
     with ExitStack() as stack:
-        stock = stack.enter_context(_stock({zoo / kind: port for kind, port in theirs.items()}))
+        log = directory / "mlflow.log"
+        stock = stack.enter_context(
+            _stock({zoo / kind: port for kind, port in theirs.items()}, log)
+        )
         ours = stack.enter_context(serving(*named, directory=directory)).wait_until_ready()
         addresses = {kind: f"http://127.0.0.1:{port}" for kind, port in theirs.items()}
         for address in addresses.values():
-            wait_for(partial(_pings, stock, address))
+            wait_for(partial(_pings, stock, address, log))
         yield Contenders(addresses, ours)
 
 
 @contextmanager
-def _stock(models: Mapping[Path, int]) -> Iterator[subprocess.Popen[bytes]]:
+def _stock(models: Mapping[Path, int], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """What `mlflow models serve` runs for each of the models, in one process; see `stock.py`."""
     program = Path(__file__).with_name("stock.py")
-    process = subprocess.Popen(
-        [sys.executable, program, *(f"{port}={path}" for path, port in models.items())],
-        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, program, *(f"{port}={path}" for path, port in models.items())],
+            env=environment(), stdout=subprocess.DEVNULL, stderr=errors,
+        )  # fmt: skip
     try:
         yield process
     finally:
@@ -94,8 +99,9 @@ def _stock(models: Mapping[Path, int]) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def _pings(process: subprocess.Popen[bytes], url: str) -> bool:
-    assert process.poll() is None, "MLflow's server ended"
+def _pings(process: subprocess.Popen[bytes], url: str, log: Path | None = None) -> bool:
+    if process.poll() is not None:
+        pytest.fail(f"MLflow's server ended\n{log.read_text()[-2000:] if log else ''}")
     return answers(f"{url}/ping")
 
 
