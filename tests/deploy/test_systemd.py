@@ -22,11 +22,11 @@ PROGRAMS = "/srv/cloche/bin/"
 
 @pytest.fixture(scope="module")
 def analyze() -> str:
-    found = shutil.which("systemd-analyze")
-    if not found:
-        assert not os.environ.get("CI"), "CI installs systemd by .ci/install-system"
-        pytest.skip("systemd-analyze is not installed: apt-get install systemd")
-    return found
+    for program, package in {"kill": "procps", "systemd-analyze": "systemd"}.items():
+        if not shutil.which(program):
+            assert not os.environ.get("CI"), f"CI installs {package} by .ci/install-system"
+            pytest.skip(f"{program} is not installed: apt-get install {package}")
+    return "systemd-analyze"
 
 
 @pytest.fixture
