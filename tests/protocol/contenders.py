@@ -1,6 +1,7 @@
 """The two servers that are compared: MLflow's, and `cloche serve`."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,28 +70,36 @@ def post(url: str, body: Body) -> requests.Response:
 @contextmanager
 def contenders(zoo: Path, kinds: Sequence[str], directory: Path) -> Iterator[Contenders]:
     """Both servers with the models of `kinds`, started side by side and ready."""
-    theirs = {kind: free_port() for kind in kinds}
     named = [f"{kind}={zoo / kind}" for kind in kinds]
+    log = directory / "mlflow.log"
     with ExitStack() as stack:
-        log = directory / "mlflow.log"
-        stock = stack.enter_context(
-            _stock({zoo / kind: port for kind, port in theirs.items()}, log)
-        )
+        doors = {kind: stack.enter_context(_bound()) for kind in kinds}
+        stock = stack.enter_context(_stock({zoo / kind: doors[kind] for kind in kinds}, log))
         ours = stack.enter_context(serving(*named, directory=directory)).wait_until_ready()
-        addresses = {kind: f"http://127.0.0.1:{port}" for kind, port in theirs.items()}
+        ports = {kind: door.getsockname()[1] for kind, door in doors.items()}
+        addresses = {kind: f"http://127.0.0.1:{port}" for kind, port in ports.items()}
         for address in addresses.values():
             wait_for(partial(_pings, stock, address, log))
         yield Contenders(addresses, ours)
 
 
+def _bound() -> socket.socket:
+    """A socket with a port of its own, which nobody else gets while the models load."""
+    door = socket.socket()
+    door.bind(("127.0.0.1", 0))
+    return door
+
+
 @contextmanager
-def _stock(models: Mapping[Path, int], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _stock(models: Mapping[Path, socket.socket], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """What `mlflow models serve` runs for each of the models, in one process; see `stock.py`."""
     program = Path(__file__).with_name("stock.py")
+    given = {door.fileno(): path for path, door in models.items()}
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, program, *(f"{port}={path}" for path, port in models.items())],
+            [sys.executable, program, *(f"{door}={path}" for door, path in given.items())],
             env=environment(), stdout=subprocess.DEVNULL, stderr=errors,
+            pass_fds=list(given),
         )  # fmt: skip
     try:
         yield process
