@@ -6,8 +6,10 @@ It finds files, opens them and tells one state of a file from another; it reads 
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
+from cloche.serving.batch.streams import Streams
 from cloche.serving.errors import JobFailed, SettingsError
 
 _FORMATS = {
@@ -25,8 +28,12 @@ _FORMATS = {
     ".parquet": "parquet", ".pq": "parquet",
     ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
 }  # fmt: skip
-_ZSTANDARD = ".zst"
-_PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_PACKED: dict[str, Callable[[Any], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": lambda raw: io.BufferedReader(Streams(raw, bz2.BZ2Decompressor)),
+    ".xz": lambda raw: io.BufferedReader(Streams(raw, lzma.LZMADecompressor)),
+    ".zst": lambda raw: pa.CompressedInputStream(raw, "zstd"),
+}
 _MAGIC = frozenset("*?[")
 FORMATS = tuple(dict.fromkeys(_FORMATS.values()))
 
@@ -154,17 +161,16 @@ def streamed(file: InputFile) -> Iterator[Any]:
         JobFailed: It cannot be read.
     """
     system, path = filesystem(file.name)
+    if file.packed and not file.size:
+        raise JobFailed(f"{file.name}: cannot be read: it is empty, which no compressed file is")
     try:
         with system.open_input_stream(path, compression=None) as raw:
-            if file.packed == _ZSTANDARD:
-                with pa.CompressedInputStream(raw, "zstd") as unpacked:
-                    yield unpacked
-            elif file.packed:
+            if file.packed:
                 with _PACKED[file.packed](raw) as unpacked:
                     yield unpacked
             else:
                 yield raw
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise JobFailed(f"{file.name}: cannot be read: {error}") from error
 
 
@@ -209,7 +215,7 @@ def _hidden(path: str, folder: str) -> bool:
 
 def _format_of(path: str) -> tuple[str | None, str]:
     name = Path(path.lower())
-    packed = name.suffix if name.suffix in (*_PACKED, _ZSTANDARD) else ""
+    packed = name.suffix if name.suffix in _PACKED else ""
     return _FORMATS.get(name.with_suffix("").suffix if packed else name.suffix), packed
 
 

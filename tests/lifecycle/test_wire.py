@@ -158,11 +158,21 @@ def test_the_docs_page_fetches_nothing_from_elsewhere(server: Server) -> None:
 
 
 def test_a_packed_body_is_unpacked_and_a_large_answer_packed(server: Server) -> None:
-    rows = gzip.compress(json.dumps({"dataframe_records": [{"a": 0}] * 2000}).encode())
+    body = json.dumps({"dataframe_records": [{"a": 0}] * 2000}).encode()
+    rows = gzip.compress(body[:999]) + gzip.compress(body[999:])
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     answer = requests.post(f"{server.url}/invocations", data=rows, headers=headers, timeout=30)
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.json() == {"predictions": [1] * 2000}
+
+
+def test_rows_of_every_gzip_member_are_answered_and_none_is_left_out(server: Server) -> None:
+    headers = {"content-type": "text/csv", "content-encoding": "gzip"}
+    both = gzip.compress(b"a\n1\n2\n") + gzip.compress(b"3\n4\n")
+    url = f"{server.url}/invocations"
+    assert len(requests.post(url, both, headers=headers, timeout=30).json()["predictions"]) == 4
+    for damaged in (both[:-4], both + b"5\n", both + b"\0", b""):
+        assert requests.post(url, damaged, headers=headers, timeout=30).status_code == 400
 
 
 def test_a_bomb_is_413(server: Server) -> None:

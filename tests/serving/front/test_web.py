@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+import os
 from typing import Any
 
 import pytest
@@ -53,25 +54,47 @@ def test_a_slow_client_is_timed_out() -> None:
     assert refusal.value.status == 408
 
 
-@given(st.binary(max_size=200))
-def test_gzip_is_unpacked(body: bytes) -> None:
-    assert gunzip(gzip.compress(body), 200) == body
+members = st.lists(st.binary(max_size=200), min_size=1, max_size=5)
 
 
-def test_a_gzip_bomb_is_stopped_at_the_limit() -> None:
+@given(members)
+def test_all_members_of_gzip_are_unpacked(bodies: list[bytes]) -> None:
+    assert gunzip(b"".join(map(gzip.compress, bodies)), 1000) == b"".join(bodies)
+
+
+def test_members_may_begin_and_end_anywhere_in_a_body() -> None:
+    bodies = [os.urandom(size) for size in (70_000, 0, 65_536)]
+    assert gunzip(b"".join(map(gzip.compress, bodies)), 200_000) == b"".join(bodies)
+
+
+@pytest.mark.parametrize("count", [1, 50, 10_000])
+def test_a_gzip_bomb_is_stopped_at_the_limit(count: int) -> None:
+    bomb = gzip.compress(b"\0" * (10**7 // count)) * count
     with pytest.raises(HttpError) as refusal:
-        gunzip(gzip.compress(b"\0" * 10**7), 1000)
+        gunzip(bomb, 1000)
     assert refusal.value.status == 413
 
 
-@given(st.binary(max_size=60))
-def test_what_is_no_gzip_is_a_bad_request(body: bytes) -> None:
-    with pytest.raises(HttpError) as refusal:
-        gunzip(b"x" + body, 1000)
+def test_endless_members_without_content_are_a_bad_request() -> None:
+    with pytest.raises(HttpError, match="10000 members") as refusal:
+        gunzip(gzip.compress(b"") * 100_000, 1000)
     assert refusal.value.status == 400
 
 
-def test_gzip_that_is_cut_short_is_a_bad_request() -> None:
+@given(members, st.binary(max_size=60), st.sampled_from([b"\0", b"x", b"\x1f\x8b"]))
+def test_what_is_not_gzip_to_its_end_is_a_bad_request(
+    bodies: list[bytes], tail: bytes, first: bytes
+) -> None:
+    for before in (b"", b"".join(map(gzip.compress, bodies))):
+        with pytest.raises(HttpError) as refusal:
+            gunzip(before + first + tail, 1000)
+        assert refusal.value.status == 400
+
+
+@given(members, st.data())
+def test_gzip_that_is_cut_short_is_a_bad_request(bodies: list[bytes], data: st.DataObject) -> None:
+    packed = b"".join(map(gzip.compress, bodies))
+    left = len(packed) - len(gzip.compress(bodies[-1])) + 1  # of the last member
     with pytest.raises(HttpError) as refusal:
-        gunzip(gzip.compress(b"abc" * 100)[:-4], 1000)
+        gunzip(packed[: data.draw(st.integers(left, len(packed) - 1))], 1000)
     assert refusal.value.status == 400

@@ -53,6 +53,9 @@ CASES = {
     "gzip with a tail": Case(
         framed(gzip.compress(MESSAGE) + b"x", packed=1), GZIP, Status.INTERNAL
     ),
+    "gzip of two members": Case(
+        framed(gzip.compress(MESSAGE) * 2, packed=1), GZIP, Status.INTERNAL
+    ),
     "a message too large": Case(framed(b"x" * 1001), status=Status.RESOURCE_EXHAUSTED),
     "one that says so": Case(framed(b"x", length=5000), status=Status.RESOURCE_EXHAUSTED),
     "one too large unpacked": Case(
