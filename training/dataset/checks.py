@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from cloche.training.dataset.copies import likeness
+from cloche.training.dataset.copies import copies_note, likeness, without_copies
 from cloche.training.dataset.days import times
 from cloche.training.dataset.features import check_features
 from cloche.training.dataset.leakage import leaks, near_leaks
@@ -44,16 +44,20 @@ def check_table(frame: pd.DataFrame, recipe: Recipe) -> list[str]:
         raise DataError(recipe.data.source, [problem])
     problems = list(_absent(frame, recipe))
     warnings: list[str] = []
+    records = frame
+    if not problems:
+        records = without_copies(frame, recipe.columns.features, recipe.target)
+        warnings += _copies(len(frame) - len(records), len(frame), recipe)
     if recipe.target in frame:
-        problems += check_target(frame[recipe.target], recipe)
-    found, odd = check_features(frame, recipe.columns)
+        problems += check_target(frame[recipe.target], recipe, records=len(records))
+    found, odd = check_features(frame, recipe.columns, records)
     problems += found
     warnings += odd
     found, odd = _check_split_column(frame, recipe)
     problems += found
     warnings += odd
     if recipe.target in frame and not problems:
-        known = frame[frame[recipe.target].notna()]
+        known = records[records[recipe.target].notna()]
         problems += _leaks(known, recipe)
         warnings += _near_leaks(known, recipe)
     if problems:
@@ -87,7 +91,8 @@ def check_split(split: Split, recipe: Recipe) -> list[str]:
     elif like.alike:
         warnings.append(
             f"{like.alike:,} of the holdout rows ({like.alike / len(split.holdout):.2%}) "
-            "have the same features as a training row"
+            "have the same features as a training row; where they are copies, they flatter "
+            "every metric"
         )
     if problems:
         raise DataError(recipe.data.source, problems)
@@ -100,6 +105,11 @@ def _absent(frame: pd.DataFrame, recipe: Recipe) -> Iterator[str]:
         if name not in frame:
             what = f"the target {name!r}" if name == recipe.target else f"column {name!r}"
             yield f"{what} is absent; {suggestion(name, present)}"
+
+
+def _copies(copies: int, rows: int, recipe: Recipe) -> Iterator[str]:
+    if copies >= _FEW_COPIES and copies / rows > recipe.checks.duplicates:
+        yield copies_note(copies, rows)
 
 
 def _check_split_column(frame: pd.DataFrame, recipe: Recipe) -> tuple[list[str], list[str]]:

@@ -13,8 +13,16 @@ _IDENTIFIER_SHARE = 0.9
 _IDENTIFIER_VALUES = 100
 
 
-def check_features(frame: pd.DataFrame, columns: Columns) -> tuple[list[str], list[str]]:
-    """Problems and warnings, one message each, for the features that `frame` has."""
+def check_features(
+    frame: pd.DataFrame, columns: Columns, records: pd.DataFrame
+) -> tuple[list[str], list[str]]:
+    """Problems and warnings, one message each, for the features that `frame` has.
+
+    Args:
+        frame: all rows.
+        columns: the features by role.
+        records: the rows without copies.
+    """
     problems: list[str] = []
     warnings: list[str] = []
     for role in ROLES:
@@ -28,7 +36,7 @@ def check_features(frame: pd.DataFrame, columns: Columns) -> tuple[list[str], li
             found = list(_misfits(values, role))
             problems += [f"{name}: {problem}" for problem in found]
             if not found:
-                warnings += [f"{name}: {odd}" for odd in _oddities(frame[name], role)]
+                warnings += [f"{name}: {odd}" for odd in _oddities(records[name], role)]
     return problems, warnings
 
 

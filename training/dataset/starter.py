@@ -1,6 +1,7 @@
 """A first recipe for a table that nobody has described yet, with a comment on every guess."""
 
 import re
+import textwrap
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import PurePath
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from cloche.training.dataset.copies import copies_note, without_copies
 from cloche.training.dataset.days import times
 from cloche.training.dataset.roles import Guess, guess_roles
 from cloche.training.dataset.table import Table
@@ -65,7 +67,8 @@ def draft_recipe(table: Table, data: Data, target: str | None = None) -> str:
     if target not in frame:
         problem = f"no column {target!r}; {suggestion(target, map(str, frame.columns))}"
         raise DataError(table.source, [problem])
-    frame = frame[frame[target].notna()]
+    answered = frame[frame[target].notna()]
+    frame = without_copies(answered, [name for name in frame.columns if name != target], target)
     task = _task(frame[target], table.source)
     guess = guess_roles(frame, target, task)
     when = _split_column(frame, guess, target, task)
@@ -82,7 +85,8 @@ def draft_recipe(table: Table, data: Data, target: str | None = None) -> str:
         "Read every guess before you trust it.",
         *_head(table, data, task),
         *_target(frame[target], target, task, guessed=guessed),
-        *_unanswered(len(table.frame) - len(frame)),
+        *_unanswered(len(table.frame) - len(answered)),
+        *_copied(len(answered) - len(frame), len(answered)),
         *_split(frame, when, task),
         *_columns(frame, guess),
         *_estimator(frame, guess, task),
@@ -156,6 +160,14 @@ def _target(values: pd.Series, name: str, task: Task, *, guessed: bool) -> Itera
 def _unanswered(rows: int) -> Iterator[str]:
     if rows:
         yield f"# The target is missing in {rows:,} rows: leave them out before training."
+
+
+def _copied(copies: int, rows: int) -> Iterator[str]:
+    if copies:
+        note = copies_note(copies, rows)
+        yield from textwrap.wrap(
+            note[0].upper() + note[1:] + ".", 98, initial_indent="# ", subsequent_indent="# "
+        )
 
 
 def _split_column(frame: pd.DataFrame, guess: Guess, target: str, task: Task) -> str | None:

@@ -11,8 +11,14 @@ _SHOWN = 5
 _MANY_CLASSES = 100
 
 
-def check_target(target: pd.Series, recipe: Recipe) -> list[str]:
-    """One message for each problem of the target column."""
+def check_target(target: pd.Series, recipe: Recipe, *, records: int) -> list[str]:
+    """One message for each problem of the target column.
+
+    Args:
+        target: (n rows) the column.
+        recipe: says what the target is meant to be.
+        records: how many of the rows are no copies of others.
+    """
     known = target.dropna()
     if known.empty:
         return [f"{recipe.target}: the target has no value in any row"]
@@ -23,7 +29,10 @@ def check_target(target: pd.Series, recipe: Recipe) -> list[str]:
             f"{recipe.target}: the target is missing in {missing:,} of {len(target):,} rows; "
             "leave these rows out of the data"
         )
-    found = _regression(known) if recipe.task == "regression" else _classification(known, recipe)
+    if recipe.task == "regression":
+        found = _regression(known)
+    else:
+        found = _classification(known, recipe, records)
     return problems + [f"{recipe.target}: {problem}" for problem in found]
 
 
@@ -40,14 +49,14 @@ def _regression(target: pd.Series) -> Iterator[str]:
         yield f"the target is {target.iloc[0]!r} in every row; there is nothing to learn"
 
 
-def _classification(target: pd.Series, recipe: Recipe) -> Iterator[str]:
+def _classification(target: pd.Series, recipe: Recipe, records: int) -> Iterator[str]:
     labels = list(target.unique())
     shown = ", ".join(repr(_plain(label)) for label in labels[:_SHOWN])
     shown += f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
     if len(labels) == 1:
         yield f"the target has one class only: {shown}"
         return
-    if _looks_continuous(target, len(labels)):
+    if _looks_continuous(target, len(labels), records):
         yield f"the target looks like a quantity ({shown}); set task: regression"
     elif recipe.task == "binary" and len(labels) != 2:
         yield f"a binary task needs 2 labels, found {len(labels)}: {shown}; set task: multiclass"
@@ -57,11 +66,11 @@ def _classification(target: pd.Series, recipe: Recipe) -> Iterator[str]:
         yield f"positive: {recipe.positive!r} is not among the labels {shown}"
 
 
-def _looks_continuous(target: pd.Series, classes: int) -> bool:
+def _looks_continuous(target: pd.Series, classes: int, records: int) -> bool:
     if not pd.api.types.is_numeric_dtype(target):
         return False
     fractions = pd.api.types.is_float_dtype(target) and bool((target % 1 != 0).any())
-    return classes > 2 and (fractions or classes > max(_MANY_CLASSES, len(target) // 10))
+    return classes > 2 and (fractions or classes > max(_MANY_CLASSES, records // 10))
 
 
 def _plain(label: object) -> object:

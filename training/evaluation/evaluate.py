@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from cloche.training.dataset.copies import record_numbers
 from cloche.training.evaluation.importance import feature_importance
 from cloche.training.evaluation.intervals import Interval, intervals
 from cloche.training.evaluation.metrics import is_computable, score_all
@@ -63,7 +64,13 @@ def evaluate(
     return Evaluation(
         outcome=outcome,
         train=score_all(metrics, judge(fitted, target, train, train[recipe.target])),
-        holdout=intervals(outcome, metrics, resamples=recipe.gate.resamples, seed=recipe.seed),
+        holdout=intervals(
+            outcome,
+            metrics,
+            resamples=recipe.gate.resamples,
+            seed=recipe.seed,
+            records=record_numbers(holdout, recipe.columns.features, recipe.target),
+        ),
         slices={name: slices(holdout[name], outcome, metrics) for name in recipe.slices},
         importance=feature_importance(
             fitted.pipeline,

@@ -3,19 +3,23 @@
 Rows of the holdout are drawn with replacement, as many as there are; the spread of the metric over
 such draws is taken for its sampling error (Efron and Tibshirani, An Introduction to the Bootstrap,
 1993, percentile method). For two models each draw takes the same rows for both, so that what is
-hard for both does not blur the difference.
+hard for both does not blur the difference. Rows that are copies of one record are drawn together:
+each by itself, they would count as evidence several times.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.predictions import Floats, Outcome
 from cloche.training.evaluation.weighted import prepare
 from cloche.training.recipe.vocabulary import METRICS
+
+Records = npt.NDArray[np.intp]
 
 # Draws in which a metric is not defined (one class only) are left out; with more of them than this
 # an interval would describe the lucky draws and not the metric.
@@ -63,13 +67,23 @@ def intervals(
     resamples: int,
     confidence: float = 0.95,
     seed: int,
+    records: Records | None = None,
 ) -> dict[str, Interval]:
-    """Metric → value with its bootstrap interval."""
+    """Metric → value with its bootstrap interval.
+
+    Args:
+        outcome: truth and predictions, n rows.
+        metrics: what to compute.
+        resamples: how many draws.
+        confidence: of the interval.
+        seed: of the draws.
+        records: (n,) the number of each row's record; every row is one by default.
+    """
     functions = [prepare(metric, outcome) for metric in metrics]
     draws = np.array(
         [
             [function(counts) for function in functions]
-            for counts in _draws(len(outcome), resamples, seed)
+            for counts in _draws(len(outcome), resamples, seed, records)
         ]
     ).reshape(resamples, len(metrics))
     return {
@@ -88,8 +102,11 @@ def paired_differences(
     resamples: int,
     confidence: float = 0.95,
     seed: int,
+    records: Records | None = None,
 ) -> dict[str, Difference]:
     """Metric → how much better `candidate` is, every draw taking the same rows for both.
+
+    For the other arguments see `intervals`.
 
     Raises:
         TrainingError: the two outcomes are not of the same rows.
@@ -106,7 +123,7 @@ def paired_differences(
                 sign * (ours(counts) - theirs(counts))
                 for sign, (ours, theirs) in zip(signs, pairs, strict=True)
             ]
-            for counts in _draws(len(candidate), resamples, seed)
+            for counts in _draws(len(candidate), resamples, seed, records)
         ]
     ).reshape(resamples, len(metrics))
     differences = {}
@@ -123,12 +140,14 @@ def paired_differences(
     return differences
 
 
-def _draws(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
+def _draws(rows: int, resamples: int, seed: int, records: Records | None) -> Iterator[Floats]:
     """How often each row is drawn, one vector of counts for each resample."""
     generator = np.random.default_rng(seed)
+    count = rows if records is None else int(records.max()) + 1
     for _ in range(resamples):
-        drawn = generator.integers(0, rows, rows)
-        yield np.bincount(drawn, minlength=rows).astype(np.float64)
+        drawn = np.bincount(generator.integers(0, count, count), minlength=count)
+        counts = drawn.astype(np.float64)
+        yield counts if count == rows or records is None else counts[records]
 
 
 def _two_sided(draws: Floats, confidence: float) -> tuple[float, float]:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from mlflow import MlflowClient
 
+from cloche.training.dataset.copies import record_numbers
 from cloche.training.errors import DataError
-from cloche.training.evaluation.intervals import Interval, intervals, paired_differences
+from cloche.training.evaluation.intervals import Interval, Records, intervals, paired_differences
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.predictions import Outcome
 from cloche.training.evaluation.slices import Slice, slices
@@ -67,6 +69,8 @@ def measure(
     holdout = fetch_holdout(client, policy, candidate.version.run_id)
     truth = holdout.frame[policy.target]
     target = policy.target_of(truth)
+    inputs = [name for name in holdout.frame.columns if name != policy.target]
+    records = record_numbers(holdout.frame, inputs, policy.target)
 
     def outcome_of(model: Candidate) -> tuple[Probed, Outcome | None]:
         say(f"probing {model.label} on {len(truth):,} rows")
@@ -90,7 +94,7 @@ def measure(
         say("comparing the two, row by row")
         outcomes = (outcome, theirs) if outcome is not None and theirs is not None else None
         comparison = replace(
-            _comparison(policy, production, serving, outcomes),
+            _comparison(policy, production, serving, outcomes, records),
             breaks=breaks(production.model.signature, candidate.model.signature),
         )
     parts, unsliced = _slices(policy, holdout, outcome)
@@ -106,14 +110,18 @@ def measure(
             failures=probed.failures,
             comparison=comparison,
         ),
-        _intervals(policy, outcome),
+        _intervals(policy, outcome, records),
         holdout,
-        tuple(_notes(holdout, production)),
+        tuple(_notes(holdout, production, copies=len(records) - len(np.unique(records)))),
     )
 
 
 def _comparison(
-    policy: Policy, production: Candidate, serving: Probed, outcomes: tuple[Outcome, Outcome] | None
+    policy: Policy,
+    production: Candidate,
+    serving: Probed,
+    outcomes: tuple[Outcome, Outcome] | None,
+    records: Records,
 ) -> Comparison:
     """Compare outcomes of the judged and the serving version; None where either has none."""
     version = str(production.version.version)
@@ -126,15 +134,18 @@ def _comparison(
         resamples=policy.gate.resamples,
         confidence=policy.confidence,
         seed=policy.seed,
+        records=records,
     )
     return Comparison(version, differences)
 
 
-def _intervals(policy: Policy, outcome: Outcome | None) -> dict[str, Interval]:
+def _intervals(policy: Policy, outcome: Outcome | None, records: Records) -> dict[str, Interval]:
     if outcome is None:
         return {}
     known = [metric for metric in policy.measured if is_computable(metric, outcome)]
-    return intervals(outcome, known, resamples=policy.gate.resamples, seed=policy.seed)
+    return intervals(
+        outcome, known, resamples=policy.gate.resamples, seed=policy.seed, records=records
+    )
 
 
 def _slices(
@@ -155,7 +166,12 @@ def _slices(
     return parts, unsliced
 
 
-def _notes(holdout: Holdout, production: Candidate | None) -> Iterator[str]:
+def _notes(holdout: Holdout, production: Candidate | None, *, copies: int) -> Iterator[str]:
+    if copies:
+        yield (
+            f"{copies:,} of the {len(holdout.frame):,} rows of the holdout are copies of others: "
+            "metrics count them all, intervals each record once"
+        )
     if production is None:
         return
     label = f"production version {production.version.version}"

@@ -205,15 +205,34 @@ def test_rows_that_are_on_both_sides_are_refused(frame, make_recipe):
     assert "have the same features as a training row" in check_split(sides, accepted)[0]
 
 
+@pytest.mark.parametrize("times", [2, 3, 10])
+@pytest.mark.parametrize("target", ["churned", "spend"])
+def test_a_table_with_copies_is_judged_by_its_records_and_told(frame, make_recipe, times, target):
+    recipe = make_recipe(
+        target=target,
+        task="binary" if target == "churned" else "regression",
+        columns={"numeric": ["age"], "categorical": ["plan"]},
+    )
+    table = pd.concat([frame] * times, ignore_index=True).sample(frac=1, random_state=0)
+    once = check_table(frame, recipe)
+    copies = f"{200 * (times - 1):,} of the {200 * times:,} rows are copies of others"
+    told, *others = check_table(table, recipe)
+    assert told.startswith(copies)
+    assert others == once
+
+
 def test_a_few_rows_on_both_sides_are_a_warning(frame, make_recipe):
     sides = split(frame, make_recipe())
     train = pd.concat([sides.train, sides.holdout.head(4)])
     assert check_split(Split(train, sides.holdout), make_recipe()) == [
-        "4 of the holdout rows (8.00%) have the same features as a training row"
+        "4 of the holdout rows (8.00%) have the same features as a training row; "
+        "where they are copies, they flatter every metric"
     ]
 
 
 def test_things_that_look_alike_by_nature_are_a_warning(frame, make_recipe):
     recipe = make_recipe(columns={"categorical": ["plan"]})
     (warning,) = check_split(split(frame, recipe), recipe)
-    assert warning == "50 of the holdout rows (100.00%) have the same features as a training row"
+    assert warning.startswith(
+        "50 of the holdout rows (100.00%) have the same features as a training row"
+    )

@@ -1,11 +1,12 @@
 """Copies are told from things that look alike."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.training.dataset.copies import Likeness, likeness
+from cloche.training.dataset.copies import Likeness, likeness, record_numbers, without_copies
 from cloche.training.dataset.split import Split
 
 
@@ -43,3 +44,44 @@ def test_each_disagreement_explains_some_agreements_by_chance():
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_copies_are_among_those_that_agree(agreeing, disagreeing):
     assert 0 <= Likeness(agreeing + disagreeing, agreeing).copies <= agreeing
+
+
+def records(rows=200, seed=0):
+    draw = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "age": draw.normal(40, 12, rows).round(1),
+            "plan": draw.choice(["free", "gold"], rows),
+            "tags": [[str(number % 7)] for number in range(rows)],
+            "left": draw.integers(0, 2, rows),
+        }
+    )
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 10])
+@pytest.mark.parametrize("numbered", [False, True])
+def test_each_record_stays_once(times, numbered):
+    frame = records().assign(key=[f"k{number}" for number in range(200)])
+    table = pd.concat([frame] * times, ignore_index=True)
+    if numbered:
+        table.insert(0, "number", range(len(table)))
+    table = table.sample(frac=1, random_state=0)
+    features = [name for name in table if name != "left"]
+    kept = without_copies(table, features, "left")
+    assert len(kept) == len(frame)
+    assert set(kept["key"]) == set(frame["key"])
+    numbers = pd.Series(record_numbers(table, features, "left"))
+    assert numbers.nunique() == len(frame)
+    assert numbers.max() + 1 == len(frame)
+
+
+def test_things_that_look_alike_are_all_evidence():
+    frame = records(2000)
+    for features in ([], ["plan"], ["plan", "tags"]):
+        assert len(without_copies(frame, features, "left")) == len(frame)
+
+
+def test_coarse_rows_are_all_evidence_where_one_column_tells_the_target():
+    frame = records(2000)
+    frame["leak"] = frame["left"].map({0: "stays", 1: "leaves"})
+    assert len(without_copies(frame, ["plan", "leak"], "left")) == len(frame)

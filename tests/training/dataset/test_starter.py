@@ -107,6 +107,7 @@ def test_task_and_estimator_follow_from_the_target(shop, tmp_path, target, task,
 
 def test_a_large_table_without_text_gets_boosted_trees(shop, tmp_path):
     many = pd.concat([shop.drop(columns="review")] * 8, ignore_index=True)
+    many["spent"] = np.random.default_rng(0).gamma(2, 40, len(many))
     recipe, _ = draft(many, tmp_path)
     assert recipe.estimator.class_.endswith("HistGradientBoostingClassifier")
 
@@ -122,6 +123,17 @@ def test_a_feature_that_gives_the_target_away_is_left_out(shop, tmp_path):
     recipe, text = draft(shop, tmp_path)
     assert "refund" not in recipe.columns.features
     assert "#   refund: is the target, or the target under other names" in text
+
+
+@pytest.mark.parametrize("target", ["returned", "items", "spent"])
+@pytest.mark.parametrize("times", [2, 3, 20])
+def test_copies_change_no_guess_and_are_told(shop, tmp_path, target, times):
+    copied = pd.concat([shop] * times, ignore_index=True).sample(frac=1, random_state=0)
+    once, _ = draft(shop, tmp_path, target)
+    recipe, text = draft(copied, tmp_path, target)
+    assert recipe == once
+    copies = f"# {ROWS * (times - 1):,} of the {ROWS * times:,} rows are copies of others"
+    assert copies in text
 
 
 def test_rows_without_an_answer_do_not_mislead_the_guesses(shop, tmp_path):

@@ -86,6 +86,21 @@ def test_models_are_compared_on_the_same_rows_only(binary_outcome):
         )
 
 
+@pytest.mark.parametrize("times", [2, 5])
+def test_copies_make_no_interval_and_no_comparison_surer(binary_outcome, times):
+    ours, theirs = binary_outcome(rows=200), binary_outcome(rows=200, seed=4)
+    rows = np.tile(np.arange(200), times)
+    metrics = metrics_for("binary")
+    drawn = {"resamples": 100, "seed": 0}
+    once = intervals(ours, metrics, **drawn)
+    again = intervals(ours.take(rows), metrics, records=rows, **drawn)
+    compared = paired_differences(ours, theirs, metrics, **drawn)
+    copied = paired_differences(ours.take(rows), theirs.take(rows), metrics, records=rows, **drawn)
+    for metric in metrics:
+        assert vars(again[metric]) == pytest.approx(vars(once[metric]))
+        assert vars(copied[metric]) == pytest.approx(vars(compared[metric]))
+
+
 def test_a_model_worse_by_the_margin_is_seldom_mistaken_for_one_that_is_not():
     """200 holdouts, 95 % confidence: about 10 mistakes are expected, and 20 are far too many."""
     margin, rows, mistakes = 0.05, 400, 0

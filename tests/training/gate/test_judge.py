@@ -1,5 +1,6 @@
 """The whole judgement on real models, each in a process of its own."""
 
+import pandas as pd
 import pytest
 
 from cloche.training.gate.candidate import fetch
@@ -16,7 +17,7 @@ def judged(client, tmp_path):
     def judged(number, serving, **options):
         def get(n):
             folder = tmp_path / f"fetched-{n}"
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             return fetch(client.get_model_version("flight-delay", n), folder)
 
         candidate = get(number)
@@ -64,6 +65,20 @@ def test_the_same_model_again_is_not_worse_and_another_holdout_is_noted(
     assert judgement.decision.passed
     assert judgement.measured.measurements.comparison.differences["roc_auc"].bound == 0
     assert "version 1 was trained beside another holdout" in judgement.measured.notes[0]
+
+
+def test_copies_in_the_holdout_count_once_in_comparisons_and_are_noted(
+    log_version, judged, holdout
+):
+    copied = pd.concat([holdout] * 3, ignore_index=True)
+    judgement = judged(log_version(error=0.2, holdout=copied), log_version())
+    assert "1,200 of the 1,800 rows of the holdout are copies" in judgement.measured.notes[0]
+    once = judged(log_version(error=0.2), "2").measured
+    found = judgement.measured
+    assert vars(found.intervals["log_loss"]) == pytest.approx(vars(once.intervals["log_loss"]))
+    for metric, difference in once.measurements.comparison.differences.items():
+        copied_difference = found.measurements.comparison.differences[metric]
+        assert vars(copied_difference) == pytest.approx(vars(difference))
 
 
 def test_production_that_needs_a_column_the_holdout_lacks_cannot_be_compared(
