@@ -9,7 +9,8 @@ from mlflow.models import Model
 from mlflow.types import Schema
 
 from cloche.serving.batch.acceleration import usable
-from cloche.serving.batch.job import Job, Layout
+from cloche.serving.batch.inference import UNCLEAR
+from cloche.serving.batch.job import Job, Layout, Pinned
 from cloche.serving.batch.manifest import Manifest
 from cloche.serving.batch.output import Output
 from cloche.serving.batch.part import FinishedPart
@@ -72,10 +73,29 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
     needed = [str(name) for name in schema.required_input_names()] if named else []
     if absent := supply.lacking([*needed, *layout.carried]):
         raise JobFailed(f"{absent}, which {model} needs." if needed else f"{absent}.")
+    inferred = {} if named else supply.inferred()
+    if schema is None:
+        _refuse_unclear(inferred, model)
     return Job(
         model, supply.inputs, layout, request.part_rows, request.limit.given,
-        {} if named else supply.inferred(), _features(request, supply, schema),
+        inferred, _features(request, supply, schema),
     )  # fmt: skip
+
+
+def _refuse_unclear(inferred: dict[str, dict[str, str]], model: Pinned) -> None:
+    """Refuse columns of which a part cannot be read as MLflow reads the whole.
+
+    Raises:
+        JobFailed: There is one.
+    """
+    for name, types in inferred.items():
+        for column, kind in types.items():
+            if kind in UNCLEAR:
+                raise JobFailed(
+                    f"{name}: the column {column!r} {UNCLEAR[kind]}, and {model} has no signature "
+                    "that says what it is. Log the model with a signature, or write the column in "
+                    "one plain type."
+                )
 
 
 def resumed(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,12 @@ def shown(url: str) -> str:
         return sqlalchemy.make_url(url).render_as_string(hide_password=True)
     except ArgumentError as error:
         raise SettingsError("--query needs an INPUT like postgresql://HOST/DATABASE.") from error
+
+
+def files(url: str) -> list[str]:
+    """The file of a database that is one, like SQLite's."""
+    path = sqlalchemy.make_url(url).database
+    return [path] if path and Path(path).is_file() else []
 
 
 def columns(url: str, query: str) -> list[str]:

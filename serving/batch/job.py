@@ -64,7 +64,7 @@ class Job:
         inputs: Name → fingerprint of each file or other source.
         layout: What the output looks like.
         part_rows: Most rows of a part.
-        inferred: Types of CSV columns for a version without signature, from all rows.
+        inferred: File → types that its columns have in all rows, for a version without signature.
         features: The model's columns where its signature is one tensor, which names none; empty for
             all.
         patient: Whether somebody said how many rows may be refused: then none are too many early.
@@ -75,7 +75,7 @@ class Job:
     layout: Layout
     part_rows: int
     patient: bool = False
-    inferred: dict[str, str] = field(default_factory=dict)
+    inferred: dict[str, dict[str, str]] = field(default_factory=dict)
     features: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -41,6 +41,12 @@ class Output:
         """
         return f"{self.name}/_{what}" if self.directory else f"{self.name}.{what}"
 
+    def written(self, cache: Path) -> list[str]:
+        """Paths and URIs of everything that a job makes or replaces there."""
+        goes_with = ("manifest.json", "report.json", "report.html", "quarantine.jsonl")
+        names = [self.name, f".{self.name}.cloche.json", *map(self.beside, goes_with)]
+        return [*map(self.place.told, names), str(self.place.work(self.name, cache))]
+
     @property
     def occupied(self) -> bool:
         """Whether something is there; an empty directory is nothing."""

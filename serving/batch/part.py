@@ -21,6 +21,7 @@ class Part:
         group: Row group or record batch of a columnar file.
         header: Bytes of a CSV file's header line, with whatever lies before it.
         constants: Columns that the name of a directory gives, like `date=2013-11-01`.
+        types: Types that columns have in the whole file, for a version without signature.
         transient: Whether the file was made for this part alone, and goes when the part is done.
     """
 
@@ -32,6 +33,7 @@ class Part:
     group: int = 0
     header: int = 0
     constants: dict[str, str] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
     transient: bool = False
 
     def to_json(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO
 
-from cloche.serving.batch import agreement, assembly
+from cloche.serving.batch import agreement, assembly, overlap
 from cloche.serving.batch.engine import Engine
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.output import Output
@@ -15,6 +15,7 @@ from cloche.serving.batch.plan import Planner
 from cloche.serving.batch.progress import Report
 from cloche.serving.batch.publish import empty_schema, record
 from cloche.serving.batch.request import Outcome, Request
+from cloche.serving.batch.sources import opened_file
 from cloche.serving.batch.supply import Supply
 
 
@@ -25,9 +26,11 @@ def score(
     """Score a supply into `sink`; lines about refused rows go to `refused`.
 
     Raises:
+        SettingsError: The stream goes into a file that is read.
         JobFailed: It cannot go on.
         ServingError: The version cannot be pinned.
     """
+    overlap.refuse("standard output", opened_file(sink), supply.reads())
     started = perf_counter()
     job = agreement.pinned(request, supply, output, say)
     with tempfile.TemporaryDirectory(prefix="cloche-") as name:
@@ -35,7 +38,7 @@ def score(
         spool.mkdir()
         directory.mkdir()
         known: dict[int, Part] = {}
-        planner = Planner(job.part_rows, spool, copies=not engine.reads_stores)
+        planner = Planner(job.part_rows, spool, job.inferred, copies=not engine.reads_stores)
 
         def noted() -> Iterator[Part]:
             for part in supply.parts(planner, frozenset()):

@@ -5,8 +5,10 @@ Parts come one by one while others are scored, so that an input of any size star
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -27,15 +29,24 @@ _ROW_BYTES = 512  # a part of columns gets shorter when its rows are wider in me
 class Planner:
     """Knows how large parts are, and where pieces go that must be copied out of a stream."""
 
-    def __init__(self, part_rows: int, spool: Path, *, copies: bool = False) -> None:
+    def __init__(
+        self,
+        part_rows: int,
+        spool: Path,
+        types: Mapping[str, dict[str, str]] = MappingProxyType({}),
+        *,
+        copies: bool = False,
+    ) -> None:
         """Take how parts are made.
 
         Args:
             part_rows: Most rows of one.
             spool: Where copies go.
+            types: File → types that its columns have in all rows; see `Part`.
             copies: Whether files in an object store are copied, because workers have no keys to it.
         """
         self._rows = part_rows
+        self._types = types
         self._copies = copies
         self._bytes = part_rows * _TEXT_ROW_BYTES
         self._spool = spool
@@ -49,17 +60,26 @@ class Planner:
         index = 0
         for file in files:
             for part in self._of_file(file, index, done):
-                yield part
+                yield replace(part, types=self._types.get(file.name, {}))
                 index = part.index + 1
 
     def stream(self, file: InputFile, stream: Any) -> Iterator[Part]:
         """The parts of a stream of text that can be read only once; `file` describes it."""
-        return self._copied(file, stream, 0, frozenset())
+        for part in self._copied(file, stream, 0, frozenset()):
+            yield replace(part, types=self._types.get(file.name, {}))
 
     def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
-        """The parts of a stream of record batches that can be read only once."""
-        index = 0
+        """The parts of a stream of record batches that can be read only once.
+
+        Raises:
+            JobFailed: Its columns change their types, and no signature says which is right.
+        """
+        index, first = 0, None
         for batch in batches:
+            if self._types:
+                kinds = batch.to_pandas().dtypes
+                first = kinds if first is None else first
+                self._refuse_other(kinds, first)
             for start in range(0, batch.num_rows, self._rows):
                 piece = batch.slice(start, self._rows)
                 place = self._keep(index, writers.arrow(pa.Table.from_batches([piece])), ".arrow")
@@ -80,9 +100,20 @@ class Planner:
             if index not in done
         ]
 
-    @staticmethod
-    def _spooled(index: int, place: Path, rows: int) -> Part:
-        return Part(index, str(place), "arrow", 0, rows, transient=True)
+    def _spooled(self, index: int, place: Path, rows: int) -> Part:
+        types = next(iter(self._types.values()), {})  # there is no other input
+        return Part(index, str(place), "arrow", 0, rows, types=types, transient=True)
+
+    def _refuse_other(self, kinds: Any, first: Any) -> None:
+        settled = next(iter(self._types.values()))
+        for name, kind in kinds.items():
+            if kind != first[name] and name not in settled:
+                raise JobFailed(
+                    f"The column {name!r} is {first[name]} in the first rows and {kind} in later "
+                    "ones (a missing value is enough), and the version has no signature that says "
+                    "which is right. CAST it in the query to a type that holds all rows, or log "
+                    "the model with a signature."
+                )
 
     def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
         if file.format in COLUMNAR:

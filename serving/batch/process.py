@@ -30,6 +30,7 @@ def main() -> None:
 
 def _serve(lines: Any, first: dict[str, Any]) -> None:
     # after the thread pools were sized by the environment, and where a failure can be told
+    from cloche.redaction import told  # noqa: PLC0415
     from cloche.serving.batch.job import Job  # noqa: PLC0415
     from cloche.serving.batch.part import Part  # noqa: PLC0415
     from cloche.serving.batch.worker import Worker  # noqa: PLC0415
@@ -63,4 +64,4 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         except ServingError as error:
             say({"failed": str(error)})
         except Exception as error:  # noqa: BLE001  # the engine must hear of it, whatever it is
-            say({"failed": f"Part {part.index}: {type(error).__name__}: {error}"})
+            say({"failed": f"Part {part.index}: {told(error)}"})

@@ -7,7 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from cloche.serving.batch import agreement
+from cloche.redaction import without_values
+from cloche.serving.batch import agreement, overlap
 from cloche.serving.batch.claim import Claim
 from cloche.serving.batch.engine import Engine
 from cloche.serving.batch.job import Job
@@ -34,10 +35,15 @@ def score(
     """Do a job, go on with it, or find it done.
 
     Raises:
+        SettingsError: The output would replace what is read.
         JobRefused: Another job owns the output, or what it began from has changed.
         JobFailed: It cannot go on; what was done stays done.
         ServingError: The version cannot be pinned.
     """
+    overlap.refuse(
+        str(output), output.written(request.cache), supply.reads(),
+        [request.model, str(Path.cwd()), str(request.cache)],
+    )  # fmt: skip
     started = perf_counter()
     with owned(output.place.work(output.name, request.cache), str(output)) as manifest:
         claim = Claim(output, manifest)
@@ -52,7 +58,9 @@ def score(
         job, lineage, done = _begin(request, supply, output, manifest, say)
         try:
             claim.take()
-            planner = Planner(job.part_rows, manifest.spool, copies=not engine.reads_stores)
+            planner = Planner(
+                job.part_rows, manifest.spool, job.inferred, copies=not engine.reads_stores
+            )
             scoring = _Scoring(job, supply, planner, manifest, request)
             parts = scoring.finish(engine, done, report)
             made = record(job, parts, perf_counter() - started) | {"run_id": lineage.run_id}
@@ -143,7 +151,8 @@ class _Scoring:
         """What the quarantine says of the first row in it."""
         files = [part.quarantine for _, part in sorted(finished.items()) if part.quarantine]
         with (self._manifest.parts / files[0].name).open(encoding="utf-8") as lines:
-            return f"The first: {json.loads(lines.readline())['reason']}."
+            first = json.loads(lines.readline())
+        return f"The first: {without_values(first['reason'], first['input'])}."
 
     def _left(self, done: dict[int, FinishedPart]) -> Iterator[Part]:
         for part in self._supply.parts(self._planner, frozenset(done)):

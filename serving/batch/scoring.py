@@ -11,11 +11,13 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 from scipy import sparse
 
+from cloche.redaction import told, trace
 from cloche.serving.batch import tensors
 from cloche.serving.batch.acceleration import Accelerator
 from cloche.serving.batch.readers.casting import cast, scalar_types
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
+from cloche.serving.host.missing import refuse_lossy_arrays
 from cloche.serving.host.twin import TwinRefused
 
 _logger = logging.getLogger(__name__)
@@ -118,6 +120,7 @@ class Scorer:
         schema = self.schema
         if schema is not None and schema.is_tensor_spec():
             frame = tensors.cast(frame, schema)
+        refuse_lossy_arrays(frame, schema)
         return self._table(self._model.predict(frame), len(frame))
 
     def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":
@@ -129,7 +132,8 @@ class Scorer:
         except Exception as error:
             if any(word in str(error) for word in _OUT_OF_MEMORY):
                 raise MemoryError from error  # fewer rows are tried then, and not the model
-            _logger.exception("The twin failed; the model answers in its place.")
+            seen = trace(error, frame)
+            _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return None
         if said is None:
             return None
@@ -159,7 +163,8 @@ def _merged(
     try:
         both = pa.concat_tables([sure.take(pa.array(at_sure)), asked.cast(sure.schema)])
     except (pa.ArrowInvalid, ValueError) as error:
-        raise _without_twin(f"The model answers in other columns than it: {error}.") from error
+        reason = f"The model answers in other columns than it: {told(error)}."
+        raise _without_twin(reason) from error
     places = np.empty(len(at_sure) + len(at_asked), np.int64)
     places[np.concatenate([at_sure, at_asked])] = np.arange(len(places))
     return both.take(pa.array(places)).combine_chunks()

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -180,7 +181,7 @@ def _listed(system: fs.FileSystem, path: str) -> list[fs.FileInfo]:
         inside = system.get_file_info(
             fs.FileSelector(folder or "/", recursive=True, allow_not_found=True)
         )
-        found = [info for info in inside if _matches(info.path, path)]
+        found = [info for info in inside if matches(info.path, path)]
     else:
         info = system.get_file_info(path)
         if info.type == fs.FileType.Directory:
@@ -191,7 +192,16 @@ def _listed(system: fs.FileSystem, path: str) -> list[fs.FileInfo]:
     return sorted((one for one in found if one.is_file), key=lambda one: one.path)
 
 
-def _matches(path: str, pattern: str) -> bool:
+def opened_file(stream: Any) -> list[str]:
+    """The name of the file that a stream comes from or goes to; none for pipes and terminals."""
+    try:
+        path = os.path.realpath(f"/dev/fd/{stream.fileno()}")
+    except (AttributeError, OSError):
+        return []
+    return [path] if Path(path).is_file() else []
+
+
+def matches(path: str, pattern: str) -> bool:
     """Whether a path matches; `*` stays within a folder, `**` goes through folders."""
     return _match_parts(path.strip("/").split("/"), pattern.strip("/").split("/"))
 

@@ -2,15 +2,21 @@
 
 import hashlib
 import io
+import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
+from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
+import pyarrow as pa
+
 from cloche.serving.batch import database
-from cloche.serving.batch.columns import columns, columns_of_text, inferred_types, types_of_head
+from cloche.serving.batch.columns import columns, columns_of_text
+from cloche.serving.batch.inference import file_types, stream_types, text_types
 from cloche.serving.batch.job import COLUMNAR, TEXT
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.plan import Planner
-from cloche.serving.batch.sources import InputFile, find
+from cloche.serving.batch.sources import InputFile, find, opened_file
 from cloche.serving.errors import JobFailed, SettingsError
 
 
@@ -35,14 +41,17 @@ class Supply(Protocol):
     def lacking(self, needed: list[str]) -> str:
         """What says which of the needed columns are not there; empty if all are."""
 
-    def inferred(self) -> dict[str, str]:
-        """Types of its columns for a version without signature; empty where they are stored."""
+    def inferred(self) -> dict[str, dict[str, str]]:
+        """Input → types that its columns have in all rows, for a version without signature."""
 
     def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
         """Its parts in row order; those that are done need not be readable."""
 
     def changed(self) -> str:
         """The name of what is no longer as it was; empty if all is."""
+
+    def reads(self) -> list[str]:
+        """Paths and URIs of the files, folders and globs that it reads."""
 
 
 class Files:
@@ -70,9 +79,9 @@ class Files:
                 return f"{file.name} lacks {', '.join(dict.fromkeys(absent))}"
         return ""
 
-    def inferred(self) -> dict[str, str]:
-        """See `Supply`. It takes a look at all rows, because each part must be read alike."""
-        return inferred_types([file for file in self.files if file.format == "csv"])
+    def inferred(self) -> dict[str, dict[str, str]]:
+        """See `Supply`. Each file is a table of its own, as MLflow reads it."""
+        return {file.name: file_types(file, len(columns(file))) for file in self.files}
 
     def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
         """See `Supply`."""
@@ -82,6 +91,10 @@ class Files:
         """See `Supply`."""
         now = {file.name: file.fingerprint for file in find(self._source, self._format)}
         return next((name for name, state in self.inputs.items() if now.get(name) != state), "")
+
+    def reads(self) -> list[str]:
+        """See `Supply`."""
+        return [*self.inputs, self._source]
 
 
 class Query:
@@ -106,9 +119,9 @@ class Query:
         absent = [name for name in needed if name not in found]
         return f"the query lacks {', '.join(absent)}" if absent else ""
 
-    def inferred(self) -> dict[str, str]:
-        """See `Supply`."""
-        return {}
+    def inferred(self) -> dict[str, dict[str, str]]:
+        """See `Supply`. They come with the rows; that they do not change is seen then."""
+        return {name: {} for name in self.inputs}
 
     def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
         """See `Supply`."""
@@ -126,6 +139,10 @@ class Query:
         """See `Supply`. The rows were copied: they cannot change."""
         return ""
 
+    def reads(self) -> list[str]:
+        """See `Supply`."""
+        return database.files(self._url)
+
 
 class Stream:
     """A stream of text or Arrow, like standard input."""
@@ -140,8 +157,10 @@ class Stream:
         if given_format == "parquet":
             raise SettingsError("Parquet is read from its end and cannot be streamed: give a file.")
         self._format = given_format
+        self._files = opened_file(stream)
         self._head = stream.read(1 << 20)
-        self._stream = _Joined(self._head, stream)
+        self._stream: Any = _Joined(self._head, stream)
+        self._kept = ExitStack()
         self.inputs = {"-": ""}
 
     def columns(self) -> list[str]:
@@ -156,19 +175,40 @@ class Stream:
         absent = [name for name in needed if name not in found]
         return f"standard input lacks {', '.join(absent)}" if absent else ""
 
-    def inferred(self) -> dict[str, str]:
-        """See `Supply`. The first rows decide, because the others are not there yet."""
-        return types_of_head(self._head) if self._format == "csv" else {}
+    def inferred(self) -> dict[str, dict[str, str]]:
+        """See `Supply`. All rows decide, so they are kept on the disk until they are scored."""
+        kept = TemporaryFile()  # noqa: SIM115  # closed with the stack
+        self._kept.enter_context(kept)
+        shutil.copyfileobj(self._stream, kept, 1 << 20)
+        kept.seek(0)
+        try:
+            found = (
+                text_types(kept, self._format, ",", len(self.columns()))
+                if self._format in TEXT
+                else stream_types(database.arrow_stream(kept))
+            )
+        except (ValueError, pa.ArrowException) as error:
+            raise JobFailed(f"Standard input cannot be read as {self._format}: {error}") from error
+        kept.seek(0)
+        self._stream = kept
+        return {"-": found}
 
     def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
         """See `Supply`."""
-        if self._format in TEXT:
-            return planner.stream(InputFile("-", self._format, 0, "", local=False), self._stream)
-        return planner.batches(iter(database.arrow_stream(self._stream)))
+        with self._kept:
+            if self._format in TEXT:
+                file = InputFile("-", self._format, 0, "", local=False)
+                yield from planner.stream(file, self._stream)
+            else:
+                yield from planner.batches(iter(database.arrow_stream(self._stream)))
 
     def changed(self) -> str:
         """See `Supply`."""
         return ""
+
+    def reads(self) -> list[str]:
+        """See `Supply`. A shell may have opened a file as standard input."""
+        return self._files
 
 
 class _Joined(io.RawIOBase):

@@ -17,6 +17,7 @@ import pyarrow as pa
 from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
+from cloche.redaction import told
 from cloche.serving.batch import durable, statistics, writers
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.job import TEXT, Job
@@ -28,6 +29,7 @@ from cloche.serving.batch.readers.rows import Rows
 from cloche.serving.batch.readers.text import CsvReader
 from cloche.serving.batch.scoring import Scorer
 from cloche.serving.errors import JobFailed
+from cloche.serving.host.missing import Unfit
 from cloche.serving.host.profile import load_profile
 
 _PROBED = 64  # rows that are tried alone before thousands are
@@ -71,8 +73,8 @@ class Worker:
         if schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
-        text = CsvReader(inputs, carried, self._types, job.inferred)
-        columnar = ColumnarReader(inputs, carried, self._types)
+        text = CsvReader(inputs, carried, self._types)
+        columnar = ColumnarReader(inputs, carried, self._types, stored=schema is None)
         lines = JsonLinesReader(inputs, carried, self._types, schema)
         self._readers: dict[str, Any] = {
             "csv": text, "jsonl": lines, "parquet": columnar, "arrow": columnar,
@@ -218,7 +220,8 @@ class Worker:
             try:
                 self._scorer.predict(inputs.iloc[at : at + 1].reset_index(drop=True))
             except Exception as failure:  # noqa: BLE001  # a model may raise anything
-                said = str(_refusal(failure))
+                row = inputs.iloc[at : at + 1]
+                said = f"the model failed with {told(failure, row)}"
             else:
                 return
         raise JobFailed(
@@ -302,6 +305,8 @@ def stamps(job: Job) -> dict[str, str]:
 
 
 def _refusal(error: Exception) -> Refusal:
+    if isinstance(error, Unfit):
+        return Refusal(error.reason)
     said = getattr(error, "message", None) or str(error)
     return Refusal(
         f"the model failed with {type(error).__name__}", " ".join(said.split())[:_DETAIL_CHARACTERS]

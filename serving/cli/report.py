@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cloche.pages import PageFile
 from cloche.serving.errors import SettingsError
 
 HELP = """Render the report of a finished batch job again.
@@ -21,7 +22,7 @@ Example:
 
 @click.command(help=HELP, short_help="Render the report of a batch job again.")
 @click.argument("output")
-@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there.")
+@click.option("--to", type=PageFile(), help="Write the page there.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON, and write nothing."
 )

@@ -92,7 +92,9 @@ def _column_mistake(columns: dict[str, list[Any]] | None, schema: Schema | None)
 def _fits(cell: Any, kind: Any, *, required: bool) -> bool:
     """Whether a JSON value could be one of the type; strict only where MLflow is."""
     if cell is None:
-        return not required or kind in (DataType.double, DataType.float, DataType.string)
+        kept = (DataType.double, DataType.float, DataType.string, DataType.datetime)
+        optional = kind == DataType.boolean or not isinstance(kind, DataType)
+        return kind in kept or (optional and not required)
     if kind in (DataType.double, DataType.float):
         return isinstance(cell, (int, float)) or _number(cell)
     if kind in (DataType.long, DataType.integer):

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 
+from cloche.redaction import trace
 from cloche.serving.host.codecs.scoring_protocol import write_predictions
 from cloche.serving.host.failures import RequestRefused
 from cloche.serving.host.frames import Answer
@@ -53,8 +54,9 @@ class ByTwin:
             columns = self._plan.joined([question.table for question in questions])
             started = time.perf_counter()
             prediction = self._twin.predict(columns)
-        except Exception:
-            _logger.exception("The twin failed; the model answers in its place.")
+        except Exception as error:  # noqa: BLE001  # the model answers whatever it was
+            seen = trace(error)
+            _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return [None] * len(questions)
         finally:
             self.seconds += time.perf_counter() - started

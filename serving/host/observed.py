@@ -13,6 +13,8 @@ from mlflow.models.utils import _enforce_params_schema
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.context import Context, set_prediction_context
 
+from cloche.serving.host.missing import refuse_lossy_arrays
+
 
 class ObservedModel:
     """Stands in for the model: it gives the same answers, and knows how they came about.
@@ -22,6 +24,7 @@ class ObservedModel:
         rows: Rows of the last prediction.
         reached: Whether the last request was parsed and came as far as the model.
         failed: What the model's own code raised on the last request, if it did.
+        failed_on: What it was given then.
         raw: What it returned on the last request.
     """
 
@@ -40,19 +43,26 @@ class ObservedModel:
         self.rows = 0
         self.reached = False
         self.failed: Exception | None = None
+        self.failed_on: Any = None
         self.raw: Any = None
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
-        """What the model predicts for `data`, after MLflow enforced its signature."""
+        """What the model predicts for `data`, after MLflow enforced its signature.
+
+        Raises:
+            RequestRefused: Enforcement would change what is missing.
+            Exception: Whatever MLflow or the model raises.
+        """
         self.reached = True
         self.rows = _count(data)
+        refuse_lossy_arrays(data, self.metadata.get_input_schema())
         started = time.perf_counter()
         try:
             self.raw = self._model.predict(data, params=params)
         except MlflowException:
             raise
         except Exception as error:
-            self.failed = error
+            self.failed, self.failed_on = error, data
             raise
         finally:
             self.seconds += time.perf_counter() - started

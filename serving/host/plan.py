@@ -201,7 +201,7 @@ def compile_plan(metadata: Model) -> Plan | None:
     schema: Schema | None = metadata.get_input_schema()
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         return None
-    if _reads_type_hints(metadata):
+    if reads_type_hints(metadata):
         return None
     names = [str(name) for name in schema.input_names()]
     types = [kind for kind in schema.input_types() if isinstance(kind, DataType)]
@@ -209,7 +209,8 @@ def compile_plan(metadata: Model) -> Plan | None:
     return Plan(names, types) if planned else None
 
 
-def _reads_type_hints(metadata: Model) -> bool:
+def reads_type_hints(metadata: Model) -> bool:
+    """Whether MLflow reads payloads by the type hints of the model's function."""
     checks: Iterable[Callable[[], bool]] = (
         getattr(metadata, name, lambda: False)
         for name in ("_is_signature_from_type_hint", "_is_type_hint_from_example")

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Sequence
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
+from cloche.redaction import trace
 from cloche.serving.host import rowwise
 from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.codecs.doors import codecs
@@ -145,7 +146,8 @@ class Scorer:
     def _refusal(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
         """What may be told about `error`: what the request lacks, or that the model failed."""
         if self._model.failed is not None:
-            _logger.warning("The model failed on request %s.", item.id, exc_info=self._model.failed)
+            seen = trace(self._model.failed, self._model.failed_on)
+            _logger.warning("The model failed on request %s.\n%s", item.id, seen)
             return RequestRefused("The model failed on this request; the server's log says why.")
         reason = codec.explain(item)
         if isinstance(error, MlflowException):
@@ -154,7 +156,7 @@ class Scorer:
                 return RequestRefused(reason, status=status, code=error.error_code)
         if not self._model.reached:
             return RequestRefused(reason)
-        _logger.error("The answer to %s cannot be written.", item.id, exc_info=error)
+        _logger.error("The answer to %s cannot be written.\n%s", item.id, trace(error))
         return RequestRefused(
             "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR
         )

@@ -7,6 +7,7 @@ from time import monotonic
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from cloche.redaction import told
 from cloche.training.acceleration.original import Original
 from cloche.training.acceleration.twin import Twin
 from cloche.training.errors import TwinRefused
@@ -47,7 +48,7 @@ def accelerate(
         except TwinRefused:
             raise
         except Exception as error:  # a training must not be lost over its twin
-            raise TwinRefused(f"the attempt failed: {type(error).__name__}: {error}") from error
+            raise TwinRefused(f"the attempt failed: {told(error, real)}") from error
 
 
 class _Deadline:

@@ -35,7 +35,7 @@ def init(
     """Run the command; see HELP."""
     # Not at the top: this import takes seconds, and `cloche --help` imports every command.
     from cloche.training.dataset.sniff import sniff_data  # noqa: PLC0415
-    from cloche.training.dataset.sources import load_table  # noqa: PLC0415
+    from cloche.training.dataset.sources import load_table, source_files  # noqa: PLC0415
     from cloche.training.dataset.starter import draft_recipe  # noqa: PLC0415
     from cloche.training.recipe.document import parse  # noqa: PLC0415
 
@@ -48,6 +48,8 @@ def init(
     path = output or Path(f"{parse(recipe).values['name']}.yaml")
     if path.exists() and not force:
         raise click.UsageError(f"{path} exists; name another file with --output, or add --force.")
+    if path.exists() and any(path.samefile(file) for file in source_files(described.source)):
+        raise click.UsageError(f"{path} holds the data; name another file with --output.")
     try:
         path.write_text(recipe, encoding="utf-8")
     except OSError as error:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cloche.pages import PageFile
 from cloche.training.cli.progress import steps
 from cloche.training.promotion.request import PROBE_SECONDS, Request
 
@@ -74,7 +75,7 @@ _PIPE_WIDTH = 160
 )
 @click.option(
     "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PageFile(),
     metavar="FILE",
     help="Write the HTML report to this file, too.",
 )

@@ -8,7 +8,8 @@ import click
 
 HELP = """Write the sample NAME to OUTPUT, or list the samples when no NAME is given.
 
-The kind of file goes by its name: .csv, .csv.gz or .parquet; - is CSV on stdout.
+The kind of file goes by its name: .csv, .csv.gz or .parquet; - is CSV on stdout. An existing file
+is kept, unless --force says otherwise.
 
 November and December are kept out of the training of `flights`: score those days with its model.
 
@@ -28,6 +29,7 @@ Example:
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day, inclusive.")
 @click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="This day alone.")
 @click.option("--without-target", is_flag=True, help="Leave the answer out, as callers do.")
+@click.option("--force", is_flag=True, help="Write over an existing file.")
 def sample(
     name: str | None,
     output: Path | None,
@@ -36,6 +38,7 @@ def sample(
     day: datetime | None,
     *,
     without_target: bool,
+    force: bool,
 ) -> None:
     """Run the command; see HELP."""
     # Not at the top: this import takes a second, and `cloche --help` imports every command.
@@ -48,6 +51,8 @@ def sample(
         return
     if output is None:
         raise click.UsageError(f"Name the file to write, like {name}.csv, or - for stdout.")
+    if str(output) != "-" and output.exists() and not force:
+        raise click.UsageError(f"{output} exists; name another file, or add --force.")
     if day and (first or last):
         raise click.UsageError("Give --date for one day, or --from and --to for several.")
     first, last = day or first, day or last

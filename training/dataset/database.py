@@ -21,6 +21,12 @@ def source_name(url: str) -> str:
     return _parsed(url).render_as_string(hide_password=True)
 
 
+def database_files(url: str) -> list[Path]:
+    """The file of a database that is one, like SQLite's."""
+    path = _parsed(url).database
+    return [Path(path)] if path and Path(path).is_file() else []
+
+
 def read_query(url: str, query: str, columns: Sequence[str] | None) -> pd.DataFrame:
     """The rows that `query` selects.
 

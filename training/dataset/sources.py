@@ -8,7 +8,7 @@ from typing import cast
 
 import pandas as pd
 
-from cloche.training.dataset.database import read_query, source_name
+from cloche.training.dataset.database import database_files, read_query, source_name
 from cloche.training.dataset.files import find_files, is_parquet
 from cloche.training.dataset.formats import Format, UnreadableError, absent_columns, read_file
 from cloche.training.dataset.samples.catalog import find_sample
@@ -43,6 +43,14 @@ def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
         with downloaded(source, name) as path:
             return Table(_read([path], name, data, columns), name)
     return Table(_read(find_files(source), data.source, data, columns), data.source)
+
+
+def source_files(source: str) -> list[Path]:
+    """The files of this machine that hold a table; a database may be one."""
+    source = _with_secrets(source)
+    if source.startswith(_SAMPLE) or is_web(source):
+        return []
+    return database_files(source) if is_database(source) else find_files(source)
 
 
 def _sample(source: str, columns: Sequence[str] | None) -> pd.DataFrame:

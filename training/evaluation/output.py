@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cloche.redaction import without_values
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.predictions import Floats, Predictions, Target, listed, numbers_of
 
@@ -65,7 +66,8 @@ def _table(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
     try:
         return pd.DataFrame(dict(arrays))
     except ValueError as error:
-        raise TrainingError(f"the model's outputs are not a table: {error}") from error
+        said = without_values(str(error), dict(arrays))
+        raise TrainingError(f"the model's outputs are not a table: {said}") from error
 
 
 def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: Target) -> Predictions:
@@ -183,4 +185,5 @@ def _as_array(output: Any) -> npt.NDArray[Any]:
     try:
         return np.asarray(output)
     except ValueError as error:
-        raise TrainingError(f"the model's output is not a table: {error}") from error
+        said = without_values(str(error), output)
+        raise TrainingError(f"the model's output is not a table: {said}") from error

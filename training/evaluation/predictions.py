@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cloche.redaction import without_values
 from cloche.training.errors import TrainingError
 from cloche.training.recipe.vocabulary import Task
 
@@ -205,7 +206,8 @@ def numbers_of(values: Any, name: str) -> Floats:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise TrainingError(f"{name} does not hold numbers: {error}") from error
+        said = without_values(str(error), values)
+        raise TrainingError(f"{name} does not hold numbers: {said}") from error
     broken = int((~np.isfinite(numbers)).sum())
     if broken:
         raise TrainingError(

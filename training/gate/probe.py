@@ -26,6 +26,7 @@ from mlflow.pyfunc.scoring_server import _parse_json_data
 from mlflow.types.schema import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 
+from cloche.redaction import told
 from cloche.training.evaluation.output import read
 from cloche.training.evaluation.predictions import Target
 
@@ -54,20 +55,23 @@ def main(folder: Path) -> None:
         rows = report.stage(
             "predict",
             lambda: model_rows(holdout, model.metadata, task["target"], task["features"]),
+            rows=holdout,
         )
         with suppress(StageError):
-            report.stage("example", lambda: serve_example(model, task["model"], rows))
+            report.stage("example", lambda: serve_example(model, task["model"], rows), rows=holdout)
         target = Target(**{**task["asked"], "classes": tuple(task["asked"]["classes"])})
         predictions = report.stage(
             "predict",
             lambda: read(model.predict(rows), target, rows=len(rows), name=task["output"]),
+            rows=holdout,
         )
         arrays = {name: getattr(predictions, name) for name in ("codes", "values", "probabilities")}
         np.savez(
             folder / "predictions.npz",
             **{name: array for name, array in arrays.items() if array is not None},
         )
-        report.add(latency_ms=report.stage("latency", lambda: one_row_latency(model, rows)))
+        latency = report.stage("latency", lambda: one_row_latency(model, rows), rows=holdout)
+        report.add(latency_ms=latency)
     report.add(stage="done")
 
 
@@ -83,8 +87,13 @@ class Report:
         self._content.update(facts)
         self._path.write_text(json.dumps(self._content), encoding="utf-8")
 
-    def stage(self, name: str, work: Callable[[], Any]) -> Any:
+    def stage(self, name: str, work: Callable[[], Any], rows: pd.DataFrame | None = None) -> Any:
         """Do the work of a stage; what the model throws is its result.
+
+        Args:
+            name: of the stage.
+            work: what is done.
+            rows: what is shown to the model, and to nobody who reads its message.
 
         Raises:
             StageError: the work raised, and the report says what.
@@ -93,7 +102,11 @@ class Report:
         try:
             return work()
         except Exception as error:
-            text = f"{type(error).__name__}: {getattr(error, 'message', error)}"
+            text = (
+                f"{type(error).__name__}: {getattr(error, 'message', error)}"
+                if rows is None
+                else told(error, rows)
+            )
             self.add(failures={**self._content["failures"], name: text[:_REASON_CHARACTERS]})
             raise StageError from error
 

@@ -126,8 +126,14 @@ def _run(folder: Path, timeout: float, widened: Sequence[str]) -> str | None:
         if code == 0:
             return None
         output.seek(0)
-        said = " ".join(output.read()[-_TAIL_CHARACTERS:].split())
+        said = "" if _has_rows(folder) else " ".join(output.read()[-_TAIL_CHARACTERS:].split())
     return f"{_exit(code)}{': …' + said if said else ''}"
+
+
+def _has_rows(folder: Path) -> bool:
+    """Whether the model was shown rows, which it may have printed."""
+    report = folder / "report.json"
+    return report.exists() and json.loads(report.read_text(encoding="utf-8"))["stage"] != "load"
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cloche.redaction import without_values
 from cloche.training.errors import TrainingError
 from cloche.training.pipeline.build import build_pipeline
 from cloche.training.pipeline.scorer import Scorer, prepare
@@ -64,7 +65,8 @@ def fit(recipe: Recipe, inputs: pd.DataFrame, target: pd.Series, **params: Any) 
         with redirect_stdout(sys.stderr):
             pipeline = build_pipeline(recipe, **params).fit(prepare(inputs, columns), truth)
     except (ValueError, TypeError) as error:
-        raise TrainingError(f"{recipe.estimator.class_} could not be fitted: {error}") from error
+        said = without_values(str(error), inputs)
+        raise TrainingError(f"{recipe.estimator.class_} could not be fitted: {said}") from error
     description: dict[str, Any] = {"task": recipe.task, "columns": columns}
     if recipe.task != "regression":
         description["classes"] = (pipeline.classes_ if classes is None else classes).tolist()

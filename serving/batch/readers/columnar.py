@@ -17,11 +17,21 @@ from cloche.serving.errors import JobFailed
 class ColumnarReader:
     """Reads parts one after the other; parts that follow each other cost no second look."""
 
-    def __init__(self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types) -> None:
-        """Take the names of the model's columns, None for all, and of those carried along."""
+    def __init__(
+        self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types, *, stored: bool
+    ) -> None:
+        """Take how parts are read.
+
+        Args:
+            inputs: The names of the model's columns; None for all.
+            carried: The names of those carried along.
+            types: Of the signature.
+            stored: Whether the model gets the table as pandas wrote it: its index is no column.
+        """
         self._inputs = inputs
         self._carried = carried
         self._types = types
+        self._stored = stored
         self._cursor = _Cursor(None if inputs is None else {*inputs, *carried})
 
     def read(self, part: Part) -> Rows:
@@ -33,7 +43,10 @@ class ColumnarReader:
         table = self._cursor.table(part)
         names = table.column_names if self._inputs is None else self._inputs
         present = [name for name in names if name in table.column_names]
-        frame = _plain(table.select(present)).to_pandas()
+        chosen = table.select(present)
+        frame = (chosen if self._stored else _plain(chosen)).to_pandas().reset_index(drop=True)
+        if self._stored:  # else the signature decides
+            frame = frame.astype({name: kind for name, kind in part.types.items() if name in frame})
         attach(frame, {name: part.constants[name] for name in names if name in part.constants})
         typed, refused = cast(frame, self._types)
         carried = _with_constants(table, part.constants)

@@ -1,7 +1,7 @@
 """Parts of JSON lines files: one object per line, typed as MLflow types a request's records."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.casting import Types, cast
 from cloche.serving.batch.readers.rows import Rows, attach
 from cloche.serving.errors import JobFailed
+from cloche.serving.host.missing import Guard, Unfit
 
 
 class JsonLinesReader:
@@ -34,6 +35,7 @@ class JsonLinesReader:
         self._carried = carried
         self._types = types
         self._schema = schema
+        self._guard = Guard(schema)
 
     def read(self, part: Part) -> Rows:
         """The typed rows of a part.
@@ -56,7 +58,9 @@ class JsonLinesReader:
             else:
                 refused[offset] = "the row is not a JSON object"
         places = np.array(offsets, np.int64)
-        pieces, failed = divide(lambda a, b: self._frame(objects[a:b]), len(objects), _reason)
+        pieces, failed = divide(
+            lambda a, b: self._frame(objects[a:b], part.types), len(objects), _reason
+        )
         refused |= {int(places[at]): reason for at, reason in failed.items()}
         kept = [at for at in range(len(objects)) if at not in failed]
         frames = [frame for _, _, frame in pieces]
@@ -72,14 +76,17 @@ class JsonLinesReader:
             lambda wanted: [_original(lines[at]) for at in wanted], refused,
         )  # fmt: skip
 
-    def _frame(self, objects: list[dict[str, Any]]) -> pd.DataFrame:
-        if self._inputs is None:
-            return pd.DataFrame(objects)
+    def _frame(self, objects: list[dict[str, Any]], found: Mapping[str, str]) -> pd.DataFrame:
+        if self._inputs is None:  # of types that the whole file has
+            whole = pd.DataFrame(objects, columns=list(found), dtype=object)
+            return whole.astype({name: kind for name, kind in found.items() if kind != "object"})
         wanted = [{name: one[name] for name in self._inputs if name in one} for one in objects]
         for name in self._required(objects):
             if any(name not in one for one in wanted):
                 raise ValueError(f"column {name!r} is missing")
-        frame: pd.DataFrame = dataframe_from_parsed_json(wanted, "records", self._schema)
+        frame: pd.DataFrame = dataframe_from_parsed_json(
+            wanted, "records", self._guard.schema_for({"dataframe_records": wanted})
+        )
         return frame
 
     def _required(self, objects: list[dict[str, Any]]) -> list[str]:  # noqa: ARG002
@@ -131,6 +138,8 @@ def _original(line: bytes) -> Any:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, Unfit):
+        return error.reason
     if not isinstance(error, (MlflowException, ValueError, TypeError, OverflowError)):
         raise error
     if isinstance(error, ValueError) and str(error).startswith("column "):

@@ -1,6 +1,7 @@
 """Parts of CSV files, read as `mlflow models predict` reads them, and row by row if need be.
 
-The types come from the signature, so every part is read alike. Columns that the signature does not
+The types come from the signature, or were found in the whole file, so every part is read alike.
+Columns that the signature does not
 name are carried as the text that the file holds.
 """
 
@@ -8,7 +9,7 @@ import csv
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mlflow.types import DataType
 from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
 from pandas.errors import ParserError, ParserWarning
 
-from cloche.serving.batch import records
+from cloche.serving.batch import inference, records
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.casting import Types, cast
@@ -35,6 +36,11 @@ _DTYPES: dict[Any, str] = {
     DataType.long: "int64",
     DataType.integer: "int32",
 }
+# What a whole file of a model without signature is, that is no dtype → as which it is read.
+_OF_WHOLE: dict[str, str | None] = dict.fromkeys(
+    (inference.INTEGERS, inference.VERBATIM, inference.MIXED), "str"
+)
+_AS_IT_STANDS = {inference.VERBATIM, inference.MIXED}
 _REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecodeError)
 
 
@@ -46,20 +52,11 @@ class CsvReader:
         inputs: Sequence[str] | None,
         carried: Sequence[str],
         types: Types,
-        inferred: dict[str, str],
     ) -> None:
-        """Take the model's columns, those carried along, and the types.
-
-        Args:
-            inputs: The model's columns; None for all.
-            carried: Columns that go into the output.
-            types: Of the signature.
-            inferred: pandas types of the columns of a model without signature.
-        """
+        """Take the model's columns, None for all, those carried along, and the types."""
         self._inputs = inputs
         self._carried = carried
         self._types = types
-        self._inferred = inferred
 
     def read(self, part: Part) -> Rows:
         """The typed rows of a part.
@@ -71,10 +68,10 @@ class CsvReader:
         delimiter = delimiter_of(part.source)
         refused: dict[int, str] = {}
         try:
-            frame = self._parse(header, body, delimiter)
+            frame = self._parse(header, body, delimiter, part.types)
             offsets = np.arange(len(frame))
         except _REFUSALS:
-            frame, offsets, refused = self._carefully(header, body, delimiter)
+            frame, offsets, refused = self._carefully(header, body, delimiter, part.types)
         attach(frame, part.constants)
         names = list(frame.columns) if self._inputs is None else self._inputs
         inputs, bad = cast(frame[[name for name in names if name in frame.columns]], self._types)
@@ -89,23 +86,33 @@ class CsvReader:
             lambda wanted: _originals(header, body, delimiter, wanted), refused,
         )  # fmt: skip
 
-    def _parse(self, header: bytes, body: bytes, delimiter: str) -> pd.DataFrame:
+    def _parse(
+        self, header: bytes, body: bytes, delimiter: str, found: Mapping[str, str]
+    ) -> pd.DataFrame:
         names = _names(header, delimiter)
         dtypes, missing = {}, {}
         for name in names:
             kind = self._types.get(name)
             typed = kind is not None or self._inputs is None or name in self._inputs
-            missing[name] = list(STR_NA_VALUES) if typed else []
-            dtypes[name] = self._inferred.get(name) or _DTYPES.get(kind, "str")
+            whole = found.get(name)
+            missing[name] = list(STR_NA_VALUES) if typed and whole not in _AS_IT_STANDS else []
+            if whole != "object":  # true, false and missing: pandas finds them in each part
+                dtypes[name] = _OF_WHOLE.get(whole or "", whole) or _DTYPES.get(kind, "str")
         with warnings.catch_warnings():
             warnings.simplefilter("error", ParserWarning)
-            return pd.read_csv(
+            frame: pd.DataFrame = pd.read_csv(
                 io.BytesIO(header + body), sep=delimiter, dtype=dtypes, index_col=False,
                 na_values=missing, keep_default_na=False, low_memory=False,
             )  # fmt: skip
+        frame = frame.astype({name: object for name in names if found.get(name) == "object"})
+        for name in names:
+            if found.get(name) == inference.INTEGERS:
+                cells = [cell if pd.isna(cell) else int(cell) for cell in frame[name]]
+                frame[name] = pd.Series(cells, dtype=object)
+        return frame
 
     def _carefully(
-        self, header: bytes, body: bytes, delimiter: str
+        self, header: bytes, body: bytes, delimiter: str, found: Mapping[str, str]
     ) -> tuple[pd.DataFrame, "np.ndarray[tuple[int], np.dtype[np.int64]]", dict[int, str]]:
         """The rows that can be read, where they stood, and why the others cannot be read."""
         names = _names(header, delimiter)
@@ -118,12 +125,12 @@ class CsvReader:
         good = [lines[at] + b"\n" for at in offsets.tolist()]
 
         def parse(start: int, stop: int) -> pd.DataFrame:
-            return self._parse(header, b"".join(good[start:stop]), delimiter)
+            return self._parse(header, b"".join(good[start:stop]), delimiter, found)
 
         frames, failed = divide(parse, len(good), _reason)
         refused |= {int(offsets[position]): reason for position, reason in failed.items()}
         kept = np.delete(offsets, list(failed))
-        pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", delimiter)]
+        pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", delimiter, found)]
         return pd.concat(pieces, ignore_index=True), kept, refused
 
     def _problem(self, line: bytes, names: list[str], delimiter: str) -> str | None:
@@ -139,22 +146,6 @@ class CsvReader:
             if kind is not None and kind in _DTYPES and not _readable(_DTYPES[kind], cell):
                 return f"column {name!r}: expected {kind.name}"
         return None
-
-
-def infer_types(parts: list[tuple[bytes, bytes]], delimiter: str) -> dict[str, str]:
-    """The type that pandas gives each column when it reads all parts as one file."""
-    found: dict[str, str] = {}
-    for header, body in parts:
-        frame = pd.read_csv(io.BytesIO(header + body), sep=delimiter, index_col=False)
-        for name, dtype in frame.dtypes.items():
-            found[str(name)] = _wider(found.get(str(name)), str(dtype))
-    return found
-
-
-def _wider(one: str | None, other: str) -> str:
-    if one is None or one == other:
-        return other
-    return "float64" if {one, other} == {"int64", "float64"} else "str"
 
 
 @lru_cache(maxsize=1 << 16)

@@ -22,6 +22,7 @@ import pyarrow as pa
 from mlflow import pyfunc
 from mlflow.models import Model
 
+from cloche import redaction
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.spark.columns import Columns
@@ -74,7 +75,7 @@ class Guard:
         except ServingError as error:
             told = {"failed": str(error)}
         except Exception as error:  # noqa: BLE001  # the driver must hear of it, whatever it is
-            told = {"failed": f"{type(error).__name__}: {error}"}
+            told = {"failed": redaction.told(error, frame)}
         return self._answer(len(frame), told)
 
     def _score(self, frame: pd.DataFrame, told: dict[str, str]) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from cloche.serving.host.codecs.torchserve import TorchServe
 from cloche.serving.host.codecs.v1 import V1
 from cloche.serving.host.codecs.v2 import Inference
 from cloche.serving.host.frames import Door
-from cloche.serving.host.plan import Plan
+from cloche.serving.host.missing import Guard
+from cloche.serving.host.plan import Plan, reads_type_hints
 
 
 def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Mapping[Door, Codec]:
@@ -26,6 +27,7 @@ def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Ma
         version: Its version.
     """
     schema = metadata.get_input_schema()
+    guard = Guard(schema, by_type_hints=reads_type_hints(metadata))
 
     def inference(form: ModuleType) -> Inference:
         write = partial(form.write, name, version)
@@ -34,9 +36,9 @@ def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Ma
         )
 
     return {
-        Door.MLFLOW: ScoringProtocol(plan, schema),
+        Door.MLFLOW: ScoringProtocol(plan, schema, guard),
         Door.V2: inference(v2_rest),
         Door.GRPC: inference(v2_grpc),
-        Door.V1: V1(plan, schema),
-        Door.TORCHSERVE: TorchServe(plan, schema),
+        Door.V1: V1(plan, schema, guard),
+        Door.TORCHSERVE: TorchServe(plan, schema, guard),
     }

@@ -27,6 +27,7 @@ from cloche.serving.host.codecs.columns import (
 )
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
 from cloche.serving.host.failures import RequestRefused
+from cloche.serving.host.missing import Guard
 
 
 def model_input(tensors: Mapping[str, Tensor], schema: Schema | None) -> Any:
@@ -85,6 +86,8 @@ def _fitted(tensor: Tensor, spec: Any) -> Any:
     fits = {BYTES} if native == BYTES else fitting(native)
     if not shaped or tensor.datatype not in fits:
         raise tensor.refusal(f"{native} of shape {list(shape)}")
+    if native == BYTES and dtype.kind != "O" and None in tensor.cells():
+        raise RequestRefused(f"Input {tensor.name!r}: an element is missing.")
     if native != BYTES or dtype.kind == "S":
         return tensor.array().astype(dtype)
     found = _objects(tensor)
@@ -131,7 +134,8 @@ def _frame(tensors: Mapping[str, Tensor], schema: Schema) -> pd.DataFrame:
     cells = [_json_cells(tensors[name], kinds[name].type) for name in order]
     rows = [list(row) for row in zip(*cells, strict=True)]
     split = {"columns": order, "data": rows}
-    frame: pd.DataFrame = dataframe_from_parsed_json(split, "split", schema)
+    known = Guard(schema).schema_for({"dataframe_split": split})
+    frame: pd.DataFrame = dataframe_from_parsed_json(split, "split", known)
     return frame
 
 

@@ -1,6 +1,8 @@
 """MLflow's scoring protocol."""
 
 import json
+from contextlib import suppress
+from typing import Any
 
 from mlflow.pyfunc.scoring_server import invocations
 from mlflow.types import Schema
@@ -10,6 +12,7 @@ from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import JSON_BODY, TEXT_BODY, Answer, Item
 from cloche.serving.host.json_body import read_json
 from cloche.serving.host.media import JSON, check
+from cloche.serving.host.missing import Guard
 from cloche.serving.host.observed import ObservedModel
 from cloche.serving.host.plan import Plan
 from cloche.serving.host.predicted import Predicted
@@ -26,10 +29,12 @@ class ScoringProtocol:
     """Reads MLflow's layouts, and writes what `write` makes of the predictions."""
 
     def __init__(
-        self, plan: Plan | None, schema: Schema | None, write: Write = write_predictions
-    ) -> None:
+        self, plan: Plan | None, schema: Schema | None, guard: Guard,
+        write: Write = write_predictions,
+    ) -> None:  # fmt: skip
         self._plan = plan
         self._schema = schema
+        self._guard = guard
         self._write = write
 
     def read(self, item: Item) -> Question | None:
@@ -45,9 +50,24 @@ class ScoringProtocol:
 
     def ask(self, item: Item, model: ObservedModel) -> Answer:
         """The answer to one request by MLflow's own scoring function."""
-        check(item.content_type)
-        response = invocations(item.body, item.content_type, model, self._schema)
-        return Answer(200, JSON_BODY, model.rows, response.response.encode())
+        response = self._invoke(item, model)
+        return Answer(200, JSON_BODY, model.rows, response.encode())
+
+    def _invoke(self, item: Item, model: ObservedModel) -> str:
+        """What MLflow's own scoring function answers, in JSON.
+
+        Raises:
+            RequestRefused: MLflow would change a missing value.
+        """
+        body: Any = item.body
+        schema = self._schema
+        if check(item.content_type) == JSON and self._guard.needed:
+            with suppress(ValueError, RecursionError):  # MLflow says what is wrong
+                body = read_json(body)
+            schema = self._guard.schema_for(body)
+            body = body if isinstance(body, dict) else item.body
+        response: str = invocations(body, item.content_type, model, schema).response
+        return response
 
     def explain(self, item: Item) -> str:
         """What the request lacks."""

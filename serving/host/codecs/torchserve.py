@@ -4,13 +4,13 @@ The body is read as in MLflow's scoring protocol. A client that names no content
 does, or the one that `curl -d` names, means JSON.
 """
 
-from mlflow.pyfunc.scoring_server import invocations
 from mlflow.types import Schema
 
 from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol, json_error
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import JSON_BODY, Answer, Item
-from cloche.serving.host.media import JSON, check
+from cloche.serving.host.media import JSON
+from cloche.serving.host.missing import Guard
 from cloche.serving.host.observed import ObservedModel
 from cloche.serving.host.plan import Plan
 from cloche.serving.host.predicted import ByModelPredicted, Predicted
@@ -23,8 +23,8 @@ _TYPES = {400: "BadRequestException", 415: "UnsupportedMediaTypeException"}
 class TorchServe(ScoringProtocol):
     """The codec."""
 
-    def __init__(self, plan: Plan | None, schema: Schema | None) -> None:
-        super().__init__(plan, schema, _write)
+    def __init__(self, plan: Plan | None, schema: Schema | None, guard: Guard) -> None:
+        super().__init__(plan, schema, guard, _write)
 
     def read(self, item: Item) -> Question | None:
         """The question in `item`, where the plan reads it."""
@@ -32,9 +32,7 @@ class TorchServe(ScoringProtocol):
 
     def ask(self, item: Item, model: ObservedModel) -> Answer:
         """The answer to one request by MLflow's own scoring function."""
-        item = _typed(item)
-        check(item.content_type)
-        invocations(item.body, item.content_type, model, self._schema)
+        self._invoke(_typed(item), model)
         return _write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> str:

@@ -19,6 +19,7 @@ from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import JSON_BODY, Answer, Item
 from cloche.serving.host.json_body import read_json
 from cloche.serving.host.media import JSON
+from cloche.serving.host.missing import Guard
 from cloche.serving.host.observed import ObservedModel
 from cloche.serving.host.plan import Plan
 from cloche.serving.host.predicted import BARE, ByModelPredicted, Predicted
@@ -32,8 +33,9 @@ _PLAIN = frozenset({"params", "parameters", "signature_name", *_LAYOUTS})
 class V1:
     """The codec."""
 
-    def __init__(self, plan: Plan | None, schema: Schema | None) -> None:
+    def __init__(self, plan: Plan | None, schema: Schema | None, guard: Guard) -> None:
         self._plan = plan
+        self._guard = guard
         self._schema = schema
         named = schema is not None and schema.has_input_names()
         self._names = list(map(str, schema.input_names())) if schema and named else []
@@ -58,7 +60,7 @@ class V1:
         """The answer to one request, read by MLflow's own scoring function."""
         payload = self._payload(item)
         write = _writer(payload)
-        invocations(payload, JSON, model, self._schema)
+        invocations(payload, JSON, model, self._guard.schema_for(payload))
         return write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> str:

@@ -67,6 +67,17 @@ class Types(PythonModel):
         return [kinds] * len(model_input)
 
 
+class Seen(PythonModel):
+    """Says of each row what reached it: name, dtype, and type and value of the cell."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[str]:
+        columns = [
+            [f"{name!r} {values.dtype} {type(cell).__name__} {cell!r}" for cell in values]
+            for name, values in model_input.items()
+        ]
+        return [" | ".join(row) for row in zip(*columns, strict=True)]
+
+
 class Wide(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
         return np.column_stack([model_input["a"], -model_input["a"]])
@@ -88,6 +99,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "deadly": (Deadly(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "types": (Types(), None),
+    "seen": (Seen(), None),
     "tensor": (
         Tensor(),
         ModelSignature(SIGNATURE.inputs, Schema([TensorSpec(np.dtype("float64"), (-1,))])),

@@ -1,5 +1,9 @@
 """`cloche init`: writes a recipe once, says what to do next, and harms no file."""
 
+import contextlib
+import sqlite3
+
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -49,3 +53,24 @@ def test_a_place_that_is_not_there_is_said(run):
     result = run("sample:wine", "--output", "absent/wine.yaml")
     assert result.exit_code == 1
     assert "absent/wine.yaml cannot be written" in result.stderr
+
+
+@pytest.mark.parametrize("place", ["rows.csv", "linked.csv", "./rows.csv", "shop.db"])
+def test_not_even_force_writes_over_the_data(place, run, tmp_path):
+    rows = pd.DataFrame({"x": [(at * 7) % 11 for at in range(40)], "y": ["a", "b"] * 20})
+    rows.to_csv("rows.csv", index=False)
+    (tmp_path / "linked.csv").symlink_to("rows.csv")
+    with contextlib.closing(sqlite3.connect("shop.db")) as connection:
+        rows.to_sql("rows", connection, index=False)
+    before = (tmp_path / place).read_bytes()
+
+    data = (
+        ("sqlite:///shop.db", "--query", "SELECT * FROM rows")
+        if place == "shop.db"
+        else ("rows.csv",)
+    )
+    result = run(*data, "--target", "y", "--output", place, "--force")
+
+    assert result.exit_code == 2
+    assert "holds the data" in result.stderr
+    assert (tmp_path / place).read_bytes() == before

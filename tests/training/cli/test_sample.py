@@ -55,3 +55,13 @@ def test_a_name_without_a_file_says_what_to_add(run):
     result = run("wine")
     assert result.exit_code == 2
     assert "like wine.csv" in result.stderr
+
+
+def test_an_existing_file_is_kept_unless_forced(run, tmp_path):
+    (tmp_path / "wine.csv").write_text("mine")
+    result = run("wine", "wine.csv")
+    assert result.exit_code == 2
+    assert "--force" in result.stderr
+    assert (tmp_path / "wine.csv").read_text() == "mine"
+    assert run("wine", "wine.csv", "--force").exit_code == 0
+    assert len(pd.read_csv(tmp_path / "wine.csv")) == 178

@@ -1,0 +1,118 @@
+"""Messages of models and libraries about rows, without what was in the rows.
+
+MLflow quotes the whole table in its messages, pandas and scikit-learn quote cells, and a model may
+say anything. Evidence, answers and logs are read by people who may not see rows, so a message keeps
+its type, its first line and the names of columns, and loses what may be a value.
+"""
+
+import re
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+CUT = "…"
+_CHARACTERS = 300
+_WRAPPERS = ("Failed to enforce schema", "Failed to predict data", "Encountered an unexpected")
+_QUOTED = re.compile(r"""(?<!\w)(['"`])(.*?)(?<!\\)\1(?!\w)""")
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w])")
+
+
+def told(error: BaseException, rows: Any = None, names: Iterable[Any] = ()) -> str:
+    """What an error says, in one line with its type.
+
+    Args:
+        error: The error.
+        rows: The table, array or record that it is about; what stands in it is cut from the
+            message.
+        names: Words that may stand in quotes, beside the columns of `rows`.
+    """
+    while _text(error).startswith(_WRAPPERS) and error.__context__ is not None:
+        error = error.__context__  # MLflow quotes the table, and then what was wrong with it
+    said = _text(error)
+    if said.startswith(_WRAPPERS):
+        return type(error).__name__
+    shown = without_values(said, rows, names)
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+
+
+def trace(error: BaseException, rows: Any = None) -> str:
+    """Where an error arose, line by line, and at the end what `told` says of it."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{frames}{told(error, rows)}"
+
+
+def without_values(said: str, rows: Any = None, names: Iterable[Any] = ()) -> str:
+    """The first line of a message, with a mark in the place of each value.
+
+    Args:
+        said: The message.
+        rows: See `told`.
+        names: See `told`.
+    """
+    known = {str(name) for name in (*names, *_columns(rows))}
+    line = next(iter(said.strip().splitlines()), "")
+    cells = list(_cells(rows))
+    words = sorted((cell.lower() for cell in cells if isinstance(cell, str)), key=len, reverse=True)
+
+    def is_name(text: str) -> bool:
+        """Whether a quoted text is the name of something, and is in no row."""
+        spoken = text.lower()
+        return text in known or (
+            rows is not None and text.isidentifier() and not any(spoken in word for word in words)
+        )
+
+    line = _QUOTED.sub(lambda found: found[0] if is_name(found[2]) else CUT, line[:2000])
+    for word in words:
+        if word in line.lower() and word not in known:
+            line = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", CUT, line, flags=re.IGNORECASE)
+    numbers = [float(cell) for cell in cells if not isinstance(cell, str)]
+    line = _NUMBER.sub(lambda found: CUT if _stands(found[0], numbers) else found[0], line)
+    return line if len(line) <= _CHARACTERS else line[: _CHARACTERS - 1] + CUT
+
+
+def _text(error: BaseException) -> str:
+    return str(getattr(error, "message", None) or error)
+
+
+def _stands(number: str, among: list[float]) -> bool:
+    """Whether a number in a message may be one of these, also rounded; a digit says nothing."""
+    if len(number.strip("+-")) < 2:
+        return False
+    value = float(number)
+    return any(abs(value - one) <= 1e-3 * abs(one) for one in among)
+
+
+def _columns(rows: Any) -> Iterable[Any]:
+    if isinstance(rows, dict):
+        return rows.keys()
+    return getattr(rows, "columns", ())
+
+
+def _cells(rows: Any) -> Iterator[str | float]:
+    """The different values in rows: texts as they are, numbers also as such."""
+    for cell in {str(cell).strip() for cell in _leaves(rows)}:
+        if len(cell) > 1:
+            yield cell
+        with suppress(ValueError):
+            yield float(cell)
+
+
+def _leaves(rows: Any) -> Iterator[Any]:
+    if isinstance(rows, bytes):
+        yield rows.decode(errors="replace")
+    elif isinstance(rows, (dict, pd.DataFrame)):
+        for name in rows:
+            yield from _leaves(rows[name])
+    elif isinstance(rows, pd.Series) and rows.dtype != object:
+        yield from rows.unique()
+    elif isinstance(rows, np.ndarray):
+        yield from _leaves(rows.ravel().tolist())
+    elif isinstance(rows, (list, tuple, pd.Series, pd.Index)):
+        for one in rows:
+            yield from _leaves(one)
+    elif rows is not None:
+        yield rows

@@ -1,0 +1,206 @@
+"""Keeps MLflow from making values of missing ones while it reads JSON.
+
+MLflow casts cells by numpy: a missing truth value becomes false, any word becomes true, and in the
+layouts that become arrays a missing text becomes the text "None". Columns that lack values are
+therefore read without a cast, as tables of other formats are; what no cast and no column can hold
+is refused.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import AnyType, Array, Map, Object
+
+from cloche.serving.host.failures import RequestRefused
+
+_ROWS = frozenset({"dataframe_split", "dataframe_records"})
+_ARRAYS = frozenset({"instances", "inputs"})  # MLflow makes numpy arrays of these
+_LOSSY = (DataType.boolean, DataType.string, DataType.binary)
+_LOSSY_DTYPES = "bSU"
+
+
+class Unfit(RequestRefused):
+    """A cell that is no value of its column.
+
+    Attributes:
+        reason: The same without the row, which only a request has.
+    """
+
+    def __init__(self, name: Any, row: int, kind: Any) -> None:
+        self.reason = f"column {name!r}: expected {getattr(kind, 'name', None) or kind!r}"
+        super().__init__(f"Column {name!r}, row {row}: expected {kind!r}.")
+
+
+class Guard:
+    """Looks at the cells of a payload before MLflow reads them."""
+
+    def __init__(self, schema: Schema | None, *, by_type_hints: bool = False) -> None:
+        """Take the signature's inputs.
+
+        Args:
+            schema: The inputs.
+            by_type_hints: Whether MLflow reads payloads by the type hints of the model's function,
+                which cast nothing.
+        """
+        self._schema = schema
+        self._specs = [] if schema is None or by_type_hints else list(schema.inputs)
+        self.needed = any(_is_lossy(spec.type) for spec in self._specs)
+
+    def schema_for(self, payload: Any) -> Schema | None:
+        """The schema to read a payload by.
+
+        Raises:
+            Unfit: A cell is no value of its column.
+        """
+        layouts = (_ROWS | _ARRAYS).intersection(payload) if isinstance(payload, dict) else ()
+        if not self.needed or len(layouts) != 1:
+            return self._schema
+        (layout,) = layouts
+        uncast = frozenset(
+            at
+            for at, cells in self._columns(layout, payload[layout])
+            if _lacks(cells, self._specs[at], as_array=layout in _ARRAYS)
+        )
+        return _without_casts(self._schema, uncast) if uncast else self._schema
+
+    def _columns(self, layout: str, content: Any) -> Iterator[tuple[int, Sequence[Any]]]:
+        """The place of each column in the signature, and its cells as far as they can be told."""
+        named = self._schema is not None and self._schema.has_input_names()
+        names: Any = [spec.name for spec in self._specs] if named else range(len(self._specs))
+        find = _columns_of(layout, content, single=names[0] if len(self._specs) == 1 else None)
+        for at, name in enumerate(names):
+            if _is_lossy(self._specs[at].type):
+                yield at, find.get(name, ())
+
+
+def refuse_lossy_arrays(data: Any, schema: Schema | None) -> None:
+    """Refuse lists in a table which enforcement would make arrays that hold nothing missing.
+
+    Raises:
+        Unfit: There is one.
+    """
+    if schema is None or not isinstance(data, pd.DataFrame) or not schema.has_input_names():
+        return
+    for spec in schema.inputs:
+        listed = isinstance(spec.type, (Array, Object, Map)) and _is_lossy(spec.type)
+        if listed and spec.name in data.columns:
+            _lacks(data[spec.name], spec, as_array=False)
+
+
+def _columns_of(layout: str, content: Any, single: Any) -> dict[Any, Sequence[Any]]:
+    """Cells by the name of their column, or by its number."""
+    if layout == "dataframe_split" and isinstance(content, dict):
+        rows = content.get("data")
+        names = content.get("columns")
+        rows = [row for row in rows if isinstance(row, list)] if isinstance(rows, list) else []
+        keys = names if isinstance(names, list) else range(max(map(len, rows), default=0))
+        columns = {
+            name: [row[at] for row in rows if at < len(row)]
+            for at, name in enumerate(keys)
+            if isinstance(name, (str, int))
+        }
+        return columns | dict(enumerate(columns.values()))
+    if isinstance(content, dict):
+        return {
+            name: cells if isinstance(cells, list) else [cells] for name, cells in content.items()
+        }
+    if not isinstance(content, list):
+        return {single: [content]}
+    if not content or not isinstance(content[0], dict):
+        return {single: content}
+    rows = [row for row in content if isinstance(row, dict)]
+    named = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in named}
+    return columns | dict(enumerate(columns.values()))
+
+
+def _is_lossy(kind: Any) -> bool:
+    """Whether a cast to this type makes a value of a missing one."""
+    if isinstance(kind, Array):
+        return _is_lossy(kind.dtype)
+    if isinstance(kind, Object):
+        return any(_is_lossy(one.dtype) for one in kind.properties)
+    if isinstance(kind, Map):
+        return _is_lossy(kind.value_type)
+    if isinstance(kind, np.dtype):
+        return kind.kind in _LOSSY_DTYPES
+    return kind in _LOSSY
+
+
+def _lacks(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
+    """Whether cells are missing that a cast would make values of.
+
+    Raises:
+        Unfit: A cell is no value of the type, or missing where that cannot be kept.
+    """
+    lacks = False
+    for row, cell in enumerate(cells):
+        if isinstance(spec, TensorSpec):
+            fits = all(_is_element(leaf, spec.type) for leaf in _leaves(cell))
+        elif not isinstance(spec.type, DataType):
+            fits = _holds(cell, spec.type)
+        elif _is_missing(cell):
+            if spec.type is DataType.string:
+                fits, lacks = True, lacks or as_array
+            else:
+                fits = spec.type is DataType.boolean and not spec.required
+                lacks = True
+        else:
+            fits = spec.type is not DataType.boolean or _is_truth(cell)
+        if not fits:
+            raise Unfit(spec.name, row, spec.type)
+    return lacks
+
+
+def _holds(cell: Any, kind: Any) -> bool:
+    """Whether the arrays in a cell hold no missing element where a cast makes a value of it."""
+    if isinstance(kind, Array) and isinstance(cell, (list, np.ndarray)):
+        if isinstance(kind.dtype, DataType):
+            return all(_is_element(element, kind.dtype) for element in cell)
+        return all(_holds(element, kind.dtype) for element in cell)
+    if isinstance(cell, dict):
+        if isinstance(kind, Object):
+            return all(_holds(cell.get(one.name), one.dtype) for one in kind.properties)
+        if isinstance(kind, Map):
+            return all(_holds(value, kind.value_type) for value in cell.values())
+    return True  # enforcement judges it
+
+
+def _is_element(element: Any, kind: Any) -> bool:
+    """Whether an element of an array stays what it is when the array is cast."""
+    if not _is_lossy(kind):
+        return True
+    truth = kind is DataType.boolean or (isinstance(kind, np.dtype) and kind.kind == "b")
+    return not _is_missing(element) and (not truth or _is_truth(element))
+
+
+def _is_truth(cell: Any) -> bool:
+    return isinstance(cell, (bool, int, float, np.bool_, np.number))
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _leaves(cell: Any) -> Iterator[Any]:
+    if isinstance(cell, list):
+        for one in cell:
+            yield from _leaves(one)
+    else:
+        yield cell
+
+
+@lru_cache(64)
+def _without_casts(schema: Schema, places: frozenset[int]) -> Schema:
+    """The schema by which MLflow leaves some columns as JSON has them."""
+    return Schema(
+        [
+            ColSpec(AnyType(), spec.name, required=spec.required) if at in places else spec
+            for at, spec in enumerate(schema.inputs)
+        ]
+    )

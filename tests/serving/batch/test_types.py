@@ -1,0 +1,298 @@
+"""A model without a signature sees the table that MLflow would give it, whatever the parts are."""
+
+import bz2
+import gzip
+import io
+import json
+import random
+import warnings
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mlflow.pyfunc.scoring_server import parse_csv_input, parse_parquet_input
+from pyarrow import feather
+
+from cloche.serving.batch import inference, supply
+from cloche.serving.errors import JobFailed
+from tests.serving.batch.conftest import HereEngine
+
+pytestmark = pytest.mark.xdist_group("batch")
+
+CELLS = {
+    "flags": ["true", "FALSE", "True", "false"],
+    "flags with gaps": ["true", "FALSE", ""],
+    "whole": ["0", "-1", "007", "+5", " 8"],
+    "whole with gaps": ["1", "2", "", "NA"],
+    "whole up to 64 bits": ["9223372036854775807", "-9223372036854775808"],
+    "beyond 64 bits, unsigned": ["18446744073709551615", "9223372036854775808", "3"],
+    "beyond that": ["18446744073709551616", "5", "123456789012345678901234567890"],
+    "beyond that with gaps": ["18446744073709551616", "", "NA", "7"],
+    "beyond 53 bits with fractions": ["9007199254740993", "0.5", "1e308"],
+    "beyond 53 bits with gaps": ["9007199254740993", "", "-9007199254740995"],
+    "fractions": ["0.1", "1e-320", "-0.0", "inf", "-Infinity", "1e999", "3"],
+    "dates": ["2013-11-01", "2013-11-01T10:00:00Z", ""],
+    "words for nothing": ["NA", "None", "null", "nan", "", "N/A", "#N/A", "<NA>", "n/a", "NULL"],
+    "words": ["one", "NA", "two", "None", ""],
+    "words that are never missing": ["nothing", "na", "none", "NIL"],
+    "numbers and words": ["1", "2.5", "three"],
+    "truth and words": ["true", "maybe", "False"],
+    "truth and numbers": ["true", "1", "0"],
+    "spaces": [" true", "false ", " ", "  x"],
+    "quotes": ['"1"', '"a, b"', '"two\nlines"', '"say ""hi"""', '""'],
+    "zeros": ["00501", "01", "0x1F"],
+    "grouped": ['"1,000"', "1_000", "٣"],
+}
+
+
+def said(kitchen, frame):
+    """What MLflow's prediction says about a whole table."""
+    return mlflow.pyfunc.load_model(str(kitchen / "seen")).predict(frame)
+
+
+def read(place):
+    return pd.read_parquet(place)["prediction"].tolist()
+
+
+def table_of(kinds, rows, seed=0):
+    """CSV with a column for each kind; its first rows, and so the first parts, hold one cell."""
+    choose = random.Random(seed)  # noqa: S311
+    columns = [
+        [cells[0] if at < rows // 2 else choose.choice(cells) for at in range(rows)]
+        for cells in (CELLS[kind] for kind in kinds)
+    ]
+    lines = [",".join(row) for row in zip(*columns, strict=True)]
+    header = ",".join(json.dumps(kind) if "," in kind else kind for kind in kinds)
+    return "\n".join([header + ",last", *(f"{line},x" for line in lines)]) + "\n"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst", "csv.bz2"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_every_kind_of_cell_is_what_pandas_makes_of_the_whole_file(
+    suffix, backwards, kitchen, score, tmp_path
+):
+    text = table_of([*CELLS], 60)
+    header, *lines = text.splitlines() if backwards else (text,)
+    if backwards:  # the odd cells come first, and quoted line ends are left out
+        kinds = [kind for kind in CELLS if kind != "quotes"]
+        header, *lines = table_of(kinds, 60).splitlines()
+        text = "\n".join([header, *reversed(lines)])
+    pack = {
+        "csv": bytes, "csv.gz": gzip.compress, "csv.bz2": bz2.compress,
+        "csv.zst": lambda content: pa.compress(content, "zstd", asbytes=True),
+    }[suffix]  # fmt: skip
+    place = tmp_path / f"rows.{suffix}"
+    place.write_bytes(pack(text.encode()))
+
+    engine = HereEngine()
+    score(place, tmp_path / "out.parquet", model="seen", part_rows=5, engine=engine)
+
+    assert len(engine.finished) > 5
+    whole = said(kitchen, parse_csv_input(io.StringIO(text)))
+    assert read(tmp_path / "out.parquet") == whole
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    columns=st.lists(st.sampled_from([*CELLS]), min_size=1, max_size=4, unique=True),
+    picks=st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=40),
+)
+def test_any_mix_of_rows_is_what_pandas_makes_of_the_whole_file(
+    columns, picks, kitchen, score, tmp_path
+):
+    cells = [CELLS[kind] for kind in columns]
+    lines = [
+        ",".join(of[pick % len(of)] for of, pick in zip(cells, row, strict=False)) for row in picks
+    ]
+    header = ",".join(f"c{at}" for at in range(len(columns)))
+    text = "\n".join([header + ",last", *(f"{line},x" for line in lines)]) + "\n"
+    (tmp_path / "rows.csv").write_text(text)
+
+    score(
+        tmp_path / "rows.csv", tmp_path / "out.parquet", model="seen", part_rows=1, overwrite=True
+    )
+
+    assert read(tmp_path / "out.parquet") == said(kitchen, parse_csv_input(io.StringIO(text)))
+
+
+def test_each_file_of_an_input_is_a_table_of_its_own(kitchen, score, tmp_path):
+    folder = tmp_path / "days"
+    folder.mkdir()
+    texts = ["a,b\n1,true\n2,FALSE\n", "a,b\n1,\n,true\n", "a,b\nx,maybe\n"]
+    for at, text in enumerate(texts):
+        (folder / f"{at}.csv").write_text(text)
+
+    score(folder, tmp_path / "out.parquet", model="seen", part_rows=1)
+
+    whole = [one for text in texts for one in said(kitchen, parse_csv_input(io.StringIO(text)))]
+    assert read(tmp_path / "out.parquet") == whole
+
+
+def _blocks(*cells):
+    """CSV in which each cell fills a block of pandas' parser."""
+    rows = 2**18  # of two columns
+    return "a,b\n" + "".join(f"{cell},x\n" * rows for cell in cells)
+
+
+@pytest.mark.breadth
+@pytest.mark.parametrize(
+    "cells",
+    [("1", "2.5"), ("1", ""), ("", "x"), ("x", ""), ("true", ""), ("", "FALSE"), ("true", "false")],
+)
+def test_blocks_of_a_large_file_come_together_as_in_pandas(cells, kitchen, tmp_path):
+    text = _blocks(*cells, cells[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        whole = parse_csv_input(io.StringIO(text))
+    found = inference.text_types(io.BytesIO(text.encode()), "csv", ",", 2)
+    assert found["a"] == str(whole["a"].dtype)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("1", "x"),
+        pytest.param(("x", "1"), marks=pytest.mark.breadth),
+        pytest.param(("true", "x"), marks=pytest.mark.breadth),
+        pytest.param(("true", "1"), marks=pytest.mark.breadth),
+        pytest.param(("-1", "18446744073709551615"), marks=pytest.mark.breadth),
+    ],
+)
+def test_a_mix_that_hangs_on_pandas_blocks_is_refused_with_the_fix(cells, score, tmp_path):
+    (tmp_path / "rows.csv").write_text(_blocks(*cells))
+    with pytest.raises(JobFailed, match=r"rows\.csv: the column 'a' holds .* signature"):
+        score(tmp_path / "rows.csv", tmp_path / "out.parquet", model="seen")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_rows_with_more_fields_than_the_header_are_refused(score, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b\n1,2,3\n4,5,6\n")
+    with pytest.raises(JobFailed, match="names of rows"):
+        score(tmp_path / "rows.csv", tmp_path / "out.parquet", model="seen")
+
+
+RECORDS = {
+    "flags": [True, False, None],
+    "whole": [1, -2],
+    "whole with null": [1, None, 9007199254740993],
+    "unsigned": [1, 2**64 - 1],
+    "both ends": [-1, 2**64 - 1],
+    "huge": [1, 2**70],
+    "fractions": [1, 0.5, None],
+    "not numbers": [1.5, float("nan"), float("inf")],
+    "texts": ["a", None, ""],
+    "texts and numbers": [1, "a", None, 2.5],
+    "truth and numbers": [True, 1, 0.5],
+    "nothing": [None],
+    "lists": [[1, 2], [], None],
+    "objects": [{"a": 1}, None],
+    "numbers as text": ["007", "1e3"],
+}
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    kinds=st.lists(st.sampled_from([*RECORDS]), min_size=1, max_size=4, unique=True),
+    picks=st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=30),
+)
+def test_json_lines_are_what_pandas_makes_of_all_records(kinds, picks, kitchen, score, tmp_path):
+    rows = [
+        {
+            kind: RECORDS[kind][pick % len(RECORDS[kind])]
+            for kind, pick in zip(kinds, row, strict=False)
+            if pick != 9  # a key that is not there
+        }
+        | {"last": 0}
+        for row in picks
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+    score(
+        tmp_path / "rows.jsonl", tmp_path / "out.parquet", model="seen", part_rows=1, overwrite=True
+    )
+
+    assert read(tmp_path / "out.parquet") == said(kitchen, pd.DataFrame(rows))
+
+
+def columns_of_all_types(rows=40):
+    late = [None] * 1 + [0] * (rows - 1)
+    gap = [one is None for one in reversed(late)]  # only the last row
+    frame = {}
+    for kind in ("int8", "int32", "int64", "uint64", "float32", "float64", "bool"):
+        values = pd.Series(np.arange(rows) % 2, dtype=kind)
+        frame[kind] = pa.array(values)
+        frame[f"{kind} with a gap"] = pa.array(values, mask=np.array(gap))
+    for kind in ("Int64", "boolean", "string", "Float32"):
+        values = pd.Series(np.arange(rows) % 2).astype("str" if kind == "string" else kind)
+        frame[f"pandas {kind}"] = pa.array(values.astype(kind))
+        frame[f"pandas {kind} with a gap"] = pa.array(values.astype(kind).mask(pd.Series(gap)))
+    frame["text with a gap"] = pa.array(["x"] * (rows - 1) + [None])
+    frame["moments"] = pa.array(pd.date_range("2013-11-01", periods=rows))
+    seoul = pa.timestamp("us", "Asia/Seoul")
+    frame["moments elsewhere"] = pa.array([0] * rows, seoul)
+    frame["days"] = pa.array(pd.date_range("2013-11-01", periods=rows).date)
+    frame["lists"] = pa.array([[1, 2]] * (rows - 1) + [None])
+    frame["nothing"] = pa.nulls(rows)
+    return pa.table(frame)
+
+
+def written_by_pandas():
+    frame = pd.DataFrame(
+        {"a": pd.array([1, 2, 3, None] * 10, "Int64"), "b": pd.array([True, None] * 20, "boolean")}
+    )
+    return pa.Table.from_pandas(frame.set_index(pd.Index(range(100, 140), name="row")))
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("make", [columns_of_all_types, written_by_pandas])
+def test_parquet_is_what_mlflow_makes_of_the_whole_file(make, statistics, kitchen, score, tmp_path):
+    pq.write_table(make(), tmp_path / "rows.parquet", row_group_size=7, write_statistics=statistics)
+    score(tmp_path / "rows.parquet", tmp_path / "out.parquet", model="seen", part_rows=3)
+    whole = parse_parquet_input(tmp_path / "rows.parquet").reset_index(drop=True)
+    assert read(tmp_path / "out.parquet") == said(kitchen, whole)
+
+
+@pytest.mark.parametrize("make", [columns_of_all_types, written_by_pandas])
+def test_arrow_is_what_pandas_makes_of_the_whole_file_or_stream(make, kitchen, score, tmp_path):
+    whole = said(kitchen, make().to_pandas().reset_index(drop=True))
+    feather.write_feather(make(), tmp_path / "rows.arrow", chunksize=7)
+    score(tmp_path / "rows.arrow", tmp_path / "out.parquet", model="seen", part_rows=3)
+    assert read(tmp_path / "out.parquet") == whole
+
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, make().schema) as writer:
+        writer.write_table(make(), 7)
+    stream = supply.Stream(io.BytesIO(sink.getvalue()), "arrow")
+    score(stream, tmp_path / "stream.parquet", model="seen", part_rows=3)
+    assert read(tmp_path / "stream.parquet") == whole
+
+
+def test_a_column_of_categories_is_refused_with_the_fix(score, tmp_path):
+    frame = pd.DataFrame({"a": [1, 2], "c": pd.Categorical(["x", "y"])})
+    frame.to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(JobFailed, match="'c' is dictionary-encoded"):
+        score(tmp_path / "rows.parquet", tmp_path / "out.parquet", model="seen")
+
+
+@pytest.mark.parametrize("text_format", ["csv", "jsonl"])
+def test_a_stream_is_judged_by_all_of_its_rows(text_format, kitchen, score, tmp_path):
+    rows = 70_000  # more than its head has
+    if text_format == "csv":
+        text = "a,b,last\n" + "1,true,some words here\n" * rows + ",,some\n"
+        whole = parse_csv_input(io.StringIO(text))
+    else:
+        records = [{"a": 1, "b": True, "last": "some words"}] * rows + [{"a": None, "c": 1}]
+        text = "".join(f"{json.dumps(one)}\n" for one in records)
+        whole = pd.DataFrame(records)
+    stream = supply.Stream(io.BytesIO(text.encode()), text_format)
+    score(stream, tmp_path / "out.parquet", model="seen", part_rows=65_536)
+    assert read(tmp_path / "out.parquet") == said(kitchen, whole)
