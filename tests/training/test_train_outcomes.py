@@ -1,10 +1,16 @@
 """What a training does when it searches, fails, or is only asked to explain."""
 
+import json
+from math import isfinite
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from click.testing import CliRunner
 from mlflow import MlflowClient
 
+from cloche.training.cli.train import train as train_command
 from cloche.training.errors import DataError, TrainingError
 from cloche.training.explain import explain
 from cloche.training.recipe.load import load_recipe
@@ -86,3 +92,55 @@ def test_regression_leaves_its_own_plots(client):
 
     plots = {Path(item.path).stem for item in client.list_artifacts(result.run_id, "plots")}
     assert {"residuals", "actual_by_predicted"} <= plots
+
+
+@pytest.fixture
+def herbs(tmp_path: Path) -> str:
+    """A recipe whose holdout, the later days, has no row of the class `thyme`."""
+    draw = np.random.default_rng(0)
+    names = np.array(["basil", "mint", "sage", "thyme"])
+    codes = np.concatenate([draw.integers(0, 4, 200), draw.integers(0, 3, 100)])
+    frame = pd.DataFrame(
+        {
+            "day": pd.date_range("2020-01-01", periods=300).astype(str),
+            "height": codes + draw.normal(0, 1.5, 300),
+            "herb": names[codes],
+        }
+    )
+    frame.to_csv(tmp_path / "herbs.csv", index=False)
+    (tmp_path / "herbs.yaml").write_text(
+        """
+        name: herbs
+        task: multiclass
+        data: {source: herbs.csv}
+        target: herb
+        split:
+          by: time
+          column: day
+          train: [2020-01-01, 2020-07-18]
+          holdout: [2020-07-19, 2020-12-31]
+        columns: {numeric: [height]}
+        estimator: {class: sklearn.linear_model.LogisticRegression}
+        acceleration: off
+        gate: {resamples: 100}
+        """
+    )
+    return str(tmp_path / "herbs.yaml")
+
+
+def test_a_holdout_that_lacks_a_class_has_its_metrics_and_says_so(client, herbs):
+    sentence = (
+        "no row of the holdout has the label 'thyme'; "
+        "averages over the classes are those over the others"
+    )
+    explained = CliRunner().invoke(train_command, [herbs, "--explain"])
+    assert f"note        herb: {sentence}" in explained.output
+
+    done = json.loads(CliRunner().invoke(train_command, [herbs, "--json"]).stdout)
+
+    holdout = done["holdout"]
+    assert all(isfinite(value) for one in holdout.values() for value in one.values())
+    assert holdout["recall"] == pytest.approx(holdout["balanced_accuracy"])
+    assert done["notes"] == [sentence]
+    version = client.get_model_version("herbs", done["version"])
+    assert f"Note: {sentence}." in version.description

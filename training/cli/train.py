@@ -1,6 +1,7 @@
 """`cloche train`: a recipe becomes the challenger."""
 
 import json
+from math import isfinite
 from typing import Any
 
 import click
@@ -48,6 +49,7 @@ def train(
         click.echo(explanation(checked))
         return
     # Only once the recipe's own mistakes are out of the way: this import takes seconds.
+    from cloche.training.tracking.card import shown  # noqa: PLC0415
     from cloche.training.train import train as run_training  # noqa: PLC0415
 
     with steps(f"training {checked.name}") as say:
@@ -57,9 +59,13 @@ def train(
         "version": trained.version,
         "run_id": trained.run_id,
         "holdout": {
-            name: {"value": i.value, "low": i.low, "high": i.high}
+            name: {
+                end: getattr(i, end) if isfinite(getattr(i, end)) else None
+                for end in ("value", "low", "high")
+            }
             for name, i in trained.evaluation.holdout.items()
         },
+        "notes": list(trained.evaluation.remarks),
     }
     if as_json:
         click.echo(json.dumps(result, indent=2))
@@ -72,9 +78,11 @@ def train(
     for name, interval in trained.evaluation.holdout.items():
         table.add_row(
             name,
-            f"{interval.value:.4f}",
-            f"{interval.low:.4f} to {interval.high:.4f}",
-            f"{trained.evaluation.train[name]:.4f}",
+            shown(interval.value),
+            f"{shown(interval.low)} to {shown(interval.high)}",
+            shown(trained.evaluation.train[name]),
         )
     Console().print(table)
+    for remark in trained.evaluation.remarks:
+        click.echo(f"Note: {remark}.")
     click.echo(f"Version {trained.version} is the challenger. Next: cloche promote {trained.name}")

@@ -74,8 +74,11 @@ def check_split(split: Split, recipe: Recipe) -> list[str]:
     Raises:
         DataError: with every problem found.
     """
-    problems = list(_classes(split, recipe)) if recipe.task != "regression" else []
+    problems: list[str] = []
     warnings: list[str] = []
+    if recipe.task != "regression":
+        problems += _classes(split, recipe)
+        warnings += _left_out(split, recipe)
     for name in recipe.columns.features:
         distinct = split.train[name].nunique()
         if distinct == 0:
@@ -157,6 +160,16 @@ def _classes(split: Split, recipe: Recipe) -> Iterator[str]:
     unseen = ", ".join(sorted(map(repr, holdout - train)))
     if unseen:
         yield f"{recipe.target}: the holdout has labels that no training row has: {unseen}"
+
+
+def _left_out(split: Split, recipe: Recipe) -> Iterator[str]:
+    train, holdout = (set(side[recipe.target]) for side in (split.train, split.holdout))
+    absent = ", ".join(sorted(map(repr, train - holdout)))
+    if absent:
+        yield (
+            f"{recipe.target}: no row of the holdout has the label {absent}; "
+            "averages over the classes are those over the others"
+        )
 
 
 def _copied(copies: int, share: float) -> str:

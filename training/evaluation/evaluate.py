@@ -12,6 +12,7 @@ from cloche.training.evaluation.intervals import Interval, intervals
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.output import read
 from cloche.training.evaluation.predictions import Outcome, Target
+from cloche.training.evaluation.remarks import remarks
 from cloche.training.evaluation.slices import Slice, slices
 from cloche.training.pipeline.fit import Fitted
 from cloche.training.recipe.schema import Recipe
@@ -28,6 +29,7 @@ class Evaluation:
         holdout: metric → value on the holdout with its confidence interval.
         slices: slice column → its parts, largest first.
         importance: columns `feature`, `mean`, `std`; most important first.
+        remarks: what somebody who reads the numbers should know, one sentence each.
     """
 
     outcome: Outcome
@@ -35,6 +37,7 @@ class Evaluation:
     holdout: dict[str, Interval]
     slices: dict[str, list[Slice]]
     importance: pd.DataFrame
+    remarks: tuple[str, ...]
 
 
 def judge(fitted: Fitted, target: Target, inputs: pd.DataFrame, truth: Any) -> Outcome:
@@ -61,16 +64,17 @@ def evaluate(
     """
     outcome = judge(fitted, target, holdout, holdout[recipe.target])
     metrics = [name for name in reported_metrics(recipe) if is_computable(name, outcome)]
+    found = intervals(
+        outcome,
+        metrics,
+        resamples=recipe.gate.resamples,
+        seed=recipe.seed,
+        records=record_numbers(holdout, recipe.columns.features, recipe.target),
+    )
     return Evaluation(
         outcome=outcome,
         train=score_all(metrics, judge(fitted, target, train, train[recipe.target])),
-        holdout=intervals(
-            outcome,
-            metrics,
-            resamples=recipe.gate.resamples,
-            seed=recipe.seed,
-            records=record_numbers(holdout, recipe.columns.features, recipe.target),
-        ),
+        holdout=found,
         slices={name: slices(holdout[name], outcome, metrics) for name in recipe.slices},
         importance=feature_importance(
             fitted.pipeline,
@@ -82,6 +86,7 @@ def evaluate(
             ),
             seed=recipe.seed,
         ),
+        remarks=tuple(remarks(outcome, found)),
     )
 
 

@@ -20,9 +20,9 @@ Weights = npt.NDArray[np.float64] | None
 def score(metric: str, outcome: Outcome, weights: Weights = None) -> float:
     """The metric's value.
 
-    For a binary task precision, recall and F1 are those of the positive label; for a multiclass one
-    they are macro averages over the classes that occur, and ROC AUC is the macro average of one
-    class against the rest.
+    For a binary task precision, recall and F1 are those of the positive label. For a multiclass one
+    they are macro averages, and ROC AUC is the macro average of one class against the rest; both
+    over the classes that the rows have, because nothing is known about the others.
 
     Args:
         metric: a key of `METRICS`.
@@ -52,20 +52,24 @@ def is_computable(metric: str, outcome: Outcome) -> bool:
 
 
 def _roc_auc(outcome: Outcome, weights: Weights) -> float:
-    target = outcome.predictions.target
-    if len(np.unique(outcome.truth)) < len(target.classes):
+    present = np.unique(outcome.truth)
+    if len(present) < 2:
         return float("nan")
-    if target.task == "binary":
+    if outcome.predictions.target.task == "binary":
         truth, probability = _positive(outcome)
         return float(sk.roc_auc_score(truth, probability, sample_weight=weights))
+    # roc_auc_score has nan for all where one class is absent.
+    probabilities = outcome.predictions.probabilities
     return float(
-        sk.roc_auc_score(
-            outcome.truth,
-            outcome.predictions.probabilities,
-            multi_class="ovr",
-            average="macro",
-            labels=np.arange(len(target.classes)),
-            sample_weight=weights,
+        np.mean(
+            [
+                sk.roc_auc_score(
+                    outcome.truth == code,
+                    probabilities[:, code],  # type: ignore[index]
+                    sample_weight=weights,
+                )
+                for code in present
+            ]
         )
     )
 
@@ -121,7 +125,12 @@ def _of_labels(
         target, codes = outcome.predictions.target, outcome.predictions.codes
         if target.task == "multiclass":
             return function(
-                outcome.truth, codes, average="macro", sample_weight=weights, zero_division=0.0
+                outcome.truth,
+                codes,
+                labels=np.unique(outcome.truth),
+                average="macro",
+                sample_weight=weights,
+                zero_division=0.0,
             )
         return function(
             outcome.truth == target.positive_code,

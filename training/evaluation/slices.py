@@ -1,7 +1,7 @@
 """Metrics for parts of the holdout: one slice for each value of a column."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from cloche.training.errors import DataError
 from cloche.training.evaluation.metrics import score_all
 from cloche.training.evaluation.predictions import Outcome
+from cloche.training.evaluation.remarks import undefined
 
 MISSING = "(missing)"
 
@@ -25,12 +26,14 @@ class Slice:
         value: the shared value, as text; `(missing)` for rows without one.
         rows: how many there are.
         scores: metric → value, `nan` where the slice does not define it.
+        undefined: metric → why the slice does not define it.
     """
 
     column: str
     value: str
     rows: int
     scores: dict[str, float]
+    undefined: dict[str, str] = field(default_factory=dict)
 
 
 def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[Slice]:
@@ -55,10 +58,11 @@ def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[
                 f"(at most {MOST_SLICES}); slice by another column, or by ranges of this one"
             ],
         )
-    parts = [
-        Slice(column, str(value), len(rows), score_all(metrics, outcome.take(np.asarray(rows))))
-        for value, rows in positions.items()
-    ]
+    parts = []
+    for value, rows in positions.items():
+        part = outcome.take(np.asarray(rows))
+        scores = score_all(metrics, part)
+        parts.append(Slice(column, str(value), len(rows), scores, undefined(part, scores)))
     return sorted(parts, key=lambda part: -part.rows)
 
 

@@ -36,7 +36,13 @@ def _roc_auc(outcome: Outcome) -> Weighted:
         _binary_auc(outcome.truth == code, probabilities[:, code])  # type: ignore[index]
         for code in range(len(target.classes))
     ]
-    return lambda weights: float(np.mean([auc(weights) for auc in one_against_rest]))
+
+    def roc_auc(weights: Floats) -> float:
+        areas = np.array([auc(weights) for auc in one_against_rest])
+        defined = ~np.isnan(areas)
+        return float(areas[defined].mean()) if defined.any() else NAN
+
+    return roc_auc
 
 
 def _binary_auc(positive: npt.NDArray[np.bool_], scores: Floats) -> Weighted:
@@ -162,7 +168,7 @@ def _of_labels(
                 code = target.positive_code
                 return float(over[code] / under[code]) if under[code] > 0 else NAN
             values = np.divide(over, under, out=np.zeros_like(over), where=under > 0)
-            occurs = predicted + true > 0
+            occurs = true > 0
             return float(values[occurs].mean()) if occurs.any() else NAN
 
         return compute

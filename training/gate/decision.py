@@ -150,7 +150,11 @@ def _not_worse(
         return
     difference = comparison.differences.get(metric)
     if difference is None or not isfinite(difference.production):
-        reason = comparison.failure or f"{metric} is not defined for its predictions"
+        reason = comparison.failure or (
+            f"{metric} is undefined: {measured.undefined[metric]}"
+            if metric in measured.undefined
+            else f"{metric} is not defined for its predictions"
+        )
         sentence = f"production version {comparison.version} cannot be compared: {reason}"
         accepted = allow_breaking and measured.unpredicted is None
         yield Verdict(
@@ -264,14 +268,15 @@ def _score(part: Slice, metric: str) -> float:
 
 def _slice_text(part: Slice, metric: str) -> str:
     value = _score(part, metric)
-    return f"{part.value}: {value:.4f}" if isfinite(value) else f"{part.value}: undefined"
+    if isfinite(value):
+        return f"{part.value}: {value:.4f}"
+    reason = part.undefined.get(metric)
+    return f"{part.value}: undefined" + (f" ({reason})" if reason else "")
 
 
 def _undefined(metric: str, measured: Measurements) -> str:
-    reason = measured.unpredicted or (
-        "the model gives no probabilities, or the holdout does not define it"
-        if METRICS[metric].needs == "probabilities"
-        else "the holdout does not define it"
+    reason = measured.unpredicted or measured.undefined.get(
+        metric, "too few rows decide it, and many draws of the bootstrap do not define it"
     )
     return f"{metric} could not be computed: {reason}"
 

@@ -45,6 +45,7 @@ def evidence(
         "verdicts": [asdict(verdict) for verdict in judgement.decision.verdicts],
         "metric": policy.measured[0],
         "scores": dict(numbers.scores),
+        "undefined": dict(numbers.undefined),
         "intervals": {name: asdict(found) for name, found in measured.intervals.items()},
         "differences": {
             name: asdict(found)

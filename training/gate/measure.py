@@ -11,6 +11,7 @@ from cloche.training.errors import DataError
 from cloche.training.evaluation.intervals import Interval, Records, intervals, paired_differences
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.predictions import Outcome
+from cloche.training.evaluation.remarks import remarks, undefined
 from cloche.training.evaluation.slices import Slice, slices
 from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.holdout import Holdout, fetch_holdout
@@ -98,11 +99,14 @@ def measure(
             breaks=breaks(production.model.signature, candidate.model.signature),
         )
     parts, unsliced = _slices(policy, holdout, outcome)
+    scores = {} if outcome is None else score_all(policy.measured, outcome)
     say("drawing intervals")
+    found = _intervals(policy, outcome, records)
     return Measured(
         Measurements(
             rows=len(truth),
-            scores={} if outcome is None else score_all(policy.measured, outcome),
+            scores=scores,
+            undefined={} if outcome is None else undefined(outcome, scores),
             slices=tuple(parts),
             unsliced=unsliced,
             latency_ms=probed.latency_ms,
@@ -110,9 +114,12 @@ def measure(
             failures=probed.failures,
             comparison=comparison,
         ),
-        _intervals(policy, outcome, records),
+        found,
         holdout,
-        tuple(_notes(holdout, production, copies=len(records) - len(np.unique(records)))),
+        (
+            *_notes(holdout, production, copies=len(records) - len(np.unique(records))),
+            *(remarks(outcome, found) if outcome is not None else ()),
+        ),
     )
 
 

@@ -34,6 +34,7 @@ class Measurements:
     Attributes:
         rows: of the holdout.
         scores: metric → value on the holdout, `nan` where it is not defined.
+        undefined: metric → why the holdout does not define it.
         slices: the parts of the holdout, every sliced column one after the other.
         unsliced: column → why the holdout could not be sliced by it.
         latency_ms: median time of a one-row prediction, in milliseconds; None if not measured.
@@ -44,6 +45,7 @@ class Measurements:
 
     rows: int
     scores: Mapping[str, float] = field(default_factory=dict)
+    undefined: Mapping[str, str] = field(default_factory=dict)
     slices: tuple[Slice, ...] = ()
     unsliced: Mapping[str, str] = field(default_factory=dict)
     latency_ms: float | None = None

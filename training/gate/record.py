@@ -85,7 +85,9 @@ def _write(
     client.log_table(run_id, pd.DataFrame(document["verdicts"]), VERDICTS_ARTIFACT)
     if document["slices"]:
         rows = [{**part, **part["scores"]} for part in document["slices"]]
-        client.log_table(run_id, pd.DataFrame(rows).drop(columns="scores"), SLICES_ARTIFACT)
+        client.log_table(
+            run_id, pd.DataFrame(rows).drop(columns=["scores", "undefined"]), SLICES_ARTIFACT
+        )
     client.log_text(run_id, render(document), REPORT_ARTIFACT)
 
 

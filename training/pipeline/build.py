@@ -80,5 +80,6 @@ def _vectorizer(text: Text) -> TfidfVectorizer:
         ngram_range=text.ngrams,
         max_features=text.max_features,
         min_df=text.min_count,
-        sublinear_tf=True,
+        lowercase=text.lowercase,
+        sublinear_tf=text.sublinear_tf,
     )

@@ -7,6 +7,7 @@ that it tunes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from time import monotonic
 from typing import Any
 
@@ -82,8 +83,18 @@ def run_search(
     objective({})
     while len(trials) < recipe.search.trials and monotonic() - started < recipe.search.seconds:
         asked = study.ask()
-        study.tell(asked, objective(_propose(asked, recipe.search)))
-    return (max if greater_is_better else min)(trials, key=lambda trial: trial.score)
+        score = objective(_propose(asked, recipe.search))
+        if isnan(score):
+            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(asked, score)
+    known = [trial for trial in trials if not isnan(trial.score)]
+    if not known:
+        raise TrainingError(
+            f"the search cannot compare its trials: the validation rows do not define "
+            f"{recipe.primary_metric}; take another metric or a larger search.validation"
+        )
+    return (max if greater_is_better else min)(known, key=lambda trial: trial.score)
 
 
 def _propose(trial: Any, search: Search) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def model_card(
         )
         for column, parts in evaluation.slices.items()
     }
+    environment.filters["shown"] = shown
     return environment.get_template("card.md.jinja").render(
         recipe=recipe,
         evaluation=evaluation,
@@ -51,6 +52,11 @@ def model_card(
         source=source,
         run_id=run_id,
     )
+
+
+def shown(value: float) -> str:
+    """A metric's value for people."""
+    return "undefined" if math.isnan(value) else f"{value:.4f}"
 
 
 def _tells(part: Slice, metric: str) -> bool:

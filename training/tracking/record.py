@@ -120,9 +120,8 @@ def record_trial(recipe: Recipe, trial: Trial) -> None:
     with mlflow.start_run(run_name=f"trial {trial.number}", nested=True):
         mlflow.set_tags({"cloche.kind": "trial", "cloche.recipe": recipe.name})
         mlflow.log_params({**recipe.estimator.params, **trial.params})
-        mlflow.log_metrics(
-            {f"validation/{recipe.primary_metric}": trial.score, "seconds": trial.seconds}
-        )
+        metrics = {f"validation/{recipe.primary_metric}": trial.score, "seconds": trial.seconds}
+        mlflow.log_metrics(_finite(metrics))
 
 
 def record_search(trials: Sequence[Trial], best: Trial) -> None:

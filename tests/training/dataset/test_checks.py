@@ -184,6 +184,18 @@ def test_a_side_with_one_class_is_refused(frame, make_recipe):
     assert any("the holdout has labels that no training row has: 0" in one for one in found)
 
 
+@pytest.mark.parametrize("label", [str, int])
+def test_a_class_that_the_holdout_lacks_is_told(frame, make_recipe, label):
+    frame = frame.assign(churned=(np.arange(200) % 5).astype(label))
+    train, holdout = frame.iloc[:150], frame.iloc[150:]
+    held = holdout[holdout["churned"] != label(4)]
+    found = check_split(Split(train, held), make_recipe(task="multiclass"))
+    assert found == [
+        f"churned: no row of the holdout has the label {label(4)!r}; "
+        "averages over the classes are those over the others"
+    ]
+
+
 def test_a_feature_without_a_value_to_learn_from_is_refused(frame, make_recipe):
     sides = split(frame, make_recipe())
     train = sides.train.assign(age=np.nan, spend=1.0)

@@ -106,11 +106,6 @@ def test_multiclass_metrics_are_macro_averages():
     )
 
 
-def test_a_multiclass_ranking_needs_every_class():
-    outcome = of_probabilities(["apple", "fig"], [[0.8, 0.1, 0.1], [0.2, 0.5, 0.3]], FRUIT)
-    assert math.isnan(score("roc_auc", outcome))
-
-
 def test_regression_metrics_are_scikit_learns(regression_outcome):
     outcome = regression_outcome()
     truth, values = outcome.truth, outcome.predictions.values

@@ -1,9 +1,11 @@
 """The search starts from the recipe, stays in its space and keeps to its budget."""
 
+from math import nan
 from typing import Any
 
 import pytest
 
+from cloche.training.errors import TrainingError
 from cloche.training.pipeline.search import Trial, run_search, trials_frame
 
 SPACE = {
@@ -52,6 +54,24 @@ def test_the_best_trial_wins_whichever_way_the_metric_points(make_recipe, greate
     )
 
     assert best.score == pick(trial.score for trial in trials)
+
+
+@pytest.mark.parametrize("greater_is_better", [True, False])
+def test_a_trial_without_a_score_never_wins(make_recipe, greater_is_better):
+    recipe = make_recipe(search={"trials": 4, "space": SPACE})
+    scores = iter([nan, 0.5, nan, 0.7])
+
+    best, trials = collect(recipe, lambda _: next(scores), greater_is_better=greater_is_better)
+
+    assert len(trials) == 4
+    assert best.score == (0.7 if greater_is_better else 0.5)
+
+
+def test_trials_that_all_lack_a_score_are_an_error(make_recipe):
+    recipe = make_recipe(search={"trials": 2, "space": SPACE})
+
+    with pytest.raises(TrainingError, match="do not define roc_auc"):
+        collect(recipe, lambda _: nan)
 
 
 def test_the_same_seed_proposes_the_same_settings(make_recipe):

@@ -1,0 +1,76 @@
+"""Every option of every command is read by something: one that nothing reads is a lie."""
+
+import ast
+import dataclasses
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import click
+import pytest
+
+import cloche as package
+from cloche.main import COMMANDS, cloche
+from cloche.serving.batch.request import Request as Job
+from cloche.serving.cli.serve import settings_of
+from cloche.serving.deployments.target import Options
+from cloche.serving.front.settings import Settings
+from cloche.training.promotion.request import Request as Promotion
+
+ROOT = Path(package.__file__).parent
+# What takes its options as keywords, and hands them on.
+HANDED_ON = {"serve": settings_of, "container": settings_of, "doctor": settings_of, "score": Job}
+# command, option → why nothing reads it
+UNREAD = {
+    ("container", "task"): "clouds call the container with the word `serve`, which says nothing",
+    ("container", "log_format"): "handed on to serve by its name",
+    ("doctor", "log_format"): "the doctor takes the options of serve, and writes no log",
+}
+# record of options → by which names code has it
+RECORDS = {
+    Settings: "settings",
+    Job: "request|self",
+    Promotion: "request",
+    Options: "options|asked",
+}
+
+
+def names_read(function: object) -> set[str]:
+    """The names that a function's body loads."""
+    source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
+    body = ast.parse(source).body[0].body
+    nodes = [node for line in body for node in ast.walk(line)]
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def fields(record: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(record)}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_is_read_by_its_command(name):
+    command = cloche.get_command(click.Context(cloche), name)
+    read = names_read(command.callback)
+    handed = HANDED_ON.get(name)
+    if handed is settings_of:
+        read |= names_read(settings_of) | fields(Settings)
+    elif handed is not None:
+        read |= fields(handed)
+    unread = {one.name for one in command.params if one.name not in read}
+    assert unread == {option for known, option in UNREAD if known == name and option not in read}
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_record_of_options_is_read_where_the_work_is_done(record):
+    texts = [
+        path.read_text()
+        for room in ("serving", "training")
+        for path in (ROOT / room).resolve().rglob("*.py")
+    ]
+    unread = [
+        field
+        for field in fields(record)
+        if not any(re.search(rf"\b_?({RECORDS[record]})\.{field}\b", text) for text in texts)
+    ]
+    assert unread == []

@@ -1,0 +1,397 @@
+"""Every key of a recipe does something: a changed value changes what is read, fitted or decided."""
+
+import copy
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import BaseModel
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from cloche.training.dataset.checks import check_split, check_table
+from cloche.training.dataset.sources import load_table
+from cloche.training.dataset.split import split, validation_split
+from cloche.training.errors import DataError, TrainingError
+from cloche.training.evaluation.predictions import Outcome, Predictions, Target
+from cloche.training.gate import measure
+from cloche.training.gate.decision import decide
+from cloche.training.gate.holdout import Holdout
+from cloche.training.gate.measurements import Measurements
+from cloche.training.gate.policy import carried_policy
+from cloche.training.gate.process import Probed
+from cloche.training.packaging import model
+from cloche.training.packaging.trusted import trusted_types
+from cloche.training.pipeline.fit import fit
+from cloche.training.pipeline.search import run_search
+from cloche.training.recipe.schema import Recipe
+from cloche.training.tracking import record
+from cloche.training.train import _accelerate
+
+ROWS = 240
+DRAW = np.random.default_rng(5)
+FRAME = pd.DataFrame(
+    {
+        "age": DRAW.normal(40, 12, ROWS),
+        "spend": DRAW.gamma(2, 30, ROWS),
+        "plan": DRAW.choice(["free", "basic", "gold"], ROWS),
+        "region": DRAW.choice(["north", "south"], ROWS, p=[0.8, 0.2]),
+        "moment": pd.date_range("2020-01-01", periods=ROWS, freq="35h").astype(str),
+        "other_moment": pd.date_range("2021-06-01", periods=ROWS, freq="17h").astype(str),
+        "household": np.arange(ROWS) // 4,
+        "street": np.arange(ROWS) // 6,
+        "remark": [
+            " ".join(DRAW.choice(["Late", "late", "fine fine", "thanks", "never again"], 4))
+            for _ in range(ROWS)
+        ],
+        "reply": [" ".join(DRAW.choice(["sorry", "good", "ok"], 3)) for _ in range(ROWS)],
+    }
+)
+LIKELY = 1 / (1 + np.exp(-(FRAME["age"] - 45) / 6 - FRAME["remark"].str.count("Late")))
+FRAME["churned"] = (DRAW.random(ROWS) < LIKELY).astype(int)
+FRAME["moved"] = (DRAW.random(ROWS) < 0.4).astype(int)
+FRAME["told"] = FRAME["churned"] * 2 + 1
+LESS = [
+    Predictions(
+        Target("binary", (0, 1), 1),
+        codes=(chance > 0.5).astype(np.intp),
+        probabilities=np.column_stack([1 - chance, chance]),
+    )
+    for chance in (
+        np.clip(LIKELY + DRAW.normal(0, spread, ROWS), 0.01, 0.99) for spread in (0.2, 0.3)
+    )
+]
+
+BASE: dict[str, Any] = {
+    "name": "churn",
+    "task": "binary",
+    "data": {"source": "churn.csv"},
+    "target": "churned",
+    "split": {"by": "fraction"},
+    "columns": {"numeric": ["age"], "text": ["remark"]},
+    "estimator": {"class": "sklearn.linear_model.LogisticRegression"},
+    "search": {"trials": 3, "space": {"C": {"low": 0.1, "high": 9.0}}},
+    "gate": {"resamples": 100},
+}
+BY_TIME = {
+    "by": "time",
+    "column": "moment",
+    "train": ["2020-01-01", "2020-08-31"],
+    "holdout": ["2020-09-01", "2020-12-31"],
+}
+BY_GROUP = {"by": "group", "column": "household"}
+FLOOR = {"column": "region", "metric": "roc_auc", "minimum": 0.5, "min_rows": 30}
+
+
+def rows_read(recipe: Recipe) -> Any:
+    try:
+        return load_table(recipe.data).frame.to_csv()
+    except DataError as error:
+        return error.problems
+
+
+def checked(recipe: Recipe) -> Any:
+    """What the checks say of the table, and of one whose holdout is partly learned from."""
+    sides = split(FRAME, recipe)
+    mixed = sides.holdout.copy()
+    mixed.iloc[:6] = sides.train.iloc[:6]
+    found = []
+    for check in (
+        lambda: check_table(FRAME, recipe),
+        lambda: check_split(type(sides)(sides.train, mixed), recipe),
+    ):
+        try:
+            found.append(check())
+        except DataError as error:
+            found.append(error.problems)
+    return found
+
+
+def sides(recipe: Recipe) -> Any:
+    parts = split(FRAME, recipe)
+    return list(parts.train.index), list(parts.holdout.index)
+
+
+def predictions(recipe: Recipe) -> Any:
+    inputs = FRAME.assign(moment=pd.to_datetime(FRAME["moment"]))
+    return fit(recipe, inputs, FRAME[recipe.target]).predict(inputs).to_csv()
+
+
+def searched(recipe: Recipe) -> Any:
+    proposals: list[Any] = []
+    run_search(
+        recipe,
+        lambda params: float(len(params)),
+        greater_is_better=True,
+        on_trial=lambda trial: proposals.append(trial.params),
+    )
+    return proposals, list(validation_split(FRAME, recipe).train.index)
+
+
+def judged(recipe: Recipe) -> Any:
+    """The gate's numbers and its decision, by the policy that a version of the recipe carries."""
+    package: Any = SimpleNamespace(
+        recipe=recipe,
+        target=Target("binary", (0, 1), 1),
+        holdout={"artifact": "a", "digest": "d", "rows": ROWS},
+    )
+    policy = carried_policy({"cloche": model._policy(package)})
+    assert policy is not None
+    ours, theirs = (Outcome.of(FRAME["churned"], one) for one in LESS)
+    records, serving = np.arange(ROWS), Probed()
+    production: Any = SimpleNamespace(version=SimpleNamespace(version="1"))
+    comparison = measure._comparison(policy, production, serving, (ours, theirs), records)
+    parts, unsliced = measure._slices(policy, Holdout(FRAME, "", ""), ours)
+    measured = Measurements(
+        rows=ROWS,
+        scores=measure.score_all(policy.measured, ours),
+        slices=tuple(parts),
+        unsliced=unsliced,
+        latency_ms=5.0,
+        comparison=comparison,
+    )
+    return decide(policy.criteria, measured), measure._intervals(policy, ours, records), parts
+
+
+def trusted(recipe: Recipe) -> Any:
+    pipeline = make_pipeline(FunctionTransformer(copy.copy), LogisticRegression())
+    try:
+        return trusted_types(pipeline.fit(FRAME[["age"]], FRAME["churned"]), recipe.estimator)
+    except TrainingError as error:
+        return str(error)
+
+
+def twin_tried(recipe: Recipe) -> Any:
+    class Tried(Exception):
+        """The original was asked for."""
+
+    def original() -> Any:
+        raise Tried
+
+    try:
+        return _accelerate(recipe, original, FRAME, "", lambda _: None)
+    except Tried:
+        return "tried"
+
+
+def experiment(recipe: Recipe) -> Any:
+    record.open_experiment(recipe)
+    found = mlflow.get_experiment_by_name(recipe.name)
+    return found and (found.name, found.tags)
+
+
+Case = tuple[Callable[[Recipe], Any], dict[str, Any], dict[str, Any]]
+# key → what is looked at, sections in which it can be seen, and the same with another value
+CASES: dict[str, Case] = {
+    "name": (experiment, {}, {"name": "leavers"}),
+    "description": (experiment, {}, {"description": "Who leaves."}),
+    "task": (checked, {"split": {**BY_TIME}}, {"task": "multiclass", "split": {**BY_TIME}}),
+    "data.source": (rows_read, {}, {"data": {"source": "other.csv"}}),
+    "data.format": (
+        rows_read,
+        {"data": {"source": "lines.txt"}},
+        {"data": {"source": "lines.txt", "format": "labelled-lines"}},
+    ),
+    "data.query": (
+        rows_read,
+        {"data": {"source": "sqlite:///shop.db", "query": "SELECT * FROM orders"}},
+        {"data": {"source": "sqlite:///shop.db", "query": "SELECT a FROM orders"}},
+    ),
+    "data.options": (rows_read, {}, {"data": {"source": "churn.csv", "options": {"nrows": 1}}}),
+    "target": (predictions, {}, {"target": "moved"}),
+    "positive": (predictions, {}, {"positive": 0}),
+    "threshold": (predictions, {}, {"threshold": 0.7}),
+    "split.FractionSplit.by": (sides, {}, {"split": BY_GROUP}),
+    "split.FractionSplit.holdout": (sides, {}, {"split": {"by": "fraction", "holdout": 0.4}}),
+    "split.FractionSplit.stratify": (
+        sides,
+        {},
+        {"split": {"by": "fraction", "stratify": False}},
+    ),
+    "split.GroupSplit.by": (sides, {"split": BY_GROUP}, {"split": {"by": "fraction"}}),
+    "split.GroupSplit.column": (
+        sides,
+        {"split": BY_GROUP},
+        {"split": {**BY_GROUP, "column": "street"}},
+    ),
+    "split.GroupSplit.holdout": (
+        sides,
+        {"split": BY_GROUP},
+        {"split": {**BY_GROUP, "holdout": 0.5}},
+    ),
+    "split.TimeSplit.by": (sides, {"split": BY_TIME}, {"split": {"by": "fraction"}}),
+    "split.TimeSplit.column": (
+        sides,
+        {"split": {**BY_TIME, "holdout": ["2020-09-01", "2021-08-31"]}},
+        {
+            "split": {
+                **BY_TIME,
+                "column": "other_moment",
+                "train": ["2021-06-01", "2021-07-01"],
+                "holdout": ["2021-07-02", "2021-12-31"],
+            }
+        },
+    ),
+    "split.TimeSplit.train": (
+        sides,
+        {"split": BY_TIME},
+        {"split": {**BY_TIME, "train": ["2020-02-01", "2020-08-31"]}},
+    ),
+    "split.TimeSplit.holdout": (
+        sides,
+        {"split": BY_TIME},
+        {"split": {**BY_TIME, "holdout": ["2020-10-01", "2020-12-31"]}},
+    ),
+    "columns.numeric": (predictions, {}, {"columns": {"numeric": ["spend"], "text": ["remark"]}}),
+    "columns.categorical": (
+        predictions,
+        {"columns": {"categorical": ["plan"]}},
+        {"columns": {"categorical": ["region"]}},
+    ),
+    "columns.text": (predictions, {}, {"columns": {"numeric": ["age"], "text": ["reply"]}}),
+    "columns.datetime": (
+        predictions,
+        {},
+        {"columns": {"numeric": ["age"], "text": ["remark"], "datetime": ["moment"]}},
+    ),
+    "text.analyzer": (predictions, {}, {"text": {"analyzer": "char"}}),
+    "text.ngrams": (predictions, {}, {"text": {"ngrams": [1, 1]}}),
+    "text.max_features": (predictions, {}, {"text": {"max_features": 3}}),
+    "text.min_count": (predictions, {}, {"text": {"min_count": 60}}),
+    "text.lowercase": (predictions, {}, {"text": {"lowercase": False}}),
+    "text.sublinear_tf": (predictions, {}, {"text": {"sublinear_tf": False}}),
+    "estimator.class": (
+        predictions,
+        {},
+        {"estimator": {"class": "sklearn.tree.DecisionTreeClassifier"}},
+    ),
+    "estimator.params": (
+        predictions,
+        {},
+        {"estimator": {**BASE["estimator"], "params": {"C": 0.01}}},
+    ),
+    "estimator.categories": (
+        predictions,
+        {"columns": {"categorical": ["plan"]}},
+        {
+            "columns": {"categorical": ["plan"]},
+            "estimator": {**BASE["estimator"], "categories": "ordinal"},
+        },
+    ),
+    "estimator.trusted_types": (
+        trusted,
+        {},
+        {"estimator": {**BASE["estimator"], "trusted_types": ["copy.copy"]}},
+    ),
+    "search.trials": (searched, {}, {"search": {**BASE["search"], "trials": 2}}),
+    "search.seconds": (searched, {}, {"search": {**BASE["search"], "seconds": 1e-9}}),
+    "search.validation": (searched, {}, {"search": {**BASE["search"], "validation": 0.5}}),
+    "search.space": (searched, {}, {"search": {**BASE["search"], "space": {"C": [1, 2]}}}),
+    "search.space.low": (
+        searched,
+        {},
+        {"search": {**BASE["search"], "space": {"C": {"low": 1.0, "high": 9.0}}}},
+    ),
+    "search.space.high": (
+        searched,
+        {},
+        {"search": {**BASE["search"], "space": {"C": {"low": 0.1, "high": 3.0}}}},
+    ),
+    "search.space.log": (
+        searched,
+        {},
+        {"search": {**BASE["search"], "space": {"C": {"low": 0.1, "high": 9.0, "log": True}}}},
+    ),
+    "slices": (judged, {}, {"slices": ["plan"]}),
+    "metrics": (judged, {}, {"metrics": ["f1"]}),
+    "gate.minimum": (judged, {}, {"gate": {**BASE["gate"], "minimum": {"f1": 0.5}}}),
+    "gate.not_worse": (judged, {}, {"gate": {**BASE["gate"], "not_worse": None}}),
+    "gate.not_worse.metric": (
+        judged,
+        {},
+        {"gate": {**BASE["gate"], "not_worse": {"metric": "brier"}}},
+    ),
+    "gate.not_worse.margin": (
+        judged,
+        {},
+        {"gate": {**BASE["gate"], "not_worse": {"margin": 0.3}}},
+    ),
+    "gate.not_worse.confidence": (
+        judged,
+        {},
+        {"gate": {**BASE["gate"], "not_worse": {"confidence": 0.6}}},
+    ),
+    **{
+        f"gate.slices.{key}": (
+            judged,
+            {"gate": {**BASE["gate"], "slices": [FLOOR]}},
+            {"gate": {**BASE["gate"], "slices": [{**FLOOR, key: value}]}},
+        )
+        for key, value in {
+            "column": "plan",
+            "metric": "accuracy",
+            "minimum": 0.99,
+            "min_rows": 100,
+        }.items()
+    },
+    "gate.latency_ms": (judged, {}, {"gate": {**BASE["gate"], "latency_ms": 1.0}}),
+    "gate.resamples": (judged, {}, {"gate": {"resamples": 150}}),
+    "checks.accept_leakage": (
+        checked,
+        {"columns": {"numeric": ["told"]}},
+        {"columns": {"numeric": ["told"]}, "checks": {"accept_leakage": ["told"]}},
+    ),
+    "checks.duplicates": (checked, {}, {"checks": {"duplicates": 0.5}}),
+    "acceleration": (twin_tried, {}, {"acceleration": "off"}),
+    "seed": (sides, {}, {"seed": 7}),
+}
+
+
+def keys_of(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key that a section and the sections inside it have, dotted."""
+    for name, field in section.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        inner = list(dict.fromkeys(_sections(field.annotation)))
+        of_its_own = type(None) in get_args(field.annotation) or path == "search.space"
+        if not inner or (of_its_own and path != "search"):
+            yield path
+        for one in inner:
+            yield from keys_of(one, f"{path}." if len(inner) == 1 else f"{path}.{one.__name__}.")
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for one in get_args(annotation):
+        yield from _sections(one)
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """The files that the cases name, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    orders = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+    orders.to_csv("churn.csv", index=False)
+    orders.assign(a=9).to_csv("other.csv", index=False)
+    (tmp_path / "lines.txt").write_text("good|1\nbad|0\n")
+    orders.to_sql("orders", "sqlite:///shop.db", index=False)
+
+
+def test_every_key_of_a_recipe_has_a_case():
+    assert set(keys_of(Recipe)) == set(CASES)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("key", CASES)
+def test_another_value_of_a_key_has_another_effect(key, request):
+    look, seen, changed = CASES[key]
+    if look is experiment:
+        request.getfixturevalue("client")
+    before = look(Recipe.model_validate({**BASE, **seen}))
+    assert look(Recipe.model_validate({**BASE, **seen})) == before, "the effect is not repeatable"
+    assert look(Recipe.model_validate({**BASE, **changed})) != before

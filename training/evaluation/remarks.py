@@ -1,0 +1,66 @@
+"""What a set of rows leaves out, and why it does not define a metric: sentences for people."""
+
+from collections.abc import Iterator, Mapping
+from math import isnan
+
+import numpy as np
+
+from cloche.training.evaluation.intervals import Interval
+from cloche.training.evaluation.metrics import is_computable
+from cloche.training.evaluation.predictions import Outcome, listed
+
+_OF_CLASSES = ("roc_auc", "balanced_accuracy")
+
+
+def undefined(outcome: Outcome, scores: Mapping[str, float]) -> dict[str, str]:
+    """Metric → why the outcome does not define it, for those whose value is `nan`."""
+    return {metric: _reason(metric, outcome) for metric, value in scores.items() if isnan(value)}
+
+
+def absent_classes(outcome: Outcome) -> list[str]:
+    """What follows from the classes that no row has: one sentence, or none."""
+    classes = outcome.predictions.target.classes
+    present = np.unique(outcome.truth) if classes else ()
+    absent = [label for code, label in enumerate(classes) if code not in present]
+    if not absent or not len(outcome):
+        return []
+    return [
+        f"no row of the holdout has the label {listed(absent)}; "
+        "averages over the classes are those over the others"
+    ]
+
+
+def remarks(outcome: Outcome, found: Mapping[str, Interval]) -> Iterator[str]:
+    """What to know about the metrics of a holdout, one sentence each.
+
+    Args:
+        outcome: truth and predictions.
+        found: metric → its value and interval.
+    """
+    yield from absent_classes(outcome)
+    scores = {metric: interval.value for metric, interval in found.items()}
+    for metric, reason in undefined(outcome, scores).items():
+        yield f"{metric} is undefined: {reason}"
+    for metric, interval in found.items():
+        if isnan(interval.low) and not isnan(interval.value):
+            yield (
+                f"{metric} has no interval: too few rows decide it, and many draws of the "
+                "bootstrap do not define it"
+            )
+
+
+def _reason(metric: str, outcome: Outcome) -> str:
+    if not len(outcome):
+        return "there are no rows"
+    if not is_computable(metric, outcome):
+        return "the model gives no probabilities"
+    target, zeros = outcome.predictions.target, int((outcome.truth == 0).sum())
+    if target.task == "regression":
+        found = f"the target is 0 in {zeros:,} rows"
+        return found if metric == "mape" else "the target has one value in all rows"
+    if metric in _OF_CLASSES:
+        return f"all rows have the label {target.classes[outcome.truth[0]]!r}"
+    positive = f"the label {target.positive!r}"
+    if metric == "precision":
+        return f"no row is predicted to have {positive}"
+    return f"no row has {positive}" + (" and none is predicted to" if metric == "f1" else "")
