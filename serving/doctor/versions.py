@@ -1,5 +1,6 @@
 """What stands behind a model URI: whether it can be found, fetched, and run in this environment."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,11 @@ from cloche.serving.doctor.finding import Finding, fail, ok, warn
 from cloche.serving.errors import ServingError
 from cloche.serving.front.settings import LOCAL, Settings
 from cloche.serving.host.requirements import mismatches
+from cloche.serving.registry import uri
 from cloche.serving.registry.resolving import Resolver, Target
 from cloche.serving.registry.told import told
-from cloche.serving.registry.uri import ModelUri, parse
+from cloche.serving.registry.uri import ModelUri
+from cloche.versions import files_of
 
 _FILES = ("MLmodel", "requirements.txt", "python_env.yaml")
 _EXTRAS = {"boto3": "aws", "botocore": "aws", "google": "gcp"}
@@ -31,10 +34,10 @@ _REFUSALS = ("NoCredentials", "Unable to locate credentials", "AccessDenied", "I
 def followed(settings: Settings, uris: list[ModelUri]) -> Iterator[Finding]:
     """The version behind each URI, from the registry to a process that could run it."""
     resolver = Resolver(MlflowClient)
-    for uri in uris:
-        check = uri.text
+    for one in uris:
+        check = one.text
         try:
-            target = resolver.resolve(uri)
+            target = resolver.resolve(one)
         except ServingError as error:
             yield fail(check, str(error).removeprefix(f"{check}: "))
             continue
@@ -49,13 +52,13 @@ def with_alias(alias: str) -> list[ModelUri]:
         RegistryUnreachable: The registry does not answer.
     """
     names = Resolver(MlflowClient).names_with_alias(alias)
-    return [parse(f"models:/{name}@{alias}") for name in names]
+    return [uri.with_alias(name, alias) for name in names]
 
 
 def _version(target: Target, settings: Settings) -> Iterator[Finding]:
     with TemporaryDirectory(prefix="cloche-doctor-") as folder:
         path = Path(target.artifacts)
-        if not path.is_dir():
+        if target.model or not path.is_dir():
             path = Path(folder)
             if (problem := _fetched(target, path)) is not None:
                 yield problem
@@ -72,9 +75,12 @@ def _fetched(target: Target, folder: Path) -> Finding | None:
     wanted = [*_FILES, *(["onnx"] if target.twin else [])]
     for name in wanted:
         try:
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{target.artifacts}/{name}", dst_path=str(folder)
-            )
+            if target.model:
+                files_of(target.model, target.version).download_artifacts(name, str(folder))
+            else:
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"{target.artifacts}/{name}", dst_path=str(folder)
+                )
         except ImportError as error:
             package = (error.name or str(error)).partition(".")[0]
             extra = _EXTRAS.get(package)
@@ -114,7 +120,7 @@ def _twin(target: Target, path: Path) -> Finding:
     reason = " ".join(reasons) or "it is not beside the model."
     if "not installed" in reason:
         return warn("twin", reason, "pip install 'cloche[acceleration]'")
-    return warn("twin", reason, f"cloche accelerate {target.artifacts.split('/')[1]}")
+    return warn("twin", reason, f"cloche accelerate {shlex.quote(target.model)}")
 
 
 def _text(file: Path) -> dict[str, object]:

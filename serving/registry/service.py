@@ -27,7 +27,7 @@ from cloche.serving.registry.fetching import fetch
 from cloche.serving.registry.history import History
 from cloche.serving.registry.protocol import HELLO
 from cloche.serving.registry.resolving import Resolver, Target
-from cloche.serving.registry.uri import parse
+from cloche.serving.registry.uri import ModelUri, Reference
 
 _THREADS = 4  # a long download leaves room for polls
 _logger = logging.getLogger(__name__)
@@ -42,17 +42,17 @@ class Service:
         self._resolver = Resolver(MlflowClient)
         self._history = History(self._resolver)
 
-    def resolve(self, uri: str) -> dict[str, Any]:
+    def resolve(self, uri: dict[str, Any]) -> dict[str, Any]:
         """The version behind a URI now."""
-        return asdict(self._resolver.resolve(parse(uri)))
+        return asdict(self._resolver.resolve(_uri(uri)))
 
     def names_with_alias(self, alias: str) -> list[str]:
         """All registered models that have the alias."""
         return self._resolver.names_with_alias(alias)
 
-    def history(self, uri: str) -> list[dict[str, Any]]:
+    def history(self, uri: dict[str, Any]) -> list[dict[str, Any]]:
         """The newest versions of the model behind a URI, with who promoted them and why."""
-        return self._history.versions(parse(uri))
+        return self._history.versions(_uri(uri))
 
     def fetch(self, target: dict[str, str]) -> str:
         """The directory of a version's artifacts, checked."""
@@ -87,6 +87,11 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
     with ThreadPoolExecutor(_THREADS) as threads, front.makefile("rb") as questions:
         for line in questions:
             threads.submit(answer, line)
+
+
+def _uri(parts: dict[str, Any]) -> ModelUri:
+    """A URI in its parts, as it came through JSON."""
+    return ModelUri(**{**parts, "reference": Reference(parts["reference"])})
 
 
 def _answer(service: Service, line: bytes) -> dict[str, Any]:
