@@ -8,8 +8,10 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
+from cloche.env_manager import LOCAL
+from cloche.requirements import mismatches
 from cloche.serving.batch.acceleration import usable
-from cloche.serving.batch.job import Job, Layout
+from cloche.serving.batch.job import Job, Layout, Pinned
 from cloche.serving.batch.manifest import Manifest
 from cloche.serving.batch.output import Output
 from cloche.serving.batch.part import FinishedPart
@@ -17,7 +19,6 @@ from cloche.serving.batch.pinning import pin, pin_again
 from cloche.serving.batch.request import Request
 from cloche.serving.batch.supply import Supply
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
-from cloche.serving.host.requirements import mismatches
 
 
 def complete(
@@ -62,8 +63,12 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         ServingError: The version cannot be pinned.
     """
     model = pin(request.model, request.cache)
-    if unmet := mismatches(Path(model.path)):
-        say(f"this environment is not the one that {model} was logged with: {', '.join(unmet)}")
+    environment = _environment(request, model)
+    if differs := environment["differs"]:
+        say(
+            f"this environment is not the one that {model} was logged with: {', '.join(differs)}. "
+            "Score in one of its own with --env-manager uv, or install what it asks for."
+        )
     twin = usable(Path(model.path), model.twin, say) if request.acceleration else ""
     model = replace(model, twin=twin)
     layout = _layout(request, supply, output)
@@ -74,7 +79,7 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         raise JobFailed(f"{absent}, which {model} needs." if needed else f"{absent}.")
     return Job(
         model, supply.inputs, layout, request.part_rows, request.limit.given,
-        {} if named else supply.inferred(), _features(request, supply, schema),
+        {} if named else supply.inferred(), _features(request, supply, schema), environment,
     )  # fmt: skip
 
 
@@ -97,7 +102,26 @@ def resumed(
         raise JobRefused(
             f"{output}: the job cannot go on: {difference}. Begin anew with --overwrite."
         )
-    return replace(job, model=pin_again(job.model, request.cache)), notes, done
+    model = pin_again(job.model, request.cache)
+    if job.environment and job.environment != (now := _environment(request, model)):
+        raise JobRefused(
+            f"{output}: the job cannot go on: it was begun {_told(job.environment)}, and is asked "
+            f"for {_told(now)}. Begin anew with --overwrite."
+        )
+    return replace(job, model=model), notes, done
+
+
+def _environment(request: Request, model: Pinned) -> dict[str, Any]:
+    """Where the version runs, as the job notes it."""
+    local = request.env_manager == LOCAL
+    return {
+        "manager": request.env_manager, "differs": mismatches(Path(model.path)) if local else []
+    }  # fmt: skip
+
+
+def _told(environment: dict[str, Any]) -> str:
+    differs = ", ".join(environment["differs"])
+    return f"with --env-manager {environment['manager']}{f' ({differs})' if differs else ''}"
 
 
 def _difference(request: Request, supply: Supply, output: Output, before: Job) -> str:

@@ -1,21 +1,20 @@
 """What stands behind a model URI: whether it can be found, fetched, and run in this environment."""
 
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
-import yaml
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from cloche.env_manager import LOCAL
+from cloche.requirements import mismatches
 from cloche.serving.batch.acceleration import usable
 from cloche.serving.doctor.finding import Finding, fail, ok, warn
 from cloche.serving.errors import ServingError
-from cloche.serving.front.settings import LOCAL, Settings
-from cloche.serving.host.requirements import mismatches
+from cloche.serving.front.settings import Settings
 from cloche.serving.registry import uri
 from cloche.serving.registry.resolving import Resolver, Target
 from cloche.serving.registry.told import told
@@ -103,11 +102,7 @@ def _unreadable(target: Target, error: Exception) -> Finding:
 def _environment(target: Target, path: Path) -> Finding:
     """Whether this environment is that of the version, which `--env-manager uv` would make."""
     fix = f"cloche serve {target.artifacts} --env-manager uv, or install what it asks for"
-    wanted = _text(path / "python_env.yaml").get("python", "")
-    here = ".".join(map(str, sys.version_info[:2]))
     unmet = mismatches(path)
-    if wanted and ".".join(str(wanted).split(".")[:2]) != here:
-        unmet.insert(0, f"Python {wanted} (installed: {here})")
     if unmet:
         return warn("environment", f"is not that of {target.artifacts}: {', '.join(unmet)}", fix)
     return ok("environment", f"is that of {target.artifacts}")
@@ -121,10 +116,3 @@ def _twin(target: Target, path: Path) -> Finding:
     if "not installed" in reason:
         return warn("twin", reason, "pip install 'cloche[acceleration]'")
     return warn("twin", reason, f"cloche accelerate {shlex.quote(target.model)}")
-
-
-def _text(file: Path) -> dict[str, object]:
-    try:
-        return dict(yaml.safe_load(file.read_text()) or {})
-    except OSError:
-        return {}

@@ -1,7 +1,9 @@
 """Gathers the numbers: the judged version and the one that serves, on the same rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 
@@ -12,7 +14,7 @@ from cloche.training.evaluation.predictions import Outcome
 from cloche.training.evaluation.slices import Slice, slices
 from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.holdout import Holdout, fetch_holdout
-from cloche.training.gate.measurements import Comparison, Measurements
+from cloche.training.gate.measurements import Comparison, Measurements, Stage
 from cloche.training.gate.policy import Policy, holdout_digest
 from cloche.training.gate.process import Probed, probe
 from cloche.training.gate.signature import breaks
@@ -29,12 +31,14 @@ class Measured:
         intervals: metric → value of the judged version with its two-sided interval.
         holdout: the rows.
         notes: what somebody who reads the numbers should know.
+        environment: where the judged version was measured.
     """
 
     measurements: Measurements
     intervals: Mapping[str, Interval]
     holdout: Holdout
     notes: tuple[str, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 def measure(
@@ -45,6 +49,7 @@ def measure(
     *,
     timeout: float,
     widened: Sequence[str] = (),
+    interpreter: Callable[[Path], str] = lambda _: "",
     say: Say,
 ) -> Measured:
     """Measure a version, beside production where there is one.
@@ -56,6 +61,7 @@ def measure(
         production: the version that serves.
         timeout: seconds for each model to load and predict the holdout.
         widened: variables that models get besides; see `cloche.environment`.
+        interpreter: of the environment for a model's folder; empty for the one here.
         say: told of each step as it begins.
 
     Raises:
@@ -68,6 +74,8 @@ def measure(
     truth = holdout.frame[policy.target]
     target = policy.target_of(truth)
 
+    notes: list[str] = []
+
     def outcome_of(model: Candidate) -> tuple[Probed, Outcome | None]:
         say(f"probing {model.label} on {len(truth):,} rows")
         probed = probe(
@@ -79,7 +87,13 @@ def measure(
             output=policy.output,
             timeout=timeout,
             widened=widened,
+            interpreter=interpreter,
         )
+        if probed.differs:
+            notes.append(
+                f"{model.label} was measured where it was not logged: {', '.join(probed.differs)}; "
+                "--env-manager uv measures each version in an environment of its own"
+            )
         predictions = probed.predictions
         return probed, None if predictions is None else Outcome.of(truth, predictions)
 
@@ -103,13 +117,20 @@ def measure(
             unsliced=unsliced,
             latency_ms=probed.latency_ms,
             load_seconds=probed.load_seconds,
-            failures=probed.failures,
+            failures=_named(probed),
             comparison=comparison,
         ),
         _intervals(policy, outcome),
         holdout,
-        tuple(_notes(holdout, production)),
+        (*notes, *_notes(holdout, production)),
+        probed.environment,
     )
+
+
+def _named(probed: Probed) -> dict[Stage, str]:
+    """The failures of a probe, with what they may come of where packages are others than logged."""
+    differs = f" (logged with {', '.join(probed.differs)})" if probed.differs else ""
+    return {stage: f"{text}{differs}" for stage, text in probed.failures.items()}
 
 
 def _comparison(
@@ -118,7 +139,8 @@ def _comparison(
     """Compare outcomes of the judged and the serving version; None where either has none."""
     version = str(production.version.version)
     if outcomes is None:
-        reason = serving.failures.get("load") or serving.failures.get("predict")
+        failures = _named(serving)
+        reason = failures.get("load") or failures.get("predict")
         return Comparison(version, failure=reason or "the judged version did not predict")
     differences = paired_differences(
         *outcomes,

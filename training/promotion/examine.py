@@ -1,12 +1,14 @@
 """What asks for promotion, judged: everything that happens before the first write."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
 
 from cloche.digest import digest_tree
+from cloche.env_manager import interpreter
 from cloche.training.errors import RegistryError
 from cloche.training.gate.candidate import Candidate, fetch
 from cloche.training.gate.evidence import Outcome, outcome_of
@@ -87,6 +89,9 @@ def examine(client: MlflowClient, model: RegisteredModel, request: Request, say:
             allow_breaking=request.allow_breaking,
             timeout=request.timeout,
             widened=request.host_env,
+            interpreter=partial(
+                interpreter, manager=request.env_manager, cache=request.cache, say=say
+            ),
             say=say,
         )
     outcome = outcome_of(judgement, forced=request.force)

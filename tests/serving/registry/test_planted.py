@@ -152,7 +152,7 @@ def test_what_is_planted_is_refused_or_never_run(
         cache = Cache(tmp_path / "cache", "")
         if refused:
             # what a link leads out to, MLflow does not download
-            with pytest.raises(ServingError, match="were altered|outside the artifact directory"):
+            with pytest.raises(ServingError, match=r"were altered|outside the artifact directory"):
                 fetch(target, cache)
             return
         assert said(fetch(target, cache)) == "logged "
