@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.models import Model
 
 from cloche.up.errors import ServiceError
+from cloche.versions import files_of
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ def rows_to_try(name: str, version: str, count: int) -> TryRows:
     Raises:
         ServiceError: the version has neither.
     """
-    uri = f"models:/{name}/{version}"
-    model = Model.load(uri)
+    files = files_of(name, version).download_artifacts("")
+    model = Model.load(files)
     frame: Any
     if model.metadata and "cloche" in model.metadata and model.signature:
         run_id = MlflowClient().get_model_version(name, version).run_id
@@ -46,7 +47,7 @@ def rows_to_try(name: str, version: str, count: int) -> TryRows:
         local = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact)
         frame = pd.read_parquet(local, columns=model.signature.inputs.input_names()).dropna()
     else:
-        frame = model.load_input_example(mlflow.artifacts.download_artifacts(uri))
+        frame = model.load_input_example(files)
     if not isinstance(frame, pd.DataFrame):
         raise ServiceError(
             f"{name} version {version} was logged without an input example, so there is nothing "

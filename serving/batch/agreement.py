@@ -8,6 +8,8 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
+from cloche.env_manager import LOCAL
+from cloche.requirements import mismatches
 from cloche.serving.batch.acceleration import usable
 from cloche.serving.batch.inference import UNCLEAR
 from cloche.serving.batch.job import Job, Layout, Pinned
@@ -18,7 +20,6 @@ from cloche.serving.batch.pinning import pin, pin_again
 from cloche.serving.batch.request import Request
 from cloche.serving.batch.supply import Supply
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
-from cloche.serving.host.requirements import mismatches
 
 
 def complete(
@@ -63,8 +64,12 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         ServingError: The version cannot be pinned.
     """
     model = pin(request.model, request.cache)
-    if unmet := mismatches(Path(model.path)):
-        say(f"this environment is not the one that {model} was logged with: {', '.join(unmet)}")
+    environment = _environment(request, model)
+    if differs := environment["differs"]:
+        say(
+            f"this environment is not the one that {model} was logged with: {', '.join(differs)}. "
+            "Score in one of its own with --env-manager uv, or install what it asks for."
+        )
     twin = usable(Path(model.path), model.twin, say) if request.acceleration else ""
     model = replace(model, twin=twin)
     layout = _layout(request, supply, output)
@@ -78,7 +83,7 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         _refuse_unclear(inferred, model)
     return Job(
         model, supply.inputs, layout, request.part_rows, request.limit.given,
-        inferred, _features(request, supply, schema),
+        inferred, _features(request, supply, schema), environment,
     )  # fmt: skip
 
 
@@ -117,7 +122,26 @@ def resumed(
         raise JobRefused(
             f"{output}: the job cannot go on: {difference}. Begin anew with --overwrite."
         )
-    return replace(job, model=pin_again(job.model, request.cache)), notes, done
+    model = pin_again(job.model, request.cache)
+    if job.environment and job.environment != (now := _environment(request, model)):
+        raise JobRefused(
+            f"{output}: the job cannot go on: it was begun {_told(job.environment)}, and is asked "
+            f"for {_told(now)}. Begin anew with --overwrite."
+        )
+    return replace(job, model=model), notes, done
+
+
+def _environment(request: Request, model: Pinned) -> dict[str, Any]:
+    """Where the version runs, as the job notes it."""
+    local = request.env_manager == LOCAL
+    return {
+        "manager": request.env_manager, "differs": mismatches(Path(model.path)) if local else []
+    }  # fmt: skip
+
+
+def _told(environment: dict[str, Any]) -> str:
+    differs = ", ".join(environment["differs"])
+    return f"with --env-manager {environment['manager']}{f' ({differs})' if differs else ''}"
 
 
 def _difference(request: Request, supply: Supply, output: Output, before: Job) -> str:

@@ -5,11 +5,12 @@ import os
 import selectors
 import socket
 import subprocess
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from cloche import environment, launch
+from cloche.env_manager import NotBuilt
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import FinishedPart, Part
 from cloche.serving.batch.restraint import Case
@@ -48,7 +49,14 @@ class LocalEngine:
 
     reads_stores = False  # a worker runs the model, too
 
-    def __init__(self, workers: int, ahead: int | None = None, widened: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        workers: int,
+        ahead: int | None = None,
+        widened: Sequence[str] = (),
+        *,
+        interpreter: Callable[[Path], str] = lambda _: "",
+    ) -> None:
         """Take how workers are used.
 
         Args:
@@ -56,7 +64,9 @@ class LocalEngine:
             ahead: How many parts may be finished before an earlier one is, which bounds what a
                 stream leaves on the disk; None is as many as there are.
             widened: Variables that models get besides; see `cloche.environment`.
+            interpreter: Of the environment for a version's artifacts; empty for the one here.
         """
+        self._interpreter = interpreter
         self._workers = workers
         self._ahead = ahead
         self._variables = _variables(widened)
@@ -81,10 +91,14 @@ class LocalEngine:
         self, job: Job, parts: Iterator[Part], directory: Path
     ) -> Generator[FinishedPart, None, None]:
         """See `Engine`."""
+        try:
+            python = self._interpreter(Path(job.model.path))
+        except NotBuilt as error:
+            raise JobFailed(f"{job.model}: {error}") from error
         waiting = Waiting(parts, self._workers)
         unfinished: set[int] = set()
         news: list[FinishedPart] = []
-        with _Crew(job, directory, self._prepared, self._variables) as crew:
+        with _Crew(job, directory, self._prepared, self._variables, python) as crew:
             while True:
                 while len(crew.workers) < self._workers and len(waiting) > len(crew.free):
                     crew.hire()
@@ -119,11 +133,13 @@ class _Crew:
     """The workers of a job, and what they said last."""
 
     def __init__(
-        self, job: Job, directory: Path, prepared: list["_Worker"], variables: dict[str, str]
-    ) -> None:
+        self, job: Job, directory: Path, prepared: list["_Worker"], variables: dict[str, str],
+        python: str,
+    ) -> None:  # fmt: skip
         self._hello = {"job": job.to_json(), "directory": str(directory)}
         self._prepared = prepared
         self._variables = variables
+        self._python = python
         self._selector = selectors.DefaultSelector()
         self.workers: list[_Worker] = []
 
@@ -142,7 +158,7 @@ class _Crew:
 
     def hire(self, case: Case | None = None) -> None:
         """Start a worker, perhaps for a case that another one left."""
-        worker = self._prepared.pop() if self._prepared else _Worker(self._variables)
+        worker = self._prepared.pop() if self._prepared else _Worker(self._variables, self._python)
         worker.begin(self._hello, case)
         self._selector.register(worker.socket, selectors.EVENT_READ, worker)
         self.workers.append(worker)
@@ -178,11 +194,11 @@ class _Crew:
 class _Worker:
     """A worker process as the engine sees it."""
 
-    def __init__(self, variables: dict[str, str]) -> None:
+    def __init__(self, variables: dict[str, str], python: str = "") -> None:
         self.socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                launch.command("cloche.serving.batch.process", str(theirs.fileno())),
+                launch.command("cloche.serving.batch.process", str(theirs.fileno()), python=python),
                 pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=_STDERR,
                 env=variables,
             )  # fmt: skip

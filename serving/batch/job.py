@@ -67,6 +67,8 @@ class Job:
         inferred: File → types that its columns have in all rows, for a version without signature.
         features: The model's columns where its signature is one tensor, which names none; empty for
             all.
+        environment: Where the version runs: the `manager` of its environment, and in what it
+            `differs` from the one that the version was logged with; empty in jobs of old.
         patient: Whether somebody said how many rows may be refused: then none are too many early.
     """
 
@@ -77,6 +79,7 @@ class Job:
     patient: bool = False
     inferred: dict[str, dict[str, str]] = field(default_factory=dict)
     features: tuple[str, ...] = ()
+    environment: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""

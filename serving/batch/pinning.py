@@ -7,10 +7,10 @@ import yaml
 from mlflow import get_registry_uri, get_tracking_uri
 from mlflow.tracking import MlflowClient
 
+from cloche.digest import digest_tree
 from cloche.serving.batch.job import Pinned
 from cloche.serving.errors import VersionRefused
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.digest import digest_tree
 from cloche.serving.registry.fetching import fetch
 from cloche.serving.registry.resolving import Resolver
 from cloche.serving.registry.uri import parse

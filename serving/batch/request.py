@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cloche.env_manager import LOCAL
 from cloche.serving.batch.limit import Limit
 
 
@@ -24,6 +25,7 @@ class Request:
         cache: Where fetched versions are kept.
         tracked: Whether the job becomes a run in MLflow.
         acceleration: Whether the version's accelerated twin may answer in its place.
+        env_manager: What builds the environment that the version runs in; `local` for none.
     """
 
     model: str
@@ -38,6 +40,7 @@ class Request:
     cache: Path = Path()
     tracked: bool = True
     acceleration: bool = True
+    env_manager: str = LOCAL
 
 
 @dataclass(frozen=True, slots=True)

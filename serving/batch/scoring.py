@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
-from scipy import sparse
 
 from cloche.redaction import told, trace
 from cloche.serving.batch import tensors
@@ -196,7 +195,7 @@ def named(raw: Any, names: list[str]) -> dict[str, Any]:
     if isinstance(raw, list) and raw and all(isinstance(one, dict) for one in raw):
         keys = dict.fromkeys(key for one in raw for key in one)
         return {str(key): [one.get(key) for one in raw] for key in keys}
-    if sparse.issparse(raw):
+    if type(raw).__module__.startswith("scipy.sparse"):  # a model's environment may lack scipy
         raw = raw.toarray()
     if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.shape[1] > 0:
         width = raw.shape[1]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from cloche.env_manager import default_cache
 from cloche.serving.errors import SettingsError
 from cloche.serving.image.engine import ENGINES, find
 from cloche.serving.image.engine import build as build_image
-from cloche.serving.registry.names import default_cache
 
 HELP = """Bake one version into an image that serves it without a registry.
 

@@ -6,16 +6,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from cloche import environment
+from cloche import env_manager, environment
 from cloche.serving.cli.days import day_of, filled, names_day
 from cloche.serving.errors import JobFailed, SettingsError
-from cloche.serving.registry.names import default_cache
 
 HELP = """Score a table of any size, in parts; nothing is lost or doubled.
 
@@ -123,15 +123,16 @@ Example:
     "--cache-dir",
     "cache",
     type=click.Path(file_okay=False, path_type=Path),
-    default=default_cache,
+    default=env_manager.default_cache,
     show_default="~/.cache/cloche",
-    help="Where fetched versions are kept, and what is unfinished of an OUTPUT in a store.",
+    help="Where versions and environments are kept, and unfinished jobs of an OUTPUT in a store.",
 )
 @click.option(
     "--acceleration/--no-acceleration",
     default=True,
     help="Whether a version's accelerated twin may answer in its place.",
 )
+@env_manager.option("score")
 @click.option(
     "--host-env",
     multiple=True,
@@ -152,7 +153,7 @@ def score(
     on_spark = engine_name == "spark"
     _refuse_contradictions(
         source, output, query=query, resume=options["resume"], as_json=as_json, on_spark=on_spark,
-        workers=workers,
+        workers=workers, manager=options["env_manager"],
     )  # fmt: skip
     try:
         environment.check_widened(host_env)
@@ -164,8 +165,15 @@ def score(
 
     count = workers or machine.workers()
     ahead = 4 * count if output == "-" else None
-    with LocalEngine(count, ahead, host_env) as local:
-        if not on_spark:
+    manager, cache = options["env_manager"], options["cache"]
+    console = Console(stderr=True, highlight=False)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    interpreter = partial(env_manager.interpreter, manager=manager, cache=cache, say=say)
+    with LocalEngine(count, ahead, host_env, interpreter=interpreter) as local:
+        if not on_spark and manager == env_manager.LOCAL:
             local.prepare()
         from cloche.serving.batch import pipe, run, supply  # noqa: PLC0415
         from cloche.serving.batch.limit import Limit  # noqa: PLC0415
@@ -183,11 +191,6 @@ def score(
             given = supply.Query(source, query, request.part_rows)
         else:
             given = supply.Files(source, input_format)
-        console = Console(stderr=True, highlight=False)
-
-        def say(line: str) -> None:
-            console.print(line, markup=False)
-
         with _explained(host_env), progress(console) as report:
             if output == "-":
                 return pipe.score(
@@ -245,7 +248,7 @@ def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> Non
 
 def _refuse_contradictions(
     source: str, output: str, *, query: str, resume: bool, as_json: bool, on_spark: bool,
-    workers: int | None,
+    workers: int | None, manager: str,
 ) -> None:  # fmt: skip
     """Refuse options that cannot be had together.
 
@@ -259,6 +262,17 @@ def _refuse_contradictions(
             "--workers are processes on this machine; with --engine spark the cores are those of "
             "its executors, for instance --spark-master local[2]."
         )
+    if on_spark and manager != env_manager.LOCAL:
+        raise SettingsError(
+            f"--env-manager {manager} builds environments on this machine, and the executors of "
+            "Spark have packages of their own. Leave --engine spark out, or --env-manager, and "
+            "name an interpreter that has what the version was logged with: PYSPARK_PYTHON=PATH."
+        )
+    if manager != env_manager.LOCAL:
+        try:
+            env_manager.tool(manager)
+        except env_manager.ManagerMissing as error:
+            raise SettingsError(str(error)) from error
     if output == "-" and (as_json or resume):
         raise SettingsError(
             "With OUTPUT -, standard output is the predictions: no --json, --resume."

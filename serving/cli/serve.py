@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from cloche import env_manager
 from cloche.serving.errors import SettingsError
 from cloche.serving.front import logs
 from cloche.serving.front.server import run
 from cloche.serving.front.settings import Settings
-from cloche.serving.registry.names import PRODUCTION, default_cache
+from cloche.serving.registry.names import PRODUCTION
 
 _MIB = 1024 * 1024
 _POSITIVE = click.IntRange(min=1)
@@ -121,13 +122,7 @@ Example:
     type=_SECONDS,
     help="Seconds a client may take to send a request.",
 )
-@click.option(
-    "--env-manager",
-    default="local",
-    type=click.Choice(["local", "uv", "virtualenv"]),
-    help="Where hosts run: here, or in an environment of the Python and the requirements that the "
-    "version was logged with, built by uv or virtualenv, which must be installed (pip install uv).",
-)
+@env_manager.option("serve")
 @click.option(
     "--host-env",
     multiple=True,
@@ -144,7 +139,7 @@ Example:
 @click.option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    default=default_cache,
+    default=env_manager.default_cache,
     show_default="~/.cache/cloche",
     help="Where versions and environments are kept.",
 )

@@ -12,7 +12,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 from cloche.serving.errors import ModelUriError, RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.registry.names import PRODUCTION
 from cloche.serving.registry.resolving import Resolver
-from cloche.serving.registry.uri import Reference, parse
+from cloche.serving.registry.uri import Reference, parse, with_alias
 
 
 class Versions:
@@ -33,10 +33,10 @@ class Versions:
         with _told():
             parsed = parse(uri)
             if parsed.reference is not Reference.ARTIFACTS:
-                if parsed.name != name:
+                if parsed.model != name:
                     raise MlflowException.invalid_parameter_value(
-                        f"{uri} is a version of {parsed.name}, and a server serves it under that "
-                        f"name: --name {parsed.name}"
+                        f"{uri} is a version of {parsed.model}, and a server serves it under that "
+                        f"name: --name {parsed.model}"
                     )
                 return self._resolver.resolve(parsed).version
         return str(mlflow.register_model(uri, name).version)
@@ -45,7 +45,7 @@ class Versions:
         """The number of the version with an alias; None if there is none."""
         with _told():
             try:
-                return self._resolver.resolve(parse(f"models:/{name}@{alias}")).version
+                return self._resolver.resolve(with_alias(name, alias)).version
             except VersionRefused:
                 return None
 

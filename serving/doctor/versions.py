@@ -1,23 +1,25 @@
 """What stands behind a model URI: whether it can be found, fetched, and run in this environment."""
 
-import sys
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
-import yaml
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from cloche.env_manager import LOCAL
+from cloche.requirements import mismatches
 from cloche.serving.batch.acceleration import usable
 from cloche.serving.doctor.finding import Finding, fail, ok, warn
 from cloche.serving.errors import ServingError
-from cloche.serving.front.settings import LOCAL, Settings
-from cloche.serving.host.requirements import mismatches
+from cloche.serving.front.settings import Settings
+from cloche.serving.registry import uri
 from cloche.serving.registry.resolving import Resolver, Target
 from cloche.serving.registry.told import told
-from cloche.serving.registry.uri import ModelUri, parse
+from cloche.serving.registry.uri import ModelUri
+from cloche.versions import files_of
 
 _FILES = ("MLmodel", "requirements.txt", "python_env.yaml")
 _EXTRAS = {"boto3": "aws", "botocore": "aws", "google": "gcp"}
@@ -31,10 +33,10 @@ _REFUSALS = ("NoCredentials", "Unable to locate credentials", "AccessDenied", "I
 def followed(settings: Settings, uris: list[ModelUri]) -> Iterator[Finding]:
     """The version behind each URI, from the registry to a process that could run it."""
     resolver = Resolver(MlflowClient)
-    for uri in uris:
-        check = uri.text
+    for one in uris:
+        check = one.text
         try:
-            target = resolver.resolve(uri)
+            target = resolver.resolve(one)
         except ServingError as error:
             yield fail(check, str(error).removeprefix(f"{check}: "))
             continue
@@ -49,13 +51,13 @@ def with_alias(alias: str) -> list[ModelUri]:
         RegistryUnreachable: The registry does not answer.
     """
     names = Resolver(MlflowClient).names_with_alias(alias)
-    return [parse(f"models:/{name}@{alias}") for name in names]
+    return [uri.with_alias(name, alias) for name in names]
 
 
 def _version(target: Target, settings: Settings) -> Iterator[Finding]:
     with TemporaryDirectory(prefix="cloche-doctor-") as folder:
         path = Path(target.artifacts)
-        if not path.is_dir():
+        if target.model or not path.is_dir():
             path = Path(folder)
             if (problem := _fetched(target, path)) is not None:
                 yield problem
@@ -72,9 +74,12 @@ def _fetched(target: Target, folder: Path) -> Finding | None:
     wanted = [*_FILES, *(["onnx"] if target.twin else [])]
     for name in wanted:
         try:
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{target.artifacts}/{name}", dst_path=str(folder)
-            )
+            if target.model:
+                files_of(target.model, target.version).download_artifacts(name, str(folder))
+            else:
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"{target.artifacts}/{name}", dst_path=str(folder)
+                )
         except ImportError as error:
             package = (error.name or str(error)).partition(".")[0]
             extra = _EXTRAS.get(package)
@@ -97,11 +102,7 @@ def _unreadable(target: Target, error: Exception) -> Finding:
 def _environment(target: Target, path: Path) -> Finding:
     """Whether this environment is that of the version, which `--env-manager uv` would make."""
     fix = f"cloche serve {target.artifacts} --env-manager uv, or install what it asks for"
-    wanted = _text(path / "python_env.yaml").get("python", "")
-    here = ".".join(map(str, sys.version_info[:2]))
     unmet = mismatches(path)
-    if wanted and ".".join(str(wanted).split(".")[:2]) != here:
-        unmet.insert(0, f"Python {wanted} (installed: {here})")
     if unmet:
         return warn("environment", f"is not that of {target.artifacts}: {', '.join(unmet)}", fix)
     return ok("environment", f"is that of {target.artifacts}")
@@ -114,11 +115,4 @@ def _twin(target: Target, path: Path) -> Finding:
     reason = " ".join(reasons) or "it is not beside the model."
     if "not installed" in reason:
         return warn("twin", reason, "pip install 'cloche[acceleration]'")
-    return warn("twin", reason, f"cloche accelerate {target.artifacts.split('/')[1]}")
-
-
-def _text(file: Path) -> dict[str, object]:
-    try:
-        return dict(yaml.safe_load(file.read_text()) or {})
-    except OSError:
-        return {}
+    return warn("twin", reason, f"cloche accelerate {shlex.quote(target.model)}")

@@ -11,7 +11,7 @@ from cloche.serving.errors import ServingError
 from cloche.serving.front.model import ServedModel
 from cloche.serving.front.registry import Registry
 from cloche.serving.front.watch import Watch
-from cloche.serving.registry.uri import ModelUri, parse
+from cloche.serving.registry.uri import ModelUri, is_a_name, with_alias
 
 _LIST_SECONDS = 30.0
 _logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Catalog:
         self._models: dict[str, ServedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watch: Watch | None = None
+        self._passed_over: set[str] = set()
         self.alias = ""
         self.complete = True
         self.changes = 0
@@ -100,5 +101,13 @@ class Catalog:
         for name in self._models.keys() - names:
             _logger.info("No longer served: the alias is gone.", extra={"model": name})
             await self.remove(name)
-        for name in sorted(names - self._models.keys()):
-            self.add(parse(f"models:/{name}@{alias}"))
+        for name in sorted(names - self._models.keys() - self._passed_over):
+            if is_a_name(name):
+                self.add(with_alias(name, alias))
+                continue
+            self._passed_over.add(name)
+            _logger.error(
+                "Not served: MLflow takes no such name any more, and no URL can have it. Serve its "
+                "files under another one: cloche serve NAME=runs:/RUN/model",
+                extra={"model": name},
+            )

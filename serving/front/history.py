@@ -6,6 +6,7 @@ Whoever looks gets what is known, at once, and the registry is asked for the nex
 import asyncio
 import contextlib
 import math
+from dataclasses import asdict
 from typing import Any
 
 from cloche.serving.errors import ServingError
@@ -48,6 +49,6 @@ class History:
         self._asked_at = self._loop.time()
         try:
             with contextlib.suppress(ServingError):  # whoever follows the model tells it already
-                self._known = await self._registry.ask("history", _PATIENCE, uri=self._uri.text)
+                self._known = await self._registry.ask("history", _PATIENCE, uri=asdict(self._uri))
         finally:
             self._asking = False

@@ -6,6 +6,7 @@ The new version is loaded beside the one that serves, and takes over when it is 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -66,7 +67,7 @@ class ServedModel:
         self._loop = asyncio.get_running_loop()
         self.read_at = self._loop.time()
         self._closing: set[asyncio.Task[None]] = set()
-        self._watch = Watch(registry, "resolve", _RESOLVE_SECONDS, uri=uri.text)
+        self._watch = Watch(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
 
     @property
     def name(self) -> str:

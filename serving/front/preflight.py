@@ -6,9 +6,9 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 
+from cloche import env_manager
 from cloche.serving.errors import SettingsError
-from cloche.serving.front.settings import LOCAL, Settings
-from cloche.serving.registry import environments
+from cloche.serving.front.settings import Settings
 from cloche.serving.registry.uri import ModelUri, parse
 
 
@@ -51,8 +51,11 @@ def _check_grpc(settings: Settings) -> None:
 
 
 def _check_environments(settings: Settings) -> None:
-    if settings.env_manager != LOCAL:
-        environments.tool(settings.env_manager)
+    if settings.env_manager != env_manager.LOCAL:
+        try:
+            env_manager.tool(settings.env_manager)
+        except env_manager.ManagerMissing as error:
+            raise SettingsError(str(error)) from error
 
 
 def _check_cache(settings: Settings) -> None:

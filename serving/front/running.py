@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from cloche.env_manager import LOCAL
 from cloche.serving.front import tracing
 from cloche.serving.front.access import Access
 from cloche.serving.front.app import App
@@ -28,7 +29,7 @@ from cloche.serving.front.processes import Processes
 from cloche.serving.front.queue import BatchLimits, QueueLimits
 from cloche.serving.front.registry import Registry
 from cloche.serving.front.replica import Replica
-from cloche.serving.front.settings import LOCAL, Settings
+from cloche.serving.front.settings import Settings
 from cloche.serving.front.web import Application
 from cloche.serving.host.cores import cores
 from cloche.serving.registry.uri import ModelUri

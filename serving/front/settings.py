@@ -6,13 +6,12 @@ The command line and the environment fill it.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cloche.env_manager import LOCAL, default_cache
 from cloche.environment import check_widened
 from cloche.serving.errors import SettingsError
 from cloche.serving.front.clouds.contract import Contract
-from cloche.serving.registry.names import default_cache
 
 _MIB = 1024 * 1024
-LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,13 @@ from typing import Any
 import mlflow
 from mlflow.models import Model
 
+from cloche.requirements import mismatches
 from cloche.serving.host import frameworks
 from cloche.serving.host.early import EarlyScorer, Loaded
 from cloche.serving.host.frames import Item
 from cloche.serving.host.media import JSON
 from cloche.serving.host.plan import Plan, compile_plan
 from cloche.serving.host.profile import load_profile, usual_values
-from cloche.serving.host.requirements import mismatches
 from cloche.serving.host.scoring import Scorer
 from cloche.serving.host.twin import ANY, Twin, TwinRefused
 

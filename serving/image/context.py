@@ -10,9 +10,9 @@ from pathlib import Path
 import mlflow
 from mlflow.tracking import MlflowClient
 
+from cloche.digest import digest_tree
 from cloche.serving.errors import SettingsError
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.digest import digest_tree
 from cloche.serving.registry.fetching import fetch
 from cloche.serving.registry.pinned import Note
 from cloche.serving.registry.resolving import Resolver

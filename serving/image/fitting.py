@@ -13,7 +13,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from cloche.environment import for_builds
-from cloche.serving.host.requirements import absent
+from cloche.requirements import absent
 
 
 def main(artifacts: Path) -> int:

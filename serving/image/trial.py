@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from cloche import launch
+from cloche.digest import digest_tree
 from cloche.environment import for_models
 from cloche.serving.errors import VersionRefused
 from cloche.serving.host.loading import LoadRefused, load
-from cloche.serving.registry.digest import digest_tree
 from cloche.serving.registry.pinned import read
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from cloche.digest import digest_tree, remove_bytecode
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.digest import digest_tree
 from cloche.serving.registry.resolving import Target
 from cloche.serving.registry.told import told
+from cloche.versions import files_of
 
 
 def fetch(target: Target, cache: Cache) -> Path:
@@ -19,11 +20,15 @@ def fetch(target: Target, cache: Cache) -> Path:
         VersionRefused: They are absent, or not what was promoted.
         RegistryUnreachable: They cannot be fetched right now.
     """
-    here = Path(target.artifacts)
-    if here.is_dir():  # artifacts on this machine are served where they lie
-        place = here
-    else:
-        place = cache.artifacts(target, lambda fresh: _download(target.artifacts, fresh))
+    # artifacts on this machine are served where they lie
+    here = not target.model and Path(target.artifacts).is_dir()
+    place = (
+        Path(target.artifacts)
+        if here
+        else cache.artifacts(target, lambda fresh: _download(target, fresh))
+    )
+    if target.digest or not here:
+        _remove_bytecode(place)
     if target.digest and (found := digest_tree(place)) != target.digest:
         cache.discard(target)
         raise VersionRefused(
@@ -36,9 +41,24 @@ def fetch(target: Target, cache: Cache) -> Path:
     return place
 
 
-def _download(artifacts: str, place: Path) -> None:
+def _remove_bytecode(place: Path) -> None:
     try:
-        got = Path(mlflow.artifacts.download_artifacts(artifact_uri=artifacts, dst_path=str(place)))
+        remove_bytecode(place)
+    except OSError as error:
+        raise VersionRefused(
+            f"{place}: Python's bytecode in it is no part of what was promoted, and cannot be "
+            f"removed: {error}"
+        ) from error
+
+
+def _download(target: Target, place: Path) -> None:
+    artifacts = target.artifacts
+    try:
+        got = Path(
+            files_of(target.model, target.version).download_artifacts("", str(place))
+            if target.model
+            else mlflow.artifacts.download_artifacts(artifact_uri=artifacts, dst_path=str(place))
+        )
     except (FileNotFoundError, NotADirectoryError) as error:
         raise VersionRefused(f"{artifacts}: its artifacts are not there.") from error
     except MlflowException as error:

@@ -19,8 +19,9 @@ from cloche.serving.registry.names import (
     PROMOTED_BY_TAG,
     REASON_TAG,
 )
-from cloche.serving.registry.resolving import Resolver, quoted, registered_name, translated
+from cloche.serving.registry.resolving import Resolver, translated
 from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.versions import versions_of
 
 _SHOWN = 20
 
@@ -43,13 +44,11 @@ class History:
         """
         if uri.reference is Reference.ARTIFACTS:
             return []
-        name = registered_name(uri)
+        name = uri.model
         with translated(f"the versions of {name}"):
             client = self._resolver.client
             aliases = client.get_registered_model(name).aliases
-            found = client.search_model_versions(
-                f"name = {quoted(name)}", max_results=_SHOWN, order_by=["version_number DESC"]
-            )
+            found = versions_of(client, name, most=_SHOWN)
             numbers = {str(version.version) for version in found}
             missing = {str(number) for number in aliases.values()} - numbers
             found += [client.get_model_version(name, number) for number in missing]

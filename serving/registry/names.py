@@ -1,10 +1,7 @@
-"""Names that the registry holds for Cloche, and where this machine keeps what it fetched.
+"""Names that the registry holds for Cloche.
 
 With MLflow itself, the names are the whole interface between training and serving.
 """
-
-import os
-from pathlib import Path
 
 PRODUCTION = "production"
 DIGEST_TAG = "cloche.digest"
@@ -17,9 +14,3 @@ PROMOTED_AT_TAG = "cloche.promoted_at"
 PROMOTED_BY_TAG = "cloche.promoted_by"
 REASON_TAG = "cloche.reason"
 EVIDENCE = "evidence.json"  # the artifact of the run that GATE_RUN_TAG names
-
-
-def default_cache() -> Path:
-    """Where fetched versions are kept when nothing else is said."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "cloche"

@@ -9,9 +9,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloche.digest import PINNED
 from cloche.serving.errors import VersionRefused
-
-FILE = "cloche-pinned.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Note:
 
     def write(self, artifacts: Path) -> None:
         """Leave the note beside a version's files."""
-        (artifacts / FILE).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        (artifacts / PINNED).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
 
 def read(artifacts: Path) -> Note | None:
@@ -41,7 +40,7 @@ def read(artifacts: Path) -> Note | None:
     Raises:
         VersionRefused: It cannot be read.
     """
-    file = artifacts / FILE
+    file = artifacts / PINNED
     try:
         return Note(**json.loads(file.read_text()))
     except (FileNotFoundError, NotADirectoryError):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -23,6 +24,7 @@ from cloche.serving.registry import pinned
 from cloche.serving.registry.names import ACCELERATED_DIGEST_TAG, ACCELERATED_TAG, DIGEST_TAG, ONNX
 from cloche.serving.registry.told import told
 from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.versions import versions_of
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 _NOTHING = (
@@ -37,12 +39,13 @@ class Target:
 
     Attributes:
         version: Its number; empty for artifacts outside the registry.
-        artifacts: The URI its artifacts are fetched by.
+        artifacts: The URI of its artifacts; for people where there is a `model`.
         identity: Differs between any two versions, even when a registry was set up anew.
         revision: Changes whenever the version, its tags or its aliases change.
         digest: What its artifacts must hash to; empty when nobody wrote it down.
         twin: The digest of the accelerated twin that may answer for it: empty for none, ANY for
             artifacts outside the registry, where nobody could write one down.
+        model: The name of the registered model; empty for artifacts outside the registry.
     """
 
     version: str
@@ -51,6 +54,7 @@ class Target:
     revision: str
     digest: str = ""
     twin: str = ""
+    model: str = ""
 
 
 class Resolver:
@@ -99,19 +103,17 @@ class Resolver:
                     return sorted(names)
 
     def _find(self, uri: ModelUri) -> ModelVersion:
-        name = registered_name(uri)
+        name = uri.model
         if uri.reference is Reference.ALIAS:
             return self.client.get_model_version_by_alias(name, uri.value)
         if uri.reference is Reference.VERSION:
             return self.client.get_model_version(name, uri.value)
-        versions: list[ModelVersion] = self.client.search_model_versions(
-            f"name = {quoted(name)}", max_results=1000
-        )
+        versions = versions_of(self.client, name)
         if uri.reference is Reference.STAGE:
             versions = [v for v in versions if (v.current_stage or "").lower() == uri.value.lower()]
         if not versions:
             raise VersionRefused(f"{uri.text}: {_NOTHING}")
-        return max(versions, key=lambda version: int(version.version))
+        return versions[0]
 
 
 @contextmanager
@@ -135,22 +137,13 @@ def translated(subject: str) -> Iterator[None]:
 
 def _outside(artifacts: str) -> Target:
     """Artifacts outside the registry; a note beside them says which version they were in it."""
+    if not urlsplit(artifacts).scheme and not Path(artifacts).is_dir():
+        raise VersionRefused(f"{artifacts}: there is no such folder any more.")
     note = pinned.read(Path(artifacts))
     if note is None:
         return Target("", artifacts, artifacts, artifacts, twin=ANY)
     identity = "/".join([note.name, note.version, note.digest, note.twin])
     return Target(note.version, artifacts, identity, identity, note.digest, note.twin)
-
-
-def registered_name(uri: ModelUri) -> str:
-    """The name of the registered model that `uri` is about."""
-    rest = uri.text.removeprefix("models:/").strip("/")
-    return rest.rpartition("@" if uri.reference is Reference.ALIAS else "/")[0]
-
-
-def quoted(name: str) -> str:
-    """A name in a filter of MLflow."""
-    return '"' + name.replace('"', '\\"') + '"'
 
 
 def _target(found: ModelVersion) -> Target:
@@ -167,4 +160,5 @@ def _target(found: ModelVersion) -> Target:
         revision=hashlib.sha256(changing.encode()).hexdigest(),
         digest=tags.get(DIGEST_TAG, ""),
         twin=twin,
+        model=found.name,
     )

@@ -20,14 +20,14 @@ from typing import Any
 import mlflow
 from mlflow.tracking import MlflowClient
 
+from cloche import env_manager
 from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefused
-from cloche.serving.registry import environments
 from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.fetching import fetch
 from cloche.serving.registry.history import History
 from cloche.serving.registry.protocol import HELLO
 from cloche.serving.registry.resolving import Resolver, Target
-from cloche.serving.registry.uri import parse
+from cloche.serving.registry.uri import ModelUri, Reference
 
 _THREADS = 4  # a long download leaves room for polls
 _logger = logging.getLogger(__name__)
@@ -36,23 +36,23 @@ _logger = logging.getLogger(__name__)
 class Service:
     """Answers questions by name; every answer is JSON."""
 
-    def __init__(self, cache: Cache, environments_directory: Path) -> None:
+    def __init__(self, cache: Cache, cache_directory: Path) -> None:
         self._cache = cache
-        self._environments = environments_directory
+        self._cache_directory = cache_directory
         self._resolver = Resolver(MlflowClient)
         self._history = History(self._resolver)
 
-    def resolve(self, uri: str) -> dict[str, Any]:
+    def resolve(self, uri: dict[str, Any]) -> dict[str, Any]:
         """The version behind a URI now."""
-        return asdict(self._resolver.resolve(parse(uri)))
+        return asdict(self._resolver.resolve(_uri(uri)))
 
     def names_with_alias(self, alias: str) -> list[str]:
         """All registered models that have the alias."""
         return self._resolver.names_with_alias(alias)
 
-    def history(self, uri: str) -> list[dict[str, Any]]:
+    def history(self, uri: dict[str, Any]) -> list[dict[str, Any]]:
         """The newest versions of the model behind a URI, with who promoted them and why."""
-        return self._history.versions(parse(uri))
+        return self._history.versions(_uri(uri))
 
     def fetch(self, target: dict[str, str]) -> str:
         """The directory of a version's artifacts, checked."""
@@ -60,7 +60,7 @@ class Service:
 
     def environment(self, artifacts: str, manager: str) -> str:
         """The interpreter of the environment for a version's host."""
-        return str(environments.build(Path(artifacts), manager, self._environments))
+        return str(env_manager.build(Path(artifacts), manager, self._cache_directory))
 
     def remember(self, uri: str, target: dict[str, str]) -> None:
         """Note what serves behind a URI, for the day the registry is gone."""
@@ -75,7 +75,7 @@ class Service:
 def serve(front: socket.socket, cache_directory: Path) -> None:
     """Say that questions are taken, and answer them until the front closes the socket."""
     registry = f"{mlflow.get_tracking_uri()} {mlflow.get_registry_uri()}"
-    service = Service(Cache(cache_directory, registry), cache_directory / "environments")
+    service = Service(Cache(cache_directory, registry), cache_directory)
     lock = threading.Lock()
 
     def answer(line: bytes) -> None:
@@ -89,12 +89,17 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
             threads.submit(answer, line)
 
 
+def _uri(parts: dict[str, Any]) -> ModelUri:
+    """A URI in its parts, as it came through JSON."""
+    return ModelUri(**{**parts, "reference": Reference(parts["reference"])})
+
+
 def _answer(service: Service, line: bytes) -> dict[str, Any]:
     question = json.loads(line)
     ask: Callable[..., Any] = getattr(service, question["ask"])
     try:
         return {"id": question["id"], "answer": ask(**question["about"])}
-    except VersionRefused as error:
+    except (VersionRefused, env_manager.NotBuilt) as error:
         return {"id": question["id"], "refused": str(error)}
     except RegistryUnreachable as error:
         return {"id": question["id"], "unreachable": str(error)}

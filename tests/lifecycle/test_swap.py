@@ -82,7 +82,7 @@ def test_a_broken_version_never_replaces_a_good_one(registry: Registry, serve: S
 def test_a_version_whose_files_are_not_those_that_were_logged_is_refused(
     registry: Registry, serve: Serve
 ) -> None:
-    from cloche.serving.registry.digest import digest_tree
+    from cloche.digest import digest_tree
 
     registry.register(*[""] * 4)
     digest = digest_tree(registry.artifacts("2"))

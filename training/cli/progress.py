@@ -6,6 +6,7 @@ from threading import Event, Thread
 from time import monotonic
 
 from rich.console import Console
+from rich.markup import escape
 
 # A pipe has no spinner: after so many seconds without a line, one says what still runs.
 REPEAT_SECONDS = 5.0
@@ -21,25 +22,24 @@ def steps(title: str, repeat: float = REPEAT_SECONDS) -> Iterator[Callable[[str]
     """
     console = Console(stderr=True, highlight=False)
     started = monotonic()
+    done = "[green]✓[/green] [dim]{:6.1f} s[/dim] {}"
     if not console.is_terminal:
         with _lines(console, title, started, repeat) as write:
             yield write
         return
-    with console.status(title) as status:
+    with console.status(escape(title)) as status:
         current = ""
 
         def say(step: str) -> None:
             nonlocal current
             if current:
-                console.print(
-                    f"[green]✓[/green] [dim]{monotonic() - started:6.1f} s[/dim] {current}"
-                )
+                console.print(done.format(monotonic() - started, escape(current)))
             current = step
-            status.update(step)
+            status.update(escape(step))
 
         yield say
         if current:
-            console.print(f"[green]✓[/green] [dim]{monotonic() - started:6.1f} s[/dim] {current}")
+            console.print(done.format(monotonic() - started, escape(current)))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cloche import env_manager as environments
 from cloche.pages import PageFile
 from cloche.training.cli.progress import steps
 from cloche.training.promotion.request import PROBE_SECONDS, Request
@@ -65,6 +66,15 @@ _PIPE_WIDTH = 160
     metavar="SECONDS",
     help="How long each model may take to load and predict the holdout.",
 )
+@environments.option("promote")
+@click.option(
+    "--cache-dir",
+    "cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=environments.default_cache,
+    show_default="~/.cache/cloche",
+    help="Where environments are kept.",
+)
 @click.option(
     "--host-env",
     envvar="CLOCHE_PROMOTE_HOST_ENV",
@@ -91,6 +101,8 @@ def promote(
     reason: str | None,
     timeout: float,
     host_env: tuple[str, ...],
+    env_manager: str,
+    cache: Path,
     report: Path | None,
     as_json: bool,
 ) -> None:
@@ -98,8 +110,12 @@ def promote(
     if force and not (reason or "").strip():
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
     try:
-        request = Request(version, policy, allow_breaking, force, reason, timeout, host_env)
-    except ValueError as error:
+        request = Request(
+            version, policy, allow_breaking, force, reason, timeout, host_env, env_manager, cache
+        )
+        if env_manager != environments.LOCAL:
+            environments.tool(env_manager)
+    except (ValueError, environments.ManagerMissing) as error:
         raise click.UsageError(str(error)) from error
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
@@ -165,7 +181,9 @@ def _verdicts(examined: "Examined") -> Table:
     production = examined.model.production
     against = f" against version {production} in production" if production else ""
     table = Table(
-        title=f"{examined.model.name} version {examined.version}{against}: {examined.outcome}",
+        title=Text(
+            f"{examined.model.name} version {examined.version}{against}: {examined.outcome}"
+        ),
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )

@@ -78,7 +78,7 @@ def _plain(found: "ModelStatus") -> dict[str, Any]:
 def _table(found: "ModelStatus") -> Table:
     older = f"{found.more} older versions are not shown" if found.more else None
     table = Table(
-        title=found.name,
+        title=Text(found.name),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         caption=older,

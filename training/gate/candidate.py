@@ -4,12 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from cloche.digest import remove_bytecode
 from cloche.training.errors import RegistryError
+from cloche.versions import files_of
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ def fetch(version: ModelVersion, folder: Path) -> Candidate:
     Raises:
         RegistryError: the artifacts are gone, or are no MLflow model.
     """
-    uri = f"models:/{version.name}/{version.version}"
+    label = f"{version.name} version {version.version}"
     try:
         # Always a copy: where artifacts are local files, MLflow would hand out its own and write
         # into them.
-        path = Path(download_artifacts(artifact_uri=uri, dst_path=os.fspath(folder)))
+        files = files_of(version.name, str(version.version))
+        path = Path(files.download_artifacts("", os.fspath(folder)))
+        remove_bytecode(path)
         return Candidate(version, path, Model.load(os.fspath(path)))
     except (MlflowException, OSError) as error:
-        raise RegistryError(f"{uri} cannot be fetched: {error}") from error
+        raise RegistryError(f"{label} cannot be fetched: {error}") from error

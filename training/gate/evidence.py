@@ -7,7 +7,6 @@ from math import isfinite
 from typing import Any, Literal
 
 from cloche.training.gate.judge import Judgement
-from cloche.training.gate.process import environment
 
 SCHEMA = 1
 
@@ -64,7 +63,7 @@ def evidence(
             "rows": numbers.rows,
         },
         "policy": policy.model_dump(mode="json", exclude_none=True, exclude={"data"}),
-        "environment": environment(),
+        "environment": dict(measured.environment),
     }
     plain: dict[str, Any] = _plain(document)
     return plain

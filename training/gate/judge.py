@@ -1,7 +1,8 @@
 """One judgement: a policy, two versions, the numbers, and the decision that follows from them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlflow import MlflowClient
 
@@ -39,11 +40,13 @@ def judge(
     allow_breaking: bool,
     timeout: float,
     widened: Sequence[str] = (),
+    interpreter: Callable[[Path], str] = lambda _: "",
     say: Say,
 ) -> Judgement:
     """Measure and decide; nothing is written. For arguments and errors see `measure`, `decide`."""
     measured = measure(
-        client, policy, candidate, production, timeout=timeout, widened=widened, say=say
-    )
+        client, policy, candidate, production, timeout=timeout, widened=widened,
+        interpreter=interpreter, say=say,
+    )  # fmt: skip
     decision = decide(policy.criteria, measured.measurements, allow_breaking=allow_breaking)
     return Judgement(candidate, production, policy, measured, decision)

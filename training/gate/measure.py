@@ -1,7 +1,9 @@
 """Gathers the numbers: the judged version and the one that serves, on the same rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
@@ -15,7 +17,7 @@ from cloche.training.evaluation.remarks import remarks, undefined
 from cloche.training.evaluation.slices import Slice, slices
 from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.holdout import Holdout, fetch_holdout
-from cloche.training.gate.measurements import Comparison, Measurements
+from cloche.training.gate.measurements import Comparison, Measurements, Stage
 from cloche.training.gate.policy import Policy, holdout_digest
 from cloche.training.gate.process import Probed, probe
 from cloche.training.gate.signature import breaks
@@ -32,12 +34,14 @@ class Measured:
         intervals: metric → value of the judged version with its two-sided interval.
         holdout: the rows.
         notes: what somebody who reads the numbers should know.
+        environment: where the judged version was measured.
     """
 
     measurements: Measurements
     intervals: Mapping[str, Interval]
     holdout: Holdout
     notes: tuple[str, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 def measure(
@@ -48,6 +52,7 @@ def measure(
     *,
     timeout: float,
     widened: Sequence[str] = (),
+    interpreter: Callable[[Path], str] = lambda _: "",
     say: Say,
 ) -> Measured:
     """Measure a version, beside production where there is one.
@@ -59,6 +64,7 @@ def measure(
         production: the version that serves.
         timeout: seconds for each model to load and predict the holdout.
         widened: variables that models get besides; see `cloche.environment`.
+        interpreter: of the environment for a model's folder; empty for the one here.
         say: told of each step as it begins.
 
     Raises:
@@ -73,6 +79,8 @@ def measure(
     inputs = [name for name in holdout.frame.columns if name != policy.target]
     records = record_numbers(holdout.frame, inputs, policy.target)
 
+    notes: list[str] = []
+
     def outcome_of(model: Candidate) -> tuple[Probed, Outcome | None]:
         say(f"probing {model.label} on {len(truth):,} rows")
         probed = probe(
@@ -84,7 +92,13 @@ def measure(
             output=policy.output,
             timeout=timeout,
             widened=widened,
+            interpreter=interpreter,
         )
+        if probed.differs:
+            notes.append(
+                f"{model.label} was measured where it was not logged: {', '.join(probed.differs)}; "
+                "--env-manager uv measures each version in an environment of its own"
+            )
         predictions = probed.predictions
         return probed, None if predictions is None else Outcome.of(truth, predictions)
 
@@ -111,16 +125,24 @@ def measure(
             unsliced=unsliced,
             latency_ms=probed.latency_ms,
             load_seconds=probed.load_seconds,
-            failures=probed.failures,
+            failures=_named(probed),
             comparison=comparison,
         ),
         found,
         holdout,
         (
+            *notes,
             *_notes(holdout, production, copies=len(records) - len(np.unique(records))),
             *(remarks(outcome, found) if outcome is not None else ()),
         ),
+        probed.environment,
     )
+
+
+def _named(probed: Probed) -> dict[Stage, str]:
+    """The failures of a probe, with what they may come of where packages are others than logged."""
+    differs = f" (logged with {', '.join(probed.differs)})" if probed.differs else ""
+    return {stage: f"{text}{differs}" for stage, text in probed.failures.items()}
 
 
 def _comparison(
@@ -133,7 +155,8 @@ def _comparison(
     """Compare outcomes of the judged and the serving version; None where either has none."""
     version = str(production.version.version)
     if outcomes is None:
-        reason = serving.failures.get("load") or serving.failures.get("predict")
+        failures = _named(serving)
+        reason = failures.get("load") or failures.get("predict")
         return Comparison(version, failure=reason or "the judged version did not predict")
     differences = paired_differences(
         *outcomes,

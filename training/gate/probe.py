@@ -9,8 +9,11 @@ It needs no Cloche code in the model, and takes the model's failures for results
 """
 
 import json
+import os
+import platform
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -34,6 +37,7 @@ from cloche.training.evaluation.predictions import Target
 WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0
 LATENCY_ROWS = 50
 
+_PACKAGES = ("mlflow", "mlflow-skinny", "scikit-learn", "pandas", "numpy")
 _REASON_CHARACTERS = 500
 _WHOLE: dict[Any, type] = {DataType.integer: np.int32, DataType.long: np.int64}
 _FRACTIONAL: dict[Any, type] = {DataType.float: np.float32, DataType.double: np.float64}
@@ -48,6 +52,7 @@ def main(folder: Path) -> None:
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     holdout = pd.read_parquet(folder / "holdout.parquet")
     report = Report(folder / "report.json")
+    report.add(environment=environment())
     with suppress(StageError):
         started = perf_counter()
         model = report.stage("load", lambda: mlflow.pyfunc.load_model(task["model"]))
@@ -73,6 +78,21 @@ def main(folder: Path) -> None:
         latency = report.stage("latency", lambda: one_row_latency(model, rows), rows=holdout)
         report.add(latency_ms=latency)
     report.add(stage="done")
+
+
+def environment() -> dict[str, Any]:
+    """Where the measurements are made: a latency means little without it."""
+    packages = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "latency_threads": 1,
+        "packages": packages,
+    }
 
 
 class Report:

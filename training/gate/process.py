@@ -2,12 +2,10 @@
 
 import json
 import os
-import platform
 import signal
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib import metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from cloche import launch
+from cloche.env_manager import NotBuilt
 from cloche.environment import explained, for_models
+from cloche.requirements import mismatches
 from cloche.training.evaluation.predictions import Predictions, Target
 from cloche.training.gate.measurements import Stage
 
@@ -26,7 +26,6 @@ _DOING: dict[str, str] = {
     "predict": "predicting the holdout",
     "latency": "predicting single rows",
 }
-_PACKAGES = ("mlflow", "scikit-learn", "pandas", "numpy")
 _TAIL_CHARACTERS = 300
 
 
@@ -39,12 +38,16 @@ class Probed:
         predictions: for the holdout, in its order; None if there are none.
         load_seconds: how long loading took.
         latency_ms: median of one-row predictions, in milliseconds.
+        differs: in what its environment is not the one that the model was logged with.
+        environment: Python and packages of that process.
     """
 
     failures: dict[Stage, str] = field(default_factory=dict)
     predictions: Predictions | None = None
     load_seconds: float | None = None
     latency_ms: float | None = None
+    differs: tuple[str, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 def probe(
@@ -57,6 +60,7 @@ def probe(
     output: str | None = None,
     timeout: float,
     widened: Sequence[str] = (),
+    interpreter: Callable[[Path], str] = lambda _: "",
 ) -> Probed:
     """Load a model in a new process and let it predict.
 
@@ -69,7 +73,13 @@ def probe(
         output: which of several outputs is the prediction; None to tell by what they look like.
         timeout: seconds until the process is killed.
         widened: variables that the model gets besides; see `cloche.environment`.
+        interpreter: of the environment for a model's folder; empty for the one here.
     """
+    try:
+        python = interpreter(model)
+    except NotBuilt as error:
+        return Probed({"load": str(error)})
+    differs = () if python else tuple(mismatches(model))
     task = {
         "model": str(model),
         "target": target_column,
@@ -86,22 +96,11 @@ def probe(
         folder = Path(name)
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         holdout.to_parquet(folder / "holdout.parquet", index=False)
-        ending = _run(folder, timeout, widened)
-        return _result(folder, ending, target, widened)
+        ending = _run(folder, timeout, widened, python)
+        return replace(_result(folder, ending, target, widened), differs=differs)
 
 
-def environment() -> dict[str, Any]:
-    """Where the measurements were made: a latency means little without it."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "latency_threads": 1,
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
-    }
-
-
-def _run(folder: Path, timeout: float, widened: Sequence[str]) -> str | None:
+def _run(folder: Path, timeout: float, widened: Sequence[str], python: str) -> str | None:
     """Run the probe; how it ended otherwise than well, None if it ended well."""
     variables = {
         **for_models(os.environ, widened),
@@ -110,7 +109,7 @@ def _run(folder: Path, timeout: float, widened: Sequence[str]) -> str | None:
     }
     with (folder / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:
         process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
-            launch.command("cloche.training.gate", str(folder)),
+            launch.command("cloche.training.gate", str(folder), python=python),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -164,4 +163,7 @@ def _result(folder: Path, ending: str | None, target: Target, widened: Sequence[
     if (folder / "predictions.npz").exists() and "predict" not in failures:
         with np.load(folder / "predictions.npz") as arrays:
             predictions = Predictions(target, **dict(arrays))
-    return Probed(failures, predictions, report.get("load_seconds"), report.get("latency_ms"))
+    return Probed(
+        failures, predictions, report.get("load_seconds"), report.get("latency_ms"),
+        environment=report.get("environment", {}),
+    )  # fmt: skip

@@ -1,11 +1,14 @@
 """What asks for promotion, judged: everything that happens before the first write."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
 
+from cloche.digest import digest_tree
+from cloche.env_manager import interpreter
 from cloche.training.errors import RegistryError
 from cloche.training.gate.candidate import Candidate, fetch
 from cloche.training.gate.evidence import Outcome, outcome_of
@@ -13,7 +16,6 @@ from cloche.training.gate.judge import Judgement, judge
 from cloche.training.gate.measure import Say
 from cloche.training.gate.policy import Policy, carried_policy, load_policy
 from cloche.training.names import CHALLENGER
-from cloche.training.promotion.digest import artifact_digest
 from cloche.training.promotion.registry import RegisteredModel, find_version
 from cloche.training.promotion.request import Request
 
@@ -73,7 +75,7 @@ def examine(client: MlflowClient, model: RegisteredModel, request: Request, say:
         say(f"fetching {model.name} version {number}")
         candidate = fetch(find_version(client, model.name, number), _folder(folder, "candidate"))
         policy = _policy(candidate, request)
-        digest = artifact_digest(candidate.folder)
+        digest = digest_tree(candidate.folder)
         production = None
         if model.production is not None:
             say(f"fetching {model.name} version {model.production}, which serves now")
@@ -87,6 +89,9 @@ def examine(client: MlflowClient, model: RegisteredModel, request: Request, say:
             allow_breaking=request.allow_breaking,
             timeout=request.timeout,
             widened=request.host_env,
+            interpreter=partial(
+                interpreter, manager=request.env_manager, cache=request.cache, say=say
+            ),
             say=say,
         )
     outcome = outcome_of(judgement, forced=request.force)

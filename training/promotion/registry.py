@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from cloche.training.errors import RegistryError
 from cloche.training.names import CHALLENGER, PREVIOUS, PRODUCTION
+from cloche.versions import versions_of
 
 _NAMED = 20
 
@@ -72,22 +73,9 @@ def find_version(client: MlflowClient, model: str, number: str) -> ModelVersion:
     except MlflowException as error:
         if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             raise
-        numbers = [str(version.version) for version in versions(client, model)]
+        numbers = [str(version.version) for version in versions_of(client, model)]
         there = f"there are {listed(numbers)}" if numbers else "it has none"
         raise RegistryError(f"{model} has no version {number}; {there}") from None
-
-
-def versions(client: MlflowClient, model: str) -> list[ModelVersion]:
-    """All versions of a model, the newest first."""
-    quote = '"' if "'" in model else "'"  # MLflow's filters know no escapes
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name={quote}{model}{quote}", page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return sorted(found, key=lambda version: -int(version.version))
 
 
 def model_names(client: MlflowClient) -> list[str]:

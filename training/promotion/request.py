@@ -1,7 +1,9 @@
 """What somebody asks of the gate; imports nothing that takes time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from cloche.env_manager import LOCAL, default_cache
 from cloche.environment import check_widened
 
 PROBE_SECONDS = 300.0
@@ -19,6 +21,8 @@ class Request:
         reason: why, for the audit trail.
         timeout: seconds that each model has to load and predict the holdout.
         host_env: variables that models get besides; see `cloche.environment`.
+        env_manager: what builds the environment that each version is measured in; `local` for none.
+        cache: where environments are kept.
     """
 
     version: str | None = None
@@ -28,6 +32,8 @@ class Request:
     reason: str | None = None
     timeout: float = PROBE_SECONDS
     host_env: tuple[str, ...] = ()
+    env_manager: str = LOCAL
+    cache: Path = field(default_factory=default_cache)
 
     def __post_init__(self) -> None:
         if self.force and not (self.reason or "").strip():

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from cloche.digest import digest_tree
 from cloche.training.errors import RegistryError
 from cloche.training.gate.candidate import fetch
 from cloche.training.names import DIGEST, GATE, PROMOTED_AT
 from cloche.training.promotion.audit import audit_tags, promoter
-from cloche.training.promotion.digest import artifact_digest
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.promotion.order import move_production
 from cloche.training.promotion.registry import (
@@ -20,8 +20,8 @@ from cloche.training.promotion.registry import (
     find_model,
     find_version,
     listed,
-    versions,
 )
+from cloche.versions import versions_of
 
 _SYSTEM_CLOCK = Clock()
 
@@ -97,7 +97,7 @@ def _previous(client: MlflowClient, found: RegisteredModel) -> str:
         return found.previous
     others = [
         str(version.version)
-        for version in versions(client, found.name)
+        for version in versions_of(client, found.name)
         if was_promoted(version) and str(version.version) != found.production
     ]
     there = f"promoted before: {listed(others)}; name one: --to N" if others else "none was before"
@@ -105,7 +105,7 @@ def _previous(client: MlflowClient, found: RegisteredModel) -> str:
 
 
 def _never_promoted(client: MlflowClient, model: str, number: str) -> str:
-    others = [str(v.version) for v in versions(client, model) if was_promoted(v)]
+    others = [str(v.version) for v in versions_of(client, model) if was_promoted(v)]
     there = f"promoted before: {listed(others)}" if others else "none was"
     return (
         f"{model} version {number} was never in production ({there}); "
@@ -115,4 +115,4 @@ def _never_promoted(client: MlflowClient, model: str, number: str) -> str:
 
 def _digest(version: ModelVersion) -> str:
     with TemporaryDirectory(prefix="cloche-") as folder:
-        return artifact_digest(fetch(version, Path(folder)).folder)
+        return digest_tree(fetch(version, Path(folder)).folder)

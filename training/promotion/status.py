@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow import MlflowClient
@@ -20,7 +21,8 @@ from cloche.training.names import (
     PROMOTED_BY,
     REASON,
 )
-from cloche.training.promotion.registry import RegisteredModel, find_model, versions
+from cloche.training.promotion.registry import RegisteredModel, find_model
+from cloche.versions import files_of, versions_of
 
 _GENERIC_FLAVOR = "python_function"
 
@@ -89,7 +91,7 @@ def status(client: MlflowClient, model: str, *, most: int) -> ModelStatus:
         RegistryError: there is no such model.
     """
     found = find_model(client, model)
-    everything = versions(client, model)
+    everything = versions_of(client, model)
     aliased = set(found.aliases.values())
     shown = [v for n, v in enumerate(everything) if n < most or str(v.version) in aliased]
     return ModelStatus(
@@ -123,7 +125,9 @@ def _version(client: MlflowClient, model: RegisteredModel, version: ModelVersion
 
 def _mlmodel(version: ModelVersion) -> Model | None:
     try:
-        return Model.load(f"models:/{version.name}/{version.version}")
+        with TemporaryDirectory(prefix="cloche-") as folder:
+            files = files_of(version.name, str(version.version))
+            return Model.load(files.download_artifacts("MLmodel", folder))
     except (MlflowException, OSError):
         return None
 

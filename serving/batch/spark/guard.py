@@ -23,6 +23,7 @@ from mlflow import pyfunc
 from mlflow.models import Model
 
 from cloche import redaction
+from cloche.requirements import mismatches
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.spark.columns import Columns
@@ -137,6 +138,14 @@ class Guard:
 
     def _loaded(self) -> Worker:
         if self._worker is None:
+            here, noted = mismatches(Path(self._job.model.path)), self._job.environment
+            if noted and here != noted["differs"]:
+                raise ServingError(
+                    "An executor of Spark has other packages than the driver. Of what the version "
+                    f"was logged with, it lacks: {', '.join(here) or 'nothing'}; the driver: "
+                    f"{', '.join(noted['differs']) or 'nothing'}. PYSPARK_PYTHON names the "
+                    "interpreter of executors."
+                )
             try:
                 self._worker = Worker(self._job, self._directory)
             except Exception as error:

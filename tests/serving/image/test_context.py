@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cloche.digest import digest_tree
 from cloche.serving.errors import SettingsError, VersionRefused
 from cloche.serving.image.context import write
 from cloche.serving.registry import pinned
-from cloche.serving.registry.digest import digest_tree
 
 
 @pytest.fixture

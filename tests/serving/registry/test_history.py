@@ -4,6 +4,7 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 
 from cloche.serving.registry.history import History
 from cloche.serving.registry.resolving import Resolver
@@ -23,7 +24,7 @@ class Client:
         return SimpleNamespace(aliases={"production": "1"})
 
     def search_model_versions(self, *_: Any, **__: Any) -> list[Any]:
-        return [self.get_model_version("m", "3")]
+        return PagedList([self.get_model_version("m", "3")], token=None)
 
     def get_model_version(self, name: str, number: str) -> Any:
         tags = {"cloche.gate": "passed", "cloche.gate_run_id": f"run{number}"}

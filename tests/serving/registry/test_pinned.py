@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from cloche.digest import digest_tree
 from cloche.serving.errors import VersionRefused
 from cloche.serving.host.twin import ANY
 from cloche.serving.registry import pinned
-from cloche.serving.registry.digest import digest_tree
 from cloche.serving.registry.resolving import Resolver
 from cloche.serving.registry.uri import parse
 
@@ -53,6 +53,6 @@ def test_the_note_does_not_count_in_the_digest(model: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"name": "a", "number": 1}'])
 def test_a_note_that_cannot_be_read_is_no_version(model: Path, text: str) -> None:
-    (model / pinned.FILE).write_text(text)
+    (model / pinned.PINNED).write_text(text)
     with pytest.raises(VersionRefused, match="Run cloche build again"):
         parse(str(model))

@@ -13,7 +13,8 @@ from cloche.serving.registry.uri import _STORES, ModelUri, Reference, parse
         ("models:/flights/7", "flights", Reference.VERSION, "7"),
         ("models:/flights/latest", "flights", Reference.LATEST, ""),
         ("models:/flights/Production", "flights", Reference.STAGE, "Production"),
-        ("models:/a%20b@production", "a b", Reference.ALIAS, "production"),
+        ("models:/a%20b@production", "a%20b", Reference.ALIAS, "production"),  # as in MLflow
+        ("models:/a@b/7", "a@b", Reference.VERSION, "7"),
         (
             "models:/main.sales.flights@production",
             "main.sales.flights",
@@ -28,11 +29,18 @@ from cloche.serving.registry.uri import _STORES, ModelUri, Reference, parse
 def test_a_uri_says_what_is_followed(
     text: str, name: str, reference: Reference, value: str
 ) -> None:
-    assert parse(text) == ModelUri(text, name, reference, value)
+    model = "" if reference is Reference.ARTIFACTS else name
+    assert parse(text) == ModelUri(text, name, reference, value, model)
 
 
 def test_a_folder_is_served_by_its_own_name(tmp_path: Path) -> None:
     assert parse(str(tmp_path)) == ModelUri(str(tmp_path), tmp_path.name, Reference.ARTIFACTS)
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "100%41", "a:b"])
+def test_nothing_is_read_into_the_name_of_a_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    assert parse(str(tmp_path / name)).name == name
 
 
 def test_stores_are_those_that_mlflow_knows() -> None:
@@ -55,7 +63,7 @@ def test_a_slip_of_the_pen_is_told_at_once(text: str, fix: str) -> None:
 
 def test_a_model_can_be_served_under_another_name() -> None:
     assert parse("late=models:/flights/7") == ModelUri(
-        "models:/flights/7", "late", Reference.VERSION, "7"
+        "models:/flights/7", "late", Reference.VERSION, "7", "flights"
     )
 
 

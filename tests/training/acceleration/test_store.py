@@ -8,12 +8,12 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from cloche.digest import digest_tree
 from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.original import of_folder
 from cloche.training.acceleration.store import attach_to_version, withdraw
 from cloche.training.acceleration.twin import Twin
 from cloche.training.gate.candidate import fetch
-from cloche.training.promotion.digest import artifact_digest
 from tests.training.conftest import make_holdout
 
 TAGS = {"cloche.accelerated", "cloche.accelerated_digest"}
@@ -61,12 +61,12 @@ def test_a_version_gets_the_files_and_the_chain_of_digests(client, version, twin
 
 def test_what_was_judged_keeps_its_digest_and_its_answers(client, version, folder, twin, again):
     rows = make_holdout(5)[["hour", "wind", "gust"]]
-    before = artifact_digest(folder), mlflow.pyfunc.load_model(str(folder)).predict(rows)
+    before = digest_tree(folder), mlflow.pyfunc.load_model(str(folder)).predict(rows)
 
     attach_to_version(client, version, twin)
 
     now = again()
-    assert artifact_digest(now) == before[0]
+    assert digest_tree(now) == before[0]
     assert (mlflow.pyfunc.load_model(str(now)).predict(rows) == before[1]).all()
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloche.serving.errors import SettingsError
-from cloche.serving.registry import environments
+from cloche import env_manager
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         if "venv" in command:
             Path(command[-1]).mkdir()
 
-    monkeypatch.setattr(environments, "_run", record)
+    monkeypatch.setattr(env_manager, "_run", record)
     return run
 
 
@@ -40,9 +39,9 @@ def version(path: Path, twin: str = "") -> Path:
 def test_an_environment_is_made_once_for_equal_requirements(
     commands: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
-    one = environments.build(version(tmp_path / "one"), "uv", tmp_path / "made")
+    one = env_manager.build(version(tmp_path / "one"), "uv", tmp_path / "made")
     made = len(commands)
-    other = environments.build(version(tmp_path / "other"), "uv", tmp_path / "made")
+    other = env_manager.build(version(tmp_path / "other"), "uv", tmp_path / "made")
     assert one == other
     assert len(commands) == made == 2
 
@@ -50,9 +49,9 @@ def test_an_environment_is_made_once_for_equal_requirements(
 def test_a_twin_brings_the_runtime_that_it_was_proven_with(
     commands: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
-    plain = environments.build(version(tmp_path / "plain"), "uv", tmp_path / "made")
+    plain = env_manager.build(version(tmp_path / "plain"), "uv", tmp_path / "made")
     assert not any("onnxruntime" in word for command in commands for word in command)
-    twin = environments.build(version(tmp_path / "twin", twin="1.32.0"), "uv", tmp_path / "made")
+    twin = env_manager.build(version(tmp_path / "twin", twin="1.32.0"), "uv", tmp_path / "made")
     assert commands[-1][-1] == "onnxruntime==1.32.0"
     assert plain != twin
 
@@ -62,7 +61,7 @@ def test_a_twin_that_cannot_be_read_asks_for_nothing(
 ) -> None:
     artifacts = version(tmp_path / "version", twin="1.32.0")
     (artifacts / "onnx" / "twin.json").write_text("{torn")
-    environments.build(artifacts, "uv", tmp_path / "made")
+    env_manager.build(artifacts, "uv", tmp_path / "made")
     assert commands[-1][-1] == str(artifacts / "requirements.txt")
 
 
@@ -72,5 +71,5 @@ def test_a_manager_that_is_not_installed_is_named_with_the_fix(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(SettingsError, match=f"pip install {manager}"):
-        environments.tool(manager)
+    with pytest.raises(env_manager.ManagerMissing, match=f"pip install {manager}"):
+        env_manager.tool(manager)

@@ -1,19 +1,23 @@
-"""Whether this environment holds what a version was logged with.
+"""Whether this environment is the one that a version was logged with.
 
 MLflow warns of that when it loads a model, and takes longer for it than for the rest of a load: it
 looks at every file of every installed package.
 """
 
+import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 
 
 def mismatches(path: Path) -> list[str]:
-    """The requirements of the model at `path` that are not met here, each with what is."""
-    return [
+    """What the model at `path` was logged with and is not met here, each with what is."""
+    logged, here = python_version(path), ".".join(map(str, sys.version_info[:2]))
+    python = [f"Python {logged} (installed: {here})"] if logged != here else []
+    return python + [
         f"{wanted} (installed: {found or 'nothing'})"
         for wanted, found in _installed(path)
         if not found or not wanted.specifier.contains(found, prereleases=True)
@@ -23,6 +27,14 @@ def mismatches(path: Path) -> list[str]:
 def absent(path: Path) -> list[str]:
     """The requirements of the model at `path` whose package is not here in any version."""
     return [str(wanted) for wanted, found in _installed(path) if not found]
+
+
+def python_version(artifacts: Path) -> str:
+    """Major and minor of the Python of a version: whatever patch release is there will do."""
+    file = artifacts / "python_env.yaml"
+    stated = yaml.safe_load(file.read_text() if file.is_file() else "{}").get("python")
+    version = str(stated or ".".join(map(str, sys.version_info[:2])))
+    return ".".join(version.split(".")[:2])
 
 
 def _installed(path: Path) -> Iterator[tuple[Requirement, str]]:

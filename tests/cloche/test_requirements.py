@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cloche.serving.host.requirements import absent, mismatches
+from cloche.requirements import absent, mismatches
 
 
 @pytest.mark.parametrize(

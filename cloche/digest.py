@@ -1,0 +1,71 @@
+"""The digest of a version: what is served and scored is provably what was judged.
+
+SHA-256 over the artifact tree. For every regular file, symbolic links followed: its path relative
+to the root with `/`, one zero byte, the hexadecimal SHA-256 of its content, one line feed;
+concatenated in the order of the paths' UTF-8 bytes. The notes that MLflow adds to downloads and
+`cloche build` to images, Python's bytecode (which is never run, see `remove_bytecode`) and the
+accelerated twin (whose digest is a tag of its own) do not count, nor do empty folders.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+PINNED = "cloche-pinned.json"
+_NOTES = frozenset({"registered_model_meta", PINNED})
+_BYTECODE = "__pycache__"
+_ATTEMPTS = 3
+
+# The accelerated twin has a digest of its own, so that a version in production can get one.
+_TWIN = frozenset({"onnx/model.onnx", "onnx/twin.json"})
+
+
+def digest_tree(root: Path) -> str:
+    """The digest of the artifacts under `root`, in hexadecimal."""
+    files = {
+        path.relative_to(root).as_posix(): path
+        for path in _walk(root)
+        if path.name != _BYTECODE and path.is_file()
+    }
+    tree = hashlib.sha256()
+    for name in sorted(files.keys() - _NOTES - _TWIN, key=os.fsencode):
+        with files[name].open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        tree.update(os.fsencode(name) + b"\0" + content.encode() + b"\n")
+    return tree.hexdigest()
+
+
+def remove_bytecode(root: Path) -> None:
+    """Leave Python nothing to run under `root` but what the digest counts.
+
+    Python runs the bytecode in a `__pycache__` in place of the source beside it, whatever that
+    says, and writes it anew where it is not there.
+
+    Raises:
+        OSError: It cannot be removed, or lies behind a link to somewhere else.
+    """
+    for path in [path for path in _walk(root) if path.name == _BYTECODE]:
+        if not path.parent.resolve().is_relative_to(root.resolve()):
+            raise OSError(f"{path} lies behind a link")
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+            continue
+        for _ in range(_ATTEMPTS):  # a host may be writing into it
+            shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """All files in a folder, and what is named as bytecode, which is not entered.
+
+    Links to folders are followed, as Python follows them, but not to one that it lies in: `above`.
+    """
+    here = above | {os.path.realpath(folder)}
+    for path in folder.iterdir():
+        if path.name == _BYTECODE or path.is_file():
+            yield path
+        elif path.is_dir() and os.path.realpath(path) not in here:
+            yield from _walk(path, here)

@@ -1,0 +1,173 @@
+"""Python environments made from the requirements that versions were logged with.
+
+One for each list of requirements, cached by its content: whoever serves, scores or judges a version
+with the same manager and cache runs it in the same one.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloche.environment import for_builds
+from cloche.requirements import python_version
+
+LOCAL = "local"
+_COMPLETE = ".complete"
+_OLDEST = (3, 11)  # that can run what reads and writes batches, and what the gate measures with
+# The host needs only what a model needs; those need these besides, and MLflow as a whole has them.
+_NEEDED = ("pyarrow", "threadpoolctl")
+_logger = logging.getLogger(__name__)
+
+
+class NotBuilt(Exception):
+    """An environment cannot be built; the message is the whole reason."""
+
+
+class ManagerMissing(Exception):
+    """The tool that builds environments is not installed; the message says how to install it."""
+
+
+def default_cache() -> Path:
+    """Where fetched versions and environments are kept when nothing else is said."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "cloche"
+
+
+def option(command: str) -> Callable[[Any], Any]:
+    """The option `--env-manager` of a command that runs versions."""
+    return click.option(
+        "--env-manager",
+        envvar=[f"CLOCHE_{command.upper()}_ENV_MANAGER", "CLOCHE_ENV_MANAGER"],
+        default=LOCAL,
+        show_default=True,
+        type=click.Choice([LOCAL, "uv", "virtualenv"]),
+        help="Where versions run: here, or in an environment of the Python and the requirements "
+        "that each was logged with, built by uv or virtualenv, which must be installed (pip "
+        "install uv). CLOCHE_ENV_MANAGER sets it for serve, score and promote.",
+    )
+
+
+def interpreter(artifacts: Path, manager: str, cache: Path, say: Callable[[str], None]) -> str:
+    """The interpreter of a process of ours that runs the version at `artifacts`; empty for ours.
+
+    Args:
+        artifacts: The version's artifacts.
+        manager: `local`, `uv` or `virtualenv`.
+        cache: Where versions and environments are kept.
+        say: Is told when one is built, which takes a while.
+
+    Raises:
+        NotBuilt: There is none.
+    """
+    if manager == LOCAL:
+        return ""
+    python = python_version(artifacts)
+    if tuple(map(int, python.split("."))) < _OLDEST:
+        raise NotBuilt(
+            f"It was logged with Python {python}, and Cloche runs on {_OLDEST[0]}.{_OLDEST[1]} or "
+            "later. Log it with a later one, or leave --env-manager out."
+        )
+    return str(build(artifacts, manager, cache, say))
+
+
+def build(
+    artifacts: Path, manager: str, cache: Path, say: Callable[[str], None] = _logger.info
+) -> Path:
+    """The interpreter of the environment for the version at `artifacts`, built unless it is there.
+
+    Args:
+        artifacts: The version's artifacts, with `requirements.txt` and `python_env.yaml`.
+        manager: `uv` or `virtualenv`.
+        cache: Where versions and environments are kept.
+        say: Is told when it is built.
+
+    Raises:
+        NotBuilt: It cannot be built.
+    """
+    requirements = _text(artifacts / "requirements.txt")
+    more = [*_for_us(requirements), *_for_the_twin(artifacts)]
+    python = python_version(artifacts)
+    told = "\n".join([requirements, *more])
+    key = hashlib.sha256(f"{manager}\n{python}\n{told}".encode()).hexdigest()[:32]
+    place = cache / "environments" / key
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same
+        if not (place / _COMPLETE).exists():
+            shutil.rmtree(place, ignore_errors=True)
+            say(f"Building an environment with {manager} for Python {python}.")
+            _make(manager, python, place, ["-r", str(artifacts / "requirements.txt"), *more])
+            (place / _COMPLETE).touch()
+    return place / "bin" / "python"
+
+
+def tool(manager: str) -> list[str]:
+    """The command of `manager`, which is `uv` or `virtualenv`.
+
+    Raises:
+        ManagerMissing: It is not installed.
+    """
+    if found := shutil.which(manager):
+        return [found]
+    if importlib.util.find_spec(manager) is None:
+        raise ManagerMissing(
+            f"--env-manager {manager}: {manager} is not installed here: pip install {manager}"
+        )
+    return [sys.executable, "-Pm", manager]
+
+
+def _make(manager: str, python: str, place: Path, requirements: list[str]) -> None:
+    interpreter = str(place / "bin" / "python")
+    command = tool(manager)
+    if manager == "uv":
+        _run(*command, "venv", "--quiet", "--python", python, str(place))
+        _run(*command, "pip", "install", "--quiet", "--python", interpreter, *requirements)
+    else:
+        _run(*command, "--quiet", "--python", python, str(place))
+        _run(interpreter, "-Im", "pip", "install", "--quiet", *requirements)
+
+
+def _for_us(requirements: str) -> list[str]:
+    """What a process of ours needs in the environment, and would not be there."""
+    named = {
+        re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower()
+        for line in requirements.splitlines()
+    }
+    return [] if "mlflow" in named else [one for one in _NEEDED if one not in named]
+
+
+def _for_the_twin(artifacts: Path) -> list[str]:
+    """What the accelerated twin was proven with; a model's own requirements do not name it."""
+    try:
+        description = json.loads(_text(artifacts / "onnx" / "twin.json") or "{}")
+        return [f"onnxruntime=={description['proof']['versions']['onnxruntime']}"]
+    except (ValueError, KeyError, TypeError):
+        return []  # no twin, or one that the host will refuse
+
+
+def _run(*command: str) -> None:
+    own = {name: value for name, value in for_builds(os.environ).items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        raise NotBuilt(
+            f"Its environment cannot be built; {' '.join(command)} says: {said} "
+            "(virtualenv needs the Python that the version was logged with on this machine; "
+            "uv fetches one.)"
+        )
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.is_file() else ""

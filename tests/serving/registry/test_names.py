@@ -1,0 +1,112 @@
+"""A registered model is found, listed and fetched by its name, whatever that is, in every store."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+
+from cloche.serving.registry import uri
+from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.fetching import fetch
+from cloche.serving.registry.resolving import Resolver
+from cloche.training.gate.candidate import fetch as fetch_candidate
+from cloche.training.promotion.registry import find_model, find_version
+from cloche.versions import versions_of
+from tests.names import FEW, ODD
+from tests.online import wait_for
+from tests.shell import answers, environment, free_port
+from tests.stores import stores
+
+NAMES = st.text(st.characters(exclude_characters="/:", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(NAMES.filter(uri.is_a_name), st.sampled_from(["production", "a-b_1"]))
+def test_a_name_comes_out_of_a_uri_as_it_went_in(name: str, alias: str) -> None:
+    assert uri.parse(f"models:/{name}@{alias}") == uri.with_alias(name, alias)
+    for tail, value in (("/7", "7"), ("/Staging", "Staging"), ("/latest", "")):
+        parsed = uri.parse(f"models:/{name}{tail}")
+        assert (parsed.model, parsed.name, parsed.value) == (name, name, value)
+
+
+@given(NAMES)
+def test_a_model_can_be_served_under_any_name(name: str) -> None:
+    assert uri.parse(f"{name}=models:/m/7").name == name
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('database')}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`mlflow server` before the database."""
+    port, folder = free_port(), tmp_path_factory.mktemp("server")
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--backend-store-uri", database],
+            env=environment(), cwd=folder, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/health"))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def register(client: MlflowClient, name: str, folder: Path) -> None:
+    for number in "12":
+        source = folder / number
+        source.mkdir(parents=True)
+        (source / "MLmodel").write_text(
+            json.dumps({"artifact_path": [number, name]}, ensure_ascii=False)
+        )
+        client.create_model_version(name, source=source.as_uri())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["database", "files", pytest.param("server", marks=[pytest.mark.breadth, pytest.mark.slow])],
+)
+def test_every_name_stands_for_itself(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    where = tmp_path.as_uri() if kind == "files" else request.getfixturevalue("database")
+    names = FEW if kind == "server" else ODD
+    names = [name for name in names if "%" not in name or kind != "files"]  # which takes none
+    there = MlflowClient(where, where)
+    taken = {model.name for model in there.search_registered_models(max_results=1000)}
+    for at, name in enumerate(names):
+        if name not in taken:
+            there.create_registered_model(name)
+            register(there, name, tmp_path / "files" / str(at))
+            there.set_registered_model_alias(name, "production", "1")
+    with stores(request.getfixturevalue("server") if kind == "server" else where):
+        client = MlflowClient()
+        resolver, cache = Resolver(lambda: client), Cache(tmp_path / "cache", "r")
+        assert set(names) <= set(resolver.names_with_alias("production"))
+        fetched = set()
+        for at, name in enumerate(names):
+            assert [str(one.version) for one in versions_of(client, name)] == ["2", "1"], name
+            assert versions_of(client, name, most=1)[0].name == name
+            assert resolver.resolve(uri.parse(f"models:/{name}/latest")).version == "2"
+            target = resolver.resolve(uri.with_alias(name, "production"))
+            assert (target.model, target.version) == (name, "1")
+            place = fetch(target, cache)
+            fetched.add(place)
+            assert json.loads((place / "MLmodel").read_text())["artifact_path"] == ["1", name]
+            folder = tmp_path / "judged" / str(at)
+            folder.mkdir(parents=True)
+            assert find_model(client, name).production == "1"
+            judged = fetch_candidate(find_version(client, name, "2"), folder)
+            assert judged.model.artifact_path == ["2", name]
+        assert len(fetched) == len(names)
