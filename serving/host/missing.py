@@ -8,7 +8,6 @@ is refused.
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ class Unfit(RequestRefused):
     """
 
     def __init__(self, name: Any, row: int, kind: Any) -> None:
-        self.reason = f"column {name!r}: expected {getattr(kind, 'name', None) or kind!r}"
+        self.reason = f"column {name!r}: expected {kind!r}"
         super().__init__(f"Column {name!r}, row {row}: expected {kind!r}.")
 
 
@@ -61,12 +60,19 @@ class Guard:
         if not self.needed or len(layouts) != 1:
             return self._schema
         (layout,) = layouts
-        uncast = frozenset(
+        uncast = {
             at
             for at, cells in self._columns(layout, payload[layout])
             if _lacks(cells, self._specs[at], as_array=layout in _ARRAYS)
+        }
+        if not uncast:
+            return self._schema
+        return Schema(
+            [
+                ColSpec(AnyType(), spec.name, required=spec.required) if at in uncast else spec
+                for at, spec in enumerate(self._specs)
+            ]
         )
-        return _without_casts(self._schema, uncast) if uncast else self._schema
 
     def _columns(self, layout: str, content: Any) -> Iterator[tuple[int, Sequence[Any]]]:
         """The place of each column in the signature, and its cells as far as they can be told."""
@@ -193,14 +199,3 @@ def _leaves(cell: Any) -> Iterator[Any]:
             yield from _leaves(one)
     else:
         yield cell
-
-
-@lru_cache(64)
-def _without_casts(schema: Schema, places: frozenset[int]) -> Schema:
-    """The schema by which MLflow leaves some columns as JSON has them."""
-    return Schema(
-        [
-            ColSpec(AnyType(), spec.name, required=spec.required) if at in places else spec
-            for at, spec in enumerate(schema.inputs)
-        ]
-    )

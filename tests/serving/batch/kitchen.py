@@ -15,6 +15,7 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types.schema import Array
 
 PICKY = 13.0  # the value that a model refuses, or dies of
 SIGNATURE = ModelSignature(
@@ -112,6 +113,18 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
                 [*(ColSpec(kind, kind) for kind in KINDS), ColSpec("long", "o", required=False)]
             ),
             Schema([ColSpec("string", "prediction")]),
+        ),
+    ),
+    "optional": (
+        Seen(),
+        ModelSignature(
+            Schema(
+                [
+                    *(ColSpec(kind, kind, required=False) for kind in KINDS),
+                    ColSpec(Array("boolean"), "booleans", required=False),
+                    ColSpec(Array("string"), "strings", required=False),
+                ]
+            )
         ),
     ),
     "wide": (Wide(), ModelSignature(Schema([ColSpec("double", "a")]))),
