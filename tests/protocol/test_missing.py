@@ -233,6 +233,28 @@ def test_tensors_hold_nothing_missing(dtype, cells):
         assert answers(scoring, Item(JSON, body, door=Door.V2)) is None
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", ["inputs", "instances"])
+@pytest.mark.parametrize("width", [1, 2])
+def test_columns_without_names_take_no_missing_value(width, layout):
+    spec = ColSpec("boolean")
+    scoring = Scorer(
+        PyFuncModel(Model(signature=ModelSignature(Schema([spec] * width))), Unnamed()), None, None
+    )
+    for rows, right in (
+        ([[True] * width, [False] * width], [["True"] * width, ["False"] * width]),
+        ([[True] * width, [None] * width], None),
+        ([[True] * width, ["maybe"] * width], None),
+    ):
+        body = json.dumps({layout: rows}).encode()
+        assert answers(scoring, Item(JSON, body)) == right
+
+
+class Unnamed:
+    def predict(self, data: pd.DataFrame) -> list[str]:
+        return [json.dumps(_plain(row)) for row in data.astype(object).to_numpy().tolist()]
+
+
 def test_a_refusal_names_the_column_and_the_row():
     scoring = scorer(columns("boolean", required=True))
     body = json.dumps(payload("dataframe_records", [True, None])).encode()

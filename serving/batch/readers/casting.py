@@ -55,8 +55,9 @@ def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
     if values.dtype.kind in "iu":
         limits = np.iinfo(wanted)
         gaps = values.isna().to_numpy()
-        if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):  # pandas' nullable ones
-            values = values.fillna(0).astype(values.dtype.name.lower())
+        kept: Any = values.dtype
+        if isinstance(kept, pd.api.extensions.ExtensionDtype):  # pandas' nullable ones
+            values = values.fillna(0).astype(kept.numpy_dtype)
         bad = ((values < limits.min) | (values > limits.max)).to_numpy() | gaps
         return (values if bad.any() else values.astype(wanted)), bad
     if isinstance(values.dtype, pd.StringDtype):

@@ -53,12 +53,13 @@ class ColumnarReader:
         names = table.column_names if self._inputs is None else self._inputs
         present = [name for name in names if name in table.column_names]
         chosen = table.select(present)
-        frame = (chosen if self._stored else _plain(chosen)).to_pandas().reset_index(drop=True)
+        frame = (chosen if self._stored else _plain(chosen)).to_pandas()
         for name in present:
             if self._types.get(name) in INTEGERS and chosen.column(name).null_count:
                 # as doubles they would be rounded beyond 2^53
                 frame[name] = chosen.column(name).to_pandas(types_mapper=_NULLABLE.get)
         if self._stored:  # else the signature decides
+            frame = frame.reset_index(drop=True)
             frame = frame.astype({name: kind for name, kind in part.types.items() if name in frame})
         attach(frame, {name: part.constants[name] for name in names if name in part.constants})
         typed, refused = cast(frame, self._types)

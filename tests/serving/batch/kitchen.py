@@ -42,6 +42,13 @@ class Picky(Plain):
         return super().predict(context, model_input)
 
 
+class Talkative(Plain):
+    """Fails, and says on what."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        raise ValueError(f"cannot score {model_input.iloc[0].to_dict()} of\n{model_input}")
+
+
 class Deadly(Plain):
     """Takes its process with it."""
 
@@ -97,6 +104,7 @@ KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "d
 MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "plain": (Plain(), SIGNATURE),
     "picky": (Picky(), SIGNATURE),
+    "talkative": (Talkative(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "types": (Types(), None),

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 
+from cloche.serving.errors import JobFailed
+
 pytestmark = pytest.mark.xdist_group("batch")
 
 # Each type, as Arrow stores it, and values.
@@ -109,3 +111,13 @@ def test_a_word_is_no_truth_value(word, suffix, score, tmp_path):
     assert json.loads(refused)["row"] == 1
     assert json.loads(refused)["reason"] == "column 'boolean': expected boolean"
     assert pd.read_csv(tmp_path / "out.csv")["id"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("rows", [40, 5000])
+def test_a_job_that_fails_tells_no_values(rows, score, tmp_path):
+    frame = pd.DataFrame({"a": [13.0] * rows, "b": [4711] * rows, "c": ["Alice Liddell"] * rows})
+    frame.to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(JobFailed, match="the model failed with ValueError") as failed:
+        score(tmp_path / "rows.parquet", tmp_path / "out.csv", model="talkative", part_rows=rows)
+    said = str(failed.value)
+    assert not [secret for secret in ("Alice", "13.0", "4711") if secret in said]
