@@ -17,7 +17,7 @@ import pandas as pd
 CUT = "…"
 _CHARACTERS = 300
 _WRAPPERS = ("Failed to enforce schema", "Failed to predict data", "Encountered an unexpected")
-_QUOTED = re.compile(r"""(?<!\w)(['"`])(.*?)(?<!\\)\1(?!\w)""")
+_QUOTED = re.compile(r"""(?<!\w)[bru]?(['"`])(.*?)(?<!\\)\1(?!\w)""")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w])")
 
 

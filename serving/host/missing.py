@@ -8,7 +8,6 @@ is refused.
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ class Unfit(RequestRefused):
     """
 
     def __init__(self, name: Any, row: int, kind: Any) -> None:
-        self.reason = f"column {name!r}: expected {getattr(kind, 'name', None) or kind!r}"
+        self.reason = f"column {name!r}: expected {kind!r}"
         super().__init__(f"Column {name!r}, row {row}: expected {kind!r}.")
 
 
@@ -61,21 +60,40 @@ class Guard:
         if not self.needed or len(layouts) != 1:
             return self._schema
         (layout,) = layouts
-        uncast = frozenset(
+        uncast = {
             at
-            for at, cells in self._columns(layout, payload[layout])
-            if _lacks(cells, self._specs[at], as_array=layout in _ARRAYS)
+            for at, spec in enumerate(self._specs)
+            if _is_lossy(spec.type)
+            # Rows become columns of objects, in which texts stay what they are.
+            and not (spec.type is DataType.string and layout in _ROWS)
+            and _lacks(self._cells(payload[layout], at), spec, as_array=layout in _ARRAYS)
+        }
+        if not uncast:
+            return self._schema
+        return Schema(
+            [
+                ColSpec(AnyType(), spec.name, required=spec.required) if at in uncast else spec
+                for at, spec in enumerate(self._specs)
+            ]
         )
-        return _without_casts(self._schema, uncast) if uncast else self._schema
 
-    def _columns(self, layout: str, content: Any) -> Iterator[tuple[int, Sequence[Any]]]:
-        """The place of each column in the signature, and its cells as far as they can be told."""
-        named = self._schema is not None and self._schema.has_input_names()
-        names: Any = [spec.name for spec in self._specs] if named else range(len(self._specs))
-        find = _columns_of(layout, content, single=names[0] if len(self._specs) == 1 else None)
-        for at, name in enumerate(names):
-            if _is_lossy(self._specs[at].type):
-                yield at, find.get(name, ())
+    def _cells(self, content: Any, at: int) -> Sequence[Any]:
+        """The cells of a column, as far as they can be told."""
+        name = self._specs[at].name
+        if isinstance(content, dict) and "data" in content and name not in content:
+            return _of_split(content, name, at)
+        if isinstance(content, dict):
+            cells = content.get(name, ())
+            return cells if isinstance(cells, (list, tuple)) else [cells]
+        if not isinstance(content, list):
+            return [content]
+        if content and isinstance(content[0], dict):
+            rows = [row for row in content if isinstance(row, dict)]
+            key = next(iter([*rows[0]][at : at + 1]), None) if name is None else name
+            return [row.get(key) for row in rows] if any(key in row for row in rows) else ()
+        if name is None:  # MLflow casts all columns without names by the type of the first
+            return [*_leaves(content)] if at == 0 else ()
+        return content if len(self._specs) == 1 else ()
 
 
 def refuse_lossy_arrays(data: Any, schema: Schema | None) -> None:
@@ -92,31 +110,15 @@ def refuse_lossy_arrays(data: Any, schema: Schema | None) -> None:
             _lacks(data[spec.name], spec, as_array=False)
 
 
-def _columns_of(layout: str, content: Any, single: Any) -> dict[Any, Sequence[Any]]:
-    """Cells by the name of their column, or by its number."""
-    if layout == "dataframe_split" and isinstance(content, dict):
-        rows = content.get("data")
-        names = content.get("columns")
-        rows = [row for row in rows if isinstance(row, list)] if isinstance(rows, list) else []
-        keys = names if isinstance(names, list) else range(max(map(len, rows), default=0))
-        columns = {
-            name: [row[at] for row in rows if at < len(row)]
-            for at, name in enumerate(keys)
-            if isinstance(name, (str, int))
-        }
-        return columns | dict(enumerate(columns.values()))
-    if isinstance(content, dict):
-        return {
-            name: cells if isinstance(cells, list) else [cells] for name, cells in content.items()
-        }
-    if not isinstance(content, list):
-        return {single: [content]}
-    if not content or not isinstance(content[0], dict):
-        return {single: content}
-    rows = [row for row in content if isinstance(row, dict)]
-    named = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: [row.get(name) for row in rows] for name in named}
-    return columns | dict(enumerate(columns.values()))
+def _of_split(content: dict[str, Any], name: Any, at: int) -> Sequence[Any]:
+    rows, names = content["data"], content.get("columns")
+    if isinstance(names, list) and name is not None:
+        if name not in names:
+            return ()
+        at = names.index(name)
+    if not isinstance(rows, list):
+        return ()
+    return [row[at] for row in rows if isinstance(row, list) and at < len(row)]
 
 
 def _is_lossy(kind: Any) -> bool:
@@ -193,14 +195,3 @@ def _leaves(cell: Any) -> Iterator[Any]:
             yield from _leaves(one)
     else:
         yield cell
-
-
-@lru_cache(64)
-def _without_casts(schema: Schema, places: frozenset[int]) -> Schema:
-    """The schema by which MLflow leaves some columns as JSON has them."""
-    return Schema(
-        [
-            ColSpec(AnyType(), spec.name, required=spec.required) if at in places else spec
-            for at, spec in enumerate(schema.inputs)
-        ]
-    )

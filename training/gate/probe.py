@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 from cloche.redaction import told
 from cloche.training.evaluation.output import read
 from cloche.training.evaluation.predictions import Target
+from cloche.training.packaging.signature import as_text
 
 # One-row predictions: enough of them that the median is steady, within a time that people wait.
 WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0
@@ -164,14 +165,24 @@ def conform(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         if not isinstance(spec, ColSpec) or spec.name not in rows.columns:
             continue
         name, column = str(spec.name), rows[spec.name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            changed[name] = column = column.astype(object).infer_objects()
         if spec.type == DataType.datetime:
             changed[name] = pd.to_datetime(column).dt.as_unit("ns")
+        elif spec.type == DataType.boolean and column.isna().any():
+            changed[name] = column.astype(object).where(column.notna(), None)
+        elif spec.type == DataType.string and not _is_text(column):
+            changed[name] = as_text(column)  # as training did
         elif spec.type in _FRACTIONAL and pd.api.types.is_numeric_dtype(column):
             changed[name] = column.astype(_FRACTIONAL[spec.type])
         elif spec.type in _WHOLE and pd.api.types.is_numeric_dtype(column):
             whole = column.astype(_WHOLE[spec.type], errors="ignore")
             changed[name] = whole if (whole == column).all() else column
     return rows.assign(**changed)
+
+
+def _is_text(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
 
 
 def serve_example(model: PyFuncModel, path: str, rows: pd.DataFrame) -> None:

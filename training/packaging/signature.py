@@ -14,17 +14,34 @@ def model_inputs(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     Numbers take the types that a CSV reader gives them, because MLflow refuses a whole number where
     the signature says double: int64 where every value is whole by type and none is missing, bool
     likewise, float64 otherwise. Categories keep their type where every value has one; a mix of
-    types becomes text. Everything else stays.
+    types becomes text, and so do whole numbers of which some are missing, for MLflow has no column
+    of those. Truth values of which some are missing are Python's, with None. Everything else stays.
     """
     inputs = frame[list(columns.features)].copy()
     for name in columns.numeric:
         inputs[name] = inputs[name].to_numpy(_number_type(inputs[name]), na_value=float("nan"))
     for name in columns.categorical:
-        if pd.api.types.is_float_dtype(inputs[name]) or inputs[name].dtype == object:
-            inputs[name] = inputs[name].map(_text, na_action="ignore").astype("str")
+        inputs[name] = _categories(inputs[name])
     for name in columns.datetime:
         inputs[name] = pd.to_datetime(inputs[name])
     return inputs
+
+
+def _categories(values: pd.Series) -> pd.Series:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(object).infer_objects()
+    gaps = values.isna()
+    if gaps.any() and pd.api.types.infer_dtype(values, skipna=True) == "boolean":
+        return values.astype(object).where(~gaps, None)
+    several = pd.api.types.is_float_dtype(values) or values.dtype == object
+    if several or (gaps.any() and pd.api.types.is_integer_dtype(values)):
+        return as_text(values)
+    return values
+
+
+def as_text(values: pd.Series) -> pd.Series:
+    """Categories as text; whole numbers lose the `.0` that a missing neighbour gave them."""
+    return values.map(_text, na_action="ignore").astype("str")
 
 
 def _number_type(values: pd.Series) -> str:

@@ -14,7 +14,7 @@ from mlflow.types import DataType, Schema
 
 Types = Mapping[str, DataType]
 
-_INTEGERS: dict[DataType, Any] = {DataType.long: np.int64, DataType.integer: np.int32}
+INTEGERS: dict[DataType, Any] = {DataType.long: np.int64, DataType.integer: np.int32}
 _FLOATS: dict[DataType, Any] = {DataType.double: np.float64, DataType.float: np.float32}
 
 
@@ -45,16 +45,20 @@ def cast(frame: pd.DataFrame, types: Types) -> tuple[pd.DataFrame, dict[int, str
         return typed, refused
     typed = typed.drop(index=list(refused))
     for name, kind in types.items():
-        if name in typed.columns and kind in _INTEGERS and typed[name].dtype.kind == "f":
-            typed[name] = typed[name].astype(_INTEGERS[kind])
+        if name in typed.columns and kind in INTEGERS and typed[name].dtype.kind in "iuf":
+            typed[name] = typed[name].astype(INTEGERS[kind])
     return typed, refused
 
 
 def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
-    wanted = _INTEGERS[kind]
+    wanted = INTEGERS[kind]
     if values.dtype.kind in "iu":
         limits = np.iinfo(wanted)
-        bad = ((values < limits.min) | (values > limits.max)).to_numpy()
+        gaps = values.isna().to_numpy()
+        kept: Any = values.dtype
+        if isinstance(kept, pd.api.extensions.ExtensionDtype):  # pandas' nullable ones
+            values = values.fillna(0).astype(kept.numpy_dtype)
+        bad = ((values < limits.min) | (values > limits.max)).to_numpy() | gaps
         return (values if bad.any() else values.astype(wanted)), bad
     if isinstance(values.dtype, pd.StringDtype):
         values = pd.to_numeric(values, errors="coerce")

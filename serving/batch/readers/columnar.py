@@ -4,14 +4,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloche.serving.batch.part import Part
-from cloche.serving.batch.readers.casting import Types, cast
+from cloche.serving.batch.readers.casting import INTEGERS, Types, cast
 from cloche.serving.batch.readers.rows import Rows, attach
 from cloche.serving.batch.sources import opened
 from cloche.serving.errors import JobFailed
+
+_NULLABLE = {
+    getattr(pa, kind.name.lower())(): kind
+    for kind in (
+        pd.Int8Dtype(), pd.Int16Dtype(), pd.Int32Dtype(), pd.Int64Dtype(),
+        pd.UInt8Dtype(), pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype(),
+    )
+}  # fmt: skip
 
 
 class ColumnarReader:
@@ -44,8 +53,13 @@ class ColumnarReader:
         names = table.column_names if self._inputs is None else self._inputs
         present = [name for name in names if name in table.column_names]
         chosen = table.select(present)
-        frame = (chosen if self._stored else _plain(chosen)).to_pandas().reset_index(drop=True)
+        frame = (chosen if self._stored else _plain(chosen)).to_pandas()
+        for name in present:
+            if self._types.get(name) in INTEGERS and chosen.column(name).null_count:
+                # as doubles they would be rounded beyond 2^53
+                frame[name] = chosen.column(name).to_pandas(types_mapper=_NULLABLE.get)
         if self._stored:  # else the signature decides
+            frame = frame.reset_index(drop=True)
             frame = frame.astype({name: kind for name, kind in part.types.items() if name in frame})
         attach(frame, {name: part.constants[name] for name in names if name in part.constants})
         typed, refused = cast(frame, self._types)

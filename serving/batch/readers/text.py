@@ -104,6 +104,8 @@ class CsvReader:
                 io.BytesIO(header + body), sep=delimiter, dtype=dtypes, index_col=False,
                 na_values=missing, keep_default_na=False, low_memory=False,
             )  # fmt: skip
+        if not found:
+            return frame
         frame = frame.astype({name: object for name in names if found.get(name) == "object"})
         for name in names:
             if found.get(name) == inference.INTEGERS:

@@ -15,6 +15,7 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types.schema import Array
 
 PICKY = 13.0  # the value that a model refuses, or dies of
 SIGNATURE = ModelSignature(
@@ -39,6 +40,13 @@ class Picky(Plain):
         if (model_input["a"] == PICKY).any():
             raise ValueError("it holds a 13")
         return super().predict(context, model_input)
+
+
+class Talkative(Plain):
+    """Fails, and says on what."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        raise ValueError(f"cannot score {model_input.iloc[0].to_dict()} of\n{model_input}")
 
 
 class Deadly(Plain):
@@ -96,6 +104,7 @@ KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "d
 MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "plain": (Plain(), SIGNATURE),
     "picky": (Picky(), SIGNATURE),
+    "talkative": (Talkative(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "types": (Types(), None),
@@ -112,6 +121,18 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
                 [*(ColSpec(kind, kind) for kind in KINDS), ColSpec("long", "o", required=False)]
             ),
             Schema([ColSpec("string", "prediction")]),
+        ),
+    ),
+    "optional": (
+        Seen(),
+        ModelSignature(
+            Schema(
+                [
+                    *(ColSpec(kind, kind, required=False) for kind in KINDS),
+                    ColSpec(Array("boolean"), "booleans", required=False),
+                    ColSpec(Array("string"), "strings", required=False),
+                ]
+            )
         ),
     ),
     "wide": (Wide(), ModelSignature(Schema([ColSpec("double", "a")]))),

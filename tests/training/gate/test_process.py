@@ -107,3 +107,36 @@ def test_a_missing_column_and_a_bad_example_are_two_failures(save_model, holdout
     result = probed(folder, holdout.drop(columns="wind"))
     assert "wind" in result.failures["predict"]
     assert set(result.failures) == {"example", "predict"}
+
+
+@forked
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise ValueError(f'cannot score {model_input}')",
+        "raise ValueError(f'cannot score {model_input.iloc[0].to_dict()}')",
+        "raise KeyError(model_input['origin'].iloc[0])",
+        "return model_input['origin'].astype('float64')",
+        "return model_input['origin'].tolist()",
+        "raise mlflow.exceptions.MlflowException(f'cannot score {model_input.values.tolist()}')",
+        "print(model_input.to_string()); os.abort()",
+        "sys.exit(model_input.to_string())",
+    ],
+)
+def test_no_failure_shows_what_was_in_the_rows(body, save_code, holdout):
+    holdout["origin"] = "Alice Liddell"
+    result = probed(save_code(body), holdout)
+    told = " ".join(result.failures.values())
+    assert told
+    hours = [f"{hour:.4g}" for hour in holdout["hour"]]
+    assert not [secret for secret in ("Alice", "Liddell", *hours) if secret in told]
+
+
+@forked
+def test_a_holdout_that_mlflow_refuses_is_named_by_column_and_type_alone(save_model, holdout):
+    holdout["wind"] = holdout["wind"].map(lambda wind: f"{wind} secret")
+    result = probed(save_model(), holdout)
+    assert result.failures["predict"].startswith(
+        "MlflowException: Incompatible input types for column wind. Can not safely convert"
+    )
+    assert "secret" not in result.failures["predict"]

@@ -1,0 +1,123 @@
+"""What is missing in a row of any format reaches the model as missing, or the row is refused."""
+
+import base64
+import datetime as dt
+import json
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import feather
+
+from cloche.serving.errors import JobFailed
+
+pytestmark = pytest.mark.xdist_group("batch")
+
+# Each type, as Arrow stores it, and values.
+KINDS = {
+    "boolean": (pa.bool_(), [True, False]),
+    "integer": (pa.int32(), [1, -2]),
+    "long": (pa.int64(), [2**53 + 1, -2]),
+    "float": (pa.float32(), [0.5, -2.0]),
+    "double": (pa.float64(), [0.1, -2.0]),
+    "string": (pa.string(), ["one", "two"]),
+    "binary": (pa.binary(), [b"\0x", b"y"]),
+    "datetime": (pa.timestamp("us"), [dt.datetime(2013, 11, 1), dt.datetime(2026, 1, 2, 3)]),  # noqa: DTZ001
+    "booleans": (pa.list_(pa.bool_()), [[True, False], [False]]),
+    "strings": (pa.list_(pa.string()), [["one"], ["two", ""]]),
+}
+MISSING = ("NoneType None", "float nan", "NaTType NaT")
+
+
+def _jsonable(cell):
+    if isinstance(cell, bytes):
+        return base64.b64encode(cell).decode()
+    return cell.isoformat() if isinstance(cell, dt.datetime) else cell
+
+
+def _jsonl(table, place):
+    rows = ({name: _jsonable(cell) for name, cell in row.items()} for row in table.to_pylist())
+    place.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+WRITERS = {
+    "parquet": pq.write_table,
+    "arrow": feather.write_feather,
+    "jsonl": _jsonl,
+    "csv": lambda table, place: table.to_pandas(integer_object_nulls=True).to_csv(
+        place, index=False, date_format="%Y-%m-%dT%H:%M:%S"
+    ),
+}
+
+
+def _scored(cells, kind, suffix, score, tmp_path):
+    """Row → what reached the model of it; refused rows are left out."""
+    table = pa.table({"id": range(len(cells)), kind: pa.array(cells, KINDS[kind][0])})
+    WRITERS[suffix](table, tmp_path / f"rows.{suffix}")
+    out = tmp_path / "out.parquet"
+    score(
+        tmp_path / f"rows.{suffix}", out, model="optional", id_columns=("id",), part_rows=2,
+        overwrite=True,
+    )  # fmt: skip
+    found = pd.read_parquet(out)
+    return dict(zip(found["id"].astype(int), found["prediction"], strict=True))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_cell_stays_missing_or_its_row_is_refused(kind, suffix, score, tmp_path):
+    if suffix == "csv" and kind in ("binary", "booleans", "strings"):
+        pytest.skip("CSV has text alone")
+    one, other = KINDS[kind][1]
+    cells = [one, other, None, one, None, None, other]
+
+    found = _scored(cells, kind, suffix, score, tmp_path)
+    whole = _scored([one, other], kind, suffix, score, tmp_path)
+
+    for at, cell in enumerate(cells):
+        if cell is None:
+            assert at not in found or found[at].endswith(MISSING)
+        else:
+            right = whole[0 if cell == one else 1]
+            assert found[at].split(" ", 2)[2] == right.split(" ", 2)[2]
+    if kind in ("boolean", "float", "double", "string", "datetime"):
+        assert len(found) == len(cells)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "jsonl"])
+@pytest.mark.parametrize(("kind", "cell"), [("booleans", [True, None]), ("strings", ["a", None])])
+def test_a_list_that_no_array_can_hold_is_refused(kind, cell, suffix, score, tmp_path):
+    found = _scored([KINDS[kind][1][0], cell], kind, suffix, score, tmp_path)
+    (refused,) = (tmp_path / "out.parquet.quarantine.jsonl").read_text().splitlines()
+    assert list(found) == [0]
+    assert json.loads(refused)["reason"].startswith(f"column '{kind}': expected Array")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+@pytest.mark.parametrize("word", ["maybe", "tru", "no", "yes", "1.5x"])
+def test_a_word_is_no_truth_value(word, suffix, score, tmp_path):
+    rows = [{"id": 0, "boolean": True}, {"id": 1, "boolean": word}, {"id": 2, "boolean": None}]
+    text = {
+        "csv": f"id,boolean\n0,true\n1,{word}\n2,\n",
+        "jsonl": "".join(f"{json.dumps(row)}\n" for row in rows),
+    }[suffix]
+    (tmp_path / f"rows.{suffix}").write_text(text)
+    score(tmp_path / f"rows.{suffix}", tmp_path / "out.csv", model="optional", id_columns=("id",))
+    (refused,) = (tmp_path / "out.csv.quarantine.jsonl").read_text().splitlines()
+    assert json.loads(refused)["row"] == 1
+    assert json.loads(refused)["reason"] == "column 'boolean': expected boolean"
+    assert pd.read_csv(tmp_path / "out.csv")["id"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("rows", [40, 5000])
+def test_a_job_that_fails_tells_no_values(rows, score, tmp_path):
+    frame = pd.DataFrame({"a": [13.0] * rows, "b": [4711] * rows, "c": ["Alice Liddell"] * rows})
+    frame.to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(JobFailed, match="the model failed with ValueError") as failed:
+        score(tmp_path / "rows.parquet", tmp_path / "out.csv", model="talkative", part_rows=rows)
+    said = str(failed.value)
+    assert not [secret for secret in ("Alice", "13.0", "4711") if secret in said]

@@ -1,0 +1,64 @@
+"""The log says where a model failed, and nothing of what it was asked."""
+
+import json
+import logging
+
+import pandas as pd
+import pytest
+from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types import ColSpec, Schema
+
+from cloche.serving.host.frames import Door, Item
+from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.scoring import Scorer
+
+SCHEMA = Schema([ColSpec("string", "name"), ColSpec("double", "income")])
+ROWS = [{"name": "Alice Liddell", "income": 51234.5}]
+
+
+class Talkative:
+    def __init__(self, say):
+        self._say = say
+
+    def predict(self, rows):
+        return self._say(rows)
+
+
+def fail(said):
+    raise ValueError(said)
+
+
+@pytest.mark.parametrize("planned", [True, False])
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda rows: fail(f"cannot score {rows}"),
+        lambda rows: fail(f"cannot score {rows.to_dict('records')}"),
+        lambda rows: rows["name"].astype("float64"),
+        lambda rows: {}[rows["name"].iloc[0]],
+        lambda rows: [object()],
+        lambda rows: pd.DataFrame({"a": [rows]}),
+    ],
+)
+@pytest.mark.parametrize("door", [Door.MLFLOW, Door.V1, Door.V2, Door.TORCHSERVE])
+def test_neither_log_nor_answer_shows_what_was_asked(door, say, planned, caplog):
+    model = PyFuncModel(Model(signature=ModelSignature(SCHEMA)), Talkative(say))
+    plan = compile_plan(model.metadata) if planned else None
+    scorer = Scorer(model, plan, None, name="m", version="1")
+    body = {"inputs": {"name": ["Alice Liddell"], "income": [51234.5]}}
+    if door is Door.V2:
+        body = {
+            "inputs": [
+                {"name": "name", "datatype": "BYTES", "shape": [1], "data": ["Alice Liddell"]},
+                {"name": "income", "datatype": "FP64", "shape": [1], "data": [51234.5]},
+            ]
+        }
+    with caplog.at_level(logging.DEBUG):
+        (answer,) = scorer.score([Item("application/json", json.dumps(body).encode(), door=door)])[
+            3
+        ]
+    seen = f"{caplog.text} {answer.body.decode()}"
+    if answer.status != 200:
+        assert "line" in caplog.text, "it says where"
+        assert not [secret for secret in ("Alice", "Liddell", "51234") if secret in seen]
