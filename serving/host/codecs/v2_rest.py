@@ -65,13 +65,17 @@ def write(name: str, version: str, asked: Asked, outputs: Sequence[Output], rows
         head["id"] = asked.id
     told, tail = [], []
     for one in outputs:
-        tensor: dict[str, Any] = {"name": one.name, "shape": one.shape, "datatype": one.datatype}
+        rest: dict[str, Any]
         if form.named.get(one.name, form.binary):
+            one = one.dense()  # noqa: PLW2901  # its datatype may be another
             tail.append(one.packed())
-            tensor["parameters"] = {"binary_data_size": len(tail[-1])}
+            rest = {"parameters": {"binary_data_size": len(tail[-1])}}
+            if one.missing:
+                rest["parameters"]["missing"] = one.missing
         else:
-            tensor["data"] = one.elements()
-        told.append(tensor)
+            rest = {"data": one.elements()}
+        tensor = {"name": one.name, "shape": one.shape, "datatype": one.datatype}
+        told.append(tensor | rest)
     text = json.dumps(head | {"outputs": told}).encode()
     if not tail:
         return Answer(200, JSON_BODY, rows, text)
