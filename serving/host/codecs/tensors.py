@@ -41,8 +41,10 @@ _MAX_DEPTH = 32
 _LENGTH = struct.Struct("<I")
 EXACT_IN_DOUBLE = 2**53
 _EXACT = (-EXACT_IN_DOUBLE, EXACT_IN_DOUBLE)
-# What stands in strict JSON for what Python's reader and writer call by these names.
-_STRICT = {"NaN": None, "Infinity": "Infinity", "-Infinity": "-Infinity"}
+# What stands in strict JSON for numbers that are none: null for NaN, and infinities by their names.
+_NAMED = {math.inf: "Infinity", -math.inf: "-Infinity"}
+_STRICT = {"NaN": None, **{name: name for name in _NAMED.values()}}
+_TEXTUAL = frozenset({str, bytes, dict})
 _SCALARS = (bool, int, float, np.generic, type(None), type(pd.NA), type(pd.NaT))
 
 Array = npt.NDArray[Any]
@@ -245,8 +247,8 @@ class Output(NamedTuple):
                 for value in self.values
             ]
         flat: list[Any] = self.values.ravel().tolist()
-        if self.datatype[0] == "F" and not np.isfinite(self.values).all():
-            return [cell if math.isfinite(cell) else _STRICT[json.dumps(cell)] for cell in flat]
+        if self.datatype[0] == "F" and not math.isfinite(sum(flat)):
+            return [cell if math.isfinite(cell) else _NAMED.get(cell) for cell in flat]
         return flat
 
     def dense(self) -> "Output":
@@ -259,9 +261,13 @@ class Output(NamedTuple):
             RequestRefused: FP64 would change one of the whole numbers.
         """
         if self.datatype == BYTES:
-            missing = ",".join(str(at) for at, value in enumerate(self.values) if value is None)
-            texts = ("" if value is None else value for value in self.values)
-            packed = [text if isinstance(text, bytes) else text.encode() for text in texts]
+            missing = ""
+            if None in self.values:
+                missing = ",".join(str(at) for at, value in enumerate(self.values) if value is None)
+            packed = [
+                value if isinstance(value, bytes) else (value or "").encode()
+                for value in self.values
+            ]
             return self._replace(values=packed, missing=missing)
         if self.values.dtype != object:
             return self
@@ -310,12 +316,17 @@ def _typed(values: Any) -> tuple[str, Array]:
     masked = isinstance(values, np.ma.MaskedArray)
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and not masked:
         return _of_numbers(values)
-    cells = values if isinstance(values, (list, tuple)) else _listed(values)
+    return _of_cells(values if isinstance(values, (list, tuple)) else _listed(values))
+
+
+def _of_cells(cells: Sequence[Any]) -> tuple[str, Array]:
+    if not _TEXTUAL.isdisjoint(map(type, cells)):
+        return BYTES, _objects(cells)
     try:
-        array, objects = np.array(cells), np.array(cells, object)
+        array = np.array(cells)
     except ValueError:  # ragged
         return BYTES, _objects(cells)
-    flat = objects.ravel().tolist()
+    flat = list(cells) if array.ndim == 1 else np.array(cells, object).ravel().tolist()
     kinds = set(map(type, flat))
     if array.dtype.kind in "biuf" and (len(kinds) == 1 or array.ravel().tolist() == flat):
         return _of_numbers(array)
@@ -323,7 +334,7 @@ def _typed(values: Any) -> tuple[str, Array]:
         plain = [cell.item() if isinstance(cell, np.generic) else cell for cell in flat]
         plain = [None if _is_missing(cell) else cell for cell in plain]
         if found := _with_gaps(plain):
-            return found[0], found[1].reshape(objects.shape)
+            return found[0], found[1].reshape(array.shape)
     return BYTES, _objects(cells)
 
 
@@ -369,7 +380,10 @@ def _objects(cells: Sequence[Any]) -> Array:
 def _text(value: Any) -> str | bytes | None:
     if isinstance(value, (str, bytes)):
         return value
-    if _is_missing(value):
+    if value is None or (not isinstance(value, (dict, list)) and _is_missing(value)):
         return None
-    found = json.loads(encode(value), parse_constant=_STRICT.get)
+    text = encode(value)
+    if text[0] != '"' and "NaN" not in text and "Infinity" not in text:
+        return text
+    found = json.loads(text, parse_constant=_STRICT.get)
     return found if isinstance(found, str) else json.dumps(found)

@@ -67,6 +67,10 @@ def parse(item: Item) -> Asked:
         shape = read_shape(name, tuple(one.shape))
         datatype = read_datatype(name, one.datatype)
         if raw:
+            if one.contents.ListFields():
+                raise RequestRefused(
+                    f"Input {name!r}: contents must be empty where raw_input_contents is used."
+                )
             tensors[name] = Tensor(name, datatype, shape, memoryview(raw[at]))
         else:
             tensors[name] = _typed(name, datatype, shape, one.contents)
@@ -108,6 +112,8 @@ def _typed(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> T
     field = _CONTENTS.get(datatype)
     if field is None:
         raise RequestRefused(f"Input {name!r}: {datatype} must be in raw_input_contents.")
+    if others := [found.name for found, _ in contents.ListFields() if found.name != field]:
+        raise RequestRefused(f"Input {name!r}: {datatype} belongs into {field}, not {others[0]}.")
     tensor = Tensor(name, datatype, shape, list(getattr(contents, field)))
     if len(tensor.data) != tensor.size:
         raise RequestRefused(

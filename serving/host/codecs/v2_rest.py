@@ -97,6 +97,8 @@ def _tensors(inputs: list[Any], rest: memoryview) -> Iterator[Tensor]:
         shape = read_shape(name, one.get("shape"))
         datatype = read_datatype(name, one.get("datatype"))
         size = _parameters(one, f"Input {name!r}").get("binary_data_size")
+        if size is not None and "data" in one:
+            raise RequestRefused(f"Input {name!r}: it has both data and binary_data_size.")
         if size is None:
             yield from_json(name, datatype, shape, one.get("data"))
             continue

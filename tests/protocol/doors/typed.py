@@ -37,7 +37,7 @@ def table() -> pd.DataFrame:
         columns[text] = pd.Series(["", "é\n\0x", None], dtype=text)
     columns["mixed"] = pd.Series(["NaN", 1.5, math.nan], dtype=object)
     columns["exact"] = pd.Series([2**53, -(2**53), None], dtype="Int64")
-    columns["whole"] = pd.Series([2**63 - 1, -1, None], dtype=object)
+    columns["whole"] = pd.Series([2**63 - 1, 1 - 2**63, None], dtype=object)
     columns["truth"] = pd.Series([True, False, None], dtype=object)
     columns["number"] = pd.Series([0.1, 2.0, None], dtype=object)
     columns["record"] = pd.Series([{"a": [1, None]}, {"a": math.nan}, None], dtype=object)
