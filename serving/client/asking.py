@@ -99,7 +99,7 @@ class Client(_Questions):
         while True:
             try:
                 outcome = self._ask(call)
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 outcome = call.failed(error, time.monotonic())
             if isinstance(outcome, Prediction):
                 return outcome
@@ -157,7 +157,7 @@ class AsyncClient(_Questions):
         while True:
             try:
                 outcome = await self._ask(call)
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 outcome = call.failed(error, time.monotonic())
             if isinstance(outcome, Prediction):
                 return outcome

@@ -74,8 +74,8 @@ class Call:
             raise error
         return pause
 
-    def failed(self, error: httpx2.TransportError, now: float) -> float:
-        """The seconds to wait until asking again, after an attempt without an answer.
+    def failed(self, error: httpx2.RequestError, now: float) -> float:
+        """The seconds to wait until asking again, after an attempt without a readable answer.
 
         Raises:
             DeadlineExceeded: It took all the time there was.

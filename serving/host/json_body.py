@@ -15,6 +15,8 @@ except ImportError:  # the environment of a version holds what that version asks
     msgspec = None  # type: ignore[assignment]
 
 _read_fast: Callable[[bytes], Any] | None = msgspec.json.Decoder().decode if msgspec else None
+# Those of msgspec are ValueErrors since 0.21; the environment of a version may hold an older one.
+_UNREAD = (ValueError, RecursionError, *((msgspec.MsgspecError,) if msgspec else ()))
 
 
 def read_json(body: bytes) -> Any:
@@ -27,6 +29,6 @@ def read_json(body: bytes) -> Any:
     if _read_fast is not None:
         try:
             return _read_fast(body)
-        except (ValueError, RecursionError):  # those of msgspec are ValueErrors
+        except _UNREAD:
             pass
     return json.loads(body.decode())

@@ -11,11 +11,10 @@ import numpy as np
 from mlflow.types import DataType
 
 from cloche.serving.host.codecs.familiar import Familiar
-from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
+from cloche.serving.host.codecs.tensors import BYTES, DTYPES, EXACT_IN_DOUBLE, Tensor
 from cloche.serving.host.failures import RequestRefused
 from cloche.serving.host.plan import Plan, Table, table_key
 
-_EXACT_IN_DOUBLE = 2**53
 _FEW = 16  # elements up to which Python values are cheaper than an array
 NATIVE = {
     DataType.boolean: "BOOL",
@@ -137,7 +136,7 @@ def check_exact(tensor: Tensor, array: Any) -> None:
     Raises:
         RequestRefused: There are some.
     """
-    if array.size and max(abs(int(array.min())), abs(int(array.max()))) > _EXACT_IN_DOUBLE:
+    if array.size and max(abs(int(array.min())), abs(int(array.max()))) > EXACT_IN_DOUBLE:
         raise RequestRefused(
             f"Input {tensor.name!r}: a value of {tensor.datatype} is beyond 2^53, where FP64 "
             "cannot hold every whole number."

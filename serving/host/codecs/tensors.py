@@ -39,6 +39,13 @@ _RANGES = {
 _FP32_MAX = float(np.finfo(np.float32).max)
 _MAX_DEPTH = 32
 _LENGTH = struct.Struct("<I")
+EXACT_IN_DOUBLE = 2**53
+_EXACT = (-EXACT_IN_DOUBLE, EXACT_IN_DOUBLE)
+# What stands in strict JSON for numbers that are none: null for NaN, and infinities by their names.
+_NAMED = {math.inf: "Infinity", -math.inf: "-Infinity"}
+_STRICT = {"NaN": None, **{name: name for name in _NAMED.values()}}
+_TEXTUAL = frozenset({str, bytes, dict})
+_SCALARS = (bool, int, float, np.generic, type(None), type(pd.NA), type(pd.NaT))
 
 Array = npt.NDArray[Any]
 
@@ -214,38 +221,70 @@ def read_datatype(name: str, datatype: Any) -> str:
 class Output(NamedTuple):
     """One tensor of an answer.
 
+    JSON has `null` for a missing value of any datatype, and infinities by their names. Binary data
+    and gRPC have neither; `dense` says what stands there for a missing value.
+
     Attributes:
         name: Of the output.
         datatype: One of `DTYPES`, or BYTES.
         shape: Its axes.
-        values: An array; for BYTES a flat list of str, bytes and None.
+        values: An array, of objects where whole numbers or truth values are missing (None); for
+            BYTES a flat list of str, bytes and None.
+        missing: The positions of missing elements that `dense` left empty, with commas between.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     values: Any
+    missing: str = ""
 
     def elements(self) -> list[Any]:
-        """Its elements for JSON, flat: bytes as base64."""
-        if self.datatype != BYTES:
-            flat: list[Any] = self.values.ravel().tolist()
-            return flat
-        return [
-            base64.b64encode(value).decode() if isinstance(value, bytes) else value
-            for value in self.values
-        ]
+        """Its elements for strict JSON, flat: bytes as base64."""
+        if self.datatype == BYTES:
+            return [
+                base64.b64encode(value).decode() if isinstance(value, bytes) else value
+                for value in self.values
+            ]
+        flat: list[Any] = self.values.ravel().tolist()
+        if self.datatype[0] == "F" and not math.isfinite(sum(flat)):
+            return [cell if math.isfinite(cell) else _NAMED.get(cell) for cell in flat]
+        return flat
+
+    def dense(self) -> "Output":
+        """This tensor with a value for each element, for binary data and gRPC.
+
+        A missing text is empty, and `missing` names its position. Whole numbers and truth values
+        of which some are missing become FP64 with NaN.
+
+        Raises:
+            RequestRefused: FP64 would change one of the whole numbers.
+        """
+        if self.datatype == BYTES:
+            missing = ""
+            if None in self.values:
+                missing = ",".join(str(at) for at, value in enumerate(self.values) if value is None)
+            packed = [
+                value if isinstance(value, bytes) else (value or "").encode()
+                for value in self.values
+            ]
+            return self._replace(values=packed, missing=missing)
+        if self.values.dtype != object:
+            return self
+        if not _within([cell for cell in self.values.flat if cell is not None], _EXACT):
+            raise RequestRefused(
+                f"Output {self.name!r}: a value is missing, and another is beyond 2^53, where FP64 "
+                "cannot hold every whole number. Only JSON holds both: ask over HTTP, without "
+                "binary_data."
+            )
+        return self._replace(datatype="FP64", values=self.values.astype(np.float64))
 
     def packed(self) -> bytes:
-        """Its elements as little-endian bytes; a missing string is empty."""
-        if self.datatype != BYTES:
-            packed: bytes = self.values.astype(DTYPES[self.datatype], copy=False).tobytes()
-            return packed
-        parts: list[bytes] = []
-        for value in self.values:
-            text = value if isinstance(value, bytes) else (value or "").encode()
-            parts += (_LENGTH.pack(len(text)), text)
-        return b"".join(parts)
+        """The elements of a dense tensor as little-endian bytes."""
+        if self.datatype == BYTES:
+            return b"".join(_LENGTH.pack(len(text)) + text for text in self.values)
+        packed: bytes = self.values.astype(DTYPES[self.datatype], copy=False).tobytes()
+        return packed
 
 
 def output(name: str, values: Any) -> Output:
@@ -256,40 +295,79 @@ def output(name: str, values: Any) -> Output:
     """
     if isinstance(values, np.ndarray) and values.dtype.kind == "U":
         return Output(name, BYTES, values.shape or (1,), values.ravel().tolist())
-    array = _as_array(values)
-    datatype = _DATATYPES.get(array.dtype) or _DATATYPES.get(array.dtype.newbyteorder("<"))
-    if datatype is None and array.dtype.kind == "f":  # wider than 64 bits
-        datatype, array = "FP64", array.astype(np.float64)
-    if datatype is not None:
-        return Output(name, datatype, array.shape or (1,), array)
-    return Output(name, BYTES, array.shape or (1,), [_text(value) for value in array.ravel()])
+    datatype, array = _typed(values)
+    shape = array.shape or (1,)
+    if datatype != BYTES:
+        return Output(name, datatype, shape, array)
+    return Output(name, BYTES, shape, [_text(value) for value in array.ravel()])
 
 
-def _as_array(values: Any) -> Array:
+def _typed(values: Any) -> tuple[str, Array]:
+    """The datatype of `values`, and their array: of objects for BYTES, and where some are missing.
+
+    A column with a type keeps it; values without one, as lists have them, get the type that holds
+    them all unchanged.
+    """
     if isinstance(values, pd.Series):
-        values = values.to_numpy() if values.dtype.kind in "biuf" else values.to_list()
-    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-        return values
-    cells = values if isinstance(values, (list, tuple)) else _listed(values)
+        dtype: Any = getattr(values.dtype, "numpy_dtype", values.dtype)  # of nullable types
+        if dtype.kind in "biu" and values.hasnans:
+            return _DATATYPES[dtype], values.astype(object).where(values.notna(), None).to_numpy()
+        values = values.to_numpy() if dtype.kind in "biuf" else values.to_list()
+    masked = isinstance(values, np.ma.MaskedArray)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and not masked:
+        return _of_numbers(values)
+    return _of_cells(values if isinstance(values, (list, tuple)) else _listed(values))
+
+
+def _of_cells(cells: Sequence[Any]) -> tuple[str, Array]:
+    if not _TEXTUAL.isdisjoint(map(type, cells)):
+        return BYTES, _objects(cells)
     try:
         array = np.array(cells)
     except ValueError:  # ragged
-        return _objects(cells)
-    if array.dtype.kind in "biuf":
-        return array
-    if array.dtype == object and _are_numbers(cells):
-        return np.array([math.nan if cell is None else cell for cell in cells], np.float64)
-    return _objects(cells)
+        return BYTES, _objects(cells)
+    flat = list(cells) if array.ndim == 1 else np.array(cells, object).ravel().tolist()
+    kinds = set(map(type, flat))
+    if array.dtype.kind in "biuf" and (len(kinds) == 1 or array.ravel().tolist() == flat):
+        return _of_numbers(array)
+    if all(issubclass(kind, _SCALARS) for kind in kinds):
+        plain = [cell.item() if isinstance(cell, np.generic) else cell for cell in flat]
+        plain = [None if _is_missing(cell) else cell for cell in plain]
+        if found := _with_gaps(plain):
+            return found[0], found[1].reshape(array.shape)
+    return BYTES, _objects(cells)
+
+
+def _of_numbers(array: Array) -> tuple[str, Array]:
+    datatype = _DATATYPES.get(array.dtype) or _DATATYPES.get(array.dtype.newbyteorder("<"))
+    return (datatype, array) if datatype else ("FP64", array.astype(np.float64))  # wider than 64
+
+
+def _with_gaps(cells: Sequence[Any]) -> tuple[str, Array] | None:
+    """The datatype and array of Python's numbers or truth values, and None for what is missing."""
+    kinds = set(map(type, cells)) - {type(None)}
+    whole = [cell for cell in cells if type(cell) is int]
+    if float in kinds and kinds <= {float, int} and _within(whole, _EXACT):
+        return "FP64", np.array(cells, np.float64)
+    if kinds == {bool}:
+        return "BOOL", _objects(cells)
+    if kinds == {int} and _within(whole, _RANGES["INT64"]):
+        return "INT64", _objects(cells)
+    return None
+
+
+def _within(cells: Sequence[int], bounds: tuple[int, int]) -> bool:
+    return all(bounds[0] <= cell <= bounds[1] for cell in cells)
+
+
+def _is_missing(value: Any) -> bool:
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def _listed(values: Any) -> list[Any]:
     if isinstance(values, np.ndarray) and values.ndim:
         return list(values.tolist())
     return [values]
-
-
-def _are_numbers(cells: Sequence[Any]) -> bool:
-    return float in (kinds := set(map(type, cells))) and kinds <= {float, type(None)}
 
 
 def _objects(cells: Sequence[Any]) -> Array:
@@ -300,9 +378,12 @@ def _objects(cells: Sequence[Any]) -> Array:
 
 
 def _text(value: Any) -> str | bytes | None:
-    if value is None or isinstance(value, (str, bytes)):
+    if isinstance(value, (str, bytes)):
         return value
-    if value is pd.NaT or value is pd.NA:
+    if value is None or (not isinstance(value, (dict, list)) and _is_missing(value)):
         return None
     text = encode(value)
-    return str(json.loads(text)) if text.startswith('"') else text
+    if text[0] != '"' and "NaN" not in text and "Infinity" not in text:
+        return text
+    found = json.loads(text, parse_constant=_STRICT.get)
+    return found if isinstance(found, str) else json.dumps(found)

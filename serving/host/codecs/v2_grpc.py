@@ -67,6 +67,10 @@ def parse(item: Item) -> Asked:
         shape = read_shape(name, tuple(one.shape))
         datatype = read_datatype(name, one.datatype)
         if raw:
+            if one.contents.ListFields():
+                raise RequestRefused(
+                    f"Input {name!r}: contents must be empty where raw_input_contents is used."
+                )
             tensors[name] = Tensor(name, datatype, shape, memoryview(raw[at]))
         else:
             tensors[name] = _typed(name, datatype, shape, one.contents)
@@ -77,14 +81,23 @@ def parse(item: Item) -> Asked:
 
 
 def write(name: str, version: str, asked: Asked, outputs: Sequence[Output], rows: int) -> Answer:
-    """The answer of a version of a model: raw where the question was."""
+    """The answer of a version of a model: raw where the question was.
+
+    The protocol has either all tensors of a message raw or none, so all are raw where one has a
+    datatype that there is no field for.
+    """
     response = _Response(model_name=name, model_version=version, id=asked.id)
-    for one in outputs:
+    dense = [one.dense() for one in outputs]
+    raw = asked.form or any(one.datatype not in _CONTENTS for one in dense)
+    for one in dense:
         tensor = response.outputs.add(name=one.name, datatype=one.datatype, shape=one.shape)
-        if asked.form or one.datatype not in _CONTENTS:
+        if one.missing:
+            tensor.parameters["missing"].string_param = one.missing
+        if raw:
             response.raw_output_contents.append(one.packed())
         else:
-            getattr(tensor.contents, _CONTENTS[one.datatype]).extend(_elements(one))
+            cells = one.values if one.datatype == BYTES else one.values.ravel().tolist()
+            getattr(tensor.contents, _CONTENTS[one.datatype]).extend(cells)
     return Answer(200, BINARY_BODY, rows, response.SerializeToString())
 
 
@@ -99,6 +112,8 @@ def _typed(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> T
     field = _CONTENTS.get(datatype)
     if field is None:
         raise RequestRefused(f"Input {name!r}: {datatype} must be in raw_input_contents.")
+    if others := [found.name for found, _ in contents.ListFields() if found.name != field]:
+        raise RequestRefused(f"Input {name!r}: {datatype} belongs into {field}, not {others[0]}.")
     tensor = Tensor(name, datatype, shape, list(getattr(contents, field)))
     if len(tensor.data) != tensor.size:
         raise RequestRefused(
@@ -114,9 +129,3 @@ def _parameters(found: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in found.items()
         if (kind := value.WhichOneof("parameter_choice"))
     }
-
-
-def _elements(one: Output) -> list[Any]:
-    if one.datatype != BYTES:
-        return one.elements()
-    return [value if isinstance(value, bytes) else (value or "").encode() for value in one.values]

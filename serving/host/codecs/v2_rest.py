@@ -65,13 +65,17 @@ def write(name: str, version: str, asked: Asked, outputs: Sequence[Output], rows
         head["id"] = asked.id
     told, tail = [], []
     for one in outputs:
-        tensor: dict[str, Any] = {"name": one.name, "shape": one.shape, "datatype": one.datatype}
+        rest: dict[str, Any]
         if form.named.get(one.name, form.binary):
+            one = one.dense()  # noqa: PLW2901  # its datatype may be another
             tail.append(one.packed())
-            tensor["parameters"] = {"binary_data_size": len(tail[-1])}
+            rest = {"parameters": {"binary_data_size": len(tail[-1])}}
+            if one.missing:
+                rest["parameters"]["missing"] = one.missing
         else:
-            tensor["data"] = one.elements()
-        told.append(tensor)
+            rest = {"data": one.elements()}
+        tensor = {"name": one.name, "shape": one.shape, "datatype": one.datatype}
+        told.append(tensor | rest)
     text = json.dumps(head | {"outputs": told}).encode()
     if not tail:
         return Answer(200, JSON_BODY, rows, text)
@@ -93,6 +97,8 @@ def _tensors(inputs: list[Any], rest: memoryview) -> Iterator[Tensor]:
         shape = read_shape(name, one.get("shape"))
         datatype = read_datatype(name, one.get("datatype"))
         size = _parameters(one, f"Input {name!r}").get("binary_data_size")
+        if size is not None and "data" in one:
+            raise RequestRefused(f"Input {name!r}: it has both data and binary_data_size.")
         if size is None:
             yield from_json(name, datatype, shape, one.get("data"))
             continue

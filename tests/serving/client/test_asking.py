@@ -1,5 +1,6 @@
 """Both clients, against a real server: answers, refusals, crowds, deadlines and death."""
 
+import gzip
 import signal
 import socket
 import threading
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx2
 import pandas as pd
 import pytest
 
@@ -236,3 +238,25 @@ def test_a_proxy_that_speaks_otherwise_is_understood():
 
     assert isinstance(error, ServerFailed)
     assert str(error) == "<h1>Oops</h1>"
+
+
+WHOLE = b'{"predictions": [1, 2]}'
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"garbage", Unreachable),
+        (gzip.compress(WHOLE)[:10] + b"\xff" * 40, Unreachable),
+        (gzip.compress(WHOLE)[:-12], ServerFailed),
+        (gzip.compress(WHOLE[:9]) + gzip.compress(WHOLE[9:]), ServerFailed),
+    ],
+    ids=["no gzip", "damaged", "cut short", "several members"],
+)
+def test_a_packed_answer_that_cannot_be_read_whole_is_an_error(ask, body, error):
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        headers = {"content-encoding": "gzip", "content-type": "application/json"}
+        return httpx2.Response(200, headers=headers, content=body)
+
+    with pytest.raises(error):
+        ask("http://x", ROW, retries=ONCE, transport=httpx2.MockTransport(answer))
