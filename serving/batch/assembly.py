@@ -8,11 +8,10 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloche.serving.batch import durable, writers
+from cloche.serving.batch import durable, schemas, writers
 from cloche.serving.batch.job import TEXT, Job
 from cloche.serving.batch.part import FinishedPart
 from cloche.serving.batch.worker import notes
-from cloche.serving.errors import JobFailed
 
 
 def schema_of(
@@ -29,28 +28,8 @@ def schema_of(
     Raises:
         JobFailed: Parts have different columns.
     """
-    schemas = [_schema(job, part, directory / part.data.name) for part in parts if part.data]
-    if not schemas:
-        return empty
-    if any(schema.names != schemas[0].names for schema in schemas):
-        odd = next(schema.names for schema in schemas if schema.names != schemas[0].names)
-        raise JobFailed(
-            f"The model answered with columns {schemas[0].names} and later with {odd}; a table "
-            "cannot hold both."
-        )
-    return pa.schema(
-        [_common(list(dict.fromkeys(fields))) for fields in zip(*schemas, strict=True)]
-    )
-
-
-def _common(fields: list[pa.Field]) -> pa.Field:
-    """One column as all parts can hold it; as text if their types have nothing in common."""
-    try:
-        return pa.unify_schemas([pa.schema([one]) for one in fields], promote_options="permissive")[
-            0
-        ]
-    except pa.ArrowException:
-        return pa.field(fields[0].name, pa.string())
+    found = [_schema(job, part, directory / part.data.name) for part in parts if part.data]
+    return schemas.common(found) if found else empty
 
 
 def assemble(
@@ -77,7 +56,7 @@ def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.S
     for part in parts:
         place = directory / part.data.name if part.data else None
         if place is not None and pq.read_schema(place).remove_metadata() != schema:
-            table = pq.read_table(place).replace_schema_metadata(None).cast(schema)
+            table = schemas.fitted(pq.read_table(place), schema)
             durable.write(place, writers.parquet(table, notes(job)))
 
 
@@ -98,6 +77,7 @@ class Appender:
         """Append the rows of a part."""
         if part.data is None:
             return
+        schemas.refuse_other(self._schema.names, part.columns)  # in a pipe nobody has asked yet
         place = directory / part.data.name
         if self._parquet is None:
             with place.open("rb") as file:
@@ -105,7 +85,7 @@ class Appender:
         else:
             with pa.memory_map(str(place)) as file:
                 table = pa.ipc.open_file(file).read_all()
-                self._parquet.write_table(table.cast(self._schema))
+                self._parquet.write_table(schemas.fitted(table, self._schema))
 
     def close(self) -> None:
         """Write what comes last."""

@@ -14,6 +14,7 @@ from cloche.serving.batch.part import FinishedPart, Part
 from cloche.serving.batch.plan import Planner
 from cloche.serving.batch.progress import Report
 from cloche.serving.batch.publish import empty_schema, record
+from cloche.serving.batch.report import nulls
 from cloche.serving.batch.request import Outcome, Request
 from cloche.serving.batch.sources import opened_file
 from cloche.serving.batch.supply import Supply
@@ -55,7 +56,10 @@ def score(
             report(rows=written.rows, refused=written.refused, done=None)
         request.limit.check(written.refused, written.rows, all_read=True)
         written.close()
-    return Outcome(record(job, written.parts, perf_counter() - started), fresh=True)
+    made = record(job, written.parts, perf_counter() - started)
+    for line in nulls(made):
+        say(line)
+    return Outcome(made, fresh=True)
 
 
 class _Written:

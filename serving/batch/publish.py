@@ -8,6 +8,7 @@ an object store with manifest and `_SUCCESS` last.
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
@@ -30,6 +31,9 @@ def record(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any
     for part in parts:
         for reason, count in part.reasons.items():
             reasons[reason] = reasons.get(reason, 0) + count
+    nulled = Counter[str]()
+    for part in parts:
+        nulled.update(part.statistics.get("nulled", {}))
     rows = sum(part.rows for part in parts)
     refused = sum(part.refused for part in parts)
     return {
@@ -39,6 +43,7 @@ def record(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any
         "refused": refused,
         "predictors": predictors(parts),
         "reasons": reasons,
+        "nulled": dict(nulled),
         "seconds": round(seconds, 3),
         "parts": [{"index": one.index, "rows": one.rows, "refused": one.refused} for one in parts],
     }

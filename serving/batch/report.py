@@ -44,6 +44,7 @@ def document(
         "refused": record["refused"],
         "predictors": record["predictors"],
         "reasons": dict(sorted(record["reasons"].items(), key=lambda one: -one[1])),
+        "nulled": record["nulled"],
         "sampled": statistics.get("sampled", 0),
         "profiled": bool(profile),
         "like": {"unit": like.unit, "count": like.count, "looks": like.looks, "rare": RARE},
@@ -108,6 +109,14 @@ def drift(report: Mapping[str, Any]) -> str:
     return f"{said}; {len(found['columns'])} of {len(report['columns'])} columns drifted{columns}."
 
 
+def nulls(record: Mapping[str, Any]) -> list[str]:
+    """Sentences about values that the format could not hold; none in manifests of earlier times."""
+    return [
+        f"{name}: {count:,} times null for infinite or NaN, which JSON does not have."
+        for name, count in record.get("nulled", {}).items()
+    ]
+
+
 def render(report: Mapping[str, Any]) -> str:
     """The page."""
     environment = Environment(
@@ -123,8 +132,9 @@ def render(report: Mapping[str, Any]) -> str:
     return environment.get_template("report.html.jinja").render(
         report={
             "like": {"unit": ""},
+            "nulled": {},
             **report,
-        }  # reports of an earlier time compared with nothing else
+        }  # reports of an earlier time compared with nothing else, and counted less
     )
 
 

@@ -11,20 +11,17 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 
 from cloche.redaction import told, trace
-from cloche.serving.batch import tensors
+from cloche.serving.batch import encoding, tensors
 from cloche.serving.batch.acceleration import Accelerator
 from cloche.serving.batch.readers.casting import cast, scalar_types
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
+from cloche.serving.host.likeness import alike
 from cloche.serving.host.missing import refuse_lossy_arrays
 from cloche.serving.host.twin import TwinRefused
 
 _logger = logging.getLogger(__name__)
 _OUT_OF_MEMORY = ("allocate", "bad_alloc")  # in what onnxruntime says
-
-
-class WrongShape(Exception):
-    """The model's answer does not have one entry for each row."""
 
 
 class Scorer:
@@ -82,8 +79,8 @@ class Scorer:
         """The prediction columns for (n rows) of a frame, n > 0.
 
         Raises:
-            WrongShape: The answer has not n entries.
-            JobFailed: The model answers in other columns than its twin.
+            JobFailed: The answer has not n entries, is nothing that a file holds, or has other
+                columns than the twin's.
             Exception: Whatever MLflow or the model raises.
         """
         self.by_twin = 0
@@ -112,7 +109,7 @@ class Scorer:
             return
         (own, sure), other = found, self._by_model(frame)
         kept = pa.array(sure)
-        if not _alike(own.filter(kept), other.filter(kept), self._twin.tolerance):
+        if differing(own.filter(kept), other.filter(kept), 1e-6, self._twin.tolerance):
             raise _without_twin("It and the model differ on the input example.")
 
     def _by_model(self, frame: pd.DataFrame) -> pa.Table:
@@ -120,7 +117,7 @@ class Scorer:
         if schema is not None and schema.is_tensor_spec():
             frame = tensors.cast(frame, schema)
         refuse_lossy_arrays(frame, schema)
-        return self._table(self._model.predict(frame), len(frame))
+        return encoding.table(self._model.predict(frame), len(frame), self._names)
 
     def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":
         """Its answer, and of which rows it is sure; None where only the model can answer."""
@@ -137,15 +134,9 @@ class Scorer:
         if said is None:
             return None
         if said.names is None:
-            return self._table(said.columns[0], len(frame)), said.sure
+            return encoding.table(said.columns[0], len(frame), self._names), said.sure
         columns = dict(zip(said.names, said.columns, strict=True))
-        return self._table(columns, len(frame)), said.sure
-
-    def _table(self, raw: Any, rows: int) -> pa.Table:
-        columns = named(raw, self._names)
-        if any(len(column) != rows for column in columns.values()):
-            raise WrongShape(f"The model answered {rows} rows with another number of rows.")
-        return pa.table({name: _array(column) for name, column in columns.items()})
+        return encoding.table(columns, len(frame), self._names), said.sure
 
 
 def _without_twin(reason: str) -> JobFailed:
@@ -169,47 +160,24 @@ def _merged(
     return both.take(pa.array(places)).combine_chunks()
 
 
-def _alike(one: pa.Table, other: pa.Table, tolerance: float) -> bool:
+def differing(
+    one: pa.Table, other: pa.Table, relative: float = 1e-4, absolute: float = 1e-6
+) -> set[str]:
+    """The columns in which two tables of predictions differ by more than numbers are rounded."""
     if one.column_names != other.column_names:
-        return False
-    for mine, theirs in zip(one.columns, other.columns, strict=True):
-        if pa.types.is_floating(mine.type) and pa.types.is_floating(theirs.type):
-            pair = mine.to_numpy(), theirs.to_numpy()
-            if not np.allclose(*pair, rtol=1e-6, atol=tolerance, equal_nan=True):
-                return False
-        elif mine.to_pylist() != theirs.to_pylist():
-            return False
-    return True
+        return set(one.column_names) ^ set(other.column_names) or set(one.column_names)
+    return {
+        name
+        for name, mine, theirs in zip(one.column_names, one.columns, other.columns, strict=True)
+        if not _alike(mine, theirs, relative, absolute)
+    }
 
 
-def named(raw: Any, names: list[str]) -> dict[str, Any]:
-    """Predictions of any kind as columns.
-
-    Frames, records and dictionaries keep their names. Arrays get those of the output signature if
-    they fit, else `prediction`, or `prediction_0`, `prediction_1` and so on.
-    """
-    if isinstance(raw, pd.DataFrame):
-        return {str(name): raw.iloc[:, at] for at, name in enumerate(raw.columns)}
-    if isinstance(raw, dict):
-        return {str(name): value for name, value in raw.items()}
-    if isinstance(raw, list) and raw and all(isinstance(one, dict) for one in raw):
-        keys = dict.fromkeys(key for one in raw for key in one)
-        return {str(key): [one.get(key) for one in raw] for key in keys}
-    if type(raw).__module__.startswith("scipy.sparse"):  # a model's environment may lack scipy
-        raw = raw.toarray()
-    if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.shape[1] > 0:
-        width = raw.shape[1]
-        several = [f"prediction_{at}" for at in range(width)] if width > 1 else ["prediction"]
-        chosen = names if len(names) == width else several
-        return {name: raw[:, at] for at, name in enumerate(chosen)}
-    return {names[0] if len(names) == 1 else "prediction": raw}
-
-
-def _array(column: Any) -> pa.Array:
-    """A column in Arrow's form; a prediction that is NaN stays NaN, for it is no missing one."""
-    if isinstance(column, pd.Series):
-        column = column.to_numpy() if column.dtype.kind in "fiub" else column.tolist()
-    if isinstance(column, np.ndarray) and column.ndim > 1:
-        column = column.tolist()
-    array = pa.array(column)
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+def _alike(one: pa.ChunkedArray, other: pa.ChunkedArray, relative: float, absolute: float) -> bool:
+    if pa.types.is_floating(one.type) and pa.types.is_floating(other.type):
+        mine, theirs = (each.cast(pa.float64()).to_numpy() for each in (one, other))
+        return np.allclose(mine, theirs, rtol=relative, atol=absolute, equal_nan=True)
+    if one.equals(other):
+        return True
+    pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
+    return all(alike(*pair, relative=relative, tolerance=absolute) for pair in pairs)

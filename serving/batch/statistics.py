@@ -25,7 +25,8 @@ def count(inputs: pd.DataFrame, predictions: pa.Table, profile: dict[str, Any]) 
     """
     step = max(1, -(-len(inputs) // SAMPLE))
     inputs = inputs.iloc[::step]
-    scores = predictions.take(pa.array(range(0, predictions.num_rows, step))).to_pandas()
+    sample = predictions.take(pa.array(range(0, predictions.num_rows, step)))
+    scores = sample.to_pandas(integer_object_nulls=True)  # a gap makes no other kind of column
     columns = {
         name: _column(inputs[name], described)
         for name, described in profile.get("columns", {}).items()

@@ -27,11 +27,13 @@ from cloche.serving.batch.readers.columnar import ColumnarReader
 from cloche.serving.batch.readers.jsonlines import JsonLinesReader
 from cloche.serving.batch.readers.rows import Rows
 from cloche.serving.batch.readers.text import CsvReader
-from cloche.serving.batch.scoring import Scorer
+from cloche.serving.batch.schemas import together
+from cloche.serving.batch.scoring import Scorer, differing
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.missing import Unfit
 from cloche.serving.host.profile import load_profile
 
+_FEWER = (64, 16, 4, 2)  # rows that are asked about again together, where all are too many
 _PROBED = 64  # rows that are tried alone before thousands are
 _DETAIL_CHARACTERS = 300
 _leave = partial(durable.write, contested=True)  # on Spark a task that was given up may go on
@@ -108,7 +110,8 @@ class Worker:
             seconds={
                 "all": perf_counter() - started, "read": read - started, "model": predicted - read,
             },
-            statistics=self.count(_at(rows.inputs, chosen[scored]), predictions),
+            statistics=finished.statistics
+            | self.count(_at(rows.inputs, chosen[scored]), predictions),
             by_twin=self.by_twin,
         )  # fmt: skip
 
@@ -146,20 +149,26 @@ class Worker:
         return FinishedPart(
             part.index, rows.count, len(refused),
             dict(sorted(Counter(one.kind for one in refused.values()).items())),
-            table.column_names if table is not None else [], data, quarantine, {}, {},
+            table.column_names if table is not None else [], data, quarantine, {},
+            self._nulled(table) if table is not None else {},
         )  # fmt: skip
 
     def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
         """Score rows from one offset to another and keep nothing: does this worker survive it?"""
         rows = self.read(part)
         within = (rows.offsets >= start) & (rows.offsets < stop)
-        chosen = within & ~np.isin(rows.offsets, list(without))
-        self.score(rows.inputs.iloc[np.flatnonzero(chosen)])
+        chosen = np.flatnonzero(within & ~np.isin(rows.offsets, list(without)))
+        self._divide(_at(rows.inputs, chosen).reset_index(drop=True))
 
     def score(
         self, inputs: pd.DataFrame, at_once: int | None = None
     ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, Refusal]]:
-        """Positions that were scored, their predictions, and why the others were not."""
+        """Positions that were scored, their predictions, and why the others were not.
+
+        Raises:
+            JobFailed: No row fits the model; or rows would have to be scored in pieces whose
+                predictions hang on each other.
+        """
         self.by_twin = 0
         count = len(inputs)
         step = at_once or max(count, 1)
@@ -172,7 +181,51 @@ class Worker:
             failed |= {first + at: reason for at, reason in bad.items()}
             scored += [np.arange(first + a, first + b) for a, b, _ in done]
             predictions += [table for _, _, table in done]
-        return np.concatenate(scored) if scored else np.empty(0, np.int64), predictions, failed
+        positions = np.concatenate(scored) if scored else np.empty(0, np.int64)
+        if sum(map(len, scored)) < count or len(scored) > 1:
+            self._refuse_dependent(inputs.iloc[positions], predictions, step)
+        return positions, predictions, failed
+
+    def _refuse_dependent(
+        self, inputs: pd.DataFrame, predictions: list[pa.Table], most: int
+    ) -> None:
+        """Stop the job where the rows of a divided part were scored otherwise than together.
+
+        Args:
+            inputs: (n rows) those that were scored.
+            predictions: What they got, in pieces.
+            most: How many rows the model may be asked about at once.
+
+        Raises:
+            JobFailed: They were.
+        """
+        # a single piece would only get the same answer again
+        whole = np.arange(0, len(inputs), 1 if len(predictions) > 1 else 2)
+        for size in (len(whole), *_FEWER):
+            if size > min(len(whole), most):
+                continue
+            chosen = whole[np.linspace(0, len(whole) - 1, size).astype(int)]
+            rows = inputs.iloc[chosen].reset_index(drop=True)
+            try:
+                again = self._scorer.predict(rows)
+                before = together(predictions).take(pa.array(chosen))
+                if not differing(before, again):
+                    return
+                # what the same question does not get twice says nothing about other questions
+                by_chance = differing(again, self._scorer.predict(rows))
+            except JobFailed:
+                raise
+            except Exception:  # noqa: BLE001, S112  # a model may raise anything; fewer may do
+                continue
+            found = differing(before, again) - by_chance
+            if found:
+                raise JobFailed(
+                    f"{self._job.model} answers {min(found)!r} of a row by the rows beside it, and "
+                    "it failed on a part as a whole: scored in pieces, its rows would get other "
+                    "predictions. Leave out the rows that it refuses, or give it fewer by "
+                    "--part-rows."
+                )
+            return
 
     def _divide(
         self, inputs: pd.DataFrame
@@ -233,10 +286,17 @@ class Worker:
         """The counts of scored rows for the report."""
         if not predictions:
             return {}
-        return statistics.count(inputs, _together(predictions), self._profile)
+        return statistics.count(inputs, together(predictions), self._profile)
+
+    def _nulled(self, table: pa.Table) -> dict[str, Any]:
+        """Column → how many values the format cannot hold, which are missing in the file."""
+        if self._job.layout.format != "jsonl":
+            return {}
+        counts = {name: writers.without_json(table[name]) for name in table.column_names}
+        return {"nulled": {name: count for name, count in counts.items() if count}}
 
     def _output(self, carried: pa.Table, predictions: list[pa.Table], scored: Any) -> pa.Table:
-        predicted = _together(predictions)
+        predicted = together(predictions)
         table = carried if len(scored) == carried.num_rows else carried.take(pa.array(scored))
         for name in predicted.column_names:
             if name in table.column_names:
@@ -285,10 +345,6 @@ class Worker:
 def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:
     """Some rows; all of them are not copied, which would cost as much as reading them."""
     return rows if len(positions) == len(rows) else rows.iloc[positions]
-
-
-def _together(predictions: list[pa.Table]) -> pa.Table:
-    return pa.concat_tables(predictions, promote_options="permissive")
 
 
 def notes(job: Job) -> dict[str, str]:

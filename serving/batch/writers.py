@@ -1,16 +1,36 @@
 """Scored rows as bytes: Parquet, Arrow, CSV and JSON lines, the same bytes for the same rows.
 
-Numbers are written as the shortest text that reads back as the same number.
+Numbers are written as the shortest text that reads back as the same number, whether it is read in
+64 bits or in fewer. Moments and bytes are in JSON what they are in the server's.
 """
 
+import base64
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from mlflow.utils.proto_json_utils import NumpyEncoder
 
 _COMPRESSION = "zstd"
+_FIXED_SIZE = pa.binary(1).id
+
+
+class _Encoder(NumpyEncoder):
+    """MLflow's JSON, with text for what MLflow refuses to write."""
+
+    def default(self, o: Any) -> Any:
+        try:
+            return super().default(o)  # type: ignore[no-untyped-call]
+        except TypeError:
+            return str(o)
+
+
+_encode = _Encoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def parquet(table: pa.Table, notes: Mapping[str, str]) -> memoryview:
@@ -46,6 +66,8 @@ def arrow(table: pa.Table) -> memoryview:
 def csv(table: pa.Table) -> bytes:
     """Lines of CSV without a header."""
     cells = [_quoted(_text(column)) for column in table.columns]
+    if len(cells) == 1:  # a line with nothing in it would be none
+        cells = [pc.if_else(pc.equal(cells[0], ""), '""', cells[0])]
     return _joined(cells, ",", "", "\n")
 
 
@@ -55,13 +77,26 @@ def csv_header(names: list[str]) -> bytes:
 
 
 def jsonl(table: pa.Table) -> bytes:
-    """Lines with a JSON object each; NaN and infinities, which JSON does not have, become null."""
+    """Lines with a JSON object each; what `without_json` counts becomes null."""
     cells = []
     for position, name in enumerate(table.column_names):
         key = ("" if position == 0 else ", ") + json.dumps(name, ensure_ascii=False) + ": "
-        values = pc.fill_null(_json(table.column(position)), "null")
+        values = pc.fill_null(json_texts(table.column(position)), "null")
         cells.append(pc.binary_join_element_wise(key, values, ""))
     return _joined(cells, "", "{", "}\n")
+
+
+def without_json(column: pa.ChunkedArray | pa.Array) -> int:
+    """How many numbers in a column JSON does not have: NaN and infinities, nested ones too."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        odd: int = pc.sum(pc.invert(pc.is_finite(column))).as_py() or 0
+        return odd
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return without_json(pc.list_flatten(column))
+    if pa.types.is_struct(kind):
+        return sum(without_json(pc.struct_field(column, at)) for at in range(kind.num_fields))
+    return 0
 
 
 def _joined(
@@ -98,16 +133,30 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
         text = _float_text(column)
     elif pa.types.is_boolean(kind):
         text = pc.if_else(column, "True", "False")
-    elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
-        text = pa.chunked_array([_slow_json(column)])
+    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or kind.id == _FIXED_SIZE:
+        text = _each(column, lambda value: base64.b64encode(value).decode())
+    elif isinstance(kind, pa.JsonType):
+        text = _each(column, _unquoted)
+    elif pa.types.is_nested(kind):
+        text = json_texts(column)
+    elif pa.types.is_duration(kind) or isinstance(kind, pa.BaseExtensionType):
+        text = _each(column, str)
     else:
         text = pc.cast(column, pa.string())
-    return pc.fill_null(text, "")
+    return pc.fill_null(pa.chunked_array([text]) if isinstance(text, pa.Array) else text, "")
+
+
+def _unquoted(text: str) -> str:
+    """JSON as a cell of CSV: text and truth values as they are in columns of their own."""
+    value = json.loads(text)
+    if not isinstance(value, (str, bool)):
+        return text
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def _float_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Floats that read back as floats: 1.0 and not 1."""
-    text = pc.cast(column, pa.string())
+    text = pc.cast(column.cast(pa.float64()), pa.string())
     whole = pc.match_substring_regex(text, r"^-?\d+$")
     return pc.if_else(whole, pc.binary_join_element_wise(text, ".0", ""), text)
 
@@ -121,8 +170,11 @@ def _quoted(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), cells)
 
 
-def _json(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+def json_texts(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """Cells as JSON; null where there is none."""
     kind = column.type
+    if isinstance(kind, pa.JsonType):
+        return column.cast(pa.string())
     if pa.types.is_floating(kind):
         return pc.if_else(pc.is_finite(column), _float_text(column), pa.scalar(None, pa.string()))
     if pa.types.is_integer(kind):
@@ -134,15 +186,25 @@ def _json(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
         plain = pc.invert(pc.match_substring_regex(column, r'["\\\x00-\x1f]'))
         if pc.all(pc.fill_null(plain, True)).as_py():  # Arrow's interface
             return pc.binary_join_element_wise('"', column, '"', "")
-    return _slow_json(column)
+    return _each(column, lambda value: _encode(_finite(value)))
 
 
-def _slow_json(column: pa.ChunkedArray) -> pa.Array:
-    values = column.to_pylist()
-    return pa.array(
-        [
-            None if one is None else json.dumps(one, ensure_ascii=False, default=str)
-            for one in values
-        ],
-        pa.string(),
-    )
+def _each(column: pa.ChunkedArray, text: Callable[[Any], str]) -> pa.Array:
+    """What a function of Python makes of each cell."""
+    moments = pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type)
+    # Python's own moments end at microseconds and at the year 9999
+    values = column.to_pandas() if moments else column.to_pylist()
+    return pa.array([None if _is_missing(one) else text(one) for one in values], pa.string())
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NaT
+
+
+def _finite(value: Any) -> Any:
+    """`value` with None for the numbers in it that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

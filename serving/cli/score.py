@@ -231,6 +231,8 @@ def _on_day(day: str | None, *texts: str) -> list[str]:
 
 
 def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> None:
+    from cloche.serving.batch.report import nulls  # noqa: PLC0415  # slow, see above
+
     if fresh:
         click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
     else:
@@ -241,6 +243,8 @@ def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> Non
         click.echo(f"{record['refused']:,} rows are in quarantine:")
         for reason, count in record["reasons"].items():
             click.echo(f"  {count:,} times {reason}")
+    for line in nulls(record):
+        click.echo(line)
     if record["drift"]:
         click.echo(record["drift"])
     click.echo(f"Report: {page}")

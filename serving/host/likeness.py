@@ -4,20 +4,21 @@ import math
 from typing import Any
 
 
-def alike(one: Any, other: Any, *, tolerance: float) -> bool:
+def alike(one: Any, other: Any, *, tolerance: float, relative: float = 1e-6) -> bool:
     """Whether two parsed JSON predictions are equal; numbers within an absolute `tolerance`.
 
-    Larger numbers may differ by a millionth of themselves.
+    Larger numbers may differ by a `relative` part of themselves.
     """
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(
-            alike(one[key], other[key], tolerance=tolerance) for key in one
+            alike(one[key], other[key], tolerance=tolerance, relative=relative) for key in one
         )
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(
-            alike(*pair, tolerance=tolerance) for pair in zip(one, other, strict=True)
+            alike(*pair, tolerance=tolerance, relative=relative)
+            for pair in zip(one, other, strict=True)
         )
     if isinstance(one, float) and isinstance(other, float):
         both_missing = math.isnan(one) and math.isnan(other)
-        return both_missing or math.isclose(one, other, rel_tol=1e-6, abs_tol=tolerance)
+        return both_missing or math.isclose(one, other, rel_tol=relative, abs_tol=tolerance)
     return bool(one == other)

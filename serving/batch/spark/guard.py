@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from mlflow import pyfunc
 from mlflow.models import Model
 
@@ -26,6 +27,7 @@ from cloche import redaction
 from cloche.requirements import mismatches
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import Part
+from cloche.serving.batch.schemas import together
 from cloche.serving.batch.spark.columns import Columns
 from cloche.serving.batch.spark.reading import restored
 from cloche.serving.batch.worker import Worker
@@ -93,7 +95,7 @@ class Guard:
         }  # fmt: skip
         cells: dict[str, Any] = {}
         if tables:
-            predicted = pa.concat_tables(tables, promote_options="permissive")
+            predicted = together(tables)
             try:
                 cells = self._fitting(predicted)
             except (pa.ArrowException, ValueError) as error:
@@ -118,8 +120,10 @@ class Guard:
         if predicted.num_columns != len(kinds):
             raise ValueError(f"{predicted.num_columns} columns, {len(kinds)} by the signature")
         for name, column in zip(predicted.column_names, predicted.columns, strict=True):
-            if column.null_count:
+            if column.null_count and not pa.types.is_floating(column.type):
                 raise ValueError(f"column {name!r} has missing predictions")
+            if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+                raise ValueError(f"column {name!r} has NaN, which Spark takes for missing")
         return {
             f"o{at}": column.cast(kind.arrow).to_numpy()
             for at, (kind, column) in enumerate(zip(kinds, predicted.columns, strict=True))

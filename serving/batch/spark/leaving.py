@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cloche.serving.batch.spark.guard import DIVIDED
 from cloche.serving.batch.spark.reading import unloaded_worker, unpacked
@@ -57,8 +56,9 @@ class Leaving:
         finished = worker.leave(part, rows, scored, tables, refused)
         seconds = {"all": read + told["seconds"], "read": read, "model": told["seconds"]}
         finished = replace(
-            finished, seconds=seconds, statistics=told["statistics"], by_twin=told["by_twin"]
-        )
+            finished, seconds=seconds, by_twin=told["by_twin"],
+            statistics=finished.statistics | told["statistics"],
+        )  # fmt: skip
         return {"finished": finished.to_json()}
 
 
@@ -67,8 +67,5 @@ def _predictions(answer: pa.StructArray, scored: Any, schema: str) -> pa.Table:
     fields = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(schema)))
     columns = []
     for at, field in enumerate(fields):
-        column = answer.field(f"o{at}").take(pa.array(scored))
-        if pa.types.is_floating(column.type):
-            column = pc.fill_null(column, float("nan"))  # pandas hands it to Spark as null
-        columns.append(column.cast(field.type))
+        columns.append(answer.field(f"o{at}").take(pa.array(scored)).cast(field.type))
     return pa.table(columns, schema=fields)

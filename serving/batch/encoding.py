@@ -1,0 +1,153 @@
+"""Answers of a model as a table of Arrow: what pandas itself makes of each column, or JSON.
+
+A missing value is null, whichever way pandas has for it (None, NaN, NA, NaT). Values for which
+Arrow has no common type become JSON as the server writes it, in Arrow's type for that.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from mlflow.utils.proto_json_utils import NumpyEncoder
+
+from cloche.serving.errors import JobFailed
+
+JSON = pa.json_(pa.string())
+_encode = NumpyEncoder(allow_nan=False).encode  # infinities are in no JSON
+_MOMENTS = ("datetime", "datetime64", "timedelta", "timedelta64")
+_LISTS = (list, tuple, np.ndarray)
+
+
+def table(raw: Any, rows: int, names: list[str]) -> pa.Table:
+    """The answer to so many rows.
+
+    Args:
+        raw: What the model returned.
+        rows: How many rows it was asked about.
+        names: The outputs of the signature that have names.
+
+    Raises:
+        JobFailed: It has not one entry for each row, or cannot be written.
+    """
+    columns = {}
+    for name, values in named(raw, names).items():
+        one_for_each = values if _is_column(values) else [values]
+        count = len(one_for_each)
+        if count != rows:
+            raise JobFailed(
+                f"The model answered {rows:,} rows with {count:,} values of {name!r}. A batch job "
+                "needs one for each row."
+            )
+        try:
+            columns[name] = column(one_for_each)
+        except (pa.ArrowException, TypeError, ValueError, RecursionError) as error:
+            raise JobFailed(
+                f"The model answered {name!r} with values that no table and no JSON can hold: "
+                f"{type(error).__name__}. Let it answer numbers, text, dates, or lists and "
+                "dictionaries of these."
+            ) from error
+    return pa.table(columns)
+
+
+def named(raw: Any, names: list[str]) -> dict[str, Any]:
+    """Predictions of any kind as columns.
+
+    Frames, records and dictionaries keep their names. Arrays get those of the output signature if
+    they fit, else `prediction`, or `prediction_0`, `prediction_1` and so on.
+    """
+    if isinstance(raw, pd.DataFrame):
+        return {str(name): raw.iloc[:, at] for at, name in enumerate(raw.columns)}
+    if isinstance(raw, dict):
+        return {str(name): value for name, value in raw.items()}
+    if isinstance(raw, list) and raw and all(isinstance(one, dict) for one in raw):
+        keys = dict.fromkeys(key for one in raw for key in one)
+        return {str(key): [one.get(key) for one in raw] for key in keys}
+    if type(raw).__module__.startswith("scipy.sparse"):  # a model's environment may lack scipy
+        raw = raw.toarray()
+    if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.shape[1] > 0:
+        width = raw.shape[1]
+        several = [f"prediction_{at}" for at in range(width)] if width > 1 else ["prediction"]
+        chosen = names if len(names) == width else several
+        return {name: raw[:, at] for at, name in enumerate(chosen)}
+    return {names[0] if len(names) == 1 else "prediction": raw}
+
+
+def column(values: Any) -> pa.Array:
+    """One value for each row, of any kind, in Arrow's form.
+
+    Raises:
+        pa.ArrowException, TypeError, ValueError, RecursionError: There is none.
+    """
+    values = _known_to_arrow(values)
+    try:
+        if not _is_mixed(values):
+            return _plain(pa.Array.from_pandas(values), values)
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+        pass  # of different kinds, or wider than Arrow's types
+    cells = map(_without_nan, values)
+    return pa.array([None if one is None else _encode(one) for one in cells]).cast(JSON)
+
+
+def _is_column(values: Any) -> bool:
+    sized = hasattr(values, "__len__") and getattr(values, "ndim", 1) > 0
+    return sized and not isinstance(values, (str, bytes, dict))
+
+
+def _known_to_arrow(values: Any) -> Any:
+    """The same values in pandas' form where Arrow would refuse them, or cut moments short."""
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        return values.tolist()
+    dtype = getattr(values, "dtype", None)
+    if isinstance(dtype, pd.SparseDtype):
+        return values.sparse.to_dense()
+    if isinstance(dtype, np.dtype) and not dtype.isnative:
+        return values.astype(dtype.newbyteorder("="))
+    if isinstance(values, np.ndarray) and values.dtype.kind in "mM" and values.dtype != "M8[D]":
+        return pd.Series(values)
+    if _are_objects(values) and pd.api.types.infer_dtype(values) in _MOMENTS:
+        return pd.Series(values, dtype=object).infer_objects()
+    return values
+
+
+def _are_objects(values: Any) -> bool:
+    return pd.api.types.is_object_dtype(getattr(values, "dtype", object))
+
+
+def _is_mixed(values: Any) -> bool:
+    """Whether values are of several kinds, which Arrow would sometimes make one without a word."""
+    if not _are_objects(values):
+        return False
+    kind = pd.api.types.infer_dtype(values)
+    if kind not in ("mixed", "mixed-integer", "date", *_MOMENTS):
+        return False
+    kinds = {list if type(one) in _LISTS else type(one) for one in values if not _is_missing(one)}
+    return len(kinds) > 1 or kind in _MOMENTS
+
+
+def _plain(array: Any, values: Any) -> pa.Array:
+    """An array of one piece, of a type that every reader knows."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if isinstance(array.type, pa.BaseExtensionType):  # periods, intervals, UUIDs
+        return pa.array([None if _is_missing(one) else str(one) for one in values], pa.string())
+    if "struct<>" in str(array.type):
+        raise pa.ArrowInvalid("Parquet has no dictionaries without keys")
+    return array
+
+
+def _without_nan(value: Any) -> Any:
+    """`value` with None for whatever is missing in it; only None where it is missing itself."""
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(one) for one in value]
+    return None if _is_missing(value) else value
+
+
+def _is_missing(value: Any) -> bool:
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
