@@ -55,9 +55,8 @@ def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
     if values.dtype.kind in "iu":
         limits = np.iinfo(wanted)
         gaps = values.isna().to_numpy()
-        kept: Any = values.dtype
-        if isinstance(kept, pd.api.extensions.ExtensionDtype):  # pandas' nullable ones
-            values = values.fillna(0).astype(kept.numpy_dtype)
+        if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):  # pandas' nullable ones
+            values = pd.Series(values.fillna(0).to_numpy(), values.index)
         bad = ((values < limits.min) | (values > limits.max)).to_numpy() | gaps
         return (values if bad.any() else values.astype(wanted)), bad
     if isinstance(values.dtype, pd.StringDtype):
