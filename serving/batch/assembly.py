@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,12 +41,9 @@ def assemble(
     Raises:
         OSError: It cannot be written.
     """
-    with place.open("wb") as file:
-        append = Appender(job, schema, file)
+    with place.open("wb") as file, closing(Appender(job, schema, file)) as append:
         for part in parts:
             append.part(part, directory)
-        append.close()
-        file.flush()
     durable.sync(place)
 
 

@@ -33,7 +33,7 @@ from cloche.serving.errors import JobFailed
 from cloche.serving.host.missing import Unfit
 from cloche.serving.host.profile import load_profile
 
-_FEWER = (64, 16, 4, 2)  # rows that are asked about again together, where all are too many
+_FEWER = (64, 16, 4, 2)  # rows at once, for 64 to be asked about again where all are too many
 _PROBED = 64  # rows that are tried alone before thousands are
 _DETAIL_CHARACTERS = 300
 _leave = partial(durable.write, contested=True)  # on Spark a task that was given up may go on
@@ -199,25 +199,28 @@ class Worker:
         Raises:
             JobFailed: They were.
         """
-        # a single piece would only get the same answer again
-        whole = np.arange(0, len(inputs), 1 if len(predictions) > 1 else 2)
-        for size in (len(whole), *_FEWER):
-            if size > min(len(whole), most):
+        count = len(inputs)
+        if not count:
+            return
+        before = together(predictions)
+        # asked in one again, a single piece would only get the same answer
+        first = count if len(predictions) > 1 else count // 2
+        for size in (first, *_FEWER):
+            if not 1 <= size <= min(count, max(most, 2)):
                 continue
-            chosen = whole[np.linspace(0, len(whole) - 1, size).astype(int)]
-            rows = inputs.iloc[chosen].reset_index(drop=True)
+            asked = count if size == first else min(count, _FEWER[0])
+            chosen = np.linspace(0, count - 1, asked).astype(int)
+            if size < len(chosen):  # other neighbours than in the pieces
+                chosen = np.concatenate([chosen[::2], chosen[1::2]])
             try:
-                again = self._scorer.predict(rows)
-                before = together(predictions).take(pa.array(chosen))
-                if not differing(before, again):
-                    return
-                # what the same question does not get twice says nothing about other questions
-                by_chance = differing(again, self._scorer.predict(rows))
+                again = self._ask_again(inputs, chosen, size)
+                found = differing(before.take(pa.array(chosen)), again)
+                if found:  # what the same question does not get twice says nothing
+                    found -= differing(again, self._ask_again(inputs, chosen, size))
             except JobFailed:
                 raise
             except Exception:  # noqa: BLE001, S112  # a model may raise anything; fewer may do
                 continue
-            found = differing(before, again) - by_chance
             if found:
                 raise JobFailed(
                     f"{self._job.model} answers {min(found)!r} of a row by the rows beside it, and "
@@ -226,6 +229,12 @@ class Worker:
                     "--part-rows."
                 )
             return
+
+    def _ask_again(self, inputs: pd.DataFrame, chosen: Any, size: int) -> pa.Table:
+        """Predictions for some rows, so many at once."""
+        starts = range(0, len(chosen), size)
+        pieces = [inputs.iloc[chosen[at : at + size]].reset_index(drop=True) for at in starts]
+        return together([self._scorer.predict(piece) for piece in pieces])
 
     def _divide(
         self, inputs: pd.DataFrame

@@ -1,7 +1,8 @@
 """`cloche score` beside MLflow: the values of `pyfunc.predict` and of `mlflow models predict`.
 
-For every kind of answer, in every format of the output. What a file has otherwise than MLflow's
-JSON is in `as_written`; where a model is asked otherwise, in DIFFERENCES.
+For every kind of answer, in every format of the output: what is missing (NaN, NA, NaT, None) is
+null in every file, and so are infinities in JSON lines; they are counted. For every format of the
+input and every kind of model that takes tables: what reaches the model.
 """
 
 import base64
@@ -10,20 +11,38 @@ import datetime as dt
 import io
 import json
 import math
-from collections.abc import Callable
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import cycle
+from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from mlflow.pyfunc.scoring_server import predictions_to_json
+from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc.scoring_server import (
+    _parse_json_data,
+    parse_csv_input,
+    predictions_to_json,
+)
 from mlflow.utils.proto_json_utils import NumpyEncoder
 from scipy import sparse
 
-from cloche.serving.batch import encoding, writers
-from tests.protocol.answers import ANSWERS, ROWS, UNWRITABLE
+from cloche.serving.batch import encoding, output, run, supply, writers
+from cloche.serving.batch.limit import Limit
+from cloche.serving.batch.request import Outcome, Request
+from cloche.serving.batch.scoring import Scorer
+from cloche.serving.errors import JobFailed
+from tests import warm
+from tests.protocol import bodies
+from tests.protocol.answers import ANSWERS, ROWS, SIGNATURES, UNWRITABLE
+from tests.serving.batch.conftest import HereEngine
 
 # pyarrow 25 with pandas 3.1, of columns with a time zone
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning an ndarray that drops time")
@@ -168,3 +187,137 @@ def test_a_file_holds_the_values_that_mlflow_answers(answer: str, file_format: s
     table = encoding.table(ANSWERS[answer], ROWS, [])
 
     assert_holds(read(bytes(write(table))), answer, file_format)
+
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def answering(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the models that give every kind of answer."""
+    directory = tmp_path_factory.mktemp("answering")
+    program = [warm.python(), HERE / "answers.py", directory]
+    subprocess.run(program, check=True, capture_output=True)
+    return directory
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load each model once for all tests, and do not wait for the disk: no power fails here."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(Scorer, "load", staticmethod(_loaded))
+
+
+@cache
+def _loaded(path: Path, twin: str = "", load: Callable[..., Scorer] = Scorer.load) -> Scorer:
+    return load(path, twin)
+
+
+def score(model: Path, source: Path, made: Path, **options: Any) -> Outcome:
+    """A job in this process."""
+    request = Request(
+        model=str(model), tracked=False, cache=made.parent, limit=Limit.parse("100%"), **options
+    )
+    return run.score(
+        request, supply.Files(str(source), None), output.describe(str(made), None),
+        engine=HereEngine(), say=lambda _: None, report=lambda **_: None,
+    )  # fmt: skip
+
+
+def assert_job_holds(model: Path, answer: str, file_format: str, folder: Path) -> None:
+    """A job of three rows comes to what MLflow answers."""
+    rows = pd.DataFrame({"kind": [answer] * ROWS})
+    rows.to_parquet(folder / "rows.parquet")
+
+    outcome = score(model, folder / "rows.parquet", folder / f"made.{file_format}")
+
+    assert (outcome.record["scored"], outcome.record["refused"]) == (ROWS, 0)
+    content = (folder / f"made.{file_format}").read_bytes()
+    assert_holds(FORMATS[file_format][1](content), answer, file_format)
+    told = json.loads((folder / f"made.{file_format}.report.json").read_text())["nulled"]
+    infinite = str(by_mlflow(ANSWERS[answer])).count("inf") if "infinit" in answer else 0
+    if infinite and file_format == "jsonl":
+        assert told == {"y": infinite}
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize(
+    ("answer", "file_format"), zip(list(ANSWERS)[::10], cycle(("jsonl", "csv", "parquet")))
+)
+def test_a_job_comes_to_the_values_that_mlflow_answers(
+    answer: str, file_format: str, answering: Path, tmp_path: Path
+) -> None:
+    assert_job_holds(answering / "signature", answer, file_format, tmp_path)
+
+
+@pytest.mark.breadth
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("signature", SIGNATURES)
+@pytest.mark.parametrize("file_format", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("answer", EACH_ANSWER)
+def test_so_it_does_in_every_format_with_and_without_a_signature(
+    answer: str, file_format: str, signature: str, answering: Path, tmp_path: Path
+) -> None:
+    assert_job_holds(answering / signature, answer, file_format, tmp_path)
+
+
+# kinds of model that take tables, and whose answers are columns
+TABLES = [
+    "array", "array_column", "arrays_predict", "bare_predict", "binary", "datetime",
+    "embedding_predict", "frame", "integers", "labels_predict", "labels_predict_proba",
+    "map_column", "names_predict", "nan", "nested", "no_signature", "object_column", "optional",
+    "records", "regression_predict", "scalars", "series", "tensor", "text_predict", "unnamed",
+]  # fmt: skip
+
+
+def files(kind: str) -> Iterator[tuple[str, bytes, bytes]]:
+    """The bodies of the differential test that a file can hold: suffix, body, content."""
+    for content_type, content in bodies.BY_KIND.get(kind) or bodies.numbers():
+        if content_type == bodies.CSV:
+            yield "csv", content, content
+        elif content_type == bodies.PARQUET:
+            yield "parquet", content, content
+        elif list(body := json.loads(content)) == ["dataframe_records"]:
+            lines = [json.dumps(row) for row in body["dataframe_records"]]
+            yield "jsonl", content, "\n".join(lines).encode()
+
+
+def read_by_mlflow(model: PyFuncModel, suffix: str, body: bytes) -> Columns | None:
+    """What MLflow answers to a body; None where it refuses it."""
+    try:
+        if suffix == "jsonl":
+            schema = model.metadata.get_input_schema()
+            rows: Any = _parse_json_data(body.decode(), model.metadata, schema).data
+        elif suffix == "csv":
+            rows = parse_csv_input(io.StringIO(body.decode()), model.metadata.get_input_schema())
+        else:
+            rows = pd.read_parquet(io.BytesIO(body))
+        return by_mlflow(model.predict(rows))
+    except Exception:  # noqa: BLE001  # MLflow, or the model
+        return None
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("kind", TABLES)
+def test_rows_of_files_reach_a_model_as_bodies_reach_it(
+    kind: str, zoo: Path, tmp_path: Path
+) -> None:
+    model = mlflow.pyfunc.load_model(str(zoo / kind))
+    wrong = []
+    for number, (suffix, body, content) in enumerate(files(kind)):
+        expected = read_by_mlflow(model, suffix, body)
+        source, made = tmp_path / f"{number}.{suffix}", tmp_path / f"{number}.made.jsonl"
+        source.write_bytes(content)
+        try:
+            refused = score(zoo / kind, source, made).record["refused"]
+            found = from_jsonl(made.read_bytes()) if made.stat().st_size else {}
+        except JobFailed as failure:
+            refused, found = str(failure), {}
+        same = (
+            bool(refused)
+            if expected is None
+            else without_nan(list(expected.values()), finite=True) == list(found.values())
+        )
+        if not same:
+            wrong.append((content, expected, found or refused))
+    assert wrong == []

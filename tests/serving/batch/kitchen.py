@@ -7,7 +7,7 @@ concern the tests.
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mlflow
 import numpy as np
@@ -67,6 +67,53 @@ class Hungry(Plain):
         return super().predict(context, model_input)
 
 
+class Because(PythonModel):
+    """Looks across the rows, and says why with gaps; a 13 may be too much for it."""
+
+    asked: ClassVar[list[int]] = []  # how many rows, each time
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        self.asked.append(len(model_input))
+        if (model_input["a"] == PICKY).any():
+            raise ValueError("it holds a 13")
+        reasons = pd.Series([None, "because"] * len(model_input))[: len(model_input)]
+        return pd.DataFrame({"why": reasons, "rank": model_input["a"].rank()})
+
+
+class Crowded(Because):
+    """The same with memory for a hundred rows."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        if len(model_input) > 100:
+            raise MemoryError
+        return super().predict(context, model_input)
+
+
+class Dice(PythonModel):
+    """Answers by chance, and looks at each row alone; it does not like a 13."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        if (model_input["a"] == PICKY).any():
+            raise ValueError("it holds a 13")
+        thrown = np.random.default_rng().random(len(model_input))
+        return pd.DataFrame({"thrown": thrown, "a": model_input["a"]})
+
+
+class Summing(PythonModel):
+    """Answers with one value, however many rows there are."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
+        return np.array([model_input["a"].sum()])
+
+
+class Changing(PythonModel):
+    """Answers with another type where a value is large, as numpy does where one is missing."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        large = model_input["b"].max() > 1
+        return pd.DataFrame({"y": [0.5 if large else 2**53 + 1] * len(model_input)})
+
+
 class Types(PythonModel):
     """Says what reached it."""
 
@@ -107,6 +154,11 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "talkative": (Talkative(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
+    "because": (Because(), ModelSignature(SIGNATURE.inputs)),
+    "crowded": (Crowded(), ModelSignature(SIGNATURE.inputs)),
+    "dice": (Dice(), ModelSignature(SIGNATURE.inputs)),
+    "summing": (Summing(), ModelSignature(SIGNATURE.inputs)),
+    "changing": (Changing(), ModelSignature(SIGNATURE.inputs)),
     "types": (Types(), None),
     "seen": (Seen(), None),
     "tensor": (
