@@ -57,7 +57,7 @@ def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
         gaps = values.isna().to_numpy()
         kept: Any = values.dtype
         if isinstance(kept, pd.api.extensions.ExtensionDtype):  # pandas' nullable ones
-            values = values.fillna(0).astype(kept.numpy_dtype)
+            values = values.fillna(0).astype(np.dtype(kept.name.lower()))
         bad = ((values < limits.min) | (values > limits.max)).to_numpy() | gaps
         return (values if bad.any() else values.astype(wanted)), bad
     if isinstance(values.dtype, pd.StringDtype):
