@@ -36,7 +36,8 @@ DIFFERENCES = [
     Difference(500, 415, "So is a request without a content type."),
     Difference(200, 400, "What is missing where no column can hold that is refused.", b"null"),
     Difference(200, 400, "A word is no truth value.", b'"e": "'),
-    Difference(200, 400, "Neither is a list.", b'"e": ['),
+    Difference(200, 400, "Neither is a list,", b'"e": ['),
+    Difference(200, 400, "nor an object.", b'"e": {'),
 ]
 
 
