@@ -55,7 +55,10 @@ def without_values(said: str, rows: Any = None, names: Iterable[Any] = ()) -> st
     """
     known = {str(name) for name in (*names, *_columns(rows))}
     line = next(iter(said.strip().splitlines()), "")
-    cells = list(_cells(rows))
+    try:
+        cells = list(_cells(rows))
+    except Exception:  # noqa: BLE001  # a message about a failure must not be one
+        rows, cells = None, []
     words = sorted((cell.lower() for cell in cells if isinstance(cell, str)), key=len, reverse=True)
 
     def is_name(text: str) -> bool:
@@ -103,16 +106,24 @@ def _cells(rows: Any) -> Iterator[str | float]:
 
 def _leaves(rows: Any) -> Iterator[Any]:
     if isinstance(rows, bytes):
-        yield rows.decode(errors="replace")
-    elif isinstance(rows, (dict, pd.DataFrame)):
-        for name in rows:
-            yield from _leaves(rows[name])
-    elif isinstance(rows, pd.Series) and rows.dtype != object:
-        yield from rows.unique()
-    elif isinstance(rows, np.ndarray):
-        yield from _leaves(rows.ravel().tolist())
-    elif isinstance(rows, (list, tuple, pd.Series, pd.Index)):
-        for one in rows:
-            yield from _leaves(one)
+        rows = rows.decode(errors="replace")
+    parts = _parts(rows)
+    if parts is not None:
+        for part in parts:
+            yield from _leaves(part)
     elif rows is not None:
         yield rows
+
+
+def _parts(rows: Any) -> Iterable[Any] | None:
+    """What rows are made of; None if they are a value."""
+    if isinstance(rows, dict):
+        return rows.values()
+    if isinstance(rows, pd.DataFrame):  # names may occur twice
+        return [rows.iloc[:, at] for at in range(rows.shape[1])]
+    if isinstance(rows, np.ndarray):
+        flat: list[Any] = rows.ravel().tolist()
+        return flat
+    if isinstance(rows, pd.Series):
+        return list(rows if rows.dtype == object else rows.unique())
+    return rows if isinstance(rows, (list, tuple, pd.Index)) else None

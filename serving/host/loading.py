@@ -105,8 +105,8 @@ def _score_example(scorer: Scorer | EarlyScorer, example: str, sizes: Sequence[i
     for size in sizes:
         for answer in scorer.score([item] * size).answers:
             if answer.status != 200:
-                raised = scorer.failed if isinstance(scorer, Scorer) else None
-                why = f" It raised {type(raised).__name__}: {raised}" if raised else ""
+                raised = scorer.failed if isinstance(scorer, Scorer) else ""
+                why = f" It raised {raised}" if raised else ""
                 raise LoadRefused(
                     f"The model cannot score its own input example: {answer.body.decode()}{why}"
                 )

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Sequence
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
-from cloche.redaction import trace
+from cloche.redaction import told, trace
 from cloche.serving.host import rowwise
 from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.codecs.doors import codecs
@@ -67,9 +67,9 @@ class Scorer:
         return self._by_twin is not None
 
     @property
-    def failed(self) -> Exception | None:
-        """What the model raised on the last request that it got by itself."""
-        return self._model.failed
+    def failed(self) -> str:
+        """What the model raised on the last request that it got by itself; empty for nothing."""
+        return told(self._model.failed, self._model.failed_on) if self._model.failed else ""
 
     def keep_only_exact_ways(self, item: Item) -> None:
         """Give up ways that do not answer `item` as the model does.

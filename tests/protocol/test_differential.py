@@ -3,6 +3,7 @@
 The same status, the same predictions. DIFFERENCES lists everything that may differ.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,11 +28,16 @@ class Difference(NamedTuple):
     mlflow: int
     cloche: int
     reason: str
+    only: bytes = b""  # in a body
 
 
 DIFFERENCES = [
     Difference(500, 400, "A body that cannot be read is the client's mistake, not the server's."),
     Difference(500, 415, "So is a request without a content type."),
+    Difference(200, 400, "What is missing where no column can hold that is refused.", b"null"),
+    Difference(200, 400, "A word is no truth value.", b'"e": "'),
+    Difference(200, 400, "Neither is a list,", b'"e": ['),
+    Difference(200, 400, "nor an object.", b'"e": {'),
 ]
 
 
@@ -60,6 +66,14 @@ each_kind = pytest.mark.parametrize(
 )
 
 
+def in_common(body: bytes, answer: bytes) -> bytes:
+    """An answer but for missing texts: they stay missing, and MLflow makes "None" of them."""
+    if b"null" not in body:
+        return answer
+    texts = re.sub(rb"(?:str|object):'", b"text:'", answer)
+    return re.sub(rb"text:'None'|(?:str|object):(?:None|nan)", b"missing", texts)
+
+
 def is_json(response: requests.Response) -> bool:
     return response.headers["content-type"].startswith("application/json")
 
@@ -70,18 +84,19 @@ def test_the_zoo_holds_exactly_the_kinds_that_are_compared(zoo: Path) -> None:
 
 @each_kind
 def test_status_and_predictions_are_those_of_mlflow(both: Contenders, kind: str) -> None:
-    allowed = {(one.mlflow, one.cloche) for one in DIFFERENCES}
     wrong = []
     for replies in both.replies(kind):
-        _, theirs, ours = replies
-        if theirs.status_code != ours.status_code:
-            same = (theirs.status_code, ours.status_code) in allowed
-        else:
-            same = ours.status_code != 200 or (
-                theirs.content == ours.content
+        (_, body), theirs, ours = replies
+        allowed = {(one.mlflow, one.cloche) for one in DIFFERENCES if one.only in body}
+        both_ended = theirs.status_code, ours.status_code
+        same = both_ended[0] == both_ended[1] and (
+            ours.status_code != 200
+            or (
+                in_common(body, theirs.content) == in_common(body, ours.content)
                 and theirs.headers["content-type"] == ours.headers["content-type"]
             )
-        if not same:
+        )
+        if not same and both_ended not in allowed:
             wrong.append(replies)
     assert not wrong
 
@@ -90,7 +105,7 @@ def test_status_and_predictions_are_those_of_mlflow(both: Contenders, kind: str)
 def test_an_error_keeps_its_code_and_shows_no_payload_and_no_trace(
     both: Contenders, kind: str
 ) -> None:
-    for _, theirs, ours in both.replies(kind):
+    for (_, body), theirs, ours in both.replies(kind):
         if ours.status_code == 200:
             continue
         assert "secret" not in ours.text
@@ -99,7 +114,7 @@ def test_an_error_keeps_its_code_and_shows_no_payload_and_no_trace(
             assert ours.status_code == 415
             continue
         assert ours.json().keys() == {"error_code", "message"}
-        if theirs.status_code == ours.status_code and is_json(theirs):
+        if theirs.status_code == ours.status_code and is_json(theirs) and b"null" not in body:
             assert ours.json()["error_code"] == theirs.json()["error_code"]
 
 

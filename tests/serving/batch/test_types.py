@@ -1,10 +1,12 @@
 """A model without a signature sees the table that MLflow would give it, whatever the parts are."""
 
 import bz2
+import contextlib
 import gzip
 import io
 import json
 import random
+import sqlite3
 import warnings
 
 import mlflow
@@ -296,3 +298,17 @@ def test_a_stream_is_judged_by_all_of_its_rows(text_format, kitchen, score, tmp_
     stream = supply.Stream(io.BytesIO(text.encode()), text_format)
     score(stream, tmp_path / "out.parquet", model="seen", part_rows=65_536)
     assert read(tmp_path / "out.parquet") == said(kitchen, whole)
+
+
+def test_a_query_whose_columns_change_their_types_is_refused_with_the_fix(score, tmp_path):
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        rows = pd.DataFrame({"a": [1, 2, 3, 4, None], "b": list("vwxyz")}, dtype=object)
+        rows.to_sql("rows", connection, index=False)
+    alike = supply.Query(url, "SELECT * FROM rows WHERE a > 0", 2)
+    assert score(alike, tmp_path / "alike.csv", model="seen").record["scored"] == 4
+
+    with pytest.raises(JobFailed, match=r"'a' is int64 in the first rows .* CAST it"):
+        score(supply.Query(url, "SELECT * FROM rows", 2), tmp_path / "out.csv", model="seen")
+    cast = supply.Query(url, "SELECT CAST(a AS REAL) AS a, b FROM rows", 2)
+    assert score(cast, tmp_path / "cast.csv", model="seen").record["scored"] == 5
