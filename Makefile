@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
+OLDEST := $(VENV)/oldest
 
 # Set in many containers. Without bytecode of ours every process compiles our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: install run frameworks test test-all check format lock bench bench-quick clean help
+.PHONY: install run frameworks test test-all test-oldest check format lock bench bench-quick clean help
 
 # uv is several times as fast as pip, and says what it downloads; pip is there for where uv cannot.
 sync = $(BIN)/uv pip install --python $(BIN)/python --verify-hashes --requirement $(1) || \
@@ -52,6 +53,22 @@ test: install  ## prove every behaviour once, in minutes
 test-all: install  ## the whole test suite, in half an hour: what CI runs
 	$(PYTEST)
 
+# What another version of a dependency can change, and is proven in minutes; without what kills processes, and
+# what needs a store, Spark or the compiler of protocols.
+WITHOUT := batch/spark batch/test_kill.py batch/test_store.py host/test_messages.py
+WITH_OLDEST := contracts/test_private_names.py protocol/test_plan.py protocol/doors/test_agreement.py \
+  serving/batch serving/client serving/front serving/host training/acceleration training/pipeline training/recipe
+
+test-oldest: $(OLDEST)/.ready  ## prove the fast part with the oldest version of each dependency that is allowed
+	$(OLDEST)/bin/python -m pytest -n 3 --dist loadgroup -m "not breadth" --durations 10 $(WITH_OLDEST:%=tests/%) \
+	  $(WITHOUT:%=--ignore=tests/serving/%)
+
+$(OLDEST)/.ready: requirements-oldest.lock pyproject.toml $(DEVELOPMENT)
+	$(BIN)/uv venv --quiet --clear --python 3.11 $(OLDEST)
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --verify-hashes --requirement $<
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps --editable .
+	@touch $@
+
 check: install  ## format, lint, types, architecture: what CI checks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -62,8 +79,9 @@ format: install  ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links
+LOCK := $(COMPILE) --universal
 RUN_EXTRAS := samples search acceleration otel client aws gcp grpc postgres
 
 lock: install  ## resolve pyproject.toml into the lock files anew
@@ -71,6 +89,8 @@ lock: install  ## resolve pyproject.toml into the lock files anew
 	$(LOCK) --group build --constraint requirements.lock --output-file requirements-build.lock
 	$(LOCK) --all-extras --constraint requirements.lock --constraint requirements-build.lock \
 	  --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --resolution lowest-direct $(RUN_EXTRAS:%=--extra %) --group oldest \
+	  --output-file requirements-oldest.lock pyproject.toml
 
 bench: install  ## measure everything, and write benchmarks/results.md
 	$(BIN)/python -m benchmarks

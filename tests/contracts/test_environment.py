@@ -12,16 +12,21 @@ import yaml
 from mlflow.utils.environment import _PythonEnv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 BUILD_LOCK = "requirements-build.lock"
+OLDEST_LOCK = "requirements-oldest.lock"
 HEAVY = ("dev", "spark")  # extras that only the development lock has
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+RUNTIME_EXTRAS = tuple(name for name in project()["optional-dependencies"] if name not in HEAVY)
 
 
 def locked(name: str, python: str) -> dict[str, str]:
@@ -54,8 +59,7 @@ def wanted(extras: tuple[str, ...]) -> list[Requirement]:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_locks_satisfy_every_range(python):
-    runtime = tuple(name for name in project()["optional-dependencies"] if name not in HEAVY)
-    for lock, extras in zip(LOCKS, (runtime, (*runtime, *HEAVY)), strict=True):
+    for lock, extras in zip(LOCKS, (RUNTIME_EXTRAS, (*RUNTIME_EXTRAS, *HEAVY)), strict=True):
         versions = locked(lock, python)
         for requirement in wanted(extras):
             assert versions[canonicalize_name(requirement.name)] in requirement.specifier
@@ -76,6 +80,17 @@ def test_what_installs_has_the_versions_that_are_installed(python):
     assert {"editables", "hatchling", "uv"} <= build.keys()
 
 
+def test_the_oldest_version_that_is_allowed_is_tested():
+    """`make test-oldest` runs with this lock, so no range begins below what it has."""
+    versions = locked(OLDEST_LOCK, "3.11")
+    for requirement in wanted(RUNTIME_EXTRAS):
+        found = Version(versions[canonicalize_name(requirement.name)])
+        lowest = [one.version for one in requirement.specifier if one.operator in (">=", "==")]
+        assert [found.release[: len(Version(one).release)] for one in lowest] == [
+            Version(one).release for one in lowest
+        ], requirement
+
+
 @pytest.mark.slow  # asks the index for the files that fit
 @pytest.mark.parametrize("python", PYTHONS)
 def test_only_the_sample_of_flights_is_a_source(python, tmp_path):
@@ -89,7 +104,7 @@ def test_only_the_sample_of_flights_is_a_source(python, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, BUILD_LOCK])
+@pytest.mark.parametrize("lock", [*LOCKS, BUILD_LOCK, OLDEST_LOCK])
 def test_the_locks_pin_by_content_and_name_no_index(lock):
     text = (ROOT / lock).read_text(encoding="utf-8")
 

@@ -284,8 +284,6 @@ def test_a_model_is_given_the_same_by_every_door(doors: Doors, name: str) -> Non
     expected = invocations(doors, model, columns, ())
     assert expected is not None
     for door, ask in {**MLFLOW, "v2": v2, **DENSE}.items():
-        if door in ("v1", "torchserve") and name == "least":
-            continue  # MLflow reads `instances` by way of numpy: see `_TENSOR_LIKE` of the plan
         assert ask(doors, model, columns, ()) == expected, door
 
 

@@ -28,7 +28,7 @@ WRITERS = {
     "tsv": lambda rows, place: rows.to_csv(place, index=False, sep="\t"),
 }
 READERS = {
-    "csv": lambda place: pd.read_csv(place, dtype={"id": str}),
+    "csv": lambda place: pd.read_csv(place, dtype={"id": str}, float_precision="round_trip"),
     "jsonl": lambda place: pd.read_json(
         place, lines=True, precise_float=True, dtype={"id": str, "probability": float}
     ),
@@ -53,7 +53,8 @@ def test_every_format_gives_the_predictions_of_pyfunc_in_row_order(
     found = pd.read_parquet(tmp_path / "out.parquet")
     assert outcome.record["scored"] == 57
     assert found["id"].tolist() == rows["id"].tolist()
-    read = pd.read_csv(source) if suffix == "csv" else rows
+    text = suffix.startswith(("csv", "tsv"))
+    read = pd.read_csv(source, sep="\t" if suffix == "tsv" else ",") if text else rows
     answer = expected(kitchen, read)
     tolerance = 1e-14 if suffix == "jsonl" else 0.0  # pandas writes 15 digits into JSON
     assert found["prediction"].tolist() == answer["prediction"].tolist()
