@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from mlflow import MlflowClient
 
+from cloche.requirements import mismatches
 from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.original import of_folder
 from cloche.training.acceleration.proof import Proof
@@ -67,6 +68,8 @@ def accelerate_version(
     with TemporaryDirectory(prefix="cloche-") as folder:
         say(f"fetching {model} version {number}")
         candidate = fetch(entry, Path(folder))
+        if differs := mismatches(candidate.folder):
+            say(f"proving it where it was not logged: {', '.join(differs)}")
         rows = _rows(client, candidate, data)
         say(f"proving a twin on {len(rows):,} rows and strange ones")
         try:

@@ -101,7 +101,8 @@ def _unreadable(target: Target, error: Exception) -> Finding:
 
 def _environment(target: Target, path: Path) -> Finding:
     """Whether this environment is that of the version, which `--env-manager uv` would make."""
-    fix = f"cloche serve {target.artifacts} --env-manager uv, or install what it asks for"
+    named = shlex.quote(target.artifacts)
+    fix = f"cloche serve {named} --env-manager uv, or install what it asks for"
     unmet = mismatches(path)
     if unmet:
         return warn("environment", f"is not that of {target.artifacts}: {', '.join(unmet)}", fix)

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {
     "message",
     "asctime",
@@ -38,6 +40,7 @@ class Console(logging.Formatter):
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
         line = f"{when} {record.levelname:<7} {record.getMessage()}{'  ' + extra if extra else ''}"
+        line = _CONTROL.sub(lambda found: repr(found[0])[1:-1], line)  # a name may have line ends
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

@@ -3,11 +3,14 @@
 import importlib.util
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import pytest
 
 from cloche import env_manager
+from cloche.main import cloche
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 def version(path: Path, twin: str = "") -> Path:
     """The artifacts of a version, with a twin proven with onnxruntime `twin`."""
     path.mkdir()
-    (path / "requirements.txt").write_text("scikit-learn==1.9.1\n")
+    (path / "requirements.txt").write_text("mlflow\nscikit-learn==1.9.1\n")
     (path / "python_env.yaml").write_text("python: 3.11.7\n")
     if twin:
         (path / "onnx").mkdir()
@@ -73,3 +76,56 @@ def test_a_manager_that_is_not_installed_is_named_with_the_fix(
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(env_manager.ManagerMissing, match=f"pip install {manager}"):
         env_manager.tool(manager)
+
+
+def test_builders_at_once_build_once(commands: list[tuple[str, ...]], tmp_path: Path) -> None:
+    versions = [version(tmp_path / str(number)) for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        built = threads.map(lambda one: env_manager.build(one, "uv", tmp_path / "cache"), versions)
+        assert len(set(built)) == 1
+    assert len(commands) == 2
+
+
+@pytest.mark.parametrize(
+    ("requirements", "more"),
+    [
+        ("mlflow==3.17.2\n", []),
+        ("MLflow[extras]>=3 ; python_version > '3'\n", []),
+        ("mlflow-skinny==3.17.2\npandas\n", ["pyarrow", "threadpoolctl"]),
+        ("mlflow-skinny\npyarrow==20\n", ["threadpoolctl"]),
+    ],
+)
+def test_what_batches_and_the_gate_need_is_added_where_it_would_lack(
+    commands: list[tuple[str, ...]], tmp_path: Path, requirements: str, more: list[str]
+) -> None:
+    artifacts = version(tmp_path / "version")
+    (artifacts / "requirements.txt").write_text(requirements)
+    env_manager.build(artifacts, "uv", tmp_path / "cache")
+    at = commands[-1].index("-r")
+    assert list(commands[-1][at + 2 :]) == more
+
+
+def test_a_python_that_is_too_old_for_us_is_told(tmp_path: Path) -> None:
+    artifacts = version(tmp_path / "version")
+    (artifacts / "python_env.yaml").write_text("python: 3.10.4\n")
+    with pytest.raises(env_manager.NotBuilt, match=r"Python 3\.10"):
+        env_manager.interpreter(artifacts, "uv", tmp_path / "cache", print)
+
+
+def test_without_a_manager_a_version_runs_here(tmp_path: Path) -> None:
+    assert env_manager.interpreter(tmp_path, "local", tmp_path / "cache", print) == ""
+
+
+@pytest.mark.parametrize("command", ["serve", "score", "promote"])
+def test_all_commands_that_run_versions_take_one_option_with_one_default(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    found = cloche.get_command(click.Context(cloche), command)
+    assert found is not None
+    (option,) = [one for one in found.params if one.name == "env_manager"]
+    context = click.Context(found)
+    assert option.get_default(context) == "local"
+    monkeypatch.setenv("CLOCHE_ENV_MANAGER", "uv")
+    assert option.resolve_envvar_value(context) == "uv"
+    monkeypatch.setenv(f"CLOCHE_{command.upper()}_ENV_MANAGER", "virtualenv")
+    assert option.resolve_envvar_value(context) == "virtualenv"

@@ -1,5 +1,6 @@
 """What is told of an environment that is not the one a version was logged with."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -35,3 +36,11 @@ def test_only_an_absent_package_is_absent(tmp_path: Path) -> None:
 
 def test_a_model_without_requirements_is_fine(tmp_path: Path) -> None:
     assert mismatches(tmp_path) == []
+
+
+def test_another_python_is_told_and_another_patch_release_is_not(tmp_path: Path) -> None:
+    here = ".".join(map(str, sys.version_info[:2]))
+    (tmp_path / "python_env.yaml").write_text(f"python: {here}.99\n")
+    assert mismatches(tmp_path) == []
+    (tmp_path / "python_env.yaml").write_text("python: 3.9.1\n")
+    assert mismatches(tmp_path) == [f"Python 3.9 (installed: {here})"]

@@ -1,29 +1,89 @@
-"""Hosts in environments that are built from what their version was logged with."""
+"""Versions in environments that are built from what they were logged with."""
 
+import json
+import shutil
+import subprocess
+import warnings
+from importlib.metadata import version
 from pathlib import Path
 
+import mlflow
+import pandas as pd
 import pytest
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
 
+from tests.lifecycle.kitchen import LITTLE
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import COMMAND, wait_for
+from tests.shell import environment
 
 pytestmark = pytest.mark.slow
 
+MODEL = Path(__file__).parent / "looking_model.py"
+REAL = ModelSignature(Schema([ColSpec("double", "a")]), Schema([ColSpec("double")]))
+POLICY = """
+task: regression
+target: y
+metrics: [mae]
+data: {source: rows.csv}
+gate: {minimum: {mae: 0.5}}
+"""
 LOADING = "The first version is being loaded."
 
 
 @pytest.mark.parametrize("manager", ["uv", pytest.param("virtualenv", marks=pytest.mark.breadth)])
-def test_a_host_in_an_environment_of_its_own_serves(
+def test_a_version_is_served_scored_and_judged_in_one_environment_of_its_own(
     registry: Registry, serve: Serve, manager: str
 ) -> None:
     registry.register("")
+    path = registry.artifacts("1")
+    shutil.rmtree(path)
+    with warnings.catch_warnings(action="ignore"):  # hints about a signature that is given
+        mlflow.pyfunc.save_model(
+            path, python_model=str(MODEL), signature=REAL,
+            input_example=pd.DataFrame({"a": [0.0]}), pip_requirements=[*LITTLE, "packaging==24.2"],
+        )  # fmt: skip
     registry.promote("1")
-    server = serve("--env-manager", manager, program=COMMAND)
+    pd.DataFrame({"a": range(40), "y": 24.0}).to_csv(registry.directory / "rows.csv", index=False)
+    (registry.directory / "gate.yaml").write_text(POLICY)
+    own = f"--env-manager {manager}"
+
+    server = serve(*own.split(), program=COMMAND)
     wait_for(lambda: server.version() or server.state()["problem"] not in (None, LOADING), 400)
-    assert server.predict().json() == {"predictions": [1]}
+    assert server.predict().json() == {"predictions": [24.0]}, server.state()
     (host,) = server.hosts()
     interpreter = (Path("/proc") / str(host) / "cmdline").read_text().split("\0")[0]
     assert Path(interpreter).is_relative_to(registry.directory / "cache")
+    server.end()
+
+    def run(line: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["cloche", *line.split()], check=False, capture_output=True, text=True,
+            cwd=registry.directory, env=environment() | {
+                "MLFLOW_TRACKING_URI": registry.uri,
+                "XDG_CACHE_HOME": str(registry.directory / "cache"),
+            },
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return done
+
+    score = "score models:/m@production rows.csv {} --workers 1 --no-track"
+    promote = "promote m --version 1 --policy gate.yaml --dry-run --json"
+    for option, major in ((own, 24.0), ("", float(version("packaging").partition(".")[0]))):
+        name = f"out-{major:g}.csv"
+        told = run(f"{score.format(name)} {option}").stderr
+        assert set(pd.read_csv(registry.directory / name)["prediction"]) == {major}
+        judged = run(f"{promote} {option}", 0 if option else 3)
+        evidence = json.loads(judged.stdout)["evidence"]
+        assert evidence["scores"]["mae"] == abs(major - 24)
+        differs = f"packaging==24.2 (installed: {version('packaging')})"
+        for said in (told, "".join(evidence["notes"])):
+            assert (differs in said) == (not option), said
+    built = registry.directory / "cache" / "cloche" / "environments"
+    assert len([one for one in built.iterdir() if one.is_dir()]) == 1
+    refused = run(f"{score.format('other/')} --engine spark {own}", 2).stderr
+    assert "PYSPARK_PYTHON" in refused
 
 
 def test_an_environment_that_cannot_be_built_is_told(registry: Registry, serve: Serve) -> None:

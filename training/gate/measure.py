@@ -125,7 +125,7 @@ def measure(
             unsliced=unsliced,
             latency_ms=probed.latency_ms,
             load_seconds=probed.load_seconds,
-            failures=_named(probed),
+            failures=named(probed),
             comparison=comparison,
         ),
         found,
@@ -139,7 +139,7 @@ def measure(
     )
 
 
-def _named(probed: Probed) -> dict[Stage, str]:
+def named(probed: Probed) -> dict[Stage, str]:
     """The failures of a probe, with what they may come of where packages are others than logged."""
     differs = f" (logged with {', '.join(probed.differs)})" if probed.differs else ""
     return {stage: f"{text}{differs}" for stage, text in probed.failures.items()}
@@ -155,7 +155,7 @@ def _comparison(
     """Compare outcomes of the judged and the serving version; None where either has none."""
     version = str(production.version.version)
     if outcomes is None:
-        failures = _named(serving)
+        failures = named(serving)
         reason = failures.get("load") or failures.get("predict")
         return Comparison(version, failure=reason or "the judged version did not predict")
     differences = paired_differences(

@@ -1,12 +1,16 @@
 """The probe in its own process: what it measures, and what it makes of models that misbehave."""
 
 import textwrap
+from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 
+from cloche.env_manager import NotBuilt
 from cloche.training.evaluation.predictions import Target
+from cloche.training.gate.measure import named
 from cloche.training.gate.process import probe
 
 pytestmark = pytest.mark.slow
@@ -140,3 +144,21 @@ def test_a_holdout_that_mlflow_refuses_is_named_by_column_and_type_alone(save_mo
         "MlflowException: Incompatible input types for column wind. Can not safely convert"
     )
     assert "secret" not in result.failures["predict"]
+
+
+def test_an_environment_that_cannot_be_built_is_a_failure_to_load(holdout, tmp_path):
+    def interpreter(_: Path) -> str:
+        raise NotBuilt("there is no such package")
+
+    result = probe(
+        tmp_path, holdout, LATE, target_column="late", timeout=1, interpreter=interpreter
+    )
+    assert result.failures == {"load": "there is no such package"}
+
+
+def test_a_failure_names_what_was_logged_and_what_is_installed(save_code, holdout):
+    folder = save_code("return [0] * len(model_input)", prelude="raise RuntimeError('_loss')")
+    (folder / "requirements.txt").write_text("mlflow\npandas==0.1\n")
+    failures = named(probed(folder, holdout))
+    assert failures["load"].startswith("RuntimeError: _loss")
+    assert f"pandas==0.1 (installed: {pd.__version__})" in failures["load"]
