@@ -44,7 +44,7 @@ def document(
         "refused": record["refused"],
         "predictors": record["predictors"],
         "reasons": dict(sorted(record["reasons"].items(), key=lambda one: -one[1])),
-        "nulled": record["nulled"],
+        "nulled": record.get("nulled", {}),  # none in manifests of older releases
         "sampled": statistics.get("sampled", 0),
         "profiled": bool(profile),
         "like": {"unit": like.unit, "count": like.count, "looks": like.looks, "rare": RARE},
