@@ -47,7 +47,8 @@ def accelerate(
         except TwinRefused:
             raise
         except Exception as error:  # a training must not be lost over its twin
-            raise TwinRefused(f"the attempt failed: {type(error).__name__}: {error}") from error
+            # Its text is kept out of the reason, which becomes a tag: it may show values of rows.
+            raise TwinRefused(f"the attempt failed: {type(error).__name__}") from error
 
 
 class _Deadline:
