@@ -14,7 +14,7 @@ from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.original import Original, of_fitted
 from cloche.training.acceleration.store import attach, twin_tags
 from cloche.training.dataset.checks import check_split, check_table
-from cloche.training.dataset.days import times
+from cloche.training.dataset.days import times, zoned
 from cloche.training.dataset.sources import load_table
 from cloche.training.dataset.split import Split, split, validation_split
 from cloche.training.dataset.table import Table
@@ -79,7 +79,15 @@ def prepare_data(recipe: Recipe) -> Prepared:
     """
     table = load_table(recipe.data, recipe.used_columns)
     warnings = check_table(table.frame, recipe)
-    sides = split(table.frame, recipe)
+    # MLflow takes times without a zone only, so the model learns from the clock that people read.
+    with_zone = zoned(table.frame, recipe.columns.datetime)
+    warnings += [
+        f"{name}: its times have a time zone; the model takes them without, on the clock of theirs"
+        for name in with_zone
+    ]
+    sides = split(
+        table.frame.assign(**{name: times(table.frame, name) for name in with_zone}), recipe
+    )
     return Prepared(table, sides, [*warnings, *check_split(sides, recipe)])
 
 

@@ -13,9 +13,10 @@ from mlflow import MlflowClient
 from cloche.training.cli.train import train as train_command
 from cloche.training.errors import DataError, TrainingError
 from cloche.training.explain import explain
+from cloche.training.packaging.signature import model_inputs
 from cloche.training.recipe.load import load_recipe
 from cloche.training.recipe.schema import Recipe
-from cloche.training.train import train
+from cloche.training.train import prepare_data, train
 
 FOREST = (
     "estimator.class=sklearn.ensemble.RandomForestClassifier",
@@ -144,3 +145,38 @@ def test_a_holdout_that_lacks_a_class_has_its_metrics_and_says_so(client, herbs)
     assert done["notes"] == [sentence]
     version = client.get_model_version("herbs", done["version"])
     assert f"Note: {sentence}." in version.description
+
+
+@pytest.mark.parametrize("zone", [None, "Asia/Seoul", "UTC"])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_times_with_a_zone_are_learned_from_the_clock_of_that_zone(tmp_path, zone, as_text):
+    draw = np.random.default_rng(0)
+    moments = pd.Series(pd.date_range("2024-01-01", periods=200, freq="7h"))
+    zoned = moments.dt.tz_localize(zone) if zone else moments
+    frame = pd.DataFrame(
+        {"t": zoned.astype(str) if as_text else zoned, "size": draw.normal(size=200)}
+    )
+    frame["broken"] = draw.integers(0, 2, 200)
+    frame.to_parquet(tmp_path / "times.parquet")
+    recipe = Recipe.model_validate(
+        {
+            "name": "times",
+            "task": "binary",
+            "data": {"source": str(tmp_path / "times.parquet")},
+            "target": "broken",
+            "split": {"by": "fraction"},
+            "columns": {"numeric": ["size"], "datetime": ["t"]},
+            "estimator": {"class": "sklearn.linear_model.LogisticRegression"},
+        }
+    )
+
+    data = prepare_data(recipe)
+
+    for side in (data.sides.train, data.sides.holdout):
+        learned = model_inputs(side, recipe.columns)["t"]
+        pd.testing.assert_series_equal(
+            learned, moments[side.index], check_names=False, check_dtype=False
+        )
+        assert learned.dt.tz is None
+    note = "t: its times have a time zone; the model takes them without, on the clock of theirs"
+    assert data.warnings == ([note] if zone else [])

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cloche.redaction import without_values
 from cloche.training.errors import TrainingError
 from cloche.training.recipe.vocabulary import Task
 
@@ -206,14 +205,21 @@ def numbers_of(values: Any, name: str) -> Floats:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        said = without_values(str(error), values)
-        raise TrainingError(f"{name} does not hold numbers: {said}") from error
+        # The error's own text would show a value.
+        raise TrainingError(f"{name} does not hold numbers, but {_kinds(values)}") from error
     broken = int((~np.isfinite(numbers)).sum())
     if broken:
         raise TrainingError(
             f"{name} holds {broken} missing or infinite values among {numbers.size}"
         )
     return numbers
+
+
+def _kinds(values: Any) -> str:
+    """Which kinds of Python objects a column holds."""
+    return ", ".join(
+        sorted({type(value).__name__ for value in np.ravel(np.asarray(values, object))})
+    )
 
 
 def _plain(label: Any) -> Label:

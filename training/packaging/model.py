@@ -1,6 +1,10 @@
 """The model as MLflow stores it: code, pipeline, profile, and the policy of its gate."""
 
 import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,9 +13,11 @@ from typing import Any
 import mlflow
 import mlflow.sklearn
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 
+from cloche.training.errors import TrainingError
 from cloche.training.evaluation.predictions import Target
 from cloche.training.names import METADATA, METADATA_SCHEMA
 from cloche.training.packaging.requirements import exact_requirements
@@ -19,6 +25,9 @@ from cloche.training.packaging.trusted import trusted_types
 from cloche.training.pipeline import scorer
 from cloche.training.pipeline.fit import Fitted
 from cloche.training.recipe.schema import Recipe
+
+# Where MLflow's message about a table holds the table.
+_ROWS = re.compile(r" of data '.*' with schema", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -61,20 +70,50 @@ def log_package(package: Package) -> ModelInfo:
             skops_trusted_types=trusted_types(package.fitted.pipeline, recipe.estimator),
             pip_requirements=requirements,
         )
-        info: ModelInfo = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=scorer.__file__,
-            artifacts={
-                "pipeline": str(pipeline_path),
-                "scorer": _write_json(folder, "scorer.json", package.fitted.description),
-                "profile": _write_json(folder, "profile.json", package.profile),
-            },
-            signature=package.signature,
-            input_example=package.example,
-            pip_requirements=requirements,
-            metadata={METADATA: _policy(package)},
-        )
+        with _without_rows():
+            info: ModelInfo = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=scorer.__file__,
+                artifacts={
+                    "pipeline": str(pipeline_path),
+                    "scorer": _write_json(folder, "scorer.json", package.fitted.description),
+                    "profile": _write_json(folder, "profile.json", package.profile),
+                },
+                signature=package.signature,
+                input_example=package.example,
+                pip_requirements=requirements,
+                metadata={METADATA: _policy(package)},
+            )
     return info
+
+
+@contextmanager
+def _without_rows() -> Iterator[None]:
+    """Keep the rows of the input example out of what MLflow says of it.
+
+    Raises:
+        TrainingError: the example does not fit the signature.
+    """
+
+    def reword(record: logging.LogRecord) -> bool:
+        if record.getMessage().startswith("Failed to validate serving input example"):
+            record.msg, record.args = (
+                "The input example does not pass MLflow's serving parser; the gate will say why.",
+                (),
+            )
+        return True
+
+    logger = logging.getLogger("mlflow.models.model")
+    logger.addFilter(reword)
+    try:
+        yield
+    except MlflowException as error:
+        text = _ROWS.sub(" with schema", error.message)
+        if text == error.message:
+            raise
+        raise TrainingError(f"the model cannot be stored: {text}") from None
+    finally:
+        logger.removeFilter(reword)
 
 
 def _policy(package: Package) -> dict[str, Any]:

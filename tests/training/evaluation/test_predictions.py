@@ -198,3 +198,9 @@ def test_taking_rows_takes_truth_and_predictions_together():
     outcome = Outcome.of([0, 1, 1], read([0.2, 0.9, 0.4], DIGIT, rows=3)).take(np.array([2, 0]))
     assert outcome.truth.tolist() == [1, 0]
     assert outcome.predictions.positive_probability().tolist() == [0.4, 0.2]
+
+
+def test_a_column_without_numbers_is_told_without_its_values():
+    with pytest.raises(TrainingError, match="does not hold numbers, but float, str") as caught:
+        Outcome.of([1.0, "Kim"], read([1.0, 2.0], PRICE, rows=2))
+    assert "Kim" not in str(caught.value)

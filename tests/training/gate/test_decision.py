@@ -284,3 +284,18 @@ def test_a_number_that_is_none_never_passes(measured, bad):
 def test_a_floor_is_reached_from_the_side_that_is_better(value, floor):
     assert reaches("roc_auc", value, floor) == (math.isfinite(value) and value >= floor)
     assert reaches("log_loss", value, floor) == (math.isfinite(value) and value <= floor)
+
+
+def test_a_number_that_is_not_defined_has_its_reason_in_the_sentence():
+    why = "all rows have the label 0"
+    part = Slice("origin", "JFK", 500, {"roc_auc": math.nan}, {"roc_auc": why})
+    scores, comparison = (
+        {"roc_auc": math.nan, "log_loss": 0.4},
+        Comparison("7", {"roc_auc": difference(math.nan, math.nan, math.nan)}),
+    )
+    undefined = measurements(
+        scores=scores, undefined={"roc_auc": why}, slices=(part,), comparison=comparison
+    )
+    failed = {verdict.name: verdict.sentence for verdict in decide(GATE, undefined).failed}
+    assert set(failed) == {"minimum roc_auc", "not worse by roc_auc", "roc_auc by origin"}
+    assert all(why in sentence for sentence in failed.values())
