@@ -28,7 +28,9 @@ WRITERS = {
     "tsv": lambda rows, place: rows.to_csv(place, index=False, sep="\t"),
 }
 READERS = {
-    "csv": lambda place: pd.read_csv(place, dtype={"id": str}, float_precision="round_trip"),
+    "csv": lambda place: pd.read_csv(  # exactly, as older versions of pandas do not by themselves
+        place, dtype={"id": str}, converters={"probability": lambda text: float(text or "nan")}
+    ),
     "jsonl": lambda place: pd.read_json(
         place, lines=True, precise_float=True, dtype={"id": str, "probability": float}
     ),
