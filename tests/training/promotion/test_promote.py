@@ -17,8 +17,9 @@ from cloche.training.gate import probe, process
 from cloche.training.promotion.examine import examine
 from cloche.training.promotion.lock import LEASE, Clock
 from cloche.training.promotion.promote import Refusal, carry_out, promote
-from cloche.training.promotion.registry import find_model, model_names, versions
+from cloche.training.promotion.registry import find_model, model_names
 from cloche.training.promotion.request import Request
+from cloche.versions import versions_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 
@@ -300,7 +301,7 @@ def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_vers
         else:
             carry_out(own, examined, Request(), say=silent, clock=hands.clock)
         assert find_model(own, MODEL).aliases == {"production": "2", "previous": "1"}
-        assert versions(own, MODEL)[0].current_stage == "Production"
+        assert versions_of(own, MODEL)[0].current_stage == "Production"
 
     assert deaths[0] == "create_run"
     assert deaths.count("set_registered_model_alias") == 2

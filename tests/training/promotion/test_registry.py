@@ -8,8 +8,8 @@ from cloche.training.promotion.registry import (
     find_version,
     listed,
     model_names,
-    versions,
 )
+from cloche.versions import versions_of
 
 
 def test_a_model_has_its_aliases_by_name(client, log_version):
@@ -40,7 +40,7 @@ def test_all_versions_and_models_are_found_beyond_the_first_page(client):
     for _ in range(3):
         client.create_model_version("it's", "somewhere")
     assert len(model_names(client)) == 102
-    assert [str(version.version) for version in versions(client, "it's")] == ["3", "2", "1"]
+    assert [str(version.version) for version in versions_of(client, "it's")] == ["3", "2", "1"]
 
 
 def test_a_list_for_a_message_ends_where_reading_ends():
