@@ -82,8 +82,6 @@ def test_a_version_is_served_scored_and_judged_in_one_environment_of_its_own(
             assert (differs in said) == (not option), said
     built = registry.directory / "cache" / "cloche" / "environments"
     assert len([one for one in built.iterdir() if one.is_dir()]) == 1
-    refused = run(f"{score.format('other/')} --engine spark {own}", 2).stderr
-    assert "PYSPARK_PYTHON" in refused
 
 
 def test_an_environment_that_cannot_be_built_is_told(registry: Registry, serve: Serve) -> None:

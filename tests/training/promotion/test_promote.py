@@ -58,7 +58,7 @@ def act(client, hands):
 def at_once(monkeypatch):
     """The gate looks at models in this process, for tests of what follows from its word."""
 
-    def run(folder, _timeout, _widened):
+    def run(folder, *_):
         with warnings.catch_warnings(action="ignore"):
             probe.main(folder)
 
@@ -182,7 +182,7 @@ def test_a_policy_that_cannot_be_used_changes_nothing(client, log_version, tmp_p
 def test_artifacts_that_are_gone_are_an_error_and_no_refusal(client, hands):
     client.create_registered_model(MODEL)
     client.create_model_version(MODEL, "file:///nowhere/at/all")
-    with pytest.raises(RegistryError, match="flight-delay/1 cannot be fetched"):
+    with pytest.raises(RegistryError, match="flight-delay version 1 cannot be fetched"):
         promote(client, MODEL, Request(version="1"), clock=hands.clock)
 
 
