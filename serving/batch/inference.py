@@ -128,10 +128,11 @@ def _json_types(stream: Any) -> dict[str, str]:
 
 
 def _sort(cell: Any) -> str:
-    """What decides the type of a column that has this cell."""
+    """What decides the type of a column that has this cell; of a whole number, how large it is."""
     if type(cell) is not int:
         return type(cell).__name__
-    return f"{'-' * (cell < 0)}{max((bits for bits in (63, 64) if abs(cell) >> bits), default=0)}"
+    bits = (~cell if cell < 0 else cell).bit_length()
+    return f"{'-' * (cell < 0)}{max((most for most in (63, 64) if bits > most), default=0)}"
 
 
 def _lines(stream: Any) -> Iterator[bytes]:

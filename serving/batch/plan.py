@@ -76,12 +76,13 @@ class Planner:
         """
         index, first = 0, None
         for batch in batches:
+            rows = batch
             if self._types:
-                kinds = batch.to_pandas().dtypes
-                first = kinds if first is None else first
-                self._refuse_other(kinds, first)
-            for start in range(0, batch.num_rows, self._rows):
-                piece = batch.slice(start, self._rows)
+                rows = batch if first is None else _typed(batch, first.schema)
+                first = rows if first is None else first
+                self._refuse_other(rows.to_pandas().dtypes, first.to_pandas().dtypes)
+            for start in range(0, rows.num_rows, self._rows):
+                piece = rows.slice(start, self._rows)
                 place = self._keep(index, writers.arrow(pa.Table.from_batches([piece])), ".arrow")
                 yield self._spooled(index, place, piece.num_rows)
                 index += 1
@@ -183,6 +184,15 @@ class Planner:
         except OSError as error:
             raise JobFailed(f"{place}: cannot be written: {error}") from error
         return place
+
+
+def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """A record batch whose columns that are missing in all rows have the types of the schema."""
+    for at, field in enumerate(batch.schema):
+        if pa.types.is_null(field.type) and field.name in schema.names:
+            kind = schema.field(field.name).type
+            batch = batch.set_column(at, field.name, pa.nulls(batch.num_rows, kind))
+    return batch
 
 
 class _Cutter:
