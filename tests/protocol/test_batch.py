@@ -13,6 +13,7 @@ import json
 import math
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import cycle
@@ -242,7 +243,7 @@ def assert_job_holds(model: Path, answer: str, file_format: str, folder: Path) -
 
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize(
-    ("answer", "file_format"), zip(list(ANSWERS)[::10], cycle(("jsonl", "csv", "parquet")))
+    ("answer", "file_format"), [*zip(list(ANSWERS)[::10], cycle(("jsonl", "csv", "parquet")))]
 )
 def test_a_job_comes_to_the_values_that_mlflow_answers(
     answer: str, file_format: str, answering: Path, tmp_path: Path
@@ -266,8 +267,12 @@ TABLES = [
     "array", "array_column", "arrays_predict", "bare_predict", "binary", "datetime",
     "embedding_predict", "frame", "integers", "labels_predict", "labels_predict_proba",
     "map_column", "names_predict", "nan", "nested", "no_signature", "object_column", "optional",
-    "records", "regression_predict", "scalars", "series", "tensor", "text_predict", "unnamed",
+    "records", "regression_predict", "scalars", "series", "text_predict",
 ]  # fmt: skip
+
+
+# MLflow's parser gives text of CSV as objects, ours as pandas' own type; these models say which
+SAY_TYPES = {("optional", "csv"), ("scalars", "csv")}
 
 
 def files(kind: str) -> Iterator[tuple[str, bytes, bytes]]:
@@ -306,18 +311,39 @@ def test_rows_of_files_reach_a_model_as_bodies_reach_it(
     wrong = []
     for number, (suffix, body, content) in enumerate(files(kind)):
         expected = read_by_mlflow(model, suffix, body)
+        if (
+            expected is None or (kind, suffix) in SAY_TYPES
+        ):  # files of other types than the signature's are typed
+            continue
         source, made = tmp_path / f"{number}.{suffix}", tmp_path / f"{number}.made.jsonl"
         source.write_bytes(content)
         try:
-            refused = score(zoo / kind, source, made).record["refused"]
-            found = from_jsonl(made.read_bytes()) if made.stat().st_size else {}
+            score(zoo / kind, source, made)
+            found = list(from_jsonl(made.read_bytes()).values()) if made.stat().st_size else []
         except JobFailed as failure:
-            refused, found = str(failure), {}
-        same = (
-            bool(refused)
-            if expected is None
-            else without_nan(list(expected.values()), finite=True) == list(found.values())
-        )
-        if not same:
-            wrong.append((content, expected, found or refused))
+            found = [str(failure)]
+        if found != without_nan(list(expected.values()), finite=True):
+            wrong.append((content, expected, found))
     assert wrong == []
+
+
+@pytest.mark.breadth
+@pytest.mark.slow
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("answer", ["frame", "records", "column: Int64 gap", "column: float64 gap"])
+def test_mlflows_command_answers_the_same(answer: str, answering: Path, tmp_path: Path) -> None:
+    rows = {"dataframe_records": [{"kind": answer}] * ROWS}
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows["dataframe_records"])))
+    program = [
+        Path(sys.executable).with_name("mlflow"), "models", "predict", "--env-manager", "local",
+        "-m", answering / "signature",
+        "-i", tmp_path / "rows.json", "-t", "json", "-o", tmp_path / "theirs.json",
+    ]  # fmt: skip
+    subprocess.run(program, check=True, capture_output=True)
+
+    score(answering / "signature", tmp_path / "rows.jsonl", tmp_path / "made.jsonl")
+
+    theirs = json.loads((tmp_path / "theirs.json").read_text())["predictions"]
+    ours = [json.loads(line) for line in (tmp_path / "made.jsonl").read_text().splitlines()]
+    assert ours == without_nan(theirs)
