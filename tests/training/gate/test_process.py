@@ -127,5 +127,5 @@ def test_a_failure_names_what_was_logged_and_what_is_installed(save_code, holdou
     folder = save_code("return [0] * len(model_input)", prelude="raise RuntimeError('_loss')")
     (folder / "requirements.txt").write_text("mlflow\npandas==0.1\n")
     failures = named(probed(folder, holdout))
-    assert failures["load"].startswith("RuntimeError: _loss")
+    assert "_loss" in failures["load"]
     assert f"pandas==0.1 (installed: {pd.__version__})" in failures["load"]
