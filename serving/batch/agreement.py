@@ -118,7 +118,10 @@ def resumed(
             f"{output}: a job with {job.model} was not finished; {len(done)} parts are done. "
             "Go on with --resume, or begin anew with --overwrite."
         )
-    if difference := _difference(request, supply, output, job):
+    difference = _difference(request, supply, output, job)
+    if not all(isinstance(types, dict) for types in job.inferred.values()):
+        difference = "it was begun by an older release, which read such a version's table otherwise"
+    if difference:
         raise JobRefused(
             f"{output}: the job cannot go on: {difference}. Begin anew with --overwrite."
         )

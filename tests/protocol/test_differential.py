@@ -6,7 +6,7 @@ The same status, the same predictions. DIFFERENCES lists everything that may dif
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import requests
@@ -14,6 +14,7 @@ import requests
 from tests.flavors.catalog import FRAMEWORKS, Save, needs
 from tests.online import wait_for
 from tests.protocol.contenders import Contenders, contenders, mlflow_server, post
+from tests.protocol.differences import DIFFERENCES
 from tests.protocol.kinds import KINDS
 
 pytestmark = pytest.mark.slow
@@ -22,23 +23,6 @@ pytestmark = pytest.mark.slow
 WAVES = {str(number): KINDS[number::4] for number in range(4)} | {
     name: list(framework.models) for name, framework in FRAMEWORKS.items()
 }
-
-
-class Difference(NamedTuple):
-    mlflow: int
-    cloche: int
-    reason: str
-    only: bytes = b""  # in a body
-
-
-DIFFERENCES = [
-    Difference(500, 400, "A body that cannot be read is the client's mistake, not the server's."),
-    Difference(500, 415, "So is a request without a content type."),
-    Difference(200, 400, "What is missing where no column can hold that is refused.", b"null"),
-    Difference(200, 400, "A word is no truth value.", b'"e": "'),
-    Difference(200, 400, "Neither is a list,", b'"e": ['),
-    Difference(200, 400, "nor an object.", b'"e": {'),
-]
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,23 @@ import numpy as np
 import pandas as pd
 from mlflow.types import DataType, Schema
 
-Types = Mapping[str, DataType]
+Types = Mapping[Any, DataType]  # by name, or by place where the signature has no names
 
 INTEGERS: dict[DataType, Any] = {DataType.long: np.int64, DataType.integer: np.int32}
 _FLOATS: dict[DataType, Any] = {DataType.double: np.float64, DataType.float: np.float32}
 
 
-def scalar_types(schema: Schema | None) -> dict[str, DataType]:
-    """Column → type, for named columns with scalar types; empty for other signatures."""
-    if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
+def scalar_types(schema: Schema | None) -> dict[str | int, DataType]:
+    """Column → type, for columns with scalar types; empty for tensors and without a signature."""
+    if schema is None or schema.is_tensor_spec():
         return {}
-    return {str(one.name): one.type for one in schema.inputs if isinstance(one.type, DataType)}
+    columns = zip(schema.input_names(), schema.input_types(), strict=True)
+    return {name: kind for name, kind in columns if isinstance(kind, DataType)}
+
+
+def type_of(types: Types, name: str, place: int) -> DataType | None:
+    """The type of a column."""
+    return types.get(name, types.get(place))
 
 
 def cast(frame: pd.DataFrame, types: Types) -> tuple[pd.DataFrame, dict[int, str]]:
@@ -32,20 +38,21 @@ def cast(frame: pd.DataFrame, types: Types) -> tuple[pd.DataFrame, dict[int, str
     """
     refused: dict[int, str] = {}
     columns: dict[str, Any] = {}
-    for name in frame.columns:
-        caster = _CASTERS.get(types.get(name))
+    known = {name: type_of(types, name, at) for at, name in enumerate(frame.columns)}
+    for name, kind in known.items():
+        caster = _CASTERS.get(kind)
         columns[name] = frame[name]
-        if caster is not None and len(frame):
-            values, bad = caster(frame[name], types[name])
+        if kind is not None and caster is not None and len(frame):
+            values, bad = caster(frame[name], kind)
             columns[name] = values
             for position in np.flatnonzero(bad).tolist():
-                refused.setdefault(position, f"column {name!r}: expected {types[name].name}")
+                refused.setdefault(position, f"column {name!r}: expected {kind.name}")
     typed = pd.DataFrame(columns, index=pd.RangeIndex(len(frame)))
     if not refused:
         return typed, refused
     typed = typed.drop(index=list(refused))
-    for name, kind in types.items():
-        if name in typed.columns and kind in INTEGERS and typed[name].dtype.kind in "iuf":
+    for name, kind in known.items():
+        if kind in INTEGERS and typed[name].dtype.kind in "iuf":
             typed[name] = typed[name].astype(INTEGERS[kind])
     return typed, refused
 

@@ -10,7 +10,10 @@ import pandas as pd
 import pyarrow as pa
 from mlflow.exceptions import MlflowException
 from mlflow.types import Schema
-from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
+from mlflow.utils.proto_json_utils import (
+    cast_df_types_according_to_schema,
+    dataframe_from_parsed_json,
+)
 
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.part import Part
@@ -79,7 +82,12 @@ class JsonLinesReader:
     def _frame(self, objects: list[dict[str, Any]], found: Mapping[str, str]) -> pd.DataFrame:
         if self._inputs is None:  # of types that the whole file has
             whole = pd.DataFrame(objects, columns=list(found), dtype=object)
-            return whole.astype({name: kind for name, kind in found.items() if kind != "object"})
+            whole = whole.astype({name: kind for name, kind in found.items() if kind != "object"})
+            if self._schema is None:
+                return whole
+            known = self._guard.schema_for({"dataframe_records": objects})
+            typed: pd.DataFrame = cast_df_types_according_to_schema(whole, known)  # by position
+            return typed
         wanted = [{name: one[name] for name in self._inputs if name in one} for one in objects]
         for name in self._required(objects):
             if any(name not in one for one in wanted):

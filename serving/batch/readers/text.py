@@ -24,7 +24,7 @@ from pandas.errors import ParserError, ParserWarning
 from cloche.serving.batch import inference, records
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.part import Part
-from cloche.serving.batch.readers.casting import Types, cast
+from cloche.serving.batch.readers.casting import Types, cast, type_of
 from cloche.serving.batch.readers.rows import Rows, attach
 from cloche.serving.batch.sources import delimiter_of
 from cloche.serving.errors import JobFailed
@@ -90,9 +90,10 @@ class CsvReader:
         self, header: bytes, body: bytes, delimiter: str, found: Mapping[str, str]
     ) -> pd.DataFrame:
         names = _names(header, delimiter)
+        kinds = {name: type_of(self._types, name, at) for at, name in enumerate(names)}
+        found = {name: whole for name, whole in found.items() if kinds.get(name) is None}
         dtypes, missing = {}, {}
-        for name in names:
-            kind = self._types.get(name)
+        for name, kind in kinds.items():
             typed = kind is not None or self._inputs is None or name in self._inputs
             whole = found.get(name)
             missing[name] = list(STR_NA_VALUES) if typed and whole not in _AS_IT_STANDS else []
@@ -143,8 +144,8 @@ class CsvReader:
         if len(fields) > len(names):
             return f"expected {len(names)} fields, found {len(fields)}"
         fields += [""] * (len(names) - len(fields))
-        for name, cell in zip(names, fields, strict=True):
-            kind = self._types.get(name)
+        for at, (name, cell) in enumerate(zip(names, fields, strict=True)):
+            kind = type_of(self._types, name, at)
             if kind is not None and kind in _DTYPES and not _readable(_DTYPES[kind], cell):
                 return f"column {name!r}: expected {kind.name}"
         return None

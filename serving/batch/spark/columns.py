@@ -70,8 +70,8 @@ class Columns:
     @classmethod
     def of(cls, inputs: Schema | None, outputs: Schema | None) -> "Columns":
         """Those of a version with these schemas."""
-        types = scalar_types(inputs)
-        kinds = {name: _KINDS[kind] for name, kind in types.items() if kind in _KINDS}
+        types = scalar_types(inputs) if inputs is not None and inputs.has_input_names() else {}
+        kinds = {str(name): _KINDS[kind] for name, kind in types.items() if kind in _KINDS}
         answers = _answers(outputs)
         if not kinds or inputs is None or len(kinds) != len(inputs.inputs) or not answers:
             return cls({}, (), whole=False)

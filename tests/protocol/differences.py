@@ -1,0 +1,22 @@
+"""What may differ between MLflow's answers and ours; `docs/differences.md` tells it to users."""
+
+from typing import NamedTuple
+
+
+class Difference(NamedTuple):
+    """The status of both answers to the same body, where they differ, and why."""
+
+    mlflow: int
+    cloche: int
+    reason: str
+    only: bytes = b""  # in a body
+
+
+DIFFERENCES = [
+    Difference(500, 400, "A body that cannot be read is the client's mistake, not the server's."),
+    Difference(500, 415, "So is a request without a content type."),
+    Difference(200, 400, "What is missing where no column can hold that is refused.", b"null"),
+    Difference(200, 400, "A word is no truth value.", b'"e": "'),
+    Difference(200, 400, "Neither is a list,", b'"e": ['),
+    Difference(200, 400, "nor an object.", b'"e": {'),
+]
