@@ -35,6 +35,8 @@ def told(error: BaseException, rows: Any = None, names: Iterable[Any] = ()) -> s
     said = _text(error)
     if said.startswith(_WRAPPERS):
         return type(error).__name__
+    if isinstance(error, ImportError) or (isinstance(error, OSError) and rows is None):
+        names = [*names, *(found[2] for found in _QUOTED.finditer(said))]  # modules and files
     shown = without_values(said, rows, names)
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 

@@ -106,3 +106,20 @@ def test_a_table_that_mlflow_quotes_is_cut_and_the_cause_stays():
         "float64 to int64."
     )
     assert told(MlflowException(str(error))) == "MlflowException"
+
+
+@pytest.mark.parametrize(
+    ("error", "rows"),
+    [
+        (ModuleNotFoundError("No module named 'lightgbm.basic'"), None),
+        (ModuleNotFoundError("No module named 'lightgbm.basic'"), ROWS),
+        (FileNotFoundError(2, "No such file or directory", "/models/a file"), None),
+    ],
+)
+def test_modules_and_files_that_are_not_there_are_named(error, rows):
+    assert told(error, rows) == f"{type(error).__name__}: {error}"
+
+
+def test_a_file_that_a_row_may_name_is_not():
+    error = FileNotFoundError(2, "No such file or directory", "/people/Alice Liddell")
+    assert "Alice" not in told(error, ROWS)
