@@ -3,16 +3,15 @@
 It finds files, opens them and tells one state of a file from another; it reads no tables.
 """
 
-import bz2
 import gzip
 import hashlib
-import io
 import lzma
 import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,7 +19,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
-from cloche.serving.batch.streams import Streams
+from cloche import streams
 from cloche.serving.errors import JobFailed, SettingsError
 
 _FORMATS = {
@@ -31,8 +30,7 @@ _FORMATS = {
 }  # fmt: skip
 _PACKED: dict[str, Callable[[Any], Any]] = {
     ".gz": gzip.open,
-    ".bz2": lambda raw: io.BufferedReader(Streams(raw, bz2.BZ2Decompressor)),
-    ".xz": lambda raw: io.BufferedReader(Streams(raw, lzma.LZMADecompressor)),
+    **{suffix: partial(streams.unpacked, suffix=suffix) for suffix in streams.SUFFIXES},
     ".zst": lambda raw: pa.CompressedInputStream(raw, "zstd"),
 }
 _MAGIC = frozenset("*?[")

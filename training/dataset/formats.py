@@ -4,6 +4,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloche import streams
 from cloche.training.recipe.nearest import suggestion
 
 Format = Literal["csv", "parquet", "labelled-lines"]
@@ -71,13 +73,13 @@ def _read_csv(
 ) -> pd.DataFrame:
     _refuse_binary(path)
     try:
-        header = [str(name) for name in pd.read_csv(path, **{**options, "nrows": 0}).columns]
+        header = [str(name) for name in _parse(path, {**options, "nrows": 0}).columns]
         if columns is not None:
             absent = absent_columns(columns, header)
             if absent:
                 raise UnreadableError(*_other_separator(header, options), *absent)
             options = {"usecols": list(columns), **options}
-        frame: pd.DataFrame = pd.read_csv(path, **{"low_memory": False, **options})
+        frame = _parse(path, {"low_memory": False, **options})
     except UnicodeDecodeError as error:
         raise UnreadableError(_wrong_encoding(error.encoding)) from None
     except pd.errors.EmptyDataError:
@@ -90,6 +92,17 @@ def _read_csv(
         raise UnreadableError(f"data.options do not fit pandas.read_csv: {error}") from None
     except (ValueError, LookupError) as error:
         raise UnreadableError(f"cannot be read with these data.options: {error}") from None
+    return frame
+
+
+def _parse(path: Path, options: Mapping[str, Any]) -> pd.DataFrame:
+    source: Any = path
+    with ExitStack() as stack:
+        suffix = path.suffix.lower()
+        if suffix in streams.SUFFIXES and "compression" not in options:
+            packed = stack.enter_context(path.open("rb"))
+            source = stack.enter_context(streams.unpacked(packed, suffix))
+        frame: pd.DataFrame = pd.read_csv(source, **options)
     return frame
 
 

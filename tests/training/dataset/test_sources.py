@@ -1,6 +1,8 @@
 """Tables from every kind of source, and what is said when one cannot be read."""
 
+import bz2
 import gzip
+import lzma
 import sqlite3
 import threading
 import zipfile
@@ -102,6 +104,17 @@ def test_a_zip_of_two_tables_is_refused(tmp_path):
         file.writestr("1.csv", "a\n1\n")
         file.writestr("2.csv", "a\n2\n")
     assert "Multiple files" in problems(tmp_path / "two.csv.zip")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)]
+)
+def test_the_rows_of_every_packed_stream_are_read_or_none(suffix, pack, tmp_path):
+    place = tmp_path / f"rows.csv.{suffix}"
+    place.write_bytes(pack(b"a,b\n1,2\n") + pack(b"3,4\n"))
+    assert read(place).frame["a"].tolist() == [1, 3]
+    place.write_bytes(pack(b"a,b\n1,2\n") + b"?" + pack(b"3,4\n")[1:])
+    assert "cannot be read" in problems(place)
 
 
 def test_a_truncated_gzip_is_refused(tmp_path):

@@ -4,11 +4,23 @@
 a damaged head, and all behind it, would be left out without an error.
 """
 
+import bz2
 import io
+import lzma
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 _CHUNK = 1 << 16
+_DECOMPRESSORS: Final[dict[str, Callable[[], Any]]] = {
+    ".bz2": bz2.BZ2Decompressor,
+    ".xz": lzma.LZMADecompressor,
+}
+SUFFIXES: Final = tuple(_DECOMPRESSORS)
+
+
+def unpacked(packed: Any, suffix: str) -> io.BufferedReader:
+    """The content of a binary file whose name ends in one of `SUFFIXES`."""
+    return io.BufferedReader(Streams(packed, _DECOMPRESSORS[suffix]))
 
 
 class Streams(io.RawIOBase):
