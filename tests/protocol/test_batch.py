@@ -255,9 +255,10 @@ def test_a_job_comes_to_the_values_that_mlflow_answers(
 @pytest.mark.breadth
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("signature", SIGNATURES)
-@pytest.mark.parametrize("file_format", ["jsonl", "csv", "parquet"])
-@pytest.mark.parametrize("answer", EACH_ANSWER)
-def test_so_it_does_in_every_format_with_and_without_a_signature(
+@pytest.mark.parametrize(
+    ("answer", "file_format"), [*zip(ANSWERS, cycle(("jsonl", "csv", "parquet")))]
+)
+def test_so_it_does_for_every_answer_with_and_without_a_signature(
     answer: str, file_format: str, signature: str, answering: Path, tmp_path: Path
 ) -> None:
     assert_job_holds(answering / signature, answer, file_format, tmp_path)
