@@ -65,11 +65,16 @@ def _scored(cells, kind, suffix, score, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("suffix", WRITERS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [
+        (kind, suffix)
+        for kind in KINDS
+        for suffix in WRITERS
+        if suffix != "csv" or kind not in ("binary", "booleans", "strings")  # CSV has text alone
+    ],
+)
 def test_a_missing_cell_stays_missing_or_its_row_is_refused(kind, suffix, score, tmp_path):
-    if suffix == "csv" and kind in ("binary", "booleans", "strings"):
-        pytest.skip("CSV has text alone")
     one, other = KINDS[kind][1]
     cells = [one, other, None, one, None, None, other]
 
