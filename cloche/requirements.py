@@ -6,6 +6,7 @@ looks at every file of every installed package.
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -31,9 +32,12 @@ def absent(path: Path) -> list[str]:
 
 def python_version(artifacts: Path) -> str:
     """Major and minor of the Python of a version: whatever patch release is there will do."""
-    file = artifacts / "python_env.yaml"
-    stated = yaml.safe_load(file.read_text() if file.is_file() else "{}").get("python")
-    version = str(stated or ".".join(map(str, sys.version_info[:2])))
+    file, stated = artifacts / "python_env.yaml", None
+    if file.is_file():
+        with suppress(yaml.YAMLError):  # MLflow reads it only to build an environment
+            stated = yaml.safe_load(file.read_text())
+    python = stated.get("python") if isinstance(stated, dict) else None
+    version = str(python or ".".join(map(str, sys.version_info[:2])))
     return ".".join(version.split(".")[:2])
 
 

@@ -38,6 +38,12 @@ def test_a_model_without_requirements_is_fine(tmp_path: Path) -> None:
     assert mismatches(tmp_path) == []
 
 
+@pytest.mark.parametrize("content", ["", "[]", "python: [", "dependencies: [pip]"])
+def test_a_description_without_a_python_is_no_obstacle(tmp_path: Path, content: str) -> None:
+    (tmp_path / "python_env.yaml").write_text(content)
+    assert mismatches(tmp_path) == []
+
+
 def test_another_python_is_told_and_another_patch_release_is_not(tmp_path: Path) -> None:
     here = ".".join(map(str, sys.version_info[:2]))
     (tmp_path / "python_env.yaml").write_text(f"python: {here}.99\n")
