@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloche.serving.batch.part import Part
-from cloche.serving.batch.readers.casting import INTEGERS, Types, cast
+from cloche.serving.batch.readers.casting import INTEGERS, Types, cast, type_of
 from cloche.serving.batch.readers.rows import Rows, attach
 from cloche.serving.batch.sources import opened
 from cloche.serving.errors import JobFailed
@@ -54,8 +54,8 @@ class ColumnarReader:
         present = [name for name in names if name in table.column_names]
         chosen = table.select(present)
         frame = (chosen if self._stored else _plain(chosen)).to_pandas()
-        for name in present:
-            if self._types.get(name) in INTEGERS and chosen.column(name).null_count:
+        for at, name in enumerate(present):
+            if type_of(self._types, name, at) in INTEGERS and chosen.column(name).null_count:
                 # as doubles they would be rounded beyond 2^53
                 frame[name] = chosen.column(name).to_pandas(types_mapper=_NULLABLE.get)
         if self._stored:  # else the signature decides

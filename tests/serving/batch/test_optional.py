@@ -8,8 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from mlflow.types import DataType
 from pyarrow import feather
 
+from cloche.serving.batch.part import Part
+from cloche.serving.batch.readers.columnar import ColumnarReader
 from cloche.serving.errors import JobFailed
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -126,3 +129,13 @@ def test_a_job_that_fails_tells_no_values(rows, score, tmp_path):
         score(tmp_path / "rows.parquet", tmp_path / "out.csv", model="talkative", part_rows=rows)
     said = str(failed.value)
     assert not [secret for secret in ("Alice", "13.0", "4711") if secret in said]
+
+
+@pytest.mark.parametrize("types", [{"n": DataType.long}, {0: DataType.long}], ids=["named", "not"])
+def test_a_large_whole_number_beside_a_gap_keeps_its_digits(types, tmp_path):
+    place = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"n": pa.array([2**53 + 1, None], pa.int64())}), place)
+    reader = ColumnarReader(None, [], types, stored=False)
+    rows = reader.read(Part(0, str(place), "parquet", 0, 2))
+    assert rows.inputs["n"].tolist() == [2**53 + 1]
+    assert list(rows.refused) == [1]
