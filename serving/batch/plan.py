@@ -74,13 +74,15 @@ class Planner:
         Raises:
             JobFailed: Its columns change their types, and no signature says which is right.
         """
-        index, first = 0, None
+        index, schema, kinds = 0, None, None
         for batch in batches:
             rows = batch
             if self._types:
-                rows = batch if first is None else _typed(batch, first.schema)
-                first = rows if first is None else first
-                self._refuse_other(rows.to_pandas().dtypes, first.to_pandas().dtypes)
+                rows = batch if schema is None else _typed(batch, schema)
+                found = rows.to_pandas().dtypes
+                if schema is None:
+                    schema, kinds = rows.schema, found
+                self._refuse_other(found, kinds)
             for start in range(0, rows.num_rows, self._rows):
                 piece = rows.slice(start, self._rows)
                 place = self._keep(index, writers.arrow(pa.Table.from_batches([piece])), ".arrow")

@@ -17,7 +17,7 @@ from cloche.serving.batch.readers.casting import cast, scalar_types
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
 from cloche.serving.host.likeness import alike
-from cloche.serving.host.missing import refuse_lossy_arrays
+from cloche.serving.host.missing import lossy_arrays, refuse_gaps
 from cloche.serving.host.twin import TwinRefused
 
 _logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Scorer:
         self._names: list[str] = []
         if outputs is not None and outputs.has_input_names():
             self._names = [str(name) for name in outputs.input_names()]
+        self._lossy = lossy_arrays(model.metadata.get_input_schema())
         self.by_twin = 0
 
     @classmethod
@@ -116,7 +117,7 @@ class Scorer:
         schema = self.schema
         if schema is not None and schema.is_tensor_spec():
             frame = tensors.cast(frame, schema)
-        refuse_lossy_arrays(frame, schema)
+        refuse_gaps(frame, self._lossy)
         return encoding.table(self._model.predict(frame), len(frame), self._names)
 
     def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":

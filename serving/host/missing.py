@@ -96,18 +96,27 @@ class Guard:
         return content if len(self._specs) == 1 else ()
 
 
-def refuse_lossy_arrays(data: Any, schema: Schema | None) -> None:
-    """Refuse lists in a table which enforcement would make arrays that hold nothing missing.
+def lossy_arrays(schema: Schema | None) -> list[ColSpec]:
+    """The named columns with lists of which enforcement makes arrays that hold nothing missing."""
+    if schema is None or not schema.has_input_names():
+        return []
+    return [
+        spec
+        for spec in schema.inputs
+        if isinstance(spec.type, (Array, Object, Map)) and _is_lossy(spec.type)
+    ]
+
+
+def refuse_gaps(data: Any, columns: Sequence[ColSpec]) -> None:
+    """Refuse a table where something is missing in the lists of these columns.
 
     Raises:
-        Unfit: There is one.
+        Unfit: There is something.
     """
-    if schema is None or not isinstance(data, pd.DataFrame) or not schema.has_input_names():
-        return
-    for spec in schema.inputs:
-        listed = isinstance(spec.type, (Array, Object, Map)) and _is_lossy(spec.type)
-        if listed and spec.name in data.columns:
-            _lacks(data[spec.name], spec, as_array=False)
+    if isinstance(data, pd.DataFrame):
+        for spec in columns:
+            if spec.name in data.columns:
+                _lacks(data[spec.name], spec, as_array=False)
 
 
 def _of_split(content: dict[str, Any], name: Any, at: int) -> Sequence[Any]:

@@ -12,8 +12,9 @@ from mlflow.models import Model
 from mlflow.models.utils import _enforce_params_schema
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.context import Context, set_prediction_context
+from mlflow.types import ColSpec
 
-from cloche.serving.host.missing import refuse_lossy_arrays
+from cloche.serving.host.missing import lossy_arrays, refuse_gaps
 
 
 class ObservedModel:
@@ -55,7 +56,7 @@ class ObservedModel:
         """
         self.reached = True
         self.rows = _count(data)
-        refuse_lossy_arrays(data, self.metadata.get_input_schema())
+        refuse_gaps(data, self._lossy)
         started = time.perf_counter()
         try:
             self.raw = self._model.predict(data, params=params)
@@ -80,6 +81,10 @@ class ObservedModel:
                 return self._function(frame, **({"params": params} if self._takes_params else {}))
         finally:
             self.seconds += time.perf_counter() - started
+
+    @cached_property
+    def _lossy(self) -> list[ColSpec]:
+        return lossy_arrays(self.metadata.get_input_schema())
 
     @cached_property
     def _function(self) -> Callable[..., Any]:
