@@ -162,6 +162,35 @@ def serving(
                 process.kill()
 
 
+@contextlib.contextmanager
+def tracking_server(
+    store: str, directory: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """The address of `mlflow server` before a store, ended however the test goes."""
+    port, log = shell.free_port(), directory / "mlflow.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--port", str(port)),
+                *("--workers", "1", "--backend-store-uri", store, *arguments),
+            ],
+            stdout=output, stderr=output, cwd=directory,
+            env=shell.environment() | dict(environment or {}),
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        return shell.answers(f"{url}/health")
+
+    try:
+        wait_for(answers)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
 def _url(server: Server) -> str | None:
     assert server.process.poll() is None, server.log.read_text()
     return _logged(server, "Listening on ")

@@ -7,7 +7,6 @@ from the same release of Debian, with the same minor version of Python, as the o
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from mlflow import MlflowClient
 from tests.deploy.conftest import DEPLOY
 from tests.deploy.engine import Container, Engine, Image
 from tests.deploy.test_monitoring import asked, series
-from tests.online import wait_for
-from tests.shell import answers, environment, free_port
+from tests.online import tracking_server
+from tests.shell import environment, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("container")]
 
@@ -59,23 +58,10 @@ def image(engine: Engine) -> Image:
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An MLflow server on loopback, which passes artifacts on."""
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    with (folder / "mlflow.log").open("w") as output:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server", "--port", str(port)),
-                *("--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-                *("--artifacts-destination", str(folder / "artifacts")),
-            ],
-            env=environment(), cwd=folder, stdout=output, stderr=output,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: process.poll() is not None or answers(f"{url}/health"))
+    folder = tmp_path_factory.mktemp("registry")
+    store, artifacts = f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")
+    with tracking_server(store, folder, "--artifacts-destination", artifacts) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 @pytest.fixture(scope="module")

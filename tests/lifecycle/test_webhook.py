@@ -1,7 +1,5 @@
 """A real MLflow server that pushes what happens in its registry."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -11,8 +9,7 @@ from cryptography.fernet import Fernet
 from mlflow import MlflowClient
 
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import wait_for
-from tests.shell import answers, environment, free_port
+from tests.online import tracking_server
 
 pytestmark = pytest.mark.slow
 
@@ -31,23 +28,9 @@ def pushing(registry: Registry) -> Iterator[str]:
     """The address of an MLflow server with two versions of `m`, the first in production."""
     registry.register("", "")
     registry.promote("1")  # past the server, which would remember for a minute that nobody listens
-    port = free_port()
     key = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode()}
-    with (registry.directory / "mlflow.log").open("w") as output:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server", "--port", str(port)),
-                *("--workers", "1", "--backend-store-uri", registry.uri),
-            ],
-            env=environment() | LOOPBACK | key, cwd=registry.directory,
-            stdout=output, stderr=output,
-        )  # fmt: skip
-    try:
-        wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/health"))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(60)
+    with tracking_server(registry.uri, registry.directory, environment=LOOPBACK | key) as url:
+        yield url
 
 
 def test_a_promotion_that_mlflow_pushes_is_followed_without_a_poll(

@@ -1,8 +1,6 @@
 """A registered model is found, listed and fetched by its name, whatever that is, in every store."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +17,7 @@ from cloche.training.gate.candidate import fetch as fetch_candidate
 from cloche.training.promotion.registry import find_model, find_version
 from cloche.versions import versions_of
 from tests.names import FEW, ODD
-from tests.online import wait_for
-from tests.shell import answers, environment, free_port
+from tests.online import tracking_server
 from tests.stores import stores
 
 NAMES = st.text(st.characters(exclude_characters="/:", exclude_categories=["Cs"]), min_size=1)
@@ -47,19 +44,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`mlflow server` before the database."""
-    port, folder = free_port(), tmp_path_factory.mktemp("server")
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--backend-store-uri", database],
-            env=environment(), cwd=folder, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/health"))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(60)
+    with tracking_server(database, tmp_path_factory.mktemp("server")) as url:
+        yield url
 
 
 def register(client: MlflowClient, name: str, folder: Path) -> None:
