@@ -1,8 +1,7 @@
 """Parts of CSV files, read as `mlflow models predict` reads them, and row by row if need be.
 
 The types come from the signature, or were found in the whole file, so every part is read alike.
-Columns that the signature does not
-name are carried as the text that the file holds.
+Columns that the signature does not name are carried as the text that the file holds.
 """
 
 import csv
@@ -47,12 +46,7 @@ _REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecod
 class CsvReader:
     """Reads parts of CSV files."""
 
-    def __init__(
-        self,
-        inputs: Sequence[str] | None,
-        carried: Sequence[str],
-        types: Types,
-    ) -> None:
+    def __init__(self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types) -> None:
         """Take the model's columns, None for all, those carried along, and the types."""
         self._inputs = inputs
         self._carried = carried
