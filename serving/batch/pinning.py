@@ -9,6 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from cloche.digest import digest_tree
 from cloche.serving.batch.job import Pinned
+from cloche.serving.batch.silence import during
 from cloche.serving.errors import VersionRefused
 from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.fetching import fetch
@@ -27,7 +28,8 @@ def pin(uri: str, cache_directory: Path) -> Pinned:
     parsed = parse(uri)
     target = Resolver(MlflowClient).resolve(parsed)
     cache = Cache(cache_directory, f"{get_tracking_uri()} {get_registry_uri()}")
-    path = fetch(target, cache).absolute()
+    with during(f"the store of {uri}"):
+        path = fetch(target, cache).absolute()
     description = yaml.safe_load((path / "MLmodel").read_text()) or {}
     return Pinned(
         uri=parsed.text,

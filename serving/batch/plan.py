@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from cloche.serving.batch import durable, records, writers
 from cloche.serving.batch.job import COLUMNAR
 from cloche.serving.batch.part import Part
+from cloche.serving.batch.silence import during
 from cloche.serving.batch.sources import InputFile, delimiter_of, opened, streamed
 from cloche.serving.errors import JobFailed
 
@@ -144,7 +145,7 @@ class Planner:
         if not place.exists():
             coming = place.with_suffix(".coming")
             try:
-                with opened(file.name) as source, coming.open("wb") as copy:
+                with during(file.name), opened(file.name) as source, coming.open("wb") as copy:
                     shutil.copyfileobj(source, copy, 1 << 20)
                 coming.replace(place)
             except OSError as error:

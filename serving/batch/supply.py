@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 
 import pyarrow as pa
 
-from cloche.serving.batch import database
+from cloche.serving.batch import database, silence
 from cloche.serving.batch.columns import columns, columns_of_text
 from cloche.serving.batch.inference import file_types, stream_types, text_types
 from cloche.serving.batch.job import COLUMNAR, TEXT
@@ -133,7 +133,8 @@ class Query:
                 "The job stopped while it copied the rows of the query, and another look could "
                 "give others. Begin anew with --overwrite."
             )
-        return planner.batches(database.batches(self._url, self._query, self._rows))
+        found = database.batches(self._url, self._query, self._rows)
+        return planner.batches(silence.each(found, "the database"))
 
     def changed(self) -> str:
         """See `Supply`. The rows were copied: they cannot change."""

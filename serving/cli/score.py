@@ -101,6 +101,14 @@ Example:
     help="Processes that score.",
 )
 @click.option(
+    "--predict-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    show_default="600",
+    metavar="SECONDS",
+    help="How long one call of the model may take. One that takes longer is given fewer rows, and "
+    "a single row on which it does goes into the quarantine.",
+)
+@click.option(
     "--engine",
     "engine_name",
     envvar="CLOCHE_SCORE_ENGINE",
@@ -145,23 +153,23 @@ Example:
 def score(
     source: str, output: str, *, input_format: str | None, output_format: str | None,
     query: str | None, day: str | None, max_bad_rows: str | None, workers: int | None,
-    engine_name: str, spark_master: str | None, host_env: tuple[str, ...], as_json: bool,
-    **options: Any,
+    predict_timeout: float | None, engine_name: str, spark_master: str | None,
+    host_env: tuple[str, ...], as_json: bool, **options: Any,
 ) -> Any:  # fmt: skip
     """Run the command; see HELP."""
     source, output, query = _on_day(day, source, output, query or "")
     on_spark = engine_name == "spark"
     _refuse_contradictions(
         source, output, query=query, resume=options["resume"], as_json=as_json, on_spark=on_spark,
-        workers=workers, manager=options["env_manager"],
+        workers=workers, patience=predict_timeout, manager=options["env_manager"],
     )  # fmt: skip
     try:
         environment.check_widened(host_env)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     # Only once the options were read, and while the workers import the same: it takes seconds.
-    from cloche.serving.batch import machine  # noqa: PLC0415
-    from cloche.serving.batch.engine import LocalEngine  # noqa: PLC0415
+    from cloche.serving.batch import machine, silence  # noqa: PLC0415
+    from cloche.serving.batch.engine import PREDICT_SECONDS, LocalEngine  # noqa: PLC0415
 
     count = workers or machine.workers()
     ahead = 4 * count if output == "-" else None
@@ -172,7 +180,11 @@ def score(
         console.print(line, markup=False, soft_wrap=True)
 
     interpreter = partial(env_manager.interpreter, manager=manager, cache=cache, say=say)
-    with LocalEngine(count, ahead, host_env, interpreter=interpreter) as local:
+    local = LocalEngine(
+        count, ahead, host_env, interpreter=interpreter, say=say,
+        patience=predict_timeout or PREDICT_SECONDS,
+    )  # fmt: skip
+    with local, silence.told(say):
         if not on_spark and manager == env_manager.LOCAL:
             local.prepare()
         from cloche.serving.batch import pipe, run, supply  # noqa: PLC0415
@@ -186,7 +198,8 @@ def score(
         described = describe(output, output_format)
         given: supply.Supply
         if source == "-":
-            given = supply.Stream(sys.stdin.buffer, input_format)
+            stream = silence.watched(sys.stdin.buffer, "standard input")
+            given = supply.Stream(stream, input_format)
         elif query:
             given = supply.Query(source, query, request.part_rows)
         else:
@@ -194,7 +207,8 @@ def score(
         with _explained(host_env), progress(console) as report:
             if output == "-":
                 return pipe.score(
-                    request, given, described, engine=local, sink=sys.stdout.buffer,
+                    request, given, described, engine=local,
+                    sink=silence.watched(sys.stdout.buffer, "standard output"),
                     refused=lambda line: click.echo(line, err=True, nl=False),
                     say=say, report=report,
                 )  # fmt: skip
@@ -252,7 +266,7 @@ def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> Non
 
 def _refuse_contradictions(
     source: str, output: str, *, query: str, resume: bool, as_json: bool, on_spark: bool,
-    workers: int | None, manager: str,
+    workers: int | None, patience: float | None, manager: str,
 ) -> None:  # fmt: skip
     """Refuse options that cannot be had together.
 
@@ -265,6 +279,11 @@ def _refuse_contradictions(
         raise SettingsError(
             "--workers are processes on this machine; with --engine spark the cores are those of "
             "its executors, for instance --spark-master local[2]."
+        )
+    if on_spark and patience:
+        raise SettingsError(
+            "--predict-timeout ends worker processes of this machine, and executors belong to "
+            "Spark: leave it out with --engine spark, or score here."
         )
     if on_spark and manager != env_manager.LOCAL:
         raise SettingsError(
