@@ -5,6 +5,7 @@ import selectors
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from cloche.serving.batch.job import Job
@@ -18,6 +19,7 @@ from cloche.serving.errors import JobFailed
 # Reading and writing a part, and loading a version, take seconds, and minutes on a slow disk.
 _OTHERWISE_SECONDS = 1800.0
 _SEND_SECONDS = 60.0
+_ASKED_SECONDS = 5.0  # of which exit handlers have two
 _END_SECONDS = 10.0
 _LOOK_SECONDS = 0.25
 _MOST_STARTS = 64  # in the place of lost workers, where each takes seconds
@@ -54,8 +56,12 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
+        idle = [worker for worker in self.workers if worker.is_idle]
+        for worker in idle:
+            worker.socket.close()
+        until = monotonic() + _ASKED_SECONDS
         for worker in self.workers:
-            worker.end()
+            worker.end(max(0.0, until - monotonic()) if worker in idle else 0.0)
         self._selector.close()
 
     @property
@@ -99,7 +105,7 @@ class Crew:
         if "failed" in message:
             raise JobFailed(message["failed"])
         if "ready" in message:
-            self._needs = message["ready"]
+            self._needs = message["imports"]
         case = worker.case
         finished = worker.take(message)
         if finished is not None:
@@ -125,7 +131,7 @@ class Crew:
         """Go on without a worker that is gone, or was silent for too long."""
         self._selector.unregister(worker.socket)
         self.workers.remove(worker)
-        how = worker.end()
+        how = worker.end(0.0 if silent else _ASKED_SECONDS)
         if not worker.ready and not any(other.ready for other in self.workers):  # it is the version
             raise JobFailed(f"A worker died while it loaded the version ({silent or how}).")
         if worker.case is None:
@@ -167,6 +173,7 @@ class WorkerProcess:
             except BaseException:
                 self.socket.close()
                 raise
+        self._pid = self._process.pid  # of its supervisor, until it says its own
         self.ready = False
         self.gone = False
         self.lane: Lane | None = None
@@ -178,7 +185,7 @@ class WorkerProcess:
 
     def __str__(self) -> str:
         """The part that it works on, or the worker."""
-        return f"part {self.case.part.index}" if self.case else f"worker {self._process.pid}"
+        return f"part {self.case.part.index}" if self.case else f"worker {self._pid}"
 
     @property
     def is_idle(self) -> bool:
@@ -189,7 +196,7 @@ class WorkerProcess:
     def is_stopped(self) -> bool:
         """Whether a signal stopped it, as far as this system tells."""
         try:
-            state = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+            state = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return False
         return state[:1] == ["T"]
@@ -224,7 +231,7 @@ class WorkerProcess:
             return None
         self.rows = None
         if "ready" in message:
-            self.ready = True
+            self.ready, self._pid = True, message["ready"]
         if "finished" in message:
             self.case = None
             return FinishedPart.from_json(message["finished"])
@@ -234,15 +241,13 @@ class WorkerProcess:
             self._ask(self.silence.began)
         return None
 
-    def end(self) -> str:
-        """End the process if it still runs; how it ended."""
+    def end(self, patience: float) -> str:
+        """End the process, which may take so many seconds to do it by itself; how it ended."""
         self.socket.close()
-        if not self.gone:
+        code = self._process.code(patience)
+        if code is None:
             self._process.kill()
-        code = self._process.code(_END_SECONDS)
-        if code is None:  # it hangs in the kernel, or closed its socket and went on
-            self._process.kill()
-            code = self._process.code(_END_SECONDS)
+            code = self._process.code(_END_SECONDS)  # it may hang in the kernel
         return "it does not end" if code is None else _told(code)
 
     def _ask(self, now: float) -> None:

@@ -8,13 +8,12 @@ it what the worker does.
 import gc
 import json
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.host import lifeline
+from cloche import supervisor
 
 # What only some versions need, and the worker in the place of a lost one needs, too.
 _SLOW_IMPORTS = (
@@ -25,7 +24,6 @@ _SLOW_IMPORTS = (
 
 def run(engine: socket.socket) -> None:
     """Answer until the engine closes the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the engine decides
     with engine, engine.makefile("rwb") as lines:
         import cloche.serving.batch.worker  # noqa: F401, PLC0415  # slow: done while a job is pinned
 
@@ -36,9 +34,7 @@ def run(engine: socket.socket) -> None:
 
 def main() -> None:
     """Serve as a process of its own."""
-    lifeline.die_with_parent()
-    run(socket.socket(fileno=int(sys.argv[1])))
-    os._exit(0)  # threads that a model left behind must not keep a finished worker alive
+    supervisor.run(lambda: run(socket.socket(fileno=int(sys.argv[1]))), "cloche-worker")
 
 
 def _serve(lines: Any, first: dict[str, Any]) -> None:
@@ -66,7 +62,7 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
     except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
         say({"failed": f"The version cannot be loaded: {type(error).__name__}: {error}"})
         return
-    say({"ready": [name for name in _SLOW_IMPORTS if name in sys.modules]})
+    say({"ready": os.getpid(), "imports": [one for one in _SLOW_IMPORTS if one in sys.modules]})
     for line in lines:
         question = json.loads(line)
         part = Part(**question["part"])

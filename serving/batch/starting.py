@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from cloche import launch
+from cloche import launch, supervisor
 from cloche.serving.errors import JobFailed
 from cloche.serving.forkserver.client import BlockingForkServer, ForkRefused, ForkServerLost
 from cloche.serving.forkserver.protocol import Program
@@ -20,7 +20,11 @@ _FORKING = sys.platform == "linux"
 
 
 class Process(Protocol):
-    """A worker process."""
+    """A worker process.
+
+    Attributes:
+        pid: That of its supervisor (`cloche.supervisor`).
+    """
 
     pid: int
 
@@ -142,7 +146,7 @@ class _Child:
 
     def kill(self) -> None:
         """See `Process`."""
-        self._process.kill()
+        supervisor.tell_to_end(self.pid)
 
     def code(self, seconds: float) -> int | None:
         """See `Process`."""

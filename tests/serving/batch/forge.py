@@ -8,6 +8,8 @@ processes that a signal ends anywhere.
 
 import json
 import os
+import select
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,16 @@ class Forked:
         os.kill(self._pid, 9)
 
     def poll(self) -> int | None:
-        return self.wait()
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
 
-    def wait(self) -> int:
+    def wait(self, patience: float | None = None) -> int:
+        ended = os.pidfd_open(self._pid)
+        if not select.select([ended], [], [], patience)[0]:
+            raise subprocess.TimeoutExpired("the fork server", patience or 0)
+        os.close(ended)
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
