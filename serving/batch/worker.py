@@ -28,6 +28,7 @@ from cloche.serving.batch.readers.columnar import ColumnarReader
 from cloche.serving.batch.readers.jsonlines import JsonLinesReader
 from cloche.serving.batch.readers.rows import Rows
 from cloche.serving.batch.readers.text import CsvReader
+from cloche.serving.batch.reading import Reading
 from cloche.serving.batch.schemas import together
 from cloche.serving.batch.scoring import Scorer, differing
 from cloche.serving.errors import JobFailed
@@ -87,7 +88,7 @@ class Worker:
         if schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
-        text = CsvReader(inputs, carried, self._types)
+        text = CsvReader(inputs, carried, self._types, Reading(job.reading))
         columnar = ColumnarReader(inputs, carried, self._types, stored=schema is None)
         lines = JsonLinesReader(inputs, carried, self._types, schema)
         self._readers: dict[str, Any] = {

@@ -66,6 +66,14 @@ Example:
     show_default="by the name",
     help="How the output is written.",
 )
+@click.option(
+    "--options",
+    "reading",
+    metavar="YAML",
+    show_default="those of the training",
+    help="How CSV input is written, as data.options of a recipe: '{sep: \";\", encoding: cp949}'. "
+    "Those that are not named are as the version's training had them.",
+)
 @click.option("--query", metavar="SQL", help="Score the rows that this selects.")
 @click.option(
     "--date", "day", metavar="DAY", help="2013-11-01, yesterday or today, where {date} stands."
@@ -152,8 +160,8 @@ Example:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def score(
     source: str, output: str, *, input_format: str | None, output_format: str | None,
-    query: str | None, day: str | None, max_bad_rows: str | None, workers: int | None,
-    predict_timeout: float | None, engine_name: str, spark_master: str | None,
+    reading: str | None, query: str | None, day: str | None, max_bad_rows: str | None,
+    workers: int | None, predict_timeout: float | None, engine_name: str, spark_master: str | None,
     host_env: tuple[str, ...], as_json: bool, **options: Any,
 ) -> Any:  # fmt: skip
     """Run the command; see HELP."""
@@ -191,10 +199,13 @@ def score(
         from cloche.serving.batch.limit import Limit  # noqa: PLC0415
         from cloche.serving.batch.output import describe  # noqa: PLC0415
         from cloche.serving.batch.progress import progress  # noqa: PLC0415
+        from cloche.serving.batch.reading import parsed  # noqa: PLC0415
         from cloche.serving.batch.request import Request  # noqa: PLC0415
         from cloche.serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
 
-        request = Request(limit=Limit.parse(max_bad_rows), workers=count, **options)
+        request = Request(
+            limit=Limit.parse(max_bad_rows), workers=count, options=parsed(reading), **options
+        )
         described = describe(output, output_format)
         given: supply.Supply
         if source == "-":
