@@ -1,11 +1,11 @@
 """Which columns a file has, before anything of it is scored."""
 
 import itertools
-import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloche.serving.batch.readers.jsonlines import parsed
 from cloche.serving.batch.readers.text import header_columns
 from cloche.serving.batch.sources import InputFile, opened, streamed
 from cloche.serving.errors import JobFailed
@@ -58,10 +58,7 @@ def columns_of_text(head: bytes, file: InputFile) -> list[str]:
         return header_columns(head, file.reading, file.form)
     names: dict[str, None] = {}
     for line in itertools.islice(head.split(b"\n"), _LINES):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
+        value = parsed(line)
         if isinstance(value, dict):
             names |= dict.fromkeys(value)
     return list(names)

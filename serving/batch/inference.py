@@ -4,7 +4,6 @@ A model without a signature sees a table as pandas reads it, and pandas judges a
 its rows. A part has only some of them, so the judgement comes first and each part is read by it.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
 
+from cloche.serving.batch.readers.jsonlines import parsed
 from cloche.serving.batch.sources import InputFile, opened, streamed
 from cloche.serving.errors import JobFailed
 
@@ -108,10 +108,7 @@ def _json_types(stream: Any) -> dict[str, str]:
     counts: defaultdict[str, int] = defaultdict(int)
     samples: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for line in _lines(stream):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue  # it goes into the quarantine
+        row = parsed(line)  # what is no object goes into the quarantine
         if isinstance(row, dict):
             rows += 1
             for name, cell in row.items():

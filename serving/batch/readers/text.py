@@ -39,6 +39,7 @@ _OF_WHOLE: dict[str, str | None] = dict.fromkeys(
     (inference.INTEGERS, inference.VERBATIM, inference.MIXED), "str"
 )
 _AS_IT_STANDS = {inference.VERBATIM, inference.MIXED}
+csv.field_size_limit(1 << 30)  # a record has a bound of its own, see `plan.py`
 _REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecodeError)
 
 
