@@ -6,6 +6,7 @@ concern the tests.
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,6 +56,15 @@ class Deadly(Plain):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         if (model_input["a"] == PICKY).any():
             os._exit(9)
+        return super().predict(context, model_input)
+
+
+class Endless(Plain):
+    """Never comes back."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        while (model_input["a"] == PICKY).any():
+            time.sleep(1)
         return super().predict(context, model_input)
 
 
@@ -153,6 +163,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "picky": (Picky(), SIGNATURE),
     "talkative": (Talkative(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
+    "endless": (Endless(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "because": (Because(), ModelSignature(SIGNATURE.inputs)),
     "crowded": (Crowded(), ModelSignature(SIGNATURE.inputs)),
