@@ -11,20 +11,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.errors import HostFailed
+from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.front.metrics import Metrics
 from cloche.serving.front.plan import Plan
 from cloche.serving.front.pool import Pool
 from cloche.serving.front.queue import Queue
 from cloche.serving.front.replica import Replica
-from cloche.serving.front.request import EXPIRED, HOST_LOST, STOPPED, Request
+from cloche.serving.front.request import (
+    CUT_OFF,
+    EXPIRED,
+    HOST_LOST,
+    NOT_REPEATED,
+    STOPPED,
+    Request,
+)
 from cloche.serving.host.frames import Result
 
-_MAX_ATTEMPTS = 2  # predictions are idempotent: once more, on another host
+_MAX_ATTEMPTS = 2  # once more, on another host
 
 
 class Generation:
-    """The replicas of one version."""
+    """The replicas of one version.
+
+    Attributes:
+        model: The name it is served under.
+        version: Its number.
+        retry: Whether a request whose host was lost is given to another one.
+    """
 
     def __init__(
         self,
@@ -35,9 +48,11 @@ class Generation:
         plan: Plan,
         metrics: Metrics,
         spawn: Callable[[], Awaitable[Replica]],
+        retry: bool = True,
     ) -> None:
         self.model = model
         self.version = version
+        self.retry = retry
         label = {"model": model, "version": version}
         self._plan = plan
         self._queue: Queue[Request] = Queue(plan.queue, plan.batches)
@@ -136,8 +151,10 @@ class Generation:
         if successor is not None:
             successor.adopt(self.release())
         self._closed = True
-        for request in [*self.release(), *itertools.chain(*self._given.values())]:
+        for request in self.release():
             request.end(STOPPED)
+        for request in itertools.chain(*self._given.values()):
+            request.end(STOPPED if self.retry else NOT_REPEATED)
         await self._pool.close()
         if successor is None or successor.version != self.version:
             self._metrics.forget_version(self.model, self.version)
@@ -170,7 +187,7 @@ class Generation:
         batch = self._given.pop(replica)
         if isinstance(result, HostFailed):
             self._pool.lose(replica, result)
-            self._retry(batch)
+            self._end_or_retry(batch, result)
             self._dispatch()
         else:
             self._pool.give_back(replica)
@@ -204,16 +221,21 @@ class Generation:
         self._predict_seconds.observe(result.predict_seconds)
         self._batch_seconds = result.total_seconds
 
-    def _retry(self, batch: Sequence[Request]) -> None:
-        """Give requests of a lost host to another one, each alone.
+    def _end_or_retry(self, batch: Sequence[Request], error: HostFailed) -> None:
+        """Give requests of a lost host to another one, each alone, or end them.
 
-        One of them may have been what broke it.
+        One of them may have been what broke it. What took too long is not asked again: it would
+        take too long again, and the model may have done its work, with all the effects of it.
         """
         again = []
         for request in batch:
             if request.unwanted():
                 continue
-            if request.attempts >= _MAX_ATTEMPTS:
+            if isinstance(error, HostSilent):
+                request.end(CUT_OFF)
+            elif not self.retry:
+                request.end(NOT_REPEATED)
+            elif request.attempts >= _MAX_ATTEMPTS:
                 request.end(HOST_LOST)
             elif request.deadline <= self._loop.time():
                 request.end(EXPIRED)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.errors import HostFailed
+from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.channel import Channel, Frame
 from cloche.serving.front.processes import Process, Processes, kill
@@ -25,6 +25,8 @@ from cloche.serving.host.frames import (
 )
 
 _STOP_SECONDS = 5.0
+_LOAD_LIMIT = "--load-timeout"
+_PREDICT_LIMIT = "--predict-timeout; where that is not set, --request-timeout"
 _logger = logging.getLogger(__name__)
 
 
@@ -132,7 +134,7 @@ class Replica:
         try:
             news = await asyncio.wait_for(asyncio.shield(self._channel.news), patience)
         except TimeoutError as error:
-            raise _silent(patience) from error
+            raise _silent(patience, _LOAD_LIMIT) from error
         return None if news is None else self._loaded(news)
 
     def score(
@@ -146,7 +148,7 @@ class Replica:
 
         def too_late() -> None:
             self._channel.forget()
-            done(_silent(patience))
+            done(_silent(patience, _PREDICT_LIMIT))
 
         def heard(frame: Frame | None) -> None:
             timer.cancel()
@@ -196,7 +198,7 @@ class Replica:
         try:
             answer = await asyncio.wait_for(heard, patience)
         except TimeoutError as error:
-            raise _silent(patience) from error
+            raise _silent(patience, _LOAD_LIMIT) from error
         if answer is None:
             raise HostFailed(await self._death())
         return answer
@@ -227,8 +229,8 @@ def _learn_nothing(_: Sequence[str]) -> None:
     """A host of another environment says nothing of what the front's has."""
 
 
-def _silent(seconds: float) -> HostFailed:
-    return HostFailed(f"The host said nothing for {seconds:g} s.")
+def _silent(seconds: float, limit: str) -> HostSilent:
+    return HostSilent(f"The host said nothing for {seconds:g} s ({limit}).")
 
 
 def _result(frame: Frame, count: int) -> Result | HostFailed:
