@@ -148,7 +148,7 @@ class Scorer:
         if self._model.failed is not None:
             seen = trace(self._model.failed, self._model.failed_on)
             _logger.warning("The model failed on request %s.\n%s", item.id, seen)
-            return RequestRefused("The model failed on this request; the server's log says why.")
+            return _failure(self._model.failed)
         reason = codec.explain(item)
         if isinstance(error, MlflowException):
             status = error.get_http_status_code()
@@ -160,3 +160,13 @@ class Scorer:
         return RequestRefused(
             "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR
         )
+
+
+def _failure(error: Exception) -> RequestRefused:
+    """What is told of a model's own error: the status that it chose, and none of its words."""
+    if isinstance(error, MlflowException):
+        return RequestRefused(
+            "The model refused this request; the server's log says why.",
+            status=error.get_http_status_code(), code=error.error_code,
+        )  # fmt: skip
+    return RequestRefused("The model failed on this request; the server's log says why.")
