@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cloche.serving.errors import HostFailed, HostSilent
+from cloche.serving.front.doubt import Doubt
 from cloche.serving.front.metrics import Metrics
 from cloche.serving.front.plan import Plan
 from cloche.serving.front.pool import Pool
@@ -27,6 +28,7 @@ from cloche.serving.front.request import (
 )
 from cloche.serving.host.frames import Result
 
+_FAILED = 400
 _MAX_ATTEMPTS = 2  # once more, on another host
 
 
@@ -190,11 +192,36 @@ class Generation:
             self._end_or_retry(batch, result)
             self._dispatch()
         else:
-            self._pool.give_back(replica)
+            self._give_back_or_check(replica, result)
             self._dispatch()  # first, so that the host works while the answers are written
             for request, answer in zip(batch, result.answers, strict=True):
                 request.answer(answer, self.version)
             self._observe(result)
+        self._tell_finished()
+
+    def _give_back_or_check(self, replica: Replica, result: Result) -> None:
+        """Let a replica go on, or ask it first whether it still can, when failures pile up."""
+        if failures := sum(answer.status >= _FAILED for answer in result.answers):
+            replica.doubt = replica.doubt.after(failures)
+            if replica.doubt.is_due(began := self._loop.time()):
+                self._given[replica] = ()
+                replica.check(self._plan.predict_timeout, partial(self._take_check, replica, began))
+                return
+        self._pool.give_back(replica)
+
+    def _take_check(self, replica: Replica, began: float, result: Result | HostFailed) -> None:
+        if isinstance(result, HostFailed):
+            self._take(replica, result)
+        elif not self._closed:
+            del self._given[replica]
+            now = self._loop.time()
+            replica.doubt = Doubt.settled(now, now - began)
+            self._pool.give_back(replica)
+            self._dispatch()
+            self._tell_finished()
+
+    def _tell_finished(self) -> None:
+        """Tell who closes the generation that no host works any more."""
         if self._finished is not None and not self._given and not self._finished.done():
             self._finished.set_result(None)
 

@@ -12,6 +12,7 @@ from typing import Any
 from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.channel import Channel, Frame
+from cloche.serving.front.doubt import Doubt
 from cloche.serving.front.processes import Process, Processes, kill
 from cloche.serving.front.tasks import Tasks
 from cloche.serving.host.frames import (
@@ -24,6 +25,7 @@ from cloche.serving.host.frames import (
     read_result,
 )
 
+_OK = 200
 _STOP_SECONDS = 5.0
 _LOAD_LIMIT = "--load-timeout"
 _PREDICT_LIMIT = "--predict-timeout; where that is not set, --request-timeout"
@@ -31,7 +33,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """A model host. Make one with `start`, `load` it once, then `score` one batch at a time."""
+    """A model host. Make one with `start`, `load` it once, then `score` one batch at a time.
+
+    Attributes:
+        doubt: What is known against it.
+    """
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class Replica:
         learn: Callable[[Sequence[str]], None],
         explained: Callable[[str], str],
     ) -> None:
+        self.doubt = Doubt()
         self._learn = learn
         self._explained = explained
         self._process = process
@@ -145,20 +152,34 @@ class Replica:
         It gets the answers as soon as they have arrived, or that the host died, said nothing for
         `patience` seconds, or broke the protocol.
         """
+        self._hear(batch(items), patience, lambda frame: _result(frame, len(items)), done)
+
+    def check(self, patience: float, done: Callable[[Result | HostFailed], None]) -> None:
+        """Have the version's own input example scored again, and `done` told.
+
+        It gets a failure of the host if that answers with an error: it did not when it was loaded.
+        """
+        self._hear(control(Kind.CHECK, {}), patience, _checked, done)
+
+    def _hear(
+        self, frame: bytes, patience: float, read: Callable[[Frame], Result | HostFailed],
+        done: Callable[[Result | HostFailed], None],
+    ) -> None:  # fmt: skip
+        """Send a frame, and tell `done` what is read from the one that answers it."""
 
         def too_late() -> None:
             self._channel.forget()
             done(_silent(patience, _PREDICT_LIMIT))
 
-        def heard(frame: Frame | None) -> None:
+        def heard(answer: Frame | None) -> None:
             timer.cancel()
-            if frame is None:
+            if answer is None:
                 self._deaths.start(self._tell_death(done))
             else:
-                done(_result(frame, len(items)))
+                done(read(answer))
 
         timer = asyncio.get_running_loop().call_later(patience, too_late)
-        self._channel.ask(batch(items), heard)
+        self._channel.ask(frame, heard)
 
     async def stop(self) -> None:
         """End the host: ask by closing the socket, then insist."""
@@ -233,7 +254,18 @@ def _silent(seconds: float, limit: str) -> HostSilent:
     return HostSilent(f"The host said nothing for {seconds:g} s ({limit}).")
 
 
-def _result(frame: Frame, count: int) -> Result | HostFailed:
+def _checked(frame: Frame) -> Result | HostFailed:
+    """The answers to the input example, or that it gets none any more."""
+    result = _result(frame)
+    if isinstance(result, Result) and any(one.status != _OK for one in result.answers):
+        return HostFailed(
+            "It answers requests with errors, and by now the version's own input example, "
+            "too, which it answered when it was loaded: something in it is broken."
+        )
+    return result
+
+
+def _result(frame: Frame, count: int | None = None) -> Result | HostFailed:
     """The answers to `count` items in a frame, or what is wrong with it."""
     kind, payload = frame
     if kind is not Kind.RESULT:
@@ -242,7 +274,7 @@ def _result(frame: Frame, count: int) -> Result | HostFailed:
         result = read_result(payload)
     except ProtocolError as error:
         return HostFailed(f"The host broke the protocol. {error}")
-    if len(result.answers) != count:
+    if count is not None and len(result.answers) != count:
         return HostFailed(f"The host gave {len(result.answers)} answers to {count} items.")
     return result
 

@@ -26,6 +26,7 @@ from cloche.serving.host.plan import Plan
 from cloche.serving.host.question import Question
 from cloche.serving.host.twin import Twin
 
+_OK = 200
 _logger = logging.getLogger(__name__)
 
 
@@ -55,6 +56,8 @@ class Scorer:
         self._joins = plan is not None
         self._by_model = ByModel(self._model, plan) if plan is not None else None
         self._by_twin = ByTwin(twin, plan) if plan is not None and twin is not None else None
+        self._example: Item | None = None
+        self._also_alone = False
 
     @property
     def joins(self) -> bool:
@@ -88,6 +91,23 @@ class Scorer:
         elif self._by_twin is not None and not self._by_twin.agrees(self._by_model, table):
             _logger.warning("The twin and the model differ on the input example: it is not used.")
             self._by_twin = None
+
+    def remember(self, example: Item) -> None:
+        """Keep the version's input example, which it has answered, for checks."""
+        self._example = example
+        self._also_alone = self._joins and self._alone(example).status == _OK
+
+    def check(self) -> Result:
+        """What it answers to the example, by each way that a request may go; nothing without one.
+
+        It did answer by each of them when the version was loaded.
+        """
+        if self._example is None:
+            return Result(0.0, 0.0, 0, [])
+        checked = self.score([self._example])
+        if self._also_alone:
+            checked.answers.append(self._alone(self._example))
+        return checked
 
     def score(self, items: Sequence[Item]) -> Result:
         """One answer for each item, in order. Never raises for what an item holds."""

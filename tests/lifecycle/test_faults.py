@@ -13,7 +13,7 @@ import requests
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import COMMAND, Load, Server, children, wait_for
 
-CRASH, HANG, REFUSE = -1, -2, -3
+CRASH, HANG, REFUSE, PATCH, CLEAR = -1, -2, -3, -4, -5
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,15 @@ def test_a_poisoned_row_spoils_nobody_elses_request(server: Server) -> None:
             assert refused.status_code == 400
             assert "not this row" not in refused.text
     assert not load.failures
-    assert server.metric("cloche_lost_hosts_total") == 0
+    assert server.metric("cloche_lost_hosts_total") == 0  # it answers its own example
+
+
+def test_a_host_that_is_broken_inside_is_replaced(server: Server) -> None:
+    for lost, broken in enumerate((PATCH, CLEAR), 1):
+        server.predict(broken)
+        wait_for(lambda: server.predict().ok, 30)
+        assert server.metric("cloche_lost_hosts_total") == lost
+    assert "something in it is broken" in server.log.read_text()
 
 
 def test_a_client_that_leaves_within_its_body_reaches_no_host(server: Server) -> None:
