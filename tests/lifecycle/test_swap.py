@@ -132,7 +132,8 @@ def test_a_download_without_end_is_given_up_when_the_alias_leaves_it(
     registry.promote("1")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as store:
         threading.Thread(target=store.serve_forever).start()
-        registry.client.create_model_version("m", f"http://127.0.0.1:{store.server_port}/v")
+        address = f"http://127.0.0.1:{store.server_port}/api/2.0/mlflow-artifacts/artifacts/v"
+        registry.client.create_model_version("m", address)
         registry.register("")
         server = serve(program=COMMAND).wait_until_ready()
         registry.promote("2")
