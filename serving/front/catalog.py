@@ -32,7 +32,7 @@ class Catalog:
         self._interval = interval
         self._models: dict[str, ServedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], ServedModel] = {}
         self._watch: Watch | None = None
         self._passed_over: set[str] = set()
         self.alias = ""
@@ -70,9 +70,10 @@ class Catalog:
         """Serve it no more; what runs is finished in the background."""
         self.changes += 1
         self._tasks.pop(name).cancel()
-        leaving = asyncio.create_task(self._models.pop(name).close())
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        model = self._models.pop(name)
+        leaving = asyncio.create_task(model.leave())
+        self._leaving[leaving] = model
+        leaving.add_done_callback(lambda _: self._leaving.pop(leaving))
 
     async def follow_alias(self, alias: str, registry: Registry) -> None:
         """Serve every registered model that has `alias`, for ever."""
@@ -98,7 +99,7 @@ class Catalog:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await asyncio.gather(*self._leaving, *(model.close() for model in self))
+        await asyncio.gather(*(model.close() for model in (*self._leaving.values(), *self)))
 
     def _match(self, names: set[str], alias: str) -> None:
         for name in self._models.keys() - names:

@@ -61,7 +61,7 @@ class Generation:
         self._pool = Pool(label, path, plan=plan, metrics=metrics, spawn=spawn, idle=self._dispatch)
         self._given: dict[Replica, Sequence[Request]] = {}
         self._finished: asyncio.Future[None] | None = None
-        self._closed = False
+        self._hurried = self._closed = False
         self._wake: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
         self._batch_seconds = 0.0
@@ -143,13 +143,18 @@ class Generation:
         """Give up all requests that still wait."""
         return self._queue.remove(lambda _: True)
 
-    async def close(self, patience: float, successor: "Generation | None" = None) -> None:
-        """Finish what runs, for at most `patience` seconds, then end the hosts.
+    async def close(self, current: Callable[[], "Generation | None"]) -> None:
+        """Finish what runs, which takes at most as long as a prediction may, then end the hosts.
 
-        What is left over, because a host was lost meanwhile, goes to the `successor`.
+        Args:
+            current: The generation that serves then. What is left over, because a host was lost
+                meanwhile, goes to it.
         """
         self._pool.stop_replacing()
-        await self._finish(patience)
+        if self._given and not self._hurried:
+            self._finished = self._loop.create_future()
+            await asyncio.wait([self._finished])
+        successor = current()
         if successor is not None:
             successor.adopt(self.release())
         self._closed = True
@@ -160,6 +165,12 @@ class Generation:
         await self._pool.close()
         if successor is None or successor.version != self.version:
             self._metrics.forget_version(self.model, self.version)
+
+    def hurry(self) -> None:
+        """Let `close` wait for nothing: nobody waits for answers any more."""
+        self._hurried = True
+        if self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)
 
     def _dispatch(self) -> None:
         while self._pool.has_idle and len(self._queue):
@@ -224,12 +235,6 @@ class Generation:
         """Tell who closes the generation that no host works any more."""
         if self._finished is not None and not self._given and not self._finished.done():
             self._finished.set_result(None)
-
-    async def _finish(self, patience: float) -> None:
-        """Wait until no host works any more, for at most `patience` seconds."""
-        if self._given:
-            self._finished = self._loop.create_future()
-            await asyncio.wait([self._finished], timeout=patience)
 
     def _dispatch_what_was_read(self) -> None:
         self._soon = None

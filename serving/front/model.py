@@ -49,7 +49,6 @@ class ServedModel:
         metrics: Metrics,
         *,
         make: MakeGeneration,
-        patience: float,
     ) -> None:
         self.uri = uri
         self.current: Generation | None = None
@@ -59,7 +58,6 @@ class ServedModel:
         self._registry = registry
         self._metrics = metrics
         self._make = make
-        self._patience = patience
         self.in_progress = 0
         self._standing = Standing()
         self._named = ""  # the identity of the version that the registry named last
@@ -68,7 +66,7 @@ class ServedModel:
         self._loop = asyncio.get_running_loop()
         self.read_at = self._loop.time()
         self._loads = Tasks()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._retired: dict[asyncio.Task[None], Generation] = {}
         self._watch = Watch(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
 
     @property
@@ -112,14 +110,20 @@ class ServedModel:
                 _logger.exception("Following failed; it goes on.", extra={"model": self.name})
             await self._watch.rest(pause)
 
-    async def close(self) -> None:
-        """End every generation, and what is being loaded."""
+    async def leave(self) -> None:
+        """End what is being loaded, and every generation when what runs is finished."""
         if self.current is not None:
-            self._retire(self.current)
-            self.current = None
+            leaving, self.current = self.current, None
+            self._retire(leaving)
         await self._loads.cancel()
         await self.history.close()
-        await asyncio.gather(*self._closing)
+        await asyncio.gather(*self._retired)
+
+    async def close(self) -> None:
+        """End all at once: no client is connected any more."""
+        for generation in (*self._retired.values(), *filter(None, [self.current])):
+            generation.hurry()
+        await self.leave()
 
     async def _look(self) -> None:
         try:
@@ -229,12 +233,12 @@ class ServedModel:
         self._failures.clear()
         if old is not None:
             fresh.adopt(old.release())
-            self._retire(old, fresh)
+            self._retire(old)
 
-    def _retire(self, old: Generation, successor: Generation | None = None) -> None:
-        task = asyncio.create_task(old.close(self._patience, successor))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+    def _retire(self, old: Generation) -> None:
+        task = asyncio.create_task(old.close(lambda: self.current))
+        self._retired[task] = old
+        task.add_done_callback(lambda _: self._retired.pop(task))
 
     def _note_unreadable(self, reason: str) -> None:
         if reason != self._unreadable:

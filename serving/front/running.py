@@ -139,7 +139,7 @@ def _catalog(
         )  # fmt: skip
 
     def model(uri: ModelUri) -> ServedModel:
-        return ServedModel(uri, registry, metrics, make=generation, patience=settings.drain_timeout)
+        return ServedModel(uri, registry, metrics, make=generation)
 
     return Catalog(model, settings.poll_interval)
 

@@ -245,7 +245,7 @@ def test_those_who_wait_at_a_swap_go_to_the_next_generation() -> None:
         requests = [request() for _ in range(5)]
         assert all(map(old.submit, requests))
         new.adopt(old.release())
-        await old.close(1.0, new)
+        await old.close(lambda: new)
         assert await answered(requests) == [200] * 5
 
     asyncio.run(scenario())

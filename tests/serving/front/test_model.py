@@ -64,6 +64,9 @@ class FakeGeneration:
     async def close(self, *_: Any) -> None:
         self.closed = True
 
+    def hurry(self) -> None:
+        pass
+
     def release(self) -> list[Any]:
         return []
 
@@ -79,7 +82,7 @@ class Stage:
         self.generations: dict[str, FakeGeneration] = {}
         self.model = ServedModel(
             parse("models:/m@production"), cast("Any", self.registry), Metrics(),
-            make=self.make, patience=1.0,
+            make=self.make,
         )  # fmt: skip
 
     async def make(self, _: str, target: dict[str, Any]) -> Any:
