@@ -6,6 +6,7 @@ makes it do, its value.
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import warnings
@@ -41,6 +42,10 @@ class Version(PythonModel):
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.behaviour == "hangs":
             time.sleep(3600)
+        if self.behaviour == "leaves a child and raises":
+            child = subprocess.Popen(["sleep", "3600"])
+            os.write(1, b"child %d\n" % child.pid)
+            raise RuntimeError("this version is broken")
         if self.behaviour == "lacks a module":
             __import__("a_module_that_nobody_has")
         if self.behaviour == "raises":
