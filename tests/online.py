@@ -107,6 +107,19 @@ class Server:
         return self.process.wait(60)
 
 
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this id that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def started(folder: Path) -> list[int]:
+    """What still runs of the processes whose ids name the files `PID.pid` in a folder."""
+    return [int(path.stem) for path in folder.glob("*.pid") if is_running(int(path.stem))]
+
+
 def children(ancestor: int, name: str) -> list[int]:
     """Process ids of what descends from `ancestor` and has this name, or runs this module."""
     found, parents = [], {}
