@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 
-CRASH, HANG, REFUSE, EXIT, SIGNAL_GROUP, FORK, CLOSE = -1, -2, -3, -4, -5, -6, -7
+CRASH, HANG, REFUSE, EXIT, SIGNAL_GROUP, FORK, CLOSE, PATCH, CLEAR = range(-1, -10, -1)
 # followed by a folder for the process ids of what it starts
 STARTS, STARTS_AND_RAISES = "starts programs: ", "starts programs and raises: "
 # all that a host needs, which makes an environment in a third of the time that MLflow whole takes
@@ -57,25 +58,46 @@ class Version(PythonModel):
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         if self.behaviour == "fails its example":
             raise ValueError("no row suits me")
-        if (model_input["a"] == CRASH).any():
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if (model_input["a"] == HANG).any():
-            time.sleep(3600)
-        if (model_input["a"] == REFUSE).any():
-            raise ValueError("not this row")
-        if (model_input["a"] == EXIT).any():
-            os._exit(3)
-        if (model_input["a"] == SIGNAL_GROUP).any():
-            os.killpg(0, signal.SIGTERM)
-        if (model_input["a"] == FORK).any():
-            os.fork()  # and both return
-        if (model_input["a"] == CLOSE).any():
-            os.closerange(3, 1024)
+        for value in model_input["a"].unique().tolist():
+            if act := ACTS.get(value):
+                act()
         if self.behaviour == "leaks":
             self.hoard.append(bytearray(1_000_000))
         if self.behaviour == "is slow":
             time.sleep(0.5)
         return [self.number] * len(model_input)
+
+
+def crash() -> None:
+    os.write(1, b"This row crashes.\n")
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hang() -> None:
+    os.write(1, b"This row hangs.\n")
+    time.sleep(3600)
+
+
+def refuse() -> None:
+    raise ValueError("not this row")
+
+
+def patch() -> None:
+    pd.DataFrame = None  # type: ignore[assignment, misc]
+
+
+# what rows of these values do
+ACTS: dict[int, Callable[[], Any]] = {
+    CRASH: crash,
+    HANG: hang,
+    REFUSE: refuse,
+    EXIT: lambda: os._exit(3),
+    SIGNAL_GROUP: lambda: os.killpg(0, signal.SIGTERM),
+    FORK: lambda: os.fork(),  # noqa: PLW0108  # and both return
+    CLOSE: lambda: os.closerange(3, 1024),
+    PATCH: patch,
+    CLEAR: lambda: sys.modules.clear(),  # noqa: PLW0108  # itself, it would be pickled with them
+}
 
 
 def start_programs(folder: Path) -> None:
