@@ -21,7 +21,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 
-CRASH, HANG, REFUSE, EXIT, SIGNAL_GROUP, FORK, CLOSE = -1, -2, -3, -4, -5, -6, -7
+CRASH, HANG, REFUSE, EXIT, SIGNAL_GROUP, FORK, CLOSE, PATCH, CLEAR = range(-1, -10, -1)
 # followed by a folder for the process ids of what it starts
 STARTS, STARTS_AND_RAISES = "starts programs: ", "starts programs and raises: "
 # all that a host needs, which makes an environment in a third of the time that MLflow whole takes
@@ -49,6 +49,10 @@ class Version(PythonModel):
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.behaviour == "hangs":
             time.sleep(3600)
+        if self.behaviour == "leaves a child and raises":
+            child = subprocess.Popen(["sleep", "3600"])
+            os.write(1, b"child %d\n" % child.pid)
+            raise RuntimeError("this version is broken")
         if self.behaviour == "lacks a module":
             __import__("a_module_that_nobody_has")
         if self.behaviour == "raises":
@@ -58,9 +62,15 @@ class Version(PythonModel):
         if self.behaviour == "fails its example":
             raise ValueError("no row suits me")
         if (model_input["a"] == CRASH).any():
+            os.write(1, b"This row crashes.\n")
             os.kill(os.getpid(), signal.SIGSEGV)
         if (model_input["a"] == HANG).any():
+            os.write(1, b"This row hangs.\n")
             time.sleep(3600)
+        if (model_input["a"] == PATCH).any():
+            pd.DataFrame = None  # type: ignore[assignment, misc]
+        if (model_input["a"] == CLEAR).any():
+            sys.modules.clear()
         if (model_input["a"] == REFUSE).any():
             raise ValueError("not this row")
         if (model_input["a"] == EXIT).any():
