@@ -23,7 +23,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 
-CRASH, HANG, REFUSE = -1, -2, -3
+CRASH, HANG, REFUSE, PATCH, CLEAR = -1, -2, -3, -4, -5
 # followed by a folder for the process ids of what it starts
 STARTS, STARTS_AND_RAISES = "starts programs: ", "starts programs and raises: "
 # all that a host needs, which makes an environment in a third of the time that MLflow whole takes
@@ -51,6 +51,10 @@ class Version(PythonModel):
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.behaviour == "hangs":
             time.sleep(3600)
+        if self.behaviour == "leaves a child and raises":
+            child = subprocess.Popen(["sleep", "3600"])
+            os.write(1, b"child %d\n" % child.pid)
+            raise RuntimeError("this version is broken")
         if self.behaviour == "lacks a module":
             __import__("a_module_that_nobody_has")
         if self.behaviour == "raises":
@@ -60,8 +64,10 @@ class Version(PythonModel):
         if self.behaviour == "fails its example":
             raise ValueError("no row suits me")
         if (model_input["a"] == CRASH).any():
+            os.write(1, b"This row crashes.\n")
             os.kill(os.getpid(), signal.SIGSEGV)
         if (model_input["a"] == HANG).any():
+            os.write(1, b"This row hangs.\n")
             time.sleep(3600)
         if (model_input["a"] == REFUSE).any():
             raise ValueError("not this row")
@@ -96,6 +102,8 @@ DEEDS: dict[float, Callable[[], object]] = {
     -108: change_surroundings,
     -109: lambda: subprocess.Popen(["sleep", "3600"]),
     -110: lambda: os.killpg(0, signal.SIGKILL),
+    PATCH: lambda: setattr(pd, "DataFrame", None),
+    CLEAR: lambda: sys.modules.clear(),  # noqa: PLW0108  # the method would be sent with all modules
 }
 
 
