@@ -6,6 +6,7 @@ import signal
 from math import isfinite
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,6 +92,7 @@ def test_a_training_that_somebody_ends_leaves_a_killed_run(client, number):
 
 
 def test_a_run_that_was_begun_for_the_training_is_taken(client, monkeypatch):
+    mlflow.set_experiment("Default")
     run = client.create_run("0")
     monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)  # as `mlflow run` does
 

@@ -24,7 +24,7 @@ from cloche.training.recipe.vocabulary import METRICS
 
 ROWS, REPEATS = 4_000, 3
 SECONDS = 30.0
-_SAID_SECONDS = 5.0  # between two words on how far it is
+_SAID_SECONDS = 10.0  # between two words on how far it is
 
 
 def feature_importance(
@@ -93,7 +93,7 @@ def _shuffled(rows: pd.DataFrame, at: int, *, seed: list[int]) -> pd.DataFrame:
     """The rows with one column in another order."""
     order = np.random.default_rng(seed).permutation(len(rows))
     changed = rows.copy(deep=False)
-    changed.isetitem(at, rows.iloc[:, at].take(order).set_axis(rows.index))
+    changed.isetitem(at, rows.iloc[order, at].array)
     return changed
 
 

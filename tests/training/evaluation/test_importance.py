@@ -61,7 +61,7 @@ def test_when_the_time_is_up_a_random_sample_of_the_columns_was_judged():
     assert sorted(judged["feature"]) != sorted(f"c{at}" for at in range(len(judged)))
     assert found["mean"][len(judged) :].isna().all()
     assert f"{len(judged)} of 50 columns was measured within 30 s" in str(unjudged(found))
-    assert len(said) > 3
+    assert len(said) == 2
     assert "round 1 of 3" in said[0]
     assert "of 50 columns" in said[0]
 
