@@ -10,7 +10,7 @@ import pyarrow as pa
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 
-from cloche import tensors
+from cloche import supervisor, tensors
 from cloche.redaction import told, trace
 from cloche.serving.batch import encoding
 from cloche.serving.batch.acceleration import Accelerator
@@ -123,7 +123,11 @@ class Scorer:
 
     def _by_model(self, frame: pd.DataFrame) -> pa.Table:
         refuse_gaps(frame, self._lossy)
-        return encoding.table(self._model.predict(self.given(frame)), len(frame), self._names)
+        try:
+            answer = self._model.predict(self.given(frame))
+        finally:
+            supervisor.end_copy()
+        return encoding.table(answer, len(frame), self._names)
 
     def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":
         """Its answer, and of which rows it is sure; None where only the model can answer."""

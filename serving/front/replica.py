@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from cloche.serving.errors import HostFailed
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.channel import Channel, Frame
 from cloche.serving.front.processes import Process, Processes, kill
-from cloche.serving.front.tasks import Tasks
 from cloche.serving.host.frames import (
     Item,
     Kind,
@@ -24,28 +24,37 @@ from cloche.serving.host.frames import (
     read_result,
 )
 
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 5.0  # of which exit handlers have two
+_KILL_SECONDS = 10.0  # more than a supervisor takes
+_DEATH_SECONDS = 3.0  # from the end of its socket, for what it started ends first
+_OUTPUT_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """A model host. Make one with `start`, `load` it once, then `score` one batch at a time."""
+    """A model host. Make one with `start`, `load` it once, then `score` one batch at a time.
+
+    Attributes:
+        pid: The host's process id; that of its supervisor until it is loaded.
+    """
 
     def __init__(
         self,
         process: Process,
         channel: Channel,
-        output: asyncio.StreamReader,
+        output: tuple[asyncio.StreamReader, asyncio.ReadTransport],
         learn: Callable[[Sequence[str]], None],
-        explained: Callable[[str], str],
+        processes: Processes,
     ) -> None:
+        self.pid = process.pid
         self._learn = learn
-        self._explained = explained
+        self._explained = processes.explained
+        self._ends = processes.ends
         self._process = process
         self._channel = channel
         self._label: dict[str, str] = {}
-        self._deaths = Tasks()
-        self._output = asyncio.create_task(self._forward(output))
+        lines, self._pipe = output
+        self._output = asyncio.create_task(self._forward(lines))
 
     @classmethod
     async def start(cls, processes: Processes, environment: Path | None = None) -> "Replica":
@@ -80,12 +89,7 @@ class Replica:
             _, channel = await asyncio.get_running_loop().create_connection(Channel, sock=ours)
             undone.pop_all()
         learn = processes.learn if environment is None else _learn_nothing
-        return cls(process, channel, output, learn, processes.explained)
-
-    @property
-    def pid(self) -> int:
-        """The host's process id."""
-        return self._process.pid
+        return cls(process, channel, (output, pipe), learn, processes)
 
     @property
     def lost(self) -> asyncio.Future[None]:
@@ -114,7 +118,12 @@ class Replica:
             HostFailed: It did not load within `patience` seconds, or died of it.
         """
         self._label = label
-        return self._loaded(await self._ask(control(Kind.LOAD, version), patience))
+        try:
+            answer = await self._ask(control(Kind.LOAD, version), patience)
+        except BaseException:
+            self.kill()  # it would go on with its load, and not hear that it is to stop
+            raise
+        return self._loaded(answer)
 
     async def complete(self, patience: float) -> dict[str, Any] | None:
         """Wait until the model is there as well, where the twin answers before it.
@@ -150,27 +159,47 @@ class Replica:
 
         def heard(frame: Frame | None) -> None:
             timer.cancel()
-            if frame is None:
-                self._deaths.start(self._tell_death(done))
-            else:
-                done(_result(frame, len(items)))
+            done(HostFailed("The host ended.") if frame is None else _result(frame, len(items)))
 
         timer = asyncio.get_running_loop().call_later(patience, too_late)
         self._channel.ask(batch(items), heard)
 
     async def stop(self) -> None:
-        """End the host: ask by closing the socket, then insist."""
+        """End the host and what it started: ask by closing the socket, then insist."""
         self._channel.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
-        except TimeoutError:
+        if not await self._ends_within(_STOP_SECONDS):
             self.kill()
-            await self._process.wait()
-        await self._output
+            if not await self._ends_within(_KILL_SECONDS):
+                _logger.error("A host cannot be ended.", extra={**self._label, "pid": self.pid})
+        # a process that nobody could end may hold it open
+        await asyncio.wait([self._output], timeout=_OUTPUT_SECONDS)
+        self._pipe.close()
+
+    def stop_later(self) -> None:
+        """The same in the background; the server waits for it before it ends itself."""
+        self._ends.start(self.stop())
 
     def kill(self) -> None:
-        """End the host at once."""
+        """End the host at once, with what it started."""
         kill(self._process)
+
+    async def death(self) -> str:
+        """How the host ended, after its socket was closed."""
+        if not await self._ends_within(_DEATH_SECONDS):
+            return "The host closed its socket."
+        code = self._process.returncode or 0
+        if code >= 0:
+            return f"The host exited with code {code}."
+        number = signal.Signals(-code)
+        cause = "out of memory?" if number is signal.SIGKILL else number.name
+        return f"The host was killed by signal {number} ({cause})."
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._process.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     def _loaded(self, frame: Frame) -> dict[str, Any]:
         """What the host says of the version that it was told to load.
@@ -182,6 +211,7 @@ class Replica:
         message = Channel.read_control(payload)
         if kind in (Kind.READY, Kind.EARLY):
             self._learn(message["imports"])
+            self.pid = message["pid"]
             return message
         raise HostFailed(self._explained(message.get("reason", "The host answered out of turn.")))
 
@@ -198,22 +228,8 @@ class Replica:
         except TimeoutError as error:
             raise _silent(patience) from error
         if answer is None:
-            raise HostFailed(await self._death())
+            raise HostFailed(await self.death())
         return answer
-
-    async def _tell_death(self, done: Callable[[HostFailed], None]) -> None:
-        done(HostFailed(await self._death()))
-
-    async def _death(self) -> str:
-        try:
-            code = await asyncio.wait_for(self._process.wait(), 1.0)
-        except TimeoutError:
-            return "The host closed its socket."
-        return (
-            f"The host was killed by signal {-code}."
-            if code < 0
-            else f"The host exited with code {code}."
-        )
 
     async def _forward(self, output: asyncio.StreamReader) -> None:
         """What the model and its libraries print becomes lines of the server's log."""

@@ -36,7 +36,7 @@ def refusal(model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
     try:
         _parse(control(Kind.READY, loaded.description)[HEADER.size :].decode())
     except ValueError:
-        return "its host cannot say that it is ready: the model's code replaced json.dumps"
+        return "its host says in no JSON that it is ready: the model's code changed json.dumps"
     return ""
 
 

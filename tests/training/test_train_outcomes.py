@@ -108,7 +108,10 @@ def test_a_run_that_holds_something_else_is_left_as_it_is(client, monkeypatch, s
     said: list[str] = []
 
     with pytest.raises(TrainingError):
-        train(small_recipe("estimator.params={n_estimators: none}"), said.append)
+        train(
+            small_recipe("estimator={class: sklearn.naive_bayes.MultinomialNB, params: {}}"),
+            said.append,
+        )
 
     assert client.get_run(run_id).to_dictionary() == before
     assert f"note: MLFLOW_RUN_ID names the run {run_id}" in "\n".join(said)

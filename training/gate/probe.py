@@ -30,7 +30,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types.schema import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 
-from cloche import tensors
+from cloche import supervisor, tensors
 from cloche.redaction import told
 from cloche.tensors import Given, rows_at
 from cloche.training.errors import TrainingError
@@ -194,7 +194,7 @@ class Report:
         """End this process if it is a copy that the model's code made by a fork, and came back."""
         if os.getpid() != self._process:
             self._copy.write_text(self._content["stage"], encoding="utf-8")
-            os._exit(1)
+        supervisor.end_copy()
 
 
 def _text(error: Exception, rows: pd.DataFrame | None) -> str:

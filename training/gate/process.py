@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloche import launch
+from cloche import launch, supervisor
 from cloche.env_manager import NotBuilt
 from cloche.environment import explained, for_models
 from cloche.requirements import mismatches
@@ -142,7 +142,6 @@ def _run(folder: Path, timeout: float, widened: Sequence[str], python: str) -> _
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=variables,
-                start_new_session=True,
             )
         except OSError as error:
             raise NotMeasured(f"no process can be started: {error.strerror}") from error
@@ -151,18 +150,11 @@ def _run(folder: Path, timeout: float, widened: Sequence[str], python: str) -> _
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            _kill(process)
+            supervisor.end(process)
         output.seek(0)
         said = " ".join(output.read()[-_TAIL_CHARACTERS:].split())
     how = f"no answer within {timeout:g} s" if code is None else _exit(code)
     return _Ended(code, how, said, own=not python)
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End the process and whatever the model started in it."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def _exit(code: int) -> str:
@@ -176,7 +168,7 @@ def _result(folder: Path, ended: _Ended, target: Target, widened: Sequence[str])
     failures: dict[Stage, str] = dict(report.get("failures", {}))
     stage = report.get("stage")
     _refuse_to_judge(stage, ended, report)
-    if ended.code != 0 or stage != "done":
+    if stage != "done":  # then all is known, whatever exit handlers do
         doing = _DOING.get(stage or "load")
         how = ended.how if ended.code != 0 else "the process ended itself"
         # Later it has been shown rows, and may have printed them.
@@ -219,6 +211,8 @@ def _refuse_to_judge(stage: str | None, ended: _Ended, report: Mapping[str, Any]
     Raises:
         NotMeasured: it could not, and the model is not to blame.
     """
+    if stage == "done":
+        return
     doing = f"while {_DOING.get(stage or 'load', 'ending')}: "
     if ended.code == NO_ROOM:
         raise NotMeasured(

@@ -47,6 +47,9 @@ class FakeReplica:
     async def stop(self) -> None:
         pass
 
+    def stop_later(self) -> None:
+        pass
+
 
 def request(*, left: bool = False) -> Request:
     loop = asyncio.get_running_loop()

@@ -190,16 +190,12 @@ TWICE = "its code forks, and both processes go on"
     [
         ("return [0] * len(model_input)", "os.fork()", {"load": TWICE}),
         ("os.fork(); return [0] * len(model_input)", "", {"example": TWICE}),
-        ("return [0] * len(model_input)", REPLACED, {"example": "replaced json.dumps"}),
-        (
-            f"globals().update(seen=1); {REPLACED} if len(model_input) > 20 else 0; "
-            "return [0] * len(model_input)",
-            "",
-            {"example": "replaced json.dumps"},
-        ),
+        ("return [0] * len(model_input)", REPLACED, {"example": "no JSON"}),
+        (f"{REPLACED}; return [0] * len(model_input)", "", {"example": "no JSON"}),
         ("return [0] * len(model_input)", RESTING, {}),
         ("return [0] * len(model_input)", "sys.stdout.close(); sys.stderr.close()", {}),
-        ("print('{', flush=True); return [0] * len(model_input)", "os.close(1); os.close(2)", {}),
+        ("print('{'); return [0] * len(model_input)", "", {}),
+        ("return [0] * len(model_input)", "os.close(1); os.close(2)", {}),
         ("return [0] * len(model_input)", "os.closerange(0, 200)", {}),
         ("return [0] * len(model_input)", "os._exit(0)", {"load": "the process ended itself"}),
         ("return [0] * len(model_input)", "os._exit(7)", {"load": "ended with code 7"}),
