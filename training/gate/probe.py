@@ -33,6 +33,7 @@ from threadpoolctl import threadpool_limits
 from cloche import supervisor, tensors
 from cloche.redaction import told
 from cloche.tensors import Given, rows_at
+from cloche.training.dataset.parquet import read_parquet
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.output import read
 from cloche.training.evaluation.predictions import Predictions, Target
@@ -75,7 +76,7 @@ class Unserved(Exception):
 def main(folder: Path, host: Host) -> None:
     """Probe the model that `folder` describes, as `host` would serve it."""
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
-    holdout = pd.read_parquet(folder / "holdout.parquet")
+    holdout = read_parquet(folder / "holdout.parquet")
     report = Report(folder)
     try:
         report.add(environment=environment())

@@ -22,6 +22,7 @@ from cloche import launch, supervisor
 from cloche.env_manager import NotBuilt
 from cloche.environment import explained, for_models
 from cloche.requirements import mismatches
+from cloche.training.dataset.parquet import write_parquet
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import Predictions, Target
 from cloche.training.gate.measurements import Stage
@@ -84,6 +85,7 @@ def probe(
 
     Raises:
         NotMeasured: the process could not do its work, for no reason that lies in the model.
+        DataError: the holdout cannot be handed to it.
     """
     try:
         python = interpreter(model)
@@ -105,7 +107,7 @@ def probe(
     with TemporaryDirectory(prefix="cloche-") as name:
         folder = Path(name)
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
-        holdout.to_parquet(folder / "holdout.parquet", index=False)
+        write_parquet(holdout, folder / "holdout.parquet", "the holdout")
         ended = _run(folder, timeout, widened, python)
         return replace(_result(folder, ended, target, widened), differs=differs)
 

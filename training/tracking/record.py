@@ -16,6 +16,7 @@ from mlflow.types import Schema
 
 from cloche.training.acceleration.twin import Twin
 from cloche.training.dataset.digest import frame_digest
+from cloche.training.dataset.parquet import write_parquet
 from cloche.training.evaluation.evaluate import Evaluation, slice_table
 from cloche.training.evaluation.plots import evaluation_plots, importance_plot, slices_plot
 from cloche.training.names import ACCELERATED
@@ -79,7 +80,7 @@ def record_holdout(holdout: pd.DataFrame) -> str:
     """
     with TemporaryDirectory(prefix="cloche-") as folder:
         path = Path(folder, Path(HOLDOUT_ARTIFACT).name)
-        holdout.to_parquet(path, index=False)
+        write_parquet(holdout, path, "the holdout")
         mlflow.log_artifact(str(path), str(Path(HOLDOUT_ARTIFACT).parent))
         return frame_digest(pd.read_parquet(path))
 
