@@ -36,6 +36,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _STDERR = 2
 
 _HANDLER_SECONDS = 1.0  # for threads that shall end, and again for exit handlers
+_NEXT_SECONDS = 0.2  # for each that hangs after that
 _ORPHANED_SECONDS = 3.0  # for work whose parent died, to end by itself
 _ASKED_SECONDS = 1.0  # from SIGTERM to SIGKILL, for what the work leaves
 _KILLED_SECONDS = 5.0  # for the kernel, which may hold on to a process that waits for a disk
@@ -44,6 +45,7 @@ _LOOK_SECONDS = 0.05
 
 # Not SIGTERM, which systemd sends to every process of a service: whoever started it decides.
 _END = signal.SIGRTMIN if _LINUX else signal.SIGKILL
+_ORPHANED = _END + 1
 
 _working_process = 0
 
@@ -134,20 +136,21 @@ def _work_and_end(work: Callable[[], None]) -> NoReturn:
 
 
 def _call_in_time(handlers: Callable[[], None]) -> None:
-    """Let handlers run for a second; one that hangs is interrupted."""
+    """Let handlers run for a second; those that hang are interrupted."""
 
     def interrupt(_: int, __: FrameType | None) -> NoReturn:
         raise TimeoutError(f"It did not end within {_HANDLER_SECONDS:g} s of being told to.")
 
-    try:
-        signal.signal(signal.SIGALRM, interrupt)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
-        signal.setitimer(signal.ITIMER_REAL, _HANDLER_SECONDS)
-        handlers()
-    except BaseException:  # noqa: BLE001  # as Python ends
-        sys.excepthook(*sys.exc_info())
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    with contextlib.suppress(BaseException):  # also one that nobody reads any more
+        try:
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+            signal.setitimer(signal.ITIMER_REAL, _HANDLER_SECONDS, _NEXT_SECONDS)
+            handlers()
+        except BaseException:  # noqa: BLE001  # as Python ends
+            sys.excepthook(*sys.exc_info())
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _divide(parent: int) -> None:
@@ -155,24 +158,24 @@ def _divide(parent: int) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel might tell no status
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    lifeline.die_with_parent(parent, _END)
+    lifeline.die_with_parent(parent, _ORPHANED)
     with contextlib.suppress(PermissionError):  # it leads a session already
         os.setsid()  # it has work to do when a signal ends its parent's group
     supervisor = os.getpid()
     work = os.fork()
     if work:
-        _supervise(work, parent)
+        _supervise(work)
     lifeline.die_with_parent(supervisor)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _supervise(work: int, parent: int) -> NoReturn:
+def _supervise(work: int) -> NoReturn:
     """Wait for the end, bring about that of all below, and end as the work did."""
     code = 1
     try:
         lifeline.name("cloche-super")
         _let_go()
-        code = os.waitstatus_to_exitcode(_status_of(work, parent))
+        code = os.waitstatus_to_exitcode(_status_of(work))
         _end_the_rest()
         if code < 0:
             _end_by_signal(-code)
@@ -188,12 +191,12 @@ def _let_go() -> None:
                 os.close(int(entry))
 
 
-def _status_of(work: int, parent: int) -> int:
+def _status_of(work: int) -> int:
     """The status with which the work ended, by itself or because it had to."""
     end: float | None = None
     while True:
-        told = _wait_for({signal.SIGCHLD, _END}, end)
-        if told == _END and os.getppid() != parent:
+        told = _wait_for({signal.SIGCHLD, _END, _ORPHANED}, end)
+        if told == _ORPHANED:
             end = time.monotonic() + _ORPHANED_SECONDS
         elif told in (_END, None):
             os.kill(work, signal.SIGKILL)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cloche import supervisor
-from tests.online import wait_for
+from tests.online import started, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
 
@@ -22,17 +22,10 @@ PARENT = "import subprocess, sys; subprocess.run(sys.argv[1:])"
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start the program, and wait until it has started all that it starts."""
-    started = []
+    begun = []
 
     def begin(end: str, *above: str) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
@@ -40,20 +33,19 @@ def start(tmp_path: Path) -> Iterator[Start]:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        started.append(process)
+        begun.append(process)
         wait_for((tmp_path / "started").exists)
         return process
 
     yield begin
-    for process in started:
+    for process in begun:
         process.kill()
         process.communicate()
 
 
 def left(folder: Path) -> list[int]:
-    pids = [int(path.stem) for path in folder.glob("*.pid")]
-    assert len(pids) >= 7
-    return [pid for pid in pids if is_running(pid)]
+    assert len(list(folder.glob("*.pid"))) >= 7
+    return started(folder)
 
 
 @pytest.mark.parametrize(
