@@ -8,6 +8,7 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
+from cloche import tensors
 from cloche.env_manager import LOCAL
 from cloche.requirements import mismatches
 from cloche.serving.batch.acceleration import usable
@@ -74,7 +75,8 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
     model = replace(model, twin=twin)
     layout = _layout(request, supply, output)
     schema = Model.load(model.path).get_input_schema()
-    named = schema is not None and schema.has_input_names()
+    features = _features(request, supply, schema)
+    named = schema is not None and schema.has_input_names() and not features
     needed = [str(name) for name in schema.required_input_names()] if named else []
     if absent := supply.lacking([*needed, *layout.carried]):
         raise JobFailed(f"{absent}, which {model} needs." if needed else f"{absent}.")
@@ -83,7 +85,7 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         _refuse_unclear(inferred, model)
     return Job(
         model, supply.inputs, layout, request.part_rows, request.limit.given,
-        inferred, _features(request, supply, schema), environment,
+        inferred, features, environment,
     )  # fmt: skip
 
 
@@ -175,12 +177,28 @@ def _other_options(request: Request, supply: Supply, output: Output, before: Job
 
 
 def _features(request: Request, supply: Supply, schema: Schema | None) -> tuple[str, ...]:
-    """What goes into a tensor without a name: all columns but those that only name the rows."""
-    if schema is None or not schema.is_tensor_spec() or schema.has_input_names():
+    """What goes into the one tensor of a signature: all columns but those that only name the rows.
+
+    Raises:
+        JobFailed: They do not make the tensor.
+    """
+    if schema is None or not schema.is_tensor_spec():
         return ()
-    if not request.id_columns:
+    found = supply.columns()
+    spec = tensors.of_columns(schema, found)
+    if spec is None:
         return ()
-    return tuple(name for name in supply.columns() if name not in request.id_columns)
+    features = tuple(name for name in found if name not in request.id_columns)
+    if spec.name is None and len(features) == 1:  # which may hold lists
+        return features if request.id_columns else ()
+    try:
+        tensors.check_width(spec, features)
+    except tensors.UnfitTable as unfit:
+        raise JobFailed(
+            f"The input does not fit: {unfit}. Name columns that are no values of it with "
+            "--id-column, or leave them out of the input."
+        ) from unfit
+    return features
 
 
 def _layout(request: Request, supply: Supply, output: Output) -> Layout:

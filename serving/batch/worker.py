@@ -17,6 +17,7 @@ import pyarrow as pa
 from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
+from cloche import tensors
 from cloche.redaction import told
 from cloche.serving.batch import durable, statistics, writers
 from cloche.serving.batch.dividing import divide
@@ -73,7 +74,9 @@ class Worker:
         schema = self._scorer.schema
         self._types = scalar_types(schema)
         inputs: list[str] | None = list(job.features) or None
-        if schema is not None and schema.has_input_names():
+        if schema is not None and inputs is not None:
+            schema = tensors.unnamed(schema)
+        elif schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
         text = CsvReader(inputs, carried, self._types)
@@ -271,7 +274,7 @@ class Worker:
         schema = self._scorer.schema
         if schema is not None:
             try:
-                _enforce_schema(inputs.iloc[:0], schema)
+                _enforce_schema(self._scorer.given(inputs.iloc[:0]), schema)
             except MlflowException as unfit:
                 raise JobFailed(
                     f"The input does not fit {self._job.model}: {unfit.message}"
