@@ -225,6 +225,7 @@ class Load:
     server: Server
     clients: int = 8
     pause: float = 0.0
+    path: str = "/invocations"
     body: dict[str, Any] = field(default_factory=lambda: {"dataframe_records": [{"a": 0}]})
     check: Callable[[requests.Response], bool] = lambda response: response.status_code == 200
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -255,9 +256,7 @@ class Load:
         with requests.Session() as session:
             while not self._stop.wait(self.pause):
                 try:
-                    response = session.post(
-                        f"{self.server.url}/invocations", json=self.body, timeout=60
-                    )
+                    response = session.post(self.server.url + self.path, json=self.body, timeout=60)
                 except requests.RequestException as error:
                     self.failures.append(repr(error))
                     continue

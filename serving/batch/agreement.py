@@ -8,6 +8,7 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
+from cloche import tensors
 from cloche.env_manager import LOCAL
 from cloche.requirements import mismatches
 from cloche.serving.batch.acceleration import usable
@@ -77,10 +78,11 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
     model = replace(model, twin=twin)
     description = Model.load(model.path)
     schema = description.get_input_schema()
-    named = schema is not None and schema.has_input_names()
-    needed = [str(name) for name in schema.required_input_names()] if named else []
-    reading = _reading(request, supply, description, needed, say)
+    reading = _reading(request, supply, description, say)
     layout = _layout(request, supply, output)
+    features = _features(request, supply, schema)
+    named = schema is not None and schema.has_input_names() and not features
+    needed = [str(name) for name in schema.required_input_names()] if named else []
     if absent := supply.lacking([*needed, *layout.carried]):
         raise JobFailed(f"{absent}, which {model} needs." if needed else f"{absent}.")
     inferred = {} if named else supply.inferred()
@@ -88,14 +90,13 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         _refuse_unclear(inferred, model)
     return Job(
         model, supply.inputs, layout, request.part_rows, request.limit.given,
-        inferred, _features(request, supply, schema), environment, reading.options,
+        inferred, features, environment, reading.options,
     )  # fmt: skip
 
 
 def _reading(
-    request: Request, supply: Supply, description: Model, needed: list[str],
-    say: Callable[[str], None],
-) -> Reading:  # fmt: skip
+    request: Request, supply: Supply, description: Model, say: Callable[[str], None]
+) -> Reading:
     """By what options the input is read: those given, over those of the table of the training.
 
     A table that has the version's columns only where it is read plainly is read so: tables that are
@@ -111,6 +112,9 @@ def _reading(
     carried = (description.metadata or {}).get(_METADATA) or {}
     told = carried.get("reading") or {}
     reading = chosen(told, request.options)
+    schema = description.get_input_schema()
+    has_names = schema is not None and schema.has_input_names()
+    needed = [str(name) for name in schema.required_input_names()] if has_names else []
     supply.read_by(reading)
     if reading == PLAIN or request.options:
         return reading
@@ -224,12 +228,28 @@ def _other_options(request: Request, supply: Supply, output: Output, before: Job
 
 
 def _features(request: Request, supply: Supply, schema: Schema | None) -> tuple[str, ...]:
-    """What goes into a tensor without a name: all columns but those that only name the rows."""
-    if schema is None or not schema.is_tensor_spec() or schema.has_input_names():
+    """What goes into the one tensor of a signature: all columns but those that only name the rows.
+
+    Raises:
+        JobFailed: They do not make the tensor.
+    """
+    if schema is None or not schema.is_tensor_spec():
         return ()
-    if not request.id_columns:
+    found = supply.columns()
+    spec = tensors.of_columns(schema, found)
+    if spec is None:
         return ()
-    return tuple(name for name in supply.columns() if name not in request.id_columns)
+    features = tuple(name for name in found if name not in request.id_columns)
+    if spec.name is None and len(features) == 1:  # which may hold lists
+        return features if request.id_columns else ()
+    try:
+        tensors.check_width(spec, features)
+    except tensors.UnfitTable as unfit:
+        raise JobFailed(
+            f"The input does not fit: {unfit}. Name columns that are no values of it with "
+            "--id-column, or leave them out of the input."
+        ) from unfit
+    return features
 
 
 def _layout(request: Request, supply: Supply, output: Output) -> Layout:

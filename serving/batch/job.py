@@ -65,8 +65,8 @@ class Job:
         layout: What the output looks like.
         part_rows: Most rows of a part.
         inferred: File → types that its columns have in all rows, for a version without signature.
-        features: The model's columns where its signature is one tensor, which names none; empty for
-            all.
+        features: The columns that make the one tensor of the model's signature; empty for all, and
+            where the signature names columns.
         environment: Where the version runs: the `manager` of its environment, and in what it
             `differs` from the one that the version was logged with; empty in jobs of old.
         reading: By what options CSV input is read; see `cloche.serving.batch.reading`.

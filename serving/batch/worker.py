@@ -18,6 +18,7 @@ import pyarrow as pa
 from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
+from cloche import tensors
 from cloche.redaction import told
 from cloche.serving.batch import durable, statistics, writers
 from cloche.serving.batch.dividing import divide
@@ -26,13 +27,14 @@ from cloche.serving.batch.part import FinishedPart, Part, PartFile
 from cloche.serving.batch.readers.casting import scalar_types
 from cloche.serving.batch.readers.columnar import ColumnarReader
 from cloche.serving.batch.readers.jsonlines import JsonLinesReader
-from cloche.serving.batch.readers.rows import Rows
+from cloche.serving.batch.readers.rows import UNFIT, Rows
 from cloche.serving.batch.readers.text import CsvReader
 from cloche.serving.batch.reading import Reading
 from cloche.serving.batch.schemas import together
 from cloche.serving.batch.scoring import Scorer, differing
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.missing import Unfit
+from cloche.serving.host.origin import of_model
 from cloche.serving.host.profile import load_profile
 
 _FEWER = (64, 16, 4, 2)  # rows at once, for 64 to be asked about again where all are too many
@@ -85,7 +87,9 @@ class Worker:
         schema = self._scorer.schema
         self._types = scalar_types(schema)
         inputs: list[str] | None = list(job.features) or None
-        if schema is not None and schema.has_input_names():
+        if schema is not None and inputs is not None:
+            schema = tensors.unnamed(schema)
+        elif schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
         text = CsvReader(inputs, carried, self._types, Reading(job.reading))
@@ -301,7 +305,7 @@ class Worker:
         schema = self._scorer.schema
         if schema is not None:
             try:
-                _enforce_schema(inputs.iloc[:0], schema)
+                _enforce_schema(self._scorer.given(inputs.iloc[:0]), schema)
             except MlflowException as unfit:
                 raise JobFailed(
                     f"The input does not fit {self._job.model}: {unfit.message}"
@@ -410,6 +414,5 @@ def _refusal(error: Exception) -> Refusal:
     if isinstance(error, Unfit):
         return Refusal(error.reason)
     said = getattr(error, "message", None) or str(error)
-    return Refusal(
-        f"the model failed with {type(error).__name__}", " ".join(said.split())[:_DETAIL_CHARACTERS]
-    )
+    kind = f"the model failed with {type(error).__name__}" if of_model(error) else UNFIT
+    return Refusal(kind, " ".join(said.split())[:_DETAIL_CHARACTERS])

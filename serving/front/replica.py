@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.errors import HostFailed
+from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.channel import Channel, Frame
+from cloche.serving.front.doubt import Doubt
 from cloche.serving.front.processes import Process, Processes, kill
 from cloche.serving.host.frames import (
     Item,
@@ -24,6 +25,9 @@ from cloche.serving.host.frames import (
     read_result,
 )
 
+_OK = 200
+_LOAD_LIMIT = "--load-timeout"
+_PREDICT_LIMIT = "--predict-timeout; where that is not set, --request-timeout"
 _STOP_SECONDS = 5.0  # of which exit handlers have two
 _KILL_SECONDS = 10.0  # more than a supervisor takes
 _DEATH_SECONDS = 3.0  # from the end of its socket, for what it started ends first
@@ -35,6 +39,7 @@ class Replica:
     """A model host. Make one with `start`, `load` it once, then `score` one batch at a time.
 
     Attributes:
+        doubt: What is known against it.
         pid: The host's process id; that of its supervisor until it is loaded.
     """
 
@@ -46,6 +51,7 @@ class Replica:
         learn: Callable[[Sequence[str]], None],
         processes: Processes,
     ) -> None:
+        self.doubt = Doubt()
         self.pid = process.pid
         self._learn = learn
         self._explained = processes.explained
@@ -141,7 +147,7 @@ class Replica:
         try:
             news = await asyncio.wait_for(asyncio.shield(self._channel.news), patience)
         except TimeoutError as error:
-            raise _silent(patience) from error
+            raise _silent(patience, _LOAD_LIMIT) from error
         return None if news is None else self._loaded(news)
 
     def score(
@@ -152,17 +158,31 @@ class Replica:
         It gets the answers as soon as they have arrived, or that the host died, said nothing for
         `patience` seconds, or broke the protocol.
         """
+        self._hear(batch(items), patience, lambda frame: _result(frame, len(items)), done)
+
+    def check(self, patience: float, done: Callable[[Result | HostFailed], None]) -> None:
+        """Have the version's own input example scored again, and `done` told.
+
+        It gets a failure of the host if that answers with an error: it did not when it was loaded.
+        """
+        self._hear(control(Kind.CHECK, {}), patience, _checked, done)
+
+    def _hear(
+        self, frame: bytes, patience: float, read: Callable[[Frame], Result | HostFailed],
+        done: Callable[[Result | HostFailed], None],
+    ) -> None:  # fmt: skip
+        """Send a frame, and tell `done` what is read from the one that answers it."""
 
         def too_late() -> None:
             self._channel.forget()
-            done(_silent(patience))
+            done(_silent(patience, _PREDICT_LIMIT))
 
-        def heard(frame: Frame | None) -> None:
+        def heard(answer: Frame | None) -> None:
             timer.cancel()
-            done(HostFailed("The host ended.") if frame is None else _result(frame, len(items)))
+            done(HostFailed("The host ended.") if answer is None else read(answer))
 
         timer = asyncio.get_running_loop().call_later(patience, too_late)
-        self._channel.ask(batch(items), heard)
+        self._channel.ask(frame, heard)
 
     async def stop(self) -> None:
         """End the host and what it started: ask by closing the socket, then insist."""
@@ -226,7 +246,7 @@ class Replica:
         try:
             answer = await asyncio.wait_for(heard, patience)
         except TimeoutError as error:
-            raise _silent(patience) from error
+            raise _silent(patience, _LOAD_LIMIT) from error
         if answer is None:
             raise HostFailed(await self.death())
         return answer
@@ -243,11 +263,22 @@ def _learn_nothing(_: Sequence[str]) -> None:
     """A host of another environment says nothing of what the front's has."""
 
 
-def _silent(seconds: float) -> HostFailed:
-    return HostFailed(f"The host said nothing for {seconds:g} s.")
+def _silent(seconds: float, limit: str) -> HostSilent:
+    return HostSilent(f"The host said nothing for {seconds:g} s ({limit}).")
 
 
-def _result(frame: Frame, count: int) -> Result | HostFailed:
+def _checked(frame: Frame) -> Result | HostFailed:
+    """The answers to the input example, or that it gets none any more."""
+    result = _result(frame)
+    if isinstance(result, Result) and any(one.status != _OK for one in result.answers):
+        return HostFailed(
+            "It answers requests with errors, and by now the version's own input example, "
+            "too, which it answered when it was loaded: something in it is broken."
+        )
+    return result
+
+
+def _result(frame: Frame, count: int | None = None) -> Result | HostFailed:
     """The answers to `count` items in a frame, or what is wrong with it."""
     kind, payload = frame
     if kind is not Kind.RESULT:
@@ -256,7 +287,7 @@ def _result(frame: Frame, count: int) -> Result | HostFailed:
         result = read_result(payload)
     except ProtocolError as error:
         return HostFailed(f"The host broke the protocol. {error}")
-    if len(result.answers) != count:
+    if count is not None and len(result.answers) != count:
         return HostFailed(f"The host gave {len(result.answers)} answers to {count} items.")
     return result
 

@@ -43,9 +43,12 @@ def serve(front: socket.socket) -> None:
     if scorer is None:
         return
     for kind, payload in frames:
-        if kind is not Kind.BATCH:
-            raise ProtocolError(f"A loaded host takes batches, not {kind.name}.")
-        host.send(result(scorer.score(read_batch(payload))))
+        if kind is Kind.CHECK:
+            host.send(result(scorer.check()))
+        elif kind is Kind.BATCH:
+            host.send(result(scorer.score(read_batch(payload))))
+        else:
+            raise ProtocolError(f"A loaded host takes batches and checks, not {kind.name}.")
 
 
 class _Host:

@@ -26,6 +26,7 @@ from cloche.serving.host.plan import Plan
 from cloche.serving.host.question import Question
 from cloche.serving.host.twin import Twin
 
+_OK = 200
 _logger = logging.getLogger(__name__)
 
 
@@ -53,8 +54,11 @@ class Scorer:
         self._model = ObservedModel(model)
         self._codecs = codecs(model.metadata, plan, name=name, version=version)
         self._joins = plan is not None
+        self._unwritten: Exception | None = None
         self._by_model = ByModel(self._model, plan) if plan is not None else None
         self._by_twin = ByTwin(twin, plan) if plan is not None and twin is not None else None
+        self._example: Item | None = None
+        self._also_alone = False
 
     @property
     def joins(self) -> bool:
@@ -68,8 +72,13 @@ class Scorer:
 
     @property
     def failed(self) -> str:
-        """What the model raised on the last request that it got by itself; empty for nothing."""
-        return told(self._model.failed, self._model.failed_on) if self._model.failed else ""
+        """What failed on the last request that the model got by itself; empty for nothing.
+
+        That is what the model raised, or why its answer cannot be written.
+        """
+        if self._model.failed is not None:
+            return told(self._model.failed, self._model.failed_on)
+        return told(self._unwritten, self._model.raw) if self._unwritten is not None else ""
 
     def keep_only_exact_ways(self, item: Item) -> None:
         """Give up ways that do not answer `item` as the model does.
@@ -88,6 +97,23 @@ class Scorer:
         elif self._by_twin is not None and not self._by_twin.agrees(self._by_model, table):
             _logger.warning("The twin and the model differ on the input example: it is not used.")
             self._by_twin = None
+
+    def remember(self, example: Item) -> None:
+        """Keep the version's input example, which it has answered, for checks."""
+        self._example = example
+        self._also_alone = self._joins and self._alone(example).status == _OK
+
+    def check(self) -> Result:
+        """What it answers to the example, by each way that a request may go; nothing without one.
+
+        It did answer by each of them when the version was loaded.
+        """
+        if self._example is None:
+            return Result(0.0, 0.0, 0, [])
+        checked = self.score([self._example])
+        if self._also_alone:
+            checked.answers.append(self._alone(self._example))
+        return checked
 
     def score(self, items: Sequence[Item]) -> Result:
         """One answer for each item, in order. Never raises for what an item holds."""
@@ -135,6 +161,7 @@ class Scorer:
     def _alone(self, item: Item) -> Answer:
         """The answer to one request by itself."""
         self._model.reset()
+        self._unwritten = None
         codec = self._codecs[item.door]
         try:
             return codec.ask(item, self._model)
@@ -148,7 +175,7 @@ class Scorer:
         if self._model.failed is not None:
             seen = trace(self._model.failed, self._model.failed_on)
             _logger.warning("The model failed on request %s.\n%s", item.id, seen)
-            return RequestRefused("The model failed on this request; the server's log says why.")
+            return _failure(self._model.failed)
         reason = codec.explain(item)
         if isinstance(error, MlflowException):
             status = error.get_http_status_code()
@@ -156,7 +183,18 @@ class Scorer:
                 return RequestRefused(reason, status=status, code=error.error_code)
         if not self._model.reached:
             return RequestRefused(reason)
+        self._unwritten = error
         _logger.error("The answer to %s cannot be written.\n%s", item.id, trace(error))
         return RequestRefused(
             "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR
         )
+
+
+def _failure(error: Exception) -> RequestRefused:
+    """What is told of a model's own error: the status that it chose, and none of its words."""
+    if isinstance(error, MlflowException):
+        return RequestRefused(
+            "The model refused this request; the server's log says why.",
+            status=error.get_http_status_code(), code=error.error_code,
+        )  # fmt: skip
+    return RequestRefused("The model failed on this request; the server's log says why.")
