@@ -54,7 +54,7 @@ def _reach(uri: str, ask: Callable[[], object]) -> None:
     if address.scheme in ("http", "https"):
         with _soon():
             answered(uri, ask)
-    elif address.hostname:
+    else:
         connect(uri)
 
 
@@ -90,7 +90,7 @@ def answered(uri: str, ask: Callable[[], _Answer]) -> _Answer:
 
 
 def connect(uri: str) -> None:
-    """Make sure that somebody listens at the address of a database.
+    """Make sure that somebody listens at the address of a database, if it has one.
 
     MLflow asks ten times, for two minutes.
 
@@ -101,10 +101,10 @@ def connect(uri: str) -> None:
 
     address = urlsplit(uri)
     port = address.port or _PORTS.get(address.scheme.partition("+")[0])
-    if port is None:
+    if not address.hostname or port is None:
         return
     try:
-        socket.create_connection((str(address.hostname), port), SECONDS).close()
+        socket.create_connection((address.hostname, port), SECONDS).close()
     except OSError as error:
         raise MlflowException(
             f"{without_password(uri)} does not answer ({error.strerror or error}). Start it, or "

@@ -7,7 +7,12 @@ A list without anything in it is believed only where something else shows that t
 answer: servers of other versions, proxies and pages have nothing to list, either.
 """
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import mlflow
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
@@ -21,6 +26,12 @@ _CATALOGS = ("databricks", "uc:")
 # nothing at all, unless the filter names that tag itself. Servers with prompts leave them out, too.
 _EVERY_MODEL = f"name != '{IS_PROMPT_TAG_KEY}'"
 _PAGE = 1000
+# Keys of MLmodel under which flavors name files that lie beside it.
+_FILE_KEYS = frozenset(
+    {"artifact_path", "code", "conda", "data", "model_code_path", "model_data", "model_path"}
+    | {"path", "pickled_model", "python_model", "serving_input_path", "virtualenv"}
+)
+_FILE = re.compile(r"(?![/.])[\w./-]+")
 _NOBODY = "cloche.nobody"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -35,7 +46,7 @@ def registered_models(client: MlflowClient) -> list[RegisteredModel]:
     Raises:
         CannotList: The registry lists none, and has some, or is none.
     """
-    asked = _EVERY_MODEL if client._registry_uri.startswith("http") else None
+    asked = _EVERY_MODEL if str(client._registry_uri).startswith("http") else None
     found: list[RegisteredModel] = []
     token = None
     while True:
@@ -121,3 +132,27 @@ def files_of(name: str, version: str) -> ArtifactRepository:
     if mlflow.get_registry_uri().startswith(_CATALOGS):
         return get_artifact_repository(f"models:/{name}/{version}")
     return get_artifact_repository(MlflowClient().get_model_version_download_uri(name, version))
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What the MLmodel in a folder names as part of the model, and is not there.
+
+    It names more than a model must have, so this explains why a version is not what it was, and
+    never refuses one.
+    """
+    try:
+        named = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return ["MLmodel"]
+    paths = {
+        text for part in ("saved_input_example_info", "flavors") for text in _texts(named.get(part))
+    }
+    return sorted(text for text in paths if _FILE.fullmatch(text) and not (folder / text).exists())
+
+
+def _texts(found: object) -> Iterator[str]:
+    """All texts in a document that stand under a key which names a file."""
+    for key, value in found.items() if isinstance(found, dict) else ():
+        if isinstance(value, str) and key in _FILE_KEYS:
+            yield value
+        yield from _texts(value)

@@ -33,6 +33,7 @@ from cloche.training.recipe.sections import TimeSplit
 from cloche.training.recipe.vocabulary import METRICS
 from cloche.training.tracking import record
 from cloche.training.tracking.card import model_card
+from cloche.training.tracking.stores import check_stores, storing
 
 Say = Callable[[str], None]
 
@@ -99,17 +100,20 @@ def train(recipe: Recipe, say: Say) -> Trained:
         say: told of each step as it begins.
 
     Raises:
+        RegistryError: the stores cannot take what a training leaves.
         DataError: see `prepare_data`.
         TrainingError: the estimator or the search failed, or the model cannot be stored safely.
     """
+    check_stores(recipe)
     say(f"reading {recipe.data.source}")
     data = prepare_data(recipe)
     record.open_experiment(recipe)
-    with mlflow.start_run(tags=record.run_tags(recipe)) as run:
-        record.record_recipe(recipe)
+    with mlflow.start_run(tags=record.run_tags(recipe)) as run, storing(OSError):
         for warning in data.warnings:
             say(f"note: {warning}")
-        holdout_digest = _record_data(recipe, data)
+        with storing(Exception):
+            record.record_recipe(recipe)
+            holdout_digest = _record_data(recipe, data)
 
         target = Target.of(
             recipe.task,

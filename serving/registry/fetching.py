@@ -10,15 +10,15 @@ from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.resolving import Target
 from cloche.serving.registry.told import told
-from cloche.versions import files_of
+from cloche.versions import files_of, missing_files
 
 
 def fetch(target: Target, cache: Cache) -> Path:
     """The directory that holds the artifacts of `target`, checked against its digest.
 
     Raises:
-        VersionRefused: They are absent, or not what was promoted.
-        RegistryUnreachable: They cannot be fetched right now.
+        VersionRefused: They are not what was promoted, or cannot be served.
+        RegistryUnreachable: They cannot be fetched right now, or not all of them.
     """
     # artifacts on this machine are served where they lie
     here = not target.model and Path(target.artifacts).is_dir()
@@ -31,6 +31,8 @@ def fetch(target: Target, cache: Cache) -> Path:
         _remove_bytecode(place)
     if target.digest and (found := digest_tree(place)) != target.digest:
         cache.discard(target)
+        if missing := missing_files(place):
+            raise _incomplete(target, missing)
         raise VersionRefused(
             f"{target.artifacts}: its artifacts were altered: their digest is {found}, and "
             f"{target.digest} was promoted. Promote a version that is whole."
@@ -60,7 +62,7 @@ def _download(target: Target, place: Path) -> None:
             else mlflow.artifacts.download_artifacts(artifact_uri=artifacts, dst_path=str(place))
         )
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise VersionRefused(f"{artifacts}: its artifacts are not there.") from error
+        raise _incomplete(target, ["MLmodel"]) from error
     except MlflowException as error:
         raise RegistryUnreachable(f"{artifacts}: {told(error)}") from error
     except OSError as error:
@@ -69,3 +71,13 @@ def _download(target: Target, place: Path) -> None:
         for child in got.iterdir():
             child.rename(place / child.name)
         got.rmdir()
+    if not (place / "MLmodel").is_file():  # stores of objects have no folders that could be missing
+        raise _incomplete(target, ["MLmodel"])
+
+
+def _incomplete(target: Target, missing: list[str]) -> RegistryUnreachable:
+    return RegistryUnreachable(
+        f"{target.artifacts}: its artifacts cannot be fetched: {', '.join(missing)} "
+        f"{'is' if len(missing) == 1 else 'are'} not in the store. Restore what was there; `cloche "
+        "status` names the version."
+    )

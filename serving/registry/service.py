@@ -17,12 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from mlflow.tracking import MlflowClient
 
 from cloche import env_manager
 from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefused
-from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetching import fetch
 from cloche.serving.registry.history import History
 from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE

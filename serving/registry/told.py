@@ -45,15 +45,15 @@ def told(error: MlflowException) -> str:
             f"it: mlflow.server.get_app_client('basic-auth', URI).grant_user_permission({who!r}, "
             "'registered_model', NAME, 'EDIT'), or 'experiment' with its id."
         )
-    if found := _STATUS.search(message):
-        return _no_api(found[1], found[2])
-    if _NO_JSON in message:
-        return _no_api("", "200")
-    return message
+    return _no_api(message) or message
 
 
-def _no_api(endpoint: str, status: str) -> str:
-    """Something answers there, and not in MLflow's language: an error in it would be JSON."""
+def _no_api(message: str) -> str:
+    """Words for an answer that is none of MLflow's, where even errors are JSON; empty for others."""
+    found = _STATUS.search(message)
+    endpoint, status = found.groups() if found else ("", "200" if _NO_JSON in message else "")
+    if not status:
+        return ""
     if status == "404":
         return (
             f"{_server()} has no {endpoint}: it is older than this client (MLflow "

@@ -72,9 +72,7 @@ class Held:
 
 
 @contextmanager
-def promotion_lock(
-    client: MlflowClient, model: str, holder: str, clock: Clock
-) -> Iterator[Held]:
+def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) -> Iterator[Held]:
     """Be the only one who moves the aliases of `model`.
 
     Args:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import RegisteredModel as Registered
 from mlflow.exceptions import MlflowException
 
 from cloche.secrecy import without_password
@@ -58,9 +59,13 @@ def find_model(client: MlflowClient, name: str) -> RegisteredModel:
             raise
         names = [model.name for model in registered_models(client)]
         there = f"there are {listed(names)}" if names else "the registry is empty"
-        raise RegistryError(
-            f"no registered model {name!r} in {without_password(client._registry_uri)}; {there}"
-        ) from None
+        where = without_password(str(client._registry_uri))
+        raise RegistryError(f"no registered model {name!r} in {where}; {there}") from None
+    return as_model(found)
+
+
+def as_model(found: Registered) -> RegisteredModel:
+    """A registered model as MLflow tells of it."""
     aliases = {alias: str(version) for alias, version in found.aliases.items()}
     return RegisteredModel(found.name, aliases, found.tags)
 

@@ -2,7 +2,6 @@
 
 import random
 import threading
-from datetime import timedelta
 
 import pytest
 from mlflow.entities.model_registry import RegisteredModel, RegisteredModelTag
@@ -23,9 +22,9 @@ def claims(client):
     return [Lease.from_text(text) for key, text in tags.items() if key.startswith(f"{LOCK}.")]
 
 
-def claim(client, token, holder, since, seconds=LEASE.total_seconds()):
+def claim(client, token, holder, since):
     """Write what somebody else writes."""
-    lease = Lease(token, holder, since, since + timedelta(seconds=seconds))
+    lease = Lease(token, holder, since, since + LEASE)
     client.set_registered_model_tag("flight-delay", f"{LOCK}.{token}", lease.to_text())
 
 
@@ -168,7 +167,7 @@ class Turns:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_in_whatever_order_many_ask_there_is_one_holder_at_a_time_and_at_least_one(seed):
-    order = random.Random(seed)
+    order = random.Random(seed)  # noqa: S311
     people, turns = order.randint(2, 4), Turns(Registers(), order.choice)
     inside, most, held = [], [0], []
     clock = Clock(sleep=lambda _: None)
