@@ -1,10 +1,7 @@
 """Registries of old tracking servers: their models are listed, or one sentence says why not."""
 
-import asyncio
 import json
 import shutil
-from collections.abc import Callable
-from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +9,6 @@ from mlflow import MlflowClient
 
 from cloche import main
 from cloche.serving.errors import RegistryUnreachable
-from cloche.serving.front.catalog import Catalog
 from cloche.serving.registry.resolving import Resolver
 from cloche.serving.registry.uri import parse
 from cloche.versions import registered_models
@@ -99,63 +95,6 @@ def test_a_training_is_told_what_the_server_lacks_before_anything_is_read():
     assert "has MLflow 2.12.2, and does not take models as MLflow 3 logs them" in words
     assert "<" not in words
     assert "nowhere.csv" not in words
-
-
-class Listing:
-    """A registry process that cannot list, and then can."""
-
-    def __init__(self) -> None:
-        self.answer: Any = RegistryUnreachable("The registry lists no aliases.")
-
-    async def ask(self, *_: Any, **__: Any) -> Any:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-class Model:
-    """A served model that says when it was woken."""
-
-    ready = True
-
-    def __init__(self, _: Any) -> None:
-        self.woken, self.interval, self.read_at = 0, 0.0, 0.0
-
-    async def follow(self, interval: float) -> None:
-        self.interval = interval
-        await asyncio.Event().wait()
-
-    def wake(self) -> None:
-        self.woken += 1
-
-    async def close(self) -> None:
-        pass
-
-
-def test_a_server_of_all_models_is_ready_when_they_are_listed_and_asks_for_what_changed():
-    async def steps() -> None:
-        registry, catalog = Listing(), Catalog(cast("Any", Model), 0.01)
-        following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
-        await until(lambda: catalog.problem)
-        assert (catalog.ready, catalog.problem) == (False, "The registry lists no aliases.")
-        registry.answer = {"a": "1", "b": "1"}
-        await until(lambda: len(catalog) == 2)
-        a, b = (cast("Any", catalog.get(name)) for name in "ab")
-        assert (catalog.ready, catalog.problem) == (True, "")
-        registry.answer = {"a": "1", "b": "2"}
-        await until(lambda: b.woken)
-        assert (a.woken, b.woken) == (0, 1)
-        assert a.interval == 30.0
-        following.cancel()
-        await catalog.close()
-
-    asyncio.run(steps())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(0.005)
 
 
 def test_a_proxy_that_says_404_is_no_registry_without_the_version():
