@@ -30,8 +30,9 @@ def fetch(target: Target, cache: Cache) -> Path:
     if target.digest or not here:
         _remove_bytecode(place)
     if target.digest and (found := digest_tree(place)) != target.digest:
+        missing = missing_files(place)
         cache.discard(target)
-        if missing := missing_files(place):
+        if missing:
             raise _incomplete(target, missing)
         raise VersionRefused(
             f"{target.artifacts}: its artifacts were altered: their digest is {found}, and "

@@ -49,7 +49,7 @@ def told(error: MlflowException) -> str:
 
 
 def _no_api(message: str) -> str:
-    """Words for an answer that is none of MLflow's, where even errors are JSON; empty for others."""
+    """Words for what is no answer of MLflow, whose errors are JSON; empty for all else."""
     found = _STATUS.search(message)
     endpoint, status = found.groups() if found else ("", "200" if _NO_JSON in message else "")
     if not status:

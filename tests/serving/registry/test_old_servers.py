@@ -12,7 +12,8 @@ from cloche.serving.errors import RegistryUnreachable
 from cloche.serving.registry.resolving import Resolver
 from cloche.serving.registry.uri import parse
 from cloche.versions import registered_models
-from tests import strange
+from tests import apart, strange
+from tests.online import tracking_server
 from tests.shelf import empty_store
 from tests.stores import stores
 from tests.strange import Old, answering
@@ -104,3 +105,22 @@ def test_a_proxy_that_says_404_is_no_registry_without_the_version():
         pytest.raises(RegistryUnreachable, match="or no tracking server"),
     ):
         Resolver(MlflowClient).resolve(parse("models:/m@production"))
+
+
+@pytest.mark.breadth
+@pytest.mark.slow
+def test_a_real_old_server_lists_its_models(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    python = apart.programs("mlflow") / "python"
+    with tracking_server(f"sqlite:///{tmp_path}/old.db", tmp_path, python=python) as url:
+        client = MlflowClient(url, url)
+        for name in MODELS:
+            client.create_registered_model(name)
+            client.create_model_version(name, str(tmp_path))
+            client.set_registered_model_alias(name, "production", "1")
+        assert client.search_registered_models() == []  # else this test is about nothing
+        with stores(url):
+            assert with_alias() == dict.fromkeys(MODELS, "1")
+            assert all(name in run("status") for name in MODELS)
+            words = run("train", "breast-cancer", "--data", "nowhere.csv")
+    assert "has MLflow 2.20.3, and does not take models as MLflow 3 logs them" in words
