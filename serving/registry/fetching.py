@@ -1,5 +1,6 @@
 """Fetches the artifacts of a version into the cache and checks that they are what was promoted."""
 
+import errno
 from pathlib import Path
 
 import mlflow
@@ -11,6 +12,8 @@ from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.resolving import Target
 from cloche.serving.registry.told import told
 from cloche.versions import files_of, missing_files
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def fetch(target: Target, cache: Cache) -> Path:
@@ -67,6 +70,11 @@ def _download(target: Target, place: Path) -> None:
     except MlflowException as error:
         raise RegistryUnreachable(f"{artifacts}: {told(error)}") from error
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise RegistryUnreachable(
+                f"{artifacts}: it cannot be kept in {place.parent}: {error.strerror}. Make room, or "
+                "choose another --cache-dir."
+            ) from error
         raise RegistryUnreachable(f"{artifacts}: {error}") from error
     if not got.samefile(place):  # some stores download into a directory of their own
         for child in got.iterdir():

@@ -1,7 +1,9 @@
 """What the store gives of a version: all of it, some, nothing, or something else."""
 
+import errno
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -100,3 +102,16 @@ def test_the_gate_says_the_same(store: Store, tmp_path: Path) -> None:
     version = type("Version", (), {"name": "m", "version": "1"})()
     with pytest.raises(RegistryError, match="m version 1 cannot be fetched: MLmodel is not in the"):
         candidate.fetch(version, tmp_path)
+
+
+def test_a_cache_without_room_is_told_and_tried_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Target("1", "models:/m/1", "m/1", "1", model="m")
+    cache = Cache(tmp_path / "cache", "r")
+    with monkeypatch.context() as patched:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patched.setattr(store, "download_artifacts", Mock(side_effect=full))
+        with pytest.raises(RegistryUnreachable, match="No space left on device"):
+            fetching.fetch(target, cache)
+    assert (fetching.fetch(target, cache) / "MLmodel").exists()
