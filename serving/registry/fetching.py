@@ -72,8 +72,8 @@ def _download(target: Target, place: Path) -> None:
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise RegistryUnreachable(
-                f"{artifacts}: it cannot be kept in {place.parent}: {error.strerror}. Make room, or "
-                "choose another --cache-dir."
+                f"{artifacts}: it cannot be kept in {place.parent}: {error.strerror}. Make room, "
+                "or choose another --cache-dir."
             ) from error
         raise RegistryUnreachable(f"{artifacts}: {error}") from error
     if not got.samefile(place):  # some stores download into a directory of their own
