@@ -100,7 +100,10 @@ def connect(uri: str) -> None:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
 
     address = urlsplit(uri)
-    port = address.port or _PORTS.get(address.scheme.partition("+")[0])
+    try:
+        port = address.port or _PORTS.get(address.scheme.partition("+")[0])
+    except ValueError:  # a password with a mark in it, which SQLAlchemy reads otherwise
+        return
     if not address.hostname or port is None:
         return
     try:

@@ -33,7 +33,8 @@ _FILE_KEYS = frozenset(
 )
 _FILE = re.compile(r"(?![/.])[\w./-]+")
 _NOBODY = "cloche.nobody"
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+# What only a registry says of what is not there, or is not this user's.
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
 
 
 class CannotList(MlflowException):
@@ -96,7 +97,7 @@ def _make_sure_of_nothing(client: MlflowClient) -> None:
     try:
         client.get_registered_model(_NOBODY)
     except MlflowException as error:
-        if error.error_code not in (*_ABSENT, "PERMISSION_DENIED"):
+        if error.error_code not in _ABSENT:
             raise
     else:
         raise CannotList(
