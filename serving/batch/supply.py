@@ -11,6 +11,7 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 
 from cloche.serving.batch import database
+from cloche.serving.batch.categories import Categories
 from cloche.serving.batch.columns import columns, columns_of_text
 from cloche.serving.batch.inference import file_types, stream_types, text_types
 from cloche.serving.batch.job import COLUMNAR, TEXT
@@ -161,6 +162,7 @@ class Stream:
         self._head = stream.read(1 << 20)
         self._stream: Any = _Joined(self._head, stream)
         self._kept = ExitStack()
+        self._categories = Categories()
         self.inputs = {"-": ""}
 
     def columns(self) -> list[str]:
@@ -185,7 +187,7 @@ class Stream:
             found = (
                 text_types(kept, self._format, ",", len(self.columns()))
                 if self._format in TEXT
-                else stream_types(database.arrow_stream(kept))
+                else stream_types(database.arrow_stream(kept), self._categories)
             )
         except (ValueError, pa.ArrowException) as error:
             raise JobFailed(f"Standard input cannot be read as {self._format}: {error}") from error
@@ -200,7 +202,8 @@ class Stream:
                 file = InputFile("-", self._format, 0, "", local=False)
                 yield from planner.stream(file, self._stream)
             else:
-                yield from planner.batches(iter(database.arrow_stream(self._stream)))
+                batches = database.arrow_stream(self._stream)
+                yield from planner.batches(map(self._categories.complete, batches))
 
     def changed(self) -> str:
         """See `Supply`."""

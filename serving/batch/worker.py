@@ -30,7 +30,7 @@ from cloche.serving.batch.readers.text import CsvReader
 from cloche.serving.batch.schemas import together
 from cloche.serving.batch.scoring import Scorer, differing
 from cloche.serving.errors import JobFailed
-from cloche.serving.host.missing import Unfit
+from cloche.serving.host.failures import Unfit
 from cloche.serving.host.profile import load_profile
 
 _FEWER = (64, 16, 4, 2)  # rows at once, for 64 to be asked about again where all are too many

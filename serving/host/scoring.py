@@ -145,6 +145,8 @@ class Scorer:
 
     def _refusal(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
         """What may be told about `error`: what the request lacks, or that the model failed."""
+        if self._model.refused is not None:
+            return self._model.refused
         if self._model.failed is not None:
             seen = trace(self._model.failed, self._model.failed_on)
             _logger.warning("The model failed on request %s.\n%s", item.id, seen)

@@ -30,6 +30,7 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 
 from cloche.redaction import told
+from cloche.training.dataset.days import times
 from cloche.training.evaluation.output import read
 from cloche.training.evaluation.predictions import Target
 from cloche.training.packaging.signature import as_text
@@ -168,7 +169,7 @@ def conform(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         if isinstance(column.dtype, pd.CategoricalDtype):
             changed[name] = column = column.astype(object).infer_objects()
         if spec.type == DataType.datetime:
-            changed[name] = pd.to_datetime(column).dt.as_unit("ns")
+            changed[name] = times(column.to_frame(name), name)
         elif spec.type == DataType.boolean and column.isna().any():
             changed[name] = column.astype(object).where(column.notna(), None)
         elif spec.type == DataType.string and not _is_text(column):

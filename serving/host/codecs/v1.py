@@ -24,6 +24,7 @@ from cloche.serving.host.observed import ObservedModel
 from cloche.serving.host.plan import Plan
 from cloche.serving.host.predicted import BARE, ByModelPredicted, Predicted
 from cloche.serving.host.question import Question, Write
+from cloche.serving.host.unnamed import BARE_INPUT, names, side_by_side
 
 _LAYOUTS = ("instances", "inputs")
 _DEEP = 64
@@ -33,15 +34,25 @@ _PLAIN = frozenset({"params", "parameters", "signature_name", *_LAYOUTS})
 class V1:
     """The codec."""
 
-    def __init__(self, plan: Plan | None, schema: Schema | None, guard: Guard) -> None:
+    def __init__(
+        self, plan: Plan | None, schema: Schema | None, guard: Guard, *, hinted: bool = False
+    ) -> None:
         self._plan = plan
+        self._hinted = hinted
         self._guard = guard
         self._schema = schema
         named = schema is not None and schema.has_input_names()
         self._names = list(map(str, schema.input_names())) if schema and named else []
+        self._apart: list[str] = []  # of columns without names that are no array together
+        if schema is not None and not named and not hinted and not schema.is_tensor_spec():
+            kinds = [getattr(kind, "name", "") for kind in schema.input_types()]
+            self._apart = [] if side_by_side(kinds) else names(len(kinds))
+        self._bare = schema is not None and not named and len(self._apart) < 2
+        known = self._names or self._apart or [BARE_INPUT]
+        self._alone = known[0] if len(known) == 1 else ""
         self._binary = {
-            str(spec.name)
-            for spec in (schema.inputs if schema and named else ())
+            name
+            for name, spec in zip(known, schema.inputs if schema else (), strict=False)
             if spec.type is DataType.binary
         }
 
@@ -50,22 +61,21 @@ class V1:
         if self._plan is None:
             return None
         try:
-            payload = self._payload(item)
+            payload, write = self._payload(item)
         except RequestRefused:  # it is told alone
             return None
         table = self._plan.read(payload)
-        return None if table is None else Question(table, _writer(payload))
+        return None if table is None else Question(table, write)
 
     def ask(self, item: Item, model: ObservedModel) -> Answer:
         """The answer to one request, read by MLflow's own scoring function."""
-        payload = self._payload(item)
-        write = _writer(payload)
-        invocations(payload, JSON, model, self._guard.schema_for(payload))
+        payload, write = self._payload(item)
+        invocations(payload, JSON, model, self._guard.prepare(payload))
         return write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> str:
         """What the request lacks."""
-        payload = self._payload(item)
+        payload, _ = self._payload(item)
         return diagnosis.explain(Item(JSON, json.dumps(payload).encode()), self._schema)
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
@@ -73,8 +83,8 @@ class V1:
         status = error.status if isinstance(error, RequestRefused) else 415
         return json_error(status, {"error": str(error)})
 
-    def _payload(self, item: Item) -> dict[str, Any]:
-        """The body in MLflow's words: `instances` or `inputs`, and `params`.
+    def _payload(self, item: Item) -> tuple[dict[str, Any], Write]:
+        """The body in a layout of MLflow's, with `params`, and how its answer is written.
 
         Raises:
             RequestRefused: It is not one of the protocol.
@@ -97,9 +107,32 @@ class V1:
         content = payload[layout]
         if b'"b64"' in item.body:
             content = self._decoded(content, "", _DEEP)
-        read = {layout: self._renamed(layout, content)}
+        if self._bare:
+            content = _without_name(content)
+        if self._hinted:
+            read = {"inputs": content}
+        elif self._apart:
+            read = {"dataframe_split": {"data": self._rows(content)}}
+        else:
+            read = {layout: self._renamed(layout, content)}
         params = payload.get("parameters", payload.get("params"))
-        return read if params is None else read | {"params": params}
+        write = _write_rows if layout == "instances" else _write_columns
+        return (read if params is None else read | {"params": params}), write
+
+    def _rows(self, content: Any) -> Any:
+        """Columns without names as rows, however they came: MLflow makes one array of them."""
+        if isinstance(content, dict):
+            columns = [content.get(name) for name in self._apart]
+            if all(isinstance(cells, list) for cells in columns):
+                return [list(row) for row in zip(*columns, strict=False)]
+        if not isinstance(content, list):
+            return content
+        if self._bare:
+            return [[cell] for cell in content]
+        return [
+            [row.get(name) for name in self._apart] if isinstance(row, dict) else row
+            for row in content
+        ]
 
     def _renamed(self, layout: str, content: Any) -> Any:
         """The only input by its name, which the protocol leaves out."""
@@ -123,13 +156,20 @@ class V1:
         text = value["b64"]
         try:
             plain = base64.b64decode(text, validate=True)
-            return text if (name or "".join(self._names)) in self._binary else plain.decode()
+            return text if (name or self._alone) in self._binary else plain.decode()
         except (binascii.Error, TypeError, ValueError):
             raise RequestRefused("A b64 value is not base64 of what the column takes.") from None
 
 
-def _writer(payload: dict[str, Any]) -> Write:
-    return _write_rows if "instances" in payload else _write_columns
+def _without_name(content: Any) -> Any:
+    """What came for the only input; the metadata gives it a name, which may be left out."""
+    if isinstance(content, dict) and content.keys() == {BARE_INPUT}:
+        return content[BARE_INPUT]
+    if isinstance(content, list) and all(
+        isinstance(row, dict) and row.keys() == {BARE_INPUT} for row in content
+    ):
+        return [row[BARE_INPUT] for row in content]
+    return content
 
 
 def _write_rows(predicted: Predicted, start: int, end: int) -> Answer:
