@@ -24,11 +24,13 @@ _SCALARS: dict[str, JsonSchema] = {
         "type": "string",
         "description": "ISO 8601, from 1678 to 2261. With a zone or an offset it is converted to "
         "UTC, and without one it counts as UTC.",
-        "pattern": r"^(16(7[89]|[89]\d)|1[789]\d\d|2[01]\d\d|22([0-5]\d|6[01]))-\d\d-\d\d"
-        r"([T ]\d\d:\d\d(:\d\d([.]\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?$",
+        "pattern": "^(16(7[89]|[89][0-9])|1[789][0-9]{2}|2[01][0-9]{2}|22([0-5][0-9]|6[01]))"
+        "(-[0-9]{2}){2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
+        "([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?$",
         "examples": ["2024-05-01T12:00:00Z", "2024-05-01T14:00:00+02:00", "2024-05-01"],
     },
 }  # fmt: skip
+_NESTED = ("array", "map", "object", "any")
 
 
 def specs(signature: Spec, side: str) -> list[Spec]:
@@ -81,13 +83,14 @@ def _layouts(inputs: list[Spec]) -> dict[str, JsonSchema]:
         alike = side_by_side([spec.get("type", "") for spec in inputs])
         return split | ({"instances": rows, "inputs": rows} if alike else {})
     records = _array(_object(inputs, column), minItems=1)
-    columns = _object(inputs, lambda spec: _array(column(spec), minItems=1))
-    return {
+    rows = {
         "dataframe_split": _split(_array({"type": "array"}, minItems=1)),
         "dataframe_records": records,
-        "instances": records,
-        "inputs": {"anyOf": [records, columns]},
     }
+    if any(spec.get("type") in _NESTED for spec in inputs):
+        return {**rows, "inputs": records}  # MLflow makes arrays of the others, which do not fit
+    columns = _object(inputs, lambda spec: _array(column(spec), minItems=1))
+    return {**rows, "instances": records, "inputs": {"anyOf": [records, columns]}}
 
 
 def column(spec: Spec) -> JsonSchema:

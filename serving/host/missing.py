@@ -3,7 +3,7 @@
 MLflow casts cells by numpy: a missing truth value becomes false, any word becomes true, and in the
 layouts that become arrays a missing text becomes the text "None". Columns that lack values are
 therefore read without a cast, as tables of other formats are; what no cast and no column can hold
-is refused. Datetimes are read in UTC; see `datetimes.py`.
+is refused. What JSON has no type for is in `json_types.py`.
 """
 
 import math
@@ -15,8 +15,8 @@ import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array, Map, Object
 
-from cloche.serving.host.datetimes import Datetimes
 from cloche.serving.host.failures import Unfit
+from cloche.serving.host.json_types import JsonTypes
 
 _ROWS = frozenset({"dataframe_split", "dataframe_records"})
 _ARRAYS = frozenset({"instances", "inputs"})  # MLflow makes numpy arrays of these
@@ -37,12 +37,12 @@ class Guard:
         """
         self._schema = schema
         self._specs = [] if schema is None or by_type_hints else list(schema.inputs)
-        self._datetimes = Datetimes(None if by_type_hints else schema)
+        self._types = JsonTypes(None if by_type_hints else schema)
         lossy = any(_is_lossy(spec.type) for spec in self._specs)
-        self.needed = lossy or self._datetimes.needed
+        self.needed = lossy or self._types.needed
 
     def prepare(self, payload: Any) -> Schema | None:
-        """The schema to read a parsed payload by; its datetimes are written in UTC, in place.
+        """The schema to read a parsed payload by, in which values are given types, in place.
 
         Raises:
             Unfit: A cell is no value of its column.
@@ -51,8 +51,8 @@ class Guard:
         if not self.needed or len(layouts) != 1:
             return self._schema
         (layout,) = layouts
-        self._datetimes.rewrite(layout, payload[layout])
-        uncast = self._datetimes.nested | self._lossy_columns(layout, payload[layout])
+        self._types.rewrite(layout, payload[layout])
+        uncast = self._types.nested | self._lossy_columns(layout, payload[layout])
         if not uncast:
             return self._schema
         return Schema(
@@ -64,7 +64,7 @@ class Guard:
 
     def schema_for_csv(self) -> Schema | None:
         """The schema to read a CSV by: of datetimes as text, which pandas' reader cannot type."""
-        if self._schema is None or not self._datetimes.needed:
+        if self._schema is None or not self._types.needed:
             return self._schema
         return Schema(
             [

@@ -14,8 +14,8 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.context import Context, set_prediction_context
 from mlflow.types import ColSpec
 
-from cloche.serving.host.datetimes import Datetimes
 from cloche.serving.host.failures import RequestRefused
+from cloche.serving.host.json_types import JsonTypes
 from cloche.serving.host.missing import lossy_arrays, refuse_gaps
 from cloche.serving.host.plan import has_type_hints
 
@@ -63,7 +63,7 @@ class ObservedModel:
         self.rows = _count(data)
         try:
             refuse_gaps(data, self._lossy)
-            data = self._datetimes.of_table(data)
+            data = self._types.of_table(data)
         except RequestRefused as error:
             self.refused = error
             raise
@@ -97,9 +97,9 @@ class ObservedModel:
         return lossy_arrays(self.metadata.get_input_schema())
 
     @cached_property
-    def _datetimes(self) -> Datetimes:
+    def _types(self) -> JsonTypes:
         hinted = has_type_hints(self.metadata)
-        return Datetimes(None if hinted else self.metadata.get_input_schema())
+        return JsonTypes(None if hinted else self.metadata.get_input_schema())
 
     @cached_property
     def _function(self) -> Callable[..., Any]:

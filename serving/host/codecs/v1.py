@@ -11,10 +11,11 @@ import json
 from typing import Any
 
 from mlflow.pyfunc.scoring_server import invocations
-from mlflow.types import DataType, Schema
+from mlflow.types import Schema
 
 from cloche.serving.host import diagnosis
 from cloche.serving.host.codecs.scoring_protocol import json_error
+from cloche.serving.host.codecs.v1_layout import Layout
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import JSON_BODY, Answer, Item
 from cloche.serving.host.json_body import read_json
@@ -24,7 +25,6 @@ from cloche.serving.host.observed import ObservedModel
 from cloche.serving.host.plan import Plan
 from cloche.serving.host.predicted import BARE, ByModelPredicted, Predicted
 from cloche.serving.host.question import Question, Write
-from cloche.serving.host.unnamed import BARE_INPUT, names, side_by_side
 
 _LAYOUTS = ("instances", "inputs")
 _DEEP = 64
@@ -38,23 +38,9 @@ class V1:
         self, plan: Plan | None, schema: Schema | None, guard: Guard, *, hinted: bool = False
     ) -> None:
         self._plan = plan
-        self._hinted = hinted
         self._guard = guard
         self._schema = schema
-        named = schema is not None and schema.has_input_names()
-        self._names = list(map(str, schema.input_names())) if schema and named else []
-        self._apart: list[str] = []  # of columns without names that are no array together
-        if schema is not None and not named and not hinted and not schema.is_tensor_spec():
-            kinds = [getattr(kind, "name", "") for kind in schema.input_types()]
-            self._apart = [] if side_by_side(kinds) else names(len(kinds))
-        self._bare = schema is not None and not named and len(self._apart) < 2
-        known = self._names or self._apart or [BARE_INPUT]
-        self._alone = known[0] if len(known) == 1 else ""
-        self._binary = {
-            name
-            for name, spec in zip(known, schema.inputs if schema else (), strict=False)
-            if spec.type is DataType.binary
-        }
+        self._layout = Layout(schema, hinted=hinted)
 
     def read(self, item: Item) -> Question | None:
         """The question in `item`, where the plan reads it."""
@@ -107,41 +93,10 @@ class V1:
         content = payload[layout]
         if b'"b64"' in item.body:
             content = self._decoded(content, "", _DEEP)
-        if self._bare:
-            content = _without_name(content)
-        if self._hinted:
-            read = {"inputs": content}
-        elif self._apart:
-            read = {"dataframe_split": {"data": self._rows(content)}}
-        else:
-            read = {layout: self._renamed(layout, content)}
+        read = self._layout.of_mlflow(layout, content)
         params = payload.get("parameters", payload.get("params"))
         write = _write_rows if layout == "instances" else _write_columns
         return (read if params is None else read | {"params": params}), write
-
-    def _rows(self, content: Any) -> Any:
-        """Columns without names as rows, however they came: MLflow makes one array of them."""
-        if isinstance(content, dict):
-            columns = [content.get(name) for name in self._apart]
-            if all(isinstance(cells, list) for cells in columns):
-                return [list(row) for row in zip(*columns, strict=False)]
-        if not isinstance(content, list):
-            return content
-        if self._bare:
-            return [[cell] for cell in content]
-        return [
-            [row.get(name) for name in self._apart] if isinstance(row, dict) else row
-            for row in content
-        ]
-
-    def _renamed(self, layout: str, content: Any) -> Any:
-        """The only input by its name, which the protocol leaves out."""
-        if len(self._names) != 1 or not isinstance(content, list) or not content:
-            return content
-        if any(isinstance(row, dict) for row in content):
-            return content
-        name = self._names[0]
-        return {name: content} if layout == "inputs" else [{name: row} for row in content]
 
     def _decoded(self, value: Any, name: str, depth: int) -> Any:
         """`value` with `{"b64": …}` replaced: by text, or for binary columns by its base64."""
@@ -156,20 +111,9 @@ class V1:
         text = value["b64"]
         try:
             plain = base64.b64decode(text, validate=True)
-            return text if (name or self._alone) in self._binary else plain.decode()
+            return text if (name or self._layout.only) in self._layout.binary else plain.decode()
         except (binascii.Error, TypeError, ValueError):
             raise RequestRefused("A b64 value is not base64 of what the column takes.") from None
-
-
-def _without_name(content: Any) -> Any:
-    """What came for the only input; the metadata gives it a name, which may be left out."""
-    if isinstance(content, dict) and content.keys() == {BARE_INPUT}:
-        return content[BARE_INPUT]
-    if isinstance(content, list) and all(
-        isinstance(row, dict) and row.keys() == {BARE_INPUT} for row in content
-    ):
-        return [row[BARE_INPUT] for row in content]
-    return content
 
 
 def _write_rows(predicted: Predicted, start: int, end: int) -> Answer:

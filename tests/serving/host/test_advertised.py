@@ -8,21 +8,18 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pydantic
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.model import PythonModel, _PythonModelPyfuncWrapper
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array, Map, Object, Property
-from mlflow.types.type_hints import _infer_schema_from_list_type_hint
 
 from cloche.serving.front.described import tensorflow_metadata, tensors
 from cloche.serving.front.payloads import request_schema
@@ -75,6 +72,11 @@ TEXTS = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), max_size=5
 )
 FINITE = {"allow_nan": False, "allow_infinity": False}
+# Of what the document promises, days that every month has.
+MOMENT = (
+    r"(1[789]|20|21)\d\d-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])"
+    r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?([Zz]|[+-](0\d|1[0-3]):?[0-5]\d)?)?"
+)
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
     DataType.boolean: st.booleans(),
     DataType.integer: st.integers(-(2**31), 2**31 - 1),
@@ -83,10 +85,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     DataType.double: st.floats(**FINITE),
     DataType.string: TEXTS,
     DataType.binary: st.binary(max_size=4),
-    DataType.datetime: st.from_regex(
-        r"\A(1[789]|20|21)\d\d-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])"
-        r"(T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-](0\d|1[0-3]):[0-5]\d)?)?\Z"
-    ),
+    DataType.datetime: st.from_regex(re.compile(rf"\A{MOMENT}\Z", re.ASCII)),
 }  # fmt: skip
 SCALARS = st.sampled_from([*VALUES])
 
@@ -194,7 +193,9 @@ def question(schema: Schema, described: list[Described], columns: list[list[Any]
             shape.append(len(inner))
             inner = inner[0]
         elements = flat(cells, depth)
-        if one["datatype"] == BYTES and not all(isinstance(each, (str, bytes)) for each in elements):
+        if one["datatype"] == BYTES and not all(
+            isinstance(each, (str, bytes)) for each in elements
+        ):
             elements = [json.dumps(in_json(each)) for each in elements]
         elif isinstance(kind, AnyType):
             elements = [json.dumps(each) for each in elements]
@@ -273,17 +274,19 @@ def by_v1(model: Scorer, signature: dict[str, Any], columns: list[list[Any]]) ->
         yield answer.get("predictions", answer.get("outputs"))
 
 
-def bodies(schema: Schema, columns: list[list[Any]], layouts: list[str]) -> Iterator[Any]:
-    """A request in each layout that the document promises."""
+def bodies(schema: Schema, columns: list[list[Any]], layouts: dict[str, Any]) -> Iterator[Any]:
+    """A request in each layout and form that the document promises."""
     names = schema.input_names() if schema.has_input_names() else None
     rows = [list(row) for row in zip(*in_json(columns), strict=True)]
     records = [dict(zip(names, row, strict=True)) for row in rows] if names else None
-    for layout in layouts:
+    for layout, content in layouts.items():
         if layout == "dataframe_split":
             yield {layout: {"data": rows} | ({"columns": names} if names else {})}
         elif layout == "inputs" and names:
-            yield {layout: dict(zip(names, in_json(columns), strict=True))}
-            if not schema.is_tensor_spec():
+            forms = {form["type"] for form in content.get("anyOf", [content])}
+            if "object" in forms:
+                yield {layout: dict(zip(names, in_json(columns), strict=True))}
+            if "array" in forms:
                 yield {layout: records}
         elif schema.is_tensor_spec() and not names:
             yield {layout: in_json(columns)[0]}
@@ -291,8 +294,10 @@ def bodies(schema: Schema, columns: list[list[Any]], layouts: list[str]) -> Iter
             yield {layout: records if names else rows}
 
 
-def promised(signature: dict[str, Any], *, hinted: bool = False) -> list[str]:
-    return [one["required"][0] for one in request_schema(signature, hinted=hinted)["oneOf"]]
+def promised(signature: dict[str, Any], *, hinted: bool = False) -> dict[str, Any]:
+    """The layouts of the document, and what it says of their content."""
+    forms = [one["properties"] for one in request_schema(signature, hinted=hinted)["oneOf"]]
+    return {name: content for form in forms for name, content in form.items() if name != "params"}
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])

@@ -1,11 +1,15 @@
-"""Reads the datetimes of a request in UTC, whichever layout and form they come in.
+"""Gives the values of a payload the types of the signature that JSON does not have.
 
-MLflow reads a text with a zone as a column with one, and then refuses it; of two forms in one
-column it reads one; and where the layout becomes a numpy array, a year beyond its range becomes
-another year without a word. Texts in ISO 8601 are therefore replaced, before MLflow reads them, by
-the same moments in one form. Other texts, and numbers, are left to MLflow.
+Datetimes are read in UTC, whichever layout and form they come in. MLflow reads a text with a zone
+as a column with one, and then refuses it; of two forms in one column it reads one; and where the
+layout becomes a numpy array, a year beyond its range becomes another year without a word. Texts in
+ISO 8601 are therefore replaced, before MLflow reads them, by the same moments in one form. Other
+texts, and numbers, are left to MLflow.
+
+In lists, objects and maps MLflow takes no datetimes from JSON, and no numbers of 32 bits.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,18 +21,19 @@ from mlflow.types.schema import Array, Map, Object
 from cloche import moments
 from cloche.serving.host.failures import Unfit
 
+_NOT_OF_JSON = (DataType.datetime, DataType.integer, DataType.float)
 _MISSING = ("", "NaT")  # as numpy and pandas read them
 _ARRAYS = ("instances", "inputs")  # layouts of which MLflow makes numpy arrays
 Slot = tuple[Any, Any]  # a list or dictionary of the payload, and the place of a cell in it
 
 
-class Datetimes:
-    """The columns of a signature that hold datetimes.
+class JsonTypes:
+    """The columns of a signature that hold values of such types.
 
     Attributes:
         needed: Whether there are any.
-        nested: The places of those whose lists or objects hold them. MLflow's parsing makes of
-            such datetimes what its enforcement then refuses, so they are to be parsed as they are.
+        nested: The places of those that hold them in lists, objects or maps. MLflow's parsing makes
+            of them what its enforcement then refuses, so they are to be parsed as they are.
     """
 
     def __init__(self, schema: Schema | None) -> None:
@@ -36,13 +41,15 @@ class Datetimes:
         specs: Any = schema.inputs if schema is not None and not schema.is_tensor_spec() else []
         self._width = len(specs)
         self._columns: list[tuple[int, ColSpec]] = [
-            (at, spec) for at, spec in enumerate(specs) if _holds_datetimes(spec.type)
+            (at, spec)
+            for at, spec in enumerate(specs)
+            if spec.type is DataType.datetime or _nests(spec.type)
         ]
         self.needed = bool(self._columns)
         self.nested = {at for at, spec in self._columns if spec.type is not DataType.datetime}
 
     def rewrite(self, layout: str, content: Any) -> None:
-        """Replace the datetimes in the content of a parsed payload, in place.
+        """Replace such values in the content of a parsed payload, in place.
 
         Raises:
             Unfit: A cell is no datetime, and MLflow would make one of it.
@@ -110,9 +117,9 @@ def _of_split(content: dict[str, Any], name: Any, at: int) -> Iterator[Slot]:
 def _rewrite(spec: ColSpec, slots: Sequence[Slot], *, strict: bool) -> None:
     plain = spec.type is DataType.datetime
     cells = [holder[place] for holder, place in slots]
-    leaves = [leaf for cell in cells for leaf in _leaves(cell, spec.type)]
-    found = moments.read(pd.Series(leaves, dtype=object)) if leaves else None
-    if found is None:
+    texts = [text for cell in cells for text in _datetimes(cell, spec.type)]
+    found = moments.read(pd.Series(texts, dtype=object))
+    if found is None or (plain and not texts):
         return
     if found.unreadable.any():
         if strict or not plain:
@@ -127,45 +134,59 @@ def _rewrite(spec: ColSpec, slots: Sequence[Slot], *, strict: bool) -> None:
 def _refuse(spec: ColSpec, cells: Sequence[Any]) -> None:
     """Refuse the first cell that holds no datetime; texts that mean a missing one are none such."""
     for row, cell in enumerate(cells):
-        leaves = [leaf for leaf in _leaves(cell, spec.type) if leaf not in _MISSING]
-        found = moments.read(pd.Series(leaves, dtype=object))
+        texts = [text for text in _datetimes(cell, spec.type) if text not in _MISSING]
+        found = moments.read(pd.Series(texts, dtype=object))
         if found is not None and found.unreadable.any():
             raise Unfit(spec.name, row, spec.type)
 
 
-def _holds_datetimes(kind: Any) -> bool:
+def _nests(kind: Any) -> bool:
+    """Whether a list, an object or a map holds such values."""
+    inner = []
     if isinstance(kind, Array):
-        return _holds_datetimes(kind.dtype)
-    if isinstance(kind, Object):
-        return any(_holds_datetimes(one.dtype) for one in kind.properties)
-    if isinstance(kind, Map):
-        return _holds_datetimes(kind.value_type)
-    return kind is DataType.datetime
+        inner = [kind.dtype]
+    elif isinstance(kind, Object):
+        inner = [one.dtype for one in kind.properties]
+    elif isinstance(kind, Map):
+        inner = [kind.value_type]
+    return any(one in _NOT_OF_JSON or _nests(one) for one in inner)
 
 
-def _leaves(cell: Any, kind: Any) -> Iterator[str]:
+def _datetimes(cell: Any, kind: Any) -> Iterator[str]:
     """The texts in a cell that are datetimes by its type."""
     for inner, its in _members(cell, kind):
-        yield from _leaves(inner, its)
+        yield from _datetimes(inner, its)
     if kind is DataType.datetime and isinstance(cell, str):
         yield cell
 
 
 def _replaced(cell: Any, kind: Any, found: Iterator[Any]) -> Any:
-    """The same cell with the next of `found` for each of its `_leaves`."""
+    """The same cell in the types of its kind, with the next of `found` for each datetime."""
     if kind is DataType.datetime:
         return next(found) if isinstance(cell, str) else cell
+    if kind in _NOT_OF_JSON:
+        return _narrowed(cell, kind)
     inner = [_replaced(one, its, found) for one, its in _members(cell, kind)]
-    if isinstance(cell, dict) and inner:
-        names = (
-            [one.name for one in kind.properties if one.name in cell]
-            if isinstance(kind, Object)
-            else [*cell]
-        )
+    if isinstance(kind, Object) and isinstance(cell, dict):
+        names = [one.name for one in kind.properties if one.name in cell]
         return cell | dict(zip(names, inner, strict=True))
-    if isinstance(cell, list) and isinstance(kind, Array):
-        return np.array(inner) if kind.dtype is DataType.datetime else inner
+    if isinstance(kind, Map) and isinstance(cell, dict):
+        return dict(zip(cell, inner, strict=True))
+    if isinstance(kind, Array) and isinstance(cell, list):
+        typed = inner and kind.dtype in _NOT_OF_JSON
+        whole = typed and all(isinstance(one, np.generic) for one in inner)
+        return np.array(inner) if whole else inner
     return cell
+
+
+def _narrowed(cell: Any, kind: DataType) -> Any:
+    """A number in 32 bits; whatever they do not hold is left to MLflow, which refuses it."""
+    whole = kind is DataType.integer
+    if not (type(cell) is int or (type(cell) is float and not whole)):
+        return cell
+    limits: Any = np.iinfo(np.int32) if whole else np.finfo(np.float32)
+    inside = limits.min <= cell <= limits.max or (type(cell) is float and not math.isfinite(cell))
+    return kind.to_numpy().type(cell) if inside else cell
 
 
 def _members(cell: Any, kind: Any) -> list[tuple[Any, Any]]:
