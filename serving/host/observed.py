@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.models.utils import _enforce_params_schema
 from mlflow.pyfunc import PyFuncModel
@@ -17,6 +16,7 @@ from mlflow.types import ColSpec
 from cloche.serving.host.failures import RequestRefused
 from cloche.serving.host.json_types import JsonTypes
 from cloche.serving.host.missing import lossy_arrays, refuse_gaps
+from cloche.serving.host.origin import of_model
 from cloche.serving.host.plan import has_type_hints
 
 
@@ -70,10 +70,9 @@ class ObservedModel:
         started = time.perf_counter()
         try:
             self.raw = self._model.predict(data, params=params)
-        except MlflowException:
-            raise
         except Exception as error:
-            self.failed, self.failed_on = error, data
+            if of_model(error):
+                self.failed, self.failed_on = error, data
             raise
         finally:
             self.seconds += time.perf_counter() - started
