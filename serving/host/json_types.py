@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import Array, Map, Object
 
 from cloche import moments
 from cloche.serving.host.failures import Unfit
+from cloche.serving.host.older_mlflow import Array, Map, Object
 
 _NOT_OF_JSON = (DataType.datetime, DataType.integer, DataType.float)
 _MISSING = ("", "NaT")  # as numpy and pandas read them

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-from mlflow.types.schema import AnyType, Array, Map, Object
 
 from cloche.serving.host.failures import Unfit
 from cloche.serving.host.json_types import JsonTypes
+from cloche.serving.host.older_mlflow import Array, Map, Object, without_casts
 
 _ROWS = frozenset({"dataframe_split", "dataframe_records"})
 _ARRAYS = frozenset({"instances", "inputs"})  # MLflow makes numpy arrays of these
@@ -53,14 +53,7 @@ class Guard:
         (layout,) = layouts
         self._types.rewrite(layout, payload[layout])
         uncast = self._types.nested | self._lossy_columns(layout, payload[layout])
-        if not uncast:
-            return self._schema
-        return Schema(
-            [
-                ColSpec(AnyType(), spec.name, required=spec.required) if at in uncast else spec
-                for at, spec in enumerate(self._specs)
-            ]
-        )
+        return without_casts(self._specs, uncast) if uncast else self._schema
 
     def schema_for_csv(self) -> Schema | None:
         """The schema to read a CSV by: of datetimes as text, which pandas' reader cannot type."""

@@ -10,12 +10,12 @@ import pandas as pd
 from mlflow.models import Model
 from mlflow.models.utils import _enforce_params_schema
 from mlflow.pyfunc import PyFuncModel
-from mlflow.pyfunc.context import Context, set_prediction_context
 from mlflow.types import ColSpec
 
 from cloche.serving.host.failures import RequestRefused
 from cloche.serving.host.json_types import JsonTypes
 from cloche.serving.host.missing import lossy_arrays, refuse_gaps
+from cloche.serving.host.older_mlflow import in_prediction
 from cloche.serving.host.origin import of_model
 from cloche.serving.host.plan import has_type_hints
 
@@ -86,7 +86,7 @@ class ObservedModel:
         started = time.perf_counter()
         try:
             params = _enforce_params_schema(params, self.metadata.get_params_schema())
-            with set_prediction_context(Context(model_id=self._model.model_id)):
+            with in_prediction(self._model):
                 return self._function(frame, **({"params": params} if self._takes_params else {}))
         finally:
             self.seconds += time.perf_counter() - started

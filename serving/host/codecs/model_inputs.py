@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.types import DataType, Schema
-from mlflow.types.schema import AnyType, Array
 from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
 
 from cloche.serving.host import unnamed
@@ -30,6 +29,7 @@ from cloche.serving.host.codecs.columns import (
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
 from cloche.serving.host.failures import RequestRefused
 from cloche.serving.host.missing import Guard
+from cloche.serving.host.older_mlflow import AnyType, Array
 
 
 def model_input(
