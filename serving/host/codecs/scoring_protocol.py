@@ -63,6 +63,8 @@ class ScoringProtocol:
         schema, media_type = self._schema, check(item.content_type)
         if media_type == CSV:
             schema = self._guard.schema_for_csv()
+            with suppress(UnicodeDecodeError):  # MLflow says what is wrong
+                body = item.body.decode()  # releases before 2.17 take text alone
         if media_type == JSON and self._guard.needed:
             with suppress(ValueError, RecursionError):  # MLflow says what is wrong
                 body = read_json(body)
