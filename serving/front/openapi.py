@@ -101,7 +101,8 @@ def _page(text: str, media_type: str, unready: dict[str, Any] | None) -> dict[st
 def _operation(model: ServedModel) -> dict[str, Any]:
     description = model.current.description if model.current else {}
     signature = description.get("signature") or {}
-    content: dict[str, Any] = {"schema": request_schema(signature)}
+    hinted = bool(description.get("type_hints"))
+    content: dict[str, Any] = {"schema": request_schema(signature, hinted=hinted)}
     if description.get("example"):
         content["example"] = json.loads(description["example"])
     wrapped = {"type": "object", "required": ["predictions"], "properties": {"predictions": {}}}
