@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from cloche.serving.front.access import Access
+from cloche.serving.front.allowed_hosts import AllowedHosts
 from cloche.serving.front.catalog import Catalog
 from cloche.serving.front.head import Head
 from cloche.serving.front.predictions import Exchange, Predictions, item_of
@@ -39,7 +40,9 @@ class FastPath:
         target: Callable[[str], Target],
         catalog: Catalog,
         predictions: Predictions,
+        *,
         access: Access,
+        hosts: AllowedHosts,
         max_body: int,
     ) -> None:
         """Prepare the way.
@@ -49,6 +52,7 @@ class FastPath:
             catalog: Among whom.
             predictions: Who answers.
             access: Who may ask.
+            hosts: By which names.
             max_body: Bytes of a body.
         """
         self._find = target
@@ -57,6 +61,7 @@ class FastPath:
         self._changes = catalog.changes
         self._predictions = predictions
         self._access = access
+        self._hosts = hosts
         self._max_body = max_body
 
     def target(self, url: bytes) -> Target | None:
@@ -75,6 +80,7 @@ class FastPath:
         if head.encoding or len(body) > self._max_body:
             return False
         try:
+            self._hosts.check(headers)
             self._access.check(headers)
         except HttpError:
             return False

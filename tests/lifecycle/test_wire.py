@@ -184,7 +184,7 @@ def test_a_bomb_is_413(server: Server) -> None:
 
 def test_a_body_that_is_announced_too_large_is_413(server: Server) -> None:
     assert b" 413 " in talk(
-        server, b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 100001\r\n\r\n"
+        server, b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100001\r\n\r\n"
     )
 
 
@@ -198,7 +198,7 @@ def test_a_client_that_is_slow_with_its_head_is_timed_out(server: Server) -> Non
 
 def test_a_client_that_is_slow_with_its_body_is_timed_out(server: Server) -> None:
     assert b" 408 " in talk(
-        server, b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"
+        server, b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{"
     )
 
 
@@ -208,9 +208,9 @@ def test_metrics_are_openmetrics_when_asked(server: Server) -> None:
 
 
 def test_an_endless_content_type_harms_nobody(server: Server) -> None:
-    head = b"POST /invocations HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n"
+    head = b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n"
     answer = talk(server, head + b"content-type: " + b"a" * 70_000 + b"\r\n\r\n{}")
-    assert answer.startswith((b"HTTP/1.1 415 ", b"HTTP/1.1 431 "))
+    assert answer.startswith(b"HTTP/1.1 431 ")
     assert server.predict().status_code == 200
 
 
@@ -335,5 +335,5 @@ def test_tls_is_spoken_when_there_is_a_certificate(registry: Registry, tmp_path:
             socket.create_connection((address.hostname, address.port)) as plain,
             context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
         ):
-            client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            client.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 200")
