@@ -2,6 +2,7 @@
 
 from cloche import launch
 
+launch.require_posix()
 launch.leave_script_folder()
 launch.order_path()
 

@@ -4,6 +4,7 @@ One for each list of requirements, cached by its content: whoever serves, scores
 with the same manager and cache runs it in the same one.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -12,8 +13,10 @@ import logging
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,9 +43,23 @@ class ManagerMissing(Exception):
 
 
 def default_cache() -> Path:
-    """Where fetched versions and environments are kept when nothing else is said."""
+    """Where fetched versions and environments are kept when nothing else is said.
+
+    It is in the user's cache folder or, in a container whose home is missing or read-only, a
+    folder of this user among the temporary files.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "cloche"
+    with contextlib.suppress(RuntimeError, OSError):  # no home, or one that may not be entered
+        usual = (Path(base) if base else Path.home() / ".cache") / "cloche"
+        existing = next(folder for folder in (usual, *usual.parents) if folder.exists())
+        if os.access(existing, os.W_OK | os.X_OK):
+            return usual
+    temporary = Path(tempfile.gettempdir()) / f"cloche-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        temporary.mkdir(mode=0o700)
+    there = temporary.lstat()
+    ours = stat.S_ISDIR(there.st_mode) and there.st_uid == os.getuid()
+    return temporary if ours else Path(tempfile.mkdtemp(prefix="cloche-"))
 
 
 def option(command: str) -> Callable[[Any], Any]:

@@ -26,6 +26,15 @@ def command(module: str, *arguments: str, python: str = "") -> list[str]:
     return [*([python] if python else own), program, module, *arguments]
 
 
+def require_posix() -> None:
+    """End with one sentence on a system that has no processes as Cloche needs them."""
+    if os.name != "posix":
+        sys.exit(
+            "Cloche runs on Linux and macOS. On Windows, run it in WSL: type `wsl --install` once, "
+            "then install and start Cloche in the shell that `wsl` opens."
+        )
+
+
 def leave_script_folder() -> None:
     """Import nothing from the folder of the script, or with `-m` from the working directory."""
     if not getattr(sys.flags, "safe_path", False):  # there since Python 3.11

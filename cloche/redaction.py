@@ -16,7 +16,8 @@ import pandas as pd
 
 CUT = "…"
 _CHARACTERS = 300
-_WRAPPERS = ("Failed to enforce schema", "Failed to predict data", "Encountered an unexpected")
+_QUOTES_ROWS = "Failed to predict data"
+_WRAPPERS = ("Failed to enforce schema", _QUOTES_ROWS, "Encountered an unexpected")
 _QUOTED = re.compile(r"""(?<!\w)[bru]?(['"`])(.*?)(?<!\\)\1(?!\w)""")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w])")
 
@@ -80,7 +81,9 @@ def without_values(said: str, rows: Any = None, names: Iterable[Any] = ()) -> st
 
 
 def _text(error: BaseException) -> str:
-    return str(getattr(error, "message", None) or error)
+    said = str(getattr(error, "message", None) or error)
+    # MLflow's scoring function puts the rows before what a model said, and keeps that, too
+    return str(error) if said.startswith(_QUOTES_ROWS) else said
 
 
 def _stands(number: str, among: list[float]) -> bool:

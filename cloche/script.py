@@ -13,6 +13,7 @@ sys.path.sort(key=_named.__contains__)  # what PYTHONPATH names comes last, for 
 
 from cloche import launch  # noqa: E402
 
+launch.require_posix()
 launch.leave_script_folder()
 launch.order_path()
 

@@ -7,6 +7,7 @@ ServingError
 ├── VersionRefused      a version cannot serve: absent, altered, or its environment cannot be built
 ├── BuildFailed         an image could not be built
 ├── HostFailed          a model host did not load, died, hung or broke the protocol
+│   └── HostSilent      it said nothing for as long as it may take
 ├── JobRefused          a batch job may not start: another job owns the output, or it differs
 └── JobFailed           a batch job cannot go on; what was done stays done
     └── TooManyBadRows  more rows were refused than the job allows
@@ -42,6 +43,10 @@ class BuildFailed(ServingError):
 
 class HostFailed(ServingError):
     """A model host did not load its version, died, hung or broke the protocol."""
+
+
+class HostSilent(HostFailed):
+    """A model host said nothing for as long as it may take."""
 
 
 class JobRefused(ServingError):

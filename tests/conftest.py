@@ -12,8 +12,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 # A machine that is busy with other tests makes single examples slow; their number is the bound.
-hypothesis.settings.register_profile("cloche", deadline=None)
-hypothesis.settings.load_profile("cloche")
+hypothesis.settings.register_profile("breadth", deadline=None)
+hypothesis.settings.register_profile("once", deadline=None, max_examples=30)
 
 # The workers end together when what takes long begins first: groups that take a minute or more,
 # then everything else that starts processes, and the quick tests, by the thousand, to fill up.
@@ -21,6 +21,12 @@ LONGEST = (
     "container", "help", "readme", "airflow", "spark", "team", "whole_way", "page", "deploy",
     "users_folder", "deployments", "python314", "agreement", "help_shop", "kill",
 )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw fewer examples where breadth is not asked for; a test may say a number of its own."""
+    once = "not breadth" in config.option.markexpr
+    hypothesis.settings.load_profile("once" if once else "breadth")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -107,6 +107,19 @@ class Server:
         return self.process.wait(60)
 
 
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this id that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def started(folder: Path) -> list[int]:
+    """What still runs of the processes whose ids name the files `PID.pid` in a folder."""
+    return [int(path.stem) for path in folder.glob("*.pid") if is_running(int(path.stem))]
+
+
 def children(ancestor: int, name: str) -> list[int]:
     """Process ids of what descends from `ancestor` and has this name, or runs this module."""
     found, parents = [], {}
@@ -212,6 +225,7 @@ class Load:
     server: Server
     clients: int = 8
     pause: float = 0.0
+    path: str = "/invocations"
     body: dict[str, Any] = field(default_factory=lambda: {"dataframe_records": [{"a": 0}]})
     check: Callable[[requests.Response], bool] = lambda response: response.status_code == 200
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -242,9 +256,7 @@ class Load:
         with requests.Session() as session:
             while not self._stop.wait(self.pause):
                 try:
-                    response = session.post(
-                        f"{self.server.url}/invocations", json=self.body, timeout=60
-                    )
+                    response = session.post(self.server.url + self.path, json=self.body, timeout=60)
                 except requests.RequestException as error:
                     self.failures.append(repr(error))
                     continue

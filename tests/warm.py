@@ -41,8 +41,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-from cloche import launch
-from cloche.serving.host import lifeline
+from cloche import launch, lifeline
 from tests.warm_program import launched
 
 # What the commands import that have work to do.

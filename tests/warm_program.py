@@ -58,7 +58,7 @@ def main(kind: str, python: str, address: str) -> NoReturn:
         socket.send_fds(warm, [len(told).to_bytes(8, "big")], descriptors)
         warm.sendall(told)
         child = int.from_bytes(warm.recv(8), "big")
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGRTMIN):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda got, _: os.kill(child, got))
         code = int.from_bytes(warm.recv(8), "big", signed=True)

@@ -5,11 +5,12 @@ import os
 import selectors
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from cloche import environment, launch
+from cloche import environment, launch, supervisor
 from cloche.env_manager import NotBuilt
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import FinishedPart, Part
@@ -19,6 +20,7 @@ from cloche.serving.errors import JobFailed
 from cloche.serving.host.threads import sized
 
 _PREPARED = 2
+_END_SECONDS = 5.0  # of which exit handlers have two
 _STDERR = 2  # what a model prints must not get between the lines of a result
 
 
@@ -76,8 +78,7 @@ class LocalEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._prepared:
-            worker.end()
+        _end(self._prepared)
 
     def prepare(self) -> None:
         """Start the first workers before there is a job: what they import takes a second or two.
@@ -147,8 +148,7 @@ class _Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self.workers:
-            worker.end()
+        _end(self.workers)
         self._selector.close()
 
     @property
@@ -183,7 +183,7 @@ class _Crew:
     def _replace(self, worker: "_Worker") -> None:
         self._selector.unregister(worker.socket)
         self.workers.remove(worker)
-        code = worker.end()
+        code = worker.end(_END_SECONDS)
         if not worker.ready and not any(other.ready for other in self.workers):  # it is the version
             raise JobFailed(f"A worker died while it loaded the version ({_told(code)}).")
         if worker.case is not None:
@@ -242,18 +242,26 @@ class _Worker:
             self._send(self.case.question())
         return None
 
-    def end(self) -> int:
-        """End the process if it still runs; its exit code."""
+    def end(self, patience: float) -> int:
+        """End the process, which may take so many seconds to do it by itself; its exit code."""
         self.socket.close()
-        if not self.gone:
-            self._process.kill()
-        return self._process.wait()
+        return supervisor.end(self._process, patience)
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self.socket.sendall(json.dumps(message).encode() + b"\n")
         except ConnectionError:
             self.gone = True  # its closed socket will be seen, and the case given to another
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    """Ask those that have nothing to do, by closing their sockets, and insist."""
+    for worker in workers:
+        worker.socket.close()
+    end = time.monotonic() + _END_SECONDS
+    for worker in workers:
+        idle = worker.ready and worker.case is None
+        worker.end(max(0.0, end - time.monotonic()) if idle else 0.0)
 
 
 def _told(code: int) -> str:

@@ -5,27 +5,26 @@ the other; an answer to each.
 """
 
 import json
-import os
-import signal
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.host import lifeline
+from cloche import supervisor
 
 
 def main() -> None:
     """Answer until the engine closes the socket."""
-    lifeline.die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the engine decides
+    supervisor.run(_answer, "cloche-worker")
+
+
+def _answer() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as engine, engine.makefile("rwb") as lines:
         import cloche.serving.batch.worker  # noqa: F401, PLC0415  # slow: done while a job is pinned
 
         first = json.loads(lines.readline() or b"null")
         if first is not None:
             _serve(lines, first)
-    os._exit(0)  # threads that a model left behind must not keep a finished worker alive
 
 
 def _serve(lines: Any, first: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 
+from cloche import supervisor
 from cloche.redaction import told, trace
 from cloche.serving.batch import encoding, tensors
 from cloche.serving.batch.acceleration import Accelerator
@@ -118,7 +119,11 @@ class Scorer:
         if schema is not None and schema.is_tensor_spec():
             frame = tensors.cast(frame, schema)
         refuse_gaps(frame, self._lossy)
-        return encoding.table(self._model.predict(frame), len(frame), self._names)
+        try:
+            answer = self._model.predict(frame)
+        finally:
+            supervisor.end_copy()
+        return encoding.table(answer, len(frame), self._names)
 
     def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":
         """Its answer, and of which rows it is sure; None where only the model can answer."""

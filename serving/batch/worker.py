@@ -25,12 +25,13 @@ from cloche.serving.batch.part import FinishedPart, Part, PartFile
 from cloche.serving.batch.readers.casting import scalar_types
 from cloche.serving.batch.readers.columnar import ColumnarReader
 from cloche.serving.batch.readers.jsonlines import JsonLinesReader
-from cloche.serving.batch.readers.rows import Rows
+from cloche.serving.batch.readers.rows import UNFIT, Rows
 from cloche.serving.batch.readers.text import CsvReader
 from cloche.serving.batch.schemas import together
 from cloche.serving.batch.scoring import Scorer, differing
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.missing import Unfit
+from cloche.serving.host.origin import of_model
 from cloche.serving.host.profile import load_profile
 
 _FEWER = (64, 16, 4, 2)  # rows at once, for 64 to be asked about again where all are too many
@@ -373,6 +374,5 @@ def _refusal(error: Exception) -> Refusal:
     if isinstance(error, Unfit):
         return Refusal(error.reason)
     said = getattr(error, "message", None) or str(error)
-    return Refusal(
-        f"the model failed with {type(error).__name__}", " ".join(said.split())[:_DETAIL_CHARACTERS]
-    )
+    kind = f"the model failed with {type(error).__name__}" if of_model(error) else UNFIT
+    return Refusal(kind, " ".join(said.split())[:_DETAIL_CHARACTERS])

@@ -71,13 +71,15 @@ Example:
     envvar=["CLOCHE_SERVE_REQUEST_TIMEOUT", "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"],
     default=60.0,
     type=_SECONDS,
-    help="Seconds until a request is answered 504.",
+    help="Seconds until a request is answered 504; MLflow's variable "
+    "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT sets it, too.",
 )
 @click.option(
     "--predict-timeout",
-    default=30.0,
     type=_SECONDS,
-    help="Seconds until a silent host is replaced.",
+    show_default="as --request-timeout",
+    help="Seconds that a model may take for a batch; then its requests are answered 504, and its "
+    "host is replaced.",
 )
 @click.option(
     "--drain-timeout",

@@ -10,9 +10,9 @@ import os
 import socket
 import sys
 
+from cloche import lifeline
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.forkserver.server import ForkServer
-from cloche.serving.host import lifeline
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from cloche import supervisor
 from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
-from cloche.serving.host import lifeline
 
 # What a program cannot do without.
 _NEEDS = {
@@ -79,7 +79,7 @@ class ForkServer:
         message = read(data)
         if "kill" in message:
             if message["kill"] in self._forks:  # else its process id may be somebody else's by now
-                os.kill(message["kill"], signal.SIGKILL)
+                supervisor.tell_to_end(message["kill"])
             return True
         if "import" in message:
             known = {*sys.modules, *self._ahead}
@@ -142,11 +142,8 @@ def _become(
     leave: Callable[[], None],
 ) -> NoReturn:  # fmt: skip
     """Be that program, and never come back."""
-    code = 1
     try:
         leave()
-        lifeline.die_with_parent(parent)
-        lifeline.name(f"cloche-{program}")
         front, *output = descriptors
         for number in output:
             os.dup2(number, sys.stdout.fileno())
@@ -157,12 +154,12 @@ def _become(
         main: Callable[..., None] = importlib.import_module(
             f"cloche.serving.{program}.__main__"
         ).run
-        main(socket.socket(fileno=front), *arguments)
-        code = 0
+
+        def work() -> None:
+            main(socket.socket(fileno=front), *arguments)
+
+        supervisor.run(work, f"cloche-{program}", parent)
     except BaseException:  # noqa: BLE001  # as Python ends
         sys.excepthook(*sys.exc_info())
     finally:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)  # threads that a model left behind must not keep it alive
+        os._exit(1)  # never back into the loop of the fork server

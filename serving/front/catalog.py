@@ -32,6 +32,7 @@ class Catalog:
         self._interval = interval
         self._models: dict[str, ServedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leaving: dict[asyncio.Task[None], ServedModel] = {}
         self._watch: Watch | None = None
         self._passed_over: set[str] = set()
         self.alias = ""
@@ -65,11 +66,14 @@ class Catalog:
         model = self._models[uri.name] = self._make(uri)
         self._tasks[uri.name] = asyncio.create_task(model.follow(self._interval))
 
-    async def remove(self, name: str) -> None:
-        """Serve it no more."""
+    def remove(self, name: str) -> None:
+        """Serve it no more; what runs is finished in the background."""
         self.changes += 1
         self._tasks.pop(name).cancel()
-        await self._models.pop(name).close()
+        model = self._models.pop(name)
+        leaving = asyncio.create_task(model.leave())
+        self._leaving[leaving] = model
+        leaving.add_done_callback(lambda _: self._leaving.pop(leaving))
 
     async def follow_alias(self, alias: str, registry: Registry) -> None:
         """Serve every registered model that has `alias`, for ever."""
@@ -77,7 +81,7 @@ class Catalog:
         watch = self._watch = Watch(registry, "names_with_alias", _LIST_SECONDS, alias=alias)
         while True:
             try:
-                await self._match(set(await watch.look()), alias)
+                self._match(set(await watch.look()), alias)
                 self.complete = True
             except ServingError as error:
                 _logger.error("%s", error)  # noqa: TRY400  # the message is all there is to tell
@@ -95,12 +99,12 @@ class Catalog:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await asyncio.gather(*(model.close() for model in self))
+        await asyncio.gather(*(model.close() for model in (*self._leaving.values(), *self)))
 
-    async def _match(self, names: set[str], alias: str) -> None:
+    def _match(self, names: set[str], alias: str) -> None:
         for name in self._models.keys() - names:
             _logger.info("No longer served: the alias is gone.", extra={"model": name})
-            await self.remove(name)
+            self.remove(name)
         for name in sorted(names - self._models.keys() - self._passed_over):
             if is_a_name(name):
                 self.add(with_alias(name, alias))

@@ -11,20 +11,35 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.errors import HostFailed
+from cloche.serving.errors import HostFailed, HostSilent
+from cloche.serving.front.doubt import Doubt
 from cloche.serving.front.metrics import Metrics
 from cloche.serving.front.plan import Plan
 from cloche.serving.front.pool import Pool
 from cloche.serving.front.queue import Queue
 from cloche.serving.front.replica import Replica
-from cloche.serving.front.request import EXPIRED, HOST_LOST, STOPPED, Request
+from cloche.serving.front.request import (
+    CUT_OFF,
+    EXPIRED,
+    HOST_LOST,
+    NOT_REPEATED,
+    STOPPED,
+    Request,
+)
 from cloche.serving.host.frames import Result
 
-_MAX_ATTEMPTS = 2  # predictions are idempotent: once more, on another host
+_FAILED = 400
+_MAX_ATTEMPTS = 2  # once more, on another host
 
 
 class Generation:
-    """The replicas of one version."""
+    """The replicas of one version.
+
+    Attributes:
+        model: The name it is served under.
+        version: Its number.
+        retry: Whether a request whose host was lost is given to another one.
+    """
 
     def __init__(
         self,
@@ -35,16 +50,18 @@ class Generation:
         plan: Plan,
         metrics: Metrics,
         spawn: Callable[[], Awaitable[Replica]],
+        retry: bool = True,
     ) -> None:
         self.model = model
         self.version = version
+        self.retry = retry
         label = {"model": model, "version": version}
         self._plan = plan
         self._queue: Queue[Request] = Queue(plan.queue, plan.batches)
         self._pool = Pool(label, path, plan=plan, metrics=metrics, spawn=spawn, idle=self._dispatch)
         self._given: dict[Replica, Sequence[Request]] = {}
         self._finished: asyncio.Future[None] | None = None
-        self._closed = False
+        self._hurried = self._closed = False
         self._wake: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
         self._batch_seconds = 0.0
@@ -126,21 +143,34 @@ class Generation:
         """Give up all requests that still wait."""
         return self._queue.remove(lambda _: True)
 
-    async def close(self, patience: float, successor: "Generation | None" = None) -> None:
-        """Finish what runs, for at most `patience` seconds, then end the hosts.
+    async def close(self, current: Callable[[], "Generation | None"]) -> None:
+        """Finish what runs, which takes at most as long as a prediction may, then end the hosts.
 
-        What is left over, because a host was lost meanwhile, goes to the `successor`.
+        Args:
+            current: The generation that serves then. What is left over, because a host was lost
+                meanwhile, goes to it.
         """
         self._pool.stop_replacing()
-        await self._finish(patience)
+        if self._given and not self._hurried:
+            self._finished = self._loop.create_future()
+            await asyncio.wait([self._finished])
+        successor = current()
         if successor is not None:
             successor.adopt(self.release())
         self._closed = True
-        for request in [*self.release(), *itertools.chain(*self._given.values())]:
+        for request in self.release():
             request.end(STOPPED)
+        for request in itertools.chain(*self._given.values()):
+            request.end(STOPPED if self.retry else NOT_REPEATED)
         await self._pool.close()
         if successor is None or successor.version != self.version:
             self._metrics.forget_version(self.model, self.version)
+
+    def hurry(self) -> None:
+        """Let `close` wait for nothing: nobody waits for answers any more."""
+        self._hurried = True
+        if self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)
 
     def _dispatch(self) -> None:
         while self._pool.has_idle and len(self._queue):
@@ -170,22 +200,41 @@ class Generation:
         batch = self._given.pop(replica)
         if isinstance(result, HostFailed):
             self._pool.lose(replica, result)
-            self._retry(batch)
+            self._end_or_retry(batch, result)
             self._dispatch()
         else:
-            self._pool.give_back(replica)
+            self._give_back_or_check(replica, result)
             self._dispatch()  # first, so that the host works while the answers are written
             for request, answer in zip(batch, result.answers, strict=True):
                 request.answer(answer, self.version)
             self._observe(result)
+        self._tell_finished()
+
+    def _give_back_or_check(self, replica: Replica, result: Result) -> None:
+        """Let a replica go on, or ask it first whether it still can, when failures pile up."""
+        if failures := sum(answer.status >= _FAILED for answer in result.answers):
+            replica.doubt = replica.doubt.after(failures)
+            if replica.doubt.is_due(began := self._loop.time()):
+                self._given[replica] = ()
+                replica.check(self._plan.predict_timeout, partial(self._take_check, replica, began))
+                return
+        self._pool.give_back(replica)
+
+    def _take_check(self, replica: Replica, began: float, result: Result | HostFailed) -> None:
+        if isinstance(result, HostFailed):
+            self._take(replica, result)
+        elif not self._closed:
+            del self._given[replica]
+            now = self._loop.time()
+            replica.doubt = Doubt.settled(now, now - began)
+            self._pool.give_back(replica)
+            self._dispatch()
+            self._tell_finished()
+
+    def _tell_finished(self) -> None:
+        """Tell who closes the generation that no host works any more."""
         if self._finished is not None and not self._given and not self._finished.done():
             self._finished.set_result(None)
-
-    async def _finish(self, patience: float) -> None:
-        """Wait until no host works any more, for at most `patience` seconds."""
-        if self._given:
-            self._finished = self._loop.create_future()
-            await asyncio.wait([self._finished], timeout=patience)
 
     def _dispatch_what_was_read(self) -> None:
         self._soon = None
@@ -204,16 +253,21 @@ class Generation:
         self._predict_seconds.observe(result.predict_seconds)
         self._batch_seconds = result.total_seconds
 
-    def _retry(self, batch: Sequence[Request]) -> None:
-        """Give requests of a lost host to another one, each alone.
+    def _end_or_retry(self, batch: Sequence[Request], error: HostFailed) -> None:
+        """Give requests of a lost host to another one, each alone, or end them.
 
-        One of them may have been what broke it.
+        One of them may have been what broke it. What took too long is not asked again: it would
+        take too long again, and the model may have done its work, with all the effects of it.
         """
         again = []
         for request in batch:
             if request.unwanted():
                 continue
-            if request.attempts >= _MAX_ATTEMPTS:
+            if isinstance(error, HostSilent):
+                request.end(CUT_OFF)
+            elif not self.retry:
+                request.end(NOT_REPEATED)
+            elif request.attempts >= _MAX_ATTEMPTS:
                 request.end(HOST_LOST)
             elif request.deadline <= self._loop.time():
                 request.end(EXPIRED)

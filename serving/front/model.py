@@ -1,6 +1,7 @@
 """One served model: it follows its URI, and switches to what the registry names.
 
-The new version is loaded beside the one that serves, and takes over when it is warm.
+The new version is loaded beside the one that serves, and takes over when it is warm. The registry
+is looked at meanwhile, and a load is given up when the registry names another version.
 """
 
 import asyncio
@@ -8,24 +9,24 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.front.following import Standing, should_load
 from cloche.serving.front.generation import Generation
 from cloche.serving.front.history import History
+from cloche.serving.front.loads import Failures, Load, named
 from cloche.serving.front.metrics import Metrics
 from cloche.serving.front.registry import Registry
+from cloche.serving.front.tasks import Tasks
 from cloche.serving.front.watch import Watch
 from cloche.serving.registry.uri import ModelUri
 
 _RESOLVE_SECONDS = 15.0
-_FETCH_SECONDS = 1800.0
 _RETRY_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
-MakeGeneration = Callable[[str, str, Path, str], Awaitable[Generation]]
+MakeGeneration = Callable[[str, dict[str, Any]], Awaitable[Generation]]
 
 
 class ServedModel:
@@ -37,7 +38,6 @@ class ServedModel:
         since: When that took over.
         loading: The version that is being loaded to take over; None if none is.
         history: What the registry tells of its versions.
-        problem: Why the version that the registry names does not serve; empty when it does.
         in_progress: How many requests for it are not answered yet.
         read_at: When the registry was last read, on the loop's clock.
     """
@@ -49,24 +49,24 @@ class ServedModel:
         metrics: Metrics,
         *,
         make: MakeGeneration,
-        patience: float,
     ) -> None:
         self.uri = uri
         self.current: Generation | None = None
         self.since: datetime | None = None
-        self.loading: str | None = None
+        self.loading: Load | None = None
         self.history = History(uri, registry)
-        self.problem = "The first version is being loaded."
         self._registry = registry
         self._metrics = metrics
         self._make = make
-        self._patience = patience
         self.in_progress = 0
         self._standing = Standing()
-        self._refusal = ""
+        self._named = ""  # the identity of the version that the registry named last
+        self._unreadable = ""  # why the registry could not be read
+        self._failures = Failures()
         self._loop = asyncio.get_running_loop()
         self.read_at = self._loop.time()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._loads = Tasks()
+        self._retired: dict[asyncio.Task[None], Generation] = {}
         self._watch = Watch(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
 
     @property
@@ -83,6 +83,17 @@ class ServedModel:
         """Ask the registry now instead of at the next poll."""
         self._watch.wake()
 
+    @property
+    def problem(self) -> str:
+        """Why the version that the registry names does not serve; empty when it does."""
+        if self._unreadable:
+            return self._unreadable
+        if failure := self._failures.of(self._named):
+            return failure
+        if self.loading is not None:
+            return self.loading.told
+        return "" if self._named else "The first version is being loaded."
+
     async def follow(self, interval: float) -> None:
         """Look at the registry every `interval` seconds, for ever.
 
@@ -94,62 +105,104 @@ class ServedModel:
                 await self._look()
                 pause = interval
             except ServingError as error:
-                self._note(str(error))
+                self._note_unreadable(str(error))
             except Exception:
                 _logger.exception("Following failed; it goes on.", extra={"model": self.name})
             await self._watch.rest(pause)
 
-    async def close(self) -> None:
-        """End every generation."""
+    async def leave(self) -> None:
+        """End what is being loaded, and every generation when what runs is finished."""
         if self.current is not None:
-            self._retire(self.current)
-            self.current = None
+            leaving, self.current = self.current, None
+            self._retire(leaving)
+        await self._loads.cancel()
         await self.history.close()
-        await asyncio.gather(*self._closing)
+        await asyncio.gather(*self._retired)
+
+    async def close(self) -> None:
+        """End all at once: no client is connected any more."""
+        for generation in (*self._retired.values(), *filter(None, [self.current])):
+            generation.hurry()
+        await self.leave()
 
     async def _look(self) -> None:
         try:
-            target: dict[str, str] = await self._watch.look()
-        except RegistryUnreachable as error:
-            if self.current is None:
-                await self._start_from_cache(error)
-                return
+            target: dict[str, Any] = await self._watch.look()
+        except RegistryUnreachable:
+            if self.current is None and self.loading is None:
+                await self._start_from_cache()
+            raise
+        except VersionRefused:
+            self._give_up()
             raise
         self.read_at = self._loop.time()
-        if should_load(self._standing, target["identity"], target["revision"]):
-            await self._swap(target)
+        self._unreadable = ""
+        self._follow_to(target)
+
+    def _follow_to(self, target: dict[str, Any]) -> None:
+        """Load what the registry names, if that is needed, and nothing else."""
+        self._named = identity = target["identity"]
+        if self.current is not None and identity == self._standing.identity:
+            self.current.retry = target["retry"]
+        if not should_load(self._standing, identity, target["revision"]):
+            self._give_up()
+        elif self.loading is None or self.loading.target["identity"] != identity:
+            self._give_up()
+            self.loading = load = Load(self.name, target)
+            self._failures.begin(identity)
+            load.task = self._loads.start(self._load(load))
         else:
-            serves = target["identity"] == self._standing.identity
-            self.problem = "" if serves else self._refusal
+            self.loading.remind()
 
-    async def _start_from_cache(self, error: RegistryUnreachable) -> None:
-        target = await self._registry.ask("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
-        if target is None:
-            raise error
-        _logger.warning(
-            "The registry is not there; the version that served last is taken from the cache. %s",
-            error,
-            extra={"model": self.name, "version": target["version"]},
-        )  # fmt: skip
-        await self._swap(target)
-
-    async def _swap(self, target: dict[str, str]) -> None:
-        version = target["version"]
-        started = self._loop.time()
-        _logger.info("Loading.", extra={"model": self.name, "version": version})
-        self.loading = version
-        try:
-            path = await self._registry.ask("fetch", _FETCH_SECONDS, target=target)
-            fresh = await self._make(self.name, version, Path(path), target["twin"])
-            await fresh.start(beside=self.current is not None)
-            self._switch(fresh, target)
-            self._tell_served(fresh, self._loop.time() - started)
-            await fresh.complete()
-        except (VersionRefused, HostFailed) as error:
-            self._refuse(target, error)
-        finally:
+    def _give_up(self) -> None:
+        if self.loading is not None:
+            self.loading.give_up()
             self.loading = None
-        await self._registry.ask("remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target)
+            self._metrics.swaps.labels(self.name, "given up").inc()
+
+    async def _start_from_cache(self) -> None:
+        target = await self._registry.ask("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
+        if target is not None:
+            _logger.warning(
+                "The registry is not there; the version that served last is taken from the cache.",
+                extra={"model": self.name, "version": target["version"]},
+            )
+            self._follow_to(target)
+
+    async def _load(self, load: Load) -> None:
+        try:
+            fresh = await self._make(self.name, load.target)
+            await fresh.start(beside=self.current is not None)
+        except (VersionRefused, HostFailed) as error:
+            self._refuse(load.target, error)
+        except ServingError as error:
+            self._note_failure(load.target, str(error), lasting=False)
+            self._loop.call_later(_RETRY_SECONDS, self.wake)
+        except Exception as error:
+            _logger.exception("A load failed; it is tried again.", extra={"model": self.name})
+            reason = f"{named(load.target)} cannot be loaded now: {type(error).__name__}: {error}"
+            self._note_failure(load.target, reason, lasting=False)
+        else:
+            self._switch(fresh, load.target)
+            self._tell_served(fresh, load.seconds)
+            self._loads.start(self._complete(fresh, load.target))
+        finally:
+            if self.loading is load:
+                self.loading = None
+
+    async def _complete(self, fresh: Generation, target: dict[str, Any]) -> None:
+        """See that a version which began to serve by its twin gets its model, too."""
+        try:
+            await fresh.complete()
+            if self.current is fresh:
+                await self._registry.ask(
+                    "remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target
+                )
+        except HostFailed as error:
+            if self.current is fresh:
+                self._refuse(target, error)
+        except ServingError:
+            _logger.exception("What serves cannot be noted.", extra={"model": self.name})
 
     def _tell_served(self, fresh: Generation, seconds: float) -> None:
         self._metrics.swaps.labels(self.name, "done").inc()
@@ -161,7 +214,7 @@ class ServedModel:
                    "seconds": round(seconds, 3)},
         )  # fmt: skip
 
-    def _refuse(self, target: dict[str, str], error: Exception) -> NoReturn:
+    def _refuse(self, target: dict[str, Any], error: Exception) -> None:
         """Serve without a version that could not be loaded, even if its twin answered already."""
         served, serving = self._standing.identity, self.current
         if served == target["identity"] and serving is not None:
@@ -169,30 +222,32 @@ class ServedModel:
             self._retire(serving)
         self._standing = Standing(served, target["revision"])
         self._metrics.swaps.labels(self.name, "failed").inc()
-        self._refusal = f"Version {target['version']} cannot serve: {error}"
-        raise VersionRefused(self._refusal) from error
+        self._note_failure(target, f"{named(target)} cannot serve: {error}", lasting=True)
 
-    def _switch(self, fresh: Generation, target: dict[str, str]) -> None:
+    def _switch(self, fresh: Generation, target: dict[str, Any]) -> None:
         """Serve with `fresh`; what waited for the old generation goes to the new one."""
         old, self.current = self.current, fresh
         self.since = datetime.now(UTC)
         self.history.outdate()
         self._standing = Standing(target["identity"])
-        self.problem = ""
-        self.loading = None
+        self._failures.clear()
         if old is not None:
             fresh.adopt(old.release())
-            self._retire(old, fresh)
+            self._retire(old)
 
-    def _retire(self, old: Generation, successor: Generation | None = None) -> None:
-        task = asyncio.create_task(old.close(self._patience, successor))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+    def _retire(self, old: Generation) -> None:
+        task = asyncio.create_task(old.close(lambda: self.current))
+        self._retired[task] = old
+        task.add_done_callback(lambda _: self._retired.pop(task))
 
-    def _note(self, problem: str) -> None:
-        if problem != self.problem:
-            _logger.error("%s", problem, extra={"model": self.name})
-        self.problem = problem
+    def _note_unreadable(self, reason: str) -> None:
+        if reason != self._unreadable:
+            _logger.error("%s", reason, extra={"model": self.name})
+        self._unreadable = reason
+
+    def _note_failure(self, target: dict[str, Any], reason: str, *, lasting: bool) -> None:
+        if self._failures.note(target["identity"], reason, lasting=lasting):
+            _logger.error("%s", reason, extra={"model": self.name})
 
     def describe(self) -> dict[str, Any]:
         """What `/readyz` tells of it."""
@@ -201,5 +256,6 @@ class ServedModel:
             "ready": self.ready,
             "version": self.current.version if self.current else None,
             "predictor": self.current.description["predictor"] if self.current else None,
+            "loading": self.loading.describe() if self.loading else None,
             "problem": self.problem or None,
         }

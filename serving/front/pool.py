@@ -1,14 +1,12 @@
 """The replicas of one generation: loaded together, replaced when lost, renewed when they grow."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from cloche.serving.errors import HostFailed
-from cloche.serving.front import priority
 from cloche.serving.front.metrics import Metrics
 from cloche.serving.front.plan import Plan
 from cloche.serving.front.replica import Replica
@@ -91,7 +89,9 @@ class Pool:
             for load in loads:
                 load.cancel()
             done = await asyncio.gather(*loads, return_exceptions=True)
-            await asyncio.gather(*(one.stop() for one in done if isinstance(one, Replica)))
+            for one in done:
+                if isinstance(one, Replica):
+                    one.stop_later()
             raise
         for replica in replicas:
             self._admit(replica)
@@ -129,12 +129,7 @@ class Pool:
             return
         self._remove(replica)
         self._lost.inc()
-        _logger.error(
-            "A host was lost and is replaced. %s", error,
-            extra={**self._label, "pid": replica.pid},
-        )  # fmt: skip
-        replica.kill()
-        self._tasks.start(replica.stop())
+        self._tasks.start(self._tell_loss(replica, error))
         self._tasks.start(self._replace())
 
     def stop_replacing(self) -> None:
@@ -155,14 +150,13 @@ class Pool:
     async def _load_one(self, *, early: bool = False, gently: bool = False) -> Replica:
         replica = await self._spawn()
         version = {
-            "path": str(self._path), "twin": self._plan.twin, "early": early, **self._label,
+            "path": str(self._path), "twin": self._plan.twin, "early": early, "gently": gently,
+            **self._label,
         }  # fmt: skip
         try:
-            with priority.lowered(replica.pid) if gently else contextlib.nullcontext():
-                self.description = await replica.load(version, self._label, self._plan.load_timeout)
+            self.description = await replica.load(version, self._label, self._plan.load_timeout)
         except BaseException:
-            replica.kill()
-            await replica.stop()
+            replica.stop_later()
             raise
         return replica
 
@@ -171,6 +165,19 @@ class Pool:
         self._idle.append(replica)
         self._up.set(len(self._replicas))
         replica.lost.add_done_callback(lambda _: self.lose(replica, HostFailed("The host ended.")))
+
+    async def _tell_loss(self, replica: Replica, error: HostFailed) -> None:
+        """Say why a replica was lost, and end what is left of it."""
+        if replica.lost.done():
+            reason = await replica.death()
+        else:
+            replica.kill()
+            reason = str(error)
+        replica.stop_later()
+        _logger.error(
+            "A host was lost and is replaced. %s", reason,
+            extra={**self._label, "pid": replica.pid},
+        )  # fmt: skip
 
     def _remove(self, replica: Replica) -> None:
         self._replicas.discard(replica)

@@ -17,7 +17,16 @@ from cloche.serving.front import weight
 from cloche.serving.front.deadlines import Deadlines
 from cloche.serving.front.head import Head
 from cloche.serving.front.metrics import Metrics
-from cloche.serving.front.request import CLIENT_LEFT, EXPIRED, Ended, Outcome, Request
+from cloche.serving.front.request import (
+    CLIENT_LEFT,
+    CUT_OFF,
+    EXPIRED,
+    HOST_LOST,
+    NOT_REPEATED,
+    Ended,
+    Outcome,
+    Request,
+)
 from cloche.serving.front.settings import Settings
 from cloche.serving.front.target import Target, serving_generation
 from cloche.serving.front.tracing import Tracing
@@ -42,6 +51,13 @@ from cloche.serving.front.web import (
 from cloche.serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
 
 _GZIP_FROM = 1024
+_ROUNDING = 1e-3  # of times that were added and subtracted, in seconds
+_HOST_LOST = "The model host was lost on this request, and the one that was asked after it as well."
+_NOT_REPEATED = (
+    "The model host was lost on this request. The version's tag cloche.retry is off: the model was "
+    "not asked again, and may have done its work."
+)
+_STOPPED = "The server ended before the model answered (--drain-timeout)."
 _CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
 _access = logging.getLogger("cloche.access")
 _logger = logging.getLogger(__name__)
@@ -193,15 +209,27 @@ class Predictions:
         """What a request comes to that no host answered."""
         if ended.reason == CLIENT_LEFT:
             return ClientLeft()
-        if ended.reason == EXPIRED:
+        if ended.reason in (EXPIRED, CUT_OFF):
             self._metrics.expired.labels(exchange.target.model.name).inc()
-            assert exchange.request is not None  # noqa: S101  # it ended
-            seconds = exchange.request.deadline - exchange.started
-            return HttpError(504, "DEADLINE_EXCEEDED", f"There was no answer within {seconds:g} s.")
-        return HttpError(
-            503, "TEMPORARILY_UNAVAILABLE", "The model host was lost on this request.",
-            [(b"retry-after", b"1")],
-        )  # fmt: skip
+            return HttpError(504, "DEADLINE_EXCEEDED", self._too_late(exchange, ended))
+        if ended.reason == NOT_REPEATED:  # without an invitation to ask again
+            return HttpError(500, "INTERNAL_ERROR", _NOT_REPEATED)
+        reason = _HOST_LOST if ended.reason == HOST_LOST else _STOPPED
+        return HttpError(503, "TEMPORARILY_UNAVAILABLE", reason, [(b"retry-after", b"1")])
+
+    def _too_late(self, exchange: Exchange, ended: Ended) -> str:
+        """Which limit a request passed."""
+        limits = self._settings
+        if ended.reason == CUT_OFF and limits.predict_timeout is not None:
+            return (
+                f"The model did not answer within {limits.predict_timeout:g} s "
+                "(--predict-timeout), and was not asked again."
+            )
+        assert exchange.request is not None  # noqa: S101  # it ended
+        seconds = exchange.request.deadline - exchange.started
+        own = seconds < limits.request_timeout - _ROUNDING
+        whose = "the client's own" if own else "--request-timeout"
+        return f"There was no answer within {seconds:g} s ({whose})."
 
     def reply(self, exchange: Exchange, ended: Answer | HttpError) -> Reply:
         """What a request over HTTP is answered that ended like this."""

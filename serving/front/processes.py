@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from cloche import environment, launch
+from cloche import environment, launch, supervisor
 from cloche.serving.errors import HostFailed
 from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
+from cloche.serving.front.tasks import Tasks
 from cloche.serving.host.threads import sized
 
 _FORK_SECONDS = 120.0  # imports on a machine that is busy
@@ -25,7 +26,11 @@ _AT_ONCE = 16  # questions on their way; hundreds would not fit into the socket
 
 
 class Process(Protocol):
-    """A process, as asyncio has it."""
+    """A supervised process (`cloche.supervisor`), with the methods that asyncio gives one.
+
+    Attributes:
+        pid: That of the supervisor.
+    """
 
     pid: int
 
@@ -37,11 +42,15 @@ class Process(Protocol):
         """How it ended, when it has."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, with what it started."""
 
 
 class Processes:
-    """Starts model hosts and the registry process, all with the variables of a model's process."""
+    """Starts model hosts and the registry process, all with the variables of a model's process.
+
+    Attributes:
+        ends: Ends of processes that nobody waits for; `close` does.
+    """
 
     def __init__(
         self, threads: int, widened: Sequence[str] = (), *, forking: bool = sys.platform == "linux"
@@ -59,6 +68,7 @@ class Processes:
         self._server: _ForkServer | None = None
         self._starting = asyncio.Lock()
         self._ahead = [Program.REGISTRY]
+        self.ends = Tasks()
 
     def prepare_hosts(self) -> None:
         """Have the fork server make the imports of hosts ahead, too: they will be asked for."""
@@ -99,13 +109,17 @@ class Processes:
 
     async def close(self) -> None:
         """End the fork server, and its forks with it."""
+        await self.ends.finish()
+        await self._end_forks()
+
+    async def _end_forks(self) -> None:
         if self._server is not None:
             await self._server.close()
 
     async def _forks(self) -> "_ForkServer":
         async with self._starting:
             if self._server is None or self._server.ended:
-                await self.close()
+                await self._end_forks()
                 self._server = await _ForkServer.start(self._ahead, self._variables())
             return self._server
 
@@ -114,11 +128,12 @@ class Processes:
         output: int | None,
     ) -> Process:  # fmt: skip
         told = (str(end.fileno()), *arguments)
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *launch.command(f"cloche.serving.{program}", *told, python=python),
             pass_fds=(end.fileno(),), env=self._variables(),
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
+        return _Anew(process)
 
     def _variables(self) -> dict[str, str]:
         # onnxruntime's telemetry is a thread, which forks would not have; a program that mounts the
@@ -129,9 +144,27 @@ class Processes:
 
 
 def kill(process: Process) -> None:
-    """End it at once, if it still runs."""
+    """End it at once, with what it started, if it still runs."""
     if process.returncode is None:
         process.kill()
+
+
+class _Anew:
+    """A process that was started anew."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = process.pid
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    def kill(self) -> None:
+        supervisor.tell_to_end(self.pid)
 
 
 class _ForkServer:

@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.errors import HostFailed
+from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.channel import Channel, Frame
+from cloche.serving.front.doubt import Doubt
 from cloche.serving.front.processes import Process, Processes, kill
-from cloche.serving.front.tasks import Tasks
 from cloche.serving.host.frames import (
     Item,
     Kind,
@@ -24,28 +25,42 @@ from cloche.serving.host.frames import (
     read_result,
 )
 
-_STOP_SECONDS = 5.0
+_OK = 200
+_LOAD_LIMIT = "--load-timeout"
+_PREDICT_LIMIT = "--predict-timeout; where that is not set, --request-timeout"
+_STOP_SECONDS = 5.0  # of which exit handlers have two
+_KILL_SECONDS = 10.0  # more than a supervisor takes
+_DEATH_SECONDS = 3.0  # from the end of its socket, for what it started ends first
+_OUTPUT_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """A model host. Make one with `start`, `load` it once, then `score` one batch at a time."""
+    """A model host. Make one with `start`, `load` it once, then `score` one batch at a time.
+
+    Attributes:
+        doubt: What is known against it.
+        pid: The host's process id; that of its supervisor until it is loaded.
+    """
 
     def __init__(
         self,
         process: Process,
         channel: Channel,
-        output: asyncio.StreamReader,
+        output: tuple[asyncio.StreamReader, asyncio.ReadTransport],
         learn: Callable[[Sequence[str]], None],
-        explained: Callable[[str], str],
+        processes: Processes,
     ) -> None:
+        self.doubt = Doubt()
+        self.pid = process.pid
         self._learn = learn
-        self._explained = explained
+        self._explained = processes.explained
+        self._ends = processes.ends
         self._process = process
         self._channel = channel
         self._label: dict[str, str] = {}
-        self._deaths = Tasks()
-        self._output = asyncio.create_task(self._forward(output))
+        lines, self._pipe = output
+        self._output = asyncio.create_task(self._forward(lines))
 
     @classmethod
     async def start(cls, processes: Processes, environment: Path | None = None) -> "Replica":
@@ -80,12 +95,7 @@ class Replica:
             _, channel = await asyncio.get_running_loop().create_connection(Channel, sock=ours)
             undone.pop_all()
         learn = processes.learn if environment is None else _learn_nothing
-        return cls(process, channel, output, learn, processes.explained)
-
-    @property
-    def pid(self) -> int:
-        """The host's process id."""
-        return self._process.pid
+        return cls(process, channel, (output, pipe), learn, processes)
 
     @property
     def lost(self) -> asyncio.Future[None]:
@@ -114,7 +124,12 @@ class Replica:
             HostFailed: It did not load within `patience` seconds, or died of it.
         """
         self._label = label
-        return self._loaded(await self._ask(control(Kind.LOAD, version), patience))
+        try:
+            answer = await self._ask(control(Kind.LOAD, version), patience)
+        except BaseException:
+            self.kill()  # it would go on with its load, and not hear that it is to stop
+            raise
+        return self._loaded(answer)
 
     async def complete(self, patience: float) -> dict[str, Any] | None:
         """Wait until the model is there as well, where the twin answers before it.
@@ -132,7 +147,7 @@ class Replica:
         try:
             news = await asyncio.wait_for(asyncio.shield(self._channel.news), patience)
         except TimeoutError as error:
-            raise _silent(patience) from error
+            raise _silent(patience, _LOAD_LIMIT) from error
         return None if news is None else self._loaded(news)
 
     def score(
@@ -143,34 +158,68 @@ class Replica:
         It gets the answers as soon as they have arrived, or that the host died, said nothing for
         `patience` seconds, or broke the protocol.
         """
+        self._hear(batch(items), patience, lambda frame: _result(frame, len(items)), done)
+
+    def check(self, patience: float, done: Callable[[Result | HostFailed], None]) -> None:
+        """Have the version's own input example scored again, and `done` told.
+
+        It gets a failure of the host if that answers with an error: it did not when it was loaded.
+        """
+        self._hear(control(Kind.CHECK, {}), patience, _checked, done)
+
+    def _hear(
+        self, frame: bytes, patience: float, read: Callable[[Frame], Result | HostFailed],
+        done: Callable[[Result | HostFailed], None],
+    ) -> None:  # fmt: skip
+        """Send a frame, and tell `done` what is read from the one that answers it."""
 
         def too_late() -> None:
             self._channel.forget()
-            done(_silent(patience))
+            done(_silent(patience, _PREDICT_LIMIT))
 
-        def heard(frame: Frame | None) -> None:
+        def heard(answer: Frame | None) -> None:
             timer.cancel()
-            if frame is None:
-                self._deaths.start(self._tell_death(done))
-            else:
-                done(_result(frame, len(items)))
+            done(HostFailed("The host ended.") if answer is None else read(answer))
 
         timer = asyncio.get_running_loop().call_later(patience, too_late)
-        self._channel.ask(batch(items), heard)
+        self._channel.ask(frame, heard)
 
     async def stop(self) -> None:
-        """End the host: ask by closing the socket, then insist."""
+        """End the host and what it started: ask by closing the socket, then insist."""
         self._channel.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
-        except TimeoutError:
+        if not await self._ends_within(_STOP_SECONDS):
             self.kill()
-            await self._process.wait()
-        await self._output
+            if not await self._ends_within(_KILL_SECONDS):
+                _logger.error("A host cannot be ended.", extra={**self._label, "pid": self.pid})
+        # a process that nobody could end may hold it open
+        await asyncio.wait([self._output], timeout=_OUTPUT_SECONDS)
+        self._pipe.close()
+
+    def stop_later(self) -> None:
+        """The same in the background; the server waits for it before it ends itself."""
+        self._ends.start(self.stop())
 
     def kill(self) -> None:
-        """End the host at once."""
+        """End the host at once, with what it started."""
         kill(self._process)
+
+    async def death(self) -> str:
+        """How the host ended, after its socket was closed."""
+        if not await self._ends_within(_DEATH_SECONDS):
+            return "The host closed its socket."
+        code = self._process.returncode or 0
+        if code >= 0:
+            return f"The host exited with code {code}."
+        number = signal.Signals(-code)
+        cause = "out of memory?" if number is signal.SIGKILL else number.name
+        return f"The host was killed by signal {number} ({cause})."
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._process.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     def _loaded(self, frame: Frame) -> dict[str, Any]:
         """What the host says of the version that it was told to load.
@@ -182,6 +231,7 @@ class Replica:
         message = Channel.read_control(payload)
         if kind in (Kind.READY, Kind.EARLY):
             self._learn(message["imports"])
+            self.pid = message["pid"]
             return message
         raise HostFailed(self._explained(message.get("reason", "The host answered out of turn.")))
 
@@ -196,24 +246,10 @@ class Replica:
         try:
             answer = await asyncio.wait_for(heard, patience)
         except TimeoutError as error:
-            raise _silent(patience) from error
+            raise _silent(patience, _LOAD_LIMIT) from error
         if answer is None:
-            raise HostFailed(await self._death())
+            raise HostFailed(await self.death())
         return answer
-
-    async def _tell_death(self, done: Callable[[HostFailed], None]) -> None:
-        done(HostFailed(await self._death()))
-
-    async def _death(self) -> str:
-        try:
-            code = await asyncio.wait_for(self._process.wait(), 1.0)
-        except TimeoutError:
-            return "The host closed its socket."
-        return (
-            f"The host was killed by signal {-code}."
-            if code < 0
-            else f"The host exited with code {code}."
-        )
 
     async def _forward(self, output: asyncio.StreamReader) -> None:
         """What the model and its libraries print becomes lines of the server's log."""
@@ -227,11 +263,22 @@ def _learn_nothing(_: Sequence[str]) -> None:
     """A host of another environment says nothing of what the front's has."""
 
 
-def _silent(seconds: float) -> HostFailed:
-    return HostFailed(f"The host said nothing for {seconds:g} s.")
+def _silent(seconds: float, limit: str) -> HostSilent:
+    return HostSilent(f"The host said nothing for {seconds:g} s ({limit}).")
 
 
-def _result(frame: Frame, count: int) -> Result | HostFailed:
+def _checked(frame: Frame) -> Result | HostFailed:
+    """The answers to the input example, or that it gets none any more."""
+    result = _result(frame)
+    if isinstance(result, Result) and any(one.status != _OK for one in result.answers):
+        return HostFailed(
+            "It answers requests with errors, and by now the version's own input example, "
+            "too, which it answered when it was loaded: something in it is broken."
+        )
+    return result
+
+
+def _result(frame: Frame, count: int | None = None) -> Result | HostFailed:
     """The answers to `count` items in a frame, or what is wrong with it."""
     kind, payload = frame
     if kind is not Kind.RESULT:
@@ -240,7 +287,7 @@ def _result(frame: Frame, count: int) -> Result | HostFailed:
         result = read_result(payload)
     except ProtocolError as error:
         return HostFailed(f"The host broke the protocol. {error}")
-    if len(result.answers) != count:
+    if count is not None and len(result.answers) != count:
         return HostFailed(f"The host gave {len(result.answers)} answers to {count} items.")
     return result
 

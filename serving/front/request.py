@@ -30,8 +30,12 @@ class Outcome(Protocol):
 
 
 EXPIRED = "expired"
+CUT_OFF = "cut off"  # the model took longer than it may
 CLIENT_LEFT = "client left"
 HOST_LOST = "host lost"
+NOT_REPEATED = (
+    "not repeated"  # its host was lost, and the version says that it must not be repeated
+)
 STOPPED = "stopped"
 
 

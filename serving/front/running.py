@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cloche.env_manager import LOCAL
 from cloche.serving.front import tracing
@@ -35,7 +35,9 @@ from cloche.serving.front.web import Application
 from cloche.serving.host.cores import cores
 from cloche.serving.registry.uri import ModelUri
 
+_FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
+_FETCHES = 16  # at once; each has a process
 
 
 class Running(NamedTuple):
@@ -128,30 +130,53 @@ def _catalog(
     plan = Plan(
         replicas=settings.replicas,
         load_timeout=settings.load_timeout,
-        predict_timeout=settings.predict_timeout,
+        predict_timeout=settings.predict_timeout or settings.request_timeout,
         host_memory=settings.max_host_memory,
         queue=QueueLimits(settings.max_queue, settings.max_queue_rows, settings.max_queue_bytes),
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
-    async def generation(name: str, version: str, path: Path, twin: str) -> Generation:
-        environment = await _environment(settings.env_manager, registry, path)
+    fetches = asyncio.Semaphore(_FETCHES)
+
+    async def generation(name: str, target: dict[str, Any]) -> Generation:
+        async with fetches:
+            path, environment = await _fetch(settings, processes, target)
         spawn = partial(Replica.start, processes, environment)
-        with_twin = replace(plan, twin=twin if settings.accelerate else "")
-        return Generation(name, version, path, plan=with_twin, metrics=metrics, spawn=spawn)
+        with_twin = replace(plan, twin=target["twin"] if settings.accelerate else "")
+        return Generation(
+            name, target["version"], path, plan=with_twin, metrics=metrics, spawn=spawn,
+            retry=target["retry"],
+        )  # fmt: skip
 
     def model(uri: ModelUri) -> ServedModel:
-        return ServedModel(uri, registry, metrics, make=generation, patience=settings.drain_timeout)
+        return ServedModel(uri, registry, metrics, make=generation)
 
     return Catalog(model, settings.poll_interval)
 
 
-async def _environment(manager: str, registry: Registry, path: Path) -> Path | None:
-    """The interpreter for hosts of the version at `path`; None for the server's own."""
-    if manager == LOCAL:
-        return None
-    built = await registry.ask("environment", _BUILD_SECONDS, artifacts=str(path), manager=manager)
-    return Path(built)
+async def _fetch(
+    settings: Settings, processes: Processes, target: dict[str, Any]
+) -> tuple[Path, Path | None]:
+    """The artifacts of a version, and the interpreter for its hosts; None for the server's own.
+
+    By a registry process that has nothing else to do, so that a download which nobody wants any
+    more ends with it, and one that takes long holds up no look at the registry.
+
+    Raises:
+        VersionRefused: The version cannot serve.
+        RegistryUnreachable: It cannot be fetched now.
+    """
+    registry = Registry(settings.cache_directory, processes)
+    try:
+        path = await registry.ask("fetch", _FETCH_SECONDS, target=target)
+        if settings.env_manager == LOCAL:
+            return Path(path), None
+        environment = await registry.ask(
+            "environment", _BUILD_SECONDS, artifacts=path, manager=settings.env_manager
+        )
+        return Path(path), Path(environment)
+    finally:
+        await registry.close()
 
 
 def _cores_for_hosts() -> int:

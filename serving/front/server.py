@@ -23,6 +23,8 @@ from cloche.serving.front.settings import Settings
 from cloche.serving.registry.uri import ModelUri
 
 _KEEP_ALIVE_SECONDS = 75
+# Each would end the process at once, for it means nothing here; other servers rotate logs on them.
+_UNKNOWN = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 _logger = logging.getLogger(__name__)
 
 
@@ -62,6 +64,8 @@ async def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, catalog.wake)
+        for number in _UNKNOWN:
+            loop.add_signal_handler(number, _tell_unknown, number.name)
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_certificate else "http"
         _logger.info("Listening on %s://%s:%d", scheme, host, port)
@@ -89,6 +93,10 @@ def _patience(settings: Settings) -> Patience:
     return Patience(
         client=settings.client_timeout, request=settings.request_timeout, idle=_KEEP_ALIVE_SECONDS
     )
+
+
+def _tell_unknown(name: str) -> None:
+    _logger.warning("%s means nothing to this server, and changes nothing.", name)
 
 
 def _grpc_door(

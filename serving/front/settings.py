@@ -27,7 +27,7 @@ class Settings:
     poll_interval: float = 2.0
     load_timeout: float = 300.0
     request_timeout: float = 60.0
-    predict_timeout: float = 30.0
+    predict_timeout: float | None = None  # as long as a request may take
     drain_timeout: float = 30.0
     max_batch_rows: int = 512
     max_batch_bytes: int = 4 * _MIB
@@ -69,8 +69,10 @@ class Settings:
             raise SettingsError("TLS needs both --tls-certificate and --tls-key.")
         if self.max_host_memory and not Path("/proc/self/statm").exists():
             raise SettingsError("--max-host-memory is for Linux only: it reads /proc.")
-        if self.predict_timeout > self.request_timeout:
+        if self.predict_timeout is not None and self.predict_timeout > self.request_timeout:
             raise SettingsError(
-                f"--predict-timeout ({self.predict_timeout:g} s) is longer than "
-                f"--request-timeout ({self.request_timeout:g} s)."
+                f"--predict-timeout ({self.predict_timeout:g} s) is longer than --request-timeout "
+                f"({self.request_timeout:g} s; MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT sets it, "
+                "too), and nobody would wait for such a prediction. Raise that one, or leave out "
+                "--predict-timeout: it is as long by default."
             )

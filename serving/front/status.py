@@ -48,7 +48,6 @@ class Status:
             "alias": uri.value if uri.reference is Reference.ALIAS else None,
             "registered": uri.reference is not Reference.ARTIFACTS,
             "since": model.since.isoformat() if model.since else None,
-            "loading": model.loading,
             "replicas": serves.replicas if serves else 0,
             "waiting": serves.waiting if serves else 0,
             "in_progress": model.in_progress,

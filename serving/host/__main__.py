@@ -5,11 +5,10 @@ fork server is, hosts of its environment are forks that `run`.
 """
 
 import gc
-import os
 import socket
 import sys
 
-from cloche.serving.host import lifeline
+from cloche import supervisor
 
 
 def run(front: socket.socket) -> None:
@@ -23,9 +22,4 @@ def run(front: socket.socket) -> None:
 
 def main() -> None:
     """Serve as a process of its own."""
-    lifeline.die_with_parent()
-    lifeline.leave_signals_to_parent()
-    lifeline.name("cloche-host")
-    run(socket.socket(fileno=int(sys.argv[1])))
-    sys.stdout.flush()
-    os._exit(0)  # threads that a model left behind must not keep a finished host alive
+    supervisor.run(lambda: run(socket.socket(fileno=int(sys.argv[1]))), "cloche-host")

@@ -55,6 +55,10 @@ class EarlyScorer:
             return self._whole.result().scorer.score(items)
         return self._early.score(items)
 
+    def check(self) -> Result:
+        """How it answers its version's input example; see `Scorer.check`."""
+        return (self._whole.result().scorer if self._whole.done() else self._early).check()
+
     def then(self, tell: Callable[["Future[Loaded]"], None]) -> None:
         """Have `tell` called, from another thread, when the version is whole or cannot be."""
         self._whole.add_done_callback(tell)

@@ -34,6 +34,7 @@ class Kind(enum.IntEnum):
     BATCH = 4  # front: score these bodies
     RESULT = 5  # host: their answers
     EARLY = 6  # host: its twin answers already; READY or FAILED follows, whenever that may be
+    CHECK = 7  # front: score the version's own input example again; a RESULT answers
 
 
 class Door(enum.IntEnum):

@@ -98,6 +98,7 @@ def _twin(path: Path, plan: Plan, digest: str) -> Twin | None:
 def _warm_up(scorer: Scorer, example: str) -> None:
     scorer.keep_only_exact_ways(Item(JSON, example.encode()))
     _score_example(scorer, example, _WARM_UP_SIZES if scorer.joins else (1,))
+    scorer.remember(Item(JSON, example.encode(), "input example"))
 
 
 def _score_example(scorer: Scorer | EarlyScorer, example: str, sizes: Sequence[int]) -> None:

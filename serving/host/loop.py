@@ -4,6 +4,7 @@ import contextlib
 import gc
 import json
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from cloche import supervisor
+from cloche.serving.host import priority
 from cloche.serving.host.early import EarlyScorer, Loaded
 from cloche.serving.host.frames import FrameReader, Kind, ProtocolError, control, read_batch, result
 from cloche.serving.host.loading import load, load_early
@@ -40,9 +43,12 @@ def serve(front: socket.socket) -> None:
     if scorer is None:
         return
     for kind, payload in frames:
-        if kind is not Kind.BATCH:
-            raise ProtocolError(f"A loaded host takes batches, not {kind.name}.")
-        host.send(result(scorer.score(read_batch(payload))))
+        if kind is Kind.CHECK:
+            host.send(result(scorer.check()))
+        elif kind is Kind.BATCH:
+            host.send(result(scorer.score(read_batch(payload))))
+        else:
+            raise ProtocolError(f"A loaded host takes batches and checks, not {kind.name}.")
 
 
 class _Host:
@@ -54,6 +60,7 @@ class _Host:
 
     def send(self, frame: bytes) -> None:
         """Send a frame in one piece, whichever thread it comes from."""
+        supervisor.end_copy()
         with self._lock:
             self._front.sendall(frame)
 
@@ -64,11 +71,12 @@ class _Host:
         try:
             if told["early"] and (early := load_early(path, **known)):
                 scorer, description = early
-                self.send(control(Kind.EARLY, description))
+                self.send(control(Kind.EARLY, {**description, "pid": os.getpid()}))
                 scorer.then(self._tell)
                 return scorer
-            loaded = load(path, **known)
-            gc.collect()
+            with priority.lowered() if told["gently"] else contextlib.nullcontext():
+                loaded = load(path, **known)
+                gc.collect()
         except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
             self._refuse(error)
             return None
@@ -89,7 +97,7 @@ class _Host:
     def _accept(self, loaded: Loaded) -> None:
         gc.freeze()  # what is loaded stays; collections need not walk it
         gc.enable()
-        self.send(control(Kind.READY, loaded.description))
+        self.send(control(Kind.READY, {**loaded.description, "pid": os.getpid()}))
 
     def _refuse(self, error: BaseException) -> None:
         _logger.error("The version cannot be loaded.", exc_info=error)

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.models.utils import _enforce_params_schema
 from mlflow.pyfunc import PyFuncModel
@@ -15,6 +14,7 @@ from mlflow.pyfunc.context import Context, set_prediction_context
 from mlflow.types import ColSpec
 
 from cloche.serving.host.missing import lossy_arrays, refuse_gaps
+from cloche.serving.host.origin import of_model
 
 
 class ObservedModel:
@@ -60,10 +60,9 @@ class ObservedModel:
         started = time.perf_counter()
         try:
             self.raw = self._model.predict(data, params=params)
-        except MlflowException:
-            raise
         except Exception as error:
-            self.failed, self.failed_on = error, data
+            if of_model(error):
+                self.failed, self.failed_on = error, data
             raise
         finally:
             self.seconds += time.perf_counter() - started

@@ -26,6 +26,7 @@ from cloche.serving.host.plan import Plan
 from cloche.serving.host.question import Question
 from cloche.serving.host.twin import Twin
 
+_OK = 200
 _logger = logging.getLogger(__name__)
 
 
@@ -55,6 +56,8 @@ class Scorer:
         self._joins = plan is not None
         self._by_model = ByModel(self._model, plan) if plan is not None else None
         self._by_twin = ByTwin(twin, plan) if plan is not None and twin is not None else None
+        self._example: Item | None = None
+        self._also_alone = False
 
     @property
     def joins(self) -> bool:
@@ -88,6 +91,23 @@ class Scorer:
         elif self._by_twin is not None and not self._by_twin.agrees(self._by_model, table):
             _logger.warning("The twin and the model differ on the input example: it is not used.")
             self._by_twin = None
+
+    def remember(self, example: Item) -> None:
+        """Keep the version's input example, which it has answered, for checks."""
+        self._example = example
+        self._also_alone = self._joins and self._alone(example).status == _OK
+
+    def check(self) -> Result:
+        """What it answers to the example, by each way that a request may go; nothing without one.
+
+        It did answer by each of them when the version was loaded.
+        """
+        if self._example is None:
+            return Result(0.0, 0.0, 0, [])
+        checked = self.score([self._example])
+        if self._also_alone:
+            checked.answers.append(self._alone(self._example))
+        return checked
 
     def score(self, items: Sequence[Item]) -> Result:
         """One answer for each item, in order. Never raises for what an item holds."""
@@ -148,7 +168,7 @@ class Scorer:
         if self._model.failed is not None:
             seen = trace(self._model.failed, self._model.failed_on)
             _logger.warning("The model failed on request %s.\n%s", item.id, seen)
-            return RequestRefused("The model failed on this request; the server's log says why.")
+            return _failure(self._model.failed)
         reason = codec.explain(item)
         if isinstance(error, MlflowException):
             status = error.get_http_status_code()
@@ -160,3 +180,13 @@ class Scorer:
         return RequestRefused(
             "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR
         )
+
+
+def _failure(error: Exception) -> RequestRefused:
+    """What is told of a model's own error: the status that it chose, and none of its words."""
+    if isinstance(error, MlflowException):
+        return RequestRefused(
+            "The model refused this request; the server's log says why.",
+            status=error.get_http_status_code(), code=error.error_code,
+        )  # fmt: skip
+    return RequestRefused("The model failed on this request; the server's log says why.")

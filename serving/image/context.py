@@ -62,7 +62,7 @@ def write(uri: str, folder: Path, *, base: str, cache_directory: Path) -> Note:
     registry = f"{mlflow.get_tracking_uri()} {mlflow.get_registry_uri()}"
     artifacts = fetch(target, Cache(cache_directory, registry))
     digest = target.digest or digest_tree(artifacts)
-    note = Note(parsed.name, target.version, digest, target.twin)
+    note = Note(parsed.name, target.version, digest, target.twin, target.retry)
     model = folder / "model"
     shutil.copytree(artifacts, model, ignore=shutil.ignore_patterns("__pycache__"))
     note.write(model)

@@ -8,16 +8,22 @@ import os
 import sys
 from pathlib import Path
 
-from cloche import launch
-from cloche.digest import digest_tree
+from cloche import launch, supervisor
 from cloche.environment import for_models
-from cloche.serving.errors import VersionRefused
-from cloche.serving.host.loading import LoadRefused, load
-from cloche.serving.registry.pinned import read
 
 
-def main(artifacts: Path) -> int:
+def main(artifacts: Path) -> None:
     """Check its digest and load it; the exit code says whether that worked."""
+    supervisor.run(lambda: sys.exit(_load(artifacts)), "cloche-trial")
+
+
+def _load(artifacts: Path) -> int:
+    # Not before: these import libraries that start threads.
+    from cloche.digest import digest_tree  # noqa: PLC0415
+    from cloche.serving.errors import VersionRefused  # noqa: PLC0415
+    from cloche.serving.host.loading import LoadRefused, load  # noqa: PLC0415
+    from cloche.serving.registry.pinned import read  # noqa: PLC0415
+
     try:
         note = read(artifacts)
         if note is None or digest_tree(artifacts) != note.digest:
@@ -32,4 +38,4 @@ def main(artifacts: Path) -> int:
 
 if __name__ == "__main__":
     launch.restart_with(for_models(os.environ, os.environ.get("CLOCHE_SERVE_HOST_ENV", "").split()))
-    sys.exit(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

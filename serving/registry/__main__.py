@@ -12,8 +12,7 @@ import socket
 import sys
 from pathlib import Path
 
-from cloche import launch
-from cloche.serving.host import lifeline
+from cloche import launch, supervisor
 from cloche.serving.registry import patience
 
 
@@ -34,8 +33,5 @@ def run(front: socket.socket, cache: str) -> None:
 
 def main() -> None:
     """Answer as a process of its own."""
-    lifeline.die_with_parent()
-    lifeline.leave_signals_to_parent()
-    lifeline.name("cloche-registry")
-    run(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
-    os._exit(0)  # a download that hangs must not keep a finished process alive
+    front, cache = int(sys.argv[1]), sys.argv[2]
+    supervisor.run(lambda: run(socket.socket(fileno=front), cache), "cloche-registry")

@@ -6,9 +6,12 @@ A version is fetched into a directory of its own and appears under its name only
 so a server that was killed while fetching leaves nothing that could be mistaken for a version.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -19,6 +22,7 @@ from cloche.serving.registry.resolving import Target
 
 _KEPT = 2  # what serves, and where a rollback goes
 _FRESH_SECONDS = 24 * 3600
+_UNHELD_SECONDS = 60.0  # in which a directory that was made is locked for certain
 
 
 class Cache:
@@ -32,14 +36,18 @@ class Cache:
         """The directory with the artifacts of `target`; `fetch` fills one that is not there yet."""
         place = self._versions / _short(target.identity)
         if not place.is_dir():
+            self._drop_abandoned()
             fresh = place.with_name(f"{place.name}.{uuid.uuid4().hex}")
             fresh.mkdir(parents=True)
+            held = _hold(fresh)
             try:
                 fetch(fresh)
                 if not place.is_dir():  # another server on this machine may have been faster
                     fresh.rename(place)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
+                if held is not None:
+                    os.close(held)
         return place
 
     def discard(self, target: Target) -> None:
@@ -81,8 +89,31 @@ class Cache:
             if place.name not in named and age > _FRESH_SECONDS:
                 shutil.rmtree(place, ignore_errors=True)
 
+    def _drop_abandoned(self) -> None:
+        """Remove what downloads left that were given up or killed: they may be large."""
+        for fresh in self._versions.glob("*.*"):
+            with contextlib.suppress(OSError):
+                age = datetime.now(UTC).timestamp() - fresh.stat().st_mtime
+                if age > _UNHELD_SECONDS and (held := _hold(fresh)) is not None:
+                    shutil.rmtree(fresh, ignore_errors=True)
+                    os.close(held)
+
     def _note(self, uri: str) -> Path:
         return self._root / "served" / f"{_short(uri)}.json"
+
+
+def _hold(directory: Path) -> int | None:
+    """A descriptor that locks a directory until it is closed, as the end of a process does.
+
+    None where another one holds it, or the file system has no locks.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _short(text: str) -> str:

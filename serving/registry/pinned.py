@@ -22,12 +22,14 @@ class Note:
         version: Its number.
         digest: What its artifacts must hash to.
         twin: The digest of the accelerated twin that may answer for it; empty for none.
+        retry: Whether a request whose host was lost may be given to another one.
     """
 
     name: str
     version: str
     digest: str
     twin: str
+    retry: bool = True
 
     def write(self, artifacts: Path) -> None:
         """Leave the note beside a version's files."""

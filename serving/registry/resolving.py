@@ -21,7 +21,14 @@ from mlflow.tracking import MlflowClient
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.host.twin import ANY
 from cloche.serving.registry import pinned
-from cloche.serving.registry.names import ACCELERATED_DIGEST_TAG, ACCELERATED_TAG, DIGEST_TAG, ONNX
+from cloche.serving.registry.names import (
+    ACCELERATED_DIGEST_TAG,
+    ACCELERATED_TAG,
+    DIGEST_TAG,
+    OFF,
+    ONNX,
+    RETRY_TAG,
+)
 from cloche.serving.registry.told import told
 from cloche.serving.registry.uri import ModelUri, Reference
 from cloche.versions import versions_of
@@ -46,6 +53,7 @@ class Target:
         twin: The digest of the accelerated twin that may answer for it: empty for none, ANY for
             artifacts outside the registry, where nobody could write one down.
         model: The name of the registered model; empty for artifacts outside the registry.
+        retry: Whether a request whose host was lost may be given to another one.
     """
 
     version: str
@@ -55,6 +63,7 @@ class Target:
     digest: str = ""
     twin: str = ""
     model: str = ""
+    retry: bool = True
 
 
 class Resolver:
@@ -143,7 +152,9 @@ def _outside(artifacts: str) -> Target:
     if note is None:
         return Target("", artifacts, artifacts, artifacts, twin=ANY)
     identity = "/".join([note.name, note.version, note.digest, note.twin])
-    return Target(note.version, artifacts, identity, identity, note.digest, note.twin)
+    return Target(
+        note.version, artifacts, identity, identity, note.digest, note.twin, retry=note.retry
+    )
 
 
 def _target(found: ModelVersion) -> Target:
@@ -161,4 +172,5 @@ def _target(found: ModelVersion) -> Target:
         digest=tags.get(DIGEST_TAG, ""),
         twin=twin,
         model=found.name,
+        retry=tags.get(RETRY_TAG) != OFF,
     )

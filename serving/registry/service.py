@@ -54,7 +54,7 @@ class Service:
         """The newest versions of the model behind a URI, with who promoted them and why."""
         return self._history.versions(_uri(uri))
 
-    def fetch(self, target: dict[str, str]) -> str:
+    def fetch(self, target: dict[str, Any]) -> str:
         """The directory of a version's artifacts, checked."""
         return str(fetch(Target(**target), self._cache))
 
@@ -62,7 +62,7 @@ class Service:
         """The interpreter of the environment for a version's host."""
         return str(env_manager.build(Path(artifacts), manager, self._cache_directory))
 
-    def remember(self, uri: str, target: dict[str, str]) -> None:
+    def remember(self, uri: str, target: dict[str, Any]) -> None:
         """Note what serves behind a URI, for the day the registry is gone."""
         self._cache.remember(uri, Target(**target))
 

@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
 import shutil
+import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -129,3 +132,50 @@ def test_all_commands_that_run_versions_take_one_option_with_one_default(
     assert option.resolve_envvar_value(context) == "uv"
     monkeypatch.setenv(f"CLOCHE_{command.upper()}_ENV_MANAGER", "virtualenv")
     assert option.resolve_envvar_value(context) == "virtualenv"
+
+
+class TestDefaultCache:
+    """Where versions and environments are kept, when nothing is said."""
+
+    @pytest.fixture(autouse=True)
+    def _temporary(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def test_it_is_the_users_cache_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("HOME", str(tmp_path / "home, not made yet"))
+
+        assert env_manager.default_cache() == tmp_path / "home, not made yet/.cache/cloche"
+
+    @pytest.mark.parametrize("home", ["/proc/self", "/proc/1/nowhere"])
+    def test_a_home_that_cannot_be_written_is_done_without(
+        self, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Nobody, not even root, makes a folder in /proc."""
+        monkeypatch.setenv("HOME", home)
+        monkeypatch.setattr(os, "access", lambda path, _: not str(path).startswith("/proc"))
+
+        found = env_manager.default_cache()
+
+        assert found == tmp_path / f"cloche-{os.getuid()}"
+        assert stat.S_IMODE(found.stat().st_mode) == 0o700
+        assert env_manager.default_cache() == found
+
+    def test_a_user_may_have_no_home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        def missing() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "home", missing)
+
+        assert env_manager.default_cache() == tmp_path / f"cloche-{os.getuid()}"
+
+    def test_what_somebody_else_made_there_is_not_used(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        (tmp_path / f"cloche-{os.getuid()}").symlink_to("/etc")
+        monkeypatch.setattr(os, "access", lambda *_: False)
+
+        found = env_manager.default_cache()
+
+        assert found.parent == tmp_path
+        assert found.name != f"cloche-{os.getuid()}"

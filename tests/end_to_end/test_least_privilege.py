@@ -180,6 +180,7 @@ def test_a_host_in_an_environment_of_its_own_sees_no_secret(room: Room):
     room.check("none")
 
 
+@pytest.mark.breadth
 def test_a_mounted_model_sees_no_secret(room: Room):
     (room.folder / "program.py").write_text(PROGRAM)
     port = free_port()
@@ -204,6 +205,7 @@ def test_a_worker_of_a_batch_job_sees_no_secret(room: Room):
     room.check("none")
 
 
+@pytest.mark.breadth
 def test_a_worker_of_a_pipe_sees_no_secret(room: Room):
     score = f"{COMMAND} score m=model - - --input-format csv --output-format csv"
     room.run("sh", "-c", f"{score} < rows.csv", CLOCHE_SCORE_HOST_ENV="OTHER MYAPP_*")
@@ -227,6 +229,7 @@ def test_a_model_that_is_judged_sees_no_secret(room: Room):
     room.check("none")
 
 
+@pytest.mark.breadth
 def test_a_model_that_an_image_is_built_of_sees_no_secret(room: Room):
     write(str(room.folder / "model"), room.folder / "c", base="b", cache_directory=room.folder)
     trial = (sys.executable, "-Pm", "cloche.serving.image.trial", room.folder / "c" / "model")

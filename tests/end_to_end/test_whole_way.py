@@ -120,6 +120,7 @@ def test_a_promotion_can_be_rolled_back_and_both_names_load_what_serves(promoted
     pd.testing.assert_frame_equal(stage, one)
 
 
+@pytest.mark.breadth
 def test_up_goes_the_whole_way_shows_both_results_and_leaves_nothing_running(promoted, shell):
     port = free_port()
     answer = shell(f"cloche up breast-cancer --check --port {port} --ui-port {free_port()}")
@@ -127,7 +128,6 @@ def test_up_goes_the_whole_way_shows_both_results_and_leaves_nothing_running(pro
     online, batch = answer.stdout.splitlines()
     assert "probability" in json.loads(online.partition(" ")[2])["predictions"][0]
     assert batch.startswith("batch")
-    assert "nothing is trained" in answer.stderr
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
 
@@ -136,13 +136,15 @@ def test_up_serves_and_shows_the_registry_until_it_is_interrupted(promoted, fold
     port, ui_port = free_port(), free_port()
     command = ["cloche", "up", "breast-cancer", "--port", str(port), "--ui-port", str(ui_port)]
     with subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
+        command, cwd=folder, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
         said = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
         ready, ui = (answers(f"http://127.0.0.1:{at}") for at in (port, ui_port))
         process.send_signal(signal.SIGINT)
 
     assert "breast-cancer version 1 is in production" in "".join(said)
+    assert "nothing is trained" in "".join(said)
     assert ready
     assert ui
     assert process.returncode == 130

@@ -2,22 +2,16 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import requests
 
+from tests.lifecycle import kitchen
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import COMMAND, Load, children, wait_for
+from tests.online import COMMAND, Load, children, is_running, started, wait_for
 
 pytestmark = pytest.mark.slow
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("everybody", [False, True], ids=["to the front", "to every process"])
@@ -37,17 +31,71 @@ def test_sigterm_under_load_finishes_what_runs_and_exits_with_0(
         load._stop.set()
     answered = [failure for failure in load.failures if "ConnectionError" not in failure]
     assert not answered  # whoever was let in was answered well
-    assert not any(alive(pid) for pid in hosts)
+    assert not any(is_running(pid) for pid in hosts)
 
 
-def test_a_killed_front_leaves_no_orphan(registry: Registry, serve: Serve) -> None:
-    registry.register("")
+def test_a_killed_front_leaves_no_orphan(registry: Registry, serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "pids").mkdir()
+    registry.register(f"{kitchen.STARTS}{tmp_path}/pids")
     registry.promote("1")
     server = serve(program=COMMAND).wait_until_ready()
     left = server.hosts() + children(server.process.pid, "cloche-registry")
     assert len(left) == 2
+    assert len(started(tmp_path / "pids")) >= 3
     server.end(signal.SIGKILL)
-    wait_for(lambda: not any(alive(pid) for pid in left))
+    wait_for(lambda: not any(is_running(pid) for pid in left) and not started(tmp_path / "pids"))
+    assert (tmp_path / "pids" / "asked").exists()
+
+
+def test_nothing_that_a_version_started_outlives_its_host(
+    registry: Registry, serve: Serve, tmp_path: Path
+) -> None:
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    for folder in (one, two, three):
+        folder.mkdir()
+    registry.register(
+        f"{kitchen.STARTS}{one}", f"{kitchen.STARTS_AND_RAISES}{two}", f"{kitchen.STARTS}{three}"
+    )
+    registry.promote("1")
+    server = serve(program=COMMAND).wait_until_ready()
+    assert len(started(one)) >= 3
+
+    registry.promote("2")
+    wait_for(lambda: "Version 2 cannot serve: RuntimeError" in str(server.state()["problem"]))
+    registry.promote("3")  # followed, although children of the failed load held its output open
+    server.wait_for_version("3")
+    wait_for(lambda: not started(one) and not started(two))
+    assert (one / "asked").exists()
+    assert (two / "asked").exists()
+
+    first = started(three)
+    assert len(first) >= 3
+    (host,) = server.hosts()
+    os.kill(host, signal.SIGKILL)
+    wait_for(lambda: server.hosts() not in ([host], []) and server.predict().ok)
+    wait_for(lambda: not any(is_running(pid) for pid in first))
+
+    assert server.end(signal.SIGTERM) == 0
+    assert not started(three)
+    assert (three / "asked").exists()
+
+
+def test_signals_that_mean_nothing_to_a_server_change_nothing(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("")
+    registry.promote("1")
+    server = serve(program=COMMAND).wait_until_ready()
+    everybody = [
+        server.process.pid, *server.hosts(), *children(server.process.pid, "cloche-forks"),
+        *children(server.process.pid, "cloche-registry"),
+    ]  # fmt: skip
+    for pid in everybody:
+        os.kill(pid, signal.SIGUSR1)
+    wait_for(lambda: "SIGUSR1 means nothing" in server.log.read_text())
+    assert server.predict().ok
+    assert all(map(is_running, everybody))
+    assert server.metric("cloche_lost_hosts_total") == 0
 
 
 def test_sighup_looks_at_the_registry_at_once(registry: Registry, serve: Serve) -> None:

@@ -29,7 +29,7 @@ metrics: [mae]
 data: {source: rows.csv}
 gate: {minimum: {mae: 0.5}}
 """
-LOADING = "The first version is being loaded."
+LOADING = "is being loaded"
 
 
 @pytest.mark.parametrize("manager", ["uv", pytest.param("virtualenv", marks=pytest.mark.breadth)])
@@ -50,7 +50,7 @@ def test_a_version_is_served_scored_and_judged_in_one_environment_of_its_own(
     own = f"--env-manager {manager}"
 
     server = serve(*own.split(), program=COMMAND)
-    wait_for(lambda: server.version() or server.state()["problem"] not in (None, LOADING), 400)
+    wait_for(lambda: server.version() or LOADING not in (server.state()["problem"] or LOADING), 400)
     assert server.predict().json() == {"predictions": [24.0]}, server.state()
     (host,) = server.hosts()
     interpreter = (Path("/proc") / str(host) / "cmdline").read_text().split("\0")[0]

@@ -8,11 +8,11 @@ import threading
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
+from tests.lifecycle.kitchen import CLEAR, CRASH, HANG, PATCH, REFUSE
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import COMMAND, Load, Server, children, wait_for
-
-CRASH, HANG, REFUSE = -1, -2, -3
 
 pytestmark = pytest.mark.slow
 
@@ -62,18 +62,43 @@ def test_a_row_that_crashes_the_host_fails_alone(server: Server) -> None:
         assert server.predict(CRASH).status_code == 503
         load.wait_for_more(20)
     assert not load.failures
+    wait_for(lambda: server.log.read_text().count("This row crashes.") == 2)
 
 
-def test_a_hanging_host_is_replaced(server: Server) -> None:
+def test_a_model_with_effects_is_not_asked_again_when_its_host_was_lost(
+    server: Server, registry: Registry
+) -> None:
+    registry.client.set_model_version_tag("m", "1", "cloche.retry", "off")
+    wait_for(lambda: server.predict(CRASH).status_code == 500)  # the tag was seen
+    wait_for(lambda: server.predict().ok)
+    asked = server.log.read_text().count("This row crashes.")
+    answer = server.predict(CRASH)
+    assert (answer.status_code, answer.headers.get("retry-after")) == (500, None)
+    assert "cloche.retry" in answer.text
+    assert server.predict().ok
+    wait_for(lambda: server.log.read_text().count("This row crashes.") > asked)
+    assert server.log.read_text().count("This row crashes.") == asked + 1
+
+
+def test_a_hanging_host_is_replaced_and_the_row_is_not_asked_again(server: Server) -> None:
     answers = []
     stuck = threading.Thread(target=lambda: answers.append(server.predict(HANG)))
-    with Load(server) as load:
+
+    def in_time(response: requests.Response) -> bool:
+        """Answered, unless it was in one batch with the row that hangs."""
+        return response.ok or "--predict-timeout" in response.text
+
+    with Load(server, check=in_time) as load:
         load.wait_for_more(20)
         stuck.start()
         stuck.join()
         load.wait_for_more(20)
-    assert answers[0].status_code == 503
+    assert answers[0].status_code == 504
+    assert "within 3 s (--predict-timeout)" in answers[0].text
     assert not load.failures
+    log = server.log.read_text()
+    assert log.count("This row hangs.") == 1
+    assert "said nothing for 3 s (--predict-timeout" in log
 
 
 def test_a_poisoned_row_spoils_nobody_elses_request(server: Server) -> None:
@@ -83,7 +108,15 @@ def test_a_poisoned_row_spoils_nobody_elses_request(server: Server) -> None:
             assert refused.status_code == 400
             assert "not this row" not in refused.text
     assert not load.failures
-    assert server.metric("cloche_lost_hosts_total") == 0
+    assert server.metric("cloche_lost_hosts_total") == 0  # it answers its own example
+
+
+def test_a_host_that_is_broken_inside_is_replaced(server: Server) -> None:
+    for lost, broken in enumerate((PATCH, CLEAR), 1):
+        server.predict(broken)
+        wait_for(lambda: server.predict().ok, 30)
+        assert server.metric("cloche_lost_hosts_total") == lost
+    assert "something in it is broken" in server.log.read_text()
 
 
 def test_a_client_that_leaves_within_its_body_reaches_no_host(server: Server) -> None:
@@ -130,11 +163,17 @@ def test_a_full_queue_is_answered_at_once(registry: Registry, serve: Serve) -> N
     assert server.metric("cloche_rejected_requests_total") > 0
 
 
-def test_a_request_past_its_deadline_is_answered_504(registry: Registry, serve: Serve) -> None:
-    registry.register("is slow")
+def test_a_model_may_take_as_long_as_its_request_and_is_asked_once(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("")
     registry.promote("1")
-    server = serve("--request-timeout", "0.2", "--predict-timeout", "0.2").wait_until_ready()
-    assert server.predict().status_code == 504
+    server = serve(MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT="2").wait_until_ready()
+    answer = server.predict(HANG)
+    assert answer.status_code == 504
+    assert "within 2 s (--request-timeout)" in answer.text
+    assert server.predict().ok
+    assert server.log.read_text().count("This row hangs.") == 1
 
 
 def test_a_host_that_leaks_is_renewed_without_losing_a_request(

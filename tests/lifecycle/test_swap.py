@@ -1,13 +1,16 @@
 """The alias moves, and the server follows without losing a request."""
 
+import http.server
+import json
 import os
 import shutil
+import threading
 
 import pytest
 import requests
 
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import COMMAND, Load, wait_for
+from tests.online import COMMAND, Load, children, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +80,69 @@ def test_a_broken_version_never_replaces_a_good_one(registry: Registry, serve: S
     server.wait_for_version(good)
     assert server.metric("cloche_swaps_total", outcome="failed") == failed  # each was tried once
     assert server.state()["problem"] is None
+
+
+def test_a_version_that_hangs_while_it_loads_holds_up_nothing(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("", "hangs", "")
+    registry.promote("1")
+    server = serve(program=COMMAND).wait_until_ready()
+    registry.promote("2")
+    state = wait_for(lambda: (found := server.state())["loading"] and found)
+    assert state["loading"]["version"] == "2"
+    assert state["loading"]["since"]
+    assert state["problem"].startswith("Version 2 is being loaded, since ")
+    wait_for(lambda: len(server.hosts()) == 2)
+    registry.promote("3")
+    server.wait_for_version("3")
+    assert server.metric("cloche_swaps_total", outcome="given up") == 1
+    wait_for(lambda: len(server.hosts()) == 1)
+    assert server.state()["problem"] is None
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """A store of artifacts whose files have no end."""
+
+    asked = threading.Event()
+    left = threading.Event()
+
+    def do_GET(self) -> None:
+        listing = json.dumps({"files": [{"path": "MLmodel", "is_dir": False, "file_size": 1}]})
+        self.send_response(200)
+        if "?" in self.path:
+            self.send_header("content-length", str(len(listing)))
+            self.end_headers()
+            self.wfile.write(listing.encode())
+            return
+        self.send_header("content-length", "1000000000")
+        self.end_headers()
+        self.asked.set()
+        self.connection.recv(1)
+        self.left.set()
+
+    def log_message(self, *_: object) -> None:
+        """Be quiet."""
+
+
+def test_a_download_without_end_is_given_up_when_the_alias_leaves_it(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("")
+    registry.promote("1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as store:
+        threading.Thread(target=store.serve_forever).start()
+        address = f"http://127.0.0.1:{store.server_port}/api/2.0/mlflow-artifacts/artifacts/v"
+        registry.client.create_model_version("m", address)
+        registry.register("")
+        server = serve(program=COMMAND).wait_until_ready()
+        registry.promote("2")
+        wait_for(Endless.asked.is_set)
+        registry.promote("3")
+        server.wait_for_version("3")
+        wait_for(Endless.left.is_set)
+        wait_for(lambda: len(children(server.process.pid, "cloche-registry")) == 1)
+        store.shutdown()
 
 
 def test_a_version_whose_files_are_not_those_that_were_logged_is_refused(

@@ -5,9 +5,15 @@ import sys
 import warnings
 from pathlib import Path
 
+from cloche import supervisor
+
 
 def main() -> None:
     """Probe one model."""
+    supervisor.run(_probe, "cloche-gate")
+
+
+def _probe() -> None:
     # A model's warnings are for those who trained it; the gate reads its numbers.
     warnings.simplefilter("ignore")
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
@@ -15,4 +21,3 @@ def main() -> None:
 
     gc.enable()
     probe.main(Path(sys.argv[1]))
-    gc.freeze()  # the process ends: whoever searches what is left for cycles wastes its time

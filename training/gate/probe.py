@@ -29,6 +29,7 @@ from mlflow.pyfunc.scoring_server import _parse_json_data
 from mlflow.types.schema import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 
+from cloche import supervisor
 from cloche.redaction import told
 from cloche.training.evaluation.output import read
 from cloche.training.evaluation.predictions import Target
@@ -130,6 +131,8 @@ class Report:
             )
             self.add(failures={**self._content["failures"], name: text[:_REASON_CHARACTERS]})
             raise StageError from error
+        finally:
+            supervisor.end_copy()
 
 
 def model_rows(

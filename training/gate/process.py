@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloche import launch
+from cloche import launch, supervisor
 from cloche.env_manager import NotBuilt
 from cloche.environment import explained, for_models
 from cloche.requirements import mismatches
@@ -114,14 +114,13 @@ def _run(folder: Path, timeout: float, widened: Sequence[str], python: str) -> s
             stdout=output,
             stderr=subprocess.STDOUT,
             env=variables,
-            start_new_session=True,
         )
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
             return f"no answer within {timeout:g} s"
         finally:
-            _kill(process)
+            supervisor.end(process)
         if code == 0:
             return None
         output.seek(0)
@@ -133,13 +132,6 @@ def _has_rows(folder: Path) -> bool:
     """Whether the model was shown rows, which it may have printed."""
     report = folder / "report.json"
     return report.exists() and json.loads(report.read_text(encoding="utf-8"))["stage"] != "load"
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End the process and whatever the model started in it."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def _exit(code: int) -> str:

@@ -18,7 +18,7 @@ from mlflow.utils.proto_json_utils import (
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.casting import Types, cast
-from cloche.serving.batch.readers.rows import Rows, attach
+from cloche.serving.batch.readers.rows import UNFIT, Rows, attach
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.missing import Guard, Unfit
 
@@ -152,4 +152,4 @@ def _reason(error: Exception) -> str:
         raise error
     if isinstance(error, ValueError) and str(error).startswith("column "):
         return str(error)
-    return "the row does not fit the model's signature"
+    return UNFIT

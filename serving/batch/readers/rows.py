@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+UNFIT = "the row does not fit the model's signature"
 Originals = Callable[[Sequence[int]], list[Any]]
 
 

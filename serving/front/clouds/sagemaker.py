@@ -38,7 +38,6 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         payload = number(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 6) * _MIB
         options |= {
             "request_timeout": _BATCH_SECONDS,
-            "predict_timeout": _BATCH_SECONDS,
             "max_body": max(payload, _BODY) if payload else _BATCH_BODY,
         }
     contract = Contract(

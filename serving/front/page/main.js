@@ -189,7 +189,7 @@ function showNotices() {
   const told = [];
   if (lost) told.push(["bad", `No connection since ${clock(lost)}. What is shown is from then; trying again.`]);
   else if (shown) {
-    if (shown.loading) told.push(["calm", `${versionName(shown.loading)} is being loaded. ${shown.version === null ? "" : "The one before answers until it is warm."}`]);
+    if (shown.loading) told.push(["calm", `${versionName(shown.loading.version)} is being loaded since ${clock(new Date(shown.loading.since))}. ${shown.version === null ? "" : "The one before answers until it is warm."}`]);
     else if (shown.problem) told.push([shown.version === null ? "calm" : "warn", shown.problem]);
   }
   renew(byId("notices"), told, () => told.map(([kind, text]) => el("p", { class: `notice ${kind}` }, text)));

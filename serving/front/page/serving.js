@@ -4,7 +4,7 @@ import { byId, el, moment, renew, versionName } from "./dom.js";
 
 export function showServing(model, series) {
   const known = model.history?.find((one) => one.version === model.version);
-  const key = [model.name, model.version, model.ready, model.predictor, model.replicas, model.uri, model.since, model.loading, known, Math.floor(Date.now() / 30_000)];
+  const key = [model.name, model.version, model.ready, model.predictor, model.replicas, model.uri, model.since, model.loading?.version, known, Math.floor(Date.now() / 30_000)];
   renew(byId("serving"), key, () => [
     el("div", { class: "title" },
       el("p", { class: "eyebrow" }, model.version === null ? "Not serving yet" : "Serving"),

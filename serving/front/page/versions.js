@@ -12,7 +12,7 @@ export function showRecords(model, series) {
   if (!registered) return;
   const minutes = Math.floor(Date.now() / 30_000);
   renew(byId("evidence"), [model.name, version, history, minutes], () => [title("evidence-title", "Evidence of the gate"), ...evidence(history, version)]);
-  renew(byId("versions"), [model.name, version, model.loading, history, series.versions, minutes], () => [title("versions-title", "Versions"), ...table(model, series)]);
+  renew(byId("versions"), [model.name, version, model.loading?.version, history, series.versions, minutes], () => [title("versions-title", "Versions"), ...table(model, series)]);
 }
 
 const title = (id, text) => el("header", { class: "head" }, el("h2", { id }, text));
@@ -50,7 +50,7 @@ function table({ history, version, alias, loading }, series) {
         el("span", { class: "name" }, series.versions.includes(one.version) && el("span", { class: `swatch ${versionKind(series, one.version)}`, "aria-hidden": "true" }), one.version),
         el("span", { class: "tags" },
           one.version === version && el("span", { class: "strong" }, "serves"),
-          one.version === loading && el("span", { class: "warn" }, "loading"),
+          one.version === loading?.version && el("span", { class: "warn" }, "loading"),
           one.aliases.map((name) => el("span", {}, name)))),
       cell("Gate", one.gate ? el("span", { class: `word ${one.gate}` }, one.gate) : "–"),
       cell("Score", one.evidence?.score == null ? "–" : [number(one.evidence.score, 4), el("small", {}, ` ${one.evidence.metric}`)]),

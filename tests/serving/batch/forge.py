@@ -8,6 +8,8 @@ anywhere.
 
 import json
 import os
+import select
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,8 @@ class Forked:
     def __init__(
         self, command: list[str], *, pass_fds: tuple[int], env: dict[str, str], **_: Any
     ) -> None:
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             (kept,) = pass_fds
             os.closerange(3, kept)  # above all the job's lock
             os.closerange(kept + 1, 1024)
@@ -38,10 +40,14 @@ class Forked:
             process.main()
 
     def kill(self) -> None:
-        os.kill(self._pid, 9)
+        os.kill(self.pid, 9)
 
-    def wait(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+    def wait(self, patience: float | None = None) -> int:
+        ended = os.pidfd_open(self.pid)
+        if not select.select([ended], [], [], patience)[0]:
+            raise subprocess.TimeoutExpired("a worker", patience or 0)
+        os.close(ended)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def job(arguments: list[str]) -> None:

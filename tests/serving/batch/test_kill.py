@@ -15,7 +15,7 @@ import pytest
 
 from cloche.serving.batch.output import describe
 from tests import warm
-from tests.online import children, wait_for
+from tests.online import children, is_running, wait_for
 from tests.serving.batch.conftest import HERE, table
 from tests.shell import environment
 
@@ -108,14 +108,6 @@ def moments(place: Path, seconds: float, chance: random.Random) -> Callable[[], 
         "publishing": lambda: ready.is_dir() and any(ready.iterdir()),
         "output": place.exists,
     }[kind]
-
-
-def is_running(pid: int) -> bool:
-    state = Path(f"/proc/{pid}/stat")
-    try:
-        return state.read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize(

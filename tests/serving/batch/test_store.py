@@ -388,6 +388,7 @@ def test_a_whole_bucket_is_no_output(bucket):
         describe(bucket.at(""), None)
 
 
+@pytest.mark.breadth  # test_kill.py does it to a local output
 def test_killed_during_the_upload_the_command_goes_on_where_it_was(kitchen, bucket, tmp_path, aws):
     rows = table(600)
     rows.to_csv(tmp_path / "rows.csv", index=False)

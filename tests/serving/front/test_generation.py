@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cloche.serving.errors import HostFailed
+from cloche.serving.errors import HostFailed, HostSilent
+from cloche.serving.front.doubt import Doubt
 from cloche.serving.front.generation import Generation
 from cloche.serving.front.metrics import Metrics
 from cloche.serving.front.plan import Plan
@@ -22,8 +23,13 @@ class FakeReplica:
     """Answers at once, unless it was told to fail."""
 
     pid = 1
+    answer = OK
+    checked: Result | HostFailed = Result(0.0, 0.0, 0, [OK])
+    failure: type[HostFailed] = HostFailed
 
     def __init__(self, failures: int = 0) -> None:
+        self.doubt = Doubt()
+        self.checks = 0
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.failures = failures
         self.batches: list[int] = []
@@ -35,16 +41,23 @@ class FakeReplica:
         self, items: Sequence[Item], _: float, done: Callable[[Result | HostFailed], None]
     ) -> None:
         self.batches.append(len(items))
-        result: Result | HostFailed = Result(0.0004, 0.0, 0, [OK] * len(items))
+        result: Result | HostFailed = Result(0.0004, 0.0, 0, [self.answer] * len(items))
         if self.failures:
             self.failures -= 1
-            result = HostFailed("The host was killed by signal 9.")
+            result = self.failure("The host was killed by signal 9.")
         asyncio.get_running_loop().call_soon(done, result)
+
+    def check(self, _: float, done: Callable[[Result | HostFailed], None]) -> None:
+        self.checks += 1
+        asyncio.get_running_loop().call_soon(done, self.checked)
 
     def kill(self) -> None:
         pass
 
     async def stop(self) -> None:
+        pass
+
+    def stop_later(self) -> None:
         pass
 
 
@@ -150,6 +163,62 @@ def test_a_request_that_loses_two_hosts_is_given_up() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("silent", "retry", "reason"),
+    [(True, True, "cut off"), (True, False, "cut off"), (False, False, "not repeated")],
+)
+def test_what_was_cut_off_or_may_have_effects_is_not_asked_again(
+    silent: bool, retry: bool, reason: str
+) -> None:
+    async def scenario() -> None:
+        generation, (first,) = await started(1)
+        generation.retry = retry
+        if silent:
+            first.failure = HostSilent
+        one, waiting = request(), request()
+        assert all(map(generation.submit, [one]))
+        await asyncio.sleep(0)
+        generation.submit(waiting)
+        with pytest.raises(Ended, match=reason):
+            await answered([one])
+        assert await answered([waiting]) == [200]  # it was not given to the host that was lost
+        assert one.attempts == 1
+
+    asyncio.run(scenario())
+
+
+BAD = Answer(400, 0, 0, b"{}")
+
+
+def test_a_host_that_answers_with_errors_is_checked_and_goes_on_when_it_is_sound() -> None:
+    async def scenario() -> None:
+        generation, made = await started()
+        made[0].answer = BAD
+        for _ in range(20):
+            one = request()
+            generation.submit(one)
+            assert await answered([one]) == [400]
+        assert (len(made), made[0].checks) == (1, 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_host_that_fails_its_own_example_is_replaced_and_nobody_waits_in_vain() -> None:
+    async def scenario() -> None:
+        generation, made = await started()
+        made[0].answer, made[0].checked = BAD, HostFailed("Something in it is broken.")
+        for _ in range(5):
+            one = request()
+            generation.submit(one)
+            assert await answered([one]) == [400]
+        after = request()
+        generation.submit(after)
+        assert await answered([after]) == [200]
+        assert (len(made), made[0].checks) == (2, 1)
+
+    asyncio.run(scenario())
+
+
 def test_a_request_whose_client_left_is_not_scored() -> None:
     async def scenario() -> None:
         generation, made = await started()
@@ -179,7 +248,7 @@ def test_those_who_wait_at_a_swap_go_to_the_next_generation() -> None:
         requests = [request() for _ in range(5)]
         assert all(map(old.submit, requests))
         new.adopt(old.release())
-        await old.close(1.0, new)
+        await old.close(lambda: new)
         assert await answered(requests) == [200] * 5
 
     asyncio.run(scenario())

@@ -37,6 +37,23 @@ def test_a_fetch_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("MLmodel"))
 
 
+def test_what_a_dropped_download_left_is_removed_with_the_next(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "r")
+    left = cache.artifacts(target("1"), fill).with_name("other.dropped")
+
+    def slow(place: Path) -> None:
+        left.mkdir()
+        age(left)
+        age(place)
+        other = Cache(tmp_path, "r").artifacts(target("3"), fill)
+        assert other.is_dir()
+        assert place.is_dir()  # somebody is at it
+        fill(place)
+
+    assert (cache.artifacts(target("2"), slow) / "MLmodel").is_file()
+    assert not left.exists()
+
+
 def test_the_version_that_served_last_is_remembered(tmp_path: Path) -> None:
     cache = Cache(tmp_path, "r")
     assert cache.last_good("uri") is None

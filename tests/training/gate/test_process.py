@@ -12,10 +12,31 @@ from cloche.env_manager import NotBuilt
 from cloche.training.evaluation.predictions import Target
 from cloche.training.gate.measure import named
 from cloche.training.gate.process import probe
+from tests.online import started
 
 pytestmark = pytest.mark.slow
 forked = pytest.mark.usefixtures("forked_probes")
 
+# Starts two hundred processes, half of which nobody is the parent of, and a thread that stays.
+GUEST = """
+import atexit, os, threading, time
+from pathlib import Path
+
+folder = Path({folder!r})
+atexit.register((folder / "asked").touch)
+for at in range(200):
+    if (child := os.fork()) == 0:
+        if at % 2 and os.fork():
+            os._exit(0)
+        os.setsid()
+        (folder / f"{{os.getpid()}}.pid").touch()
+        time.sleep(3600)
+    if at % 2:
+        os.waitpid(child, 0)
+while len(list(folder.glob("*.pid"))) < 200:
+    time.sleep(0.01)
+threading.Thread(target=time.sleep, args=[3600]).start()
+"""
 LATE = Target("binary", (0, 1), 1)
 
 
@@ -144,6 +165,25 @@ def test_a_holdout_that_mlflow_refuses_is_named_by_column_and_type_alone(save_mo
         "MlflowException: Incompatible input types for column wind. Can not safely convert"
     )
     assert "secret" not in result.failures["predict"]
+
+
+@forked
+def test_what_a_model_does_to_the_process_is_judged_by_its_answers_and_nothing_is_left(
+    save_code, holdout, tmp_path
+):
+    guest = tmp_path / "guest.py"
+    guest.write_text(GUEST.format(folder=str(tmp_path)))
+    body = (
+        "answer = [0] * len(model_input); os.fork(); os.umask(0o777); os.chdir('/'); return answer"
+    )
+    result = probed(
+        save_code(body, prelude=f"__import__('runpy').run_path({str(guest)!r})"), holdout
+    )
+    assert result.failures == {}
+    assert result.predictions is not None
+    assert len(list(tmp_path.glob("*.pid"))) == 200
+    assert not started(tmp_path)
+    assert (tmp_path / "asked").exists()
 
 
 def test_an_environment_that_cannot_be_built_is_a_failure_to_load(holdout, tmp_path):

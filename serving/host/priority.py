@@ -15,29 +15,24 @@ _LOWER_BY = 10  # a tenth of the share of a process with the usual priority
 
 
 @contextlib.contextmanager
-def lowered(pid: int) -> Iterator[None]:
-    """Give a process and its threads less of the cores meanwhile, where that can be undone."""
+def lowered() -> Iterator[None]:
+    """Give this process and its threads less of the cores meanwhile, where that can be undone."""
     if not _may_restore():
         yield
         return
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    _renice(pid, own + _LOWER_BY)
+    _renice(own + _LOWER_BY)
     try:
         yield
     finally:
-        _renice(pid, own)
+        _renice(own)
 
 
-def _renice(pid: int, priority: int) -> None:
-    for thread in _threads(pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.setpriority(os.PRIO_PROCESS, thread, priority)
-
-
-def _threads(pid: int) -> Iterator[int]:
+def _renice(priority: int) -> None:
     """Linux has a priority for each thread; new ones get that of the thread that starts them."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        yield from (int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), priority)
 
 
 @cache

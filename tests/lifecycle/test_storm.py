@@ -1,0 +1,105 @@
+"""Whatever models and the registry do, under load: nobody who asks a healthy model notices."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tests.lifecycle.kitchen import HANG, STARTS_AND_RAISES
+from tests.lifecycle.registry import Registry, Serve
+from tests.online import COMMAND, Load, Server, is_running, started, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.breadth]
+
+CONNECTIONS = 64
+TURNS = 3
+ANSWERS = 1000  # between two events
+Fault = Callable[[Server, Registry, str], None]
+
+
+def a_load_that_fails_and_leaves_children(server: Server, registry: Registry, bad: str) -> None:
+    registry.promote(bad)
+    wait_for(lambda: f"Version {bad} cannot serve" in (server.state()["problem"] or ""), 30)
+
+
+def a_load_that_hangs(server: Server, registry: Registry, bad: str) -> None:
+    registry.promote(bad)
+    wait_for(lambda: (loading := server.state()["loading"]) and loading["version"] == bad, 30)
+
+
+def a_prediction_that_hangs(server: Server, registry: Registry, bad: str) -> None:
+    del registry, bad
+    assert server.predict(HANG, path="/models/other/invocations").status_code == 504
+
+
+def a_host_that_is_killed(server: Server, registry: Registry, bad: str) -> None:
+    del registry, bad
+    hosts = wait_for(server.hosts)
+    for pid in hosts:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: len(server.hosts()) == 2 and not set(hosts) & set(server.hosts()))
+
+
+def a_registry_that_is_away(server: Server, registry: Registry, bad: str) -> None:
+    del bad
+    contents = registry.database.read_bytes()
+    registry.database.write_bytes(b"no database, for open connections too")
+    wait_for(lambda: server.metric("cloche_registry_age_seconds", model="m") > 1)
+    assert server.state()["problem"]
+    registry.database.write_bytes(contents)
+
+
+FAULTS: dict[Fault, str] = {  # and the behaviour of every second version
+    a_load_that_fails_and_leaves_children: STARTS_AND_RAISES,
+    a_load_that_hangs: "hangs",
+    a_prediction_that_hangs: "",
+    a_host_that_is_killed: "",
+    a_registry_that_is_away: "",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_faults_under_load_fail_no_request_of_a_healthy_model(
+    registry: Registry, serve: Serve, fault: Fault
+) -> None:
+    pids = registry.directory / "pids"
+    pids.mkdir()
+    behaviour = (
+        f"{STARTS_AND_RAISES}{pids}" if FAULTS[fault] == STARTS_AND_RAISES else FAULTS[fault]
+    )
+    registry.register("", *[behaviour, ""] * TURNS)
+    registry.register("", model="other")
+    registry.promote("1")
+    registry.promote("1", model="other")
+    limits = ("--predict-timeout", "2", "--drain-timeout", "10")
+    server = serve("--all", *limits, program=COMMAND).wait_until_ready()
+    seen: set[int] = set()
+    with Load(server, clients=CONNECTIONS, path="/models/m/invocations") as load:
+        for turn in range(TURNS):
+            load.wait_for_more(ANSWERS)
+            fault(server, registry, str(2 + 2 * turn))
+            seen |= set(server.hosts())
+            load.wait_for_more(ANSWERS)
+            registry.promote(str(3 + 2 * turn))
+            server.wait_for_version(str(3 + 2 * turn))
+        load.wait_for_more(ANSWERS)
+    assert not load.failures
+    assert server.state()["problem"] is None
+    hanging = threading.Thread(target=ask_in_vain, args=(server,))
+    hanging.start()
+    wait_for(lambda: server.metric("cloche_requests_in_progress", model="other") == 1)
+    server.process.terminate()
+    assert server.process.wait(20) == 0  # the drain time, and as much for a busy machine
+    hanging.join()
+    assert not [pid for pid in seen if is_running(pid)]
+    assert not started(pids)
+
+
+def ask_in_vain(server: Server) -> None:
+    """Ask what hangs; the connection may end before there is an answer."""
+    try:
+        server.predict(HANG, path="/models/other/invocations")
+    except OSError:
+        return
