@@ -55,6 +55,7 @@ class Connection(HttpToolsProtocol):
         self._fast_path = fast_path
         self._clock = PhaseClock()
         self._meter = MessageMeter()
+        self.url, self.headers = b"", []
         self._refusal = 0  # the status that the connection ends with, after earlier answers
         self._target: Target | None = None  # of a request that may be taken
         self._request_headers: HeaderList = []

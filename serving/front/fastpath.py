@@ -11,6 +11,7 @@ from typing import Protocol
 from cloche.serving.front.access import Access
 from cloche.serving.front.allowed_hosts import AllowedHosts
 from cloche.serving.front.catalog import Catalog
+from cloche.serving.front.cross_origin import may_be_simple
 from cloche.serving.front.head import Head
 from cloche.serving.front.predictions import Exchange, Predictions, item_of
 from cloche.serving.front.target import Target
@@ -78,6 +79,8 @@ class FastPath:
         """Take a request; False if it must go through ASGI after all."""
         head = Head(headers)
         if head.encoding or len(body) > self._max_body:
+            return False
+        if may_be_simple(target.form.door, head.content_type):
             return False
         try:
             self._hosts.check(headers)
