@@ -24,6 +24,7 @@ from typing import Any
 import click
 
 from cloche.environment import for_builds
+from cloche.private import make_private
 from cloche.requirements import python_version
 
 LOCAL = "local"
@@ -119,7 +120,7 @@ def build(
     told = "\n".join([requirements, *more])
     key = hashlib.sha256(f"{manager}\n{python}\n{told}".encode()).hexdigest()[:32]
     place = cache / "environments" / key
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_private(place.parent)
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same
         if not (place / _COMPLETE).exists():
