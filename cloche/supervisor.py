@@ -86,10 +86,10 @@ def end_copy() -> None:
 def tell_to_end(pid: int) -> None:
     """Tell a supervisor to end at once, with what is below it."""
     with contextlib.suppress(ProcessLookupError):
-        if _LINUX:
-            os.kill(pid, _END)
-        else:
-            os.killpg(pid, _END)
+        if not _LINUX:
+            with contextlib.suppress(ProcessLookupError):  # it leads no group yet
+                os.killpg(pid, _END)
+        os.kill(pid, _END)
 
 
 def end(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:
