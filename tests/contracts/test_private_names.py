@@ -49,7 +49,6 @@ NAMES: dict[str, list[str] | None] = {
     "mlflow.pyfunc:PyFuncModel._predict_fn": None,
     "mlflow.pyfunc.context:Context": None,
     "mlflow.pyfunc.context:set_prediction_context": ["context"],
-    "mlflow.pyfunc.scoring_server:_parse_json_data": ["data", "metadata", "input_schema"],
     "mlflow.pyfunc.scoring_server:invocations": ["data", "content_type", "model", "input_schema"],
     "mlflow.utils.proto_json_utils:_get_jsonable_obj": ["data", "pandas_orient"],
     "mlflow.utils.proto_json_utils:NumpyEncoder": None,

@@ -9,7 +9,6 @@ It needs no Cloche code in the model, and takes the model's failures for results
 may do anything to this process: what is used after it ran is bound before.
 """
 
-import errno
 import json
 import os
 import platform
@@ -31,6 +30,7 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 
 from cloche import supervisor, tensors
+from cloche.exhaustion import lacking
 from cloche.redaction import told
 from cloche.tensors import Given, rows_at
 from cloche.training.dataset.parquet import read_parquet
@@ -44,9 +44,8 @@ WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0
 LATENCY_ROWS = 50
 
 _PACKAGES = ("mlflow", "mlflow-skinny", "scikit-learn", "pandas", "numpy")
-COPY = "copy"  # names the stage in which the model's code forked, and the copy came back as well
+COPIES = "copies"  # holds a file for each stage in which a fork of the model's code came back, too
 NO_ROOM = 75  # the exit code where the machine lacks what nobody can be judged without
-_NO_ROOM = (errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
 _REASON_CHARACTERS = 500
 _WHOLE: dict[Any, type] = {DataType.integer: np.int32, DataType.long: np.int64}
 _FRACTIONAL: dict[Any, type] = {DataType.float: np.float32, DataType.double: np.float64}
@@ -84,10 +83,10 @@ def main(folder: Path, host: Host) -> None:
             _probe(folder, task, holdout, report, host)
         report.add(stage="done")
     except Exception as error:
-        if not (lacking := _exhaustion(error)):
+        if not (absent := lacking(error)):
             raise
         with suppress(OSError):
-            report.add(lacking=lacking)
+            report.add(lacking=absent)
         sys.exit(NO_ROOM)
 
 
@@ -150,7 +149,7 @@ class Report:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "report.json"
-        self._copy = folder / COPY
+        self._copies = folder / COPIES
         self._content: dict[str, Any] = {"failures": {}}
         self._process = os.getpid()
         self._encode = json.JSONEncoder().encode
@@ -184,7 +183,7 @@ class Report:
         try:
             return work()
         except Exception as error:
-            if _exhaustion(error):
+            if lacking(error):
                 raise
             self.add(failures={**self.failures, name: _text(error, rows)[:_REASON_CHARACTERS]})
             raise StageError from error
@@ -194,7 +193,7 @@ class Report:
     def _end_copy(self) -> None:
         """End this process if it is a copy that the model's code made by a fork, and came back."""
         if os.getpid() != self._process:
-            self._copy.write_text(self._content["stage"], encoding="utf-8")
+            (self._copies / str(self._content["stage"])).touch()
         supervisor.end_copy()
 
 
@@ -204,17 +203,6 @@ def _text(error: Exception, rows: pd.DataFrame | None) -> str:
     if rows is None:
         return f"{type(error).__name__}: {getattr(error, 'message', error)}"
     return told(error, rows)
-
-
-def _exhaustion(error: BaseException | None) -> str:
-    """What the machine has no more of, if that is why something failed; empty otherwise."""
-    while error is not None:
-        if isinstance(error, MemoryError):
-            return "memory"
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            return f"room ({os.strerror(error.errno)})"
-        error = error.__cause__ or error.__context__
-    return ""
 
 
 def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: list[str]) -> Given:
