@@ -51,6 +51,7 @@ from cloche.serving.front.web import (
 from cloche.serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
 
 _GZIP_FROM = 1024
+_ROUNDING = 1e-3  # of times that were added and subtracted, in seconds
 _HOST_LOST = "The model host was lost on this request, and the one that was asked after it as well."
 _NOT_REPEATED = (
     "The model host was lost on this request. The version's tag cloche.retry is off: the model was "
@@ -226,7 +227,8 @@ class Predictions:
             )
         assert exchange.request is not None  # noqa: S101  # it ended
         seconds = exchange.request.deadline - exchange.started
-        whose = "--request-timeout" if seconds >= limits.request_timeout else "the client's own"
+        own = seconds < limits.request_timeout - _ROUNDING
+        whose = "the client's own" if own else "--request-timeout"
         return f"There was no answer within {seconds:g} s ({whose})."
 
     def reply(self, exchange: Exchange, ended: Answer | HttpError) -> Reply:

@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from tests.lifecycle.kitchen import CLEAR, CRASH, HANG, PATCH, REFUSE
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import COMMAND, Load, Server, children, wait_for
-
-CRASH, HANG, REFUSE, PATCH, CLEAR = -1, -2, -3, -4, -5
 
 pytestmark = pytest.mark.slow
 

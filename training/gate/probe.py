@@ -44,7 +44,6 @@ WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0
 LATENCY_ROWS = 50
 
 _PACKAGES = ("mlflow", "mlflow-skinny", "scikit-learn", "pandas", "numpy")
-COPIES = "copies"  # holds a file for each stage in which a fork of the model's code came back, too
 NO_ROOM = 75  # the exit code where the machine lacks what nobody can be judged without
 _REASON_CHARACTERS = 500
 _WHOLE: dict[Any, type] = {DataType.integer: np.int32, DataType.long: np.int64}
@@ -149,9 +148,7 @@ class Report:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "report.json"
-        self._copies = folder / COPIES
         self._content: dict[str, Any] = {"failures": {}}
-        self._process = os.getpid()
         self._encode = json.JSONEncoder().encode
 
     @property
@@ -188,13 +185,8 @@ class Report:
             self.add(failures={**self.failures, name: _text(error, rows)[:_REASON_CHARACTERS]})
             raise StageError from error
         finally:
-            self._end_copy()
-
-    def _end_copy(self) -> None:
-        """End this process if it is a copy that the model's code made by a fork, and came back."""
-        if os.getpid() != self._process:
-            (self._copies / str(self._content["stage"])).touch()
-        supervisor.end_copy()
+            supervisor.end_copy()
+            os.umask(0o077)  # the model may have changed it, and what comes now must be readable
 
 
 def _text(error: Exception, rows: pd.DataFrame | None) -> str:

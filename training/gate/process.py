@@ -26,7 +26,7 @@ from cloche.training.dataset.parquet import write_parquet
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import Predictions, Target
 from cloche.training.gate.measurements import Stage
-from cloche.training.gate.probe import COPIES, NO_ROOM
+from cloche.training.gate.probe import NO_ROOM
 
 _DOING: dict[str, str] = {
     "load": "loading",
@@ -106,7 +106,6 @@ def probe(
     }
     with TemporaryDirectory(prefix="cloche-") as name:
         folder = Path(name)
-        (folder / COPIES).mkdir()
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         write_parquet(holdout, folder / "holdout.parquet", "the holdout")
         ended = _run(folder, timeout, widened, python)
@@ -177,11 +176,6 @@ def _result(folder: Path, ended: _Ended, target: Target, widened: Sequence[str])
         # Later it has been shown rows, and may have printed them.
         said = f": …{ended.said}" if stage in (None, "load") and ended.code and ended.said else ""
         failures[stage if doing and stage else "load"] = f"while {doing or 'ending'}: {how}{said}"
-    for copy in (folder / COPIES).iterdir():
-        failures["load" if copy.name == "load" else "example"] = (
-            f"while {_DOING.get(copy.name, 'ending')}: its code forks, and both processes go on, "
-            "so that every answer would be given twice"
-        )
     predictions = None
     if (folder / "predictions.npz").exists() and "predict" not in failures:
         try:

@@ -4,8 +4,13 @@ Run as a script, in a process of its own, so that what MLflow warns about while 
 concern the tests.
 """
 
+import atexit
 import os
+import signal
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,6 +61,28 @@ class Deadly(Plain):
         if (model_input["a"] == PICKY).any():
             os._exit(9)
         return super().predict(context, model_input)
+
+
+class Guest(Plain):
+    """Does to its process what it may, and leaves the ids of what it starts in TMPDIR."""
+
+    def load_context(self, context: Any) -> None:
+        folder = Path(os.environ["TMPDIR"])
+        atexit.register((folder / "asked").touch)
+        if os.fork() == 0:  # twice, so that nobody is its parent
+            child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+            (folder / f"{child.pid}.pid").touch()
+            os._exit(0)
+        os.wait()
+        threading.Thread(target=time.sleep, args=[3600]).start()
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        answer = super().predict(context, model_input)
+        os.fork()  # and both go on
+        os.chdir("/")
+        os.umask(0o777)
+        os.killpg(0, signal.SIGTERM)
+        return answer
 
 
 class Hungry(Plain):
@@ -163,6 +190,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "picky": (Picky(), SIGNATURE),
     "talkative": (Talkative(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
+    "guest": (Guest(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "because": (Because(), ModelSignature(SIGNATURE.inputs)),
     "crowded": (Crowded(), ModelSignature(SIGNATURE.inputs)),

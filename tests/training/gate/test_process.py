@@ -15,10 +15,31 @@ from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import Target
 from cloche.training.gate.measure import named
 from cloche.training.gate.process import probe
+from tests.online import started
 
 pytestmark = pytest.mark.slow
 forked = pytest.mark.usefixtures("forked_probes")
 
+# Starts two hundred processes, half of which nobody is the parent of, and a thread that stays.
+GUEST = """
+import atexit, os, threading, time
+from pathlib import Path
+
+folder = Path({folder!r})
+atexit.register((folder / "asked").touch)
+for at in range(200):
+    if (child := os.fork()) == 0:
+        if at % 2 and os.fork():
+            os._exit(0)
+        os.setsid()
+        (folder / f"{{os.getpid()}}.pid").touch()
+        time.sleep(3600)
+    if at % 2:
+        os.waitpid(child, 0)
+while len(list(folder.glob("*.pid"))) < 200:
+    time.sleep(0.01)
+threading.Thread(target=time.sleep, args=[3600]).start()
+"""
 LATE = Target("binary", (0, 1), 1)
 
 
@@ -84,7 +105,10 @@ class Graph(mlflow.pyfunc.PythonModel):
 
 
 @forked
-@pytest.mark.parametrize(("width", "features"), [(3, ()), (2, ("hour", "wind"))])
+@pytest.mark.parametrize(
+    ("width", "features"),
+    [(2, ("hour", "wind")), pytest.param(3, (), marks=pytest.mark.breadth)],
+)
 def test_a_model_of_one_named_tensor_is_judged_by_the_columns_that_make_it(
     tmp_path, holdout, width, features
 ):
@@ -210,6 +234,25 @@ def test_a_holdout_that_mlflow_refuses_is_named_by_column_and_type_alone(save_mo
 
 
 @forked
+def test_what_a_model_does_to_the_process_is_judged_by_its_answers_and_nothing_is_left(
+    save_code, holdout, tmp_path
+):
+    guest = tmp_path / "guest.py"
+    guest.write_text(GUEST.format(folder=str(tmp_path)))
+    body = (
+        "answer = [0] * len(model_input); os.fork(); os.umask(0o777); os.chdir('/'); return answer"
+    )
+    result = probed(
+        save_code(body, prelude=f"__import__('runpy').run_path({str(guest)!r})"), holdout
+    )
+    assert result.failures == {}
+    assert result.predictions is not None
+    assert len(list(tmp_path.glob("*.pid"))) == 200
+    assert not started(tmp_path)
+    assert (tmp_path / "asked").exists()
+
+
+@forked
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -238,36 +281,42 @@ def test_an_answer_that_the_server_cannot_write_is_refused_with_its_reason(
 
 RESTING = "threading.Thread(target=time.sleep, args=(3600,)).start()"
 REPLACED = "json.dumps = lambda *_, **__: 'nothing'"
-TWICE = "its code forks, and both processes go on"
+
+
+OTHERS = [
+    (f"{REPLACED}; return [0] * len(model_input)", "", {"example": "no JSON"}),
+    ("return [0] * len(model_input)", "sys.stdout.close(); sys.stderr.close()", {}),
+    ("print('{'); return [0] * len(model_input)", "", {}),
+    ("return [0] * len(model_input)", "os.close(1); os.close(2)", {}),
+    ("return [0] * len(model_input)", "os.closerange(0, 200)", {}),
+    ("return [0] * len(model_input)", "os._exit(0)", {"load": "the process ended itself"}),
+    ("return [0] * len(model_input)", "os._exit(7)", {"load": "ended with code 7"}),
+    ("return [0] * len(model_input)", "atexit.register(os._exit, 7)", {}),
+    ("return [0] * len(model_input)", "os.chdir('/'); os.umask(0o777)", {}),
+    (
+        "sys.modules.clear() if len(model_input) > 20 else 0; return [0] * len(model_input)",
+        "",
+        None,
+    ),
+    (
+        "open(os.path.join(sys.argv[1], 'report.json'), 'w').write('{'); os._exit(0)",
+        "",
+        {"load": "its process left no readable report"},
+    ),
+]
+
+
+def broadly(case):
+    return pytest.param(*case, marks=pytest.mark.breadth)
 
 
 @forked
 @pytest.mark.parametrize(
     ("body", "prelude", "failures"),
     [
-        ("return [0] * len(model_input)", "os.fork()", {"load": TWICE}),
-        ("os.fork(); return [0] * len(model_input)", "", {"example": TWICE}),
-        ("return [0] * len(model_input)", REPLACED, {"example": "no JSON"}),
-        (f"{REPLACED}; return [0] * len(model_input)", "", {"example": "no JSON"}),
         ("return [0] * len(model_input)", RESTING, {}),
-        ("return [0] * len(model_input)", "sys.stdout.close(); sys.stderr.close()", {}),
-        ("print('{'); return [0] * len(model_input)", "", {}),
-        ("return [0] * len(model_input)", "os.close(1); os.close(2)", {}),
-        ("return [0] * len(model_input)", "os.closerange(0, 200)", {}),
-        ("return [0] * len(model_input)", "os._exit(0)", {"load": "the process ended itself"}),
-        ("return [0] * len(model_input)", "os._exit(7)", {"load": "ended with code 7"}),
-        ("return [0] * len(model_input)", "atexit.register(os._exit, 7)", {}),
-        ("return [0] * len(model_input)", "os.chdir('/'); os.umask(0o777)", {}),
-        (
-            "sys.modules.clear() if len(model_input) > 20 else 0; return [0] * len(model_input)",
-            "",
-            None,
-        ),
-        (
-            "open(os.path.join(sys.argv[1], 'report.json'), 'w').write('{'); os._exit(0)",
-            "",
-            {"load": "its process left no readable report"},
-        ),
+        ("return [0] * len(model_input)", REPLACED, {"example": "no JSON"}),
+        *map(broadly, OTHERS),
     ],
 )
 def test_what_a_model_does_to_its_process_is_a_result_in_words(
@@ -288,12 +337,14 @@ def test_what_a_model_does_to_its_process_is_a_result_in_words(
 @pytest.mark.parametrize(
     ("prelude", "said"),
     [
-        ("raise MemoryError", "the machine has no more memory"),
-        (
-            "raise OSError(errno.ENOSPC, 'No space left on device')",
-            "no more room .No space left on device",
-        ),
         ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL, as systems do it where"),
+        *map(
+            broadly,
+            [
+                ("raise MemoryError", "the machine has no more memory"),
+                ("raise OSError(errno.ENOSPC, 'full')", "no more room .No space left on device"),
+            ],
+        ),
     ],
 )
 def test_what_the_machine_lacks_is_no_verdict_on_the_model(prelude, said, save_code, holdout):
