@@ -66,8 +66,9 @@ NAMES: dict[str, list[str] | None] = {
     f"{HISTOGRAM}._baseline_prediction": None,
     "sklearn.feature_extraction.text:TfidfVectorizer._tfidf": None,
 }  # fmt: skip
-# Packages that come only with the extras of those who use them, where the ranges say enough.
-ELSEWHERE = {"_jsc"}
+# Of packages that come only with the extras of those who use them, where the ranges say enough, and
+# of Python itself, whose versions CI goes through.
+ELSEWHERE = {"_jsc", "_shutdown", "_run_exitfuncs"}
 
 
 def holder(name: str) -> tuple[object, str]:
