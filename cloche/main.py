@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
-from cloche import launch
+from cloche import launch, printing
 from cloche.exhaustion import lacking
 from cloche.waiting import tell_of_waiting
 
@@ -125,20 +125,24 @@ def _message(error: Exception) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a foreseen failure is a message, any other a traceback."""
+    printing.guard()
     tell_of_waiting()
     launch.hide_memory()  # models run as the same user, and a server's memory holds its keys
     try:
         # by this name the shell asks for completions, however we were started
         result = cloche.main(arguments, prog_name="cloche", standalone_mode=False)
+        printing.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output left (`cloche status | head`): nothing failed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except printing.OutputFailed as failure:
+        printing.give_up_output()
+        if not failure.reader_left:
+            click.echo(f"Error: {failure}", err=True)
+            sys.exit(1)
     except Exception as error:
         code = exit_code(error)
         if code is not None:

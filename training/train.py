@@ -34,6 +34,7 @@ from cloche.training.recipe.vocabulary import METRICS
 from cloche.training.tracking import record
 from cloche.training.tracking.card import model_card
 from cloche.training.tracking.run import training_run
+from cloche.training.tracking.stores import check_stores, storing
 
 Say = Callable[[str], None]
 
@@ -106,15 +107,18 @@ def train(recipe: Recipe, say: Say) -> Trained:
         say: told of each step as it begins.
 
     Raises:
+        RegistryError: the stores cannot take what a training leaves.
         DataError: see `prepare_data`.
         TrainingError: the estimator or the search failed, or the model cannot be stored safely.
     """
+    check_stores(recipe)
     data = prepare_data(recipe, say)
-    with training_run(recipe, say) as run:
-        record.record_recipe(recipe)
+    with training_run(recipe, say) as run, storing(OSError):
         for warning in data.warnings:
             say(f"note: {warning}")
-        holdout_digest = _record_data(recipe, data)
+        with storing(Exception):
+            record.record_recipe(recipe)
+            holdout_digest = _record_data(recipe, data)
 
         target = Target.of(
             recipe.task,

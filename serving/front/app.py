@@ -170,6 +170,7 @@ class App:
             "ready": ready,
             "draining": self._catalog.draining,
             "follows": self._catalog.alias or None,
+            "problem": self._catalog.problem or None,
             "models": models,
         }
         await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")

@@ -12,17 +12,30 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import mlflow
+
 from cloche.serving.registry.resolving import Target
 
 _KEPT = 2  # what serves, and where a rollback goes
+_ACCOUNT = re.compile(r"://[^/@]*@")
 _FRESH_SECONDS = 24 * 3600
 _UNHELD_SECONDS = 60.0  # in which a directory that was made is locked for certain
+
+
+def registry_name() -> str:
+    """The stores that MLflow is set to use, as the cache knows them.
+
+    Neither a password nor a slash at the end makes another registry of one.
+    """
+    uris = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    return " ".join(_ACCOUNT.sub("://", uri).rstrip("/") for uri in uris)
 
 
 class Cache:

@@ -85,6 +85,15 @@ class Guest(Plain):
         return answer
 
 
+class Endless(Plain):
+    """Never comes back."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        while (model_input["a"] == PICKY).any():
+            time.sleep(1)
+        return super().predict(context, model_input)
+
+
 class Hungry(Plain):
     """Has memory for a hundred rows."""
 
@@ -191,6 +200,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "talkative": (Talkative(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
     "guest": (Guest(), SIGNATURE),
+    "endless": (Endless(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "because": (Because(), ModelSignature(SIGNATURE.inputs)),
     "crowded": (Crowded(), ModelSignature(SIGNATURE.inputs)),

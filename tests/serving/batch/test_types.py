@@ -21,9 +21,11 @@ from mlflow.pyfunc.scoring_server import parse_csv_input, parse_parquet_input
 from pyarrow import feather
 
 from cloche.serving.batch import inference, supply
+from cloche.serving.batch.sources import InputFile
 from cloche.serving.errors import JobFailed
 from tests.serving.batch.conftest import HereEngine
 
+CSV = InputFile("rows.csv", "csv", 0, "", local=True)
 pytestmark = pytest.mark.xdist_group("batch")
 
 CELLS = {
@@ -153,7 +155,7 @@ def test_blocks_of_a_large_file_come_together_as_in_pandas(cells, kitchen, tmp_p
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
         whole = parse_csv_input(io.StringIO(text))
-    found = inference.text_types(io.BytesIO(text.encode()), "csv", ",", 2)
+    found = inference.text_types(io.BytesIO(text.encode()), CSV, 2)
     assert found["a"] == str(whole["a"].dtype)
 
 

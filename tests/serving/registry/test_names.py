@@ -79,7 +79,7 @@ def test_every_name_stands_for_itself(
     with stores(request.getfixturevalue("server") if kind == "server" else where):
         client = MlflowClient()
         resolver, cache = Resolver(lambda: client), Cache(tmp_path / "cache", "r")
-        assert set(names) <= set(resolver.names_with_alias("production"))
+        assert set(names) <= set(resolver.versions_with_alias("production"))
         fetched = set()
         for at, name in enumerate(names):
             assert [str(one.version) for one in versions_of(client, name)] == ["2", "1"], name

@@ -284,6 +284,8 @@ REPLACED = "json.dumps = lambda *_, **__: 'nothing'"
 
 
 OTHERS = [
+    ("return [0] * len(model_input)", "os.fork()", {}),
+    ("os.fork(); return [0] * len(model_input)", "", {}),
     (f"{REPLACED}; return [0] * len(model_input)", "", {"example": "no JSON"}),
     ("return [0] * len(model_input)", "sys.stdout.close(); sys.stderr.close()", {}),
     ("print('{'); return [0] * len(model_input)", "", {}),
