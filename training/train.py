@@ -87,15 +87,13 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
     table = load_table(recipe.data, recipe.used_columns)
     say(f"checking {len(table.frame):,} rows of {len(table.frame.columns):,} columns")
     warnings = check_table(table.frame, recipe)
-    # MLflow takes times without a zone only, so the model learns from the clock that people read.
-    with_zone = zoned(table.frame, recipe.columns.datetime)
+    # As the server and batch jobs read them: MLflow takes times without a zone only.
     warnings += [
-        f"{name}: its times have a time zone; the model takes them without, on the clock of theirs"
-        for name in with_zone
+        f"{name}: its times have a time zone; the model takes them in UTC, as it will be served"
+        for name in zoned(table.frame, recipe.columns.datetime)
     ]
-    sides = split(
-        table.frame.assign(**{name: times(table.frame, name) for name in with_zone}), recipe
-    )
+    read = {name: times(table.frame, name) for name in recipe.columns.datetime}
+    sides = split(table.frame.assign(**read), recipe)
     return Prepared(table, sides, [*warnings, *check_split(sides, recipe)])
 
 

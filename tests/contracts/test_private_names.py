@@ -29,6 +29,9 @@ NAMES: dict[str, list[str] | None] = {
     f"{HTTP}.connection_made": ["self", "transport"],
     f"{HTTP}.connection_lost": ["self", "exc"],
     f"{HTTP}.data_received": ["self", "data"],
+    f"{HTTP}.pause_writing": ["self"],
+    f"{HTTP}.resume_writing": ["self"],
+    f"{HTTP}.send_400_response": ["self", "msg"],
     f"{HTTP}.on_message_begin": ["self"],
     f"{HTTP}.on_headers_complete": ["self"],
     f"{HTTP}.on_body": ["self", "body"],
@@ -97,7 +100,7 @@ def test_a_connection_of_uvicorn_has_what_ours_reads_of_it() -> None:
     read = (ROOT / "serving/front/connection.py").read_text()
     for name in (
         "connections", "cycle", "expect_100_continue", "flow", "headers", "limit_concurrency",
-        "loop", "parser", "pipeline", "server_state", "timeout_keep_alive", "transport",
+        "loop", "parser", "pipeline", "server_state", "transport",
     ):  # fmt: skip
         assert f"self.{name}" in read
         assert hasattr(found, name)

@@ -33,6 +33,7 @@ from cloche import supervisor, tensors
 from cloche.exhaustion import lacking
 from cloche.redaction import told
 from cloche.tensors import Given, rows_at
+from cloche.training.dataset.days import times
 from cloche.training.dataset.parquet import read_parquet
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.output import read
@@ -241,7 +242,7 @@ def conform(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         if isinstance(column.dtype, pd.CategoricalDtype):
             changed[name] = column = column.astype(object).infer_objects()
         if spec.type == DataType.datetime:
-            changed[name] = pd.to_datetime(column).dt.as_unit("ns")
+            changed[name] = times(column.to_frame(name), name)
         elif spec.type == DataType.boolean and column.isna().any():
             changed[name] = column.astype(object).where(column.notna(), None)
         elif spec.type == DataType.string and not _is_text(column):
