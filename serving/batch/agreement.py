@@ -78,12 +78,11 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
     model = replace(model, twin=twin)
     description = Model.load(model.path)
     schema = description.get_input_schema()
-    columns = [] if schema is None or schema.is_tensor_spec() else _required(schema)
-    reading = _reading(request, supply, description, columns, say)
+    reading = _reading(request, supply, description, say)
     layout = _layout(request, supply, output)
     features = _features(request, supply, schema)
     named = schema is not None and schema.has_input_names() and not features
-    needed = _required(schema) if schema is not None and named else []
+    needed = [str(name) for name in schema.required_input_names()] if named else []
     if absent := supply.lacking([*needed, *layout.carried]):
         raise JobFailed(f"{absent}, which {model} needs." if needed else f"{absent}.")
     inferred = {} if named else supply.inferred()
@@ -95,15 +94,9 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
     )  # fmt: skip
 
 
-def _required(schema: Schema) -> list[str]:
-    """The names of the inputs that a signature asks for; none where it has no names."""
-    return [str(name) for name in schema.required_input_names()] if schema.has_input_names() else []
-
-
 def _reading(
-    request: Request, supply: Supply, description: Model, needed: list[str],
-    say: Callable[[str], None],
-) -> Reading:  # fmt: skip
+    request: Request, supply: Supply, description: Model, say: Callable[[str], None]
+) -> Reading:
     """By what options the input is read: those given, over those of the table of the training.
 
     A table that has the version's columns only where it is read plainly is read so: tables that are
@@ -119,6 +112,9 @@ def _reading(
     carried = (description.metadata or {}).get(_METADATA) or {}
     told = carried.get("reading") or {}
     reading = chosen(told, request.options)
+    schema = description.get_input_schema()
+    has_names = schema is not None and schema.has_input_names()
+    needed = [str(name) for name in schema.required_input_names()] if has_names else []
     supply.read_by(reading)
     if reading == PLAIN or request.options:
         return reading

@@ -63,6 +63,15 @@ class Deadly(Plain):
         return super().predict(context, model_input)
 
 
+class Endless(Plain):
+    """Never comes back."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        while (model_input["a"] == PICKY).any():
+            time.sleep(1)
+        return super().predict(context, model_input)
+
+
 class Guest(Plain):
     """Does to its process what it may, and leaves the ids of what it starts in TMPDIR."""
 
@@ -83,15 +92,6 @@ class Guest(Plain):
         os.umask(0o777)
         os.killpg(0, signal.SIGTERM)
         return answer
-
-
-class Endless(Plain):
-    """Never comes back."""
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        while (model_input["a"] == PICKY).any():
-            time.sleep(1)
-        return super().predict(context, model_input)
 
 
 class Hungry(Plain):
@@ -199,8 +199,8 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "picky": (Picky(), SIGNATURE),
     "talkative": (Talkative(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
-    "guest": (Guest(), SIGNATURE),
     "endless": (Endless(), SIGNATURE),
+    "guest": (Guest(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "because": (Because(), ModelSignature(SIGNATURE.inputs)),
     "crowded": (Crowded(), ModelSignature(SIGNATURE.inputs)),

@@ -20,14 +20,24 @@ from tests.online import started
 pytestmark = pytest.mark.slow
 forked = pytest.mark.usefixtures("forked_probes")
 
-# Starts two hundred processes that nobody is the parent of, and a thread that stays.
+# Starts two hundred processes, half of which nobody is the parent of, and a thread that stays.
 GUEST = """
-import atexit, subprocess, threading, time
+import atexit, os, threading, time
 from pathlib import Path
 
-atexit.register(Path({folder!r}, "asked").touch)
-program = "for at in $(seq 200); do setsid sleep 3600 & : > {folder}/$!.pid; done"
-subprocess.run(["sh", "-c", program])
+folder = Path({folder!r})
+atexit.register((folder / "asked").touch)
+for at in range(200):
+    if (child := os.fork()) == 0:
+        if at % 2 and os.fork():
+            os._exit(0)
+        os.setsid()
+        (folder / f"{{os.getpid()}}.pid").touch()
+        time.sleep(3600)
+    if at % 2:
+        os.waitpid(child, 0)
+while len(list(folder.glob("*.pid"))) < 200:
+    time.sleep(0.01)
 threading.Thread(target=time.sleep, args=[3600]).start()
 """
 LATE = Target("binary", (0, 1), 1)
