@@ -9,6 +9,7 @@ from mlflow.tracking import MlflowClient
 from cloche.contact import reach
 from cloche.digest import digest_tree
 from cloche.serving.batch.job import Pinned
+from cloche.serving.batch.silence import during
 from cloche.serving.errors import VersionRefused
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetching import fetch
@@ -30,7 +31,8 @@ def pin(uri: str, cache_directory: Path) -> Pinned:
             reach()
     target = Resolver(MlflowClient).resolve(parsed)
     cache = Cache(cache_directory, registry_name())
-    path = fetch(target, cache).absolute()
+    with during(f"the store of {uri}"):
+        path = fetch(target, cache).absolute()
     description = yaml.safe_load((path / "MLmodel").read_text()) or {}
     return Pinned(
         uri=parsed.text,

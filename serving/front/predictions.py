@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cloche.serving.front import weight
+from cloche.serving.front import cross_origin, weight
 from cloche.serving.front.deadlines import Deadlines
 from cloche.serving.front.head import Head
 from cloche.serving.front.metrics import Metrics
@@ -130,6 +130,8 @@ class Predictions:
         exchange = self.begin(target, scope, Head(scope["headers"]))
         ended: Answer | HttpError
         try:
+            door, content_type = target.form.door, exchange.head.content_type
+            cross_origin.check(door, content_type, scope["headers"])
             body = await self._read(exchange.head, receive)
             item = item_of(exchange, body)
             ended = await self.ask(exchange, item, client_left=lambda: client_left(receive))

@@ -22,7 +22,7 @@ from cloche.serving.host.failures import INTERNAL_ERROR, RequestRefused, Unsuppo
 from cloche.serving.host.frames import Answer, Item, Result
 from cloche.serving.host.joined import ByModel, ByTwin
 from cloche.serving.host.observed import ObservedModel
-from cloche.serving.host.plan import Plan
+from cloche.serving.host.plan import Plan, Table
 from cloche.serving.host.question import Question
 from cloche.serving.host.twin import Twin
 
@@ -54,6 +54,7 @@ class Scorer:
         self._model = ObservedModel(model)
         self._codecs = codecs(model.metadata, plan, name=name, version=version)
         self._joins = plan is not None
+        self._unwritten: Exception | None = None
         self._by_model = ByModel(self._model, plan) if plan is not None else None
         self._by_twin = ByTwin(twin, plan) if plan is not None and twin is not None else None
         self._example: Item | None = None
@@ -71,8 +72,13 @@ class Scorer:
 
     @property
     def failed(self) -> str:
-        """What the model raised on the last request that it got by itself; empty for nothing."""
-        return told(self._model.failed, self._model.failed_on) if self._model.failed else ""
+        """What failed on the last request that the model got by itself; empty for nothing.
+
+        That is what the model raised, or why its answer cannot be written.
+        """
+        if self._model.failed is not None:
+            return told(self._model.failed, self._model.failed_on)
+        return told(self._unwritten, self._model.raw) if self._unwritten is not None else ""
 
     def keep_only_exact_ways(self, item: Item) -> None:
         """Give up ways that do not answer `item` as the model does.
@@ -85,12 +91,36 @@ class Scorer:
         if question is None or self._by_model is None:
             return
         table = question.table
-        if not rowwise.is_rowwise(self._by_model.answer, table):
-            _logger.warning("This model looks across rows: its requests are not joined.")
+        if not self._is_rowwise(self._by_model, table):
             self._joins, self._by_model, self._by_twin = False, None, None
-        elif self._by_twin is not None and not self._by_twin.agrees(self._by_model, table):
-            _logger.warning("The twin and the model differ on the input example: it is not used.")
+        elif self._by_twin is not None and not self._agrees(self._by_twin, self._by_model, table):
             self._by_twin = None
+
+    def _is_rowwise(self, by_model: ByModel, table: Table) -> bool:
+        try:
+            if rowwise.is_rowwise(by_model.ask, table):
+                return True
+        except Exception as error:  # noqa: BLE001  # a model may raise anything
+            _logger.warning(
+                "Whether this model looks across rows could not be found out, so its requests are "
+                "not joined: it raised %s", told(error),
+            )  # fmt: skip
+        else:
+            _logger.warning("This model looks across rows: its requests are not joined.")
+        return False
+
+    def _agrees(self, by_twin: ByTwin, by_model: ByModel, table: Table) -> bool:
+        try:
+            if by_twin.agrees(by_model, table):
+                return True
+        except Exception as error:  # noqa: BLE001  # onnxruntime may raise anything
+            _logger.warning(
+                "The twin could not be compared with the model on the input example, so it is not "
+                "used: %s", told(error),
+            )  # fmt: skip
+        else:
+            _logger.warning("The twin and the model differ on the input example: it is not used.")
+        return False
 
     def remember(self, example: Item) -> None:
         """Keep the version's input example, which it has answered, for checks."""
@@ -155,6 +185,7 @@ class Scorer:
     def _alone(self, item: Item) -> Answer:
         """The answer to one request by itself."""
         self._model.reset()
+        self._unwritten = None
         codec = self._codecs[item.door]
         try:
             return codec.ask(item, self._model)
@@ -165,6 +196,8 @@ class Scorer:
 
     def _refusal(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
         """What may be told about `error`: what the request lacks, or that the model failed."""
+        if self._model.refused is not None:
+            return self._model.refused
         if self._model.failed is not None:
             seen = trace(self._model.failed, self._model.failed_on)
             _logger.warning("The model failed on request %s.\n%s", item.id, seen)
@@ -176,6 +209,7 @@ class Scorer:
                 return RequestRefused(reason, status=status, code=error.error_code)
         if not self._model.reached:
             return RequestRefused(reason)
+        self._unwritten = error
         _logger.error("The answer to %s cannot be written.\n%s", item.id, trace(error))
         return RequestRefused(
             "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR

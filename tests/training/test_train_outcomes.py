@@ -1,15 +1,20 @@
 """What a training does when it searches, fails, or is only asked to explain."""
 
 import json
+import os
+import signal
 from math import isfinite
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
+from cloche import launch
 from cloche.training.cli.train import train as train_command
 from cloche.training.errors import DataError, TrainingError
 from cloche.training.explain import explain
@@ -66,6 +71,57 @@ def test_a_training_that_fails_leaves_a_failed_run_and_no_version(client):
     (run,) = client.search_runs([client.get_experiment_by_name(recipe.name).experiment_id])
     assert run.info.status == "FAILED"
     assert not client.search_registered_models()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_that_somebody_ends_leaves_a_killed_run(client, number):
+    def say(step: str) -> None:
+        if step.startswith("judging"):
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        launch.stop_when_asked()  # as the command does
+        with pytest.raises(KeyboardInterrupt):
+            train(small_recipe(), say)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert _only_run(client).info.status == "KILLED"
+    assert not client.search_registered_models()
+
+
+def test_a_run_that_was_begun_for_the_training_is_taken(client, monkeypatch):
+    mlflow.set_experiment("Default")
+    run = client.create_run("0")
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)  # as `mlflow run` does
+
+    assert train(small_recipe(), lambda _: None).run_id == run.info.run_id
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED"])
+def test_a_run_that_holds_something_else_is_left_as_it_is(client, monkeypatch, status):
+    run_id = client.create_run("0", tags={"mlflow.runName": "theirs"}).info.run_id
+    client.set_terminated(run_id, status)
+    before = client.get_run(run_id).to_dictionary()
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    said: list[str] = []
+
+    with pytest.raises(TrainingError):
+        train(
+            small_recipe("estimator={class: sklearn.naive_bayes.MultinomialNB, params: {}}"),
+            said.append,
+        )
+
+    assert client.get_run(run_id).to_dictionary() == before
+    assert f"note: MLFLOW_RUN_ID names the run {run_id}" in "\n".join(said)
+    experiment = client.get_experiment_by_name("breast-cancer").experiment_id
+    assert [run.info.status for run in client.search_runs([experiment])] == ["FAILED"]
+
+
+def _only_run(client: MlflowClient) -> Run:
+    (run,) = client.search_runs([client.get_experiment_by_name("breast-cancer").experiment_id])
+    return run
 
 
 def test_data_that_cannot_be_learned_from_starts_no_run(client):
@@ -147,12 +203,21 @@ def test_a_holdout_that_lacks_a_class_has_its_metrics_and_says_so(client, herbs)
     assert f"Note: {sentence}." in version.description
 
 
-@pytest.mark.parametrize("zone", [None, "Asia/Seoul", "UTC"])
+@pytest.mark.parametrize("zone", [None, "Asia/Seoul", "UTC", "mixed"])
 @pytest.mark.parametrize("as_text", [False, True])
-def test_times_with_a_zone_are_learned_from_the_clock_of_that_zone(tmp_path, zone, as_text):
+def test_times_with_a_zone_are_learned_in_utc_as_they_are_served(tmp_path, zone, as_text):
     draw = np.random.default_rng(0)
     moments = pd.Series(pd.date_range("2024-01-01", periods=200, freq="7h"))
-    zoned = moments.dt.tz_localize(zone) if zone else moments
+    zoned = (
+        moments if zone in (None, "mixed") else moments.dt.tz_localize("UTC").dt.tz_convert(zone)
+    )
+    if zone == "mixed":
+        if not as_text:
+            pytest.skip("a column of times has one zone")
+        seoul, here = (
+            moments.dt.tz_localize("UTC").dt.tz_convert(at) for at in ("Asia/Seoul", "UTC")
+        )
+        zoned = seoul.astype(str).where(seoul.index % 2 == 0, here.astype(str))
     frame = pd.DataFrame(
         {"t": zoned.astype(str) if as_text else zoned, "size": draw.normal(size=200)}
     )
@@ -178,5 +243,5 @@ def test_times_with_a_zone_are_learned_from_the_clock_of_that_zone(tmp_path, zon
             learned, moments[side.index], check_names=False, check_dtype=False
         )
         assert learned.dt.tz is None
-    note = "t: its times have a time zone; the model takes them without, on the clock of theirs"
+    note = "t: its times have a time zone; the model takes them in UTC, as it will be served"
     assert data.warnings == ([note] if zone else [])

@@ -1,6 +1,7 @@
 """Parts of JSON lines files: one object per line, typed as MLflow types a request's records."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.casting import Types, cast
 from cloche.serving.batch.readers.rows import UNFIT, Rows, attach
 from cloche.serving.errors import JobFailed
-from cloche.serving.host.missing import Guard, Unfit
+from cloche.serving.host.failures import Unfit
+from cloche.serving.host.missing import Guard
+
+MOST_NESTED = 256  # of which every library on the way to the model and back has the depth
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
 class JsonLinesReader:
@@ -51,13 +56,12 @@ class JsonLinesReader:
         offsets: list[int] = []
         refused: dict[int, str] = {}
         for offset, line in enumerate(lines):
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
-                value = None
+            value = parsed(line)
             if isinstance(value, dict):
                 objects.append(value)
                 offsets.append(offset)
+            elif nesting(line) > MOST_NESTED:
+                refused[offset] = f"the row is nested more than {MOST_NESTED} deep"
             else:
                 refused[offset] = "the row is not a JSON object"
         places = np.array(offsets, np.int64)
@@ -81,11 +85,12 @@ class JsonLinesReader:
 
     def _frame(self, objects: list[dict[str, Any]], found: Mapping[str, str]) -> pd.DataFrame:
         if self._inputs is None:  # of types that the whole file has
-            whole = pd.DataFrame(objects, columns=list(found), dtype=object)
+            wanted = [dict(one) for one in objects]
+            known = self._guard.prepare({"dataframe_records": wanted})
+            whole = pd.DataFrame(wanted, columns=list(found), dtype=object)
             whole = whole.astype({name: kind for name, kind in found.items() if kind != "object"})
-            if self._schema is None:
+            if known is None:
                 return whole
-            known = self._guard.schema_for({"dataframe_records": objects})
             typed: pd.DataFrame = cast_df_types_according_to_schema(whole, known)  # by position
             return typed
         wanted = [{name: one[name] for name in self._inputs if name in one} for one in objects]
@@ -93,7 +98,7 @@ class JsonLinesReader:
             if any(name not in one for one in wanted):
                 raise ValueError(f"column {name!r} is missing")
         frame: pd.DataFrame = dataframe_from_parsed_json(
-            wanted, "records", self._guard.schema_for({"dataframe_records": wanted})
+            wanted, "records", self._guard.prepare({"dataframe_records": wanted})
         )
         return frame
 
@@ -123,6 +128,29 @@ def _lines(part: Part) -> list[bytes]:
     return [line for line in content.split(b"\n") if line.strip()]
 
 
+def parsed(line: bytes) -> Any:
+    """What a line of JSON says; None where it says nothing, or is nested too deeply."""
+    try:
+        return json.loads(line) if nesting(line) <= MOST_NESTED else None
+    except ValueError:
+        return None
+
+
+def nesting(line: bytes) -> int:
+    """How deep JSON is nested, or more; exact only where it could be too much.
+
+    Brackets in texts count as well as others, as long as all of them are few.
+    """
+    most = line.count(b"[") + line.count(b"{")
+    if most <= MOST_NESTED:
+        return most
+    depth = deepest = 0
+    for mark in _MARKS.findall(line):  # whole texts, so that their brackets are skipped
+        depth += (mark in b"[{") - (mark in b"]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _array(values: list[Any]) -> pa.Array:
     """Values of one simple type as they are, and any other mix as its JSON."""
     kinds = {type(value) for value in values if value is not None}
@@ -139,10 +167,8 @@ def _array(values: list[Any]) -> pa.Array:
 
 
 def _original(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return line.decode(errors="backslashreplace")
+    value = parsed(line)
+    return line.decode(errors="backslashreplace") if value is None else value
 
 
 def _reason(error: Exception) -> str:

@@ -85,6 +85,15 @@ class Guest(Plain):
         return answer
 
 
+class Endless(Plain):
+    """Never comes back."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        while (model_input["a"] == PICKY).any():
+            time.sleep(1)
+        return super().predict(context, model_input)
+
+
 class Hungry(Plain):
     """Has memory for a hundred rows."""
 
@@ -175,12 +184,23 @@ class Tensor(PythonModel):
 KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 
 
+class Graph(PythonModel):
+    """Takes one named tensor, as a graph of ONNX does."""
+
+    def predict(self, context: Any, model_input: dict[str, Any], params: Any = None) -> Any:
+        rows = model_input["X"]
+        if rows.dtype != np.float32 or rows.shape[1:] != (2,):
+            raise TypeError(f"{rows.dtype} of shape {rows.shape}")
+        return {"score": rows @ np.array([1, 10], dtype=np.float32)}
+
+
 MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "plain": (Plain(), SIGNATURE),
     "picky": (Picky(), SIGNATURE),
     "talkative": (Talkative(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
     "guest": (Guest(), SIGNATURE),
+    "endless": (Endless(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "because": (Because(), ModelSignature(SIGNATURE.inputs)),
     "crowded": (Crowded(), ModelSignature(SIGNATURE.inputs)),
@@ -193,6 +213,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
         Tensor(),
         ModelSignature(SIGNATURE.inputs, Schema([TensorSpec(np.dtype("float64"), (-1,))])),
     ),
+    "graph": (Graph(), ModelSignature(Schema([TensorSpec(np.dtype("float32"), (-1, 2), "X")]))),
     "odd": (Plain(), ModelSignature(SIGNATURE.inputs, Schema([ColSpec("double", "prediction")]))),
     "kinds": (
         Types(),

@@ -210,7 +210,7 @@ def test_a_worker_that_vanishes_is_replaced_and_no_row_is_missed(score, undistur
     place = tmp_path / "out.csv"
     job = score(place)
     wait_for(lambda: job.poll() is not None or has_journal(place))
-    os.kill(children(job.pid, "cloche.serving.batch.process")[0], signal.SIGKILL)
+    os.kill(children(job.pid, "cloche-worker")[0], signal.SIGKILL)
 
     assert job.wait() == 4, (tmp_path / "log").read_text()
     assert place.read_bytes() == undisturbed
