@@ -26,6 +26,7 @@ from typing import Any
 import click
 
 from cloche.environment import for_builds
+from cloche.private import make_private
 from cloche.requirements import PythonEnv, python_env, python_version
 
 LOCAL = "local"
@@ -121,7 +122,7 @@ def build(
     told = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
     key = hashlib.sha256(told.encode()).hexdigest()[:32]
     place = cache / "environments" / key
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_private(place.parent)
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same
         if not (place / _COMPLETE).exists():

@@ -1,7 +1,7 @@
 """Runs a module of Cloche as a process: `python launch.py cloche.serving.host ARGUMENT...`.
 
 Started by its path, so that neither the working directory nor PYTHONPATH decides what is imported
-as `cloche` or as a module of the standard library: folders there may hold a `types.py`, or a
+in the place of a module that is installed: folders there may hold a `types.py`, a `numpy.py`, or a
 package of our name. It also runs in a model's own environment, where Cloche is not installed.
 """
 
@@ -41,17 +41,20 @@ def leave_script_folder() -> None:
         del sys.path[0]
 
 
-def order_path() -> None:
-    """Put what PYTHONPATH names behind the standard library in `sys.path`.
+def order_path(named: str | None = None) -> None:
+    """Put the folders of PYTHONPATH at the end of `sys.path`.
 
-    It still adds packages and overrides installed ones, as it does for any program.
+    They add modules, and hide none: neither one of the standard library nor an installed one.
+
+    Args:
+        named: What takes the place of PYTHONPATH.
     """
-    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    theirs = [os.path.abspath(path) for path in named if path]  # noqa: PTH100
-    others = [path for path in sys.path if path not in theirs]
-    library = os.path.dirname(os.__file__)  # noqa: PTH120
-    last = max(at for at, path in enumerate(others) if path in (library, f"{library}/lib-dynload"))
-    sys.path[:] = [*others[: last + 1], *theirs, *others[last + 1 :]]
+    named = os.environ.get("PYTHONPATH") if named is None else named
+    if not named:
+        return
+    # An empty entry is the working directory.
+    theirs = [os.path.abspath(path) for path in named.split(os.pathsep)]  # noqa: PTH100
+    sys.path[:] = [*(path for path in sys.path if path not in theirs), *dict.fromkeys(theirs)]
 
 
 def restart_with(variables: dict[str, str]) -> None:
@@ -61,6 +64,18 @@ def restart_with(variables: dict[str, str]) -> None:
     """
     if os.environ.pop(_RESTARTED, None) is None:
         os.execve(sys.executable, sys.orig_argv, {**variables, _RESTARTED: "1"})  # noqa: S606  # no shell is wanted
+
+
+def stop_when_asked() -> None:
+    """Have SIGTERM and SIGHUP stop this process as Ctrl-C does: what it began is ended and told.
+
+    A SIGHUP that is ignored stays so: that is how `nohup` keeps a training.
+    """
+    import signal  # noqa: PLC0415  # see `main`
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def hide_memory() -> None:

@@ -12,7 +12,8 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
-from cloche import launch
+from cloche import launch, printing
+from cloche.exhaustion import lacking
 from cloche.waiting import tell_of_waiting
 
 # Threads of OpenMP that spin while they wait starve each other as soon as anything else runs: on
@@ -124,25 +125,33 @@ def _message(error: Exception) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a foreseen failure is a message, any other a traceback."""
+    printing.guard()
     tell_of_waiting()
     launch.hide_memory()  # models run as the same user, and a server's memory holds its keys
     try:
         # by this name the shell asks for completions, however we were started
         result = cloche.main(arguments, prog_name="cloche", standalone_mode=False)
+        printing.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output left (`cloche status | head`): nothing failed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except printing.OutputFailed as failure:
+        printing.give_up_output()
+        if not failure.reader_left:
+            click.echo(f"Error: {failure}", err=True)
+            sys.exit(1)
     except Exception as error:
         code = exit_code(error)
-        if code is None:
+        if code is not None:
+            message = _message(error)
+        elif absent := lacking(error):
+            code, message = 1, f"the machine has no more {absent}; make room, and run this again"
+        else:
             raise
-        click.echo(f"Error: {_message(error)}", err=True)
+        click.echo(f"Error: {message}", err=True)
         sys.exit(code)
     else:
         sys.exit(result_code(result))

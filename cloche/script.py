@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The program `cloche`.
 
-It is no entry point of the package, because those import it before anything can keep a `cloche.py`
-or a `types.py` in a folder of PYTHONPATH from being imported instead.
+It is no entry point of the package, because those import it before anything can keep a `cloche.py`,
+a `types.py` or a `numpy.py` in a folder of PYTHONPATH from being imported instead.
 """
 
 import os
@@ -15,7 +15,6 @@ from cloche import launch  # noqa: E402
 
 launch.require_posix()
 launch.leave_script_folder()
-launch.order_path()
 
 from cloche.main import main  # noqa: E402
 

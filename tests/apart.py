@@ -14,6 +14,7 @@ import pytest
 PACKAGES = {
     "airflow": "apache-airflow==3.3.2",
     "kserve": "kserve==0.21.0",
+    "mlflow": "mlflow==2.20.3",
     "triton": "tritonclient[grpc,http]==2.73.0",
 }
 CACHE = Path("~/.cache/cloche-tests").expanduser()

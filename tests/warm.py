@@ -50,6 +50,7 @@ _IMPORTED = (
     "onnxruntime", "cloche.training.train", "cloche.training.explain", "cloche.training.accelerate",
     "cloche.training.gate.probe", "cloche.training.promotion.promote", "cloche.serving.batch.run",
     "cloche.serving.batch.worker", "cloche.serving.doctor.examination",
+    "cloche.serving.host.rehearsal",
 )  # fmt: skip
 _ROOT = Path(__file__).parents[1]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -95,4 +95,5 @@ def _rows(client: MlflowClient, candidate: Candidate, data: str | None) -> pd.Da
             f"{candidate.label} was not trained by Cloche and carries no rows; "
             "name some like those that it will be asked about: --data FILE"
         )
-    return model_rows(frame, candidate.model, target, [])
+    rows = model_rows(frame, candidate.model, target, [])
+    return rows if isinstance(rows, pd.DataFrame) else frame  # tensors get no twin, whatever it is

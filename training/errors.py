@@ -6,6 +6,7 @@ ClocheError
 ├── TrainingError    the estimator, the search or the packaging failed
 ├── TwinRefused      the model gets no accelerated twin; the message is the whole reason
 ├── RegistryError    the registry does not hold what was asked for, or changed meanwhile
+├── NotMeasured      the gate's own process failed, so that there is no verdict
 └── GateRefusal      the gate judged a version and refused it
 
 A message names what was found and what to do about it. Exit codes are assigned in `cloche.main`,
@@ -50,6 +51,10 @@ class TwinRefused(ClocheError):
 
 class RegistryError(ClocheError):
     """The registry does not hold what was asked for, or somebody changed it meanwhile."""
+
+
+class NotMeasured(ClocheError):
+    """The gate's own process failed, and not the version that it measured: there is no verdict."""
 
 
 class GateRefusal(ClocheError):

@@ -10,7 +10,7 @@ import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 
-from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
 from cloche.training.acceleration.original import Original, of_fitted
 from cloche.training.acceleration.store import attach, twin_tags
 from cloche.training.dataset.checks import check_split, check_table
@@ -33,6 +33,8 @@ from cloche.training.recipe.sections import TimeSplit
 from cloche.training.recipe.vocabulary import METRICS
 from cloche.training.tracking import record
 from cloche.training.tracking.card import model_card
+from cloche.training.tracking.run import training_run
+from cloche.training.tracking.stores import check_stores, storing
 
 Say = Callable[[str], None]
 
@@ -71,13 +73,19 @@ class Prepared:
     warnings: list[str]
 
 
-def prepare_data(recipe: Recipe) -> Prepared:
+def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
     """Read the recipe's table, check it, split it.
+
+    Args:
+        recipe: checked by `load_recipe`.
+        say: told of each step as it begins.
 
     Raises:
         DataError: the table cannot be read, or learning from it would mislead; all reasons at once.
     """
+    say(f"reading {recipe.data.source}")
     table = load_table(recipe.data, recipe.used_columns)
+    say(f"checking {len(table.frame):,} rows of {len(table.frame.columns):,} columns")
     warnings = check_table(table.frame, recipe)
     # As the server and batch jobs read them: MLflow takes times without a zone only.
     warnings += [
@@ -97,17 +105,18 @@ def train(recipe: Recipe, say: Say) -> Trained:
         say: told of each step as it begins.
 
     Raises:
+        RegistryError: the stores cannot take what a training leaves.
         DataError: see `prepare_data`.
         TrainingError: the estimator or the search failed, or the model cannot be stored safely.
     """
-    say(f"reading {recipe.data.source}")
-    data = prepare_data(recipe)
-    record.open_experiment(recipe)
-    with mlflow.start_run(tags=record.run_tags(recipe)) as run:
-        record.record_recipe(recipe)
+    check_stores(recipe)
+    data = prepare_data(recipe, say)
+    with training_run(recipe, say) as run, storing(OSError):
         for warning in data.warnings:
             say(f"note: {warning}")
-        holdout_digest = _record_data(recipe, data)
+        with storing(Exception):
+            record.record_recipe(recipe)
+            holdout_digest = _record_data(recipe, data)
 
         target = Target.of(
             recipe.task,
@@ -124,7 +133,7 @@ def train(recipe: Recipe, say: Say) -> Trained:
         fitted = fit(recipe, inputs, data.sides.train[recipe.target], **params)
 
         say(f"judging it on {len(data.sides.holdout):,} held-out rows")
-        evaluation = evaluate(recipe, fitted, target, data.sides.train, data.sides.holdout)
+        evaluation = evaluate(recipe, fitted, target, data.sides.train, data.sides.holdout, say=say)
         record.record_evaluation(recipe, evaluation)
 
         say("packaging and registering")
@@ -216,7 +225,7 @@ def _accelerate(
     """Store an accelerated twin beside the model, if one can be proven; returns its tags."""
     if recipe.acceleration == "off":
         return {}
-    say("proving an accelerated twin")
+    say(f"proving an accelerated twin, for at most {PROOF_SECONDS:g} s")
     try:
         rows = model_inputs(holdout, recipe.columns)
         twin = accelerate(original(), rows, seed=recipe.seed)

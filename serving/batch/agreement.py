@@ -8,6 +8,7 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
+from cloche import tensors
 from cloche.env_manager import LOCAL
 from cloche.requirements import mismatches
 from cloche.serving.batch.acceleration import usable
@@ -17,9 +18,12 @@ from cloche.serving.batch.manifest import Manifest
 from cloche.serving.batch.output import Output
 from cloche.serving.batch.part import FinishedPart
 from cloche.serving.batch.pinning import pin, pin_again
+from cloche.serving.batch.reading import PLAIN, Reading, chosen
 from cloche.serving.batch.request import Request
 from cloche.serving.batch.supply import Supply
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
+
+_METADATA = "cloche"  # of what Cloche trained
 
 
 def complete(
@@ -72,9 +76,12 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         )
     twin = usable(Path(model.path), model.twin, say) if request.acceleration else ""
     model = replace(model, twin=twin)
+    description = Model.load(model.path)
+    schema = description.get_input_schema()
+    reading = _reading(request, supply, description, say)
     layout = _layout(request, supply, output)
-    schema = Model.load(model.path).get_input_schema()
-    named = schema is not None and schema.has_input_names()
+    features = _features(request, supply, schema)
+    named = schema is not None and schema.has_input_names() and not features
     needed = [str(name) for name in schema.required_input_names()] if named else []
     if absent := supply.lacking([*needed, *layout.carried]):
         raise JobFailed(f"{absent}, which {model} needs." if needed else f"{absent}.")
@@ -83,8 +90,50 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         _refuse_unclear(inferred, model)
     return Job(
         model, supply.inputs, layout, request.part_rows, request.limit.given,
-        inferred, _features(request, supply, schema), environment,
+        inferred, features, environment, reading.options,
     )  # fmt: skip
+
+
+def _reading(
+    request: Request, supply: Supply, description: Model, say: Callable[[str], None]
+) -> Reading:
+    """By what options the input is read: those given, over those of the table of the training.
+
+    A table that has the version's columns only where it is read plainly is read so: tables that are
+    scored need not be written like the one that was trained on.
+
+    Raises:
+        SettingsError: Options that make no sense.
+    """
+    if not supply.is_csv:
+        if request.options:
+            raise SettingsError("--options are for CSV, and no CSV is in INPUT. Leave them out.")
+        return PLAIN
+    carried = (description.metadata or {}).get(_METADATA) or {}
+    told = carried.get("reading") or {}
+    reading = chosen(told, request.options)
+    schema = description.get_input_schema()
+    has_names = schema is not None and schema.has_input_names()
+    needed = [str(name) for name in schema.required_input_names()] if has_names else []
+    supply.read_by(reading)
+    if reading == PLAIN or request.options:
+        return reading
+    if _lacking(supply, needed):
+        supply.read_by(PLAIN)
+        if not _lacking(supply, needed):
+            say(f"read as plain CSV: read like the table of the training ({reading}), it lacks "
+                "columns")  # fmt: skip
+            return PLAIN
+        supply.read_by(reading)
+    say(f"read like the table of the training: {reading} (--options gives others)")
+    return reading
+
+
+def _lacking(supply: Supply, needed: list[str]) -> bool:
+    try:
+        return bool(supply.lacking(needed))
+    except JobFailed:  # not even its header can be read so
+        return True
 
 
 def _refuse_unclear(inferred: dict[str, dict[str, str]], model: Pinned) -> None:
@@ -163,6 +212,10 @@ def _difference(request: Request, supply: Supply, output: Output, before: Job) -
 
 
 def _other_options(request: Request, supply: Supply, output: Output, before: Job) -> str:
+    supply.read_by(Reading(before.reading))
+    given = chosen({}, request.options).options
+    if any(before.reading.get(name) != value for name, value in given.items()):
+        return "it was begun with other --options"
     if request.model != before.model.uri or not request.resume:
         model = pin(request.model, request.cache)
         if (model.artifacts, model.digest) != (before.model.artifacts, before.model.digest):
@@ -175,12 +228,28 @@ def _other_options(request: Request, supply: Supply, output: Output, before: Job
 
 
 def _features(request: Request, supply: Supply, schema: Schema | None) -> tuple[str, ...]:
-    """What goes into a tensor without a name: all columns but those that only name the rows."""
-    if schema is None or not schema.is_tensor_spec() or schema.has_input_names():
+    """What goes into the one tensor of a signature: all columns but those that only name the rows.
+
+    Raises:
+        JobFailed: They do not make the tensor.
+    """
+    if schema is None or not schema.is_tensor_spec():
         return ()
-    if not request.id_columns:
+    found = supply.columns()
+    spec = tensors.of_columns(schema, found)
+    if spec is None:
         return ()
-    return tuple(name for name in supply.columns() if name not in request.id_columns)
+    features = tuple(name for name in found if name not in request.id_columns)
+    if spec.name is None and len(features) == 1:  # which may hold lists
+        return features if request.id_columns else ()
+    try:
+        tensors.check_width(spec, features)
+    except tensors.UnfitTable as unfit:
+        raise JobFailed(
+            f"The input does not fit: {unfit}. Name columns that are no values of it with "
+            "--id-column, or leave them out of the input."
+        ) from unfit
+    return features
 
 
 def _layout(request: Request, supply: Supply, output: Output) -> Layout:

@@ -1,11 +1,11 @@
 """Which columns a file has, before anything of it is scored."""
 
 import itertools
-import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloche.serving.batch.readers.jsonlines import parsed
 from cloche.serving.batch.readers.text import header_columns
 from cloche.serving.batch.sources import InputFile, opened, streamed
 from cloche.serving.errors import JobFailed
@@ -20,7 +20,21 @@ def columns(file: InputFile) -> list[str]:
         JobFailed: It cannot be read.
     """
     names = _of_text(file) if file.format in ("csv", "jsonl") else _of_schema(file)
+    refuse_doubled(names, file.name)
     return [*names, *(name for name in file.constants if name not in names)]
+
+
+def refuse_doubled(names: list[str], name: str) -> None:
+    """Refuse a table in which a name stands for two columns, as the server does.
+
+    Raises:
+        JobFailed: It has such columns.
+    """
+    if doubled := sorted({one for one in names if names.count(one) > 1}):
+        raise JobFailed(
+            f"{name}: {', '.join(map(repr, doubled))} is the name of several columns, and nobody "
+            "knows which one is meant. Give each column a name of its own."
+        )
 
 
 def _of_schema(file: InputFile) -> list[str]:
@@ -35,19 +49,16 @@ def _of_schema(file: InputFile) -> list[str]:
 
 def _of_text(file: InputFile) -> list[str]:
     with streamed(file) as stream:
-        return columns_of_text(stream.read(1 << 20), file.format, file.delimiter)
+        return columns_of_text(stream.read(1 << 20), file)
 
 
-def columns_of_text(head: bytes, text_format: str, delimiter: str) -> list[str]:
-    """The columns of text that begins like this."""
-    if text_format == "csv":
-        return header_columns(head, delimiter)
+def columns_of_text(head: bytes, file: InputFile) -> list[str]:
+    """The columns of a file of text that begins like this."""
+    if file.format == "csv":
+        return header_columns(head, file.reading, file.form)
     names: dict[str, None] = {}
     for line in itertools.islice(head.split(b"\n"), _LINES):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
+        value = parsed(line)
         if isinstance(value, dict):
             names |= dict.fromkeys(value)
     return list(names)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from cloche.serving.batch.part import PartFile
 
+_MASK = os.umask(0)  # kept, since a model may change that of its process
+os.umask(_MASK)
+
 
 def write(place: Path, content: bytes | memoryview, *, contested: bool = False) -> PartFile:
     """Put `content` under its name in one step, on the disk and not only in memory.
@@ -24,6 +27,7 @@ def write(place: Path, content: bytes | memoryview, *, contested: bool = False) 
     fresh = place.with_name(f".{place.name}{own}.fresh")
     try:
         with fresh.open("wb") as file:
+            os.fchmod(file.fileno(), 0o666 & ~_MASK)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

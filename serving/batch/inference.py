@@ -4,7 +4,6 @@ A model without a signature sees a table as pandas reads it, and pandas judges a
 its rows. A part has only some of them, so the judgement comes first and each part is read by it.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
 
 from cloche.serving.batch.categories import Categories
+from cloche.serving.batch.readers.jsonlines import parsed
 from cloche.serving.batch.sources import InputFile, opened, streamed
 from cloche.serving.errors import JobFailed
 
@@ -42,24 +42,24 @@ def file_types(file: InputFile, width: int) -> dict[str, str]:
     try:
         if file.format in ("csv", "jsonl"):
             with streamed(file) as stream:
-                return text_types(stream, file.format, file.delimiter, width)
+                return text_types(stream, file, width)
         with opened(file.name) as source:
             return _parquet_types(source) if file.format == "parquet" else _arrow_types(source)
     except (ValueError, pa.ArrowException) as error:
         raise JobFailed(f"{file.name}: cannot be read as {file.format}: {error}") from error
 
 
-def text_types(stream: Any, text_format: str, delimiter: str, width: int) -> dict[str, str]:
-    """How each column of a stream of text is to be read."""
-    return _csv_types(stream, delimiter, width) if text_format == "csv" else _json_types(stream)
+def text_types(stream: Any, file: InputFile, width: int) -> dict[str, str]:
+    """How each column of a stream of text is to be read; `file` describes it."""
+    return _csv_types(stream, file, width) if file.format == "csv" else _json_types(stream)
 
 
-def _csv_types(stream: Any, delimiter: str, width: int) -> dict[str, str]:
+def _csv_types(stream: Any, file: InputFile, width: int) -> dict[str, str]:
     seen, rows = 0, 1
     while rows * 2 < _BLOCK_CELLS // max(width, 1):
         rows *= 2
     kinds: defaultdict[str, set[str]] = defaultdict(set)
-    for block in pd.read_csv(stream, sep=delimiter, chunksize=rows):
+    for block in pd.read_csv(stream, chunksize=rows, **file.reading.whole(file.form)):
         if not block.index.equals(pd.RangeIndex(seen, seen + len(block))):
             raise ValueError(  # of the file, and not of an argument
                 "its rows have more fields than its header, so that pandas, and MLflow with it, "
@@ -108,10 +108,7 @@ def _json_types(stream: Any) -> dict[str, str]:
     counts: defaultdict[str, int] = defaultdict(int)
     samples: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for line in _lines(stream):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue  # it goes into the quarantine
+        row = parsed(line)  # what is no object goes into the quarantine
         if isinstance(row, dict):
             rows += 1
             for name, cell in row.items():

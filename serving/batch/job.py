@@ -65,10 +65,11 @@ class Job:
         layout: What the output looks like.
         part_rows: Most rows of a part.
         inferred: File → types that its columns have in all rows, for a version without signature.
-        features: The model's columns where its signature is one tensor, which names none; empty for
-            all.
+        features: The columns that make the one tensor of the model's signature; empty for all, and
+            where the signature names columns.
         environment: Where the version runs: the `manager` of its environment, and in what it
             `differs` from the one that the version was logged with; empty in jobs of old.
+        reading: By what options CSV input is read; see `cloche.serving.batch.reading`.
         patient: Whether somebody said how many rows may be refused: then none are too many early.
     """
 
@@ -80,6 +81,7 @@ class Job:
     inferred: dict[str, dict[str, str]] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
+    reading: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""

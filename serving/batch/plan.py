@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from cloche.serving.batch import durable, records, writers
 from cloche.serving.batch.job import COLUMNAR
 from cloche.serving.batch.part import Part
-from cloche.serving.batch.sources import InputFile, delimiter_of, opened, streamed
+from cloche.serving.batch.silence import during
+from cloche.serving.batch.sources import InputFile, opened, streamed
 from cloche.serving.errors import JobFailed
 
 _COMPLETE = "complete"  # in the spool: how many parts a stream of record batches had
@@ -121,7 +122,7 @@ class Planner:
     def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
         if file.format in COLUMNAR:
             return self._of_groups(file, index, done)
-        if file.local and not file.packed:
+        if file.local and not file.packed and not file.recoded:
             return self._of_bytes(file, index)
         return self._of_stream(file, index, done)
 
@@ -144,7 +145,7 @@ class Planner:
         if not place.exists():
             coming = place.with_suffix(".coming")
             try:
-                with opened(file.name) as source, coming.open("wb") as copy:
+                with during(file.name), opened(file.name) as source, coming.open("wb") as copy:
                     shutil.copyfileobj(source, copy, 1 << 20)
                 coming.replace(place)
             except OSError as error:
@@ -168,7 +169,7 @@ class Planner:
     def _copied(
         self, file: InputFile, stream: Any, index: int, done: frozenset[int]
     ) -> Iterator[Part]:
-        suffix = ".tsv" if file.delimiter == "\t" else ""
+        suffix = ".tsv" if file.form.delimiter == "\t" else ""
         for header, _, block in _Cutter(file, self._bytes).blocks(stream):
             place = self._spool / f"{index:06d}{suffix}"
             if index not in done:
@@ -202,8 +203,10 @@ class _Cutter:
 
     def __init__(self, file: InputFile, size: int) -> None:
         self._name = file.name
-        self._has_header = file.format == "csv"
-        self._delimiter = delimiter_of(file.name)
+        self._is_csv = file.format == "csv"
+        self._has_header = self._is_csv and file.reading.has_header
+        self._skipped = file.reading.skipped if self._is_csv else 0
+        self._form = file.form
         self._size = size
 
     def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, bytes]]:
@@ -211,7 +214,7 @@ class _Cutter:
 
         A file without rows has one empty block, so that its header is looked at.
         """
-        header, waiting = self._header(stream) if self._has_header else (b"", b"")
+        header, waiting = self._header(stream)
         start, size, first, ended = len(header), self._size, True, False
         while True:
             while len(waiting) < size and not ended:
@@ -230,14 +233,22 @@ class _Cutter:
             self._refuse_endless(waiting)
 
     def _header(self, stream: Any) -> tuple[bytes, bytes]:
-        """The bytes up to the end of the first record, blank lines aside, and what was read on."""
-        read, end = b"", 0
+        """The bytes before the first row, and what was read on: the header, with what is above."""
+        read, end, begin, skipped = b"", 0, 0, 0
+        if not self._has_header and not self._skipped:
+            return read, read
         while more := stream.read(1 << 16):
             read += more
             self._refuse_endless(read)
             while (feed := read.find(b"\n", end)) >= 0:
                 end = feed + 1
-                if read[:end].strip() and records.last_end(read[:end], self._delimiter) == end:
+                if skipped < self._skipped:
+                    skipped, begin = skipped + 1, end
+                    if skipped < self._skipped or self._has_header:
+                        continue
+                    return read[:end], read[end:]
+                head = read[begin:end]
+                if head.strip() and records.last_end(head, self._form) == len(head):
                     return read[:end], read[end:]
         if b"\n" not in read and read.rstrip(b"\r").count(b"\r"):
             raise JobFailed(
@@ -247,9 +258,9 @@ class _Cutter:
         return read, b""
 
     def _end(self, block: bytes) -> int:
-        if not self._has_header:
+        if not self._is_csv:
             return block.rfind(b"\n") + 1
-        return records.last_end(block, self._delimiter)
+        return records.last_end(block, self._form)
 
     def _refuse_endless(self, block: bytes) -> None:
         if len(block) > max(_MOST_RECORD_BYTES, 4 * self._size):

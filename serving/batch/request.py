@@ -26,6 +26,7 @@ class Request:
         tracked: Whether the job becomes a run in MLflow.
         acceleration: Whether the version's accelerated twin may answer in its place.
         env_manager: What builds the environment that the version runs in; `local` for none.
+        options: How CSV input is written, where the version does not tell or tells otherwise.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Request:
     tracked: bool = True
     acceleration: bool = True
     env_manager: str = LOCAL
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

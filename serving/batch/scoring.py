@@ -10,9 +10,9 @@ import pyarrow as pa
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 
-from cloche import supervisor
+from cloche import supervisor, tensors
 from cloche.redaction import told, trace
-from cloche.serving.batch import encoding, tensors
+from cloche.serving.batch import encoding
 from cloche.serving.batch.acceleration import Accelerator
 from cloche.serving.batch.readers.casting import cast, scalar_types
 from cloche.serving.errors import JobFailed
@@ -77,6 +77,13 @@ class Scorer:
         schema: Schema | None = self._model.metadata.get_input_schema()
         return schema
 
+    def given(self, frame: pd.DataFrame) -> tensors.Given:
+        """What the model is given for a frame."""
+        schema = self.schema
+        if schema is None or not schema.is_tensor_spec():
+            return frame
+        return tensors.given(frame, schema)
+
     def predict(self, frame: pd.DataFrame) -> pa.Table:
         """The prediction columns for (n rows) of a frame, n > 0.
 
@@ -115,12 +122,9 @@ class Scorer:
             raise _without_twin("It and the model differ on the input example.")
 
     def _by_model(self, frame: pd.DataFrame) -> pa.Table:
-        schema = self.schema
-        if schema is not None and schema.is_tensor_spec():
-            frame = tensors.cast(frame, schema)
         refuse_gaps(frame, self._lossy)
         try:
-            answer = self._model.predict(frame)
+            answer = self._model.predict(self.given(frame))
         finally:
             supervisor.end_copy()
         return encoding.table(answer, len(frame), self._names)

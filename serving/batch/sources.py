@@ -20,6 +20,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from cloche import streams
+from cloche.serving.batch.reading import PLAIN, Form, Reading
 from cloche.serving.errors import JobFailed, SettingsError
 
 _FORMATS = {
@@ -49,6 +50,7 @@ class InputFile:
         local: Whether it can be read by byte ranges at no cost.
         packed: The suffix of its compression, or nothing.
         constants: Columns that directories like `date=2013-11-01` give.
+        reading: By what options a CSV file is read.
     """
 
     name: str
@@ -58,16 +60,17 @@ class InputFile:
     local: bool
     packed: str = ""
     constants: dict[str, str] = field(default_factory=dict)
+    reading: Reading = PLAIN
 
     @property
-    def delimiter(self) -> str:
-        """What separates the fields of a CSV file."""
-        return delimiter_of(self.name)
+    def form(self) -> Form:
+        """What divides the records of a CSV file."""
+        return self.reading.form(self.name)
 
-
-def delimiter_of(name: str) -> str:
-    """What separates the fields of a CSV file called so."""
-    return "\t" if ".tsv" in Path(name).suffixes else ","
+    @property
+    def recoded(self) -> bool:
+        """Whether it is text in another encoding than UTF-8."""
+        return self.format == "csv" and bool(self.reading.encoding)
 
 
 def find(source: str, given_format: str | None = None) -> list[InputFile]:
@@ -154,7 +157,7 @@ def opened(name: str) -> Iterator[Any]:
 
 @contextmanager
 def streamed(file: InputFile) -> Iterator[Any]:
-    """The unpacked bytes of a file from its start.
+    """The unpacked bytes of a file from its start, in UTF-8 if it is CSV.
 
     Raises:
         JobFailed: It cannot be read.
@@ -166,9 +169,16 @@ def streamed(file: InputFile) -> Iterator[Any]:
         with system.open_input_stream(path, compression=None) as raw:
             if file.packed:
                 with _PACKED[file.packed](raw) as unpacked:
-                    yield unpacked
+                    yield file.reading.decoded(unpacked) if file.recoded else unpacked
             else:
-                yield raw
+                yield file.reading.decoded(raw) if file.recoded else raw
+    except UnicodeError as error:
+        raise JobFailed(
+            f"{file.name}: is not written in {file.reading.encoding}: {error.reason}. Say in what "
+            "by --options '{encoding: NAME}'."
+            if isinstance(error, UnicodeDecodeError)
+            else f"{file.name}: {error}"
+        ) from error
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise JobFailed(f"{file.name}: cannot be read: {error}") from error
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from cloche.serving.batch import sources
+from cloche.serving.batch.silence import during
 from cloche.serving.errors import JobFailed, SettingsError
 
 _UPLOADS = 8  # at once: each waits for the network most of its time
@@ -108,7 +109,7 @@ class Store:
     def put(self, fresh: Path, name: str) -> None:
         """See `Place`."""
         path, size = self._at(name), fresh.stat().st_size
-        with self._asked(name):
+        with self._asked(name), during(f"the upload of {self.told(name)}"):
             try:
                 # One call into Arrow, because its streams publish what they have when an exception
                 # closes them: nobody can interrupt it here.

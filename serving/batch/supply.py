@@ -5,18 +5,20 @@ import io
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
 import pyarrow as pa
 
-from cloche.serving.batch import database
+from cloche.serving.batch import database, silence
 from cloche.serving.batch.categories import Categories
-from cloche.serving.batch.columns import columns, columns_of_text
+from cloche.serving.batch.columns import columns, columns_of_text, refuse_doubled
 from cloche.serving.batch.inference import file_types, stream_types, text_types
 from cloche.serving.batch.job import COLUMNAR, TEXT
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.plan import Planner
+from cloche.serving.batch.reading import Reading
 from cloche.serving.batch.sources import InputFile, find, opened_file
 from cloche.serving.errors import JobFailed, SettingsError
 
@@ -29,12 +31,17 @@ class Supply(Protocol):
         weight: What the starts and stops of all parts add up to; 0 if nobody knows.
         repeatable: Whether the same parts can be had again.
         told: Whether the fingerprints change when the input does.
+        is_csv: Whether any of it is CSV.
     """
 
     inputs: dict[str, str]
     weight: int
     repeatable: bool
     told: bool
+    is_csv: bool
+
+    def read_by(self, reading: Reading) -> None:
+        """Read CSV by these options from now on."""
 
     def columns(self) -> list[str]:
         """The names of its columns."""
@@ -67,6 +74,11 @@ class Files:
         self.inputs = {file.name: file.fingerprint for file in self.files}
         text = all(file.format in TEXT and not file.packed for file in self.files)
         self.weight = sum(file.size for file in self.files) if text else 0
+        self.is_csv = any(file.format == "csv" for file in self.files)
+
+    def read_by(self, reading: Reading) -> None:
+        """See `Supply`."""
+        self.files = [replace(file, reading=reading) for file in self.files]
 
     def columns(self) -> list[str]:
         """See `Supply`."""
@@ -104,15 +116,21 @@ class Query:
     repeatable = True
     told = False
     weight = 0
+    is_csv = False
 
     def __init__(self, url: str, query: str, rows: int) -> None:
         self._url, self._query, self._rows = url, query, rows
         name = database.shown(url)
         self.inputs = {name: hashlib.sha256(query.encode()).hexdigest()[:32]}
 
+    def read_by(self, reading: Reading) -> None:
+        """See `Supply`."""
+
     def columns(self) -> list[str]:
         """See `Supply`."""
-        return database.columns(self._url, self._query)
+        names = database.columns(self._url, self._query)
+        refuse_doubled(names, "The query")
+        return names
 
     def lacking(self, needed: list[str]) -> str:
         """See `Supply`."""
@@ -134,7 +152,8 @@ class Query:
                 "The job stopped while it copied the rows of the query, and another look could "
                 "give others. Begin anew with --overwrite."
             )
-        return planner.batches(database.batches(self._url, self._query, self._rows))
+        found = database.batches(self._url, self._query, self._rows)
+        return planner.batches(silence.each(found, "the database"))
 
     def changed(self) -> str:
         """See `Supply`. The rows were copied: they cannot change."""
@@ -157,7 +176,8 @@ class Stream:
             raise SettingsError("A stream has no name that tells its format: give --input-format.")
         if given_format == "parquet":
             raise SettingsError("Parquet is read from its end and cannot be streamed: give a file.")
-        self._format = given_format
+        self.is_csv = given_format == "csv"
+        self._file = InputFile("-", given_format, 0, "", local=False)
         self._files = opened_file(stream)
         self._head = stream.read(1 << 20)
         self._stream: Any = _Joined(self._head, stream)
@@ -165,15 +185,25 @@ class Stream:
         self._categories = Categories()
         self.inputs = {"-": ""}
 
+    def read_by(self, reading: Reading) -> None:
+        """See `Supply`."""
+        self._file = replace(self._file, reading=reading)
+
     def columns(self) -> list[str]:
         """See `Supply`."""
-        if self._format in TEXT:
-            return columns_of_text(self._head, self._format, ",")
-        return list(database.arrow_stream(io.BytesIO(self._head)).schema.names)
+        if self._file.format in TEXT:
+            names = columns_of_text(self._text(io.BytesIO(self._head)).read(), self._file)
+        else:
+            names = list(database.arrow_stream(io.BytesIO(self._head)).schema.names)
+        refuse_doubled(names, "Standard input")
+        return names
+
+    def _text(self, stream: Any) -> Any:
+        return self._file.reading.decoded(stream) if self._file.recoded else stream
 
     def lacking(self, needed: list[str]) -> str:
         """See `Supply`."""
-        found = self.columns() if self._format != "jsonl" else needed
+        found = self.columns() if self._file.format != "jsonl" else needed
         absent = [name for name in needed if name not in found]
         return f"standard input lacks {', '.join(absent)}" if absent else ""
 
@@ -185,12 +215,14 @@ class Stream:
         kept.seek(0)
         try:
             found = (
-                text_types(kept, self._format, ",", len(self.columns()))
-                if self._format in TEXT
+                text_types(self._text(kept), self._file, len(self.columns()))
+                if self._file.format in TEXT
                 else stream_types(database.arrow_stream(kept), self._categories)
             )
         except (ValueError, pa.ArrowException) as error:
-            raise JobFailed(f"Standard input cannot be read as {self._format}: {error}") from error
+            raise JobFailed(
+                f"Standard input cannot be read as {self._file.format}: {error}"
+            ) from error
         kept.seek(0)
         self._stream = kept
         return {"-": found}
@@ -198,9 +230,8 @@ class Stream:
     def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
         """See `Supply`."""
         with self._kept:
-            if self._format in TEXT:
-                file = InputFile("-", self._format, 0, "", local=False)
-                yield from planner.stream(file, self._stream)
+            if self._file.format in TEXT:
+                yield from planner.stream(self._file, self._text(self._stream))
             else:
                 batches = database.arrow_stream(self._stream)
                 yield from planner.batches(map(self._categories.complete, batches))

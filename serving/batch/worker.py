@@ -5,6 +5,7 @@ What every engine runs where the rows are; it knows neither the other parts nor 
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
+from cloche import tensors
 from cloche.redaction import told
 from cloche.serving.batch import durable, statistics, writers
 from cloche.serving.batch.dividing import divide
@@ -27,6 +29,7 @@ from cloche.serving.batch.readers.columnar import ColumnarReader
 from cloche.serving.batch.readers.jsonlines import JsonLinesReader
 from cloche.serving.batch.readers.rows import UNFIT, Rows
 from cloche.serving.batch.readers.text import CsvReader
+from cloche.serving.batch.reading import Reading
 from cloche.serving.batch.schemas import together
 from cloche.serving.batch.scoring import Scorer, differing
 from cloche.serving.errors import JobFailed
@@ -37,6 +40,7 @@ from cloche.serving.host.profile import load_profile
 _FEWER = (64, 16, 4, 2)  # rows at once, for 64 to be asked about again where all are too many
 _PROBED = 64  # rows that are tried alone before thousands are
 _DETAIL_CHARACTERS = 300
+Tell = Callable[..., object]
 _leave = partial(durable.write, contested=True)  # on Spark a task that was given up may go on
 
 
@@ -59,24 +63,36 @@ class Worker:
         by_twin: How many rows of the last `score` the accelerated twin answered.
     """
 
-    def __init__(self, job: Job, directory: Path, scorer: Scorer | None = None) -> None:
+    def __init__(
+        self, job: Job, directory: Path, scorer: Scorer | None = None, tell: Tell = lambda *_: None
+    ) -> None:
         """Load the version, unless it is given.
+
+        Args:
+            job: What is scored.
+            directory: Where the files of parts are left.
+            scorer: The version, if it is loaded.
+            tell: Is told what the worker begins to do, in a word, and for a call of the model from
+                which row of the part to which it is asked.
 
         Raises:
             Exception: Whatever MLflow or the model's code raises while loading.
         """
         self._job = job
         self._directory = directory
+        self._tell = tell
         self.by_twin = 0
         self._scorer = scorer or Scorer.load(Path(job.model.path), job.model.twin)
         self._profile = load_profile(Path(job.model.path))
         schema = self._scorer.schema
         self._types = scalar_types(schema)
         inputs: list[str] | None = list(job.features) or None
-        if schema is not None and schema.has_input_names():
+        if schema is not None and inputs is not None:
+            schema = tensors.unnamed(schema)
+        elif schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
-        text = CsvReader(inputs, carried, self._types)
+        text = CsvReader(inputs, carried, self._types, Reading(job.reading))
         columnar = ColumnarReader(inputs, carried, self._types, stored=schema is None)
         lines = JsonLinesReader(inputs, carried, self._types, schema)
         self._readers: dict[str, Any] = {
@@ -97,14 +113,18 @@ class Worker:
             JobFailed: The part cannot be read or written, or no row fits the model.
         """
         started = perf_counter()
+        self._tell("reading")
         rows = self.read(part)
         read = perf_counter()
         refused = {at: Refusal(reason) for at, reason in rows.refused.items()}
         refused |= {at: Refusal(reason) for at, reason in (without or {}).items()}
         chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
-        scored, predictions, failed = self.score(_at(rows.inputs, chosen), at_once)
+        scored, predictions, failed = self.score(
+            _at(rows.inputs, chosen), at_once, rows.offsets[chosen]
+        )
         refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
         predicted = perf_counter()
+        self._tell("writing")
         finished = self.leave(part, rows, chosen[scored], predictions, refused)
         return replace(
             finished,
@@ -156,15 +176,21 @@ class Worker:
 
     def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
         """Score rows from one offset to another and keep nothing: does this worker survive it?"""
+        self._tell("reading")
         rows = self.read(part)
         within = (rows.offsets >= start) & (rows.offsets < stop)
         chosen = np.flatnonzero(within & ~np.isin(rows.offsets, list(without)))
-        self._divide(_at(rows.inputs, chosen).reset_index(drop=True))
+        self._divide(_at(rows.inputs, chosen).reset_index(drop=True), rows.offsets[chosen])
 
     def score(
-        self, inputs: pd.DataFrame, at_once: int | None = None
+        self, inputs: pd.DataFrame, at_once: int | None = None, offsets: Any = None
     ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, Refusal]]:
         """Positions that were scored, their predictions, and why the others were not.
+
+        Args:
+            inputs: (n rows) what the model gets.
+            at_once: Most rows that it gets together; all by default.
+            offsets: (n) where in the part these rows stood; there by default.
 
         Raises:
             JobFailed: No row fits the model; or rows would have to be scored in pieces whose
@@ -172,23 +198,26 @@ class Worker:
         """
         self.by_twin = 0
         count = len(inputs)
+        offsets = np.arange(count) if offsets is None else offsets
         step = at_once or max(count, 1)
         failed: dict[int, Refusal] = {}
         scored: list[Any] = []
         predictions: list[pa.Table] = []
         for first in range(0, count, step):
             piece = inputs.iloc[first : first + step].reset_index(drop=True)
-            done, bad = self._divide(piece)
+            done, bad = self._divide(piece, offsets[first : first + step])
             failed |= {first + at: reason for at, reason in bad.items()}
             scored += [np.arange(first + a, first + b) for a, b, _ in done]
             predictions += [table for _, _, table in done]
         positions = np.concatenate(scored) if scored else np.empty(0, np.int64)
-        if sum(map(len, scored)) < count or len(scored) > 1:
-            self._refuse_dependent(inputs.iloc[positions], predictions, step)
+        if len(positions) and (len(positions) < count or len(scored) > 1):
+            self._refuse_dependent(
+                inputs.iloc[positions], predictions, step, _range(offsets[positions])
+            )
         return positions, predictions, failed
 
     def _refuse_dependent(
-        self, inputs: pd.DataFrame, predictions: list[pa.Table], most: int
+        self, inputs: pd.DataFrame, predictions: list[pa.Table], most: int, span: tuple[int, int]
     ) -> None:
         """Stop the job where the rows of a divided part were scored otherwise than together.
 
@@ -196,13 +225,12 @@ class Worker:
             inputs: (n rows) those that were scored.
             predictions: What they got, in pieces.
             most: How many rows the model may be asked about at once.
+            span: From where to where in the part these rows stood.
 
         Raises:
             JobFailed: They were.
         """
         count = len(inputs)
-        if not count:
-            return
         before = together(predictions)
         # asked in one again, a single piece would only get the same answer
         first = count if len(predictions) > 1 else count // 2
@@ -214,10 +242,10 @@ class Worker:
             if size < len(chosen):  # other neighbours than in the pieces
                 chosen = np.concatenate([chosen[::2], chosen[1::2]])
             try:
-                again = self._ask_again(inputs, chosen, size)
+                again = self._ask_again(inputs, chosen, size, span)
                 found = differing(before.take(pa.array(chosen)), again)
                 if found:  # what the same question does not get twice says nothing
-                    found -= differing(again, self._ask_again(inputs, chosen, size))
+                    found -= differing(again, self._ask_again(inputs, chosen, size, span))
             except JobFailed:
                 raise
             except Exception:  # noqa: BLE001, S112  # a model may raise anything; fewer may do
@@ -231,19 +259,25 @@ class Worker:
                 )
             return
 
-    def _ask_again(self, inputs: pd.DataFrame, chosen: Any, size: int) -> pa.Table:
+    def _ask_again(
+        self, inputs: pd.DataFrame, chosen: Any, size: int, span: tuple[int, int]
+    ) -> pa.Table:
         """Predictions for some rows, so many at once."""
-        starts = range(0, len(chosen), size)
-        pieces = [inputs.iloc[chosen[at : at + size]].reset_index(drop=True) for at in starts]
-        return together([self._scorer.predict(piece) for piece in pieces])
+        found = []
+        for at in range(0, len(chosen), size):
+            self._tell("predicting", span)
+            piece = inputs.iloc[chosen[at : at + size]].reset_index(drop=True)
+            found.append(self._scorer.predict(piece))
+        return together(found)
 
     def _divide(
-        self, inputs: pd.DataFrame
+        self, inputs: pd.DataFrame, offsets: Any
     ) -> tuple[list[tuple[int, int, pa.Table]], dict[int, Refusal]]:
         reasons: dict[str, Refusal] = {}
         probed = False
 
         def attempt(start: int, stop: int) -> pa.Table:
+            self._tell("predicting", _range(offsets[start:stop]))
             predictions = self._scorer.predict(inputs.iloc[start:stop].reset_index(drop=True))
             self.by_twin += self._scorer.by_twin
             return predictions
@@ -254,7 +288,7 @@ class Worker:
                 raise error
             if not probed and not isinstance(error, MemoryError):
                 probed = True
-                self._refuse_hopeless(inputs)
+                self._refuse_hopeless(inputs, offsets)
             refusal = _refusal(error)
             reasons[str(refusal)] = refusal
             return str(refusal)
@@ -262,7 +296,7 @@ class Worker:
         done, failed = divide(attempt, len(inputs), reason)
         return done, {at: reasons[said] for at, said in failed.items()}
 
-    def _refuse_hopeless(self, inputs: pd.DataFrame) -> None:
+    def _refuse_hopeless(self, inputs: pd.DataFrame, offsets: Any) -> None:
         """Stop the job where the table as a whole, and not a row of it, does not fit the model.
 
         Raises:
@@ -271,7 +305,7 @@ class Worker:
         schema = self._scorer.schema
         if schema is not None:
             try:
-                _enforce_schema(inputs.iloc[:0], schema)
+                _enforce_schema(self._scorer.given(inputs.iloc[:0]), schema)
             except MlflowException as unfit:
                 raise JobFailed(
                     f"The input does not fit {self._job.model}: {unfit.message}"
@@ -280,6 +314,7 @@ class Worker:
             return
         said = ""
         for at in np.linspace(0, len(inputs) - 1, _PROBED).astype(int).tolist():
+            self._tell("predicting", _range(offsets[at : at + 1]))
             try:
                 self._scorer.predict(inputs.iloc[at : at + 1].reset_index(drop=True))
             except Exception as failure:  # noqa: BLE001  # a model may raise anything
@@ -350,6 +385,11 @@ class Worker:
         ]
         content = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
         return _leave(self._directory / f"{part.index:06d}.refused.jsonl", content)
+
+
+def _range(offsets: Any) -> tuple[int, int]:
+    """From which offset to which rows stand."""
+    return int(offsets[0]), int(offsets[-1]) + 1
 
 
 def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:

@@ -66,6 +66,14 @@ Example:
     show_default="by the name",
     help="How the output is written.",
 )
+@click.option(
+    "--options",
+    "reading",
+    metavar="YAML",
+    show_default="those of the training",
+    help="How CSV input is written, as data.options of a recipe: '{sep: \";\", encoding: cp949}'. "
+    "Those that are not named are as the version's training had them.",
+)
 @click.option("--query", metavar="SQL", help="Score the rows that this selects.")
 @click.option(
     "--date", "day", metavar="DAY", help="2013-11-01, yesterday or today, where {date} stands."
@@ -99,6 +107,14 @@ Example:
     type=click.IntRange(min=1),
     show_default="one for each core",
     help="Processes that score.",
+)
+@click.option(
+    "--predict-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    show_default="600",
+    metavar="SECONDS",
+    help="How long one call of the model may take. One that takes longer is given fewer rows, and "
+    "a single row on which it does goes into the quarantine.",
 )
 @click.option(
     "--engine",
@@ -144,24 +160,24 @@ Example:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def score(
     source: str, output: str, *, input_format: str | None, output_format: str | None,
-    query: str | None, day: str | None, max_bad_rows: str | None, workers: int | None,
-    engine_name: str, spark_master: str | None, host_env: tuple[str, ...], as_json: bool,
-    **options: Any,
+    reading: str | None, query: str | None, day: str | None, max_bad_rows: str | None,
+    workers: int | None, predict_timeout: float | None, engine_name: str, spark_master: str | None,
+    host_env: tuple[str, ...], as_json: bool, **options: Any,
 ) -> Any:  # fmt: skip
     """Run the command; see HELP."""
     source, output, query = _on_day(day, source, output, query or "")
     on_spark = engine_name == "spark"
     _refuse_contradictions(
         source, output, query=query, resume=options["resume"], as_json=as_json, on_spark=on_spark,
-        workers=workers, manager=options["env_manager"],
+        workers=workers, patience=predict_timeout, manager=options["env_manager"],
     )  # fmt: skip
     try:
         environment.check_widened(host_env)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     # Only once the options were read, and while the workers import the same: it takes seconds.
-    from cloche.serving.batch import machine  # noqa: PLC0415
-    from cloche.serving.batch.engine import LocalEngine  # noqa: PLC0415
+    from cloche.serving.batch import machine, silence  # noqa: PLC0415
+    from cloche.serving.batch.engine import PREDICT_SECONDS, LocalEngine  # noqa: PLC0415
 
     count = workers or machine.workers()
     ahead = 4 * count if output == "-" else None
@@ -172,21 +188,29 @@ def score(
         console.print(line, markup=False, soft_wrap=True)
 
     interpreter = partial(env_manager.interpreter, manager=manager, cache=cache, say=say)
-    with LocalEngine(count, ahead, host_env, interpreter=interpreter) as local:
+    local = LocalEngine(
+        count, ahead, host_env, interpreter=interpreter, say=say,
+        patience=predict_timeout or PREDICT_SECONDS,
+    )  # fmt: skip
+    with local, silence.told(say):
         if not on_spark and manager == env_manager.LOCAL:
             local.prepare()
         from cloche.serving.batch import pipe, run, supply  # noqa: PLC0415
         from cloche.serving.batch.limit import Limit  # noqa: PLC0415
         from cloche.serving.batch.output import describe  # noqa: PLC0415
         from cloche.serving.batch.progress import progress  # noqa: PLC0415
+        from cloche.serving.batch.reading import parsed  # noqa: PLC0415
         from cloche.serving.batch.request import Request  # noqa: PLC0415
         from cloche.serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
 
-        request = Request(limit=Limit.parse(max_bad_rows), workers=count, **options)
+        request = Request(
+            limit=Limit.parse(max_bad_rows), workers=count, options=parsed(reading), **options
+        )
         described = describe(output, output_format)
         given: supply.Supply
         if source == "-":
-            given = supply.Stream(sys.stdin.buffer, input_format)
+            stream = silence.watched(sys.stdin.buffer, "standard input")
+            given = supply.Stream(stream, input_format)
         elif query:
             given = supply.Query(source, query, request.part_rows)
         else:
@@ -194,7 +218,8 @@ def score(
         with _explained(host_env), progress(console) as report:
             if output == "-":
                 return pipe.score(
-                    request, given, described, engine=local, sink=sys.stdout.buffer,
+                    request, given, described, engine=local,
+                    sink=silence.watched(sys.stdout.buffer, "standard output"),
                     refused=lambda line: click.echo(line, err=True, nl=False),
                     say=say, report=report,
                 )  # fmt: skip
@@ -252,7 +277,7 @@ def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> Non
 
 def _refuse_contradictions(
     source: str, output: str, *, query: str, resume: bool, as_json: bool, on_spark: bool,
-    workers: int | None, manager: str,
+    workers: int | None, patience: float | None, manager: str,
 ) -> None:  # fmt: skip
     """Refuse options that cannot be had together.
 
@@ -265,6 +290,11 @@ def _refuse_contradictions(
         raise SettingsError(
             "--workers are processes on this machine; with --engine spark the cores are those of "
             "its executors, for instance --spark-master local[2]."
+        )
+    if on_spark and patience:
+        raise SettingsError(
+            "--predict-timeout ends worker processes of this machine, and executors belong to "
+            "Spark: leave it out with --engine spark, or score here."
         )
     if on_spark and manager != env_manager.LOCAL:
         raise SettingsError(

@@ -159,6 +159,14 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other p
 @click.option(
     "--api-keys-file", type=_FILE, help="One API key per line; or set CLOCHE_API_KEYS, by commas."
 )
+@click.option(
+    "--allowed-hosts",
+    envvar=["CLOCHE_SERVE_ALLOWED_HOSTS", "MLFLOW_SERVER_ALLOWED_HOSTS"],
+    default="",
+    metavar="NAMES",
+    help="More names that the server may be asked by, with commas between; * stands for any text. "
+    "Without API keys, requests for other hosts get 403.",
+)
 @click.option("--tls-certificate", type=_FILE, help="PEM file with the certificate chain.")
 @click.option("--tls-key", type=_FILE, help="PEM file with its private key.")
 @click.option("--access-log", is_flag=True, help="Log every prediction request.")
@@ -184,6 +192,7 @@ def settings_of(
     api_keys_file: Path | None,
     max_wait_ms: float,
     max_host_memory: int,
+    allowed_hosts: str,
     **options: Any,
 ) -> Settings:
     """The settings that options and environment make.
@@ -197,6 +206,7 @@ def settings_of(
         max_host_memory=max_host_memory * _MIB,
         cache_directory=cache_dir,
         api_keys=_api_keys(api_keys_file),
+        allowed_hosts=_split(allowed_hosts),
         webhook_secret=os.environ.get("CLOCHE_WEBHOOK_SECRET", ""),
     )
 
@@ -208,8 +218,12 @@ def _api_keys(file: Path | None) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{file}: it is no text file. Write one API key per line.") from error
     lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
-    named = [key.strip() for key in os.environ.get("CLOCHE_API_KEYS", "").split(",")]
-    keys = tuple(key for key in [*lines, *named] if key)
+    keys = (*filter(None, lines), *_split(os.environ.get("CLOCHE_API_KEYS", "")))
     if file and not keys:
         raise SettingsError(f"{file}: there is no API key in it. Write one per line.")
     return keys
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(filter(None, map(str.strip, text.split(","))))

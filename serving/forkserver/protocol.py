@@ -1,7 +1,8 @@
 """What the front and the fork server say to each other: one JSON object in each packet.
 
 The front: `{"fork": program, "arguments": [...], "id": n}`, with the descriptors of the fork's
-socket and of its output; `{"kill": pid}`; and `{"import": [module, ...]}`, for later forks.
+socket and of its output, and `"needs": [module, ...]` for what is imported before; `{"kill": pid}`;
+and `{"import": [module, ...]}`, for later forks.
 
 The fork server answers each fork by its id with `forked`, a process id, or with a reason: `failed`
 where the program cannot run here, `full` where the machine has no room for it now. When a fork has
@@ -20,6 +21,7 @@ class Program(enum.StrEnum):
 
     HOST = "host"
     REGISTRY = "registry"
+    WORKER = "worker"
 
 
 def packet(**message: Any) -> bytes:

@@ -19,16 +19,21 @@ from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
 _NEEDS = {
     Program.HOST: "cloche.serving.host.loop",
     Program.REGISTRY: "cloche.serving.registry.service",
+    Program.WORKER: "cloche.serving.batch.worker",
+}
+# Whose `run` a fork calls.
+_RUNS = {
+    Program.HOST: "cloche.serving.host.__main__",
+    Program.REGISTRY: "cloche.serving.registry.__main__",
+    Program.WORKER: "cloche.serving.batch.process",
 }
 # What most versions need besides. In steps: whoever asks for a fork meanwhile waits for one step.
 # Nothing that starts a thread, which a fork would not have.
-_USUAL = {
-    Program.HOST: (
-        "onnxruntime", "scipy.optimize", "scipy.stats", "sklearn.utils", "sklearn",
-        "mlflow.sklearn", "sklearn.ensemble",
-    ),
-    Program.REGISTRY: (),
-}  # fmt: skip
+_MODELS = (
+    "onnxruntime", "scipy.optimize", "scipy.stats", "sklearn.utils", "sklearn", "mlflow.sklearn",
+    "sklearn.ensemble",
+)  # fmt: skip
+_USUAL = {Program.HOST: _MODELS, Program.REGISTRY: (), Program.WORKER: _MODELS}
 _QUIET_SECONDS = 5.0
 
 
@@ -90,13 +95,16 @@ class ForkServer:
         try:
             # here rather than in the fork, so that the next one has it as well
             importlib.import_module(_NEEDS[program])
+            for name in message.get("needs", ()):
+                with contextlib.suppress(Exception):  # as above
+                    importlib.import_module(name)
         except Exception as error:  # noqa: BLE001  # a module may raise anything
             told = {"failed": f"{type(error).__name__}: {error}"}
         else:
             told = self._fork(program, message["arguments"], descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        self._asked = self._asked or program is Program.HOST
+        self._asked = self._asked or program is not Program.REGISTRY
         self._front.sendall(packet(id=message["id"], **told))
         return True
 
@@ -151,9 +159,7 @@ def _become(
             os.close(number)
         if numpy := sys.modules.get("numpy"):
             numpy.random.seed()  # else all forks would draw the same numbers
-        main: Callable[..., None] = importlib.import_module(
-            f"cloche.serving.{program}.__main__"
-        ).run
+        main: Callable[..., None] = importlib.import_module(_RUNS[program]).run
 
         def work() -> None:
             main(socket.socket(fileno=front), *arguments)

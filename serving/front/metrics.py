@@ -79,7 +79,7 @@ class Metrics:
         )  # fmt: skip
         self.expired = CounterTally(
             "cloche_expired_requests",
-            "Requests that passed their deadline.",
+            "Requests that were answered 504: they, or the model, took longer than they may.",
             _MODEL,
             registry=self.registry,
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cloche.serving.front import weight
+from cloche.serving.front import cross_origin, weight
 from cloche.serving.front.deadlines import Deadlines
 from cloche.serving.front.head import Head
 from cloche.serving.front.metrics import Metrics
@@ -52,6 +52,7 @@ from cloche.serving.front.web import (
 from cloche.serving.host.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
 
 _GZIP_FROM = 1024
+_ROUNDING = 1e-3  # of times that were added and subtracted, in seconds
 _HOST_LOST = "The model host was lost on this request, and the one that was asked after it as well."
 _NOT_REPEATED = (
     "The model host was lost on this request. The version's tag cloche.retry is off: the model was "
@@ -130,6 +131,8 @@ class Predictions:
         exchange = self.begin(target, scope, Head(scope["headers"]))
         ended: Answer | HttpError
         try:
+            door, content_type = target.form.door, exchange.head.content_type
+            cross_origin.check(door, content_type, scope["headers"])
             body = await self._read(exchange.head, receive)
             item = item_of(exchange, body)
             ended = await self.ask(exchange, item, client_left=lambda: client_left(receive))
@@ -227,7 +230,8 @@ class Predictions:
             )
         assert exchange.request is not None  # noqa: S101  # it ended
         seconds = exchange.request.deadline - exchange.started
-        whose = "--request-timeout" if seconds >= limits.request_timeout else "the client's own"
+        own = seconds < limits.request_timeout - _ROUNDING
+        whose = "the client's own" if own else "--request-timeout"
         return f"There was no answer within {seconds:g} s ({whose})."
 
     def reply(self, exchange: Exchange, ended: Answer | HttpError) -> Reply:

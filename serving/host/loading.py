@@ -3,14 +3,16 @@
 It must score its own input example before anybody is told it is ready.
 """
 
+import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow.models import Model
+from mlflow.pyfunc import PyFuncModel
 
 from cloche.requirements import mismatches
 from cloche.serving.host import frameworks
@@ -24,6 +26,8 @@ from cloche.serving.host.twin import ANY, Twin, TwinRefused
 
 _logger = logging.getLogger(__name__)
 _WARM_UP_SIZES = (1, 8, 64)
+_UNSCORED = "The model cannot score its own input example"
+_parse = json.JSONDecoder().decode  # bound before a model's code can replace anything
 # What only some versions need, and later ones are likely to need, too.
 _SLOW_IMPORTS = ("skops.io",)
 
@@ -45,20 +49,41 @@ def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> L
         LoadRefused: The model cannot score its own input example.
         Exception: Whatever MLflow or the model's code raises while loading.
     """
-    for chatty in ("mlflow.pyfunc.scoring_server", "mlflow.models.utils"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn about single requests
     if unmet := mismatches(path):
         _logger.warning(
             "This environment is not the one that the version was logged with: %s. Serve it with "
             "--env-manager uv, or install what it asks for.", ", ".join(unmet),
         )  # fmt: skip
-    model = frameworks.load(path)
+    return prove(frameworks.load(path), path, twin=twin, name=name, version=version)
+
+
+def prove(
+    model: PyFuncModel, path: Path, *, twin: str = "", name: str = "", version: str = "",
+    example: Callable[[], str] | None = None,
+) -> Loaded:  # fmt: skip
+    """The scorer of a loaded version that has scored its own input example.
+
+    Args:
+        model: The version.
+        path: Its artifacts.
+        twin: See `load`.
+        name: Likewise.
+        version: Likewise.
+        example: Gives a request body to score, where the version brings none.
+
+    Raises:
+        LoadRefused: It cannot score it.
+    """
+    for chatty in ("mlflow.pyfunc.scoring_server", "mlflow.models.utils"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn about single requests
     plan = compile_plan(model.metadata)
     accelerated = _twin(path, plan, twin) if plan and twin else None
     scorer = Scorer(model, plan, accelerated, name=name, version=version)
-    example = _serving_example(path)
-    if example is not None:
-        _warm_up(scorer, example)
+    asked = _serving_example(path)
+    if asked is None and example is not None:
+        asked = example()
+    if asked is not None:
+        _warm_up(scorer, asked)
     return Loaded(scorer, _describe(path, model.metadata, accelerated=scorer.accelerated))
 
 
@@ -105,12 +130,21 @@ def _score_example(scorer: Scorer | EarlyScorer, example: str, sizes: Sequence[i
     item = Item(JSON, example.encode())
     for size in sizes:
         for answer in scorer.score([item] * size).answers:
+            said = _parsed(answer.body)
             if answer.status != 200:
                 raised = scorer.failed if isinstance(scorer, Scorer) else ""
                 why = f" It raised {raised}" if raised else ""
-                raise LoadRefused(
-                    f"The model cannot score its own input example: {answer.body.decode()}{why}"
-                )
+                raise LoadRefused(f"{_UNSCORED}: {said.get('message', '')}{why}")
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = _parse(body.decode())
+    except ValueError:
+        raise LoadRefused(
+            f"{_UNSCORED}: the answer is no JSON; the model's code has changed how it is written."
+        ) from None
+    return parsed
 
 
 def _serving_example(path: Path) -> str | None:

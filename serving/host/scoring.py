@@ -54,6 +54,7 @@ class Scorer:
         self._model = ObservedModel(model)
         self._codecs = codecs(model.metadata, plan, name=name, version=version)
         self._joins = plan is not None
+        self._unwritten: Exception | None = None
         self._by_model = ByModel(self._model, plan) if plan is not None else None
         self._by_twin = ByTwin(twin, plan) if plan is not None and twin is not None else None
         self._example: Item | None = None
@@ -71,8 +72,13 @@ class Scorer:
 
     @property
     def failed(self) -> str:
-        """What the model raised on the last request that it got by itself; empty for nothing."""
-        return told(self._model.failed, self._model.failed_on) if self._model.failed else ""
+        """What failed on the last request that the model got by itself; empty for nothing.
+
+        That is what the model raised, or why its answer cannot be written.
+        """
+        if self._model.failed is not None:
+            return told(self._model.failed, self._model.failed_on)
+        return told(self._unwritten, self._model.raw) if self._unwritten is not None else ""
 
     def keep_only_exact_ways(self, item: Item) -> None:
         """Give up ways that do not answer `item` as the model does.
@@ -179,6 +185,7 @@ class Scorer:
     def _alone(self, item: Item) -> Answer:
         """The answer to one request by itself."""
         self._model.reset()
+        self._unwritten = None
         codec = self._codecs[item.door]
         try:
             return codec.ask(item, self._model)
@@ -202,6 +209,7 @@ class Scorer:
                 return RequestRefused(reason, status=status, code=error.error_code)
         if not self._model.reached:
             return RequestRefused(reason)
+        self._unwritten = error
         _logger.error("The answer to %s cannot be written.\n%s", item.id, trace(error))
         return RequestRefused(
             "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.end_to_end.users_folder import INSTALLED, NAMES, User, fill, save_version
+from tests.end_to_end.users_folder import User, fill, save_version
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,7 +126,7 @@ def test_without_extras_it_trains_promotes_scores_and_serves_among_modules_of_an
         "PATH": f"{programs}:/usr/bin:/bin",
     }
     if crowded_by == "PYTHONPATH":
-        fill(crowded, names=tuple(name for name in NAMES if name not in INSTALLED))
+        fill(crowded)
         variables["PYTHONPATH"] = str(crowded)
     else:
         fill(folder)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests import spark
-from tests.end_to_end.users_folder import INSTALLED, NAMES, User, fill, save_version
+from tests.end_to_end.users_folder import User, fill, save_version
 from tests.online import COMMAND, wait_for
 from tests.shell import free_port
 
@@ -23,7 +23,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(
     scope="module",
-    params=["working directory", pytest.param("PYTHONPATH", marks=pytest.mark.breadth)],
+    params=[
+        "an empty entry of PYTHONPATH",
+        pytest.param("working directory", marks=pytest.mark.breadth),
+        pytest.param("PYTHONPATH", marks=pytest.mark.breadth),
+    ],
 )
 def user(
     request: pytest.FixtureRequest, models: list[Path], tmp_path_factory: pytest.TempPathFactory
@@ -33,10 +37,12 @@ def user(
     variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'registry.db'}"}
     if request.param == "PYTHONPATH":
         crowded = tmp_path_factory.mktemp("modules")
-        fill(crowded, names=tuple(name for name in NAMES if name not in INSTALLED))
+        fill(crowded)
         variables["PYTHONPATH"] = str(crowded)
     else:
         fill(folder)
+        if request.param == "an empty entry of PYTHONPATH":  # which is the working directory
+            variables["PYTHONPATH"] = ":/nowhere"
     user = User(COMMAND.parent, folder, variables)
     user.register(*models)
     user.promote(1)
@@ -64,6 +70,7 @@ def test_a_server_follows_from_one_version_with_such_modules_to_the_next(user: U
 def test_commands_that_run_no_model_work_there(user: User) -> None:
     assert "cloche train" in user.run("--help")
     assert "production" in user.run("status", "m")
+    assert "tracking" in user.run("doctor")
     user.run("sample", "breast_cancer", "sample.csv")
     user.run("init", "sample.csv", "--target", "benign")
 

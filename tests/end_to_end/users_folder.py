@@ -17,9 +17,9 @@ HERE = Path(__file__).parent
 # What Cloche is called, what its folders are called, what Python itself imports early and late.
 NAMES = (
     "cloche.py", "training/__init__.py", "serving/__init__.py", "tests/__init__.py", "utils.py",
-    "types.py", "queue.py", "logging.py", "typing.py", "json.py", "mlflow.py",
+    "types.py", "queue.py", "logging.py", "typing.py", "json.py", "re.py", "mlflow.py", "numpy.py",
+    "pandas.py", "click.py", "uvicorn.py",
 )  # fmt: skip
-INSTALLED = {"mlflow.py"}  # PYTHONPATH may override these, as everywhere
 POLICY = """
 task: regression
 target: y
@@ -29,9 +29,9 @@ gate: {minimum: {r2: 0.5}}
 """
 
 
-def fill(folder: Path, *, names: tuple[str, ...] = NAMES) -> None:
+def fill(folder: Path) -> None:
     """Put modules there that fail when somebody imports them."""
-    for name in names:
+    for name in NAMES:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"raise ImportError('this {name} is nobody else\\'s business')\n")

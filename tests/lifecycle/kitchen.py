@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 
-CRASH, HANG, REFUSE, EXIT, SIGNAL_GROUP, FORK, CLOSE, PATCH, CLEAR = range(-1, -10, -1)
+CRASH, HANG, REFUSE, PATCH, CLEAR = -1, -2, -3, -4, -5
 # followed by a folder for the process ids of what it starts
 STARTS, STARTS_AND_RAISES = "starts programs: ", "starts programs and raises: "
 # all that a host needs, which makes an environment in a third of the time that MLflow whole takes
@@ -49,10 +51,6 @@ class Version(PythonModel):
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.behaviour == "hangs":
             time.sleep(3600)
-        if self.behaviour == "leaves a child and raises":
-            child = subprocess.Popen(["sleep", "3600"])
-            os.write(1, b"child %d\n" % child.pid)
-            raise RuntimeError("this version is broken")
         if self.behaviour == "lacks a module":
             __import__("a_module_that_nobody_has")
         if self.behaviour == "raises":
@@ -67,20 +65,10 @@ class Version(PythonModel):
         if (model_input["a"] == HANG).any():
             os.write(1, b"This row hangs.\n")
             time.sleep(3600)
-        if (model_input["a"] == PATCH).any():
-            pd.DataFrame = None  # type: ignore[assignment, misc]
-        if (model_input["a"] == CLEAR).any():
-            sys.modules.clear()
         if (model_input["a"] == REFUSE).any():
             raise ValueError("not this row")
-        if (model_input["a"] == EXIT).any():
-            os._exit(3)
-        if (model_input["a"] == SIGNAL_GROUP).any():
-            os.killpg(0, signal.SIGTERM)
-        if (model_input["a"] == FORK).any():
-            os.fork()  # and both return
-        if (model_input["a"] == CLOSE).any():
-            os.closerange(3, 1024)
+        if deed := DEEDS.get(model_input["a"].min()):
+            deed()
         if self.behaviour == "leaks":
             self.hoard.append(bytearray(1_000_000))
         if self.behaviour == "is slow":
@@ -88,14 +76,48 @@ class Version(PythonModel):
         return [self.number] * len(model_input)
 
 
+def change_surroundings() -> None:
+    """Change what all code of a process shares."""
+    os.chdir("/")
+    os.umask(0o777)
+    os.environ.clear()
+    sys.stdout.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    threading.Thread(target=time.sleep, args=[3600]).start()
+
+
+def leave_helper() -> None:
+    """Start a program that holds the output open."""
+    helper = subprocess.Popen(["sleep", "3600"])
+    os.write(1, f"Started: {helper.pid}\n".encode())
+
+
+# What a row makes it do to its process, by the row's value.
+DEEDS: dict[float, Callable[[], object]] = {
+    -101: lambda: os._exit(3),
+    -102: lambda: os.kill(os.getpid(), signal.SIGKILL),
+    -103: lambda: os.closerange(3, 1024),
+    -104: lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    -105: os.fork,  # and both go on
+    -106: lambda: os.killpg(0, signal.SIGTERM),
+    -107: lambda: os.kill(os.getppid(), signal.SIGTERM),
+    -108: change_surroundings,
+    -109: leave_helper,
+    -110: lambda: os.killpg(0, signal.SIGKILL),
+    PATCH: lambda: setattr(pd, "DataFrame", None),
+    CLEAR: lambda: sys.modules.clear(),  # noqa: PLW0108  # the method would be sent with all modules
+}
+
+
 def start_programs(folder: Path) -> None:
     """Start what outlives a process that does not care, and holds its output open.
 
-    Leave the process ids in `folder`, and `asked` when exit handlers run.
+    Leave the process ids in `folder`, `host` with its own, and `asked` when exit handlers run.
     """
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
     helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
     atexit.register((folder / "asked").touch)
+    (folder / "host").write_text(str(os.getpid()))
     (folder / f"{helper.pid}.pid").touch()
     daemon = os.fork()
     if daemon == 0:  # forks twice, so that nobody is its parent

@@ -1,15 +1,20 @@
 """What a training does when it searches, fails, or is only asked to explain."""
 
 import json
+import os
+import signal
 from math import isfinite
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
+from cloche import launch
 from cloche.training.cli.train import train as train_command
 from cloche.training.errors import DataError, TrainingError
 from cloche.training.explain import explain
@@ -66,6 +71,57 @@ def test_a_training_that_fails_leaves_a_failed_run_and_no_version(client):
     (run,) = client.search_runs([client.get_experiment_by_name(recipe.name).experiment_id])
     assert run.info.status == "FAILED"
     assert not client.search_registered_models()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_that_somebody_ends_leaves_a_killed_run(client, number):
+    def say(step: str) -> None:
+        if step.startswith("judging"):
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        launch.stop_when_asked()  # as the command does
+        with pytest.raises(KeyboardInterrupt):
+            train(small_recipe(), say)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert _only_run(client).info.status == "KILLED"
+    assert not client.search_registered_models()
+
+
+def test_a_run_that_was_begun_for_the_training_is_taken(client, monkeypatch):
+    mlflow.set_experiment("Default")
+    run = client.create_run("0")
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)  # as `mlflow run` does
+
+    assert train(small_recipe(), lambda _: None).run_id == run.info.run_id
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED"])
+def test_a_run_that_holds_something_else_is_left_as_it_is(client, monkeypatch, status):
+    run_id = client.create_run("0", tags={"mlflow.runName": "theirs"}).info.run_id
+    client.set_terminated(run_id, status)
+    before = client.get_run(run_id).to_dictionary()
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    said: list[str] = []
+
+    with pytest.raises(TrainingError):
+        train(
+            small_recipe("estimator={class: sklearn.naive_bayes.MultinomialNB, params: {}}"),
+            said.append,
+        )
+
+    assert client.get_run(run_id).to_dictionary() == before
+    assert f"note: MLFLOW_RUN_ID names the run {run_id}" in "\n".join(said)
+    experiment = client.get_experiment_by_name("breast-cancer").experiment_id
+    assert [run.info.status for run in client.search_runs([experiment])] == ["FAILED"]
+
+
+def _only_run(client: MlflowClient) -> Run:
+    (run,) = client.search_runs([client.get_experiment_by_name("breast-cancer").experiment_id])
+    return run
 
 
 def test_data_that_cannot_be_learned_from_starts_no_run(client):

@@ -1,8 +1,11 @@
 """From an original to a proven twin, or to the reason why there is none."""
 
+import signal
 from importlib.util import find_spec
 from math import inf
+from threading import current_thread, main_thread
 from time import monotonic
+from types import FrameType, TracebackType
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
@@ -44,23 +47,55 @@ def accelerate(
     # On a busy machine the threads of OpenMP wait for each other, for each of a hundred trees.
     with threadpool_limits(1):
         try:
-            return _proven(original, real, _Deadline(seconds), seed)
+            with _Deadline(seconds) as on_time:
+                return _proven(original, real, on_time, seed)
         except TwinRefused:
             raise
+        except _TimeUp:
+            raise TwinRefused(f"the proof took longer than {seconds:g} s") from None
         except Exception as error:  # a training must not be lost over its twin
             raise TwinRefused(f"the attempt failed: {told(error, real)}") from error
 
 
+class _TimeUp(BaseException):
+    """The time of an attempt is up; no exception that a library would take for its own."""
+
+
 class _Deadline:
-    """Raises once the time is up."""
+    """Raises `_TimeUp` once the time is up.
+
+    When it is called, and by a signal: a graph of thousands of columns is converted and loaded by
+    libraries that look at no clock.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._end = monotonic() + seconds
+        self._signalled = current_thread() is main_thread()  # no other thread gets signals
+
+    def __enter__(self) -> "_Deadline":
+        if self._signalled:
+            self._before = signal.signal(signal.SIGALRM, self._ring)
+            # and again, where a library took the exception for one of its own
+            signal.setitimer(signal.ITIMER_REAL, self._seconds, 1.0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._signalled:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before)
 
     def __call__(self) -> None:
         if monotonic() > self._end:
-            raise TwinRefused(f"the proof took longer than {self._seconds:g} s")
+            raise _TimeUp
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        raise _TimeUp
 
 
 def _proven(original: Original, real: pd.DataFrame, on_time: _Deadline, seed: int) -> Twin:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import click
 
+from cloche import launch
 from cloche.training.cli.progress import steps
 
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
@@ -31,8 +32,11 @@ def accelerate(model: str, version: str | None, data: str | None, *, as_json: bo
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
+    from cloche.contact import reach  # noqa: PLC0415
     from cloche.training.accelerate import accelerate_version  # noqa: PLC0415
 
+    launch.stop_when_asked()
+    reach()
     with steps(f"accelerating {model}") as say:
         done = accelerate_version(MlflowClient(), model, version=version, data=data, say=say)
     if as_json:

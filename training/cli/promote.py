@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cloche import env_manager as environments
+from cloche import launch
 from cloche.pages import PageFile
 from cloche.training.cli.progress import steps
 from cloche.training.promotion.request import PROBE_SECONDS, Request
@@ -120,12 +121,15 @@ def promote(
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
+    from cloche.contact import reach  # noqa: PLC0415
     from cloche.training.gate.report import render  # noqa: PLC0415
     from cloche.training.promotion.examine import examine  # noqa: PLC0415
     from cloche.training.promotion.promote import Promotion, Refusal  # noqa: PLC0415
     from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
     from cloche.training.promotion.registry import find_model  # noqa: PLC0415
 
+    launch.stop_when_asked()
+    reach()
     client = MlflowClient()
 
     def show(promotion: Promotion, *, promoted: bool) -> None:

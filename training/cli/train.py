@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from cloche import launch
 from cloche.training.cli.progress import steps
 from cloche.training.recipe.load import load_recipe
 
@@ -52,6 +53,7 @@ def train(
     from cloche.training.tracking.card import shown  # noqa: PLC0415
     from cloche.training.train import train as run_training  # noqa: PLC0415
 
+    launch.stop_when_asked()
     with steps(f"training {checked.name}") as say:
         trained = run_training(checked, say)
     result: dict[str, Any] = {

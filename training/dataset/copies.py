@@ -6,7 +6,7 @@ the target now and then. So each disagreement is taken as the sign of several ag
 and only what agrees beyond that counts as copied.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cloche.training.dataset.digest import hashable
 from cloche.training.dataset.split import Split
 
 _AGREEMENTS_PER_DISAGREEMENT: Final = 4
@@ -94,7 +95,7 @@ def copies_note(copies: int, rows: int) -> str:
 
 def _hashed(frame: pd.DataFrame, features: Sequence[str], target: str) -> pd.DataFrame:
     """Columns `looks` and `target`: hashes of the features and of the target of each row."""
-    columns = {name: _hashable(frame[name]) for name in (*features, target)}
+    columns = {name: hashable(frame[name]) for name in (*features, target)}
     looks = pd.DataFrame({name: columns[name] for name in features}, index=frame.index)
     return pd.DataFrame(
         {
@@ -102,14 +103,6 @@ def _hashed(frame: pd.DataFrame, features: Sequence[str], target: str) -> pd.Dat
             "target": pd.util.hash_pandas_object(columns[target], index=False),
         }
     )
-
-
-def _hashable(values: pd.Series) -> pd.Series:
-    """The values, with lists and mappings as text."""
-    nested = (
-        values.dtype == object and not values.map(lambda value: isinstance(value, Hashable)).all()
-    )
-    return values.astype("str") if nested else values
 
 
 def _is_running(values: pd.Series) -> bool:

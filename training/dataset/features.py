@@ -40,9 +40,18 @@ def check_features(
     return problems, warnings
 
 
+def unfit_kind(values: pd.Series) -> str | None:
+    """Why values can be a feature of no role; None where they can."""
+    if values.dtype != object:
+        return None
+    if values.map(_is_nested).any():
+        return "holds lists or mappings"
+    return "holds bytes" if values.map(lambda value: isinstance(value, bytes)).any() else None
+
+
 def _misfits(values: pd.Series, role: Role) -> Iterator[str]:
-    if values.dtype == object and values.map(_is_nested).any():
-        yield "holds lists or mappings; a feature is a plain value"
+    if (kind := unfit_kind(values)) is not None:
+        yield f"{kind}; a feature is a plain value"
     elif role == "numeric":
         yield from _not_numeric(values)
     elif role == "text" and not _is_text(values):

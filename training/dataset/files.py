@@ -21,11 +21,14 @@ def find_files(source: str) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        return _in_directory(source, path)
+    try:
+        path = Path(source).expanduser()
+        if path.is_file():
+            return [path]
+        if path.is_dir():
+            return _in_directory(source, path)
+    except (OSError, RuntimeError) as error:  # a name that is too long, a user that is unknown
+        raise DataError(source, [f"cannot be looked for: {error}"]) from None
     if _MAGIC & set(source):
         matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
         found = [match for match in matches if match.is_file()]

@@ -1,6 +1,7 @@
 """Readers of one file, by format; what is wrong with it is said with the option that mends it."""
 
 import lzma
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,11 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloche import streams
+from cloche.training.dataset.parquet import read_parquet
 from cloche.training.recipe.nearest import suggestion
 
 Format = Literal["csv", "parquet", "labelled-lines"]
@@ -58,7 +61,9 @@ def read_file(
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
     if frame.empty:
         raise UnreadableError("has columns and no rows")
-    return frame
+    # pandas groups and sorts by no column of this type, and float32 has all of its values.
+    half = {name: np.float32 for name, kind in frame.dtypes.items() if kind == np.float16}
+    return frame.astype(half) if half else frame
 
 
 def absent_columns(wanted: Sequence[str], present: Sequence[str]) -> list[str]:
@@ -71,7 +76,10 @@ def absent_columns(wanted: Sequence[str], present: Sequence[str]) -> list[str]:
 def _read_csv(
     path: Path, options: Mapping[str, Any], columns: Sequence[str] | None
 ) -> pd.DataFrame:
-    _refuse_binary(path)
+    _refuse_other(path)
+    for name in ("chunksize", "iterator"):
+        if options.get(name):
+            raise UnreadableError(f"data.options.{name}: the table is read whole; remove it")
     try:
         header = [str(name) for name in _parse(path, {**options, "nrows": 0}).columns]
         if columns is not None:
@@ -79,20 +87,10 @@ def _read_csv(
             if absent:
                 raise UnreadableError(*_other_separator(header, options), *absent)
             options = {"usecols": list(columns), **options}
-        frame = _parse(path, {"low_memory": False, **options})
-    except UnicodeDecodeError as error:
-        raise UnreadableError(_wrong_encoding(error.encoding)) from None
-    except pd.errors.EmptyDataError:
-        raise UnreadableError("is empty") from None
-    except (pd.errors.ParserError, zipfile.BadZipFile) as error:
-        raise UnreadableError(f"is no CSV table: {str(error).strip()}") from None
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
-        raise UnreadableError(f"cannot be read, and may be cut short: {error}") from None
-    except TypeError as error:
-        raise UnreadableError(f"data.options do not fit pandas.read_csv: {error}") from None
-    except (ValueError, LookupError) as error:
-        raise UnreadableError(f"cannot be read with these data.options: {error}") from None
-    return frame
+        return _parse(path, {"low_memory": False, **options})
+    except _CSV_ERRORS as error:
+        say = next(say for kind, say in _CSV_PROBLEMS if isinstance(error, kind))
+        raise UnreadableError(say(error)) from None
 
 
 def _parse(path: Path, options: Mapping[str, Any]) -> pd.DataFrame:
@@ -115,11 +113,15 @@ def _read_parquet(
             if absent:
                 raise UnreadableError(*absent)
         names = None if columns is None else list(columns)
-        return pd.read_parquet(path, **{"columns": names, **options}).reset_index(drop=True)
+        return read_parquet(path, **{"columns": names, **options}).reset_index(drop=True)
     except TypeError as error:
         raise UnreadableError(f"data.options do not fit pandas.read_parquet: {error}") from None
     except pa.ArrowException as error:
         raise UnreadableError(f"is no Parquet file: {error}") from None
+    except ImportError as error:
+        raise UnreadableError(_needs_package(error)) from None
+    except (ValueError, LookupError, AttributeError) as error:
+        raise UnreadableError(f"cannot be read with these data.options: {error}") from None
 
 
 def _read_labelled_lines(
@@ -130,7 +132,7 @@ def _read_labelled_lines(
     if unknown:
         known = "labelled lines know only the option encoding"
         raise UnreadableError(*(f"data.options.{name}: {known}" for name in unknown))
-    _refuse_binary(path)
+    _refuse_other(path)
     encoding = options.get("encoding", "utf-8-sig")
     try:
         lines = path.read_text(encoding=encoding).split("\n")
@@ -156,15 +158,24 @@ def _numbers(labels: "pd.Series[str]") -> pd.Series:
     return labels.astype("int64") if labels.str.fullmatch(r"-?\d{1,18}").all() else labels
 
 
-def _refuse_binary(path: Path) -> None:
+def _refuse_other(path: Path) -> None:
     if path.name.lower().endswith(_COMPRESSED):
         return
     with path.open("rb") as file:
         head = file.read(4096)
     if head.startswith(_PARQUET_MAGIC):
         raise UnreadableError("is a Parquet file; set data.format: parquet")
+    begins = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower()
+    if begins.startswith((b"<!doctype html", b"<html")):
+        raise UnreadableError("is a web page, and no table; does its server ask to sign in?")
+    if begins.startswith((b"{", b"[")) and ".json" in path.name.lower():
+        raise UnreadableError("is JSON, which is not read here; write it as CSV or Parquet")
     if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnreadableError("is binary, not text; set data.format, or convert it to CSV")
+
+
+def _needs_package(error: ImportError) -> str:
+    return f"cannot be read without another package: {str(error).splitlines()[0]}"
 
 
 def _wrong_encoding(tried: str) -> str:
@@ -172,6 +183,31 @@ def _wrong_encoding(tried: str) -> str:
         f"is not written in {tried}; "
         "set data.options.encoding, like cp949 (Korean), shift_jis (Japanese) or latin-1"
     )
+
+
+# What pandas, and the packages that unpack for it, raise; the first that fits is told.
+_CSV_PROBLEMS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
+    (UnicodeDecodeError, lambda error: _wrong_encoding(error.encoding)),
+    (pd.errors.EmptyDataError, lambda _: "is empty"),
+    (
+        (pd.errors.ParserError, zipfile.BadZipFile),
+        lambda error: f"is no CSV table: {str(error).strip()}",
+    ),
+    (
+        (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError),
+        lambda error: f"cannot be read, and may be cut short: {error}",
+    ),
+    (ImportError, _needs_package),
+    (TypeError, lambda error: f"data.options do not fit pandas.read_csv: {error}"),
+    (
+        (ValueError, LookupError, AttributeError),
+        lambda error: f"cannot be read with these data.options: {error}",
+    ),
+)
+_CSV_ERRORS = (
+    ImportError, TypeError, ValueError, LookupError, AttributeError, EOFError, zipfile.BadZipFile,
+    zlib.error, lzma.LZMAError, tarfile.TarError,
+)  # fmt: skip
 
 
 def _other_separator(header: Sequence[str], options: Mapping[str, Any]) -> list[str]:

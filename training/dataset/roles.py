@@ -7,6 +7,7 @@ from typing import Final
 import pandas as pd
 
 from cloche.training.dataset.days import times
+from cloche.training.dataset.features import unfit_kind
 from cloche.training.dataset.leakage import leaks
 from cloche.training.recipe.sections import Columns
 from cloche.training.recipe.vocabulary import Role, Task
@@ -88,8 +89,8 @@ def _useless(name: str, values: pd.Series) -> str | None:
     known = values.dropna()
     if known.empty:
         return "empty in every row"
-    if known.map(lambda value: isinstance(value, list | dict | set | tuple)).any():
-        return "holds lists or mappings"
+    if (odd := unfit_kind(known)) is not None:
+        return odd
     distinct = known.nunique()
     if distinct == 1:
         return "one value in all rows"

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from cloche.training.errors import DataError
 
@@ -15,11 +16,12 @@ MAX_BYTES: Final = 2 * 1024**3
 CONNECT_SECONDS: Final = 10
 READ_SECONDS: Final = 60
 _CHUNK = 1024**2
+_SUFFIX_CHARACTERS = 20
 
 
 @contextmanager
 def downloaded(url: str, name: str, *, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
-    """The file at `url`, on disk as long as the context lasts, under its own file name.
+    """The file at `url`, on disk as long as the context lasts, with the suffixes of its own name.
 
     Args:
         url: `http://` or `https://`, with whatever secrets it needs.
@@ -30,8 +32,9 @@ def downloaded(url: str, name: str, *, max_bytes: int = MAX_BYTES) -> Iterator[P
         DataError: there is no such file, it is too large, or the server cannot be reached.
     """
     with tempfile.TemporaryDirectory(prefix="cloche-") as folder:
-        path = Path(folder) / (PurePosixPath(urlsplit(url).path).name or "download")
         try:
+            suffixes = PurePosixPath(urlsplit(url).path).suffixes[-2:]  # like .csv.gz
+            path = Path(folder, f"download{''.join(suffixes)[-_SUFFIX_CHARACTERS:]}")
             with requests.get(url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as answer:
                 answer.raise_for_status()
                 _save(answer, path, name, max_bytes)
@@ -42,7 +45,7 @@ def downloaded(url: str, name: str, *, max_bytes: int = MAX_BYTES) -> Iterator[P
             ) from None
         except requests.Timeout:
             raise DataError(name, ["the server does not answer in time; try again"]) from None
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError, ValueError) as error:
             # The exception's own text holds the whole URL, and so perhaps a password.
             problem = f"cannot be reached ({type(error).__name__}); check the address"
             raise DataError(name, [problem]) from None

@@ -1,13 +1,13 @@
 """One model judged on both sides of the split: numbers only, no drawing and no logging."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from cloche.training.dataset.copies import record_numbers
-from cloche.training.evaluation.importance import feature_importance
+from cloche.training.evaluation.importance import feature_importance, unjudged
 from cloche.training.evaluation.intervals import Interval, intervals
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.output import read
@@ -28,7 +28,7 @@ class Evaluation:
         train: metric → value on the training rows.
         holdout: metric → value on the holdout with its confidence interval.
         slices: slice column → its parts, largest first.
-        importance: columns `feature`, `mean`, `std`; most important first.
+        importance: see `feature_importance`; most important first.
         remarks: what somebody who reads the numbers should know, one sentence each.
     """
 
@@ -51,7 +51,13 @@ def reported_metrics(recipe: Recipe) -> list[str]:
 
 
 def evaluate(
-    recipe: Recipe, fitted: Fitted, target: Target, train: pd.DataFrame, holdout: pd.DataFrame
+    recipe: Recipe,
+    fitted: Fitted,
+    target: Target,
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    *,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Judge `fitted` on both sides of the split.
 
@@ -61,6 +67,7 @@ def evaluate(
         target: what it predicts.
         train: the rows it was fitted on, with the target column.
         holdout: later or other rows, with the target and the slice columns.
+        say: told now and then how far it is.
     """
     outcome = judge(fitted, target, holdout, holdout[recipe.target])
     metrics = [name for name in reported_metrics(recipe) if is_computable(name, outcome)]
@@ -71,22 +78,24 @@ def evaluate(
         seed=recipe.seed,
         records=record_numbers(holdout, recipe.columns.features, recipe.target),
     )
+    importance = feature_importance(
+        fitted.prepare(holdout),
+        holdout[recipe.target].to_numpy(),
+        metric=recipe.primary_metric,
+        judge=lambda features, truth: Outcome.of(
+            truth, read(fitted.score(features), target, rows=len(features))
+        ),
+        seed=recipe.seed,
+        say=say,
+    )
+    partly = unjudged(importance)
     return Evaluation(
         outcome=outcome,
         train=score_all(metrics, judge(fitted, target, train, train[recipe.target])),
         holdout=found,
         slices={name: slices(holdout[name], outcome, metrics) for name in recipe.slices},
-        importance=feature_importance(
-            fitted.pipeline,
-            fitted.prepare(holdout),
-            holdout[recipe.target].to_numpy(),
-            metric=recipe.primary_metric,
-            judge=lambda features, truth: Outcome.of(
-                truth, read(fitted.score(features), target, rows=len(features))
-            ),
-            seed=recipe.seed,
-        ),
-        remarks=tuple(remarks(outcome, found)),
+        importance=importance,
+        remarks=(*remarks(outcome, found), *([partly] if partly else [])),
     )
 
 

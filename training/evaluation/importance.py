@@ -1,60 +1,108 @@
-"""Permutation importance: how much the primary metric loses when one feature is shuffled."""
+"""Permutation importance: how much the primary metric loses when one feature is shuffled.
+
+It is one prediction of the holdout for each shuffle, so with thousands of columns it would take
+longer than the training. It ends after `SECONDS`, and what it has found until then is right:
+
+1. Each column is shuffled once, in an order drawn with the seed, so that the columns which are
+   judged when the time is up are a random sample of all, and not the first ones of the table.
+2. The columns are shuffled again, the most important ones first, up to `REPEATS` times.
+
+A shuffle depends on the seed, the column and the repetition alone: a faster machine judges more
+columns, and no column otherwise.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from time import monotonic
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from sklearn.inspection import permutation_importance
 
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.predictions import Outcome
 from cloche.training.recipe.vocabulary import METRICS
 
 ROWS, REPEATS = 4_000, 3
+SECONDS = 30.0
+_SAID_SECONDS = 10.0  # between two words on how far it is
 
 
 def feature_importance(
-    pipeline: Any,
     features: pd.DataFrame,
-    truth: np.ndarray,
+    truth: npt.NDArray[np.generic],
     *,
     metric: str,
-    judge: Callable[[pd.DataFrame, np.ndarray], Outcome],
+    judge: Callable[[pd.DataFrame, npt.NDArray[np.generic]], Outcome],
     seed: int,
+    say: Callable[[str], None],
+    clock: Callable[[], float] = monotonic,
 ) -> pd.DataFrame:
-    """Shuffle each feature of at most 4,000 holdout rows three times.
+    """Shuffle each feature of at most 4,000 holdout rows up to three times, within 30 seconds.
 
     Args:
-        pipeline: the fitted pipeline.
         features: (n rows) prepared features of the holdout.
         truth: (n,) the target column.
         metric: the metric whose loss is measured.
         judge: (features, truth) → outcome by the pipeline.
-        seed: of the row sample and the shuffles.
+        seed: of the row sample, the order of the columns and the shuffles.
+        say: told now and then how far it is.
+        clock: seconds.
 
     Returns:
-        Columns `feature`, `mean`, `std`, most important first; positive means that the feature
-        helps.
+        Columns `feature`, `mean`, `std` and `repeats`, most important first; positive means that
+        the feature helps. Columns with 0 repeats were not judged, and come last.
     """
-    rows = np.random.default_rng(seed).permutation(len(features))[:ROWS]
+    end = clock() + SECONDS
+    said = clock()
+    drawn = np.random.default_rng(seed).permutation(len(features))[:ROWS]
+    rows, labels = features.iloc[drawn], truth[drawn]
     sign = 1 if METRICS[metric].greater_is_better else -1
+    whole = score(metric, judge(rows, labels))
+    losses: list[list[float]] = [[] for _ in features.columns]
+    order = np.random.default_rng(seed).permutation(len(losses))
+    for repeat in range(REPEATS):
+        for position, at in enumerate(order):
+            if (now := clock()) > end:
+                return _table(features, losses)
+            if now > said + _SAID_SECONDS:
+                said = now
+                say(
+                    f"shuffling columns to see what the model loses without each, for at most "
+                    f"{SECONDS:g} s: round {repeat + 1} of {REPEATS}, "
+                    f"{position:,} of {len(order):,} columns"
+                )
+            shuffled = _shuffled(rows, int(at), seed=[seed, int(at), repeat])
+            losses[at].append(sign * (whole - score(metric, judge(shuffled, labels))))
+        order = np.argsort([-np.mean(found) for found in losses], kind="stable")
+    return _table(features, losses)
 
-    def scoring(_pipeline: Any, shuffled: pd.DataFrame, labels: np.ndarray) -> float:
-        return sign * score(metric, judge(shuffled, labels))
 
-    result = permutation_importance(
-        pipeline,
-        features.iloc[rows],
-        truth[rows],
-        scoring=scoring,
-        n_repeats=REPEATS,
-        random_state=seed,
+def unjudged(importance: pd.DataFrame) -> str | None:
+    """What to know where not all columns were judged, as a clause; None where all were."""
+    judged = int((importance["repeats"] > 0).sum())
+    if judged == len(importance):
+        return None
+    return (
+        f"the importance of {judged:,} of {len(importance):,} columns was measured within "
+        f"{SECONDS:g} s, and they were drawn at random; the others have 0 repeats in "
+        "tables/permutation_importance.json"
     )
+
+
+def _shuffled(rows: pd.DataFrame, at: int, *, seed: list[int]) -> pd.DataFrame:
+    """The rows with one column in another order."""
+    order = np.random.default_rng(seed).permutation(len(rows))
+    changed = rows.copy(deep=False)
+    changed.isetitem(at, rows.iloc[order, at].array)
+    return changed
+
+
+def _table(features: pd.DataFrame, losses: list[list[float]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "feature": features.columns,
-            "mean": result.importances_mean,
-            "std": result.importances_std,
+            "mean": [np.mean(found) if found else np.nan for found in losses],
+            "std": [np.std(found) if len(found) > 1 else np.nan for found in losses],
+            "repeats": [len(found) for found in losses],
         }
-    ).sort_values("mean", ascending=False, ignore_index=True)
+    ).sort_values(["mean", "repeats"], ascending=False, ignore_index=True)

@@ -74,6 +74,8 @@ def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: Target) -> Pred
     """The outputs of a graph or network: one alone, or labels beside a column for every label."""
     if len(arrays) == 1:
         return _from_array(next(iter(arrays.values())), target)
+    for name, array in arrays.items():
+        _refuse_gaps(array, f"predictions in {name!r}")
     flat = {name: a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a for name, a in arrays.items()}
     labels = [array for array in flat.values() if array.ndim == 1 and target.knows(array)]
     matrices = [a for a in flat.values() if a.ndim == 2 and a.shape[1] == len(target.classes)]
@@ -94,6 +96,7 @@ def _from_table(table: pd.DataFrame, target: Target) -> Predictions:
     table = table.set_axis([str(name) for name in table.columns], axis="columns")
     named = _named_probabilities(table, target)
     if PREDICTION in table.columns:
+        _refuse_gaps(table[PREDICTION].to_numpy(), "predictions")
         if target.task == "regression":
             return Predictions(target, values=numbers_of(table[PREDICTION], PREDICTION))
         codes = target.encode(table[PREDICTION])
@@ -112,16 +115,19 @@ def _named_probabilities(table: pd.DataFrame, target: Target) -> Floats | None:
     if target.task == "regression":
         return None
     if target.task == "binary" and PROBABILITY in table.columns:
+        _refuse_gaps(table[PROBABILITY].to_numpy(), "probabilities")
         return _two_columns(numbers_of(table[PROBABILITY], PROBABILITY), target)
     for pattern in (PROBABILITY + "_{}", "{}"):
         names = [pattern.format(label) for label in target.classes]
         if set(names) <= set(table.columns):
+            _refuse_gaps(table[names].to_numpy(), "predictions")
             matrix = np.column_stack([numbers_of(table[name], name) for name in names])
             return _checked_probabilities(matrix)
     return None
 
 
 def _from_array(array: npt.NDArray[Any], target: Target) -> Predictions:
+    _refuse_gaps(array, "predictions")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and target.task != "regression":
@@ -141,6 +147,23 @@ def _from_array(array: npt.NDArray[Any], target: Target) -> Predictions:
     if target.task == "binary" and _looks_like_probabilities(array, target):
         return _from_probabilities(_two_columns(numbers_of(array, "the output"), target), target)
     return Predictions(target, codes=target.encode(array))
+
+
+def _refuse_gaps(values: npt.NDArray[Any], what: str) -> None:
+    """See that every row has a prediction.
+
+    Raises:
+        TrainingError: some are NaN, infinite or missing; the message says how many.
+    """
+    if values.ndim == 0:
+        return  # one value for all rows, which is refused for that
+    if values.dtype.kind == "f":
+        found = {"NaN": np.isnan(values), "infinite": np.isinf(values)}
+    else:
+        found = {"missing": np.asarray(pd.isna(values))}
+    for kind, gaps in found.items():
+        if count := int(gaps.reshape(len(values), -1).any(axis=1).sum()):
+            raise TrainingError(f"{count:,} of {len(values):,} {what} are {kind}")
 
 
 def _from_probabilities(matrix: Floats, target: Target) -> Predictions:

@@ -121,15 +121,19 @@ def importance_plot(importance: pd.DataFrame, metric: str) -> Figure:
     """Bars of permutation importance.
 
     Args:
-        importance: columns `feature`, `mean`, `std`; most important first.
+        importance: columns `feature`, `mean`, `std`, `repeats`; most important first.
         metric: what the loss is measured in.
     """
-    shown = importance.head(20).iloc[::-1]
+    judged = importance[importance["repeats"] > 0]
+    shown = judged.head(20).iloc[::-1]
     figure, axes = _axes("Permutation importance", height=max(2.4, 0.3 * len(shown) + 1.2))
     axes.barh(
         shown["feature"], shown["mean"], xerr=shown["std"], color=ACCENT, ecolor=INK, height=0.6
     )
-    axes.set(xlabel=f"loss of {metric} when the column is shuffled")
+    some = "" if len(judged) == len(importance) else (
+        f" ({len(judged):,} of {len(importance):,} columns judged)"
+    )  # fmt: skip
+    axes.set(xlabel=f"loss of {metric} when the column is shuffled{some}")
     return figure
 
 

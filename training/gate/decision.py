@@ -58,7 +58,7 @@ def decide(gate: Gate, measured: Measurements, *, allow_breaking: bool = False) 
 
     The rules, of which each gives one verdict:
 
-    - the model loads in a fresh process, and its input example passes MLflow's serving parser;
+    - the model loads in a fresh process, and its input example is answered as it is served;
     - each metric of `gate.minimum` reaches its floor;
     - by `gate.not_worse`, the version is not worse than production by more than the margin: the
       one-sided lower bound of the paired bootstrap of the gain is at least `-margin`. A version
@@ -114,14 +114,14 @@ def _loads(measured: Measurements) -> Verdict:
 
 
 def _example(measured: Measurements) -> Verdict:
-    name, required = "input example", "through MLflow's serving parser"
+    name, required = "input example", "asked and answered as it is served"
     reason = measured.failures.get("load") or measured.failures.get("example")
     if reason is not None:
         return Verdict(
             name, required, "refused", "failed", f"the input example does not pass: {reason}"
         )
     return Verdict(
-        name, required, "accepted", "passed", "the input example passes MLflow's serving parser"
+        name, required, "answered", "passed", "the input example is answered as it is served"
     )
 
 

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from cloche.training.dataset.digest import frame_digest
+from cloche.training.dataset.formats import absent_columns
 from cloche.training.dataset.sources import load_table
 from cloche.training.errors import DataError, RegistryError
 from cloche.training.gate.policy import CarriedHoldout, Policy
@@ -51,6 +52,8 @@ def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> H
         raise RegistryError("the policy names no holdout")
     if policy.target not in holdout.frame.columns:
         raise DataError(holdout.source, [f"there is no column {policy.target!r}, the target"])
+    if absent := absent_columns(policy.features, list(holdout.frame.columns)):
+        raise DataError(holdout.source, [f"features: {problem}" for problem in absent])
     if holdout.frame.empty:
         raise DataError(holdout.source, ["there are no rows to judge on"])
     return holdout

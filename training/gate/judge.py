@@ -45,8 +45,8 @@ def judge(
 ) -> Judgement:
     """Measure and decide; nothing is written. For arguments and errors see `measure`, `decide`."""
     measured = measure(
-        client, policy, candidate, production, timeout=timeout, widened=widened,
-        interpreter=interpreter, say=say,
+        client, policy, candidate, production, allow_breaking=allow_breaking, timeout=timeout,
+        widened=widened, interpreter=interpreter, say=say,
     )  # fmt: skip
     decision = decide(policy.criteria, measured.measurements, allow_breaking=allow_breaking)
     return Judgement(candidate, production, policy, measured, decision)

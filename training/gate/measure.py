@@ -9,7 +9,7 @@ import numpy as np
 from mlflow import MlflowClient
 
 from cloche.training.dataset.copies import record_numbers
-from cloche.training.errors import DataError
+from cloche.training.errors import DataError, NotMeasured
 from cloche.training.evaluation.intervals import Interval, Records, intervals, paired_differences
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.predictions import Outcome
@@ -50,6 +50,7 @@ def measure(
     candidate: Candidate,
     production: Candidate | None,
     *,
+    allow_breaking: bool = False,
     timeout: float,
     widened: Sequence[str] = (),
     interpreter: Callable[[Path], str] = lambda _: "",
@@ -62,12 +63,14 @@ def measure(
         policy: what to measure, and on which rows.
         candidate: the version that is judged.
         production: the version that serves.
+        allow_breaking: accept a version that serves and cannot be measured.
         timeout: seconds for each model to load and predict the holdout.
         widened: variables that models get besides; see `cloche.environment`.
         interpreter: of the environment for a model's folder; empty for the one here.
         say: told of each step as it begins.
 
     Raises:
+        NotMeasured: a process of ours could not do its work.
         RegistryError: the holdout cannot be fetched.
         DataError: the table cannot be read or judged on.
         TrainingError: the target column does not fit the task.
@@ -83,17 +86,24 @@ def measure(
 
     def outcome_of(model: Candidate) -> tuple[Probed, Outcome | None]:
         say(f"probing {model.label} on {len(truth):,} rows")
-        probed = probe(
-            model.folder,
-            holdout.frame,
-            target,
-            target_column=policy.target,
-            features=policy.features,
-            output=policy.output,
-            timeout=timeout,
-            widened=widened,
-            interpreter=interpreter,
-        )
+        try:
+            probed = probe(
+                model.folder,
+                holdout.frame,
+                target,
+                target_column=policy.target,
+                features=policy.features,
+                output=policy.output,
+                timeout=timeout,
+                widened=widened,
+                interpreter=interpreter,
+            )
+        except NotMeasured as error:
+            if model is production and allow_breaking:
+                return Probed({"load": str(error)}), None
+            raise NotMeasured(
+                f"{model.label} could not be judged, and nothing was written about it: {error}"
+            ) from error
         if probed.differs:
             notes.append(
                 f"{model.label} was measured where it was not logged: {', '.join(probed.differs)}; "

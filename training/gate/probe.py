@@ -1,39 +1,43 @@
 """The probe: loads one model in a process of its own, lets it predict, and writes what it saw.
 
-Run as `cloche/launch.py cloche.training.gate FOLDER` with the task in `FOLDER/task.json` and the
-holdout in `FOLDER/holdout.parquet`. What is found goes to `FOLDER/report.json`, again after each
-stage, so that whoever waits can tell how far a crash or a hang got; predictions go to
+Run as `cloche/launch.py cloche.probing FOLDER` with the task in `FOLDER/task.json` and the holdout
+in `FOLDER/holdout.parquet`. What is found goes to `FOLDER/report.json`, again after each stage, so
+that whoever waits can tell how far a crash or a hang got; predictions go to
 `FOLDER/predictions.npz`.
 
-It needs no Cloche code in the model, and takes the model's failures for results.
+It needs no Cloche code in the model, and takes the model's failures for results. The model's code
+may do anything to this process: what is used after it ran is bound before.
 """
 
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 from mlflow.models import Model
 from mlflow.models.utils import convert_input_example_to_serving_input
 from mlflow.pyfunc import PyFuncModel
-from mlflow.pyfunc.scoring_server import _parse_json_data
 from mlflow.types.schema import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 
-from cloche import supervisor
+from cloche import supervisor, tensors
+from cloche.exhaustion import lacking
 from cloche.redaction import told
+from cloche.tensors import Given, rows_at
 from cloche.training.dataset.days import times
+from cloche.training.dataset.parquet import read_parquet
+from cloche.training.errors import TrainingError
 from cloche.training.evaluation.output import read
-from cloche.training.evaluation.predictions import Target
+from cloche.training.evaluation.predictions import Predictions, Target
 from cloche.training.packaging.signature import as_text
 
 # One-row predictions: enough of them that the median is steady, within a time that people wait.
@@ -41,46 +45,88 @@ WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0
 LATENCY_ROWS = 50
 
 _PACKAGES = ("mlflow", "mlflow-skinny", "scikit-learn", "pandas", "numpy")
+NO_ROOM = 75  # the exit code where the machine lacks what nobody can be judged without
 _REASON_CHARACTERS = 500
 _WHOLE: dict[Any, type] = {DataType.integer: np.int32, DataType.long: np.int64}
 _FRACTIONAL: dict[Any, type] = {DataType.float: np.float32, DataType.double: np.float64}
+
+
+class Host(Protocol):
+    """A model host, as far as a version is loaded, asked and answered for in it."""
+
+    def load(self, path: Path, /) -> PyFuncModel:
+        """The model at `path`, as a host loads it."""
+
+    def refusal(self, model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
+        """Why a host would not serve a loaded version; empty where it would."""
+
+    def unwritable(self, raw: Any, rows: int) -> str:
+        """Why a host cannot write what a model returned; empty where it can."""
 
 
 class StageError(Exception):
     """A stage of the probe failed; the report says why."""
 
 
-def main(folder: Path) -> None:
-    """Probe the model that `folder` describes."""
+class Unserved(Exception):
+    """A host would not serve the model; the message is the reason, without what was in rows."""
+
+
+def main(folder: Path, host: Host) -> None:
+    """Probe the model that `folder` describes, as `host` would serve it."""
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
-    holdout = pd.read_parquet(folder / "holdout.parquet")
-    report = Report(folder / "report.json")
-    report.add(environment=environment())
-    with suppress(StageError):
-        started = perf_counter()
-        model = report.stage("load", lambda: mlflow.pyfunc.load_model(task["model"]))
-        report.add(load_seconds=perf_counter() - started)
-        rows = report.stage(
-            "predict",
-            lambda: model_rows(holdout, model.metadata, task["target"], task["features"]),
-            rows=holdout,
-        )
+    holdout = read_parquet(folder / "holdout.parquet")
+    report = Report(folder)
+    try:
+        report.add(environment=environment())
         with suppress(StageError):
-            report.stage("example", lambda: serve_example(model, task["model"], rows), rows=holdout)
-        target = Target(**{**task["asked"], "classes": tuple(task["asked"]["classes"])})
-        predictions = report.stage(
-            "predict",
-            lambda: read(model.predict(rows), target, rows=len(rows), name=task["output"]),
-            rows=holdout,
-        )
-        arrays = {name: getattr(predictions, name) for name in ("codes", "values", "probabilities")}
-        np.savez(
-            folder / "predictions.npz",
-            **{name: array for name, array in arrays.items() if array is not None},
-        )
-        latency = report.stage("latency", lambda: one_row_latency(model, rows), rows=holdout)
-        report.add(latency_ms=latency)
-    report.add(stage="done")
+            _probe(folder, task, holdout, report, host)
+        report.add(stage="done")
+    except Exception as error:
+        if not (absent := lacking(error)):
+            raise
+        with suppress(OSError):
+            report.add(lacking=absent)
+        sys.exit(NO_ROOM)
+
+
+def _probe(
+    folder: Path, task: dict[str, Any], holdout: pd.DataFrame, report: "Report", host: Host
+) -> None:
+    path = Path(task["model"])
+    started = perf_counter()
+    model = report.stage("load", lambda: host.load(path))
+    report.add(load_seconds=perf_counter() - started)
+    rows = report.stage(
+        "predict",
+        lambda: model_rows(holdout, model.metadata, task["target"], task["features"]),
+        rows=holdout,
+    )
+
+    def served() -> None:
+        if reason := host.refusal(model, path, lambda: _example(model, path, rows)):
+            raise Unserved(reason)
+
+    def predicted() -> Predictions:
+        raw = model.predict(rows)
+        found = read(raw, target, rows=len(holdout), name=task["output"])
+        if reason := host.unwritable(raw, len(holdout)):
+            raise Unserved(reason)
+        return found
+
+    with suppress(StageError):
+        report.stage("example", served, rows=holdout)
+    target = Target(**{**task["asked"], "classes": tuple(task["asked"]["classes"])})
+    predictions = report.stage("predict", predicted, rows=holdout)
+    arrays = {name: getattr(predictions, name) for name in ("codes", "values", "probabilities")}
+    np.savez(
+        folder / "predictions.npz",
+        **{name: array for name, array in arrays.items() if array is not None},
+    )
+    latency = report.stage("latency", lambda: one_row_latency(model, rows), rows=holdout)
+    report.add(latency_ms=latency)
+    if "example" not in report.failures:  # what the model did since may have broken its process
+        report.stage("example", served, rows=holdout)
 
 
 def environment() -> dict[str, Any]:
@@ -101,14 +147,23 @@ def environment() -> dict[str, Any]:
 class Report:
     """What is known so far, on disk after every change."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "report.json"
         self._content: dict[str, Any] = {"failures": {}}
+        self._encode = json.JSONEncoder().encode
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Stage → what went wrong."""
+        found: dict[str, str] = self._content["failures"]
+        return found
 
     def add(self, **facts: Any) -> None:
-        """Add facts and write the file."""
+        """Add facts and write the file, whole: a model may end this process at any moment."""
         self._content.update(facts)
-        self._path.write_text(json.dumps(self._content), encoding="utf-8")
+        coming = self._path.with_suffix(".coming")
+        coming.write_text(self._encode(self._content), encoding="utf-8")
+        coming.replace(self._path)
 
     def stage(self, name: str, work: Callable[[], Any], rows: pd.DataFrame | None = None) -> Any:
         """Do the work of a stage; what the model throws is its result.
@@ -120,26 +175,31 @@ class Report:
 
         Raises:
             StageError: the work raised, and the report says what.
+            Exception: the machine has no room for it.
         """
         self.add(stage=name)
         try:
             return work()
         except Exception as error:
-            text = (
-                f"{type(error).__name__}: {getattr(error, 'message', error)}"
-                if rows is None
-                else told(error, rows)
-            )
-            self.add(failures={**self._content["failures"], name: text[:_REASON_CHARACTERS]})
+            if lacking(error):
+                raise
+            self.add(failures={**self.failures, name: _text(error, rows)[:_REASON_CHARACTERS]})
             raise StageError from error
         finally:
             supervisor.end_copy()
+            os.umask(0o077)  # the model may have changed it, and what comes now must be readable
 
 
-def model_rows(
-    holdout: pd.DataFrame, metadata: Model, target: str, features: list[str]
-) -> pd.DataFrame:
-    """The columns that a model takes, with the types that its signature asks for.
+def _text(error: Exception, rows: pd.DataFrame | None) -> str:
+    if isinstance(error, Unserved):
+        return str(error)
+    if rows is None:
+        return f"{type(error).__name__}: {getattr(error, 'message', error)}"
+    return told(error, rows)
+
+
+def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: list[str]) -> Given:
+    """What a model is given for a holdout: the columns and the types that its signature asks for.
 
     Args:
         holdout: n rows.
@@ -148,14 +208,24 @@ def model_rows(
         features: columns for a model whose signature names none; empty for all but the target.
     """
     schema = metadata.signature.inputs if metadata.signature else None
+    inputs = holdout[[name for name in holdout.columns if name != target]]
+    if schema is not None and schema.is_tensor_spec():
+        try:
+            return tensors.given(_of_tensors(inputs, schema, features), schema)
+        except tensors.UnfitTable as unfit:
+            raise TrainingError(f"{unfit}; name what it takes in the policy: features") from unfit
     if schema is None or not schema.has_input_names():
-        names = features or [name for name in holdout.columns if name != target]
-        rows = holdout[names]
-        if schema is not None and schema.is_tensor_spec():
-            rows = rows.astype(schema.input_types()[0])
-        return rows
-    names = [name for name in schema.input_names() if name in holdout.columns]
-    return conform(holdout[names], schema)
+        return inputs[features] if features else inputs
+    return conform(
+        inputs[[name for name in schema.input_names() if name in inputs.columns]], schema
+    )
+
+
+def _of_tensors(inputs: pd.DataFrame, schema: Schema, features: list[str]) -> pd.DataFrame:
+    """The columns of the tensors' names, or those that make the one tensor."""
+    if tensors.of_columns(schema, inputs.columns) is not None:
+        return inputs[features] if features else inputs
+    return inputs[[name for name in schema.input_names() if name in inputs.columns]]
 
 
 def conform(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -189,19 +259,18 @@ def _is_text(column: pd.Series) -> bool:
     return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
 
 
-def serve_example(model: PyFuncModel, path: str, rows: pd.DataFrame) -> None:
-    """Send the saved example, or a row of the holdout, the way of a request to `/invocations`."""
-    payload = model.metadata.get_serving_input(path)
-    if payload is None:
-        payload = convert_input_example_to_serving_input(rows.head(1))
-    schema = model.metadata.signature.inputs if model.metadata.signature else None
-    parsed: Any = _parse_json_data(payload, model.metadata, schema)
-    model.predict(parsed.data, params=parsed.params)
+def _example(model: PyFuncModel, path: Path, rows: Given) -> str:
+    """The saved example as a request, or a row of the holdout."""
+    saved: Any = model.metadata.get_serving_input(str(path))
+    if saved is None:
+        saved = convert_input_example_to_serving_input(rows_at(rows, slice(1)))
+    return str(saved)
 
 
-def one_row_latency(model: PyFuncModel, rows: pd.DataFrame) -> float:
+def one_row_latency(model: PyFuncModel, rows: Given) -> float:
     """Median time of a one-row prediction in milliseconds, one thread, over different rows."""
-    singles = [rows.iloc[[position]] for position in range(min(LATENCY_ROWS, len(rows)))]
+    count = len(rows) if isinstance(rows, pd.DataFrame) else len(next(iter(rows.values())))
+    singles = [rows_at(rows, slice(at, at + 1)) for at in range(min(LATENCY_ROWS, count))]
     times: list[float] = []
     with threadpool_limits(1):
         for single in singles[:WARM_UP]:

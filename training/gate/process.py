@@ -1,9 +1,14 @@
-"""Runs the probe in a fresh process and tells what became of it: a result, a crash, or a hang."""
+"""Runs the probe in a fresh process and tells what became of it: a result, a crash, or a hang.
+
+What the model's code does to that process is a result. What this machine does to it is none: where
+memory runs out, or our own code cannot be imported, nobody knows anything about the model.
+"""
 
 import json
 import os
 import signal
 import subprocess
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +22,11 @@ from cloche import launch, supervisor
 from cloche.env_manager import NotBuilt
 from cloche.environment import explained, for_models
 from cloche.requirements import mismatches
+from cloche.training.dataset.parquet import write_parquet
+from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import Predictions, Target
 from cloche.training.gate.measurements import Stage
+from cloche.training.gate.probe import NO_ROOM
 
 _DOING: dict[str, str] = {
     "load": "loading",
@@ -74,11 +82,15 @@ def probe(
         timeout: seconds until the process is killed.
         widened: variables that the model gets besides; see `cloche.environment`.
         interpreter: of the environment for a model's folder; empty for the one here.
+
+    Raises:
+        NotMeasured: the process could not do its work, for no reason that lies in the model.
+        DataError: the holdout cannot be handed to it.
     """
     try:
         python = interpreter(model)
     except NotBuilt as error:
-        return Probed({"load": str(error)})
+        raise NotMeasured(str(error)) from error
     differs = () if python else tuple(mismatches(model))
     task = {
         "model": str(model),
@@ -95,43 +107,56 @@ def probe(
     with TemporaryDirectory(prefix="cloche-") as name:
         folder = Path(name)
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
-        holdout.to_parquet(folder / "holdout.parquet", index=False)
-        ending = _run(folder, timeout, widened, python)
-        return replace(_result(folder, ending, target, widened), differs=differs)
+        write_parquet(holdout, folder / "holdout.parquet", "the holdout")
+        ended = _run(folder, timeout, widened, python)
+        return replace(_result(folder, ended, target, widened), differs=differs)
 
 
-def _run(folder: Path, timeout: float, widened: Sequence[str], python: str) -> str | None:
-    """Run the probe; how it ended otherwise than well, None if it ended well."""
+@dataclass(frozen=True)
+class _Ended:
+    """How a probe ended.
+
+    Attributes:
+        code: the exit code; None where the process was ended because the time was up.
+        how: the same for people.
+        said: the end of what it printed.
+        own: whether it ran in the environment here.
+    """
+
+    code: int | None
+    how: str
+    said: str
+    own: bool
+
+
+def _run(folder: Path, timeout: float, widened: Sequence[str], python: str) -> _Ended:
+    """Run the probe."""
     variables = {
         **for_models(os.environ, widened),
         "PYTHONDONTWRITEBYTECODE": "1",  # none into the model's folder
         "MLFLOW_LOGGING_LEVEL": "ERROR",
     }
     with (folder / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
-            launch.command("cloche.training.gate", str(folder), python=python),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=variables,
-        )
         try:
-            code = process.wait(timeout)
+            process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
+                launch.command("cloche.probing", str(folder), python=python),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=variables,
+            )
+        except OSError as error:
+            raise NotMeasured(f"no process can be started: {error.strerror}") from error
+        try:
+            code: int | None = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            return f"no answer within {timeout:g} s"
+            code = None
         finally:
             supervisor.end(process)
-        if code == 0:
-            return None
         output.seek(0)
-        said = "" if _has_rows(folder) else " ".join(output.read()[-_TAIL_CHARACTERS:].split())
-    return f"{_exit(code)}{': …' + said if said else ''}"
-
-
-def _has_rows(folder: Path) -> bool:
-    """Whether the model was shown rows, which it may have printed."""
-    report = folder / "report.json"
-    return report.exists() and json.loads(report.read_text(encoding="utf-8"))["stage"] != "load"
+        said = " ".join(output.read()[-_TAIL_CHARACTERS:].split())
+    how = f"no answer within {timeout:g} s" if code is None else _exit(code)
+    return _Ended(code, how, said, own=not python)
 
 
 def _exit(code: int) -> str:
@@ -140,22 +165,63 @@ def _exit(code: int) -> str:
     return f"the process was killed by {signal.Signals(-code).name}"
 
 
-def _result(folder: Path, ending: str | None, target: Target, widened: Sequence[str]) -> Probed:
-    path = folder / "report.json"
-    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    failures: dict[Stage, str] = report.get("failures", {})
-    stage = report.get("stage", "load")
-    if ending is None and stage != "done":
-        ending = "the process ended itself"
-    if ending is not None:
-        doing = _DOING.get(stage)
-        failures[stage if doing else "load"] = f"while {doing or 'ending'}: {ending}"
-    failures = {stage: explained(text, os.environ, widened) for stage, text in failures.items()}
+def _result(folder: Path, ended: _Ended, target: Target, widened: Sequence[str]) -> Probed:
+    report = _report(folder)
+    failures: dict[Stage, str] = dict(report.get("failures", {}))
+    stage = report.get("stage")
+    _refuse_to_judge(stage, ended, report)
+    if stage != "done":  # then all is known, whatever exit handlers do
+        doing = _DOING.get(stage or "load")
+        how = ended.how if ended.code != 0 else "the process ended itself"
+        # Later it has been shown rows, and may have printed them.
+        said = f": …{ended.said}" if stage in (None, "load") and ended.code and ended.said else ""
+        failures[stage if doing and stage else "load"] = f"while {doing or 'ending'}: {how}{said}"
     predictions = None
     if (folder / "predictions.npz").exists() and "predict" not in failures:
-        with np.load(folder / "predictions.npz") as arrays:
-            predictions = Predictions(target, **dict(arrays))
+        try:
+            with np.load(folder / "predictions.npz") as arrays:
+                predictions = Predictions(target, **dict(arrays))
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile):
+            failures["predict"] = "its process left predictions that cannot be read"
+    failures = {stage: explained(text, os.environ, widened) for stage, text in failures.items()}
     return Probed(
         failures, predictions, report.get("load_seconds"), report.get("latency_ms"),
         environment=report.get("environment", {}),
     )  # fmt: skip
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    """What the probe wrote; the model's code may have written anything in its place."""
+    try:
+        report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return {**report, "failures": dict(report["failures"])}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError, OSError):
+        return {"stage": "done", "failures": {"load": "its process left no readable report"}}
+
+
+def _refuse_to_judge(stage: str | None, ended: _Ended, report: Mapping[str, Any]) -> None:
+    """See that the process could do its work.
+
+    Raises:
+        NotMeasured: it could not, and the model is not to blame.
+    """
+    if stage == "done":
+        return
+    doing = f"while {_DOING.get(stage or 'load', 'ending')}: "
+    if ended.code == NO_ROOM:
+        raise NotMeasured(
+            f"{doing}the machine has no more {report.get('lacking', 'room')}; make room, and run "
+            "the command again"
+        )
+    if ended.code == -signal.SIGKILL:
+        raise NotMeasured(
+            f"{doing}{ended.how}, as systems do it where memory runs out; give it more memory, or "
+            "end what else runs here, and run the command again"
+        )
+    if stage is None and ended.own and ended.code is not None:
+        raise NotMeasured(
+            f"the gate's own process does not start here: {ended.how}: …{ended.said}; "
+            "`cloche doctor` says what this installation lacks"
+        )

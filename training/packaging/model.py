@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 
+from cloche.training.dataset.files import is_parquet
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.predictions import Target
 from cloche.training.names import METADATA, METADATA_SCHEMA
@@ -24,6 +25,7 @@ from cloche.training.packaging.requirements import exact_requirements
 from cloche.training.packaging.trusted import trusted_types
 from cloche.training.pipeline import scorer
 from cloche.training.pipeline.fit import Fitted
+from cloche.training.recipe.agreement import is_database
 from cloche.training.recipe.schema import Recipe
 
 # Where MLflow's message about a table holds the table.
@@ -130,7 +132,15 @@ def _policy(package: Package) -> dict[str, Any]:
         "gate": recipe.gate.model_dump(mode="json"),
         "seed": recipe.seed,
         "holdout": package.holdout,
+        "reading": _reading(recipe),
     }
+
+
+def _reading(recipe: Recipe) -> dict[str, Any]:
+    """How the table of the training was written, where it was CSV: `cloche score` reads alike."""
+    data = recipe.data
+    is_table = data.format in ("auto", "csv") and not is_database(data.source)
+    return dict(data.options) if is_table and not is_parquet(Path(data.source)) else {}
 
 
 def _write_json(folder: str, name: str, document: dict[str, Any]) -> str:

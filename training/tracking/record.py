@@ -1,6 +1,5 @@
 """What a training run leaves in MLflow, piece by piece. The caller holds the run open."""
 
-import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from mlflow.types import Schema
 
 from cloche.training.acceleration.twin import Twin
 from cloche.training.dataset.digest import frame_digest
+from cloche.training.dataset.parquet import write_parquet
 from cloche.training.evaluation.evaluate import Evaluation, slice_table
 from cloche.training.evaluation.plots import evaluation_plots, importance_plot, slices_plot
 from cloche.training.names import ACCELERATED
@@ -24,41 +24,11 @@ from cloche.training.packaging.signature import deciding_rows
 from cloche.training.pipeline.search import Trial, trials_frame
 from cloche.training.recipe.load import dump_recipe
 from cloche.training.recipe.schema import Recipe
-from cloche.training.tracking.environment import git_state, installed_packages, machine
+from cloche.training.tracking.environment import installed_packages, machine
 
 HOLDOUT_ARTIFACT = "holdout/holdout.parquet"
 TWIN_ARTIFACT = "acceleration/twin.json"
 MOST_SLICE_METRICS = 30  # values of one slice column that become metrics of their own
-
-
-def run_tags(recipe: Recipe) -> dict[str, str]:
-    """Tags that make a training run findable."""
-    git = {f"cloche.git_{key}": value for key, value in git_state().items()}
-    return {
-        "mlflow.runName": f"train {recipe.name}",
-        "cloche.kind": "training",
-        "cloche.recipe": recipe.name,
-        "cloche.task": recipe.task,
-        "cloche.estimator": recipe.estimator.class_.rpartition(".")[2],
-        **git,
-    }
-
-
-def open_experiment(recipe: Recipe) -> None:
-    """Make the recipe's experiment the active one, and have MLflow's UI show it as training.
-
-    Where somebody chose the run or the experiment already, as `mlflow run` does, theirs is used.
-    (MLFLOW_EXPERIMENT_ID does not tell: MLflow sets it itself.)
-    """
-    if any(os.environ.get(name) for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")):
-        return
-    mlflow.set_experiment(recipe.name)
-    mlflow.set_experiment_tags(
-        {
-            "mlflow.experimentKind": "custom_model_development",
-            "mlflow.note.content": recipe.description,
-        }
-    )
 
 
 def record_recipe(recipe: Recipe) -> None:
@@ -110,7 +80,7 @@ def record_holdout(holdout: pd.DataFrame) -> str:
     """
     with TemporaryDirectory(prefix="cloche-") as folder:
         path = Path(folder, Path(HOLDOUT_ARTIFACT).name)
-        holdout.to_parquet(path, index=False)
+        write_parquet(holdout, path, "the holdout")
         mlflow.log_artifact(str(path), str(Path(HOLDOUT_ARTIFACT).parent))
         return frame_digest(pd.read_parquet(path))
 

@@ -1,6 +1,7 @@
 """Parts of JSON lines files: one object per line, typed as MLflow types a request's records."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from cloche.serving.batch.readers.rows import UNFIT, Rows, attach
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.failures import Unfit
 from cloche.serving.host.missing import Guard
+
+MOST_NESTED = 256  # of which every library on the way to the model and back has the depth
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
 class JsonLinesReader:
@@ -52,13 +56,12 @@ class JsonLinesReader:
         offsets: list[int] = []
         refused: dict[int, str] = {}
         for offset, line in enumerate(lines):
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
-                value = None
+            value = parsed(line)
             if isinstance(value, dict):
                 objects.append(value)
                 offsets.append(offset)
+            elif nesting(line) > MOST_NESTED:
+                refused[offset] = f"the row is nested more than {MOST_NESTED} deep"
             else:
                 refused[offset] = "the row is not a JSON object"
         places = np.array(offsets, np.int64)
@@ -125,6 +128,29 @@ def _lines(part: Part) -> list[bytes]:
     return [line for line in content.split(b"\n") if line.strip()]
 
 
+def parsed(line: bytes) -> Any:
+    """What a line of JSON says; None where it says nothing, or is nested too deeply."""
+    try:
+        return json.loads(line) if nesting(line) <= MOST_NESTED else None
+    except ValueError:
+        return None
+
+
+def nesting(line: bytes) -> int:
+    """How deep JSON is nested, or more; exact only where it could be too much.
+
+    Brackets in texts count as well as others, as long as all of them are few.
+    """
+    most = line.count(b"[") + line.count(b"{")
+    if most <= MOST_NESTED:
+        return most
+    depth = deepest = 0
+    for mark in _MARKS.findall(line):  # whole texts, so that their brackets are skipped
+        depth += (mark in b"[{") - (mark in b"]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _array(values: list[Any]) -> pa.Array:
     """Values of one simple type as they are, and any other mix as its JSON."""
     kinds = {type(value) for value in values if value is not None}
@@ -141,10 +167,8 @@ def _array(values: list[Any]) -> pa.Array:
 
 
 def _original(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return line.decode(errors="backslashreplace")
+    value = parsed(line)
+    return line.decode(errors="backslashreplace") if value is None else value
 
 
 def _reason(error: Exception) -> str:

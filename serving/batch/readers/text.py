@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from mlflow.types import DataType
-from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
 from pandas.errors import ParserError, ParserWarning
 
 from cloche.serving.batch import inference, records
@@ -25,7 +24,7 @@ from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.casting import Types, cast, type_of
 from cloche.serving.batch.readers.rows import Rows, attach
-from cloche.serving.batch.sources import delimiter_of
+from cloche.serving.batch.reading import PLAIN, Form, Reading
 from cloche.serving.errors import JobFailed
 
 # What is read as text here becomes something else in `cast`.
@@ -40,17 +39,22 @@ _OF_WHOLE: dict[str, str | None] = dict.fromkeys(
     (inference.INTEGERS, inference.VERBATIM, inference.MIXED), "str"
 )
 _AS_IT_STANDS = {inference.VERBATIM, inference.MIXED}
+csv.field_size_limit(1 << 30)  # a record has a bound of its own, see `plan.py`
 _REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecodeError)
 
 
 class CsvReader:
     """Reads parts of CSV files."""
 
-    def __init__(self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types) -> None:
-        """Take the model's columns, None for all, those carried along, and the types."""
+    def __init__(
+        self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types,
+        reading: Reading = PLAIN,
+    ) -> None:  # fmt: skip
+        """Take the model's columns, None for all, those carried along, types, and options."""
         self._inputs = inputs
         self._carried = carried
         self._types = types
+        self._reading = reading
 
     def read(self, part: Part) -> Rows:
         """The typed rows of a part.
@@ -59,13 +63,13 @@ class CsvReader:
             JobFailed: It cannot be read.
         """
         header, body = _bytes(part)
-        delimiter = delimiter_of(part.source)
+        form = self._reading.form(part.source)
         refused: dict[int, str] = {}
         try:
-            frame = self._parse(header, body, delimiter, part.types)
+            frame = self._parse(header, body, form, part.types)
             offsets = np.arange(len(frame))
         except _REFUSALS:
-            frame, offsets, refused = self._carefully(header, body, delimiter, part.types)
+            frame, offsets, refused = self._carefully(header, body, form, part.types)
         attach(frame, part.constants)
         names = list(frame.columns) if self._inputs is None else self._inputs
         inputs, bad = cast(frame[[name for name in names if name in frame.columns]], self._types)
@@ -77,28 +81,31 @@ class CsvReader:
         return Rows(
             inputs.reset_index(drop=True), pa.Table.from_pandas(kept, preserve_index=False),
             offsets[inputs.index.to_numpy(np.int64)], len(frame) + len(refused) - len(bad),
-            lambda wanted: _originals(header, body, delimiter, wanted), refused,
+            lambda wanted: self._originals(header, body, form, wanted), refused,
         )  # fmt: skip
 
     def _parse(
-        self, header: bytes, body: bytes, delimiter: str, found: Mapping[str, str]
+        self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
     ) -> pd.DataFrame:
-        names = _names(header, delimiter)
+        names = _names(header, self._reading, form)
         kinds = {name: type_of(self._types, name, at) for at, name in enumerate(names)}
         found = {name: whole for name, whole in found.items() if kinds.get(name) is None}
         dtypes, missing = {}, {}
         for name, kind in kinds.items():
             typed = kind is not None or self._inputs is None or name in self._inputs
             whole = found.get(name)
-            missing[name] = list(STR_NA_VALUES) if typed and whole not in _AS_IT_STANDS else []
+            words = typed and whole not in _AS_IT_STANDS
+            missing[name] = self._reading.missing(name) if words else []
             if whole != "object":  # true, false and missing: pandas finds them in each part
                 dtypes[name] = _OF_WHOLE.get(whole or "", whole) or _DTYPES.get(kind, "str")
         with warnings.catch_warnings():
             warnings.simplefilter("error", ParserWarning)
             frame: pd.DataFrame = pd.read_csv(
-                io.BytesIO(header + body), sep=delimiter, dtype=dtypes, index_col=False,
+                io.BytesIO(header + body), dtype=dtypes, index_col=False,
                 na_values=missing, keep_default_na=False, low_memory=False,
+                **self._reading.heading(form), **self._reading.numbers(),
             )  # fmt: skip
+        frame = self._plainly(frame, kinds)
         if not found:
             return frame
         frame = frame.astype({name: object for name in names if found.get(name) == "object"})
@@ -108,66 +115,114 @@ class CsvReader:
                 frame[name] = pd.Series(cells, dtype=object)
         return frame
 
+    def _plainly(self, frame: pd.DataFrame, kinds: Mapping[str, DataType | None]) -> pd.DataFrame:
+        """Truths and dates that are written in words of the table's own, as anybody writes them."""
+        options = self._reading.options
+        truths = dict.fromkeys(map(str, options.get("true_values", [])), "true")
+        truths |= dict.fromkeys(map(str, options.get("false_values", [])), "false")
+        dates = options.get("date_format")
+        for name, kind in kinds.items():
+            if truths and kind is DataType.boolean:
+                frame[name] = frame[name].replace(truths)
+            pattern = dates.get(name) if isinstance(dates, dict) else dates
+            if pattern and kind is DataType.datetime:
+                moments = pd.to_datetime(frame[name], format=pattern, errors="coerce")
+                written = moments.map(pd.Timestamp.isoformat, na_action="ignore")
+                frame[name] = frame[name].where(moments.isna(), written).astype("str")
+        return frame
+
     def _carefully(
-        self, header: bytes, body: bytes, delimiter: str, found: Mapping[str, str]
+        self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
     ) -> tuple[pd.DataFrame, "np.ndarray[tuple[int], np.dtype[np.int64]]", dict[int, str]]:
         """The rows that can be read, where they stood, and why the others cannot be read."""
-        names = _names(header, delimiter)
-        lines = records.split(body, delimiter)
+        names = _names(header, self._reading, form)
+        lines = records.split(body, form)
         refused = {}
         for offset, line in enumerate(lines):
-            if problem := self._problem(line, names, delimiter):
+            if problem := self._problem(line, names, form):
                 refused[offset] = problem
         offsets = np.array([at for at in range(len(lines)) if at not in refused], np.int64)
         good = [lines[at] + b"\n" for at in offsets.tolist()]
 
         def parse(start: int, stop: int) -> pd.DataFrame:
-            return self._parse(header, b"".join(good[start:stop]), delimiter, found)
+            return self._parse(header, b"".join(good[start:stop]), form, found)
 
         frames, failed = divide(parse, len(good), _reason)
         refused |= {int(offsets[position]): reason for position, reason in failed.items()}
         kept = np.delete(offsets, list(failed))
-        pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", delimiter, found)]
+        pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", form, found)]
         return pd.concat(pieces, ignore_index=True), kept, refused
 
-    def _problem(self, line: bytes, names: list[str], delimiter: str) -> str | None:
+    def _readable(self, name: str, kind: DataType, cell: str) -> bool:
+        return _readable(_DTYPES[kind], cell, name, self._reading)
+
+    def _problem(self, line: bytes, names: list[str], form: Form) -> str | None:
         """The first plain mistake in a record."""
-        fields = _fields(line, delimiter)
+        fields = _fields(line, form)
         if fields is None:
-            return "the row is not UTF-8"
+            return f"the row is not {self._reading.encoding or 'UTF-8'}"
         if len(fields) > len(names):
             return f"expected {len(names)} fields, found {len(fields)}"
         fields += [""] * (len(names) - len(fields))
         for at, (name, cell) in enumerate(zip(names, fields, strict=True)):
             kind = type_of(self._types, name, at)
-            if kind is not None and kind in _DTYPES and not _readable(_DTYPES[kind], cell):
+            if kind is not None and kind in _DTYPES and not self._readable(name, kind, cell):
                 return f"column {name!r}: expected {kind.name}"
         return None
 
+    def _originals(
+        self, header: bytes, body: bytes, form: Form, wanted: Sequence[int]
+    ) -> list[Any]:
+        """Rows as they were: cells by column, or the bare text where it does not fit the header."""
+        names = _names(header, self._reading, form)
+        lines = records.split(body, form)
+        found: list[Any] = []
+        for at in wanted:
+            fields = _fields(lines[at], form)
+            if fields is None or len(fields) != len(names):
+                found.append(lines[at].decode(errors="backslashreplace"))
+            else:
+                found.append(dict(zip(names, fields, strict=True)))
+        return found
+
 
 @lru_cache(maxsize=1 << 16)
-def _readable(dtype: str, cell: str) -> bool:
-    """Whether pandas reads a cell as the type; asked of pandas itself."""
+def _readable(dtype: str, cell: str, name: str, reading: Reading) -> bool:
+    """Whether pandas reads a cell of a column as the type; asked of pandas itself."""
     quoted = '"' + cell.replace('"', '""') + '"'
+    missing = {"a": reading.missing(name)}
     try:
-        pd.read_csv(io.StringIO(f"a,b\n{quoted},0\n"), dtype={"a": dtype})
+        pd.read_csv(
+            io.StringIO(f"a\t\n{quoted}\t\n"), sep="\t", usecols=["a"], dtype={"a": dtype},
+            na_values=missing, keep_default_na=False, **reading.numbers(),
+        )  # fmt: skip
     except _REFUSALS:
         return False
     return True
 
 
 @lru_cache(maxsize=64)
-def _names(header: bytes, delimiter: str) -> list[str]:
+def _names(header: bytes, reading: Reading, form: Form) -> list[str]:
+    """The names of the columns as the file has them, those that are there twice among them."""
+    if reading.names:
+        return reading.names
+    heading = reading.heading(form) | {"header": None}
     try:
-        columns = pd.read_csv(io.BytesIO(header), sep=delimiter, nrows=0, index_col=False).columns
+        cells = pd.read_csv(
+            io.BytesIO(header), nrows=1, index_col=False, dtype="str", keep_default_na=False,
+            na_filter=False, **heading,
+        )  # fmt: skip
+        usual = pd.read_csv(io.BytesIO(header), nrows=0, index_col=False, **reading.heading(form))
     except _REFUSALS as error:
         raise JobFailed(f"The header of the CSV file cannot be read: {error}") from error
-    return [str(name) for name in columns]
+    named = [str(name) for name in cells.iloc[0]] if len(cells) else []
+    # pandas itself names columns without a name, and those that are there twice
+    return [name or str(other) for name, other in zip(named, usual.columns, strict=True)]
 
 
-def header_columns(start: bytes, delimiter: str) -> list[str]:
+def header_columns(start: bytes, reading: Reading, form: Form) -> list[str]:
     """The columns of a file that starts with these bytes."""
-    return _names(start, delimiter)
+    return _names(start, reading, form)
 
 
 def _bytes(part: Part) -> tuple[bytes, bytes]:
@@ -183,25 +238,16 @@ def _bytes(part: Part) -> tuple[bytes, bytes]:
     return (header if header.endswith(b"\n") or not body else header + b"\n"), body
 
 
-def _fields(line: bytes, delimiter: str) -> list[str] | None:
+def _fields(line: bytes, form: Form) -> list[str] | None:
     try:
-        return next(csv.reader(io.StringIO(line.decode(), newline=""), delimiter=delimiter))
+        return next(
+            csv.reader(
+                io.StringIO(line.decode(), newline=""), delimiter=form.delimiter,
+                quotechar=form.quote, skipinitialspace=form.spaced,
+            )
+        )  # fmt: skip
     except (UnicodeDecodeError, csv.Error):
         return None
-
-
-def _originals(header: bytes, body: bytes, delimiter: str, wanted: Sequence[int]) -> list[Any]:
-    """Rows as they were: cells by column, or the bare text where it does not fit the header."""
-    names = _names(header, delimiter)
-    lines = records.split(body, delimiter)
-    found: list[Any] = []
-    for at in wanted:
-        fields = _fields(lines[at], delimiter)
-        if fields is None or len(fields) != len(names):
-            found.append(lines[at].decode(errors="backslashreplace"))
-        else:
-            found.append(dict(zip(names, fields, strict=True)))
-    return found
 
 
 def _reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from cloche.serving.batch.part import FinishedPart, Part
-from cloche.serving.batch.restraint import Case
+from cloche.serving.batch.restraint import Case, Death
 from cloche.serving.errors import JobFailed
 
 
@@ -75,5 +75,5 @@ class Agenda:
             JobFailed: A part cannot be saved.
         """
         if asked.alone:
-            asked.cases[0].died(how)
+            asked.cases[0].died(Death(how))
         self._alone.extend(asked.cases)

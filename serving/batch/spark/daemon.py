@@ -17,7 +17,7 @@ if os.environ.get(STAGE) != READING:  # which reads object stores, and needs the
 
 if named := os.environ.pop(PYTHONPATH_LATER, ""):
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), named]))
-    launch.order_path()
+    launch.order_path(named)
 
 from pyspark.daemon import manager
 

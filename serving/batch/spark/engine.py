@@ -10,6 +10,7 @@ from typing import Any
 
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import FinishedPart, Part
+from cloche.serving.batch.silence import during
 from cloche.serving.batch.spark.agenda import Agenda, Asked
 from cloche.serving.batch.spark.session import session
 from cloche.serving.errors import JobFailed
@@ -66,7 +67,8 @@ class _Driver:
     def finish(self) -> Iterator[FinishedPart]:
         """All parts."""
         while self._ask():
-            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+            with during("Spark"):
+                done, _ = wait(self._running, return_when=FIRST_COMPLETED)
             for future in done:
                 asked = self._running.pop(future)
                 try:

@@ -76,6 +76,10 @@ class Door:
             f"/{health.SERVICE}/Check": self._check,
         }
 
+    def implements(self, call: Call) -> bool:
+        """Whether there is such a method."""
+        return call.path == _INFER or call.path in self._methods
+
     def admits(self, call: Call) -> bool:
         """Whether the message of a call is looked at."""
         try:
@@ -114,10 +118,9 @@ class Door:
         """
         if call.refused is not None:
             raise Refused(call.refused)
-        path = call.path
-        if path != _INFER and path not in self._methods:
+        if not self.implements(call):
             raise Refused(Refusal(Status.UNIMPLEMENTED, "There is no such method."))
-        if path not in _FREE:
+        if call.path not in _FREE:
             self._access.check(call.scope["headers"])
 
     def _infer(self, stream: Stream, body: bytes) -> None:
@@ -240,6 +243,7 @@ async def opened(
     loop = asyncio.get_running_loop()
     door = Door(at_work.catalog, at_work.predictions, at_work.access, settings.max_body)
     house = House(
+        implements=door.implements,
         admits=door.admits,
         serve=door.serve,
         message=settings.max_body,

@@ -2,8 +2,8 @@
 
 Reads lines of JSON, the arguments and the path of a log, from standard input; answers with the
 process id of the job, which leads a group of its own, and, when that has ended, with its exit code.
-Workers are forked as well. Otherwise they are what the command starts: processes that a signal ends
-anywhere.
+The process that workers are forks of is forked as well. Otherwise they are what the command starts:
+processes that a signal ends anywhere.
 """
 
 import json
@@ -16,38 +16,41 @@ from typing import Any
 
 import mlflow.pyfunc  # noqa: F401  # what takes seconds is done before anything is forked
 
-import cloche.serving.batch.engine
-import cloche.serving.batch.pipe
-import cloche.serving.batch.run
-import cloche.serving.batch.worker
 from cloche.main import main
-from cloche.serving.batch import process
+from cloche.serving.forkserver import __main__ as forkserver
+from cloche.serving.forkserver import client
 
 
 class Forked:
-    """A worker process that was forked: what the engine needs of `subprocess.Popen`."""
+    """A fork server that was forked: what its client needs of `subprocess.Popen`."""
 
     def __init__(
         self, command: list[str], *, pass_fds: tuple[int], env: dict[str, str], **_: Any
     ) -> None:
-        self.pid = os.fork()
-        if self.pid == 0:
+        self._pid = os.fork()
+        if self._pid == 0:
             (kept,) = pass_fds
             os.closerange(3, kept)  # above all the job's lock
             os.closerange(kept + 1, 1024)
             os.environ.update(env)
-            sys.argv = command[-2:]
-            process.main()
+            sys.argv = command[-3:]
+            forkserver.main()
 
     def kill(self) -> None:
-        os.kill(self.pid, 9)
+        os.kill(self._pid, 9)
+
+    def poll(self) -> int | None:
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
 
     def wait(self, patience: float | None = None) -> int:
-        ended = os.pidfd_open(self.pid)
+        ended = os.pidfd_open(self._pid)
         if not select.select([ended], [], [], patience)[0]:
-            raise subprocess.TimeoutExpired("a worker", patience or 0)
+            raise subprocess.TimeoutExpired("the fork server", patience or 0)
         os.close(ended)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
 def job(arguments: list[str]) -> None:
@@ -55,7 +58,7 @@ def job(arguments: list[str]) -> None:
     log = os.open(Path(arguments[-1]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(log, stream)
-    cloche.serving.batch.engine.subprocess.Popen = Forked  # type: ignore[attr-defined, assignment, misc]
+    client.subprocess.Popen = Forked  # type: ignore[assignment, misc]
     try:
         main(["score", *arguments[:-1]])
     finally:

@@ -4,8 +4,13 @@ Run as a script, in a process of its own, so that what MLflow warns about while 
 concern the tests.
 """
 
+import atexit
 import os
+import signal
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,6 +61,37 @@ class Deadly(Plain):
         if (model_input["a"] == PICKY).any():
             os._exit(9)
         return super().predict(context, model_input)
+
+
+class Endless(Plain):
+    """Never comes back."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        while (model_input["a"] == PICKY).any():
+            time.sleep(1)
+        return super().predict(context, model_input)
+
+
+class Guest(Plain):
+    """Does to its process what it may, and leaves the ids of what it starts in TMPDIR."""
+
+    def load_context(self, context: Any) -> None:
+        folder = Path(os.environ["TMPDIR"])
+        atexit.register((folder / "asked").touch)
+        if os.fork() == 0:  # twice, so that nobody is its parent
+            child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+            (folder / f"{child.pid}.pid").touch()
+            os._exit(0)
+        os.wait()
+        threading.Thread(target=time.sleep, args=[3600]).start()
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        answer = super().predict(context, model_input)
+        os.fork()  # and both go on
+        os.chdir("/")
+        os.umask(0o777)
+        os.killpg(0, signal.SIGTERM)
+        return answer
 
 
 class Hungry(Plain):
@@ -148,11 +184,23 @@ class Tensor(PythonModel):
 KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 
 
+class Graph(PythonModel):
+    """Takes one named tensor, as a graph of ONNX does."""
+
+    def predict(self, context: Any, model_input: dict[str, Any], params: Any = None) -> Any:
+        rows = model_input["X"]
+        if rows.dtype != np.float32 or rows.shape[1:] != (2,):
+            raise TypeError(f"{rows.dtype} of shape {rows.shape}")
+        return {"score": rows @ np.array([1, 10], dtype=np.float32)}
+
+
 MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "plain": (Plain(), SIGNATURE),
     "picky": (Picky(), SIGNATURE),
     "talkative": (Talkative(), SIGNATURE),
     "deadly": (Deadly(), SIGNATURE),
+    "endless": (Endless(), SIGNATURE),
+    "guest": (Guest(), SIGNATURE),
     "hungry": (Hungry(), SIGNATURE),
     "because": (Because(), ModelSignature(SIGNATURE.inputs)),
     "crowded": (Crowded(), ModelSignature(SIGNATURE.inputs)),
@@ -165,6 +213,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
         Tensor(),
         ModelSignature(SIGNATURE.inputs, Schema([TensorSpec(np.dtype("float64"), (-1,))])),
     ),
+    "graph": (Graph(), ModelSignature(Schema([TensorSpec(np.dtype("float32"), (-1, 2), "X")]))),
     "odd": (Plain(), ModelSignature(SIGNATURE.inputs, Schema([ColSpec("double", "prediction")]))),
     "kinds": (
         Types(),

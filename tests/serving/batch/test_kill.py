@@ -206,11 +206,12 @@ def test_the_real_command_goes_on_after_its_group_was_killed(score, undisturbed,
     assert place.read_bytes() == undisturbed
 
 
+@pytest.mark.breadth
 def test_a_worker_that_vanishes_is_replaced_and_no_row_is_missed(score, undisturbed, tmp_path):
     place = tmp_path / "out.csv"
     job = score(place)
     wait_for(lambda: job.poll() is not None or has_journal(place))
-    os.kill(children(job.pid, "cloche.serving.batch.process")[0], signal.SIGKILL)
+    os.kill(children(job.pid, "cloche-worker")[0], signal.SIGKILL)
 
     assert job.wait() == 4, (tmp_path / "log").read_text()
     assert place.read_bytes() == undisturbed

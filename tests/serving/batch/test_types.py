@@ -23,9 +23,11 @@ from mlflow.pyfunc.scoring_server import parse_csv_input, parse_parquet_input
 from pyarrow import feather
 
 from cloche.serving.batch import inference, supply
+from cloche.serving.batch.sources import InputFile
 from cloche.serving.errors import JobFailed
 from tests.serving.batch.conftest import HereEngine
 
+CSV = InputFile("rows.csv", "csv", 0, "", local=True)
 pytestmark = pytest.mark.xdist_group("batch")
 
 CELLS = {
@@ -155,7 +157,7 @@ def test_blocks_of_a_large_file_come_together_as_in_pandas(cells, kitchen, tmp_p
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
         whole = parse_csv_input(io.StringIO(text))
-    found = inference.text_types(io.BytesIO(text.encode()), "csv", ",", 2)
+    found = inference.text_types(io.BytesIO(text.encode()), CSV, 2)
     assert found["a"] == str(whole["a"].dtype)
 
 
@@ -380,3 +382,21 @@ def test_a_query_whose_columns_change_their_types_is_refused_with_the_fix(kitche
         with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
             whole = pd.read_sql_query(wanted, connection)
         assert read(tmp_path / "out.parquet") == said(kitchen, whole)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet"])
+def test_the_columns_of_a_table_make_the_one_tensor_that_has_a_name(name, score, tmp_path):
+    rows = pd.DataFrame({"id": ["x", "y", "z"], "a": [1, 2, 3], "b": [0.5, 1.5, 2.5]})
+    place = tmp_path / name
+    {
+        "rows.csv": lambda: rows.to_csv(place, index=False),
+        "rows.jsonl": lambda: rows.to_json(place, orient="records", lines=True),
+        "rows.parquet": lambda: rows.to_parquet(place),
+    }[name]()
+
+    score(place, tmp_path / "scores.csv", model="graph", id_columns=("id",))
+
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    assert scores.to_dict("list") == {"id": ["x", "y", "z"], "score": [6.0, 17.0, 28.0]}
+    with pytest.raises(JobFailed, match=r"'X' takes 2 values a row, and there are 3: id, a, b. N"):
+        score(place, tmp_path / "other.csv", model="graph")

@@ -6,7 +6,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
@@ -15,7 +14,6 @@ from cloche.training.gate.probe import (
     StageError,
     model_rows,
     one_row_latency,
-    serve_example,
 )
 
 
@@ -78,26 +76,6 @@ def test_a_value_that_would_change_keeps_the_columns_type_for_mlflow_to_judge(va
     assert rows["count"].dtype == read["count"].dtype
 
 
-def test_the_saved_example_goes_the_way_of_a_request(save_model, holdout):
-    folder = save_model()
-    model = mlflow.pyfunc.load_model(str(folder))
-    rows = holdout[["hour", "wind", "gust"]]
-    serve_example(model, str(folder), rows)
-    bad = {"dataframe_split": {"columns": ["hour"], "data": [[1.0]]}}
-    (folder / "serving_input_example.json").write_text(json.dumps(bad))
-    with pytest.raises(MlflowException, match="missing inputs"):
-        serve_example(model, str(folder), rows)
-
-
-@pytest.mark.filterwarnings("ignore:Operation with range is deprecated")  # MLflow 3.17, pandas 3
-def test_without_an_example_a_row_of_the_holdout_takes_its_place(save_model, holdout):
-    folder = save_model(input_example=None)
-    model = mlflow.pyfunc.load_model(str(folder))
-    serve_example(model, str(folder), holdout[["hour", "wind", "gust"]])
-    with pytest.raises(MlflowException, match="missing inputs"):
-        serve_example(model, str(folder), holdout[["hour"]])
-
-
 def test_latency_is_measured_on_single_rows(save_model, holdout):
     model = mlflow.pyfunc.load_model(str(save_model()))
     seen = []
@@ -113,7 +91,7 @@ def test_latency_is_measured_on_single_rows(save_model, holdout):
 
 def test_a_report_is_on_disk_after_each_stage_and_a_failure_is_a_result(tmp_path):
     path = tmp_path / "report.json"
-    report = Report(path)
+    report = Report(tmp_path)
     assert report.stage("load", lambda: "model") == "model"
     assert json.loads(path.read_text()) == {"failures": {}, "stage": "load"}
 

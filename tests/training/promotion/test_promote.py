@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import threading
 import warnings
 from contextlib import suppress
@@ -12,14 +13,21 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from cloche.training.errors import DataError, GateRefusal, RecipeError, RegistryError
+from cloche.serving.host import rehearsal
+from cloche.training.errors import (
+    DataError,
+    GateRefusal,
+    NotMeasured,
+    RecipeError,
+    RegistryError,
+)
 from cloche.training.gate import probe, process
 from cloche.training.promotion.examine import examine
 from cloche.training.promotion.lock import LEASE, Clock
 from cloche.training.promotion.promote import Refusal, carry_out, promote
-from cloche.training.promotion.registry import find_model, model_names
+from cloche.training.promotion.registry import find_model
 from cloche.training.promotion.request import Request
-from cloche.versions import versions_of
+from cloche.versions import registered_models, versions_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 
@@ -32,6 +40,10 @@ COMPLETE = {
     "cloche.promoted_by",
     "cloche.reason",
 }
+
+
+WELL = process._Ended(0, "", "", own=True)
+KILLED = process._Ended(-signal.SIGKILL, "the process was killed by SIGKILL", "", own=True)
 
 
 def silent(_step):
@@ -60,9 +72,11 @@ def at_once(monkeypatch):
 
     def run(folder, *_):
         with warnings.catch_warnings(action="ignore"):
-            probe.main(folder)
+            probe.main(folder, rehearsal)
+        return WELL
 
     monkeypatch.setattr(process, "_run", run)
+    return run
 
 
 @pytest.fixture
@@ -76,10 +90,30 @@ def everything(client):
     """All that the registry holds, and how many runs there are."""
     experiments = [found.experiment_id for found in client.search_experiments()]
     return (
-        {name: find_model(client, name).aliases for name in model_names(client)},
+        {model.name: model.aliases for model in registered_models(client)},
         [(v.name, str(v.version), v.tags) for v in client.search_model_versions("")],
         len(client.search_runs(experiments)),
     )
+
+
+def test_a_machine_that_ends_the_gates_process_leaves_no_verdict(
+    client, improved, asked, at_once, monkeypatch
+):
+    before = everything(client)
+    monkeypatch.setattr(process, "_run", lambda *_: KILLED)
+    with pytest.raises(NotMeasured, match="version 2 could not be judged, and nothing was written"):
+        promote(client, MODEL)
+    assert everything(client) == before
+
+    # the one that serves cannot be measured, and somebody accepts that
+    ends = [WELL, KILLED]
+
+    def run(folder, *_):
+        return at_once(folder) if (ended := ends.pop(0)) is WELL else ended
+
+    monkeypatch.setattr(process, "_run", run)
+    assert asked(allow_breaking=True).outcome == "passed"
+    assert ends == []
 
 
 def test_a_better_version_is_judged_without_a_trace_and_then_promoted_with_evidence(
@@ -218,8 +252,7 @@ def test_of_two_people_at_once_one_wins_and_the_other_is_told(client, improved, 
         own = MlflowClient(client.tracking_uri, client.tracking_uri)
         ready.wait()
         try:
-            clock = Clock(elapsed=lambda: 0.0)  # see test_lock
-            results.append(carry_out(own, examined, Request(), say=silent, clock=clock))
+            results.append(carry_out(own, examined, Request(), say=silent, clock=Clock()))
         except RegistryError as error:
             results.append(error)
 

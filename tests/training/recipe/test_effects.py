@@ -30,7 +30,7 @@ from cloche.training.packaging.trusted import trusted_types
 from cloche.training.pipeline.fit import fit
 from cloche.training.pipeline.search import run_search
 from cloche.training.recipe.schema import Recipe
-from cloche.training.tracking import record
+from cloche.training.tracking.run import open_experiment
 from cloche.training.train import _accelerate
 
 ROWS = 240
@@ -180,7 +180,7 @@ def twin_tried(recipe: Recipe) -> Any:
 
 
 def experiment(recipe: Recipe) -> Any:
-    record.open_experiment(recipe)
+    open_experiment(recipe)
     found = mlflow.get_experiment_by_name(recipe.name)
     return found and (found.name, found.tags)
 

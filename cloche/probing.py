@@ -1,4 +1,8 @@
-"""The process of a probe: `cloche/launch.py cloche.training.gate FOLDER`; see `probe.py`."""
+"""The process of a probe: the gate measures a version that is loaded and asked as it is served.
+
+`cloche/launch.py cloche.probing FOLDER`; see `cloche.training.gate.probe`. One of the few places
+that know training and serving: the gate has a version loaded and asked by the code of a model host.
+"""
 
 import gc
 import sys
@@ -17,7 +21,8 @@ def _probe() -> None:
     # A model's warnings are for those who trained it; the gate reads its numbers.
     warnings.simplefilter("ignore")
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
+    from cloche.serving.host import rehearsal  # noqa: PLC0415
     from cloche.training.gate import probe  # noqa: PLC0415
 
     gc.enable()
-    probe.main(Path(sys.argv[1]))
+    probe.main(Path(sys.argv[1]), rehearsal)

@@ -1,0 +1,111 @@
+"""What a model whose signature is tensors is given for rows of a table.
+
+MLflow casts what comes as JSON to the type of the tensor, and takes a table only if it has that
+type already, which a file of wider or plainer types cannot give. And of a tensor that has a name,
+like the input `X` of an ONNX model, it expects a column of that name, while a table has one column
+for each of its values. The gate and batch jobs ask models so.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.types import Schema, TensorSpec
+
+# What a model is given: a table, or arrays by the names of its tensors.
+Given = pd.DataFrame | dict[str, Any]
+
+
+class UnfitTable(Exception):
+    """A table cannot be what the tensors of a signature hold; the message names both."""
+
+
+def of_columns(schema: Schema | None, columns: Iterable[Any]) -> TensorSpec | None:
+    """The one tensor that is made of all columns of a table; None where there is none.
+
+    Args:
+        schema: The inputs of a signature.
+        columns: What the table has.
+    """
+    if schema is None or not schema.is_tensor_spec() or len(schema.inputs) != 1:
+        return None
+    (spec,) = schema.inputs
+    named = spec.name is not None and spec.name in list(columns)
+    return spec if isinstance(spec, TensorSpec) and not named else None
+
+
+def unnamed(schema: Schema) -> Schema:
+    """The inputs of a model that takes the same one tensor without a name."""
+    (spec,) = schema.inputs
+    assert isinstance(spec, TensorSpec)  # noqa: S101  # the caller asked `of_columns`
+    return Schema([TensorSpec(spec.type, spec.shape)])
+
+
+def check_width(spec: TensorSpec, columns: Iterable[Any]) -> None:
+    """See that columns beside each other have the shape of a tensor.
+
+    Raises:
+        UnfitTable: They do not.
+    """
+    names = [str(name) for name in columns]
+    width = 1 if len(spec.shape) == 1 else spec.shape[1]
+    named = f"the model's input {spec.name!r}" if spec.name else "the model's input"
+    if len(spec.shape) > 2:
+        raise UnfitTable(
+            f"{named} has the shape {spec.shape} for so many rows, which columns of a table cannot "
+            f"make; give it a column {spec.name!r} of nested lists"
+        )
+    if width not in (-1, len(names)):
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        raise UnfitTable(f"{named} takes {width} values a row, and there are {len(names)}: {shown}")
+
+
+def given(frame: pd.DataFrame, schema: Schema) -> Given:
+    """What a model is given for a table, with the types of its tensors, where no value changes.
+
+    Args:
+        frame: (n rows) the columns that the model takes.
+        schema: The inputs of its signature, which are tensors.
+
+    Raises:
+        UnfitTable: The columns do not make the one tensor.
+    """
+    spec = of_columns(schema, frame.columns)
+    typed = _cast(frame, schema, spec)
+    if spec is not None and (spec.name is not None or len(frame.columns) > 1):
+        check_width(spec, frame.columns)
+    if spec is None or spec.name is None:
+        return typed
+    array = typed.to_numpy()
+    return {str(spec.name): array[:, 0] if len(spec.shape) == 1 else array}
+
+
+def rows_at(rows: Given, positions: slice) -> Given:
+    """Some of the rows that a model is given."""
+    if isinstance(rows, pd.DataFrame):
+        return rows.iloc[positions]
+    return {name: array[positions] for name, array in rows.items()}
+
+
+def _cast(frame: pd.DataFrame, schema: Schema, one: TensorSpec | None) -> pd.DataFrame:
+    """The table with columns of the types that the tensors have, as far as no value is falsified.
+
+    What does not fit is left as it is, for MLflow to say so.
+    """
+    specs = {str(spec.name): spec for spec in schema.inputs if spec.name is not None}
+    columns = {}
+    for name in frame.columns:
+        spec = one or specs.get(str(name))
+        kind: Any = spec.type if isinstance(spec, TensorSpec) else None
+        columns[name] = frame[name] if kind is None else _column(frame[name], kind)
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def _column(values: pd.Series, kind: np.dtype[Any]) -> pd.Series:
+    if isinstance(values.dtype, np.dtype) and np.can_cast(values.dtype, kind, "same_kind"):
+        typed = values.astype(kind)
+        return typed if kind.kind == "f" or (typed == values).all() else values
+    if values.dtype == object:  # arrays have a type, which must be right; lists get the tensor's
+        return values.map(lambda cell: cell.tolist() if isinstance(cell, np.ndarray) else cell)
+    return values

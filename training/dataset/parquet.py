@@ -1,0 +1,87 @@
+"""Tables as Parquet files on their way to another process or into a run, and back.
+
+A column of mappings with other keys in each row is a map there: as a struct, every row would get
+the keys of all. What no column of Parquet can hold is said with its name.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cloche.training.errors import DataError
+
+
+def write_parquet(frame: pd.DataFrame, path: Path, source: str) -> None:
+    """Write (n rows) a table; its index is left out.
+
+    Args:
+        frame: the table.
+        path: the file.
+        source: where the rows come from, for people.
+
+    Raises:
+        DataError: a column holds values that have no type in common.
+    """
+    maps: dict[str, Any] = {}
+    problems = []
+    for name, column in frame.items():
+        try:
+            if _is_of_maps(column):
+                maps[str(name)] = _map_array(column)
+            elif column.dtype == object:
+                pa.array(column, from_pandas=True)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            kinds = ", ".join(sorted({type(value).__name__ for value in column.dropna()}))
+            problems.append(
+                f"{name}: holds values of different types ({kinds}), for which a table has no "
+                "column; give it one type"
+            )
+    if problems:
+        raise DataError(source, problems)
+    (frame.assign(**dict.fromkeys(maps)) if maps else frame).to_parquet(path, index=False)
+    if maps:
+        table = pq.read_table(path)
+        for name, array in maps.items():
+            table = table.set_column(table.column_names.index(name), name, array)
+        pq.write_table(table, path)
+
+
+def read_parquet(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a table; maps become dictionaries, as models take them, and not lists of pairs.
+
+    Args:
+        path: the file.
+        options: of `pandas.read_parquet`.
+
+    Raises:
+        Exception: whatever pandas and pyarrow raise for a file that is none.
+    """
+    frame = pd.read_parquet(path, **options)
+    for field in pq.read_schema(path):
+        if pa.types.is_map(field.type) and field.name in frame:
+            frame[field.name] = frame[field.name].map(dict, na_action="ignore")
+    return frame
+
+
+def _is_of_maps(column: pd.Series) -> bool:
+    """Whether a column holds mappings whose keys differ from row to row."""
+    if column.dtype != object:
+        return False
+    known = column.dropna()
+    if not len(known) or not known.map(lambda value: isinstance(value, dict)).all():
+        return False
+    return len({frozenset(value) for value in known}) > 1
+
+
+def _map_array(column: pd.Series) -> Any:
+    known = column.dropna()
+    values = pa.array([one for value in known for one in value.values()])
+    pairs = [None if value is None else list(value.items()) for value in _cells(column)]
+    return pa.array(pairs, pa.map_(pa.string(), values.type))
+
+
+def _cells(column: pd.Series) -> list[Any]:
+    return column.astype(object).where(column.notna(), None).tolist()
