@@ -75,7 +75,7 @@ def main() -> None:
                 lambda: resolver.resolve(uri), chosen.seconds
             ),
             f"{chosen.models} models, by the registry process": lambda: asked(
-                lambda: resolver.names_with_alias("x"), chosen.seconds
+                lambda: resolver.versions_with_alias("x"), chosen.seconds
             ),
             "one alias, the same request by wrk": lambda: replayed(
                 url, chosen.connections, chosen.seconds

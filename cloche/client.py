@@ -2,6 +2,7 @@
 
 from cloche.serving.client.asking import AsyncClient, Client
 from cloche.serving.client.errors import (
+    AnswerTooLarge,
     ClientError,
     DeadlineExceeded,
     NotServed,
@@ -16,6 +17,7 @@ from cloche.serving.client.prediction import Prediction
 from cloche.serving.client.retries import Retries
 
 __all__ = [
+    "AnswerTooLarge",
     "AsyncClient",
     "Client",
     "ClientError",

@@ -17,14 +17,17 @@ import stat
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cloche.environment import for_builds
-from cloche.requirements import python_version
+from cloche.private import make_private
+from cloche.requirements import PythonEnv, python_env, python_version
 
 LOCAL = "local"
 _COMPLETE = ".complete"
@@ -113,19 +116,19 @@ def build(
     Raises:
         NotBuilt: It cannot be built.
     """
-    requirements = _text(artifacts / "requirements.txt")
-    more = [*_for_us(requirements), *_for_the_twin(artifacts)]
-    python = python_version(artifacts)
-    told = "\n".join([requirements, *more])
-    key = hashlib.sha256(f"{manager}\n{python}\n{told}".encode()).hexdigest()[:32]
+    env = python_env(artifacts)
+    named = "\n".join([*env.dependencies, _text(artifacts / "requirements.txt")])
+    env = replace(env, dependencies=(*env.dependencies, *_for_us(named), *_for_the_twin(artifacts)))
+    told = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
+    key = hashlib.sha256(told.encode()).hexdigest()[:32]
     place = cache / "environments" / key
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_private(place.parent)
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same
         if not (place / _COMPLETE).exists():
             shutil.rmtree(place, ignore_errors=True)
-            say(f"Building an environment with {manager} for Python {python}.")
-            _make(manager, python, place, ["-r", str(artifacts / "requirements.txt"), *more])
+            say(f"Building an environment with {manager} for Python {env.python}.")
+            _make(manager, env, place, artifacts)
             (place / _COMPLETE).touch()
     return place / "bin" / "python"
 
@@ -145,15 +148,24 @@ def tool(manager: str) -> list[str]:
     return [sys.executable, "-Pm", manager]
 
 
-def _make(manager: str, python: str, place: Path, requirements: list[str]) -> None:
+def _make(manager: str, env: PythonEnv, place: Path, artifacts: Path) -> None:
+    """Make what MLflow would: the Python, then the tools of builds, then the dependencies."""
     interpreter = str(place / "bin" / "python")
     command = tool(manager)
     if manager == "uv":
-        _run(*command, "venv", "--quiet", "--python", python, str(place))
-        _run(*command, "pip", "install", "--quiet", "--python", interpreter, *requirements)
+        _run(*command, "venv", "--quiet", "--python", env.python, str(place))
+        install = [*command, "pip", "install", "--quiet", "--python", interpreter]
     else:
-        _run(*command, "--quiet", "--python", python, str(place))
-        _run(interpreter, "-Im", "pip", "install", "--quiet", *requirements)
+        hint = f"virtualenv needs Python {env.python} on this machine; --env-manager uv fetches it."
+        _run(*command, "--quiet", "--python", env.python, str(place), hint=hint)
+        install = [interpreter, "-Im", "pip", "install", "--quiet"]
+    with tempfile.TemporaryDirectory() as folder:
+        for file in artifacts.iterdir():  # the lines may name files beside the model
+            (Path(folder) / file.name).symlink_to(file.resolve())
+        for lines in filter(None, (env.build, env.dependencies)):
+            listed = Path(folder) / f"requirements.{uuid.uuid4().hex}.txt"
+            listed.write_text("\n".join(lines))
+            _run(*install, "-r", str(listed), folder=folder)
 
 
 def _for_us(requirements: str) -> list[str]:
@@ -174,15 +186,15 @@ def _for_the_twin(artifacts: Path) -> list[str]:
         return []  # no twin, or one that the host will refuse
 
 
-def _run(*command: str) -> None:
+def _run(*command: str, folder: str | None = None, hint: str = "") -> None:
     own = {name: value for name, value in for_builds(os.environ).items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command, env=own, cwd=folder, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]
         raise NotBuilt(
-            f"Its environment cannot be built; {' '.join(command)} says: {said} "
-            "(virtualenv needs the Python that the version was logged with on this machine; "
-            "uv fetches one.)"
+            f"Its environment cannot be built; {' '.join(command)} says: {said} {hint}".rstrip()
         )
 
 

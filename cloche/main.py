@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cloche import launch, printing
+from cloche.exhaustion import lacking
 from cloche.waiting import tell_of_waiting
 
 # Threads of OpenMP that spin while they wait starve each other as soon as anything else runs: on
@@ -144,9 +145,13 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(1)
     except Exception as error:
         code = exit_code(error)
-        if code is None:
+        if code is not None:
+            message = _message(error)
+        elif absent := lacking(error):
+            code, message = 1, f"the machine has no more {absent}; make room, and run this again"
+        else:
             raise
-        click.echo(f"Error: {_message(error)}", err=True)
+        click.echo(f"Error: {message}", err=True)
         sys.exit(code)
     else:
         sys.exit(result_code(result))

@@ -4,14 +4,20 @@ MLflow warns of that when it loads a model, and takes longer for it than for the
 looks at every file of every installed package.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
+
+_FILE = "-r requirements.txt"
+_OF_CONDA = re.compile(r"(python|pip|setuptools|wheel)(<=|>=|==|!=|<|>|=)?([\d.]+)?$")
 
 
 def mismatches(path: Path) -> list[str]:
@@ -30,15 +36,72 @@ def absent(path: Path) -> list[str]:
     return [str(wanted) for wanted, found in _installed(path) if not found]
 
 
+@dataclass(frozen=True, slots=True)
+class PythonEnv:
+    """The environment that a version was logged with.
+
+    Attributes:
+        python: Major and minor of the Python: whatever patch release is there will do.
+        build: What is installed before the rest: pip, setuptools and wheel, as lines for pip.
+        dependencies: The rest, as lines for pip; files that they name lie beside the model.
+    """
+
+    python: str
+    build: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
+
+
+def python_env(artifacts: Path) -> PythonEnv:
+    """The environment of a version, from the files that MLflow reads to build it.
+
+    These are `python_env.yaml`, or in versions from before MLflow 1.26 `conda.yaml`.
+    """
+    stated = _yaml(artifacts / "python_env.yaml")
+    by_conda = not stated
+    if by_conda:
+        stated = _of_conda(_yaml(artifacts / "conda.yaml"))
+    dependencies = _texts(stated.get("dependencies"))
+    if (by_conda or not dependencies) and (artifacts / "requirements.txt").is_file():
+        dependencies = [_FILE]
+    python = str(stated.get("python") or ".".join(map(str, sys.version_info[:2])))
+    return PythonEnv(
+        ".".join(python.split(".")[:2]),
+        tuple(_texts(stated.get("build_dependencies"))),
+        tuple(dependencies),
+    )
+
+
 def python_version(artifacts: Path) -> str:
-    """Major and minor of the Python of a version: whatever patch release is there will do."""
-    file, stated = artifacts / "python_env.yaml", None
+    """Major and minor of the Python of a version."""
+    return python_env(artifacts).python
+
+
+def _of_conda(stated: dict[str, Any]) -> dict[str, Any]:
+    """The same from a conda environment; of its packages only Python and the build tools count."""
+    found: dict[str, Any] = {"build_dependencies": [], "dependencies": []}
+    for one in stated.get("dependencies") or ():
+        if isinstance(one, dict):
+            found["dependencies"] += _texts(one.get("pip"))
+        elif known := _OF_CONDA.match(str(one)):
+            package, operator, version = known.groups(default="")
+            if package == "python":
+                found["python"] = found.get("python") or version
+            else:
+                pinned = "==" if operator == "=" else operator
+                found["build_dependencies"].append(f"{package}{pinned}{version}")
+    return found
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    found = None
     if file.is_file():
         with suppress(yaml.YAMLError):  # MLflow reads it only to build an environment
-            stated = yaml.safe_load(file.read_text())
-    python = stated.get("python") if isinstance(stated, dict) else None
-    version = str(python or ".".join(map(str, sys.version_info[:2])))
-    return ".".join(version.split(".")[:2])
+            found = yaml.safe_load(file.read_text())
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(found: Any) -> list[str]:
+    return [str(one) for one in found] if isinstance(found, list) else []
 
 
 def _installed(path: Path) -> Iterator[tuple[Requirement, str]]:

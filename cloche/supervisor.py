@@ -86,10 +86,10 @@ def end_copy() -> None:
 def tell_to_end(pid: int) -> None:
     """Tell a supervisor to end at once, with what is below it."""
     with contextlib.suppress(ProcessLookupError):
-        if _LINUX:
-            os.kill(pid, _END)
-        else:
-            os.killpg(pid, _END)
+        if not _LINUX:
+            with contextlib.suppress(ProcessLookupError):  # it leads no group yet
+                os.killpg(pid, _END)
+        os.kill(pid, _END)
 
 
 def end(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:
@@ -185,10 +185,10 @@ def _supervise(work: int) -> NoReturn:
 
 def _let_go() -> None:
     """Close what is the work's: whoever has the other end sees when the work ends."""
-    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208  # its own descriptor is closed by then
-        if int(entry) != _STDERR:
+    for number in _numbers_in("/proc/self/fd"):
+        if number != _STDERR:
             with contextlib.suppress(OSError):
-                os.close(int(entry))
+                os.close(number)
 
 
 def _status_of(work: int) -> int:
@@ -247,18 +247,24 @@ def _has_children() -> bool:
 def _signal_all(number: int) -> None:
     """Signal every process below this one, also those whose parent still lives."""
     below: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208  # there may be thousands
-        if entry.isdecimal():
-            with contextlib.suppress(OSError):  # it has ended
-                status = Path(f"/proc/{entry}/stat").read_text(encoding="utf-8", errors="replace")
-                parent = int(status.rpartition(")")[2].split()[1])
-                below.setdefault(parent, []).append(int(entry))
+    for pid in _numbers_in("/proc"):
+        with contextlib.suppress(OSError):  # it has ended
+            status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            below.setdefault(int(status.rpartition(")")[2].split()[1]), []).append(pid)
     waiting = below.get(os.getpid(), [])
     while waiting:
         pid = waiting.pop()
         waiting += below.get(pid, [])
         with contextlib.suppress(OSError):  # it has ended, or is another user's
             os.kill(pid, number)
+
+
+def _numbers_in(folder: str) -> list[int]:
+    """The entries of a folder of /proc that are numbers; none where that is not mounted."""
+    try:
+        return [int(entry) for entry in os.listdir(folder) if entry.isdecimal()]  # noqa: PTH208  # there are thousands
+    except OSError:
+        return []
 
 
 def _end_by_signal(number: int) -> None:

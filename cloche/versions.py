@@ -1,17 +1,109 @@
-"""Registered versions by their name and number: what the registry lists, and the files it keeps.
+"""What the registry lists, models and versions, and the files that it keeps of a version.
 
 Names are values here. MLflow reads a `?` or a line end in `models:/NAME/N` as the end of the name,
 and a quote in a filter as the end of the filter.
+
+A list without anything in it is believed only where something else shows that the registry can
+answer: servers of other versions, proxies and pages have nothing to list, either.
 """
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import mlflow
+import yaml
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.exceptions import MlflowException
+from mlflow.prompt.constants import IS_PROMPT_TAG_KEY
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 # They give the keys of their stores to MLflow's class for `models:/` only, and their names fit it.
 _CATALOGS = ("databricks", "uc:")
+# MLflow's client leaves prompts out by a filter on their tag, which servers before 2.21 answer with
+# nothing at all, unless the filter names that tag itself. Servers with prompts leave them out, too.
+_EVERY_MODEL = f"name != '{IS_PROMPT_TAG_KEY}'"
+_PAGE = 1000
+# Keys of MLmodel under which flavors name files that lie beside it.
+_FILE_KEYS = frozenset(
+    {"artifact_path", "code", "conda", "data", "model_code_path", "model_data", "model_path"}
+    | {"path", "pickled_model", "python_model", "serving_input_path", "virtualenv"}
+)
+_FILE = re.compile(r"(?![/.])[\w./-]+")
+_NOBODY = "cloche.nobody"
+# What only a registry says of what is not there, or is not this user's.
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
+
+
+class CannotList(MlflowException):
+    """The registry does not list what it has; the message says what to do."""
+
+
+def registered_models(client: MlflowClient) -> list[RegisteredModel]:
+    """All registered models by name, with their aliases.
+
+    Raises:
+        CannotList: The registry lists none, and has some, or is none.
+    """
+    asked = _EVERY_MODEL if str(client._registry_uri).startswith("http") else None
+    found: list[RegisteredModel] = []
+    token = None
+    while True:
+        page = client.search_registered_models(asked, max_results=_PAGE, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            break
+    if not found:
+        _make_sure_of_nothing(client)
+    return sorted(found, key=lambda model: model.name)
+
+
+def versions_with_alias(client: MlflowClient, alias: str) -> dict[str, str]:
+    """Name of each registered model that has `alias` → number of the version behind it.
+
+    Raises:
+        CannotList: The registry lists none, and has some, or is none, or has no aliases.
+    """
+    models = registered_models(client)
+    found = {model.name: str(model.aliases[alias]) for model in models if alias in model.aliases}
+    if not found:
+        name = models[0].name if models else _NOBODY
+        try:
+            client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
+        else:
+            raise CannotList(
+                f"The registry lists no aliases, though {name}@{alias} is there: its MLflow is too "
+                f"old to list them for this client (MLflow {mlflow.__version__}). Name the models: "
+                f"models:/NAME@{alias}"
+            )
+    return found
+
+
+def _make_sure_of_nothing(client: MlflowClient) -> None:
+    """Ask for what is there if any model is, and for what a registry knows not to be there."""
+    for version in client.search_model_versions(max_results=1):
+        raise CannotList(
+            f"The registry lists no models, though it has {version.name} version "
+            f"{version.version}: its MLflow cannot list them for this client (MLflow "
+            f"{mlflow.__version__}), or this user may read none of them. Name the models, like "
+            f"models:/{version.name}/{version.version}, or upgrade the server."
+        )
+    try:
+        client.get_registered_model(_NOBODY)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+    else:
+        raise CannotList(
+            "What answers as the registry knows a model that nobody made: it is no MLflow server. "
+            "Name another in MLFLOW_TRACKING_URI."
+        )
 
 
 def versions_of(client: MlflowClient, name: str, most: int | None = None) -> list[ModelVersion]:
@@ -28,7 +120,7 @@ def versions_of(client: MlflowClient, name: str, most: int | None = None) -> lis
     while True:
         page = client.search_model_versions(
             None if quote in name else f"name = {quote}{name}{quote}",
-            max_results=most or 1000, order_by=["version_number DESC"], page_token=token,
+            max_results=most or _PAGE, order_by=["version_number DESC"], page_token=token,
         )  # fmt: skip
         found += [version for version in page if version.name == name]
         token = page.token
@@ -41,3 +133,27 @@ def files_of(name: str, version: str) -> ArtifactRepository:
     if mlflow.get_registry_uri().startswith(_CATALOGS):
         return get_artifact_repository(f"models:/{name}/{version}")
     return get_artifact_repository(MlflowClient().get_model_version_download_uri(name, version))
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What the MLmodel in a folder names as part of the model, and is not there.
+
+    It names more than a model must have, so this explains why a version is not what it was, and
+    never refuses one.
+    """
+    try:
+        named = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return ["MLmodel"]
+    paths = {
+        text for part in ("saved_input_example_info", "flavors") for text in _texts(named.get(part))
+    }
+    return sorted(text for text in paths if _FILE.fullmatch(text) and not (folder / text).exists())
+
+
+def _texts(found: object) -> Iterator[str]:
+    """All texts in a document that stand under a key which names a file."""
+    for key, value in found.items() if isinstance(found, dict) else ():
+        if isinstance(value, str) and key in _FILE_KEYS:
+            yield value
+        yield from _texts(value)

@@ -5,6 +5,7 @@ A registry to steer, a process to kill, and clients that count.
 
 import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -177,18 +178,26 @@ def serving(
 
 @contextlib.contextmanager
 def tracking_server(
-    store: str, directory: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    store: str,
+    directory: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    python: Path = Path(sys.executable),
 ) -> Iterator[str]:
-    """The address of `mlflow server` before a store, ended however the test goes."""
+    """The address of `mlflow server` before a store, ended however the test goes.
+
+    It is the one beside an interpreter, whose programs it starts in turn.
+    """
     port, log = shell.free_port(), directory / "mlflow.log"
+    variables = shell.environment() | dict(environment or {})
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "mlflow", "server", "--port", str(port)),
+                *(python, "-m", "mlflow", "server", "--port", str(port)),
                 *("--workers", "1", "--backend-store-uri", store, *arguments),
             ],
             stdout=output, stderr=output, cwd=directory,
-            env=shell.environment() | dict(environment or {}),
+            env=variables | {"PATH": f"{python.parent}{os.pathsep}{variables['PATH']}"},
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
 

@@ -12,10 +12,12 @@ ACCELERATED_DIGEST = "cloche.accelerated_digest"
 PROMOTED_AT = "cloche.promoted_at"
 PROMOTED_BY = "cloche.promoted_by"
 REASON = "cloche.reason"
+REPLACED_AT = "cloche.replaced_at"
 
 # In a model's metadata: the policy of its gate, and the form that it has.
 METADATA = "cloche"
 METADATA_SCHEMA = 1
 
-# On the registered model: who is writing to it now, see `cloche.training.promotion.lock`.
+# On the registered model: `cloche.promotion_lock.TOKEN` says who is writing to it now, see
+# `cloche.training.promotion.lock`.
 LOCK = "cloche.promotion_lock"

@@ -34,6 +34,7 @@ from cloche.training.recipe.vocabulary import METRICS
 from cloche.training.tracking import record
 from cloche.training.tracking.card import model_card
 from cloche.training.tracking.run import training_run
+from cloche.training.tracking.stores import check_stores, storing
 
 Say = Callable[[str], None]
 
@@ -86,15 +87,13 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
     table = load_table(recipe.data, recipe.used_columns)
     say(f"checking {len(table.frame):,} rows of {len(table.frame.columns):,} columns")
     warnings = check_table(table.frame, recipe)
-    # MLflow takes times without a zone only, so the model learns from the clock that people read.
-    with_zone = zoned(table.frame, recipe.columns.datetime)
+    # As the server and batch jobs read them: MLflow takes times without a zone only.
     warnings += [
-        f"{name}: its times have a time zone; the model takes them without, on the clock of theirs"
-        for name in with_zone
+        f"{name}: its times have a time zone; the model takes them in UTC, as it will be served"
+        for name in zoned(table.frame, recipe.columns.datetime)
     ]
-    sides = split(
-        table.frame.assign(**{name: times(table.frame, name) for name in with_zone}), recipe
-    )
+    read = {name: times(table.frame, name) for name in recipe.columns.datetime}
+    sides = split(table.frame.assign(**read), recipe)
     return Prepared(table, sides, [*warnings, *check_split(sides, recipe)])
 
 
@@ -106,15 +105,18 @@ def train(recipe: Recipe, say: Say) -> Trained:
         say: told of each step as it begins.
 
     Raises:
+        RegistryError: the stores cannot take what a training leaves.
         DataError: see `prepare_data`.
         TrainingError: the estimator or the search failed, or the model cannot be stored safely.
     """
+    check_stores(recipe)
     data = prepare_data(recipe, say)
-    with training_run(recipe, say) as run:
-        record.record_recipe(recipe)
+    with training_run(recipe, say) as run, storing(OSError):
         for warning in data.warnings:
             say(f"note: {warning}")
-        holdout_digest = _record_data(recipe, data)
+        with storing(Exception):
+            record.record_recipe(recipe)
+            holdout_digest = _record_data(recipe, data)
 
         target = Target.of(
             recipe.task,

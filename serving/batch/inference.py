@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
 
+from cloche.serving.batch.categories import Categories
 from cloche.serving.batch.readers.jsonlines import parsed
 from cloche.serving.batch.sources import InputFile, opened, streamed
 from cloche.serving.errors import JobFailed
 
-# Names of what is no dtype; see `cloche.serving.batch.readers.text`.
+# Names of what is no dtype; see `readers.text`, and for dictionaries `readers.columnar`.
 VERBATIM, INTEGERS = "verbatim", "integers"
 MIXED, DICTIONARY = "mixed", "dictionary"
 UNCLEAR = {
     MIXED: "holds values of different types (numbers, words, true and false) in different blocks "
     "of its rows, which pandas leaves side by side, in blocks that no part has",
-    DICTIONARY: "is dictionary-encoded, so that pandas gives the categories of the whole file",
 }
 _OBJECTS = {"boolean": "o", "integer": "p"}  # the latter are too large for any dtype
 _BLOCK_CELLS = 1 << 20  # pandas' C parser judges the columns of so many cells at a time
@@ -164,10 +164,16 @@ def _arrow_types(source: Any) -> dict[str, str]:
     )
 
 
-def stream_types(reader: Any) -> dict[str, str]:
-    """How the columns of an Arrow stream are to be read, where it matters."""
+def stream_types(reader: Any, categories: Categories) -> dict[str, str]:
+    """How the columns of an Arrow stream are to be read, where it matters.
+
+    Args:
+        reader: Of the stream.
+        categories: Sees those of all batches.
+    """
     gaps: set[str] = set()
     for batch in reader:
+        categories.see(batch)
         gaps |= {
             name
             for name, column in zip(batch.schema.names, batch.columns, strict=True)

@@ -126,7 +126,7 @@ def owned(directory: Path, output: str) -> Iterator[Manifest]:
     """
     while True:
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (directory / "lock").open("a+")
         except FileNotFoundError:
             continue  # another job finished between the two lines, and removed it

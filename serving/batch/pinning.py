@@ -4,16 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from mlflow import get_registry_uri, get_tracking_uri
 from mlflow.tracking import MlflowClient
 
+from cloche.contact import reach
 from cloche.digest import digest_tree
 from cloche.serving.batch.job import Pinned
 from cloche.serving.batch.silence import during
 from cloche.serving.errors import VersionRefused
-from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetching import fetch
-from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.resolving import Resolver, translated
 from cloche.serving.registry.uri import parse
 
 
@@ -26,8 +26,11 @@ def pin(uri: str, cache_directory: Path) -> Pinned:
         RegistryUnreachable: The registry or the store does not answer.
     """
     parsed = parse(uri)
+    if parsed.model:
+        with translated(uri):
+            reach()
     target = Resolver(MlflowClient).resolve(parsed)
-    cache = Cache(cache_directory, f"{get_tracking_uri()} {get_registry_uri()}")
+    cache = Cache(cache_directory, registry_name())
     with during(f"the store of {uri}"):
         path = fetch(target, cache).absolute()
     description = yaml.safe_load((path / "MLmodel").read_text()) or {}

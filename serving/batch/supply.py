@@ -12,6 +12,7 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 
 from cloche.serving.batch import database, silence
+from cloche.serving.batch.categories import Categories
 from cloche.serving.batch.columns import columns, columns_of_text, refuse_doubled
 from cloche.serving.batch.inference import file_types, stream_types, text_types
 from cloche.serving.batch.job import COLUMNAR, TEXT
@@ -181,6 +182,7 @@ class Stream:
         self._head = stream.read(1 << 20)
         self._stream: Any = _Joined(self._head, stream)
         self._kept = ExitStack()
+        self._categories = Categories()
         self.inputs = {"-": ""}
 
     def read_by(self, reading: Reading) -> None:
@@ -215,7 +217,7 @@ class Stream:
             found = (
                 text_types(self._text(kept), self._file, len(self.columns()))
                 if self._file.format in TEXT
-                else stream_types(database.arrow_stream(kept))
+                else stream_types(database.arrow_stream(kept), self._categories)
             )
         except (ValueError, pa.ArrowException) as error:
             raise JobFailed(
@@ -231,7 +233,8 @@ class Stream:
             if self._file.format in TEXT:
                 yield from planner.stream(self._file, self._text(self._stream))
             else:
-                yield from planner.batches(iter(database.arrow_stream(self._stream)))
+                batches = database.arrow_stream(self._stream)
+                yield from planner.batches(map(self._categories.complete, batches))
 
     def changed(self) -> str:
         """See `Supply`."""

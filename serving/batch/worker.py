@@ -33,7 +33,7 @@ from cloche.serving.batch.reading import Reading
 from cloche.serving.batch.schemas import together
 from cloche.serving.batch.scoring import Scorer, differing
 from cloche.serving.errors import JobFailed
-from cloche.serving.host.missing import Unfit
+from cloche.serving.host.failures import Unfit
 from cloche.serving.host.origin import of_model
 from cloche.serving.host.profile import load_profile
 

@@ -25,9 +25,9 @@ HELP = """Serve models online, and follow the registry.
 MODEL_URI is models:/NAME@production or any other MLflow model URI; put NAME= before it to serve
 it under another name. When the alias moves, the version behind it is loaded beside the one that
 serves, and takes over when it is warm: no restart, no failed request. Every option can be set by a
-variable, like CLOCHE_SERVE_PORT, and the URIs by CLOCHE_SERVE_MODELS. With a secret in
-CLOCHE_WEBHOOK_SECRET, an MLflow webhook to /webhooks/registry makes the server look at the registry
-at once.
+variable, like CLOCHE_SERVE_PORT, and the URIs by CLOCHE_SERVE_MODELS: between blanks, or, where
+a name has blanks, each in a line that ends. With a secret in CLOCHE_WEBHOOK_SECRET, an MLflow
+webhook to /webhooks/registry makes the server look at the registry at once.
 
 \b
 Example:
@@ -37,12 +37,23 @@ Example:
 """
 
 
+class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other public name
+    """URIs; in a variable one in each line, or without line ends, between blanks."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """The URIs of a variable: a name may hold blanks, which divide only a single line."""
+        return [line for line in rv.split("\n") if line.strip()] if "\n" in rv else rv.split()
+
+
 @click.command(
     help=HELP,
     short_help="Serve online; the version changes when the alias moves.",
     context_settings={"auto_envvar_prefix": "CLOCHE_SERVE", "show_default": True},
 )
-@click.argument("models", nargs=-1, metavar="MODEL_URI...", envvar="CLOCHE_SERVE_MODELS")
+@click.argument(
+    "models", nargs=-1, metavar="MODEL_URI...", envvar="CLOCHE_SERVE_MODELS",
+    type=_ModelUris(),
+)  # fmt: skip
 @click.option(
     "--all",
     "all_with_alias",
@@ -148,6 +159,14 @@ Example:
 @click.option(
     "--api-keys-file", type=_FILE, help="One API key per line; or set CLOCHE_API_KEYS, by commas."
 )
+@click.option(
+    "--allowed-hosts",
+    envvar=["CLOCHE_SERVE_ALLOWED_HOSTS", "MLFLOW_SERVER_ALLOWED_HOSTS"],
+    default="",
+    metavar="NAMES",
+    help="More names that the server may be asked by, with commas between; * stands for any text. "
+    "Without API keys, requests for other hosts get 403.",
+)
 @click.option("--tls-certificate", type=_FILE, help="PEM file with the certificate chain.")
 @click.option("--tls-key", type=_FILE, help="PEM file with its private key.")
 @click.option("--access-log", is_flag=True, help="Log every prediction request.")
@@ -173,6 +192,7 @@ def settings_of(
     api_keys_file: Path | None,
     max_wait_ms: float,
     max_host_memory: int,
+    allowed_hosts: str,
     **options: Any,
 ) -> Settings:
     """The settings that options and environment make.
@@ -186,6 +206,7 @@ def settings_of(
         max_host_memory=max_host_memory * _MIB,
         cache_directory=cache_dir,
         api_keys=_api_keys(api_keys_file),
+        allowed_hosts=_split(allowed_hosts),
         webhook_secret=os.environ.get("CLOCHE_WEBHOOK_SECRET", ""),
     )
 
@@ -197,8 +218,12 @@ def _api_keys(file: Path | None) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{file}: it is no text file. Write one API key per line.") from error
     lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
-    named = [key.strip() for key in os.environ.get("CLOCHE_API_KEYS", "").split(",")]
-    keys = tuple(key for key in [*lines, *named] if key)
+    keys = (*filter(None, lines), *_split(os.environ.get("CLOCHE_API_KEYS", "")))
     if file and not keys:
         raise SettingsError(f"{file}: there is no API key in it. Write one per line.")
     return keys
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(filter(None, map(str.strip, text.split(","))))

@@ -20,6 +20,8 @@ _CONNECTIONS = httpx2.Limits(
     max_connections=100, max_keepalive_connections=100, keepalive_expiry=60.0
 )
 
+_MAX_ANSWER = 128 * 1024 * 1024
+
 
 class Options(TypedDict, total=False):
     """Whom a client asks, how patiently, and as whom.
@@ -29,6 +31,7 @@ class Options(TypedDict, total=False):
         version: The version that must answer; without one, whichever serves.
         api_key: Sent with each request, if the server asks for one.
         timeout: Seconds that a question may take with all its attempts; 30 if unset.
+        max_answer: Bytes that an answer may have, also unpacked; 128 MiB if unset.
         retries: How often to ask when the server is busy or unreachable.
     """
 
@@ -36,6 +39,7 @@ class Options(TypedDict, total=False):
     version: str
     api_key: str
     timeout: float
+    max_answer: int
     retries: Retries
 
 
@@ -50,6 +54,7 @@ class _Questions:
         version: str = "",
         api_key: str = "",
         timeout: float = 30.0,
+        max_answer: int = _MAX_ANSWER,
         retries: Retries | None = None,
     ) -> None:
         if version and not model:
@@ -57,6 +62,7 @@ class _Questions:
         of = f"/versions/{quote(version, safe='')}" if version else ""
         self._path = f"/models/{quote(model, safe='')}{of}/invocations" if model else "/invocations"
         self._timeout = timeout
+        self._max_answer = max_answer
         self._retries = retries or Retries()
         self._connecting: dict[str, Any] = {
             "base_url": url,
@@ -67,8 +73,16 @@ class _Questions:
     def _call(self, rows: Any, params: Mapping[str, Any] | None, timeout: float | None) -> Call:
         return Call(
             rows=rows, params=params, retries=self._retries, started=time.monotonic(),
-            timeout=self._timeout if timeout is None else timeout,
+            timeout=self._timeout if timeout is None else timeout, max_answer=self._max_answer,
         )  # fmt: skip
+
+    def _outcome(
+        self, call: Call, response: httpx2.Response, body: bytearray
+    ) -> Prediction | float:
+        outcome = call.answered(response, body, time.monotonic())
+        if isinstance(outcome, Prediction):
+            call.left(time.monotonic())  # reading a large answer takes its time as well
+        return outcome
 
 
 class Client(_Questions):
@@ -113,9 +127,9 @@ class Client(_Questions):
         ) as response:
             body = bytearray()
             for part in response.iter_bytes():
-                body += part
+                call.add(body, part)
                 call.left(time.monotonic())  # httpx2 watches each read, not all of them
-        return call.answered(response, bytes(body), time.monotonic())
+        return self._outcome(call, response, body)
 
     def close(self) -> None:
         """Close the connections."""
@@ -167,10 +181,13 @@ class AsyncClient(_Questions):
         left = call.left(time.monotonic())
         call.attempt += 1
         with anyio.move_on_after(left):
-            response = await self._http.post(
-                self._path, content=call.body, headers=call.headers, timeout=left
-            )
-            return call.answered(response, response.content, time.monotonic())
+            async with self._http.stream(
+                "POST", self._path, content=call.body, headers=call.headers, timeout=left
+            ) as response:
+                body = bytearray()
+                async for part in response.aiter_bytes():
+                    call.add(body, part)
+            return self._outcome(call, response, body)
         raise call.too_late()
 
     async def close(self) -> None:

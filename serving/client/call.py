@@ -10,11 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import httpx2
 
 from cloche.serving.client import rows as given
-from cloche.serving.client.errors import DeadlineExceeded, ServerFailed, Unreachable, refusal
+from cloche.serving.client.errors import (
+    AnswerTooLarge,
+    DeadlineExceeded,
+    ServerFailed,
+    Unreachable,
+    refusal,
+)
 from cloche.serving.client.prediction import Prediction
 from cloche.serving.client.retries import PASSING, Retries, retry_after
 
@@ -27,6 +34,7 @@ class Call:
         rows: What is asked about.
         params: What the model takes besides.
         timeout: Seconds from the first attempt to the last answer.
+        max_answer: Bytes that an answer may have.
         started: When it began, on the caller's clock.
         retries: How often to ask.
         attempt: How often it was asked.
@@ -35,6 +43,7 @@ class Call:
     rows: Any
     params: Mapping[str, Any] | None
     timeout: float
+    max_answer: int
     started: float
     retries: Retries
     attempt: int = 0
@@ -56,7 +65,22 @@ class Call:
             raise self.too_late()
         return seconds
 
-    def answered(self, response: httpx2.Response, body: bytes, now: float) -> Prediction | float:
+    def add(self, body: bytearray, part: bytes) -> None:
+        """Add a part to the body of an answer.
+
+        Raises:
+            AnswerTooLarge: There is no room for it.
+        """
+        if len(body) + len(part) > self.max_answer:
+            raise AnswerTooLarge(
+                f"The answer has more than {self.max_answer} bytes. Ask about fewer rows at a "
+                "time, or make the client with a larger max_answer."
+            )
+        body += part
+
+    def answered(
+        self, response: httpx2.Response, body: bytearray, now: float
+    ) -> Prediction | float:
         """The predictions in an answer, or the seconds to wait until asking again.
 
         Raises:
@@ -103,7 +127,9 @@ class Call:
         pause = self.retries.pause(self.attempt, wait, random.random())  # noqa: S311  # no secret
         return None if pause is None or now + pause >= self.started + self.timeout else pause
 
-    def _prediction(self, response: httpx2.Response, body: bytes, request_id: str) -> Prediction:
+    def _prediction(
+        self, response: httpx2.Response, body: bytearray, request_id: str
+    ) -> Prediction:
         try:
             found = json.loads(body)
         except ValueError as error:
@@ -116,7 +142,7 @@ class Call:
         )
         return Prediction(
             values,
-            model=response.headers.get("x-model-name", ""),
+            model=unquote(response.headers.get("x-model-name", "")),
             version=response.headers.get("x-model-version", ""),
             request_id=request_id,
             index=self.rows.index if given.is_frame(self.rows) else None,

@@ -3,6 +3,7 @@
 ClientError
 ├── Unreachable       no server answers at the address
 ├── DeadlineExceeded  there was no answer in time
+├── AnswerTooLarge    the answer has more bytes than the client takes
 └── Refused           the server answered, and gave no predictions
     ├── RowsRefused      the rows do not fit the model; it names the columns and the row
     ├── Unauthenticated  no API key, or a wrong one
@@ -30,6 +31,10 @@ class Unreachable(ClientError):
 
 class DeadlineExceeded(ClientError):
     """There was no answer in time."""
+
+
+class AnswerTooLarge(ClientError):
+    """The answer has more bytes than the client takes."""
 
 
 class Refused(ClientError):
@@ -93,7 +98,9 @@ _BY_STATUS: dict[int, type[Refused]] = {
 }
 
 
-def refusal(status: int, body: bytes, request_id: str, retry_after: float | None) -> Refused:
+def refusal(
+    status: int, body: bytes | bytearray, request_id: str, retry_after: float | None
+) -> Refused:
     """The error that an answer without predictions stands for."""
     code, message = _told(body)
     kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else Refused)
@@ -107,7 +114,7 @@ def refusal(status: int, body: bytes, request_id: str, retry_after: float | None
     return error
 
 
-def _told(body: bytes) -> tuple[str, str]:
+def _told(body: bytes | bytearray) -> tuple[str, str]:
     """The code and the message of an error; a proxy on the way may speak otherwise."""
     try:
         found = json.loads(body)

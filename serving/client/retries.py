@@ -45,5 +45,5 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
-    except (ValueError, TypeError):  # none, or one that cannot be read
+    except (ValueError, TypeError, OverflowError):  # none, or one that cannot be read
         return None

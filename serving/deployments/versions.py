@@ -52,7 +52,7 @@ class Versions:
     def names(self, alias: str) -> list[str]:
         """All registered models that have an alias."""
         with _told():
-            return self._resolver.names_with_alias(alias)
+            return sorted(self._resolver.versions_with_alias(alias))
 
     def move(self, name: str, alias: str, version: str) -> None:
         """Let an alias other than `production`, which is the gate's, name a version."""

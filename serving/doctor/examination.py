@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from cloche import contact
 from cloche.serving.doctor import machine, ports, secrets
 from cloche.serving.doctor.finding import Finding, State, fail, warn
 from cloche.serving.errors import ServingError, SettingsError
 from cloche.serving.front import preflight
 from cloche.serving.front.settings import Settings
-from cloche.serving.registry import patience
 from cloche.serving.registry.uri import Reference
 
 
@@ -38,7 +38,7 @@ def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Findi
 
 
 def _registry(settings: Settings) -> Iterator[Finding]:
-    patience.fail_soon(os.environ)
+    contact.fail_soon(os.environ)
     from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow, which takes seconds
 
     broken = False

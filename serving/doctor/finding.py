@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from cloche.serving.secrecy import without_password
+from cloche.secrecy import without_password
 
 
 class State(enum.StrEnum):

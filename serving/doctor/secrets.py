@@ -1,11 +1,11 @@
 """Files that hold secrets, and whether a server that others reach has any."""
 
-import ipaddress
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cloche.serving.doctor.finding import Finding, fail, ok, warn
+from cloche.serving.front.listening import is_loopback
 from cloche.serving.front.settings import Settings
 
 _SOON = timedelta(days=14)
@@ -31,7 +31,7 @@ def permissions(files: dict[str, Path | None]) -> Iterator[Finding]:
 
 def exposure(settings: Settings) -> Iterator[Finding]:
     """Whether a server that other machines reach asks who is there."""
-    if _is_loopback(settings.host):
+    if is_loopback(settings.host):
         return
     if not settings.api_keys:
         yield warn(
@@ -69,10 +69,3 @@ def certificate(settings: Settings) -> Iterator[Finding]:
         yield warn("certificate", says, "renew it, then restart the server")
     else:
         yield ok("certificate", says)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

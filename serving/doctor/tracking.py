@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
+from cloche.contact import answered, connect
 from cloche.serving.doctor.finding import Finding, State, fail, ok, warn
 from cloche.serving.registry.told import told
 
@@ -52,7 +53,7 @@ def _file(uri: str) -> Path | None:
 
 def _server(check: str, uri: str) -> Iterator[Finding]:
     try:
-        MlflowClient(uri, uri).search_registered_models(max_results=1)
+        answered(uri, lambda: MlflowClient(uri, uri).search_registered_models(max_results=1))
     except MlflowException as error:
         yield fail(check, told(error))
         return
@@ -154,6 +155,7 @@ def _schema(check: str, uri: str, scheme: str) -> Finding:
 
     try:
         engine = utils.create_sqlalchemy_engine(uri)
+        connect(uri)
         try:
             found = utils._get_schema_version(engine)
         finally:
@@ -162,6 +164,8 @@ def _schema(check: str, uri: str, scheme: str) -> Finding:
     except ImportError as error:
         driver = _DRIVERS.get(scheme, error.name)
         return fail(check, f"{uri} needs {error.name}", f"pip install {driver}")
+    except MlflowException as error:
+        return fail(check, told(error))
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
         return fail(check, f"{uri}: {reason}", "export MLFLOW_TRACKING_URI=URL")

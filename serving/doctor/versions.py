@@ -50,7 +50,7 @@ def with_alias(alias: str) -> list[ModelUri]:
     Raises:
         RegistryUnreachable: The registry does not answer.
     """
-    names = Resolver(MlflowClient).names_with_alias(alias)
+    names = sorted(Resolver(MlflowClient).versions_with_alias(alias))
     return [uri.with_alias(name, alias) for name in names]
 
 

@@ -15,6 +15,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from cloche.serving.front import described, documentation, forms, openapi, page, routes
 from cloche.serving.front.access import Access
+from cloche.serving.front.allowed_hosts import AllowedHosts
 from cloche.serving.front.catalog import Catalog
 from cloche.serving.front.generation import Generation
 from cloche.serving.front.metrics import Metrics
@@ -54,22 +55,24 @@ class App:
         metrics: Metrics,
         *,
         access: Access,
+        hosts: AllowedHosts,
         webhook_secret: str = "",
     ) -> None:
         self._catalog = catalog
         self._predictions = predictions
         self._metrics = metrics
         self._access = access
+        self._hosts = hosts
         self._webhook_secret = webhook_secret
         self._status = Status(catalog, metrics)
-        self._open: dict[str, Page] = {
+        self._pages: dict[str, Page] = {**page.pages()}
+        self._probes: dict[str, Page] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/ping": self._ping,
             "/health": self._ping,
             "/v2/health/live": self._live,
             "/v2/health/ready": self._ready,
-            **page.pages(),
         }
         self._guarded: dict[str, Page] = {
             "/version": self._version,
@@ -98,7 +101,10 @@ class App:
         if path == _WEBHOOK and self._webhook_secret:
             await self._registry_changed(scope, receive, send)
             return
-        found = self._open.get(path)
+        found = self._probes.get(path)
+        if found is None:
+            self._hosts.check(scope["headers"])
+            found = self._pages.get(path)
         if found is None:
             self._access.check(scope["headers"])
             found = self._guarded.get(path)
@@ -170,6 +176,7 @@ class App:
             "ready": ready,
             "draining": self._catalog.draining,
             "follows": self._catalog.alias or None,
+            "problem": self._catalog.problem or None,
             "models": models,
         }
         await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
@@ -220,7 +227,9 @@ class App:
         await respond(send, 200, text, kind.encode())
 
     async def _openapi(self, _: Scope, send: Send) -> None:
-        described = openapi.document(self._catalog, guarded=self._access.guarded)
+        described = openapi.document(
+            self._catalog, guarded=self._access.guarded, named=self._hosts.guarded
+        )
         await respond(send, 200, json.dumps(described).encode())
 
     async def _docs(self, _: Scope, send: Send) -> None:

@@ -14,6 +14,7 @@ from cloche.serving.front.watch import Watch
 from cloche.serving.registry.uri import ModelUri, is_a_name, with_alias
 
 _LIST_SECONDS = 30.0
+_LISTED_SECONDS = 30.0  # the list tells what is behind an alias; tags are read by each model
 _logger = logging.getLogger(__name__)
 
 
@@ -23,6 +24,7 @@ class Catalog:
     Attributes:
         alias: Every registered model that has it is served; empty where models were named.
         complete: Whether all models that were asked for are known.
+        problem: Why they are not; empty when they are.
         changes: How often a model came or went.
         draining: Whether the server is about to stop, and not ready any more.
     """
@@ -35,8 +37,10 @@ class Catalog:
         self._leaving: dict[asyncio.Task[None], ServedModel] = {}
         self._watch: Watch | None = None
         self._passed_over: set[str] = set()
+        self._listed: dict[str, str] = {}
         self.alias = ""
         self.complete = True
+        self.problem = ""
         self.changes = 0
         self.draining = False
 
@@ -64,7 +68,8 @@ class Catalog:
         """Serve the model behind `uri` from now on."""
         self.changes += 1
         model = self._models[uri.name] = self._make(uri)
-        self._tasks[uri.name] = asyncio.create_task(model.follow(self._interval))
+        interval = max(self._interval, _LISTED_SECONDS) if self.alias else self._interval
+        self._tasks[uri.name] = asyncio.create_task(model.follow(interval))
 
     def remove(self, name: str) -> None:
         """Serve it no more; what runs is finished in the background."""
@@ -78,19 +83,22 @@ class Catalog:
     async def follow_alias(self, alias: str, registry: Registry) -> None:
         """Serve every registered model that has `alias`, for ever."""
         self.alias, self.complete = alias, False
-        watch = self._watch = Watch(registry, "names_with_alias", _LIST_SECONDS, alias=alias)
+        watch = self._watch = Watch(registry, "versions_with_alias", _LIST_SECONDS, alias=alias)
         while True:
             try:
-                self._match(set(await watch.look()), alias)
-                self.complete = True
+                self._match(await watch.look(), alias)
+                self.complete, self.problem = True, ""
             except ServingError as error:
-                _logger.error("%s", error)  # noqa: TRY400  # the message is all there is to tell
+                if str(error) != self.problem:
+                    _logger.error("%s", error)  # noqa: TRY400  # the message is all there is
+                self.problem = str(error)
             await watch.rest(self._interval)
 
     def wake(self) -> None:
         """Ask the registry now instead of at the next poll."""
         if self._watch is not None:
-            self._watch.wake()
+            self._watch.wake()  # it wakes the models whose version changed
+            return
         for model in self:
             model.wake()
 
@@ -101,7 +109,9 @@ class Catalog:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await asyncio.gather(*(model.close() for model in (*self._leaving.values(), *self)))
 
-    def _match(self, names: set[str], alias: str) -> None:
+    def _match(self, versions: dict[str, str], alias: str) -> None:
+        """Serve what has the alias, and have those look whose version changed."""
+        names = versions.keys()
         for name in self._models.keys() - names:
             _logger.info("No longer served: the alias is gone.", extra={"model": name})
             self.remove(name)
@@ -115,3 +125,8 @@ class Catalog:
                 "files under another one: cloche serve NAME=runs:/RUN/model",
                 extra={"model": name},
             )
+        for name, model in self._models.items():
+            model.read_at = asyncio.get_running_loop().time()
+            if self._listed.get(name, versions[name]) != versions[name]:
+                model.wake()
+        self._listed = versions

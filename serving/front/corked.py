@@ -28,6 +28,14 @@ class CorkedTransport:
             self._loop.call_soon(self._flush)
         self._held.append(data)
 
+    def write_at_once(self, data: bytes) -> None:
+        """Send `data` now, after what is held."""
+        if self._held:
+            self._held.append(data)
+            self._flush()
+        else:
+            self._transport.write(data)
+
     def close(self) -> None:
         """Send what is held and close."""
         self._flush()

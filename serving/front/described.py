@@ -6,8 +6,9 @@ from importlib import metadata
 from typing import Any
 
 from cloche.serving.front.payloads import Spec, specs
+from cloche.serving.host.unnamed import BARE_INPUT, names, side_by_side
 
-_BARE_INPUT, _BARE_OUTPUT = "input", "predict"
+_BARE_OUTPUT = "predict"
 _DATATYPES = {
     "boolean": "BOOL",
     "integer": "INT32",
@@ -43,13 +44,20 @@ def server() -> dict[str, Any]:
 def tensors(signature: Spec, side: str) -> list[dict[str, Any]]:
     """Inputs or outputs in the words of the Open Inference Protocol; -1 is any length."""
     found = specs(signature, side)
-    bare = _BARE_INPUT if side == "inputs" else _BARE_OUTPUT
-    if found and all("name" not in spec and spec.get("type") != "tensor" for spec in found):
-        kinds = {_column(spec)[0] for spec in found}
-        datatype = kinds.pop() if len(kinds) == 1 else "BYTES"
-        width = [len(found)] if len(found) > 1 or side == "inputs" else []
-        return [{"name": bare, "datatype": datatype, "shape": [-1, *width]}]
-    return [_tensor(spec, bare) for spec in found]
+    bare = BARE_INPUT if side == "inputs" else _BARE_OUTPUT
+    types = [spec.get("type", "") for spec in found]
+    if not found or "name" in found[0] or "tensor" in types:
+        return [_tensor(spec, bare) for spec in found]
+    if side == "inputs":
+        if side_by_side(types):
+            return [{**_tensor(found[0], bare), "shape": [-1, len(found)]}]
+        named = zip(found, names(len(found), bare), strict=True)
+        return [_tensor(spec, name) for spec, name in named]
+    if len(found) == 1:
+        return [_tensor(found[0], bare)]
+    datatypes = {_column(spec)[0] for spec in found}
+    datatype = datatypes.pop() if len(datatypes) == 1 else "BYTES"
+    return [{"name": bare, "datatype": datatype, "shape": [-1, len(found)]}]
 
 
 def _tensor(spec: Spec, bare: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def of_model(model: ServedModel, failures: dict[str, str]) -> dict[str, JsonObje
     v2, v1 = f"/v2/models/{name}", f"/v1/models/{name}"
     plain, torchserve = _failures(failures, "PlainError"), _failures(failures, "TorchServeError")
     torch = _post(model, "TorchServe", _ANYTHING, torchserve)
-    told: JsonObject = {code: plain[code] for code in ("401", "404", "503") if code in plain}
+    told: JsonObject = {code: plain[code] for code in ("401", "403", "404", "503") if code in plain}
     form = {code: {"description": failures[code]} for code in told}
     return {
         f"{v2}/infer": _post(model, "Open Inference Protocol", _v2(signature), plain, _BINARY),

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from cloche.serving.front.access import Access
+from cloche.serving.front.allowed_hosts import AllowedHosts
 from cloche.serving.front.catalog import Catalog
+from cloche.serving.front.cross_origin import may_be_simple
 from cloche.serving.front.head import Head
 from cloche.serving.front.predictions import Exchange, Predictions, item_of
 from cloche.serving.front.target import Target
@@ -39,7 +41,9 @@ class FastPath:
         target: Callable[[str], Target],
         catalog: Catalog,
         predictions: Predictions,
+        *,
         access: Access,
+        hosts: AllowedHosts,
         max_body: int,
     ) -> None:
         """Prepare the way.
@@ -49,6 +53,7 @@ class FastPath:
             catalog: Among whom.
             predictions: Who answers.
             access: Who may ask.
+            hosts: By which names.
             max_body: Bytes of a body.
         """
         self._find = target
@@ -57,6 +62,7 @@ class FastPath:
         self._changes = catalog.changes
         self._predictions = predictions
         self._access = access
+        self._hosts = hosts
         self._max_body = max_body
 
     def target(self, url: bytes) -> Target | None:
@@ -74,7 +80,10 @@ class FastPath:
         head = Head(headers)
         if head.encoding or len(body) > self._max_body:
             return False
+        if may_be_simple(target.form.door, head.content_type):
+            return False
         try:
+            self._hosts.check(headers)
             self._access.check(headers)
         except HttpError:
             return False

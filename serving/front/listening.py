@@ -1,12 +1,21 @@
 """Sockets that listen, or the reason why one cannot, told by its option."""
 
 import errno
+import ipaddress
 import socket
 
 from cloche.serving.errors import SettingsError
 
 BACKLOG = 2048
 """How many connections may wait to be taken."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is this machine to itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:

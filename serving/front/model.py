@@ -128,9 +128,9 @@ class ServedModel:
     async def _look(self) -> None:
         try:
             target: dict[str, Any] = await self._watch.look()
-        except RegistryUnreachable:
+        except RegistryUnreachable as error:
             if self.current is None and self.loading is None:
-                await self._start_from_cache()
+                await self._start_from_cache(error)
             raise
         except VersionRefused:
             self._give_up()
@@ -160,14 +160,17 @@ class ServedModel:
             self.loading = None
             self._metrics.swaps.labels(self.name, "given up").inc()
 
-    async def _start_from_cache(self) -> None:
+    async def _start_from_cache(self, error: RegistryUnreachable) -> None:
         target = await self._registry.ask("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
-        if target is not None:
-            _logger.warning(
-                "The registry is not there; the version that served last is taken from the cache.",
-                extra={"model": self.name, "version": target["version"]},
+        if target is None:
+            raise RegistryUnreachable(
+                f"{error} Of what served behind {self.uri.text} before, nothing is in the cache."
             )
-            self._follow_to(target)
+        _logger.warning(
+            "The registry is not there; the version that served last is taken from the cache.",
+            extra={"model": self.name, "version": target["version"]},
+        )
+        self._follow_to(target)
 
     async def _load(self, load: Load) -> None:
         try:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cloche.serving.front import preflight
+from cloche.serving.front.allowed_hosts import ANY, AllowedHosts
 from cloche.serving.front.running import Running, running
 from cloche.serving.front.settings import Settings
 from cloche.serving.front.web import Receive, Scope, Send, error_body, respond
@@ -21,7 +22,8 @@ class Cloche:
     """Models under the paths of `cloche serve`, as an ASGI application.
 
     Start and end it with `lifespan`, or let a server do so by running it as its application. What
-    `settings` says of sockets (host, port, connections, TLS) has no meaning here.
+    `settings` says of sockets (host, port, connections, TLS) has no meaning here; requests may name
+    any host unless `allowed_hosts` names some.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -39,7 +41,8 @@ class Cloche:
         """
         uris = preflight.check(self._settings)
         try:
-            async with running(self._settings, uris) as self._running:
+            hosts = AllowedHosts(self._settings.allowed_hosts or (ANY,))
+            async with running(self._settings, uris, hosts) as self._running:
                 yield
         finally:
             self._running = None

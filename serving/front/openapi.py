@@ -27,6 +27,7 @@ _FAILURES = {
     "504": "There was no answer in time.",
 }
 _KEYLESS = "An API key is asked for, and none of them was sent."
+_ELSEWHERE = "The Host header has a name that the server is not known by."
 _BEARER = {"type": "http", "scheme": "bearer"}
 # path: what it tells, its media type, and what it answers while no model is ready
 _PROBES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
@@ -57,27 +58,33 @@ _CHOSEN = {
 }
 
 
-def document(models: Iterable[ServedModel], *, guarded: bool) -> dict[str, Any]:
-    """The OpenAPI description of a server with these models; `guarded` if it asks for API keys."""
+def document(models: Iterable[ServedModel], *, guarded: bool, named: bool) -> dict[str, Any]:
+    """The OpenAPI description of a server with these models.
+
+    Args:
+        models: What it serves.
+        guarded: Whether it asks for API keys.
+        named: Whether it is known by some names only.
+    """
     served = list(models)
     paths: dict[str, Any] = {path: {"get": _page(*told)} for path, told in _PROBES.items()}
     key: dict[str, Any] = {"security": [{"key": []}]} if guarded else {}
-    keyless = {"401": _failure(_KEYLESS)} if guarded else {}
+    refusals = ({"401": _KEYLESS} if guarded else {}) | ({"403": _ELSEWHERE} if named else {})
     for path, told in _PAGES.items():
         page = _page(*told)
-        if guarded:
-            schema = "PlainError" if path.startswith(("/v1", "/v2")) else "Error"
-            page["responses"]["401"] = _failure(_KEYLESS, schema=schema)
+        schema = "PlainError" if path.startswith(("/v1", "/v2")) else "Error"
+        page["responses"] |= {
+            code: _failure(text, schema=schema) for code, text in refusals.items()
+        }
         paths[path] = {"get": page | key}
     paths["/status.json"]["get"]["parameters"] = [_CHOSEN]
     for model in served:
         operation = _operation(model) | key
-        operation["responses"] |= keyless
+        operation["responses"] |= {code: _failure(text) for code, text in refusals.items()}
         paths[f"/models/{quote(model.name, safe='')}/invocations"] = {"post": operation}
         if len(served) == 1:
             paths["/invocations"] = {"post": operation | {"operationId": "predict"}}
-        failures = _FAILURES | ({"401": _KEYLESS} if guarded else {})
-        for path, methods in door_paths.of_model(model, failures).items():
+        for path, methods in door_paths.of_model(model, _FAILURES | refusals).items():
             paths[path] = {method: one | key for method, one in methods.items()}
     return {
         "openapi": "3.1.0",
@@ -101,7 +108,8 @@ def _page(text: str, media_type: str, unready: dict[str, Any] | None) -> dict[st
 def _operation(model: ServedModel) -> dict[str, Any]:
     description = model.current.description if model.current else {}
     signature = description.get("signature") or {}
-    content: dict[str, Any] = {"schema": request_schema(signature)}
+    hinted = bool(description.get("type_hints"))
+    content: dict[str, Any] = {"schema": request_schema(signature, hinted=hinted)}
     if description.get("example"):
         content["example"] = json.loads(description["example"])
     wrapped = {"type": "object", "required": ["predictions"], "properties": {"predictions": {}}}

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from cloche.serving.host.unnamed import side_by_side
+
 Spec = dict[str, Any]
 JsonSchema = dict[str, Any]
 
@@ -18,8 +20,17 @@ _SCALARS: dict[str, JsonSchema] = {
     "double": {"type": "number", "format": "double"},
     "string": {"type": "string"},
     "binary": {"type": "string", "format": "byte", "contentEncoding": "base64"},
-    "datetime": {"type": "string", "format": "date-time"},
+    "datetime": {
+        "type": "string",
+        "description": "ISO 8601, from 1678 to 2261. With a zone or an offset it is converted to "
+        "UTC, and without one it counts as UTC.",
+        "pattern": "^(16(7[89]|[89][0-9])|1[789][0-9]{2}|2[01][0-9]{2}|22([0-5][0-9]|6[01]))"
+        "(-[0-9]{2}){2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
+        "([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?$",
+        "examples": ["2024-05-01T12:00:00Z", "2024-05-01T14:00:00+02:00", "2024-05-01"],
+    },
 }  # fmt: skip
+_NESTED = ("array", "map", "object", "any")
 
 
 def specs(signature: Spec, side: str) -> list[Spec]:
@@ -28,8 +39,13 @@ def specs(signature: Spec, side: str) -> list[Spec]:
     return found
 
 
-def request_schema(signature: Spec) -> JsonSchema:
-    """What a JSON request to a model with this signature holds."""
+def request_schema(signature: Spec, *, hinted: bool = False) -> JsonSchema:
+    """What a JSON request to a model with this signature holds.
+
+    Args:
+        signature: As MLflow writes it.
+        hinted: Whether it is that of the type hints of the model's function.
+    """
     inputs = specs(signature, "inputs")
     if not inputs:
         return {
@@ -37,11 +53,12 @@ def request_schema(signature: Spec) -> JsonSchema:
             "description": f"One of {', '.join(LAYOUTS)}; or whatever else the model reads.",
         }
     params = {"params": {"type": "object", "properties": _params(specs(signature, "params"))}}
+    layouts = {"inputs": _array(column(inputs[0]))} if hinted else _layouts(inputs)
     return {
-        "description": f"An object with exactly one of {', '.join(LAYOUTS)}.",
+        "description": f"An object with exactly one of {', '.join(layouts)}.",
         "oneOf": [
             {"type": "object", "required": [layout], "properties": {layout: content, **params}}
-            for layout, content in _layouts(inputs).items()
+            for layout, content in layouts.items()
         ],
     }
 
@@ -62,15 +79,18 @@ def _layouts(inputs: list[Spec]) -> dict[str, JsonSchema]:
         cells = [column(spec) for spec in inputs]
         row = {"type": "array", "prefixItems": cells, "minItems": len(cells), "items": False}
         rows = _array(row, minItems=1)
-        return {"dataframe_split": _split(rows), "instances": rows, "inputs": rows}
+        split = {"dataframe_split": _split(rows)}
+        alike = side_by_side([spec.get("type", "") for spec in inputs])
+        return split | ({"instances": rows, "inputs": rows} if alike else {})
     records = _array(_object(inputs, column), minItems=1)
-    columns = _object(inputs, lambda spec: _array(column(spec), minItems=1))
-    return {
+    rows = {
         "dataframe_split": _split(_array({"type": "array"}, minItems=1)),
         "dataframe_records": records,
-        "instances": records,
-        "inputs": {"anyOf": [records, columns]},
     }
+    if any(spec.get("type") in _NESTED for spec in inputs):
+        return {**rows, "inputs": records}  # MLflow makes arrays of the others, which do not fit
+    columns = _object(inputs, lambda spec: _array(column(spec), minItems=1))
+    return {**rows, "instances": records, "inputs": {"anyOf": [records, columns]}}
 
 
 def column(spec: Spec) -> JsonSchema:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cloche.serving.front import weight
+from cloche.serving.front import cross_origin, weight
 from cloche.serving.front.deadlines import Deadlines
 from cloche.serving.front.head import Head
 from cloche.serving.front.metrics import Metrics
@@ -43,6 +43,7 @@ from cloche.serving.front.web import (
     Send,
     client_left,
     gunzip,
+    header_name,
     header_text,
     read_body,
     respond,
@@ -130,6 +131,8 @@ class Predictions:
         exchange = self.begin(target, scope, Head(scope["headers"]))
         ended: Answer | HttpError
         try:
+            door, content_type = target.form.door, exchange.head.content_type
+            cross_origin.check(door, content_type, scope["headers"])
             body = await self._read(exchange.head, receive)
             item = item_of(exchange, body)
             ended = await self.ask(exchange, item, client_left=lambda: client_left(receive))
@@ -249,7 +252,7 @@ class Predictions:
         self.trace(exchange, status)
         headers = [
             (b"x-request-id", exchange.id),
-            (b"x-model-name", header_text(exchange.target.model.name)),
+            (b"x-model-name", header_name(exchange.target.model.name)),
             (b"x-model-version", header_text(exchange.version)),
             *extra,
         ]

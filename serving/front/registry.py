@@ -14,7 +14,7 @@ from cloche.environment import for_registry
 from cloche.serving.errors import HostFailed, RegistryUnreachable, VersionRefused
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.processes import Process, Processes, kill
-from cloche.serving.registry.protocol import HELLO
+from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE
 
 _LINE_LIMIT = 1 << 24
 _START_SECONDS = 120.0  # importing MLflow on a machine that is busy
@@ -37,6 +37,7 @@ class Registry:
         self._connection: _Connection | None = None
         self._starting = asyncio.Lock()
         self._questions: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._given_up: set[int] = set()
         self._count = 0
 
     async def ask(self, question: str, patience: float, **about: Any) -> Any:
@@ -56,6 +57,7 @@ class Registry:
             connection.writer.write(line)
             reply = await asyncio.wait_for(future, patience)
         except TimeoutError as error:
+            self._give_up(number)
             raise RegistryUnreachable(f"The registry said nothing for {patience:g} s.") from error
         except ConnectionError as error:
             raise RegistryUnreachable("The registry process ended.") from error
@@ -75,6 +77,15 @@ class Registry:
             connection.writer.close()
             kill(connection.process)
             await connection.process.wait()
+
+    def _give_up(self, number: int) -> None:
+        """End a process whose threads all wait for what may never end; the next one is started.
+
+        MLflow's client has no limit for a server that sends a byte now and then.
+        """
+        self._given_up.add(number)
+        if self._connection is not None and len(self._given_up) >= LOOKS_AT_ONCE:
+            kill(self._connection.process)
 
     async def _connect(self) -> _Connection:
         async with self._starting:
@@ -107,12 +118,14 @@ class Registry:
                 hello = b""
             if not hello or json.loads(hello)["id"] != HELLO:
                 raise RegistryUnreachable("The registry process does not start; the log says why.")
+            self._given_up.clear()
             undone.pop_all()
         return _Connection(process, writer, asyncio.create_task(self._listen(reader)))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
             reply = json.loads(line)
+            self._given_up.discard(reply["id"])
             future = self._questions.get(reply["id"])
             if future is not None and not future.done():
                 future.set_result(reply)

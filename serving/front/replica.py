@@ -59,6 +59,7 @@ class Replica:
         self._process = process
         self._channel = channel
         self._label: dict[str, str] = {}
+        self._said = ""
         lines, self._pipe = output
         self._output = asyncio.create_task(self._forward(lines))
 
@@ -209,7 +210,9 @@ class Replica:
             return "The host closed its socket."
         code = self._process.returncode or 0
         if code >= 0:
-            return f"The host exited with code {code}."
+            await asyncio.wait([self._output], timeout=_OUTPUT_SECONDS)
+            said = f" Its last line: {self._said}" if self._said else ""
+            return f"The host exited with code {code}.{said}"
         number = signal.Signals(-code)
         cause = "out of memory?" if number is signal.SIGKILL else number.name
         return f"The host was killed by signal {number} ({cause})."
@@ -256,7 +259,8 @@ class Replica:
         while line := await _line(output):
             text = line.decode(errors="replace").rstrip()
             if text:
-                _logger.info("%s", self._explained(text), extra={**self._label, "pid": self.pid})
+                self._said = self._explained(text)
+                _logger.info("%s", self._said, extra={**self._label, "pid": self.pid})
 
 
 def _learn_nothing(_: Sequence[str]) -> None:

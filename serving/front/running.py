@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from cloche.env_manager import LOCAL
 from cloche.serving.front import tracing
 from cloche.serving.front.access import Access
+from cloche.serving.front.allowed_hosts import AllowedHosts
 from cloche.serving.front.app import App
 from cloche.serving.front.catalog import Catalog
 from cloche.serving.front.clouds.door import CloudDoor
@@ -58,10 +59,13 @@ class Running(NamedTuple):
 
 
 @asynccontextmanager
-async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, uris: list[ModelUri], hosts: AllowedHosts
+) -> AsyncIterator[Running]:
     """Serve the models of `uris`, as `settings` says, until the block is left.
 
-    Their versions are loaded in the background; `/readyz` says when they can answer.
+    Requests for other hosts than `hosts` are refused. Versions are loaded in the background;
+    `/readyz` says when they can answer.
     """
     metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
     threads = max(1, _cores_for_hosts() // settings.replicas)
@@ -72,12 +76,18 @@ async def running(settings: Settings, uris: list[ModelUri]) -> AsyncIterator[Run
     catalog = _catalog(settings, registry, processes, metrics)
     access = Access(settings.api_keys)
     predictions = Predictions(settings, metrics, deadlines, traces)
-    app = App(catalog, predictions, metrics, access=access, webhook_secret=settings.webhook_secret)
+    app = App(
+        catalog, predictions, metrics,
+        access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
+    )  # fmt: skip
     fast_path = None
     if (
         settings.contract is None
     ):  # nothing stands before the application that must not be passed by
-        fast_path = FastPath(app.target, catalog, predictions, access, settings.max_body)
+        fast_path = FastPath(
+            app.target, catalog, predictions,
+            access=access, hosts=hosts, max_body=settings.max_body,
+        )  # fmt: skip
     background = [asyncio.create_task(deadlines.run())]
     for uri in uris:
         catalog.add(uri)

@@ -14,8 +14,10 @@ from typing import Any
 import uvicorn
 
 from cloche.serving.front import preflight
+from cloche.serving.front.allowed_hosts import AllowedHosts, allowed_hosts
 from cloche.serving.front.connection import Connection, end_slow_ones
-from cloche.serving.front.listening import listen
+from cloche.serving.front.listening import is_loopback, listen
+from cloche.serving.front.phases import Patience
 from cloche.serving.front.running import Running, running
 from cloche.serving.front.settings import Settings
 from cloche.serving.registry.uri import ModelUri
@@ -46,11 +48,11 @@ async def _serve(
     settings: Settings, uris: list[ModelUri], listener: socket.socket,
     for_grpc: socket.socket | None,
 ) -> None:  # fmt: skip
-    async with running(settings, uris) as at_work:
+    async with running(settings, uris, _hosts(settings)) as at_work:
         server = _Server(_uvicorn_config(settings, at_work))
         catalog = at_work.catalog
         slow = asyncio.create_task(
-            end_slow_ones(server.server_state.connections, settings.client_timeout)
+            end_slow_ones(server.server_state.connections, _patience(settings))
         )
         loop = asyncio.get_running_loop()
 
@@ -74,6 +76,23 @@ async def _serve(
         finally:
             slow.cancel()
     _logger.info("Ended.")
+
+
+def _hosts(settings: Settings) -> AllowedHosts:
+    hosts = allowed_hosts(settings)
+    if hosts.guarded and not is_loopback(settings.host):
+        _logger.info(
+            "Requests are answered for addresses and for names that nobody can register (one word, "
+            "or ending in .local, .internal, .svc and the like), and get 403 for others: name "
+            "those with --allowed-hosts, or set API keys."
+        )
+    return hosts
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        client=settings.client_timeout, request=settings.request_timeout, idle=_KEEP_ALIVE_SECONDS
+    )
 
 
 def _tell_unknown(name: str) -> None:

@@ -44,6 +44,7 @@ class Settings:
     accelerate: bool = True
     cache_directory: Path = field(default_factory=default_cache)
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    allowed_hosts: tuple[str, ...] = ()
     webhook_secret: str = field(default="", repr=False)
     tls_certificate: Path | None = None
     tls_key: Path | None = None

@@ -7,10 +7,13 @@ refused is not decided here.
 """
 
 import json
+import warnings
 from typing import Any
 
+import pandas as pd
 from mlflow.types import DataType, Schema
 
+from cloche import moments
 from cloche.serving.host.frames import Item
 from cloche.serving.host.media import CSV, PARQUET, check
 
@@ -102,8 +105,16 @@ def _fits(cell: Any, kind: Any, *, required: bool) -> bool:
     if kind == DataType.boolean:
         return isinstance(cell, (bool, int, float))
     if kind in (DataType.string, DataType.datetime, DataType.binary):
-        return not isinstance(cell, (dict, list))
+        text = kind == DataType.datetime and isinstance(cell, str)
+        return _is_moment(cell) if text else not isinstance(cell, (dict, list))
     return True
+
+
+def _is_moment(text: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas warns of forms that it guesses
+        found = moments.read(pd.Series([pd.to_datetime(text, errors="coerce")]))
+    return found is not None and bool(found.values.notna().all())
 
 
 def _number(cell: Any) -> bool:

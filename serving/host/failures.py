@@ -6,6 +6,8 @@ MLflow's own messages quote the payload and carry stack traces; the ones here na
 row and the type.
 """
 
+from typing import Any
+
 BAD_REQUEST = "BAD_REQUEST"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 
@@ -17,6 +19,18 @@ class RequestRefused(Exception):
         super().__init__(message)
         self.status = status
         self.code = code
+
+
+class Unfit(RequestRefused):
+    """A cell that is no value of its column.
+
+    Attributes:
+        reason: The same without the row, which only a request has.
+    """
+
+    def __init__(self, name: Any, row: int, kind: Any) -> None:
+        self.reason = f"column {name!r}: expected {kind!r}"
+        super().__init__(f"Column {name!r}, row {row}: expected {kind!r}.")
 
 
 class UnsupportedMediaType(Exception):

@@ -38,26 +38,38 @@ class ByTwin:
         self.rows = 0
 
     def agrees(self, model: "ByModel", table: Table) -> bool:
-        """Whether the twin answers `table` as the model does, or leaves it to the model."""
+        """Whether the twin answers `table` as the model does, or leaves it to the model.
+
+        Raises:
+            Exception: Whatever the graph or the model raises.
+        """
         question = Question(table, write_predictions)
-        (own,), (other,) = self.answer([question]), model.answer([question])
+        (own,), (other,) = self.ask([question]), model.ask([question])
         if own is None or other is None:
             return own is None
         return alike(json.loads(own.body), json.loads(other.body), tolerance=self._twin.tolerance)
 
     def answer(self, questions: Sequence[Question]) -> list[Answer | None]:
         """One answer for each question all of whose rows the twin is sure of."""
-        if questions[0].table.params:  # parameters are the model's own affair
-            return [None] * len(questions)
-        started = time.perf_counter()
         try:
-            columns = self._plan.joined([question.table for question in questions])
-            started = time.perf_counter()
-            prediction = self._twin.predict(columns)
+            return self.ask(questions)
         except Exception as error:  # noqa: BLE001  # the model answers whatever it was
             seen = trace(error)
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return [None] * len(questions)
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer | None]:
+        """The same.
+
+        Raises:
+            Exception: Whatever the graph raises.
+        """
+        if questions[0].table.params:  # parameters are the model's own affair
+            return [None] * len(questions)
+        columns = self._plan.joined([question.table for question in questions])
+        started = time.perf_counter()
+        try:
+            prediction = self._twin.predict(columns)
         finally:
             self.seconds += time.perf_counter() - started
         predicted = ByTwinPredicted(prediction)
@@ -85,21 +97,29 @@ class ByModel:
 
     def answer(self, questions: Sequence[Question]) -> list[Answer | None]:
         """One answer for each question, or None for all when they must be scored one by one."""
-        tables = [question.table for question in questions]
-        counts = [table.length for table in tables]
         try:
-            frame = self._plan.frame(self._plan.joined(tables))
-            raw = self._model.predict_enforced(frame, tables[0].params)
-            predicted = ByModelPredicted(raw, sum(counts))
-            if len(counts) > 1 and not predicted.divisible:
-                return [None] * len(questions)
-            ends = list(itertools.accumulate(counts))
-            return [
-                _written(question, predicted, end - count, end)
-                for question, count, end in zip(questions, counts, ends, strict=True)
-            ]
+            return self.ask(questions)
         except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, one by one
             return [None] * len(questions)
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer | None]:
+        """The same.
+
+        Raises:
+            Exception: Whatever MLflow or the model raises.
+        """
+        tables = [question.table for question in questions]
+        counts = [table.length for table in tables]
+        frame = self._plan.frame(self._plan.joined(tables))
+        raw = self._model.predict_enforced(frame, tables[0].params)
+        predicted = ByModelPredicted(raw, sum(counts))
+        if len(counts) > 1 and not predicted.divisible:
+            return [None] * len(questions)
+        ends = list(itertools.accumulate(counts))
+        return [
+            _written(question, predicted, end - count, end)
+            for question, count, end in zip(questions, counts, ends, strict=True)
+        ]
 
 
 def _written(question: Question, predicted: Predicted, start: int, end: int) -> Answer | None:

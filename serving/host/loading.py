@@ -19,7 +19,7 @@ from cloche.serving.host import frameworks
 from cloche.serving.host.early import EarlyScorer, Loaded
 from cloche.serving.host.frames import Item
 from cloche.serving.host.media import JSON
-from cloche.serving.host.plan import Plan, compile_plan
+from cloche.serving.host.plan import Plan, compile_plan, has_type_hints
 from cloche.serving.host.profile import load_profile, usual_values
 from cloche.serving.host.scoring import Scorer
 from cloche.serving.host.twin import ANY, Twin, TwinRefused
@@ -159,6 +159,7 @@ def _describe(path: Path, metadata: Model, *, accelerated: bool) -> dict[str, An
         "mlflow_version": mlflow.__version__,
         "flavors": sorted(metadata.flavors),
         "signature": signature.to_dict() if signature is not None else None,
+        "type_hints": has_type_hints(metadata),
         "example": _serving_example(path),
         "predictor": "onnx" if accelerated else "pyfunc",
         "usual": usual_values(load_profile(path)),

@@ -1,9 +1,9 @@
-"""Keeps MLflow from making values of missing ones while it reads JSON.
+"""Keeps MLflow from making other values of what it is sent while it reads JSON.
 
 MLflow casts cells by numpy: a missing truth value becomes false, any word becomes true, and in the
 layouts that become arrays a missing text becomes the text "None". Columns that lack values are
 therefore read without a cast, as tables of other formats are; what no cast and no column can hold
-is refused.
+is refused. What JSON has no type for is in `json_types.py`.
 """
 
 import math
@@ -13,26 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-from mlflow.types.schema import AnyType, Array, Map, Object
 
-from cloche.serving.host.failures import RequestRefused
+from cloche.serving.host.failures import Unfit
+from cloche.serving.host.json_types import JsonTypes
+from cloche.serving.host.older_mlflow import Array, Map, Object, without_casts
 
 _ROWS = frozenset({"dataframe_split", "dataframe_records"})
 _ARRAYS = frozenset({"instances", "inputs"})  # MLflow makes numpy arrays of these
 _LOSSY = (DataType.boolean, DataType.string, DataType.binary)
 _LOSSY_DTYPES = "bSU"
-
-
-class Unfit(RequestRefused):
-    """A cell that is no value of its column.
-
-    Attributes:
-        reason: The same without the row, which only a request has.
-    """
-
-    def __init__(self, name: Any, row: int, kind: Any) -> None:
-        self.reason = f"column {name!r}: expected {kind!r}"
-        super().__init__(f"Column {name!r}, row {row}: expected {kind!r}.")
 
 
 class Guard:
@@ -48,10 +37,12 @@ class Guard:
         """
         self._schema = schema
         self._specs = [] if schema is None or by_type_hints else list(schema.inputs)
-        self.needed = any(_is_lossy(spec.type) for spec in self._specs)
+        self._types = JsonTypes(None if by_type_hints else schema)
+        lossy = any(_is_lossy(spec.type) for spec in self._specs)
+        self.needed = lossy or self._types.needed
 
-    def schema_for(self, payload: Any) -> Schema | None:
-        """The schema to read a payload by.
+    def prepare(self, payload: Any) -> Schema | None:
+        """The schema to read a parsed payload by, in which values are given types, in place.
 
         Raises:
             Unfit: A cell is no value of its column.
@@ -60,22 +51,33 @@ class Guard:
         if not self.needed or len(layouts) != 1:
             return self._schema
         (layout,) = layouts
-        uncast = {
+        self._types.rewrite(layout, payload[layout])
+        uncast = self._types.nested | self._lossy_columns(layout, payload[layout])
+        return without_casts(self._specs, uncast) if uncast else self._schema
+
+    def schema_for_csv(self) -> Schema | None:
+        """The schema to read a CSV by: of datetimes as text, which pandas' reader cannot type."""
+        if self._schema is None or not self._types.needed:
+            return self._schema
+        return Schema(
+            [
+                ColSpec(DataType.string, spec.name, required=spec.required)
+                if spec.type is DataType.datetime
+                else spec
+                for spec in self._schema.inputs
+            ]
+        )
+
+    def _lossy_columns(self, layout: str, content: Any) -> set[int]:
+        """The places of the columns in which a cast would make values of missing ones."""
+        return {
             at
             for at, spec in enumerate(self._specs)
             if _is_lossy(spec.type)
             # Rows become columns of objects, in which texts stay what they are.
             and not (spec.type is DataType.string and layout in _ROWS)
-            and _lacks(self._cells(payload[layout], at), spec, as_array=layout in _ARRAYS)
+            and _lacks(self._cells(content, at), spec, as_array=layout in _ARRAYS)
         }
-        if not uncast:
-            return self._schema
-        return Schema(
-            [
-                ColSpec(AnyType(), spec.name, required=spec.required) if at in uncast else spec
-                for at, spec in enumerate(self._specs)
-            ]
-        )
 
     def _cells(self, content: Any, at: int) -> Sequence[Any]:
         """The cells of a column, as far as they can be told."""
@@ -103,7 +105,9 @@ def lossy_arrays(schema: Schema | None) -> list[ColSpec]:
     return [
         spec
         for spec in schema.inputs
-        if isinstance(spec.type, (Array, Object, Map)) and _is_lossy(spec.type)
+        if isinstance(spec, ColSpec)
+        and isinstance(spec.type, (Array, Object, Map))
+        and _is_lossy(spec.type)
     ]
 
 

@@ -10,11 +10,14 @@ import pandas as pd
 from mlflow.models import Model
 from mlflow.models.utils import _enforce_params_schema
 from mlflow.pyfunc import PyFuncModel
-from mlflow.pyfunc.context import Context, set_prediction_context
 from mlflow.types import ColSpec
 
+from cloche.serving.host.failures import RequestRefused
+from cloche.serving.host.json_types import JsonTypes
 from cloche.serving.host.missing import lossy_arrays, refuse_gaps
+from cloche.serving.host.older_mlflow import in_prediction
 from cloche.serving.host.origin import of_model
+from cloche.serving.host.plan import has_type_hints
 
 
 class ObservedModel:
@@ -24,6 +27,7 @@ class ObservedModel:
         seconds: Time spent in predictions since it was last set to 0.
         rows: Rows of the last prediction.
         reached: Whether the last request was parsed and came as far as the model.
+        refused: Why the last request was kept from the model, if it was; MLflow hides it.
         failed: What the model's own code raised on the last request, if it did.
         failed_on: What it was given then.
         raw: What it returned on the last request.
@@ -43,6 +47,7 @@ class ObservedModel:
         """Forget the last request."""
         self.rows = 0
         self.reached = False
+        self.refused: RequestRefused | None = None
         self.failed: Exception | None = None
         self.failed_on: Any = None
         self.raw: Any = None
@@ -56,7 +61,12 @@ class ObservedModel:
         """
         self.reached = True
         self.rows = _count(data)
-        refuse_gaps(data, self._lossy)
+        try:
+            refuse_gaps(data, self._lossy)
+            data = self._types.of_table(data)
+        except RequestRefused as error:
+            self.refused = error
+            raise
         started = time.perf_counter()
         try:
             self.raw = self._model.predict(data, params=params)
@@ -76,7 +86,7 @@ class ObservedModel:
         started = time.perf_counter()
         try:
             params = _enforce_params_schema(params, self.metadata.get_params_schema())
-            with set_prediction_context(Context(model_id=self._model.model_id)):
+            with in_prediction(self._model):
                 return self._function(frame, **({"params": params} if self._takes_params else {}))
         finally:
             self.seconds += time.perf_counter() - started
@@ -84,6 +94,11 @@ class ObservedModel:
     @cached_property
     def _lossy(self) -> list[ColSpec]:
         return lossy_arrays(self.metadata.get_input_schema())
+
+    @cached_property
+    def _types(self) -> JsonTypes:
+        hinted = has_type_hints(self.metadata)
+        return JsonTypes(None if hinted else self.metadata.get_input_schema())
 
     @cached_property
     def _function(self) -> Callable[..., Any]:

@@ -209,13 +209,16 @@ def compile_plan(metadata: Model) -> Plan | None:
     return Plan(names, types) if planned else None
 
 
+def has_type_hints(metadata: Model) -> bool:
+    """Whether MLflow reads payloads by nothing but the type hints of the model's function."""
+    check: Callable[[], bool] = getattr(metadata, "_is_signature_from_type_hint", lambda: False)
+    return check()
+
+
 def reads_type_hints(metadata: Model) -> bool:
-    """Whether MLflow reads payloads by the type hints of the model's function."""
-    checks: Iterable[Callable[[], bool]] = (
-        getattr(metadata, name, lambda: False)
-        for name in ("_is_signature_from_type_hint", "_is_type_hint_from_example")
-    )
-    return any(check() for check in checks)
+    """Whether a type hint says what the model gets: of its own, or that of its input example."""
+    check: Callable[[], bool] = getattr(metadata, "_is_type_hint_from_example", lambda: False)
+    return has_type_hints(metadata) or check()
 
 
 class _Judgement(NamedTuple):

@@ -22,7 +22,7 @@ from cloche.serving.host.failures import INTERNAL_ERROR, RequestRefused, Unsuppo
 from cloche.serving.host.frames import Answer, Item, Result
 from cloche.serving.host.joined import ByModel, ByTwin
 from cloche.serving.host.observed import ObservedModel
-from cloche.serving.host.plan import Plan
+from cloche.serving.host.plan import Plan, Table
 from cloche.serving.host.question import Question
 from cloche.serving.host.twin import Twin
 
@@ -91,12 +91,36 @@ class Scorer:
         if question is None or self._by_model is None:
             return
         table = question.table
-        if not rowwise.is_rowwise(self._by_model.answer, table):
-            _logger.warning("This model looks across rows: its requests are not joined.")
+        if not self._is_rowwise(self._by_model, table):
             self._joins, self._by_model, self._by_twin = False, None, None
-        elif self._by_twin is not None and not self._by_twin.agrees(self._by_model, table):
-            _logger.warning("The twin and the model differ on the input example: it is not used.")
+        elif self._by_twin is not None and not self._agrees(self._by_twin, self._by_model, table):
             self._by_twin = None
+
+    def _is_rowwise(self, by_model: ByModel, table: Table) -> bool:
+        try:
+            if rowwise.is_rowwise(by_model.ask, table):
+                return True
+        except Exception as error:  # noqa: BLE001  # a model may raise anything
+            _logger.warning(
+                "Whether this model looks across rows could not be found out, so its requests are "
+                "not joined: it raised %s", told(error),
+            )  # fmt: skip
+        else:
+            _logger.warning("This model looks across rows: its requests are not joined.")
+        return False
+
+    def _agrees(self, by_twin: ByTwin, by_model: ByModel, table: Table) -> bool:
+        try:
+            if by_twin.agrees(by_model, table):
+                return True
+        except Exception as error:  # noqa: BLE001  # onnxruntime may raise anything
+            _logger.warning(
+                "The twin could not be compared with the model on the input example, so it is not "
+                "used: %s", told(error),
+            )  # fmt: skip
+        else:
+            _logger.warning("The twin and the model differ on the input example: it is not used.")
+        return False
 
     def remember(self, example: Item) -> None:
         """Keep the version's input example, which it has answered, for checks."""
@@ -172,6 +196,8 @@ class Scorer:
 
     def _refusal(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
         """What may be told about `error`: what the request lacks, or that the model failed."""
+        if self._model.refused is not None:
+            return self._model.refused
         if self._model.failed is not None:
             seen = trace(self._model.failed, self._model.failed_on)
             _logger.warning("The model failed on request %s.\n%s", item.id, seen)

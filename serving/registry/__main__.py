@@ -12,8 +12,7 @@ import socket
 import sys
 from pathlib import Path
 
-from cloche import launch, supervisor
-from cloche.serving.registry import patience
+from cloche import contact, launch, supervisor
 
 
 def run(front: socket.socket, cache: str) -> None:
@@ -21,7 +20,7 @@ def run(front: socket.socket, cache: str) -> None:
     launch.hide_memory()  # before there is a secret in it
     with front.makefile("rb") as lines:  # nothing else comes before HELLO was said
         os.environ.update(json.loads(lines.readline()))
-    patience.fail_soon(os.environ)
+    contact.fail_soon(os.environ)
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     from cloche.serving.registry.service import serve  # noqa: PLC0415  # MLflow and more
 

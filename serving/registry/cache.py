@@ -12,17 +12,31 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import mlflow
+
+from cloche.private import make_private
 from cloche.serving.registry.resolving import Target
 
 _KEPT = 2  # what serves, and where a rollback goes
+_ACCOUNT = re.compile(r"://[^/@]*@")
 _FRESH_SECONDS = 24 * 3600
 _UNHELD_SECONDS = 60.0  # in which a directory that was made is locked for certain
+
+
+def registry_name() -> str:
+    """The stores that MLflow is set to use, as the cache knows them.
+
+    Neither a password nor a slash at the end makes another registry of one.
+    """
+    uris = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    return " ".join(_ACCOUNT.sub("://", uri).rstrip("/") for uri in uris)
 
 
 class Cache:
@@ -36,6 +50,7 @@ class Cache:
         """The directory with the artifacts of `target`; `fetch` fills one that is not there yet."""
         place = self._versions / _short(target.identity)
         if not place.is_dir():
+            make_private(self._root)
             self._drop_abandoned()
             fresh = place.with_name(f"{place.name}.{uuid.uuid4().hex}")
             fresh.mkdir(parents=True)
@@ -59,7 +74,8 @@ class Cache:
         before = [one for one in self._noted(self._note(uri)) if one.identity != target.identity]
         targets = [target, *before][:_KEPT]
         file = self._note(uri)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self._root)
+        file.parent.mkdir(exist_ok=True)
         fresh = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
         fresh.write_text(json.dumps([dataclasses.asdict(one) for one in targets]))
         fresh.replace(file)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
@@ -31,7 +32,7 @@ from cloche.serving.registry.names import (
 )
 from cloche.serving.registry.told import told
 from cloche.serving.registry.uri import ModelUri, Reference
-from cloche.versions import versions_of
+from cloche.versions import versions_of, versions_with_alias
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 _NOTHING = (
@@ -80,7 +81,8 @@ class Resolver:
         with self._connecting:  # a new store is set up by whoever asks first; two at once collide
             if self._connected is None:
                 client = self._connect()
-                client.search_registered_models(max_results=1)
+                if not mlflow.get_registry_uri().startswith("http"):  # servers are set up
+                    client.search_registered_models(max_results=1)
                 self._connected = client
             return self._connected
 
@@ -96,20 +98,14 @@ class Resolver:
         with translated(uri.text):
             return _target(self._find(uri))
 
-    def names_with_alias(self, alias: str) -> list[str]:
-        """Names of all registered models that have `alias`.
+    def versions_with_alias(self, alias: str) -> dict[str, str]:
+        """Name of each registered model that has `alias` → number of the version behind it.
 
         Raises:
-            RegistryUnreachable: The registry does not answer.
+            RegistryUnreachable: The registry does not answer, or cannot list them.
         """
-        names, token = [], None
         with translated(f"the models with alias {alias}"):
-            while True:
-                page = self.client.search_registered_models(max_results=1000, page_token=token)
-                names += [model.name for model in page if alias in model.aliases]
-                token = page.token
-                if not token:
-                    return sorted(names)
+            return versions_with_alias(self.client, alias)
 
     def _find(self, uri: ModelUri) -> ModelVersion:
         name = uri.model

@@ -17,19 +17,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from mlflow.tracking import MlflowClient
 
 from cloche import env_manager
 from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefused
-from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetching import fetch
 from cloche.serving.registry.history import History
-from cloche.serving.registry.protocol import HELLO
+from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE
 from cloche.serving.registry.resolving import Resolver, Target
 from cloche.serving.registry.uri import ModelUri, Reference
 
-_THREADS = 4  # a long download leaves room for polls
+_LOOKS = "looks"
+# Threads by what they wait for: a registry that is silent keeps nobody from the cache, and a long
+# download nobody from the registry.
+_THREADS = {_LOOKS: LOOKS_AT_ONCE, "work": 4, "cache": 1}
+_KINDS = {"fetch": "work", "environment": "work", "remember": "cache", "last_good": "cache"}
 _logger = logging.getLogger(__name__)
 
 
@@ -46,9 +49,9 @@ class Service:
         """The version behind a URI now."""
         return asdict(self._resolver.resolve(_uri(uri)))
 
-    def names_with_alias(self, alias: str) -> list[str]:
-        """All registered models that have the alias."""
-        return self._resolver.names_with_alias(alias)
+    def versions_with_alias(self, alias: str) -> dict[str, str]:
+        """All registered models that have the alias, with the number behind it."""
+        return self._resolver.versions_with_alias(alias)
 
     def history(self, uri: dict[str, Any]) -> list[dict[str, Any]]:
         """The newest versions of the model behind a URI, with who promoted them and why."""
@@ -74,8 +77,7 @@ class Service:
 
 def serve(front: socket.socket, cache_directory: Path) -> None:
     """Say that questions are taken, and answer them until the front closes the socket."""
-    registry = f"{mlflow.get_tracking_uri()} {mlflow.get_registry_uri()}"
-    service = Service(Cache(cache_directory, registry), cache_directory)
+    service = Service(Cache(cache_directory, registry_name()), cache_directory)
     lock = threading.Lock()
 
     def answer(line: bytes) -> None:
@@ -84,9 +86,11 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
             front.sendall(reply)
 
     front.sendall(json.dumps({"id": HELLO}).encode() + b"\n")
-    with ThreadPoolExecutor(_THREADS) as threads, front.makefile("rb") as questions:
+    threads = {kind: ThreadPoolExecutor(count) for kind, count in _THREADS.items()}
+    with front.makefile("rb") as questions:
         for line in questions:
-            threads.submit(answer, line)
+            kind = _KINDS.get(json.loads(line)["ask"], _LOOKS)
+            threads[kind].submit(answer, line)
 
 
 def _uri(parts: dict[str, Any]) -> ModelUri:

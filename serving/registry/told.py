@@ -6,10 +6,15 @@ import re
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from cloche.serving.secrecy import without_password
+from cloche.secrecy import without_password
 
 _AWAY = re.compile(r"API request to \S+ failed with (?:timeout )?exception (.*)", re.DOTALL)
-_REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)|(certificate verify failed[^'\")]*)")
+_REASON = re.compile(
+    r"\[Errno -?\d+\] ([^'\")]+)|(timed out)|(certificate verify failed[^'\")]*)"
+    r"|too many (\d{3} error)|(wrong version number)"
+)
+_STATUS = re.compile(r"API request to endpoint (\S+) failed with error code (\d{3}) ")
+_NO_JSON = "was not in a valid JSON format"
 
 
 def told(error: MlflowException) -> str:
@@ -40,7 +45,26 @@ def told(error: MlflowException) -> str:
             f"it: mlflow.server.get_app_client('basic-auth', URI).grant_user_permission({who!r}, "
             "'registered_model', NAME, 'EDIT'), or 'experiment' with its id."
         )
-    return message
+    return _no_api(message) or message
+
+
+def _no_api(message: str) -> str:
+    """Words for what is no answer of MLflow, whose errors are JSON; empty for all else."""
+    found = _STATUS.search(message)
+    endpoint, status = found.groups() if found else ("", "200" if _NO_JSON in message else "")
+    if not status:
+        return ""
+    if status == "404":
+        return (
+            f"{_server()} has no {endpoint}: it is older than this client (MLflow "
+            f"{mlflow.__version__}), or no tracking server. Upgrade it (pip install "
+            f"'mlflow=={mlflow.__version__}'), or name another in MLFLOW_TRACKING_URI."
+        )
+    return (
+        f"{_server()} does not answer as MLflow does (status {status}, and no JSON): a proxy may "
+        "stand before it, or something else at this address. Start it, or name another in "
+        "MLFLOW_TRACKING_URI."
+    )
 
 
 def _is(error: MlflowException, status: int) -> bool:

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
+import mlflow
 import pytest
+from mlflow.utils.virtualenv import _get_python_env
 
 from cloche import env_manager
 from cloche.main import cloche
@@ -18,12 +20,17 @@ from cloche.main import cloche
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """The commands that would have been run."""
+    """The commands that would have been run, with the lines of the files that they read."""
     run: list[tuple[str, ...]] = []
 
-    def record(*command: str) -> None:
+    def record(*command: str, folder: str | None = None, hint: str = "") -> None:
+        if folder is not None:
+            lines = Path(command[-1]).read_text().splitlines()
+            assert all((Path(folder) / line.removeprefix("-r ")).exists()
+                       for line in lines if line.startswith(("-r ", "code/")))  # fmt: skip
+            command = (*command[:-1], *lines)
         run.append(command)
-        if "venv" in command:
+        if folder is None:
             Path(command[-1]).mkdir()
 
     monkeypatch.setattr(env_manager, "_run", record)
@@ -52,6 +59,76 @@ def test_an_environment_is_made_once_for_equal_requirements(
     assert len(commands) == made == 2
 
 
+PINNED = """python: 3.12.7
+build_dependencies: [pip==23.3.1, setuptools==68.2.2, wheel]
+dependencies: [-r requirements.txt, code/own.whl]
+"""
+CONDA = """dependencies:
+- python=3.12.1
+- pip<=23.3.1
+- setuptools=68.2.2
+- libgomp
+- pip: [mlflow==2.12.2, code/own.whl]
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "lines"),
+    [
+        (
+            {"python_env.yaml": PINNED, "requirements.txt": "mlflow\n"},
+            (
+                ["pip==23.3.1", "setuptools==68.2.2", "wheel"],
+                ["-r requirements.txt", "code/own.whl"],
+            ),
+        ),
+        (
+            {"conda.yaml": CONDA, "requirements.txt": "--index-url https://index\nmlflow\n"},
+            (["pip<=23.3.1", "setuptools==68.2.2"], ["-r requirements.txt"]),
+        ),
+        (
+            {"conda.yaml": CONDA},
+            (["pip<=23.3.1", "setuptools==68.2.2"], ["mlflow==2.12.2", "code/own.whl"]),
+        ),
+    ],
+)
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+def test_an_environment_is_what_mlflow_makes(
+    commands: list[tuple[str, ...]],
+    tmp_path: Path,
+    manager: str,
+    files: dict[str, str],
+    lines: tuple[list[str], list[str]],
+) -> None:
+    """The Python, then what builds need, then the rest; each from the file that MLflow reads."""
+    artifacts = tmp_path / "version"
+    (artifacts / "code").mkdir(parents=True)
+    (artifacts / "code" / "own.whl").touch()
+    for name, content in files.items():
+        (artifacts / name).write_text(content)
+    mlflow.models.Model().save(str(artifacts / "MLmodel"))
+
+    env_manager.build(artifacts, manager, tmp_path / "made")
+
+    made, first, second = commands
+    build, dependencies = lines
+    assert made[made.index("--python") + 1] == "3.12"
+    assert list(first[first.index("-r") + 1 :]) == build
+    assert list(second[second.index("-r") + 1 :]) == dependencies
+    theirs = _get_python_env(artifacts)
+    assert theirs.python.startswith("3.12.")
+    assert (theirs.build_dependencies, theirs.dependencies) == (build, dependencies)
+
+
+def test_advice_is_given_only_where_it_can_help(tmp_path: Path) -> None:
+    artifacts = version(tmp_path / "version")
+    (artifacts / "python_env.yaml").write_text("python: 3.99.1\n")
+    for manager, helps in (("uv", False), ("virtualenv", True)):
+        with pytest.raises(env_manager.NotBuilt, match=r"3\.99") as failure:
+            env_manager.build(artifacts, manager, tmp_path / "cache")
+        assert ("uv fetches it" in str(failure.value)) == helps
+
+
 def test_a_twin_brings_the_runtime_that_it_was_proven_with(
     commands: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
@@ -68,7 +145,7 @@ def test_a_twin_that_cannot_be_read_asks_for_nothing(
     artifacts = version(tmp_path / "version", twin="1.32.0")
     (artifacts / "onnx" / "twin.json").write_text("{torn")
     env_manager.build(artifacts, "uv", tmp_path / "made")
-    assert commands[-1][-1] == str(artifacts / "requirements.txt")
+    assert commands[-1][-1] == "-r requirements.txt"
 
 
 @pytest.mark.parametrize("manager", ["uv", "virtualenv"])

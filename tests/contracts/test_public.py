@@ -12,6 +12,7 @@ from cloche.client import AsyncClient, Client, Prediction, Retries
 from cloche.serving.client.asking import Options
 
 CLIENT = [
+    "AnswerTooLarge",
     "AsyncClient",
     "Client",
     "ClientError",
@@ -34,7 +35,8 @@ def test_the_names_are_these():
 
 
 def test_a_client_is_told_this():
-    assert list(Options.__annotations__) == ["model", "version", "api_key", "timeout", "retries"]
+    options = ["model", "version", "api_key", "timeout", "max_answer", "retries"]
+    assert list(Options.__annotations__) == options
     for kind in (Client, AsyncClient):
         assert list(inspect.signature(kind).parameters) == ["url", "transport", "options"]
         predict = inspect.signature(kind.predict)

@@ -86,6 +86,12 @@ def change_surroundings() -> None:
     threading.Thread(target=time.sleep, args=[3600]).start()
 
 
+def leave_helper() -> None:
+    """Start a program that holds the output open."""
+    helper = subprocess.Popen(["sleep", "3600"])
+    os.write(1, f"Started: {helper.pid}\n".encode())
+
+
 # What a row makes it do to its process, by the row's value.
 DEEDS: dict[float, Callable[[], object]] = {
     -101: lambda: os._exit(3),
@@ -96,7 +102,7 @@ DEEDS: dict[float, Callable[[], object]] = {
     -106: lambda: os.killpg(0, signal.SIGTERM),
     -107: lambda: os.kill(os.getppid(), signal.SIGTERM),
     -108: change_surroundings,
-    -109: lambda: subprocess.Popen(["sleep", "3600"]),
+    -109: leave_helper,
     -110: lambda: os.killpg(0, signal.SIGKILL),
     PATCH: lambda: setattr(pd, "DataFrame", None),
     CLEAR: lambda: sys.modules.clear(),  # noqa: PLW0108  # the method would be sent with all modules
@@ -106,11 +112,12 @@ DEEDS: dict[float, Callable[[], object]] = {
 def start_programs(folder: Path) -> None:
     """Start what outlives a process that does not care, and holds its output open.
 
-    Leave the process ids in `folder`, and `asked` when exit handlers run.
+    Leave the process ids in `folder`, `host` with its own, and `asked` when exit handlers run.
     """
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
     helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
     atexit.register((folder / "asked").touch)
+    (folder / "host").write_text(str(os.getpid()))
     (folder / f"{helper.pid}.pid").touch()
     daemon = os.fork()
     if daemon == 0:  # forks twice, so that nobody is its parent

@@ -34,7 +34,9 @@ def test_sigterm_under_load_finishes_what_runs_and_exits_with_0(
     assert not any(is_running(pid) for pid in hosts)
 
 
-def test_a_killed_front_leaves_no_orphan(registry: Registry, serve: Serve, tmp_path: Path) -> None:
+def test_a_killed_front_leaves_no_orphan_and_signals_of_others_change_nothing(
+    registry: Registry, serve: Serve, tmp_path: Path
+) -> None:
     (tmp_path / "pids").mkdir()
     registry.register(f"{kitchen.STARTS}{tmp_path}/pids")
     registry.promote("1")
@@ -42,6 +44,11 @@ def test_a_killed_front_leaves_no_orphan(registry: Registry, serve: Serve, tmp_p
     left = server.hosts() + children(server.process.pid, "cloche-registry")
     assert len(left) == 2
     assert len(started(tmp_path / "pids")) >= 3
+    for pid in (server.process.pid, *left, *children(server.process.pid, "cloche-forks")):
+        os.kill(pid, signal.SIGUSR1)  # it means nothing to any of them
+    wait_for(lambda: "SIGUSR1 means nothing" in server.log.read_text())
+    assert server.predict().ok
+    assert server.metric("cloche_lost_hosts_total") == 0
     server.end(signal.SIGKILL)
     wait_for(lambda: not any(is_running(pid) for pid in left) and not started(tmp_path / "pids"))
     assert (tmp_path / "pids" / "asked").exists()
@@ -57,7 +64,7 @@ def test_nothing_that_a_version_started_outlives_its_host(
         f"{kitchen.STARTS}{one}", f"{kitchen.STARTS_AND_RAISES}{two}", f"{kitchen.STARTS}{three}"
     )
     registry.promote("1")
-    server = serve(program=COMMAND).wait_until_ready()
+    server = serve().wait_until_ready()
     assert len(started(one)) >= 3
 
     registry.promote("2")
@@ -70,32 +77,13 @@ def test_nothing_that_a_version_started_outlives_its_host(
 
     first = started(three)
     assert len(first) >= 3
-    (host,) = server.hosts()
-    os.kill(host, signal.SIGKILL)
-    wait_for(lambda: server.hosts() not in ([host], []) and server.predict().ok)
+    os.kill(int((three / "host").read_text()), signal.SIGKILL)
+    wait_for(lambda: server.predict().ok)
     wait_for(lambda: not any(is_running(pid) for pid in first))
 
     assert server.end(signal.SIGTERM) == 0
     assert not started(three)
     assert (three / "asked").exists()
-
-
-def test_signals_that_mean_nothing_to_a_server_change_nothing(
-    registry: Registry, serve: Serve
-) -> None:
-    registry.register("")
-    registry.promote("1")
-    server = serve(program=COMMAND).wait_until_ready()
-    everybody = [
-        server.process.pid, *server.hosts(), *children(server.process.pid, "cloche-forks"),
-        *children(server.process.pid, "cloche-registry"),
-    ]  # fmt: skip
-    for pid in everybody:
-        os.kill(pid, signal.SIGUSR1)
-    wait_for(lambda: "SIGUSR1 means nothing" in server.log.read_text())
-    assert server.predict().ok
-    assert all(map(is_running, everybody))
-    assert server.metric("cloche_lost_hosts_total") == 0
 
 
 def test_sighup_looks_at_the_registry_at_once(registry: Registry, serve: Serve) -> None:

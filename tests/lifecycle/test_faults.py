@@ -124,7 +124,7 @@ def test_a_client_that_leaves_within_its_body_reaches_no_host(server: Server) ->
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port)) as client:
         client.sendall(
-            b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b'content-length: 100\r\n\r\n{"dataframe_records": [{"a": 1}]}'
         )
     wait_for(lambda: server.metric("cloche_abandoned_requests_total") == 1)
@@ -138,7 +138,7 @@ def test_a_client_that_leaves_the_queue_is_not_scored(registry: Registry, serve:
     address = urlsplit(server.url)
     body = b'{"dataframe_records": [{"a": 1}]}'
     request = (
-        b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         b"content-length: %d\r\n\r\n%b" % (len(body), body)
     )
     first = threading.Thread(target=server.predict)

@@ -19,13 +19,17 @@ ANSWER = b'{"predictions": [1]}'
 
 def post(*lines: bytes, path: bytes = b"/invocations", version: bytes = b"1.1") -> bytes:
     """The head of a prediction request."""
-    head = [b"POST %b HTTP/%b" % (path, version), b"host: x", b"content-type: application/json"]
+    head = [
+        b"POST %b HTTP/%b" % (path, version),
+        b"host: localhost",
+        b"content-type: application/json",
+    ]
     return b"\r\n".join([*head, *lines, b"", b""])
 
 
 LENGTH = b"content-length: %d" % len(BODY)
 WHOLE = post(LENGTH) + BODY  # this one goes the short way
-PAGE = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
+PAGE = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
 LONG_WAY = {
     "in two pieces": [post(LENGTH), BODY],
     "byte by byte": [bytes([byte]) for byte in WHOLE],

@@ -42,6 +42,8 @@ def server(registry: Registry) -> Iterator[Server]:
         "100000",
         "--client-timeout",
         "2",
+        "--allowed-hosts",
+        "models.example.com, *.example.org",
         directory=registry.directory,
         environment={"MLFLOW_TRACKING_URI": registry.uri},
     ) as server:
@@ -184,7 +186,7 @@ def test_a_bomb_is_413(server: Server) -> None:
 
 def test_a_body_that_is_announced_too_large_is_413(server: Server) -> None:
     assert b" 413 " in talk(
-        server, b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 100001\r\n\r\n"
+        server, b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100001\r\n\r\n"
     )
 
 
@@ -198,8 +200,73 @@ def test_a_client_that_is_slow_with_its_head_is_timed_out(server: Server) -> Non
 
 def test_a_client_that_is_slow_with_its_body_is_timed_out(server: Server) -> None:
     assert b" 408 " in talk(
-        server, b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"
+        server, b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{"
     )
+
+
+def test_a_client_that_keeps_its_answered_connection_busy_is_ended(server: Server) -> None:
+    answered = talk(
+        server, b"GET /livez HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{", b"{"
+    )
+    assert answered.startswith(b"HTTP/1.1 200 ")
+
+
+ASKED = b'{"dataframe_records": [{"a": 0}]}'
+UPGRADES = {
+    "of Java and curl": [b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c",
+                         b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"],
+    "to a WebSocket": [b"Connection: keep-alive, Upgrade", b"Upgrade: websocket"],
+    "to what nobody knows": [b"Upgrade: IRC/6.9, RTA/x11", b"connection: upgrade"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wish", UPGRADES.values(), ids=UPGRADES)
+@pytest.mark.parametrize("step", [1, 40, 9999])
+def test_an_upgrade_that_is_not_offered_is_ignored(
+    server: Server, wish: list[bytes], step: int
+) -> None:
+    head = [b"POST /invocations HTTP/1.1", b"host: localhost", b"content-type: application/json"]
+    asked = b"\r\n".join([*head, *wish, b"content-length: %d" % len(ASKED), b"", ASKED])
+    last = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    sent = asked + asked + last
+    answered = talk(server, *[sent[at : at + step] for at in range(0, len(sent), step)])
+    assert answered.count(b'{"predictions": [1]}') == 2
+    assert answered.endswith(b"ok\n")
+
+
+@pytest.mark.parametrize("method", [b"CONNECT localhost:80", b"PRI *", b"BREW /", b"TRACE /livez"])
+def test_methods_that_are_not_offered_are_refused(server: Server, method: bytes) -> None:
+    answered = talk(server, method + b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    assert answered.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 405 ", b"HTTP/1.1 501 "))
+
+
+def test_what_is_broken_after_a_whole_request_leaves_it_its_answer(server: Server) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    whole = head + b"content-length: %d\r\n\r\n" % len(ASKED) + ASKED
+    answered = talk(server, whole + b"\x00\r\n\r\n")
+    assert answered.startswith(b"HTTP/1.1 200 ")
+    assert b'{"predictions": [1]}HTTP/1.1 400 ' in answered
+
+
+def test_a_name_of_another_site_opens_nothing_but_probes(server: Server) -> None:
+    foreign = {"Host": "evil.example:8080"}
+    for path in ("/livez", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"):
+        assert server.get(path, headers=foreign).status_code == 200
+    for path in ("/", "/docs", "/openapi.json", "/status.json", "/metrics", "/v2", "/v2/models/m"):
+        assert server.get(path, headers=foreign).status_code == 403
+    for path in ("/invocations", "/v2/models/m/infer", "/v1/models/m:predict", "/predictions/m"):
+        refused = server.predict(path=path, headers=foreign)
+        assert refused.status_code == 403
+        assert "--allowed-hosts" in refused.text
+    for name in ("localhost", "models.example.com:8443", "a.example.org"):
+        assert server.predict(headers={"Host": name}).status_code == 200
+    assert "--allowed-hosts" in server.log.read_text()
+
+
+def test_no_door_takes_what_a_page_of_another_site_sends_without_asking(server: Server) -> None:
+    for path in ("/invocations", "/v2/models/m/infer", "/v1/models/m:predict", "/predictions/m"):
+        refused = server.predict(path=path, headers={"content-type": "text/plain"})
+        assert refused.status_code == 415, path
 
 
 def test_metrics_are_openmetrics_when_asked(server: Server) -> None:
@@ -208,9 +275,9 @@ def test_metrics_are_openmetrics_when_asked(server: Server) -> None:
 
 
 def test_an_endless_content_type_harms_nobody(server: Server) -> None:
-    head = b"POST /invocations HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n"
+    head = b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n"
     answer = talk(server, head + b"content-type: " + b"a" * 70_000 + b"\r\n\r\n{}")
-    assert answer.startswith((b"HTTP/1.1 415 ", b"HTTP/1.1 431 "))
+    assert answer.startswith(b"HTTP/1.1 431 ")
     assert server.predict().status_code == 200
 
 
@@ -335,5 +402,5 @@ def test_tls_is_spoken_when_there_is_a_certificate(registry: Registry, tmp_path:
             socket.create_connection((address.hostname, address.port)) as plain,
             context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
         ):
-            client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            client.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 200")

@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.models import infer_signature
 from mlflow.pyfunc import PythonModel
 
-from tests.page.names import COMMENTS, EVIDENCE, FLIGHTS, HTML, ODD, PROFILE
+from tests.page.names import COMMENTS, EVIDENCE, FLIGHTS, HTML, INHERITED, ODD, PROFILE
 
 
 class Version(PythonModel):
@@ -38,6 +38,7 @@ def register_flights(client: mlflow.MlflowClient, artifacts: Path) -> None:
             "cancelled": [False],
             "at": [pd.Timestamp("2013-01-01 05:15:00")],
             "temperature": [39.5],
+            **{name: ["usual"] for name in INHERITED},
             "remark": ["all is well"],
         }
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 FLIGHTS, COMMENTS = "<i>flights", "comments"
 HTML = "<img src=x onerror=window.broken=1>"
+INHERITED = ("constructor", "toString", "__proto__", "elements")
 ODD = 'it\'s "far" <i>'
 PROFILE: dict[str, Any] = {
     "schema": 1,

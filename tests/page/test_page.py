@@ -1,5 +1,6 @@
 """The page in a real browser: a person types, reads, is told what is wrong, and sees a swap."""
 
+import json
 import re
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.lifecycle.registry import Registry
 from tests.online import Server, wait_for
 from tests.page.conftest import KEY
-from tests.page.names import COMMENTS, FLIGHTS, HTML, ODD
+from tests.page.names import COMMENTS, FLIGHTS, HTML, INHERITED, ODD
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 
@@ -83,6 +84,20 @@ def test_what_holds_html_is_shown_as_text(flights: Page) -> None:
     expect(flights.locator("#serving")).to_contain_text(HTML)
     expect(flights.locator("#evidence")).to_contain_text(f"minimum {HTML}")
     assert flights.evaluate("window.broken") is None
+
+
+def test_a_column_with_a_name_that_objects_have_is_a_column(flights: Page) -> None:
+    flights.get_by_role("button", name="Example").click()
+    for name in INHERITED:
+        field = flights.get_by_label(name, exact=True)
+        expect(field).to_have_value("usual")
+        field.fill(f"of {name}")
+    with flights.expect_request("**/invocations") as asked:
+        ask_button(flights).click()
+
+    (row,) = json.loads(asked.value.post_data or "")["dataframe_records"]
+    assert {name: row[name] for name in INHERITED} == {name: f"of {name}" for name in INHERITED}
+    expect(flights.locator("#answer")).to_contain_text("version 1")
 
 
 def test_what_the_server_refuses_is_told_beside_the_field(flights: Page) -> None:

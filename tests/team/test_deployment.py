@@ -82,7 +82,8 @@ def test_without_the_tracking_server_what_serves_goes_on_and_a_job_waits_for_it(
         wait_for(lambda: "does not answer" in (problem(servers[0]) or ""))
         job = subprocess.Popen(
             ["cloche", "score", URI, "rows.csv", "late.csv", "--no-track"], cwd=folder,
-            env=environment() | team.as_user("alice"), stderr=subprocess.PIPE, text=True,
+            env=environment() | team.as_user("alice") | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7"},
+            stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert job.stderr is not None
         for line in job.stderr:

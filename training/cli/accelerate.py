@@ -32,9 +32,11 @@ def accelerate(model: str, version: str | None, data: str | None, *, as_json: bo
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
+    from cloche.contact import reach  # noqa: PLC0415
     from cloche.training.accelerate import accelerate_version  # noqa: PLC0415
 
     launch.stop_when_asked()
+    reach()
     with steps(f"accelerating {model}") as say:
         done = accelerate_version(MlflowClient(), model, version=version, data=data, say=say)
     if as_json:

@@ -121,6 +121,7 @@ def promote(
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
+    from cloche.contact import reach  # noqa: PLC0415
     from cloche.training.gate.report import render  # noqa: PLC0415
     from cloche.training.promotion.examine import examine  # noqa: PLC0415
     from cloche.training.promotion.promote import Promotion, Refusal  # noqa: PLC0415
@@ -128,6 +129,7 @@ def promote(
     from cloche.training.promotion.registry import find_model  # noqa: PLC0415
 
     launch.stop_when_asked()
+    reach()
     client = MlflowClient()
 
     def show(promotion: Promotion, *, promoted: bool) -> None:

@@ -1,6 +1,7 @@
 """`cloche status`: versions, aliases and evidence, of one model or of all."""
 
 import json
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cloche.secrecy import without_password
+
 if TYPE_CHECKING:
     from cloche.training.promotion.status import ModelStatus, VersionStatus
 
 HELP = """Say what the registry holds: versions, aliases, evidence, and what serves.
+
+Without MODEL it is all models, a line for each where they are more than a few.
 
 \b
 Example:
@@ -23,6 +28,7 @@ Example:
 """
 
 _GATE_STYLES = {"passed": "green", "refused": "red", "forced": "yellow"}
+_FEW = 3  # models whose versions are shown one below the other
 _PIPE_WIDTH = 160
 _NOTHING = "·"
 
@@ -43,26 +49,34 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
-    from cloche.training.promotion.registry import model_names  # noqa: PLC0415
+    from cloche.contact import fail_soon, reach  # noqa: PLC0415
+    from cloche.training.promotion.status import overview  # noqa: PLC0415
     from cloche.training.promotion.status import status as read_status  # noqa: PLC0415
+    from cloche.versions import registered_models  # noqa: PLC0415
 
+    fail_soon(os.environ)
+    reach()
     client = MlflowClient()
-    names = [model] if model else model_names(client)
-    found = [read_status(client, name, most=versions) for name in names]
+    models = [] if model else registered_models(client)
+    if len(models) > _FEW:
+        found = overview(client, models)
+    else:
+        names = [model] if model else [one.name for one in models]
+        found = [read_status(client, name, most=versions) for name in names]
     if as_json:
         click.echo(json.dumps({"models": [_plain(one) for one in found]}, indent=2))
         return
     if not found:
         click.echo(
-            f"The registry {client._registry_uri} holds no models yet. "
+            f"The registry {without_password(str(client._registry_uri))} holds no models yet. "
             "Train one: cloche train flights"
         )
         return
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
-    for one in found:
-        console.print(_table(one))
+    for table in [_lines(found)] if len(models) > _FEW else map(_table, found):
+        console.print(table)
 
 
 def _plain(found: "ModelStatus") -> dict[str, Any]:
@@ -88,6 +102,30 @@ def _table(found: "ModelStatus") -> Table:
         table.add_column(name, overflow="fold", justify="right" if name == "version" else "left")
     for version in found.versions:
         table.add_row(*_row(version))
+    return table
+
+
+def _lines(found: "list[ModelStatus]") -> Table:
+    """Many models, a line for each."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption=f"{len(found):,} models; cloche status MODEL shows the versions of one",
+        caption_justify="left",
+    )
+    for name in ("model", "production", "gate", "promoted", "by", "challenger", "newest"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        serving, newest = one.at("production"), one.versions[0] if one.versions else None
+        gate = (serving.gate if serving else None) or _NOTHING
+        table.add_row(
+            Text(one.name),
+            Text(serving.version if serving else _NOTHING, "bold green" if serving else ""),
+            Text(gate, _GATE_STYLES.get(gate, "dim")),
+            Text(((serving.promoted_at if serving else None) or _NOTHING)[:16].replace("T", " ")),
+            Text((serving.promoted_by if serving else None) or _NOTHING),
+            Text(one.aliases.get("challenger", _NOTHING)),
+            Text(newest.version if newest else _NOTHING),
+        )
     return table
 
 

@@ -6,32 +6,41 @@ from datetime import date, timedelta
 
 import pandas as pd
 
+from cloche import moments
+
+_ZONE = r"\d[T ]\d\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
+
 
 def times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
-    """A column as times on the clock of its own time zone, missing where there is none.
+    """A column as times in UTC, missing where there is none; without a zone they count as UTC.
 
     Raises:
         ValueError: a value is no time.
     """
-    return _parsed(frame[column]).dt.tz_localize(None)
-
-
-def zoned(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Those of the time columns whose times have a time zone."""
-    return [name for name in columns if _parsed(frame[name]).dt.tz is not None]
-
-
-def _parsed(values: pd.Series) -> "pd.Series[pd.Timestamp]":
+    values = frame[column]
     if pd.api.types.is_numeric_dtype(values):
         # pandas would take numbers for nanoseconds since 1970, which nobody means.
         raise ValueError("holds numbers, not times")
-    try:
-        return pd.to_datetime(values, format="ISO8601")
-    except ValueError:
+    found = moments.read(values)
+    if found is None or found.unreadable.any():
         with warnings.catch_warnings():
             # A form that pandas must guess for each value anew is not one to trust.
             warnings.simplefilter("error")
-            return pd.to_datetime(values)
+            found = moments.read(pd.to_datetime(values))
+    if found is None or found.unreadable.any():
+        raise ValueError("holds what is no time between the years 1678 and 2261")
+    return found.values
+
+
+def zoned(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Those of the time columns in which a time has a zone or an offset."""
+    return [name for name in columns if _has_zone(frame[name])]
+
+
+def _has_zone(values: pd.Series) -> bool:
+    if values.dtype.kind == "M":
+        return isinstance(values.dtype, pd.DatetimeTZDtype)
+    return bool(values.dropna().astype("str").str.contains(_ZONE).any())
 
 
 def within(when: "pd.Series[pd.Timestamp]", first: date, last: date) -> "pd.Series[bool]":

@@ -46,6 +46,8 @@ def fetch(version: ModelVersion, folder: Path) -> Candidate:
         files = files_of(version.name, str(version.version))
         path = Path(files.download_artifacts("", os.fspath(folder)))
         remove_bytecode(path)
+        if not (path / "MLmodel").is_file():  # stores of objects have no folders that could miss
+            raise FileNotFoundError("MLmodel is not in the store")
         return Candidate(version, path, Model.load(os.fspath(path)))
     except (MlflowException, OSError) as error:
         raise RegistryError(f"{label} cannot be fetched: {error}") from error

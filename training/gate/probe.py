@@ -9,7 +9,6 @@ It needs no Cloche code in the model, and takes the model's failures for results
 may do anything to this process: what is used after it ran is bound before.
 """
 
-import errno
 import json
 import os
 import platform
@@ -31,8 +30,10 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 
 from cloche import supervisor, tensors
+from cloche.exhaustion import lacking
 from cloche.redaction import told
 from cloche.tensors import Given, rows_at
+from cloche.training.dataset.days import times
 from cloche.training.dataset.parquet import read_parquet
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.output import read
@@ -45,7 +46,6 @@ LATENCY_ROWS = 50
 
 _PACKAGES = ("mlflow", "mlflow-skinny", "scikit-learn", "pandas", "numpy")
 NO_ROOM = 75  # the exit code where the machine lacks what nobody can be judged without
-_NO_ROOM = (errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
 _REASON_CHARACTERS = 500
 _WHOLE: dict[Any, type] = {DataType.integer: np.int32, DataType.long: np.int64}
 _FRACTIONAL: dict[Any, type] = {DataType.float: np.float32, DataType.double: np.float64}
@@ -83,10 +83,10 @@ def main(folder: Path, host: Host) -> None:
             _probe(folder, task, holdout, report, host)
         report.add(stage="done")
     except Exception as error:
-        if not (lacking := _exhaustion(error)):
+        if not (absent := lacking(error)):
             raise
         with suppress(OSError):
-            report.add(lacking=lacking)
+            report.add(lacking=absent)
         sys.exit(NO_ROOM)
 
 
@@ -181,12 +181,13 @@ class Report:
         try:
             return work()
         except Exception as error:
-            if _exhaustion(error):
+            if lacking(error):
                 raise
             self.add(failures={**self.failures, name: _text(error, rows)[:_REASON_CHARACTERS]})
             raise StageError from error
         finally:
             supervisor.end_copy()
+            os.umask(0o077)  # the model may have changed it, and what comes now must be readable
 
 
 def _text(error: Exception, rows: pd.DataFrame | None) -> str:
@@ -195,17 +196,6 @@ def _text(error: Exception, rows: pd.DataFrame | None) -> str:
     if rows is None:
         return f"{type(error).__name__}: {getattr(error, 'message', error)}"
     return told(error, rows)
-
-
-def _exhaustion(error: BaseException | None) -> str:
-    """What the machine has no more of, if that is why something failed; empty otherwise."""
-    while error is not None:
-        if isinstance(error, MemoryError):
-            return "memory"
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            return f"room ({os.strerror(error.errno)})"
-        error = error.__cause__ or error.__context__
-    return ""
 
 
 def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: list[str]) -> Given:
@@ -252,7 +242,7 @@ def conform(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         if isinstance(column.dtype, pd.CategoricalDtype):
             changed[name] = column = column.astype(object).infer_objects()
         if spec.type == DataType.datetime:
-            changed[name] = pd.to_datetime(column).dt.as_unit("ns")
+            changed[name] = times(column.to_frame(name), name)
         elif spec.type == DataType.boolean and column.isna().any():
             changed[name] = column.astype(object).where(column.notna(), None)
         elif spec.type == DataType.string and not _is_text(column):

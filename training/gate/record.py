@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -62,8 +63,10 @@ def record(
     ).info.run_id
     try:
         _write(client, run_id, document, judgement)
-    except BaseException:
-        client.set_terminated(run_id, "FAILED")
+    except BaseException as error:
+        ended = isinstance(error, KeyboardInterrupt)
+        with suppress(MlflowException):  # the registry may have gone, which is why
+            client.set_terminated(run_id, "KILLED" if ended else "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
     return run_id

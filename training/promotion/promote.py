@@ -12,8 +12,8 @@ from cloche.training.names import CHALLENGER, DIGEST, GATE, GATE_RUN, PRODUCTION
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.examine import Examined, chosen, examine
 from cloche.training.promotion.lock import Clock, promotion_lock
-from cloche.training.promotion.order import follow_up, move_production
-from cloche.training.promotion.registry import RegisteredModel, find_model
+from cloche.training.promotion.order import PRODUCTION_STAGE, follow_up, move_production
+from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
 from cloche.training.promotion.request import Request
 
 _NOTHING_ASKED = Request()
@@ -121,23 +121,16 @@ def carry_out(
         raise Refusal(examined, run_id)
     say("moving the aliases")
     by = promoter(os.environ)
-    with promotion_lock(client, found.name, by, clock) as check:
-        now = find_model(client, found.name)
-        _unchanged(found, now, number, named=request.version is not None)
+    with promotion_lock(client, found.name, by, clock) as held:
+        _unchanged(found, held.model, number, named=request.version is not None)
         reason = request.reason or "passed the gate"
-        stages = move_production(
-            client,
-            found.name,
-            number,
-            serving=found.production,
-            tags={
-                GATE: examined.outcome,
-                GATE_RUN: run_id,
-                DIGEST: examined.digest,
-                **audit_tags(at=clock.now(), by=by, reason=reason),
-            },
-            check=check,
-        )
+        tags = {
+            GATE: examined.outcome,
+            GATE_RUN: run_id,
+            DIGEST: examined.digest,
+            **audit_tags(at=clock.now(), by=by, reason=reason),
+        }
+        stages = move_production(client, held, number, tags)
     return Promotion(found.name, number, found.production, examined, run_id, stages)
 
 
@@ -145,17 +138,20 @@ def _already_serving(
     client: MlflowClient, found: RegisteredModel, number: str, clock: Clock
 ) -> Promotion:
     """Nothing to judge; what an interrupted promotion left undone is done."""
-    with promotion_lock(client, found.name, promoter(os.environ), clock) as check:
-        check()
-        stages = follow_up(client, found.name, number)
+    stage = find_version(client, found.name, number).current_stage
+    if found.challenger != number and stage == PRODUCTION_STAGE:
+        return Promotion(found.name, number)
+    with promotion_lock(client, found.name, promoter(os.environ), clock) as held:
+        _unchanged(found, held.model, number, named=True)
+        stages = follow_up(client, held.model, number)
     return Promotion(found.name, number, stages=stages)
 
 
 def _unchanged(before: RegisteredModel, now: RegisteredModel, number: str, *, named: bool) -> None:
-    """See that the verdict is still about what it was made for.
+    """See that the aliases are those that were read when the work began.
 
     Raises:
-        RegistryError: an alias moved while the gate was at work.
+        RegistryError: one moved meanwhile.
     """
     moved = []
     if now.production != before.production:
@@ -165,6 +161,6 @@ def _unchanged(before: RegisteredModel, now: RegisteredModel, number: str, *, na
     if moved:
         alias, old, new = moved[0]
         raise RegistryError(
-            f"{alias} moved from {old or 'nothing'} to {new or 'nothing'} while "
-            f"{before.name} version {number} was judged; run the command again"
+            f"{before.name}@{alias} moved from {old or 'nothing'} to {new or 'nothing'} while "
+            f"version {number} was looked at; run the command again"
         )

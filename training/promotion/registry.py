@@ -5,26 +5,30 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import RegisteredModel as Registered
 from mlflow.exceptions import MlflowException
 
+from cloche.secrecy import without_password
 from cloche.training.errors import RegistryError
 from cloche.training.names import CHALLENGER, PREVIOUS, PRODUCTION
-from cloche.versions import versions_of
+from cloche.versions import registered_models, versions_of
 
 _NAMED = 20
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A registered model's name and aliases, read at one moment.
+    """A registered model's name, aliases and tags, read at one moment.
 
     Attributes:
         name: of the model.
         aliases: alias → number of its version.
+        tags: of the model, not of its versions.
     """
 
     name: str
     aliases: Mapping[str, str]
+    tags: Mapping[str, str]
 
     @property
     def production(self) -> str | None:
@@ -53,13 +57,17 @@ def find_model(client: MlflowClient, name: str) -> RegisteredModel:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        names = model_names(client)
+        names = [model.name for model in registered_models(client)]
         there = f"there are {listed(names)}" if names else "the registry is empty"
-        raise RegistryError(
-            f"no registered model {name!r} in {client._registry_uri}; {there}"
-        ) from None
+        where = without_password(str(client._registry_uri))
+        raise RegistryError(f"no registered model {name!r} in {where}; {there}") from None
+    return as_model(found)
+
+
+def as_model(found: Registered) -> RegisteredModel:
+    """A registered model as MLflow tells of it."""
     aliases = {alias: str(version) for alias, version in found.aliases.items()}
-    return RegisteredModel(found.name, aliases)
+    return RegisteredModel(found.name, aliases, found.tags)
 
 
 def find_version(client: MlflowClient, model: str, number: str) -> ModelVersion:
@@ -76,18 +84,6 @@ def find_version(client: MlflowClient, model: str, number: str) -> ModelVersion:
         numbers = [str(version.version) for version in versions_of(client, model)]
         there = f"there are {listed(numbers)}" if numbers else "it has none"
         raise RegistryError(f"{model} has no version {number}; {there}") from None
-
-
-def model_names(client: MlflowClient) -> list[str]:
-    """Names of all registered models."""
-    names: list[str] = []
-    token = None
-    while True:
-        page = client.search_registered_models(page_token=token)
-        names += [model.name for model in page]
-        token = page.token
-        if not token:
-            return sorted(names)
 
 
 def listed(names: Iterable[str]) -> str:

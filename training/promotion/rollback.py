@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from cloche.digest import digest_tree
 from cloche.training.errors import RegistryError
 from cloche.training.gate.candidate import fetch
-from cloche.training.names import DIGEST, GATE, PROMOTED_AT
+from cloche.training.names import DIGEST, GATE, PROMOTED_AT, REPLACED_AT
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.promotion.order import move_production
@@ -67,50 +67,67 @@ def roll_back(
     Raises:
         RegistryError: there is nowhere to go back to, or somebody else is promoting.
     """
+    found = find_model(client, model)
+    number = to or _previous(client, found)
+    if number == found.production:
+        raise RegistryError(f"{model} version {number} is in production already")
+    version = find_version(client, model, number)
     by = promoter(os.environ)
-    find_model(client, model)  # a wrong name is said before the lock is asked for
-    with promotion_lock(client, model, by, clock) as check:
-        found = find_model(client, model)
-        number = to or _previous(client, found)
-        if number == found.production:
-            raise RegistryError(f"{model} version {number} is in production already")
-        version = find_version(client, model, number)
-        left = f"from version {found.production}" if found.production else "from nothing"
-        tags = audit_tags(at=clock.now(), by=by, reason=reason or f"rolled back {left}")
-        if not was_promoted(version):
-            if not force:
-                raise RegistryError(_never_promoted(client, model, number))
-            tags |= {GATE: "forced", DIGEST: _digest(version)}
-        stages = move_production(
-            client, model, number, serving=found.production, tags=tags, check=check
-        )
+    left = f"from version {found.production}" if found.production else "from nothing"
+    tags = audit_tags(at=clock.now(), by=by, reason=reason or f"rolled back {left}")
+    if not was_in_production(found, version):
+        if not force:
+            raise RegistryError(_never_there(client, found, number))
+        tags |= {GATE: "forced"}
+    if DIGEST not in version.tags:
+        tags |= {DIGEST: _digest(version)}
+    with promotion_lock(client, model, by, clock) as held:
+        if held.model.aliases != found.aliases:
+            raise RegistryError(
+                f"the aliases of {model} moved just now; look at `cloche status {model}` and run "
+                "the command again"
+            )
+        stages = move_production(client, held, number, tags)
     return Rollback(model, number, found.production, stages)
 
 
-def was_promoted(version: ModelVersion) -> bool:
-    """Whether a gate let the version pass, or somebody forced it, and it was promoted."""
-    return PROMOTED_AT in version.tags and DIGEST in version.tags
+def was_in_production(model: RegisteredModel, version: ModelVersion) -> bool:
+    """Whether the version served once, by the tags that promotions and rollbacks leave.
+
+    Where an alias was moved by hand there is no tag of its coming, so its going counts as well: the
+    tag that the next promotion leaves, and the alias `previous`, which comes before that.
+    """
+    return (
+        str(version.version) == model.previous
+        or (PROMOTED_AT in version.tags and DIGEST in version.tags)
+        or REPLACED_AT in version.tags
+    )
 
 
 def _previous(client: MlflowClient, found: RegisteredModel) -> str:
     if found.previous is not None and found.previous != found.production:
         return found.previous
-    others = [
-        str(version.version)
-        for version in versions_of(client, found.name)
-        if was_promoted(version) and str(version.version) != found.production
-    ]
+    others = _others(client, found)
     there = f"promoted before: {listed(others)}; name one: --to N" if others else "none was before"
     raise RegistryError(f"{found.name} has no previous version to go back to ({there})")
 
 
-def _never_promoted(client: MlflowClient, model: str, number: str) -> str:
-    others = [str(v.version) for v in versions_of(client, model) if was_promoted(v)]
+def _never_there(client: MlflowClient, found: RegisteredModel, number: str) -> str:
+    others = _others(client, found)
     there = f"promoted before: {listed(others)}" if others else "none was"
     return (
-        f"{model} version {number} was never in production ({there}); "
-        f"`cloche promote {model} --version {number}` asks the gate, --force does without"
+        f"{found.name} version {number} was never in production ({there}); "
+        f"`cloche promote {found.name} --version {number}` asks the gate, --force does without"
     )
+
+
+def _others(client: MlflowClient, found: RegisteredModel) -> list[str]:
+    """Numbers of the versions to go back to."""
+    return [
+        str(version.version)
+        for version in versions_of(client, found.name)
+        if was_in_production(found, version) and str(version.version) != found.production
+    ]
 
 
 def _digest(version: ModelVersion) -> str:

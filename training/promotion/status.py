@@ -1,13 +1,20 @@
-"""What the registry says of its models, read only; models that Cloche never touched included."""
+"""What the registry says of its models, read only; models that Cloche never touched included.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+One model is read in two calls and some for each version that is shown, which are made at once. Many
+models are read in one call for a thousand of them, which tells of the versions that have a stage or
+are new; only others that have an alias are asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import RegisteredModel as Registered
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
@@ -21,9 +28,10 @@ from cloche.training.names import (
     PROMOTED_BY,
     REASON,
 )
-from cloche.training.promotion.registry import RegisteredModel, find_model
+from cloche.training.promotion.registry import RegisteredModel, as_model, find_model
 from cloche.versions import files_of, versions_of
 
+_AT_ONCE = 8  # calls; a server with one worker answers no more of them at a time
 _GENERIC_FLAVOR = "python_function"
 
 
@@ -41,8 +49,8 @@ class VersionStatus:
         promoted_at: when it went into production, UTC, ISO 8601.
         promoted_by: who put it there.
         reason: why.
-        flavor: of the model, as MLflow calls it; None if the artifacts cannot be read.
         run_id: the run that made it; None for a version without one.
+        flavor: of the model, as MLflow calls it; None if the artifacts cannot or need not be read.
         metric: the metric that it is compared by; None if nothing says which.
         score: its value on the holdout; None likewise.
     """
@@ -56,10 +64,10 @@ class VersionStatus:
     promoted_at: str | None
     promoted_by: str | None
     reason: str | None
-    flavor: str | None
     run_id: str | None
-    metric: str | None
-    score: float | None
+    flavor: str | None = None
+    metric: str | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +78,17 @@ class ModelStatus:
         name: of the model.
         aliases: alias → number of its version.
         versions: the newest first, and every one that has an alias.
-        more: how many older ones are left out.
+        more: how many older ones are left out; None where nobody counted.
     """
 
     name: str
     aliases: Mapping[str, str]
     versions: tuple[VersionStatus, ...]
-    more: int
+    more: int | None
+
+    def at(self, alias: str) -> VersionStatus | None:
+        """The version that has an alias."""
+        return next((version for version in self.versions if alias in version.aliases), None)
 
 
 def status(client: MlflowClient, model: str, *, most: int) -> ModelStatus:
@@ -94,18 +106,46 @@ def status(client: MlflowClient, model: str, *, most: int) -> ModelStatus:
     everything = versions_of(client, model)
     aliased = set(found.aliases.values())
     shown = [v for n, v in enumerate(everything) if n < most or str(v.version) in aliased]
-    return ModelStatus(
-        found.name,
-        found.aliases,
-        tuple(_version(client, found, version) for version in shown),
-        len(everything) - len(shown),
-    )
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        told = threads.map(lambda version: _whole(client, found, version), shown)
+    return ModelStatus(found.name, found.aliases, tuple(told), len(everything) - len(shown))
 
 
-def _version(client: MlflowClient, model: RegisteredModel, version: ModelVersion) -> VersionStatus:
-    number, tags = str(version.version), version.tags
+def overview(client: MlflowClient, models: Sequence[Registered]) -> list[ModelStatus]:
+    """What the registry says of many models: their newest versions, and those with an alias.
+
+    Flavors and scores are not looked at: they are in files and runs, call by call.
+
+    Args:
+        client: of the registry.
+        models: as it lists them.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(lambda model: _brief(client, model), models))
+
+
+def _brief(client: MlflowClient, model: Registered) -> ModelStatus:
+    found = as_model(model)
+    listed = {str(version.version): version for version in model.latest_versions}
+    for number in set(found.aliases.values()) - listed.keys():
+        listed[number] = client.get_model_version(model.name, number)
+    newest = sorted(listed, key=int, reverse=True)
+    aliased = set(found.aliases.values())
+    kept = [number for number in newest if number == newest[0] or number in aliased]
+    told = tuple(_version(found, listed[number]) for number in kept)
+    return ModelStatus(found.name, found.aliases, told, None)
+
+
+def _whole(client: MlflowClient, model: RegisteredModel, version: ModelVersion) -> VersionStatus:
+    """A version with what is in its files and runs."""
     mlmodel = _mlmodel(version)
     metric, score = _score(client, version, mlmodel)
+    return replace(_version(model, version), flavor=_flavor(mlmodel), metric=metric, score=score)
+
+
+def _version(model: RegisteredModel, version: ModelVersion) -> VersionStatus:
+    """A version as the registry lists it."""
+    number, tags = str(version.version), version.tags
     return VersionStatus(
         version=number,
         created_at=datetime.fromtimestamp(version.creation_timestamp / 1_000, UTC),
@@ -116,10 +156,7 @@ def _version(client: MlflowClient, model: RegisteredModel, version: ModelVersion
         promoted_at=tags.get(PROMOTED_AT),
         promoted_by=tags.get(PROMOTED_BY),
         reason=tags.get(REASON),
-        flavor=_flavor(mlmodel),
         run_id=version.run_id or None,
-        metric=metric,
-        score=score,
     )
 
 

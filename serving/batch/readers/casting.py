@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from mlflow.types import DataType, Schema
 
+from cloche import moments
+
 Types = Mapping[Any, DataType]  # by name, or by place where the signature has no names
 
 INTEGERS: dict[DataType, Any] = {DataType.long: np.int64, DataType.integer: np.int32}
@@ -87,10 +89,8 @@ def _to_float(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
 
 
 def _to_datetime(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
-    if not isinstance(values.dtype, pd.StringDtype):
-        return values, np.zeros(len(values), bool)
-    moments = pd.to_datetime(values, format="ISO8601", errors="coerce")
-    return moments, (moments.isna() & values.notna()).to_numpy()
+    found = moments.read(values)
+    return found if found is not None else (values, np.zeros(len(values), bool))
 
 
 _TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}

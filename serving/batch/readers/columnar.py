@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloche.serving.batch.categories import dtype_of
+from cloche.serving.batch.inference import DICTIONARY
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.casting import INTEGERS, Types, cast, type_of
 from cloche.serving.batch.readers.rows import Rows, attach
@@ -60,7 +63,13 @@ class ColumnarReader:
                 frame[name] = chosen.column(name).to_pandas(types_mapper=_NULLABLE.get)
         if self._stored:  # else the signature decides
             frame = frame.reset_index(drop=True)
-            frame = frame.astype({name: kind for name, kind in part.types.items() if name in frame})
+            frame = frame.astype(
+                {
+                    name: _categories(part, name) if kind == DICTIONARY else kind
+                    for name, kind in part.types.items()
+                    if name in frame
+                }
+            )
         attach(frame, {name: part.constants[name] for name in names if name in part.constants})
         typed, refused = cast(frame, self._types)
         carried = _with_constants(table, part.constants)
@@ -133,6 +142,14 @@ class _Cursor:
         self._row += count
         self._rest = table.slice(count)
         return table.slice(0, count)
+
+
+def _categories(part: Part, name: str) -> Any:
+    """The type of a dictionary-encoded column in its whole file: all categories, in their order."""
+    try:
+        return dtype_of(part.source, part.format, name)
+    except (pa.ArrowException, OSError) as error:
+        raise JobFailed(f"{part.source}: cannot be read: {error}") from error
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -21,7 +21,8 @@ from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.casting import Types, cast
 from cloche.serving.batch.readers.rows import UNFIT, Rows, attach
 from cloche.serving.errors import JobFailed
-from cloche.serving.host.missing import Guard, Unfit
+from cloche.serving.host.failures import Unfit
+from cloche.serving.host.missing import Guard
 
 MOST_NESTED = 256  # of which every library on the way to the model and back has the depth
 _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
@@ -84,11 +85,12 @@ class JsonLinesReader:
 
     def _frame(self, objects: list[dict[str, Any]], found: Mapping[str, str]) -> pd.DataFrame:
         if self._inputs is None:  # of types that the whole file has
-            whole = pd.DataFrame(objects, columns=list(found), dtype=object)
+            wanted = [dict(one) for one in objects]
+            known = self._guard.prepare({"dataframe_records": wanted})
+            whole = pd.DataFrame(wanted, columns=list(found), dtype=object)
             whole = whole.astype({name: kind for name, kind in found.items() if kind != "object"})
-            if self._schema is None:
+            if known is None:
                 return whole
-            known = self._guard.schema_for({"dataframe_records": objects})
             typed: pd.DataFrame = cast_df_types_according_to_schema(whole, known)  # by position
             return typed
         wanted = [{name: one[name] for name in self._inputs if name in one} for one in objects]
@@ -96,7 +98,7 @@ class JsonLinesReader:
             if any(name not in one for one in wanted):
                 raise ValueError(f"column {name!r} is missing")
         frame: pd.DataFrame = dataframe_from_parsed_json(
-            wanted, "records", self._guard.schema_for({"dataframe_records": wanted})
+            wanted, "records", self._guard.prepare({"dataframe_records": wanted})
         )
         return frame
 

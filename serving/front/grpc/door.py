@@ -33,7 +33,7 @@ from cloche.serving.front.running import Running
 from cloche.serving.front.settings import Settings
 from cloche.serving.front.target import Target, serving_generation
 from cloche.serving.front.waiting import Waiting
-from cloche.serving.front.web import ClientLeft, HttpError
+from cloche.serving.front.web import ClientLeft, HttpError, header_name
 from cloche.serving.host.codecs.messages import SERVICE, message
 from cloche.serving.host.frames import Answer, Item
 
@@ -76,6 +76,10 @@ class Door:
             f"/{health.SERVICE}/Check": self._check,
         }
 
+    def implements(self, call: Call) -> bool:
+        """Whether there is such a method."""
+        return call.path == _INFER or call.path in self._methods
+
     def admits(self, call: Call) -> bool:
         """Whether the message of a call is looked at."""
         try:
@@ -114,10 +118,9 @@ class Door:
         """
         if call.refused is not None:
             raise Refused(call.refused)
-        path = call.path
-        if path != _INFER and path not in self._methods:
+        if not self.implements(call):
             raise Refused(Refusal(Status.UNIMPLEMENTED, "There is no such method."))
-        if path not in _FREE:
+        if call.path not in _FREE:
             self._access.check(call.scope["headers"])
 
     def _infer(self, stream: Stream, body: bytes) -> None:
@@ -240,6 +243,7 @@ async def opened(
     loop = asyncio.get_running_loop()
     door = Door(at_work.catalog, at_work.predictions, at_work.access, settings.max_body)
     house = House(
+        implements=door.implements,
         admits=door.admits,
         serve=door.serve,
         message=settings.max_body,
@@ -294,7 +298,7 @@ async def _look_after(house: House) -> None:
 def _closing(status: Status, told: str, model: str, version: str) -> bytes:
     """How the headers of an answer by a version end, but for what is the call's own."""
     metadata = (
-        (b"x-model-name", model.encode("ascii", "replace")),
+        (b"x-model-name", header_name(model)),
         (b"x-model-version", version.encode("ascii", "replace")),
     )
     return calls.closing(status, told, metadata)

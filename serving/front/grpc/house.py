@@ -17,6 +17,7 @@ class House:
     """Of one door.
 
     Attributes:
+        implements: Whether there is such a method.
         admits: Whether a call is answered, by its head; if not, its message is not kept.
         serve: Answers a call that is whole: its stream, and its body.
         message: Bytes of a message.
@@ -28,6 +29,7 @@ class House:
         open: The connections that there are.
     """
 
+    implements: Callable[[Call], bool]
     admits: Callable[[Call], bool]
     serve: Callable[[Stream, bytes], None]
     message: int

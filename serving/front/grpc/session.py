@@ -181,6 +181,8 @@ class Session:
         )  # fmt: skip
         if ends:
             self._serve(stream, b"")
+        elif not self._house.implements(call):
+            self._house.serve(stream, b"")  # it is refused at once, whatever follows
 
     def _end_body(self, number: int, block: bytes, *, ends: bool) -> None:
         """Headers after a body: they must be read, as later ones refer to them, and say nothing."""

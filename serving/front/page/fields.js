@@ -22,7 +22,7 @@ export class Field {
     this.kind = kindOf(spec, usual, example, alone);
     this.control = this.make(id, fallback);
     this.control.id = id;
-    this.control.name = this.name;
+    this.control.name = `field ${this.name}`; // a field called `elements` would hide that of its form
     this.control.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
     this.error = el("p", { class: "wrong", id: `${id}-error` });
     this.element = el("div", { class: `field ${this.kind}` },

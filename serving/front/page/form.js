@@ -45,9 +45,10 @@ export class Form {
   }
 
   columns() {
-    const { inputs, params, usual } = this.told;
+    const { inputs, params } = this.told;
+    const usual = new Map(Object.entries(this.told.usual));
     const example = this.exampleRow();
-    const columns = inputs.map((spec, at) => new Field(spec, `column-${at}`, { usual: usual[spec.name], example: example[spec.name], alone: inputs.length === 1 }));
+    const columns = inputs.map((spec, at) => new Field(spec, `column-${at}`, { usual: usual.get(spec.name), example: example.get(spec.name), alone: inputs.length === 1 }));
     this.params = params.map((spec, at) => new Field(spec, `param-${at}`, { fallback: spec.default ?? null }));
     this.inputs = columns;
     return [...columns, ...this.params];
@@ -172,14 +173,14 @@ export class Form {
     this.button.textContent = is ? "Asking…" : "Ask";
   }
 
-  /** The first row of the input example by column. */
+  /** The first row of the input example by column: a Map, since a column may be called constructor. */
   exampleRow() {
     const { example } = this.told;
     const split = example?.dataframe_split;
-    if (split?.columns) return Object.fromEntries(split.columns.map((name, at) => [name, split.data?.[0]?.[at]]));
+    if (split?.columns) return new Map(split.columns.map((name, at) => [name, split.data?.[0]?.[at]]));
     const rows = example?.dataframe_records ?? example?.instances ?? example?.inputs;
-    if (Array.isArray(rows)) return isObject(rows[0]) ? rows[0] : {};
-    return isObject(rows) ? Object.fromEntries(Object.entries(rows).map(([name, cells]) => [name, Array.isArray(cells) ? cells[0] : cells])) : {};
+    if (Array.isArray(rows)) return new Map(isObject(rows[0]) ? Object.entries(rows[0]) : []);
+    return new Map(isObject(rows) ? Object.entries(rows).map(([name, cells]) => [name, Array.isArray(cells) ? cells[0] : cells]) : []);
   }
 
   /** A request to begin with. */

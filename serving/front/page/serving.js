@@ -15,9 +15,11 @@ export function showServing(model, series) {
   ]);
 }
 
+const GATE = new Map([["passed", "good"], ["forced", "warn"], ["refused", "bad"]]); // or whatever a tag holds
+
 function marks(model, known) {
   const found = (known?.aliases ?? []).map((alias) => [alias, alias === model.alias ? "strong" : ""]);
-  if (known?.gate) found.push([`gate ${known.gate}`, { passed: "good", forced: "warn", refused: "bad" }[known.gate]]);
+  if (known?.gate) found.push([`gate ${known.gate}`, GATE.get(known.gate) ?? ""]);
   if (model.predictor === "onnx") found.push(["accelerated twin", ""]);
   if (model.version !== null && !model.ready) found.push(["no replica is ready", "bad"]);
   return found;

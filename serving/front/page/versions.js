@@ -3,8 +3,7 @@
 import { byId, el, moment, number, renew } from "./dom.js";
 import { versionKind } from "./charts.js";
 
-const SIGNS = { passed: ["✓", "good"], failed: ["✗", "bad"] };
-const WORDS = { passed: "passed", failed: "failed" };
+const SIGNS = new Map([["passed", ["✓", "good"]], ["failed", ["✗", "bad"]]]);
 
 export function showRecords(model, series) {
   const { history, registered, version } = model;
@@ -32,9 +31,9 @@ function evidence(history, version) {
     scroll("Evidence of the gate", el("table", { class: "verdicts" },
       head("Criterion", "Required", "Found"),
       el("tbody", {}, verdicts.map((one) => {
-        const [sign, kind] = SIGNS[one.result] ?? ["·", "calm"];
+        const [sign, kind] = SIGNS.get(one.result) ?? ["·", "calm"];
         return el("tr", {},
-          el("th", { scope: "row" }, el("span", { class: `sign ${kind}`, "aria-hidden": "true" }, sign), el("span", {}, one.name), el("span", { class: "hidden" }, ` ${WORDS[one.result] ?? "does not apply"}`)),
+          el("th", { scope: "row" }, el("span", { class: `sign ${kind}`, "aria-hidden": "true" }, sign), el("span", {}, one.name), el("span", { class: "hidden" }, ` ${SIGNS.has(one.result) ? one.result : "does not apply"}`)),
           cell("Required", one.required), cell("Found", one.measured));
       })))),
   ];

@@ -14,7 +14,7 @@ from cloche.serving.host.codecs.v1 import V1
 from cloche.serving.host.codecs.v2 import Inference
 from cloche.serving.host.frames import Door
 from cloche.serving.host.missing import Guard
-from cloche.serving.host.plan import Plan, reads_type_hints
+from cloche.serving.host.plan import Plan, has_type_hints
 
 
 def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Mapping[Door, Codec]:
@@ -27,7 +27,8 @@ def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Ma
         version: Its version.
     """
     schema = metadata.get_input_schema()
-    guard = Guard(schema, by_type_hints=reads_type_hints(metadata))
+    hinted = has_type_hints(metadata)
+    guard = Guard(schema, by_type_hints=hinted)
 
     def inference(form: ModuleType) -> Inference:
         write = partial(form.write, name, version)
@@ -39,6 +40,6 @@ def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Ma
         Door.MLFLOW: ScoringProtocol(plan, schema, guard),
         Door.V2: inference(v2_rest),
         Door.GRPC: inference(v2_grpc),
-        Door.V1: V1(plan, schema, guard),
+        Door.V1: V1(plan, schema, guard, hinted=hinted),
         Door.TORCHSERVE: TorchServe(plan, schema, guard),
     }

@@ -1,8 +1,9 @@
 """What a model is given that the plan does not read for: whatever its signature says.
 
 Named columns take one tensor each, named tensors one each, and whatever takes a single unnamed
-thing a single tensor of any name. Columns of dates, bytes, lists, objects and maps are read as
-MLflow reads them from JSON.
+thing a single tensor of any name. Columns without names have one tensor together where they are of
+one plain type, else one each (`unnamed.py`). Columns of dates, bytes, lists, objects and maps are
+read as MLflow reads them from JSON.
 """
 
 import base64
@@ -14,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.types import DataType, Schema
-from mlflow.types.schema import Array
 from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
 
+from cloche.serving.host import unnamed
 from cloche.serving.host.codecs.columns import (
     NATIVE,
     check_bytes,
@@ -28,10 +29,18 @@ from cloche.serving.host.codecs.columns import (
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
 from cloche.serving.host.failures import RequestRefused
 from cloche.serving.host.missing import Guard
+from cloche.serving.host.older_mlflow import AnyType, Array
 
 
-def model_input(tensors: Mapping[str, Tensor], schema: Schema | None) -> Any:
-    """What a model with this signature is given: a table, an array, or arrays by name.
+def model_input(
+    tensors: Mapping[str, Tensor], schema: Schema | None, *, hinted: bool = False
+) -> Any:
+    """What a model with this signature is given: a table, an array, arrays by name, or a list.
+
+    Args:
+        tensors: By name.
+        schema: The signature's inputs.
+        hinted: Whether they are the type hint of the model's function, which is a list.
 
     Raises:
         RequestRefused: The tensors do not fit.
@@ -39,13 +48,15 @@ def model_input(tensors: Mapping[str, Tensor], schema: Schema | None) -> Any:
     if schema is None:
         arrays = {name: tensor.array().copy() for name, tensor in tensors.items()}
         return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+    if hinted:
+        return list(_json_cells(_only(tensors), schema.inputs[0].type))
     if schema.has_input_names():
         _check_names(tensors, schema)
     if schema.is_tensor_spec():
         return _tensor_input(tensors, schema)
     if schema.has_input_names():
-        return _frame(tensors, schema)
-    return _unnamed_columns(_only(tensors), schema)
+        return _named_columns(tensors, schema)
+    return _unnamed_columns(tensors, schema)
 
 
 def _check_names(tensors: Mapping[str, Tensor], schema: Schema) -> None:
@@ -101,13 +112,25 @@ def _datatype(dtype: Any) -> str:
     return BYTES
 
 
-def _unnamed_columns(tensor: Tensor, schema: Schema) -> Any:
-    """Columns without names: an array of them, side by side."""
-    width = len(schema.inputs)
+def _unnamed_columns(tensors: Mapping[str, Tensor], schema: Schema) -> Any:
+    """Columns without names: an array of them, side by side, or a table of one tensor each."""
+    kinds = schema.input_types()
+    names = unnamed.names(len(kinds))
+    alike = unnamed.side_by_side([_type_name(kind) for kind in kinds])
+    if alike or (len(tensors) == 1 and len(kinds) > 1):
+        return _side_by_side(_only(tensors), kinds)
+    if len(tensors) != len(kinds) or (len(kinds) > 1 and tensors.keys() != set(names)):
+        raise RequestRefused(f"The model takes {_named(names)}, one for each column.")
+    chosen = [tensors[name] for name in names] if len(kinds) > 1 else [_only(tensors)]
+    return _frame(chosen, kinds, schema, None)
+
+
+def _side_by_side(tensor: Tensor, kinds: Sequence[Any]) -> Any:
+    width = len(kinds)
     flat = len(tensor.shape) == 1 and width == 1
     if not flat and (len(tensor.shape) != 2 or tensor.shape[1] != width):
         raise tensor.refusal(f"shape [n, {width}]")
-    natives = {_native(kind) for kind in schema.input_types()}
+    natives = {_native(kind) for kind in kinds}
     native = natives.pop() if len(natives) == 1 else ""
     if not native or native == BYTES:
         return _objects(tensor) if tensor.datatype == BYTES else tensor.array().copy()
@@ -119,22 +142,34 @@ def _unnamed_columns(tensor: Tensor, schema: Schema) -> Any:
     return array.astype(DTYPES[native])
 
 
+def _type_name(kind: Any) -> str:
+    return kind.name if isinstance(kind, DataType) else ""
+
+
 def _objects(tensor: Tensor) -> Any:
     """Text in an array of its shape."""
     return np.array(tensor.texts(), dtype=object).reshape(tensor.shape)
 
 
-def _frame(tensors: Mapping[str, Tensor], schema: Schema) -> pd.DataFrame:
+def _named_columns(tensors: Mapping[str, Tensor], schema: Schema) -> pd.DataFrame:
+    """A table of the columns that came; the optional ones may lack."""
+    known = schema.input_dict()
+    names = [str(name) for name in schema.input_names() if name in tensors]
+    kinds = [known[name].type for name in names]
+    return _frame([tensors[name] for name in names], kinds, schema, names)
+
+
+def _frame(
+    tensors: Sequence[Tensor], kinds: Sequence[Any], schema: Schema, names: list[str] | None
+) -> pd.DataFrame:
     """A table of columns of every kind, as MLflow reads them from JSON."""
-    kinds = schema.input_dict()
-    count = same_length(tensors.values())
-    if not count:
+    if not same_length(tensors):
         raise RequestRefused("The request holds no rows.")
-    order = [str(name) for name in schema.input_names() if name in tensors]
-    cells = [_json_cells(tensors[name], kinds[name].type) for name in order]
-    rows = [list(row) for row in zip(*cells, strict=True)]
-    split = {"columns": order, "data": rows}
-    known = Guard(schema).schema_for({"dataframe_split": split})
+    cells = [_json_cells(tensor, kind) for tensor, kind in zip(tensors, kinds, strict=True)]
+    split: dict[str, Any] = {"data": [list(row) for row in zip(*cells, strict=True)]}
+    if names is not None:
+        split["columns"] = names
+    known = Guard(schema).prepare({"dataframe_split": split})
     frame: pd.DataFrame = dataframe_from_parsed_json(split, "split", known)
     return frame
 
@@ -148,7 +183,9 @@ def _json_cells(tensor: Tensor, kind: Any) -> Sequence[Any]:
     if kind is DataType.datetime or not isinstance(kind, DataType):
         check_bytes(tensor)
         found = tensor.texts()
-        return found if kind is DataType.datetime else [_parsed(tensor, text) for text in found]
+        if kind is DataType.datetime:
+            return found
+        return [_parsed(tensor, text, or_text=isinstance(kind, AnyType)) for text in found]
     column = reader(kind)(tensor)
     return column.tolist() if isinstance(column, np.ndarray) else list(column)
 
@@ -184,9 +221,14 @@ def _base64(tensor: Tensor) -> list[str | None]:
     return [base64.b64encode(cell).decode() if isinstance(cell, bytes) else cell for cell in cells]
 
 
-def _parsed(tensor: Tensor, text: str | None) -> Any:
-    """A cell that is an object, a map or a list of them: JSON in text."""
+def _parsed(tensor: Tensor, text: str | None, *, or_text: bool) -> Any:
+    """A cell that is an object, a map or a list of them: JSON in text.
+
+    Where it may be anything, text that is no JSON is itself.
+    """
     try:
         return None if text is None else json.loads(text)
     except (ValueError, RecursionError):
+        if or_text:
+            return text
         raise RequestRefused(f"Input {tensor.name!r}: an element is not JSON.") from None

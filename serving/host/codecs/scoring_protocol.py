@@ -11,7 +11,7 @@ from cloche.serving.host import diagnosis
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import JSON_BODY, TEXT_BODY, Answer, Item
 from cloche.serving.host.json_body import read_json
-from cloche.serving.host.media import JSON, check
+from cloche.serving.host.media import CSV, JSON, check
 from cloche.serving.host.missing import Guard
 from cloche.serving.host.observed import ObservedModel
 from cloche.serving.host.plan import Plan
@@ -60,11 +60,15 @@ class ScoringProtocol:
             RequestRefused: MLflow would change a missing value.
         """
         body: Any = item.body
-        schema = self._schema
-        if check(item.content_type) == JSON and self._guard.needed:
+        schema, media_type = self._schema, check(item.content_type)
+        if media_type == CSV:
+            schema = self._guard.schema_for_csv()
+            with suppress(UnicodeDecodeError):  # MLflow says what is wrong
+                body = item.body.decode()  # releases before 2.17 take text alone
+        if media_type == JSON and self._guard.needed:
             with suppress(ValueError, RecursionError):  # MLflow says what is wrong
                 body = read_json(body)
-            schema = self._guard.schema_for(body)
+            schema = self._guard.prepare(body)
             body = body if isinstance(body, dict) else item.body
         response: str = invocations(body, item.content_type, model, schema).response
         return response

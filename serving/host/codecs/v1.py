@@ -11,10 +11,11 @@ import json
 from typing import Any
 
 from mlflow.pyfunc.scoring_server import invocations
-from mlflow.types import DataType, Schema
+from mlflow.types import Schema
 
 from cloche.serving.host import diagnosis
 from cloche.serving.host.codecs.scoring_protocol import json_error
+from cloche.serving.host.codecs.v1_layout import Layout
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import JSON_BODY, Answer, Item
 from cloche.serving.host.json_body import read_json
@@ -33,39 +34,34 @@ _PLAIN = frozenset({"params", "parameters", "signature_name", *_LAYOUTS})
 class V1:
     """The codec."""
 
-    def __init__(self, plan: Plan | None, schema: Schema | None, guard: Guard) -> None:
+    def __init__(
+        self, plan: Plan | None, schema: Schema | None, guard: Guard, *, hinted: bool = False
+    ) -> None:
         self._plan = plan
         self._guard = guard
         self._schema = schema
-        named = schema is not None and schema.has_input_names()
-        self._names = list(map(str, schema.input_names())) if schema and named else []
-        self._binary = {
-            str(spec.name)
-            for spec in (schema.inputs if schema and named else ())
-            if spec.type is DataType.binary
-        }
+        self._layout = Layout(schema, hinted=hinted)
 
     def read(self, item: Item) -> Question | None:
         """The question in `item`, where the plan reads it."""
         if self._plan is None:
             return None
         try:
-            payload = self._payload(item)
+            payload, write = self._payload(item)
         except RequestRefused:  # it is told alone
             return None
         table = self._plan.read(payload)
-        return None if table is None else Question(table, _writer(payload))
+        return None if table is None else Question(table, write)
 
     def ask(self, item: Item, model: ObservedModel) -> Answer:
         """The answer to one request, read by MLflow's own scoring function."""
-        payload = self._payload(item)
-        write = _writer(payload)
-        invocations(payload, JSON, model, self._guard.schema_for(payload))
+        payload, write = self._payload(item)
+        invocations(payload, JSON, model, self._guard.prepare(payload))
         return write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> str:
         """What the request lacks."""
-        payload = self._payload(item)
+        payload, _ = self._payload(item)
         return diagnosis.explain(Item(JSON, json.dumps(payload).encode()), self._schema)
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
@@ -73,8 +69,8 @@ class V1:
         status = error.status if isinstance(error, RequestRefused) else 415
         return json_error(status, {"error": str(error)})
 
-    def _payload(self, item: Item) -> dict[str, Any]:
-        """The body in MLflow's words: `instances` or `inputs`, and `params`.
+    def _payload(self, item: Item) -> tuple[dict[str, Any], Write]:
+        """The body in a layout of MLflow's, with `params`, and how its answer is written.
 
         Raises:
             RequestRefused: It is not one of the protocol.
@@ -97,18 +93,10 @@ class V1:
         content = payload[layout]
         if b'"b64"' in item.body:
             content = self._decoded(content, "", _DEEP)
-        read = {layout: self._renamed(layout, content)}
+        read = self._layout.of_mlflow(layout, content)
         params = payload.get("parameters", payload.get("params"))
-        return read if params is None else read | {"params": params}
-
-    def _renamed(self, layout: str, content: Any) -> Any:
-        """The only input by its name, which the protocol leaves out."""
-        if len(self._names) != 1 or not isinstance(content, list) or not content:
-            return content
-        if any(isinstance(row, dict) for row in content):
-            return content
-        name = self._names[0]
-        return {name: content} if layout == "inputs" else [{name: row} for row in content]
+        write = _write_rows if layout == "instances" else _write_columns
+        return (read if params is None else read | {"params": params}), write
 
     def _decoded(self, value: Any, name: str, depth: int) -> Any:
         """`value` with `{"b64": …}` replaced: by text, or for binary columns by its base64."""
@@ -123,13 +111,9 @@ class V1:
         text = value["b64"]
         try:
             plain = base64.b64decode(text, validate=True)
-            return text if (name or "".join(self._names)) in self._binary else plain.decode()
+            return text if (name or self._layout.only) in self._layout.binary else plain.decode()
         except (binascii.Error, TypeError, ValueError):
             raise RequestRefused("A b64 value is not base64 of what the column takes.") from None
-
-
-def _writer(payload: dict[str, Any]) -> Write:
-    return _write_rows if "instances" in payload else _write_columns
 
 
 def _write_rows(predicted: Predicted, start: int, end: int) -> Answer:

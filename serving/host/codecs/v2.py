@@ -13,7 +13,7 @@ from cloche.serving.host.codecs.tensors import Output, output
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import Answer, Item
 from cloche.serving.host.observed import ObservedModel
-from cloche.serving.host.plan import Plan, Table
+from cloche.serving.host.plan import Plan, Table, has_type_hints
 from cloche.serving.host.predicted import BARE, ByModelPredicted, Predicted
 from cloche.serving.host.question import Question
 
@@ -54,6 +54,7 @@ class Inference:
         refused: Callable[[RequestRefused | UnsupportedMediaType], Answer],
     ) -> None:
         self._schema: Schema | None = metadata.get_input_schema()
+        self._hinted = has_type_hints(metadata)
         self._planned = PlannedColumns(plan) if plan is not None else None
         known = metadata.get_params_schema()
         self._reserved = _RESERVED - {param.name for param in (known.params if known else ())}
@@ -88,7 +89,8 @@ class Inference:
     def ask(self, item: Item, model: ObservedModel) -> Answer:
         """The answer to one request, after MLflow enforced the signature."""
         asked = self._parse(item)
-        raw = model.predict(model_input(asked.tensors, self._schema), self._params(asked))
+        given = model_input(asked.tensors, self._schema, hinted=self._hinted)
+        raw = model.predict(given, self._params(asked))
         return self._answer(asked, ByModelPredicted(raw, model.rows), 0, model.rows)
 
     def explain(self, _: Item) -> str:

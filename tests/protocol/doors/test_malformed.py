@@ -1,6 +1,8 @@
 """Whatever comes through a door is answered in its protocol's form, and is never our mistake."""
 
 import json
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -139,6 +141,23 @@ def test_a_method_that_is_not_there_is_unimplemented(doors: Doors) -> None:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelConfig")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"\x0a\x05frame", timeout=60)  # ModelConfigRequest(name="frame")
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_method_that_is_not_there_is_refused_before_its_client_has_said_all(doors: Doors) -> None:
+    told = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        yield b"\x0a\x05frame"
+        told.wait(120)
+
+    with grpc.insecure_channel(doors.grpc) as channel:
+        call = channel.stream_unary("/inference.GRPCInferenceService/ModelStreamInfer")
+        try:
+            with pytest.raises(grpc.RpcError) as caught:
+                call(messages(), timeout=60)
+        finally:
+            told.set()
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -184,6 +184,16 @@ class Tensor(PythonModel):
 KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 
 
+class Graph(PythonModel):
+    """Takes one named tensor, as a graph of ONNX does."""
+
+    def predict(self, context: Any, model_input: dict[str, Any], params: Any = None) -> Any:
+        rows = model_input["X"]
+        if rows.dtype != np.float32 or rows.shape[1:] != (2,):
+            raise TypeError(f"{rows.dtype} of shape {rows.shape}")
+        return {"score": rows @ np.array([1, 10], dtype=np.float32)}
+
+
 MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "plain": (Plain(), SIGNATURE),
     "picky": (Picky(), SIGNATURE),
@@ -203,6 +213,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
         Tensor(),
         ModelSignature(SIGNATURE.inputs, Schema([TensorSpec(np.dtype("float64"), (-1,))])),
     ),
+    "graph": (Graph(), ModelSignature(Schema([TensorSpec(np.dtype("float32"), (-1, 2), "X")]))),
     "odd": (Plain(), ModelSignature(SIGNATURE.inputs, Schema([ColSpec("double", "prediction")]))),
     "kinds": (
         Types(),

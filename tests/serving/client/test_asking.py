@@ -4,7 +4,7 @@ import gzip
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from cloche.client import (
+    AnswerTooLarge,
     Client,
     DeadlineExceeded,
     NotServed,
@@ -25,6 +26,7 @@ from cloche.client import (
     Unauthenticated,
     Unreachable,
 )
+from cloche.serving.client.call import Call
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving, wait_for
 
@@ -241,6 +243,43 @@ def test_a_proxy_that_speaks_otherwise_is_understood():
 
 
 WHOLE = b'{"predictions": [1, 2]}'
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(ask, encoding):
+    parts = []
+
+    class Endless(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            for _ in range(1000):
+                parts.append(1)
+                part = b"[" * 100_000
+                yield gzip.compress(part) if encoding == "gzip" else part
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for part in self:
+                yield part
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-encoding": encoding}, stream=Endless())
+
+    with pytest.raises(AnswerTooLarge, match=r"50000 bytes.*max_answer"):
+        ask("http://x", ROW, max_answer=50_000, transport=httpx2.MockTransport(answer))
+    assert len(parts) == 1
+
+
+def test_an_answer_that_takes_too_long_to_be_decoded_is_too_late(ask, monkeypatch):
+    read = Call.answered
+
+    def slowly(self: Call, response: httpx2.Response, body: bytearray, now: float) -> object:
+        outcome = read(self, response, body, now)
+        self.started -= 31  # as if decoding had taken that long
+        return outcome
+
+    monkeypatch.setattr(Call, "answered", slowly)
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=WHOLE))
+    with pytest.raises(DeadlineExceeded):
+        ask("http://x", ROW, transport=transport)
 
 
 @pytest.mark.parametrize(

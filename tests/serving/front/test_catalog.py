@@ -1,8 +1,10 @@
 """How the models of a server come and go with an alias."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
+from cloche.serving.errors import RegistryUnreachable
 from cloche.serving.front.catalog import Catalog
 from cloche.serving.registry.uri import ModelUri
 
@@ -10,12 +12,19 @@ from cloche.serving.registry.uri import ModelUri
 class FakeModel:
     """Takes until the server ends to finish what runs."""
 
+    ready = True
+
     def __init__(self, uri: ModelUri) -> None:
         self.uri = uri
         self.ended = asyncio.Event()
+        self.woken, self.interval, self.read_at = 0, 0.0, 0.0
 
-    async def follow(self, _: float) -> None:
+    async def follow(self, interval: float) -> None:
+        self.interval = interval
         await asyncio.Event().wait()
+
+    def wake(self) -> None:
+        self.woken += 1
 
     async def leave(self) -> None:
         await self.ended.wait()
@@ -28,10 +37,28 @@ class FakeRegistry:
     """Names one model more with each look, and the first one no more."""
 
     def __init__(self) -> None:
-        self.names = iter([["a"], ["b"], ["b", "c"]])
+        self.versions = iter([{"a": "1"}, {"b": "1"}])
 
-    async def ask(self, *_: Any, **__: Any) -> list[str]:
-        return next(self.names, ["b", "c"])
+    async def ask(self, *_: Any, **__: Any) -> dict[str, str]:
+        return next(self.versions, {"b": "1", "c": "1"})
+
+
+class ToldRegistry:
+    """Answers as the test says."""
+
+    def __init__(self) -> None:
+        self.answer: dict[str, str] | Exception = RegistryUnreachable("It lists no aliases.")
+
+    async def ask(self, *_: Any, **__: Any) -> dict[str, str]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.001)
 
 
 def test_a_model_that_leaves_holds_up_no_other_while_it_finishes() -> None:
@@ -46,12 +73,30 @@ def test_a_model_that_leaves_holds_up_no_other_while_it_finishes() -> None:
         following = asyncio.create_task(
             catalog.follow_alias("production", cast("Any", FakeRegistry()))
         )
-        async with asyncio.timeout(30):
-            while {model.uri.name for model in catalog} != {"b", "c"}:  # noqa: ASYNC110  # nothing tells
-                await asyncio.sleep(0.001)
-            assert not made[0].ended.is_set()
-            following.cancel()
-            await catalog.close()
+        await until(lambda: {model.uri.name for model in catalog} == {"b", "c"})
+        assert not made[0].ended.is_set()
+        following.cancel()
+        await catalog.close()
         return made
 
     assert all(model.ended.is_set() for model in asyncio.run(main()))
+
+
+def test_a_server_of_all_models_is_ready_when_they_are_listed_and_asks_for_what_changed() -> None:
+    async def main() -> None:
+        registry, catalog = ToldRegistry(), Catalog(cast("Any", FakeModel), 0.001)
+        following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
+        await until(lambda: catalog.problem)
+        assert (catalog.ready, catalog.problem) == (False, "It lists no aliases.")
+        registry.answer = {"a": "1", "b": "1"}
+        await until(lambda: len(catalog) == 2)
+        assert (catalog.ready, catalog.problem) == (True, "")
+        a, b = (cast("Any", catalog.get(name)) for name in "ab")
+        registry.answer = {"a": "1", "b": "2"}
+        await until(lambda: b.woken)
+        assert (a.woken, b.woken) == (0, 1)
+        assert a.interval == 30.0  # for what the list does not tell
+        following.cancel()
+        await catalog.close()
+
+    asyncio.run(main())

@@ -3,6 +3,7 @@ from mlflow.webhooks.delivery import _generate_hmac_signature
 
 from cloche.serving.front.webhook import is_genuine
 
+DIGITS = (20, 400, 5_000)  # more than a time, a float, and what Python reads as a number
 NOW = 1_700_000_000
 SIGNED = {
     b"x-mlflow-delivery-id": b"d1",
@@ -24,6 +25,7 @@ def test_what_mlflow_signed_is_genuine() -> None:
         ({b"x-mlflow-delivery-id": b"d2"}, b"{}", "secret", NOW),
         ({b"x-mlflow-timestamp": b""}, b"{}", "secret", NOW),
         ({b"x-mlflow-signature": b""}, b"{}", "secret", NOW),
+        *(({b"x-mlflow-timestamp": b"9" * digits}, b"{}", "secret", NOW) for digits in DIGITS),
     ],
 )
 def test_everything_else_is_not(

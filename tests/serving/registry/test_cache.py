@@ -93,3 +93,23 @@ def test_a_fresh_version_of_another_server_is_kept(tmp_path: Path) -> None:
     place = cache.artifacts(target("9"), fill)
     cache.remember("uri", target("1"))
     assert place.is_dir()
+
+
+def test_a_cache_is_closed_to_other_users_and_one_that_was_open_is_closed(tmp_path: Path) -> None:
+    directory = tmp_path / "user" / "cloche"
+    cache = Cache(directory, "registry")
+    artifacts = cache.artifacts(target("1"), fill)
+    cache.remember("uri", target("1"))
+    (root,) = directory.iterdir()
+    assert [folder.stat().st_mode & 0o777 for folder in (directory, root)] == [0o700, 0o700]
+
+    root.chmod(0o755)  # as it was made before
+    Cache(directory, "registry").remember("uri", target("1"))
+    assert root.stat().st_mode & 0o777 == 0o700
+    assert artifacts.is_dir()
+
+
+def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    Cache(tmp_path, "registry").artifacts(target("1"), fill)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755

@@ -60,7 +60,11 @@ def register(client: MlflowClient, name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["database", "files", pytest.param("server", marks=[pytest.mark.breadth, pytest.mark.slow])],
+    [
+        "database",
+        pytest.param("files", marks=pytest.mark.breadth),
+        pytest.param("server", marks=[pytest.mark.breadth, pytest.mark.slow]),
+    ],
 )
 def test_every_name_stands_for_itself(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -79,7 +83,7 @@ def test_every_name_stands_for_itself(
     with stores(request.getfixturevalue("server") if kind == "server" else where):
         client = MlflowClient()
         resolver, cache = Resolver(lambda: client), Cache(tmp_path / "cache", "r")
-        assert set(names) <= set(resolver.names_with_alias("production"))
+        assert set(names) <= set(resolver.versions_with_alias("production"))
         fetched = set()
         for at, name in enumerate(names):
             assert [str(one.version) for one in versions_of(client, name)] == ["2", "1"], name

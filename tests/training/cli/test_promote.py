@@ -12,12 +12,6 @@ from cloche.training.promotion.registry import find_model
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    """The lock's patience is tested elsewhere."""
-    monkeypatch.setattr("cloche.training.promotion.lock.SETTLE_SECONDS", 0.0)
-
-
 def run(*arguments):
     return CliRunner().invoke(promote, ["flight-delay", *arguments])
 

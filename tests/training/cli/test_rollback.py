@@ -9,12 +9,6 @@ from cloche.training.cli.rollback import rollback
 from cloche.training.errors import RegistryError
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    """The lock's patience is tested elsewhere."""
-    monkeypatch.setattr("cloche.training.promotion.lock.SETTLE_SECONDS", 0.0)
-
-
 @pytest.fixture
 def two(client):
     """Version 1 served before version 2; both were promoted."""

@@ -28,6 +28,22 @@ def test_all_models_are_shown_with_aliases_and_scores(client, log_version):
     assert line.split()[:6] == ["1", "challenger", "·", "roc_auc", "0.7500", "sklearn"]
 
 
+def test_more_than_a_few_models_are_a_line_each(client):
+    for name in "abcd":
+        client.create_registered_model(name)
+        for _ in range(3):
+            client.create_model_version(name, "file:///nowhere")
+    client.set_registered_model_alias("b", "production", "1")
+    client.set_model_version_tag("b", "1", "cloche.promoted_by", "ana")
+    shown = run().stdout
+    assert "4 models; cloche status MODEL shows the versions of one" in shown
+    line = next(line for line in shown.splitlines() if line.split()[:1] == ["b"])
+    assert line.split() == ["b", "1", "·", "·", "ana", "·", "3"]
+    told = {one["name"]: one for one in json.loads(run("--json").stdout)["models"]}
+    assert [one["version"] for one in told["b"]["versions"]] == ["3", "1"]
+    assert told["b"]["more"] is None
+
+
 def test_a_script_gets_one_document(client, log_version):
     log_version()
     [model] = json.loads(run("flight-delay", "--json").stdout)["models"]

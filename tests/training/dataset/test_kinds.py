@@ -172,7 +172,16 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("form", ["auto", "csv", "parquet", "labelled-lines"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "auto",
+        *(
+            pytest.param(form, marks=pytest.mark.breadth)
+            for form in ("csv", "parquet", "labelled-lines")
+        ),
+    ],
+)
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_something_else_is_refused_in_a_sentence(name, form, tmp_path):
     (tmp_path / name).write_bytes(FILES[name])

@@ -98,8 +98,8 @@ def test_both_days_of_a_stretch_are_in_it_and_the_rest_is_left_out(frame, make_r
     assert list(sides.holdout.index) == [3]
 
 
-def test_days_are_those_of_the_columns_own_time_zone(frame, make_recipe):
-    day = pd.to_datetime(["2020-01-01 23:30", "2020-01-02 00:30"]).tz_localize("Asia/Seoul")
+def test_days_are_those_of_utc(frame, make_recipe):
+    day = pd.to_datetime(["2020-01-02 08:30", "2020-01-02 09:30"]).tz_localize("Asia/Seoul")
     by = {"train": ["2020-01-01", "2020-01-01"], "holdout": ["2020-01-02", "2020-01-02"]}
     recipe = make_recipe(split={"by": "time", "column": "day", **by})
     sides = split(frame.head(2).assign(day=day), recipe)

@@ -113,5 +113,5 @@ def _answers_agree(candidate, rows):
     asked = model_rows(rows.head(40), candidate.model, "outcome", [])
     body = json.loads(asked.to_json(orient="records", date_format="iso"))
     payload = {"dataframe_records": body}
-    parsed = infer_and_parse_data(payload, Guard(schema).schema_for(payload))
+    parsed = infer_and_parse_data(payload, Guard(schema).prepare(payload))
     pd.testing.assert_frame_equal(model.predict(parsed), model.predict(asked))

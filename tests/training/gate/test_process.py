@@ -7,6 +7,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
 
 from cloche.env_manager import NotBuilt
 from cloche.training.errors import NotMeasured
@@ -91,6 +93,64 @@ def test_a_healthy_model_is_measured_and_its_folder_left_as_it_was(save_model, h
     assert result.latency_ms > 0
     expected = 1 / (1 + np.exp(-(2 * holdout["hour"] + holdout["wind"])))
     np.testing.assert_allclose(result.predictions.positive_probability(), expected)
+
+
+class Graph(mlflow.pyfunc.PythonModel):
+    """Takes one named tensor, as a graph of ONNX does, and columns of its own beside the target."""
+
+    def predict(self, context, model_input, params=None):
+        rows = model_input["X"]
+        assert rows.dtype == np.float32
+        return {"score": 1 / (1 + np.exp(-(2 * rows[:, 0] + rows[:, 1])))}
+
+
+@forked
+@pytest.mark.parametrize(
+    ("width", "features"),
+    [(2, ("hour", "wind")), pytest.param(3, (), marks=pytest.mark.breadth)],
+)
+def test_a_model_of_one_named_tensor_is_judged_by_the_columns_that_make_it(
+    tmp_path, holdout, width, features
+):
+    spec = TensorSpec(np.dtype("float32"), (-1, width), "X")
+    options = {"signature": ModelSignature(Schema([spec])), "pip_requirements": ["mlflow"]}
+    mlflow.pyfunc.save_model(str(tmp_path / "graph"), python_model=Graph(), **options)
+    numbers = holdout.drop(columns="origin")
+    result = probed(tmp_path / "graph", numbers, features=features)
+    assert result.failures == {}
+    assert result.latency_ms > 0
+    expected = 1 / (1 + np.exp(-(2 * holdout["hour"] + holdout["wind"])))
+    np.testing.assert_allclose(
+        result.predictions.positive_probability(), expected, rtol=1e-4, atol=1e-6
+    )
+    unfit = probed(tmp_path / "graph", holdout)  # it has one column more
+    assert f"'X' takes {width} values a row, and there are 4" in unfit.failures["predict"]
+
+
+@forked
+def test_a_model_gets_the_columns_of_a_holdout_as_the_holdout_has_them(save_code):
+    rows = 40
+    holdout = pd.DataFrame(
+        {
+            "late": [0, 1] * (rows // 2),
+            "struct": [{"a": 1}] * rows,
+            "map": [{"k": 1}, {"j": 2, "l": 3}] * (rows // 2),
+            "list": [[1, 2]] * rows,
+            "bytes": [b"\xff"] * rows,
+            "day": pd.date_range("2020-01-01", periods=rows),
+            "kind": pd.Categorical(["a", "b"] * (rows // 2)),
+        }
+    )
+    kinds = "[type(model_input[name].iloc[0]).__name__ for name in model_input]"
+    body = (
+        f"kinds = {kinds}; "
+        "assert kinds == ['dict', 'dict', 'ndarray', 'bytes', 'Timestamp', 'str'], kinds; "
+        "assert set(model_input['map'].iloc[-1]) < set('jkl'), model_input; "
+        "return [0] * len(model_input)"
+    )
+    result = probed(save_code(body), holdout)
+    assert result.failures.get("predict") is None
+    assert result.predictions is not None
 
 
 @forked
@@ -192,6 +252,7 @@ def test_what_a_model_does_to_the_process_is_judged_by_its_answers_and_nothing_i
     assert (tmp_path / "asked").exists()
 
 
+@forked
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -222,33 +283,42 @@ RESTING = "threading.Thread(target=time.sleep, args=(3600,)).start()"
 REPLACED = "json.dumps = lambda *_, **__: 'nothing'"
 
 
+OTHERS = [
+    ("return [0] * len(model_input)", "os.fork()", {}),
+    ("os.fork(); return [0] * len(model_input)", "", {}),
+    (f"{REPLACED}; return [0] * len(model_input)", "", {"example": "no JSON"}),
+    ("return [0] * len(model_input)", "sys.stdout.close(); sys.stderr.close()", {}),
+    ("print('{'); return [0] * len(model_input)", "", {}),
+    ("return [0] * len(model_input)", "os.close(1); os.close(2)", {}),
+    ("return [0] * len(model_input)", "os.closerange(0, 200)", {}),
+    ("return [0] * len(model_input)", "os._exit(0)", {"load": "the process ended itself"}),
+    ("return [0] * len(model_input)", "os._exit(7)", {"load": "ended with code 7"}),
+    ("return [0] * len(model_input)", "atexit.register(os._exit, 7)", {}),
+    ("return [0] * len(model_input)", "os.chdir('/'); os.umask(0o777)", {}),
+    (
+        "sys.modules.clear() if len(model_input) > 20 else 0; return [0] * len(model_input)",
+        "",
+        None,
+    ),
+    (
+        "open(os.path.join(sys.argv[1], 'report.json'), 'w').write('{'); os._exit(0)",
+        "",
+        {"load": "its process left no readable report"},
+    ),
+]
+
+
+def broadly(case):
+    return pytest.param(*case, marks=pytest.mark.breadth)
+
+
 @forked
 @pytest.mark.parametrize(
     ("body", "prelude", "failures"),
     [
-        ("return [0] * len(model_input)", "os.fork()", {}),
-        ("os.fork(); return [0] * len(model_input)", "", {}),
-        ("return [0] * len(model_input)", REPLACED, {"example": "no JSON"}),
-        (f"{REPLACED}; return [0] * len(model_input)", "", {"example": "no JSON"}),
         ("return [0] * len(model_input)", RESTING, {}),
-        ("return [0] * len(model_input)", "sys.stdout.close(); sys.stderr.close()", {}),
-        ("print('{'); return [0] * len(model_input)", "", {}),
-        ("return [0] * len(model_input)", "os.close(1); os.close(2)", {}),
-        ("return [0] * len(model_input)", "os.closerange(0, 200)", {}),
-        ("return [0] * len(model_input)", "os._exit(0)", {"load": "the process ended itself"}),
-        ("return [0] * len(model_input)", "os._exit(7)", {"load": "ended with code 7"}),
-        ("return [0] * len(model_input)", "atexit.register(os._exit, 7)", {}),
-        ("return [0] * len(model_input)", "os.chdir('/'); os.umask(0o777)", {}),
-        (
-            "sys.modules.clear() if len(model_input) > 20 else 0; return [0] * len(model_input)",
-            "",
-            None,
-        ),
-        (
-            "open(os.path.join(sys.argv[1], 'report.json'), 'w').write('{'); os._exit(0)",
-            "",
-            {"load": "its process left no readable report"},
-        ),
+        ("return [0] * len(model_input)", REPLACED, {"example": "no JSON"}),
+        *map(broadly, OTHERS),
     ],
 )
 def test_what_a_model_does_to_its_process_is_a_result_in_words(
@@ -269,12 +339,14 @@ def test_what_a_model_does_to_its_process_is_a_result_in_words(
 @pytest.mark.parametrize(
     ("prelude", "said"),
     [
-        ("raise MemoryError", "the machine has no more memory"),
-        (
-            "raise OSError(errno.ENOSPC, 'No space left on device')",
-            "no more room .No space left on device",
-        ),
         ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL, as systems do it where"),
+        *map(
+            broadly,
+            [
+                ("raise MemoryError", "the machine has no more memory"),
+                ("raise OSError(errno.ENOSPC, 'full')", "no more room .No space left on device"),
+            ],
+        ),
     ],
 )
 def test_what_the_machine_lacks_is_no_verdict_on_the_model(prelude, said, save_code, holdout):

@@ -92,20 +92,25 @@ def test_a_model_that_could_not_be_measured_has_evidence_too(client, write):
     assert document["production"] is None
 
 
-def test_evidence_that_cannot_be_written_is_a_failed_run(client, make_judgement):
+@pytest.mark.parametrize(
+    ("error", "status"), [(OSError("no space left"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_evidence_that_cannot_be_written_is_a_run_that_ended_so(
+    client, make_judgement, error, status
+):
     class FullDisk:
         def __getattr__(self, name):
             return getattr(client, name)
 
         def log_text(self, *_):
-            raise OSError("no space left on device")
+            raise error
 
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(type(error)):
         record(FullDisk(), make_judgement(), outcome="passed", reason=None, now=NOW)
     [run] = client.search_runs(
         [client.get_experiment_by_name("flights").experiment_id], "tags.`cloche.kind` = 'gate'"
     )
-    assert run.info.status == "FAILED"
+    assert run.info.status == status
 
 
 def test_two_judgements_at_once_may_log_the_same_holdout(client, make_judgement):

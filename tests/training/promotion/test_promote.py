@@ -25,9 +25,9 @@ from cloche.training.gate import probe, process
 from cloche.training.promotion.examine import examine
 from cloche.training.promotion.lock import LEASE, Clock
 from cloche.training.promotion.promote import Refusal, carry_out, promote
-from cloche.training.promotion.registry import find_model, model_names
+from cloche.training.promotion.registry import find_model
 from cloche.training.promotion.request import Request
-from cloche.versions import versions_of
+from cloche.versions import registered_models, versions_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 
@@ -90,7 +90,7 @@ def everything(client):
     """All that the registry holds, and how many runs there are."""
     experiments = [found.experiment_id for found in client.search_experiments()]
     return (
-        {name: find_model(client, name).aliases for name in model_names(client)},
+        {model.name: model.aliases for model in registered_models(client)},
         [(v.name, str(v.version), v.tags) for v in client.search_model_versions("")],
         len(client.search_runs(experiments)),
     )
@@ -252,8 +252,7 @@ def test_of_two_people_at_once_one_wins_and_the_other_is_told(client, improved, 
         own = MlflowClient(client.tracking_uri, client.tracking_uri)
         ready.wait()
         try:
-            clock = Clock(elapsed=lambda: 0.0)  # see test_lock
-            results.append(carry_out(own, examined, Request(), say=silent, clock=clock))
+            results.append(carry_out(own, examined, Request(), say=silent, clock=Clock()))
         except RegistryError as error:
             results.append(error)
 

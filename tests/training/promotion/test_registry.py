@@ -7,9 +7,8 @@ from cloche.training.promotion.registry import (
     find_model,
     find_version,
     listed,
-    model_names,
 )
-from cloche.versions import versions_of
+from cloche.versions import registered_models, versions_of
 
 
 def test_a_model_has_its_aliases_by_name(client, log_version):
@@ -39,7 +38,7 @@ def test_all_versions_and_models_are_found_beyond_the_first_page(client):
     client.create_registered_model("it's")
     for _ in range(3):
         client.create_model_version("it's", "somewhere")
-    assert len(model_names(client)) == 102
+    assert len(registered_models(client)) == 102
     assert [str(version.version) for version in versions_of(client, "it's")] == ["3", "2", "1"]
 
 

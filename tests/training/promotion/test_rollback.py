@@ -3,6 +3,10 @@
 import pytest
 
 from cloche.training.errors import RegistryError
+from cloche.training.names import DIGEST, PROMOTED_AT
+from cloche.training.promotion import rollback
+from cloche.training.promotion.lock import promotion_lock
+from cloche.training.promotion.order import move_production
 from cloche.training.promotion.registry import find_model
 from cloche.training.promotion.rollback import roll_back
 
@@ -21,6 +25,18 @@ def back(client, hands):
     return lambda **options: roll_back(client, "flight-delay", clock=hands.clock, **options)
 
 
+@pytest.fixture
+def promoted_over(client, hands):
+    """(version) → it is put into production as a promotion puts it."""
+
+    def move(version):
+        tags = {PROMOTED_AT: "2026-01-01T00:00:00+00:00", DIGEST: "d" * 64}
+        with promotion_lock(client, "flight-delay", "ana", hands.clock) as held:
+            move_production(client, held, version, tags)
+
+    return move
+
+
 def aliases(client):
     return dict(find_model(client, "flight-delay").aliases)
 
@@ -31,7 +47,7 @@ def test_production_returns_to_previous_and_the_two_change_places(client, three,
     assert aliases(client) == {"production": "1", "previous": "2"}
     tags = client.get_model_version("flight-delay", "1").tags
     assert tags["cloche.reason"] == "slow in the evening"
-    assert tags["cloche.promoted_at"] == "2026-03-01T12:00:04+00:00"
+    assert tags["cloche.promoted_at"] == "2026-03-01T12:00:00+00:00"
     assert tags["cloche.gate"] == "passed"
 
 
@@ -91,3 +107,37 @@ def test_a_model_that_is_not_there_is_named_with_those_that_are(client, three):
         RegistryError, match=r"no registered model 'flight'.*there are flight-delay"
     ):
         roll_back(client, "flight")
+
+
+def test_a_version_that_an_alias_was_set_on_by_hand_was_in_production_as_well(
+    client, log_version, back, promoted_over
+):
+    """By the word of every command: what promote says of it, and each way to go back to it."""
+    by_hand, second, third = (log_version(challenger=False) for _ in range(3))
+    client.set_registered_model_alias("flight-delay", "production", by_hand)
+    promoted_over(second)
+    back()
+    assert aliases(client) == {"production": by_hand, "previous": second}
+    assert len(client.get_model_version("flight-delay", by_hand).tags["cloche.digest"]) == 64
+    assert "cloche.gate" not in client.get_model_version("flight-delay", by_hand).tags
+    back()
+    promoted_over(third)
+    assert aliases(client) == {"production": third, "previous": second}
+    client.delete_model_version_tag("flight-delay", by_hand, "cloche.promoted_at")
+    back(to=by_hand)
+    assert aliases(client)["production"] == by_hand
+
+
+def test_aliases_that_move_while_the_way_back_is_looked_for_are_not_moved(
+    client, three, back, monkeypatch
+):
+    look = rollback.promotion_lock
+
+    def late(*arguments):
+        client.set_registered_model_alias("flight-delay", "production", "3")
+        return look(*arguments)
+
+    monkeypatch.setattr(rollback, "promotion_lock", late)
+    with pytest.raises(RegistryError, match="moved just now"):
+        back()
+    assert aliases(client) == {"production": "3", "previous": "1"}

@@ -86,7 +86,11 @@ class Place:
     def __post_init__(self) -> None:
         limits = {"message": LIMIT, "unfinished": 4 * LIMIT, "connections": 10, "patience": 20.0}
         self.house = House(
-            admits=self.admits, serve=self.serve, clock=lambda: self.now, **(limits | self.limits)
+            implements=lambda _: True,
+            admits=self.admits,
+            serve=self.serve,
+            clock=lambda: self.now,
+            **(limits | self.limits),
         )
 
     def admits(self, call: Call) -> bool:

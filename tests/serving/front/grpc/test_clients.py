@@ -53,7 +53,7 @@ class Echo:
             self.loop = asyncio.get_running_loop()
             self.ended = asyncio.Event()
             self.house = House(
-                admits=lambda _: True, serve=self.serve, message=LIMIT,
+                implements=lambda _: True, admits=lambda _: True, serve=self.serve, message=LIMIT,
                 unfinished=8 * LIMIT, connections=100, patience=SECONDS, clock=self.loop.time,
             )  # fmt: skip
             server = await self.loop.create_server(lambda: Connection(self.house), "127.0.0.1", 0)
