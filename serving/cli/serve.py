@@ -25,9 +25,9 @@ HELP = """Serve models online, and follow the registry.
 MODEL_URI is models:/NAME@production or any other MLflow model URI; put NAME= before it to serve
 it under another name. When the alias moves, the version behind it is loaded beside the one that
 serves, and takes over when it is warm: no restart, no failed request. Every option can be set by a
-variable, like CLOCHE_SERVE_PORT, and the URIs by CLOCHE_SERVE_MODELS. With a secret in
-CLOCHE_WEBHOOK_SECRET, an MLflow webhook to /webhooks/registry makes the server look at the registry
-at once.
+variable, like CLOCHE_SERVE_PORT, and the URIs by CLOCHE_SERVE_MODELS: between blanks, or, where
+a name has blanks, each in a line that ends. With a secret in CLOCHE_WEBHOOK_SECRET, an MLflow
+webhook to /webhooks/registry makes the server look at the registry at once.
 
 \b
 Example:
@@ -37,12 +37,23 @@ Example:
 """
 
 
+class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other public name
+    """URIs; in a variable one in each line, or without line ends, between blanks."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """The URIs of a variable: a name may hold blanks, which divide only a single line."""
+        return [line for line in rv.split("\n") if line.strip()] if "\n" in rv else rv.split()
+
+
 @click.command(
     help=HELP,
     short_help="Serve online; the version changes when the alias moves.",
     context_settings={"auto_envvar_prefix": "CLOCHE_SERVE", "show_default": True},
 )
-@click.argument("models", nargs=-1, metavar="MODEL_URI...", envvar="CLOCHE_SERVE_MODELS")
+@click.argument(
+    "models", nargs=-1, metavar="MODEL_URI...", envvar="CLOCHE_SERVE_MODELS",
+    type=_ModelUris(),
+)  # fmt: skip
 @click.option(
     "--all",
     "all_with_alias",

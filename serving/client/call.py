@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import httpx2
 
@@ -141,7 +142,7 @@ class Call:
         )
         return Prediction(
             values,
-            model=response.headers.get("x-model-name", ""),
+            model=unquote(response.headers.get("x-model-name", "")),
             version=response.headers.get("x-model-version", ""),
             request_id=request_id,
             index=self.rows.index if given.is_frame(self.rows) else None,

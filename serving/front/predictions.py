@@ -43,6 +43,7 @@ from cloche.serving.front.web import (
     Send,
     client_left,
     gunzip,
+    header_name,
     header_text,
     read_body,
     respond,
@@ -251,7 +252,7 @@ class Predictions:
         self.trace(exchange, status)
         headers = [
             (b"x-request-id", exchange.id),
-            (b"x-model-name", header_text(exchange.target.model.name)),
+            (b"x-model-name", header_name(exchange.target.model.name)),
             (b"x-model-version", header_text(exchange.version)),
             *extra,
         ]

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -25,6 +26,8 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _GZIP = 31  # the value of zlib's `wbits` for gzip
 _CHUNK = 1 << 16  # zlib copies what follows a member, so each look is short
 _MOST_MEMBERS = 10_000  # a member costs microseconds, also without content
+
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
 class HttpError(Exception):
@@ -137,6 +140,15 @@ CLOSE = (b"connection", b"close")
 def header_text(text: str) -> bytes:
     """Text as the value of a header, which holds neither line ends nor other control characters."""
     return _CONTROL.sub(b"?", text.encode("latin-1", "replace"))
+
+
+@lru_cache(256)
+def header_name(name: str) -> bytes:
+    """A model's name as the value of a header, percent-encoded as in a path: it may be any text.
+
+    Visible ASCII but `%` stands for itself.
+    """
+    return quote(name, safe=_VISIBLE).encode()
 
 
 async def respond(

@@ -105,7 +105,9 @@ def lossy_arrays(schema: Schema | None) -> list[ColSpec]:
     return [
         spec
         for spec in schema.inputs
-        if isinstance(spec.type, (Array, Object, Map)) and _is_lossy(spec.type)
+        if isinstance(spec, ColSpec)
+        and isinstance(spec.type, (Array, Object, Map))
+        and _is_lossy(spec.type)
     ]
 
 

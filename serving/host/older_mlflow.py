@@ -3,17 +3,17 @@
 2.9 is the oldest release that is tested. No signature of a release has a type that it lacks.
 """
 
+import importlib
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, Schema, schema
 
-try:
-    from mlflow.pyfunc import context as _context
-except ImportError:
-    _context = None  # type: ignore[assignment]
+_context: Any = None
+with suppress(ImportError):
+    _context = importlib.import_module("mlflow.pyfunc.context")
 
 
 class _Absent:
@@ -31,7 +31,8 @@ def in_prediction(model: PyFuncModel) -> AbstractContextManager[Any]:
     if _context is None:
         return nullcontext()
     known = {"model_id": model.model_id} if hasattr(model, "model_id") else {}
-    return _context.set_prediction_context(_context.Context(**known))
+    found: AbstractContextManager[Any] = _context.set_prediction_context(_context.Context(**known))
+    return found
 
 
 def without_casts(specs: Sequence[Any], places: Collection[int]) -> Schema | None:

@@ -33,6 +33,7 @@ def test_cron_takes_the_crontab():
     subprocess.run(["crontab", "-n", CRONTAB], check=True)
 
 
+@pytest.mark.breadth
 def test_a_run_that_is_still_going_is_not_started_twice(run: Run, flights: Path):
     (flights / "score-day.log").write_text("of the run that is still going")
     with (flights / "score-day.lock").open("w") as lock:
@@ -44,6 +45,7 @@ def test_a_run_that_is_still_going_is_not_started_twice(run: Run, flights: Path)
     assert not (flights / "scores").exists()
 
 
+@pytest.mark.breadth
 def test_a_day_without_trouble_is_not_worth_a_mail(run: Run, flights: Path):
     answer = run("nightly", GOOD)
 
@@ -51,6 +53,7 @@ def test_a_day_without_trouble_is_not_worth_a_mail(run: Run, flights: Path):
     assert "936 rows are in" in (flights / "score-day.log").read_text()
 
 
+@pytest.mark.breadth
 def test_rows_in_quarantine_are_worth_a_mail_that_says_why(run: Run, flights: Path):
     mail = run("nightly", BAD, code=4).stdout
 

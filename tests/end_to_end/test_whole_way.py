@@ -142,6 +142,7 @@ def test_up_serves_and_shows_the_registry_until_it_is_interrupted(promoted, fold
         said = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
         ready, ui = (answers(f"http://127.0.0.1:{at}") for at in (port, ui_port))
         process.send_signal(signal.SIGINT)
+        process.communicate()
 
     assert "breast-cancer version 1 is in production" in "".join(said)
     assert "nothing is trained" in "".join(said)

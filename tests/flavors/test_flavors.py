@@ -18,7 +18,7 @@ from tests.flavors.kitchen import NAMES, TARGET, table
 from tests.online import Server, serving
 from tests.shell import environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.breadth]  # a pyfunc is what all other tests serve
 
 POLICY = f"""
 task: binary

@@ -32,7 +32,8 @@ gate: {minimum: {mae: 0.5}}
 LOADING = "is being loaded"
 
 
-@pytest.mark.parametrize("manager", ["uv", pytest.param("virtualenv", marks=pytest.mark.breadth)])
+@pytest.mark.breadth  # what is built of, test_env_manager.py proves without building
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
 def test_a_version_is_served_scored_and_judged_in_one_environment_of_its_own(
     registry: Registry, serve: Serve, manager: str
 ) -> None:

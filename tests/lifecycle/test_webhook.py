@@ -33,6 +33,7 @@ def pushing(registry: Registry) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.breadth
 def test_a_promotion_that_mlflow_pushes_is_followed_without_a_poll(
     pushing: str, serve: Serve
 ) -> None:

@@ -29,9 +29,8 @@ def server(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         yield server.wait_until_ready()
 
 
-@pytest.mark.parametrize(
-    "phases", ["examples,coverage", pytest.param("fuzzing", marks=pytest.mark.breadth)]
-)
+@pytest.mark.breadth  # bodies of every kind that test_wire.py and test_differential.py do not try
+@pytest.mark.parametrize("phases", ["examples,coverage", "fuzzing"])
 def test_every_answer_is_one_that_the_openapi_document_tells(
     server: Server, tmp_path: Path, phases: str
 ) -> None:

@@ -33,7 +33,7 @@ from cloche.serving.front.running import Running
 from cloche.serving.front.settings import Settings
 from cloche.serving.front.target import Target, serving_generation
 from cloche.serving.front.waiting import Waiting
-from cloche.serving.front.web import ClientLeft, HttpError
+from cloche.serving.front.web import ClientLeft, HttpError, header_name
 from cloche.serving.host.codecs.messages import SERVICE, message
 from cloche.serving.host.frames import Answer, Item
 
@@ -298,7 +298,7 @@ async def _look_after(house: House) -> None:
 def _closing(status: Status, told: str, model: str, version: str) -> bytes:
     """How the headers of an answer by a version end, but for what is the call's own."""
     metadata = (
-        (b"x-model-name", model.encode("ascii", "replace")),
+        (b"x-model-name", header_name(model)),
         (b"x-model-version", version.encode("ascii", "replace")),
     )
     return calls.closing(status, told, metadata)

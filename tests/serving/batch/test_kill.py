@@ -206,6 +206,7 @@ def test_the_real_command_goes_on_after_its_group_was_killed(score, undisturbed,
     assert place.read_bytes() == undisturbed
 
 
+@pytest.mark.breadth
 def test_a_worker_that_vanishes_is_replaced_and_no_row_is_missed(score, undisturbed, tmp_path):
     place = tmp_path / "out.csv"
     job = score(place)

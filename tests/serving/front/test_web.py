@@ -2,12 +2,21 @@ import asyncio
 import gzip
 import os
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.serving.front.web import ClientLeft, HttpError, Receive, gunzip, read_body
+from cloche.serving.front.web import (
+    ClientLeft,
+    HttpError,
+    Receive,
+    gunzip,
+    header_name,
+    read_body,
+)
+from tests.names import ODD
 
 
 def receive_of(*messages: dict[str, Any]) -> Receive:
@@ -98,3 +107,11 @@ def test_gzip_that_is_cut_short_is_a_bad_request(bodies: list[bytes], data: st.D
     with pytest.raises(HttpError) as refusal:
         gunzip(packed[: data.draw(st.integers(left, len(packed) - 1))], 1000)
     assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_header_can_name_every_model(name: str) -> None:
+    value = header_name(name)
+    assert unquote(value.decode("ascii")) == name
+    assert value.strip() == value
+    assert not any(byte < 0x21 or byte > 0x7E for byte in value)

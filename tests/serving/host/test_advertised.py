@@ -8,10 +8,12 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydantic
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.model import PythonModel, _PythonModelPyfuncWrapper
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array, Map, Object, Property
+from mlflow.types.type_hints import _infer_schema_from_list_type_hint
 
 from cloche.serving.front.described import tensorflow_metadata, tensors
 from cloche.serving.front.payloads import request_schema
@@ -300,7 +303,7 @@ def promised(signature: dict[str, Any], *, hinted: bool = False) -> dict[str, An
     return {name: content for form in forms for name, content in form.items() if name != "params"}
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(schema=SIGNATURES, data=st.data())
 def test_what_is_described_is_taken_by_every_protocol(schema: Schema, data: Any) -> None:
     columns = [
@@ -321,3 +324,50 @@ def test_what_is_described_is_taken_by_every_protocol(schema: Schema, data: Any)
     for body in bodies(schema, columns, promised(signature)):
         answer = ask(model, Door.MLFLOW, json.dumps(body).encode())
         assert len(json.loads(bytes(answer.body))["predictions"]) == ROWS, body
+
+
+class Person(pydantic.BaseModel):
+    name: str
+    age: int | None = None
+
+
+# A hint, and two values of it as JSON has them.
+HINTS: dict[str, tuple[Any, list[Any]]] = {
+    "whole": (list[int], [2**53 + 1, -1]),
+    "number": (list[float], [0.5, 2.0]),
+    "truth": (list[bool], [True, False]),
+    "text": (list[str], ["é", ""]),
+    "bytes": (list[bytes], [b"ab", b""]),
+    "moment": (list[datetime], ["2024-01-01T00:00:00+09:00", "2024-01-02"]),
+    "lists": (list[list[int]], [[1, 2], [3, 4]]),
+    "texts": (list[list[str]], [["a", "b"], ["c", "d"]]),
+    "map": (list[dict[str, float]], [{"k": 0.5}, {}]),
+    "object": (list[Person], [{"name": "x", "age": 1}, {"name": "y"}]),
+    "objects": (list[list[Person]], [[{"name": "x"}], []]),
+    "anything": (list[Any], ["a text", "b"]),
+}
+
+
+def hinted(hint: Any) -> PythonModel:
+    class Hinted(PythonModel):
+        def predict(self, model_input: hint) -> list[str]:  # type: ignore[valid-type]
+            return [repr(one) for one in model_input]
+
+    return Hinted()
+
+
+@pytest.mark.parametrize("kind", HINTS)
+def test_what_is_described_of_type_hints_is_taken(kind: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")  # as where a version is loaded
+    hint, cells = HINTS[kind]
+    schema = _infer_schema_from_list_type_hint(hint)
+    model, signature = scorer(schema, hinted(hint)), ModelSignature(schema).to_dict()
+    layouts = promised(signature, hinted=True)
+    assert list(layouts) == ["inputs"]
+    body = json.dumps({"inputs": in_json(cells)}).encode()
+    expected = json.loads(bytes(ask(model, Door.MLFLOW, body).body))["predictions"]
+    assert len(expected) == ROWS
+
+    asked = question(schema, tensors(signature, "inputs"), [cells])
+    assert list(by_v2(model, asked)) == [expected] * 3
+    assert list(by_v1(model, signature, [cells])) == [expected] * 2

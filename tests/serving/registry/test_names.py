@@ -60,7 +60,11 @@ def register(client: MlflowClient, name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["database", "files", pytest.param("server", marks=[pytest.mark.breadth, pytest.mark.slow])],
+    [
+        "database",
+        pytest.param("files", marks=pytest.mark.breadth),
+        pytest.param("server", marks=[pytest.mark.breadth, pytest.mark.slow]),
+    ],
 )
 def test_every_name_stands_for_itself(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

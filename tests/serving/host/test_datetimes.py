@@ -1,0 +1,106 @@
+"""Datetimes of a request: in UTC without a zone, whichever way they come."""
+
+import io
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import Array, Map, Object, Property
+
+from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.frames import Answer, Door, Item
+from cloche.serving.host.media import CSV, JSON, PARQUET
+from tests.serving.host.test_advertised import packed, scorer
+
+FORMS = ["2024-01-01T00:00:00Z", "2024-01-01T09:00:00+09:00", "2023-12-31 18:30-0530", "2024-01-01"]
+MIDNIGHT = "[dtype('<M8[ns]')] [Timestamp('2024-01-01 00:00:00')]"
+WHEN = Schema([ColSpec("datetime", "when")])
+
+
+def parquet(values: Any) -> bytes:
+    file = io.BytesIO()
+    pd.DataFrame({"when": values}).to_parquet(file)
+    return file.getvalue()
+
+
+def in_json(body: Any) -> bytes:
+    return json.dumps(body).encode()
+
+
+def by_grpc() -> bytes:
+    request = message("ModelInferRequest")(model_name="m")
+    request.inputs.add(name="when", datatype="BYTES", shape=[len(FORMS)])
+    request.raw_input_contents.append(packed("BYTES", list(FORMS)))
+    content: bytes = request.SerializeToString()
+    return content
+
+
+ROWS = [{"when": one} for one in FORMS]
+TENSOR = {"name": "when", "datatype": "BYTES", "shape": [len(FORMS)], "data": FORMS}
+ZONED = pd.to_datetime(["2024-01-01 09:00"] * 2).tz_localize("Asia/Seoul")
+WAYS: dict[str, tuple[Door, str, bytes]] = {
+    "split": (
+        Door.MLFLOW,
+        JSON,
+        in_json({"dataframe_split": {"columns": ["when"], "data": [[one] for one in FORMS]}}),
+    ),
+    "records": (Door.MLFLOW, JSON, in_json({"dataframe_records": ROWS})),
+    "instances": (Door.MLFLOW, JSON, in_json({"instances": ROWS})),
+    "instances without name": (Door.MLFLOW, JSON, in_json({"instances": FORMS})),
+    "inputs by column": (Door.MLFLOW, JSON, in_json({"inputs": {"when": FORMS}})),
+    "inputs by row": (Door.MLFLOW, JSON, in_json({"inputs": ROWS})),
+    "csv": (Door.MLFLOW, CSV, "\n".join(["when", *FORMS, ""]).encode()),
+    "parquet, text": (Door.MLFLOW, PARQUET, parquet(FORMS)),
+    "parquet, zoned": (Door.MLFLOW, PARQUET, parquet(ZONED)),
+    "v1 by row": (Door.V1, JSON, in_json({"instances": ROWS})),
+    "v1 by column": (Door.V1, JSON, in_json({"inputs": {"when": FORMS}})),
+    "torchserve": (Door.TORCHSERVE, JSON, in_json({"dataframe_records": ROWS})),
+    "v2": (Door.V2, JSON, in_json({"inputs": [TENSOR]})),
+    "grpc": (Door.GRPC, JSON, by_grpc()),
+}
+
+
+def ask(schema: Schema, door: Door, media_type: str, body: bytes) -> Answer:
+    (answer,) = scorer(schema).score([Item(media_type, body, door=door)]).answers
+    return answer
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_moment_is_the_same_in_every_layout_and_protocol(way: str) -> None:
+    answer = ask(WHEN, *WAYS[way])
+    body = bytes(answer.body)
+    assert answer.status == 200, body
+    assert body.count(MIDNIGHT.encode()) == (2 if way == "parquet, zoned" else len(FORMS))
+
+
+@pytest.mark.parametrize("bad", ["soon", "2024-02-30T00:00:00Z", "9999-12-31T00:00:00Z"])
+@pytest.mark.parametrize("way", ["records", "instances", "inputs", "csv"])
+def test_what_is_no_moment_is_refused_with_its_row(way: str, bad: str) -> None:
+    cells = [FORMS[0], bad]
+    media_type, body = JSON, in_json({"inputs": {"when": cells}})
+    if way == "csv":
+        media_type, body = CSV, "\n".join(["when", *cells, ""]).encode()
+    elif way != "inputs":
+        layout = "dataframe_records" if way == "records" else way
+        body = in_json({layout: [{"when": cell} for cell in cells]})
+    answer = ask(WHEN, Door.MLFLOW, media_type, body)
+    assert answer.status == 400
+    assert json.loads(bytes(answer.body))["message"] == "Column 'when', row 1: expected datetime."
+
+
+def test_moments_within_lists_objects_and_maps_are_read_alike() -> None:
+    schema = Schema(
+        [
+            ColSpec(Array("datetime"), "a"),
+            ColSpec(Object([Property("d", "datetime", required=False)]), "o"),
+            ColSpec(Map("datetime"), "m"),
+        ]
+    )
+    rows = [{"a": FORMS, "o": {"d": FORMS[1]}, "m": {"k": FORMS[2]}}, {"a": [], "o": {}, "m": {}}]
+    answer = ask(schema, Door.MLFLOW, JSON, in_json({"dataframe_records": rows}))
+    body = bytes(answer.body).decode()
+    assert answer.status == 200, body
+    assert body.count("'2024-01-01T00:00:00.000000000'") == len(FORMS)
+    assert body.count("Timestamp('2024-01-01 00:00:00')") == 2
