@@ -15,13 +15,13 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 _ROWS = 20_000
 _DEADLY = 13.0
 
 
-class _Deadly(PythonModel):  # type: ignore[misc]
+class _Deadly(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:  # noqa: ARG002
         if (model_input["a"] == _DEADLY).any():
             os._exit(9)
