@@ -14,7 +14,7 @@ import pytest
 PACKAGES = {
     "airflow": "apache-airflow==3.3.2",
     "kserve": "kserve==0.21.0",
-    "mlflow": "mlflow==2.20.3",
+    "mlflow": "mlflow==2.20.3 sqlalchemy<2.1",  # it allows a later one, and cannot use it
     "triton": "tritonclient[grpc,http]==2.73.0",
 }
 CACHE = Path("~/.cache/cloche-tests").expanduser()
@@ -37,12 +37,14 @@ def install(name: str) -> None:
         return
     python = str(place / "bin" / "python")
     subprocess.run([*_UV, "venv", "--clear", "--python", sys.executable, place], check=True)
-    subprocess.run([*_UV, "pip", "install", "--python", python, PACKAGES[name]], check=True)
+    subprocess.run(
+        [*_UV, "pip", "install", "--python", python, *PACKAGES[name].split()], check=True
+    )
     _ready(place).touch()
 
 
 def _place(name: str) -> Path:
-    version = PACKAGES[name].partition("==")[2]
+    version = PACKAGES[name].split()[0].partition("==")[2]
     return CACHE / f"{name}-{version}-python{sys.version_info.major}.{sys.version_info.minor}"
 
 
