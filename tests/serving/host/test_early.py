@@ -30,7 +30,14 @@ class Front:
         self._host.start()
 
     def load(self, path: Path, *, early: bool = True) -> tuple[Kind, dict[str, Any]]:
-        told = {"path": str(path), "twin": "any", "early": early, "model": "m", "version": "1"}
+        told = {
+            "path": str(path),
+            "twin": "any",
+            "early": early,
+            "gently": False,
+            "model": "m",
+            "version": "1",
+        }
         self._ours.sendall(control(Kind.LOAD, told))
         return self.hear_control()
 
