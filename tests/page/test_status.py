@@ -8,12 +8,13 @@ import requests
 
 from tests.online import Server, wait_for
 from tests.page.conftest import KEY
-from tests.page.names import COMMENTS, EVIDENCE, FLIGHTS, HTML, ODD
+from tests.page.names import COMMENTS, EVIDENCE, FLIGHTS, HTML, INHERITED, ODD
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 
 ROW = {"carrier": "UA", "destination": "IAH", ODD: 3, "cancelled": True,
-       "at": "2013-01-01T05:15", "temperature": None, "remark": "fine"}  # fmt: skip
+       "at": "2013-01-01T05:15", "temperature": None, **dict.fromkeys(INHERITED, "usual"),
+       "remark": "fine"}  # fmt: skip
 FORM = f"/models/{quote(FLIGHTS, safe='')}/form"
 
 
