@@ -184,8 +184,10 @@ class Old:
             known = name in self.models
             return (200, {"registered_model": self._model(name)}) if known else (404, absent)
         if path == "registered-models/alias" and self.aliases:
-            known = name in self.models
-            return (200, {"model_version": self._version(name)}) if known else (404, absent)
+            if name in self.models:
+                return 200, {"model_version": self._version(name)}
+            alias = f"Registered model alias {asked['alias']} not found."
+            return 400, {"error_code": "INVALID_PARAMETER_VALUE", "message": alias}
         if path == "experiments/get-by-name":
             return 404, absent
         return 404, None
