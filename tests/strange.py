@@ -184,11 +184,16 @@ class Old:
             known = name in self.models
             return (200, {"registered_model": self._model(name)}) if known else (404, absent)
         if path == "registered-models/alias" and self.aliases:
-            known = name in self.models
-            return (200, {"model_version": self._version(name)}) if known else (404, absent)
+            return self._behind(name, asked["alias"])
         if path == "experiments/get-by-name":
             return 404, absent
         return 404, None
+
+    def _behind(self, name: str, alias: str) -> tuple[int, dict[str, Any]]:
+        if name in self.models:
+            return 200, {"model_version": self._version(name)}
+        message = f"Registered model alias {alias} not found."
+        return 400, {"error_code": "INVALID_PARAMETER_VALUE", "message": message}
 
     def _model(self, name: str) -> dict[str, Any]:
         aliases = [{"alias": "production", "version": "1"}] if self.aliases else []
