@@ -46,6 +46,7 @@ class Version(PythonModel):
         if self.behaviour.startswith(STARTS_AND_RAISES):
             raise RuntimeError("this version is broken")
         if self.behaviour == "exits":
+            os.write(2, b"The licence is missing.\n")
             os._exit(3)
         if self.behaviour == "segfaults":
             os.kill(os.getpid(), signal.SIGSEGV)

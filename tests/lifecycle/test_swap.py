@@ -58,7 +58,7 @@ def test_all_replicas_change_as_one_generation(registry: Registry, serve: Serve)
 
 
 BROKEN = {
-    "exits": "exited with code 3",
+    "exits": "exited with code 3. Its last line: The licence is missing.",
     "segfaults": "killed by signal 11",
     "lacks a module": "a_module_that_nobody_has",
     "fails its example": "its own input example",
