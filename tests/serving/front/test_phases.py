@@ -84,7 +84,7 @@ def test_a_client_that_drips_is_ended_in_each_state(name: str) -> None:
             assert now <= limit + 1, "it is open still"
             now += 0.9
             if now % 5 < 1 and name != "new":
-                await wire.send(DRIPS[phase])
+                await wire.send(b"\r\n" if name == "after an empty line" else DRIPS[phase])
             wire.connection.end_if_slow(now, PATIENCE)
         assert now > limit
         assert wire.statuses == ([status] if status else [])
