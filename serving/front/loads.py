@@ -71,6 +71,7 @@ class Failures:
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
         self._lasting: set[str] = set()
+        self._pauses: dict[str, float] = {}  # until when, on the clock of the event loop
 
     def of(self, identity: str) -> str:
         """Why that version could not be loaded; empty if it was not tried, or may be now."""
@@ -90,6 +91,14 @@ class Failures:
         (self._lasting.add if lasting else self._lasting.discard)(identity)
         return not known
 
+    def pause(self, identity: str, until: float) -> None:
+        """Note until when the version is not tried again."""
+        self._pauses[identity] = until
+
+    def is_paused(self, identity: str, now: float) -> bool:
+        """Whether the version was tried shortly before."""
+        return now < self._pauses.get(identity, now)
+
     def begin(self, identity: str) -> None:
         """Note that the version is loaded again: somebody changed it."""
         if identity in self._lasting:
@@ -100,3 +109,4 @@ class Failures:
         """Note that a version was loaded."""
         self._reasons.clear()
         self._lasting.clear()
+        self._pauses.clear()

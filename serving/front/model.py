@@ -148,6 +148,8 @@ class ServedModel:
             self._give_up()
         elif self.loading is None or self.loading.target["identity"] != identity:
             self._give_up()
+            if self._failures.is_paused(identity, self._loop.time()):
+                return
             self.loading = load = Load(self.name, target)
             self._failures.begin(identity)
             load.task = self._loads.start(self._load(load))
@@ -180,7 +182,6 @@ class ServedModel:
             self._refuse(load.target, error)
         except ServingError as error:
             self._note_failure(load.target, str(error), lasting=False)
-            self._loop.call_later(_RETRY_SECONDS, self.wake)
         except Exception as error:
             _logger.exception("A load failed; it is tried again.", extra={"model": self.name})
             reason = f"{named(load.target)} cannot be loaded now: {type(error).__name__}: {error}"
@@ -249,6 +250,9 @@ class ServedModel:
         self._unreadable = reason
 
     def _note_failure(self, target: dict[str, Any], reason: str, *, lasting: bool) -> None:
+        if not lasting:
+            self._failures.pause(target["identity"], self._loop.time() + _RETRY_SECONDS)
+            self._loop.call_later(_RETRY_SECONDS, self.wake)
         if self._failures.note(target["identity"], reason, lasting=lasting):
             _logger.error("%s", reason, extra={"model": self.name})
 

@@ -19,4 +19,6 @@ DIFFERENCES = [
     Difference(200, 400, "A word is no truth value.", b'"e": "'),
     Difference(200, 400, "Neither is a list,", b'"e": ['),
     Difference(200, 400, "nor an object.", b'"e": {'),
+    Difference(400, 200, "A datetime with a time zone is taken, in UTC,", b':05Z"'),
+    Difference(400, 200, "and a table of datetimes in CSV.", b"when\n"),
 ]

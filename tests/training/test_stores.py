@@ -76,7 +76,9 @@ def test_an_artifact_store_that_is_full_when_the_model_comes(client, monkeypatch
 @pytest.mark.parametrize(
     "where", ["experiments/delete-experiment-tag", "registered-models/delete-tag"]
 )
-def test_an_account_without_the_right_to_write(where):
+def test_an_account_without_the_right_to_write(where, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
+
     def answer(handler: Any, _: bytes) -> None:
         path = handler.path.partition("/mlflow/")[2].partition("?")[0]
         experiment = {"experiment_id": "7", "name": RECIPE, "lifecycle_stage": "active"}
@@ -88,12 +90,16 @@ def test_an_account_without_the_right_to_write(where):
             handler.reply(200, b"{}", "application/json")
 
     with strange.answering(answer) as url, stores(url):
-        words = said(MLFLOW_TRACKING_USERNAME="reader")
+        words = said()
     assert "does not let 'reader' do this: it needs EDIT" in words
 
 
 def test_looking_leaves_nothing(client):
-    before = client.search_experiments(), client.search_registered_models()
+    def found() -> list[dict[str, Any]]:
+        listed = [*client.search_experiments(), *client.search_registered_models()]
+        return [dict(one) for one in listed]
+
+    before = found()
     with pytest.raises(Exception, match="nowhere"):
         train(load_recipe(RECIPE, data="nowhere.csv"), lambda _: None)
-    assert (client.search_experiments(), client.search_registered_models()) == before
+    assert found() == before

@@ -89,7 +89,7 @@ def _useless(name: str, values: pd.Series) -> str | None:
     known = values.dropna()
     if known.empty:
         return "empty in every row"
-    if (odd := unfit_kind(known)) is not None:
+    if (odd := unfit_kind(known) or _unfit_times(known)) is not None:
         return odd
     distinct = known.nunique()
     if distinct == 1:
@@ -99,6 +99,12 @@ def _useless(name: str, values: pd.Series) -> str | None:
         return "an identifier"
     if pd.api.types.is_integer_dtype(known) and distinct == len(values) > 2 and _counts(known):
         return "counts the rows"
+    return None
+
+
+def _unfit_times(values: pd.Series) -> str | None:
+    if pd.api.types.is_datetime64_any_dtype(values) and not _reads_as_times(values):
+        return "holds times outside of the years 1678 to 2261"
     return None
 
 
@@ -113,6 +119,13 @@ def _is_time(values: pd.Series) -> bool:
         sample = values.head(1000).astype("str")
         if not sample.str.contains(r"\d{1,4}[-/.:]\d{1,2}").all():
             return False
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return _reads_as_times(values)
+
+
+def _reads_as_times(values: pd.Series) -> bool:
+    try:
         times(values.to_frame("value"), "value")
     except (ValueError, TypeError, AttributeError, UserWarning):
         return False

@@ -232,13 +232,20 @@ def test_a_refused_version_is_told_whenever_the_alias_is_on_it_and_tried_once() 
     staged(scenario)
 
 
-def test_what_cannot_be_fetched_now_is_told_until_it_can(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_fetched_now_is_told_until_it_can(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloche.serving.front.model._RETRY_SECONDS", 0.05)
+
     async def scenario(stage: Stage) -> None:
         await stage.serve("1")
         stage.registry.names = target("2")
         for _ in range(3):
             failing = await stage.loading("2")
             failing.loaded.set_exception(RegistryUnreachable("The store is away."))
+            await until(lambda: stage.model.loading is None)
+            await asyncio.sleep(0.01)  # as long as ten looks at the registry
+            assert not stage.generations, "it is not tried at every look"
         await stage.loading("2")
         assert stage.model.problem == "The store is away."
         assert caplog.text.count("The store is away.") == 1

@@ -47,7 +47,7 @@ KINDS: dict[str, pa.Array] = {
     "unsigned": pa.array([2**64 - 1, 1, None], pa.uint64()),
 }
 
-USELESS = {*list(KINDS)[:5], "binary", "fixed", "null"}  # as features
+USELESS = {*list(KINDS)[:5], "far", "binary", "fixed", "null"}  # as features
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,14 +21,14 @@ from tests.online import started
 pytestmark = pytest.mark.slow
 forked = pytest.mark.usefixtures("forked_probes")
 
-# Starts two hundred processes, half of which nobody is the parent of, and a thread that stays.
+# Starts two dozen processes, half of which nobody is the parent of, and a thread that stays.
 GUEST = """
 import atexit, os, threading, time
 from pathlib import Path
 
 folder = Path({folder!r})
 atexit.register((folder / "asked").touch)
-for at in range(200):
+for at in range(24):
     if (child := os.fork()) == 0:
         if at % 2 and os.fork():
             os._exit(0)
@@ -37,7 +37,7 @@ for at in range(200):
         time.sleep(3600)
     if at % 2:
         os.waitpid(child, 0)
-while len(list(folder.glob("*.pid"))) < 200:
+while len(list(folder.glob("*.pid"))) < 24:
     time.sleep(0.01)
 threading.Thread(target=time.sleep, args=[3600]).start()
 """
@@ -258,7 +258,7 @@ def test_what_a_model_does_to_the_process_is_judged_by_its_answers_and_nothing_i
     )
     assert result.failures == {}
     assert result.predictions is not None
-    assert len(list(tmp_path.glob("*.pid"))) == 200
+    assert len(list(tmp_path.glob("*.pid"))) == 24
     assert not started(tmp_path)
     assert (tmp_path / "asked").exists()
 

@@ -67,7 +67,7 @@ def test_it_goes_back_further_by_number(client, three, back, log_version, mark_p
 
 
 def test_a_version_that_was_never_promoted_needs_force_and_gets_its_digest(client, three, back):
-    with pytest.raises(RegistryError, match=r"version 3 was never in production \(promoted.*2, 1"):
+    with pytest.raises(RegistryError, match=r"3 was never in production \(promoted before: 1\)"):
         back(to="3")
     assert aliases(client)["production"] == "2"
     back(to="3", force=True, reason="the only one that fits the new client")
