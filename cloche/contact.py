@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ SECONDS = 15.0
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _SOON = {_RETRIES: "1", _TIMEOUT: "6"}  # two attempts within `SECONDS`
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_SQLITE = "sqlite:///"
 _Answer = TypeVar("_Answer")
 
 
@@ -33,8 +35,11 @@ def fail_soon(environment: MutableMapping[str, str]) -> None:
     environment.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
-def reach() -> None:
+def reach(*, to_write: bool = False) -> None:
     """Ask the tracking store and the registry whether they answer, before work begins.
+
+    Args:
+        to_write: Whether the work ends with something that is written into them.
 
     Raises:
         MlflowException: One of them does not, or refuses; `told` has words for it.
@@ -43,6 +48,9 @@ def reach() -> None:
     from mlflow import MlflowClient  # noqa: PLC0415
 
     tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    if to_write:
+        for uri in {tracking, registry}:
+            _require_writable(uri)
     client = MlflowClient  # made by the thread that asks: a store may connect when it is made
     _reach(registry, lambda: client(tracking, registry).search_registered_models(max_results=1))
     if tracking != registry:
@@ -113,6 +121,21 @@ def connect(uri: str) -> None:
             f"{without_password(uri)} does not answer ({error.strerror or error}). Start it, or "
             "name another in MLFLOW_TRACKING_URI."
         ) from error
+
+
+def _require_writable(uri: str) -> None:
+    """Make sure that a SQLite file may be written, and its folder, where its journal lies."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
+
+    if not uri.startswith(_SQLITE):
+        return
+    file = Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
+    for path in (file, file.parent):
+        if file.is_file() and not os.access(path, os.W_OK):
+            raise MlflowException(
+                f"{path} cannot be written by this user, and the registry lies there. Grant the "
+                "right to write, or name another registry in MLFLOW_TRACKING_URI."
+            )
 
 
 def _is_asked_for() -> bool:

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +94,16 @@ def test_an_account_without_the_right_to_write(where, monkeypatch):
     with strange.answering(answer) as url, stores(url):
         words = said()
     assert "does not let 'reader' do this: it needs EDIT" in words
+
+
+@pytest.mark.usefixtures("nothing_is_read")
+@pytest.mark.parametrize("locked", ["the file", "its folder"])
+def test_a_registry_in_a_file_that_this_user_may_only_read(client, monkeypatch, locked):
+    file = Path(client.tracking_uri.removeprefix("sqlite:///"))
+    refused = file if locked == "the file" else file.parent
+    allowed = os.access  # the superuser may write anywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: path != refused and allowed(path, mode))
+    assert f"{refused} cannot be written by this user" in said()
 
 
 def test_looking_leaves_nothing(client):

@@ -36,7 +36,7 @@ def accelerate(model: str, version: str | None, data: str | None, *, as_json: bo
     from cloche.training.accelerate import accelerate_version  # noqa: PLC0415
 
     launch.stop_when_asked()
-    reach()
+    reach(to_write=True)
     with steps(f"accelerating {model}") as say:
         done = accelerate_version(MlflowClient(), model, version=version, data=data, say=say)
     if as_json:

@@ -129,7 +129,7 @@ def promote(
     from cloche.training.promotion.registry import find_model  # noqa: PLC0415
 
     launch.stop_when_asked()
-    reach()
+    reach(to_write=not dry_run)
     client = MlflowClient()
 
     def show(promotion: Promotion, *, promoted: bool) -> None:

@@ -30,7 +30,7 @@ def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_
     from cloche.contact import reach  # noqa: PLC0415
     from cloche.training.promotion.rollback import roll_back  # noqa: PLC0415
 
-    reach()
+    reach(to_write=True)
     done = roll_back(MlflowClient(), model, to=to, reason=reason, force=force)
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))

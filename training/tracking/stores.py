@@ -28,7 +28,7 @@ def check_stores(recipe: Recipe) -> None:
         RegistryError: Something is missing; the message says what, and what to do.
         MlflowException: The server does not answer, or does not let this user write.
     """
-    reach()
+    reach(to_write=True)
     client = MlflowClient()
     experiment = _experiment(client, recipe)
     if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
