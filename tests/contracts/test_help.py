@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import json
 import signal
 import subprocess
 import sys
@@ -133,9 +134,13 @@ def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, ex
             if "Ctrl-C" in line:
                 break
         process.send_signal(signal.SIGINT)
-    _, problems = process.communicate(timeout=400)
+    results, problems = process.communicate(timeout=400)
 
     assert process.returncode == (0 if "--check" in example else 130), problems
+    if "--check" in example:
+        online, batch = results.splitlines()
+        assert "probability" in json.loads(online.partition(" ")[2])["predictions"][0]
+        assert batch.startswith("batch")
 
 
 @pytest.fixture(scope="module")

@@ -120,18 +120,6 @@ def test_a_promotion_can_be_rolled_back_and_both_names_load_what_serves(promoted
     pd.testing.assert_frame_equal(stage, one)
 
 
-@pytest.mark.breadth
-def test_up_goes_the_whole_way_shows_both_results_and_leaves_nothing_running(promoted, shell):
-    port = free_port()
-    answer = shell(f"cloche up breast-cancer --check --port {port} --ui-port {free_port()}")
-
-    online, batch = answer.stdout.splitlines()
-    assert "probability" in json.loads(online.partition(" ")[2])["predictions"][0]
-    assert batch.startswith("batch")
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port))
-
-
 def test_up_serves_and_shows_the_registry_until_it_is_interrupted(promoted, folder):
     port, ui_port = free_port(), free_port()
     command = ["cloche", "up", "breast-cancer", "--port", str(port), "--ui-port", str(ui_port)]
