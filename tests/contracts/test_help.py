@@ -1,9 +1,9 @@
 """Every command has examples in its help, and every example runs."""
 
+import json
 import re
 import shlex
 import shutil
-import json
 import signal
 import subprocess
 import sys
