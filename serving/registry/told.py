@@ -14,12 +14,13 @@ _REASON = re.compile(
     r"|too many (\d{3} error)|(wrong version number)"
 )
 _STATUS = re.compile(r"API request to endpoint (\S+) failed with error code (\d{3}) ")
+_STATEMENT = "\n[SQL: "  # a database's refusal goes on with the statement and its parameters
 _NO_JSON = "was not in a valid JSON format"
 
 
 def told(error: MlflowException) -> str:
     """What happened and what to do about it; MLflow's own message where nothing is to be added."""
-    message = str(error.message)
+    message = str(error.message).partition(_STATEMENT)[0]
     if "Invalid Host header" in message:
         return (
             f"{_server()} does not know itself by this name. Start it with its names: mlflow "

@@ -47,7 +47,8 @@ def a_registry_that_is_away(server: Server, registry: Registry, bad: str) -> Non
     contents = registry.database.read_bytes()
     registry.database.write_bytes(b"no database, for open connections too")
     wait_for(lambda: server.metric("cloche_registry_age_seconds", model="m") > 1)
-    assert server.state()["problem"]
+    problem = server.get("/readyz").json()["problem"]
+    assert problem.endswith("file is not a database")
     registry.database.write_bytes(contents)
 
 
