@@ -10,7 +10,7 @@ import pytest
 
 from tests.deploy.conftest import GOOD, Run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deploy")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("deploy")]
 
 
 def yesterday() -> str:

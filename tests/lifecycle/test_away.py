@@ -43,7 +43,7 @@ def remember(directory: Path, url: str, model: str) -> None:
 
 @pytest.mark.parametrize(
     "way",
-    [way if way == "drips" else pytest.param(way, marks=pytest.mark.breadth) for way in WAYS],
+    [way if way == "refused" else pytest.param(way, marks=pytest.mark.breadth) for way in WAYS],
 )
 def test_what_served_last_is_served_from_the_cache_and_the_rest_says_why_not(
     way: str, tmp_path: Path
