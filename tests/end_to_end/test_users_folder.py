@@ -75,7 +75,8 @@ def test_commands_that_run_no_model_work_there(user: User) -> None:
     user.run("init", "sample.csv", "--target", "benign")
 
 
-@pytest.mark.breadth
+@pytest.mark.breadth  # test_wheel.py does it in the working directory, and with PYTHONPATH
+@pytest.mark.parametrize("user", ["an empty entry of PYTHONPATH"], indirect=True)
 def test_a_version_is_trained_promoted_and_scored_there(user: User) -> None:
     user.run("train", "breast-cancer")
     user.run("promote", "breast-cancer")

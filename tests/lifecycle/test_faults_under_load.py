@@ -14,7 +14,7 @@ from tests.online import COMMAND, Load, Server, is_running, started, wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.breadth]
 
 CONNECTIONS = 64
-TURNS = 3
+TURNS = 2
 ANSWERS = 1000  # between two events
 Fault = Callable[[Server, Registry, str], None]
 
