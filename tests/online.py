@@ -196,7 +196,7 @@ def tracking_server(
                 *(python, "-m", "mlflow", "server", "--port", str(port)),
                 *("--workers", "1", "--backend-store-uri", store, *arguments),
             ],
-            stdout=output, stderr=output, cwd=directory,
+            stdout=output, stderr=output, cwd=directory, start_new_session=True,
             env=variables | {"PATH": f"{python.parent}{os.pathsep}{variables['PATH']}"},
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
@@ -209,7 +209,8 @@ def tracking_server(
         wait_for(answers)
         yield url
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # old ones leave what they started behind
         process.wait(60)
 
 

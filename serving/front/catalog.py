@@ -91,6 +91,8 @@ class Catalog:
             except ServingError as error:
                 if str(error) != self.problem:
                     _logger.error("%s", error)  # noqa: TRY400  # the message is all there is
+                    for model in self:
+                        model.wake()  # it finds out whether it is without a registry as well
                 self.problem = str(error)
             await watch.rest(self._interval)
 

@@ -96,6 +96,9 @@ def test_a_server_of_all_models_is_ready_when_they_are_listed_and_asks_for_what_
         await until(lambda: b.woken)
         assert (a.woken, b.woken) == (0, 1)
         assert a.interval == 30.0  # for what the list does not tell
+        registry.answer = RegistryUnreachable("It is away.")
+        await until(lambda: a.woken)
+        assert (a.woken, b.woken, catalog.problem) == (1, 2, "It is away.")
         following.cancel()
         await catalog.close()
 
