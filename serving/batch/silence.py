@@ -54,18 +54,18 @@ class Watch:
         return self.seconds
 
 
-_waits: dict[int, tuple[str, Silence]] = {}
+_waits: dict[object, tuple[str, Silence]] = {}
 
 
 @contextmanager
 def during(what: str) -> Iterator[None]:
     """Wait for something that may be silent, like `standard input` or `the upload of x`."""
-    number = id(mark := object())
-    _waits[number] = what, Silence(monotonic())
+    wait = object()
+    _waits[wait] = what, Silence(monotonic())
     try:
         yield
     finally:
-        del _waits[number], mark
+        del _waits[wait]
 
 
 def each(items: Iterator[Item], what: str) -> Iterator[Item]:
