@@ -119,9 +119,9 @@ def foreground(desk: Path) -> Iterator[list[subprocess.Popen[str]]]:
 @pytest.mark.breadth
 @pytest.mark.parametrize("example", examples("up"))
 def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, example):
-    ports = f" --port {free_port()} --ui-port {free_port()}"
+    port, ui_port = free_port(), free_port()
     process = subprocess.Popen(
-        [*IN_A_SCRIPT, *(example + ports).split()],
+        [*IN_A_SCRIPT, *f"{example} --port {port} --ui-port {ui_port}".split()],
         cwd=desk,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -141,6 +141,7 @@ def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, ex
         online, batch = results.splitlines()
         assert "probability" in json.loads(online.partition(" ")[2])["predictions"][0]
         assert batch.startswith("batch")
+    assert not any(answers(f"http://127.0.0.1:{at}") for at in (port, ui_port))
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def a_registry_that_is_away(server: Server, registry: Registry, bad: str) -> Non
     contents = registry.database.read_bytes()
     registry.database.write_bytes(b"no database, for open connections too")
     wait_for(lambda: server.metric("cloche_registry_age_seconds", model="m") > 1)
-    wait_for(lambda: server.get("/readyz").json()["problem"])
+    wait_for(lambda: server.get("/readyz").json()["problem"] and server.state()["problem"])
     registry.database.write_bytes(contents)
 
 
