@@ -137,7 +137,7 @@ def test_without_extras_it_trains_promotes_scores_and_serves_among_modules_of_an
     user.run("score", "models:/breast-cancer@production", "cells.csv", "scored.csv")
     assert len((folder / "scored.csv").read_text().splitlines()) == 570
 
-    user.promote(1)
+    user.point("production", 1)
     assert user.score() == [1.0 + 10 * at for at in range(200)]
     with user.serving() as server:
         server.wait_until_ready()
