@@ -299,8 +299,9 @@ def _refuse_contradictions(
     if on_spark and manager != env_manager.LOCAL:
         raise SettingsError(
             f"--env-manager {manager} builds environments on this machine, and the executors of "
-            "Spark have packages of their own. Leave --engine spark out, or --env-manager, and "
-            "name an interpreter that has what the version was logged with: PYSPARK_PYTHON=PATH."
+            "Spark have packages of their own. Leave --engine spark out; or leave --env-manager "
+            "out, and install what the version was logged with here and for the executors, whose "
+            "interpreter PYSPARK_PYTHON names."
         )
     if manager != env_manager.LOCAL:
         try:
