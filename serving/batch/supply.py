@@ -192,7 +192,7 @@ class Stream:
     def columns(self) -> list[str]:
         """See `Supply`."""
         if self._file.format in TEXT:
-            names = columns_of_text(self._text(io.BytesIO(self._head)).read(), self._file)
+            names = columns_of_text(self._text(io.BytesIO(self._head)), self._file)
         else:
             names = list(database.arrow_stream(io.BytesIO(self._head)).schema.names)
         refuse_doubled(names, "Standard input")

@@ -220,9 +220,9 @@ def _names(header: bytes, reading: Reading, form: Form) -> list[str]:
     return [name or str(other) for name, other in zip(named, usual.columns, strict=True)]
 
 
-def header_columns(start: bytes, reading: Reading, form: Form) -> list[str]:
-    """The columns of a file that starts with these bytes."""
-    return _names(start, reading, form)
+def header_columns(header: bytes, reading: Reading, form: Form) -> list[str]:
+    """The columns of a file with this header and these lines above it."""
+    return _names(header, reading, form)
 
 
 def _bytes(part: Part) -> tuple[bytes, bytes]:
