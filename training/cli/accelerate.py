@@ -13,7 +13,7 @@ from cloche.training.cli.progress import steps
 
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
 
-`cloche train` does so by itself. The twin is compared with the model on the version's holdout, or
+cloche train does so by itself. The twin is compared with the model on the version's holdout, or
 on the rows of --data, and on strange ones: missing and extreme values, unseen categories, values
 around the thresholds of trees. A version that serves may be accelerated: its own files stay as
 they are.
@@ -25,7 +25,7 @@ Example:
 """
 
 
-@click.command(help=HELP, short_help="A proven ONNX form of a version, to serve it faster.")
+@click.command(help=HELP, short_help="Store a proven ONNX form of a version, to serve it faster.")
 @click.argument("model")
 @click.option("--version", metavar="N", help="Its number, instead of the challenger's.")
 @click.option("--data", metavar="SOURCE", help="Prove it on these rows, not on the holdout.")

@@ -36,7 +36,8 @@ Example:
   cloche promote flight-delay
   cloche promote flight-delay --version 2
   cloche promote churn --policy churn-gate.yaml
-  cloche promote flight-delay --force --reason "the holdout is stale, agreed with operations"
+  cloche promote flight-delay --force \\
+    --reason "the holdout is stale, agreed with operations"
 """
 
 _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "not applicable": ("·", "dim")}
