@@ -74,8 +74,9 @@ class Processes:
         self._ahead.append(Program.HOST)
 
     async def start(
-        self, program: Program, end: socket.socket, *arguments: str, output: int | None = None
-    ) -> Process:
+        self, program: Program, end: socket.socket, *arguments: str, output: int | None = None,
+        needs: Sequence[str] = (),
+    ) -> Process:  # fmt: skip
         """Start a program in the front's environment.
 
         Args:
@@ -83,6 +84,7 @@ class Processes:
             end: Its end of a socket to the front.
             arguments: What it is told besides.
             output: The descriptor that it prints to; the front's own if there is none.
+            needs: Modules that the fork server imports before, for this fork and later ones.
 
         Raises:
             HostFailed: It cannot run in this environment.
@@ -90,7 +92,7 @@ class Processes:
         """
         if self._forking:
             server = await self._forks()
-            return await server.fork(program, arguments, end, output)
+            return await server.fork(program, arguments, end, output, needs)
         return await self._anew("", program, end, *arguments, output=output)
 
     async def start_host_in(self, python: Path, end: socket.socket, output: int) -> Process:
@@ -201,8 +203,9 @@ class _ForkServer:
         return self._listening.done()
 
     async def fork(
-        self, program: Program, arguments: Sequence[str], end: socket.socket, output: int | None
-    ) -> "_Fork":
+        self, program: Program, arguments: Sequence[str], end: socket.socket, output: int | None,
+        needs: Sequence[str],
+    ) -> "_Fork":  # fmt: skip
         """A fork that is this program.
 
         Raises:
@@ -212,7 +215,7 @@ class _ForkServer:
         descriptors = [end.fileno(), *([] if output is None else [output])]
         self._count += 1
         number = self._count
-        question = packet(fork=program, arguments=arguments, id=number)
+        question = packet(fork=program, arguments=arguments, id=number, needs=needs)
         async with self._at_once:
             forked = self._asked[number] = asyncio.get_running_loop().create_future()
             try:
