@@ -57,7 +57,11 @@ def _of_text(file: InputFile) -> list[str]:
 def columns_of_text(stream: Any, file: InputFile) -> list[str]:
     """The columns of a stream of text from its start; `file` describes it."""
     if file.format == "csv":
-        return header_columns(read_header(stream, file)[0], file.reading, file.form)
+        header, _ = read_header(stream, file)
+        try:
+            return header_columns(header, file.reading, file.form)
+        except JobFailed as error:
+            raise type(error)(f"{file.name}: {error}") from error
     names: dict[str, None] = {}
     for line in itertools.islice(stream.read(1 << 20).split(b"\n"), _LINES):
         value = parsed(line)
