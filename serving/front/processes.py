@@ -16,11 +16,10 @@ from typing import Any, Protocol
 
 from cloche import environment, launch, supervisor
 from cloche.serving.errors import HostFailed
-from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
+from cloche.serving.forkserver.protocol import FORK_SECONDS, PACKET, Program, packet, read
 from cloche.serving.front.tasks import Tasks
 from cloche.serving.host.threads import sized
 
-_FORK_SECONDS = 120.0  # imports on a machine that is busy
 _END_SECONDS = 5.0
 _AT_ONCE = 16  # questions on their way; hundreds would not fit into the socket
 
@@ -221,10 +220,10 @@ class _ForkServer:
             forked = self._asked[number] = asyncio.get_running_loop().create_future()
             try:
                 socket.send_fds(self._connection, [question], descriptors)
-                return await asyncio.wait_for(forked, _FORK_SECONDS)
+                return await asyncio.wait_for(forked, FORK_SECONDS)
             except TimeoutError as error:
                 raise TimeoutError(
-                    f"The fork server said nothing for {_FORK_SECONDS:g} s."
+                    f"The fork server said nothing for {FORK_SECONDS:g} s."
                 ) from error
             finally:
                 del self._asked[number]

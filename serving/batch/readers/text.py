@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from mlflow.types import DataType
-from pandas.errors import ParserError, ParserWarning
+from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
 from cloche.serving.batch import inference, records
 from cloche.serving.batch.dividing import divide
@@ -27,6 +27,7 @@ from cloche.serving.batch.readers.rows import Rows, attach
 from cloche.serving.batch.reading import PLAIN, Form, Reading
 from cloche.serving.errors import JobFailed
 
+NUMBERS = frozenset((DataType.double, DataType.float, DataType.long, DataType.integer))
 # What is read as text here becomes something else in `cast`.
 _DTYPES: dict[Any, str] = {
     DataType.double: "float64",
@@ -41,6 +42,10 @@ _OF_WHOLE: dict[str, str | None] = dict.fromkeys(
 _AS_IT_STANDS = {inference.VERBATIM, inference.MIXED}
 csv.field_size_limit(1 << 30)  # a record has a bound of its own, see `plan.py`
 _REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecodeError)
+
+
+class HeaderUndecodable(JobFailed):
+    """The bytes of a header are no text in the encoding by which it is read."""
 
 
 class CsvReader:
@@ -153,9 +158,6 @@ class CsvReader:
         pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", form, found)]
         return pd.concat(pieces, ignore_index=True), kept, refused
 
-    def _readable(self, name: str, kind: DataType, cell: str) -> bool:
-        return _readable(_DTYPES[kind], cell, name, self._reading)
-
     def _problem(self, line: bytes, names: list[str], form: Form) -> str | None:
         """The first plain mistake in a record."""
         fields = _fields(line, form)
@@ -166,7 +168,7 @@ class CsvReader:
         fields += [""] * (len(names) - len(fields))
         for at, (name, cell) in enumerate(zip(names, fields, strict=True)):
             kind = type_of(self._types, name, at)
-            if kind is not None and kind in _DTYPES and not self._readable(name, kind, cell):
+            if kind in NUMBERS and not readable(kind, cell, name, self._reading):
                 return f"column {name!r}: expected {kind.name}"
         return None
 
@@ -187,13 +189,13 @@ class CsvReader:
 
 
 @lru_cache(maxsize=1 << 16)
-def _readable(dtype: str, cell: str, name: str, reading: Reading) -> bool:
-    """Whether pandas reads a cell of a column as the type; asked of pandas itself."""
+def readable(kind: DataType, cell: str, name: str, reading: Reading) -> bool:
+    """Whether pandas reads a cell of a column as a number of the type; asked of pandas itself."""
     quoted = '"' + cell.replace('"', '""') + '"'
     missing = {"a": reading.missing(name)}
     try:
         pd.read_csv(
-            io.StringIO(f"a\t\n{quoted}\t\n"), sep="\t", usecols=["a"], dtype={"a": dtype},
+            io.StringIO(f"a\t\n{quoted}\t\n"), sep="\t", usecols=["a"], dtype={"a": _DTYPES[kind]},
             na_values=missing, keep_default_na=False, **reading.numbers(),
         )  # fmt: skip
     except _REFUSALS:
@@ -213,16 +215,20 @@ def _names(header: bytes, reading: Reading, form: Form) -> list[str]:
             na_filter=False, **heading,
         )  # fmt: skip
         usual = pd.read_csv(io.BytesIO(header), nrows=0, index_col=False, **reading.heading(form))
+    except UnicodeDecodeError as error:
+        raise HeaderUndecodable(f"its header is not {reading.encoding or 'UTF-8'}.") from error
+    except EmptyDataError as error:
+        raise JobFailed("it has no header: it is empty.") from error
     except _REFUSALS as error:
-        raise JobFailed(f"The header of the CSV file cannot be read: {error}") from error
+        raise JobFailed(f"its header cannot be read as CSV: {error}.") from error
     named = [str(name) for name in cells.iloc[0]] if len(cells) else []
     # pandas itself names columns without a name, and those that are there twice
     return [name or str(other) for name, other in zip(named, usual.columns, strict=True)]
 
 
-def header_columns(start: bytes, reading: Reading, form: Form) -> list[str]:
-    """The columns of a file that starts with these bytes."""
-    return _names(start, reading, form)
+def header_columns(header: bytes, reading: Reading, form: Form) -> list[str]:
+    """The columns of a file with this header and these lines above it."""
+    return _names(header, reading, form)
 
 
 def _bytes(part: Part) -> tuple[bytes, bytes]:

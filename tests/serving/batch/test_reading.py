@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import mlflow
 import pandas as pd
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cloche.serving.batch import sources
+from cloche.serving.batch.columns import columns
 from cloche.serving.batch.reading import Reading, chosen, parsed
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from tests.serving.batch.conftest import HereEngine, expected, table
@@ -75,6 +78,41 @@ def test_rows_that_cannot_be_read_go_into_quarantine_as_they_are(score, tmp_path
         0: "column 'a': expected double", 1: "the row is not cp949", 2: "column 'b': expected long",
     }  # fmt: skip
     assert outcome.record["scored"] == 5
+
+
+@pytest.mark.parametrize(
+    ("above", "header", "options"),
+    [
+        ("", "a,b", {}),
+        ("", "\ufeffa,b", {}),
+        ("", '\ufeff"a","b"', {}),
+        ("\n\r\n", "a,b\r", {}),
+        ("of today\nby hand\n", "a;b", {"skiprows": 2, "sep": ";"}),
+        ("", "'a', 'b'", {"quotechar": "'", "skipinitialspace": True}),
+    ],
+)
+def test_bytes_of_later_rows_keep_nobody_from_reading_the_header(above, header, options, tmp_path):
+    (tmp_path / "rows.csv").write_bytes(f"{above}{header}\n".encode() + b"\x81,1\n" * 3)
+
+    assert header_of(tmp_path / "rows.csv", options) == ["a", "b"]
+
+
+def test_a_header_may_have_line_ends_in_quotes(tmp_path):
+    (tmp_path / "rows.csv").write_bytes(b'\xef\xbb\xbf"a\n\nb",c\n1,\xb4\n')
+
+    assert header_of(tmp_path / "rows.csv", {}) == ["a\n\nb", "c"]
+
+
+def test_a_header_that_does_not_end_is_refused_without_reading_all(tmp_path):
+    (tmp_path / "rows.csv").write_bytes(b'a,"b\n' + b"1,2\n" * 400_000)
+
+    with pytest.raises(JobFailed, match=r"rows\.csv: its header has no end.*quote never closed"):
+        header_of(tmp_path / "rows.csv", {})
+
+
+def header_of(place, options):
+    (file,) = sources.find(str(place))
+    return columns(replace(file, reading=Reading(options)))
 
 
 @pytest.fixture
