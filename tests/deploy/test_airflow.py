@@ -90,25 +90,21 @@ def on(day: str) -> tuple[str, str]:
     return "--conf", json.dumps({"date": day})
 
 
-def test_yesterday_is_scored(airflow: Airflow, flights: Path):
-    (flights / "flights" / f"{GOOD}.csv").rename(flights / "flights" / f"{yesterday()}.csv")
-
-    airflow("dags", "test", "score_flights")
-
-    scored = flights / "scores" / f"date={yesterday()}"
-    assert (scored / "_SUCCESS").exists()
-    assert len(pd.read_parquet(scored)) == 936
-
-
-def test_a_day_with_rows_in_quarantine_is_a_warning_or_a_failure_as_it_is_set(
+def test_yesterday_is_scored_and_rows_in_quarantine_are_a_warning_or_a_failure_as_it_is_set(
     airflow: Airflow, flights: Path
 ):
-    told = airflow("dags", "test", "score_flights", *on(BAD))
+    day = flights / "flights" / f"{yesterday()}.csv"
+    (flights / "flights" / f"{BAD}.csv").rename(day)
 
+    told = airflow("dags", "test", "score_flights")
+
+    scored = flights / "scores" / f"date={yesterday()}"
     assert "3 rows of" in told
-    assert (flights / "scores" / f"date={BAD}" / "_SUCCESS").exists()
+    assert (scored / "_SUCCESS").exists()
+    assert len(pd.read_parquet(scored)) == len(pd.read_csv(day)) - 3
 
-    airflow("dags", "test", "score_flights", *on(BAD), code=1, AIRFLOW_VAR_QUARANTINE="fail")
+    again = ("dags", "test", "score_flights", *on(yesterday()))
+    airflow(*again, code=1, AIRFLOW_VAR_QUARANTINE="fail")
 
 
 def test_a_day_that_is_not_there_fails_and_says_so(airflow: Airflow, flights: Path):
@@ -180,6 +176,7 @@ def test_a_day_that_arrives_is_scored_because_of_its_asset_and_without_a_logical
     )
     start()
     wait_for((flights / "scores" / f"date={GOOD}" / "_SUCCESS").exists, seconds=240)
+    assert len(pd.read_parquet(flights / "scores" / f"date={GOOD}")) == 936
 
     told = airflow("dags", "list-runs", "score_flights", "--output", "json")
     runs = json.loads(told[told.index("[{") :])
