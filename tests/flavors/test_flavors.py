@@ -1,7 +1,6 @@
 """Models of every framework, none of them trained by Cloche: promoted, served and scored."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
+from tests import warm
 from tests.flavors.catalog import FRAMEWORKS, Save, needs
 from tests.flavors.kitchen import NAMES, TARGET, table
 from tests.online import Server, serving
@@ -49,7 +49,7 @@ class Shop:
     def cloche(self, *arguments: str) -> str:
         """What a command of Cloche prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "cloche", *arguments],
+            [warm.python(), "-m", "cloche", *arguments],
             cwd=self.directory, env=environment() | self.variables, check=False,
             capture_output=True, text=True,
         )  # fmt: skip
