@@ -1,7 +1,6 @@
 """Every command has examples in its help, and every example runs."""
 
 import json
-import re
 import shlex
 import shutil
 import signal
@@ -18,6 +17,7 @@ import pytest
 
 from cloche.main import COMMANDS, cloche
 from tests.clouds.aws import REGION, moto
+from tests.contracts.examples import examples
 from tests.lifecycle.registry import Registry
 from tests.online import wait_for
 from tests.shell import Shell, answers, environment, free_port
@@ -25,14 +25,6 @@ from tests.shell import Shell, answers, environment, free_port
 # Two groups, for two workers: what begins with training, and what has its models made.
 in_order = pytest.mark.xdist_group("help")
 from_the_shop = pytest.mark.xdist_group("help_shop")
-
-
-def examples(command: str) -> list[str]:
-    """The lines below "Example:" in a command's help."""
-    text = cloche.get_command(click.Context(cloche), command).help
-    block = re.search(r"Example:\n((?:  .*\n?)+)", text)
-    assert block, f"the help of {command} has no example"
-    return [line.strip() for line in block[1].splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")

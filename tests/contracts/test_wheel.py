@@ -148,3 +148,28 @@ def test_without_extras_it_trains_promotes_scores_and_serves_among_modules_of_an
         user.promote(2)
         server.wait_for_version("2")
         assert server.predict(3).json() == {"predictions": [61.0]}
+
+
+USERS_PROGRAM = """
+from cloche.client import Client
+
+reveal_type(Client("http://127.0.0.1:8080").predict([{"a": 1.0}]))
+Client(7)
+"""
+
+
+def test_a_users_type_checker_sees_the_types_of_the_client(wheel: Path, tmp_path: Path):
+    """It believes annotations of an installed package only where that ships py.typed."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    ZipFile(wheel).extractall(packages)
+    (tmp_path / "program.py").write_text(USERS_PROGRAM)
+
+    python = str(tmp_path / "env" / "bin" / "python")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--python-executable", python, "program.py"],
+        cwd=tmp_path, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert 'Revealed type is "cloche.serving.client.prediction.Prediction"' in done.stdout
+    assert 'incompatible type "int"; expected "str"' in done.stdout
