@@ -102,6 +102,7 @@ def probe(
             "classes": target.classes,
             "positive": target.positive,
             "threshold": target.threshold,
+            "answers": target.answers,
         },
     }
     with TemporaryDirectory(prefix="cloche-") as name:
