@@ -16,8 +16,10 @@ unless --force says otherwise.
 Example:
   cloche init sample:wine
   cloche init 'exports/churn-*.csv' --target churned --output churn.yaml
-  cloche init sqlite:///shop.db --query 'SELECT * FROM orders' --target returned
-  cloche init exports/churn-kr.csv --option encoding=cp949 --option thousands=,
+  cloche init sqlite:///shop.db --query 'SELECT * FROM orders' \\
+    --target returned
+  cloche init exports/churn-kr.csv --option encoding=cp949 \\
+    --option thousands=,
 """
 
 
@@ -35,7 +37,7 @@ Example:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write; - is stdout. By default it is named after the data.",
+    help="The file to write; - is standard output. By default it is named after the data.",
 )
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 def init(

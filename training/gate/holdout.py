@@ -9,6 +9,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from cloche.permissions import refusal
 from cloche.training.dataset.digest import frame_digest
 from cloche.training.dataset.formats import absent_columns
 from cloche.training.dataset.sources import load_table
@@ -76,8 +77,11 @@ def _carried(client: MlflowClient, carried: CarriedHoldout, run_id: str | None) 
             path = client.download_artifacts(run_id, carried.artifact, folder)
         except (MlflowException, OSError) as error:
             raise RegistryError(
-                f"the holdout {source} cannot be fetched: {error}. "
-                "Train again, or give criteria and data with --policy FILE"
+                f"the holdout {source} cannot be fetched: "
+                + (
+                    refusal(error)
+                    or f"{error}. Train again, or give criteria and data with --policy FILE"
+                )
             ) from error
         frame = pd.read_parquet(Path(os.fspath(path)))
     digest = frame_digest(frame)

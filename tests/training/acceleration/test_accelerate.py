@@ -13,7 +13,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
+from cloche.serving.host.twin import Twin as LoadedTwin
 from cloche.training.acceleration import accelerate as room
 from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.original import of_estimator, of_fitted
@@ -46,6 +48,27 @@ def test_the_document_says_how_to_answer_from_the_graph(original):
     assert document["classes"] == [0, 1]
     assert document["answer"] == {"array": "label"}
     assert document["proof"]["rows"] == len(zoo.table())
+
+
+NAMES = [
+    "mean radius", "mean_radius", "댓글 수", "1st", "a-b", "a.b", "a/b", "label", "probabilities",
+    "scores", "variable", "_", " ", 'it"s', "line\nend", "constructor", "né",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(), DecisionTreeClassifier(max_depth=4)])
+def test_columns_of_any_name_reach_the_graph_under_it(estimator, tmp_path):
+    drawn = np.random.default_rng(0).normal(size=(200, len(NAMES)))
+    rows = pd.DataFrame(drawn, columns=NAMES)
+    estimator = estimator.fit(rows, drawn @ np.arange(len(NAMES)) > 0)
+
+    made = accelerate(zoo.original_of(estimator, rows), rows)
+
+    made.write(tmp_path / "onnx")
+    told = LoadedTwin.load(tmp_path, NAMES).predict([rows[name].to_numpy() for name in NAMES])
+    assert (made.proof.rows, made.proof.outside_rows) == (200, 0)
+    assert told.sure.mean() > 0.9
+    np.testing.assert_array_equal(told.columns[0][told.sure], estimator.predict(rows)[told.sure])
 
 
 def test_only_a_sum_whose_order_shows_asks_for_one_thread(original):
