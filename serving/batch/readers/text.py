@@ -9,6 +9,7 @@ import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 from mlflow.types import DataType
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
@@ -53,13 +55,23 @@ class CsvReader:
 
     def __init__(
         self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types,
-        reading: Reading = PLAIN,
+        reading: Reading = PLAIN, *, verbatim: bool = False,
     ) -> None:  # fmt: skip
-        """Take the model's columns, None for all, those carried along, types, and options."""
+        """Take how parts are read.
+
+        Args:
+            inputs: The model's columns; None for all.
+            carried: Those carried along.
+            types: Of the signature.
+            reading: The options.
+            verbatim: Whether columns are carried as the text of the file also if the model has
+                them, which CSV can hold; else they are carried with their types.
+        """
         self._inputs = inputs
         self._carried = carried
         self._types = types
         self._reading = reading
+        self._verbatim = verbatim
 
     def read(self, part: Part) -> Rows:
         """The typed rows of a part.
@@ -80,8 +92,13 @@ class CsvReader:
         inputs, bad = cast(frame[[name for name in names if name in frame.columns]], self._types)
         refused |= {int(offsets[position]): reason for position, reason in bad.items()}
         carried = frame[[name for name in self._carried if name in frame.columns]]
-        for name in inputs.columns.intersection(carried.columns):
-            carried = carried.assign(**{name: inputs[name]})
+        twice = inputs.columns.intersection(carried.columns)
+        if self._verbatim and len(twice):
+            # as bytes again, for a number does not tell how it was written
+            lines = self._kept(body, form, offsets) if len(refused) > len(bad) else body
+            carried = carried.assign(**self._texts(header, lines, form, set(twice), len(frame)))
+        else:
+            carried = carried.assign(**{name: inputs[name] for name in twice})
         kept = carried.loc[inputs.index]
         return Rows(
             inputs.reset_index(drop=True), pa.Table.from_pandas(kept, preserve_index=False),
@@ -119,6 +136,27 @@ class CsvReader:
                 cells = [cell if pd.isna(cell) else int(cell) for cell in frame[name]]
                 frame[name] = pd.Series(cells, dtype=object)
         return frame
+
+    def _kept(self, body: bytes, form: Form, offsets: Any) -> bytes:
+        """The records at some offsets."""
+        lines = records.split(body, form)
+        return b"".join(lines[at] + b"\n" for at in offsets.tolist())
+
+    def _texts(
+        self, header: bytes, body: bytes, form: Form, wanted: set[str], rows: int
+    ) -> dict[str, Any]:
+        """Columns of the file as the text that it has; Arrow finds it several times sooner."""
+        names = _names(header, self._reading, form)
+        places = [at for at, name in enumerate(names) if name in wanted]
+        with suppress(pa.ArrowInvalid):  # rows that are too short, which pandas fills
+            table = _arrow_texts(body, [str(at) for at in range(len(names))], places, form)
+            if table.num_rows == rows:
+                return {names[at]: pd.array(table[str(at)], "str") for at in places}
+        texts = pd.read_csv(
+            io.BytesIO(header + body), usecols=places, dtype="str", index_col=False,
+            na_filter=False, **self._reading.heading(form),
+        )  # fmt: skip
+        return {names[at]: texts.iloc[:, column].array for column, at in enumerate(places)}
 
     def _plainly(self, frame: pd.DataFrame, kinds: Mapping[str, DataType | None]) -> pd.DataFrame:
         """Truths and dates that are written in words of the table's own, as anybody writes them."""
@@ -224,6 +262,22 @@ def _names(header: bytes, reading: Reading, form: Form) -> list[str]:
     named = [str(name) for name in cells.iloc[0]] if len(cells) else []
     # pandas itself names columns without a name, and those that are there twice
     return [name or str(other) for name, other in zip(named, usual.columns, strict=True)]
+
+
+def _arrow_texts(body: bytes, names: list[str], places: list[int], form: Form) -> pa.Table:
+    if form.spaced or not body or body.count(b"\r") != body.count(b"\r\n"):
+        raise pa.ArrowInvalid("read otherwise than by pandas")
+    columns = [names[at] for at in places]
+    return arrow_csv.read_csv(
+        pa.BufferReader(body),
+        arrow_csv.ReadOptions(use_threads=False, block_size=len(body) + 1, column_names=names),
+        arrow_csv.ParseOptions(
+            delimiter=form.delimiter, quote_char=form.quote, newlines_in_values=True
+        ),
+        arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()), include_columns=columns
+        ),
+    )
 
 
 def header_columns(header: bytes, reading: Reading, form: Form) -> list[str]:

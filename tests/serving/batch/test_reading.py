@@ -203,3 +203,33 @@ def test_a_name_of_two_columns_is_refused_in_every_format(suffix, score, tmp_pat
 
     with pytest.raises(JobFailed, match="'a' is the name of several columns"):
         score(place, tmp_path / "out.csv")
+
+
+CELLS = {
+    "a": ["1.50", "+2.0", "1e2", "", "NA", ".5"],
+    "b": ["007", "+7", "-0", "12", "0", "1"],
+    "c": ["x ", 'a "b"', "two\nlines", "NA", "", "with, comma"],
+    "id": ["00001", "1.0", "", "NaN", "true", " x"],
+}
+
+
+@pytest.mark.parametrize("part_rows", [1, 100])
+@pytest.mark.parametrize("bad", [[], ["soon", "1"], ["1", "1.5"]])
+def test_cells_that_are_kept_stay_as_they_are_written(bad, part_rows, score, tmp_path):
+    """From CSV to CSV, whether the model has the column or not, beside refused rows, too."""
+    table = pd.DataFrame(CELLS, dtype="str")
+    odd = pd.DataFrame([[*bad, "y", "9"]] if bad else [], columns=list(CELLS))
+    pd.concat([table[:2], odd, table[2:]]).to_csv(tmp_path / "rows.csv", index=False)
+
+    told = {"keep": True, "part_rows": part_rows}
+    done = score(tmp_path / "rows.csv", tmp_path / "out.csv", **told)
+
+    assert (done.record["scored"], done.record["refused"]) == (6, len(odd))
+    found = pd.read_csv(tmp_path / "out.csv", dtype="str", keep_default_na=False)
+    pd.testing.assert_frame_equal(found[list(CELLS)], table)
+
+
+def test_numbers_of_a_table_with_its_own_marks_are_kept_in_them(score, tmp_path):
+    (tmp_path / "odd.csv").write_bytes("id;a;b;c\n1;1.234,50;3;가\n".encode("cp949"))
+    score(tmp_path / "odd.csv", tmp_path / "out.csv", options=KOREAN, keep=True)
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith('1,"1.234,50",3,가,')

@@ -94,7 +94,10 @@ def test_what_is_no_moment_is_refused_with_its_row(way: str, bad: str) -> None:
         body = in_json({layout: [{"when": cell} for cell in cells]})
     answer = ask(WHEN, Door.MLFLOW, media_type, body)
     assert answer.status == 400
-    assert json.loads(bytes(answer.body))["message"] == "Column 'when', row 1: expected datetime."
+    assert (
+        json.loads(bytes(answer.body))["message"]
+        == "Column 'when', row 1: expected datetime, found text."
+    )
 
 
 def test_moments_within_lists_objects_and_maps_are_read_alike() -> None:
