@@ -18,12 +18,14 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 import click
+from packaging.requirements import Requirement
 
 from cloche.environment import for_builds
 from cloche.private import make_private
@@ -75,11 +77,28 @@ def option(command: str) -> Callable[[Any], Any]:
         type=click.Choice([LOCAL, "uv", "virtualenv"]),
         help="Where versions run: here, or in an environment of the Python and the requirements "
         "that each was logged with, built by uv or virtualenv, which must be installed (pip "
-        "install uv). CLOCHE_ENV_MANAGER sets it for serve, score and promote.",
+        "install uv). CLOCHE_ENV_MANAGER sets it for serve, score, promote and accelerate.",
     )
 
 
-def interpreter(artifacts: Path, manager: str, cache: Path, say: Callable[[str], None]) -> str:
+def of_extra(name: str) -> list[str]:
+    """What an extra of Cloche asks for, as lines for pip."""
+    asked = map(Requirement, requires("cloche") or ())
+    return [
+        f"{one.name}{one.specifier}"
+        for one in asked
+        if one.marker and one.marker.evaluate({"extra": name}) and not one.marker.evaluate()
+    ]
+
+
+def interpreter(
+    artifacts: Path,
+    manager: str,
+    cache: Path,
+    say: Callable[[str], None],
+    *,
+    also: Sequence[str] = (),
+) -> str:
     """The interpreter of a process of ours that runs the version at `artifacts`; empty for ours.
 
     Args:
@@ -87,6 +106,7 @@ def interpreter(artifacts: Path, manager: str, cache: Path, say: Callable[[str],
         manager: `local`, `uv` or `virtualenv`.
         cache: Where versions and environments are kept.
         say: Is told when one is built, which takes a while.
+        also: What is installed besides, as lines for pip.
 
     Raises:
         NotBuilt: There is none.
@@ -99,11 +119,16 @@ def interpreter(artifacts: Path, manager: str, cache: Path, say: Callable[[str],
             f"It was logged with Python {python}, and Cloche runs on {_OLDEST[0]}.{_OLDEST[1]} or "
             "later. Log it with a later one, or leave --env-manager out."
         )
-    return str(build(artifacts, manager, cache, say))
+    return str(build(artifacts, manager, cache, say, also=also))
 
 
 def build(
-    artifacts: Path, manager: str, cache: Path, say: Callable[[str], None] = _logger.info
+    artifacts: Path,
+    manager: str,
+    cache: Path,
+    say: Callable[[str], None] = _logger.info,
+    *,
+    also: Sequence[str] = (),
 ) -> Path:
     """The interpreter of the environment for the version at `artifacts`, built unless it is there.
 
@@ -112,13 +137,15 @@ def build(
         manager: `uv` or `virtualenv`.
         cache: Where versions and environments are kept.
         say: Is told when it is built.
+        also: What is installed besides, as lines for pip.
 
     Raises:
         NotBuilt: It cannot be built.
     """
     env = python_env(artifacts)
     named = "\n".join([*env.dependencies, _text(artifacts / "requirements.txt")])
-    env = replace(env, dependencies=(*env.dependencies, *_for_us(named), *_for_the_twin(artifacts)))
+    ours = (*_for_us(named), *_for_the_twin(artifacts), *also)
+    env = replace(env, dependencies=(*env.dependencies, *ours))
     told = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
     key = hashlib.sha256(told.encode()).hexdigest()[:32]
     place = cache / "environments" / key

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from cloche import launch, printing
 from cloche.exhaustion import lacking
+from cloche.help_pages import HelpContext
 from cloche.waiting import tell_of_waiting
 
 # Threads of OpenMP that spin while they wait starve each other as soon as anything else runs: on
@@ -29,6 +30,14 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # Imports make few cycles and many objects: collecting at every 700th costs a sixth of their time.
 gc.set_threshold(10_000, *gc.get_threshold()[1:])
 
+HELP = """From an MLflow training run to users.
+
+\b
+Example:
+  cloche up                    the whole way, from the sample to a server
+  cloche train flights         only train; the result is the challenger
+  cloche promote flight-delay  judge the challenger; promote it if it passes
+"""
 COMMANDS = {
     "init": "cloche.training.cli.init:init",
     "train": "cloche.training.cli.train:train",
@@ -55,6 +64,8 @@ SPIN_COUNT = "1000"
 class LazyGroup(click.Group):
     """Imports a command when it is called, so that help and typing errors are quick."""
 
+    context_class = HelpContext
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's interface)
         """Names in the order in which a person needs them."""
         return list(COMMANDS)
@@ -67,6 +78,7 @@ class LazyGroup(click.Group):
             os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
+        command.context_class = HelpContext
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -75,17 +87,10 @@ class LazyGroup(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, help=HELP)
 @click.version_option(package_name="cloche", message="cloche %(version)s")
 def cloche() -> None:
-    r"""From an MLflow training run to users.
-
-    \b
-    Example:
-      cloche up                    the whole way on the sample: train, gate, promote, serve
-      cloche train flights         only train; the result is the challenger
-      cloche promote flight-delay  judge the challenger and, if it passes, promote it
-    """
+    """Run the command line; see HELP."""
 
 
 def exit_code(error: Exception) -> int | None:

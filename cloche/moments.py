@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 _FIRST, _LAST = pd.Timestamp.min, pd.Timestamp.max  # what 64 bits of nanoseconds hold
+_CAPITALS = str.maketrans("tz", "TZ")
 
 
 class Moments(NamedTuple):
@@ -36,12 +37,26 @@ def read(values: pd.Series) -> Moments | None:
         return None
     moments: Any = values
     if values.dtype.kind != "M":
-        moments = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
+        moments = _from_texts(values)
     if moments.dt.tz is not None:
         moments = moments.dt.tz_convert("UTC").dt.tz_localize(None)
     inside = (moments >= _FIRST) & (moments <= _LAST)
     unreadable = (values.notna() & ~inside).to_numpy(np.bool_)
     return Moments(moments.where(inside).dt.as_unit("ns"), unreadable)
+
+
+def _from_texts(values: pd.Series) -> Any:
+    """Moments in UTC; missing where there is none."""
+    moments = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
+    refused = moments.isna() & values.notna()
+    if not refused.any():
+        return moments
+    # RFC 3339 allows a small t and z, of which pandas reads the capitals only
+    again = values.copy()
+    again[refused] = [
+        one.translate(_CAPITALS) if isinstance(one, str) else one for one in values[refused]
+    ]
+    return pd.to_datetime(again, format="ISO8601", utc=True, errors="coerce")
 
 
 def _may_be_moments(values: pd.Series) -> bool:

@@ -1,6 +1,9 @@
 """Settings that must be in place before anything numerical is imported."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -12,13 +15,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 # A machine that is busy with other tests makes single examples slow; their number is the bound.
-hypothesis.settings.register_profile("breadth", deadline=None)
+hypothesis.settings.register_profile("breadth", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("once", deadline=None, max_examples=30)
 
 # The workers end together when what takes long begins first: groups that take a minute or more,
 # then everything else that starts processes, and the quick tests, by the thousand, to fill up.
 LONGEST = (
-    "container", "help", "readme", "airflow", "spark", "team", "whole_way", "page", "deploy",
+    "container", "help", "readme", "deploy", "spark", "team", "whole_way", "page",
     "users_folder", "deployments", "python314", "agreement", "help_shop", "kill",
 )  # fmt: skip
 
@@ -27,6 +30,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Draw fewer examples where breadth is not asked for; a test may say a number of its own."""
     once = "not breadth" in config.option.markexpr
     hypothesis.settings.load_profile("once" if once else "breadth")
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have this process's variables
+        _make_temporary_folder(config)
+
+
+def _make_temporary_folder(config: pytest.Config) -> None:
+    """Have all temporary files of this run in one folder, which is removed when it ends.
+
+    Pytest's own folders stay where they were: it keeps those of the last three runs.
+    """
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = Path(tempfile.mkdtemp(prefix="cloche-tests-"))  # short: sockets have paths in it
+    folder.chmod(0o1777)  # as /tmp is: some tests run programs as another user
+    os.environ["TMPDIR"] = os.environ["SPARK_LOCAL_DIRS"] = tempfile.tempdir = str(folder)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

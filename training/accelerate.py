@@ -1,6 +1,6 @@
 """An accelerated twin for a version that is registered already: the order of the steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from mlflow import MlflowClient
 
+from cloche.env_manager import NotBuilt, interpreter, of_extra
 from cloche.requirements import mismatches
-from cloche.training.acceleration.accelerate import accelerate
-from cloche.training.acceleration.original import of_folder
+from cloche.training.acceleration.process import twin_of
 from cloche.training.acceleration.proof import Proof
 from cloche.training.acceleration.store import attach_to_version, withdraw
 from cloche.training.dataset.sources import load_table
-from cloche.training.errors import RegistryError, TwinRefused
+from cloche.training.errors import RegistryError, TrainingError, TwinRefused
 from cloche.training.gate.candidate import Candidate, fetch
 from cloche.training.gate.holdout import fetch_holdout
 from cloche.training.gate.policy import carried_policy
@@ -42,7 +42,15 @@ class Accelerated:
 
 
 def accelerate_version(
-    client: MlflowClient, model: str, *, version: str | None, data: str | None, say: Say
+    client: MlflowClient,
+    model: str,
+    *,
+    version: str | None,
+    data: str | None,
+    env_manager: str,
+    cache: Path,
+    widened: Sequence[str] = (),
+    say: Say,
 ) -> Accelerated:
     """Make a twin of a registered version, prove it, and store it with the version.
 
@@ -51,10 +59,15 @@ def accelerate_version(
         model: name of the registered model.
         version: number of the version; the challenger by default, then what serves.
         data: source of rows to prove it on; the holdout that the version carries by default.
+        env_manager: what builds the environment that the proof is made in; `local` for none.
+        cache: where environments are kept.
+        widened: variables that the version gets besides; see `cloche.environment`.
         say: told of each step as it begins.
 
     Raises:
         TwinRefused: there is no proven twin; a twin that the version had is withdrawn.
+        TrainingError: the version cannot be loaded, or its environment cannot be built; a twin
+            that it had stays.
         RegistryError: the version, or its holdout, is not there.
         DataError: the rows cannot be read.
     """
@@ -68,18 +81,34 @@ def accelerate_version(
     with TemporaryDirectory(prefix="cloche-") as folder:
         say(f"fetching {model} version {number}")
         candidate = fetch(entry, Path(folder))
-        if differs := mismatches(candidate.folder):
-            say(f"proving it where it was not logged: {', '.join(differs)}")
         rows = _rows(client, candidate, data)
+        python = _interpreter(candidate, env_manager, cache, say)
         say(f"proving a twin on {len(rows):,} rows and strange ones")
         try:
-            twin = accelerate(of_folder(candidate.folder), rows)
+            twin = twin_of(candidate.folder, rows, widened=widened, python=python)
         except TwinRefused as refusal:
             withdraw(client, entry)
             raise TwinRefused(f"{candidate.label} gets no accelerated twin: {refusal}") from refusal
+        except TrainingError as error:
+            raise TrainingError(f"{candidate.label}: {error}") from error
     say("writing it beside the model")
     attach_to_version(client, entry, twin)
     return Accelerated(model, number, twin.proof)
+
+
+def _interpreter(candidate: Candidate, manager: str, cache: Path, say: Say) -> str:
+    """The interpreter that the twin is made with; empty for the one here."""
+    also = of_extra("acceleration")
+    try:
+        python = interpreter(candidate.folder, manager, cache, say, also=also)
+    except NotBuilt as error:
+        raise TrainingError(f"{candidate.label}: {error}") from error
+    if not python and (differs := mismatches(candidate.folder)):
+        say(
+            f"this environment is not the one that it was logged with: {', '.join(differs)}. "
+            "--env-manager uv proves the twin in that one"
+        )
+    return python
 
 
 def _rows(client: MlflowClient, candidate: Candidate, data: str | None) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from cloche.training.dataset.days import times, zoned
 from cloche.training.dataset.sources import load_table
 from cloche.training.dataset.split import Split, split, validation_split
 from cloche.training.dataset.table import Table
+from cloche.training.dataset.target import answered, unanswered_note
 from cloche.training.errors import TwinRefused
 from cloche.training.evaluation.evaluate import Evaluation, evaluate, judge
 from cloche.training.evaluation.metrics import score
@@ -86,14 +87,17 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
     say(f"reading {recipe.data.source}")
     table = load_table(recipe.data, recipe.used_columns)
     say(f"checking {len(table.frame):,} rows of {len(table.frame.columns):,} columns")
-    warnings = check_table(table.frame, recipe)
+    frame = answered(table.frame, recipe.target)
+    warnings = check_table(frame if len(frame) else table.frame, recipe)
+    if missing := len(table.frame) - len(frame):
+        warnings.append(f"{recipe.target}: {unanswered_note(missing, len(table.frame))}")
     # As the server and batch jobs read them: MLflow takes times without a zone only.
     warnings += [
         f"{name}: its times have a time zone; the model takes them in UTC, as it will be served"
-        for name in zoned(table.frame, recipe.columns.datetime)
+        for name in zoned(frame, recipe.columns.datetime)
     ]
-    read = {name: times(table.frame, name) for name in recipe.columns.datetime}
-    sides = split(table.frame.assign(**read), recipe)
+    read = {name: times(frame, name) for name in recipe.columns.datetime}
+    sides = split(frame.assign(**read), recipe)
     return Prepared(table, sides, [*warnings, *check_split(sides, recipe)])
 
 

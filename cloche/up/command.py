@@ -4,14 +4,16 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cloche import launch
+from cloche.serving.front.settings import Settings
 from cloche.training.cli.progress import steps
 from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
@@ -39,14 +41,29 @@ Example:
 """
 
 READY_SECONDS = 120
+_DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Settings)}
 BATCH_ROWS = 1_000
 
 
-@click.command(help=HELP, short_help="The whole way: train, gate, promote, MLflow UI, serve.")
+@click.command(help=HELP, short_help="Go the whole way: train, gate, promote, MLflow UI, serve.")
 @click.argument("recipe", default="flights")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, help="Port of /invocations.")
-@click.option("--ui-port", default=5000, show_default=True, help="Port of the MLflow UI.")
+@click.option(
+    "--host",
+    default=_DEFAULTS["host"],
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address to listen on.",
+)
+@click.option(
+    "--port",
+    default=_DEFAULTS["port"],
+    show_default=True,
+    metavar="PORT",
+    help="Port of /invocations.",
+)
+@click.option(
+    "--ui-port", default=5000, show_default=True, metavar="PORT", help="Port of the MLflow UI."
+)
 @click.option(
     "--check",
     is_flag=True,

@@ -16,9 +16,8 @@ from mlflow.models import Model
 from mlflow.types import DataType
 
 from cloche.serving.host.plan import Plan, compile_plan
-from cloche.serving.host.twin import ANY, Prediction, Twin, TwinRefused
+from cloche.serving.host.twin import ANY, DESCRIPTION, Prediction, Twin, TwinRefused
 
-_DESCRIPTION = Path("onnx", "twin.json")
 _AT_ONCE = 8192  # rows: as fast as more, and the memory that onnxruntime keeps stays small
 
 
@@ -37,7 +36,7 @@ def usable(path: Path, twin: str, say: Callable[[str], None]) -> str:
         say(f"The model scores without its twin. {refusal}")
         return ""
     if twin == ANY:
-        return hashlib.sha256((path / _DESCRIPTION).read_bytes()).hexdigest()
+        return hashlib.sha256((path / DESCRIPTION).read_bytes()).hexdigest()
     return twin
 
 

@@ -18,6 +18,7 @@ from cloche.serving.batch.manifest import Manifest
 from cloche.serving.batch.output import Output
 from cloche.serving.batch.part import FinishedPart
 from cloche.serving.batch.pinning import pin, pin_again
+from cloche.serving.batch.readers.text import HeaderUndecodable
 from cloche.serving.batch.reading import PLAIN, Reading, chosen
 from cloche.serving.batch.request import Request
 from cloche.serving.batch.supply import Supply
@@ -79,12 +80,15 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
     description = Model.load(model.path)
     schema = description.get_input_schema()
     reading = _reading(request, supply, description, say)
+    _refuse_lacking(supply, _needed(schema), f", which {model} needs")
     layout = _layout(request, supply, output)
     features = _features(request, supply, schema)
     named = schema is not None and schema.has_input_names() and not features
-    needed = [str(name) for name in schema.required_input_names()] if named else []
-    if absent := supply.lacking([*needed, *layout.carried]):
-        raise JobFailed(f"{absent}, which {model} needs." if needed else f"{absent}.")
+    if schema is not None and schema.is_tensor_spec() and named:
+        tensors_named = [str(name) for name in schema.required_input_names()]
+        _refuse_lacking(supply, tensors_named, f", which {model} needs")
+    if layout.carried:
+        _refuse_lacking(supply, list(layout.carried), "")
     inferred = {} if named else supply.inferred()
     if schema is None:
         _refuse_unclear(inferred, model)
@@ -92,6 +96,27 @@ def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str]
         model, supply.inputs, layout, request.part_rows, request.limit.given,
         inferred, features, environment, reading.options,
     )  # fmt: skip
+
+
+def _needed(schema: Schema | None) -> list[str]:
+    """The columns that an input must have for a version; tensors take what columns there are."""
+    if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
+        return []
+    return [str(name) for name in schema.required_input_names()]
+
+
+def _refuse_lacking(supply: Supply, needed: list[str], why: str) -> None:
+    """Refuse an input that lacks columns, or of which not even the header can be read.
+
+    Raises:
+        JobFailed: It does.
+    """
+    try:
+        absent = supply.lacking(needed)
+    except HeaderUndecodable as error:
+        raise JobFailed(f"{error} {supply.advice(needed)}") from error
+    if absent:
+        raise JobFailed(f"{absent}{why}. {supply.advice(needed)}".rstrip())
 
 
 def _reading(
@@ -113,8 +138,7 @@ def _reading(
     told = carried.get("reading") or {}
     reading = chosen(told, request.options)
     schema = description.get_input_schema()
-    has_names = schema is not None and schema.has_input_names()
-    needed = [str(name) for name in schema.required_input_names()] if has_names else []
+    needed = _needed(schema)
     supply.read_by(reading)
     if reading == PLAIN or request.options:
         return reading

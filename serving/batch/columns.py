@@ -1,10 +1,12 @@
 """Which columns a file has, before anything of it is scored."""
 
 import itertools
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloche.serving.batch.heading import read_header
 from cloche.serving.batch.readers.jsonlines import parsed
 from cloche.serving.batch.readers.text import header_columns
 from cloche.serving.batch.sources import InputFile, opened, streamed
@@ -49,15 +51,19 @@ def _of_schema(file: InputFile) -> list[str]:
 
 def _of_text(file: InputFile) -> list[str]:
     with streamed(file) as stream:
-        return columns_of_text(stream.read(1 << 20), file)
+        return columns_of_text(stream, file)
 
 
-def columns_of_text(head: bytes, file: InputFile) -> list[str]:
-    """The columns of a file of text that begins like this."""
+def columns_of_text(stream: Any, file: InputFile) -> list[str]:
+    """The columns of a stream of text from its start; `file` describes it."""
     if file.format == "csv":
-        return header_columns(head, file.reading, file.form)
+        header, _ = read_header(stream, file)
+        try:
+            return header_columns(header, file.reading, file.form)
+        except JobFailed as error:
+            raise type(error)(f"{file.name}: {error}") from error
     names: dict[str, None] = {}
-    for line in itertools.islice(head.split(b"\n"), _LINES):
+    for line in itertools.islice(stream.read(1 << 20).split(b"\n"), _LINES):
         value = parsed(line)
         if isinstance(value, dict):
             names |= dict.fromkeys(value)

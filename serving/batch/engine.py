@@ -10,14 +10,11 @@ from cloche.env_manager import NotBuilt
 from cloche.serving.batch.crew import Crew
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import FinishedPart, Part
+from cloche.serving.batch.request import PREDICT_SECONDS
 from cloche.serving.batch.starting import Starter, starter
 from cloche.serving.batch.waiting import Waiting
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.threads import sized
-
-# A part has up to 65,536 rows. Models that answer a hundred rows in a second have the time for one,
-# and slower ones get fewer rows at once.
-PREDICT_SECONDS = 600.0
 
 
 class Engine(Protocol):

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloche.serving.batch import durable, records, writers
+from cloche.serving.batch.heading import MOST_RECORD_BYTES, read_header, refuse_endless
 from cloche.serving.batch.job import COLUMNAR
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.silence import during
@@ -22,7 +23,6 @@ from cloche.serving.batch.sources import InputFile, opened, streamed
 from cloche.serving.errors import JobFailed
 
 _COMPLETE = "complete"  # in the spool: how many parts a stream of record batches had
-_MOST_RECORD_BYTES = 256 << 20  # a quote that is never closed must not fill the memory
 _TEXT_ROW_BYTES = 128  # a part of text has as many bytes as rows of this length would
 _ROW_BYTES = 512  # a part of columns gets shorter when its rows are wider in memory than this
 
@@ -202,11 +202,8 @@ class _Cutter:
     """Cuts a stream of text into blocks of whole records."""
 
     def __init__(self, file: InputFile, size: int) -> None:
-        self._name = file.name
+        self._file = file
         self._is_csv = file.format == "csv"
-        self._has_header = self._is_csv and file.reading.has_header
-        self._skipped = file.reading.skipped if self._is_csv else 0
-        self._form = file.form
         self._size = size
 
     def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, bytes]]:
@@ -214,7 +211,7 @@ class _Cutter:
 
         A file without rows has one empty block, so that its header is looked at.
         """
-        header, waiting = self._header(stream)
+        header, waiting = read_header(stream, self._file) if self._is_csv else (b"", b"")
         start, size, first, ended = len(header), self._size, True, False
         while True:
             while len(waiting) < size and not ended:
@@ -230,44 +227,12 @@ class _Cutter:
             start, waiting = start + end, waiting[end:]
             # a record that is longer than a part makes a longer part
             size = self._size if end else 2 * size
-            self._refuse_endless(waiting)
-
-    def _header(self, stream: Any) -> tuple[bytes, bytes]:
-        """The bytes before the first row, and what was read on: the header, with what is above."""
-        read, end, begin, skipped = b"", 0, 0, 0
-        if not self._has_header and not self._skipped:
-            return read, read
-        while more := stream.read(1 << 16):
-            read += more
-            self._refuse_endless(read)
-            while (feed := read.find(b"\n", end)) >= 0:
-                end = feed + 1
-                if skipped < self._skipped:
-                    skipped, begin = skipped + 1, end
-                    if skipped < self._skipped or self._has_header:
-                        continue
-                    return read[:end], read[end:]
-                head = read[begin:end]
-                if head.strip() and records.last_end(head, self._form) == len(head):
-                    return read[:end], read[end:]
-        if b"\n" not in read and read.rstrip(b"\r").count(b"\r"):
-            raise JobFailed(
-                f"{self._name}: its lines end in carriage returns alone. Give it line feeds: "
-                "tr '\\r' '\\n' < OLD > NEW"
-            )
-        return read, b""
+            refuse_endless(self._file.name, waiting, max(MOST_RECORD_BYTES, 4 * self._size))
 
     def _end(self, block: bytes) -> int:
         if not self._is_csv:
             return block.rfind(b"\n") + 1
-        return records.last_end(block, self._form)
-
-    def _refuse_endless(self, block: bytes) -> None:
-        if len(block) > max(_MOST_RECORD_BYTES, 4 * self._size):
-            raise JobFailed(
-                f"{self._name}: a record of more than {len(block) >> 20} MiB. Is a quote never "
-                "closed, or is this no text file?"
-            )
+        return records.last_end(block, self._file.form)
 
 
 def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:

@@ -7,6 +7,10 @@ from typing import Any
 from cloche.env_manager import LOCAL
 from cloche.serving.batch.limit import Limit
 
+# A part has up to 65,536 rows. Models that answer a hundred rows in a second have the time for one,
+# and slower ones get fewer rows at once.
+PREDICT_SECONDS = 600.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

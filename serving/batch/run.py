@@ -1,14 +1,12 @@
 """The order of the steps of a job, from the pinned version to the finished output."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from cloche.redaction import without_values
-from cloche.serving.batch import agreement, overlap
+from cloche.serving.batch import agreement, overlap, refusals
 from cloche.serving.batch.claim import Claim
 from cloche.serving.batch.engine import Engine
 from cloche.serving.batch.job import Job
@@ -135,24 +133,26 @@ class _Scoring:
                 rows, refused = rows + part.rows, refused + part.refused
                 weight += known.stop - known.start
                 report(rows=rows, refused=refused, done=weight / whole if whole else None)
-                self._limit.check(refused, rows, all_read=False)
+                self._check(refused, rows, finished, all_read=False)
         if changed := self._supply.changed():
             raise JobFailed(
                 f"{changed}: it changed while it was scored. Score it again with --overwrite when "
                 "it is complete."
             )
-        try:
-            self._limit.check(refused, rows, all_read=True)
-        except TooManyBadRows as error:
-            raise TooManyBadRows(f"{error} {self._first_refusal(finished)}") from error
+        self._check(refused, rows, finished, all_read=True)
         return [finished[index] for index in sorted(finished)]
 
-    def _first_refusal(self, finished: dict[int, FinishedPart]) -> str:
-        """What the quarantine says of the first row in it."""
-        files = [part.quarantine for _, part in sorted(finished.items()) if part.quarantine]
-        with (self._manifest.parts / files[0].name).open(encoding="utf-8") as lines:
-            first = json.loads(lines.readline())
-        return f"The first: {without_values(first['reason'], first['input'])}."
+    def _check(
+        self, refused: int, rows: int, finished: dict[int, FinishedPart], *, all_read: bool
+    ) -> None:
+        try:
+            self._limit.check(refused, rows, all_read=all_read)
+        except TooManyBadRows as error:
+            why = refusals.explain(
+                self._job, self._supply, finished.values(), self._manifest.parts,
+                self._manifest.directory / "quarantine.jsonl",
+            )  # fmt: skip
+            raise TooManyBadRows(f"{error} {why}") from error
 
     def _left(self, done: dict[int, FinishedPart]) -> Iterator[Part]:
         for part in self._supply.parts(self._planner, frozenset(done)):

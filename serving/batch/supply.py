@@ -11,16 +11,19 @@ from typing import IO, Any, Protocol
 
 import pyarrow as pa
 
-from cloche.serving.batch import database, silence
+from cloche.serving.batch import advice, database, silence
 from cloche.serving.batch.categories import Categories
 from cloche.serving.batch.columns import columns, columns_of_text, refuse_doubled
 from cloche.serving.batch.inference import file_types, stream_types, text_types
 from cloche.serving.batch.job import COLUMNAR, TEXT
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.plan import Planner
-from cloche.serving.batch.reading import Reading
-from cloche.serving.batch.sources import InputFile, find, opened_file
+from cloche.serving.batch.readers.text import HeaderUndecodable
+from cloche.serving.batch.reading import PLAIN, Reading
+from cloche.serving.batch.sources import InputFile, find, opened_file, streamed
 from cloche.serving.errors import JobFailed, SettingsError
+
+_HEAD = 1 << 20  # bytes of an input that hold its header, surely enough
 
 
 class Supply(Protocol):
@@ -48,6 +51,9 @@ class Supply(Protocol):
 
     def lacking(self, needed: list[str]) -> str:
         """What says which of the needed columns are not there; empty if all are."""
+
+    def advice(self, needed: list[str]) -> str:
+        """What is there in the place of needed columns that `lacking` misses, and what to type."""
 
     def inferred(self) -> dict[str, dict[str, str]]:
         """Input → types that its columns have in all rows, for a version without signature."""
@@ -90,6 +96,20 @@ class Files:
             found = set(columns(file)) if file.format != "jsonl" else set(needed)
             if absent := [name for name in needed if name not in found]:
                 return f"{file.name} lacks {', '.join(dict.fromkeys(absent))}"
+        return ""
+
+    def advice(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        for file in self.files:
+            try:
+                names = columns(file) if file.format != "jsonl" else needed
+            except HeaderUndecodable:
+                names = []
+            if not names or not set(needed) <= set(names):
+                if file.format != "csv":
+                    return advice.for_names(names, needed)
+                with streamed(replace(file, reading=PLAIN)) as raw:  # in its own encoding
+                    return advice.for_header(raw.read(_HEAD), file, needed)
         return ""
 
     def inferred(self) -> dict[str, dict[str, str]]:
@@ -138,6 +158,10 @@ class Query:
         absent = [name for name in needed if name not in found]
         return f"the query lacks {', '.join(absent)}" if absent else ""
 
+    def advice(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        return advice.for_names(self.columns(), needed)
+
     def inferred(self) -> dict[str, dict[str, str]]:
         """See `Supply`. They come with the rows; that they do not change is seen then."""
         return {name: {} for name in self.inputs}
@@ -179,7 +203,7 @@ class Stream:
         self.is_csv = given_format == "csv"
         self._file = InputFile("-", given_format, 0, "", local=False)
         self._files = opened_file(stream)
-        self._head = stream.read(1 << 20)
+        self._head = stream.read(_HEAD)
         self._stream: Any = _Joined(self._head, stream)
         self._kept = ExitStack()
         self._categories = Categories()
@@ -192,7 +216,7 @@ class Stream:
     def columns(self) -> list[str]:
         """See `Supply`."""
         if self._file.format in TEXT:
-            names = columns_of_text(self._text(io.BytesIO(self._head)).read(), self._file)
+            names = columns_of_text(self._text(io.BytesIO(self._head)), self._file)
         else:
             names = list(database.arrow_stream(io.BytesIO(self._head)).schema.names)
         refuse_doubled(names, "Standard input")
@@ -206,6 +230,12 @@ class Stream:
         found = self.columns() if self._file.format != "jsonl" else needed
         absent = [name for name in needed if name not in found]
         return f"standard input lacks {', '.join(absent)}" if absent else ""
+
+    def advice(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        if self.is_csv:
+            return advice.for_header(self._head, self._file, needed)
+        return advice.for_names(self.columns(), needed)
 
     def inferred(self) -> dict[str, dict[str, str]]:
         """See `Supply`. All rows decide, so they are kept on the disk until they are scored."""

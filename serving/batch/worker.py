@@ -92,7 +92,8 @@ class Worker:
         elif schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
-        text = CsvReader(inputs, carried, self._types, Reading(job.reading))
+        verbatim = job.layout.format == "csv"
+        text = CsvReader(inputs, carried, self._types, Reading(job.reading), verbatim=verbatim)
         columnar = ColumnarReader(inputs, carried, self._types, stored=schema is None)
         lines = JsonLinesReader(inputs, carried, self._types, schema)
         self._readers: dict[str, Any] = {

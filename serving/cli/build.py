@@ -17,8 +17,8 @@ HELP = """Bake one version into an image that serves it without a registry.
 MODEL_URI is models:/NAME@production or any other MLflow model URI; the version behind it is fetched
 now, checked against the digest of its promotion, and stays the one that the image serves. The image
 is made from --base, one with Cloche, by Docker, Podman or Buildah; what stands behind -- goes to
-their `build`, like `-- --platform linux/amd64`. Any engine runs it, and so do SageMaker and Vertex
-AI. Where no engine is at hand, --context-only writes what one builds elsewhere.
+their build command, like -- --platform linux/amd64. Any engine runs it, and so do SageMaker and
+Vertex AI. Where no engine is at hand, --context-only writes what one builds elsewhere.
 
 \b
 Example:
@@ -33,9 +33,10 @@ Example:
 )
 @click.argument("model", metavar="MODEL_URI")
 @click.argument("engine_options", nargs=-1, metavar="[-- ENGINE_OPTIONS...]")
-@click.option("--tag", show_default="NAME:VERSION", help="The image's name.")
+@click.option("--tag", metavar="NAME:TAG", show_default="NAME:VERSION", help="The image's name.")
 @click.option(
     "--base",
+    metavar="IMAGE",
     default=lambda: f"cloche:{version('cloche')}",
     show_default="cloche:VERSION",
     help="The image with Cloche that it is made from.",

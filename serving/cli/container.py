@@ -13,7 +13,7 @@ HELP = """Serve inside a container of a cloud, as its variables say.
 
 What an image for SageMaker or Vertex AI starts with. On Vertex AI, told by AIP_*, the model comes
 from AIP_STORAGE_URI; elsewhere it lies in /opt/ml/model. Or name a MODEL_URI, to follow a registry.
-The options are those of `cloche serve`, and so are their variables, like CLOCHE_SERVE_REPLICAS,
+The options are those of cloche serve, and so are their variables, like CLOCHE_SERVE_REPLICAS,
 which is how a deployment sets them.
 
 \b

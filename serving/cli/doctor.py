@@ -14,9 +14,9 @@ from cloche.serving.doctor.finding import Finding, State, fail
 from cloche.serving.errors import SettingsError
 from cloche.serving.registry.names import PRODUCTION
 
-HELP = """Look for what would keep `cloche serve` and `cloche score` from working here.
+HELP = """Look for what would keep cloche serve and cloche score from working here.
 
-It takes what `cloche serve` takes, and reads the same variables: put `doctor` where `serve` stands.
+It takes what cloche serve takes, and reads the same variables: put doctor where serve stands.
 Without MODEL_URI it looks at all models in production. Each finding is a line with its fix, and
 nothing is changed. The exit code is 1 where something fails, and 0 where there are only warnings.
 

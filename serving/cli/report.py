@@ -10,7 +10,7 @@ from cloche.serving.errors import SettingsError
 
 HELP = """Render the report of a finished batch job again.
 
-OUTPUT is what `cloche score` wrote: a file, or a directory of parts. The page is written beside it,
+OUTPUT is what cloche score wrote: a file, or a directory of parts. The page is written beside it,
 or to --to.
 
 \b

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 from rich.console import Console
 
 from cloche import env_manager, environment
+from cloche.serving.batch.request import PREDICT_SECONDS, Request
 from cloche.serving.cli.days import day_of, filled, names_day
 from cloche.serving.errors import JobFailed, SettingsError
 
@@ -36,14 +38,23 @@ which day by --date; yesterday is that of the time zone TZ.
 
 \b
 Example:
-  cloche score models:/flight-delay@production flights.parquet scores.parquet --id-column flight
-  cloche score models:/flight-delay@production flights.csv scores.csv --keep --resume
-  cloche score models:/flight-delay/1 'days/*.parquet' scores/ --workers 2 --max-bad-rows 1%
-  cat flights.csv | cloche score models:/flight-delay@production - - --input-format csv
-  cloche score models:/flight-delay@production flights.parquet spark/ --engine spark
-  cloche score models:/flight-delay@production '{date}.csv' 'date={date}/' --date 2013-11-01
-  cloche score models:/flight-delay@production s3://flights/day/ s3://scores/day/ --resume
+  cloche score models:/flight-delay@production \\
+    flights.parquet scores.parquet --id-column flight
+  cloche score models:/flight-delay@production \\
+    flights.csv scores.csv --keep --resume
+  cloche score models:/flight-delay/1 \\
+    'days/*.parquet' scores/ --workers 2 --max-bad-rows 1%
+  cat flights.csv | cloche score models:/flight-delay@production - - \\
+    --input-format csv
+  cloche score models:/flight-delay@production \\
+    flights.parquet spark/ --engine spark
+  cloche score models:/flight-delay@production \\
+    '{date}.csv' 'date={date}/' --date 2013-11-01
+  cloche score models:/flight-delay@production \\
+    s3://flights/day/ s3://scores/day/ --resume
 """
+
+_DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Request)}
 
 
 @click.command(
@@ -105,13 +116,14 @@ Example:
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
+    metavar="N",
     show_default="one for each core",
     help="Processes that score.",
 )
 @click.option(
     "--predict-timeout",
     type=click.FloatRange(min=0, min_open=True),
-    show_default="600",
+    show_default=f"{PREDICT_SECONDS:g}",
     metavar="SECONDS",
     help="How long one call of the model may take. One that takes longer is given fewer rows, and "
     "a single row on which it does goes into the quarantine.",
@@ -133,7 +145,11 @@ Example:
     "input and output under the same names; for an OUTPUT in a store, --cache-dir.",
 )
 @click.option(
-    "--part-rows", type=click.IntRange(min=1), default=65_536, help="Most rows of a part."
+    "--part-rows",
+    type=click.IntRange(min=1),
+    default=_DEFAULTS["part_rows"],
+    metavar="N",
+    help="Most rows of a part.",
 )
 @click.option(
     "--cache-dir",
@@ -145,7 +161,7 @@ Example:
 )
 @click.option(
     "--acceleration/--no-acceleration",
-    default=True,
+    default=_DEFAULTS["acceleration"],
     help="Whether a version's accelerated twin may answer in its place.",
 )
 @env_manager.option("score")
@@ -156,7 +172,12 @@ Example:
     help="Give models this variable of the environment; NAME* for all that begin so. "
     "May be repeated; SECURITY.md has what they get anyway.",
 )
-@click.option("--track/--no-track", "tracked", default=True, help="Make the job a run in MLflow.")
+@click.option(
+    "--track/--no-track",
+    "tracked",
+    default=_DEFAULTS["tracked"],
+    help="Make the job a run in MLflow.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def score(
     source: str, output: str, *, input_format: str | None, output_format: str | None,
@@ -177,7 +198,7 @@ def score(
         raise SettingsError(str(error)) from error
     # Only once the options were read, and while the workers import the same: it takes seconds.
     from cloche.serving.batch import machine, silence  # noqa: PLC0415
-    from cloche.serving.batch.engine import PREDICT_SECONDS, LocalEngine  # noqa: PLC0415
+    from cloche.serving.batch.engine import LocalEngine  # noqa: PLC0415
 
     count = workers or machine.workers()
     ahead = 4 * count if output == "-" else None
@@ -200,7 +221,6 @@ def score(
         from cloche.serving.batch.output import describe  # noqa: PLC0415
         from cloche.serving.batch.progress import progress  # noqa: PLC0415
         from cloche.serving.batch.reading import parsed  # noqa: PLC0415
-        from cloche.serving.batch.request import Request  # noqa: PLC0415
         from cloche.serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
 
         request = Request(
@@ -299,8 +319,9 @@ def _refuse_contradictions(
     if on_spark and manager != env_manager.LOCAL:
         raise SettingsError(
             f"--env-manager {manager} builds environments on this machine, and the executors of "
-            "Spark have packages of their own. Leave --engine spark out, or --env-manager, and "
-            "name an interpreter that has what the version was logged with: PYSPARK_PYTHON=PATH."
+            "Spark have packages of their own. Leave --engine spark out; or leave --env-manager "
+            "out, and install what the version was logged with here and for the executors, whose "
+            "interpreter PYSPARK_PYTHON names."
         )
     if manager != env_manager.LOCAL:
         try:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from cloche import env_manager
 from cloche.serving.errors import SettingsError
 from cloche.serving.front import logs
 from cloche.serving.front.server import run
-from cloche.serving.front.settings import Settings
+from cloche.serving.front.settings import MIB, Settings
 from cloche.serving.registry.names import PRODUCTION
 
-_MIB = 1024 * 1024
+_DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Settings)}
 _POSITIVE = click.IntRange(min=1)
 _SECONDS = click.FloatRange(min=0, min_open=True)
+_PORT = click.IntRange(0, 65535)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -32,7 +34,8 @@ webhook to /webhooks/registry makes the server look at the registry at once.
 \b
 Example:
   cloche serve models:/flight-delay@production
-  cloche serve models:/flight-delay@production churn=models:/churn/2 --replicas 2
+  cloche serve models:/flight-delay@production churn=models:/churn/2 \\
+    --replicas 2
   cloche serve --all
 """
 
@@ -51,7 +54,7 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other p
     context_settings={"auto_envvar_prefix": "CLOCHE_SERVE", "show_default": True},
 )
 @click.argument(
-    "models", nargs=-1, metavar="MODEL_URI...", envvar="CLOCHE_SERVE_MODELS",
+    "models", nargs=-1, metavar="[MODEL_URI]...", envvar="CLOCHE_SERVE_MODELS",
     type=_ModelUris(),
 )  # fmt: skip
 @click.option(
@@ -60,80 +63,118 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other p
     is_flag=False,
     flag_value=PRODUCTION,
     default="",
+    show_default=False,
     metavar="[ALIAS]",
-    help="Serve every registered model that has the alias, as models come and go.",
+    help=f"Serve every registered model that has the alias ({PRODUCTION} if none is named), as "
+    "models come and go.",
 )
-@click.option("--host", default="127.0.0.1", help="Address to listen on.")
-@click.option("--port", default=8080, type=click.IntRange(0, 65535), help="0 takes any free port.")
+@click.option("--host", default=_DEFAULTS["host"], metavar="ADDRESS", help="Address to listen on.")
+@click.option(
+    "--port",
+    default=_DEFAULTS["port"],
+    type=_PORT,
+    metavar="PORT",
+    help="Port to listen on; 0 takes any free one.",
+)
 @click.option(
     "--grpc-port",
-    type=click.IntRange(0, 65535),
+    type=_PORT,
+    metavar="PORT",
     help="Also serve the Open Inference Protocol over gRPC, on this port; needs 'cloche[grpc]'.",
 )
-@click.option("--replicas", default=1, type=_POSITIVE, help="Model hosts per model.")
 @click.option(
-    "--poll-interval", default=2.0, type=_SECONDS, help="Seconds between looks at the registry."
+    "--replicas",
+    default=_DEFAULTS["replicas"],
+    type=_POSITIVE,
+    metavar="N",
+    help="Model hosts per model.",
 )
 @click.option(
-    "--load-timeout", default=300.0, type=_SECONDS, help="Seconds a version may take to load."
+    "--poll-interval",
+    default=_DEFAULTS["poll_interval"],
+    type=_SECONDS,
+    metavar="SECONDS",
+    help="How often the registry is looked at.",
+)
+@click.option(
+    "--load-timeout",
+    default=_DEFAULTS["load_timeout"],
+    type=_SECONDS,
+    metavar="SECONDS",
+    help="How long a version may take to load.",
 )
 @click.option(
     "--request-timeout",
     envvar=["CLOCHE_SERVE_REQUEST_TIMEOUT", "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"],
-    default=60.0,
+    default=_DEFAULTS["request_timeout"],
     type=_SECONDS,
-    help="Seconds until a request is answered 504; MLflow's variable "
+    metavar="SECONDS",
+    help="How long until a request is answered 504; MLflow's variable "
     "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT sets it, too.",
 )
 @click.option(
     "--predict-timeout",
     type=_SECONDS,
+    metavar="SECONDS",
     show_default="as --request-timeout",
-    help="Seconds that a model may take for a batch; then its requests are answered 504, and its "
+    help="How long a model may take for a batch; then its requests are answered 504, and its "
     "host is replaced.",
 )
 @click.option(
     "--drain-timeout",
-    default=30.0,
+    default=_DEFAULTS["drain_timeout"],
     type=_SECONDS,
-    help="Seconds that running requests get at the end.",
+    metavar="SECONDS",
+    help="How long running requests are waited for at the end.",
 )
 @click.option(
     "--max-batch-rows",
-    default=512,
+    default=_DEFAULTS["max_batch_rows"],
     type=_POSITIVE,
-    help="Rows that are scored together; 1 never joins.",
+    metavar="N",
+    help="Most rows that are scored together; 1 never joins requests.",
 )
 @click.option(
     "--max-wait-ms",
-    default=0.0,
+    default=_DEFAULTS["max_wait"] * 1000,
     type=click.FloatRange(min=0),
-    help="Let a request wait for company.",
+    metavar="MILLISECONDS",
+    help="How long a request waits for others, to be scored together with them.",
 )
 @click.option(
-    "--max-queue", default=2048, type=_POSITIVE, help="Requests that may wait; more get 429."
+    "--max-queue",
+    default=_DEFAULTS["max_queue"],
+    type=_POSITIVE,
+    metavar="N",
+    help="Requests that may wait; more get 429.",
 )
 @click.option(
     "--max-body",
-    default=16 * _MIB,
+    default=_DEFAULTS["max_body"],
     type=_POSITIVE,
-    help="Bytes of a request body, also when unpacked.",
+    metavar="BYTES",
+    help="Most bytes of a request body, also when unpacked.",
 )
 @click.option(
-    "--max-connections", default=4096, type=_POSITIVE, help="Open connections; more get 503."
+    "--max-connections",
+    default=_DEFAULTS["max_connections"],
+    type=_POSITIVE,
+    metavar="N",
+    help="Connections that may be open; more get 503.",
 )
 @click.option(
     "--max-host-memory",
-    default=0,
+    default=_DEFAULTS["max_host_memory"] // MIB,
     type=click.IntRange(min=0),
     metavar="MIB",
     help="MiB after which a model host is renewed, for models that leak; 0 for never.",
 )
 @click.option(
     "--client-timeout",
-    default=20.0,
+    default=_DEFAULTS["client_timeout"],
     type=_SECONDS,
-    help="Seconds a client may take to send a request.",
+    metavar="SECONDS",
+    help="How long a client may take to send a request.",
 )
 @env_manager.option("serve")
 @click.option(
@@ -146,7 +187,7 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other p
 @click.option(
     "--acceleration/--no-acceleration",
     "accelerate",
-    default=True,
+    default=_DEFAULTS["accelerate"],
     help="Whether a version's accelerated twin may answer in its place.",
 )
 @click.option(
@@ -157,12 +198,15 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other p
     help="Where versions and environments are kept.",
 )
 @click.option(
-    "--api-keys-file", type=_FILE, help="One API key per line; or set CLOCHE_API_KEYS, by commas."
+    "--api-keys-file",
+    type=_FILE,
+    help="File with one API key per line; or set CLOCHE_API_KEYS, with commas between.",
 )
 @click.option(
     "--allowed-hosts",
     envvar=["CLOCHE_SERVE_ALLOWED_HOSTS", "MLFLOW_SERVER_ALLOWED_HOSTS"],
     default="",
+    show_default=False,
     metavar="NAMES",
     help="More names that the server may be asked by, with commas between; * stands for any text. "
     "Without API keys, requests for other hosts get 403.",
@@ -174,7 +218,7 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other p
     "--log-format",
     type=click.Choice(["auto", "json", "console"]),
     default="auto",
-    help="auto: console on a terminal, json elsewhere.",
+    help="How the log is written; auto is console on a terminal and json elsewhere.",
 )
 def serve(
     log_format: str,
@@ -203,7 +247,7 @@ def settings_of(
     return Settings(
         **options,
         max_wait=max_wait_ms / 1000,
-        max_host_memory=max_host_memory * _MIB,
+        max_host_memory=max_host_memory * MIB,
         cache_directory=cache_dir,
         api_keys=_api_keys(api_keys_file),
         allowed_hosts=_split(allowed_hosts),

@@ -23,26 +23,34 @@ FLAVOR = "python_function"
 _HELP = """\
 Targets
   cloche                     the server at http://127.0.0.1:8080
-  cloche:/http://HOST:PORT   another one; its key, if it has keys, in CLOCHE_API_KEY
+  cloche:/http://HOST:PORT   another one; its key, if it has keys, in
+                             CLOCHE_API_KEY
 
-A deployment is a registered model whose alias a running `cloche serve` follows: start it with
-`cloche serve --all`, or with models:/NAME@production. The registry is the one that MLflow uses.
+A deployment is a registered model whose alias a running server follows. Start
+one with cloche serve --all, or with cloche serve models:/NAME@production.
+The registry is the one that MLflow uses.
 
-  create, update   put the version behind -m into production through the gate, as `cloche promote`
-                   does, and wait until the server serves it; other aliases move without the gate
-  delete           takes the alias away; a server that was started with --all serves it no more
+  create, update   put the version behind -m into production through the gate,
+                   as cloche promote does, and wait until the server serves it;
+                   other aliases move without the gate
+  delete           takes the alias away; a server that was started with --all
+                   serves the model no more
   get, list        what the registry says, beside what the server says
   predict          asks the server
-  run-local        `cloche serve` in the foreground; -C port=8081 and so on are its options
+  run-local        serves in the foreground; -C port=8081 and so on are the
+                   options of cloche serve
 
-The name of a deployment is that of its registered model. A model that is in no registry yet, like
-runs:/RUN/model, becomes a version of it.
+The name of a deployment is that of its registered model. A model that is in no
+registry yet, like runs:/RUN/model, becomes a version of it.
 
 Config (-C NAME=VALUE) of create and update; delete takes the first two
-  alias=ALIAS           which alias moves; by default the one that the server follows
-  wait=SECONDS          how long the server may take (300); 0 only moves the alias
-  policy=FILE           the gate's criteria, for a version that Cloche did not train
-  allow_breaking=true   accept a changed signature
+  alias=ALIAS              which alias moves; by default the one that the server
+                           follows
+  wait=SECONDS             how long the server may take (300); 0 only moves
+                           the alias
+  policy=FILE              the gate's criteria, for a version that Cloche did
+                           not train
+  allow_breaking=true      accept a changed signature
   force=true reason=TEXT   overrule the gate
 """
 

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from cloche.env_manager import LOCAL
+from cloche.permissions import refusal
 from cloche.requirements import mismatches
 from cloche.serving.batch.acceleration import usable
 from cloche.serving.doctor.finding import Finding, fail, ok, warn
@@ -23,11 +24,17 @@ from cloche.versions import files_of
 
 _FILES = ("MLmodel", "requirements.txt", "python_env.yaml")
 _EXTRAS = {"boto3": "aws", "botocore": "aws", "google": "gcp"}
-_KEYS = (
-    "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… (and AWS_ENDPOINT_URL where it is not AWS)"
-)
-_REFUSALS = ("NoCredentials", "Unable to locate credentials", "AccessDenied", "InvalidAccessKeyId",
-             "SignatureDoesNotMatch", "403", "DefaultCredentialsError")  # fmt: skip
+# What a store of objects says → what mends it.
+_STORE_REFUSALS = {
+    ("NoCredentials",): "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… (and AWS_ENDPOINT_URL "
+    "where it is not AWS)",
+    ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"): "the store "
+    "does not know these keys: export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… that it knows",
+    ("AccessDenied", "(403)"): "the store knows these keys and does not let them read: grant "
+    "s3:GetObject and s3:ListBucket on the bucket",
+    ("DefaultCredentialsError",): "export GOOGLE_APPLICATION_CREDENTIALS=FILE, or "
+    "gcloud auth application-default login",
+}
 
 
 def followed(settings: Settings, uris: list[ModelUri]) -> Iterator[Finding]:
@@ -92,11 +99,20 @@ def _fetched(target: Target, folder: Path) -> Finding | None:
 
 
 def _unreadable(target: Target, error: Exception) -> Finding:
-    reason = told(error) if isinstance(error, MlflowException) else str(error)
+    reason = told(error) if isinstance(error, MlflowException) else refusal(error) or str(error)
     says = f"of {target.artifacts} cannot be read: {reason.strip().partition(chr(10))[0]}"
-    if any(one in f"{type(error).__name__} {error}" for one in _REFUSALS):
-        return fail("artifacts", says, _KEYS)
-    return fail("artifacts", says, "see where they should be: cloche status; restore them there")
+    if refusal(error):  # it ends with the fix
+        return fail("artifacts", says)
+    found = f"{type(error).__name__} {error}"
+    for words, fix in _STORE_REFUSALS.items():
+        if any(one in found for one in words):
+            return fail("artifacts", says, fix)
+    place = (
+        MlflowClient().get_model_version_download_uri(target.model, target.version)
+        if target.model
+        else target.artifacts
+    )
+    return fail("artifacts", says, f"restore what was at {place}, or promote another version")
 
 
 def _environment(target: Target, path: Path) -> Finding:

@@ -9,9 +9,8 @@ from time import monotonic
 from typing import Any
 
 from cloche import launch
-from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
+from cloche.serving.forkserver.protocol import FORK_SECONDS, PACKET, Program, packet, read
 
-_FORK_SECONDS = 120.0  # imports on a machine that is busy
 _STDERR = 2
 
 
@@ -60,11 +59,11 @@ class BlockingForkServer:
         self._count += 1
         question = packet(fork=self._program, arguments=[], id=self._count, needs=list(needs))
         try:
-            self._socket.settimeout(_FORK_SECONDS)
+            self._socket.settimeout(FORK_SECONDS)
             socket.send_fds(self._socket, [question], [end.fileno()])
         except OSError as error:
             raise ForkServerLost(str(error)) from error
-        until = monotonic() + _FORK_SECONDS
+        until = monotonic() + FORK_SECONDS
         while (told := self._hear(until)).get("id") != self._count:
             pass
         if "forked" not in told:

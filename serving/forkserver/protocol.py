@@ -13,6 +13,7 @@ import enum
 import json
 from typing import Any
 
+FORK_SECONDS = 120.0  # until a fork is there: imports on a machine that is busy
 PACKET = 1 << 16
 
 

@@ -16,11 +16,10 @@ from typing import Any, Protocol
 
 from cloche import environment, launch, supervisor
 from cloche.serving.errors import HostFailed
-from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
+from cloche.serving.forkserver.protocol import FORK_SECONDS, PACKET, Program, packet, read
 from cloche.serving.front.tasks import Tasks
 from cloche.serving.host.threads import sized
 
-_FORK_SECONDS = 120.0  # imports on a machine that is busy
 _END_SECONDS = 5.0
 _AT_ONCE = 16  # questions on their way; hundreds would not fit into the socket
 
@@ -75,8 +74,9 @@ class Processes:
         self._ahead.append(Program.HOST)
 
     async def start(
-        self, program: Program, end: socket.socket, *arguments: str, output: int | None = None
-    ) -> Process:
+        self, program: Program, end: socket.socket, *arguments: str, output: int | None = None,
+        needs: Sequence[str] = (),
+    ) -> Process:  # fmt: skip
         """Start a program in the front's environment.
 
         Args:
@@ -84,6 +84,7 @@ class Processes:
             end: Its end of a socket to the front.
             arguments: What it is told besides.
             output: The descriptor that it prints to; the front's own if there is none.
+            needs: Modules that the fork server imports before, for this fork and later ones.
 
         Raises:
             HostFailed: It cannot run in this environment.
@@ -91,7 +92,7 @@ class Processes:
         """
         if self._forking:
             server = await self._forks()
-            return await server.fork(program, arguments, end, output)
+            return await server.fork(program, arguments, end, output, needs)
         return await self._anew("", program, end, *arguments, output=output)
 
     async def start_host_in(self, python: Path, end: socket.socket, output: int) -> Process:
@@ -202,8 +203,9 @@ class _ForkServer:
         return self._listening.done()
 
     async def fork(
-        self, program: Program, arguments: Sequence[str], end: socket.socket, output: int | None
-    ) -> "_Fork":
+        self, program: Program, arguments: Sequence[str], end: socket.socket, output: int | None,
+        needs: Sequence[str],
+    ) -> "_Fork":  # fmt: skip
         """A fork that is this program.
 
         Raises:
@@ -213,15 +215,15 @@ class _ForkServer:
         descriptors = [end.fileno(), *([] if output is None else [output])]
         self._count += 1
         number = self._count
-        question = packet(fork=program, arguments=arguments, id=number)
+        question = packet(fork=program, arguments=arguments, id=number, needs=needs)
         async with self._at_once:
             forked = self._asked[number] = asyncio.get_running_loop().create_future()
             try:
                 socket.send_fds(self._connection, [question], descriptors)
-                return await asyncio.wait_for(forked, _FORK_SECONDS)
+                return await asyncio.wait_for(forked, FORK_SECONDS)
             except TimeoutError as error:
                 raise TimeoutError(
-                    f"The fork server said nothing for {_FORK_SECONDS:g} s."
+                    f"The fork server said nothing for {FORK_SECONDS:g} s."
                 ) from error
             finally:
                 del self._asked[number]

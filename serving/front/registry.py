@@ -14,7 +14,7 @@ from cloche.environment import for_registry
 from cloche.serving.errors import HostFailed, RegistryUnreachable, VersionRefused
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.processes import Process, Processes, kill
-from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE
+from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE, store_modules
 
 _LINE_LIMIT = 1 << 24
 _START_SECONDS = 120.0  # importing MLflow on a machine that is busy
@@ -101,7 +101,7 @@ class Registry:
             try:
                 with theirs:
                     process = await self._processes.start(
-                        Program.REGISTRY, theirs, str(self._cache)
+                        Program.REGISTRY, theirs, str(self._cache), needs=store_modules(os.environ)
                     )
             except (HostFailed, OSError) as error:
                 raise RegistryUnreachable(

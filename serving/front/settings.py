@@ -11,7 +11,7 @@ from cloche.environment import check_widened
 from cloche.serving.errors import SettingsError
 from cloche.serving.front.clouds.contract import Contract
 
-_MIB = 1024 * 1024
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +30,12 @@ class Settings:
     predict_timeout: float | None = None  # as long as a request may take
     drain_timeout: float = 30.0
     max_batch_rows: int = 512
-    max_batch_bytes: int = 4 * _MIB
+    max_batch_bytes: int = 4 * MIB
     max_wait: float = 0.0
     max_queue: int = 2048
     max_queue_rows: int = 1_000_000
-    max_queue_bytes: int = 256 * _MIB
-    max_body: int = 16 * _MIB
+    max_queue_bytes: int = 256 * MIB
+    max_body: int = 16 * MIB
     max_connections: int = 4096
     client_timeout: float = 20.0
     max_host_memory: int = 0

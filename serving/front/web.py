@@ -140,7 +140,6 @@ CLOSE = (b"connection", b"close")
 
 
 @lru_cache(1024)
-@lru_cache(1024)
 def header_text(text: str) -> bytes:
     """Text as the value of a header, which holds neither line ends nor other control characters."""
     return _CONTROL.sub(b"?", text.encode("latin-1", "replace"))

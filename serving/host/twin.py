@@ -22,7 +22,7 @@ from cloche.serving.host import threads
 
 FORMAT = 1
 ANY = "any"  # in the place of a digest: the artifacts come from where no digest could be noted
-_DESCRIPTION = Path("onnx", "twin.json")
+DESCRIPTION = Path("onnx", "twin.json")
 _GRAPH = Path("onnx", "model.onnx")
 _EXACT_IN_DOUBLE = 2**53
 
@@ -98,10 +98,10 @@ class Twin:
         Raises:
             TwinRefused: There is one, and it cannot be trusted or run here.
         """
-        if not (path / _DESCRIPTION).is_file():
+        if not (path / DESCRIPTION).is_file():
             return None
         try:
-            text = (path / _DESCRIPTION).read_bytes()
+            text = (path / DESCRIPTION).read_bytes()
             description = json.loads(text)
             graph = (path / _GRAPH).read_bytes()
         except (OSError, ValueError) as error:

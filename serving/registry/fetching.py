@@ -7,6 +7,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from cloche.digest import digest_tree, remove_bytecode
+from cloche.permissions import refusal
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.resolving import Target
@@ -75,7 +76,7 @@ def _download(target: Target, place: Path) -> None:
                 f"{artifacts}: it cannot be kept in {place.parent}: {error.strerror}. Make room, "
                 "or choose another --cache-dir."
             ) from error
-        raise RegistryUnreachable(f"{artifacts}: {error}") from error
+        raise RegistryUnreachable(f"{artifacts}: {refusal(error) or error}") from error
     if not got.samefile(place):  # some stores download into a directory of their own
         for child in got.iterdir():
             child.rename(place / child.name)

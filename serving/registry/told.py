@@ -6,6 +6,7 @@ import re
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from cloche.permissions import refusal
 from cloche.secrecy import without_password
 
 _AWAY = re.compile(r"API request to \S+ failed with (?:timeout )?exception (.*)", re.DOTALL)
@@ -44,14 +45,10 @@ def told(error: MlflowException) -> str:
             f"{_server()} {found}. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
             "MLFLOW_TRACKING_TOKEN."
         )
+    if refused := refusal(error):
+        return refused
     if _is(error, 403):
-        who = os.environ.get("MLFLOW_TRACKING_USERNAME", "this user")
-        return (
-            f"{_server()} does not let {who!r} do this: it needs EDIT on the registered model, and "
-            "to train or to promote on the experiment, too. Whoever administers the server grants "
-            f"it: mlflow.server.get_app_client('basic-auth', URI).grant_user_permission({who!r}, "
-            "'registered_model', NAME, 'EDIT'), or 'experiment' with its id."
-        )
+        return f"{_server()} does not allow this ({message}). Ask whoever administers it."
     return _no_api(message) or message
 
 

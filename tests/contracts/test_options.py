@@ -74,3 +74,35 @@ def test_a_record_of_options_is_read_where_the_work_is_done(record):
         if not any(re.search(rf"\b_?({RECORDS[record]})\.{field}\b", text) for text in texts)
     ]
     assert unread == []
+
+
+def written_defaults(path: Path) -> set[str]:
+    """The options of a command's module whose default is written there as a value."""
+    found = set()
+    for call in ast.walk(ast.parse(path.read_text())):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "click.option":
+            default = next((word.value for word in call.keywords if word.arg == "default"), None)
+            if isinstance(default, ast.Constant):
+                names = [name.value for name in call.args if isinstance(name, ast.Constant)]
+                found |= {name.lstrip("-").replace("-", "_") for name in names}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("module", "record"),
+    [
+        ("serving/cli/serve.py", Settings),
+        ("serving/cli/score.py", Job),
+        ("training/cli/promote.py", Promotion),
+        ("up/command.py", Settings),
+    ],
+)
+def test_a_default_is_written_in_the_record_alone(module, record):
+    """Whoever uses the record from Python gets what the command line gives."""
+    known = {
+        one.name
+        for one in dataclasses.fields(record)
+        if one.default not in (dataclasses.MISSING, "", ())  # empty says the same everywhere
+    }
+
+    assert written_defaults((ROOT / module).resolve()) & known == set()

@@ -54,6 +54,10 @@ NAMES: dict[str, list[str] | None] = {
     "mlflow.pyfunc.context:set_prediction_context": ["context"],
     "mlflow.pyfunc.scoring_server:invocations": ["data", "content_type", "model", "input_schema"],
     "mlflow.utils.proto_json_utils:_get_jsonable_obj": ["data", "pandas_orient"],
+    "mlflow.utils.rest_utils:call_endpoint": [
+        "host_creds", "endpoint", "method", "json_body", "response_proto", "extra_headers",
+        "retry_timeout_seconds", "expected_status",
+    ],
     "mlflow.utils.proto_json_utils:NumpyEncoder": None,
     "mlflow.utils.proto_json_utils:dataframe_from_parsed_json": [
         "decoded_input", "pandas_orient", "schema"

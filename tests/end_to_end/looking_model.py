@@ -17,9 +17,28 @@ class Looking(PythonModel):
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         if os.environ.get("MYAPP_MODE") == "needy":
             model_input["a"] += float(os.environ["A_VARIABLE"])
-        seen = {"environ": dict(os.environ), "own": variables("self"), "ancestors": ancestors()}
-        Path(self.folder, f"{os.getpid()}.json").write_text(json.dumps(seen))
+        look(self.folder)
         return [1] * len(model_input)
+
+
+class LookingEstimator:
+    """An estimator that answers 1, and leaves a note in `folder` when it is loaded."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        look(self.folder)
+
+    def predict(self, rows: Any) -> Any:
+        return [1] * len(rows)
+
+
+def look(folder: str) -> None:
+    """Note in `folder` what this process can read of variables."""
+    seen = {"environ": dict(os.environ), "own": variables("self"), "ancestors": ancestors()}
+    Path(folder, f"{os.getpid()}.json").write_text(json.dumps(seen))
 
 
 def variables(process: str) -> str:

@@ -65,7 +65,7 @@ class Room:
             "HOME": str(folder), "LANG": "C.UTF-8", "TZ": "Pacific/Auckland",
             "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache"), "MYAPP_MODE": "given",
         }  # fmt: skip
-        store = f"sqlite:///{folder}/mlflow.db"
+        self.store = store = f"sqlite:///{folder}/mlflow.db"
         lib = {"PYTHONPATH": str(folder / "lib"), "MLFLOW_TRACKING_URI": store}
         self.variables = self.ordinary | SECRETS | lib
         for name in ("seen", "lib", "cache"):
@@ -226,6 +226,22 @@ def test_a_model_that_is_judged_sees_no_secret(room: Room):
     judged = ("--version", "1", "--policy", "gate.yaml", "--dry-run")
     room.run(COMMAND, "promote", "m", *judged, *WIDENED)
 
+    room.check("none")
+
+
+def test_a_model_that_is_accelerated_sees_no_secret(room: Room):
+    signature = ModelSignature(Schema([ColSpec("double", "a")]), Schema([ColSpec("long")]))
+    estimator = looking_model.LookingEstimator(str(room.folder / "seen"))
+    mlflow.sklearn.save_model(
+        estimator, room.folder / "estimator", signature=signature, pip_requirements=LITTLE,
+        serialization_format="cloudpickle",
+    )  # fmt: skip
+    MlflowClient(room.store, room.store).create_model_version("m", str(room.folder / "estimator"))
+    accelerated = ("--version", "2", "--data", "rows.csv")
+
+    said = room.run(COMMAND, "accelerate", "m", *accelerated, *WIDENED, code=1)
+
+    assert "gets no accelerated twin" in said
     room.check("none")
 
 

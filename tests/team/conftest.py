@@ -10,9 +10,10 @@ import pytest
 
 from tests.clouds.aws import REGION, moto
 from tests.shell import Shell
-from tests.team.services import BUCKET, Tracking, postgres
+from tests.team.services import Tracking, postgres
 
 MODEL = "breast-cancer"
+BUCKET = "models"
 PASSWORDS = {"alice": "what only alice knows", "reader": "what the reader knows"}
 
 
@@ -45,7 +46,9 @@ def team(tmp_path_factory: pytest.TempPathFactory, folder: Path, shell: Shell) -
         aws.client("s3").create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
         )
-        tracking = Tracking(tmp_path_factory.mktemp("tracking"), database, aws)
+        tracking = Tracking(
+            tmp_path_factory.mktemp("tracking"), database, f"s3://{BUCKET}/artifacts", aws.variables
+        )
         stack.callback(tracking.stop)
         tracking.start()
         for name, password in PASSWORDS.items():

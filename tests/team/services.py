@@ -6,20 +6,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 import pytest
 import requests
 
-from tests.clouds.aws import Aws
 from tests.online import wait_for
 from tests.shell import answers, environment, free_port
 
 ADMIN = ("admin", "the admin's password")
-BUCKET = "models"
 
 
 def postgres_programs() -> Path:
@@ -77,12 +75,16 @@ class Tracking:
     Attributes:
         folder: Where its accounts and its log are.
         database: The URI of its store.
-        aws: Where its artifacts are.
+        artifacts: The URI of its artifacts, which it hands out.
+        variables: What it needs to reach them.
+        default_permission: What every account may do with all that others made.
     """
 
     folder: Path
     database: str
-    aws: Aws
+    artifacts: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    default_permission: str = "READ"
 
     def __post_init__(self) -> None:
         self.port = free_port()
@@ -90,7 +92,7 @@ class Tracking:
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = self.folder / "basic_auth.ini"
         self._settings.write_text(
-            "[mlflow]\ndefault_permission = READ\n"
+            f"[mlflow]\ndefault_permission = {self.default_permission}\n"
             f"database_uri = sqlite:///{self.folder}/accounts.db\nadmin_username = {ADMIN[0]}\n"
             # each request would cost half a second of hashing
             "auth_cache_ttl_seconds = 60\n"
@@ -108,12 +110,12 @@ class Tracking:
             *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
             *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
             *("--backend-store-uri", self.database),
-            *("--artifacts-destination", f"s3://{BUCKET}/artifacts"),
+            *("--artifacts-destination", self.artifacts),
         ]
         with (self.folder / "mlflow.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True,
-                env=environment() | self.aws.variables | variables,
+                env=environment() | dict(self.variables) | variables,
             )  # fmt: skip
         wait_for(lambda: self._died() or answers(f"{self.url}/health"))
 

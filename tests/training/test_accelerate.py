@@ -1,16 +1,21 @@
 """A registered version gets its twin, from whomever it comes, or keeps none that is not proven."""
 
+from pathlib import Path
+
 import pytest
 from mlflow import MlflowClient
 
 from cloche.training.accelerate import accelerate_version
 from cloche.training.errors import RegistryError, TwinRefused
 
+pytestmark = pytest.mark.usefixtures("forked_probes")
+
 
 def accelerated(client: MlflowClient, *, version=None, data=None):
     return accelerate_version(
-        client, "flight-delay", version=version, data=data, say=lambda _: None
-    )
+        client, "flight-delay", version=version, data=data, env_manager="local", cache=Path(),
+        say=lambda _: None,
+    )  # fmt: skip
 
 
 def tags(client, number) -> dict[str, str]:
@@ -58,7 +63,7 @@ def test_a_twin_that_is_proven_no_longer_is_withdrawn(client, log_version, monke
     def refuse(*_, **__):
         raise TwinRefused("labels differ")
 
-    monkeypatch.setattr("cloche.training.accelerate.accelerate", refuse)
+    monkeypatch.setattr("cloche.training.accelerate.twin_of", refuse)
 
     with pytest.raises(TwinRefused, match=f"version {number} gets no .* twin: labels differ"):
         accelerated(client)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pandas as pd
+from onnx.compose import add_prefix
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import (
     DoubleTensorType,
@@ -81,7 +82,21 @@ def convert(original: Original) -> onnx.ModelProto:
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
         raise TwinRefused(f"skl2onnx failed: {type(error).__name__}: {lines[0][:200]}") from error
-    return _only_scores(model)
+    return _only_scores(_named(model, [one.column for one in original.inputs]))
+
+
+def _named(model: onnx.ModelProto, columns: list[str]) -> onnx.ModelProto:
+    """The same with the columns' own names for its inputs: skl2onnx makes identifiers of them.
+
+    What is computed on the way gets a prefix, so that no column has the name of such a tensor.
+    """
+    named: onnx.ModelProto = add_prefix(model, "cloche:", rename_inputs=False)
+    given = dict(zip((one.name for one in named.graph.input), columns, strict=True))
+    for one in named.graph.input:
+        one.name = given[one.name]
+    for node in named.graph.node:
+        node.input[:] = [given.get(name, name) for name in node.input]
+    return named
 
 
 def _with_columns(original: Original) -> Pipeline:

@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
+from cloche import env_manager as environments
 from cloche import launch
+from cloche.training.cli import options
 from cloche.training.cli.progress import steps
 
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
 
-`cloche train` does so by itself. The twin is compared with the model on the version's holdout, or
+cloche train does so by itself. The twin is compared with the model on the version's holdout, or
 on the rows of --data, and on strange ones: missing and extreme values, unseen categories, values
 around the thresholds of trees. A version that serves may be accelerated: its own files stay as
 they are.
@@ -22,13 +25,26 @@ Example:
 """
 
 
-@click.command(help=HELP, short_help="A proven ONNX form of a version, to serve it faster.")
+@click.command(help=HELP, short_help="Store a proven ONNX form of a version, to serve it faster.")
 @click.argument("model")
 @click.option("--version", metavar="N", help="Its number, instead of the challenger's.")
 @click.option("--data", metavar="SOURCE", help="Prove it on these rows, not on the holdout.")
+@environments.option("accelerate")
+@options.cache
+@options.host_env("accelerate")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def accelerate(model: str, version: str | None, data: str | None, *, as_json: bool) -> None:
+def accelerate(
+    model: str,
+    version: str | None,
+    data: str | None,
+    *,
+    env_manager: str,
+    cache: Path,
+    host_env: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Run the command; see HELP."""
+    options.check(env_manager, host_env)
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
@@ -38,7 +54,16 @@ def accelerate(model: str, version: str | None, data: str | None, *, as_json: bo
     launch.stop_when_asked()
     reach(to_write=True)
     with steps(f"accelerating {model}") as say:
-        done = accelerate_version(MlflowClient(), model, version=version, data=data, say=say)
+        done = accelerate_version(
+            MlflowClient(),
+            model,
+            version=version,
+            data=data,
+            env_manager=env_manager,
+            cache=cache,
+            widened=host_env,
+            say=say,
+        )
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
         return

@@ -1,6 +1,7 @@
 """`cloche init`: a first recipe for a table that nobody has described yet."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -15,7 +16,10 @@ unless --force says otherwise.
 Example:
   cloche init sample:wine
   cloche init 'exports/churn-*.csv' --target churned --output churn.yaml
-  cloche init sqlite:///shop.db --query 'SELECT * FROM orders' --target returned
+  cloche init sqlite:///shop.db --query 'SELECT * FROM orders' \\
+    --target returned
+  cloche init exports/churn-kr.csv --option encoding=cp949 \\
+    --option thousands=,
 """
 
 
@@ -24,13 +28,26 @@ Example:
 @click.option("--target", metavar="COLUMN", help="The column to predict; guessed by default.")
 @click.option("--query", metavar="SQL", help="The rows to read from a database.")
 @click.option(
+    "--option",
+    "options",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="An option of pandas for reading the files, as in data.options; may be repeated.",
+)
+@click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write; - is stdout. By default it is named after the data.",
+    help="The file to write; - is standard output. By default it is named after the data.",
 )
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 def init(
-    data: str, target: str | None, query: str | None, output: Path | None, *, force: bool
+    data: str,
+    target: str | None,
+    query: str | None,
+    options: tuple[str, ...],
+    output: Path | None,
+    *,
+    force: bool,
 ) -> None:
     """Run the command; see HELP."""
     # Not at the top: this import takes seconds, and `cloche --help` imports every command.
@@ -39,7 +56,7 @@ def init(
     from cloche.training.dataset.starter import draft_recipe  # noqa: PLC0415
     from cloche.training.recipe.document import parse  # noqa: PLC0415
 
-    described = sniff_data(data, query)
+    described = sniff_data(data, query, _options(options))
     table = load_table(described)
     recipe = draft_recipe(table, described, target)
     if str(output) == "-":
@@ -61,3 +78,18 @@ def init(
         f"  cloche train {path}             to train",
         markup=False,
     )
+
+
+def _options(given: tuple[str, ...]) -> dict[str, Any]:
+    from cloche.training.recipe.document import DocumentError, parse_value  # noqa: PLC0415
+
+    options = {}
+    for option in given:
+        name, mark, text = option.partition("=")
+        if not (name and mark):
+            raise click.UsageError(f"--option {option!r}: expected KEY=VALUE, like encoding=cp949")
+        try:
+            options[name] = parse_value(text)
+        except DocumentError:  # a mark that means something in YAML, like a separator
+            options[name] = text
+    return options

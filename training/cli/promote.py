@@ -14,6 +14,7 @@ from rich.text import Text
 from cloche import env_manager as environments
 from cloche import launch
 from cloche.pages import PageFile
+from cloche.training.cli import options
 from cloche.training.cli.progress import steps
 from cloche.training.promotion.request import PROBE_SECONDS, Request
 
@@ -35,7 +36,8 @@ Example:
   cloche promote flight-delay
   cloche promote flight-delay --version 2
   cloche promote churn --policy churn-gate.yaml
-  cloche promote flight-delay --force --reason "the holdout is stale, agreed with operations"
+  cloche promote flight-delay --force \\
+    --reason "the holdout is stale, agreed with operations"
 """
 
 _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "not applicable": ("·", "dim")}
@@ -68,22 +70,8 @@ _PIPE_WIDTH = 160
     help="How long each model may take to load and predict the holdout.",
 )
 @environments.option("promote")
-@click.option(
-    "--cache-dir",
-    "cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=environments.default_cache,
-    show_default="~/.cache/cloche",
-    help="Where environments are kept.",
-)
-@click.option(
-    "--host-env",
-    envvar="CLOCHE_PROMOTE_HOST_ENV",
-    multiple=True,
-    metavar="NAME",
-    help="Give models this variable of the environment; NAME* for all that begin so. "
-    "May be repeated; SECURITY.md has what they get anyway.",
-)
+@options.cache
+@options.host_env("promote")
 @click.option(
     "--report",
     type=PageFile(),
@@ -114,10 +102,9 @@ def promote(
         request = Request(
             version, policy, allow_breaking, force, reason, timeout, host_env, env_manager, cache
         )
-        if env_manager != environments.LOCAL:
-            environments.tool(env_manager)
-    except (ValueError, environments.ManagerMissing) as error:
+    except ValueError as error:
         raise click.UsageError(str(error)) from error
+    options.check(env_manager, host_env)
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
@@ -182,8 +169,8 @@ def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bo
 
 
 def _verdicts(examined: "Examined") -> Table:
-    production = examined.model.production
-    against = f" against version {production} in production" if production else ""
+    production = examined.judgement.production
+    against = f" against version {production.version.version} in production" if production else ""
     table = Table(
         title=Text(
             f"{examined.model.name} version {examined.version}{against}: {examined.outcome}"

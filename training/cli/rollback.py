@@ -12,11 +12,12 @@ The gate is not asked again: the version was in production once.
 \b
 Example:
   cloche rollback flight-delay
-  cloche rollback flight-delay --to 1 --reason "version 2 is slow in the evening"
+  cloche rollback flight-delay --to 1 \\
+    --reason "version 2 is slow in the evening"
 """
 
 
-@click.command(help=HELP, short_help="Production back to the version that served before.")
+@click.command(help=HELP, short_help="Put back the version that served before.")
 @click.argument("model")
 @click.option("--to", metavar="N", help="Go back to this version instead of the previous one.")
 @click.option("--reason", metavar="TEXT", help="Why, for the audit trail.")

@@ -8,26 +8,30 @@ import click
 
 HELP = """Write the sample NAME to OUTPUT, or list the samples when no NAME is given.
 
-The kind of file goes by its name: .csv, .csv.gz or .parquet; - is CSV on stdout. An existing file
+The kind of file goes by its name: .csv, .csv.gz or .parquet; - is CSV on
+standard output. An existing file
 is kept, unless --force says otherwise.
 
-November and December are kept out of the training of `flights`: score those days with its model.
+November and December are kept out of the training of flights: score those days with its model.
 
 \b
 Example:
   cloche sample
   cloche sample flights --date 2013-11-01 --without-target 2013-11-01.csv
-  cloche sample flights --from 2013-11-01 --to 2013-11-30 --without-target november.csv
+  cloche sample flights --from 2013-11-01 --to 2013-11-30 \\
+    --without-target november.csv
   cloche sample breast_cancer tumours.parquet
 """
+
+_DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command(help=HELP, short_help="Write a sample's rows to a file.")
 @click.argument("name", required=False)
 @click.argument("output", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day.")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day, inclusive.")
-@click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="This day alone.")
+@click.option("--from", "first", type=_DAY, metavar="DAY", help="First day, like 2013-11-01.")
+@click.option("--to", "last", type=_DAY, metavar="DAY", help="Last day, inclusive.")
+@click.option("--date", "day", type=_DAY, metavar="DAY", help="This day alone.")
 @click.option("--without-target", is_flag=True, help="Leave the answer out, as callers do.")
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 def sample(

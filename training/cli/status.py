@@ -33,7 +33,7 @@ _PIPE_WIDTH = 160
 _NOTHING = "·"
 
 
-@click.command(help=HELP, short_help="Versions, aliases, evidence, and what serves.")
+@click.command(help=HELP, short_help="Show versions, aliases, evidence, and what serves.")
 @click.argument("model", required=False)
 @click.option(
     "--versions",

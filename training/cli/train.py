@@ -19,7 +19,8 @@ RECIPE is the name of a shipped recipe (flights, comments, …) or a path to a Y
 \b
 Example:
   cloche train flights
-  cloche train flights --set search.trials=2 --set estimator.params.learning_rate=0.1
+  cloche train flights --set search.trials=2 \\
+    --set estimator.params.learning_rate=0.1
   cloche train churn.yaml --data 'exports/churn-*.parquet'
   cloche train flights --explain
 """

@@ -156,10 +156,26 @@ def _classes(split: Split, recipe: Recipe) -> Iterator[str]:
     for name, labels in (("training rows", train), ("rows of the holdout", holdout)):
         if len(labels) == 1:
             (label,) = labels
-            yield f"{recipe.target}: all {name} have the label {label!r}; split otherwise"
+            yield f"{recipe.target}: all {name} have the label {label!r}; {_other_split(recipe)}"
     unseen = ", ".join(sorted(map(repr, holdout - train)))
     if unseen:
-        yield f"{recipe.target}: the holdout has labels that no training row has: {unseen}"
+        yield (
+            f"{recipe.target}: the holdout has labels that no training row has: {unseen}; "
+            f"{_other_split(recipe)}"
+        )
+
+
+def _other_split(recipe: Recipe) -> str:
+    by = recipe.split
+    if isinstance(by, TimeSplit):
+        return (
+            "move the days of split.train and split.holdout, or set split: {by: fraction}, which "
+            "gives both sides rows with each label"
+        )
+    if isinstance(by, FractionSplit):
+        stratified = "add rows with the other labels, or set another seed"
+        return stratified if by.stratify else "set split.stratify: true"
+    return "set another seed, which holds out other groups, or add groups"
 
 
 def _left_out(split: Split, recipe: Recipe) -> Iterator[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cloche.training.dataset.days import times
+from cloche.training.dataset.formatted import INFINITE_FIX, formatted_note
 from cloche.training.recipe.sections import Columns
 from cloche.training.recipe.vocabulary import ROLES, Role
 
@@ -62,17 +63,19 @@ def _misfits(values: pd.Series, role: Role) -> Iterator[str]:
         try:
             times(values.to_frame("value"), "value")
         except (ValueError, TypeError, AttributeError, UserWarning):
-            yield f"has the role datetime, and holds {_example(values)}; write times as 2013-08-31"
+            yield "has the role datetime, and " + (
+                formatted_note(values) or f"holds {_example(values)}; write times as 2013-08-31"
+            )
 
 
 def _not_numeric(values: pd.Series) -> Iterator[str]:
     if not pd.api.types.is_numeric_dtype(values):
-        yield (
-            f"has the role numeric, and holds {_example(values)}; "
-            "convert it, or list it under categorical, text or datetime"
+        yield "has the role numeric, and " + (
+            formatted_note(values)
+            or f"holds {_example(values)}; list it under categorical, text or datetime"
         )
     elif (infinite := int(np.isinf(values.to_numpy(dtype="float64")).sum())) > 0:
-        yield f"is infinite in {infinite:,} rows; leave these rows out, or make the value missing"
+        yield f"is infinite in {infinite:,} row(s); {INFINITE_FIX}"
 
 
 def _oddities(values: pd.Series, role: Role) -> Iterator[str]:

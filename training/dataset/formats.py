@@ -1,6 +1,7 @@
 """Readers of one file, by format; what is wrong with it is said with the option that mends it."""
 
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -21,8 +22,29 @@ from cloche.training.recipe.nearest import suggestion
 Format = Literal["csv", "parquet", "labelled-lines"]
 Reader = Callable[[Path, Mapping[str, Any], Sequence[str] | None], pd.DataFrame]
 
-_PARQUET_MAGIC = b"PAR1"
+PARQUET_MAGIC = b"PAR1"
 _COMPRESSED = (".gz", ".zip", ".bz2", ".xz", ".zst")
+_UNPACKED = "is compressed; unpack it, or end its name in {}, like .csv{}"
+# What files begin with that hold tables of another kind, and what to do then.
+_OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
+    (PARQUET_MAGIC, "is a Parquet file; set data.format: parquet"),
+    (b"ARROW1", "is an Arrow (Feather) file, which is not read here; write it as CSV or Parquet"),
+    (b"ORC", "is an ORC file, which is not read here; write it as CSV or Parquet"),
+    (
+        b"SQLite format 3",
+        "is a SQLite database; name it as sqlite:///PATH, and its rows with data.query (with "
+        "cloche init: --query 'SELECT * FROM …')",
+    ),
+    (b"\xd0\xcf\x11\xe0", "is an Excel workbook, which is not read here; save it as CSV"),
+    (b"%PDF", "is a PDF document, which is not read here; write its table as CSV"),
+    (b"\x1f\x8b", _UNPACKED.format(".gz", ".gz")),
+    (b"BZh", _UNPACKED.format(".bz2", ".bz2")),
+    (b"\xfd7zXZ", _UNPACKED.format(".xz", ".xz")),
+    (b"\x28\xb5\x2f\xfd", _UNPACKED.format(".zst", ".zst")),
+)
+_JSON = re.compile(rb'\[?\s*\{\s*("(?:[^"\\\\]|\\\\.)*"\s*:|\})')
+_BAD_LINE = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+_OPEN_QUOTE = re.compile(r"EOF inside string starting at row (\d+)")
 _SEPARATORS = (";", "\t", "|")
 
 
@@ -159,19 +181,65 @@ def _numbers(labels: "pd.Series[str]") -> pd.Series:
 
 
 def _refuse_other(path: Path) -> None:
-    if path.name.lower().endswith(_COMPRESSED):
-        return
     with path.open("rb") as file:
         head = file.read(4096)
-    if head.startswith(_PARQUET_MAGIC):
-        raise UnreadableError("is a Parquet file; set data.format: parquet")
-    begins = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower()
-    if begins.startswith((b"<!doctype html", b"<html")):
-        raise UnreadableError("is a web page, and no table; does its server ask to sign in?")
-    if begins.startswith((b"{", b"[")) and ".json" in path.name.lower():
+    if head.startswith(b"PK"):
+        _refuse_archive(path)
+    if path.name.lower().endswith(_COMPRESSED):
+        return
+    for magic, problem in _OTHER_FORMATS:
+        if head.startswith(magic):
+            raise UnreadableError(problem)
+    begins = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if begins[:20].lower().startswith((b"<!doctype html", b"<html")):
+        raise UnreadableError(
+            "is a web page (HTML), which is not read here; save its table as CSV or Parquet. A "
+            "server that asks to sign in answers so, too"
+        )
+    if begins.startswith(b"<?xml"):
+        raise UnreadableError("is XML, which is not read here; write it as CSV or Parquet")
+    named = begins.startswith((b"{", b"[")) and ".json" in path.name.lower()
+    if named or _JSON.match(begins):
         raise UnreadableError("is JSON, which is not read here; write it as CSV or Parquet")
     if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UnreadableError("is binary, not text; set data.format, or convert it to CSV")
+        raise UnreadableError("is binary, and no text; convert it to CSV or Parquet")
+
+
+def _refuse_archive(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+    except zipfile.BadZipFile:
+        return  # told by the reader
+    if any(name.startswith("xl/") for name in names):
+        raise UnreadableError("is an Excel workbook, which is not read here; save it as CSV")
+    if "content.xml" in names:
+        raise UnreadableError("is an office document, which is not read here; save it as CSV")
+    if len(names) != 1:
+        raise UnreadableError(
+            f"is an archive of {len(names):,} files; unpack it, and name one of them, or their "
+            "folder"
+        )
+    if not path.name.lower().endswith(".zip"):
+        raise UnreadableError(_UNPACKED.format(".zip", ".zip"))
+
+
+def _not_csv(error: Exception) -> str:
+    """What makes a file no CSV table, with the line."""
+    text = str(error).strip()
+    if found := _BAD_LINE.search(text):
+        expected, line, saw = found.groups()
+        return (
+            f"line {line} has {saw} fields, and the lines above have {expected}; mend it, or leave "
+            "such lines out: data.options: {on_bad_lines: skip} (with cloche init: "
+            "--option on_bad_lines=skip)"
+        )
+    if found := _OPEN_QUOTE.search(text):
+        return (
+            f"a quotation mark in line {int(found[1]) + 1} is never closed; close it, or take such "
+            "marks for text: data.options: {quoting: 3} (with cloche init: --option quoting=3)"
+        )
+    return f"is no CSV table: {text}"
 
 
 def _needs_package(error: ImportError) -> str:
@@ -180,8 +248,8 @@ def _needs_package(error: ImportError) -> str:
 
 def _wrong_encoding(tried: str) -> str:
     return (
-        f"is not written in {tried}; "
-        "set data.options.encoding, like cp949 (Korean), shift_jis (Japanese) or latin-1"
+        f"is not written in {tried}; set data.options.encoding, like cp949 (Korean), shift_jis "
+        "(Japanese) or latin-1 (with cloche init: --option encoding=cp949)"
     )
 
 
@@ -191,7 +259,7 @@ _CSV_PROBLEMS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (pd.errors.EmptyDataError, lambda _: "is empty"),
     (
         (pd.errors.ParserError, zipfile.BadZipFile),
-        lambda error: f"is no CSV table: {str(error).strip()}",
+        _not_csv,
     ),
     (
         (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from cloche.training.dataset.days import times
 from cloche.training.dataset.features import unfit_kind
+from cloche.training.dataset.formatted import formatted_note
 from cloche.training.dataset.leakage import leaks
 from cloche.training.recipe.sections import Columns
 from cloche.training.recipe.vocabulary import Role, Task
@@ -35,6 +36,11 @@ class Guess:
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
+    def features(self) -> list[str]:
+        """All columns that can be features."""
+        return [name for names in self.roles.values() for name in names]
+
+    @property
     def columns(self) -> Columns | None:
         """The features by role; None when there are none."""
         named = {str(role): tuple(names) for role, names in self.roles.items() if names}
@@ -55,7 +61,9 @@ def guess_roles(frame: pd.DataFrame, target: str, task: Task) -> Guess:
         reason = _useless(name, frame[column])
         role = None if reason else guess_role(frame[column])
         if role is None:
-            guess.left_out[name] = reason or "many values with few rows each"
+            guess.left_out[name] = (
+                reason or formatted_note(frame[column]) or "many values with few rows each"
+            )
         else:
             guess.roles.setdefault(role, []).append(name)
     if guess.columns is not None:
@@ -76,7 +84,7 @@ def guess_role(values: pd.Series) -> Role | None:
         return "categorical"
     if pd.api.types.is_numeric_dtype(known):
         return "numeric"
-    if _is_time(known):
+    if is_time(known):
         return "datetime"
     text = known.astype("str")
     if text.nunique() > _FEW_CATEGORIES and _reads_like_text(text):
@@ -113,7 +121,8 @@ def _counts(values: pd.Series) -> bool:
     return bool((steps == 1).all())
 
 
-def _is_time(values: pd.Series) -> bool:
+def is_time(values: pd.Series) -> bool:
+    """Whether a column of text holds times that are read as such."""
     try:
         # A name or a number can be read as a time by a lenient parser; a date has digits and marks.
         sample = values.head(1000).astype("str")

@@ -13,6 +13,8 @@ from cloche.training.errors import DataError
 from cloche.training.recipe.schema import Recipe
 from cloche.training.recipe.sections import FractionSplit, GroupSplit, TimeSplit
 
+_MOST_HELD_OUT = 0.5
+
 
 @dataclass(frozen=True)
 class Split:
@@ -109,21 +111,39 @@ def _by_group(frame: pd.DataFrame, column: str, share: float, recipe: Recipe) ->
 
 def _by_fraction(frame: pd.DataFrame, share: float, recipe: Recipe, *, stratify: bool) -> Split:
     labels = frame[recipe.target] if stratify and recipe.task != "regression" else None
+    single = np.zeros(len(frame), dtype=bool)
+    if labels is not None and recipe.task == "multiclass":
+        # A label of one row cannot be on both sides: it is learned, and not judged.
+        single = ~labels.duplicated(keep=False).to_numpy()
+    drawn = np.flatnonzero(~single)
     try:
         train, holdout = train_test_split(
-            np.arange(len(frame)), test_size=share, random_state=recipe.seed, stratify=labels
+            drawn,
+            test_size=share,
+            random_state=recipe.seed,
+            stratify=None if labels is None else labels.iloc[drawn],
         )
     except ValueError as error:
-        raise DataError(recipe.data.source, [_too_few(frame, labels, error)]) from None
+        known = None if labels is None else labels.iloc[drawn].value_counts()
+        raise DataError(recipe.data.source, [_too_few(len(drawn), known, share, error)]) from None
+    train = np.concatenate([train, np.flatnonzero(single)])
     return Split(frame.iloc[np.sort(train)], frame.iloc[np.sort(holdout)])
 
 
-def _too_few(frame: pd.DataFrame, labels: pd.Series | None, error: ValueError) -> str:
-    counts = labels.value_counts() if labels is not None else None
+def _too_few(rows: int, counts: "pd.Series[int] | None", share: float, error: ValueError) -> str:
+    if rows < 2:
+        return "too few rows to split: training and holdout need one each; add rows"
     if counts is not None and counts.min() < 2:
         rare = ", ".join(repr(label) for label in counts[counts < 2].index[:5])
         return (
-            f"only one row has the label {rare}, and both sides need one; "
-            "add rows, leave the label out, or set split.stratify: false"
+            f"only one row has the label {rare}, and training and holdout need one each; add rows "
+            "with it"
         )
-    return f"too few rows for the split ({len(frame)}): {error}"
+    if counts is not None and math.ceil(rows * share) < len(counts):
+        enough = math.ceil(100 * len(counts) / rows) / 100
+        more = f"set split.holdout: {enough:g}, " if enough <= _MOST_HELD_OUT else ""
+        return (
+            f"the holdout would have {math.ceil(rows * share):,} rows for {len(counts):,} labels; "
+            f"{more}add rows, or set split.stratify: false"
+        )
+    return f"too few rows for the split ({rows}): {error}; add rows"

@@ -11,8 +11,11 @@ import pandas as pd
 
 from cloche.training.dataset.copies import copies_note, without_copies
 from cloche.training.dataset.days import times
-from cloche.training.dataset.roles import Guess, guess_roles
+from cloche.training.dataset.features import unfit_kind
+from cloche.training.dataset.formatted import formatted_note, is_amount
+from cloche.training.dataset.roles import Guess, guess_roles, is_time
 from cloche.training.dataset.table import Table
+from cloche.training.dataset.target import answered, unanswered_note
 from cloche.training.errors import DataError
 from cloche.training.recipe.document import render_value
 from cloche.training.recipe.nearest import suggestion
@@ -20,7 +23,9 @@ from cloche.training.recipe.sections import Data
 from cloche.training.recipe.vocabulary import ROLES, Task
 
 _TARGET_NAMES: Final = ("target", "label", "labels", "class", "y", "outcome", "churn", "churned")
+_FEWEST_ROWS: Final = 5
 _FEW_NUMBERS: Final = 20
+_ROWS_FOR_EACH_LABEL: Final = 5
 _MANY_LABELS: Final = 100
 _TRAIN_SHARE: Final = 0.75
 _FEWEST_DAYS: Final = 8
@@ -42,9 +47,21 @@ _METRICS: dict[Task, list[str]] = {
 
 
 def guess_target(frame: pd.DataFrame) -> str:
-    """The column that looks like the answer: one with a telling name, else the last."""
+    """The column that looks like the answer: one with a telling name, else the last that can be.
+
+    Numbers that are formatted as text can be, once they are read as numbers.
+    """
     names = {str(name).casefold(): str(name) for name in frame.columns}
-    return next((names[name] for name in _TARGET_NAMES if name in names), str(frame.columns[-1]))
+    telling = next((names[name] for name in _TARGET_NAMES if name in names), None)
+    if telling is not None:
+        return telling
+    columns = [str(name) for name in reversed(frame.columns)]
+    return next((name for name in columns if _can_be_target(frame[name])), columns[0])
+
+
+def _can_be_target(values: pd.Series) -> bool:
+    known = values.dropna()
+    return _no_task(known) is None or is_amount(known)
 
 
 def draft_recipe(table: Table, data: Data, target: str | None = None) -> str:
@@ -67,28 +84,28 @@ def draft_recipe(table: Table, data: Data, target: str | None = None) -> str:
     if target not in frame:
         problem = f"no column {target!r}; {suggestion(target, map(str, frame.columns))}"
         raise DataError(table.source, [problem])
-    answered = frame[frame[target].notna()]
-    frame = without_copies(answered, [name for name in frame.columns if name != target], target)
-    task = _task(frame[target], table.source)
+    known = answered(frame, target)
+    frame = without_copies(known, [name for name in frame.columns if name != target], target)
+    refusal = _no_task(frame[target])
+    if refusal is not None:
+        raise DataError(table.source, [f"{target}: {refusal}"])
+    task = _task(frame[target])
     guess = guess_roles(frame, target, task)
     when = _split_column(frame, guess, target, task)
-    if when is not None:
+    if when is not None and guess.features != [when]:
         guess.roles["datetime"].remove(when)
         guess.left_out[when] = "tells when; the split is by it"
     if guess.columns is None:
-        problem = "no column can be a feature: " + "; ".join(
-            f"{name}: {reason}" for name, reason in guess.left_out.items()
-        )
-        raise DataError(table.source, [problem])
+        raise DataError(table.source, [_no_features(guess)])
     lines = [
         f"# A first recipe for {table.source}: {len(table.frame):,} rows. "
         "Read every guess before you trust it.",
         *_head(table, data, task),
-        *_target(frame[target], target, task, guessed=guessed),
-        *_unanswered(len(table.frame) - len(answered)),
-        *_copied(len(answered) - len(frame), len(answered)),
-        *_split(frame, when, task),
-        *_columns(frame, guess),
+        *_target(known[target], target, task, guessed=guessed),
+        *_unanswered(len(table.frame) - len(known), len(table.frame)),
+        *_copied(len(known) - len(frame), len(known)),
+        *_split(known, when, task),
+        *_columns(known, guess),
         *_estimator(frame, guess, task),
         "",
         f"metrics: {render_value(_METRICS[task])}  # the first one decides",
@@ -119,20 +136,59 @@ def _head(table: Table, data: Data, task: Task) -> Iterator[str]:
         yield f"  options: {render_value(data.options)}"
 
 
-def _task(target: pd.Series, source: str) -> Task:
+def _no_task(target: pd.Series) -> str | None:
+    """Why a column cannot be predicted, with the fix; None where it can.
+
+    Args:
+        target: its values, without missing ones.
+    """
+    other = "name another target with --target"
+    if len(target) < _FEWEST_ROWS:
+        return (
+            f"has a value in {len(target):,} row(s), and {_FEWEST_ROWS} are the fewest that can be "
+            f"learned from; add rows, or {other}"
+        )
     labels = target.nunique()
-    if labels < 2:
-        problem = f"{target.name}: one value in all rows; name another target with --target"
-        raise DataError(source, [problem])
+    if (kind := unfit_kind(target)) is not None:
+        problem = f"{kind};"
+    elif labels < 2:
+        problem = "one value in all rows;"
+    elif pd.api.types.is_datetime64_any_dtype(target) or is_time(target):
+        problem = "holds times, and labels or numbers are predicted;"
+    elif labels == 2 or pd.api.types.is_numeric_dtype(target):
+        return None
+    elif labels > min(_MANY_LABELS, len(target) // 2):
+        note = formatted_note(target)
+        problem = f"{note}, or" if note else f"{labels:,} labels of text;"
+    else:
+        return None
+    return f"{problem} {other}"
+
+
+def _task(target: pd.Series) -> Task:
+    labels = target.nunique()
     if labels == 2:
         return "binary"
-    number = pd.api.types.is_numeric_dtype(target)
-    if number and (labels > _FEW_NUMBERS or bool((target % 1 != 0).any())):
-        return "regression"
-    if not number and labels > min(_MANY_LABELS, len(target) // 2):
-        problem = f"{target.name}: {labels:,} labels of text; name another target with --target"
-        raise DataError(source, [problem])
-    return "multiclass"
+    return "regression" if _is_quantity(target, labels) else "multiclass"
+
+
+def _is_quantity(target: pd.Series, labels: int) -> bool:
+    """Whether numbers are amounts rather than labels, of which each would have several rows."""
+    if not pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target):
+        return False
+    return bool(
+        labels > _FEW_NUMBERS
+        or (target % 1 != 0).any()
+        or len(target) < _ROWS_FOR_EACH_LABEL * labels
+        or target.value_counts().min() < 2
+    )
+
+
+def _no_features(guess: Guess) -> str:
+    if not guess.left_out:
+        return "the table has one column; add columns that tell something about it"
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in guess.left_out.items())
+    return f"no column can be a feature: {reasons}. Add columns that are known before the target is"
 
 
 def _name(source: str) -> str:
@@ -157,9 +213,10 @@ def _target(values: pd.Series, name: str, task: Task, *, guessed: bool) -> Itera
         yield f"positive: {render_value(positive)}  # {note}"
 
 
-def _unanswered(rows: int) -> Iterator[str]:
-    if rows:
-        yield f"# The target is missing in {rows:,} rows: leave them out before training."
+def _unanswered(missing: int, rows: int) -> Iterator[str]:
+    if missing:
+        note = unanswered_note(missing, rows)
+        yield f"# {note[0].upper()}{note[1:]}."
 
 
 def _copied(copies: int, rows: int) -> Iterator[str]:
@@ -208,7 +265,10 @@ def _split(frame: pd.DataFrame, when: str | None, task: Task) -> Iterator[str]:
     yield "  by: time  # as in use: learn from the past, be judged on what came later"
     yield f"  column: {render_value(when)}"
     yield f"  train: [{train[0]}, {train[1]}]"
-    yield f"  holdout: [{holdout[0]}, {holdout[1]}]  # the latest quarter of the rows"
+    share = float((days.dropna() >= pd.Timestamp(cut)).mean())
+    yield f"  holdout: [{holdout[0]}, {holdout[1]}]  # the latest {share:.0%} of the rows"
+    if missing := int(days.isna().sum()):
+        yield f"  # {missing:,} rows have no time, and are left out."
 
 
 def _columns(frame: pd.DataFrame, guess: Guess) -> Iterator[str]:

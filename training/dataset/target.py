@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from cloche.training.dataset.formatted import INFINITE_FIX, formatted_note
 from cloche.training.recipe.schema import Recipe
 
 _SHOWN = 5
@@ -21,30 +22,48 @@ def check_target(target: pd.Series, recipe: Recipe, *, records: int) -> list[str
     """
     known = target.dropna()
     if known.empty:
-        return [f"{recipe.target}: the target has no value in any row"]
-    problems = []
-    missing = len(target) - len(known)
-    if missing:
-        problems.append(
-            f"{recipe.target}: the target is missing in {missing:,} of {len(target):,} rows; "
-            "leave these rows out of the data"
-        )
+        return [f"{recipe.target}: the target has no value in any row; name another column"]
     if recipe.task == "regression":
         found = _regression(known)
     else:
         found = _classification(known, recipe, records)
-    return problems + [f"{recipe.target}: {problem}" for problem in found]
+    return [f"{recipe.target}: {problem}" for problem in found]
+
+
+def answered(frame: pd.DataFrame, target: str) -> pd.DataFrame:
+    """The rows whose target is known.
+
+    Whole numbers that were read as fractions because of the gaps between them are whole again, and
+    so are truth values that were read as objects.
+
+    Args:
+        frame: n rows.
+        target: its column; a table that lacks it, or has it in every row, is returned as it is.
+    """
+    if target not in frame or not (gaps := frame[target].isna()).any():
+        return frame
+    known = frame[~gaps]
+    values = known[target].infer_objects()
+    whole = pd.api.types.is_float_dtype(values) and values.abs().lt(2**53).all()
+    if whole and (values % 1 == 0).all():
+        values = values.astype("int64")
+    return known.assign(**{target: values})
+
+
+def unanswered_note(missing: int, rows: int) -> str:
+    """What to know about a table in which the target is missing in some rows, as a clause."""
+    return f"the target is missing in {missing:,} of {rows:,} rows, which are left out"
 
 
 def _regression(target: pd.Series) -> Iterator[str]:
     numeric = pd.api.types.is_numeric_dtype(target) and not pd.api.types.is_bool_dtype(target)
     if not numeric:
         yield (
-            f"a regression needs numbers, and the target holds {target.iloc[0]!r}; "
-            "convert it, or set task: binary or multiclass"
+            "a regression needs numbers, and the target "
+            + (formatted_note(target) or "holds none; set task: binary or multiclass")
         )
     elif (infinite := int(np.isinf(target.to_numpy(dtype="float64")).sum())) > 0:
-        yield f"the target is infinite in {infinite:,} rows; leave these rows out of the data"
+        yield f"the target is infinite in {infinite:,} row(s); {INFINITE_FIX}"
     elif target.nunique() == 1:
         yield f"the target is {target.iloc[0]!r} in every row; there is nothing to learn"
 

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from cloche.digest import remove_bytecode
+from cloche.permissions import refusal
 from cloche.training.errors import RegistryError
 from cloche.versions import files_of
 
@@ -50,4 +51,4 @@ def fetch(version: ModelVersion, folder: Path) -> Candidate:
             raise FileNotFoundError("MLmodel is not in the store")
         return Candidate(version, path, Model.load(os.fspath(path)))
     except (MlflowException, OSError) as error:
-        raise RegistryError(f"{label} cannot be fetched: {error}") from error
+        raise RegistryError(f"{label} cannot be fetched: {refusal(error) or error}") from error

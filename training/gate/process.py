@@ -7,7 +7,6 @@ memory runs out, or our own code cannot be imported, nobody knows anything about
 import json
 import os
 import signal
-import subprocess
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloche import launch, supervisor
 from cloche.env_manager import NotBuilt
-from cloche.environment import explained, for_models
+from cloche.environment import explained
 from cloche.requirements import mismatches
+from cloche.training.child_process import Ended, run_module
 from cloche.training.dataset.parquet import write_parquet
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import Predictions, Target
@@ -34,7 +33,6 @@ _DOING: dict[str, str] = {
     "predict": "predicting the holdout",
     "latency": "predicting single rows",
 }
-_TAIL_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -102,70 +100,18 @@ def probe(
             "classes": target.classes,
             "positive": target.positive,
             "threshold": target.threshold,
+            "answers": target.answers,
         },
     }
     with TemporaryDirectory(prefix="cloche-") as name:
         folder = Path(name)
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         write_parquet(holdout, folder / "holdout.parquet", "the holdout")
-        ended = _run(folder, timeout, widened, python)
+        ended = run_module("cloche.probing", folder, timeout, widened=widened, python=python)
         return replace(_result(folder, ended, target, widened), differs=differs)
 
 
-@dataclass(frozen=True)
-class _Ended:
-    """How a probe ended.
-
-    Attributes:
-        code: the exit code; None where the process was ended because the time was up.
-        how: the same for people.
-        said: the end of what it printed.
-        own: whether it ran in the environment here.
-    """
-
-    code: int | None
-    how: str
-    said: str
-    own: bool
-
-
-def _run(folder: Path, timeout: float, widened: Sequence[str], python: str) -> _Ended:
-    """Run the probe."""
-    variables = {
-        **for_models(os.environ, widened),
-        "PYTHONDONTWRITEBYTECODE": "1",  # none into the model's folder
-        "MLFLOW_LOGGING_LEVEL": "ERROR",
-    }
-    with (folder / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:
-        try:
-            process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
-                launch.command("cloche.probing", str(folder), python=python),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=variables,
-            )
-        except OSError as error:
-            raise NotMeasured(f"no process can be started: {error.strerror}") from error
-        try:
-            code: int | None = process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            supervisor.end(process)
-        output.seek(0)
-        said = " ".join(output.read()[-_TAIL_CHARACTERS:].split())
-    how = f"no answer within {timeout:g} s" if code is None else _exit(code)
-    return _Ended(code, how, said, own=not python)
-
-
-def _exit(code: int) -> str:
-    if code >= 0:
-        return f"the process ended with code {code}"
-    return f"the process was killed by {signal.Signals(-code).name}"
-
-
-def _result(folder: Path, ended: _Ended, target: Target, widened: Sequence[str]) -> Probed:
+def _result(folder: Path, ended: Ended, target: Target, widened: Sequence[str]) -> Probed:
     report = _report(folder)
     failures: dict[Stage, str] = dict(report.get("failures", {}))
     stage = report.get("stage")
@@ -201,7 +147,7 @@ def _report(folder: Path) -> dict[str, Any]:
         return {"stage": "done", "failures": {"load": "its process left no readable report"}}
 
 
-def _refuse_to_judge(stage: str | None, ended: _Ended, report: Mapping[str, Any]) -> None:
+def _refuse_to_judge(stage: str | None, ended: Ended, report: Mapping[str, Any]) -> None:
     """See that the process could do its work.
 
     Raises:

@@ -93,13 +93,13 @@ def _to_datetime(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  #
     return found if found is not None else (values, np.zeros(len(values), bool))
 
 
-_TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 
 
 def _to_boolean(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
     if not isinstance(values.dtype, pd.StringDtype):
         return values, np.zeros(len(values), bool)
-    truths = values.astype(object).map(_TRUTHS)
+    truths = values.astype(object).map(TRUTHS)
     bad = (truths.isna() & values.notna()).to_numpy()
     return truths if truths.isna().any() else truths.astype(bool), bad
 

@@ -9,6 +9,7 @@ import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 from mlflow.types import DataType
-from pandas.errors import ParserError, ParserWarning
+from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
 from cloche.serving.batch import inference, records
 from cloche.serving.batch.dividing import divide
@@ -27,6 +29,7 @@ from cloche.serving.batch.readers.rows import Rows, attach
 from cloche.serving.batch.reading import PLAIN, Form, Reading
 from cloche.serving.errors import JobFailed
 
+NUMBERS = frozenset((DataType.double, DataType.float, DataType.long, DataType.integer))
 # What is read as text here becomes something else in `cast`.
 _DTYPES: dict[Any, str] = {
     DataType.double: "float64",
@@ -43,18 +46,32 @@ csv.field_size_limit(1 << 30)  # a record has a bound of its own, see `plan.py`
 _REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecodeError)
 
 
+class HeaderUndecodable(JobFailed):
+    """The bytes of a header are no text in the encoding by which it is read."""
+
+
 class CsvReader:
     """Reads parts of CSV files."""
 
     def __init__(
         self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types,
-        reading: Reading = PLAIN,
+        reading: Reading = PLAIN, *, verbatim: bool = False,
     ) -> None:  # fmt: skip
-        """Take the model's columns, None for all, those carried along, types, and options."""
+        """Take how parts are read.
+
+        Args:
+            inputs: The model's columns; None for all.
+            carried: Those carried along.
+            types: Of the signature.
+            reading: The options.
+            verbatim: Whether columns are carried as the text of the file also if the model has
+                them, which CSV can hold; else they are carried with their types.
+        """
         self._inputs = inputs
         self._carried = carried
         self._types = types
         self._reading = reading
+        self._verbatim = verbatim
 
     def read(self, part: Part) -> Rows:
         """The typed rows of a part.
@@ -75,8 +92,13 @@ class CsvReader:
         inputs, bad = cast(frame[[name for name in names if name in frame.columns]], self._types)
         refused |= {int(offsets[position]): reason for position, reason in bad.items()}
         carried = frame[[name for name in self._carried if name in frame.columns]]
-        for name in inputs.columns.intersection(carried.columns):
-            carried = carried.assign(**{name: inputs[name]})
+        twice = inputs.columns.intersection(carried.columns)
+        if self._verbatim and len(twice):
+            # as bytes again, for a number does not tell how it was written
+            lines = self._kept(body, form, offsets) if len(refused) > len(bad) else body
+            carried = carried.assign(**self._texts(header, lines, form, set(twice), len(frame)))
+        else:
+            carried = carried.assign(**{name: inputs[name] for name in twice})
         kept = carried.loc[inputs.index]
         return Rows(
             inputs.reset_index(drop=True), pa.Table.from_pandas(kept, preserve_index=False),
@@ -114,6 +136,27 @@ class CsvReader:
                 cells = [cell if pd.isna(cell) else int(cell) for cell in frame[name]]
                 frame[name] = pd.Series(cells, dtype=object)
         return frame
+
+    def _kept(self, body: bytes, form: Form, offsets: Any) -> bytes:
+        """The records at some offsets."""
+        lines = records.split(body, form)
+        return b"".join(lines[at] + b"\n" for at in offsets.tolist())
+
+    def _texts(
+        self, header: bytes, body: bytes, form: Form, wanted: set[str], rows: int
+    ) -> dict[str, Any]:
+        """Columns of the file as the text that it has; Arrow finds it several times sooner."""
+        names = _names(header, self._reading, form)
+        places = [at for at, name in enumerate(names) if name in wanted]
+        with suppress(pa.ArrowInvalid):  # rows that are too short, which pandas fills
+            table = _arrow_texts(body, [str(at) for at in range(len(names))], places, form)
+            if table.num_rows == rows:
+                return {names[at]: pd.array(table[str(at)], "str") for at in places}
+        texts = pd.read_csv(
+            io.BytesIO(header + body), usecols=places, dtype="str", index_col=False,
+            na_filter=False, **self._reading.heading(form),
+        )  # fmt: skip
+        return {names[at]: texts.iloc[:, column].array for column, at in enumerate(places)}
 
     def _plainly(self, frame: pd.DataFrame, kinds: Mapping[str, DataType | None]) -> pd.DataFrame:
         """Truths and dates that are written in words of the table's own, as anybody writes them."""
@@ -153,9 +196,6 @@ class CsvReader:
         pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", form, found)]
         return pd.concat(pieces, ignore_index=True), kept, refused
 
-    def _readable(self, name: str, kind: DataType, cell: str) -> bool:
-        return _readable(_DTYPES[kind], cell, name, self._reading)
-
     def _problem(self, line: bytes, names: list[str], form: Form) -> str | None:
         """The first plain mistake in a record."""
         fields = _fields(line, form)
@@ -166,7 +206,7 @@ class CsvReader:
         fields += [""] * (len(names) - len(fields))
         for at, (name, cell) in enumerate(zip(names, fields, strict=True)):
             kind = type_of(self._types, name, at)
-            if kind is not None and kind in _DTYPES and not self._readable(name, kind, cell):
+            if kind in NUMBERS and not readable(kind, cell, name, self._reading):
                 return f"column {name!r}: expected {kind.name}"
         return None
 
@@ -187,13 +227,13 @@ class CsvReader:
 
 
 @lru_cache(maxsize=1 << 16)
-def _readable(dtype: str, cell: str, name: str, reading: Reading) -> bool:
-    """Whether pandas reads a cell of a column as the type; asked of pandas itself."""
+def readable(kind: DataType, cell: str, name: str, reading: Reading) -> bool:
+    """Whether pandas reads a cell of a column as a number of the type; asked of pandas itself."""
     quoted = '"' + cell.replace('"', '""') + '"'
     missing = {"a": reading.missing(name)}
     try:
         pd.read_csv(
-            io.StringIO(f"a\t\n{quoted}\t\n"), sep="\t", usecols=["a"], dtype={"a": dtype},
+            io.StringIO(f"a\t\n{quoted}\t\n"), sep="\t", usecols=["a"], dtype={"a": _DTYPES[kind]},
             na_values=missing, keep_default_na=False, **reading.numbers(),
         )  # fmt: skip
     except _REFUSALS:
@@ -213,16 +253,36 @@ def _names(header: bytes, reading: Reading, form: Form) -> list[str]:
             na_filter=False, **heading,
         )  # fmt: skip
         usual = pd.read_csv(io.BytesIO(header), nrows=0, index_col=False, **reading.heading(form))
+    except UnicodeDecodeError as error:
+        raise HeaderUndecodable(f"its header is not {reading.encoding or 'UTF-8'}.") from error
+    except EmptyDataError as error:
+        raise JobFailed("it has no header: it is empty.") from error
     except _REFUSALS as error:
-        raise JobFailed(f"The header of the CSV file cannot be read: {error}") from error
+        raise JobFailed(f"its header cannot be read as CSV: {error}.") from error
     named = [str(name) for name in cells.iloc[0]] if len(cells) else []
     # pandas itself names columns without a name, and those that are there twice
     return [name or str(other) for name, other in zip(named, usual.columns, strict=True)]
 
 
-def header_columns(start: bytes, reading: Reading, form: Form) -> list[str]:
-    """The columns of a file that starts with these bytes."""
-    return _names(start, reading, form)
+def _arrow_texts(body: bytes, names: list[str], places: list[int], form: Form) -> pa.Table:
+    if form.spaced or not body or body.count(b"\r") != body.count(b"\r\n"):
+        raise pa.ArrowInvalid("read otherwise than by pandas")
+    columns = [names[at] for at in places]
+    return arrow_csv.read_csv(
+        pa.BufferReader(body),
+        arrow_csv.ReadOptions(use_threads=False, block_size=len(body) + 1, column_names=names),
+        arrow_csv.ParseOptions(
+            delimiter=form.delimiter, quote_char=form.quote, newlines_in_values=True
+        ),
+        arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()), include_columns=columns
+        ),
+    )
+
+
+def header_columns(header: bytes, reading: Reading, form: Form) -> list[str]:
+    """The columns of a file with this header and these lines above it."""
+    return _names(header, reading, form)
 
 
 def _bytes(part: Part) -> tuple[bytes, bytes]:

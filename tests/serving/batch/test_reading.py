@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import mlflow
 import pandas as pd
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cloche.serving.batch import sources
+from cloche.serving.batch.columns import columns
 from cloche.serving.batch.reading import Reading, chosen, parsed
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from tests.serving.batch.conftest import HereEngine, expected, table
@@ -75,6 +78,41 @@ def test_rows_that_cannot_be_read_go_into_quarantine_as_they_are(score, tmp_path
         0: "column 'a': expected double", 1: "the row is not cp949", 2: "column 'b': expected long",
     }  # fmt: skip
     assert outcome.record["scored"] == 5
+
+
+@pytest.mark.parametrize(
+    ("above", "header", "options"),
+    [
+        ("", "a,b", {}),
+        ("", "\ufeffa,b", {}),
+        ("", '\ufeff"a","b"', {}),
+        ("\n\r\n", "a,b\r", {}),
+        ("of today\nby hand\n", "a;b", {"skiprows": 2, "sep": ";"}),
+        ("", "'a', 'b'", {"quotechar": "'", "skipinitialspace": True}),
+    ],
+)
+def test_bytes_of_later_rows_keep_nobody_from_reading_the_header(above, header, options, tmp_path):
+    (tmp_path / "rows.csv").write_bytes(f"{above}{header}\n".encode() + b"\x81,1\n" * 3)
+
+    assert header_of(tmp_path / "rows.csv", options) == ["a", "b"]
+
+
+def test_a_header_may_have_line_ends_in_quotes(tmp_path):
+    (tmp_path / "rows.csv").write_bytes(b'\xef\xbb\xbf"a\n\nb",c\n1,\xb4\n')
+
+    assert header_of(tmp_path / "rows.csv", {}) == ["a\n\nb", "c"]
+
+
+def test_a_header_that_does_not_end_is_refused_without_reading_all(tmp_path):
+    (tmp_path / "rows.csv").write_bytes(b'a,"b\n' + b"1,2\n" * 400_000)
+
+    with pytest.raises(JobFailed, match=r"rows\.csv: its header has no end.*quote never closed"):
+        header_of(tmp_path / "rows.csv", {})
+
+
+def header_of(place, options):
+    (file,) = sources.find(str(place))
+    return columns(replace(file, reading=Reading(options)))
 
 
 @pytest.fixture
@@ -165,3 +203,33 @@ def test_a_name_of_two_columns_is_refused_in_every_format(suffix, score, tmp_pat
 
     with pytest.raises(JobFailed, match="'a' is the name of several columns"):
         score(place, tmp_path / "out.csv")
+
+
+CELLS = {
+    "a": ["1.50", "+2.0", "1e2", "", "NA", ".5"],
+    "b": ["007", "+7", "-0", "12", "0", "1"],
+    "c": ["x ", 'a "b"', "two\nlines", "NA", "", "with, comma"],
+    "id": ["00001", "1.0", "", "NaN", "true", " x"],
+}
+
+
+@pytest.mark.parametrize("part_rows", [1, 100])
+@pytest.mark.parametrize("bad", [[], ["soon", "1"], ["1", "1.5"]])
+def test_cells_that_are_kept_stay_as_they_are_written(bad, part_rows, score, tmp_path):
+    """From CSV to CSV, whether the model has the column or not, beside refused rows, too."""
+    table = pd.DataFrame(CELLS, dtype="str")
+    odd = pd.DataFrame([[*bad, "y", "9"]] if bad else [], columns=list(CELLS))
+    pd.concat([table[:2], odd, table[2:]]).to_csv(tmp_path / "rows.csv", index=False)
+
+    told = {"keep": True, "part_rows": part_rows}
+    done = score(tmp_path / "rows.csv", tmp_path / "out.csv", **told)
+
+    assert (done.record["scored"], done.record["refused"]) == (6, len(odd))
+    found = pd.read_csv(tmp_path / "out.csv", dtype="str", keep_default_na=False)
+    pd.testing.assert_frame_equal(found[list(CELLS)], table)
+
+
+def test_numbers_of_a_table_with_its_own_marks_are_kept_in_them(score, tmp_path):
+    (tmp_path / "odd.csv").write_bytes("id;a;b;c\n1;1.234,50;3;가\n".encode("cp949"))
+    score(tmp_path / "odd.csv", tmp_path / "out.csv", options=KOREAN, keep=True)
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith('1,"1.234,50",3,가,')

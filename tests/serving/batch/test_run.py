@@ -346,7 +346,8 @@ def test_missing_columns_are_named_before_anything_is_scored(rows, score, tmp_pa
 
     with pytest.raises(JobFailed, match=r"rows.csv lacks b, which plain needs"):
         score(tmp_path / "rows.csv", tmp_path / "out.csv")
-    with pytest.raises(SettingsError, match="no such column; it has id, a, c"):
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(SettingsError, match="no such column; it has id, a, b, c"):
         score(tmp_path / "rows.csv", tmp_path / "out.csv", id_columns=("name",))
 
 

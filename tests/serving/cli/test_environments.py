@@ -13,7 +13,9 @@ JOB = ("models:/m/1", "rows.csv", "out/", "--env-manager", "uv")
 
 
 def test_executors_of_spark_get_no_environment_that_is_built_here() -> None:
-    with pytest.raises(SettingsError, match="PYSPARK_PYTHON=PATH"):
+    with pytest.raises(
+        SettingsError, match="for the executors, whose interpreter PYSPARK_PYTHON names"
+    ):
         CliRunner().invoke(score, [*JOB, "--engine", "spark"], catch_exceptions=False)
 
 

@@ -15,6 +15,8 @@ import pytest
 from cloche.serving.errors import HostFailed
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.processes import Process, Processes, kill
+from cloche.serving.front.registry import Registry
+from cloche.serving.registry.protocol import store_modules
 from tests.online import children, wait_for
 
 WAYS = pytest.mark.parametrize(
@@ -94,6 +96,45 @@ def test_what_a_host_prints_goes_where_it_was_told(forking: bool):
             return printed.read()
 
     assert b"ProtocolError" in asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("tracking", "registry", "needed"),
+    [
+        ("sqlite:////srv/mlflow.db", "", True),
+        ("postgresql+psycopg://user@host/mlflow", "", True),
+        ("http://mlflow:5000", "MySQL://host/mlflow", True),
+        ("", "", True),
+        ("http://mlflow:5000", "", False),
+        ("databricks", "databricks-uc", False),
+        ("./mlruns", "", False),
+        ("file:///srv/mlruns", "", False),
+    ],
+)
+def test_what_asks_a_database_is_imported_for_a_database_alone(
+    tracking: str, registry: str, needed: bool
+):
+    named = {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_REGISTRY_URI": registry}
+    for variables in (named, {name: uri for name, uri in named.items() if uri}):
+        assert bool(store_modules(variables)) == needed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no fork server elsewhere")
+def test_what_asks_a_database_is_imported_once_and_not_by_each_registry_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    others = below("cloche-forks")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+
+    async def main() -> str:
+        async with processes() as made:
+            asked = Registry(tmp_path, made)
+            await asked.ask("last_good", 60, uri="models:/m@production")
+            (server,) = below("cloche-forks") - others
+            await asked.close()
+            return await asyncio.to_thread(Path(f"/proc/{server}/maps").read_text)
+
+    assert "/sqlalchemy/" in asyncio.run(main())
 
 
 def test_forks_end_with_the_fork_server_and_the_next_has_a_new_one(tmp_path: Path):

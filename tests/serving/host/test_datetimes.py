@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -9,12 +11,17 @@ import pytest
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array, Map, Object, Property
 
+from cloche import moments
+from cloche.serving.front.payloads import column
 from cloche.serving.host.codecs.messages import message
 from cloche.serving.host.frames import Answer, Door, Item
 from cloche.serving.host.media import CSV, JSON, PARQUET
 from tests.serving.host.test_advertised import packed, scorer
 
-FORMS = ["2024-01-01T00:00:00Z", "2024-01-01T09:00:00+09:00", "2023-12-31 18:30-0530", "2024-01-01"]
+FORMS = [
+    "2024-01-01T00:00:00Z", "2024-01-01T09:00:00+09:00", "2023-12-31 18:30-0530", "2024-01-01",
+    "2024-01-01 00:00z", "2024-01-01t09:00:00.000000000+09:00",
+]  # fmt: skip
 MIDNIGHT = "[dtype('<M8[ns]')] [Timestamp('2024-01-01 00:00:00')]"
 WHEN = Schema([ColSpec("datetime", "when")])
 
@@ -107,3 +114,19 @@ def test_moments_within_lists_objects_and_maps_are_read_alike() -> None:
     assert answer.status == 200, body
     assert body.count("'2024-01-01T00:00:00.000000000'") == len(FORMS)
     assert body.count("Timestamp('2024-01-01 00:00:00')") == 2
+
+
+def test_every_form_that_the_document_promises_is_read_alike_alone_and_beside_all_others() -> None:
+    days, zones = ["1678-01-01", "2024-02-29", "2261-12-31"], ["", "Z", "z", "+0930", "-05:30"]
+    clocks = ["20:00", "20:00:01", "20:00:01.1", "20:00:01.1234567", "20:00:01.123456789"]
+    timed = ["".join(one) for one in product(days, "Tt ", clocks, zones)]
+    cells = pd.Series([*days, *timed], dtype=object, index=[0] * (len(days) + len(timed)))
+    promised = re.compile(column({"type": "datetime"})["pattern"])
+    assert all(promised.match(cell) for cell in cells if "t" not in cell)
+
+    together = moments.read(cells)
+    assert together is not None
+    assert not together.unreadable.any()
+    for cell, value in zip(cells, together.values, strict=True):
+        alone = pd.Timestamp(cell.upper())
+        assert value == (alone.tz_convert(None) if alone.tz else alone), cell

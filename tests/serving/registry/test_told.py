@@ -20,8 +20,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (MlflowException(REFUSED.format(401, "You are not authenticated.")), "refuses 'ana'"),
         (RestException({"error_code": "UNAUTHENTICATED", "message": "no"}), "refuses 'ana'"),
-        (MlflowException(REFUSED.format(403, "Permission denied")), "needs EDIT"),
-        (RestException({"error_code": "PERMISSION_DENIED", "message": "no"}), "needs EDIT"),
+        (MlflowException(REFUSED.format(403, "Permission denied")), "does not allow this"),
+        (RestException({"error_code": "PERMISSION_DENIED", "message": "no"}), "Ask whoever"),
         (MlflowException(REFUSED.format(403, "Invalid Host header - x")), "--allowed-hosts"),
         (
             MlflowException(AWAY.format("[Errno 111] Connection refused'))")),

@@ -7,9 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.models import infer_signature
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
+from cloche.serving.host.twin import Twin as LoadedTwin
 from cloche.training.acceleration import accelerate as room
 from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.original import of_estimator, of_fitted
@@ -42,6 +48,27 @@ def test_the_document_says_how_to_answer_from_the_graph(original):
     assert document["classes"] == [0, 1]
     assert document["answer"] == {"array": "label"}
     assert document["proof"]["rows"] == len(zoo.table())
+
+
+NAMES = [
+    "mean radius", "mean_radius", "댓글 수", "1st", "a-b", "a.b", "a/b", "label", "probabilities",
+    "scores", "variable", "_", " ", 'it"s', "line\nend", "constructor", "né",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(), DecisionTreeClassifier(max_depth=4)])
+def test_columns_of_any_name_reach_the_graph_under_it(estimator, tmp_path):
+    drawn = np.random.default_rng(0).normal(size=(200, len(NAMES)))
+    rows = pd.DataFrame(drawn, columns=NAMES)
+    estimator = estimator.fit(rows, drawn @ np.arange(len(NAMES)) > 0)
+
+    made = accelerate(zoo.original_of(estimator, rows), rows)
+
+    made.write(tmp_path / "onnx")
+    told = LoadedTwin.load(tmp_path, NAMES).predict([rows[name].to_numpy() for name in NAMES])
+    assert (made.proof.rows, made.proof.outside_rows) == (200, 0)
+    assert told.sure.mean() > 0.9
+    np.testing.assert_array_equal(told.columns[0][told.sure], estimator.predict(rows)[told.sure])
 
 
 def test_only_a_sum_whose_order_shows_asks_for_one_thread(original):
@@ -166,3 +193,43 @@ def test_another_method_than_predict_is_refused():
 
     with pytest.raises(TwinRefused, match="predict_log_proba"):
         zoo.original_of(pipeline, rows, predict="predict_log_proba")
+
+
+def text_model():
+    words = make_pipeline(
+        ColumnTransformer([("words", TfidfVectorizer(), "note")]), LogisticRegression()
+    )
+    return words, pd.DataFrame({"note": ["좋다 참", "나쁘다 참"] * 20})
+
+
+def number_model(*first):
+    rows = pd.DataFrame({"x": [0.0, 1.0] * 20, "y": [1.0, *[None] * 39]})
+    return make_pipeline(*first, LogisticRegression()), rows
+
+
+def twin_of(model, rows):
+    known = rows.fillna({"y": 0.5})
+    labels = pd.factorize(known.iloc[:, 0])[0]
+    model.fit(known, labels)
+    signature = infer_signature(known, model.predict(known))
+    return accelerate(of_estimator(model, signature, predict="predict_proba"), rows)
+
+
+@pytest.mark.parametrize(
+    ("made", "message", "mended"),
+    [
+        (text_model, "note has characters beyond printable ASCII", None),
+        (
+            number_model,
+            "y is missing, and the model takes no missing number; fill it, or impute it in the "
+            "pipeline (in 39 of 40 rows)",
+            lambda: number_model(SimpleImputer()),
+        ),
+    ],
+)
+def test_a_twin_that_declines_the_rows_says_which_column_and_what_mends_it(made, message, mended):
+    with pytest.raises(TwinRefused, match="of the holdout's rows to the original: ") as caught:
+        twin_of(*made())
+    assert message in str(caught.value)
+    if mended is not None:
+        assert twin_of(*mended()).proof.outside_rows == 0

@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from cloche.training.cli.accelerate import accelerate
 from cloche.training.errors import TwinRefused
+
+pytestmark = pytest.mark.usefixtures("forked_probes")
 
 
 def run(*arguments):
@@ -32,6 +35,10 @@ def test_a_script_gets_json(log_version):
 
 def test_a_refusal_is_an_error(log_version, monkeypatch):
     log_version()
-    monkeypatch.setattr("cloche.training.acceleration.accelerate.find_spec", lambda name: None)
+
+    def refuse(*_, **__):
+        raise TwinRefused("labels differ")
+
+    monkeypatch.setattr("cloche.training.accelerate.twin_of", refuse)
 
     assert isinstance(run().exception, TwinRefused)

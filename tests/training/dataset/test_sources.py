@@ -85,8 +85,8 @@ def test_files_whose_columns_differ_are_named_with_the_difference(tmp_path):
         ("empty.csv", b"", "is empty"),
         ("blank.csv", b"\n\n", "is empty"),
         ("header.csv", b"a,b\n", "has columns and no rows"),
-        ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "is no CSV table"),
-        ("binary.csv", b"\x00\x01\x02\x03", "is binary, not text"),
+        ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "line 3 has 3 fields, and the lines above have 2"),
+        ("binary.csv", b"\x00\x01\x02\x03", "is binary, and no text"),
         ("parquet.csv", b"PAR1....", "set data.format: parquet"),
         ("korean.csv", "a,b\n1,가나\n".encode("cp949"), "set data.options.encoding"),
         ("broken.csv.gz", b"no gzip at all", "cannot be read"),
@@ -103,7 +103,7 @@ def test_a_zip_of_two_tables_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "two.csv.zip", "w") as file:
         file.writestr("1.csv", "a\n1\n")
         file.writestr("2.csv", "a\n2\n")
-    assert "Multiple files" in problems(tmp_path / "two.csv.zip")
+    assert "is an archive of 2 files; unpack it" in problems(tmp_path / "two.csv.zip")
 
 
 @pytest.mark.parametrize(

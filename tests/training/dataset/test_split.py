@@ -149,10 +149,27 @@ def test_rows_without_a_group_are_one_group_together(frame, make_recipe):
 
 def test_a_label_of_one_row_cannot_be_on_both_sides(frame, make_recipe):
     frame = frame.assign(churned=[1] + [0] * 199)
-    with pytest.raises(DataError, match=r"only one row has the label 1.*stratify: false"):
+    with pytest.raises(DataError, match=r"only one row has the label 1, .*; add rows with it"):
         split(frame, make_recipe())
 
 
 def test_too_few_rows_are_refused(frame, make_recipe):
     with pytest.raises(DataError, match="too few rows"):
         split(frame.head(1), make_recipe(split=SPLITS["unstratified"]))
+
+
+def test_a_label_of_one_row_is_learned_where_there_are_more_labels(frame, make_recipe):
+    frame = frame.assign(churned=["rare", *["a", "b", "c"] * 66, "c"])
+    sides = split(frame, make_recipe(task="multiclass"))
+    assert 0 in sides.train.index
+    assert len(sides.train) + len(sides.holdout) == 200
+
+
+def test_a_holdout_that_is_too_small_for_the_labels_says_which_size_is_enough(frame, make_recipe):
+    frame = frame.head(20).assign(churned=list(range(8)) * 2 + list(range(4)))
+    recipe = make_recipe(task="multiclass", split={"by": "fraction", "holdout": 0.25})
+    with pytest.raises(DataError, match=r"set split\.holdout: 0\.4, add rows, or set") as caught:
+        split(frame, recipe)
+    assert "5 rows for 8 labels" in str(caught.value)
+    split(frame, make_recipe(task="multiclass", split={"by": "fraction", "holdout": 0.4}))
+    split(frame, make_recipe(task="multiclass", split={"by": "fraction", "stratify": False}))

@@ -140,7 +140,7 @@ def test_rows_without_an_answer_do_not_mislead_the_guesses(shop, tmp_path):
     shop["returned"] = shop["returned"].where(shop.index > 5)
     recipe, text = draft(shop, tmp_path)
     assert recipe.task == "binary"
-    assert "# The target is missing in 6 rows" in text
+    assert "# The target is missing in 6 of 300 rows, which are left out." in text
 
 
 @pytest.mark.parametrize("name", sorted(set(SAMPLES) - {"flights"}))
@@ -216,3 +216,15 @@ def test_the_model_is_named_after_its_data(source, name):
     recipe = draft_recipe(table, Data(source=source), "paid")
 
     assert f"\nname: {name} " in recipe
+
+
+@pytest.mark.parametrize("days", [12, 30, 300])
+@pytest.mark.parametrize("last", [1, 80])
+def test_the_comment_on_the_holdout_says_its_share(shop, tmp_path, days, last):
+    when = pd.date_range("2022-01-01", periods=days).repeat(-(-ROWS // days))[:ROWS].astype(str)
+    shop["ordered_at"] = [*when[:-last], *[when[-1]] * last]
+    shop.loc[0, "ordered_at"] = None
+    recipe, text = draft(shop, tmp_path)
+    share = len(split(shop, recipe).holdout) / (ROWS - 1)
+    assert f"# the latest {share:.0%} of the rows" in text
+    assert "# 1 rows have no time, and are left out." in text

@@ -1,0 +1,225 @@
+"""Odd tables are scored as they are, or end in one sentence with a fix: it is typed, and works."""
+
+import re
+import shlex
+import shutil
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+from cloche.serving.batch.advice import guessed_encoding, written
+from cloche.serving.batch.limit import Limit
+from cloche.serving.batch.reading import parsed
+from cloche.serving.errors import JobFailed, TooManyBadRows
+
+pytestmark = pytest.mark.xdist_group("batch")
+COMMENTS = Schema([ColSpec("string", "댓글"), ColSpec("double", "점수")])
+PLAIN = "댓글,점수,id\n좋은 하루,1.5,1\n나쁜 하루,2,2\n"
+ROWS = """string,double,long,datetime,boolean
+가나,1234.5,7,2024-02-13,true
+다라,2,1234,2024-02-14,false
+"""
+
+
+@pytest.fixture
+def comments(kitchen, tmp_path) -> str:
+    """A model of two columns with Korean names, which says what reaches it."""
+    place = shutil.copytree(kitchen / "seen", tmp_path / "comments")
+    description = mlflow.models.Model.load(place)
+    description.signature = ModelSignature(COMMENTS)
+    description.save(str(place / "MLmodel"))
+    return f"file:{place}"
+
+
+def advised(message: str) -> list[dict[str, Any]]:
+    """What is typed after each `--options` of a message."""
+    typed = [shlex.split(one)[0] for one in message.split("--options ")[1:]]
+    return [parsed(one) for one in typed]
+
+
+HEADERS: dict[str, tuple[bytes, str]] = {
+    "semicolons": (PLAIN.replace(",", ";").encode(), "divided by ';'"),
+    "tabs": (PLAIN.replace(",", "\t").encode(), "divided by tabs"),
+    "pipes": (PLAIN.replace(",", "|").encode(), "divided by '|'"),
+    "spaces before": (PLAIN.replace(",", ", ").encode(), "spaces stand before"),
+    "spaces after": (PLAIN.replace("점수,", "점수 ,").encode(), "'점수 ' for '점수'"),
+    "decomposed": (unicodedata.normalize("NFD", PLAIN[:5]).encode() + PLAIN[5:].encode(), "NFD"),
+    "cp949": (PLAIN.encode("cp949"), "written in cp949"),
+    "cp949 with semicolons": (PLAIN.replace(",", ";").encode("cp949"), "cp949 and its fields"),
+    "utf-16": (PLAIN.encode("utf-16"), "written in utf-16"),
+    "utf-16 of Excel": (PLAIN.replace(",", "\t").encode("utf-16"), "utf-16 and its fields"),
+    "no header": (PLAIN.partition("\n")[2].encode(), "seems to be a row"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", HEADERS)
+def test_a_table_that_lacks_columns_is_told_how_it_is_read(odd, comments, score, tmp_path):
+    content, why = HEADERS[odd]
+    (tmp_path / "d.csv").write_bytes(content)
+    (tmp_path / "plain.csv").write_text(PLAIN)
+    wanted = predicted(score, tmp_path / "plain.csv", model=comments)
+
+    with pytest.raises(JobFailed, match=r"d\.csv") as failure:
+        score(tmp_path / "d.csv", tmp_path / "out.csv", model=comments)
+
+    message = str(failure.value)
+    assert why.lower() in message.lower()
+    assert "하루" not in message
+    (options,) = advised(message)
+    if odd == "no header":
+        assert options == {"header": "null", "names": ["FIRST", "SECOND"]}
+        options["names"] = ["댓글", "점수", "id"]
+    assert predicted(score, tmp_path / "d.csv", model=comments, options=options) == wanted
+
+
+def test_letter_case_and_what_is_there_are_told(score, tmp_path):
+    (tmp_path / "d.csv").write_text("id,A,B,C\n1,0.5,2,x\n")
+    pd.read_csv(tmp_path / "d.csv").to_parquet(tmp_path / "d.parquet")
+
+    with pytest.raises(JobFailed, match=r"It has 'id', 'A', 'B', 'C'\.") as failure:
+        score(tmp_path / "d.csv", tmp_path / "out.csv")
+    (options,) = advised(str(failure.value))
+    assert score(tmp_path / "d.csv", tmp_path / "o.csv", options=options).record["scored"] == 1
+    with pytest.raises(JobFailed, match=r"'C'\. Rename 'A' for 'a', 'B' for 'b', 'C' for 'c'"):
+        score(tmp_path / "d.parquet", tmp_path / "out.csv")
+
+
+def test_what_is_like_nothing_that_is_needed_is_only_told(score, tmp_path):
+    (tmp_path / "d.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(JobFailed, match=r"lacks a, b, c, which plain needs\. It has 'x', 'y'\.$"):
+        score(tmp_path / "d.csv", tmp_path / "out.csv")
+    (tmp_path / "d.csv").write_text("")
+    with pytest.raises(JobFailed, match=r"d\.csv: it has no header: it is empty"):
+        score(tmp_path / "d.csv", tmp_path / "out.csv")
+
+
+# Rows as they are → what is changed in them, the options that are given, what is said.
+REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
+    "encoding": ({}, {}, "2 times the row is not UTF-8 (row 0, 1)"),
+    "thousands": (
+        {"1234.5": '"1,234.5"', ",1234,": ',"1,234",'}, {},
+        "1 times column 'double': expected double (row 0); 1 times column 'long'",
+    ),
+    "decimal comma": ({",": ";", "1234.5": "1.234,5", ";2;": ";2,0;"}, {"sep": ";"}, "'double'"),
+    "dates": ({"2024-02-13": "13/02/2024", "2024-02-14": "14/02/2024"}, {}, "'datetime'"),
+    "clocks": (
+        {"2024-02-13": "13.02.2024 00:00", "2024-02-14": "14.02.2024 00:00"}, {}, "'datetime'",
+    ),
+    "truths": ({"true": "Y", "false": "N"}, {}, "'boolean'"),
+    "dates and truths": (
+        {"2024-02-13,true": "2024/02/13,예", "2024-02-14,false": "2024/02/14,아니오"}, {},
+        "'boolean'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", REFUSED)
+def test_refused_rows_are_told_with_what_reads_them(odd, score, tmp_path):
+    changes, options, why = REFUSED[odd]
+    text = ROWS
+    for plain, written_as in changes.items():
+        text = text.replace(plain, written_as)
+    (tmp_path / "d.csv").write_text(text, encoding="cp949" if odd == "encoding" else "utf-8")
+    (tmp_path / "plain.csv").write_text(ROWS)
+    wanted = predicted(score, tmp_path / "plain.csv", model="optional")
+
+    with pytest.raises(TooManyBadRows) as failure:
+        score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional", options=options)
+
+    message = str(failure.value)
+    assert message.startswith("All 2 rows were refused. ")
+    assert why in message
+    assert "234" not in message
+    kept = re.search(r"kept in (.*?\.jsonl)\. ", message)
+    assert kept is not None
+    assert len(Path(kept[1]).read_text().splitlines()) == 2
+    fix, *_ = advised(message)
+    score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional", options=fix, overwrite=True)
+    assert pd.read_csv(tmp_path / "out.csv")["prediction"].tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("가,₩1234,1,,", "'double' as plain numbers (double), without signs for money"),
+        ("가,1,3.5,,", "'long' as plain numbers (long)"),
+        ("가,1,1,someday,", "Write the column 'datetime' as datetime"),
+    ],
+)
+def test_what_no_option_reads_is_told_in_words(row, said, score, tmp_path):
+    (tmp_path / "d.csv").write_text(ROWS.partition("\n")[0] + f"\n{row}\n")
+    with pytest.raises(TooManyBadRows) as failure:
+        score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional")
+    assert said in str(failure.value)
+    assert "(row 0)" in str(failure.value)
+
+
+def test_a_number_that_may_be_two_is_told_with_both(score, tmp_path):
+    (tmp_path / "d.csv").write_text('name,double\n가,"1,234"\n')
+    both = r"If ',' divides thousands, .* or, if ',' stands before the decimals, "
+    with pytest.raises(TooManyBadRows, match=both) as failure:
+        score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional")
+    for fix, number in zip(advised(str(failure.value)), ("1234.0", "1.234"), strict=True):
+        told = predicted(score, tmp_path / "d.csv", model="optional", options=fix)
+        assert f"float {number}" in told[0]
+
+
+def test_a_date_that_may_be_two_days_is_told_with_both(score, tmp_path):
+    (tmp_path / "d.csv").write_text(
+        ROWS.replace("2024-02-13", "01/02/2024").replace("2024-02-14", "03/04/2024")
+    )
+    both = "If the day comes first, .* or, if the month comes first, "
+    with pytest.raises(TooManyBadRows, match=both) as failure:
+        score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional")
+    first, second = advised(str(failure.value))
+    for fix, day in ((first, "2024-02-01"), (second, "2024-01-02")):
+        told = predicted(score, tmp_path / "d.csv", model="optional", options=fix, overwrite=True)
+        assert day in told[0]
+
+
+def test_a_model_that_raises_is_told_with_its_rows(score, tmp_path):
+    (tmp_path / "d.csv").write_text("a,b,c\n13,1,x\n13,2,y\n")
+    both = r"2 times the model failed with ValueError: it holds a .* \(row 0, 1\)"
+    with pytest.raises(
+        TooManyBadRows,
+        match=both,
+    ):
+        score(tmp_path / "d.csv", tmp_path / "out.csv", model="picky")
+    (tmp_path / "d.csv").write_text("a,b,c\n13,1,x\n12,2,y\n")
+    with pytest.raises(TooManyBadRows, match=r"allows 0\. 1 times the model failed .* \(row 0\)"):
+        score(tmp_path / "d.csv", tmp_path / "o.csv", model="picky", limit=Limit.parse("0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("좋은 하루", "cp949"), ("서울특별시 · 강남구", "cp949"), ("こんにちは、世界", "shift_jis"),
+        ("東京タワー", "shift_jis"), ("Größe und Übermut", "cp1252"), ("déjà vu à Paris", "cp1252"),
+        ("price in €", "cp1252"), ("Привет, мир", "cp1251"), ("北京市朝阳区", "gb18030"),
+        ("plain", ""),
+    ],
+)  # fmt: skip
+def test_the_encoding_of_texts_is_guessed(text, encoding):
+    assert guessed_encoding(f"name\n{text}\n".encode(encoding or "ascii")) == encoding
+
+
+@pytest.mark.parametrize(
+    "value", [";", "\t", "'", '"', ",", "é", "a: b", "\\", ["a'b", "#c", "null"]]
+)
+def test_options_are_written_so_that_they_are_read(value):
+    (typed,) = [shlex.split(one)[0] for one in written({"names": value}).split("--options ")[1:]]
+    assert parsed(typed) == {"names": value}
+
+
+def predicted(score, source, **options) -> list[str]:
+    """The predictions for a file."""
+    place = source.with_suffix(".out.csv")
+    score(source, place, **{"overwrite": True, **options})
+    said: list[str] = pd.read_csv(place)["prediction"].tolist()
+    return said

@@ -1,0 +1,84 @@
+"""Runs a module of Cloche that loads a version in a process of its own, and says how it ended.
+
+The process has the variables that models get, is ended with all that it started, and may run in the
+environment that the version was logged with.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloche import launch, supervisor
+from cloche.environment import for_models
+from cloche.training.errors import NotMeasured
+
+_TAIL_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended.
+
+    Attributes:
+        code: the exit code; None where the process was ended because the time was up.
+        how: the same for people.
+        said: the end of what it printed.
+        own: whether it ran in the environment here.
+    """
+
+    code: int | None
+    how: str
+    said: str
+    own: bool
+
+
+def run_module(
+    module: str, folder: Path, timeout: float, *, widened: Sequence[str] = (), python: str = ""
+) -> Ended:
+    """Run a module with `folder` as its argument, and wait for its end.
+
+    Args:
+        module: its `main` is called; see `cloche.launch`.
+        folder: what the process reads and leaves; what it prints goes to `output.txt` there.
+        timeout: seconds until it is ended.
+        widened: variables that the model gets besides; see `cloche.environment`.
+        python: the interpreter; empty for the one here.
+
+    Raises:
+        NotMeasured: no process can be started.
+    """
+    variables = {
+        **for_models(os.environ, widened),
+        "PYTHONDONTWRITEBYTECODE": "1",  # none into the model's folder
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+    }
+    with (folder / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
+                launch.command(module, str(folder), python=python),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=variables,
+            )
+        except OSError as error:
+            raise NotMeasured(f"no process can be started: {error.strerror}") from error
+        try:
+            code: int | None = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            supervisor.end(process)
+        output.seek(0)
+        said = " ".join(output.read()[-_TAIL_CHARACTERS:].split())
+    how = f"no answer within {timeout:g} s" if code is None else _exit(code)
+    return Ended(code, how, said, own=not python)
+
+
+def _exit(code: int) -> str:
+    if code >= 0:
+        return f"the process ended with code {code}"
+    return f"the process was killed by {signal.Signals(-code).name}"
