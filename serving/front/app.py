@@ -131,6 +131,8 @@ class App:
         """
         route = routes.find(path)
         if route is None or route.action != PREDICT:
+            if route is not None:
+                self._refuse_verb(route)
             raise HttpError(404, "ENDPOINT_NOT_FOUND", "There is no such path; /docs lists them.")
         return Target(self._model(route), route.version, forms.of_path(path), route.template)
 
@@ -145,6 +147,7 @@ class App:
             return only
         model = self._catalog.get(route.name)
         if model is None:
+            self._refuse_verb(route)
             raise HttpError(
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
             )
@@ -155,6 +158,16 @@ class App:
                 "This label is no alias that the server follows for this model.",
             )  # fmt: skip
         return model
+
+    def _refuse_verb(self, route: Route) -> None:
+        """Refuse what V1 has beside `:predict`; a route takes it for a part of the name."""
+        name, colon, _ = (route.name or "").rpartition(":")
+        if route.template.startswith("/v1/") and colon and self._catalog.get(name) is not None:
+            raise HttpError(
+                404, "ENDPOINT_NOT_FOUND",
+                "A model of V1 is asked by :predict; :explain, :classify and :regress are not "
+                "offered.",
+            )  # fmt: skip
 
     async def _registry_changed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The registry says that something changed; its signature stands for an API key."""

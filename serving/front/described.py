@@ -83,7 +83,7 @@ def open_inference(name: str, version: str, signature: Spec) -> dict[str, Any]:
     """The metadata of a model in the Open Inference Protocol."""
     return {
         "name": name,
-        "versions": [version],
+        "versions": [version] if version else [],  # a model from a path has none
         "platform": PLATFORM,
         "inputs": tensors(signature, "inputs"),
         "outputs": tensors(signature, "outputs"),

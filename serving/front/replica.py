@@ -15,6 +15,7 @@ from cloche.serving.forkserver.protocol import Program
 from cloche.serving.front.channel import Channel, Frame
 from cloche.serving.front.doubt import Doubt
 from cloche.serving.front.processes import Process, Processes, kill
+from cloche.serving.host import log_levels
 from cloche.serving.host.frames import (
     Item,
     Kind,
@@ -259,8 +260,9 @@ class Replica:
         while line := await _line(output):
             text = line.decode(errors="replace").rstrip()
             if text:
+                level, text = log_levels.read(text)
                 self._said = self._explained(text)
-                _logger.info("%s", self._said, extra={**self._label, "pid": self.pid})
+                _logger.log(level, "%s", self._said, extra={**self._label, "pid": self.pid})
 
 
 def _learn_nothing(_: Sequence[str]) -> None:

@@ -23,6 +23,10 @@ JSON = b"application/json"
 BINARY = b"application/octet-stream"
 TEXT = b"text/plain; charset=utf-8"
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_TOO_LARGE = (
+    "A body may have {} bytes. Send fewer rows at a time, or start the server with a larger "
+    "--max-body."
+)
 _GZIP = 31  # the value of zlib's `wbits` for gzip
 _CHUNK = 1 << 16  # zlib copies what follows a member, so each look is short
 _MOST_MEMBERS = 10_000  # a member costs microseconds, also without content
@@ -96,7 +100,7 @@ async def _rest(receive: Receive, message: Message, limit: int) -> bytes:
 
 def too_large(limit: int) -> HttpError:
     """What a body longer than `limit` bytes is answered."""
-    return HttpError(413, "REQUEST_TOO_LARGE", f"A body may have {limit} bytes.", [CLOSE])
+    return HttpError(413, "REQUEST_TOO_LARGE", _TOO_LARGE.format(limit), [CLOSE])
 
 
 def gunzip(body: bytes, limit: int) -> bytes:

@@ -9,6 +9,7 @@ import socket
 import sys
 
 from cloche import supervisor
+from cloche.serving.host import log_levels
 
 
 def run(front: socket.socket) -> None:
@@ -16,6 +17,7 @@ def run(front: socket.socket) -> None:
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     from cloche.serving.host.loop import serve  # noqa: PLC0415  # MLflow and more
 
+    log_levels.configure()
     with front:
         serve(front)
 

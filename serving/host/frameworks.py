@@ -3,6 +3,7 @@
 Used by model hosts and by the workers of batch jobs. What a variable can say is in `threads.py`.
 """
 
+import json
 import os
 import sys
 from functools import cache
@@ -13,6 +14,8 @@ from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel, load_model
 
 from cloche.serving.host import threads
+
+_MODEL_CONFIG = "SERVING_MODEL_CONFIG"  # `mlflow models serve` reads it
 
 
 def load(path: Path) -> PyFuncModel:
@@ -25,9 +28,29 @@ def load(path: Path) -> PyFuncModel:
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     if "onnx" in Model.load(str(path)).flavors:
         _size_onnxruntime()
-    model = load_model(str(path), suppress_warnings=True)  # `requirements.py` tells sooner
+    # `requirements.py` tells sooner what does not fit
+    model = load_model(str(path), suppress_warnings=True, **_model_config())
     _silence_keras()
     return model
+
+
+def _model_config() -> dict[str, Any]:
+    """The configuration of the model that MLflow's own server takes from the environment.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
+    text = os.environ.get(_MODEL_CONFIG)
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        told = f'{_MODEL_CONFIG} must be a JSON object, such as {{"temperature": 0.5}}.'
+        raise ValueError(told)  # noqa: TRY004  # its text is wrong
+    return {"model_config": found}
 
 
 @cache

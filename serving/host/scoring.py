@@ -207,7 +207,7 @@ class Scorer:
             return self._model.refused
         if self._model.failed is not None:
             seen = trace(self._model.failed, self._model.failed_on)
-            _logger.warning("The model failed on request %s.\n%s", item.id, seen)
+            _logger.warning("The model failed%s.\n%s", _on(item), seen)
             return _failure(self._model.failed)
         if isinstance(error, MlflowException):
             status = error.get_http_status_code()
@@ -216,7 +216,7 @@ class Scorer:
         if not self._model.reached:
             return _mistake(codec, item)
         self._unwritten = error
-        _logger.error("The answer to %s cannot be written.\n%s", item.id, trace(error))
+        _logger.error("The model's answer cannot be written%s.\n%s", _on(item), trace(error))
         return RequestRefused(
             "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR
         )
@@ -232,13 +232,18 @@ def _mistake(
         found = Mistake(str(refused), tuple(refused.columns), refused.row, refused.expected)
     except Exception as error:  # noqa: BLE001  # a body holds anything, and must be answered
         _logger.warning(
-            "Why request %s was refused could not be found out.\n%s", item.id, trace(error)
+            "Why a request was refused could not be found out%s.\n%s", _on(item), trace(error)
         )
         found = Mistake(GENERAL)
     return RequestRefused(
         found.message, status=status, code=code, columns=found.columns, row=found.row,
         expected=found.expected,
     )  # fmt: skip
+
+
+def _on(item: Item) -> str:
+    """Which request a line of the log is about; the examples of a load have no id."""
+    return f", on request {item.id}" if item.id else ""
 
 
 def _failure(error: Exception) -> RequestRefused:

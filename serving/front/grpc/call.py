@@ -175,7 +175,11 @@ def message(call: Call, body: bytes, limit: int) -> bytes:
 
 def too_large(limit: int) -> Refused:
     """How a message of more than `limit` bytes is refused."""
-    return Refused(Refusal(Status.RESOURCE_EXHAUSTED, f"A message may have {limit} bytes."))
+    told = (
+        f"A message may have {limit} bytes. Send fewer rows at a time, or start the server with a "
+        "larger --max-body."
+    )
+    return Refused(Refusal(Status.RESOURCE_EXHAUSTED, told))
 
 
 @lru_cache(64)

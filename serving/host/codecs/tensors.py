@@ -8,7 +8,7 @@ import base64
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -221,6 +221,19 @@ def read_datatype(name: str, datatype: Any) -> str:
     if isinstance(datatype, str) and (datatype == BYTES or datatype in DTYPES):
         return datatype
     raise RequestRefused(f"Input {name!r}: datatype must be one of {', '.join((*DTYPES, BYTES))}.")
+
+
+def refuse_classes(name: str, parameters: Collection[str]) -> None:
+    """Refuse Triton's classification extension, which its clients call `class_count`.
+
+    Raises:
+        RequestRefused: The parameters of a requested output ask for it.
+    """
+    if "classification" in parameters:
+        raise RequestRefused(
+            f"Output {name!r}: the classification extension (class_count) is not offered. Ask for "
+            "the output without it, and take its largest values."
+        )
 
 
 class Output(NamedTuple):

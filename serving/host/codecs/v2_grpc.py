@@ -13,6 +13,7 @@ from cloche.serving.host.codecs.tensors import (
     Tensor,
     read_datatype,
     read_shape,
+    refuse_classes,
 )
 from cloche.serving.host.codecs.v2 import Split
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
@@ -77,6 +78,8 @@ def parse(item: Item) -> Asked:
     if not tensors:
         raise RequestRefused("inputs is empty.")
     wanted = [one.name for one in request.outputs]
+    for one in request.outputs:
+        refuse_classes(one.name, one.parameters)
     return Asked(request.id, tensors, _parameters(request.parameters), wanted, bool(raw))
 
 

@@ -12,6 +12,7 @@ from cloche.serving.host.codecs.tensors import (
     from_json,
     read_datatype,
     read_shape,
+    refuse_classes,
 )
 from cloche.serving.host.codecs.v2 import Split
 from cloche.serving.host.diagnosis.mistake import described, listed
@@ -132,7 +133,9 @@ def _outputs(outputs: Any) -> tuple[list[str], dict[str, bool]]:
         if not isinstance(one, dict) or not isinstance(one.get("name"), str):
             raise RequestRefused("outputs must be a list of objects with a name.")
         names.append(one["name"])
-        wanted = _parameters(one, f"Output {one['name']!r}").get("binary_data")
+        parameters = _parameters(one, f"Output {one['name']!r}")
+        refuse_classes(one["name"], parameters)
+        wanted = parameters.get("binary_data")
         if wanted is not None:
             binary[one["name"]] = wanted is True
     return names, binary
@@ -146,7 +149,7 @@ def _parameters(holder: dict[str, Any], whose: str) -> dict[str, Any]:
 
 
 def _id(payload: dict[str, Any]) -> str:
-    found = payload.get("id", "")
-    if not isinstance(found, str):
-        raise RequestRefused("id must be a string.")
-    return found
+    found = payload.get("id")
+    if not isinstance(found, (str, type(None))):
+        raise RequestRefused(f"id must be a string; it is {described(found)}.")
+    return found or ""  # null is none, as for MLServer

@@ -136,6 +136,13 @@ def test_no_host_was_lost_over_it(doors: Doors) -> None:
     assert doors.server.metric("cloche_lost_hosts_total") == 0
 
 
+@pytest.mark.parametrize("verb", ["explain", "classify", "regress"])
+def test_what_v1_has_beside_predict_is_told_by_name(doors: Doors, verb: str) -> None:
+    answer = doors.ask(f"/v1/models/{KINDS[0]}:{verb}", data=b'{"instances": []}')
+    assert answer.status_code == 404
+    assert "is asked by :predict; :explain" in answer.json()["error"]
+
+
 def test_a_method_that_is_not_there_is_unimplemented(doors: Doors) -> None:
     with grpc.insecure_channel(doors.grpc) as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelConfig")

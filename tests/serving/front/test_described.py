@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from cloche.serving.front import described
 from cloche.serving.front.described import form, tensors
 
 
@@ -46,3 +47,8 @@ def test_a_model_without_a_signature_has_no_tensors() -> None:
 def test_a_form_holds_no_number_that_json_does_not_know() -> None:
     told = form("7", {"signature": signature({"type": "double"}), "example": '{"inputs": [NaN]}'})
     assert told["example"] == {"inputs": [None]}
+
+
+def test_a_model_from_a_path_has_no_versions() -> None:
+    assert described.open_inference("m", "7", {})["versions"] == ["7"]
+    assert described.open_inference("m", "", {})["versions"] == []

@@ -15,6 +15,7 @@ from cloche.serving.front.web import (
     gunzip,
     header_name,
     read_body,
+    too_large,
 )
 from tests.names import ODD
 
@@ -115,3 +116,7 @@ def test_a_header_can_name_every_model(name: str) -> None:
     assert unquote(value.decode("ascii")) == name
     assert value.strip() == value
     assert not any(byte < 0x21 or byte > 0x7E for byte in value)
+
+
+def test_a_body_that_is_too_large_is_told_the_option():
+    assert "--max-body" in str(too_large(100))

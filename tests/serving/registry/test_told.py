@@ -29,7 +29,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (MlflowException(AWAY.format("Read timed out. (read timeout=10)")), "(timed out)"),
         (MlflowException("The run is over"), "The run is over"),
-        (MlflowException("database is locked\n[SQL: SELECT something]"), "database is locked"),
+        (MlflowException("database is locked\n[SQL: SELECT something]"), "another program writes"),
     ],
 )
 def test_an_error_names_its_fix_and_no_password(error, says):

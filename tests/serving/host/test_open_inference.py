@@ -1,0 +1,57 @@
+"""What clients of the Open Inference Protocol put into a request beside its tensors."""
+
+import json
+from typing import Any
+
+import pytest
+from mlflow.types import ColSpec
+
+from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.frames import Door, Item
+from cloche.serving.host.media import JSON
+from tests.serving.host.test_diagnosis import scorer
+
+TENSOR = {"name": "x", "datatype": "FP64", "shape": [1], "data": [1.5]}
+
+
+def ask(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    content = json.dumps({"inputs": [TENSOR]} | body).encode()
+    item = Item(JSON, content, "", Door.V2)
+    (answer,) = scorer(ColSpec("double", "x")).score([item]).answers
+    return answer.status, json.loads(bytes(answer.body))
+
+
+def test_an_id_of_null_is_none() -> None:
+    status, answer = ask({"id": None})
+    assert status == 200
+    assert "id" not in answer
+
+
+def test_another_id_is_refused_by_its_kind() -> None:
+    assert ask({"id": 5}) == (400, {"error": "id must be a string; it is a whole number."})
+
+
+def test_tritons_class_count_is_refused_and_not_ignored() -> None:
+    wanted = [{"name": "predict", "parameters": {"classification": 3}}]
+    status, answer = ask({"outputs": wanted})
+    assert status == 400
+    assert answer["error"].startswith("Output 'predict': the classification extension (class_count")
+    request = message("ModelInferRequest")(model_name="m")
+    tensor = request.inputs.add(name="x", datatype="FP64", shape=[1])
+    tensor.contents.fp64_contents.append(1.5)
+    request.outputs.add(name="predict").parameters["classification"].int64_param = 3
+    item = Item("", request.SerializeToString(), "", Door.GRPC)
+    (told,) = scorer(ColSpec("double", "x")).score([item]).answers
+    assert bytes(told.body).decode() == answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ([1.5, "s3cr3t"], "Input 'x', element 1 of data: expected FP64, found text."),
+        ("s3cr3t", "Input 'x': data must be a list; it is text."),
+    ],
+)
+def test_an_element_of_another_type_is_named(data: Any, told: str) -> None:
+    body = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [2], "data": data}]}
+    assert ask(body) == (400, {"error": told})
