@@ -15,13 +15,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 # A machine that is busy with other tests makes single examples slow; their number is the bound.
-hypothesis.settings.register_profile("breadth", deadline=None)
+hypothesis.settings.register_profile("breadth", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("once", deadline=None, max_examples=30)
 
 # The workers end together when what takes long begins first: groups that take a minute or more,
 # then everything else that starts processes, and the quick tests, by the thousand, to fill up.
 LONGEST = (
-    "container", "help", "readme", "airflow", "spark", "team", "whole_way", "page", "deploy",
+    "container", "help", "readme", "deploy", "spark", "team", "whole_way", "page",
     "users_folder", "deployments", "python314", "agreement", "help_shop", "kill",
 )  # fmt: skip
 
@@ -42,7 +42,7 @@ def _make_temporary_folder(config: pytest.Config) -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     folder = Path(tempfile.mkdtemp(prefix="cloche-tests-"))  # short: sockets have paths in it
     folder.chmod(0o1777)  # as /tmp is: some tests run programs as another user
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    os.environ["TMPDIR"] = os.environ["SPARK_LOCAL_DIRS"] = tempfile.tempdir = str(folder)
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 

@@ -234,7 +234,7 @@ class Load:
 
     server: Server
     clients: int = 8
-    pause: float = 0.0
+    pause: float = 0.01  # without one, clients take the cores from what they wait for
     path: str = "/invocations"
     body: dict[str, Any] = field(default_factory=lambda: {"dataframe_records": [{"a": 0}]})
     check: Callable[[requests.Response], bool] = lambda response: response.status_code == 200

@@ -52,6 +52,8 @@ _IMPORTED = (
     "cloche.serving.batch.worker", "cloche.serving.doctor.examination",
     "cloche.serving.host.rehearsal",
 )  # fmt: skip
+# The variable by which a test names a folder that a fork finds before all that is installed.
+FIRST_PATH = "TESTS_FIRST_PATH"
 _ROOT = Path(__file__).parents[1]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -177,6 +179,7 @@ def _become(told: dict[str, Any], descriptors: list[int], path: list[str]) -> No
     sys.modules["__main__"] = types.ModuleType("__main__")  # click looks there for a name
     sys.path[:] = path
     launch.order_path()
+    sys.path[:0] = filter(None, [told["variables"].get(FIRST_PATH)])
     importlib.invalidate_caches()
     code = 1
     try:

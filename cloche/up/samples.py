@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
@@ -38,16 +39,8 @@ def rows_to_try(name: str, version: str, count: int) -> TryRows:
     Raises:
         ServiceError: the version has neither.
     """
-    files = files_of(name, version).download_artifacts("")
-    model = Model.load(files)
-    frame: Any
-    if model.metadata and "cloche" in model.metadata and model.signature:
-        run_id = MlflowClient().get_model_version(name, version).run_id
-        artifact = model.metadata["cloche"]["holdout"]["artifact"]
-        local = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact)
-        frame = pd.read_parquet(local, columns=model.signature.inputs.input_names()).dropna()
-    else:
-        frame = model.load_input_example(files)
+    with TemporaryDirectory(prefix="cloche-") as folder:
+        frame = _rows_of(name, version, folder)
     if not isinstance(frame, pd.DataFrame):
         raise ServiceError(
             f"{name} version {version} was logged without an input example, so there is nothing "
@@ -55,6 +48,20 @@ def rows_to_try(name: str, version: str, count: int) -> TryRows:
         )
     first = json.loads(frame.head(1).to_json(orient="records", date_format="iso"))
     return TryRows(frame.head(count), {"dataframe_records": first})
+
+
+def _rows_of(name: str, version: str, folder: str) -> Any:
+    """The rows of the holdout, or the input example, through files that are fetched to a folder."""
+    files = files_of(name, version).download_artifacts("", folder)
+    model = Model.load(files)
+    if not (model.metadata and "cloche" in model.metadata and model.signature):
+        return model.load_input_example(files)
+    run_id = MlflowClient().get_model_version(name, version).run_id
+    artifact = model.metadata["cloche"]["holdout"]["artifact"]
+    holdout = mlflow.artifacts.download_artifacts(
+        run_id=run_id, artifact_path=artifact, dst_path=folder
+    )
+    return pd.read_parquet(holdout, columns=model.signature.inputs.input_names()).dropna()
 
 
 def write_csv(rows: TryRows, folder: Path) -> Path:

@@ -12,13 +12,8 @@ ClientError
     └── ServerFailed     anything else that is the server's fault
 """
 
-import ast
 import json
-import re
-
-_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
-_CELL = re.compile(rf"Column ({_QUOTED}), row (\d+): ")
-_MISSING = re.compile(rf"The request lacks columns? ((?:{_QUOTED})(?:, (?:{_QUOTED}))*)\.")
+from typing import Any
 
 
 class ClientError(Exception):
@@ -102,31 +97,26 @@ def refusal(
     status: int, body: bytes | bytearray, request_id: str, retry_after: float | None
 ) -> Refused:
     """The error that an answer without predictions stands for."""
-    code, message = _told(body)
+    told = _told(body)
+    message = str(told["message"])
     kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else Refused)
     error = kind(
-        message or f"HTTP status {status}.", status=status, code=code, request_id=request_id
+        message or f"HTTP status {status}.",
+        status=status,
+        code=str(told.get("error_code", "")),
+        request_id=request_id,
     )
     if isinstance(error, Overloaded):
         error.retry_after = retry_after
     if isinstance(error, RowsRefused):
-        error.columns, error.row = _named(message)
+        error.columns, error.row = tuple(map(str, told.get("columns", ()))), told.get("row")
     return error
 
 
-def _told(body: bytes | bytearray) -> tuple[str, str]:
-    """The code and the message of an error; a proxy on the way may speak otherwise."""
+def _told(body: bytes | bytearray) -> dict[str, Any]:
+    """The fields of an error; a proxy on the way may speak otherwise."""
     try:
-        found = json.loads(body)
-        return str(found["error_code"]), str(found["message"])
+        found: dict[str, Any] = json.loads(body)
+        return found | {"message": found["message"]}
     except (ValueError, TypeError, KeyError):
-        return "", body[:300].decode(errors="replace").strip()
-
-
-def _named(message: str) -> tuple[tuple[str, ...], int | None]:
-    """The columns and the row that a message names."""
-    if found := _CELL.match(message):
-        return (ast.literal_eval(found[1]),), int(found[2])
-    if found := _MISSING.match(message):
-        return tuple(ast.literal_eval(name) for name in re.findall(_QUOTED, found[1])), None
-    return (), None
+        return {"message": body[:300].decode(errors="replace").strip()}

@@ -24,21 +24,33 @@ def ports(settings: Settings) -> Iterator[Finding]:
         try:
             listen(settings.host, port, option).close()
         except SettingsError as error:
-            holder = _holder(port)
+            holder = has_open({f"socket:[{inode}]" for inode in _inodes(port)})
             kill = f"kill {holder[0]}, or " if holder else ""
             by = f" It is {holder[1]} (pid {holder[0]})." if holder else ""
-            yield fail(check, f"{error}{by}", f"{kill}{option} {port + 1}")
+            yield fail(check, f"{error}{by}", f"{kill}{option} {_free_above(settings.host, port)}")
         else:
             yield ok(check, f"{settings.host}:{port} is free")
 
 
-def _holder(port: int) -> tuple[int, str] | None:
-    """The process that listens on a port, as far as this user may see."""
-    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+def _free_above(host: str, port: int) -> int:
+    """The next port that can be had; 0, which takes any, where none of the next hundred can."""
+    for other in range(port + 1, min(port + 101, 65536)):
+        with contextlib.suppress(SettingsError):
+            listen(host, other).close()
+            return other
+    return 0
+
+
+def has_open(files: set[str]) -> tuple[int, str] | None:
+    """The process that has one of these files open, and its command, as far as this user sees.
+
+    Args:
+        files: paths, or `socket:[INODE]`, as /proc shows them.
+    """
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             for file in (process / "fd").iterdir():
-                if str(file.readlink()) in sockets:
+                if str(file.readlink()) in files:
                     words = (process / "cmdline").read_text(errors="replace").split("\0")
                     return int(process.name), " ".join(words[:6]).strip()
     return None

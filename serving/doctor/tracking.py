@@ -16,11 +16,17 @@ from packaging.version import Version
 
 from cloche.contact import answered, connect
 from cloche.serving.doctor.finding import Finding, State, fail, ok, warn
+from cloche.serving.doctor.ports import has_open
 from cloche.serving.registry.told import told
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs"})
-_DRIVERS = {"postgresql": "'cloche[postgres]'", "mysql": "pymysql", "mssql": "pyodbc"}
+# What SQLAlchemy imports for a database → the package that has it, where its name is another.
+_DRIVERS = {
+    "psycopg": "'cloche[postgres]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}
 _SECONDS = 10.0
 _SKEW = 30.0  # half of a promotion's lease; S3 refuses 900, a webhook 300
 
@@ -35,7 +41,7 @@ def stores() -> Iterator[Finding]:
         if scheme in ("http", "https"):
             yield from _server(check, uri)
         elif scheme in _DATABASES:
-            yield from _database(check, uri, scheme)
+            yield from _database(check, uri)
         else:
             yield ok(check, f"{uri} (not looked at further)")
 
@@ -94,7 +100,7 @@ def _versions(theirs: Version, ours: Version) -> Finding:
     return ok("MLflow", says)
 
 
-def _database(check: str, uri: str, scheme: str) -> Iterator[Finding]:
+def _database(check: str, uri: str) -> Iterator[Finding]:
     if (file := _file(uri)) is not None:
         if not file.exists():
             yield warn(
@@ -107,7 +113,7 @@ def _database(check: str, uri: str, scheme: str) -> Iterator[Finding]:
             yield problem
             if problem.state is State.FAIL:
                 return
-    yield _schema(check, uri, scheme)
+    yield _schema(check, uri)
 
 
 def _sqlite(check: str, file: Path) -> Finding | None:
@@ -118,7 +124,7 @@ def _sqlite(check: str, file: Path) -> Finding | None:
             database.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
-            return fail(check, f"{file} is locked by another program", f"fuser -v {file}")
+            return _locked(check, file)
         if "readonly" in str(error) or "unable to open" in str(error):
             return warn(
                 check, f"{file} may be read and not written: nothing can be trained or promoted",
@@ -132,6 +138,14 @@ def _sqlite(check: str, file: Path) -> Finding | None:
             "mlflow server on one machine, and its URL in MLFLOW_TRACKING_URI everywhere",
         )
     return None
+
+
+def _locked(check: str, file: Path) -> Finding:
+    says = f"{file} is locked by another program"
+    if (holder := has_open({str(file.resolve())})) is None:
+        return fail(check, says, "wait until the program ends that writes into it")
+    pid, command = holder
+    return fail(check, f"{says}: {command} (pid {pid}) has it open", f"wait for it, or kill {pid}")
 
 
 def _file_system(file: Path) -> str:
@@ -148,7 +162,7 @@ def _file_system(file: Path) -> str:
     return kind
 
 
-def _schema(check: str, uri: str, scheme: str) -> Finding:
+def _schema(check: str, uri: str) -> Finding:
     """Whether the database can be reached, and has the tables of this MLflow."""
     from mlflow.store.db import utils  # noqa: PLC0415  # slow, and only for databases
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
@@ -162,8 +176,8 @@ def _schema(check: str, uri: str, scheme: str) -> Finding:
             engine.dispose()
         wanted = utils._get_latest_schema_revision()
     except ImportError as error:
-        driver = _DRIVERS.get(scheme, error.name)
-        return fail(check, f"{uri} needs {error.name}", f"pip install {driver}")
+        package = _DRIVERS.get(str(error.name), error.name)
+        return fail(check, f"{uri} needs {error.name}", f"pip install {package}")
     except MlflowException as error:
         return fail(check, told(error))
     except SQLAlchemyError as error:

@@ -107,7 +107,12 @@ def _unreadable(target: Target, error: Exception) -> Finding:
     for words, fix in _STORE_REFUSALS.items():
         if any(one in found for one in words):
             return fail("artifacts", says, fix)
-    return fail("artifacts", says, "restore what was there, or promote another version")
+    place = (
+        MlflowClient().get_model_version_download_uri(target.model, target.version)
+        if target.model
+        else target.artifacts
+    )
+    return fail("artifacts", says, f"restore what was at {place}, or promote another version")
 
 
 def _environment(target: Target, path: Path) -> Finding:

@@ -12,7 +12,23 @@ from cloche.serving.front.payloads import request_schema
 _ERROR = {
     "type": "object",
     "required": ["error_code", "message"],
-    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+    "properties": {
+        "error_code": {"type": "string"},
+        "message": {"type": "string"},
+        "columns": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "The columns that the message is about; absent where there are none.",
+        },
+        "row": {
+            "type": "integer",
+            "description": "The position of the row that it is about, from 0; absent likewise.",
+        },
+        "expected": {
+            "type": "string",
+            "description": "The plain type of that column in the signature; absent likewise.",
+        },
+    },
 }
 _READY = {"type": "object", "required": ["ready", "models"]}
 _FAILURES = {

@@ -18,6 +18,7 @@ import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema
 
 from cloche import moments
+from cloche.serving.host.diagnosis.mistake import described
 from cloche.serving.host.failures import Unfit
 from cloche.serving.host.older_mlflow import Array, Map, Object
 
@@ -73,7 +74,7 @@ class JsonTypes:
             if (found := moments.read(columns[name])) is None:
                 continue
             if found.unreadable.any():
-                raise Unfit(name, int(found.unreadable.argmax()), spec.type)
+                raise Unfit(name, int(found.unreadable.argmax()), spec.type, "text")
             columns[name] = found.values
         return pd.DataFrame(columns, index=data.index) if len(columns) == data.shape[1] else data
 
@@ -137,7 +138,7 @@ def _refuse(spec: ColSpec, cells: Sequence[Any]) -> None:
         texts = [text for text in _datetimes(cell, spec.type) if text not in _MISSING]
         found = moments.read(pd.Series(texts, dtype=object))
         if found is not None and found.unreadable.any():
-            raise Unfit(spec.name, row, spec.type)
+            raise Unfit(spec.name, row, spec.type, described(cell))
 
 
 def _nests(kind: Any) -> bool:

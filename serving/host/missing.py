@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+from cloche.serving.host.diagnosis.mistake import described
 from cloche.serving.host.failures import Unfit
 from cloche.serving.host.json_types import JsonTypes
 from cloche.serving.host.older_mlflow import Array, Map, Object, without_casts
@@ -168,7 +169,7 @@ def _lacks(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
         else:
             fits = spec.type is not DataType.boolean or _is_truth(cell)
         if not fits:
-            raise Unfit(spec.name, row, spec.type)
+            raise Unfit(spec.name, row, spec.type, described(cell, spec.type))
     return lacks
 
 

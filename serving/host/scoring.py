@@ -18,7 +18,14 @@ from cloche.redaction import told, trace
 from cloche.serving.host import rowwise
 from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.codecs.doors import codecs
-from cloche.serving.host.failures import INTERNAL_ERROR, RequestRefused, UnsupportedMediaType
+from cloche.serving.host.diagnosis.diagnosis import GENERAL
+from cloche.serving.host.diagnosis.mistake import Mistake
+from cloche.serving.host.failures import (
+    BAD_REQUEST,
+    INTERNAL_ERROR,
+    RequestRefused,
+    UnsupportedMediaType,
+)
 from cloche.serving.host.frames import Answer, Item, Result
 from cloche.serving.host.joined import ByModel, ByTwin
 from cloche.serving.host.observed import ObservedModel
@@ -202,18 +209,36 @@ class Scorer:
             seen = trace(self._model.failed, self._model.failed_on)
             _logger.warning("The model failed on request %s.\n%s", item.id, seen)
             return _failure(self._model.failed)
-        reason = codec.explain(item)
         if isinstance(error, MlflowException):
             status = error.get_http_status_code()
             if status < 500 or self._model.reached:
-                return RequestRefused(reason, status=status, code=error.error_code)
+                return _mistake(codec, item, status=status, code=error.error_code)
         if not self._model.reached:
-            return RequestRefused(reason)
+            return _mistake(codec, item)
         self._unwritten = error
         _logger.error("The answer to %s cannot be written.\n%s", item.id, trace(error))
         return RequestRefused(
             "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR
         )
+
+
+def _mistake(
+    codec: Codec, item: Item, *, status: int = 400, code: str = BAD_REQUEST
+) -> RequestRefused:
+    """What is wrong with a request that MLflow refused."""
+    try:
+        found = codec.explain(item)
+    except RequestRefused as refused:
+        found = Mistake(str(refused), tuple(refused.columns), refused.row, refused.expected)
+    except Exception as error:  # noqa: BLE001  # a body holds anything, and must be answered
+        _logger.warning(
+            "Why request %s was refused could not be found out.\n%s", item.id, trace(error)
+        )
+        found = Mistake(GENERAL)
+    return RequestRefused(
+        found.message, status=status, code=code, columns=found.columns, row=found.row,
+        expected=found.expected,
+    )  # fmt: skip
 
 
 def _failure(error: Exception) -> RequestRefused:

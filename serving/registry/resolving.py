@@ -28,6 +28,7 @@ from cloche.serving.registry.names import (
     DIGEST_TAG,
     OFF,
     ONNX,
+    PRODUCTION,
     RETRY_TAG,
 )
 from cloche.serving.registry.told import told
@@ -36,8 +37,8 @@ from cloche.versions import versions_of, versions_with_alias
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 _NOTHING = (
-    "no version stands behind it. Set its alias (cloche promote), or name the registry that has it "
-    "in MLFLOW_TRACKING_URI."
+    "no version stands behind it. cloche status lists what is there; cloche promote NAME puts a "
+    f"version behind @{PRODUCTION}. Or name the registry that has it in MLFLOW_TRACKING_URI."
 )
 
 

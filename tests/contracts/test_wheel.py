@@ -114,22 +114,19 @@ def link(distribution: metadata.Distribution, packages: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.breadth
-@pytest.mark.parametrize("crowded_by", ["working directory", "PYTHONPATH"])
 def test_without_extras_it_trains_promotes_scores_and_serves_among_modules_of_any_name(
-    programs: Path, tmp_path: Path, crowded_by: str
+    programs: Path, tmp_path: Path
 ):
+    """They are in the working directory, and in another folder that PYTHONPATH names."""
     folder, crowded = tmp_path / "work", tmp_path / "modules"
-    folder.mkdir()
+    for place in (folder, crowded):
+        fill(place)
     variables = {
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'registry.db'}",
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "PATH": f"{programs}:/usr/bin:/bin",
+        "PYTHONPATH": str(crowded),
     }
-    if crowded_by == "PYTHONPATH":
-        fill(crowded)
-        variables["PYTHONPATH"] = str(crowded)
-    else:
-        fill(folder)
     user = User(programs, folder, variables)
     user.register(*(save_version(tmp_path / f"repository {at}", at) for at in (1, 2)))
 
@@ -140,7 +137,7 @@ def test_without_extras_it_trains_promotes_scores_and_serves_among_modules_of_an
     user.run("score", "models:/breast-cancer@production", "cells.csv", "scored.csv")
     assert len((folder / "scored.csv").read_text().splitlines()) == 570
 
-    user.promote(1)
+    user.point("production", 1)
     assert user.score() == [1.0 + 10 * at for at in range(200)]
     with user.serving() as server:
         server.wait_until_ready()

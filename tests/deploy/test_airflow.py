@@ -19,7 +19,7 @@ from tests.deploy.test_daily import yesterday
 from tests.online import wait_for
 from tests.shell import environment, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("deploy")]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from tests import spark
@@ -12,6 +11,7 @@ from tests.shell import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("users_folder")]
 
+BOTH = "the working directory and PYTHONPATH"
 BY = [1.0 + 10 * at for at in range(200)]  # what version 1 answers for the rows 0 to 199
 
 
@@ -24,9 +24,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(
     scope="module",
     params=[
-        "an empty entry of PYTHONPATH",
-        pytest.param("working directory", marks=pytest.mark.breadth),
-        pytest.param("PYTHONPATH", marks=pytest.mark.breadth),
+        BOTH,
+        pytest.param("an empty entry of PYTHONPATH", marks=pytest.mark.breadth),
     ],
 )
 def user(
@@ -35,14 +34,13 @@ def user(
     """Somebody with version 1 in production, and modules that must not be imported."""
     folder = tmp_path_factory.mktemp("a folder of 사용자")
     variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'registry.db'}"}
-    if request.param == "PYTHONPATH":
+    fill(folder)
+    if request.param == BOTH:
         crowded = tmp_path_factory.mktemp("modules")
         fill(crowded)
         variables["PYTHONPATH"] = str(crowded)
-    else:
-        fill(folder)
-        if request.param == "an empty entry of PYTHONPATH":  # which is the working directory
-            variables["PYTHONPATH"] = ":/nowhere"
+    else:  # which is the working directory
+        variables["PYTHONPATH"] = ":/nowhere"
     user = User(COMMAND.parent, folder, variables)
     user.register(*models)
     user.promote(1)
@@ -53,12 +51,14 @@ def test_a_batch_job_has_the_answers_of_the_model(user: User) -> None:
     assert user.score("--workers", "2") == BY
 
 
+@pytest.mark.parametrize("user", [BOTH], indirect=True)
 def test_a_server_follows_from_one_version_with_such_modules_to_the_next(user: User) -> None:
     with user.serving() as server:
         server.wait_until_ready()
         assert server.predict(3).json() == {"predictions": [31.0]}
         try:
-            user.promote(2)
+            user.point("previous", 1)
+            user.point("production", 2)
             server.wait_for_version("2")
             assert server.predict(3).json() == {"predictions": [61.0]}
         finally:
@@ -75,20 +75,17 @@ def test_commands_that_run_no_model_work_there(user: User) -> None:
     user.run("init", "sample.csv", "--target", "benign")
 
 
-@pytest.mark.breadth  # test_wheel.py does it in the working directory, and with PYTHONPATH
+@pytest.mark.breadth  # test_wheel.py does it by single commands, where there are modules in both
 @pytest.mark.parametrize("user", ["an empty entry of PYTHONPATH"], indirect=True)
-def test_a_version_is_trained_promoted_and_scored_there(user: User) -> None:
-    user.run("train", "breast-cancer")
-    user.run("promote", "breast-cancer")
-    user.run("sample", "breast_cancer", "--without-target", "cells.csv")
-    user.run("score", "models:/breast-cancer@production", "cells.csv", "cells-scored.csv")
-    assert len(pd.read_csv(user.folder / "cells-scored.csv")) == 569
+def test_a_version_is_trained_promoted_served_and_scored_there(user: User) -> None:
     ports = ("--port", str(free_port()), "--ui-port", str(free_port()))
     said = user.run("up", "breast-cancer", "--check", *ports)
     assert "online" in said
+    assert "batch   143 rows" in said
 
 
 @pytest.mark.breadth
+@pytest.mark.parametrize("user", [BOTH], indirect=True)
 def test_a_host_in_an_environment_of_its_own_has_the_answers_of_the_model(user: User) -> None:
     with user.serving("--env-manager", "uv") as server:
         wait_for(lambda: server.version() == "1", 400)
@@ -96,6 +93,7 @@ def test_a_host_in_an_environment_of_its_own_has_the_answers_of_the_model(user: 
 
 
 @pytest.mark.breadth
+@pytest.mark.parametrize("user", [BOTH], indirect=True)
 def test_spark_has_the_answers_of_the_model(user: User) -> None:
     spark.needed()
     options = ("--engine", "spark", "--spark-master", "local[2]", "--part-rows", "50")

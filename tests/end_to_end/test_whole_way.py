@@ -120,11 +120,11 @@ def test_a_promotion_can_be_rolled_back_and_both_names_load_what_serves(promoted
     pd.testing.assert_frame_equal(stage, one)
 
 
-def test_up_serves_and_shows_the_registry_until_it_is_interrupted(promoted, folder):
+def test_up_serves_and_shows_the_registry_until_it_is_interrupted(promoted, folder, tmp_path):
     port, ui_port = free_port(), free_port()
     command = ["cloche", "up", "breast-cancer", "--port", str(port), "--ui-port", str(ui_port)]
     with subprocess.Popen(
-        command, cwd=folder, env=environment(),
+        command, cwd=folder, env=environment() | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         said = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
@@ -137,6 +137,7 @@ def test_up_serves_and_shows_the_registry_until_it_is_interrupted(promoted, fold
     assert ready
     assert ui
     assert process.returncode == 130
+    assert not list(tmp_path.iterdir()), "rows, or files of the model, in the temporary folder"
     for at in (port, ui_port):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", at))

@@ -1,7 +1,6 @@
 """A user's folder that is full of modules which must not be imported, and models with their own."""
 
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from mlflow import MlflowClient
 
+from tests import warm
 from tests.online import Server, serving
 from tests.shell import environment
 
@@ -52,7 +52,7 @@ def save_version(folder: Path, number: int) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     script = str(HERE / "users_model.py")
-    subprocess.run([sys.executable, "-P", script, str(folder)], check=True, capture_output=True)
+    subprocess.run([warm.python(), script, str(folder)], check=True, capture_output=True)
     return folder / "model"
 
 
@@ -87,6 +87,11 @@ class User:
     def promote(self, version: int) -> None:
         """Have the gate judge a version of `m` and promote it."""
         self.run("promote", "m", "--version", str(version), "--policy", "gate.yaml")
+
+    def point(self, alias: str, version: int) -> None:
+        """Move an alias of `m` without a gate."""
+        client = MlflowClient(self.variables["MLFLOW_TRACKING_URI"])
+        client.set_registered_model_alias("m", alias, str(version))
 
     def score(self, *options: str) -> list[float]:
         """The answers of a batch job for the rows 0 to 199."""

@@ -14,8 +14,7 @@ from tests.online import COMMAND, Load, Server, is_running, started, wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.breadth]
 
 CONNECTIONS = 64
-TURNS = 2
-ANSWERS = 1000  # between two events
+ANSWERS = 500  # between two events
 Fault = Callable[[Server, Registry, str], None]
 
 
@@ -60,30 +59,32 @@ FAULTS: dict[Fault, str] = {  # and the behaviour of every second version
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_faults_under_load_fail_no_request_of_a_healthy_model(
-    registry: Registry, serve: Serve, fault: Fault
+    registry: Registry, serve: Serve
 ) -> None:
+    """One server lives through all of them, each followed by the promotion of a good version."""
     pids = registry.directory / "pids"
     pids.mkdir()
-    behaviour = (
-        f"{STARTS_AND_RAISES}{pids}" if FAULTS[fault] == STARTS_AND_RAISES else FAULTS[fault]
-    )
-    registry.register("", *[behaviour, ""] * TURNS)
+    registry.register("")
     registry.register("", model="other")
     registry.promote("1")
     registry.promote("1", model="other")
     limits = ("--predict-timeout", "2", "--drain-timeout", "10")
     server = serve("--all", *limits, program=COMMAND).wait_until_ready()
     seen: set[int] = set()
+    bad = 2
     with Load(server, clients=CONNECTIONS, path="/models/m/invocations") as load:
-        for turn in range(TURNS):
+        for fault, behaviour in FAULTS.items():
+            registry.register(f"{behaviour}{pids}" if behaviour == STARTS_AND_RAISES else behaviour)
+            registry.register("")
             load.wait_for_more(ANSWERS)
-            fault(server, registry, str(2 + 2 * turn))
+            fault(server, registry, str(bad))
             seen |= set(server.hosts())
             load.wait_for_more(ANSWERS)
-            registry.promote(str(3 + 2 * turn))
-            server.wait_for_version(str(3 + 2 * turn))
+            registry.promote(str(bad + 1))
+            server.wait_for_version(str(bad + 1))
+            assert not load.failures, fault.__name__
+            bad += 2
         load.wait_for_more(ANSWERS)
     assert not load.failures
     wait_for(lambda: server.state()["problem"] is None)

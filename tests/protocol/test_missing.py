@@ -259,4 +259,4 @@ def test_a_refusal_names_the_column_and_the_row():
     scoring = scorer(columns("boolean", required=True))
     body = json.dumps(payload("dataframe_records", [True, None])).encode()
     (answer,) = scoring.score([Item(JSON, body)]).answers
-    assert "Column 'x', row 1: expected boolean." in answer.body.decode()
+    assert "Column 'x', row 1: expected boolean, found null." in answer.body.decode()

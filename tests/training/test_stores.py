@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from cloche import main
 from cloche.training.recipe.load import load_recipe
+from cloche.training.tracking.stores import _check_addresses
 from cloche.training.train import train
 from tests import strange
 from tests.stores import stores
@@ -115,3 +116,98 @@ def test_looking_leaves_nothing(client):
     with pytest.raises(Exception, match="nowhere"):
         train(load_recipe(RECIPE, data="nowhere.csv"), lambda _: None)
     assert found() == before
+
+
+def run_of(client, *, deleted: bool) -> str:
+    made = client.create_run(client.create_experiment("mine")).info.run_id
+    if deleted:
+        client.delete_run(made)
+    return made
+
+
+def experiment_of(client) -> str:
+    made: str = client.create_experiment("mine")
+    client.delete_experiment(made)
+    return made
+
+
+# Variable → what it holds, and what the refusal says.
+WRONG = {
+    "a run that is not there": ("MLFLOW_RUN_ID", lambda _: "0" * 32, "has none of that id: unset"),
+    "a run that was deleted": (
+        "MLFLOW_RUN_ID",
+        lambda client: run_of(client, deleted=True),
+        "which was deleted: unset MLFLOW_RUN_ID",
+    ),
+    "an experiment that is not there": (
+        "MLFLOW_EXPERIMENT_ID",
+        lambda _: "777",
+        "has none of that id: unset",
+    ),
+    "an experiment that is no number": (
+        "MLFLOW_EXPERIMENT_ID",
+        lambda _: "mine",
+        "has none of that id: unset",
+    ),
+    "an experiment that was deleted": (
+        "MLFLOW_EXPERIMENT_ID",
+        experiment_of,
+        "mlflow experiments restore --experiment-id",
+    ),
+}
+
+
+@pytest.mark.usefixtures("nothing_is_read")
+@pytest.mark.parametrize("what", WRONG)
+def test_a_variable_that_names_nothing_to_train_into(what, client):
+    variable, value, message = WRONG[what]
+    words = said(**{variable: value(client)})
+    assert message in words
+    assert "deleted" in words or words.startswith(f"{variable} names ")
+
+
+@pytest.mark.usefixtures("nothing_is_read")
+@pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"])
+@pytest.mark.parametrize(
+    "typed",
+    ["sqlit:///mlflow.db", "sqlite:/mlflow.db", "htp://localhost:5000", "localhost:5000",
+     "http:/localhost:5000", "http//localhost:5000", "databriks", "mlflow.db"],
+)  # fmt: skip
+def test_an_address_with_a_typing_error(variable, typed):
+    words = said(**{variable: typed})
+    assert words.startswith(f"{variable} is {typed!r}, which is no address of a registry")
+    assert "http://HOST:5000, sqlite:///mlflow.db" in words
+
+
+@pytest.mark.parametrize(
+    "right",
+    ["http://localhost:5000", "https://h/p", "sqlite:///x.db", "postgresql+psycopg2://u@h/d",
+     "mysql+pymysql://u:p@h/d", "databricks", "databricks://profile", "uc://x", ".", "/"],
+)  # fmt: skip
+def test_an_address_of_a_registry_is_let_pass(right, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", right)
+    _check_addresses()
+
+
+class Stopped(Exception):
+    """What ends a training whose experiment is all that a test wants to know."""
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_the_experiment_that_the_environment_names_is_taken_and_no_other(
+    chosen, client, monkeypatch
+):
+    def stop(*_: Any, **__: Any) -> None:
+        raise Stopped
+
+    monkeypatch.setattr("cloche.training.train.fit", stop)
+    mine = client.create_experiment("mine")
+    for recipe in (RECIPE, "diabetes") if not chosen else (RECIPE,):
+        if chosen:
+            monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mine)
+        read = load_recipe(recipe)
+        with pytest.raises(Stopped):
+            train(read, lambda _: None)
+        wanted = "mine" if chosen else read.name
+        (run,) = client.search_runs([client.get_experiment_by_name(wanted).experiment_id])
+        assert run.data.tags["cloche.recipe"] == read.name

@@ -1,6 +1,7 @@
 """From an original to a proven twin, or to the reason why there is none."""
 
 import signal
+from functools import partial
 from importlib.util import find_spec
 from math import inf
 from threading import current_thread, main_thread
@@ -102,7 +103,7 @@ def _proven(original: Original, real: pd.DataFrame, on_time: _Deadline, seed: in
     # An extra: only who wants twins has it.
     from cloche.training.acceleration.convert import convert  # noqa: PLC0415
     from cloche.training.acceleration.description import make_twin  # noqa: PLC0415
-    from cloche.training.acceleration.domain import FACTOR, domain_of, enclose  # noqa: PLC0415
+    from cloche.training.acceleration.domain import FACTOR, domain_of, enclose, outside  # noqa: PLC0415
     from cloche.training.acceleration.families import check, is_exact  # noqa: PLC0415
     from cloche.training.acceleration.proof import prove  # noqa: PLC0415
     from cloche.training.acceleration.rows import adversarial  # noqa: PLC0415
@@ -117,7 +118,14 @@ def _proven(original: Original, real: pd.DataFrame, on_time: _Deadline, seed: in
         session = Session(content, original.inputs, len(original.classes))
         strange = adversarial(original, real, domain, seed=seed)
         try:
-            proof = prove(original, session.scores, real, strange, check=on_time)
+            proof = prove(
+                original,
+                session.scores,
+                real,
+                strange,
+                check=on_time,
+                reasons=partial(outside, domain, original.inputs),
+            )
         except TwinRefused:
             if factor != factors[-1]:
                 continue

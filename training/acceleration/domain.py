@@ -15,7 +15,7 @@ import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
 from cloche.training.acceleration.families import leaves
-from cloche.training.acceleration.original import Original
+from cloche.training.acceleration.original import Input, Original
 from cloche.training.acceleration.twin import SCORES
 
 FACTOR = 1024.0  # beyond the magnitudes of real rows, a twin of a model that computes is no use
@@ -81,6 +81,46 @@ def domain_of(original: Original, rows: pd.DataFrame, *, factor: float) -> Domai
         known=_known(original),
         plain=frozenset(_words(original.pipeline)),
     )
+
+
+def outside(domain: Domain, inputs: Sequence[Input], rows: pd.DataFrame) -> list[str]:
+    """For each column that puts rows outside of the domain: how many, why, and what to do."""
+    problems = []
+    for one in inputs:
+        values = rows[one.column]
+        absent = values.isna()
+        if one.tensor == "double":
+            numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            beyond = np.abs(numbers) > domain.limits.get(one.column, np.inf)
+            found = {
+                "is missing, and the model takes no missing number; fill it, or impute it in the "
+                "pipeline": absent if one.column not in domain.missing else ~absent & False,
+                "is far from all that the model was tried on": pd.Series(beyond, rows.index),
+            }
+        else:
+            text = values.astype("str")
+            unplain = one.column in domain.plain
+            known = list(map(str, domain.known.get(one.column, ())))
+            found = {
+                "is missing, and stands for nothing that the model knows; fill it": absent
+                if one.missing is None
+                else absent & False,
+                "has characters beyond printable ASCII, which ONNX splits into words in another "
+                "way; leave them to the original (acceleration: off saves the attempt)": ~absent
+                & ~text.str.fullmatch(_PLAIN)
+                if unplain
+                else absent & False,
+                "holds a category that the model never saw; give its encoder "
+                "handle_unknown='ignore', or train on such rows": ~absent & ~text.isin(known)
+                if known
+                else absent & False,
+            }
+        problems += [
+            f"{one.column} {what} (in {int(where.sum()):,} of {len(rows):,} rows)"
+            for what, where in found.items()
+            if where.any()
+        ]
+    return problems
 
 
 def _known(original: Original) -> dict[str, tuple[Any, ...]]:

@@ -6,7 +6,7 @@ a twin must either decline, or score within the tolerance and, where it is sure,
 the original gives.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,6 +58,7 @@ def prove(
     adversarial: Iterable[pd.DataFrame],
     *,
     check: Callable[[], None],
+    reasons: Callable[[pd.DataFrame], Sequence[str]] = lambda _: (),
 ) -> Proof:
     """Compare both on all rows.
 
@@ -67,6 +68,7 @@ def prove(
         real: rows of the holdout.
         adversarial: tables of strange rows.
         check: called now and then; raises when the time is up.
+        reasons: real rows → why the twin declines some of them, one clause for each column.
 
     Raises:
         TwinRefused: they disagree, or the twin declines most of the real rows.
@@ -77,7 +79,11 @@ def prove(
         on_real = on_real.joined(compare(original, twin, real.iloc[start : start + _CHUNK]))
     left = (on_real.undecided_rows + on_real.outside_rows) / max(on_real.rows, 1)
     if left > _MOST_OUTSIDE:
-        raise TwinRefused(f"it would leave {left:.0%} of the holdout's rows to the original")
+        why = list(reasons(real))
+        if on_real.undecided_rows:
+            why.append(f"{on_real.undecided_rows:,} rows score so near two labels that it is asked")
+        found = f": {'; '.join(why)}" if why else ""
+        raise TwinRefused(f"it would leave {left:.0%} of the holdout's rows to the original{found}")
     # One row alone takes another way through onnxruntime than many at once.
     few = real.head(20)
     alone = np.concatenate([twin(few.iloc[[at]]) for at in range(len(few))])

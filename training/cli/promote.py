@@ -169,8 +169,8 @@ def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bo
 
 
 def _verdicts(examined: "Examined") -> Table:
-    production = examined.model.production
-    against = f" against version {production} in production" if production else ""
+    production = examined.judgement.production
+    against = f" against version {production.version.version} in production" if production else ""
     table = Table(
         title=Text(
             f"{examined.model.name} version {examined.version}{against}: {examined.outcome}"

@@ -81,7 +81,9 @@ def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: Target) -> Pred
     matrices = [a for a in flat.values() if a.ndim == 2 and a.shape[1] == len(target.classes)]
     if len(arrays) == 2 and len(labels) == len(matrices) == 1 and target.task != "regression":
         probabilities = _checked_probabilities(numbers_of(matrices[0], "the output"))
-        return Predictions(target, codes=target.encode(labels[0]), probabilities=probabilities)
+        return Predictions(
+            target, codes=target.encode_answers(labels[0]), probabilities=probabilities
+        )
     raise TrainingError(_ambiguous(list(arrays)))
 
 
@@ -99,7 +101,7 @@ def _from_table(table: pd.DataFrame, target: Target) -> Predictions:
         _refuse_gaps(table[PREDICTION].to_numpy(), "predictions")
         if target.task == "regression":
             return Predictions(target, values=numbers_of(table[PREDICTION], PREDICTION))
-        codes = target.encode(table[PREDICTION])
+        codes = target.encode_answers(table[PREDICTION])
         return Predictions(target, codes=codes, probabilities=named)
     if named is not None:
         return _from_probabilities(named, target)
@@ -146,7 +148,7 @@ def _from_array(array: npt.NDArray[Any], target: Target) -> Predictions:
         return Predictions(target, values=numbers_of(array, "the output"))
     if target.task == "binary" and _looks_like_probabilities(array, target):
         return _from_probabilities(_two_columns(numbers_of(array, "the output"), target), target)
-    return Predictions(target, codes=target.encode(array))
+    return Predictions(target, codes=target.encode_answers(array))
 
 
 def _refuse_gaps(values: npt.NDArray[Any], what: str) -> None:

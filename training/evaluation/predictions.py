@@ -3,7 +3,7 @@
 The module knows nothing of metrics, and nothing of how a model is loaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,12 +29,15 @@ class Target:
         positive: for a binary task, the label whose probability is asked for.
         threshold: for a binary task, the probability from which on the positive label is meant,
             where a model returns probabilities only.
+        answers: what a model answers, and the label that it means by that; labels that are answered
+            as they are need no pair.
     """
 
     task: Task
     classes: tuple[Label, ...] = ()
     positive: Label | None = None
     threshold: float = 0.5
+    answers: tuple[tuple[Label, Label], ...] = ()
 
     def __post_init__(self) -> None:
         if self.task == "binary" and len(self.classes) != 2:
@@ -87,26 +90,40 @@ class Target:
         Raises:
             TrainingError: a label is missing or not one of the classes.
         """
+        return self._codes(values, {})
+
+    def encode_answers(self, values: Any) -> Codes:
+        """What a model answered as positions in `classes`, shape (n,); see `answers`.
+
+        Raises:
+            TrainingError: as `encode` does.
+        """
+        return self._codes(values, dict(self.answers))
+
+    def _codes(self, values: Any, meant: Mapping[Label, Label]) -> Codes:
         codes, uniques = pd.factorize(np.asarray(values))
         if (codes < 0).any():
             raise TrainingError(f"{int((codes < 0).sum())} of {len(codes)} labels are missing")
         by_value = {label: code for code, label in enumerate(self.classes)}
-        by_text = {str(label): code for code, label in enumerate(self.classes)}
+        by_value |= {answer: self.classes.index(label) for answer, label in meant.items()}
+        by_text = {str(label): code for label, code in by_value.items()}
         lookup = np.empty(len(uniques), dtype=np.intp)
         for position, unique in enumerate(uniques):
             label = _plain(unique)
             code = by_value.get(label, by_text.get(str(label)))
             if code is None:
                 raise TrainingError(
-                    f"label {label!r} is not one of the target's: {listed(self.classes)}"
+                    f"label {label!r} is not one of the target's: {listed(self.classes)}; where a "
+                    "model answers by other names, say in the policy which it means, like "
+                    f"labels: {{{label!r}: {self.classes[0]!r}, …}}"
                 )
             lookup[position] = code
         return lookup[codes]
 
     def knows(self, values: Any) -> bool:
-        """Whether every value is a label of this target."""
+        """Whether every value is what a model may answer for a label of this target."""
         try:
-            self.encode(values)
+            self.encode_answers(values)
         except TrainingError:
             return False
         return True

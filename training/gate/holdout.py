@@ -13,6 +13,7 @@ from cloche.permissions import refusal
 from cloche.training.dataset.digest import frame_digest
 from cloche.training.dataset.formats import absent_columns
 from cloche.training.dataset.sources import load_table
+from cloche.training.dataset.target import answered
 from cloche.training.errors import DataError, RegistryError
 from cloche.training.gate.policy import CarriedHoldout, Policy
 
@@ -24,12 +25,14 @@ class Holdout:
     Attributes:
         frame: features, slice columns and target, n rows.
         source: where they come from, for people.
-        digest: of their content.
+        digest: of the content of their source.
+        unanswered: how many rows of the source have no target, and are left out.
     """
 
     frame: pd.DataFrame
     source: str
     digest: str
+    unanswered: int = 0
 
 
 def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> Holdout:
@@ -48,7 +51,9 @@ def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> H
         holdout = _carried(client, policy.holdout, run_id)
     elif policy.data is not None:
         table = load_table(policy.data)
-        holdout = Holdout(table.frame, table.source, table.digest)
+        frame = answered(table.frame, policy.target)
+        missing = len(table.frame) - len(frame)
+        holdout = Holdout(frame, table.source, table.digest, missing)
     else:
         raise RegistryError("the policy names no holdout")
     if policy.target not in holdout.frame.columns:
@@ -56,7 +61,7 @@ def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> H
     if absent := absent_columns(policy.features, list(holdout.frame.columns)):
         raise DataError(holdout.source, [f"features: {problem}" for problem in absent])
     if holdout.frame.empty:
-        raise DataError(holdout.source, ["there are no rows to judge on"])
+        raise DataError(holdout.source, ["there are no rows with a target to judge on; add some"])
     return holdout
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from mlflow import MlflowClient
 
 from cloche.training.dataset.copies import record_numbers
+from cloche.training.dataset.target import unanswered_note
 from cloche.training.errors import DataError, NotMeasured
 from cloche.training.evaluation.intervals import Interval, Records, intervals, paired_differences
 from cloche.training.evaluation.metrics import is_computable, score_all
@@ -207,6 +208,9 @@ def _slices(
 
 
 def _notes(holdout: Holdout, production: Candidate | None, *, copies: int) -> Iterator[str]:
+    if holdout.unanswered:
+        rows = len(holdout.frame) + holdout.unanswered
+        yield f"in the holdout, {unanswered_note(holdout.unanswered, rows)}"
     if copies:
         yield (
             f"{copies:,} of the {len(holdout.frame):,} rows of the holdout are copies of others: "

@@ -4,14 +4,15 @@ A version that Cloche trained carries its policy; for any other one somebody wri
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cloche.training.errors import RecipeError, RegistryError
-from cloche.training.evaluation.predictions import Label, Target
+from cloche.training.errors import RecipeError, RegistryError, TrainingError
+from cloche.training.evaluation.predictions import Label, Target, listed
 from cloche.training.names import METADATA, METADATA_SCHEMA
 from cloche.training.recipe import document
 from cloche.training.recipe.agreement import disagreements
@@ -46,6 +47,8 @@ class Policy(Section):
         positive: for a binary task, the label that metrics are about.
         classes: every label, in the order of the model's probability columns; found in the target
             column by default.
+        labels: what the model answers → the label that it means, where the model answers otherwise
+            than the target column, like XGBoost in whole numbers.
         threshold: for a binary task, where a model that returns probabilities only says positive.
         output: which of several outputs is the prediction; told by what they look like by default.
         features: columns handed to a model without a signature; all but the target by default.
@@ -61,6 +64,7 @@ class Policy(Section):
     target: str
     positive: Scalar | None = None
     classes: Annotated[tuple[Scalar, ...], Field(strict=False)] = ()
+    labels: dict[Scalar, Scalar] = Field(default_factory=dict)
     threshold: float = Field(default=0.5, gt=0, lt=1)
     output: str | None = None
     features: Names = ()
@@ -76,6 +80,8 @@ class Policy(Section):
         problems = disagreements({name: getattr(self, name) for name in type(self).model_fields})
         if (self.holdout is None) == (self.data is None):
             problems.append("data: missing; say which table to judge on, like: data: {source: …}")
+        if self.labels and self.task == "regression":
+            problems.append("labels: a regression has none; remove them")
         if self.target in self.features:
             problems.append(f"features: {self.target!r} is the target; remove it")
         if problems:
@@ -110,11 +116,19 @@ class Policy(Section):
     def target_of(self, truth: pd.Series) -> Target:
         """What is predicted, with the labels that the policy names or the target column holds."""
         if self.task == "regression" or not self.classes:
-            return Target.of(self.task, truth, positive=self.positive, threshold=self.threshold)
-        positive: Label | None = self.positive
-        if self.task == "binary" and positive is None:
-            positive = self.classes[-1]
-        return Target(self.task, self.classes, positive, self.threshold)
+            target = Target.of(self.task, truth, positive=self.positive, threshold=self.threshold)
+        else:
+            positive: Label | None = self.positive
+            if self.task == "binary" and positive is None:
+                positive = self.classes[-1]
+            target = Target(self.task, self.classes, positive, self.threshold)
+        unknown = [label for label in self.labels.values() if label not in target.classes]
+        if unknown:
+            raise TrainingError(
+                f"labels: the policy means {listed(unknown)}, and the target has "
+                f"{listed(target.classes)}"
+            )
+        return replace(target, answers=tuple(self.labels.items()))
 
     @property
     def _compared_by(self) -> tuple[str, ...]:

@@ -116,7 +116,9 @@ def _probe(
 
     with suppress(StageError):
         report.stage("example", served, rows=holdout)
-    target = Target(**{**task["asked"], "classes": tuple(task["asked"]["classes"])})
+    asked = task["asked"]
+    lists = {"classes": tuple(asked["classes"]), "answers": tuple(map(tuple, asked["answers"]))}
+    target = Target(**{**asked, **lists})
     predictions = report.stage("predict", predicted, rows=holdout)
     arrays = {name: getattr(predictions, name) for name in ("codes", "values", "probabilities")}
     np.savez(

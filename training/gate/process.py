@@ -100,6 +100,7 @@ def probe(
             "classes": target.classes,
             "positive": target.positive,
             "threshold": target.threshold,
+            "answers": target.answers,
         },
     }
     with TemporaryDirectory(prefix="cloche-") as name:

@@ -77,9 +77,9 @@ def examine(client: MlflowClient, model: RegisteredModel, request: Request, say:
         policy = _policy(candidate, request)
         digest = digest_tree(candidate.folder)
         production = None
-        if model.production is not None:
+        if model.production not in (None, number):
             say(f"fetching {model.name} version {model.production}, which serves now")
-            serving = find_version(client, model.name, model.production)
+            serving = find_version(client, model.name, str(model.production))
             production = fetch(serving, _folder(folder, "production"))
         judgement = judge(
             client,

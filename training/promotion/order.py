@@ -48,6 +48,29 @@ def move_production(
     return follow_up(client, held.model, version)
 
 
+def confirm_production(
+    client: MlflowClient, held: Held, version: str, tags: Mapping[str, str]
+) -> str | None:
+    """Write what is known of a version that serves already; `production` stays where it is.
+
+    Args:
+        client: of the registry.
+        held: the lock, with the model as it is.
+        version: the version that serves.
+        tags: what is known of it.
+
+    Returns:
+        Why stages could not be mirrored, None if they were.
+
+    Raises:
+        RegistryError: the lock was lost before a tag was written.
+    """
+    held.check()
+    for key, value in tags.items():
+        client.set_model_version_tag(held.model.name, version, key, value)
+    return follow_up(client, held.model, version)
+
+
 def follow_up(client: MlflowClient, model: RegisteredModel, version: str) -> str | None:
     """What comes after `production` has moved; may be done again.
 

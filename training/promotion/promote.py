@@ -12,11 +12,17 @@ from cloche.training.names import CHALLENGER, DIGEST, GATE, GATE_RUN, PRODUCTION
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.examine import Examined, chosen, examine
 from cloche.training.promotion.lock import Clock, promotion_lock
-from cloche.training.promotion.order import PRODUCTION_STAGE, follow_up, move_production
+from cloche.training.promotion.order import (
+    PRODUCTION_STAGE,
+    confirm_production,
+    follow_up,
+    move_production,
+)
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
 from cloche.training.promotion.request import Request
 
 _NOTHING_ASKED = Request()
+_ACCEPTED = ("passed", "forced")
 _SYSTEM_CLOCK = Clock()
 
 
@@ -85,7 +91,7 @@ def promote(
     """
     found = find_model(client, model)
     number = chosen(found, request)
-    if number == found.production:
+    if number == found.production and _is_judged(client, found, number):
         return _already_serving(client, found, number, clock)
     return carry_out(client, examine(client, found, request, say), request, say=say, clock=clock)
 
@@ -130,8 +136,16 @@ def carry_out(
             DIGEST: examined.digest,
             **audit_tags(at=clock.now(), by=by, reason=reason),
         }
+        if number == found.production:
+            stages = confirm_production(client, held, number, tags)
+            return Promotion(found.name, number, None, examined, run_id, stages)
         stages = move_production(client, held, number, tags)
     return Promotion(found.name, number, found.production, examined, run_id, stages)
+
+
+def _is_judged(client: MlflowClient, found: RegisteredModel, number: str) -> bool:
+    """Whether the gate let a version pass; one whose alias was set by hand, it never saw."""
+    return find_version(client, found.name, number).tags.get(GATE) in _ACCEPTED
 
 
 def _already_serving(

@@ -56,11 +56,16 @@ def open_experiment(recipe: Recipe) -> None:
     """Make the recipe's experiment the active one, and have MLflow's UI show it as training.
 
     Where somebody chose the run or the experiment already, as `mlflow run` does, theirs is used.
-    (MLFLOW_EXPERIMENT_ID does not tell: MLflow sets it itself.)
     """
     if any(os.environ.get(name) for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")):
         return
+    if number := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        mlflow.set_experiment(experiment_id=number)
+        return
     mlflow.set_experiment(recipe.name)
+    # MLflow sets the variable for processes that this one starts; the next training here would
+    # take it for somebody's choice.
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
     mlflow.set_experiment_tags(
         {
             "mlflow.experimentKind": "custom_model_development",

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
 
 import mlflow
 import requests
@@ -19,6 +21,12 @@ from cloche.training.recipe.schema import Recipe
 _NOTHING = "cloche.nothing"
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "ENDPOINT_NOT_FOUND")
 _VERSION_SECONDS = 5.0
+_SCHEMES = (
+    "http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks",
+    "databricks-uc", "uc",
+)  # fmt: skip
+_PLUGINS = ("mlflow.tracking_store", "mlflow.model_registry_store")  # groups of entry points
+_WHOLE_ADDRESSES = ("databricks", "databricks-uc", "uc")
 
 
 def check_stores(recipe: Recipe) -> None:
@@ -28,6 +36,7 @@ def check_stores(recipe: Recipe) -> None:
         RegistryError: Something is missing; the message says what, and what to do.
         MlflowException: The server does not answer, or does not let this user write.
     """
+    _check_addresses()
     reach(to_write=True)
     client = MlflowClient()
     experiment = _experiment(client, recipe)
@@ -71,8 +80,66 @@ def storing(kind: type[Exception]) -> Iterator[None]:
 def _experiment(client: MlflowClient, recipe: Recipe) -> Experiment | None:
     """The experiment that the run will belong to; None where it is made for it."""
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
-        return client.get_experiment(client.get_run(run_id).info.experiment_id)
-    return client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME") or recipe.name)
+        with _named_by_environment("MLFLOW_RUN_ID", f"the run {run_id!r}", "a run of its own"):
+            info = client.get_run(run_id).info
+        if info.lifecycle_stage == LifecycleStage.DELETED:
+            raise RegistryError(
+                f"MLFLOW_RUN_ID names the run {run_id!r}, which was deleted: unset MLFLOW_RUN_ID, "
+                f"and the training gets a run of its own, or mlflow runs restore --run-id {run_id}"
+            )
+        return client.get_experiment(info.experiment_id)
+    if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
+        return client.get_experiment_by_name(name)
+    if number := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        what = f"the experiment {number!r}"
+        with _named_by_environment("MLFLOW_EXPERIMENT_ID", what, f"the experiment {recipe.name!r}"):
+            return client.get_experiment(number)
+    return client.get_experiment_by_name(recipe.name)
+
+
+@contextmanager
+def _named_by_environment(variable: str, what: str, instead: str) -> Iterator[None]:
+    """Say which variable names what the store does not have; databases refuse some ids as wrong.
+
+    Args:
+        variable: its name.
+        what: it names.
+        instead: what the training gets without the variable.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in (*_NOT_THERE, "INVALID_PARAMETER_VALUE"):
+            raise
+        where = without_password(mlflow.get_tracking_uri())
+        raise RegistryError(
+            f"{variable} names {what}, and {where} has none of that id: unset {variable}, and the "
+            f"training gets {instead}, or name another in it or in MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def _check_addresses() -> None:
+    """Say which variable holds an address that is none; MLflow takes some for folders.
+
+    Raises:
+        RegistryError: The variable, what it holds, and an address of the kind that may be meant.
+    """
+    schemes = {
+        *_SCHEMES,
+        *(found.name for group in _PLUGINS for found in entry_points(group=group)),
+    }
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        uri = os.environ.get(variable, "")
+        scheme, mark, _ = uri.partition("://")
+        known = scheme.partition("+")[0] in schemes
+        if not uri or (mark and known) or uri in _WHOLE_ADDRESSES:
+            continue
+        if not mark and (Path(uri).is_dir() or uri.startswith((".", "/", "file:", "~"))):
+            continue  # a folder, of which MLflow says itself what to do
+        raise RegistryError(
+            f"{variable} is {without_password(uri)!r}, which is no address of a registry: expected "
+            "one like http://HOST:5000, sqlite:///mlflow.db or postgresql://USER@HOST/NAME"
+        )
 
 
 def _check_logged_models(client: MlflowClient, experiment: str) -> None:

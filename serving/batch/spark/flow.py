@@ -92,11 +92,17 @@ def _only_for_models(widened: Sequence[str]) -> Iterator[None]:
 
 
 def _quiet_udf(spark: Any, model: Path, result_type: str) -> Any:
-    """MLflow's udf, without its warning that executors use their own environment."""
+    """MLflow's udf, without its warning that executors use their own environment.
+
+    The archive of the model that MLflow makes for the executors, and never removes, is put beside
+    the model, whose folder goes when the job ends.
+    """
     logger = logging.getLogger("mlflow.pyfunc")
-    level = logger.level
+    level, usual = logger.level, tempfile.tempdir
     logger.setLevel(logging.ERROR)
+    tempfile.tempdir = str(model.parent)
     try:
         return spark_udf(spark, str(model), result_type, env_manager="local")
     finally:
+        tempfile.tempdir = usual
         logger.setLevel(level)

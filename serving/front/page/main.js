@@ -173,7 +173,7 @@ async function predict(name, body) {
     return;
   }
   const message = told?.message ?? `The server answered ${response.status}.`;
-  if (response.status === 400) form.refuse(refusedFields(message), message);
+  if (response.status === 400) form.refuse(refusedFields(told ?? {}), message);
   answers.fail(response.status === 400 ? "The request was refused. The form says why." : message, requestId);
 }
 

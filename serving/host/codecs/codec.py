@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from cloche.serving.host.diagnosis.mistake import Mistake
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import Answer, Item
 from cloche.serving.host.observed import ObservedModel
@@ -23,7 +24,7 @@ class Codec(Protocol):
             Exception: Whatever parsing, MLflow's enforcement or the model raises.
         """
 
-    def explain(self, item: Item) -> str:
+    def explain(self, item: Item) -> Mistake:
         """Why MLflow's parsing or enforcement refused `item`."""
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:

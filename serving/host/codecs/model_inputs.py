@@ -59,6 +59,26 @@ def model_input(
     return _unnamed_columns(tensors, schema)
 
 
+def as_payload(
+    tensors: Mapping[str, Tensor], schema: Schema | None, *, hinted: bool = False
+) -> dict[str, Any] | None:
+    """The same as a JSON body in a layout of MLflow's; None where the model is given arrays.
+
+    Raises:
+        RequestRefused: The tensors do not fit.
+    """
+    if schema is None or schema.is_tensor_spec():
+        return None
+    if hinted:
+        return {"inputs": list(_json_cells(_only(tensors), schema.inputs[0].type))}
+    if not schema.has_input_names():
+        return None
+    known = schema.input_dict()
+    names = [str(name) for name in schema.input_names() if name in tensors]
+    split = _split([tensors[name] for name in names], [known[name].type for name in names])
+    return {"dataframe_split": split | {"columns": names}}
+
+
 def _check_names(tensors: Mapping[str, Tensor], schema: Schema) -> None:
     names = [str(name) for name in schema.input_names()]
     lacking = [str(name) for name in schema.required_input_names() if name not in tensors]
@@ -165,13 +185,18 @@ def _frame(
     """A table of columns of every kind, as MLflow reads them from JSON."""
     if not same_length(tensors):
         raise RequestRefused("The request holds no rows.")
-    cells = [_json_cells(tensor, kind) for tensor, kind in zip(tensors, kinds, strict=True)]
-    split: dict[str, Any] = {"data": [list(row) for row in zip(*cells, strict=True)]}
+    split = _split(tensors, kinds)
     if names is not None:
         split["columns"] = names
     known = Guard(schema).prepare({"dataframe_split": split})
     frame: pd.DataFrame = dataframe_from_parsed_json(split, "split", known)
     return frame
+
+
+def _split(tensors: Sequence[Tensor], kinds: Sequence[Any]) -> dict[str, Any]:
+    """The rows of columns, as `dataframe_split` has them."""
+    cells = [_json_cells(tensor, kind) for tensor, kind in zip(tensors, kinds, strict=True)]
+    return {"data": [list(row) for row in zip(*cells, strict=True)]}
 
 
 def _json_cells(tensor: Tensor, kind: Any) -> Sequence[Any]:

@@ -7,7 +7,8 @@ from typing import Any
 from mlflow.pyfunc.scoring_server import invocations
 from mlflow.types import Schema
 
-from cloche.serving.host import diagnosis
+from cloche.serving.host.diagnosis.diagnosis import Diagnosis
+from cloche.serving.host.diagnosis.mistake import Mistake
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import JSON_BODY, TEXT_BODY, Answer, Item
 from cloche.serving.host.json_body import read_json
@@ -30,11 +31,12 @@ class ScoringProtocol:
 
     def __init__(
         self, plan: Plan | None, schema: Schema | None, guard: Guard,
-        write: Write = write_predictions,
+        diagnosis: Diagnosis, write: Write = write_predictions,
     ) -> None:  # fmt: skip
         self._plan = plan
         self._schema = schema
         self._guard = guard
+        self._diagnosis = diagnosis
         self._write = write
 
     def read(self, item: Item) -> Question | None:
@@ -73,15 +75,22 @@ class ScoringProtocol:
         response: str = invocations(body, item.content_type, model, schema).response
         return response
 
-    def explain(self, item: Item) -> str:
-        """What the request lacks."""
-        return diagnosis.explain(item, self._schema)
+    def explain(self, item: Item) -> Mistake:
+        """What is wrong with the request."""
+        return self._diagnosis.of_item(item)
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """The error in MLflow's form: plain text for a content type that is not taken."""
         if isinstance(error, UnsupportedMediaType):
             return Answer(415, TEXT_BODY, 0, str(error).encode())
-        return json_error(error.status, {"error_code": error.code, "message": str(error)})
+        told: dict[str, object] = {"error_code": error.code, "message": str(error)}
+        if error.columns:
+            told["columns"] = list(error.columns)
+        if error.row is not None:
+            told["row"] = error.row
+        if error.expected:
+            told["expected"] = error.expected
+        return json_error(error.status, told)
 
 
 def json_error(status: int, told: dict[str, object]) -> Answer:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cloche.serving.host.diagnosis.mistake import described
 from cloche.serving.host.failures import RequestRefused
 from cloche.serving.host.predicted import encode
 
@@ -167,7 +168,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
     """
     tensor = Tensor(name, datatype, shape, data)
     if not isinstance(data, list):
-        raise RequestRefused(f"Input {name!r}: data must be a list.")
+        raise RequestRefused(f"Input {name!r}: data must be a list; it is {described(data)}.")
     flat = _flat(tensor, data)
     if len(flat) != tensor.size:
         raise RequestRefused(
@@ -178,7 +179,11 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
     if datatype == BYTES or datatype[0] == "F":
         allowed = allowed | {type(None)}
     if not types <= allowed:
-        raise RequestRefused(f"Input {name!r}: an element of data is not {datatype}.")
+        at = next(at for at, cell in enumerate(flat) if type(cell) not in allowed)
+        raise RequestRefused(
+            f"Input {name!r}, element {at} of data: expected {datatype}, found "
+            f"{described(flat[at])}."
+        )
     return tensor._replace(data=flat)
 
 

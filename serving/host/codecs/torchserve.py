@@ -7,6 +7,8 @@ does, or the one that `curl -d` names, means JSON.
 from mlflow.types import Schema
 
 from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol, json_error
+from cloche.serving.host.diagnosis.diagnosis import Diagnosis
+from cloche.serving.host.diagnosis.mistake import Mistake
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import JSON_BODY, Answer, Item
 from cloche.serving.host.media import JSON
@@ -23,8 +25,10 @@ _TYPES = {400: "BadRequestException", 415: "UnsupportedMediaTypeException"}
 class TorchServe(ScoringProtocol):
     """The codec."""
 
-    def __init__(self, plan: Plan | None, schema: Schema | None, guard: Guard) -> None:
-        super().__init__(plan, schema, guard, _write)
+    def __init__(
+        self, plan: Plan | None, schema: Schema | None, guard: Guard, diagnosis: Diagnosis
+    ) -> None:
+        super().__init__(plan, schema, guard, diagnosis, _write)
 
     def read(self, item: Item) -> Question | None:
         """The question in `item`, where the plan reads it."""
@@ -35,7 +39,7 @@ class TorchServe(ScoringProtocol):
         self._invoke(_typed(item), model)
         return _write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
 
-    def explain(self, item: Item) -> str:
+    def explain(self, item: Item) -> Mistake:
         """What the request lacks."""
         return super().explain(_typed(item))
 

@@ -13,9 +13,12 @@ from typing import Any
 from mlflow.pyfunc.scoring_server import invocations
 from mlflow.types import Schema
 
-from cloche.serving.host import diagnosis
 from cloche.serving.host.codecs.scoring_protocol import json_error
 from cloche.serving.host.codecs.v1_layout import Layout
+from cloche.serving.host.diagnosis.diagnosis import Diagnosis
+from cloche.serving.host.diagnosis.layouts import holds
+from cloche.serving.host.diagnosis.mistake import Mistake, described
+from cloche.serving.host.diagnosis.unreadable import unreadable
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import JSON_BODY, Answer, Item
 from cloche.serving.host.json_body import read_json
@@ -35,11 +38,12 @@ class V1:
     """The codec."""
 
     def __init__(
-        self, plan: Plan | None, schema: Schema | None, guard: Guard, *, hinted: bool = False
-    ) -> None:
+        self, plan: Plan | None, schema: Schema | None, guard: Guard, diagnosis: Diagnosis, *,
+        hinted: bool = False,
+    ) -> None:  # fmt: skip
         self._plan = plan
         self._guard = guard
-        self._schema = schema
+        self._diagnosis = diagnosis
         self._layout = Layout(schema, hinted=hinted)
 
     def read(self, item: Item) -> Question | None:
@@ -59,10 +63,10 @@ class V1:
         invocations(payload, JSON, model, self._guard.prepare(payload))
         return write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
 
-    def explain(self, item: Item) -> str:
-        """What the request lacks."""
+    def explain(self, item: Item) -> Mistake:
+        """What is wrong with the request."""
         payload, _ = self._payload(item)
-        return diagnosis.explain(Item(JSON, json.dumps(payload).encode()), self._schema)
+        return self._diagnosis.of_payload(payload)
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """An error in TensorFlow Serving's form."""
@@ -78,17 +82,22 @@ class V1:
         try:
             payload = read_json(item.body)
         except (ValueError, RecursionError):
-            raise RequestRefused("The body is not valid JSON.") from None
+            raise RequestRefused(unreadable(item.body).message) from None
         if not isinstance(payload, dict):
-            raise RequestRefused("The body must be a JSON object with instances or inputs.")
+            raise RequestRefused(
+                "The body must be an object with exactly one of instances, inputs; it is "
+                f"{described(payload)}."
+            )
         layouts = [name for name in _LAYOUTS if name in payload]
         if len(layouts) != 1:
-            found = " and ".join(layouts) or "none of them"
             raise RequestRefused(
-                f"The body must hold exactly one of instances and inputs; it holds {found}."
+                f"The body must hold exactly one of instances, inputs; it holds {holds(payload)}."
             )
         if strange := payload.keys() - _PLAIN:
-            raise RequestRefused(f"The body holds {min(strange)!r}, which is not known.")
+            raise RequestRefused(
+                f"The body holds {min(strange)!r}; beside {layouts[0]} it may hold parameters and "
+                "signature_name."
+            )
         layout = layouts[0]
         content = payload[layout]
         if b'"b64"' in item.body:

@@ -8,6 +8,8 @@ from typing import Any
 
 from mlflow.types import DataType, Schema
 
+from cloche.serving.host.diagnosis.layouts import Content, lengths_mistake
+from cloche.serving.host.diagnosis.mistake import columns_of, described, listed
 from cloche.serving.host.failures import RequestRefused
 from cloche.serving.host.unnamed import BARE_INPUT, names, side_by_side
 
@@ -66,22 +68,33 @@ class Layout:
     def _records(self, content: Any) -> list[dict[str, Any]]:
         """Rows by name, however they came: by row or by column, with or without names."""
         if isinstance(content, dict) and all(isinstance(one, list) for one in content.values()):
-            if len(set(map(len, content.values()))) > 1:
-                raise RequestRefused("The columns of inputs have different lengths.")
+            if mistake := lengths_mistake(Content("inputs", content)):
+                raise RequestRefused(mistake.message, columns=mistake.columns)
             rows = zip(*content.values(), strict=True)
             return [dict(zip(content, row, strict=True)) for row in rows]
         if not isinstance(content, list):
-            raise RequestRefused(f"Expected a list of rows, each with {', '.join(self._names)}.")
-        return [self._record(row) for row in content]
+            raise RequestRefused(
+                f"Expected a list of rows, each with {columns_of(self._names)}; found "
+                f"{described(content)}.", columns=self._names,
+            )  # fmt: skip
+        return [self._record(at, row) for at, row in enumerate(content)]
 
-    def _record(self, row: Any) -> dict[str, Any]:
+    def _record(self, at: int, row: Any) -> dict[str, Any]:
         if isinstance(row, dict) and row and row.keys() <= set(self._names):
             return row
         if self.only:
             return {self.only: row}
         if isinstance(row, list) and len(row) == len(self._names):
             return dict(zip(self._names, row, strict=True))
-        raise RequestRefused(f"Expected a list of rows, each with {', '.join(self._names)}.")
+        found = described(row)
+        if isinstance(row, dict):
+            found = f"an object with {listed(list(row))}" if row else "an empty object"
+        elif isinstance(row, list):
+            found = f"a list of {len(row)}"
+        raise RequestRefused(
+            f"Row {at}: expected {columns_of(self._names)}, found {found}.",
+            columns=self._names, row=at,
+        )  # fmt: skip
 
     def _renamed(self, layout: str, content: Any) -> Any:
         """The only input by its name, which the protocol leaves out."""

@@ -8,8 +8,10 @@ from mlflow.types import Schema
 
 from cloche.serving.host.codecs.asked import Asked
 from cloche.serving.host.codecs.columns import PlannedColumns
-from cloche.serving.host.codecs.model_inputs import model_input
+from cloche.serving.host.codecs.model_inputs import as_payload, model_input
 from cloche.serving.host.codecs.tensors import Output, output
+from cloche.serving.host.diagnosis.diagnosis import GENERAL, Diagnosis
+from cloche.serving.host.diagnosis.mistake import Mistake
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import Answer, Item
 from cloche.serving.host.observed import ObservedModel
@@ -47,6 +49,7 @@ class Inference:
         self,
         metadata: Model,
         plan: Plan | None,
+        diagnosis: Diagnosis,
         *,
         split: Callable[[Item], Split | None],
         parse: Callable[[Item], Asked],
@@ -54,6 +57,7 @@ class Inference:
         refused: Callable[[RequestRefused | UnsupportedMediaType], Answer],
     ) -> None:
         self._schema: Schema | None = metadata.get_input_schema()
+        self._diagnosis = diagnosis
         self._hinted = has_type_hints(metadata)
         self._planned = PlannedColumns(plan) if plan is not None else None
         known = metadata.get_params_schema()
@@ -93,9 +97,15 @@ class Inference:
         raw = model.predict(given, self._params(asked))
         return self._answer(asked, ByModelPredicted(raw, model.rows), 0, model.rows)
 
-    def explain(self, _: Item) -> str:
+    def explain(self, item: Item) -> Mistake:
         """Why MLflow's enforcement refused inputs that looked right."""
-        return "The inputs or parameters do not fit the model's signature."
+        asked = self._parse(item)
+        payload = as_payload(asked.tensors, self._schema, hinted=self._hinted)
+        if payload is not None:
+            return self._diagnosis.of_payload(
+                payload | {"params": self._params(asked)}, word="Input"
+            )
+        return self._diagnosis.of_params(self._params(asked) or {}) or Mistake(GENERAL)
 
     def _params(self, asked: Asked) -> dict[str, Any] | None:
         found = {

@@ -14,6 +14,8 @@ from cloche.serving.host.codecs.tensors import (
     read_shape,
 )
 from cloche.serving.host.codecs.v2 import Split
+from cloche.serving.host.diagnosis.mistake import described, listed
+from cloche.serving.host.diagnosis.unreadable import unreadable
 from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.frames import BINARY_BODY, JSON_BODY, Answer, Item
 from cloche.serving.host.json_body import read_json
@@ -39,12 +41,21 @@ def parse(item: Item) -> Asked:
     Raises:
         RequestRefused: It is none.
     """
+    body = item.body[: item.json_size] if item.json_size else item.body
     try:
-        payload = read_json(item.body[: item.json_size] if item.json_size else item.body)
+        payload = read_json(body)
     except (ValueError, RecursionError):
-        raise RequestRefused("The body is not valid JSON.") from None
-    if not isinstance(payload, dict) or not isinstance(payload.get("inputs"), list):
-        raise RequestRefused("The body must be a JSON object with the list inputs.")
+        raise RequestRefused(unreadable(body).message) from None
+    if not isinstance(payload, dict):
+        raise RequestRefused(
+            f"The body must be an object with the list inputs; it is {described(payload)}."
+        )
+    if not isinstance(payload.get("inputs"), list):
+        told = listed(list(payload)) if payload else "nothing"
+        raise RequestRefused(
+            "The body must hold inputs, a list of objects with name, shape, datatype and data; it "
+            f"holds {told}."
+        )
     rest = memoryview(item.body)[item.json_size :] if item.json_size else memoryview(b"")
     tensors = {tensor.name: tensor for tensor in _tensors(payload["inputs"], rest)}
     if len(tensors) != len(payload["inputs"]):

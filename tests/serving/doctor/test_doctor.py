@@ -1,6 +1,9 @@
 """Set-ups that are broken in one way each, and what the doctor says of them."""
 
+import contextlib
+import importlib.metadata
 import json
+import re
 import resource
 import shutil
 import socket
@@ -15,16 +18,23 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import alembic.command
 import pytest
+from alembic.script import ScriptDirectory
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent
+from mlflow.store.db import utils
+from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+from packaging.requirements import Requirement
 
 from cloche.main import cloche
 from cloche.serving.doctor import machine
 from cloche.serving.front.settings import Settings
 from tests import warm
+from tests.clouds.aws import REGION, moto
 from tests.lifecycle.registry import Registry
 from tests.shell import environment, free_port
 from tests.stores import stores
@@ -87,7 +97,10 @@ def setup(kitchen: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def listens_already(setup: Setup) -> None:
-    setup.stack.enter_context(socket.create_server(("127.0.0.1", setup.port)))
+    """And something else on the next port."""
+    for port in (setup.port, setup.port + 1):
+        with contextlib.suppress(OSError):
+            setup.stack.enter_context(socket.create_server(("127.0.0.1", port)))
 
 
 def no_server_answers(setup: Setup) -> None:
@@ -115,8 +128,15 @@ def old_tables(setup: Setup) -> None:
 
 
 def locked(setup: Setup) -> None:
-    database = setup.stack.enter_context(closing(sqlite3.connect(setup.registry.database)))
-    database.execute("BEGIN EXCLUSIVE")
+    program = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('BEGIN EXCLUSIVE')"
+    program += "; print(flush=True); sys.stdin.read()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, str(setup.registry.database)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    setup.stack.enter_context(holder)
+    setup.stack.callback(holder.kill)
+    holder.stdout.readline()
 
 
 def no_database(setup: Setup) -> None:
@@ -147,6 +167,11 @@ def no_artifacts(setup: Setup) -> None:
 def no_package_for_s3(setup: Setup) -> None:
     artifacts_at(setup, "s3://models/m")
     setup.stack.enter_context(patch.dict(sys.modules, {"boto3": None}))
+
+
+def driver_without_a_name(setup: Setup) -> None:
+    setup.variables["MLFLOW_TRACKING_URI"] = "postgresql+psycopg://mlflow@127.0.0.1/mlflow"
+    setup.stack.enter_context(patch.dict(sys.modules, {"psycopg": None}))
 
 
 def no_keys_for_s3(setup: Setup) -> None:
@@ -242,20 +267,130 @@ def _pem(setup: Setup, days: int) -> str:
     return str(file)
 
 
+# How what is advised is carried out. Each takes the set-up and the text.
+
+
+def types_it(setup: Setup, text: str) -> None:
+    """The command up to the first word that is not part of it."""
+    command = re.search(r"chmod \d+ \S+|kill \d+|openssl .*; chmod \d+ \w+", text)[0]
+    subprocess.run(command, shell=True, check=True, cwd=setup.folder)  # noqa: S602
+
+
+def gives_the_option(setup: Setup, text: str) -> None:
+    option, value = re.findall(r"(--port|--max-connections|--env-manager) (\w+)", text)[-1]
+    setup.options[option] = value
+
+
+def names_another_store(setup: Setup, text: str) -> None:
+    assert "MLFLOW_TRACKING_URI" in text
+    good = setup.folder / "good.db"
+    shutil.copy(setup.made / "mlflow.db", good)
+    setup.variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{good}"
+
+
+def chooses_another_cache(setup: Setup, text: str) -> None:
+    setup.options["--cache-dir"] = str(setup.folder / "another")
+
+
+def restores_the_folder(setup: Setup, text: str) -> None:
+    place = Path(re.search(r"restore what was at (\S+),", text)[1])
+    shutil.copytree(setup.made / "artifacts" / "m" / "1", place)
+
+
+def promotes(setup: Setup, text: str) -> None:
+    """By what `cloche promote` does in the end: this version has no policy to be judged by."""
+    assert "cloche promote" in text
+    assert "cloche status" in text
+    setup.registry.promote("1")
+
+
+def takes_a_name_that_is_there(setup: Setup, text: str) -> None:
+    listed = CliRunner().invoke(cloche, ["status"], env=setup.variables).stdout
+    assert "cloche status" in text
+    assert listed.split()[0] == "m"
+    setup.arguments = [URI]
+
+
+def installs_it(setup: Setup, text: str) -> None:
+    """Not for real: the package that is named has the module that is missing."""
+    module = re.search(r"needs? (\w+)", text)[1]
+    package = re.search(r"pip install '?([\w[\]-]+)", text)[1]
+    if extra := re.fullmatch(r"cloche\[(\w+)\]", package):
+        required = map(Requirement, importlib.metadata.requires("cloche"))
+        packages = {one.name for one in required if one.marker and
+                    one.marker.evaluate({"extra": extra[1]})}  # fmt: skip
+    else:
+        packages = {package}
+    known = importlib.metadata.packages_distributions().get(module, [module])
+    assert packages & set(known)
+    setup.stack.close()
+    setup.variables["MLFLOW_TRACKING_URI"] = setup.registry.uri
+    shutil.copy(setup.made / "mlflow.db", setup.registry.database)
+
+
+def gives_both(setup: Setup, text: str) -> None:
+    setup.options |= {"--tls-certificate": _pem(setup, days=90), "--tls-key": _key(setup)}
+
+
+def gives_the_keys(setup: Setup, text: str) -> None:
+    types_it(setup, text)
+    setup.options["--api-keys-file"] = str(setup.folder / "keys")
+    assert "--api-keys-file keys" in text
+
+
+def makes_the_webhook(setup: Setup, text: str) -> None:
+    assert "create_webhook" in text
+    event = WebhookEvent(WebhookEntity.MODEL_VERSION_ALIAS, WebhookAction.CREATED)
+    url = "https://8.8.8.8/webhooks/registry"
+    setup.registry.client.create_webhook("w", url, [event], secret=HUSHED)
+
+
+def gives_one_a_name(setup: Setup, text: str) -> None:
+    setup.arguments = [URI, re.search(r"NAME=\S+", text)[0]]
+
+
+# fault → what mends it; other tests do where it is not here, or nobody but the user can
+MENDS = {
+    listens_already: gives_the_option,
+    no_server_answers: names_another_store,
+    a_database_that_is_away: names_another_store,
+    no_driver: installs_it,
+    another_directory: names_another_store,
+    locked: types_it,
+    no_database: names_another_store,
+    no_alias: promotes,
+    a_typing_error: takes_a_name_that_is_there,
+    no_artifacts: restores_the_folder,
+    no_package_for_s3: installs_it,
+    other_requirements: gives_the_option,
+    cache_is_a_file: chooses_another_cache,
+    tls_without_key: gives_both,
+    certificate_ended: gives_both,
+    certificate_ends_soon: gives_both,
+    keys_for_everybody: types_it,
+    no_keys_for_the_world: gives_the_keys,
+    few_files: gives_the_option,
+    nobody_pushes: makes_the_webhook,
+    two_of_one_name: gives_one_a_name,
+    driver_without_a_name: installs_it,
+}
+
+
 @pytest.mark.parametrize(
     ("break_it", "found", "says", "fix"),
     [
         (listens_already, ("fail", "port"), "(pid ", "--port "),
         (no_server_answers, ("fail", "tracking"), "Connection refused", "MLFLOW_TRACKING_URI"),
         (a_database_that_is_away, ("fail", "tracking"), "mlflow:***@", "MLFLOW_TRACKING_URI"),
-        (no_driver, ("fail", "tracking"), "needs pg8000", "pip install 'cloche[postgres]'"),
+        (no_driver, ("fail", "tracking"), "needs pg8000", "pip install pg8000"),
+        (driver_without_a_name, ("fail", "tracking"), "needs psycopg", "cloche[postgres]"),
         (another_directory, ("warn", "tracking"), "not there yet", "export MLFLOW_TRACKING_URI"),
         (old_tables, ("fail", "tracking"), "tables of another MLflow", "mlflow db upgrade"),
-        (locked, ("fail", "tracking"), "is locked", "fuser"),
+        (locked, ("fail", "tracking"), "(pid ", "kill "),
         (no_database, ("fail", "tracking"), "not a database", "MLFLOW_TRACKING_URI"),
         (no_alias, ("fail", URI), "no version stands behind it", "cloche promote"),
         (a_typing_error, ("fail", "models:/n@production"), "no version", "cloche promote"),
-        (no_artifacts, ("fail", "artifacts"), "cannot be read", "cloche status"),
+        (no_artifacts, ("fail", "artifacts"), "cannot be read", "restore what was at"),
         (no_package_for_s3, ("fail", "artifacts"), "need boto3", "pip install 'cloche[aws]'"),
         (no_keys_for_s3, ("fail", "artifacts"), "credentials", "AWS_ACCESS_KEY_ID"),
         (other_requirements, ("warn", "environment"), "Python 3.9 (", "--env-manager uv"),
@@ -272,7 +407,9 @@ def _pem(setup: Setup, days: int) -> str:
         (two_of_one_name, ("fail", "models"), "another model is served", "NAME="),
     ],
 )  # fmt: skip
-def test_what_is_broken_is_found_and_explained(setup, break_it, found, says, fix):
+def test_what_is_broken_is_found_and_explained_and_the_advice_mends_it(
+    setup, break_it, found, says, fix
+):
     break_it(setup)
 
     code, findings = setup.findings()
@@ -282,6 +419,11 @@ def test_what_is_broken_is_found_and_explained(setup, break_it, found, says, fix
     assert says in one["says"]
     assert fix in f"{one['says']} {one['fix']}"
     assert code == (1 if one["state"] == "fail" else 0)
+
+    if break_it in MENDS:
+        MENDS[break_it](setup, f"{one['says']} {one['fix']}")
+        left = [again for again in setup.findings()[1] if again["state"] != "ok"]
+        assert found not in {(again["state"], again["check"]) for again in left}
 
 
 def test_a_set_up_that_works_is_told_to_work(setup: Setup):
@@ -305,3 +447,62 @@ def test_a_full_disk_is_told_before_it_is_full(tmp_path, monkeypatch, free, stat
     settings = Settings(models=(URI,), cache_directory=tmp_path / "not" / "yet")
 
     assert {one.state for one in machine.disk(settings)} == {state}
+
+
+@pytest.mark.breadth
+def test_old_tables_are_upgraded_by_the_command_that_is_told(setup: Setup):
+    file = setup.folder / "old.db"
+    setup.variables["MLFLOW_TRACKING_URI"] = uri = f"sqlite:///{file}"
+    config = utils._get_alembic_config(uri)
+    _, before = list(ScriptDirectory.from_config(config).walk_revisions())[:2]
+    InitialBase.metadata.create_all(utils.create_sqlalchemy_engine(uri))
+    alembic.command.upgrade(config, before.revision)
+
+    tracking = next(one for one in setup.findings()[1] if one["check"] == "tracking")
+    assert tracking["state"] == "fail"
+    command = re.search(r"mlflow db upgrade \S+\"", tracking["fix"])[0]
+    variables = environment() | setup.variables
+    subprocess.run(command, shell=True, check=True, env=variables, capture_output=True)  # noqa: S602
+
+    tracking = next(one for one in setup.findings()[1] if one["check"] == "tracking")
+    assert tracking["state"] == "ok"
+
+
+@pytest.mark.breadth
+def test_artifacts_in_a_store_are_read_with_the_keys_that_are_asked_for(setup: Setup):
+    no_keys_for_s3(setup)
+    with moto() as aws:
+        client = aws.client("s3")
+        client.create_bucket(
+            Bucket="models", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        made = setup.made / "artifacts" / "m" / "1"
+        for file in made.rglob("*"):
+            if file.is_file():
+                client.upload_file(str(file), "models", f"m/{file.relative_to(made)}")
+        (one,) = [one for one in setup.findings()[1] if one["state"] != "ok"]
+        names = re.findall(r"(AWS_\w+)", one["fix"])
+        setup.variables |= {name: aws.variables[name] for name in names}
+
+        done = setup.told()  # in this process MLflow keeps the client without keys
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("advice", ["LC_ALL=C.UTF-8", "PYTHONUTF8=1"])
+def test_text_is_read_as_utf_8_after_the_variable_that_is_told(advice):
+    look = (
+        "from cloche.serving.doctor.machine import text; (one,) = text(None);"
+        "print(one.state, one.fix)"
+    )
+    plain = environment() | {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    name, _, value = advice.partition("=")
+
+    def looked(variables):
+        command = [sys.executable, "-c", look]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    told = looked(plain)
+    assert told.startswith("warn")
+    assert advice in told
+    assert looked(plain | {name: value}).startswith("ok")

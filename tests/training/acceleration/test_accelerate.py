@@ -7,7 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.models import infer_signature
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -189,3 +193,43 @@ def test_another_method_than_predict_is_refused():
 
     with pytest.raises(TwinRefused, match="predict_log_proba"):
         zoo.original_of(pipeline, rows, predict="predict_log_proba")
+
+
+def text_model():
+    words = make_pipeline(
+        ColumnTransformer([("words", TfidfVectorizer(), "note")]), LogisticRegression()
+    )
+    return words, pd.DataFrame({"note": ["좋다 참", "나쁘다 참"] * 20})
+
+
+def number_model(*first):
+    rows = pd.DataFrame({"x": [0.0, 1.0] * 20, "y": [1.0, *[None] * 39]})
+    return make_pipeline(*first, LogisticRegression()), rows
+
+
+def twin_of(model, rows):
+    known = rows.fillna({"y": 0.5})
+    labels = pd.factorize(known.iloc[:, 0])[0]
+    model.fit(known, labels)
+    signature = infer_signature(known, model.predict(known))
+    return accelerate(of_estimator(model, signature, predict="predict_proba"), rows)
+
+
+@pytest.mark.parametrize(
+    ("made", "message", "mended"),
+    [
+        (text_model, "note has characters beyond printable ASCII", None),
+        (
+            number_model,
+            "y is missing, and the model takes no missing number; fill it, or impute it in the "
+            "pipeline (in 39 of 40 rows)",
+            lambda: number_model(SimpleImputer()),
+        ),
+    ],
+)
+def test_a_twin_that_declines_the_rows_says_which_column_and_what_mends_it(made, message, mended):
+    with pytest.raises(TwinRefused, match="of the holdout's rows to the original: ") as caught:
+        twin_of(*made())
+    assert message in str(caught.value)
+    if mended is not None:
+        assert twin_of(*mended()).proof.outside_rows == 0

@@ -1,5 +1,7 @@
 """Where the original gives no answer, or a proof is worth nothing, the graph declines."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 
 from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.domain import Domain, outside
+from cloche.training.acceleration.original import Input
 from cloche.training.acceleration.session import Session
 from tests.training.acceleration import zoo
 
@@ -79,3 +83,36 @@ def test_a_graph_without_bounds_is_not_made_slower():
     graph = accelerate(zoo.original_of(model, rows), rows).graph
 
     assert b"cloche_reducesum" not in graph
+
+
+def test_each_column_that_puts_rows_outside_is_named_with_what_mends_it():
+    rows = pd.DataFrame(
+        {
+            "port": ["JFK", "new", None, "JFK"],
+            "note": ["plain", "한국어", "é", None],
+            "wind": [1.0, None, 1e9, 2.0],
+            "gust": [None, 1.0, 2.0, 3.0],
+        }
+    )
+    inputs = (
+        Input("port", "string"),
+        Input("note", "string", missing=""),
+        Input("wind", "double"),
+        Input("gust", "double"),
+    )
+    domain = Domain(
+        missing=frozenset({"gust"}),
+        limits={"wind": 1024.0, "gust": np.inf},
+        known={"port": ("JFK", "EWR")},
+        plain=frozenset({"note"}),
+    )
+    found = outside(domain, inputs, rows)
+    assert [re.sub(r"[;,].*\(", "; (", one) for one in found] == [
+        "port is missing; (in 1 of 4 rows)",
+        "port holds a category that the model never saw; (in 1 of 4 rows)",
+        "note has characters beyond printable ASCII; (in 2 of 4 rows)",
+        "wind is missing; (in 1 of 4 rows)",
+        "wind is far from all that the model was tried on (in 1 of 4 rows)",
+    ]
+    mended = rows.assign(port="EWR", note="plain", wind=1.0)
+    assert outside(domain, inputs, mended) == []

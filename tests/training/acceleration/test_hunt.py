@@ -17,7 +17,7 @@ from cloche.training.acceleration.trees import is_trees, thresholds
 from tests.training.acceleration import zoo
 
 hunt = settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

@@ -5,6 +5,7 @@ from mlflow.models import Model
 
 from cloche.training.errors import DataError, RegistryError
 from cloche.training.gate.holdout import fetch_holdout
+from cloche.training.gate.measure import _notes
 from cloche.training.gate.policy import Policy, carried_policy, load_policy
 
 
@@ -68,3 +69,14 @@ def test_a_table_that_a_policy_names_is_the_holdout_as_a_whole(client, policy_of
 def test_a_table_without_the_target_cannot_be_judged_on(client, policy_of, holdout):
     with pytest.raises(DataError, match="no column 'delay', the target"):
         fetch_holdout(client, policy_of(holdout, target="delay"), None)
+
+
+def test_rows_without_a_target_are_left_out_and_counted(client, policy_of, holdout):
+    gaps = holdout.assign(late=holdout["late"].where(holdout.index % 6 > 0))
+    found = fetch_holdout(client, policy_of(gaps), None)
+    assert (len(found.frame), found.unanswered) == (500, 100)
+    assert found.frame["late"].dtype == "int64"
+    (note,) = _notes(found, None, copies=0)
+    assert note == ("in the holdout, the target is missing in 100 of 600 rows, which are left out")
+    with pytest.raises(DataError, match="no rows with a target to judge on"):
+        fetch_holdout(client, policy_of(holdout.assign(late=None)), None)

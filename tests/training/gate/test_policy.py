@@ -1,8 +1,14 @@
 """Policies: carried by a version, or read from a file with every mistake at once."""
 
+import re
+
+import numpy as np
+import pandas as pd
 import pytest
 
-from cloche.training.errors import RecipeError, RegistryError
+from cloche.training.errors import RecipeError, RegistryError, TrainingError
+from cloche.training.evaluation.output import read
+from cloche.training.evaluation.predictions import Outcome
 from cloche.training.gate.policy import Policy, carried_policy, holdout_digest, load_policy
 from cloche.training.recipe.sections import Gate
 
@@ -120,3 +126,42 @@ def test_what_a_file_must_agree_on(write, change, message):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"nowhere\.yaml: 1 mistake\n.*cannot be read"):
         load_policy(str(tmp_path / "nowhere.yaml"))
+
+
+NUMBERED = """
+task: multiclass
+target: species
+labels: {0: setosa, 1: versicolor, 2: virginica}
+data: {source: iris.csv}
+"""
+SPECIES = pd.Series(["virginica", "setosa", "versicolor", "setosa"])
+
+
+@pytest.mark.parametrize(
+    "kind", [np.array, pd.Series, lambda answers: {"label": np.array(answers)}]
+)
+def test_a_policy_says_which_labels_a_model_means_by_numbers(write, kind):
+    target = load_policy(write(NUMBERED)).target_of(SPECIES)
+    predictions = read(kind([2, 0, 1, 1]), target, rows=4)
+    assert list(predictions.labels) == ["virginica", "setosa", "versicolor", "versicolor"]
+    assert list(Outcome.of(SPECIES, predictions).truth) == [2, 0, 1, 0]
+
+
+def test_an_answer_that_is_no_label_says_what_to_write_and_that_is_taken(write):
+    unmapped = re.sub("labels: .*\n", "", NUMBERED)
+    target = load_policy(write(unmapped)).target_of(SPECIES)
+    with pytest.raises(TrainingError, match=r"like labels: \{2: 'setosa', …\}"):
+        read(np.array([2, 0, 1, 1]), target, rows=4)
+
+
+def test_numbers_that_swap_the_labels_of_a_target_are_meant_as_the_policy_says(write):
+    swapped = "task: binary\ntarget: y\nlabels: {0: '1', 1: '0'}\ndata: {source: a.csv}\n"
+    target = load_policy(write(swapped)).target_of(pd.Series(["0", "1", "1"]))
+    assert list(read(np.array([0, 1, 1]), target, rows=3).labels) == ["1", "0", "0"]
+    assert list(read(np.array(["0", "1", "1"]), target, rows=3).labels) == ["0", "1", "1"]
+
+
+def test_a_label_that_no_row_has_is_named(write):
+    policy = load_policy(write(NUMBERED))
+    with pytest.raises(TrainingError, match="labels: the policy means 'virginica', and the target"):
+        policy.target_of(pd.Series(["setosa", "versicolor"]))

@@ -28,6 +28,7 @@ from cloche.training.promotion.promote import Refusal, carry_out, promote
 from cloche.training.promotion.registry import find_model
 from cloche.training.promotion.request import Request
 from cloche.versions import registered_models, versions_of
+from tests.training.conftest import make_holdout
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
 
@@ -339,3 +340,42 @@ def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_vers
     assert deaths[0] == "create_run"
     assert deaths.count("set_registered_model_alias") == 2
     assert "transition_model_version_stage" in deaths
+
+
+@pytest.mark.parametrize("by_cloche", [True, False])
+def test_a_version_whose_alias_was_set_by_hand_is_judged_and_stays(
+    client, log_version, hands, tmp_path, by_cloche
+):
+    log_version(by_cloche=by_cloche, challenger=False)
+    client.set_registered_model_alias(MODEL, "production", "1")
+    request = Request(version="1")
+    if not by_cloche:
+        with pytest.raises(RegistryError, match=r"carries no criteria; .* --policy FILE"):
+            promote(client, MODEL, request, clock=hands.clock)
+        make_holdout().to_csv(tmp_path / "rows.csv", index=False)
+        policy = tmp_path / "policy.yaml"
+        policy.write_text(
+            f"task: binary\ntarget: late\ndata: {{source: '{tmp_path / 'rows.csv'}'}}\n"
+            f"gate: {{minimum: {{roc_auc: 0.6}}}}\n"
+        )
+        request = replace(request, policy=str(policy))
+
+    judged = promote(client, MODEL, request, clock=hands.clock)
+
+    assert judged.examined.outcome == "passed"
+    assert judged.replaced is None
+    assert find_model(client, MODEL).aliases == {"production": "1"}
+    tags = client.get_model_version(MODEL, "1").tags
+    assert tags.keys() >= COMPLETE
+    assert promote(client, MODEL, request, clock=hands.clock).examined is None
+
+
+def test_a_version_in_production_by_hand_that_is_refused_is_said_so_and_stays(
+    client, log_version, hands
+):
+    log_version(gate={"minimum": {"roc_auc": 0.999}}, challenger=False)
+    client.set_registered_model_alias(MODEL, "production", "1")
+    with pytest.raises(Refusal):
+        promote(client, MODEL, Request(version="1"), clock=hands.clock)
+    assert find_model(client, MODEL).aliases == {"production": "1"}
+    assert client.get_model_version(MODEL, "1").tags["cloche.gate"] == "refused"

@@ -1,0 +1,74 @@
+"""Nested lists as tensors: their shape, and the first element of another type."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from cloche.serving.host.diagnosis.enforcement import first_refused
+from cloche.serving.host.diagnosis.mistake import Mistake, described, type_name
+
+
+def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | None:
+    """What keeps nested lists from being the tensor that a signature asks for.
+
+    Args:
+        value: The lists, as JSON has them.
+        spec: The specification of the tensor.
+        name: The name of the input; None where it has none.
+    """
+    subject = "The input" if name is None else f"Input {name!r}"
+    columns = () if name is None else (name,)
+    wanted = f"{type_name(spec.type)} of shape {shape_name(spec.shape)}"
+    if isinstance(value, dict):
+        return Mistake(f"{subject}: expected {wanted}, found an object.", columns)
+    shape = shape_of(value)
+    if shape is None:
+        return Mistake(
+            f"{subject}: expected {wanted}, found lists of different lengths or depths.", columns
+        )
+    fits = len(shape) == len(spec.shape) and all(
+        want in (-1, have) for want, have in zip(spec.shape, shape, strict=True)
+    )
+    if not fits:
+        return Mistake(f"{subject}: expected {wanted}, found shape {shape_name(shape)}.", columns)
+    leaves = list(_leaves(value))
+    at = first_refused(len(leaves), lambda n: _refuses(leaves[:n], spec.type))
+    if at is None:
+        return None
+    row = at // math.prod(shape[1:]) if shape else None
+    where = "" if row is None else f", row {row}"
+    found = described(leaves[at])
+    return Mistake(f"{subject}{where}: expected {wanted}, found {found}.", columns, row)
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The shape of nested lists; None where they are uneven."""
+    if not isinstance(value, list):
+        return None if isinstance(value, dict) else ()
+    shapes = {shape_of(one) for one in value}
+    if len(shapes) > 1 or None in shapes:
+        return None
+    return (len(value), *(shapes.pop() or () if shapes else ()))
+
+
+def shape_name(shape: Sequence[int]) -> str:
+    """A shape, with n for an axis of any length."""
+    return f"[{', '.join('n' if axis < 0 else str(axis) for axis in shape)}]"
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _leaves(one)
+    else:
+        yield value
+
+
+def _refuses(leaves: list[Any], dtype: Any) -> bool:
+    try:
+        np.array(leaves, dtype=dtype)
+    except (ValueError, TypeError, OverflowError):
+        return True
+    return False

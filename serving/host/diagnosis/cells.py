@@ -1,0 +1,45 @@
+"""Where in a cell the mistake is: in an element of a list, a property of an object, a map's value.
+
+A cell of a plain type is the mistake itself.
+"""
+
+from typing import Any
+
+from cloche.serving.host.diagnosis.enforcement import first_refused, refuses_element
+from cloche.serving.host.diagnosis.mistake import described, expected
+from cloche.serving.host.older_mlflow import Array, Map, Object
+
+
+def inside(cell: Any, kind: Any, *, required: bool = True) -> tuple[str, str]:
+    """The place in a refused cell, empty for the cell as a whole, and what is wrong there."""
+    whole = "", expected(kind, described(cell, kind))
+    if isinstance(kind, Array) and isinstance(cell, list):
+        at = first_refused(len(cell), lambda n: refuses_element(cell[:n], kind))
+        return whole if at is None else _below(f"[{at}]", cell[at], kind.dtype, required=required)
+    if isinstance(kind, Map) and isinstance(cell, dict):
+        for value in cell.values():  # its keys are what the client sent: they are not shown
+            if refuses_element(value, kind.value_type, required=required):
+                return _below("a value of the map", value, kind.value_type, required=required)
+    if isinstance(kind, Object) and isinstance(cell, dict):
+        return _in_object(cell, kind) or whole
+    return whole
+
+
+def _in_object(cell: dict[str, Any], kind: Any) -> tuple[str, str] | None:
+    known = {one.name: one for one in kind.properties}
+    lacking = [name for name, one in known.items() if one.required and name not in cell]
+    if lacking:
+        return "", f"the property {lacking[0]!r} is missing"
+    if strange := [name for name in cell if name not in known]:
+        return "", f"there is no property {strange[0]!r}; there are {', '.join(map(repr, known))}"
+    for name, value in cell.items():
+        one = known[name]
+        if refuses_element(value, one.dtype, required=one.required):
+            return _below(name, value, one.dtype, required=one.required)
+    return None
+
+
+def _below(step: str, cell: Any, kind: Any, *, required: bool) -> tuple[str, str]:
+    place, what = inside(cell, kind, required=required)
+    joint = "" if not place or place.startswith("[") else "."
+    return f"{step}{joint}{place}", what

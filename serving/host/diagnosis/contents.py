@@ -1,0 +1,207 @@
+"""What is wrong with the rows of a body whose form is right, for each kind of signature."""
+
+from typing import Any
+
+from mlflow.types import Schema
+
+from cloche.serving.host.diagnosis import cells
+from cloche.serving.host.diagnosis.arrays import shape_name, shape_of, tensor_mistake
+from cloche.serving.host.diagnosis.enforcement import (
+    first_refused,
+    refuses_element,
+    refuses_payload,
+)
+from cloche.serving.host.diagnosis.layouts import Content
+from cloche.serving.host.diagnosis.mistake import (
+    Mistake,
+    columns_of,
+    described,
+    type_name,
+    wrong_cell,
+)
+from cloche.serving.host.diagnosis.names import missing_columns
+from cloche.serving.host.older_mlflow import Array, Map, Object
+
+
+def uneven(content: Content) -> Mistake | None:
+    """Nested lists of which no array can be made."""
+    if content.layout in ("instances", "inputs") and isinstance(content.value, list):
+        if any(isinstance(one, dict) for one in content.value):
+            return None
+        if shape_of(content.value) is None:
+            return Mistake(f"The lists in {content.layout} have different lengths or depths.")
+    return None
+
+
+def hinted_mistake(value: Any, schema: Schema, whose: str = "inputs, row") -> Mistake | None:
+    """What is wrong with the list that a function with type hints is given."""
+    kind = schema.inputs[0].type
+    if not isinstance(value, list):
+        return Mistake(f"inputs: expected a list of {type_name(kind)}, found {described(value)}.")
+    for row, cell in enumerate(value):
+        if refuses_element(cell, kind):
+            place, told = cells.inside(cell, kind)
+            at = f", at {place}" if place else ""
+            return Mistake(f"{whose} {row}{at}: {told}.", row=row)
+    return None
+
+
+def named_mistake(content: Content, schema: Schema, word: str) -> Mistake | None:
+    """The first mistake in the rows of a model that takes columns by name.
+
+    Args:
+        content: The rows.
+        schema: The signature's inputs.
+        word: What a column is called in the protocol of the request.
+    """
+    named = _with_names(content, schema)
+    if isinstance(named, Mistake):
+        return named
+    names = named.names() or []
+    if mistake := missing_columns(names, schema):
+        return mistake
+    specs = [spec for spec in schema.inputs if spec.name in names]
+    by_name = [str(spec.name) for spec in specs]
+    at = first_refused(
+        len(specs), lambda n: refuses_payload(named.part(by_name[:n]), Schema(specs[:n]))
+    )
+    return None if at is None else _column_mistake(named, specs[at], schema, word)
+
+
+def _column_mistake(content: Content, spec: Any, schema: Schema, word: str) -> Mistake:
+    """The first cell of a column that was refused."""
+    name, kind, only = str(spec.name), type_name(spec.type), Schema([spec])
+    if content.layout == "instances" and _nests(spec.type):
+        rows = [{name: cell} for cell in content.cells(name)]
+        if not refuses_payload({"dataframe_records": rows}, only):
+            told = f"instances cannot hold {kind}; send the same rows as dataframe_records"
+            return wrong_cell(name, None, told, word=word)
+    if content.by_column() and any(_nests(one.type) for one in schema.inputs):
+        found = content.value[name]  # MLflow takes the whole content as one row
+        place, told = cells.inside(found, spec.type, required=spec.required)
+        hint = "; inputs by column is read as one row, so send several as dataframe_records"
+        told += hint if isinstance(found, list) else ""
+        return wrong_cell(name, 0, told, place=place, kind=spec.type, word=word)
+    row = first_refused(content.length(), lambda n: refuses_payload(content.part([name], n), only))
+    if row is None:
+        return wrong_cell(name, None, f"expected {kind}", kind=spec.type, word=word)
+    cell = content.cells(name)[row]
+    place, told = cells.inside(cell, spec.type, required=spec.required)
+    return wrong_cell(name, row, told, place=place, kind=spec.type, word=word)
+
+
+def _with_names(content: Content, schema: Schema) -> Content | Mistake:
+    """The content by name, as MLflow names that of an only column; a mistake where it has none."""
+    if content.names() is not None:
+        return content
+    names = [str(name) for name in schema.input_names()]
+    if len(names) == 1 and content.layout in ("instances", "inputs"):
+        return Content(content.layout, {names[0]: content.value})
+    return _nameless(content, names)
+
+
+def _nameless(content: Content, known: list[str]) -> Mistake:
+    """Rows without names, of a model that takes columns by name."""
+    if content.layout == "dataframe_split":
+        return Mistake(
+            f'dataframe_split lacks "columns": add the names of the cells, in their order. The '
+            f"model takes {columns_of(known)}.", tuple(known),
+        )  # fmt: skip
+    if not content.length():
+        return Mistake(f"{content.layout} holds no rows.")
+    return Mistake(
+        f"The rows of {content.layout} have no names, and the model takes {columns_of(known)}. "
+        f"Send each row as an object by name, or dataframe_split with columns.", tuple(known),
+    )  # fmt: skip
+
+
+def unnamed_mistake(content: Content, schema: Schema) -> Mistake | None:
+    """The first mistake in the rows of a model whose columns have no names."""
+    if mistake := _width_mistake(content, len(schema.inputs)) or uneven(content):
+        return mistake
+    rows = content.rows
+    row = first_refused(len(rows), lambda n: refuses_payload(content.part(None, n), schema))
+    if row is None:
+        return None
+    one = rows[row]
+    found = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else [one]
+    for at, (cell, spec) in enumerate(zip(found, schema.inputs, strict=False)):
+        if isinstance(cell, (list, dict)) or refuses_payload(
+            {"dataframe_split": {"data": [[cell]]}}, Schema([spec])
+        ):
+            place, told = cells.inside(cell, spec.type, required=spec.required)
+            return wrong_cell(str(at), row, told, place=place, kind=spec.type)
+    kinds = ", ".join(map(type_name, schema.input_types()))
+    told = f"expected {kinds}, found {', '.join(map(described, found))}"
+    return Mistake(f"Row {row} of {content.layout}: {told}.", row=row)
+
+
+def _width_mistake(content: Content, width: int) -> Mistake | None:
+    """Rows that have fewer cells than the signature has columns without names."""
+    layout, names, rows = content.layout, content.names(), content.rows
+    nested = isinstance(rows, list) and rows and names is None
+    if layout in ("instances", "inputs") and not nested:
+        return Mistake(
+            f"The model's signature names no columns: {layout} must be a list of rows with {width} "
+            f"cells each; it is {_rows_of(content)}."
+        )
+    if not rows:
+        return Mistake(f"{layout} holds no rows.")
+    if names is not None and len(names) < width:
+        return Mistake(f"The model takes {width} columns; the request has {len(names)}.")
+    for row, one in enumerate(rows if names is None else ()):
+        have = len(one) if isinstance(one, list) else 1
+        if have < width:
+            return Mistake(f"Row {row} of {layout} has {have} of {width} cells.", row=row)
+    return None
+
+
+def _rows_of(content: Content) -> str:
+    if isinstance(content.value, list) and content.value:
+        return "a list of objects"
+    return described(content.value)
+
+
+def tensors_mistake(content: Content, schema: Schema) -> Mistake | None:
+    """The first mistake in what a model of tensors is sent."""
+    if schema.has_input_names():
+        return _named_tensors_mistake(content, schema)
+    spec: Any = schema.inputs[0]
+    if content.layout.startswith("dataframe_"):
+        return _tensor_of_table(content, spec)
+    if content.names() is None:
+        return tensor_mistake(content.value, spec)
+    wanted = f"{type_name(spec.type)} of shape {shape_name(spec.shape)}"
+    return Mistake(
+        f"The model takes one tensor without a name, {wanted}: {content.layout} must be nested "
+        "lists; it holds objects."
+    )
+
+
+def _named_tensors_mistake(content: Content, schema: Schema) -> Mistake | None:
+    named = _with_names(content, schema)
+    if isinstance(named, Mistake):
+        return named
+    if mistake := missing_columns(named.names() or [], schema):
+        return mistake
+    for spec in schema.inputs:
+        name = str(spec.name)
+        value = named.value[name] if named.by_column() else named.cells(name)
+        if mistake := tensor_mistake(value, spec, name):
+            return mistake
+    return None
+
+
+def _tensor_of_table(content: Content, spec: Any) -> Mistake | None:
+    """A tensor without a name that came as a table: its columns are the second axis."""
+    rows = [list(row.values()) if isinstance(row, dict) else row for row in content.rows]
+    if not rows:
+        return Mistake(f"{content.layout} holds no rows.")
+    width = max(len(row) if isinstance(row, list) else 1 for row in rows)
+    if width == 1:
+        rows = [row[0] if isinstance(row, list) and row else row for row in rows]
+    return tensor_mistake(rows, spec)
+
+
+def _nests(kind: Any) -> bool:
+    return isinstance(kind, (Array, Map, Object))

@@ -1,0 +1,142 @@
+"""The order in which a refused request is looked at, and what is said when nothing is found."""
+
+import json
+from typing import Any
+
+from mlflow.models import Model
+from mlflow.types import Schema
+
+from cloche.serving.host.diagnosis import cells, tables
+from cloche.serving.host.diagnosis.contents import (
+    hinted_mistake,
+    named_mistake,
+    tensors_mistake,
+    uneven,
+    unnamed_mistake,
+)
+from cloche.serving.host.diagnosis.enforcement import (
+    refuses_element,
+    refuses_param,
+)
+from cloche.serving.host.diagnosis.layouts import LAYOUTS, UNWRAPPED, Content, found_in
+from cloche.serving.host.diagnosis.mistake import (
+    Mistake,
+    described,
+    expected,
+    listed,
+)
+from cloche.serving.host.diagnosis.unreadable import unreadable
+from cloche.serving.host.frames import Item
+from cloche.serving.host.media import CSV, PARQUET, check
+from cloche.serving.host.plan import has_type_hints
+
+GENERAL = "The request does not fit the model's signature; /openapi.json describes what it takes."
+UNSIGNED = (
+    "The request cannot be read, and the version has no signature that says what it takes. Log the "
+    "model with a signature or an input example."
+)
+
+
+class Diagnosis:
+    """What is wrong with requests that MLflow refused for one version of a model."""
+
+    def __init__(self, metadata: Model) -> None:
+        """Take the signature from the version's metadata."""
+        self._schema: Schema | None = metadata.get_input_schema()
+        known = metadata.get_params_schema()
+        self._params = list(known.params) if known is not None else []
+        self._hinted = has_type_hints(metadata)
+
+    def of_item(self, item: Item) -> Mistake:
+        """What is wrong with a request of MLflow's scoring protocol."""
+        media_type = check(item.content_type)
+        if media_type in (CSV, PARQUET):
+            look = tables.of_csv if media_type == CSV else tables.of_parquet
+            return look(item.body, self._schema, hinted=self._hinted) or self._general()
+        try:
+            return self.of_payload(json.loads(item.body))
+        except (ValueError, RecursionError):
+            return unreadable(item.body)
+
+    def of_payload(self, payload: Any, *, word: str = "Column") -> Mistake:
+        """What is wrong with a parsed body in one of MLflow's layouts.
+
+        Args:
+            payload: The body.
+            word: What a column is called in the protocol of the request.
+        """
+        if isinstance(payload, dict) and self._is_unwrapped(payload):
+            return self._unwrapped_mistake(payload) or self._general()
+        content = found_in(payload, ("inputs",) if self._hinted else LAYOUTS)
+        if isinstance(content, Mistake):
+            return content
+        params = payload.get("params")
+        if not isinstance(params, (dict, type(None))):
+            return Mistake(f"params must be an object; it is {described(params)}.")
+        return (
+            self._content_mistake(content, word)
+            or self.of_params(params or {})
+            or _scalar_mistake(content)
+            or self._general()
+        )
+
+    def of_params(self, params: dict[str, Any], *, word: str = "Parameter") -> Mistake | None:
+        """The first parameter that is refused."""
+        for spec in self._params:
+            if spec.name in params and refuses_param(params[spec.name], spec):
+                found = described(params[spec.name], spec.dtype)
+                kind = (
+                    expected(spec.dtype, found)
+                    if spec.shape is None
+                    else (f"expected a list of {spec.dtype!r}, found {found}")
+                )
+                return Mistake(f"{word} {spec.name!r}: {kind}.")
+        return None
+
+    def _general(self) -> Mistake:
+        return Mistake(UNSIGNED if self._schema is None else GENERAL)
+
+    def _is_unwrapped(self, payload: dict[str, Any]) -> bool:
+        """Whether MLflow takes the whole body as what the model is asked."""
+        if not any(name in payload for name in UNWRAPPED):
+            return False
+        layouts = any(name in payload for name in LAYOUTS)
+        schema = self._schema
+        known = schema.input_names() if schema is not None and schema.has_input_names() else []
+        return not layouts and (schema is None or any(name in known for name in payload))
+
+    def _unwrapped_mistake(self, payload: dict[str, Any]) -> Mistake | None:
+        """What is wrong with a body such as `{"messages": [...]}`."""
+        schema = self._schema
+        if schema is None:
+            return None
+        lacking = [name for name in schema.required_input_names() if name not in payload]
+        if lacking:
+            return Mistake(f"The request lacks {listed(lacking)}.", tuple(map(str, lacking)))
+        for spec in schema.inputs:
+            if spec.name not in payload:
+                continue
+            value = payload[spec.name]
+            if refuses_element(value, spec.type, required=spec.required):
+                place, told = cells.inside(value, spec.type, required=spec.required)
+                at = f", at {place}" if place else ""
+                return Mistake(f"{str(spec.name)!r}{at}: {told}.", (str(spec.name),))
+        return self.of_params(payload)
+
+    def _content_mistake(self, content: Content, word: str) -> Mistake | None:
+        schema = self._schema
+        if schema is None:
+            return uneven(content)
+        if self._hinted:
+            return hinted_mistake(content.value, schema)
+        if schema.is_tensor_spec():
+            return tensors_mistake(content, schema)
+        if schema.has_input_names():
+            return named_mistake(content, schema, word)
+        return unnamed_mistake(content, schema)
+
+
+def _scalar_mistake(content: Content) -> Mistake | None:
+    if isinstance(content.value, (dict, list)):
+        return None
+    return Mistake(f"{content.layout} must be a list of rows; it is {described(content.value)}.")

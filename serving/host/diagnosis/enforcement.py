@@ -1,0 +1,86 @@
+"""MLflow's own judgement on parts of a request, which finds the part that it refuses.
+
+MLflow says of a table only that it does not fit, in words that quote rows. It is therefore asked
+again, about fewer columns and rows: a bisection needs as many questions as a number has digits in
+base two. This costs about as much as reading the request three times, for refused requests alone.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from mlflow.models.utils import _enforce_params_schema, _enforce_schema
+from mlflow.pyfunc.scoring_server import infer_and_parse_data
+from mlflow.types import ColSpec, ParamSchema, Schema
+
+from cloche.serving.host.json_types import JsonTypes
+from cloche.serving.host.missing import Guard, lossy_arrays, refuse_gaps
+from cloche.serving.host.older_mlflow import Array
+
+
+def refuses_payload(payload: dict[str, Any], schema: Schema) -> bool:
+    """Whether MLflow refuses a JSON payload for a model with these inputs."""
+
+    def read() -> Any:
+        own = copy.deepcopy(payload)  # what is read is given types in place
+        known: Any = Guard(schema).prepare(own)
+        return infer_and_parse_data(own, known)
+
+    return _fails(lambda: _enforce(read(), schema))
+
+
+def refuses_data(data: Any, schema: Schema) -> bool:
+    """Whether MLflow refuses a table or an array for a model with these inputs."""
+    return _fails(lambda: _enforce(data, schema))
+
+
+def refuses_element(cell: Any, kind: Any, *, required: bool = True) -> bool:
+    """Whether MLflow refuses a value inside a list, an object or a map."""
+    if cell is None and not required:
+        return False
+    schema = Schema([ColSpec(Array(kind), "x")])
+    return refuses_payload({"dataframe_split": {"columns": ["x"], "data": [[[cell]]]}}, schema)
+
+
+def refuses_param(value: Any, spec: Any) -> bool:
+    """Whether MLflow refuses the value of a parameter."""
+    return _fails(lambda: _enforce_params_schema({spec.name: value}, ParamSchema([spec])))
+
+
+def first_refused(count: int, refuses: Callable[[int], bool]) -> int | None:
+    """The position of the first of so many parts that is refused; None where no part is.
+
+    Args:
+        count: The number of the parts.
+        refuses: Tells whether so many of the first parts are refused together.
+    """
+    if not count or not refuses(count):
+        return None
+    taken, refused = 0, count
+    while refused - taken > 1:
+        middle = (taken + refused) // 2
+        if refuses(middle):
+            refused = middle
+        else:
+            taken = middle
+    return taken
+
+
+def _enforce(data: Any, schema: Schema) -> None:
+    refuse_gaps(data, lossy_arrays(schema))
+    data = JsonTypes(schema).of_table(data)
+    if isinstance(data, pd.DataFrame):
+        data = data.copy()
+    _enforce_schema(data, schema)
+
+
+def _fails(judge: Callable[[], Any]) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas warns of what it guesses
+            judge()
+    except Exception:  # noqa: BLE001  # MLflow, pandas and numpy raise whatever they like
+        return True
+    return False

@@ -1,0 +1,190 @@
+"""The layouts of JSON bodies: what is wrong with their form, and a part of their content."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from cloche.serving.host.diagnosis.mistake import Mistake, described, listed
+
+LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+UNWRAPPED = ("messages", "prompt", "input")  # a body with one of these is a request by itself
+_SPLIT = {"columns", "data", "index"}
+
+
+class Content(NamedTuple):
+    """The content of a body in one of the layouts.
+
+    Attributes:
+        layout: The name of the layout.
+        value: The content, as JSON has it.
+    """
+
+    layout: str
+    value: Any
+
+    @property
+    def rows(self) -> Any:
+        """The list of the rows; the content itself where it has no rows."""
+        return self.value["data"] if self.layout == "dataframe_split" else self.value
+
+    def names(self) -> list[str] | None:
+        """The names of the columns in the content; None where it has no names."""
+        if self.layout == "dataframe_split":
+            found = self.value.get("columns")
+            return None if found is None else [str(name) for name in found]
+        if isinstance(self.value, dict):
+            return list(self.value)
+        if isinstance(self.value, list) and any(isinstance(row, dict) for row in self.value):
+            return list(
+                dict.fromkeys(name for row in self.value if isinstance(row, dict) for name in row)
+            )
+        return None
+
+    def by_column(self) -> bool:
+        """Whether the content is an object with the cells of each column."""
+        return self.layout in ("instances", "inputs") and isinstance(self.value, dict)
+
+    def length(self) -> int:
+        """The number of the rows."""
+        if self.by_column():
+            return max(
+                (len(one) for one in self.value.values() if isinstance(one, list)), default=1
+            )
+        return len(self.rows) if isinstance(self.rows, list) else 1
+
+    def cells(self, name: str) -> list[Any]:
+        """The cells of a column."""
+        if self.by_column():
+            cells = self.value[name]
+            return cells if isinstance(cells, list) else [cells]
+        if self.layout == "dataframe_split":
+            at = [str(one) for one in self.value["columns"]].index(name)
+            return [row[at] for row in self.rows]
+        return [row.get(name) if isinstance(row, dict) else row for row in self.value]
+
+    def part(self, names: Collection[str] | None, count: int | None = None) -> dict[str, Any]:
+        """A payload of these columns, or of all, and so many of the first rows, or of all."""
+        value: Any = self.value
+        if self.layout == "dataframe_split":
+            known = value.get("columns")
+            places = [
+                at for at, name in enumerate(known or ()) if names is None or str(name) in names
+            ]
+            rows = self.rows[:count]
+            if known is None:
+                return {self.layout: {"data": rows}}
+            data = [[row[at] for at in places] for row in rows]
+            return {self.layout: {"columns": [known[at] for at in places], "data": data}}
+        if self.by_column():
+            value = {
+                name: cells[:count] if isinstance(cells, list) else cells
+                for name, cells in value.items()
+                if names is None or name in names
+            }
+        elif isinstance(value, list):
+            value = [
+                {name: row[name] for name in row if names is None or name in names}
+                if isinstance(row, dict)
+                else row
+                for row in value[:count]
+            ]
+        return {self.layout: value}
+
+
+def found_in(payload: Any, allowed: Sequence[str] = LAYOUTS) -> Content | Mistake:
+    """The content of a body, or what is wrong with its form.
+
+    Args:
+        payload: The parsed body.
+        allowed: The layouts that the model can be asked in.
+    """
+    one_of = ", ".join(allowed)
+    if not isinstance(payload, dict):
+        return Mistake(
+            f"The body must be an object with one of {one_of}; it is {described(payload)}."
+        )
+    layouts = [name for name in LAYOUTS if name in payload]
+    if len(layouts) != 1 or layouts[0] not in allowed:
+        return Mistake(f"The body must hold {one_of}; it holds {holds(payload)}.")
+    content = Content(layouts[0], payload[layouts[0]])
+    return _form_mistake(content) or content
+
+
+def holds(payload: dict[str, Any]) -> str:
+    """The layouts that a body holds; its names where it holds none."""
+    known = [name for name in LAYOUTS if name in payload]
+    if known:
+        return " and ".join(known)
+    return f"none of them, but {listed(list(payload))}" if payload else "nothing"
+
+
+def _form_mistake(content: Content) -> Mistake | None:
+    layout, value = content
+    if layout == "dataframe_split":
+        return next(_split_mistakes(value), None)
+    if layout == "dataframe_records":
+        if not isinstance(value, list):
+            return Mistake(
+                "dataframe_records must be a list with an object for each row; it is "
+                f"{described(value)}."
+            )
+        return _records_mistake(value)
+    if value in (None, {}):
+        return Mistake(f"{layout} holds no rows; it is {described(value)}.")
+    return lengths_mistake(content) if isinstance(value, dict) else None
+
+
+def _split_mistakes(value: Any) -> Iterator[Mistake]:
+    """The mistakes in dataframe_split; the later ones are looked for where none came before."""
+    form = 'dataframe_split must be an object such as {"columns": [...], "data": [[...], ...]}; '
+    if not isinstance(value, dict):
+        yield Mistake(f"{form}it is {described(value)}.")
+        return
+    if strange := [name for name in value if name not in _SPLIT]:
+        yield Mistake(f"{form}it also holds {listed(strange)}.")
+    if "data" not in value:
+        yield Mistake(f"{form}it lacks data.")
+    elif not isinstance(value["data"], list):
+        yield Mistake(f"{form}data is {described(value['data'])}.")
+    if not isinstance(value.get("columns"), (list, type(None))):
+        yield Mistake(f"{form}columns is {described(value['columns'])}.")
+    yield from _row_mistakes(value.get("columns"), value["data"])
+    index, rows = value.get("index"), value["data"]
+    if index is not None and (not isinstance(index, list) or len(index) != len(rows)):
+        yield Mistake(f"The index of dataframe_split must be a list of {len(rows)}, one a row.")
+    names = value.get("columns") or []
+    if twice := [str(name) for at, name in enumerate(names) if name in names[:at]]:
+        yield Mistake(f"dataframe_split has two columns of the name {twice[0]!r}.", (twice[0],))
+
+
+def _row_mistakes(names: list[Any] | None, rows: list[Any]) -> Iterator[Mistake]:
+    for row, cells in enumerate(rows):
+        where = f"Row {row} of data in dataframe_split"
+        if not isinstance(cells, list):
+            yield Mistake(f"{where} must be a list; it is {described(cells)}.", row=row)
+        elif names is not None and len(cells) != len(names):
+            told = f"{where} has {len(cells)} cells, and columns has {len(names)} names."
+            yield Mistake(told, row=row)
+
+
+def _records_mistake(value: list[Any]) -> Mistake | None:
+    objects = [isinstance(row, dict) for row in value]
+    if any(objects) and not all(objects):
+        row = objects.index(False)
+        return Mistake(
+            f"Row {row} of dataframe_records must be an object as the others are; it is "
+            f"{described(value[row])}.", row=row,
+        )  # fmt: skip
+    return None
+
+
+def lengths_mistake(content: Content) -> Mistake | None:
+    """Two columns of an object by column that have different lengths."""
+    lengths = {name: len(one) for name, one in content.value.items() if isinstance(one, list)}
+    if len(set(lengths.values())) < 2:
+        return None
+    (one, length), *others = lengths.items()
+    other = next(name for name, size in others if size != length)
+    return Mistake(
+        f"Column {one!r} of {content.layout} has {length} rows, and column {other!r} has "
+        f"{lengths[other]}.", (one, other),
+    )  # fmt: skip

@@ -1,0 +1,21 @@
+"""Where a body stops to be JSON."""
+
+import json
+
+from cloche.serving.host.diagnosis.mistake import Mistake
+
+
+def unreadable(body: bytes) -> Mistake:
+    """Why a body is not valid JSON."""
+    why = "it is nested too deeply"
+    try:
+        json.loads(body)
+    except json.JSONDecodeError as error:
+        why = f"line {error.lineno}, column {error.colno} of {len(body)} bytes"
+        if not body.strip():
+            why = "it is empty"
+    except UnicodeDecodeError as error:
+        why = f"byte {error.start} is not UTF-8"
+    except (ValueError, RecursionError):
+        pass
+    return Mistake(f"The body is not valid JSON: {why}.")

@@ -1,0 +1,266 @@
+"""What a refused request is told: the column, the row, the type and the shape, and no value."""
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types.schema import Array, Map, Object, Property
+
+from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.frames import Door, Item
+from cloche.serving.host.media import CSV, JSON, PARQUET
+from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.scoring import Scorer
+from tests.serving.host.test_advertised import packed
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SECRET = "s3cr3t"  # noqa: S105  # a value that no message may hold
+PARAMS = ParamSchema(
+    [ParamSpec("factor", "double", 2.0), ParamSpec("steps", "long", [1], shape=(-1,))]
+)
+
+
+class Mute:
+    def predict(self, data: Any, params: Any = None) -> list[int]:
+        return [0] * len(data)
+
+
+def scorer(*specs: Any) -> Scorer:
+    schema = Schema(list(specs)) if specs else None
+    signature = ModelSignature(schema, params=PARAMS) if schema else None
+    metadata = Model(signature=signature)
+    plan = compile_plan(metadata)
+    return Scorer(PyFuncModel(metadata, Mute()), plan, None)
+
+
+def refusal(scoring: Scorer, body: Any, content_type: str = JSON, door: Door = Door.MLFLOW) -> Any:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    (answer,) = scoring.score([Item(content_type, content, "", door)]).answers
+    assert answer.status == 400, answer
+    assert SECRET not in bytes(answer.body).decode()
+    if door is Door.GRPC:
+        return {"message": bytes(answer.body).decode()}
+    said = json.loads(bytes(answer.body))
+    return said | {"message": said.get("message", said.get("error"))}
+
+
+def table(cells: list[Any], *, by_column: bool = False) -> dict[str, Any]:
+    names = ["other", "x"]
+    rows = [[1.5, cell] for cell in cells]
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    if by_column:
+        return {"inputs": {"other": [1.5] * len(cells), "x": cells}}
+    return {
+        "dataframe_split": {"columns": names, "data": rows},
+        "dataframe_records": records,
+        "instances": records,
+        "inputs": records,
+    }
+
+
+LAYOUTS = ["dataframe_split", "dataframe_records", "instances", "inputs", "by column"]
+# a type, a cell that fits, one that does not, and how that is told
+PLAIN: list[tuple[str, Any, Any, str]] = [
+    ("double", 2.5, SECRET, "expected double, found text"),
+    ("double", 2.5, {SECRET: 1}, "expected double, found an object"),
+    ("float", 2.5, SECRET, "expected float, found text"),
+    ("long", 2, SECRET, "expected long, found text"),
+    ("long", 2, None, "expected long, found null"),
+    ("long", 2, 2**70, "expected long, found a whole number beyond 64 bits"),
+    ("integer", 2, SECRET, "expected integer, found text"),
+    ("boolean", True, SECRET, "expected boolean, found text"),
+    ("boolean", True, None, "expected boolean, found null"),
+    ("datetime", "2026-01-02", SECRET, "expected datetime, found text"),
+]
+PLAIN_CASES = [
+    pytest.param(*case, layout, id=f"{case[0]}-{at}-{layout}")
+    for at, case in enumerate(PLAIN)
+    for layout in LAYOUTS
+]
+
+
+@pytest.mark.parametrize(("kind", "good", "bad", "told", "layout"), PLAIN_CASES)
+def test_a_cell_is_named_in_every_layout(
+    kind: str, good: Any, bad: Any, told: str, layout: str
+) -> None:
+    cells = [good, good, good, bad, good]
+    body = table(cells, by_column=True)
+    if layout != "by column":
+        body = {layout: table(cells)[layout]}
+    for door in (Door.MLFLOW, Door.V1, Door.TORCHSERVE):
+        if door is Door.V1 and layout.startswith("dataframe"):
+            continue
+        said = refusal(scorer(ColSpec("double", "other"), ColSpec(kind, "x")), body, door=door)
+        assert said["message"] == f"Column 'x', row 3: {told}."
+        if door is Door.MLFLOW:
+            assert (said["columns"], said["row"], said["expected"]) == (["x"], 3, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "told"),
+    [
+        ("double", ["1.5", SECRET], "Column 'x', row 1: expected double, found text."),
+        ("long", ["1", "1.5"], "Column 'x', row 1: expected long, found text."),
+        ("long", ["1", ""], "Column 'x', row 1: expected long, found an empty text."),
+        ("datetime", ["2026-01-02", SECRET], "Column 'x', row 1: expected datetime, found text."),
+    ],
+)
+def test_a_cell_of_a_csv_is_named(kind: str, cells: list[str], told: str) -> None:
+    body = pd.DataFrame({"other": ["1.5"] * 2, "x": cells}).to_csv(index=False).encode()
+    scoring = scorer(ColSpec("double", "other"), ColSpec(kind, "x"))
+    assert refusal(scoring, body, CSV)["message"] == told
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "The body is empty: "),
+        (b"a,x\n1,2\n3,4,5\n", "Line 3 of the CSV has 3 fields, and its header has 2."),
+        (b"a,x\n1,\xff\n", "byte 6 is not UTF-8"),
+        (b"1,s3cr3t\n2,s3cr3t\n", "The request lacks columns 'a', 'x'; it has none of "),
+        (b"a,y\n1,2\n", "The request lacks column 'x'; it has 'a', and 'y', which the model "),
+        (b"a,x1,s3cr3t", "`curl --data-binary @FILE`"),
+    ],
+)
+def test_the_form_of_a_csv_is_told(body: bytes, told: str) -> None:
+    scoring = scorer(ColSpec("double", "a"), ColSpec("double", "x"))
+    assert told in refusal(scoring, body, CSV)["message"]
+
+
+def test_a_column_of_a_parquet_file_is_named_with_its_type() -> None:
+    scoring = scorer(ColSpec("double", "a"), ColSpec("long", "x"))
+    for column, told in (
+        ([1.5, 2.5], "Column 'x': expected long, found float64."),
+        ([SECRET, SECRET], "Column 'x', row 0: expected long, found text."),
+    ):
+        file = io.BytesIO()
+        pd.DataFrame({"a": [0.5, 1.5], "x": column}).to_parquet(file)
+        assert refusal(scoring, file.getvalue(), PARQUET)["message"] == told
+
+
+POINT = Object([Property("x", "long"), Property("tags", Array("string"), required=False)])
+NESTED: list[tuple[Any, Any, str]] = [
+    (Array("double"), [1.5, SECRET], ", at [1]: expected double, found text."),
+    (Array("double"), SECRET, ": expected Array(double), found text."),
+    (POINT, {"tags": []}, ": the property 'x' is missing."),
+    (POINT, {"x": 1, "z": SECRET}, ": there is no property 'z'; there are 'tags', 'x'."),
+    (POINT, {"x": SECRET}, ", at x: expected long, found text."),
+    (Array(POINT), [{"x": 1, "tags": [5]}], ", at [0].tags[0]: expected string, found"),
+    (Map("long"), {SECRET: SECRET}, ", at a value of the map: expected long, found text."),
+]
+
+
+@pytest.mark.parametrize("layout", ["dataframe_split", "dataframe_records", "inputs"])
+@pytest.mark.parametrize(("kind", "cell", "told"), NESTED)
+def test_a_place_inside_a_cell_is_named(kind: Any, cell: Any, told: str, layout: str) -> None:
+    scoring = scorer(ColSpec("double", "other"), ColSpec(kind, "x"))
+    said = refusal(scoring, {layout: table([cell])[layout]})["message"]
+    assert said.startswith(f"Column 'x', row 0{told}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "told"), [one for one in NESTED if one[0] != NESTED[0][0]]
+)
+def test_a_place_inside_json_in_a_tensor_is_named(kind: Any, cell: Any, told: str) -> None:
+    tensor = {"name": "x", "datatype": "BYTES", "shape": [1], "data": [json.dumps(cell)]}
+    said = refusal(scorer(ColSpec(kind, "x")), {"inputs": [tensor]}, door=Door.V2)["message"]
+    assert said.startswith(f"Input 'x', row 0{told}")
+
+
+TENSORS: list[tuple[Any, str]] = [
+    ([1, 2], "expected float64 of shape [n, 2], found shape [2]."),
+    ([[1, 2, 3]], "expected float64 of shape [n, 2], found shape [1, 3]."),
+    ([[1, 2], [3]], "found lists of different lengths or depths."),
+    ([[1, 2], [3, SECRET]], "row 1: expected float64 of shape [n, 2], found text."),
+]
+
+
+@pytest.mark.parametrize("layout", ["instances", "inputs"])
+@pytest.mark.parametrize(("value", "told"), TENSORS)
+def test_the_shape_of_a_tensor_is_told(value: Any, told: str, layout: str) -> None:
+    spec = np.dtype("float64"), (-1, 2)
+    for door in (Door.MLFLOW, Door.V1):
+        assert told in refusal(scorer(TensorSpec(*spec)), {layout: value}, door=door)["message"]
+    named = {"inputs": {"x": value}} if layout == "inputs" else None
+    if named:
+        said = refusal(scorer(TensorSpec(*spec, "x")), named)
+        assert said["message"].startswith("Input 'x'")
+        assert said["message"].endswith(told.removeprefix("row 1: "))
+
+
+@pytest.mark.parametrize("layout", ["dataframe_split", "instances", "inputs"])
+@pytest.mark.parametrize("door", [Door.MLFLOW, Door.V1])
+def test_rows_without_names_are_told_the_columns_and_the_fix(layout: str, door: Door) -> None:
+    if door is Door.V1 and layout == "dataframe_split":
+        return
+    rows = [[1.5, 2.5]]
+    body = {layout: {"data": rows} if layout == "dataframe_split" else rows}
+    said = refusal(scorer(ColSpec("double", "a"), ColSpec("double", "b")), body, door=door)
+    assert "'a', 'b'" in said["message"]
+    assert "columns" in said["message"]
+    assert layout in said["message"]
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"factor": SECRET}, "'factor': expected double, found text."),
+        ({"steps": [SECRET]}, "'steps': expected a list of long, found a list."),
+    ],
+)
+def test_a_parameter_is_named_at_every_door(params: Any, told: str) -> None:
+    scoring = scorer(ColSpec("double", "x"))
+    body = {"dataframe_records": [{"x": 1.5}], "params": params}
+    assert refusal(scoring, body)["message"] == f"Parameter {told}"
+    body = {"instances": [{"x": 1.5}], "parameters": params}
+    assert refusal(scoring, body, door=Door.V1)["message"] == f"Parameter {told}"
+    tensor = {"name": "x", "datatype": "FP64", "shape": [1], "data": [1.5]}
+    body = {"inputs": [tensor], "parameters": params}
+    assert refusal(scoring, body, door=Door.V2)["message"] == f"Parameter {told}"
+    if "factor" in params:
+        request = message("ModelInferRequest")(model_name="m")
+        request.inputs.add(name="x", datatype="FP64", shape=[1])
+        request.raw_input_contents.append(packed("FP64", [1.5]))
+        request.parameters["factor"].string_param = SECRET
+        said = refusal(scoring, request.SerializeToString(), door=Door.GRPC)
+        assert said["message"] == f"Parameter {told}"
+
+
+CHAT = (
+    ColSpec(Array(Object([Property("role", "string"), Property("content", "string")])), "messages"),
+    ColSpec(DataType.double, "temperature", required=False),
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            {"messages": [{"role": "user"}]},
+            "'messages', at [0]: the property 'content' is missing.",
+        ),
+        ({"messages": SECRET}, "'messages': expected Array("),
+        (
+            {"messages": [{"role": "u", "content": "x"}], "temperature": SECRET},
+            "'temperature': expected double, found text.",
+        ),
+    ],
+)
+def test_a_mistake_in_a_chat_is_named_and_its_layout_is_not_doubted(body: Any, told: str) -> None:
+    assert refusal(scorer(*CHAT), body)["message"].startswith(told)
+
+
+def test_only_the_row_that_is_wrong_is_named_in_a_wide_and_long_table() -> None:
+    names = [f"c{at}" for at in range(300)]
+    rows = [[1.5] * 300 for _ in range(400)]
+    rows[271][123] = SECRET
+    body = {"dataframe_split": {"columns": names, "data": rows}}
+    said = refusal(scorer(*(ColSpec("double", name) for name in names)), body)
+    assert said["message"] == "Column 'c123', row 271: expected double, found text."
