@@ -52,10 +52,12 @@ def _from_texts(values: pd.Series) -> Any:
     if not refused.any():
         return moments
     # RFC 3339 allows a small t and z, of which pandas reads the capitals only
-    again = values.copy()
-    again[refused] = [
-        one.translate(_CAPITALS) if isinstance(one, str) else one for one in values[refused]
+    cells = values.to_numpy(dtype=object, copy=True)
+    wrong = refused.to_numpy(np.bool_)
+    cells[wrong] = [
+        one.translate(_CAPITALS) if isinstance(one, str) else one for one in cells[wrong]
     ]
+    again = pd.Series(cells, values.index, dtype=object)
     return pd.to_datetime(again, format="ISO8601", utc=True, errors="coerce")
 
 

@@ -24,7 +24,7 @@ from cloche.serving.batch import durable, statistics, writers
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.job import TEXT, Job
 from cloche.serving.batch.part import FinishedPart, Part, PartFile
-from cloche.serving.batch.readers.casting import scalar_types
+from cloche.serving.batch.readers.casting import scalar_types, unfitting
 from cloche.serving.batch.readers.columnar import ColumnarReader
 from cloche.serving.batch.readers.jsonlines import JsonLinesReader
 from cloche.serving.batch.readers.rows import UNFIT, Rows
@@ -308,9 +308,8 @@ class Worker:
             try:
                 _enforce_schema(self._scorer.given(inputs.iloc[:0]), schema)
             except MlflowException as unfit:
-                raise JobFailed(
-                    f"The input does not fit {self._job.model}: {unfit.message}"
-                ) from unfit
+                why = unfitting(inputs, self._types) or str(unfit.message)
+                raise JobFailed(f"The input does not fit {self._job.model}: {why}") from unfit
         if self._job.patient or len(inputs) < _PROBED**2:
             return
         said = ""

@@ -5,6 +5,7 @@ same column is int64 in one part and float64 in the next, where a value is missi
 refuse one of them. So columns are typed by the signature before MLflow enforces it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from cloche import moments
 
 Types = Mapping[Any, DataType]  # by name, or by place where the signature has no names
 
+WHOLE = re.compile(r"\s*[+-]?\d+(?:\.0*)?\s*", re.ASCII)
 INTEGERS: dict[DataType, Any] = {DataType.long: np.int64, DataType.integer: np.int32}
 _FLOATS: dict[DataType, Any] = {DataType.double: np.float64, DataType.float: np.float32}
 
@@ -59,8 +61,40 @@ def cast(frame: pd.DataFrame, types: Types) -> tuple[pd.DataFrame, dict[int, str
     return typed, refused
 
 
+_KINDS = {
+    "i": "whole numbers", "u": "whole numbers", "f": "numbers", "b": "true and false",
+    "M": "datetimes", "m": "durations",
+}  # fmt: skip
+_NEEDED: dict[DataType | None, str] = {
+    DataType.long: "iu", DataType.integer: "iu", DataType.double: "fiu", DataType.float: "fiu",
+    DataType.boolean: "b", DataType.datetime: "M", DataType.string: "",
+}  # fmt: skip
+
+
+def unfitting(frame: pd.DataFrame, types: Types) -> str:
+    """The columns that no row has in the signature's type, and what to do; empty if none is known.
+
+    Args:
+        frame: What `cast` made of a table.
+        types: Of the signature.
+    """
+    found = []
+    for at, (name, values) in enumerate(frame.items()):
+        kind = type_of(types, str(name), at)
+        text = isinstance(values.dtype, pd.StringDtype)
+        holds = "text" if text else _KINDS.get(values.dtype.kind, "")
+        fits = text if kind is DataType.string else values.dtype.kind in _NEEDED.get(kind, "")
+        if kind is not None and kind in _NEEDED and holds and not fits:
+            found.append(f"the column {name!r} holds {holds}, and the model takes {kind.name}")
+    if not found:
+        return ""
+    return f"{'; '.join(found)}. Write {'it' if len(found) == 1 else 'them'} so in the input."
+
+
 def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
     wanted = INTEGERS[kind]
+    if isinstance(values.dtype, pd.StringDtype):
+        return _digits(values, wanted)
     if values.dtype.kind in "iu":
         limits = np.iinfo(wanted)
         gaps = values.isna().to_numpy()
@@ -68,15 +102,25 @@ def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
             values = pd.Series(values.fillna(0).to_numpy(), values.index)
         bad = ((values < limits.min) | (values > limits.max)).to_numpy() | gaps
         return (values if bad.any() else values.astype(wanted)), bad
-    if isinstance(values.dtype, pd.StringDtype):
-        values = pd.to_numeric(values, errors="coerce")
     if values.dtype.kind != "f":
         return values, np.zeros(len(values), bool)
-    numbers = values.to_numpy(np.float64)
+    numbers = values.to_numpy(np.float64, na_value=np.nan)
     limit = 2.0 ** (np.iinfo(wanted).bits - 1)
     with np.errstate(invalid="ignore"):
         good = (np.floor(numbers) == numbers) & (numbers >= -limit) & (numbers < limit)
     return (values.astype(wanted) if good.all() else values), ~good
+
+
+def _digits(values: pd.Series, wanted: Any) -> tuple[pd.Series, Any]:
+    """Whole numbers of texts, which may be written as 7.0; those of 64 bits stay what they are."""
+    limits = np.iinfo(wanted)
+    numbers = [
+        int(cell.partition(".")[0]) if isinstance(cell, str) and WHOLE.fullmatch(cell) else None
+        for cell in values
+    ]
+    bad = np.array([one is None or not limits.min <= one <= limits.max for one in numbers], bool)
+    found = [0 if wrong else one for one, wrong in zip(numbers, bad.tolist(), strict=True)]
+    return pd.Series(found, values.index, dtype=wanted), bad
 
 
 def _to_float(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
@@ -86,6 +130,15 @@ def _to_float(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
     if values.dtype.kind in "iuf":
         return values.astype(_FLOATS[kind]), np.zeros(len(values), bool)
     return values, np.zeros(len(values), bool)
+
+
+def _to_text(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
+    """Whole numbers as their digits; how others would be written, a number does not tell."""
+    if values.dtype.kind not in "iu":
+        return values, np.zeros(len(values), bool)
+    return values.astype(object).where(values.notna(), None).astype("str"), np.zeros(
+        len(values), bool
+    )
 
 
 def _to_datetime(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
@@ -111,4 +164,5 @@ _CASTERS: dict[DataType | None, Callable[[pd.Series, DataType], tuple[pd.Series,
     DataType.float: _to_float,
     DataType.datetime: _to_datetime,
     DataType.boolean: _to_boolean,
+    DataType.string: _to_text,
 }

@@ -1,13 +1,14 @@
 """Parts of Parquet and Arrow files: only the columns that are needed, batch by batch."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from mlflow.types import DataType
 
 from cloche.serving.batch.categories import dtype_of
 from cloche.serving.batch.inference import DICTIONARY
@@ -55,10 +56,12 @@ class ColumnarReader:
         table = self._cursor.table(part)
         names = table.column_names if self._inputs is None else self._inputs
         present = [name for name in names if name in table.column_names]
-        chosen = table.select(present)
-        frame = (chosen if self._stored else _plain(chosen)).to_pandas()
+        chosen = table.select(present) if self._stored else _plain(table.select(present))
+        frame = chosen.to_pandas()
         for at, name in enumerate(present):
-            if type_of(self._types, name, at) in INTEGERS and chosen.column(name).null_count:
+            kind = type_of(self._types, name, at)
+            exact = kind in INTEGERS or kind is DataType.string
+            if exact and chosen.column(name).null_count:
                 # as doubles they would be rounded beyond 2^53
                 frame[name] = chosen.column(name).to_pandas(types_mapper=_NULLABLE.get)
         if self._stored:  # else the signature decides
@@ -153,9 +156,16 @@ def _categories(part: Part, name: str) -> Any:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Without dictionaries and pandas' own notes, so that every part gives the same types."""
+    """Without dictionaries and pandas' own notes, so that every part gives the same types.
+
+    Decimals are numbers of the types that signatures have.
+    """
     for index, column in enumerate(table.schema):
-        if pa.types.is_dictionary(column.type):
+        if pa.types.is_decimal(column.type):
+            with suppress(pa.ArrowInvalid):  # of more than 64 bits
+                number = pa.float64() if column.type.scale else pa.int64()
+                table = table.set_column(index, column.name, table.column(index).cast(number))
+        elif pa.types.is_dictionary(column.type):
             decoded = table.column(index).cast(column.type.value_type)
             table = table.set_column(index, column.name, decoded)
     return table.replace_schema_metadata(None)

@@ -24,7 +24,7 @@ from pandas.errors import EmptyDataError, ParserError, ParserWarning
 from cloche.serving.batch import inference, records
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.part import Part
-from cloche.serving.batch.readers.casting import Types, cast, type_of
+from cloche.serving.batch.readers.casting import INTEGERS, WHOLE, Types, cast, type_of
 from cloche.serving.batch.readers.rows import Rows, attach
 from cloche.serving.batch.reading import PLAIN, Form, Reading
 from cloche.serving.errors import JobFailed
@@ -83,7 +83,7 @@ class CsvReader:
         form = self._reading.form(part.source)
         refused: dict[int, str] = {}
         try:
-            frame = self._parse(header, body, form, part.types)
+            frame = self._parsed(header, body, form, part.types)
             offsets = np.arange(len(frame))
         except _REFUSALS:
             frame, offsets, refused = self._carefully(header, body, form, part.types)
@@ -106,9 +106,21 @@ class CsvReader:
             lambda wanted: self._originals(header, body, form, wanted), refused,
         )  # fmt: skip
 
-    def _parse(
+    def _parsed(
         self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
     ) -> pd.DataFrame:
+        """The rows of a block; whole numbers may be written as 7.0, as tools do beside gaps."""
+        try:
+            return self._parse(header, body, form, found)
+        except _REFUSALS:
+            if self._reading.numbers() or not any(one in INTEGERS for one in self._types.values()):
+                raise
+        return self._parse(header, body, form, found, digits=True)
+
+    def _parse(
+        self, header: bytes, body: bytes, form: Form, found: Mapping[str, str], *,
+        digits: bool = False,
+    ) -> pd.DataFrame:  # fmt: skip
         names = _names(header, self._reading, form)
         kinds = {name: type_of(self._types, name, at) for at, name in enumerate(names)}
         found = {name: whole for name, whole in found.items() if kinds.get(name) is None}
@@ -118,10 +130,13 @@ class CsvReader:
             whole = found.get(name)
             words = typed and whole not in _AS_IT_STANDS
             missing[name] = self._reading.missing(name) if words else []
-            if whole != "object":  # true, false and missing: pandas finds them in each part
+            if digits and kind in INTEGERS:
+                dtypes[name] = "str"  # for `cast` to look at
+            elif whole != "object":  # true, false and missing: pandas finds them in each part
                 dtypes[name] = _OF_WHOLE.get(whole or "", whole) or _DTYPES.get(kind, "str")
         with warnings.catch_warnings():
             warnings.simplefilter("error", ParserWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a cast that pandas then refuses
             frame: pd.DataFrame = pd.read_csv(
                 io.BytesIO(header + body), dtype=dtypes, index_col=False,
                 na_values=missing, keep_default_na=False, low_memory=False,
@@ -188,7 +203,7 @@ class CsvReader:
         good = [lines[at] + b"\n" for at in offsets.tolist()]
 
         def parse(start: int, stop: int) -> pd.DataFrame:
-            return self._parse(header, b"".join(good[start:stop]), form, found)
+            return self._parsed(header, b"".join(good[start:stop]), form, found)
 
         frames, failed = divide(parse, len(good), _reason)
         refused |= {int(offsets[position]): reason for position, reason in failed.items()}
@@ -229,10 +244,14 @@ class CsvReader:
 @lru_cache(maxsize=1 << 16)
 def readable(kind: DataType, cell: str, name: str, reading: Reading) -> bool:
     """Whether pandas reads a cell of a column as a number of the type; asked of pandas itself."""
+    if kind in INTEGERS and WHOLE.fullmatch(cell) and not reading.numbers():
+        return abs(int(cell.partition(".")[0])) < 1 << 63
     quoted = '"' + cell.replace('"', '""') + '"'
     missing = {"a": reading.missing(name)}
     try:
-        pd.read_csv(
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # as above
+            pd.read_csv(
             io.StringIO(f"a\t\n{quoted}\t\n"), sep="\t", usecols=["a"], dtype={"a": _DTYPES[kind]},
             na_values=missing, keep_default_na=False, **reading.numbers(),
         )  # fmt: skip

@@ -209,6 +209,37 @@ def test_the_encoding_of_texts_is_guessed(text, encoding):
     assert guessed_encoding(f"name\n{text}\n".encode(encoding or "ascii")) == encoding
 
 
+WIDE = ",".join(f"x{at}" for at in range(3000))
+AS_THEY_ARE: dict[str, tuple[bytes, int]] = {
+    "no rows": (b"a,b,c\n", 0),
+    "no rows and no line end": (b"a,b,c", 0),
+    "one row": (b"a,b,c\n1,2,x\n", 1),
+    "two rows, no line end": (b"a,b,c\n1,2,x\n1,2,x", 2),
+    "a mark of byte order": (b"\xef\xbb\xbfa,b,c\n1,2,x\n", 1),
+    "line ends of Windows": (b"a,b,c\r\n1,2,x\r\n", 1),
+    "blank lines": (b"\n\na,b,c\n\n1,2,x\n\n\n", 1),
+    "gaps": (b"a,b,c\n,2,\n1,2,NA\n", 2),
+    "copies": (b"a,b,c\n" + b"1,2,x\n" * 25, 25),
+    "quotes": (b'"a","b","c"\n"1","2","x, y"\n', 1),
+    "line ends in quotes": (b'"a\n",a,b,c\n1,1,2,"x\n\ny"\n', 1),
+    "another order": (b"c,b,a\nx,2,1\n", 1),
+    "wide": (f"a,b,c,{WIDE}\n1,2,x,{WIDE}\n".encode(), 1),
+    "whole numbers beside a gap": (b"a,b,c\n1,2.0,x\n2,3.0,y\n", 2),
+    "a column without a name": (b",a,b,c\n0,1,2,x\n1,1,2,x\n", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", AS_THEY_ARE)
+def test_an_odd_table_is_scored_as_it_is(odd, score, tmp_path):
+    content, rows = AS_THEY_ARE[odd]
+    (tmp_path / "d.csv").write_bytes(content)
+
+    done = score(tmp_path / "d.csv", tmp_path / "out.csv", keep=True)
+
+    assert (done.record["scored"], done.record["refused"]) == (rows, 0)
+    assert len(pd.read_csv(tmp_path / "out.csv")) == rows
+
+
 @pytest.mark.parametrize(
     "value", [";", "\t", "'", '"', ",", "é", "a: b", "\\", ["a'b", "#c", "null"]]
 )

@@ -116,11 +116,12 @@ def test_moments_within_lists_objects_and_maps_are_read_alike() -> None:
     assert body.count("Timestamp('2024-01-01 00:00:00')") == 2
 
 
-def test_every_form_that_the_document_promises_is_read_alike_alone_and_beside_all_others() -> None:
+@pytest.mark.parametrize("dtype", [object, "str"])
+def test_every_form_that_the_document_promises_is_read_alike_beside_all_others(dtype: Any) -> None:
     days, zones = ["1678-01-01", "2024-02-29", "2261-12-31"], ["", "Z", "z", "+0930", "-05:30"]
     clocks = ["20:00", "20:00:01", "20:00:01.1", "20:00:01.1234567", "20:00:01.123456789"]
     timed = ["".join(one) for one in product(days, "Tt ", clocks, zones)]
-    cells = pd.Series([*days, *timed], dtype=object, index=[0] * (len(days) + len(timed)))
+    cells = pd.Series([*days, *timed], dtype=dtype, index=[0] * (len(days) + len(timed)))
     promised = re.compile(column({"type": "datetime"})["pattern"])
     assert all(promised.match(cell) for cell in cells if "t" not in cell)
 
