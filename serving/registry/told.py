@@ -22,12 +22,6 @@ _NO_JSON = "was not in a valid JSON format"
 def told(error: MlflowException) -> str:
     """What happened and what to do about it; MLflow's own message where nothing is to be added."""
     message = str(error.message).partition(_STATEMENT)[0]
-    if "database is locked" in message:
-        return (
-            f"The registry's database {without_password(str(mlflow.get_tracking_uri()))} is "
-            "locked: another program writes into it. Try again when that has ended; where several "
-            "programs write, use PostgreSQL in the place of SQLite."
-        )
     if "Invalid Host header" in message:
         return (
             f"{_server()} does not know itself by this name. Start it with its names: mlflow "
@@ -45,11 +39,21 @@ def told(error: MlflowException) -> str:
             f"{_server()} {found}. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
             "MLFLOW_TRACKING_TOKEN."
         )
-    if refused := refusal(error):
-        return refused
-    if _is(error, 403):
-        return f"{_server()} does not allow this ({message}). Ask whoever administers it."
-    return _no_api(message) or message
+    forbidden = _is(error, 403) and (
+        f"{_server()} does not allow this ({message}). Ask whoever administers it."
+    )
+    return refusal(error) or forbidden or _no_api(message) or _locked(message) or message
+
+
+def _locked(message: str) -> str:
+    """Words for a SQLite database into which another program writes; empty for all else."""
+    if "database is locked" not in message:
+        return ""
+    return (
+        f"The registry's database {without_password(str(mlflow.get_tracking_uri()))} is locked: "
+        "another program writes into it. Try again when that has ended; where several programs "
+        "write, use PostgreSQL in the place of SQLite."
+    )
 
 
 def _no_api(message: str) -> str:
