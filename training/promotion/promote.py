@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 from cloche.training.errors import GateRefusal, RegistryError
 from cloche.training.gate.measure import Say
@@ -91,8 +92,11 @@ def promote(
     """
     found = find_model(client, model)
     number = chosen(found, request)
-    if number == found.production and _is_judged(client, found, number):
-        return _already_serving(client, found, number, clock)
+    if number == found.production:
+        version = find_version(client, found.name, number)
+        # One whose alias was set by hand has no verdict yet.
+        if version.tags.get(GATE) in _ACCEPTED:
+            return _already_serving(client, found, version, clock)
     return carry_out(client, examine(client, found, request, say), request, say=say, clock=clock)
 
 
@@ -143,17 +147,12 @@ def carry_out(
     return Promotion(found.name, number, found.production, examined, run_id, stages)
 
 
-def _is_judged(client: MlflowClient, found: RegisteredModel, number: str) -> bool:
-    """Whether the gate let a version pass; one whose alias was set by hand, it never saw."""
-    return find_version(client, found.name, number).tags.get(GATE) in _ACCEPTED
-
-
 def _already_serving(
-    client: MlflowClient, found: RegisteredModel, number: str, clock: Clock
+    client: MlflowClient, found: RegisteredModel, version: ModelVersion, clock: Clock
 ) -> Promotion:
     """Nothing to judge; what an interrupted promotion left undone is done."""
-    stage = find_version(client, found.name, number).current_stage
-    if found.challenger != number and stage == PRODUCTION_STAGE:
+    number = str(version.version)
+    if found.challenger != number and version.current_stage == PRODUCTION_STAGE:
         return Promotion(found.name, number)
     with promotion_lock(client, found.name, promoter(os.environ), clock) as held:
         _unchanged(found, held.model, number, named=True)

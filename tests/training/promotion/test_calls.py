@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from cloche.training.names import DIGEST, PROMOTED_AT
+from cloche.training.names import DIGEST, GATE, PROMOTED_AT
 from cloche.training.promotion import promote as promoting
 from cloche.training.promotion.lock import promotion_lock
 from cloche.training.promotion.order import move_production
@@ -86,7 +86,9 @@ def served(client, hands):
     for number in "12":
         client.create_model_version("m", "file:///nowhere")
         with promotion_lock(client, "m", "ana", hands.clock) as held:
-            move_production(client, held, number, {PROMOTED_AT: "now", DIGEST: "d" * 64})
+            move_production(
+                client, held, number, {GATE: "passed", PROMOTED_AT: "now", DIGEST: "d" * 64}
+            )
 
 
 def test_a_promotion_with_nothing_to_do_only_looks(counted, served, hands, monkeypatch):
