@@ -43,8 +43,8 @@ COMPLETE = {
 }
 
 
-WELL = process._Ended(0, "", "", own=True)
-KILLED = process._Ended(-signal.SIGKILL, "the process was killed by SIGKILL", "", own=True)
+WELL = process.Ended(0, "", "", own=True)
+KILLED = process.Ended(-signal.SIGKILL, "the process was killed by SIGKILL", "", own=True)
 
 
 def silent(_step):
