@@ -71,12 +71,12 @@ def act(client, hands):
 def at_once(monkeypatch):
     """The gate looks at models in this process, for tests of what follows from its word."""
 
-    def run(folder, *_):
+    def run(_, folder, *__, **___):
         with warnings.catch_warnings(action="ignore"):
             probe.main(folder, rehearsal)
         return WELL
 
-    monkeypatch.setattr(process, "_run", run)
+    monkeypatch.setattr(process, "run_module", run)
     return run
 
 
@@ -101,7 +101,7 @@ def test_a_machine_that_ends_the_gates_process_leaves_no_verdict(
     client, improved, asked, at_once, monkeypatch
 ):
     before = everything(client)
-    monkeypatch.setattr(process, "_run", lambda *_: KILLED)
+    monkeypatch.setattr(process, "run_module", lambda *_, **__: KILLED)
     with pytest.raises(NotMeasured, match="version 2 could not be judged, and nothing was written"):
         promote(client, MODEL)
     assert everything(client) == before
@@ -109,10 +109,10 @@ def test_a_machine_that_ends_the_gates_process_leaves_no_verdict(
     # the one that serves cannot be measured, and somebody accepts that
     ends = [WELL, KILLED]
 
-    def run(folder, *_):
-        return at_once(folder) if (ended := ends.pop(0)) is WELL else ended
+    def run(module, folder, *_, **__):
+        return at_once(module, folder) if (ended := ends.pop(0)) is WELL else ended
 
-    monkeypatch.setattr(process, "_run", run)
+    monkeypatch.setattr(process, "run_module", run)
     assert asked(allow_breaking=True).outcome == "passed"
     assert ends == []
 
