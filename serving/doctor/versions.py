@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -107,11 +108,10 @@ def _unreadable(target: Target, error: Exception) -> Finding:
     for words, fix in _STORE_REFUSALS.items():
         if any(one in found for one in words):
             return fail("artifacts", says, fix)
-    place = (
-        MlflowClient().get_model_version_download_uri(target.model, target.version)
-        if target.model
-        else target.artifacts
-    )
+    place = target.artifacts
+    if target.model:
+        with suppress(MlflowException):  # the place would only be of use
+            place = MlflowClient().get_model_version_download_uri(target.model, target.version)
     return fail("artifacts", says, f"restore what was at {place}, or promote another version")
 
 

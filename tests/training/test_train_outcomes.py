@@ -79,13 +79,15 @@ def test_a_training_that_somebody_ends_leaves_a_killed_run(client, number):
         if step.startswith("judging"):
             os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
         launch.stop_when_asked()  # as the command does
         with pytest.raises(KeyboardInterrupt):
             train(small_recipe(), say)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
     assert _only_run(client).info.status == "KILLED"
     assert not client.search_registered_models()

@@ -241,11 +241,15 @@ class CsvReader:
         return found
 
 
+_INT64_DIGITS = len(str(1 << 63))  # Python reads no number of more than 4,300 digits
+
+
 @lru_cache(maxsize=1 << 16)
 def readable(kind: DataType, cell: str, name: str, reading: Reading) -> bool:
     """Whether pandas reads a cell of a column as a number of the type; asked of pandas itself."""
     if kind in INTEGERS and WHOLE.fullmatch(cell) and not reading.numbers():
-        return abs(int(cell.partition(".")[0])) < 1 << 63
+        whole = cell.partition(".")[0].lstrip("+-").lstrip("0")
+        return len(whole) < _INT64_DIGITS or (len(whole) == _INT64_DIGITS and int(whole) < 1 << 63)
     quoted = '"' + cell.replace('"', '""') + '"'
     missing = {"a": reading.missing(name)}
     try:

@@ -48,7 +48,7 @@ def test_models_of_a_server_that_knows_no_prompts_are_listed_in_one_call(version
     assert [(model["name"], model["aliases"]) for model in listed] == [
         (name, {"production": "1"}) for name in MODELS
     ]
-    assert all(f"models:/{name}@production: is version 1" in doctor for name in MODELS)
+    assert all(f"models:/{name}@production: is version 1" in doctor for name in MODELS), doctor
 
 
 def test_a_registry_without_models_is_believed_when_it_can_answer():
