@@ -134,24 +134,21 @@ MODEL, EXPERIMENT = "registered_model", "experiment"
 READ_MODEL, READ_EXPERIMENT = (MODEL, "READ"), (EXPERIMENT, "READ")
 
 
-def breadth(*values):
-    return pytest.param(*values, marks=pytest.mark.breadth)
-
-
+@pytest.mark.breadth  # needs a server with accounts, which takes seconds to start
 @pytest.mark.parametrize(
     ("act", "granted"),
     [
         (look_for_trouble, [READ_MODEL, READ_EXPERIMENT]),
         (move_an_alias, [READ_MODEL, (MODEL, "EDIT")]),
-        breadth(serve_it, [READ_MODEL, READ_EXPERIMENT]),
-        breadth(judge_it, [READ_MODEL, READ_EXPERIMENT]),
-        breadth(say_what_serves, [READ_MODEL]),
-        breadth(read_an_experiment, [READ_EXPERIMENT]),
-        breadth(start_a_run, [(EXPERIMENT, "EDIT")]),
-        breadth(note_something, [READ_MODEL, (MODEL, "EDIT")]),
-        breadth(unlock, [READ_MODEL, (MODEL, "EDIT")]),
-        breadth(take_an_alias_away, [READ_MODEL, (MODEL, "MANAGE")]),
-        breadth(forget_something, [READ_MODEL, (MODEL, "MANAGE")]),
+        (serve_it, [READ_MODEL, READ_EXPERIMENT]),
+        (judge_it, [READ_MODEL, READ_EXPERIMENT]),
+        (say_what_serves, [READ_MODEL]),
+        (read_an_experiment, [READ_EXPERIMENT]),
+        (start_a_run, [(EXPERIMENT, "EDIT")]),
+        (note_something, [READ_MODEL, (MODEL, "EDIT")]),
+        (unlock, [READ_MODEL, (MODEL, "EDIT")]),
+        (take_an_alias_away, [READ_MODEL, (MODEL, "MANAGE")]),
+        (forget_something, [READ_MODEL, (MODEL, "MANAGE")]),
     ],
 )
 def test_a_right_that_is_named_is_the_least_that_is_needed_and_is_enough(

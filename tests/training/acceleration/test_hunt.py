@@ -98,6 +98,7 @@ def test_no_row_of_a_table_tells_twin_and_original_apart(family, data):
     agree(family, pd.DataFrame(data.draw(st.lists(row, min_size=1, max_size=5))))
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("recipe", zoo.each(*zoo.RECIPES))
 @given(data=st.data())
 @hunt
@@ -116,6 +117,7 @@ def test_no_row_tells_the_twin_of_a_recipe_and_its_original_apart(recipe, data):
     agree(recipe, rows.astype({"wind": float, "gust": float}))
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("family", zoo.each(*zoo.TEXTS))
 @given(data=st.data())
 @hunt
