@@ -20,7 +20,7 @@ from tests.protocol.refusals import MOST_GENERAL, is_general
 
 pytestmark = pytest.mark.slow
 
-# One of each sort of signature and of failure; the others differ from one of these in their answers.
+# One of each sort of signature and of failure; the others differ from these in their answers alone.
 FIRST = [
     "bare_predict", "binary", "chat", "datetime", "failing", "frame", "map_column", "named_tensors",
     "nan", "nested", "no_signature", "optional", "params", "tensor", "text_predict", "type_hints",
@@ -54,7 +54,7 @@ each_kind = pytest.mark.parametrize(
             kind,
             id=kind,
             marks=[pytest.mark.xdist_group(f"protocol-{wave}"), *needs(wave), *MARKS.get(wave, ())],
-        )  # fmt: skip
+        )
         for wave, kinds in WAVES.items()
         for kind in kinds
     ],
