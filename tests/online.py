@@ -172,6 +172,8 @@ def serving(
             process.terminate()
             try:
                 process.wait(60)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"It does not end.\n{log.read_text()[-3000:]}") from None
             finally:
                 process.kill()
 
