@@ -196,7 +196,7 @@ def carry_out(message: str, tracking: Tracking) -> tuple[str, str]:
     return words[1], words[-1]
 
 
-def test_what_nobody_can_know_is_not_guessed(user, tracking):
+def test_what_nobody_can_know_is_not_guessed():
     """MLflow grants the right to create by roles of a whole workspace."""
     endpoint = "/api/2.0/mlflow/registered-models/create"
     error = mlflow.MlflowException(

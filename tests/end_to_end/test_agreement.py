@@ -19,7 +19,7 @@ from tests.online import serving
 from tests.shell import Shell
 from tests.stores import stores
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("agreement")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("agreement")]
 
 MODEL = "models:/flight-delay@production"
 FLIGHTS = "november.csv"

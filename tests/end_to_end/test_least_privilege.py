@@ -229,6 +229,7 @@ def test_a_model_that_is_judged_sees_no_secret(room: Room):
     room.check("none")
 
 
+@pytest.mark.breadth  # its process is made as that of a model that is judged
 def test_a_model_that_is_accelerated_sees_no_secret(room: Room):
     signature = ModelSignature(Schema([ColSpec("double", "a")]), Schema([ColSpec("long")]))
     estimator = looking_model.LookingEstimator(str(room.folder / "seen"))

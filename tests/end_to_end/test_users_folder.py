@@ -67,6 +67,7 @@ def test_a_server_follows_from_one_version_with_such_modules_to_the_next(user: U
         assert server.predict(3).json() == {"predictions": [31.0]}
 
 
+@pytest.mark.breadth  # test_wheel.py runs them where there are modules in both places
 def test_commands_that_run_no_model_work_there(user: User) -> None:
     assert "cloche train" in user.run("--help")
     assert "production" in user.run("status", "m")

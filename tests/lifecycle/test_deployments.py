@@ -167,6 +167,7 @@ def test_an_alias_that_the_server_does_not_follow_is_refused(server: Server) -> 
         client.create_deployment("m", "models:/m/2", config={"alias": "staging"})
 
 
+@pytest.mark.breadth
 def test_run_local_serves_in_the_foreground_until_it_is_ended(
     registry: Registry, tmp_path: Path
 ) -> None:

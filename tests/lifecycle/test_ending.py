@@ -14,7 +14,13 @@ from tests.online import COMMAND, Load, children, is_running, started, wait_for
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("everybody", [False, True], ids=["to the front", "to every process"])
+@pytest.mark.parametrize(
+    "everybody",
+    [
+        pytest.param(False, id="to the front", marks=pytest.mark.breadth),
+        pytest.param(True, id="to every process"),
+    ],
+)
 def test_sigterm_under_load_finishes_what_runs_and_exits_with_0(
     registry: Registry, serve: Serve, everybody: bool
 ) -> None:

@@ -192,6 +192,7 @@ def test_a_host_that_leaks_is_renewed_without_losing_a_request(
     assert server.hosts() != hosts
 
 
+@pytest.mark.breadth
 def test_a_limit_that_a_fresh_host_exceeds_renews_nothing(registry: Registry, serve: Serve) -> None:
     registry.register("")
     registry.promote("1")

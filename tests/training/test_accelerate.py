@@ -6,9 +6,21 @@ import pytest
 from mlflow import MlflowClient
 
 from cloche.training.accelerate import accelerate_version
+from cloche.training.acceleration.proof import Proof
+from cloche.training.acceleration.twin import Twin
 from cloche.training.errors import RegistryError, TwinRefused
 
 pytestmark = pytest.mark.usefixtures("forked_probes")
+
+
+@pytest.fixture
+def proven(monkeypatch):
+    """Whatever is asked for has a proven twin."""
+
+    def twin_of(folder, rows, **_):
+        return Twin(b"", {}, Proof(rows=len(rows)))
+
+    monkeypatch.setattr("cloche.training.accelerate.twin_of", twin_of)
 
 
 def accelerated(client: MlflowClient, *, version=None, data=None):
@@ -31,7 +43,7 @@ def test_the_challenger_is_proven_on_the_holdout_that_it_carries(client, log_ver
     assert tags(client, number)["cloche.accelerated"] == "onnx"
 
 
-def test_without_a_challenger_it_is_what_serves(client, log_version):
+def test_without_a_challenger_it_is_what_serves(client, log_version, proven):
     number = log_version(challenger=False)
     client.set_registered_model_alias("flight-delay", "production", number)
 
@@ -39,7 +51,7 @@ def test_without_a_challenger_it_is_what_serves(client, log_version):
 
 
 def test_a_version_that_carries_no_rows_is_proven_on_those_that_are_named(
-    client, log_version, holdout, tmp_path
+    client, log_version, holdout, proven, tmp_path
 ):
     number = log_version(by_cloche=False)
     holdout.head(100).to_csv(tmp_path / "rows.csv", index=False)
@@ -56,7 +68,7 @@ def test_nothing_to_accelerate_is_said(client):
         accelerated(client)
 
 
-def test_a_twin_that_is_proven_no_longer_is_withdrawn(client, log_version, monkeypatch):
+def test_a_twin_that_is_proven_no_longer_is_withdrawn(client, log_version, proven, monkeypatch):
     number = log_version()
     accelerated(client)
 

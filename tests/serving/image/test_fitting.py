@@ -28,6 +28,7 @@ def fit(python: Path, folder: Path, requirements: str) -> subprocess.CompletedPr
     )  # fmt: skip
 
 
+@pytest.mark.breadth
 def test_an_absent_package_is_installed_and_another_version_is_not(
     python: Path, tmp_path: Path
 ) -> None:

@@ -81,6 +81,7 @@ def _same_word(original: Original, scores, expected, label) -> None:
         assert original.classes[scores.argmax()] == label
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("family", zoo.each(*zoo.FAMILIES, *zoo.BOOSTERS))
 @given(data=st.data())
 @hunt

@@ -46,6 +46,7 @@ def save(tmp_path: Path):
     return save_model
 
 
+@pytest.mark.breadth
 def test_it_is_made_by_the_interpreter_that_is_named(save, tmp_path):
     program = tmp_path / "python"
     program.write_text(f'#!/bin/sh\ntouch "{tmp_path}/asked"\nexec "{sys.executable}" "$@"\n')

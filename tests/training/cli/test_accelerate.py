@@ -5,6 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from cloche.training.acceleration.proof import Proof
+from cloche.training.acceleration.twin import Twin
 from cloche.training.cli.accelerate import accelerate
 from cloche.training.errors import TwinRefused
 
@@ -24,8 +26,10 @@ def test_it_says_what_was_compared(log_version):
     assert answer.endswith("its labels on none.\n")
 
 
-def test_a_script_gets_json(log_version):
+def test_a_script_gets_json(log_version, monkeypatch):
     log_version()
+    twin = Twin(b"", {}, Proof(rows=600))
+    monkeypatch.setattr("cloche.training.accelerate.twin_of", lambda *_, **__: twin)
 
     document = json.loads(run("--version", "1", "--json").stdout)
 
