@@ -24,7 +24,7 @@ from click.testing import CliRunner
 
 from cloche import main
 from cloche.training.cli.init import init
-from cloche.training.errors import ClocheError
+from cloche.training.errors import ClocheError, DataError
 from cloche.training.explain import explain
 from cloche.training.recipe.load import load_recipe
 from cloche.training.recipe.schema import Recipe
@@ -384,6 +384,15 @@ def installed_tables() -> dict[str, Any]:
 
 # Where a person must look: copies, or rows that only look alike.
 MENDED = {"statsmodels-randhie": ("checks.duplicates=1",)}
+# A value for each year, and nothing that it could be told from.
+NO_FEATURES = ("statsmodels-nile", "statsmodels-sunspots")
+
+
+@pytest.mark.breadth
+@pytest.mark.parametrize("name", [name for name in NO_FEATURES if name in installed_tables()])
+def test_tables_of_packages_without_a_feature_are_told_so(name, first_recipe):
+    with pytest.raises(DataError, match="no column can be a feature.*Add columns"):
+        first_recipe(installed_tables()[name].read_bytes(), "rows.csv")
 
 
 @pytest.mark.parametrize(
@@ -391,6 +400,7 @@ MENDED = {"statsmodels-randhie": ("checks.duplicates=1",)}
     [
         pytest.param(name, marks=() if name == "linnerud" else pytest.mark.breadth)
         for name in installed_tables()
+        if name not in NO_FEATURES
     ],
 )
 def test_tables_of_packages_pass(name, first_recipe):
