@@ -42,7 +42,7 @@ def desk(folder: Path) -> Path:
         part.to_parquet(exports / f"churn-{month + 1}.parquet", index=False)
     korean = rows.assign(spent=(rows["spent"] * 1e6).map("{:,.0f}".format))
     korean.rename(columns={"plan": "요금제"}).to_csv(
-        exports / "churn-kr.csv", index=False, encoding="cp949"
+        exports / "korean.csv", index=False, encoding="cp949"
     )
     rows.rename(columns={"churned": "returned"}).to_sql(
         "orders", f"sqlite:///{folder / 'shop.db'}", index=False

@@ -18,7 +18,7 @@ Example:
   cloche init 'exports/churn-*.csv' --target churned --output churn.yaml
   cloche init sqlite:///shop.db --query 'SELECT * FROM orders' \\
     --target returned
-  cloche init exports/churn-kr.csv --option encoding=cp949 \\
+  cloche init exports/korean.csv --option encoding=cp949 \\
     --option thousands=,
 """
 

@@ -391,7 +391,7 @@ NO_FEATURES = ("statsmodels-nile", "statsmodels-sunspots")
 @pytest.mark.breadth
 @pytest.mark.parametrize("name", [name for name in NO_FEATURES if name in installed_tables()])
 def test_tables_of_packages_without_a_feature_are_told_so(name, first_recipe):
-    with pytest.raises(DataError, match="no column can be a feature.*Add columns"):
+    with pytest.raises(DataError, match=r"no column can be a feature.*Add columns"):
         first_recipe(installed_tables()[name].read_bytes(), "rows.csv")
 
 
