@@ -34,7 +34,7 @@ def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | 
     if not fits:
         return Mistake(f"{subject}: expected {wanted}, found shape {shape_name(shape)}.", columns)
     leaves = list(_leaves(value))
-    at = first_refused(len(leaves), lambda n: _refuses(leaves[:n], spec.type))
+    at = first_refused(len(leaves), lambda some: _refuses(leaves[some], spec.type))
     if at is None:
         return None
     row = at // math.prod(shape[1:]) if shape else None

@@ -14,12 +14,15 @@ def inside(cell: Any, kind: Any, *, required: bool = True) -> tuple[str, str]:
     """The place in a refused cell, empty for the cell as a whole, and what is wrong there."""
     whole = "", expected(kind, described(cell, kind))
     if isinstance(kind, Array) and isinstance(cell, list):
-        at = first_refused(len(cell), lambda n: refuses_element(cell[:n], kind))
+        at = first_refused(len(cell), lambda some: refuses_element(cell[some], kind))
         return whole if at is None else _below(f"[{at}]", cell[at], kind.dtype, required=required)
     if isinstance(kind, Map) and isinstance(cell, dict):
-        for value in cell.values():  # its keys are what the client sent: they are not shown
-            if refuses_element(value, kind.value_type, required=required):
-                return _below("a value of the map", value, kind.value_type, required=required)
+        values = [value for value in cell.values() if value is not None or required]
+        at = first_refused(
+            len(values), lambda some: refuses_element(values[some], Array(kind.value_type))
+        )
+        if at is not None:  # its keys are what the client sent: they are not shown
+            return _below("a value of the map", values[at], kind.value_type, required=required)
     if isinstance(kind, Object) and isinstance(cell, dict):
         return _in_object(cell, kind) or whole
     return whole

@@ -38,12 +38,12 @@ def hinted_mistake(value: Any, schema: Schema, whose: str = "inputs, row") -> Mi
     kind = schema.inputs[0].type
     if not isinstance(value, list):
         return Mistake(f"inputs: expected a list of {type_name(kind)}, found {described(value)}.")
-    for row, cell in enumerate(value):
-        if refuses_element(cell, kind):
-            place, told = cells.inside(cell, kind)
-            at = f", at {place}" if place else ""
-            return Mistake(f"{whose} {row}{at}: {told}.", row=row)
-    return None
+    row = first_refused(len(value), lambda some: refuses_element(value[some], Array(kind)))
+    if row is None:
+        return None
+    place, told = cells.inside(value[row], kind)
+    at = f", at {place}" if place else ""
+    return Mistake(f"{whose} {row}{at}: {told}.", row=row)
 
 
 def named_mistake(content: Content, schema: Schema, word: str) -> Mistake | None:
@@ -63,7 +63,7 @@ def named_mistake(content: Content, schema: Schema, word: str) -> Mistake | None
     specs = [spec for spec in schema.inputs if spec.name in names]
     by_name = [str(spec.name) for spec in specs]
     at = first_refused(
-        len(specs), lambda n: refuses_payload(named.part(by_name[:n]), Schema(specs[:n]))
+        len(specs), lambda some: refuses_payload(named.part(by_name[some]), Schema(specs[some]))
     )
     return None if at is None else _column_mistake(named, specs[at], schema, word)
 
@@ -82,7 +82,9 @@ def _column_mistake(content: Content, spec: Any, schema: Schema, word: str) -> M
         hint = "; inputs by column is read as one row, so send several as dataframe_records"
         told += hint if isinstance(found, list) else ""
         return wrong_cell(name, 0, told, place=place, kind=spec.type, word=word)
-    row = first_refused(content.length(), lambda n: refuses_payload(content.part([name], n), only))
+    row = first_refused(
+        content.length(), lambda some: refuses_payload(content.part([name], some), only)
+    )
     if row is None:
         return wrong_cell(name, None, f"expected {kind}", kind=spec.type, word=word)
     cell = content.cells(name)[row]
@@ -120,7 +122,7 @@ def unnamed_mistake(content: Content, schema: Schema) -> Mistake | None:
     if mistake := _width_mistake(content, len(schema.inputs)) or uneven(content):
         return mistake
     rows = content.rows
-    row = first_refused(len(rows), lambda n: refuses_payload(content.part(None, n), schema))
+    row = first_refused(len(rows), lambda some: refuses_payload(content.part(None, some), schema))
     if row is None:
         return None
     one = rows[row]

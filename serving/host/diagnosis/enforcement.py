@@ -1,11 +1,11 @@
 """MLflow's own judgement on parts of a request, which finds the part that it refuses.
 
 MLflow says of a table only that it does not fit, in words that quote rows. It is therefore asked
-again, about fewer columns and rows: a bisection needs as many questions as a number has digits in
-base two. This costs about as much as reading the request three times, for refused requests alone.
+again, about halves of the columns and then of the rows, so that each look costs half as much as the
+one before: all of them cost about as much as a few readings of the request.
 """
 
-import copy
+import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +19,15 @@ from cloche.serving.host.json_types import JsonTypes
 from cloche.serving.host.missing import Guard, lossy_arrays, refuse_gaps
 from cloche.serving.host.older_mlflow import Array
 
+_MOST_BESIDE_OTHERS = 1_000
+
 
 def refuses_payload(payload: dict[str, Any], schema: Schema) -> bool:
     """Whether MLflow refuses a JSON payload for a model with these inputs."""
 
     def read() -> Any:
-        own = copy.deepcopy(payload)  # what is read is given types in place
+        # a copy, as what is read is given types in place; `deepcopy` takes ten times as long
+        own = pickle.loads(pickle.dumps(payload))  # noqa: S301  # no foreign bytes
         known: Any = Guard(schema).prepare(own)
         return infer_and_parse_data(own, known)
 
@@ -49,19 +52,39 @@ def refuses_param(value: Any, spec: Any) -> bool:
     return _fails(lambda: _enforce_params_schema({spec.name: value}, ParamSchema([spec])))
 
 
-def first_refused(count: int, refuses: Callable[[int], bool]) -> int | None:
-    """The position of the first of so many parts that is refused; None where no part is.
+def first_refused(count: int, refuses: Callable[[slice], bool]) -> int | None:
+    """The position of the first of so many parts that is refused; None where nobody can tell.
+
+    Each part is looked for alone. Parts that are refused only beside others, like a text among
+    numbers where either would do, are looked for among those before them, which costs more: not in
+    large requests.
 
     Args:
         count: The number of the parts.
-        refuses: Tells whether so many of the first parts are refused together.
+        refuses: Tells whether these parts are refused together.
     """
-    if not count or not refuses(count):
+    if not count:
         return None
+    start, stop = 0, count
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        if refuses(slice(start, middle)):
+            stop = middle
+        else:
+            start = middle
+    if refuses(slice(start, stop)):
+        return start
+    if count > _MOST_BESIDE_OTHERS or not refuses(slice(0, count)):
+        return None
+    return _first_beside_others(count, refuses)
+
+
+def _first_beside_others(count: int, refuses: Callable[[slice], bool]) -> int:
+    """The position of the first part that is refused together with those before it."""
     taken, refused = 0, count
     while refused - taken > 1:
         middle = (taken + refused) // 2
-        if refuses(middle):
+        if refuses(slice(0, middle)):
             refused = middle
         else:
             taken = middle

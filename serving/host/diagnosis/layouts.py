@@ -61,22 +61,22 @@ class Content(NamedTuple):
             return [row[at] for row in self.rows]
         return [row.get(name) if isinstance(row, dict) else row for row in self.value]
 
-    def part(self, names: Collection[str] | None, count: int | None = None) -> dict[str, Any]:
-        """A payload of these columns, or of all, and so many of the first rows, or of all."""
+    def part(self, names: Collection[str] | None, some: slice = slice(None)) -> dict[str, Any]:
+        """A payload of these columns, or of all, and of these rows."""
         value: Any = self.value
         if self.layout == "dataframe_split":
             known = value.get("columns")
             places = [
                 at for at, name in enumerate(known or ()) if names is None or str(name) in names
             ]
-            rows = self.rows[:count]
+            rows = self.rows[some]
             if known is None:
                 return {self.layout: {"data": rows}}
             data = [[row[at] for at in places] for row in rows]
             return {self.layout: {"columns": [known[at] for at in places], "data": data}}
         if self.by_column():
             value = {
-                name: cells[:count] if isinstance(cells, list) else cells
+                name: cells[some] if isinstance(cells, list) else cells
                 for name, cells in value.items()
                 if names is None or name in names
             }
@@ -85,7 +85,7 @@ class Content(NamedTuple):
                 {name: row[name] for name in row if names is None or name in names}
                 if isinstance(row, dict)
                 else row
-                for row in value[:count]
+                for row in value[some]
             ]
         return {self.layout: value}
 

@@ -116,7 +116,7 @@ def _table_mistake(table: pd.DataFrame, schema: Schema | None, read: Any) -> Mis
     def refuses(part: pd.DataFrame, known: Schema) -> bool:
         return _refuses(read, part, known)
 
-    at = first_refused(len(specs), lambda n: refuses(table, Schema(specs[:n])))
+    at = first_refused(len(specs), lambda some: refuses(table, Schema(specs[some])))
     if at is None:
         return Mistake("The table holds no rows.") if table.empty else None
     return _column_mistake(str(specs[at].name), table[[specs[at].name]], specs[at], read)
@@ -125,7 +125,7 @@ def _table_mistake(table: pd.DataFrame, schema: Schema | None, read: Any) -> Mis
 def _column_mistake(name: str, column: pd.DataFrame, spec: Any, read: Any) -> Mistake | None:
     """The first cell of a column that is refused; the column where its type as a whole is."""
     only = Schema([spec])
-    row = first_refused(len(column), lambda n: _refuses(read, column[:n], only))
+    row = first_refused(len(column), lambda some: _refuses(read, column[some], only))
     if row is None:
         return None
     kind, dtype = _kind(spec), column.dtypes.iloc[0]

@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, Map, Object, Property
 
 from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.diagnosis import enforcement
+from cloche.serving.host.diagnosis.cells import inside
+from cloche.serving.host.diagnosis.contents import hinted_mistake
+from cloche.serving.host.diagnosis.enforcement import first_refused
 from cloche.serving.host.frames import Door, Item
 from cloche.serving.host.media import CSV, JSON, PARQUET
 from cloche.serving.host.plan import compile_plan
@@ -264,3 +270,45 @@ def test_only_the_row_that_is_wrong_is_named_in_a_wide_and_long_table() -> None:
     body = {"dataframe_split": {"columns": names, "data": rows}}
     said = refusal(scorer(*(ColSpec("double", name) for name in names)), body)
     assert said["message"] == "Column 'c123', row 271: expected double, found text."
+
+
+@given(st.integers(1, 5_000), st.data())
+def test_what_is_refused_is_found_by_looking_at_about_as_many_parts_as_there_are(
+    count: int, data: st.DataObject
+) -> None:
+    bad = data.draw(st.sets(st.integers(0, count - 1), min_size=1, max_size=5))
+    looked_at = 0
+
+    def refuses(some: slice) -> bool:
+        nonlocal looked_at
+        parts = range(count)[some]
+        looked_at += len(parts)
+        return any(one in parts for one in bad)
+
+    assert first_refused(count, refuses) == min(bad)
+    assert looked_at <= count + 1
+
+
+def test_a_part_that_is_refused_beside_others_alone_is_found_where_there_are_few() -> None:
+    def refuses(some: slice) -> bool:
+        return {3, 7} <= set(range(10)[some])
+
+    assert first_refused(10, refuses) == 7
+
+
+def test_long_lists_and_large_maps_are_not_asked_about_one_by_one(monkeypatch) -> None:
+    asked = []
+    judge = enforcement.refuses_payload
+
+    def refuses_payload(payload: Any, schema: Schema) -> bool:
+        asked.append(payload)
+        return judge(payload, schema)
+
+    monkeypatch.setattr(enforcement, "refuses_payload", refuses_payload)
+    cells = [1] * 2_000 + ["a text"]
+
+    listed = hinted_mistake(cells, Schema([ColSpec(DataType.long)]))
+    place, _ = inside({str(at): cell for at, cell in enumerate(cells)}, Map(DataType.long))
+
+    assert (listed.row, place) == (2_000, "a value of the map")
+    assert len(asked) < 60
