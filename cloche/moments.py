@@ -54,9 +54,10 @@ def _from_texts(values: pd.Series) -> Any:
     # RFC 3339 allows a small t and z, of which pandas reads the capitals only
     cells = values.to_numpy(dtype=object, copy=True)
     wrong = refused.to_numpy(np.bool_)
-    cells[wrong] = [
-        one.translate(_CAPITALS) if isinstance(one, str) else one for one in cells[wrong]
-    ]
+    written = [one.translate(_CAPITALS) if isinstance(one, str) else one for one in cells[wrong]]
+    if written == list(cells[wrong]):
+        return moments
+    cells[wrong] = written
     again = pd.Series(cells, values.index, dtype=object)
     return pd.to_datetime(again, format="ISO8601", utc=True, errors="coerce")
 

@@ -85,42 +85,43 @@ def domain_of(original: Original, rows: pd.DataFrame, *, factor: float) -> Domai
 
 def outside(domain: Domain, inputs: Sequence[Input], rows: pd.DataFrame) -> list[str]:
     """For each column that puts rows outside of the domain: how many, why, and what to do."""
-    problems = []
-    for one in inputs:
-        values = rows[one.column]
-        absent = values.isna()
-        if one.tensor == "double":
-            numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-            beyond = np.abs(numbers) > domain.limits.get(one.column, np.inf)
-            found = {
+    return [
+        f"{one.column} {why} (in {int(where.sum()):,} of {len(rows):,} rows)"
+        for one in inputs
+        for where, why in _declined(domain, one, rows[one.column])
+        if where.any()
+    ]
+
+
+def _declined(domain: Domain, one: Input, values: pd.Series) -> Iterator[tuple[pd.Series, str]]:
+    """Rows that a column puts outside, and why; for each reason that there may be."""
+    absent = values.isna()
+    if one.tensor == "double":
+        if one.column not in domain.missing:
+            yield (
+                absent,
                 "is missing, and the model takes no missing number; fill it, or impute it in the "
-                "pipeline": absent if one.column not in domain.missing else ~absent & False,
-                "is far from all that the model was tried on": pd.Series(beyond, rows.index),
-            }
-        else:
-            text = values.astype("str")
-            unplain = one.column in domain.plain
-            known = list(map(str, domain.known.get(one.column, ())))
-            found = {
-                "is missing, and stands for nothing that the model knows; fill it": absent
-                if one.missing is None
-                else absent & False,
-                "has characters beyond printable ASCII, which ONNX splits into words in another "
-                "way; leave them to the original (acceleration: off saves the attempt)": ~absent
-                & ~text.str.fullmatch(_PLAIN)
-                if unplain
-                else absent & False,
-                "holds a category that the model never saw; give its encoder "
-                "handle_unknown='ignore', or train on such rows": ~absent & ~text.isin(known)
-                if known
-                else absent & False,
-            }
-        problems += [
-            f"{one.column} {what} (in {int(where.sum()):,} of {len(rows):,} rows)"
-            for what, where in found.items()
-            if where.any()
-        ]
-    return problems
+                "pipeline",
+            )
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        beyond = np.abs(numbers) > domain.limits.get(one.column, np.inf)
+        yield pd.Series(beyond, values.index), "is far from all that the model was tried on"
+        return
+    text = values.astype("str")
+    if one.missing is None:
+        yield absent, "is missing, and stands for nothing that the model knows; fill it"
+    if one.column in domain.plain:
+        yield (
+            ~absent & ~text.str.fullmatch(_PLAIN),
+            "has characters beyond printable ASCII, which ONNX splits into words in another way; "
+            "leave them to the original (acceleration: off saves the attempt)",
+        )
+    if known := domain.known.get(one.column):
+        yield (
+            ~absent & ~text.isin(list(map(str, known))),
+            "holds a category that the model never saw; give its encoder handle_unknown='ignore', "
+            "or train on such rows",
+        )
 
 
 def _known(original: Original) -> dict[str, tuple[Any, ...]]:

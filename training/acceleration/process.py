@@ -53,9 +53,11 @@ def twin_of(
         try:
             outcome = json.loads((folder / _OUTCOME).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise TrainingError(
-                f"nothing is known of a twin: {ended.how}{f': …{ended.said}' * bool(ended.said)}"
-            ) from None
+            outcome = {}
+        if not outcome or "begun" in outcome:
+            # once the model has seen rows, what its process printed may hold some
+            said = f": …{ended.said}" if ended.said and not outcome else ""
+            raise TrainingError(f"nothing is known of a twin: {ended.how}{said}")
         if "refused" in outcome:
             raise TwinRefused(outcome["refused"])
         if "failed" in outcome:
@@ -73,7 +75,10 @@ def main() -> None:
 def _work() -> None:
     folder = Path(sys.argv[1])
     task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
-    outcome = _outcome(Path(task["model"]), folder)
+    _write(folder, _outcome(Path(task["model"]), folder))
+
+
+def _write(folder: Path, outcome: dict[str, object]) -> None:
     (folder / _OUTCOME).write_text(json.dumps(outcome), encoding="utf-8")
 
 
@@ -85,6 +90,7 @@ def _outcome(model: Path, folder: Path) -> dict[str, object]:
         return {"refused": str(refusal)}
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
         return {"failed": told(error, rows)}
+    _write(folder, {"begun": True})
     try:
         twin = accelerate(original, rows)
     except TwinRefused as refusal:

@@ -12,7 +12,9 @@ from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 
 from cloche.env_manager import interpreter, of_extra
+from cloche.training.acceleration import process
 from cloche.training.acceleration.process import twin_of
+from cloche.training.child_process import Ended
 from cloche.training.errors import TrainingError
 
 ROWS = pd.DataFrame({"mean radius": [0.5, 1.5, 2.5, 4.0], "댓글": [1.0, 0.0, 3.0, 2.0]})
@@ -66,6 +68,21 @@ def test_it_is_made_by_the_interpreter_that_is_named(save, tmp_path):
 def test_of_a_model_that_cannot_be_loaded_nothing_is_known(save, estimator, reason):
     with pytest.raises(TrainingError, match=reason):
         twin_of(save(estimator), ROWS)
+
+
+@pytest.mark.parametrize(("left", "shown"), [("", True), ('{"begun": true}', False)])
+def test_what_a_process_printed_is_shown_only_before_the_model_saw_rows(
+    monkeypatch, tmp_path, left, shown
+):
+    def run_module(_, folder, *__, **___):
+        (folder / "outcome.json").write_text(left)
+        return Ended(-9, "the process was killed by SIGKILL", "a row: 0.5", own=True)
+
+    monkeypatch.setattr(process, "run_module", run_module)
+
+    with pytest.raises(TrainingError, match="killed by SIGKILL") as told:
+        twin_of(tmp_path, ROWS)
+    assert ("a row" in str(told.value)) == shown
 
 
 @pytest.mark.breadth  # what is built of, test_env_manager.py proves without building
