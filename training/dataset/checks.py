@@ -11,11 +11,11 @@ from typing import Final
 import pandas as pd
 
 from cloche.training.dataset.copies import copies_note, likeness, without_copies
-from cloche.training.dataset.days import times
+from cloche.training.dataset.days import no_times
 from cloche.training.dataset.features import check_features
 from cloche.training.dataset.leakage import leaks, near_leaks
 from cloche.training.dataset.split import Split
-from cloche.training.dataset.target import check_target
+from cloche.training.dataset.target import check_target, class_names
 from cloche.training.errors import DataError
 from cloche.training.recipe.nearest import suggestion
 from cloche.training.recipe.schema import Recipe
@@ -123,10 +123,8 @@ def _check_split_column(frame: pd.DataFrame, recipe: Recipe) -> tuple[list[str],
     if not isinstance(by, TimeSplit):
         odd = f"{by.column}: {missing:,} rows have no group, and count as one group together"
         return [], [odd] if missing else []
-    try:
-        times(frame, by.column)
-    except (ValueError, TypeError, AttributeError, UserWarning) as error:
-        return [f"split.column: {by.column!r} holds no times: {error}"], []
+    if (problem := no_times(frame[by.column])) is not None:
+        return [f"split.column: {by.column}: {problem}"], []
     odd = f"{by.column}: {missing:,} rows have no time, and are left out"
     return [], [odd] if missing else []
 
@@ -155,12 +153,10 @@ def _classes(split: Split, recipe: Recipe) -> Iterator[str]:
     train, holdout = (set(side[recipe.target]) for side in (split.train, split.holdout))
     for name, labels in (("training rows", train), ("rows of the holdout", holdout)):
         if len(labels) == 1:
-            (label,) = labels
-            yield f"{recipe.target}: all {name} have the label {label!r}; {_other_split(recipe)}"
-    unseen = ", ".join(sorted(map(repr, holdout - train)))
-    if unseen:
+            yield f"{recipe.target}: all {name} have {class_names(labels)}; {_other_split(recipe)}"
+    if unseen := holdout - train:
         yield (
-            f"{recipe.target}: the holdout has labels that no training row has: {unseen}; "
+            f"{recipe.target}: the holdout has {class_names(unseen)}, and no training row has; "
             f"{_other_split(recipe)}"
         )
 
@@ -180,10 +176,9 @@ def _other_split(recipe: Recipe) -> str:
 
 def _left_out(split: Split, recipe: Recipe) -> Iterator[str]:
     train, holdout = (set(side[recipe.target]) for side in (split.train, split.holdout))
-    absent = ", ".join(sorted(map(repr, train - holdout)))
-    if absent:
+    if absent := train - holdout:
         yield (
-            f"{recipe.target}: no row of the holdout has the label {absent}; "
+            f"{recipe.target}: no row of the holdout has {class_names(absent)}; "
             "averages over the classes are those over the others"
         )
 

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import pandas as pd
 
 from cloche import moments
+from cloche.training.dataset.formatted import formatted_note, kinds_of
 
 _ZONE = r"\d[T ]\d\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
@@ -30,6 +31,19 @@ def times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
     if found is None or found.unreadable.any():
         raise ValueError("holds what is no time between the years 1678 and 2261")
     return found.values
+
+
+def no_times(values: pd.Series) -> str | None:
+    """Why a column cannot be read as times, as a clause with the fix; None where it can."""
+    try:
+        times(values.to_frame("value"), "value")
+    except (ValueError, TypeError, AttributeError, UserWarning):
+        read = moments.read(values)
+        held = f"holds {kinds_of(values)}"
+        if read is not None and (wrong := int(read.unreadable.sum())):
+            held = f"{wrong:,} of {values.count():,} values are no times of the years 1678 to 2261"
+        return formatted_note(values) or f"{held}; write times as 2013-08-31"
+    return None
 
 
 def zoned(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:

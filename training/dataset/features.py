@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from cloche.training.dataset.days import times
-from cloche.training.dataset.formatted import INFINITE_FIX, formatted_note
+from cloche.training.dataset.days import no_times
+from cloche.training.dataset.formatted import INFINITE_FIX, formatted_note, kinds_of
 from cloche.training.recipe.sections import Columns
 from cloche.training.recipe.vocabulary import ROLES, Role
 
@@ -56,26 +56,26 @@ def _misfits(values: pd.Series, role: Role) -> Iterator[str]:
     elif role == "numeric":
         yield from _not_numeric(values)
     elif role == "text" and not _is_text(values):
-        yield f"has the role text, and holds {_example(values)}; list it under another role"
+        yield f"has the role text, and holds {kinds_of(values)}; list it under another role"
     elif role == "categorical" and pd.api.types.is_datetime64_any_dtype(values):
         yield "has the role categorical, and holds times; list it under datetime"
-    elif role == "datetime":
-        try:
-            times(values.to_frame("value"), "value")
-        except (ValueError, TypeError, AttributeError, UserWarning):
-            yield "has the role datetime, and " + (
-                formatted_note(values) or f"holds {_example(values)}; write times as 2013-08-31"
-            )
+    elif role == "datetime" and (problem := no_times(values)) is not None:
+        yield f"has the role datetime, and {problem}"
 
 
 def _not_numeric(values: pd.Series) -> Iterator[str]:
     if not pd.api.types.is_numeric_dtype(values):
-        yield "has the role numeric, and " + (
-            formatted_note(values)
-            or f"holds {_example(values)}; list it under categorical, text or datetime"
-        )
+        yield "has the role numeric, and " + (formatted_note(values) or _no_numbers(values))
     elif (infinite := int(np.isinf(values.to_numpy(dtype="float64")).sum())) > 0:
         yield f"is infinite in {infinite:,} row(s); {INFINITE_FIX}"
+
+
+def _no_numbers(values: pd.Series) -> str:
+    held = f"holds {kinds_of(values)}"
+    if not pd.api.types.is_datetime64_any_dtype(values):
+        others = int(pd.to_numeric(values.astype(object), errors="coerce").isna().sum())
+        held += f" ({others:,} of {len(values):,} values are no numbers)"
+    return f"{held}; list it under categorical, text or datetime"
 
 
 def _oddities(values: pd.Series, role: Role) -> Iterator[str]:
@@ -96,10 +96,3 @@ def _is_text(values: pd.Series) -> bool:
 
 def _is_nested(value: object) -> bool:
     return isinstance(value, list | dict | set | tuple | np.ndarray)
-
-
-def _example(values: pd.Series) -> str:
-    """The first value that shows what a column holds, short."""
-    text = [value for value in values.head(1000) if isinstance(value, str)]
-    found = text[0] if text else values.iloc[0]
-    return repr(found.item() if isinstance(found, np.generic) else found)[:40]

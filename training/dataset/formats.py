@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloche import streams
+from cloche.redaction import without_values
 from cloche.training.dataset.parquet import read_parquet
 from cloche.training.recipe.nearest import suggestion
 
@@ -112,7 +114,15 @@ def _read_csv(
         return _parse(path, {"low_memory": False, **options})
     except _CSV_ERRORS as error:
         say = next(say for kind, say in _CSV_PROBLEMS if isinstance(error, kind))
-        raise UnreadableError(say(error)) from None
+        raise UnreadableError(
+            say.format(_without_cells(error, options)) if isinstance(say, str) else say(error)
+        ) from None
+
+
+def _without_cells(error: Exception, options: Mapping[str, Any]) -> str:
+    """What pandas says of a file; of what it quotes, options and columns remain, and no cell."""
+    quoted = re.findall(r"'([^']*)'", repr(options))
+    return without_values(str(error), names=[*quoted, *signature(pd.read_csv).parameters, "python"])
 
 
 def _parse(path: Path, options: Mapping[str, Any]) -> pd.DataFrame:
@@ -254,7 +264,7 @@ def _wrong_encoding(tried: str) -> str:
 
 
 # What pandas, and the packages that unpack for it, raise; the first that fits is told.
-_CSV_PROBLEMS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
+_CSV_PROBLEMS: tuple[tuple[Any, str | Callable[[Any], str]], ...] = (
     (UnicodeDecodeError, lambda error: _wrong_encoding(error.encoding)),
     (pd.errors.EmptyDataError, lambda _: "is empty"),
     (
@@ -263,13 +273,13 @@ _CSV_PROBLEMS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     ),
     (
         (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError),
-        lambda error: f"cannot be read, and may be cut short: {error}",
+        "cannot be read, and may be cut short: {}",
     ),
     (ImportError, _needs_package),
-    (TypeError, lambda error: f"data.options do not fit pandas.read_csv: {error}"),
+    (TypeError, "data.options do not fit pandas.read_csv: {}"),
     (
         (ValueError, LookupError, AttributeError),
-        lambda error: f"cannot be read with these data.options: {error}",
+        "cannot be read with these data.options: {}",
     ),
 )
 _CSV_ERRORS = (

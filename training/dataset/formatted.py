@@ -96,6 +96,18 @@ def formatted_note(values: pd.Series) -> str | None:
     return None
 
 
+def kinds_of(values: pd.Series) -> str:
+    """What a column holds, in words, and no value of it."""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return "times"
+    if pd.api.types.is_bool_dtype(values):
+        return "truth values"
+    if pd.api.types.is_numeric_dtype(values):
+        return "numbers"
+    kinds = sorted({type(value).__name__ for value in values.dropna()})
+    return "text" if kinds == ["str"] else f"values of the types {', '.join(kinds)}"
+
+
 def is_amount(values: pd.Series) -> bool:
     """Whether a column holds numbers that are formatted as text."""
     known = values.dropna()

@@ -6,7 +6,7 @@ from typing import Final
 
 import pandas as pd
 
-from cloche.training.dataset.days import times
+from cloche.training.dataset.days import no_times
 from cloche.training.dataset.features import unfit_kind
 from cloche.training.dataset.formatted import formatted_note
 from cloche.training.dataset.leakage import leaks
@@ -111,7 +111,7 @@ def _useless(name: str, values: pd.Series) -> str | None:
 
 
 def _unfit_times(values: pd.Series) -> str | None:
-    if pd.api.types.is_datetime64_any_dtype(values) and not _reads_as_times(values):
+    if pd.api.types.is_datetime64_any_dtype(values) and no_times(values) is not None:
         return "holds times outside of the years 1678 to 2261"
     return None
 
@@ -130,15 +130,7 @@ def is_time(values: pd.Series) -> bool:
             return False
     except (ValueError, TypeError, AttributeError):
         return False
-    return _reads_as_times(values)
-
-
-def _reads_as_times(values: pd.Series) -> bool:
-    try:
-        times(values.to_frame("value"), "value")
-    except (ValueError, TypeError, AttributeError, UserWarning):
-        return False
-    return True
+    return no_times(values) is None
 
 
 def _reads_like_text(text: "pd.Series[str]") -> bool:

@@ -1,6 +1,6 @@
 """Whether the target is what the task says."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from cloche.training.recipe.schema import Recipe
 
 _SHOWN = 5
 _MANY_CLASSES = 100
+_ONE_VALUE = "the target has one value in every row; name another column, or add rows with others"
 
 
 def check_target(target: pd.Series, recipe: Recipe, *, records: int) -> list[str]:
@@ -65,24 +66,34 @@ def _regression(target: pd.Series) -> Iterator[str]:
     elif (infinite := int(np.isinf(target.to_numpy(dtype="float64")).sum())) > 0:
         yield f"the target is infinite in {infinite:,} row(s); {INFINITE_FIX}"
     elif target.nunique() == 1:
-        yield f"the target is {target.iloc[0]!r} in every row; there is nothing to learn"
+        yield _ONE_VALUE
 
 
 def _classification(target: pd.Series, recipe: Recipe, records: int) -> Iterator[str]:
     labels = list(target.unique())
-    shown = ", ".join(repr(_plain(label)) for label in labels[:_SHOWN])
-    shown += f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-    if len(labels) == 1:
-        yield f"the target has one class only: {shown}"
+    count, found = len(labels), class_names(labels)
+    if count == 1:
+        yield _ONE_VALUE
         return
-    if _looks_continuous(target, len(labels), records):
-        yield f"the target looks like a quantity ({shown}); set task: regression"
-    elif recipe.task == "binary" and len(labels) != 2:
-        yield f"a binary task needs 2 labels, found {len(labels)}: {shown}; set task: multiclass"
-    elif recipe.task == "multiclass" and len(labels) == 2:
-        yield f"a multiclass task needs 3 labels or more, found {shown}; set task: binary"
+    if _looks_continuous(target, count, records):
+        yield f"the target looks like a quantity ({count:,} numbers); set task: regression"
+    elif recipe.task == "binary" and count != 2:
+        yield f"a binary task needs 2 labels, and the target has {found}; set task: multiclass"
+    elif recipe.task == "multiclass" and count == 2:
+        yield f"a multiclass task needs 3 labels, and the target has {found}; set task: binary"
     if recipe.positive is not None and recipe.positive not in labels:
-        yield f"positive: {recipe.positive!r} is not among the labels {shown}"
+        yield f"positive: {recipe.positive!r} is not a label of the target, which has {found}"
+
+
+def class_names(labels: Collection[object]) -> str:
+    """Labels as the names of classes; their number where they are many.
+
+    Many may be anything that rows hold, and a message shows no value of a row.
+    """
+    if len(labels) > _SHOWN:
+        return f"{len(labels):,} labels"
+    names = sorted(repr(_plain(label)) for label in labels)
+    return f"the label{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def _looks_continuous(target: pd.Series, classes: int, records: int) -> bool:

@@ -50,10 +50,10 @@ def test_all_problems_are_told_at_once(frame, make_recipe):
     ("target", "sections", "message"),
     [
         (None, {}, "the target has no value in any row"),
-        (1, {}, "the target has one class only: 1"),
-        ("three", {}, "a binary task needs 2 labels, found 3: 0, 1, 2; set task: multiclass"),
-        ("two", {"task": "multiclass"}, "a multiclass task needs 3 labels or more"),
-        ("two", {"positive": "yes"}, "positive: 'yes' is not among the labels"),
+        (1, {}, "the target has one value in every row; name another column"),
+        ("three", {}, "needs 2 labels, and the target has the labels 0, 1, 2; set task: multicl"),
+        ("two", {"task": "multiclass"}, "a multiclass task needs 3 labels, and"),
+        ("two", {"positive": "yes"}, "positive: 'yes' is not a label of the target, which has"),
         ("real", {}, "looks like a quantity"),
         ("real", {"task": "multiclass"}, "set task: regression"),
     ],
@@ -102,12 +102,12 @@ def test_absent_columns_are_named_with_the_nearest(frame, make_recipe):
     ("values", "role", "message"),
     [
         (np.nan, "numeric", "age: is empty in every row"),
-        ("old", "numeric", "age: has the role numeric, and holds 'old'"),
+        ("old", "numeric", "numeric, and holds text (200 of 200 values are no numbers)"),
         (pd.Timestamp("2020"), "numeric", "age: has the role numeric"),
         (np.inf, "numeric", "age: is infinite in 200 row(s)"),
-        (5.0, "text", "age: has the role text, and holds 5.0"),
+        (5.0, "text", "age: has the role text, and holds numbers; list"),
         (pd.Timestamp("2020"), "categorical", "list it under datetime"),
-        ("yesterday", "datetime", "has the role datetime, and holds 'yesterday'"),
+        ("yesterday", "datetime", "has the role datetime, and 200 of 200 values are no times"),
         (20200101, "datetime", "has the role datetime"),
         ([[1, 2]] * 200, "categorical", "holds lists or mappings"),
     ],
@@ -118,6 +118,25 @@ def test_a_feature_that_is_not_what_its_role_says_is_named(
     recipe = make_recipe(columns={role: ["age"]})
     found = problems(frame.assign(age=values), recipe)
     assert any(message in one for one in found), found
+
+
+@pytest.mark.parametrize("role", ["numeric", "categorical", "text", "datetime"])
+@pytest.mark.parametrize(
+    "value", ["a 9876", "9876-88-99", "31.12.9876 x", 9876.5, ["9876"], {"a": 9876}], ids=str
+)
+def test_no_message_about_a_column_shows_a_value(frame, make_recipe, value, role):
+    cells = [value if at % 3 else one for at, one in enumerate(frame["age"])]
+    for values in (cells, [value] * 200):
+        odd = frame.assign(age=pd.Series(values), spend=frame["spend"] * 9876)
+        by_time = {**BY_TIME, "column": "age"}
+        found = problems(odd, make_recipe(columns={role: ["age"]}, split=by_time, target="spend"))
+        assert found
+        assert not [one for one in found if "9876" in one]
+
+
+def test_many_labels_are_counted_and_not_shown(frame, make_recipe):
+    (found,) = problems(frame.assign(churned=frame["plan"] + frame["customer"]), make_recipe())
+    assert found.endswith("needs 2 labels, and the target has 200 labels; set task: multiclass")
 
 
 def test_a_leak_is_named_and_can_be_accepted(frame, make_recipe):
@@ -152,7 +171,9 @@ def test_two_columns_of_one_name_are_refused(frame, make_recipe):
 @pytest.mark.parametrize("values", ["some day", 20200101])
 def test_a_split_column_without_times_is_refused(frame, make_recipe, values):
     found = problems(frame.assign(day=values), make_recipe(split=BY_TIME))
-    assert "split.column: 'day' holds no times" in found[0]
+    what = "holds numbers" if values == 20200101 else "200 of 200 values are no times"
+    assert found[0].startswith(f"split.column: day: {what}")
+    assert found[0].endswith("write times as 2013-08-31")
 
 
 def test_rows_without_a_time_or_a_group_are_told(frame, make_recipe):
@@ -177,7 +198,7 @@ def test_a_side_with_one_class_is_refused(frame, make_recipe):
     other = "add rows with the other labels, or set another seed"
     assert f"churned: all training rows have the label 1; {other}" in found
     assert f"churned: all rows of the holdout have the label 0; {other}" in found
-    assert any("the holdout has labels that no training row has: 0" in one for one in found)
+    assert any("the holdout has the label 0, and no training row has" in one for one in found)
 
 
 @pytest.mark.parametrize("label", [str, int])

@@ -131,6 +131,21 @@ def test_options_that_the_reader_does_not_know_are_named(tmp_path):
     assert "data.options" in problems(tmp_path / "t.csv", options={"encoding": "klingon"})
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dtype": "float"}, "could not convert string to float: …"),
+        ({"dtype": {"b": "int"}}, "invalid literal for int() with base 10: …"),
+        ({"parse_dates": ["c"]}, "Missing column provided to 'parse_dates': 'c'"),
+    ],
+)
+def test_what_pandas_says_of_a_cell_is_told_without_it(tmp_path, options, said):
+    (tmp_path / "t.csv").write_text("a,b\nsecret,secret\n")
+    found = problems(tmp_path / "t.csv", options=options)
+    assert said in found
+    assert "secret" not in found
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_absent_columns_are_all_named_with_the_nearest(tmp_path, name):
     path = tmp_path / name
