@@ -81,6 +81,18 @@ def option(command: str) -> Callable[[Any], Any]:
     )
 
 
+def host_env(command: str) -> Callable[[Any], Any]:
+    """The option `--host-env` of a command that runs versions."""
+    return click.option(
+        "--host-env",
+        envvar=f"CLOCHE_{command.upper()}_HOST_ENV",
+        multiple=True,
+        metavar="NAME",
+        help="Give models this variable of the environment; NAME* for all that begin so. "
+        "May be repeated; SECURITY.md has what they get anyway.",
+    )
+
+
 def of_extra(name: str) -> list[str]:
     """What an extra of Cloche asks for, as lines for pip."""
     asked = map(Requirement, requires("cloche") or ())

@@ -31,8 +31,7 @@ def told(error: BaseException, rows: Any = None, names: Iterable[Any] = ()) -> s
             message.
         names: Words that may stand in quotes, beside the columns of `rows`.
     """
-    while _text(error).startswith(_WRAPPERS) and error.__context__ is not None:
-        error = error.__context__  # MLflow quotes the table, and then what was wrong with it
+    error = unwrapped(error)
     said = _text(error)
     if said.startswith(_WRAPPERS):
         return type(error).__name__
@@ -40,6 +39,13 @@ def told(error: BaseException, rows: Any = None, names: Iterable[Any] = ()) -> s
         names = [*names, *(found[2] for found in _QUOTED.finditer(said))]  # modules and files
     shown = without_values(said, rows, names)
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """What was wrong with a table that MLflow quotes before it says that."""
+    while _text(error).startswith(_WRAPPERS) and error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def trace(error: BaseException, rows: Any = None) -> str:

@@ -19,6 +19,7 @@ from mlflow.types import DataType
 from cloche import moments
 from cloche.serving.batch.heading import read_header
 from cloche.serving.batch.readers.casting import TRUTHS, Types
+from cloche.serving.batch.readers.rows import NOT_UTF8
 from cloche.serving.batch.readers.text import NUMBERS, header_columns, readable
 from cloche.serving.batch.reading import Reading
 from cloche.serving.batch.sources import InputFile
@@ -201,18 +202,8 @@ def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: Readin
         types: The types of the version's columns.
         reading: How they were read.
     """
-    raw = [row["input"] for row in refused if isinstance(row["input"], str)]
-    if any(row["reason"] == "the row is not UTF-8" for row in refused):
-        lines = [
-            _ESCAPED.sub(lambda one: bytes.fromhex(one[1].decode()), text.encode()) for text in raw
-        ]
-        if encoding := guessed_encoding(b"\n".join(lines)):
-            return (
-                f"They seem to be written in {encoding}; "
-                f"{_again(reading.options | {'encoding': encoding})}"
-            )
-        named = _again(reading.options | {"encoding": "NAME"})
-        return f"Find out in what they are written, and {named}"
+    if fix := _decoded(refused, reading):
+        return fix
     found, other, meanings = dict(reading.options), dict(reading.options), ("", "")
     cells = _unread(refused, types, reading)
     for name, texts in cells.items():
@@ -228,6 +219,46 @@ def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: Readin
     if other != found:
         return f"If {meanings[0]}, {_again(found)} or, if {meanings[1]}, {_again(other)}"
     return f"To read them, {_again(found)}"
+
+
+def _decoded(refused: Sequence[Mapping[str, Any]], reading: Reading) -> str:
+    """What to type so that rows of another encoding are read; empty for others."""
+    if any(row["reason"] == f"the row is not {reading.encoding}" for row in refused):
+        return f"If they are UTF-8, {_again(reading.options | {'encoding': 'utf-8'})}"
+    if (encoding := _encoding(refused)) is None:
+        return ""
+    again = _again(reading.options | {"encoding": encoding or "NAME"})
+    if not encoding:
+        return f"Find out in what they are written, and {again}"
+    return f"They seem to be written in {encoding}; {again}"
+
+
+def for_lines(refused: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> str:
+    """What to type so that refused JSON lines in another encoding are read; empty for others.
+
+    Args:
+        refused: Lines of the quarantine.
+        sources: The inputs of the job.
+    """
+    if (encoding := _encoding(refused)) is None:
+        return ""
+    source = shlex.quote(sources[0]) if len(sources) == 1 else "FILE"
+    guess = f"They seem to be written in {encoding}" if encoding else "They are not UTF-8"
+    return (
+        f"{guess}, and JSON is UTF-8. Write the input anew and score that: "
+        f"iconv -f {encoding or 'NAME'} -t utf-8 {source} > utf8.jsonl"
+    )
+
+
+def _encoding(refused: Sequence[Mapping[str, Any]]) -> str | None:
+    """What rows are written in that are not UTF-8, empty where nobody can tell; None for others."""
+    if not any(row["reason"] == NOT_UTF8 for row in refused):
+        return None
+    raw = [row["input"] for row in refused if isinstance(row["input"], str)]
+    lines = [
+        _ESCAPED.sub(lambda one: bytes.fromhex(one[1].decode()), text.encode()) for text in raw
+    ]
+    return guessed_encoding(b"\n".join(lines))
 
 
 def _again(options: Mapping[str, Any]) -> str:

@@ -35,7 +35,8 @@ def refuse_doubled(names: list[str], name: str) -> None:
     if doubled := sorted({one for one in names if names.count(one) > 1}):
         raise JobFailed(
             f"{name}: {', '.join(map(repr, doubled))} is the name of several columns, and nobody "
-            "knows which one is meant. Give each column a name of its own."
+            "knows which one is meant. Give each column a name of its own; "
+            f"{doubled[0] + '.1'!r} is what a training on CSV calls the second of them."
         )
 
 

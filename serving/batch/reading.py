@@ -159,9 +159,19 @@ def chosen(told: Mapping[str, Any], given: Mapping[str, Any]) -> Reading:
     for name, value in options.items():
         if value in (None, "null", "~") and name != "header":
             continue  # as if it was not given
-        if name not in _CHECKS:
-            raise SettingsError(_refusal(name, name in given))
-        found[name] = _CHECKS[name](name, value)
+        if name not in _CHECKS and name in given:
+            raise SettingsError(_refusal(name))
+        try:
+            found[name] = _CHECKS[name](name, value)
+        except (KeyError, SettingsError) as error:
+            if name in given:
+                raise
+            usual = "0" if name == "header" else "null"
+            raise SettingsError(
+                f"The version was trained on a table that was read with {name}: {value!r}, and "
+                "cloche score does not read such tables. Write the table as CSV that needs no such "
+                f"option, and score it with --options '{{{name}: {usual}}}'"
+            ) from error
     if found.get("header", 0) is None and not found.get("names"):
         raise SettingsError(
             "--options header: a table without header needs the names of its columns: "
@@ -173,17 +183,15 @@ def chosen(told: Mapping[str, Any], given: Mapping[str, Any]) -> Reading:
 _EXAMPLE = "Write it as in a recipe: --options '{sep: \";\", encoding: cp949}'"
 
 
-def _refusal(name: str, given: bool) -> str:
+def _refusal(name: str) -> str:
     if name in _OTHERWISE:
         return (
             f"--options {name}: the signature of the version decides types and columns, and every "
             f"row is scored. Leave it out; known are {', '.join(_CHECKS)}."
         )
-    where = "" if given else " The version was trained on a table that was read with it."
-    drop = "" if given else f", and say so by --options '{{{name}: null}}'"
     return (
-        f"--options {name}: cloche score does not read such tables; it knows {', '.join(_CHECKS)}."
-        f"{where} Write the table without what needs it{drop}."
+        f"--options {name}: cloche score does not read such tables; it knows {', '.join(_CHECKS)}. "
+        "Write the table without what needs it."
     )
 
 

@@ -1,10 +1,12 @@
-"""What a job that fails for its refused rows says: reasons, rows, where they are kept, the fix."""
+"""What a job says of its refused rows: reasons, rows, where they are kept, and what reads them."""
 
 import json
+import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from mlflow.models import Model
 
@@ -47,9 +49,7 @@ def explain(
             first = [json.loads(line) for line in islice(lines, _LOOKED_AT)]
     except OSError as error:
         raise JobFailed(f"{kept}: cannot be written: {error.strerror}") from error
-    reasons = Counter[str]()
-    for part in ordered:
-        reasons.update(part.reasons)
+    reasons = _reasons(ordered)
     said = []
     for reason, count in reasons.most_common(_MOST_REASONS):
         rows = [row for row in first if row["reason"].startswith(reason)]
@@ -58,9 +58,41 @@ def explain(
         said.append(f"{count:,} times {detail}" + (f" (row {numbers})" if rows else ""))
     if len(reasons) > _MOST_REASONS:
         said.append(f"and {len(reasons) - _MOST_REASONS} other reasons")
-    fix = ""
-    if supply.is_csv:
-        types = scalar_types(Model.load(job.model.path).get_input_schema())
-        fix = advice.for_rows(first, types, Reading(job.reading))
+    fix = _fix(job, supply, first)
     fix = fix or "Mend them, or leave them out, and score again with --overwrite."
-    return f"{'; '.join(said)}. They are kept in {kept}. {fix}"
+    path = shlex.quote(str(kept.absolute()))
+    return f"{'; '.join(said)}. They are kept with their reasons: `head {path}` shows them. {fix}"
+
+
+def of_most(job: Job, supply: Supply, parts: Sequence[FinishedPart], directory: Path) -> str:
+    """How the rows can be read that a finished job refused, where one reason made most of them.
+
+    Args:
+        job: The job.
+        supply: Its input.
+        parts: All of them, in row order.
+        directory: Where their files are.
+    """
+    reasons = _reasons(parts)
+    for reason, count in reasons.most_common(1):
+        if 2 * count >= reasons.total():
+            lines = islice(assembly.quarantine(parts, directory), _LOOKED_AT)
+            rows = [row for row in map(json.loads, lines) if row["reason"].startswith(reason)]
+            fix = _fix(job, supply, rows)
+            if any(way in fix for way in ("--options", "iconv")):  # else it is what was done
+                return f"If the whole input is like them: {fix}"
+    return ""
+
+
+def _reasons(parts: Iterable[FinishedPart]) -> Counter[str]:
+    reasons = Counter[str]()
+    for part in parts:
+        reasons.update(part.reasons)
+    return reasons
+
+
+def _fix(job: Job, supply: Supply, refused: Sequence[Mapping[str, Any]]) -> str:
+    if not supply.is_csv:
+        return advice.for_lines(refused, list(supply.inputs))
+    types = scalar_types(Model.load(job.model.path).get_input_schema())
+    return advice.for_rows(refused, types, Reading(job.reading))

@@ -62,6 +62,7 @@ def score(
             scoring = _Scoring(job, supply, planner, manifest, request)
             parts = scoring.finish(engine, done, report)
             made = record(job, parts, perf_counter() - started) | {"run_id": lineage.run_id}
+            made["advice"] = refusals.of_most(job, supply, parts, manifest.parts)
             report_made = summary(job, parts, made)
             made["drift"] = drift(report_made) if report_made["profiled"] else ""
             made["drifted"] = drifted(report_made)

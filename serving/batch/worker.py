@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
 from cloche import tensors
-from cloche.redaction import told
+from cloche.redaction import told, unwrapped
 from cloche.serving.batch import durable, statistics, writers
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.job import TEXT, Job
@@ -413,6 +413,7 @@ def stamps(job: Job) -> dict[str, str]:
 def _refusal(error: Exception) -> Refusal:
     if isinstance(error, Unfit):
         return Refusal(error.reason)
-    said = getattr(error, "message", None) or str(error)
+    inner = unwrapped(error)
+    said = getattr(inner, "message", None) or str(inner)
     kind = f"the model failed with {type(error).__name__}" if of_model(error) else UNFIT
     return Refusal(kind, " ".join(said.split())[:_DETAIL_CHARACTERS])

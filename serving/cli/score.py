@@ -165,13 +165,7 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Request)}
     help="Whether a version's accelerated twin may answer in its place.",
 )
 @env_manager.option("score")
-@click.option(
-    "--host-env",
-    multiple=True,
-    metavar="NAME",
-    help="Give models this variable of the environment; NAME* for all that begin so. "
-    "May be repeated; SECURITY.md has what they get anyway.",
-)
+@env_manager.host_env("score")
 @click.option(
     "--track/--no-track",
     "tracked",
@@ -288,6 +282,8 @@ def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> Non
         click.echo(f"{record['refused']:,} rows are in quarantine:")
         for reason, count in record["reasons"].items():
             click.echo(f"  {count:,} times {reason}")
+        if record.get("advice"):
+            click.echo(record["advice"])
     for line in nulls(record):
         click.echo(line)
     if record["drift"]:

@@ -177,13 +177,7 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other p
     help="How long a client may take to send a request.",
 )
 @env_manager.option("serve")
-@click.option(
-    "--host-env",
-    multiple=True,
-    metavar="NAME",
-    help="Give models this variable of the environment; NAME* for all that begin so. "
-    "May be repeated; SECURITY.md has what they get anyway.",
-)
+@env_manager.host_env("serve")
 @click.option(
     "--acceleration/--no-acceleration",
     "accelerate",

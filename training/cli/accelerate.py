@@ -31,7 +31,7 @@ Example:
 @click.option("--data", metavar="SOURCE", help="Prove it on these rows, not on the holdout.")
 @environments.option("accelerate")
 @options.cache
-@options.host_env("accelerate")
+@environments.host_env("accelerate")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def accelerate(
     model: str,

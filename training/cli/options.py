@@ -1,8 +1,6 @@
 """Options of the commands that run versions in processes of their own."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -17,18 +15,6 @@ cache = click.option(
     show_default="~/.cache/cloche",
     help="Where environments are kept.",
 )
-
-
-def host_env(command: str) -> Callable[[Any], Any]:
-    """The option `--host-env` of a command."""
-    return click.option(
-        "--host-env",
-        envvar=f"CLOCHE_{command.upper()}_HOST_ENV",
-        multiple=True,
-        metavar="NAME",
-        help="Give models this variable of the environment; NAME* for all that begin so. "
-        "May be repeated; SECURITY.md has what they get anyway.",
-    )
 
 
 def check(manager: str, widened: tuple[str, ...]) -> None:

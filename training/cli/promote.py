@@ -71,7 +71,7 @@ _PIPE_WIDTH = 160
 )
 @environments.option("promote")
 @options.cache
-@options.host_env("promote")
+@environments.host_env("promote")
 @click.option(
     "--report",
     type=PageFile(),

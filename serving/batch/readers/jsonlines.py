@@ -19,7 +19,7 @@ from mlflow.utils.proto_json_utils import (
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.casting import Types, cast
-from cloche.serving.batch.readers.rows import UNFIT, Rows, attach
+from cloche.serving.batch.readers.rows import NOT_UTF8, UNFIT, Rows, attach
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.failures import Unfit
 from cloche.serving.host.missing import Guard
@@ -63,7 +63,7 @@ class JsonLinesReader:
             elif nesting(line) > MOST_NESTED:
                 refused[offset] = f"the row is nested more than {MOST_NESTED} deep"
             else:
-                refused[offset] = "the row is not a JSON object"
+                refused[offset] = "the row is not a JSON object" if _is_utf8(line) else NOT_UTF8
         places = np.array(offsets, np.int64)
         pieces, failed = divide(
             lambda a, b: self._frame(objects[a:b], part.types), len(objects), _reason
@@ -126,6 +126,14 @@ def _lines(part: Part) -> list[bytes]:
     if len(content) != part.stop - part.start:
         raise JobFailed(f"{part.source}: it is shorter than when the job began.")
     return [line for line in content.split(b"\n") if line.strip()]
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def parsed(line: bytes) -> Any:

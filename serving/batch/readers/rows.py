@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 UNFIT = "the row does not fit the model's signature"
+NOT_UTF8 = "the row is not UTF-8"
 Originals = Callable[[Sequence[int]], list[Any]]
 
 

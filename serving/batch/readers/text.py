@@ -25,7 +25,7 @@ from cloche.serving.batch import inference, records
 from cloche.serving.batch.dividing import divide
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.casting import INTEGERS, WHOLE, Types, cast, type_of
-from cloche.serving.batch.readers.rows import Rows, attach
+from cloche.serving.batch.readers.rows import NOT_UTF8, Rows, attach
 from cloche.serving.batch.reading import PLAIN, Form, Reading
 from cloche.serving.errors import JobFailed
 
@@ -215,7 +215,8 @@ class CsvReader:
         """The first plain mistake in a record."""
         fields = _fields(line, form)
         if fields is None:
-            return f"the row is not {self._reading.encoding or 'UTF-8'}"
+            encoding = self._reading.encoding
+            return f"the row is not {encoding}" if encoding else NOT_UTF8
         if len(fields) > len(names):
             return f"expected {len(names)} fields, found {len(fields)}"
         fields += [""] * (len(names) - len(fields))

@@ -1,10 +1,11 @@
 """Odd tables are scored as they are, or end in one sentence with a fix: it is typed, and works."""
 
+import json
 import re
 import shlex
 import shutil
+import subprocess
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -120,7 +121,8 @@ REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("odd", REFUSED)
-def test_refused_rows_are_told_with_what_reads_them(odd, score, tmp_path):
+def test_refused_rows_are_told_with_what_reads_them(odd, score, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     changes, options, why = REFUSED[odd]
     text = ROWS
     for plain, written_as in changes.items():
@@ -130,18 +132,80 @@ def test_refused_rows_are_told_with_what_reads_them(odd, score, tmp_path):
     wanted = predicted(score, tmp_path / "plain.csv", model="optional")
 
     with pytest.raises(TooManyBadRows) as failure:
-        score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional", options=options)
+        score(tmp_path / "d.csv", "it's out.csv", model="optional", options=options)
 
     message = str(failure.value)
     assert message.startswith("All 2 rows were refused. ")
     assert why in message
     assert "234" not in message
-    kept = re.search(r"kept in (.*?\.jsonl)\. ", message)
-    assert kept is not None
-    assert len(Path(kept[1]).read_text().splitlines()) == 2
+    (look,) = re.findall(r"`(head .*?)` shows them", message)
+    monkeypatch.chdir("/")
+    shown = subprocess.check_output(look, shell=True, text=True)  # noqa: S602
+    assert len(shown.splitlines()) == 2
     fix, *_ = advised(message)
     score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional", options=fix, overwrite=True)
     assert pd.read_csv(tmp_path / "out.csv")["prediction"].tolist() == wanted
+
+
+@pytest.mark.parametrize("odd", REFUSED)
+def test_a_job_that_refused_some_rows_says_what_reads_most_of_them(odd, score, tmp_path):
+    changes, options, _ = REFUSED[odd]
+    text = ROWS
+    for plain, written_as in changes.items():
+        text = text.replace(plain, written_as)
+    sep = options.get("sep", ",")
+    text += 8 * sep.join(["plain", "1", "7", "2024-01-01", "true\n"])
+    (tmp_path / "d.csv").write_text(text, encoding="cp949" if odd == "encoding" else "utf-8")
+
+    done = score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional", options=options)
+
+    assert done.record["refused"] == 2
+    assert done.record["advice"].startswith("If the whole input is like them: ")
+    assert "234" not in done.record["advice"]
+    fix, *_ = advised(done.record["advice"])
+    score(tmp_path / "d.csv", tmp_path / "o.csv", model="optional", options=fix)
+    assert len(pd.read_csv(tmp_path / "o.csv")) == 10
+
+
+def test_a_job_says_nothing_where_reasons_differ_or_no_option_helps(score, tmp_path):
+    head = ROWS.partition("\n")[0]
+    good, bad = "가,1,1,2024-01-01,true", "가,x,1,2024-01-01,true"
+    others = ["가,1,x,2024-01-01,true", "가,1,1,someday,true", "가,1,1,2024-01-01,maybe"]
+    for rows in ([good, bad], [good, bad.replace("x", '"1,5"'), *others]):
+        (tmp_path / "d.csv").write_text("\n".join([head, *rows]))
+        done = score(tmp_path / "d.csv", tmp_path / "o.csv", model="optional", overwrite=True)
+        assert done.record["refused"]
+        assert done.record["advice"] == ""
+
+
+def test_rows_that_are_not_in_the_encoding_of_the_training_are_read_as_utf8(score, tmp_path):
+    (tmp_path / "d.csv").write_text(ROWS)
+    with pytest.raises(TooManyBadRows, match="2 times the row is not cp949") as failure:
+        score(tmp_path / "d.csv", tmp_path / "o.csv", model="optional",
+              options={"encoding": "cp949"})  # fmt: skip
+    (fix,) = advised(str(failure.value))
+    done = score(tmp_path / "d.csv", tmp_path / "o.csv", model="optional", options=fix,
+                 overwrite=True)  # fmt: skip
+    assert done.record["scored"] == 2
+
+
+@pytest.mark.parametrize("some", [0, 4])
+def test_json_lines_in_another_encoding_are_told_with_iconv(some, score, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"string": text} for text in (*["plain"] * some, "좋은 하루", "나쁜 하루")]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "an input.jsonl").write_bytes(text.encode("cp949"))
+
+    if some:
+        done = score("an input.jsonl", "out.csv", model="optional")
+        message = done.record["advice"]
+    else:
+        with pytest.raises(TooManyBadRows, match="2 times the row is not UTF-8") as failure:
+            score("an input.jsonl", "out.csv", model="optional")
+        message = str(failure.value)
+
+    subprocess.run(message[message.index("iconv") :], shell=True, check=True)  # noqa: S602
+    assert score("utf8.jsonl", "again.csv", model="optional").record["scored"] == some + 2
 
 
 @pytest.mark.parametrize(

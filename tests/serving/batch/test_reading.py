@@ -1,6 +1,7 @@
 """Tables that are written in a way of their own: what `train` reads by `data.options` is scored."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 
@@ -176,6 +177,18 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(text, message):
     assert message in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("sep", r"\s+"), ("comment", "#"), ("header", 3), ("sep", ";;")]
+)
+def test_what_a_training_read_otherwise_is_told_with_what_then_works(name, value):
+    with pytest.raises(SettingsError, match="The version was trained on") as refusal:
+        chosen({name: value, "decimal": ","}, {})
+    assert repr(value) in str(refusal.value)
+    typed = shlex.split(str(refusal.value).partition("--options ")[2])[0]
+    usual = {"header": 0} if name == "header" else {}
+    assert chosen({name: value, "decimal": ","}, parsed(typed)).options == usual | {"decimal": ","}
+
+
 def test_options_are_written_as_in_a_recipe():
     text = '{sep: ";", na_values: [no, -9], keep_default_na: false, header: null, names: [a]}'
     found = chosen({"thousands": ".", "comment": None}, parsed(text)).options
@@ -201,7 +214,7 @@ def test_a_name_of_two_columns_is_refused_in_every_format(suffix, score, tmp_pat
     else:
         place.write_text("a,b,c,a\n1,2,x,3\n".replace(",", "\t" if suffix == "tsv" else ","))
 
-    with pytest.raises(JobFailed, match="'a' is the name of several columns"):
+    with pytest.raises(JobFailed, match=r"'a' is the name of several columns.*; 'a\.1' is what"):
         score(place, tmp_path / "out.csv")
 
 
