@@ -17,6 +17,7 @@ import pandas as pd
 from mlflow.types import DataType
 
 from cloche import moments
+from cloche.serving.batch.formats import other_kind
 from cloche.serving.batch.heading import read_header
 from cloche.serving.batch.readers.casting import TRUTHS, Types
 from cloche.serving.batch.readers.rows import NOT_UTF8
@@ -77,6 +78,8 @@ def for_header(head: bytes, file: InputFile, needed: Sequence[str]) -> str:
         file: The file, and how it is read now.
         needed: The columns that are needed; empty if the header cannot be read at all.
     """
+    if kind := other_kind(head):
+        return f"It is {kind}"
     names = _names(head, file.reading, file)
     for reading, found, why in _readings(head, file):
         if needed and set(needed) <= set(found):

@@ -47,7 +47,10 @@ def _of_schema(file: InputFile) -> list[str]:
                 return list(pq.read_schema(source).names)
             return list(pa.ipc.open_file(source).schema.names)
         except pa.ArrowException as error:
-            raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
+            raise JobFailed(
+                f"{file.name}: is no {file.format} file: {error}. Where it is another one, score "
+                "it with --input-format csv, or what it is."
+            ) from error
 
 
 def _of_text(file: InputFile) -> list[str]:

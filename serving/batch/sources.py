@@ -20,6 +20,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from cloche import streams
+from cloche.serving.batch.formats import other_kind
 from cloche.serving.batch.reading import PLAIN, Form, Reading
 from cloche.serving.errors import JobFailed, SettingsError
 
@@ -89,10 +90,14 @@ def find(source: str, given_format: str | None = None) -> list[InputFile]:
     if not found:
         raise JobFailed(f"{source}: nothing is there, or not yet. Score it again when it has come.")
     if not usable:
+        with system.open_input_stream(found[0].path, compression=None) as file:
+            kind = other_kind(file.read(1 << 12))
         raise SettingsError(
-            f"{source}: no file to score is there; there is {found[0].path}. Known are names "
-            f"that end in {', '.join(_FORMATS)}; for others give --input-format."
-        )
+            f"{source}: no file to score is there; there is {found[0].path}"
+            + (f", which is {kind}" if kind else
+               f". Known are names that end in {', '.join(_FORMATS)}; for others give "
+               "--input-format csv or another")
+        )  # fmt: skip
     local = isinstance(system, fs.LocalFileSystem)
     prefix = "" if local else source.partition("://")[0] + "://"
     return [_described(info, path, prefix, given_format, local=local) for info in usable]

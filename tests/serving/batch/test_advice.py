@@ -1,11 +1,15 @@
 """Odd tables are scored as they are, or end in one sentence with a fix: it is typed, and works."""
 
+import io
 import json
 import re
 import shlex
 import shutil
 import subprocess
 import unicodedata
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -14,10 +18,11 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
+from cloche.serving.batch import supply
 from cloche.serving.batch.advice import guessed_encoding, written
 from cloche.serving.batch.limit import Limit
 from cloche.serving.batch.reading import parsed
-from cloche.serving.errors import JobFailed, TooManyBadRows
+from cloche.serving.errors import JobFailed, SettingsError, TooManyBadRows
 
 pytestmark = pytest.mark.xdist_group("batch")
 COMMENTS = Schema([ColSpec("string", "댓글"), ColSpec("double", "점수")])
@@ -77,6 +82,55 @@ def test_a_table_that_lacks_columns_is_told_how_it_is_read(odd, comments, score,
         assert options == {"header": "null", "names": ["FIRST", "SECOND"]}
         options["names"] = ["댓글", "점수", "id"]
     assert predicted(score, tmp_path / "d.csv", model=comments, options=options) == wanted
+
+
+OTHERS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
+    "Parquet": ("d.csv", lambda path: plain().to_parquet(path), "--input-format parquet"),
+    "Parquet as data": ("d.dat", lambda path: plain().to_parquet(path), "--input-format parquet"),
+    "Arrow": ("d.csv", lambda path: plain().to_feather(path, compression="uncompressed"),
+              "--input-format arrow"),
+    "gzip": ("d.csv", lambda path: plain().to_csv(path, index=False, compression="gzip"), ".gz"),
+    "bzip2": ("d.csv", lambda path: plain().to_csv(path, index=False, compression="bz2"), ".bz2"),
+    "xz": ("d.data", lambda path: plain().to_csv(path, index=False, compression="xz"), ".xz"),
+    "zip": ("d.csv.zip", lambda path: plain().to_csv(path, index=False), "with unzip"),
+    "zip as CSV": ("d.csv", lambda path: plain().to_csv(path, index=False, compression="zip"),
+                   "with unzip"),
+    "JSON": ("d.json", lambda path: plain().to_json(path, orient="records"), "jq -c '.[]'"),
+    "JSON as CSV": ("d.csv", lambda path: plain().to_json(path, orient="records"), "jq -c '.[]'"),
+    "JSON lines": ("d.csv", lambda path: plain().to_json(path, orient="records", lines=True),
+                   "--input-format jsonl"),
+    "CSV": ("d.parquet", lambda path: plain().to_csv(path, index=False), "--input-format csv"),
+}  # fmt: skip
+
+
+def plain() -> pd.DataFrame:
+    """The rows of `PLAIN`."""
+    return pd.read_csv(io.StringIO(PLAIN))
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_file_of_another_kind_is_told_with_what_then_works(kind, comments, score, tmp_path):
+    name, write, advice = OTHERS[kind]
+    write(tmp_path / name)
+    given = None
+    with pytest.raises((JobFailed, SettingsError)) as failure:
+        score(tmp_path / name, tmp_path / "o.csv", model=comments)
+    assert advice in str(failure.value)
+    mended = tmp_path / name
+    if found := re.search(r"--input-format (\w+)", str(failure.value)):
+        given = found[1]
+    elif advice.startswith("."):
+        mended = mended.rename(tmp_path / f"d.csv{advice}")
+    elif "unzip" in advice:
+        (packed,) = zipfile.ZipFile(mended).namelist()
+        mended = mended.with_name("d.csv")
+        mended.write_bytes(zipfile.ZipFile(tmp_path / name).read(packed))
+    else:
+        mended = tmp_path / "rows.jsonl"
+        rows = json.loads((tmp_path / name).read_text())
+        mended.write_text("\n".join(map(json.dumps, rows)))  # as jq does
+    done = score(supply.Files(str(mended), given), tmp_path / "o.csv", model=comments)
+    assert done.record["scored"] == 2
 
 
 def test_letter_case_and_what_is_there_are_told(score, tmp_path):

@@ -1,0 +1,29 @@
+"""What a file is whose name says something else, and what to do with it."""
+
+import re
+
+_KINDS: tuple[tuple[bytes, str], ...] = (
+    (rb"PAR1", "a Parquet file: score it with --input-format parquet"),
+    (rb"ARROW1", "an Arrow file: score it with --input-format arrow"),
+    (rb"\x1f\x8b", "compressed: end its name in .gz, like rows.csv.gz"),
+    (rb"BZh", "compressed: end its name in .bz2, like rows.csv.bz2"),
+    (rb"\xfd7zXZ", "compressed: end its name in .xz, like rows.csv.xz"),
+    (rb"\x28\xb5\x2f\xfd", "compressed: end its name in .zst, like rows.csv.zst"),
+    (rb"PK.{28}.*?(xl/|content\.xml)", "a workbook: save it as CSV"),
+    (rb"PK", "a ZIP archive: unpack it with unzip, and score what was in it"),
+    (rb"\xd0\xcf\x11\xe0", "a workbook: save it as CSV"),
+    (rb"SQLite format 3", "a SQLite database: score sqlite:///PATH with --query 'SELECT …'"),
+    (rb"\s*\[\s*\{", "a list in JSON: write a line for each row by jq -c '.[]' FILE > rows.jsonl"),
+    (rb"\s*\{\s*\"", "JSON: score it with --input-format jsonl if each line is a row"),
+    (rb"\s*<(!doctype html|html|\?xml)", "a page or document: save its table as CSV"),
+)
+
+
+def other_kind(head: bytes) -> str:
+    """What a file is, and how it is scored, as a clause; empty for text that may be CSV.
+
+    Args:
+        head: The first bytes of the file.
+    """
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    return next((kind for form, kind in _KINDS if re.match(form, text, re.S | re.I)), "")
