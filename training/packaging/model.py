@@ -132,11 +132,11 @@ def _policy(package: Package) -> dict[str, Any]:
         "gate": recipe.gate.model_dump(mode="json"),
         "seed": recipe.seed,
         "holdout": package.holdout,
-        "reading": _reading(recipe),
+        "reading": reading_of(recipe),
     }
 
 
-def _reading(recipe: Recipe) -> dict[str, Any]:
+def reading_of(recipe: Recipe) -> dict[str, Any]:
     """How the table of the training was written, where it was CSV: `cloche score` reads alike."""
     data = recipe.data
     is_table = data.format in ("auto", "csv") and not is_database(data.source)

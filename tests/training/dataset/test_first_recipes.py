@@ -1,19 +1,22 @@
 """Tables as people have them: a first recipe passes its checks, or a sentence says what mends it.
 
-Each table goes the way of `cloche init` and `cloche train --explain`, in this process. A refusal
-comes with the change that its message asks for, and with that the table passes.
+Each table goes the way of `cloche init` and `cloche train --explain`, in this process, and is read
+as `cloche score` reads it. A refusal comes with the change that its message asks for, and with that
+the table passes.
 """
 
 import contextlib
 import gzip
 import io
 import os
+import shlex
 import sqlite3
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from mlflow.models import Model, ModelSignature
 
 from cloche import main
+from cloche.serving.batch import agreement, output, supply
+from cloche.serving.batch.plan import Planner
+from cloche.serving.batch.reading import parsed
+from cloche.serving.batch.request import Request
+from cloche.serving.batch.spark.reading import Unloaded
+from cloche.serving.batch.worker import Worker
+from cloche.serving.errors import ServingError
 from cloche.training.cli.init import init
+from cloche.training.dataset.days import times
+from cloche.training.dataset.sources import load_table
 from cloche.training.errors import ClocheError, DataError
 from cloche.training.explain import explain
+from cloche.training.packaging.model import METADATA, reading_of
+from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.recipe.load import load_recipe
 from cloche.training.recipe.schema import Recipe
 
@@ -91,6 +106,8 @@ class Odd:
         overrides: of the recipe, likewise.
         mended: the file as the message asks for it, likewise.
         mended_name: the name of the file, likewise.
+        unscored: what `cloche score` says of the table that was learned from; empty where it takes
+            it.
     """
 
     content: bytes | Callable[[Path], bytes]
@@ -101,6 +118,7 @@ class Odd:
     overrides: tuple[str, ...] = ()
     mended: bytes | None = None
     mended_name: str = ""
+    unscored: str = ""
 
 
 LATE = {"day": [f"2024-01-0{at}" for at in range(1, 9) for _ in range(5)] + ["2024-02-01"] * 80}
@@ -122,13 +140,15 @@ PASS = {
     "semicolons and decimal commas": Odd(csv(sep=";", decimal=",")),
     "tabs": Odd(csv(sep="\t"), "rows.tsv"),
     "bars": Odd(csv(sep="|")),
-    "blanks": Odd(people().to_string(index=False).encode(), "rows.txt"),
+    "blanks": Odd(people().to_string(index=False).encode(), "rows.txt",
+                  unscored="a table that was read with sep"),
     "a byte order mark": Odd(csv(encoding="utf-8-sig")),
     "UTF-16": Odd(csv(encoding="utf-16")),
     "Korean": Odd(csv(people().rename(columns={"churned": "해지", "age": "나이"}))),
     "names with blanks": Odd(csv(people().rename(columns=lambda name: f" {name} "))),
     "names with marks": Odd(csv(people().rename(columns={"age": 'a.b/c"', "spend": "x{y}: z"}))),
-    "a name twice": Odd(csv(people().rename(columns={"spend": "age"}))),
+    "a name twice": Odd(csv(people().rename(columns={"spend": "age"})),
+                        unscored="'age.1' is what a training on CSV calls the second"),
     "a column without a name": Odd(csv(people().rename(columns={"spend": ""}))),
     "numbered rows": Odd(csv(people().reset_index())),
     "lines above the header": Odd(b"Customers of 2024\n\n" + csv()),
@@ -166,9 +186,10 @@ PASS = {
     "many rows on the last day": Odd(csv(people(**LATE)[["day", "age", "plan", "churned"]])),
     "wide": Odd(csv(pd.DataFrame(DRAW.normal(size=(60, 80))).assign(y=[0, 1] * 30))),
     "5 rows": Odd(csv(people(5, churned=["yes", "no", "yes", "no", "yes"]))),
-    "Parquet under another name": Odd(partial(pages, people().to_parquet)),
+    "Parquet under another name": Odd(partial(pages, people().to_parquet),
+                                      unscored="score it with --input-format parquet"),
     "compressed": Odd(gzip.compress(csv()), "rows.csv.gz"),
-    "an archive of one file": Odd(archive(rows=csv()), "rows.csv.zip"),
+    "an archive of one file": Odd(archive(rows=csv()), "rows.csv.zip", unscored="with unzip"),
 }  # fmt: skip
 
 REFUSED = {
@@ -219,6 +240,7 @@ REFUSED = {
         csv() + b'1,2,"free,yes\n',
         refused="a quotation mark in line 122 is never closed",
         options=("--option", "quoting=3"),
+        unscored="a table that was read with quoting",
     ),
     "infinity": Odd(
         csv(people(spend=MONEY.where(MONEY.index > 0, np.inf))),
@@ -305,7 +327,7 @@ REFUSED = {
                                    refused="is an archive of 2 files; unpack it", mended=csv(),
                                    mended_name="a.csv"),
     "an archive without its suffix": Odd(archive(a=csv()), refused="end its name in .zip",
-                                         mended_name="rows.zip"),
+                                         mended_name="rows.zip", unscored="with unzip"),
     "compressed without its suffix": Odd(gzip.compress(csv()), refused="end its name in .gz",
                                          mended_name="rows.csv.gz"),
     "empty": Odd(b"", refused="is empty", mended=csv()),
@@ -351,6 +373,7 @@ def test_a_first_recipe_passes_its_own_checks(name, first_recipe, tmp_path):
     odd = PASS[name]
     recipe = first_recipe(content_of(odd, tmp_path), odd.name)
     assert recipe.task == odd.task
+    assert_scored(recipe, odd.unscored)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -364,6 +387,64 @@ def test_a_refusal_says_in_a_sentence_what_then_works(name, first_recipe, tmp_pa
     mended = content if odd.mended is None else odd.mended
     recipe = first_recipe(mended, odd.mended_name or odd.name, odd.options, odd.overrides)
     assert recipe.task == odd.task
+    if odd.mended is None or odd.mended_name == "sqlite":  # others are like those above
+        assert_scored(recipe, odd.unscored)
+
+
+def assert_scored(recipe: Recipe, unscored: str = "") -> None:
+    """See that `cloche score` gives a version the values that it learned from.
+
+    Args:
+        recipe: of the version; its model is not made, for only its signature decides.
+        unscored: what is said of the table first; what it asks for is then done.
+    """
+    table = load_table(recipe.data, recipe.used_columns).frame
+    read = {name: times(table, name) for name in recipe.columns.datetime}
+    learned = model_inputs(table.assign(**read), recipe.columns)
+    signature = make_signature(learned, pd.DataFrame({"prediction": [1.0]}))
+    if unscored:
+        with pytest.raises(ServingError) as caught:
+            scored_inputs(recipe, signature, recipe.data.source)
+        assert unscored in str(caught.value)
+        typed = shlex.split(str(caught.value).partition(". Where")[0])
+        given = dict(pairwise(typed))
+        source, form = recipe.data.source, given.get("--input-format")
+        if form is None:  # all others ask for plain CSV
+            source = "plain.csv"
+            table.to_csv(source, index=False)
+        options = parsed(given.get("--options"))
+        inputs, refused = scored_inputs(recipe, signature, source, form, options)
+    else:
+        inputs, refused = scored_inputs(recipe, signature, recipe.data.source)
+    # a line with a field too many, of which training reads the first fields
+    assert len(refused) == (recipe.data.options.get("on_bad_lines") == "skip")
+    learned = learned.drop(index=list(refused))
+    pd.testing.assert_frame_equal(inputs.reset_index(drop=True), learned, check_column_type=False)
+
+
+def scored_inputs(
+    recipe: Recipe, signature: ModelSignature, source: str, form: str | None = None,
+    options: dict[str, Any] | None = None,
+) -> tuple[pd.DataFrame, dict[int, str]]:  # fmt: skip
+    """What `cloche score` would give to the version's model, and why rows are refused."""
+    version = Path("version")
+    version.mkdir(exist_ok=True)
+    policy = {METADATA: {"reading": reading_of(recipe)}}
+    Model(signature=signature, metadata=policy).save(str(version / "MLmodel"))
+    if recipe.data.query:
+        given: supply.Supply = supply.Query(source, recipe.data.query, 1000)
+    else:
+        given = supply.Files(source, form)
+    request = Request(model=str(version), cache=Path("cache"), options=options or {})
+    job = agreement.pinned(request, given, output.describe("out.csv", None), lambda _: None)
+    spool = Path("spool")
+    spool.mkdir(exist_ok=True)
+    worker = Worker(job, spool, Unloaded(signature.inputs))
+    parts = given.parts(Planner(job.part_rows, spool, job.inferred), frozenset())
+    found = [worker.read(part) for part in parts]
+    inputs = pd.concat([rows.inputs for rows in found])
+    refused = {at: reason for rows in found for at, reason in rows.refused.items()}
+    return inputs[list(recipe.columns.features)], refused
 
 
 def installed_tables() -> dict[str, Any]:
@@ -406,7 +487,7 @@ def test_tables_of_packages_without_a_feature_are_told_so(name, first_recipe):
 def test_tables_of_packages_pass(name, first_recipe):
     table = installed_tables()[name]
     content = table.read_bytes() if isinstance(table, Path) else csv(table(as_frame=True).frame)
-    first_recipe(content, "rows.csv", overrides=MENDED.get(name, ()))
+    assert_scored(first_recipe(content, "rows.csv", overrides=MENDED.get(name, ())))
 
 
 @pytest.mark.breadth
@@ -416,10 +497,16 @@ def test_tables_of_packages_pass(name, first_recipe):
      "a quantity in 20 rows", "days that are the only feature", "names with marks"],
 )  # fmt: skip
 @pytest.mark.usefixtures("client", "forked_probes")
-def test_a_first_recipe_is_trained_and_promoted_without_a_change(name, first_recipe):
+def test_a_first_recipe_is_trained_promoted_and_scored_without_a_change(name, first_recipe):
     odd = PASS[name]
     assert isinstance(odd.content, bytes)
     recipe = first_recipe(odd.content, odd.name)
-    for arguments in (["train", "first.yaml"], ["promote", recipe.name]):
+    uri = f"models:/{recipe.name}@production"
+    score = ["score", uri, recipe.data.source, "scores.csv", "--no-track"]
+    if odd.unscored:
+        score[2] = "plain.csv"
+        load_table(recipe.data).frame.to_csv("plain.csv", index=False)
+        score += ["--options", "{sep: null}"]
+    for arguments in (["train", "first.yaml"], ["promote", recipe.name], score):
         done = CliRunner().invoke(main.cloche, arguments, env={**os.environ})
         assert done.exit_code == 0, (arguments, done.output, done.exception)
