@@ -150,28 +150,36 @@ def _near_leaks(frame: pd.DataFrame, recipe: Recipe) -> Iterator[str]:
 
 
 def _classes(split: Split, recipe: Recipe) -> Iterator[str]:
+    rarest = int(pd.concat([split.train, split.holdout])[recipe.target].value_counts().min())
+    fix = _other_split(recipe, rarest)
     train, holdout = (set(side[recipe.target]) for side in (split.train, split.holdout))
     for name, labels in (("training rows", train), ("rows of the holdout", holdout)):
         if len(labels) == 1:
-            yield f"{recipe.target}: all {name} have {class_names(labels)}; {_other_split(recipe)}"
+            yield f"{recipe.target}: all {name} have {class_names(labels)}; {fix}"
     if unseen := holdout - train:
         yield (
             f"{recipe.target}: the holdout has {class_names(unseen)}, and no training row has; "
-            f"{_other_split(recipe)}"
+            f"{fix}"
         )
 
 
-def _other_split(recipe: Recipe) -> str:
+def _other_split(recipe: Recipe, rarest: int) -> str:
+    """What to change so that both sides have rows of a label that `rarest` rows have."""
     by = recipe.split
+    if not isinstance(by, FractionSplit | TimeSplit):
+        return "set another seed, which holds out other groups, or add groups with each label"
+    fraction = by if isinstance(by, FractionSplit) else FractionSplit(by="fraction")
+    # Stratified sides have a row of a label as soon as their share of its rows is one.
+    least = math.ceil(100 / max(rarest, 2)) / 100
+    share = min(max(fraction.holdout, least), 1 - least)
+    held = [] if share == fraction.holdout else [f"holdout: {share:g}"]
     if isinstance(by, TimeSplit):
+        other = f"split: {{{', '.join(['by: fraction', *held])}}}"
         return (
-            "move the days of split.train and split.holdout, or set split: {by: fraction}, which "
-            "gives both sides rows with each label"
+            f"move the days of split.train and split.holdout, or set {other}, which mixes the days"
         )
-    if isinstance(by, FractionSplit):
-        stratified = "add rows with the other labels, or set another seed"
-        return stratified if by.stratify else "set split.stratify: true"
-    return "set another seed, which holds out other groups, or add groups"
+    changes = [f"split.{one}" for one in [*([] if by.stratify else ["stratify: true"]), *held]]
+    return f"set {' and '.join(changes)}, or add rows" if changes else "add rows"
 
 
 def _left_out(split: Split, recipe: Recipe) -> Iterator[str]:

@@ -1,8 +1,11 @@
 """Every reason not to learn from a table, said at once; and the oddities that are only told."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from cloche.training.dataset.checks import check_split, check_table
 from cloche.training.dataset.split import Split, split
@@ -194,11 +197,59 @@ def split_problems(sides, recipe):
 
 def test_a_side_with_one_class_is_refused(frame, make_recipe):
     leavers, stayers = (frame[frame["churned"] == label] for label in (1, 0))
-    found = split_problems(Split(leavers, stayers), make_recipe())
-    other = "add rows with the other labels, or set another seed"
+    recipe = make_recipe(split={"by": "fraction", "stratify": False})
+    found = split_problems(Split(leavers, stayers), recipe)
+    other = "set split.stratify: true, or add rows"
     assert f"churned: all training rows have the label 1; {other}" in found
     assert f"churned: all rows of the holdout have the label 0; {other}" in found
     assert any("the holdout has the label 0, and no training row has" in one for one in found)
+
+
+def first_problem(frame, recipe):
+    """What is said of a split, and nothing where it is sound."""
+    try:
+        check_split(split(frame, recipe), recipe)
+    except DataError as error:
+        return error.problems[0]
+    return ""
+
+
+@pytest.mark.parametrize("rare", [2, 3, 4, 7])
+@pytest.mark.parametrize("holdout", [0.1, 0.25, 0.9])
+@pytest.mark.parametrize("stratify", [True, False])
+def test_the_other_split_that_is_advised_has_each_label(
+    frame, make_recipe, rare, holdout, stratify
+):
+    frame = frame.assign(churned=[1] * rare + [0] * (len(frame) - rare))
+    asked = {"by": "fraction", "holdout": holdout, "stratify": stratify}
+    for seed in range(10):
+        found = first_problem(frame, make_recipe(split=asked, seed=seed))
+        if found:
+            pairs = re.findall(r"split\.(\w+): ([\w.]+)", found)
+            advised = asked | {name: yaml.safe_load(value) for name, value in pairs}
+            assert advised != asked
+            assert not first_problem(frame, make_recipe(split=advised, seed=seed))
+
+
+@pytest.mark.parametrize("rare", [2, 3, 30])
+def test_other_days_or_shares_that_are_advised_have_each_label(frame, make_recipe, rare):
+    frame = frame.assign(churned=[1, 0] * rare + [0] * (len(frame) - 2 * rare))
+    found = first_problem(frame, make_recipe(split=BY_TIME))
+    assert "move the days of split.train and split.holdout" in found
+    advised = yaml.safe_load(re.findall(r"split: (\{.*?\})", found)[0])
+    assert not first_problem(frame, make_recipe(split=advised))
+    moved = {"train": ["2020-01-01", "2020-01-02"], "holdout": ["2020-01-03", "2020-12-31"]}
+    assert not first_problem(frame, make_recipe(split={**BY_TIME, **moved}))
+
+
+def test_another_seed_or_more_groups_that_are_advised_have_each_label(frame, make_recipe):
+    by = {"by": "group", "column": "household", "holdout": 0.1}
+    rare = frame.assign(churned=(frame["household"] < 3).astype(int))
+    said = [first_problem(rare, make_recipe(split=by, seed=seed)) for seed in range(20)]
+    assert all("set another seed, which holds out other groups" in one for one in said if one)
+    assert 0 < said.count("") < 20
+    more = rare.assign(churned=frame["household"] % 2)
+    assert not any(first_problem(more, make_recipe(split=by, seed=seed)) for seed in range(20))
 
 
 @pytest.mark.parametrize("label", [str, int])
