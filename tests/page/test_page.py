@@ -115,6 +115,17 @@ def test_what_the_server_refuses_is_told_beside_the_field(flights: Page) -> None
     expect(field).not_to_have_attribute("aria-invalid", "true")
 
 
+def test_a_refused_field_needs_a_value_only_where_it_is_empty(flights: Page) -> None:
+    refusal = {"message": "some columns are refused as a whole", "columns": ["carrier", ODD]}
+    flights.route("**/invocations", lambda route: route.fulfill(status=400, json=refusal))
+    flights.get_by_label(ODD).fill("")
+    ask_button(flights).click()
+
+    described = [("carrier", "This is not what the model takes"), (ODD, "needs a value here")]
+    for name, told in described:
+        expect(flights.get_by_label(name)).to_have_accessible_description(re.compile(told))
+
+
 def test_a_fraction_that_would_be_cut_is_refused_beside_the_field(flights: Page) -> None:
     flights.get_by_label(ODD).fill("5.5")
     ask_button(flights).click()

@@ -152,7 +152,7 @@ export class Form {
   refuse(mistakes, message = "") {
     const found = mistakes.flatMap(({ column, message: told }) => {
       const field = this.fields.find((one) => one.name === column);
-      field?.refuse(told);
+      field?.refuse(field.text.trim() ? told : "The model needs a value here.");
       return field ? [field] : [];
     });
     if (found.length) {

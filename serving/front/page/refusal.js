@@ -1,4 +1,4 @@
-// Which fields of the form a refusal of the server is about: `columns`, `row` and `expected` of an error.
+// Which fields of the form a refusal of the server is about: `columns` and `expected` of an error.
 
 const WORDS = {
   integer: "a whole number", long: "a whole number", float: "a number", double: "a number",
@@ -6,8 +6,7 @@ const WORDS = {
 };
 
 /** [{column, message}] for the fields that an error names; empty where it names none. */
-export function refusedFields({ columns = [], row, expected }) {
-  const type = WORDS[expected] ? `Expected ${WORDS[expected]}.` : "This is not what the model takes.";
-  const told = row === undefined && !expected ? "The model needs a value here." : type;
-  return columns.map((column) => ({ column, message: told }));
+export function refusedFields({ columns = [], expected }) {
+  const message = WORDS[expected] ? `Expected ${WORDS[expected]}.` : "This is not what the model takes.";
+  return columns.map((column) => ({ column, message }));
 }
