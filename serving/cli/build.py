@@ -1,6 +1,7 @@
 """`cloche build`: options become a build context, and an image from it."""
 
 import re
+import shlex
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -72,7 +73,10 @@ def build(
 ) -> None:
     """Run the command; see HELP."""
     if context_only and (engine or tag or engine_options):
-        raise SettingsError("--context-only builds nothing: leave the engine and the tag out.")
+        raise SettingsError(
+            "--context-only writes files and builds no image: leave out --engine, --tag, and what "
+            "stands behind --, or leave out --context-only"
+        )
     found = "" if context_only else find(engine or "")
     from cloche.serving.image.context import write  # noqa: PLC0415  # MLflow's imports take seconds
 
@@ -81,7 +85,8 @@ def build(
         note = write(model, folder, base=base, cache_directory=cache_dir)
         which = f"{note.name} version {note.version}" if note.version else note.name
         if context_only:
-            click.echo(f"{folder}: {which}, digest {note.digest}. Build it: docker build {folder}")
+            typed = f"docker build {shlex.quote(str(folder))}"
+            click.echo(f"{folder}: {which}, digest {note.digest}. Build it: {typed}")
             return
         name = tag or _tag(note.name, note.version or note.digest[:12])
         build_image(found, folder, name, engine_options)

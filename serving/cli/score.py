@@ -301,7 +301,10 @@ def _refuse_contradictions(
         SettingsError: There are such.
     """
     if on_spark and output == "-":
-        raise SettingsError("Executors of Spark write files: no OUTPUT - with --engine spark.")
+        raise SettingsError(
+            "With --engine spark the executors write files, and OUTPUT - is standard output: "
+            "name a file or directory as OUTPUT, or leave --engine spark out."
+        )
     if on_spark and workers:
         raise SettingsError(
             "--workers are processes on this machine; with --engine spark the cores are those of "
@@ -326,9 +329,15 @@ def _refuse_contradictions(
             raise SettingsError(str(error)) from error
     if output == "-" and (as_json or resume):
         raise SettingsError(
-            "With OUTPUT -, standard output is the predictions: no --json, --resume."
+            "OUTPUT - writes the predictions to standard output: leave --json and --resume out, or "
+            "name a file as OUTPUT."
         )
     if source == "-" and resume:
-        raise SettingsError("Standard input comes only once: no --resume. Give a file.")
+        raise SettingsError(
+            "INPUT - is standard input, which can be read only once: leave --resume out, or name a "
+            "file as INPUT."
+        )
     if query and source == "-":
-        raise SettingsError("--query needs a SQLAlchemy URL as INPUT.")
+        raise SettingsError(
+            "--query needs a SQLAlchemy URL as INPUT, like sqlite:///shop.db, and INPUT is -."
+        )

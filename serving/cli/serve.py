@@ -254,7 +254,7 @@ def _api_keys(file: Path | None) -> tuple[str, ...]:
     try:
         text = file.read_text(encoding="utf-8") if file else ""
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{file}: it is no text file. Write one API key per line.") from error
+        raise SettingsError(f"{file} is not text in UTF-8. Write one API key per line.") from error
     lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
     keys = (*filter(None, lines), *_split(os.environ.get("CLOCHE_API_KEYS", "")))
     if file and not keys:

@@ -18,9 +18,11 @@ from cloche import launch
 from cloche.serving.deployments.target import Options
 
 _ERRORS = {1: INTERNAL_ERROR, 2: INVALID_PARAMETER_VALUE, 3: INVALID_STATE}
+# What `cloche promote` says → how it is typed here.
 _HINTS = {
-    1: "Criteria come with -C policy=FILE.",
-    3: "Overrule the gate with -C force=true -C reason=TEXT, or train a better one.",
+    "--policy FILE": "Here --policy FILE is -C policy=FILE.",
+    "--allow-breaking": "Here --allow-breaking is -C allow-breaking=true.",
+    "the gate refused": "Overrule it with -C force=true -C reason=TEXT, or train a better one.",
 }
 
 
@@ -42,7 +44,7 @@ def promote(name: str, version: str, options: Options) -> None:
     if done.returncode:
         said = done.stderr.rpartition("Error: ")[2].strip() or done.stderr.strip()
         raise MlflowException(
-            f"{said} {_HINTS.get(done.returncode, '')}".strip(),
+            " ".join([said, *(hint for word, hint in _HINTS.items() if word in said)]),
             error_code=_ERRORS.get(done.returncode, INTERNAL_ERROR),
         )
 

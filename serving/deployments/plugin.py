@@ -178,7 +178,9 @@ class ClocheDeployments(BaseDeploymentClient):
         """
         _check_endpoint(endpoint)
         if deployment_name is None:
-            raise MlflowException.invalid_parameter_value("Say which deployment: --name NAME.")
+            raise MlflowException.invalid_parameter_value(
+                "Which deployment is asked is not said: give --name NAME."
+            )
         answer = self._server.predict(deployment_name, encode(inputs))
         response: PredictionsResponse = PredictionsResponse.from_json(answer)  # type: ignore[no-untyped-call]
         return response
@@ -256,12 +258,12 @@ def _absent(name: str, alias: str) -> MlflowException:
 def _check_flavor(flavor: str | None) -> None:
     if flavor not in (None, FLAVOR, "pyfunc"):
         raise MlflowException.invalid_parameter_value(
-            f"flavor {flavor!r}: Cloche serves every model by its {FLAVOR} flavor; name none."
+            f"flavor {flavor!r}: Cloche serves every model by {FLAVOR}; leave the flavor out."
         )
 
 
 def _check_endpoint(endpoint: str | None) -> None:
     if endpoint is not None:
         raise MlflowException.invalid_parameter_value(
-            "Cloche has no endpoints between a server and its deployments: use --name."
+            "Deployments of Cloche have no endpoints: leave --endpoint out, and give --name NAME."
         )

@@ -1,6 +1,5 @@
 """The server that a target names: what it says of itself, and what it predicts."""
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -99,8 +98,8 @@ class Server:
         while not arrived(state := self.state()):
             if time.monotonic() > end:
                 raise MlflowException(
-                    f"{self.url} has not followed within {patience:g} s; its log says why. The "
-                    "alias has moved: wait with -C wait=SECONDS, or move it back.",
+                    f"{self.url} does not serve it yet after {patience:g} s; its log says why. The "
+                    "alias has moved: wait longer with -C wait=SECONDS, or move it back.",
                     error_code=TEMPORARILY_UNAVAILABLE,
                 )
             time.sleep(_PAUSE)
@@ -111,4 +110,7 @@ def _refusal(answer: requests.Response) -> MlflowException:
     try:
         return RestException(answer.json())
     except (ValueError, TypeError, AttributeError):
-        return MlflowException(f"{answer.status_code}: {json.dumps(answer.text[:200])}")
+        return MlflowException(
+            f"{answer.url} answered {answer.status_code}, and not as a server of Cloche does. Name "
+            "one as -t cloche:/http://HOST:PORT, and see whether a proxy stands before it."
+        )

@@ -55,7 +55,7 @@ class Options:
         known = list(cls.__dataclass_fields__)
         if unknown := sorted(given.keys() - known):
             raise MlflowException.invalid_parameter_value(
-                f"config: there is no {unknown[0]!r}. The target cloche takes {', '.join(known)}."
+                f"config: {unknown[0]!r} is not known; the target cloche takes {', '.join(known)}."
             )
         for name in ("force", "allow_breaking"):
             if name in given:
@@ -79,7 +79,7 @@ def _truth(name: str, value: Any) -> bool:
     text = str(value).lower()
     if text not in (*_YES, *_NO):
         raise MlflowException.invalid_parameter_value(
-            f"config {name}: {value!r} is neither true nor false."
+            f"config {name}: {value!r} is neither true nor false. Write one of them."
         )
     return text in _YES
 

@@ -56,7 +56,9 @@ def write(uri: str, folder: Path, *, base: str, cache_directory: Path) -> Note:
         RegistryUnreachable: The registry or the store does not answer.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise SettingsError(f"{folder}: there is something in it. Name a directory that is new.")
+        raise SettingsError(
+            f"{folder} is not empty. Name a directory that does not exist yet: --context-only NEW"
+        )
     parsed = parse(uri)
     target = Resolver(MlflowClient).resolve(parsed)
     registry = f"{mlflow.get_tracking_uri()} {mlflow.get_registry_uri()}"

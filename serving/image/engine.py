@@ -18,14 +18,17 @@ def find(name: str = "") -> str:
     """
     if name:
         if shutil.which(name) is None:
-            raise SettingsError(f"--engine {name}: it is not installed here. Name another.")
+            raise SettingsError(
+                f"--engine {name}: PATH has no program {name}. Install it, or leave --engine out."
+            )
         return name
     for engine in ENGINES:
         if shutil.which(engine) and _works(engine):
             return engine
     raise SettingsError(
-        "No engine works here: Docker, Podman or Buildah. Install one, or write the build context "
-        "with --context-only DIR and build it elsewhere: docker build DIR"
+        "Docker, Podman or Buildah is needed, and none works here. Install one, and start it where "
+        "it is Docker; or write the build context with --context-only DIR, and build it on another "
+        "machine: docker build DIR"
     )
 
 

@@ -27,7 +27,10 @@ def _load(artifacts: Path) -> int:
     try:
         note = read(artifacts)
         if note is None or digest_tree(artifacts) != note.digest:
-            print(f"{artifacts}: its files are not those that were pinned.")  # noqa: T201
+            print(  # noqa: T201
+                f"{artifacts}: its files are not those that were pinned. Run cloche build again, "
+                "which fetches them anew."
+            )
             return 1
         load(artifacts, twin=note.twin, name=note.name, version=note.version)
     except (VersionRefused, LoadRefused) as error:

@@ -147,7 +147,7 @@ def test_another_alias_moves_without_the_gate_and_without_a_server(registry: Reg
         ({"model_uri": "models:/m/7", "config": {"wait": 0}}, "models:/m/7"),
         ({"model_uri": "models:/other/1", "config": {"wait": 0}}, "--name other"),
         ({"model_uri": "models:/m", "config": {"wait": 0}}, "models:/m@production"),
-        ({"model_uri": "models:/m/2", "flavor": "sklearn"}, "name none"),
+        ({"model_uri": "models:/m/2", "flavor": "sklearn"}, "leave the flavor out"),
         ({"model_uri": "models:/m/2", "endpoint": "e"}, "--name"),
     ],
     ids=["no server", "no version", "another model", "no reference", "flavor", "endpoint"],

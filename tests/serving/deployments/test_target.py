@@ -1,6 +1,10 @@
 """What targets, options and inputs are read as."""
 
 import json
+import re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +12,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 from scipy.sparse import csr_matrix
 
+from cloche.serving.deployments import command
 from cloche.serving.deployments.payload import encode
+from cloche.serving.deployments.server import Server
 from cloche.serving.deployments.target import Options, followed, server_url
 
 
@@ -35,8 +41,8 @@ def test_options_come_as_text_from_the_command_and_as_values_from_python() -> No
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"replicas": "2"}, "there is no 'replicas'"),
-        ({"force": "perhaps"}, "'perhaps' is neither true nor false"),
+        ({"replicas": "2"}, "'replicas' is not known; the target cloche takes"),
+        ({"force": "perhaps"}, "'perhaps' is neither true nor false. Write one"),
         ({"wait": "long"}, "'long' is no number of seconds"),
         ({"wait": "nan"}, "'nan' is no number of seconds"),
     ],
@@ -82,3 +88,47 @@ def test_the_server_says_which_alias_it_follows(name: str, alias: str | None) ->
 )
 def test_inputs_of_every_form_become_a_body(inputs: object, body: object) -> None:
     assert json.loads(encode(inputs)) == body
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """What is no server of Cloche, as a proxy that answers for one."""
+
+    def do_POST(self) -> None:
+        body = b"<html>row 42 of Kim</html>"
+        self.send_response(502)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_an_answer_of_a_stranger_is_told_without_its_body() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+        Thread(target=stranger.serve_forever, daemon=True).start()
+        server = Server(f"http://127.0.0.1:{stranger.server_port}")
+        with pytest.raises(MlflowException, match=r"answered 502, .* -t cloche:/http") as refusal:
+            server.predict("m", b"{}")
+        stranger.shutdown()
+    assert "Kim" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "typed"),
+    [
+        ("give the criteria with --policy FILE", ["Here --policy FILE is -C policy=FILE."]),
+        ("the gate refused m version 2", ["Overrule it with -C force=true -C reason=TEXT"]),
+        ("the gate refused m\n  - breaks clients; --allow-breaking if they know of it",
+         ["Here --allow-breaking is -C allow-breaking=true.", "Overrule it"]),
+        ("no registered model", []),
+    ],
+)  # fmt: skip
+def test_what_the_command_advises_is_told_as_it_is_typed_here(monkeypatch, said, typed) -> None:
+    ended = SimpleNamespace(returncode=1, stderr=f"Error: {said}\n")
+    monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(MlflowException) as refusal:
+        command.promote("m", "2", Options())
+    assert all(hint in str(refusal.value) for hint in typed)
+    named = re.findall(r"-C ([a-z-]+)=", str(refusal.value))
+    assert Options.read(dict.fromkeys(named, "true"))
+    assert bool(named) == bool(typed)

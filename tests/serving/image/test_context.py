@@ -53,5 +53,5 @@ def test_a_version_that_was_altered_is_not_written(model: Path, tmp_path: Path) 
 
 
 def test_nothing_is_written_over(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="Name a directory that is new"):
+    with pytest.raises(SettingsError, match="Name a directory that does not exist"):
         write(str(model), model, base="b", cache_directory=tmp_path / "cache")

@@ -43,7 +43,9 @@ def test_the_one_that_is_named_is_taken(install: Install) -> None:
     assert find("buildah") == "buildah"
 
 
-@pytest.mark.parametrize(("name", "fix"), [("", "--context-only"), ("podman", "Name another")])
+@pytest.mark.parametrize(
+    ("name", "fix"), [("", "--context-only"), ("podman", "Install it, or leave")]
+)
 def test_what_to_do_without_one_is_told(install: Install, name: str, fix: str) -> None:
     with pytest.raises(SettingsError, match=fix):
         find(name)

@@ -12,7 +12,7 @@ from cloche.serving.errors import SettingsError
 
 @pytest.mark.parametrize(
     ("output", "option", "message"),
-    [("-", (), "Executors of Spark write files"), ("out/", ("--workers", "2"), r"local\[2\]")],
+    [("-", (), "name a file or directory"), ("out/", ("--workers", "2"), r"local\[2\]")],
 )
 def test_what_executors_cannot_do_is_refused(output, option, message):
     words = ["models:/flight-delay@production", "rows.csv", output, "--engine", "spark", *option]
