@@ -3,15 +3,18 @@
 import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import mlflow.cli
 import pytest
 from click.testing import CliRunner
 
 from cloche import main
 from cloche.training.recipe.load import load_recipe
-from cloche.training.tracking.stores import _check_addresses
+from cloche.training.tracking.stores import _check_addresses, check_stores
 from cloche.training.train import train
 from tests import strange
 from tests.stores import stores
@@ -42,6 +45,17 @@ def said(**variables: str) -> str:
     return words
 
 
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """These variables, and no other that names a run or an experiment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+            patch.delenv(name, raising=False)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.mark.usefixtures("nothing_is_read")
 @pytest.mark.parametrize("chosen", [{}, {"MLFLOW_EXPERIMENT_NAME": "theirs"}])
 def test_an_experiment_that_was_deleted(client, chosen):
@@ -50,7 +64,17 @@ def test_an_experiment_that_was_deleted(client, chosen):
     client.delete_experiment(made)
     words = said(**chosen)
     assert f"the experiment {name!r} was deleted" in words
-    assert f"mlflow experiments restore --experiment-id {made}" in words
+    restore(words)
+    with environment(**chosen):
+        check_stores(load_recipe(RECIPE))
+    assert client.get_experiment(made).lifecycle_stage == "active"
+
+
+def restore(words: str) -> None:
+    """Type the command of MLflow that a message ends with."""
+    typed = words[words.index("mlflow ") :].split()
+    done = CliRunner().invoke(mlflow.cli.cli, typed[1:])
+    assert done.exit_code == 0, (typed, done.output)
 
 
 @pytest.mark.usefixtures("nothing_is_fitted")
@@ -161,9 +185,16 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_a_variable_that_names_nothing_to_train_into(what, client):
     variable, value, message = WRONG[what]
-    words = said(**{variable: value(client)})
+    held = value(client)
+    words = said(**{variable: held})
     assert message in words
     assert "deleted" in words or words.startswith(f"{variable} names ")
+    if "mlflow " in words:
+        restore(words)
+        with environment(**{variable: held}):
+            check_stores(load_recipe(RECIPE))
+    with environment():  # what `unset` leaves
+        check_stores(load_recipe(RECIPE))
 
 
 @pytest.mark.usefixtures("nothing_is_read")
