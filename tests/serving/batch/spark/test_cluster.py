@@ -109,6 +109,7 @@ def test_rows_that_do_not_travel_are_read_from_a_store_before_the_model_has_its_
         client.upload_file(str(tmp_path / "rows.parquet"), "rows", "rows.parquet")
         job = on_spark(
             "s3://rows/rows.parquet", tmp_path / "there", "--part-rows", 100, "--keep",
+            "--spark-master", "local[2]",  # whose executors have the keys of this machine
             model="because", **aws.variables,
         )  # fmt: skip
         score(tmp_path / "rows.parquet", f"{tmp_path}/here/", **options)
