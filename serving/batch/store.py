@@ -26,8 +26,10 @@ _FIXES = {
     ),
     ("ACCESS_DENIED", "Forbidden", "PERMISSION_DENIED", "AuthorizationFailure", "status 403",
      "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "UNAUTHENTICATED", "status 401"): (
-        "The credentials must be allowed to list the bucket, and to get, put and delete objects "
-        "there."
+        # Some answers to HEAD have no body, so that nobody can tell the one from the other.
+        "The credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of another cloud) "
+        "must be ones that the store knows, and be allowed to list the bucket, and to get, put and "
+        "delete objects there (s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject)."
     ),
     ("NETWORK_CONNECTION", "UNAVAILABLE", "Could not connect", "curlCode"): (
         "The store cannot be reached; for one that is not the cloud's own, AWS_ENDPOINT_URL names "

@@ -33,8 +33,9 @@ _STORE_REFUSALS = {
     "does not know these keys: export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… that it knows",
     ("AccessDenied", "(403)"): "the store knows these keys and does not let them read: grant "
     "s3:GetObject and s3:ListBucket on the bucket",
-    ("DefaultCredentialsError",): "export GOOGLE_APPLICATION_CREDENTIALS=FILE, or "
-    "gcloud auth application-default login",
+    # MLflow asks Google without credentials where it finds none.
+    ("DefaultCredentialsError", "Anonymous credentials", "Anonymous caller"): "export "
+    "GOOGLE_APPLICATION_CREDENTIALS=FILE, or gcloud auth application-default login",
 }
 
 
@@ -104,7 +105,7 @@ def _unreadable(target: Target, error: Exception) -> Finding:
     says = f"of {target.artifacts} cannot be read: {reason.strip().partition(chr(10))[0]}"
     if refusal(error):  # it ends with the fix
         return fail("artifacts", says)
-    found = f"{type(error).__name__} {error}"
+    found = " ".join(f"{type(one).__name__} {one}" for one in _causes(error))
     for words, fix in _STORE_REFUSALS.items():
         if any(one in found for one in words):
             return fail("artifacts", says, fix)
@@ -113,6 +114,13 @@ def _unreadable(target: Target, error: Exception) -> Finding:
         with suppress(MlflowException):  # the place would only be of use
             place = MlflowClient().get_model_version_download_uri(target.model, target.version)
     return fail("artifacts", says, f"restore what was at {place}, or promote another version")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it was made from: MLflow leaves out the code of the store."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _environment(target: Target, path: Path) -> Finding:

@@ -4,7 +4,7 @@ import os
 import re
 
 import mlflow
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 
 from cloche.permissions import refusal
 from cloche.secrecy import without_password
@@ -76,7 +76,10 @@ def _no_api(message: str) -> str:
 
 
 def _is(error: MlflowException, status: int) -> bool:
-    return error.get_http_status_code() == status or f"error code {status} " in str(error.message)
+    """Whether the tracking server answered so; MLflow gives refusals of stores the same codes."""
+    if f"error code {status} " in str(error.message):
+        return True
+    return isinstance(error, RestException) and error.get_http_status_code() == status
 
 
 def _server() -> str:

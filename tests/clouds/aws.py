@@ -1,6 +1,7 @@
 """An AWS of our own: moto for the control plane, and a gateway for what reaches the container."""
 
 import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,41 @@ class Aws:
             service, region_name=REGION, endpoint_url=url or self.url,
             aws_access_key_id="testing", aws_secret_access_key="testing",
         )  # fmt: skip
+
+
+@dataclass
+class Person:
+    """A user of moto's IAM, whose rights are looked at inside of `judged`."""
+
+    aws: Aws
+    name: str
+
+    def __post_init__(self) -> None:
+        self._iam = self.aws.client("iam")
+        self._iam.create_user(UserName=self.name)
+
+    def keys(self) -> dict[str, str]:
+        """New keys, as variables."""
+        made = self._iam.create_access_key(UserName=self.name)["AccessKey"]
+        return {
+            "AWS_ACCESS_KEY_ID": made["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"],
+        }
+
+    def grant(self, *actions: str) -> None:
+        """Allow these actions on everything, and no others."""
+        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        self._iam.put_user_policy(UserName=self.name, PolicyName="p", PolicyDocument=document)
+
+    @contextlib.contextmanager
+    def judged(self) -> Iterator[None]:
+        """Let moto look at keys and rights."""
+        requests.post(f"{self.aws.url}/moto-api/reset-auth", data=b"0", timeout=10)
+        try:
+            yield
+        finally:
+            requests.post(f"{self.aws.url}/moto-api/reset-auth", data=b"inf", timeout=10)
 
 
 @contextlib.contextmanager

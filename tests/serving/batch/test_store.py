@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import requests
 from cloche.serving.batch.output import describe
 from cloche.serving.batch.store import Store
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
-from tests.clouds.aws import REGION, Aws, moto
+from tests.clouds.aws import REGION, Aws, Person, moto
 from tests.online import wait_for
 from tests.serving.batch.conftest import HereEngine, table
 from tests.shell import answers, environment, free_port
@@ -311,7 +312,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], N
 @pytest.mark.parametrize(
     ("code", "name", "fix"),
     [
-        (403, "AccessDenied", "The credentials must be allowed to list the bucket"),
+        (403, "AccessDenied", "be allowed to list the bucket"),
         (301, "PermanentRedirect", "bucket is located in 'eu-central-1'. Set AWS_REGION"),
     ],
 )
@@ -320,6 +321,30 @@ def test_a_store_that_refuses_is_told_with_the_fix(code, name, fix, *, score, so
 
     with pytest.raises(JobFailed, match=fix):
         score(source, "s3://bucket-of-others/scores/out.csv")
+
+
+@pytest.mark.breadth
+def test_keys_and_rights_that_are_advised_let_a_job_write(aws, bucket, score, source, monkeypatch):
+    person = Person(aws, "scorer")
+    for name, value in (person.keys() | {"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"}).items():
+        monkeypatch.setenv(name, value)
+    with (
+        person.judged(),
+        pytest.raises(
+            JobFailed, match=r"\(AWS_ACCESS_KEY_ID and AWS_SEC.*ones that the store knows"
+        ),
+    ):
+        score(source, bucket.at("scores/out.csv"))
+
+    for name, value in person.keys().items():
+        monkeypatch.setenv(name, value)
+    with person.judged(), pytest.raises(JobFailed, match="allowed to list the bucket") as failure:
+        score(source, bucket.at("scores/out.csv"))
+
+    person.grant(*re.findall(r"s3:\w+", str(failure.value)))
+    with person.judged():
+        score(source, bucket.at("scores/out.csv"), overwrite=True)
+    assert "scores/out.csv" in bucket.names()
 
 
 def test_a_store_that_is_lost_in_the_middle_costs_no_finished_part(
