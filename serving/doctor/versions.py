@@ -140,4 +140,8 @@ def _twin(target: Target, path: Path) -> Finding:
     reason = " ".join(reasons) or "it is not beside the model."
     if "not installed" in reason:
         return warn("twin", reason, "pip install 'cloche[acceleration]'")
-    return warn("twin", reason, f"cloche accelerate {shlex.quote(target.model)}")
+    if not target.model:
+        return warn("twin", reason, "serve it with --no-acceleration, or log the model again")
+    # the version that serves, for without a number the challenger is meant
+    typed = f"cloche accelerate {shlex.quote(target.model)} --version {target.version}"
+    return warn("twin", reason, typed)

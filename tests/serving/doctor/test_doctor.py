@@ -394,7 +394,7 @@ MENDS = {
         (no_package_for_s3, ("fail", "artifacts"), "need boto3", "pip install 'cloche[aws]'"),
         (no_keys_for_s3, ("fail", "artifacts"), "credentials", "AWS_ACCESS_KEY_ID"),
         (other_requirements, ("warn", "environment"), "Python 3.9 (", "--env-manager uv"),
-        (no_twin, ("warn", "twin"), "not beside the model", "cloche accelerate m"),
+        (no_twin, ("warn", "twin"), "not beside the model", "cloche accelerate m --version 1"),
         (cache_is_a_file, ("fail", "cache"), "--cache-dir", "Choose another"),
         (tls_without_key, ("fail", "options"), "TLS needs both", "--tls-key"),
         (certificate_ended, ("fail", "certificate"), "ended on", "renew it"),
