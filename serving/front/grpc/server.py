@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -93,8 +94,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._most_slow = max(1, settings.max_queue_bytes // settings.max_body)
         self._receiving: dict[Any, float] = {}  # contexts, in the order in which they began
         self._waiting: set[Future[Ending]] = set()
-        self.threads = ThreadPoolExecutor(_THREADS, "grpc")
-        self._probe_threads = ThreadPoolExecutor(_PROBE_THREADS, "grpc-probe")
+        self.threads = _started(_THREADS, "grpc")
+        self._probe_threads = _started(_PROBE_THREADS, "grpc-probe")
         self._handlers = {path: self._handler(path) for path in METHODS}
 
     def service(self, handler_call_details: Any) -> Any:
@@ -169,6 +170,24 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             return Ending(grpc.StatusCode.UNAVAILABLE, "The server ended.")
         finally:
             self._waiting.discard(answered)
+
+
+def _started(count: int, name: str) -> ThreadPoolExecutor:
+    """A pool whose threads run all: one that could not be started later would end grpcio's own.
+
+    Raises:
+        SettingsError: the system does not allow so many.
+    """
+    pool, all_run = ThreadPoolExecutor(count, name), threading.Barrier(count)
+    try:
+        list(pool.map(lambda _: all_run.wait(), range(count)))
+    except RuntimeError as error:
+        all_run.abort()
+        raise SettingsError(
+            f"--grpc-port needs {count} threads, and the system does not start as many: raise its "
+            "limit (ulimit -u, or the pids of the container)."
+        ) from error
+    return pool
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

@@ -174,7 +174,7 @@ def test_a_client_that_leaves_is_known_to_have_left(echo: Echo, how: str) -> Non
         assert echo.seen.acquire(timeout=SECONDS)
         call = echo.waiting.pop()
         assert call.is_active()
-        assert call.patience <= timeout
+        assert call.patience < timeout + 1  # it is rounded up on the way
         if how == "cancel":
             future.cancel()
         elif how == "deadline":
@@ -287,7 +287,7 @@ def test_running_calls_are_answered_at_the_end_and_later_ones_are_not() -> None:
         echo.end()
         while (code := channel.unary_unary(PATH).future(b"x", timeout=SECONDS).code()) is OK:
             pass  # until it has begun to end
-        assert code is grpc.StatusCode.UNAVAILABLE
+        assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         echo.waiting.pop().end(Ending(OK, message=b"at last"))
         assert call.result() == b"at last"
 
@@ -311,6 +311,23 @@ def test_a_port_that_was_taken_in_between_is_told() -> None:
 
     with pytest.raises(SettingsError, match="Choose another --grpc-port"):
         asyncio.run(open_taken())
+
+
+def test_threads_that_cannot_be_started_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, left = threading.Thread.start, iter(range(100))
+
+    def limited(self: threading.Thread) -> None:
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    async def open_it() -> None:
+        async with opened(Settings(models=("m",)), Access(), lambda _: None, listen("::1", 0)):
+            pass
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(SettingsError, match="needs 512 threads"):
+        asyncio.run(open_it())
 
 
 @pytest.mark.parametrize("flood", [floods.no_such_path, floods.bombs, floods.endless_headers])
