@@ -148,7 +148,7 @@ def build(
     env = replace(env, dependencies=(*env.dependencies, *ours))
     told = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
     key = hashlib.sha256(told.encode()).hexdigest()[:32]
-    place = cache / "environments" / key
+    place = cache.absolute() / "environments" / key  # the installer works in another folder
     make_private(place.parent)
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same

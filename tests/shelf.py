@@ -1,6 +1,7 @@
 """What takes seconds to make, is the same in many tests, and is copied rather than made anew."""
 
 import atexit
+import fcntl
 import functools
 import shutil
 import tempfile
@@ -19,7 +20,12 @@ def shelf() -> Path:
 
 @functools.cache
 def empty_store() -> Path:
-    """A SQLite file with MLflow's tables; to be copied."""
-    path = shelf() / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_registered_models()
+    """A SQLite file with MLflow's tables, made once for all workers of a run; to be copied."""
+    path = Path(tempfile.gettempdir()) / "empty-store.db"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            making = path.with_suffix(".making")
+            MlflowClient(f"sqlite:///{making}").search_registered_models()
+            making.rename(path)
     return path

@@ -36,6 +36,21 @@ class Engine(Protocol):
         """
 
 
+Interpreter = Callable[[Path], str]  # of the environment for a version's artifacts; empty for ours
+
+
+def interpreter_of(job: Job, interpreter: Interpreter) -> str:
+    """The interpreter of the environment for a job's version; empty for the one here.
+
+    Raises:
+        JobFailed: The environment cannot be built.
+    """
+    try:
+        return interpreter(Path(job.model.path))
+    except NotBuilt as error:
+        raise JobFailed(f"{job.model}: {error}") from error
+
+
 class LocalEngine:
     """Worker processes on this machine, one for each core.
 
@@ -46,7 +61,7 @@ class LocalEngine:
 
     def __init__(
         self, workers: int, ahead: int | None = None, widened: Sequence[str] = (), *,
-        interpreter: Callable[[Path], str] = lambda _: "", patience: float = PREDICT_SECONDS,
+        interpreter: Interpreter = lambda _: "", patience: float = PREDICT_SECONDS,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         """Take how workers are used.
@@ -83,10 +98,7 @@ class LocalEngine:
         self, job: Job, parts: Iterator[Part], directory: Path
     ) -> Generator[FinishedPart, None, None]:
         """See `Engine`."""
-        try:
-            python = self._interpreter(Path(job.model.path))
-        except NotBuilt as error:
-            raise JobFailed(f"{job.model}: {error}") from error
+        python = interpreter_of(job, self._interpreter)
         self._starter = self._starter or starter(self._variables, python)
         waiting = Waiting(parts, self._workers)
         unfinished: set[int] = set()

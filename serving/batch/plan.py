@@ -3,8 +3,6 @@
 Parts come one by one while others are scored, so that an input of any size starts at once.
 """
 
-import hashlib
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +16,7 @@ from cloche.serving.batch import durable, records, writers
 from cloche.serving.batch.heading import MOST_RECORD_BYTES, read_header, refuse_endless
 from cloche.serving.batch.job import COLUMNAR
 from cloche.serving.batch.part import Part
-from cloche.serving.batch.silence import during
-from cloche.serving.batch.sources import InputFile, opened, streamed
+from cloche.serving.batch.sources import InputFile, fetched, opened, streamed
 from cloche.serving.errors import JobFailed
 
 _COMPLETE = "complete"  # in the spool: how many parts a stream of record batches had
@@ -134,23 +131,9 @@ class Planner:
             for start in range(0, rows, step):
                 stop = min(start + step, rows)
                 if self._copies and not file.local and index not in done:
-                    name = self._fetched(file)
+                    name = fetched(file.name, self._spool, file.fingerprint)
                 yield Part(index, name, file.format, start, stop, group, constants=file.constants)
                 index += 1
-
-    def _fetched(self, file: InputFile) -> str:
-        """The name of a copy of a file; made once."""
-        key = hashlib.sha256(f"{file.name} {file.fingerprint}".encode()).hexdigest()[:32]
-        place = self._spool / key
-        if not place.exists():
-            coming = place.with_suffix(".coming")
-            try:
-                with during(file.name), opened(file.name) as source, coming.open("wb") as copy:
-                    shutil.copyfileobj(source, copy, 1 << 20)
-                coming.replace(place)
-            except OSError as error:
-                raise JobFailed(f"{file.name}: cannot be copied to {place}: {error}") from error
-        return str(place)
 
     def _of_bytes(self, file: InputFile, index: int) -> Iterator[Part]:
         cutter = _Cutter(file, self._bytes)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from cloche.serving.batch.drift import DRIFTED, RARE, Look, chance, distance, judge
+from cloche.templates import template
 
 SCHEMA = 1
 _MOST_SEGMENTS = 12
@@ -119,22 +118,15 @@ def nulls(record: Mapping[str, Any]) -> list[str]:
 
 def render(report: Mapping[str, Any]) -> str:
     """The page."""
-    environment = Environment(
-        loader=PackageLoader("cloche.serving.batch"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    environment.globals["drift"] = drift
-    environment.globals["measures"] = _MEASURES
-    return environment.get_template("report.html.jinja").render(
+    page = template("cloche.serving.batch", "report.html.jinja", number=_number)
+    return page.render(
+        drift=drift,
+        measures=_MEASURES,
         report={
             "like": {"unit": ""},
             "nulled": {},
             **report,
-        }  # reports of an earlier time compared with nothing else, and counted less
+        },  # reports of an earlier time compared with nothing else, and counted less
     )
 
 

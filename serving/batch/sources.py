@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import lzma
 import os
+import shutil
+import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +23,7 @@ from pyarrow import fs
 
 from cloche import streams
 from cloche.serving.batch.reading import PLAIN, Form, Reading
+from cloche.serving.batch.silence import during
 from cloche.serving.errors import JobFailed, SettingsError
 
 _FORMATS = {
@@ -137,6 +140,29 @@ def _fsspec(source: str) -> tuple[fs.FileSystem, str]:
     except ValueError as error:
         raise SettingsError(f"{source}: {error}") from error
     return fs.PyFileSystem(fs.FSSpecHandler(system)), path
+
+
+def fetched(name: str, folder: Path, state: str = "") -> str:
+    """The path of a copy of a file, made once in a folder that all who need it see.
+
+    Args:
+        name: The path or URI of the file.
+        folder: Where copies lie.
+        state: Tells this state of the file from another.
+
+    Raises:
+        JobFailed: It cannot be copied.
+    """
+    place = folder / hashlib.sha256(f"{name} {state}".encode()).hexdigest()[:32]
+    if not place.exists():
+        coming = place.with_suffix(f".{uuid.uuid4().hex}")  # others may be copying the same file
+        try:
+            with during(name), opened(name) as source, coming.open("wb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+            coming.replace(place)
+        except OSError as error:
+            raise JobFailed(f"{name}: cannot be copied to {place}: {error}") from error
+    return str(place)
 
 
 @contextmanager

@@ -142,7 +142,8 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Request)}
     envvar=["CLOCHE_SCORE_SPARK_MASTER", "SPARK_MASTER"],
     show_default="SPARK_MASTER, or Spark's own configuration, or all cores here",
     help="Where Spark is: spark://HOST:PORT, yarn, k8s://URL or local[N]. Its executors must see "
-    "input and output under the same names; for an OUTPUT in a store, --cache-dir.",
+    "input and output under the same names; for an OUTPUT in a store, or with --env-manager, "
+    "--cache-dir.",
 )
 @click.option(
     "--part-rows",
@@ -243,7 +244,8 @@ def score(
                     refused=lambda line: click.echo(line, err=True, nl=False),
                     say=say, report=report,
                 )  # fmt: skip
-            engine = SparkEngine(spark_master, host_env) if on_spark else local
+            spark = SparkEngine(spark_master, host_env, interpreter=interpreter)
+            engine = spark if on_spark else local
             outcome = run.score(request, given, described, engine=engine, say=say, report=report)
     if as_json:
         click.echo(json.dumps({"done": outcome.fresh, "output": str(described), **outcome.record}))
@@ -315,13 +317,6 @@ def _refuse_contradictions(
         raise SettingsError(
             "--predict-timeout ends worker processes of this machine, and executors belong to "
             "Spark: leave it out with --engine spark, or score here."
-        )
-    if on_spark and manager != env_manager.LOCAL:
-        raise SettingsError(
-            f"--env-manager {manager} builds environments on this machine, and the executors of "
-            "Spark have packages of their own. Leave --engine spark out; or leave --env-manager "
-            "out, and install what the version was logged with here and for the executors, whose "
-            "interpreter PYSPARK_PYTHON names."
         )
     if manager != env_manager.LOCAL:
         try:

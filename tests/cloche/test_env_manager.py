@@ -129,6 +129,19 @@ def test_advice_is_given_only_where_it_can_help(tmp_path: Path) -> None:
         assert ("uv fetches it" in str(failure.value)) == helps
 
 
+def test_a_cache_may_be_named_from_the_working_directory(
+    commands: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = version(tmp_path / "one")
+    monkeypatch.chdir(tmp_path)
+
+    python = env_manager.build(artifacts, "uv", Path("made"))
+
+    assert python.is_absolute()
+    assert commands[0][-1] == str(python.parents[1])
+    assert str(python) in commands[1]
+
+
 def test_a_twin_brings_the_runtime_that_it_was_proven_with(
     commands: list[tuple[str, ...]], tmp_path: Path
 ) -> None:

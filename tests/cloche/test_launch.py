@@ -1,7 +1,13 @@
 """How our processes start."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from cloche import launch
 
 WINDOWS = "import os, runpy; os.name = 'nt'; runpy.run_module('cloche', run_name='__main__')"
 
@@ -14,3 +20,16 @@ def test_on_windows_the_command_says_where_it_runs() -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("Cloche runs on Linux and macOS. On Windows, run it in WSL")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("named", ["", "/a", "/a:/b:/a", ":/nowhere", "/nowhere:", "modules", "."])
+def test_folders_of_pythonpath_hide_neither_library_nor_installed_modules(
+    named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # which an empty entry stands for
+    monkeypatch.setenv("PYTHONPATH", named)
+    theirs = [str(Path(path).absolute()) for path in named.split(os.pathsep)] if named else []
+    installed = [str(Path(os.__file__).parent), "/site-packages"]
+    monkeypatch.setattr(sys, "path", [*theirs, *installed])
+    launch.order_path()
+    assert sys.path == [*installed, *dict.fromkeys(theirs)]

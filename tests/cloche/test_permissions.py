@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from unittest.mock import patch
 
-import mlflow.server
+import mlflow
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient

@@ -95,7 +95,8 @@ def test_a_host_in_an_environment_of_its_own_has_the_answers_of_the_model(user: 
 
 @pytest.mark.breadth
 @pytest.mark.parametrize("user", [BOTH], indirect=True)
-def test_spark_has_the_answers_of_the_model(user: User) -> None:
+@pytest.mark.parametrize("manager", ["local", "uv"])
+def test_spark_has_the_answers_of_the_model(user: User, manager: str) -> None:
     spark.needed()
     options = ("--engine", "spark", "--spark-master", "local[2]", "--part-rows", "50")
-    assert user.score(*options) == BY
+    assert user.score(*options, "--env-manager", manager) == BY

@@ -6,8 +6,7 @@ from itertools import groupby
 from math import nan
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from cloche.templates import template
 from cloche.training.gate.decision import reaches
 
 # Width that positions are computed in; the page stretches it.
@@ -92,15 +91,8 @@ def render(document: Mapping[str, Any]) -> str:
     Args:
         document: as `cloche.training.gate.evidence` makes it.
     """
-    environment = Environment(
-        loader=PackageLoader("cloche.training.gate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    return environment.get_template("report.html.jinja").render(
+    page = template("cloche.training.gate", "report.html.jinja", number=_number)
+    return page.render(
         evidence=document,
         gains=gain_rows(document),
         charts=charts(document),

@@ -2,8 +2,7 @@
 
 import math
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from cloche.templates import template
 from cloche.training.evaluation.evaluate import Evaluation
 from cloche.training.evaluation.slices import Slice
 from cloche.training.recipe.schema import Recipe
@@ -24,13 +23,6 @@ def model_card(
         source: where the data came from, for people.
         run_id: the training run.
     """
-    environment = Environment(  # Markdown, not HTML: MLflow's UI sanitises what it renders
-        loader=PackageLoader("cloche.training.tracking"),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     weakest = {
         column: min(
             (part for part in parts if _tells(part, recipe.primary_metric)),
@@ -42,8 +34,8 @@ def model_card(
         )
         for column, parts in evaluation.slices.items()
     }
-    environment.filters["shown"] = shown
-    return environment.get_template("card.md.jinja").render(
+    card = template("cloche.training.tracking", "card.md.jinja", shown=shown)
+    return card.render(
         recipe=recipe,
         evaluation=evaluation,
         metric=recipe.primary_metric,

@@ -31,7 +31,8 @@ def _git(*arguments: str) -> str | None:
 
 def installed_packages() -> str:
     """Every installed distribution as `name==version`, one a line, sorted."""
-    names = {f"{found.name}=={found.version}" for found in distributions() if found.name}
+    described = (found.metadata for found in distributions())  # each look reads the file anew
+    names = {f"{one['Name']}=={one['Version']}" for one in described if one["Name"]}
     return "".join(f"{name}\n" for name in sorted(names, key=str.lower))
 
 

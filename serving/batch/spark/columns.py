@@ -74,8 +74,13 @@ class Columns:
         kinds = {str(name): _KINDS[kind] for name, kind in types.items() if kind in _KINDS}
         answers = _answers(outputs)
         if not kinds or inputs is None or len(kinds) != len(inputs.inputs) or not answers:
-            return cls({}, (), whole=False)
+            return cls.none()
         return cls(kinds, answers, whole=True)
+
+    @classmethod
+    def none(cls) -> "Columns":
+        """Those of a job whose rows do not travel."""
+        return cls({}, (), whole=False)
 
     @property
     def row(self) -> pa.Schema:

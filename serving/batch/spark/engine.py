@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from cloche.serving.batch.engine import Interpreter, interpreter_of
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import FinishedPart, Part
 from cloche.serving.batch.silence import during
@@ -25,10 +26,21 @@ class SparkEngine:
 
     reads_stores = True  # in processes of their own, see `daemon.py`
 
-    def __init__(self, master: str | None, widened: Sequence[str] = ()) -> None:
-        """Take where Spark is, and which variables models get besides."""
+    def __init__(
+        self, master: str | None, widened: Sequence[str] = (), *,
+        interpreter: Interpreter = lambda _: "",
+    ) -> None:  # fmt: skip
+        """Take how executors are used.
+
+        Args:
+            master: Where Spark is.
+            widened: Variables that models get besides; see `cloche.environment`.
+            interpreter: Of the environment for a version's artifacts, which must have the same path
+                on all machines; empty for the executors' own.
+        """
         self._master = master
         self._widened = widened
+        self._interpreter = interpreter
 
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
@@ -37,11 +49,12 @@ class SparkEngine:
         first = next(parts, None)
         if first is None:  # nothing is left: Spark need not start
             return
+        python = interpreter_of(job, self._interpreter)
         with session(self._master, f"cloche score {job.model}", self._widened) as spark:
             from cloche.serving.batch.spark.flow import flow  # noqa: PLC0415  # only where Spark is
 
             with (
-                flow(spark, job, directory, self._widened) as flowing,
+                flow(spark, job, directory, self._widened, python) as flowing,
                 ThreadPoolExecutor(_THREADS) as threads,
             ):
                 try:

@@ -16,7 +16,6 @@ from mlflow.pyfunc import spark_udf
 from cloche.environment import for_models
 from cloche.serving.batch.job import Job
 from cloche.serving.batch.spark import READING, STAGE, guard
-from cloche.serving.batch.spark.columns import Columns
 from cloche.serving.batch.spark.leaving import RECORD_DDL, Leaving
 from cloche.serving.batch.spark.reading import Question, Reading
 
@@ -25,18 +24,18 @@ class Flow:
     """Makes Spark's jobs for one job of ours. Make it with `flow`."""
 
     def __init__(
-        self, spark: Any, job: Job, directory: Path, model: Path, widened: Sequence[str]
-    ) -> None:
-        description = Model.load(job.model.path)
-        schema = description.get_input_schema()
-        self.columns = Columns.of(schema, description.get_output_schema())
+        self, spark: Any, job: Job, directory: Path, model: Path, *, widened: Sequence[str],
+        python: str,
+    ) -> None:  # fmt: skip
+        schema = Model.load(job.model.path).get_input_schema()
+        self.columns = guard.columns(Path(job.model.path), python)
         self._spark = spark
         self._about = (
             json.dumps(replace(job, inputs={}).to_json()),
             schema.to_json() if schema is not None else "",
             str(directory),
         )
-        guard.save(model, job, directory)
+        guard.save(model, job, directory, python)
         with _only_for_models(widened):
             self._score = _quiet_udf(spark, model, self.columns.answer_ddl)
 
@@ -71,10 +70,20 @@ class Flow:
 
 
 @contextmanager
-def flow(spark: Any, job: Job, directory: Path, widened: Sequence[str] = ()) -> Iterator[Flow]:
-    """The flow of a job whose parts go into `directory`; models get `widened` variables besides."""
+def flow(
+    spark: Any, job: Job, directory: Path, widened: Sequence[str] = (), python: str = ""
+) -> Iterator[Flow]:
+    """The flow of a job.
+
+    Args:
+        spark: The session.
+        job: What is scored.
+        directory: Where its parts go.
+        widened: Variables that models get besides; see `cloche.environment`.
+        python: The interpreter of the version's environment; empty for the executors' own.
+    """
     with tempfile.TemporaryDirectory(prefix="cloche-") as place:
-        yield Flow(spark, job, directory, Path(place) / "model", widened)
+        yield Flow(spark, job, directory, Path(place) / "model", widened=widened, python=python)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.schemas import together
 from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.spark.environment import EnvironmentWorker
 from cloche.serving.batch.spark.reading import restored
 from cloche.serving.batch.worker import Worker
 from cloche.serving.errors import ServingError
@@ -38,14 +39,30 @@ _VERSION = "version"
 _JOB = "job.json"
 
 
-def save(place: Path, job: Job, directory: Path) -> None:
-    """Make `place` the model for a job that leaves its parts in `directory`."""
+def save(place: Path, job: Job, directory: Path, python: str) -> None:
+    """Make `place` the model for a job.
+
+    Args:
+        place: A folder that is not there yet.
+        job: What is scored.
+        directory: Where its parts go.
+        python: The interpreter of the version's environment; empty for the executors' own.
+    """
     place.mkdir()
     shutil.copytree(job.model.path, place / _VERSION)
-    (place / _JOB).write_text(json.dumps({"job": job.to_json(), "directory": str(directory)}))
+    about = {"job": job.to_json(), "directory": str(directory), "python": python}
+    (place / _JOB).write_text(json.dumps(about))
     model = Model()
     pyfunc.add_to_model(model, loader_module=__name__, data=".")
     model.save(str(place / "MLmodel"))
+
+
+def columns(version: Path, python: str) -> Columns:
+    """How the columns of a version travel; a process of an environment reads its parts itself."""
+    if python:
+        return Columns.none()
+    description = Model.load(version)
+    return Columns.of(description.get_input_schema(), description.get_output_schema())
 
 
 @lru_cache(maxsize=1)
@@ -62,9 +79,10 @@ class Guard:
         job = Job.from_json(about["job"])
         self._job = replace(job, model=replace(job.model, path=str(path / _VERSION)))
         self._directory = Path(about["directory"])
-        description = Model.load(path / _VERSION)
-        self._columns = Columns.of(description.get_input_schema(), description.get_output_schema())
+        self._python: str = about["python"]
+        self._columns = columns(path / _VERSION, self._python)
         self._worker: Worker | None = None
+        self._apart: EnvironmentWorker | None = None
 
     def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Answer about one part: its head first, then its rows."""
@@ -131,6 +149,9 @@ class Guard:
 
     def _finish(self, question: dict[str, Any]) -> dict[str, Any]:
         """Do with a whole part what the question says."""
+        if self._python:
+            self._apart = self._apart or EnvironmentWorker(self._job, self._directory, self._python)
+            return self._apart.ask(question)
         part = Part(**question["part"])
         without = {int(at): reason for at, reason in question["without"].items()}
         worker = self._loaded()

@@ -21,6 +21,7 @@ from cloche.serving.batch.job import Job
 from cloche.serving.batch.part import Part
 from cloche.serving.batch.readers.rows import Rows
 from cloche.serving.batch.scoring import Scorer
+from cloche.serving.batch.sources import fetched
 from cloche.serving.batch.spark.columns import Columns
 from cloche.serving.batch.worker import Worker
 from cloche.serving.errors import ServingError
@@ -65,7 +66,7 @@ class Reading:
 
     def _asked(self, question: Question) -> Iterator[pa.RecordBatch]:
         if "flow" not in question:
-            yield self._head(None, question)
+            yield self._head(None, self._fetched(question))
             return
         started = perf_counter()
         try:
@@ -83,6 +84,17 @@ class Reading:
         if len(rows.inputs):
             empty = [pa.nulls(len(rows.inputs), kind) for kind in (pa.binary(), pa.string())]
             yield pa.RecordBatch.from_arrays([*empty, *inputs], schema=self._columns.row)
+
+    def _fetched(self, question: Question) -> Question:
+        """A question about a part that the next stage reads, which has no keys to stores."""
+        part = question["part"]
+        if "://" not in part["source"]:
+            return question
+        try:
+            copy = fetched(part["source"], Path(self._about[2]).parent / "spool")
+        except ServingError as error:
+            return {"failed": str(error)}
+        return question | {"part": part | {"source": copy}}
 
     def _head(self, packed: memoryview | None, told: dict[str, Any]) -> pa.RecordBatch:
         zeros = [pa.array([kind.zero], kind.arrow) for kind in self._columns.inputs.values()]

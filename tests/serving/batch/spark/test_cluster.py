@@ -21,18 +21,18 @@ OnSpark = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def on_spark(cluster: dict[str, str], kitchen: Path) -> OnSpark:
+def on_spark(cluster: dict[str, str], kitchen: Path, tmp_path: Path) -> OnSpark:
     """Start `cloche score --engine spark` with a model of the kitchen."""
 
     def start(
-        source: Path, place: Path | str, *options: Any, model: str = "plain", **variables: str
+        source: Path | str, place: Path | str, *options: Any, model: str = "plain", **variables: str
     ) -> Any:
         words = [
             "-m", "cloche", "score", kitchen / model, source, f"{place}/", "--engine", "spark",
             "--no-track", *options,
         ]  # fmt: skip
         return subprocess.Popen(
-            [sys.executable, *map(str, words)], env=cluster | variables, cwd=source.parent,
+            [sys.executable, *map(str, words)], env=cluster | variables, cwd=tmp_path,
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -95,6 +95,27 @@ def test_the_cluster_leaves_in_a_store_the_files_and_the_report_of_this_machine(
     assert sorted(file.name for file in there.iterdir()) == sorted(
         file.name for file in (tmp_path / "here").iterdir()
     )
+
+
+def test_rows_that_do_not_travel_are_read_from_a_store_before_the_model_has_its_process(
+    on_spark, score, tmp_path
+):
+    table(300).to_parquet(tmp_path / "rows.parquet", row_group_size=100)
+    options = {"part_rows": 100, "keep": True, "model": "because"}  # whose answer has no signature
+    with moto() as aws:
+        where = {"LocationConstraint": REGION}
+        client = aws.client("s3")
+        client.create_bucket(Bucket="rows", CreateBucketConfiguration=where)
+        client.upload_file(str(tmp_path / "rows.parquet"), "rows", "rows.parquet")
+        job = on_spark(
+            "s3://rows/rows.parquet", tmp_path / "there", "--part-rows", 100, "--keep",
+            "--spark-master", "local[2]",  # whose executors have the keys of this machine
+            model="because", **aws.variables,
+        )  # fmt: skip
+        score(tmp_path / "rows.parquet", f"{tmp_path}/here/", **options)
+        _ended(job, 0)
+
+    assert _files(tmp_path / "there") == _files(tmp_path / "here")
 
 
 def test_a_row_that_kills_workers_ends_in_quarantine(on_spark, tmp_path):

@@ -1,6 +1,7 @@
 """What executors do to a part, stage after stage, without Spark between them."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,17 +66,18 @@ def test_rows_stay_out_of_spark_where_the_signature_leaves_columns_open(inputs, 
 class Stages:
     """A worker, and the stages, each with a directory of its own."""
 
-    def __init__(self, source: Path, model: Path, folder: Path, **options: Any) -> None:
+    def __init__(
+        self, source: Path, model: Path, folder: Path, python: str = "", **options: Any
+    ) -> None:
         request = Request(model=str(model), cache=folder / "cache", part_rows=100, **options)
         given = supply.Files(str(source), None)
         job = agreement.pinned(request, given, output.describe(f"{folder}/out/", None), print)
         self.here, self.there, spool = (folder / name for name in ("here", "there", "spool"))
         for place in (self.here, self.there, spool):
             place.mkdir()
-        described = Model.load(job.model.path)
-        schema = described.get_input_schema()
-        self.columns = Columns.of(schema, described.get_output_schema())
-        guard.save(folder / "model", job, self.there)
+        schema = Model.load(job.model.path).get_input_schema()
+        self.columns = guard.columns(Path(job.model.path), python)
+        guard.save(folder / "model", job, self.there, python)
         self._model = mlflow.pyfunc.load_model(str(folder / "model"))
         self._about = (json.dumps(job.to_json()), schema.to_json(), str(self.there))
         self.parts = list(given.parts(Planner(100, spool), frozenset()))
@@ -121,6 +123,29 @@ def test_the_stages_leave_what_a_worker_leaves(suffix, stages, tmp_path):
         assert told | {"seconds": 0} == json.loads(json.dumps(here.to_json() | {"seconds": 0}))
     files = {file.name: file.read_bytes() for file in both.here.iterdir()}
     assert {file.name: file.read_bytes() for file in both.there.iterdir()} == files
+
+
+@pytest.mark.slow
+@pytest.mark.breadth
+def test_a_process_of_another_environment_leaves_what_a_worker_leaves(stages, tmp_path):
+    table(100).to_csv(tmp_path / "rows.csv", index=False)
+    both = stages(tmp_path / "rows.csv", "plain", python=sys.executable)
+    (part,) = both.parts
+
+    told = both.answer({"part": part.to_json(), "without": {}, "at_once": None})
+
+    here = both.worker.finish(part)
+    assert told["finished"]["data"]["sha256"] == here.data.sha256
+
+
+def test_an_environment_that_is_not_on_an_executor_is_told_with_what_it_needs(stages, tmp_path):
+    table(100).to_csv(tmp_path / "rows.csv", index=False)
+    both = stages(tmp_path / "rows.csv", "plain", python="/nowhere/bin/python")
+
+    told = both.answer({"part": both.parts[0].to_json(), "without": {}, "at_once": None})
+
+    assert "/nowhere/bin/python is not on this executor" in told["failed"]
+    assert "--cache-dir" in told["failed"]
 
 
 @pytest.mark.parametrize(
