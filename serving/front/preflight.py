@@ -44,7 +44,7 @@ def served(settings: Settings) -> list[ModelUri]:
 
 
 def _check_grpc(settings: Settings) -> None:
-    if settings.grpc_port is not None and importlib.util.find_spec("hpack") is None:
+    if settings.grpc_port is not None and importlib.util.find_spec("grpc") is None:
         raise SettingsError(
             "--grpc-port needs a package that is not installed: pip install 'cloche[grpc]'"
         )

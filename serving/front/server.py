@@ -105,9 +105,11 @@ def _grpc_door(
     """The door for gRPC, if it is wanted, for as long as the context lasts."""
     if listener is None:
         return contextlib.nullcontext()
-    from cloche.serving.front.grpc import door  # noqa: PLC0415  # it needs an optional extra
+    from cloche.serving.front.grpc import server  # noqa: PLC0415  # it needs an optional extra
+    from cloche.serving.front.grpc.answers import Answers  # noqa: PLC0415
 
-    return door.opened(settings, at_work, listener)
+    answers = Answers(at_work.catalog, at_work.predictions, settings.request_timeout)
+    return server.opened(settings, at_work.access, answers.answer, listener)
 
 
 def _uvicorn_config(settings: Settings, at_work: Running) -> uvicorn.Config:

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from cloche.serving.host.codecs.messages import message
 from tests.lifecycle.registry import Registry, Serve
 from tests.lifecycle.test_tracing import TRACE, Collector, collector
-from tests.online import Server, serving, wait_for
+from tests.online import COMMAND, Server, children, serving, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lifecycle-grpc")]
 
@@ -75,6 +76,21 @@ def test_a_call_ends_when_its_client_waits_no_longer(slow: Server, channel: grpc
     at_work(slow, 0)
     gone = ("cloche_expired_requests_total", "cloche_abandoned_requests_total")
     assert sum(map(slow.metric, gone)) >= 1  # whichever side's clock was first
+
+
+@pytest.mark.breadth
+def test_only_the_front_has_grpc(registry: Registry, serve: Serve) -> None:
+    """What forks, and what is forked, has none of its threads and locks."""
+    registry.register("")
+    registry.promote("1")
+    server = serve("--grpc-port", "0", program=COMMAND).wait_until_ready()
+    with grpc.insecure_channel(server.grpc_address()) as channel:
+        assert ask(channel).result()
+    front = server.process.pid
+    forks = [*children(front, "cloche-forks"), *server.hosts()]
+    assert len(forks) > 1
+    found = [pid for pid in (front, *forks) if "cygrpc" in Path(f"/proc/{pid}/maps").read_text()]
+    assert found == [front]
 
 
 def test_sigterm_finishes_calls_that_run(registry: Registry, serve: Serve) -> None:

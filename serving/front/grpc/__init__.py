@@ -1,1 +1,1 @@
-"""The door for gRPC: HTTP/2 for unary calls, and the Open Inference Protocol over it."""
+"""The door for gRPC: the Open Inference Protocol on grpcio's server."""
