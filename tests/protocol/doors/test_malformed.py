@@ -151,7 +151,16 @@ def test_a_method_that_is_not_there_is_unimplemented(doors: Doors) -> None:
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_method_that_is_not_there_is_refused_before_its_client_has_said_all(doors: Doors) -> None:
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [
+        pytest.param("ModelStreamInfer", grpc.StatusCode.UNIMPLEMENTED, id="no such method"),
+        pytest.param("ModelInfer", grpc.StatusCode.UNAUTHENTICATED, id="no key"),
+    ],
+)
+def test_a_call_that_its_head_refuses_is_answered_before_its_client_has_said_all(
+    doors: Doors, method: str, status: grpc.StatusCode
+) -> None:
     told = threading.Event()
 
     def messages() -> Iterator[bytes]:
@@ -159,13 +168,13 @@ def test_a_method_that_is_not_there_is_refused_before_its_client_has_said_all(do
         told.wait(120)
 
     with grpc.insecure_channel(doors.grpc) as channel:
-        call = channel.stream_unary("/inference.GRPCInferenceService/ModelStreamInfer")
+        call = channel.stream_unary(f"/inference.GRPCInferenceService/{method}")
         try:
             with pytest.raises(grpc.RpcError) as caught:
                 call(messages(), timeout=60)
         finally:
             told.set()
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert caught.value.code() is status
 
 
 @pytest.mark.parametrize(
