@@ -53,14 +53,14 @@ async def opened(
     Raises:
         SettingsError: the port was taken by somebody else in between.
     """
-    calls = Calls(settings, access, answer)
+    with listener:
+        calls = Calls(settings, access, answer)
+        host, port = listener.getsockname()[:2]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     server = grpc.server(
         calls.threads, handlers=[calls], options=_options(settings),
         maximum_concurrent_rpcs=settings.max_queue,
     )  # fmt: skip
-    host, port = listener.getsockname()[:2]
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    listener.close()
     try:
         if settings.tls_certificate and settings.tls_key:
             pair = settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes()
