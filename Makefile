@@ -45,7 +45,7 @@ run: $(RUNTIME)  ## train, gate, promote, serve: MLflow UI on :5000, /invocation
 frameworks: install  ## what tests of XGBoost, LightGBM, PyTorch, TensorFlow, statsmodels models need
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement tests/frameworks.txt
 
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --durations 20
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder --durations 20
 
 test: install  ## prove every behaviour once, in minutes
 	$(PYTEST) -m "not breadth"

@@ -1,5 +1,6 @@
 """Cloche where a user works: among modules of any name, with models that bring such modules."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests import spark
 from tests.end_to_end.users_folder import User, fill, save_version
 from tests.online import COMMAND, wait_for
+from tests.shelf import empty_store
 from tests.shell import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("users_folder")]
@@ -35,6 +37,7 @@ def user(
     folder = tmp_path_factory.mktemp("a folder of 사용자")
     variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'registry.db'}"}
     fill(folder)
+    shutil.copy(empty_store(), folder / "registry.db")
     if request.param == BOTH:
         crowded = tmp_path_factory.mktemp("modules")
         fill(crowded)

@@ -22,9 +22,8 @@ pytestmark = pytest.mark.slow
 
 # One of each sort of signature and of failure; the others differ from these in their answers alone.
 FIRST = [
-    "bare_predict", "binary", "chat", "datetime", "failing", "frame", "map_column", "named_tensors",
-    "nan", "nested", "no_signature", "optional", "params", "tensor", "text_predict", "type_hints",
-    "unnamed", "unwritable",
+    "chat", "datetime", "failing", "frame", "named_tensors", "nested", "no_signature", "optional",
+    "params", "tensor", "type_hints", "unnamed", "unwritable",
 ]  # fmt: skip
 # Not all hosts at a time fit into the memory of a small machine. A framework is a wave of its own.
 WAVES = {"first": FIRST, "rest": [kind for kind in KINDS if kind not in FIRST]} | {

@@ -21,6 +21,7 @@ from tests.shell import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill")]
 
+KILLS = 20
 SHAPES = ("out.csv", "out.parquet", "out")
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -110,13 +111,9 @@ def moments(place: Path, seconds: float, chance: random.Random) -> Callable[[], 
     }[kind]
 
 
-@pytest.mark.parametrize(
-    ("count", "seed"),
-    [(6, 20131101), pytest.param(14, 20131102, marks=pytest.mark.breadth)],
-    ids=["six", "fourteen more"],
-)
+@pytest.mark.breadth
 def test_killed_at_any_moment_it_leaves_what_an_undisturbed_job_leaves(
-    kitchen, shop, forge, tmp_path, *, count, seed
+    kitchen, shop, forge, tmp_path
 ):
     source = shop / "short.csv"
     whole, seconds = {}, 0.0
@@ -125,9 +122,9 @@ def test_killed_at_any_moment_it_leaves_what_an_undisturbed_job_leaves(
         forge.start(options(kitchen, source, tmp_path / "whole" / name / name))
         assert forge.code() == 4, forge.log.read_text()
         whole[name], seconds = contents(tmp_path / "whole" / name), time.monotonic() - started
-    chance, kills, chain = random.Random(seed), 0, 0  # noqa: S311  # no secret
+    chance, kills, chain = random.Random(20131101), 0, 0  # noqa: S311  # no secret
 
-    while kills < count:
+    while kills < KILLS:
         name, folder = SHAPES[chain % len(SHAPES)], tmp_path / f"torn{chain}"
         while True:
             pid = forge.start(options(kitchen, source, folder / name))
@@ -140,7 +137,7 @@ def test_killed_at_any_moment_it_leaves_what_an_undisturbed_job_leaves(
             if code != -signal.SIGKILL:
                 break
             kills += 1
-            assert kills < 4 * count, "it never comes to its end"
+            assert kills < 4 * KILLS, "it never comes to its end"
         assert code == 4, forge.log.read_text()
         assert contents(folder) == {
             file.replace(str(tmp_path / "whole" / name), str(folder)): content

@@ -103,9 +103,7 @@ def test_every_kind_of_cell_is_what_pandas_makes_of_the_whole_file(
     assert read(tmp_path / "out.parquet") == whole
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     columns=st.lists(st.sampled_from([*CELLS]), min_size=1, max_size=4, unique=True),
     picks=st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=40),
@@ -203,9 +201,7 @@ RECORDS = {
 }
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kinds=st.lists(st.sampled_from([*RECORDS]), min_size=1, max_size=4, unique=True),
     picks=st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=30),

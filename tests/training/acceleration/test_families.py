@@ -35,7 +35,13 @@ def test_the_proof_holds_for_the_family(family):
 
 
 @pytest.mark.parametrize("encoder", zoo.ENCODERS)
-@pytest.mark.parametrize("estimator", [LogisticRegression(), DecisionTreeClassifier(max_depth=5)])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        pytest.param(DecisionTreeClassifier(max_depth=5), marks=pytest.mark.breadth),
+    ],
+)
 def test_the_proof_holds_for_the_encoder(estimator, encoder):
     rows = zoo.table()
     pipeline = zoo.fit_table(estimator, encoder=zoo.ENCODERS[encoder])

@@ -49,7 +49,7 @@ def table():
 
 @pytest.fixture
 def versions(client, tmp_path, monkeypatch):
-    """Train a recipe twice on a file, and judge the second version beside the first."""
+    """Train a recipe on a file, and have what it made as two versions."""
     monkeypatch.chdir(tmp_path)
 
     def versions(name):
@@ -65,12 +65,14 @@ def versions(client, tmp_path, monkeypatch):
             "gate": {"not_worse": {"margin": 0.05}, "resamples": 100}, "acceleration": "off",
         }  # fmt: skip
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        trained = train(load_recipe("recipe.yaml", []), lambda _: None)
+        first = client.get_model_version("gaps", trained.version)
+        second = client.create_model_version("gaps", first.source, first.run_id)
         found = []
-        for at in range(2):
-            trained = train(load_recipe("recipe.yaml", []), lambda _: None)
-            folder = tmp_path / f"version-{at}"
+        for version in (first, second):
+            folder = tmp_path / f"version-{version.version}"
             folder.mkdir()
-            found.append(fetch(client.get_model_version("gaps", trained.version), folder))
+            found.append(fetch(version, folder))
         return found
 
     return versions
