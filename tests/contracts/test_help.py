@@ -178,6 +178,7 @@ def test_every_example_of_serve_serves_until_it_is_told_to_end(
 
 @from_the_shop
 @pytest.mark.slow
+@pytest.mark.breadth  # tests/serving/image has contexts
 def test_every_example_of_build_writes_a_context(shop: Path, tmp_path: Path):
     for example in examples("build"):
         done = subprocess.run(

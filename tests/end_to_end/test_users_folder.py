@@ -54,6 +54,7 @@ def test_a_batch_job_has_the_answers_of_the_model(user: User) -> None:
     assert user.score("--workers", "2") == BY
 
 
+@pytest.mark.breadth
 @pytest.mark.parametrize("user", [BOTH], indirect=True)
 def test_a_server_follows_from_one_version_with_such_modules_to_the_next(user: User) -> None:
     with user.serving() as server:
