@@ -27,7 +27,8 @@ from cloche.serving.front.settings import Settings
 from cloche.serving.front.web import HttpError
 
 _THREADS = 512  # most calls that are received, predicted or sent at once; others wait for these
-_PROBE_THREADS = 4
+_PROBE_THREADS = 4  # that answer probes, and refuse calls, while all others wait for models
+_PROBES_AT_ONCE = 64  # beyond --max-queue calls; more are refused like these
 _STREAMS = 1024  # calls of a connection; clients keep others back until some are answered
 _IDLE_SECONDS = 75
 _AGE_SECONDS = 3600  # of a connection, so that a client cannot leave answers unread for ever
@@ -59,7 +60,7 @@ async def opened(
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     server = grpc.server(
         calls.threads, handlers=[calls], options=_options(settings),
-        maximum_concurrent_rpcs=settings.max_queue,
+        maximum_concurrent_rpcs=settings.max_queue + _PROBES_AT_ONCE,
     )  # fmt: skip
     try:
         if settings.tls_certificate and settings.tls_key:
@@ -91,16 +92,25 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._loop = asyncio.get_running_loop()
         self._scheme = "https" if settings.tls_certificate else "http"
         self._patience = settings.client_timeout
+        self._most_calls = settings.max_queue
         self._most_slow = max(1, settings.max_queue_bytes // settings.max_body)
         self._receiving: dict[Any, float] = {}  # contexts, in the order in which they began
         self._waiting: set[Future[Ending]] = set()
         self.threads = _started(_THREADS, "grpc")
         self._probe_threads = _started(_PROBE_THREADS, "grpc-probe")
-        self._handlers = {path: self._handler(path) for path in METHODS}
+        self._probes = {path: self._quick(partial(self._serve, path)) for path in PROBES}
+        self._others = {
+            path: grpc.stream_unary_rpc_method_handler(partial(self._serve, path))
+            for path in METHODS - PROBES
+        }
+        self._full = self._quick(_refuse)
 
     def service(self, handler_call_details: Any) -> Any:
         """What handles a call of this method; None if there is no such method."""
-        return self._handlers.get(handler_call_details.method)
+        path = handler_call_details.method
+        if path in self._others and len(self.threads.calls) >= self._most_calls:
+            return self._full
+        return self._probes.get(path) or self._others.get(path)
 
     async def end_slow_ones(self) -> None:
         """Cancel calls whose message does not arrive in time, or that hold too much memory.
@@ -126,11 +136,11 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 answered.cancel()
             await asyncio.wait([ending], timeout=0.05)
 
-    def _handler(self, path: str) -> Any:
-        behavior: Any = partial(self._serve, path)
-        if path in PROBES:  # they are answered also while all other threads wait for models
-            behavior.experimental_thread_pool = self._probe_threads
-        return grpc.stream_unary_rpc_method_handler(behavior)
+    def _quick(self, behavior: Callable[[Iterator[bytes], Any], bytes]) -> Any:
+        """A handler that is done at once, also while all threads wait for models."""
+        handled: Any = partial(behavior)
+        handled.experimental_thread_pool = self._probe_threads
+        return grpc.stream_unary_rpc_method_handler(handled)
 
     def _serve(self, path: str, messages: Iterator[bytes], context: Any) -> bytes:
         """Answer one call, in a thread of its own."""
@@ -172,13 +182,35 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             self._waiting.discard(answered)
 
 
-def _started(count: int, name: str) -> ThreadPoolExecutor:
+class _Threads(ThreadPoolExecutor):
+    """Threads that know their calls: those that they answer, and those that wait for a thread."""
+
+    def __init__(self, count: int, name: str) -> None:
+        super().__init__(count, name)
+        self.calls: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See `ThreadPoolExecutor`."""
+        call = super().submit(fn, *args, **kwargs)
+        self.calls.add(call)
+        call.add_done_callback(self.calls.discard)
+        return call
+
+
+def _refuse(_: Iterator[bytes], context: Any) -> bytes:
+    """Refuse a call because too many are waiting."""
+    text = "More calls are waiting than --max-queue allows: ask again later."
+    context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+    return b""
+
+
+def _started(count: int, name: str) -> _Threads:
     """A pool whose threads run all: one that could not be started later would end grpcio's own.
 
     Raises:
         SettingsError: the system does not allow so many.
     """
-    pool, all_run = ThreadPoolExecutor(count, name), threading.Barrier(count)
+    pool, all_run = _Threads(count, name), threading.Barrier(count)
     try:
         list(pool.map(lambda _: all_run.wait(), range(count)))
     except RuntimeError as error:
