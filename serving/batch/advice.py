@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from mlflow.types import DataType
+from pandas.tseries.api import guess_datetime_format
 
 from cloche import moments
 from cloche.serving.batch.formats import other_kind
@@ -300,6 +301,8 @@ def _ways(name: str, kind: DataType, cells: list[str], reading: Reading) -> list
         ]
     elif kind is DataType.datetime:
         forms = [f"{day}{clock}" for day in _DATES for clock in _CLOCKS]
+        if any(map(str.isalpha, cells[0])) and (guessed := guess_datetime_format(cells[0])):
+            forms = list(dict.fromkeys([*forms, guessed]))  # a month with a name
         ways = [Way({"date_format": {name: one}}, _FIRST.get(one[:2], "")) for one in forms]
     readings = [Reading(_merged(reading.options, way.options)) for way in ways]
     return [

@@ -163,6 +163,9 @@ REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
     ),
     "decimal comma": ({",": ";", "1234.5": "1.234,5", ";2;": ";2,0;"}, {"sep": ";"}, "'double'"),
     "dates": ({"2024-02-13": "13/02/2024", "2024-02-14": "14/02/2024"}, {}, "'datetime'"),
+    "dates in a form that nobody foresaw": (
+        {"2024-02-13": "Feb-13-2024", "2024-02-14": "Feb-14-2024"}, {}, "'datetime'",
+    ),
     "clocks": (
         {"2024-02-13": "13.02.2024 00:00", "2024-02-14": "14.02.2024 00:00"}, {}, "'datetime'",
     ),
