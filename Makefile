@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: install run frameworks test test-all test-oldest check format lock bench bench-quick clean help
 
 # uv is several times as fast as pip, and says what it downloads; pip is there for where uv cannot.
-sync = $(BIN)/uv pip install $(2) --python $(BIN)/python --verify-hashes --requirement $(1) || \
+sync = $(BIN)/uv pip install --python $(BIN)/python --verify-hashes --requirement $(1) || \
   $(BIN)/python -m pip install --require-hashes --requirement $(1)
 
 install: $(DEVELOPMENT)  ## make .venv with all that runs, tests and checks Cloche
@@ -34,10 +34,9 @@ $(RUNTIME): requirements.lock requirements-build.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Compiled once, for the processes of the tests would do it all at the same time.
 $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
 	@echo "Installing beside it what tests and checks need, from requirements-dev.lock; PySpark takes longest"
-	@$(call sync,requirements-dev.lock,--compile-bytecode)
+	@$(call sync,requirements-dev.lock)
 	@touch $@
 
 run: $(RUNTIME)  ## train, gate, promote, serve: MLflow UI on :5000, /invocations on :8080 (arguments: UP=breast-cancer)

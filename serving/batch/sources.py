@@ -93,7 +93,11 @@ def find(source: str, given_format: str | None = None) -> list[InputFile]:
     if not found:
         raise JobFailed(f"{source}: nothing is there, or not yet. Score it again when it has come.")
     if not usable:
-        with system.open_input_stream(found[0].path, compression=None) as file:
+        kind = ""
+        with (
+            suppress(OSError),  # it may not be read: what is known of its name is told
+            system.open_input_stream(found[0].path, compression=None) as file,
+        ):
             kind = other_kind(file.read(1 << 12))
         raise SettingsError(
             f"{source}: no file to score is there; there is {found[0].path}"
@@ -167,6 +171,8 @@ def fetched(name: str, folder: Path, state: str = "") -> str:
             coming.replace(place)
         except OSError as error:
             raise JobFailed(f"{name}: cannot be copied to {place}: {error}") from error
+        finally:
+            coming.unlink(missing_ok=True)  # half a copy, on a disk that may be full
     return str(place)
 
 

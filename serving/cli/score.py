@@ -238,8 +238,9 @@ def score(
                     refused=lambda line: click.echo(line, err=True, nl=False),
                     say=say, report=report,
                 )  # fmt: skip
-            spark = SparkEngine(spark_master, host_env, interpreter=interpreter)
-            engine = spark if on_spark else local
+            engine = (
+                SparkEngine(spark_master, host_env, interpreter=interpreter) if on_spark else local
+            )
             outcome = run.score(request, given, described, engine=engine, say=say, report=report)
     if as_json:
         click.echo(json.dumps({"done": outcome.fresh, "output": str(described), **outcome.record}))

@@ -6,12 +6,13 @@ import lzma
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.fs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloche.serving.batch import sources
-from cloche.serving.errors import JobFailed
+from cloche.serving.errors import JobFailed, SettingsError
 from tests.serving.batch.conftest import table
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -104,3 +105,27 @@ def test_a_job_scores_the_rows_of_every_stream_or_none(suffix, form, score, tmp_
     with pytest.raises(JobFailed, match=r"cannot be read"):
         score(place, tmp_path / "again.parquet", id_columns=("id",))
     assert not (tmp_path / "again.parquet").exists()
+
+
+def test_a_copy_that_fails_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "rows.parquet").write_bytes(b"some rows")
+    spool = tmp_path / "spool"
+    spool.mkdir()
+
+    def fail(_, copy, __):
+        copy.write(b"some")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(sources.shutil, "copyfileobj", fail)
+    with pytest.raises(JobFailed, match=r"cannot be copied .* No space left"):
+        sources.fetched(str(tmp_path / "rows.parquet"), spool)
+    assert not list(spool.iterdir())
+
+
+def test_a_file_of_no_known_name_that_cannot_be_read_is_told_like_any_other(tmp_path, monkeypatch):
+    (tmp_path / "rows.odd").touch()
+    found = pa.fs.FileInfo(str(tmp_path / "closed.odd"), pa.fs.FileType.File)
+    monkeypatch.setattr(sources, "_listed", lambda *_: [found])
+
+    with pytest.raises(SettingsError, match=r"closed\.odd\. Known are names that end in"):
+        sources.find(str(tmp_path / "rows.odd"))
