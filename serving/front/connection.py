@@ -254,7 +254,6 @@ class Connection(HttpToolsProtocol):
             and parser.get_method() == b"POST"
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
-            and not parser.should_upgrade()
             and (self.limit_concurrency is None or len(self.connections) < self.limit_concurrency)
         )
 

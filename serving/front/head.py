@@ -8,7 +8,7 @@ _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 _SIZE = re.compile(rb"0*[1-9][0-9]{0,8}")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_LENGTH_DIGITS = 18
 _LONGEST_TYPE = 256  # whatever is longer is no content type that is taken
 
 
@@ -48,7 +48,8 @@ class Head:
             if name == b"content-type":
                 self.content_type = value[:_LONGEST_TYPE].decode("latin-1")
             elif name == b"content-length":
-                self.length = int(value) if _LENGTH.fullmatch(value) else 0
+                known = value.isdigit() and len(value) <= _LENGTH_DIGITS
+                self.length = int(value) if known else 0
             elif name == b"content-encoding":
                 self.encoding = value.strip().lower()
             elif name == b"accept-encoding":

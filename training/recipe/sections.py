@@ -293,7 +293,8 @@ class Gate(Section):
         not_worse: comparison with production on the same rows; null switches it off.
         slices: floors for parts of the holdout.
         latency_ms: budget for the median time of a one-row prediction through MLflow's pyfunc, in
-            milliseconds.
+            milliseconds. What other programs on a busy machine make it wait for a core is not
+            counted, where the system tells that (Linux).
         resamples: of the paired bootstrap.
     """
 

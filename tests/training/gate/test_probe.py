@@ -1,6 +1,12 @@
 """What the probe hands to a model, and what it makes of the answers; in this process, for speed."""
 
+import itertools
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
 
 import mlflow
 import numpy as np
@@ -14,6 +20,7 @@ from cloche.training.gate.probe import (
     StageError,
     model_rows,
     one_row_latency,
+    time_on_core,
 )
 
 
@@ -87,6 +94,40 @@ def test_latency_is_measured_on_single_rows(save_model, holdout):
 
     assert one_row_latency(Spy(), holdout[["hour", "wind", "gust"]]) > 0
     assert set(seen) == {1}
+
+
+def test_latency_is_the_median_of_what_the_clock_tells():
+    class Model:
+        def predict(self, rows): ...
+
+    clock = itertools.cycle([0, 0.001, 0, 0.002, 0, 0.009])
+    rows = pd.DataFrame({"hour": range(100)})
+    assert one_row_latency(Model(), rows, clock.__next__) == 2
+
+
+@pytest.fixture
+def shared_core():
+    """One core, for this thread and for a process that never rests."""
+    if not Path("/proc/thread-self/schedstat").exists():
+        pytest.skip("only Linux tells how long a thread waited for a core")
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    busy = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE
+    )
+    busy.stdout.readline()
+    yield
+    os.sched_setaffinity(0, cores)
+    busy.kill()
+    busy.communicate()
+
+
+def test_waiting_for_a_core_is_no_time_of_the_model(shared_core):
+    started, on_core = perf_counter(), time_on_core()
+    while perf_counter() - started < 0.2:
+        pass
+    on_core = time_on_core() - on_core
+    assert on_core < perf_counter() - started
 
 
 def test_a_report_is_on_disk_after_each_stage_and_a_failure_is_a_result(tmp_path):
