@@ -1,5 +1,6 @@
 """Settings that must be in place before anything numerical is imported."""
 
+import importlib
 import os
 import shutil
 import tempfile
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests import warm
 
 pytest_plugins = ["tests.shell", "tests.flavors.saved", "tests.triton.client"]
 
@@ -32,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("once" if once else "breadth")
     if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have this process's variables
         _make_temporary_folder(config)
+    if config.getoption("numprocesses", None):
+        warm.share_programs()
+    else:  # this process runs tests
+        importlib.import_module("skops.io")  # first: it looks through all that was imported before
 
 
 def _make_temporary_folder(config: pytest.Config) -> None:

@@ -3,7 +3,7 @@
 Five seconds of a short command are imports of MLflow, skops and scikit-learn, and the tests run
 hundreds of such commands.
 
-1. `programs()` starts one such process for each worker of the tests, and makes a folder with the
+1. `programs()` starts one such process for all workers of the tests, and makes a folder with the
    programs `cloche`, `mlflow` and `python`, which the shell of a test finds first.
 2. Each of these programs (`warm_program.py`) sends its arguments, environment variables, working
    directory and open descriptors to the process.
@@ -54,6 +54,8 @@ _IMPORTED = (
 )  # fmt: skip
 # The variable by which a test names a folder that a fork finds before all that is installed.
 FIRST_PATH = "TESTS_FIRST_PATH"
+# The variable by which the workers of the tests find the programs of the process that started them.
+_SHARED = "TESTS_PROGRAMS"
 _ROOT = Path(__file__).parents[1]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -65,11 +67,18 @@ main({kind!r}, {python!r}, {address!r})
 """
 
 
+def share_programs() -> None:
+    """Have all processes that this one starts use the same `programs`."""
+    os.environ[_SHARED] = str(programs())
+
+
 @functools.cache
 def programs() -> Path:
     """A folder with `cloche`, `mlflow` and `python`, as long as this process lives."""
     if sys.platform != "linux":
         return Path(sys.executable).parent
+    if _SHARED in os.environ:
+        return Path(os.environ[_SHARED])
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
     address = str(folder / "socket")
     variables = {

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mlflow.cli
 import pytest
 from click.testing import CliRunner
 
@@ -72,6 +71,8 @@ def test_an_experiment_that_was_deleted(client, chosen):
 
 def restore(words: str) -> None:
     """Type the command of MLflow that a message ends with."""
+    import mlflow.cli  # noqa: PLC0415  # it imports MLflow's servers
+
     typed = words[words.index("mlflow ") :].split()
     done = CliRunner().invoke(mlflow.cli.cli, typed[1:])
     assert done.exit_code == 0, (typed, done.output)
