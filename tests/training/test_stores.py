@@ -71,7 +71,7 @@ def test_an_experiment_that_was_deleted(client, chosen):
 
 def restore(words: str) -> None:
     """Type the command of MLflow that a message ends with."""
-    import mlflow.cli  # noqa: PLC0415  # it imports MLflow's servers
+    import mlflow.cli  # it imports MLflow's servers
 
     typed = words[words.index("mlflow ") :].split()
     done = CliRunner().invoke(mlflow.cli.cli, typed[1:])
