@@ -56,7 +56,7 @@ test-all: install  ## the whole test suite, in half an hour: what CI runs
 # What another version of a dependency can change, and is proven in minutes; without what kills processes, and
 # what needs a store, Spark, a framework (CI demands them elsewhere) or the compiler of protocols. Old releases use
 # what has been deprecated since.
-WITHOUT := batch/spark batch/test_kill.py batch/test_store.py host/test_messages.py
+WITHOUT := batch/spark batch/test_kill.py batch/output/test_object_store.py host/test_messages.py
 WITH_OLDEST := contracts/test_private_names.py protocol/test_plan.py protocol/doors/test_agreement.py \
   serving/batch serving/client serving/front serving/host training/acceleration training/pipeline training/recipe
 

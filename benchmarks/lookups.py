@@ -23,7 +23,7 @@ import mlflow
 from benchmarks import command
 from benchmarks.load import read_report, require_client
 from benchmarks.processes import answers, free_port, running, tree
-from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
 
 _PATIENCE = 300.0

@@ -27,25 +27,29 @@ class Mark:
 
 
 _PREDICT = (
-    "cloche.serving.host.observed:ObservedModel.predict_enforced",
-    "cloche.serving.host.observed:ObservedModel.predict",
-    "cloche.serving.host.twin:Twin.predict",
+    "cloche.serving.host.codecs.instrumented_model:ObservedModel.predict_enforced",
+    "cloche.serving.host.codecs.instrumented_model:ObservedModel.predict",
+    "cloche.serving.host.predictors.twin:Twin.predict",
 )
 
-_ENTER = ("cloche.serving.front.fastpath:FastPath.take", "cloche.serving.front.app:App._route")
+_ENTER = ("cloche.serving.http.fast_path:FastPath.take", "cloche.serving.api.app:App._route")
 _ANSWER = (
-    "cloche.serving.front.connection:Connection.answer",
-    "cloche.serving.front.predictions:respond",
+    "cloche.serving.http.connection:Connection.answer",
+    "cloche.serving.api.predictions:respond",
 )
 
 # In the order in which a request passes them.
 MARKS: Final = (
-    Mark("wake the front", "front", ("cloche.serving.front.connection:Connection.data_received",)),
+    Mark("wake the front", "front", ("cloche.serving.http.connection:Connection.data_received",)),
     Mark("read and parse HTTP", "front", _ENTER),
-    Mark("route, headers, body", "front", ("cloche.serving.front.generation:Generation.submit",)),
-    Mark("queue and batch", "front", ("cloche.serving.front.replica:Replica.score",)),
-    Mark("frame", "front", ("cloche.serving.front.replica:batch",), leaving=True),
-    Mark("write to the host, wake it", "host", ("cloche.serving.host.frames:FrameReader.feed",)),
+    Mark(
+        "route, headers, body", "front", ("cloche.serving.dispatch.version_pool:Generation.submit",)
+    ),
+    Mark("queue and batch", "front", ("cloche.serving.dispatch.replica:Replica.score",)),
+    Mark("frame", "front", ("cloche.serving.dispatch.replica:batch",), leaving=True),
+    Mark(
+        "write to the host, wake it", "host", ("cloche.serving.processes.frames:FrameReader.feed",)
+    ),
     Mark("unframe", "host", ("cloche.serving.host.scoring:Scorer.score",)),
     Mark("decode", "host", ("cloche.serving.host.scoring:Scorer._read",), leaving=True),
     Mark("make the table", "host", _PREDICT),
@@ -55,9 +59,9 @@ MARKS: Final = (
     Mark(
         "write to the front, wake it",
         "front",
-        ("cloche.serving.front.channel:Channel.data_received",),
+        ("cloche.serving.dispatch.host_channel:Channel.data_received",),
     ),
-    Mark("unframe", "front", ("cloche.serving.front.replica:_result",), leaving=True),
+    Mark("unframe", "front", ("cloche.serving.dispatch.replica:_result",), leaving=True),
     Mark("find the request", "front", _ANSWER),
     Mark("write the answer", "front", _ANSWER, leaving=True),
 )

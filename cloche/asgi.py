@@ -1,6 +1,6 @@
 """Cloche inside your own program: an ASGI application to mount, or for any ASGI server to run."""
 
-from cloche.serving.front.mounted import Cloche
-from cloche.serving.front.settings import Settings
+from cloche.serving.server.mounted_app import Cloche
+from cloche.serving.settings import Settings
 
 __all__ = ["Cloche", "Settings"]

@@ -1,6 +1,6 @@
 """Ask for predictions from a program: `pip install 'cloche[client]'`."""
 
-from cloche.serving.client.asking import AsyncClient, Client
+from cloche.serving.client.client import AsyncClient, Client
 from cloche.serving.client.errors import (
     AnswerTooLarge,
     ClientError,
@@ -14,7 +14,7 @@ from cloche.serving.client.errors import (
     Unreachable,
 )
 from cloche.serving.client.prediction import Prediction
-from cloche.serving.client.retries import Retries
+from cloche.serving.client.retry_policy import Retries
 
 __all__ = [
     "AnswerTooLarge",

@@ -12,10 +12,11 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
-from cloche import launch, printing
-from cloche.exhaustion import lacking
-from cloche.help_pages import HelpContext
-from cloche.waiting import tell_of_waiting
+from cloche import launch
+from cloche.cli import closed_output
+from cloche.cli.help_pages import HelpContext
+from cloche.cli.retry_notice import tell_of_waiting
+from cloche.processes.machine_limits import lacking
 
 # Threads of OpenMP that spin while they wait starve each other as soon as anything else runs: on
 # two busy cores one fit of gradient boosting took 42 s instead of 3. Read when OpenMP is loaded.
@@ -53,7 +54,7 @@ COMMANDS = {
     "doctor": "cloche.serving.cli.doctor:doctor",
     "sample": "cloche.training.cli.sample:sample",
     "up": "cloche.up.command:up",
-    "completion": "cloche.completion:completion",
+    "completion": "cloche.cli.completion:completion",
 }
 # The parallel loops of a fit are so short that threads which sleep at once after each take three
 # times as long as threads which spin for some microseconds first.
@@ -123,28 +124,28 @@ def result_code(result: object) -> int:
 def _message(error: Exception) -> str:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 (slow, and only needed on failure)
 
-    from cloche.serving.registry.told import told  # noqa: PLC0415
+    from cloche.serving.registry.error_messages import told  # noqa: PLC0415
 
     return told(error) if isinstance(error, MlflowException) else str(error)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a foreseen failure is a message, any other a traceback."""
-    printing.guard()
+    closed_output.guard()
     tell_of_waiting()
     launch.hide_memory()  # models run as the same user, and a server's memory holds its keys
     try:
         # by this name the shell asks for completions, however we were started
         result = cloche.main(arguments, prog_name="cloche", standalone_mode=False)
-        printing.flush()
+        closed_output.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         sys.exit(130)
-    except printing.OutputFailed as failure:
-        printing.give_up_output()
+    except closed_output.OutputFailed as failure:
+        closed_output.give_up_output()
         if not failure.reader_left:
             click.echo(f"Error: {failure}", err=True)
             sys.exit(1)

@@ -1,6 +1,6 @@
 """The process of a probe: the gate measures a version that is loaded and asked as it is served.
 
-`cloche/launch.py cloche.probing FOLDER`; see `cloche.training.gate.probe`. One of the few places
+`cloche/launch.py cloche.probing FOLDER`; see `cloche.training.gate.model_probe`. One of the few places
 that know training and serving: the gate has a version loaded and asked by the code of a model host.
 """
 
@@ -9,7 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from cloche import supervisor
+from cloche.processes import supervisor
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def _probe() -> None:
     warnings.simplefilter("ignore")
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     from cloche.serving.host import rehearsal  # noqa: PLC0415
-    from cloche.training.gate import probe  # noqa: PLC0415
+    from cloche.training.gate import model_probe  # noqa: PLC0415
 
     gc.enable()
-    probe.main(Path(sys.argv[1]), rehearsal)
+    model_probe.main(Path(sys.argv[1]), rehearsal)

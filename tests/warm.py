@@ -41,15 +41,16 @@ import types
 from pathlib import Path
 from typing import Any
 
-from cloche import launch, lifeline
+from cloche import launch
+from cloche.processes import parent_watch
 from tests.warm_program import launched
 
 # What the commands import that have work to do.
 _IMPORTED = (
     "skops.io", "mlflow", "mlflow.cli", "mlflow.sklearn", "matplotlib.pyplot", "onnx", "skl2onnx",
     "onnxruntime", "cloche.training.train", "cloche.training.explain", "cloche.training.accelerate",
-    "cloche.training.gate.probe", "cloche.training.promotion.promote", "cloche.serving.batch.run",
-    "cloche.serving.batch.worker", "cloche.serving.doctor.examination",
+    "cloche.training.gate.model_probe", "cloche.training.promotion.promote", "cloche.serving.batch.run",
+    "cloche.serving.batch.scoring.worker", "cloche.serving.doctor.run_checks",
     "cloche.serving.host.rehearsal",
 )  # fmt: skip
 # The variable by which a test names a folder that a fork finds before all that is installed.
@@ -238,6 +239,6 @@ def _run(kind: str, arguments: list[str], program: str) -> None:
 
 
 if __name__ == "__main__":
-    lifeline.die_with_parent()
+    parent_watch.die_with_parent()
     gc.disable()
     Warm(sys.argv[1]).serve()

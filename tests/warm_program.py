@@ -18,8 +18,12 @@ _COMMANDS = {
     "train",
 }  # fmt: skip
 # Modules that `launch.py` runs; those that talk by a socket are told its number.
-_LAUNCHED = {"cloche.probing", "cloche.serving.batch.process", "cloche.serving.forkserver"}
-_TOLD_SOCKET = {"cloche.serving.batch.process", "cloche.serving.forkserver"}
+_LAUNCHED = {
+    "cloche.probing",
+    "cloche.serving.batch.scoring.worker_process",
+    "cloche.serving.forkserver",
+}
+_TOLD_SOCKET = {"cloche.serving.batch.scoring.worker_process", "cloche.serving.forkserver"}
 # Servers are processes of their own; what they start by `sys.executable` is a fork of the warm one.
 _SERVERS = {"container", "serve", "up"}
 _SERVER = """

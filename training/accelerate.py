@@ -8,17 +8,17 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from mlflow import MlflowClient
 
-from cloche.env_manager import NotBuilt, interpreter, of_extra
-from cloche.requirements import mismatches
-from cloche.training.acceleration.process import twin_of
-from cloche.training.acceleration.proof import Proof
+from cloche.registry.env_manager import NotBuilt, interpreter, of_extra
+from cloche.registry.installed_packages import mismatches
+from cloche.training.acceleration.proof.equivalence import Proof
+from cloche.training.acceleration.proof_process import twin_of
 from cloche.training.acceleration.store import attach_to_version, withdraw
-from cloche.training.dataset.sources import load_table
+from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import RegistryError, TrainingError, TwinRefused
 from cloche.training.gate.candidate import Candidate, fetch
 from cloche.training.gate.holdout import fetch_holdout
+from cloche.training.gate.model_probe import model_rows
 from cloche.training.gate.policy import carried_policy
-from cloche.training.gate.probe import model_rows
 from cloche.training.names import CHALLENGER
 from cloche.training.promotion.registry import find_model, find_version
 from cloche.training.recipe.sections import Data
@@ -61,7 +61,7 @@ def accelerate_version(
         data: source of rows to prove it on; the holdout that the version carries by default.
         env_manager: what builds the environment that the proof is made in; `local` for none.
         cache: where environments are kept.
-        widened: variables that the version gets besides; see `cloche.environment`.
+        widened: variables that the version gets besides; see `cloche.processes.child_variables`.
         say: told of each step as it begins.
 
     Raises:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloche import launch, supervisor
-from cloche.environment import for_models
+from cloche import launch
+from cloche.processes import supervisor
+from cloche.processes.child_variables import for_models
 from cloche.training.errors import NotMeasured
 
 _TAIL_CHARACTERS = 300
@@ -44,7 +45,7 @@ def run_module(
         module: its `main` is called; see `cloche.launch`.
         folder: what the process reads and leaves; what it prints goes to `output.txt` there.
         timeout: seconds until it is ended.
-        widened: variables that the model gets besides; see `cloche.environment`.
+        widened: variables that the model gets besides; see `cloche.processes.child_variables`.
         python: the interpreter; empty for the one here.
 
     Raises:

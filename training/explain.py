@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from cloche.training.recipe.metric_catalog import ROLES
 from cloche.training.recipe.schema import Recipe
 from cloche.training.recipe.sections import Range
-from cloche.training.recipe.vocabulary import ROLES
 from cloche.training.train import Prepared, prepare_data
 
 

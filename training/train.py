@@ -11,14 +11,14 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
-from cloche.training.acceleration.original import Original, of_fitted
+from cloche.training.acceleration.original_model import Original, of_fitted
 from cloche.training.acceleration.store import attach, twin_tags
-from cloche.training.dataset.checks import check_split, check_table
-from cloche.training.dataset.days import times, zoned
-from cloche.training.dataset.sources import load_table
+from cloche.training.dataset.checks.checks import check_split, check_table
+from cloche.training.dataset.checks.target import answered, unanswered_note
+from cloche.training.dataset.reading.datetimes import times, zoned
+from cloche.training.dataset.reading.sources import load_table
+from cloche.training.dataset.reading.table import Table
 from cloche.training.dataset.split import Split, split, validation_split
-from cloche.training.dataset.table import Table
-from cloche.training.dataset.target import answered, unanswered_note
 from cloche.training.errors import TwinRefused
 from cloche.training.evaluation.evaluate import Evaluation, evaluate, judge
 from cloche.training.evaluation.metrics import score
@@ -29,11 +29,11 @@ from cloche.training.packaging.profile import profile
 from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.pipeline.fit import fit
 from cloche.training.pipeline.search import Trial, run_search
+from cloche.training.recipe.metric_catalog import METRICS
 from cloche.training.recipe.schema import Recipe
 from cloche.training.recipe.sections import TimeSplit
-from cloche.training.recipe.vocabulary import METRICS
-from cloche.training.tracking import record
-from cloche.training.tracking.card import model_card
+from cloche.training.tracking import training_run as record
+from cloche.training.tracking.model_card import model_card
 from cloche.training.tracking.run import training_run
 from cloche.training.tracking.stores import check_stores, storing
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 from prometheus_client import generate_latest
 
 from benchmarks.scaling.measured import LOOKUP_SECONDS, Path
-from cloche.serving.front.following import Pace
-from cloche.serving.front.metrics import Metrics
+from cloche.serving.dispatch.poll_policy import Pace
+from cloche.serving.observability.metrics import Metrics
 
 USED: Final = 0.6
 """Share of what a pod can do that is planned with.

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cloche.serving.front.following import Pace
+from cloche.serving.dispatch.poll_policy import Pace
 
 _PATIENCE = 10.0  # MLFLOW_HTTP_REQUEST_TIMEOUT of the registry process
 

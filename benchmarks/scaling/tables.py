@@ -6,7 +6,7 @@ from functools import cache
 
 from benchmarks.scaling import arithmetic, autoscaling, polling
 from benchmarks.scaling.measured import PLAIN, TWIN
-from cloche.serving.front.following import Pace
+from cloche.serving.dispatch.poll_policy import Pace
 
 _MINUTE = 60
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloche import launch
-from cloche.serving.front.settings import Settings
-from cloche.training.cli.progress import steps
+from cloche.serving.settings import Settings
+from cloche.training.cli.spinner import steps
 from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
 from cloche.up.services import (
@@ -83,7 +83,7 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
             require_free_port(host, port, "--port")
             require_free_port(host, ui_port, "--ui-port")
             # Only once mistakes are out of the way: these imports take seconds.
-            from cloche.up.kitchen import ensure_candidate, ensure_production  # noqa: PLC0415
+            from cloche.up.production import ensure_candidate, ensure_production  # noqa: PLC0415
             from cloche.up.samples import rows_to_try  # noqa: PLC0415
 
             ensure_candidate(checked, say)

@@ -11,8 +11,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.models import Model
 
+from cloche.registry.version_listing import files_of
 from cloche.up.errors import ServiceError
-from cloche.versions import files_of
 
 
 @dataclass(frozen=True)

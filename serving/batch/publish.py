@@ -16,12 +16,13 @@ from typing import Any
 import pyarrow as pa
 from mlflow.models import Model
 
-from cloche.serving.batch import assembly, durable
-from cloche.serving.batch.job import Job
-from cloche.serving.batch.manifest import Manifest
-from cloche.serving.batch.output import Output
-from cloche.serving.batch.part import FinishedPart
-from cloche.serving.batch.report import render
+from cloche.serving.batch.job.part import FinishedPart
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.output import merge_parts
+from cloche.serving.batch.output.layout import Output
+from cloche.serving.batch.output.work_dir import Manifest
+from cloche.serving.batch.report.render import render
+from cloche.serving.batch.storage import atomic_write
 from cloche.serving.errors import JobFailed
 
 
@@ -70,7 +71,7 @@ class Publisher:
         Args:
             parts: All of them, in row order.
             made: The record; the sizes of the files are added to it.
-            report: See `cloche.serving.batch.report`.
+            report: See `cloche.serving.batch.report.render`.
             sure: Raises if the output must not be called complete after all.
 
         Returns:
@@ -81,7 +82,7 @@ class Publisher:
         """
         pages = {"report.json": _json(report), "report.html": render(report).encode()}
         try:
-            schema = assembly.schema_of(
+            schema = merge_parts.schema_of(
                 self._job, parts, self._manifest.parts, empty_schema(self._job)
             )
             make = self._directory if self._output.directory else self._file
@@ -99,7 +100,7 @@ class Publisher:
     ) -> bytes:  # fmt: skip
         output, ready = self._output, self._manifest.ready
         fresh = ready / output.name
-        assembly.assemble(self._job, parts, self._manifest.parts, schema, fresh)
+        merge_parts.assemble(self._job, parts, self._manifest.parts, schema, fresh)
         made["files"] = {output.name: {"size": fresh.stat().st_size}}
         sure()  # at once before the first change, and before the last
         output.place.remove(output.beside("manifest.json"))
@@ -122,7 +123,7 @@ class Publisher:
         pages: dict[str, bytes], sure: Callable[[], None],
     ) -> bytes:  # fmt: skip
         output = self._output
-        assembly.unify(self._job, parts, self._manifest.parts, schema)
+        merge_parts.unify(self._job, parts, self._manifest.parts, schema)
         fresh = self._manifest.ready / output.name
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
@@ -134,21 +135,21 @@ class Publisher:
                 made["files"][f"{output.name}/{place.name}"] = {"size": place.stat().st_size}
         if not made["files"]:
             place = fresh / f"part-000000.{output.format}"
-            assembly.assemble(self._job, parts, self._manifest.parts, schema, place)
+            merge_parts.assemble(self._job, parts, self._manifest.parts, schema, place)
         if made["refused"]:
             self._quarantine(parts, fresh / "_quarantine.jsonl")
         manifest = _json(made)
         for what, page in {**pages, "manifest.json": manifest}.items():
-            durable.write(fresh / f"_{what}", page)
-        durable.write(fresh / "_SUCCESS", b"")
+            atomic_write.write(fresh / f"_{what}", page)
+        atomic_write.write(fresh / "_SUCCESS", b"")
         sure()
         output.place.put_directory(fresh, output.name, ("_manifest.json", "_SUCCESS"), sure)
         return manifest
 
     def _quarantine(self, parts: list[FinishedPart], place: Path) -> None:
         with place.open("wb") as file:
-            file.writelines(assembly.quarantine(parts, self._manifest.parts))
-        durable.sync(place)
+            file.writelines(merge_parts.quarantine(parts, self._manifest.parts))
+        atomic_write.sync(place)
 
 
 def empty_schema(job: Job) -> pa.Schema:

@@ -6,23 +6,24 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from cloche.serving.batch import agreement, overlap, refusals
-from cloche.serving.batch.claim import Claim
-from cloche.serving.batch.engine import Engine
-from cloche.serving.batch.job import Job
-from cloche.serving.batch.lineage import Lineage
-from cloche.serving.batch.manifest import Manifest, owned
-from cloche.serving.batch.output import Output
-from cloche.serving.batch.part import FinishedPart, Part
-from cloche.serving.batch.plan import Planner
-from cloche.serving.batch.progress import Report
+from cloche.serving.batch import overlap_checks, resume_checks
+from cloche.serving.batch.input.inputs import Supply
+from cloche.serving.batch.input.partitions import Planner
+from cloche.serving.batch.job.options import Outcome, Request
+from cloche.serving.batch.job.part import FinishedPart, Part
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.job.progress import Report
+from cloche.serving.batch.output.layout import Output
+from cloche.serving.batch.output.output_lock import Claim
+from cloche.serving.batch.output.work_dir import Manifest, owned
 from cloche.serving.batch.publish import Publisher, record
-from cloche.serving.batch.report import document, drift, drifted
-from cloche.serving.batch.request import Outcome, Request
-from cloche.serving.batch.statistics import add
-from cloche.serving.batch.supply import Supply
+from cloche.serving.batch.report import refusals
+from cloche.serving.batch.report.mlflow_run import Lineage
+from cloche.serving.batch.report.render import document, drift, drifted
+from cloche.serving.batch.report.statistics import add
+from cloche.serving.batch.scoring.local_engine import Engine
 from cloche.serving.errors import JobFailed, TooManyBadRows
-from cloche.serving.host.profile import load_profile
+from cloche.serving.host.reference_profile import load_profile
 
 Say = Callable[[str], None]
 
@@ -38,7 +39,7 @@ def score(
         JobFailed: It cannot go on; what was done stays done.
         ServingError: The version cannot be pinned.
     """
-    overlap.refuse(
+    overlap_checks.refuse(
         str(output), output.written(request.cache), supply.reads(),
         [request.model, str(Path.cwd()), str(request.cache)],
     )  # fmt: skip
@@ -47,7 +48,9 @@ def score(
         claim = Claim(output, manifest)
         if not request.overwrite and supply.repeatable and output.manifest() is None:
             claim.adopt()
-        made = None if request.overwrite else agreement.complete(request, supply, output, manifest)
+        made = (
+            None if request.overwrite else resume_checks.complete(request, supply, output, manifest)
+        )
         if made is not None:
             if manifest.begun:  # it died between its last two steps
                 claim.leave()
@@ -93,13 +96,13 @@ def _begin(
     if manifest.begun and (request.overwrite or not supply.repeatable):
         manifest.clear()
     if manifest.begun:
-        job, notes, done = agreement.resumed(request, supply, output, manifest)
+        job, notes, done = resume_checks.resumed(request, supply, output, manifest)
         manifest.mend()
         say(f"going on with {job.model} after {len(done)} finished parts")
         lineage = Lineage(notes["run_id"], say)
         lineage.go_on()
         return job, lineage, done
-    job = agreement.pinned(request, supply, output, say)
+    job = resume_checks.pinned(request, supply, output, say)
     say(f"scoring with {job.model}")
     lineage = Lineage.begin(job, str(output), say) if request.tracked else Lineage("", say)
     manifest.begin(job, {"run_id": lineage.run_id})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cloche.env_manager import default_cache
+from cloche.registry.env_manager import default_cache
 from cloche.serving.errors import SettingsError
 from cloche.serving.image.engine import ENGINES, find
 from cloche.serving.image.engine import build as build_image

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from cloche.serving.cli.serve import serve
+from cloche.serving.clouds.discovery import find
 from cloche.serving.errors import SettingsError
-from cloche.serving.front.clouds.finding import find
 
 HELP = """Serve inside a container of a cloud, as its variables say.
 

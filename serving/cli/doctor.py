@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from cloche.serving.cli.serve import serve, settings_of
-from cloche.serving.doctor.examination import examine
-from cloche.serving.doctor.finding import Finding, State, fail
+from cloche.serving.doctor.check_result import Finding, State, fail
+from cloche.serving.doctor.run_checks import examine
 from cloche.serving.errors import SettingsError
 from cloche.serving.registry.names import PRODUCTION
 

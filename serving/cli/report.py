@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cloche.pages import PageFile
+from cloche.cli.page_option import PageFile
 from cloche.serving.errors import SettingsError
 
 HELP = """Render the report of a finished batch job again.
@@ -28,8 +28,8 @@ Example:
 )
 def report(output: str, to: Path | None, *, as_json: bool) -> None:
     """Run the command; see HELP."""
-    from cloche.serving.batch.output import describe  # noqa: PLC0415 (see `score`)
-    from cloche.serving.batch.report import drift, render  # noqa: PLC0415
+    from cloche.serving.batch.output.layout import describe  # noqa: PLC0415 (see `score`)
+    from cloche.serving.batch.report.render import drift, render  # noqa: PLC0415
 
     described = describe(output, None)
     place, name = described.place, described.beside("report.json")

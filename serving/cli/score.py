@@ -14,9 +14,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from cloche import env_manager, environment
-from cloche.serving.batch.request import PREDICT_SECONDS, Request
-from cloche.serving.cli.days import day_of, filled, names_day
+from cloche.processes import child_variables
+from cloche.registry import env_manager
+from cloche.serving.batch.job.options import PREDICT_SECONDS, Request
+from cloche.serving.cli.dates import day_of, filled, names_day
 from cloche.serving.errors import JobFailed, SettingsError
 
 HELP = """Score a table of any size, in parts; nothing is lost or doubled.
@@ -188,14 +189,14 @@ def score(
         workers=workers, patience=predict_timeout, manager=options["env_manager"],
     )  # fmt: skip
     try:
-        environment.check_widened(host_env)
+        child_variables.check_widened(host_env)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     # Only once the options were read, and while the workers import the same: it takes seconds.
-    from cloche.serving.batch import machine, silence  # noqa: PLC0415
-    from cloche.serving.batch.engine import LocalEngine  # noqa: PLC0415
+    from cloche.serving.batch.job import silence_notice, worker_count  # noqa: PLC0415
+    from cloche.serving.batch.scoring.local_engine import LocalEngine  # noqa: PLC0415
 
-    count = workers or machine.workers()
+    count = workers or worker_count.workers()
     ahead = 4 * count if output == "-" else None
     manager, cache = options["env_manager"], options["cache"]
     console = Console(stderr=True, highlight=False)
@@ -208,33 +209,34 @@ def score(
         count, ahead, host_env, interpreter=interpreter, say=say,
         patience=predict_timeout or PREDICT_SECONDS,
     )  # fmt: skip
-    with local, silence.told(say):
+    with local, silence_notice.told(say):
         if not on_spark and manager == env_manager.LOCAL:
             local.prepare()
-        from cloche.serving.batch import pipe, run, supply  # noqa: PLC0415
-        from cloche.serving.batch.limit import Limit  # noqa: PLC0415
-        from cloche.serving.batch.output import describe  # noqa: PLC0415
-        from cloche.serving.batch.progress import progress  # noqa: PLC0415
-        from cloche.serving.batch.reading import parsed  # noqa: PLC0415
+        from cloche.serving.batch import run, stream_job  # noqa: PLC0415
+        from cloche.serving.batch.input import inputs  # noqa: PLC0415
+        from cloche.serving.batch.input.csv_options import parsed  # noqa: PLC0415
+        from cloche.serving.batch.job.progress import progress  # noqa: PLC0415
+        from cloche.serving.batch.job.refusal_limit import Limit  # noqa: PLC0415
+        from cloche.serving.batch.output.layout import describe  # noqa: PLC0415
         from cloche.serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
 
         request = Request(
             limit=Limit.parse(max_bad_rows), workers=count, options=parsed(reading), **options
         )
         described = describe(output, output_format)
-        given: supply.Supply
+        given: inputs.Supply
         if source == "-":
-            stream = silence.watched(sys.stdin.buffer, "standard input")
-            given = supply.Stream(stream, input_format)
+            stream = silence_notice.watched(sys.stdin.buffer, "standard input")
+            given = inputs.Stream(stream, input_format)
         elif query:
-            given = supply.Query(source, query, request.part_rows)
+            given = inputs.Query(source, query, request.part_rows)
         else:
-            given = supply.Files(source, input_format)
+            given = inputs.Files(source, input_format)
         with _explained(host_env), progress(console) as report:
             if output == "-":
-                return pipe.score(
+                return stream_job.score(
                     request, given, described, engine=local,
-                    sink=silence.watched(sys.stdout.buffer, "standard output"),
+                    sink=silence_notice.watched(sys.stdout.buffer, "standard output"),
                     refused=lambda line: click.echo(line, err=True, nl=False),
                     say=say, report=report,
                 )  # fmt: skip
@@ -256,7 +258,7 @@ def _explained(host_env: tuple[str, ...]) -> Iterator[None]:
     try:
         yield
     except JobFailed as failure:
-        said = environment.explained(str(failure), os.environ, host_env)
+        said = child_variables.explained(str(failure), os.environ, host_env)
         raise type(failure)(said) from failure
 
 
@@ -273,7 +275,7 @@ def _on_day(day: str | None, *texts: str) -> list[str]:
 
 
 def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> None:
-    from cloche.serving.batch.report import nulls  # noqa: PLC0415  # slow, see above
+    from cloche.serving.batch.report.render import nulls  # noqa: PLC0415  # slow, see above
 
     if fresh:
         click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")

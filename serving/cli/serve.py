@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from cloche import env_manager
+from cloche.registry import env_manager
 from cloche.serving.errors import SettingsError
-from cloche.serving.front import logs
-from cloche.serving.front.server import run
-from cloche.serving.front.settings import MIB, Settings
+from cloche.serving.observability import logs
 from cloche.serving.registry.names import PRODUCTION
+from cloche.serving.server.lifecycle import run
+from cloche.serving.settings import MIB, Settings
 
 _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Settings)}
 _POSITIVE = click.IntRange(min=1)

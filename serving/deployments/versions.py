@@ -11,7 +11,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 
 from cloche.serving.errors import ModelUriError, RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.registry.names import PRODUCTION
-from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import Reference, parse, with_alias
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from cloche.serving.doctor.finding import Finding, fail, ok, warn
-from cloche.serving.front.settings import Settings
+from cloche.serving.doctor.check_result import Finding, fail, ok, warn
+from cloche.serving.settings import Settings
 
 _GIB = 1 << 30
 _LITTLE, _NOTHING = 2 * _GIB, _GIB // 4

@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloche.serving.doctor.finding import Finding, fail, ok
+from cloche.serving.doctor.check_result import Finding, fail, ok
 from cloche.serving.errors import SettingsError
-from cloche.serving.front.listening import listen
-from cloche.serving.front.settings import Settings
+from cloche.serving.settings import Settings
+from cloche.serving.web.sockets import listen
 
 _LISTENING = "0A"
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cloche.serving.doctor.finding import Finding, fail, ok, warn
-from cloche.serving.front.listening import is_loopback
-from cloche.serving.front.settings import Settings
+from cloche.serving.doctor.check_result import Finding, fail, ok, warn
+from cloche.serving.settings import Settings
+from cloche.serving.web.sockets import is_loopback
 
 _SOON = timedelta(days=14)
 

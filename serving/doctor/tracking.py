@@ -14,10 +14,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
-from cloche.contact import answered, connect
-from cloche.serving.doctor.finding import Finding, State, fail, ok, warn
+from cloche.registry.connect_timeout import answered, connect
+from cloche.serving.doctor.check_result import Finding, State, fail, ok, warn
 from cloche.serving.doctor.ports import has_open
-from cloche.serving.registry.told import told
+from cloche.serving.registry.error_messages import told
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs"})

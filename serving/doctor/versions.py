@@ -10,18 +10,18 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from cloche.env_manager import LOCAL
-from cloche.permissions import refusal
-from cloche.requirements import mismatches
-from cloche.serving.batch.acceleration import usable
-from cloche.serving.doctor.finding import Finding, fail, ok, warn
+from cloche.registry.env_manager import LOCAL
+from cloche.registry.installed_packages import mismatches
+from cloche.registry.permissions import refusal
+from cloche.registry.version_listing import files_of
+from cloche.serving.batch.scoring.twin import usable
+from cloche.serving.doctor.check_result import Finding, fail, ok, warn
 from cloche.serving.errors import ServingError
-from cloche.serving.front.settings import Settings
 from cloche.serving.registry import uri
-from cloche.serving.registry.resolving import Resolver, Target
-from cloche.serving.registry.told import told
+from cloche.serving.registry.error_messages import told
+from cloche.serving.registry.resolver import Resolver, Target
 from cloche.serving.registry.uri import ModelUri
-from cloche.versions import files_of
+from cloche.serving.settings import Settings
 
 _FILES = ("MLmodel", "requirements.txt", "python_env.yaml")
 _EXTRAS = {"boto3": "aws", "botocore": "aws", "google": "gcp"}

@@ -10,16 +10,16 @@ import os
 import socket
 import sys
 
-from cloche import lifeline
+from cloche.processes import parent_watch
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.forkserver.server import ForkServer
 
 
 def main() -> None:
     """Serve until the front closes the socket."""
-    lifeline.die_with_parent()
-    lifeline.leave_signals_to_parent()
-    lifeline.name("cloche-forks")
+    parent_watch.die_with_parent()
+    parent_watch.leave_signals_to_parent()
+    parent_watch.name("cloche-forks")
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     with (
         contextlib.suppress(ConnectionError),  # the front died meanwhile

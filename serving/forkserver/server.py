@@ -12,20 +12,20 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from cloche import supervisor
+from cloche.processes import supervisor
 from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
 
 # What a program cannot do without.
 _NEEDS = {
     Program.HOST: "cloche.serving.host.loop",
     Program.REGISTRY: "cloche.serving.registry.service",
-    Program.WORKER: "cloche.serving.batch.worker",
+    Program.WORKER: "cloche.serving.batch.scoring.worker",
 }
 # Whose `run` a fork calls.
 _RUNS = {
     Program.HOST: "cloche.serving.host.__main__",
     Program.REGISTRY: "cloche.serving.registry.__main__",
-    Program.WORKER: "cloche.serving.batch.process",
+    Program.WORKER: "cloche.serving.batch.scoring.worker_process",
 }
 # What most versions need besides. In steps: whoever asks for a fork meanwhile waits for one step.
 # Nothing that starts a thread, which a fork would not have.

@@ -8,7 +8,7 @@ import gc
 import socket
 import sys
 
-from cloche import supervisor
+from cloche.processes import supervisor
 from cloche.serving.host import log_levels
 
 

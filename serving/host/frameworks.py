@@ -13,7 +13,7 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel, load_model
 
-from cloche.serving.host import threads
+from cloche.serving.processes import thread_limits
 
 _MODEL_CONFIG = "SERVING_MODEL_CONFIG"  # `mlflow models serve` reads it
 
@@ -64,7 +64,7 @@ def _size_onnxruntime() -> None:
     class Sized(onnxruntime.SessionOptions):  # type: ignore[misc]
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
-            self.intra_op_num_threads = threads.share()
+            self.intra_op_num_threads = thread_limits.share()
             self.add_session_config_entry("session.intra_op.allow_spinning", "0")
 
     onnxruntime.SessionOptions = Sized

@@ -12,12 +12,19 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from cloche import supervisor
-from cloche.serving.host import priority
-from cloche.serving.host.early import EarlyScorer, Loaded
-from cloche.serving.host.frames import FrameReader, Kind, ProtocolError, control, read_batch, result
-from cloche.serving.host.loading import load, load_early
+from cloche.processes import supervisor
+from cloche.serving.host.load import load, load_early
 from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.twin_first import EarlyScorer, Loaded
+from cloche.serving.processes import priority
+from cloche.serving.processes.frames import (
+    FrameReader,
+    Kind,
+    ProtocolError,
+    control,
+    read_batch,
+    result,
+)
 
 _CHUNK = 1 << 18
 _logger = logging.getLogger(__name__)

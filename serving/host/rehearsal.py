@@ -10,11 +10,11 @@ from typing import Any
 
 from mlflow.pyfunc import PyFuncModel
 
-from cloche.redaction import told
 from cloche.serving.host import frameworks
-from cloche.serving.host.frames import HEADER, Kind, control
-from cloche.serving.host.loading import LoadRefused, prove
-from cloche.serving.host.predicted import ByModelPredicted
+from cloche.serving.host.load import LoadRefused, prove
+from cloche.serving.host.predictors.prediction_writer import ByModelPredicted
+from cloche.serving.processes.frames import HEADER, Kind, control
+from cloche.values.redaction import told
 
 _parse = json.JSONDecoder().decode  # bound before a model's code can replace anything
 

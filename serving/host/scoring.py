@@ -14,24 +14,24 @@ from collections.abc import Hashable, Sequence
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
-from cloche.redaction import told, trace
-from cloche.serving.host import rowwise
-from cloche.serving.host.codecs.codec import Codec
-from cloche.serving.host.codecs.doors import codecs
-from cloche.serving.host.diagnosis.diagnosis import GENERAL
-from cloche.serving.host.diagnosis.mistake import Mistake
-from cloche.serving.host.failures import (
+from cloche.serving.host import row_independence
+from cloche.serving.host.answers.error_answers import (
     BAD_REQUEST,
     INTERNAL_ERROR,
     RequestRefused,
     UnsupportedMediaType,
 )
-from cloche.serving.host.frames import Answer, Item, Result
-from cloche.serving.host.joined import ByModel, ByTwin
-from cloche.serving.host.observed import ObservedModel
-from cloche.serving.host.plan import Plan, Table
-from cloche.serving.host.question import Question
-from cloche.serving.host.twin import Twin
+from cloche.serving.host.answers.mistake import Mistake
+from cloche.serving.host.batch_predictors import ByModel, ByTwin
+from cloche.serving.host.codecs.catalog import codecs
+from cloche.serving.host.codecs.codec import Codec
+from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.diagnosis.diagnosis import GENERAL
+from cloche.serving.host.parsing.column_decoder import Plan, Table
+from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.predictors.twin import Twin
+from cloche.serving.processes.frames import Answer, Item, Result
+from cloche.values.redaction import told, trace
 
 _OK = 200
 _logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Scorer:
 
     def _is_rowwise(self, by_model: ByModel, table: Table) -> bool:
         try:
-            if rowwise.is_rowwise(by_model.ask, table):
+            if row_independence.is_rowwise(by_model.ask, table):
                 return True
         except Exception as error:  # noqa: BLE001  # a model may raise anything
             _logger.warning(

@@ -10,12 +10,12 @@ from pathlib import Path
 import mlflow
 from mlflow.tracking import MlflowClient
 
-from cloche.digest import digest_tree
+from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import SettingsError
+from cloche.serving.registry.bundle_note import Note
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.fetching import fetch
-from cloche.serving.registry.pinned import Note
-from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.fetch import fetch
+from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
 
 _DOCKERFILE = """\
@@ -28,10 +28,10 @@ COPY model /srv/model
 USER 0:0
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \\
     --mount=type=secret,id=ca.pem,target=/etc/pip.ca.pem \\
-    ["/opt/cloche/bin/python", "-Pm", "cloche.serving.image.fitting", "/srv/model"]
+    ["/opt/cloche/bin/python", "-Pm", "cloche.serving.image.install_requirements", "/srv/model"]
 USER 10001:10001
 RUN --mount=type=tmpfs,target=/var/cache/cloche \\
-    ["/opt/cloche/bin/python", "-Pm", "cloche.serving.image.trial", "/srv/model"]
+    ["/opt/cloche/bin/python", "-Pm", "cloche.serving.image.load_check", "/srv/model"]
 ENV CLOCHE_SERVE_MODELS=/srv/model
 LABEL cloche.model={name} cloche.version={version} cloche.digest={digest}
 """

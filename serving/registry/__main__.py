@@ -12,7 +12,9 @@ import socket
 import sys
 from pathlib import Path
 
-from cloche import contact, launch, supervisor
+from cloche import launch
+from cloche.processes import supervisor
+from cloche.registry import connect_timeout
 
 
 def run(front: socket.socket, cache: str) -> None:
@@ -20,7 +22,7 @@ def run(front: socket.socket, cache: str) -> None:
     launch.hide_memory()  # before there is a secret in it
     with front.makefile("rb") as lines:  # nothing else comes before HELLO was said
         os.environ.update(json.loads(lines.readline()))
-    contact.fail_soon(os.environ)
+    connect_timeout.fail_soon(os.environ)
     gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
     from cloche.serving.registry.service import serve  # noqa: PLC0415  # MLflow and more
 

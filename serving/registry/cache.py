@@ -21,8 +21,8 @@ from pathlib import Path
 
 import mlflow
 
-from cloche.private import make_private
-from cloche.serving.registry.resolving import Target
+from cloche.processes.private_folders import make_private
+from cloche.serving.registry.resolver import Target
 
 _KEPT = 2  # what serves, and where a rollback goes
 _ACCOUNT = re.compile(r"://[^/@]*@")

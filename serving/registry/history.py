@@ -11,6 +11,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from cloche.registry.version_listing import versions_of
 from cloche.serving.registry.names import (
     EVIDENCE,
     GATE_RUN_TAG,
@@ -19,9 +20,8 @@ from cloche.serving.registry.names import (
     PROMOTED_BY_TAG,
     REASON_TAG,
 )
-from cloche.serving.registry.resolving import Resolver, translated
+from cloche.serving.registry.resolver import Resolver, translated
 from cloche.serving.registry.uri import ModelUri, Reference
-from cloche.versions import versions_of
 
 _SHOWN = 20
 

@@ -19,13 +19,13 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from cloche import env_manager
+from cloche.registry import env_manager
 from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.registry.cache import Cache, registry_name
-from cloche.serving.registry.fetching import fetch
+from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.history import History
 from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE
-from cloche.serving.registry.resolving import Resolver, Target
+from cloche.serving.registry.resolver import Resolver, Target
 from cloche.serving.registry.uri import ModelUri, Reference
 
 _LOOKS = "looks"

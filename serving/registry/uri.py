@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from cloche.serving.errors import ModelUriError
-from cloche.serving.registry import pinned
+from cloche.serving.registry import bundle_note
 
 # What MLflow's artifact repositories are registered for, see `mlflow.store.artifact`.
 _STORES = frozenset(
@@ -78,7 +78,7 @@ def parse(text: str) -> ModelUri:
             f"{uri}: there is no such folder. Give the folder that holds MLmodel, or a URI like "
             "models:/NAME@production."
         )
-    note = None if scheme else pinned.read(Path(uri))
+    note = None if scheme else bundle_note.read(Path(uri))
     path = urlsplit(uri).path if scheme else uri
     return ModelUri(uri, name or (note.name if note else _last_part(path)), Reference.ARTIFACTS)
 

@@ -9,7 +9,7 @@ from benchmarks.scaling import arithmetic, autoscaling, polling
 from benchmarks.scaling.__main__ import DOCUMENT, filled
 from benchmarks.scaling.measured import PLAIN, TWIN, Path
 from benchmarks.scaling.tables import TABLES
-from cloche.serving.front.following import Pace
+from cloche.serving.dispatch.poll_policy import Pace
 
 CASES = [
     polling.Case(servers, pacing=pacing, seconds=120, outage=outage)

@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cloche import supervisor
+from cloche.processes import supervisor
 
 FOLDER, END = Path(sys.argv[1]), sys.argv[2]
 SLEEP = [sys.executable, "-c", "import time; time.sleep(3600)"]

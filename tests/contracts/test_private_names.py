@@ -98,7 +98,7 @@ def test_a_connection_of_uvicorn_has_what_ours_reads_of_it() -> None:
         return HttpToolsProtocol(config, ServerState(), {}, asyncio.get_running_loop())
 
     found = asyncio.run(connection())
-    read = (ROOT / "serving/front/connection.py").read_text()
+    read = (ROOT / "serving/http/connection.py").read_text()
     for name in (
         "connections", "cycle", "expect_100_continue", "flow", "headers", "limit_concurrency",
         "loop", "parser", "pipeline", "server_state", "transport",

@@ -9,7 +9,7 @@ import pytest
 import cloche.asgi
 import cloche.client
 from cloche.client import AsyncClient, Client, Prediction, Retries
-from cloche.serving.client.asking import Options
+from cloche.serving.client.client import Options
 
 CLIENT = [
     "AnswerTooLarge",

@@ -296,7 +296,7 @@ def test_a_version_that_was_altered_is_not_built(
         file.write("\n# altered\n")
 
     done = image.run(
-        "-m", "cloche.serving.image.trial", "/model",
+        "-m", "cloche.serving.image.load_check", "/model",
         entry_point=["python"], volumes={tmp_path / "model": "/model"},
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from prometheus_client import generate_latest
 
 from cloche.main import COMMANDS
 from cloche.serving.cli import serve as serve_module
-from cloche.serving.front.metrics import Metrics
+from cloche.serving.observability.metrics import Metrics
 from tests import warm
 from tests.deploy.conftest import BAD, GOOD
 from tests.deploy.kubernetes import (

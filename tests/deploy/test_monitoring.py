@@ -9,7 +9,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.deploy.conftest import DEPLOY
-from tests.serving.front.test_metrics import PROMISED
+from tests.serving.observability.test_metrics import PROMISED
 
 COMPOSE = DEPLOY / "compose"
 DASHBOARD = COMPOSE / "grafana" / "dashboards" / "cloche.json"
@@ -53,7 +53,7 @@ def asked() -> set[str]:
 def test_what_is_asked_for_is_there():
     from prometheus_client import generate_latest
 
-    from cloche.serving.front.metrics import Metrics
+    from cloche.serving.observability.metrics import Metrics
 
     assert asked()
     assert asked() <= series(generate_latest(Metrics().registry).decode())

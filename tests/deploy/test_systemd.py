@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cloche.serving.front.settings import Settings
+from cloche.serving.settings import Settings
 from tests.deploy.conftest import DEPLOY
 from tests.lifecycle.registry import Registry
 from tests.online import serving

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from cloche.serving.host.frames import Item
-from cloche.serving.host.loading import load
+from cloche.serving.host.load import load
+from cloche.serving.processes.frames import Item
 from tests.training.acceleration import zoo
 
 pytestmark = [pytest.mark.slow, pytest.mark.breadth]

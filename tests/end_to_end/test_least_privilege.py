@@ -18,9 +18,9 @@ from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from cloche.serving.front.processes import Processes
-from cloche.serving.front.replica import Replica
+from cloche.serving.dispatch.replica import Replica
 from cloche.serving.image.context import write
+from cloche.serving.processes.launcher import Processes
 from tests import spark
 from tests.end_to_end import looking_model
 from tests.online import COMMAND, children, serving, wait_for
@@ -249,7 +249,7 @@ def test_a_model_that_is_accelerated_sees_no_secret(room: Room):
 @pytest.mark.breadth
 def test_a_model_that_an_image_is_built_of_sees_no_secret(room: Room):
     write(str(room.folder / "model"), room.folder / "c", base="b", cache_directory=room.folder)
-    trial = (sys.executable, "-Pm", "cloche.serving.image.trial", room.folder / "c" / "model")
+    trial = (sys.executable, "-Pm", "cloche.serving.image.load_check", room.folder / "c" / "model")
     room.run(*trial, CLOCHE_SERVE_HOST_ENV="MYAPP_*")
 
     room.check("none")

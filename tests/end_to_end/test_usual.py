@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from cloche.serving.batch.report import document, drifted, render
-from cloche.serving.batch.statistics import count
+from cloche.serving.batch.report.render import document, drifted, render
+from cloche.serving.batch.report.statistics import count
 from cloche.training.packaging.profile import profile
 from cloche.training.recipe.sections import Columns
 

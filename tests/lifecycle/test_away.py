@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloche.serving.registry.cache import Cache, registry_name
-from cloche.serving.registry.resolving import Target
+from cloche.serving.registry.resolver import Target
 from tests import strange
 from tests.lifecycle.registry import saved
 from tests.online import serving, wait_for

@@ -148,7 +148,7 @@ def test_a_download_without_end_is_given_up_when_the_alias_leaves_it(
 def test_a_version_whose_files_are_not_those_that_were_logged_is_refused(
     registry: Registry, serve: Serve
 ) -> None:
-    from cloche.digest import digest_tree
+    from cloche.registry.version_digest import digest_tree
 
     registry.register(*[""] * 4)
     digest = digest_tree(registry.artifacts("2"))

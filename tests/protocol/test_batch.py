@@ -35,10 +35,13 @@ from mlflow.pyfunc.scoring_server import (
 from mlflow.utils.proto_json_utils import NumpyEncoder
 from scipy import sparse
 
-from cloche.serving.batch import encoding, output, run, supply, writers
-from cloche.serving.batch.limit import Limit
-from cloche.serving.batch.request import Outcome, Request
-from cloche.serving.batch.scoring import Scorer
+from cloche.serving.batch import run
+from cloche.serving.batch.input import inputs
+from cloche.serving.batch.job.options import Outcome, Request
+from cloche.serving.batch.job.refusal_limit import Limit
+from cloche.serving.batch.output import answer_encoding, layout
+from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.storage import format_writers
 from cloche.serving.errors import JobFailed
 from tests import warm
 from tests.protocol import bodies
@@ -155,10 +158,13 @@ def _bytes(text: str) -> bytes:
 
 
 FORMATS: dict[str, tuple[Callable[[pa.Table], Any], Callable[[bytes], Columns]]] = {
-    "jsonl": (writers.jsonl, from_jsonl),
-    "csv": (lambda table: writers.csv_header(table.column_names) + writers.csv(table), from_csv),
-    "parquet": (lambda table: writers.parquet(table, {}), from_parquet),
-    "arrow": (writers.arrow, from_arrow),
+    "jsonl": (format_writers.jsonl, from_jsonl),
+    "csv": (
+        lambda table: format_writers.csv_header(table.column_names) + format_writers.csv(table),
+        from_csv,
+    ),
+    "parquet": (lambda table: format_writers.parquet(table, {}), from_parquet),
+    "arrow": (format_writers.arrow, from_arrow),
 }
 EACH_ANSWER = [pytest.param(name, id=name.replace(" ", "_")) for name in ANSWERS]
 
@@ -186,7 +192,7 @@ def assert_holds(found: Columns, answer: str, file_format: str) -> None:
 def test_a_file_holds_the_values_that_mlflow_answers(answer: str, file_format: str) -> None:
     write, read = FORMATS[file_format]
 
-    table = encoding.table(ANSWERS[answer], ROWS, [])
+    table = answer_encoding.table(ANSWERS[answer], ROWS, [])
 
     assert_holds(read(bytes(write(table))), answer, file_format)
 
@@ -221,7 +227,7 @@ def score(model: Path, source: Path, made: Path, **options: Any) -> Outcome:
         model=str(model), tracked=False, cache=made.parent, limit=Limit.parse("100%"), **options
     )
     return run.score(
-        request, supply.Files(str(source), None), output.describe(str(made), None),
+        request, inputs.Files(str(source), None), layout.describe(str(made), None),
         engine=HereEngine(), say=lambda _: None, report=lambda **_: None,
     )  # fmt: skip
 

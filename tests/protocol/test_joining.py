@@ -7,9 +7,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from cloche.serving.host.frames import Item
-from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
+from cloche.serving.processes.frames import Item
 from tests.protocol.bodies import bodies_for
 from tests.protocol.kinds import KINDS
 

@@ -16,9 +16,9 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, Map, Object, Property
 
-from cloche.serving.host.frames import Door, Item
-from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
+from cloche.serving.processes.frames import Door, Item
 
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
 MISSING = "missing"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cloche.serving.host.frames import Door, Item
-from cloche.serving.host.loading import load
+from cloche.serving.host.load import load
+from cloche.serving.processes.frames import Door, Item
 from tests.protocol.bodies import JSON, bodies_for
 from tests.protocol.kinds import KINDS
 from tests.protocol.refusals import MOST_GENERAL, is_general

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
-from cloche.training.dataset.digest import frame_digest
+from cloche.training.dataset.reading.digest import frame_digest
 from tests import warm
 from tests.shelf import empty_store
 from tests.stores import stores

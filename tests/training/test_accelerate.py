@@ -6,8 +6,8 @@ import pytest
 from mlflow import MlflowClient
 
 from cloche.training.accelerate import accelerate_version
-from cloche.training.acceleration.proof import Proof
-from cloche.training.acceleration.twin import Twin
+from cloche.training.acceleration.proof.equivalence import Proof
+from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.errors import RegistryError, TwinRefused
 
 pytestmark = pytest.mark.usefixtures("forked_probes")

@@ -11,10 +11,10 @@ from types import FrameType, TracebackType
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from cloche.redaction import told
-from cloche.training.acceleration.original import Original
-from cloche.training.acceleration.twin import Twin
+from cloche.training.acceleration.original_model import Original
+from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.errors import TwinRefused
+from cloche.values.redaction import told
 
 PROOF_SECONDS = 60.0
 MOST_ROWS = 20_000  # of the holdout; more would prove little more, and take long for slow models
@@ -101,13 +101,13 @@ class _Deadline:
 
 def _proven(original: Original, real: pd.DataFrame, on_time: _Deadline, seed: int) -> Twin:
     # An extra: only who wants twins has it.
-    from cloche.training.acceleration.convert import convert  # noqa: PLC0415
+    from cloche.training.acceleration.conversion.convert import convert  # noqa: PLC0415
+    from cloche.training.acceleration.conversion.supported_estimators import check, is_exact  # noqa: PLC0415
     from cloche.training.acceleration.description import make_twin  # noqa: PLC0415
-    from cloche.training.acceleration.domain import FACTOR, domain_of, enclose, outside  # noqa: PLC0415
-    from cloche.training.acceleration.families import check, is_exact  # noqa: PLC0415
-    from cloche.training.acceleration.proof import prove  # noqa: PLC0415
-    from cloche.training.acceleration.rows import adversarial  # noqa: PLC0415
-    from cloche.training.acceleration.session import Session  # noqa: PLC0415
+    from cloche.training.acceleration.onnx_session import Session  # noqa: PLC0415
+    from cloche.training.acceleration.proof.adversarial_rows import adversarial  # noqa: PLC0415
+    from cloche.training.acceleration.proof.equivalence import prove  # noqa: PLC0415
+    from cloche.training.acceleration.proof.input_domain import FACTOR, domain_of, enclose, outside  # noqa: PLC0415
 
     check(original.pipeline)
     graph = convert(original)

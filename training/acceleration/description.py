@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import asdict
 from importlib.metadata import version
 
-from cloche.training.acceleration.families import adds_in_order, leaves
-from cloche.training.acceleration.original import Original
-from cloche.training.acceleration.proof import TOLERANCE, Proof
-from cloche.training.acceleration.twin import FORMAT, SCORES, Twin
-from cloche.training.pipeline.providers import providers
+from cloche.training.acceleration.conversion.supported_estimators import adds_in_order, leaves
+from cloche.training.acceleration.original_model import Original
+from cloche.training.acceleration.proof.equivalence import TOLERANCE, Proof
+from cloche.training.acceleration.proof.twin import FORMAT, SCORES, Twin
+from cloche.training.pipeline.estimator_classes import providers
 
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")
 

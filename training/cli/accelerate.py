@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from cloche import env_manager as environments
 from cloche import launch
+from cloche.registry import env_manager as environments
 from cloche.training.cli import options
-from cloche.training.cli.progress import steps
+from cloche.training.cli.spinner import steps
 
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
 
@@ -48,7 +48,7 @@ def accelerate(
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
-    from cloche.contact import reach  # noqa: PLC0415
+    from cloche.registry.connect_timeout import reach  # noqa: PLC0415
     from cloche.training.accelerate import accelerate_version  # noqa: PLC0415
 
     launch.stop_when_asked()

@@ -51,10 +51,10 @@ def init(
 ) -> None:
     """Run the command; see HELP."""
     # Not at the top: this import takes seconds, and `cloche --help` imports every command.
-    from cloche.training.dataset.sniff import sniff_data  # noqa: PLC0415
-    from cloche.training.dataset.sources import load_table, source_files  # noqa: PLC0415
-    from cloche.training.dataset.starter import draft_recipe  # noqa: PLC0415
-    from cloche.training.recipe.document import parse  # noqa: PLC0415
+    from cloche.training.dataset.first_recipe.draft import draft_recipe  # noqa: PLC0415
+    from cloche.training.dataset.reading.format_detection import sniff_data  # noqa: PLC0415
+    from cloche.training.dataset.reading.sources import load_table, source_files  # noqa: PLC0415
+    from cloche.training.recipe.yaml_document import parse  # noqa: PLC0415
 
     described = sniff_data(data, query, _options(options))
     table = load_table(described)
@@ -81,7 +81,7 @@ def init(
 
 
 def _options(given: tuple[str, ...]) -> dict[str, Any]:
-    from cloche.training.recipe.document import DocumentError, parse_value  # noqa: PLC0415
+    from cloche.training.recipe.yaml_document import DocumentError, parse_value  # noqa: PLC0415
 
     options = {}
     for option in given:

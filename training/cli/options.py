@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from cloche import env_manager
-from cloche.environment import check_widened
+from cloche.processes.child_variables import check_widened
+from cloche.registry import env_manager
 
 cache = click.option(
     "--cache-dir",

@@ -11,17 +11,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cloche import env_manager as environments
 from cloche import launch
-from cloche.pages import PageFile
+from cloche.cli.page_option import PageFile
+from cloche.registry import env_manager as environments
 from cloche.training.cli import options
-from cloche.training.cli.progress import steps
-from cloche.training.promotion.request import PROBE_SECONDS, Request
+from cloche.training.cli.spinner import steps
+from cloche.training.promotion.promotion_request import PROBE_SECONDS, Request
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from cloche.training.promotion.examine import Examined
+    from cloche.training.promotion.evaluate_candidate import Examined
     from cloche.training.promotion.promote import Promotion
 
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
@@ -108,9 +108,9 @@ def promote(
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
-    from cloche.contact import reach  # noqa: PLC0415
+    from cloche.registry.connect_timeout import reach  # noqa: PLC0415
     from cloche.training.gate.report import render  # noqa: PLC0415
-    from cloche.training.promotion.examine import examine  # noqa: PLC0415
+    from cloche.training.promotion.evaluate_candidate import examine  # noqa: PLC0415
     from cloche.training.promotion.promote import Promotion, Refusal  # noqa: PLC0415
     from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
     from cloche.training.promotion.registry import find_model  # noqa: PLC0415

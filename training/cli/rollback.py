@@ -28,7 +28,7 @@ def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
-    from cloche.contact import reach  # noqa: PLC0415
+    from cloche.registry.connect_timeout import reach  # noqa: PLC0415
     from cloche.training.promotion.rollback import roll_back  # noqa: PLC0415
 
     reach(to_write=True)

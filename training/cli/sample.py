@@ -45,8 +45,8 @@ def sample(
 ) -> None:
     """Run the command; see HELP."""
     # Not at the top: this import takes a second, and `cloche --help` imports every command.
+    from cloche.training.dataset.reading.csv_description import write_table  # noqa: PLC0415
     from cloche.training.dataset.samples.catalog import SAMPLES, sample_rows  # noqa: PLC0415
-    from cloche.training.dataset.writing import write_table  # noqa: PLC0415
 
     if name is None:
         for known, one in SAMPLES.items():

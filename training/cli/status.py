@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cloche.secrecy import without_password
+from cloche.values.passwords import without_password
 
 if TYPE_CHECKING:
     from cloche.training.promotion.status import ModelStatus, VersionStatus
@@ -49,10 +49,10 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
     from mlflow import MlflowClient  # noqa: PLC0415
 
-    from cloche.contact import fail_soon, reach  # noqa: PLC0415
+    from cloche.registry.connect_timeout import fail_soon, reach  # noqa: PLC0415
+    from cloche.registry.version_listing import registered_models  # noqa: PLC0415
     from cloche.training.promotion.status import overview  # noqa: PLC0415
     from cloche.training.promotion.status import status as read_status  # noqa: PLC0415
-    from cloche.versions import registered_models  # noqa: PLC0415
 
     fail_soon(os.environ)
     reach()

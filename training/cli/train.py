@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cloche import launch
-from cloche.training.cli.progress import steps
+from cloche.training.cli.spinner import steps
 from cloche.training.recipe.load import load_recipe
 
 HELP = """Train what RECIPE says, evaluate it, and register the result as challenger.
@@ -51,7 +51,7 @@ def train(
         click.echo(explanation(checked))
         return
     # Only once the recipe's own mistakes are out of the way: this import takes seconds.
-    from cloche.training.tracking.card import shown  # noqa: PLC0415
+    from cloche.training.tracking.model_card import shown  # noqa: PLC0415
     from cloche.training.train import train as run_training  # noqa: PLC0415
 
     launch.stop_when_asked()

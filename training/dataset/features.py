@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from cloche.training.dataset.days import no_times
-from cloche.training.dataset.formatted import INFINITE_FIX, formatted_note, kinds_of
+from cloche.training.dataset.reading.datetimes import no_times
+from cloche.training.dataset.reading.formatted_values import INFINITE_FIX, formatted_note, kinds_of
+from cloche.training.recipe.metric_catalog import ROLES, Role
 from cloche.training.recipe.sections import Columns
-from cloche.training.recipe.vocabulary import ROLES, Role
 
 _IDENTIFIER_SHARE = 0.9
 _IDENTIFIER_VALUES = 100

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from cloche.training.dataset.days import times, within
+from cloche.training.dataset.reading.datetimes import times, within
 from cloche.training.errors import DataError
 from cloche.training.recipe.schema import Recipe
 from cloche.training.recipe.sections import FractionSplit, GroupSplit, TimeSplit

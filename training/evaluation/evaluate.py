@@ -6,17 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from cloche.training.dataset.copies import record_numbers
+from cloche.training.dataset.checks.duplicates import record_numbers
 from cloche.training.evaluation.importance import feature_importance, unjudged
 from cloche.training.evaluation.intervals import Interval, intervals
 from cloche.training.evaluation.metrics import is_computable, score_all
-from cloche.training.evaluation.output import read
+from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Outcome, Target
 from cloche.training.evaluation.remarks import remarks
 from cloche.training.evaluation.slices import Slice, slices
 from cloche.training.pipeline.fit import Fitted
+from cloche.training.recipe.metric_catalog import metrics_for
 from cloche.training.recipe.schema import Recipe
-from cloche.training.recipe.vocabulary import metrics_for
 
 
 @dataclass(frozen=True)

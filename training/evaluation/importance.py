@@ -20,7 +20,7 @@ import pandas as pd
 
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.predictions import Outcome
-from cloche.training.recipe.vocabulary import METRICS
+from cloche.training.recipe.metric_catalog import METRICS
 
 ROWS, REPEATS = 4_000, 3
 SECONDS = 30.0

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.predictions import Floats, Outcome
-from cloche.training.evaluation.weighted import prepare
-from cloche.training.recipe.vocabulary import METRICS
+from cloche.training.evaluation.weighted_metrics import prepare
+from cloche.training.recipe.metric_catalog import METRICS
 
 Records = npt.NDArray[np.intp]
 

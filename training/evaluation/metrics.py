@@ -2,7 +2,7 @@
 
 Where a metric is not defined (one class only, nothing predicted positive, no probabilities) it is
 `nan`, said here and not by a warning. The module knows nothing of resampling;
-`cloche.training.evaluation.weighted` has the quick forms.
+`cloche.training.evaluation.weighted_metrics` has the quick forms.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sklearn import metrics as sk
 
 from cloche.training.evaluation.predictions import Floats, Outcome
-from cloche.training.recipe.vocabulary import METRICS
+from cloche.training.recipe.metric_catalog import METRICS
 
 Weights = npt.NDArray[np.float64] | None
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cloche.training.errors import TrainingError
-from cloche.training.recipe.vocabulary import Task
+from cloche.training.recipe.metric_catalog import Task
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]

@@ -8,10 +8,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from cloche.digest import remove_bytecode
-from cloche.permissions import refusal
+from cloche.registry.permissions import refusal
+from cloche.registry.version_digest import remove_bytecode
+from cloche.registry.version_listing import files_of
 from cloche.training.errors import RegistryError
-from cloche.versions import files_of
 
 
 @dataclass(frozen=True)

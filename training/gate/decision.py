@@ -8,8 +8,8 @@ from typing import Literal
 from cloche.training.evaluation.intervals import Difference
 from cloche.training.evaluation.slices import Slice
 from cloche.training.gate.measurements import Comparison, Measurements
+from cloche.training.recipe.metric_catalog import METRICS
 from cloche.training.recipe.sections import Gate, NotWorse, SliceFloor
-from cloche.training.recipe.vocabulary import METRICS
 
 Result = Literal["passed", "failed", "not applicable"]
 

@@ -9,11 +9,11 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from cloche.permissions import refusal
-from cloche.training.dataset.digest import frame_digest
-from cloche.training.dataset.formats import absent_columns
-from cloche.training.dataset.sources import load_table
-from cloche.training.dataset.target import answered
+from cloche.registry.permissions import refusal
+from cloche.training.dataset.checks.target import answered
+from cloche.training.dataset.reading.digest import frame_digest
+from cloche.training.dataset.reading.formats import absent_columns
+from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import DataError, RegistryError
 from cloche.training.gate.policy import CarriedHoldout, Policy
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from mlflow import MlflowClient
 
-from cloche.training.dataset.copies import record_numbers
-from cloche.training.dataset.target import unanswered_note
+from cloche.training.dataset.checks.duplicates import record_numbers
+from cloche.training.dataset.checks.target import unanswered_note
 from cloche.training.errors import DataError, NotMeasured
 from cloche.training.evaluation.intervals import Interval, Records, intervals, paired_differences
 from cloche.training.evaluation.metrics import is_computable, score_all
@@ -20,7 +20,7 @@ from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.holdout import Holdout, fetch_holdout
 from cloche.training.gate.measurements import Comparison, Measurements, Stage
 from cloche.training.gate.policy import Policy, holdout_digest
-from cloche.training.gate.process import Probed, probe
+from cloche.training.gate.probe_process import Probed, probe
 from cloche.training.gate.signature import breaks
 
 Say = Callable[[str], None]
@@ -66,7 +66,7 @@ def measure(
         production: the version that serves.
         allow_breaking: accept a version that serves and cannot be measured.
         timeout: seconds for each model to load and predict the holdout.
-        widened: variables that models get besides; see `cloche.environment`.
+        widened: variables that models get besides; see `cloche.processes.child_variables`.
         interpreter: of the environment for a model's folder; empty for the one here.
         say: told of each step as it begins.
 

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cloche.training.errors import RecipeError, RegistryError, TrainingError
 from cloche.training.evaluation.predictions import Label, Target, listed
 from cloche.training.names import METADATA, METADATA_SCHEMA
-from cloche.training.recipe import document
-from cloche.training.recipe.agreement import disagreements
+from cloche.training.recipe import yaml_document
+from cloche.training.recipe.cross_checks import disagreements
+from cloche.training.recipe.metric_catalog import Task, metrics_for
 from cloche.training.recipe.problems import explain
 from cloche.training.recipe.sections import Data, Gate, NotWorse, Section
 from cloche.training.recipe.values import MetricName, Names, Scalar
-from cloche.training.recipe.vocabulary import Task, metrics_for
 
 
 class CarriedHoldout(BaseModel):
@@ -27,7 +27,7 @@ class CarriedHoldout(BaseModel):
 
     Attributes:
         artifact: its path there, a Parquet file.
-        digest: of the rows, by `cloche.training.dataset.digest`.
+        digest: of the rows, by `cloche.training.dataset.reading.digest`.
         rows: how many there are.
     """
 
@@ -175,10 +175,10 @@ def load_policy(path: str) -> Policy:
         RecipeError: with every mistake found.
     """
     try:
-        read = document.parse(Path(path).read_text(encoding="utf-8-sig"))
+        read = yaml_document.parse(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RecipeError(path, [f"cannot be read: {error.strerror}"]) from None
-    except (UnicodeDecodeError, document.DocumentError) as error:
+    except (UnicodeDecodeError, yaml_document.DocumentError) as error:
         raise RecipeError(path, [str(error)]) from None
     if "holdout" in read.values:
         raise RecipeError(path, ["holdout: name the table under data instead"])

@@ -17,15 +17,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 
-from cloche.training.dataset.files import is_parquet
+from cloche.training.dataset.reading.files import is_parquet
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.predictions import Target
 from cloche.training.names import METADATA, METADATA_SCHEMA
 from cloche.training.packaging.requirements import exact_requirements
-from cloche.training.packaging.trusted import trusted_types
+from cloche.training.packaging.skops_trust import trusted_types
 from cloche.training.pipeline import scorer
 from cloche.training.pipeline.fit import Fitted
-from cloche.training.recipe.agreement import is_database
+from cloche.training.recipe.cross_checks import is_database
 from cloche.training.recipe.schema import Recipe
 
 # Where MLflow's message about a table holds the table.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloche.training.packaging.pieces import pieces, sizes, usual
+from cloche.training.packaging.period_baselines import pieces, sizes, usual
 from cloche.training.recipe.sections import Columns
 
 SCHEMA = 1
@@ -35,7 +35,7 @@ def profile(
     Returns:
         A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution),
         `scores`, and `pieces` (unit → count and rows) with what is `usual` for them in each column
-        and score, see `cloche.training.packaging.pieces`.
+        and score, see `cloche.training.packaging.period_baselines`.
     """
     parts = pieces(when) if when is not None else {}
     described: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
-from cloche.training.pipeline.providers import providers
+from cloche.training.pipeline.estimator_classes import providers
 
 _ALWAYS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 

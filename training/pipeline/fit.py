@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloche.redaction import without_values
 from cloche.training.errors import TrainingError
 from cloche.training.pipeline.build import build_pipeline
 from cloche.training.pipeline.scorer import Scorer, prepare
 from cloche.training.recipe.schema import Recipe
+from cloche.values.redaction import without_values
 
 _NUMBERED = "xgboost."  # its classifiers take no other labels than 0, 1, …
 

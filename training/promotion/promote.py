@@ -7,20 +7,20 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from cloche.training.errors import GateRefusal, RegistryError
+from cloche.training.gate.evidence_run import record
 from cloche.training.gate.measure import Say
-from cloche.training.gate.record import record
 from cloche.training.names import CHALLENGER, DIGEST, GATE, GATE_RUN, PRODUCTION
-from cloche.training.promotion.audit import audit_tags, promoter
-from cloche.training.promotion.examine import Examined, chosen, examine
-from cloche.training.promotion.lock import Clock, promotion_lock
-from cloche.training.promotion.order import (
+from cloche.training.promotion.alias_moves import (
     PRODUCTION_STAGE,
     confirm_production,
     follow_up,
     move_production,
 )
+from cloche.training.promotion.audit import audit_tags, promoter
+from cloche.training.promotion.evaluate_candidate import Examined, chosen, examine
+from cloche.training.promotion.lock import Clock, promotion_lock
+from cloche.training.promotion.promotion_request import Request
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
-from cloche.training.promotion.request import Request
 
 _NOTHING_ASKED = Request()
 _ACCEPTED = ("passed", "forced")

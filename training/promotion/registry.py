@@ -8,10 +8,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.entities.model_registry import RegisteredModel as Registered
 from mlflow.exceptions import MlflowException
 
-from cloche.secrecy import without_password
+from cloche.registry.version_listing import registered_models, versions_of
 from cloche.training.errors import RegistryError
 from cloche.training.names import CHALLENGER, PREVIOUS, PRODUCTION
-from cloche.versions import registered_models, versions_of
+from cloche.values.passwords import without_password
 
 _NAMED = 20
 

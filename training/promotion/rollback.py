@@ -8,20 +8,20 @@ from tempfile import TemporaryDirectory
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from cloche.digest import digest_tree
+from cloche.registry.version_digest import digest_tree
+from cloche.registry.version_listing import versions_of
 from cloche.training.errors import RegistryError
 from cloche.training.gate.candidate import fetch
 from cloche.training.names import DIGEST, GATE, PROMOTED_AT, REPLACED_AT
+from cloche.training.promotion.alias_moves import move_production
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.lock import Clock, promotion_lock
-from cloche.training.promotion.order import move_production
 from cloche.training.promotion.registry import (
     RegisteredModel,
     find_model,
     find_version,
     listed,
 )
-from cloche.versions import versions_of
 
 _SYSTEM_CLOCK = Clock()
 

@@ -18,6 +18,7 @@ from mlflow.entities.model_registry import RegisteredModel as Registered
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from cloche.registry.version_listing import files_of, versions_of
 from cloche.training.errors import RegistryError
 from cloche.training.gate.policy import carried_policy
 from cloche.training.names import (
@@ -29,7 +30,6 @@ from cloche.training.names import (
     REASON,
 )
 from cloche.training.promotion.registry import RegisteredModel, as_model, find_model
-from cloche.versions import files_of, versions_of
 
 _AT_ONCE = 8  # calls; a server with one worker answers no more of them at a time
 _GENERIC_FLAVOR = "python_function"

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from cloche.training.recipe.nearest import suggestion
+from cloche.training.recipe.metric_catalog import Task
 from cloche.training.recipe.sections import Estimator, Search
-from cloche.training.recipe.vocabulary import Task
+from cloche.training.recipe.suggestions import suggestion
 
 _PACKAGES = {"sklearn": "scikit-learn", "imblearn": "imbalanced-learn", "skl2onnx": "skl2onnx"}
 _METHODS = ("fit", "predict", "get_params")

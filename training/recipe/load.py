@@ -8,15 +8,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cloche.training.errors import RecipeError
-from cloche.training.recipe import document, estimators
-from cloche.training.recipe.agreement import disagreements, is_database
-from cloche.training.recipe.document import MAX_BYTES, Document, DocumentError
-from cloche.training.recipe.nearest import suggestion
+from cloche.training.recipe import estimators, yaml_document
+from cloche.training.recipe.cross_checks import disagreements, is_database
 from cloche.training.recipe.overrides import OverrideError, apply
 from cloche.training.recipe.problems import explain
 from cloche.training.recipe.schema import Recipe
 from cloche.training.recipe.sections import Data
+from cloche.training.recipe.suggestions import suggestion
 from cloche.training.recipe.values import mask
+from cloche.training.recipe.yaml_document import MAX_BYTES, Document, DocumentError
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -82,14 +82,14 @@ def data_section(values: Mapping[str, Any]) -> Data:
 
 def dump_recipe(recipe: Recipe) -> str:
     """YAML that loads to an equal recipe, with the defaults written out."""
-    return document.render(_plain(recipe.model_dump(by_alias=True)))
+    return yaml_document.render(_plain(recipe.model_dump(by_alias=True)))
 
 
 def shipped() -> dict[str, str]:
     """Name of each recipe that comes with Cloche → the first line of its description."""
     found = {}
     for name, file in _shipped_files().items():
-        description = document.parse(file.read_text(encoding="utf-8")).values["description"]
+        description = yaml_document.parse(file.read_text(encoding="utf-8")).values["description"]
         found[name] = description.strip().splitlines()[0]
     return found
 
@@ -109,7 +109,7 @@ def _read(name_or_path: str) -> Document:
 
 def _parse(source: str, text: str) -> Document:
     try:
-        return document.parse(text)
+        return yaml_document.parse(text)
     except DocumentError as error:
         raise RecipeError(source, [str(error)]) from None
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cloche.training.recipe.document import DocumentError, parse_value
+from cloche.training.recipe.yaml_document import DocumentError, parse_value
 
 
 class OverrideError(Exception):

@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from cloche.training.recipe.document import Path
-from cloche.training.recipe.nearest import suggestion
+from cloche.training.recipe.suggestions import suggestion
 from cloche.training.recipe.values import mask
+from cloche.training.recipe.yaml_document import Path
 
 _EXPECTED = {
     "int_type": "a whole number",

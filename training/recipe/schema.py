@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cloche.training.recipe.agreement import disagreements
+from cloche.training.recipe.cross_checks import disagreements
+from cloche.training.recipe.metric_catalog import Task, metrics_for
 from cloche.training.recipe.sections import (
     Checks,
     Columns,
@@ -18,7 +19,6 @@ from cloche.training.recipe.sections import (
     Text,
 )
 from cloche.training.recipe.values import MetricName, ModelName, Names, Scalar
-from cloche.training.recipe.vocabulary import Task, metrics_for
 
 
 class Recipe(Section):

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from cloche.training.recipe.metric_catalog import ROLES, Role
 from cloche.training.recipe.values import (
     Day,
     DottedPath,
@@ -26,7 +27,6 @@ from cloche.training.recipe.values import (
     Scalar,
     Source,
 )
-from cloche.training.recipe.vocabulary import ROLES, Role
 
 
 class Section(BaseModel):

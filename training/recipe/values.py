@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from cloche.training.recipe.nearest import suggestion
-from cloche.training.recipe.vocabulary import METRICS
+from cloche.training.recipe.metric_catalog import METRICS
+from cloche.training.recipe.suggestions import suggestion
 
 # A database's password may hold a slash and an at sign; on the web the path begins at the slash.
 _SECRET = re.compile(

@@ -12,10 +12,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
 
-from cloche.contact import reach
-from cloche.secrecy import without_password
+from cloche.registry.connect_timeout import reach
 from cloche.training.errors import ClocheError, RegistryError
 from cloche.training.recipe.schema import Recipe
+from cloche.values.passwords import without_password
 
 # A tag that nobody sets: deleting it asks for the right to write, and changes nothing.
 _NOTHING = "cloche.nothing"

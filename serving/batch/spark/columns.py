@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from cloche.serving.batch.readers.casting import scalar_types
+from cloche.serving.batch.input.readers.casting import scalar_types
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ memory of its own. Where a model will run, it gives up the variables that models
 import os
 
 from cloche import launch
-from cloche.environment import for_models
+from cloche.processes.child_variables import for_models
 from cloche.serving.batch.spark import HOST_ENV, PYTHONPATH_LATER, READING, SPARKS_OWN, STAGE
 
 if os.environ.get(STAGE) != READING:  # which reads object stores, and needs their keys
@@ -20,8 +20,6 @@ if named := os.environ.pop(PYTHONPATH_LATER, ""):
     launch.order_path(named)
 
 from pyspark.daemon import manager
-
-from cloche.serving.batch.spark import guard, leaving
 
 __all__ = ["guard", "leaving"]
 

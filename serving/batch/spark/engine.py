@@ -8,11 +8,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.batch.engine import Interpreter, interpreter_of
-from cloche.serving.batch.job import Job
-from cloche.serving.batch.part import FinishedPart, Part
-from cloche.serving.batch.silence import during
-from cloche.serving.batch.spark.agenda import Agenda, Asked
+from cloche.serving.batch.job.part import FinishedPart, Part
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.job.silence_notice import during
+from cloche.serving.batch.scoring.local_engine import Interpreter, interpreter_of
+from cloche.serving.batch.spark.part_scheduler import Agenda, Asked
 from cloche.serving.batch.spark.session import session
 from cloche.serving.errors import JobFailed
 
@@ -34,7 +34,7 @@ class SparkEngine:
 
         Args:
             master: Where Spark is.
-            widened: Variables that models get besides; see `cloche.environment`.
+            widened: Variables that models get besides; see `cloche.processes.child_variables`.
             interpreter: Of the environment for a version's artifacts, which must have the same path
                 on all machines; empty for the executors' own.
         """
@@ -51,7 +51,7 @@ class SparkEngine:
             return
         python = interpreter_of(job, self._interpreter)
         with session(self._master, f"cloche score {job.model}", self._widened) as spark:
-            from cloche.serving.batch.spark.flow import flow  # noqa: PLC0415  # only where Spark is
+            from cloche.serving.batch.spark.spark_job import flow  # noqa: PLC0415  # only where Spark is
 
             with (
                 flow(spark, job, directory, self._widened, python) as flowing,

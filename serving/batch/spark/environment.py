@@ -14,15 +14,15 @@ from io import BufferedRWPair
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.batch.job import Job
-from cloche.serving.batch.starting import Anew, Process
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.scoring.worker_start import Anew, Process
 from cloche.serving.errors import ServingError
 
 _END_SECONDS = 5.0
 
 
 class EnvironmentWorker:
-    """Answers questions about parts, as `cloche.serving.batch.worker.Worker` does."""
+    """Answers questions about parts, as `cloche.serving.batch.scoring.worker.Worker` does."""
 
     def __init__(self, job: Job, directory: Path, python: str) -> None:
         """Start a process that loads the version.
@@ -50,7 +50,7 @@ class EnvironmentWorker:
         self.ask({"job": job.to_json(), "directory": str(directory)})
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a question of `cloche.serving.batch.spark.agenda`.
+        """The answer to a question of `cloche.serving.batch.spark.part_scheduler`.
 
         A row that ends the process ends the executor's Python worker as well, which Spark tells the
         driver: there the search for that row begins, as for any other version.

@@ -2,11 +2,11 @@
 
 from typing import Protocol
 
-from cloche.serving.host.diagnosis.mistake import Mistake
-from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
-from cloche.serving.host.frames import Answer, Item
-from cloche.serving.host.observed import ObservedModel
-from cloche.serving.host.question import Question
+from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.answers.mistake import Mistake
+from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.processes.frames import Answer, Item
 
 
 class Codec(Protocol):

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from mlflow.types import DataType
 
-from cloche.serving.host.codecs.familiar import Familiar
+from cloche.serving.host.answers.error_answers import RequestRefused
+from cloche.serving.host.codecs.request_templates import Familiar
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES, EXACT_IN_DOUBLE, Tensor
-from cloche.serving.host.failures import RequestRefused
-from cloche.serving.host.plan import Plan, Table, table_key
+from cloche.serving.host.parsing.column_decoder import Plan, Table, table_key
 
 _FEW = 16  # elements up to which Python values are cheaper than an array
 NATIVE = {

@@ -17,7 +17,7 @@ import pandas as pd
 from mlflow.types import DataType, Schema
 from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
 
-from cloche.serving.host import unnamed
+from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.codecs.columns import (
     NATIVE,
     check_bytes,
@@ -27,9 +27,9 @@ from cloche.serving.host.codecs.columns import (
     same_length,
 )
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
-from cloche.serving.host.failures import RequestRefused
-from cloche.serving.host.missing import Guard
-from cloche.serving.host.older_mlflow import AnyType, Array
+from cloche.serving.host.parsing import unnamed_columns
+from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.host.parsing.older_mlflow import AnyType, Array
 
 
 def model_input(
@@ -135,8 +135,8 @@ def _datatype(dtype: Any) -> str:
 def _unnamed_columns(tensors: Mapping[str, Tensor], schema: Schema) -> Any:
     """Columns without names: an array of them, side by side, or a table of one tensor each."""
     kinds = schema.input_types()
-    names = unnamed.names(len(kinds))
-    alike = unnamed.side_by_side([_type_name(kind) for kind in kinds])
+    names = unnamed_columns.names(len(kinds))
+    alike = unnamed_columns.side_by_side([_type_name(kind) for kind in kinds])
     if alike or (len(tensors) == 1 and len(kinds) > 1):
         return _side_by_side(_only(tensors), kinds)
     if len(tensors) != len(kinds) or (len(kinds) > 1 and tensors.keys() != set(names)):

@@ -7,17 +7,17 @@ from typing import Any
 from mlflow.pyfunc.scoring_server import invocations
 from mlflow.types import Schema
 
+from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.answers.mistake import Mistake
+from cloche.serving.host.codecs.instrumented_model import ObservedModel
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
-from cloche.serving.host.diagnosis.mistake import Mistake
-from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
-from cloche.serving.host.frames import JSON_BODY, TEXT_BODY, Answer, Item
-from cloche.serving.host.json_body import read_json
-from cloche.serving.host.media import CSV, JSON, check
-from cloche.serving.host.missing import Guard
-from cloche.serving.host.observed import ObservedModel
-from cloche.serving.host.plan import Plan
-from cloche.serving.host.predicted import Predicted
-from cloche.serving.host.question import Question, Write
+from cloche.serving.host.parsing.column_decoder import Plan
+from cloche.serving.host.parsing.content_types import CSV, JSON, check
+from cloche.serving.host.parsing.json_body import read_json
+from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.host.parsing.parsed_request import Question, Write
+from cloche.serving.host.predictors.prediction_writer import Predicted
+from cloche.serving.processes.frames import JSON_BODY, TEXT_BODY, Answer, Item
 
 
 def write_predictions(predicted: Predicted, start: int, end: int) -> Answer:

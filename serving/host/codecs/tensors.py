@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cloche.serving.host.diagnosis.mistake import described
-from cloche.serving.host.failures import RequestRefused
-from cloche.serving.host.predicted import encode
+from cloche.serving.host.answers.error_answers import RequestRefused
+from cloche.serving.host.answers.mistake import described
+from cloche.serving.host.predictors.prediction_writer import encode
 
 BYTES = "BYTES"
 DTYPES: dict[str, npt.DTypeLike] = {

@@ -6,17 +6,17 @@ does, or the one that `curl -d` names, means JSON.
 
 from mlflow.types import Schema
 
+from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.answers.mistake import Mistake
+from cloche.serving.host.codecs.instrumented_model import ObservedModel
 from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol, json_error
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
-from cloche.serving.host.diagnosis.mistake import Mistake
-from cloche.serving.host.failures import RequestRefused, UnsupportedMediaType
-from cloche.serving.host.frames import JSON_BODY, Answer, Item
-from cloche.serving.host.media import JSON
-from cloche.serving.host.missing import Guard
-from cloche.serving.host.observed import ObservedModel
-from cloche.serving.host.plan import Plan
-from cloche.serving.host.predicted import ByModelPredicted, Predicted
-from cloche.serving.host.question import Question
+from cloche.serving.host.parsing.column_decoder import Plan
+from cloche.serving.host.parsing.content_types import JSON
+from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.predictors.prediction_writer import ByModelPredicted, Predicted
+from cloche.serving.processes.frames import JSON_BODY, Answer, Item
 
 _UNSAID = frozenset({"", "application/x-www-form-urlencoded", "application/octet-stream"})
 _TYPES = {400: "BadRequestException", 415: "UnsupportedMediaTypeException"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from cloche.serving.host.answers.mistake import Mistake, described, type_name
 from cloche.serving.host.diagnosis.enforcement import first_refused
-from cloche.serving.host.diagnosis.mistake import Mistake, described, type_name
 
 
 def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | None:

@@ -5,9 +5,9 @@ A cell of a plain type is the mistake itself.
 
 from typing import Any
 
+from cloche.serving.host.answers.mistake import described, expected
 from cloche.serving.host.diagnosis.enforcement import first_refused, refuses_element
-from cloche.serving.host.diagnosis.mistake import described, expected
-from cloche.serving.host.older_mlflow import Array, Map, Object
+from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 
 
 def inside(cell: Any, kind: Any, *, required: bool = True) -> tuple[str, str]:

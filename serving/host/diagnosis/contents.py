@@ -4,6 +4,13 @@ from typing import Any
 
 from mlflow.types import Schema
 
+from cloche.serving.host.answers.mistake import (
+    Mistake,
+    columns_of,
+    described,
+    type_name,
+    wrong_cell,
+)
 from cloche.serving.host.diagnosis import cells
 from cloche.serving.host.diagnosis.arrays import shape_name, shape_of, tensor_mistake
 from cloche.serving.host.diagnosis.enforcement import (
@@ -12,15 +19,8 @@ from cloche.serving.host.diagnosis.enforcement import (
     refuses_payload,
 )
 from cloche.serving.host.diagnosis.layouts import Content
-from cloche.serving.host.diagnosis.mistake import (
-    Mistake,
-    columns_of,
-    described,
-    type_name,
-    wrong_cell,
-)
 from cloche.serving.host.diagnosis.names import missing_columns
-from cloche.serving.host.older_mlflow import Array, Map, Object
+from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 
 
 def uneven(content: Content) -> Mistake | None:

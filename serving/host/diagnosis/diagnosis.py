@@ -6,6 +6,12 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
+from cloche.serving.host.answers.mistake import (
+    Mistake,
+    described,
+    expected,
+    listed,
+)
 from cloche.serving.host.diagnosis import cells, tables
 from cloche.serving.host.diagnosis.contents import (
     hinted_mistake,
@@ -19,16 +25,10 @@ from cloche.serving.host.diagnosis.enforcement import (
     refuses_param,
 )
 from cloche.serving.host.diagnosis.layouts import LAYOUTS, UNWRAPPED, Content, found_in
-from cloche.serving.host.diagnosis.mistake import (
-    Mistake,
-    described,
-    expected,
-    listed,
-)
 from cloche.serving.host.diagnosis.unreadable import unreadable
-from cloche.serving.host.frames import Item
-from cloche.serving.host.media import CSV, PARQUET, check
-from cloche.serving.host.plan import has_type_hints
+from cloche.serving.host.parsing.column_decoder import has_type_hints
+from cloche.serving.host.parsing.content_types import CSV, PARQUET, check
+from cloche.serving.processes.frames import Item
 
 GENERAL = "The request does not fit the model's signature; /openapi.json describes what it takes."
 UNSIGNED = (

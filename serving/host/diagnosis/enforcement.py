@@ -15,9 +15,9 @@ from mlflow.models.utils import _enforce_params_schema, _enforce_schema
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 from mlflow.types import ColSpec, ParamSchema, Schema
 
-from cloche.serving.host.json_types import JsonTypes
-from cloche.serving.host.missing import Guard, lossy_arrays, refuse_gaps
-from cloche.serving.host.older_mlflow import Array
+from cloche.serving.host.parsing.json_types import JsonTypes
+from cloche.serving.host.parsing.missing_values import Guard, lossy_arrays, refuse_gaps
+from cloche.serving.host.parsing.older_mlflow import Array
 
 _MOST_BESIDE_OTHERS = 1_000
 

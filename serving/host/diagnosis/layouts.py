@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from cloche.serving.host.diagnosis.mistake import Mistake, described, listed
+from cloche.serving.host.answers.mistake import Mistake, described, listed
 
 LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 UNWRAPPED = ("messages", "prompt", "input")  # a body with one of these is a request by itself

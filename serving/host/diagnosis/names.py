@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mlflow.types import Schema
 
-from cloche.serving.host.diagnosis.mistake import Mistake, columns_of, listed
+from cloche.serving.host.answers.mistake import Mistake, columns_of, listed
 
 
 def missing_columns(names: Sequence[str], schema: Schema) -> Mistake | None:

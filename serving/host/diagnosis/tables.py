@@ -8,14 +8,14 @@ import pandas as pd
 from mlflow.pyfunc.scoring_server import parse_csv_input
 from mlflow.types import ColSpec, Schema
 
+from cloche.serving.host.answers.mistake import Mistake, type_name, wrong_cell
 from cloche.serving.host.diagnosis import cells
 from cloche.serving.host.diagnosis.arrays import shape_name
 from cloche.serving.host.diagnosis.contents import hinted_mistake
 from cloche.serving.host.diagnosis.enforcement import first_refused, refuses_data
-from cloche.serving.host.diagnosis.mistake import Mistake, type_name, wrong_cell
 from cloche.serving.host.diagnosis.names import missing_columns
-from cloche.serving.host.missing import Guard
-from cloche.serving.host.older_mlflow import Object
+from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.host.parsing.older_mlflow import Object
 
 _LINE_ENDS_LOST = (
     "The body is one line, and CSV needs a line for the header and one for each row. `curl -d "

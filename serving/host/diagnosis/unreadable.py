@@ -2,7 +2,7 @@
 
 import json
 
-from cloche.serving.host.diagnosis.mistake import Mistake
+from cloche.serving.host.answers.mistake import Mistake
 
 
 def unreadable(body: bytes) -> Mistake:

@@ -16,9 +16,9 @@ import mlflow
 import numpy as np
 import pytest
 
-from cloche.serving.host.frames import Answer, Door, Item
-from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
+from cloche.serving.processes.frames import Answer, Door, Item
 from tests.protocol.doors.questions import COLUMNS, QUESTIONS, Arrays, invocation
 from tests.triton.client import Triton
 

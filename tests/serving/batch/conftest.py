@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloche.serving.batch import output, run, supply
-from cloche.serving.batch.job import Job
-from cloche.serving.batch.part import FinishedPart, Part
-from cloche.serving.batch.request import Outcome, Request
-from cloche.serving.batch.scoring import Scorer
-from cloche.serving.batch.worker import Worker
+from cloche.serving.batch import run
+from cloche.serving.batch.input import inputs
+from cloche.serving.batch.job.options import Outcome, Request
+from cloche.serving.batch.job.part import FinishedPart, Part
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.output import layout
+from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.scoring.worker import Worker
 from tests import warm
 from tests.stores import stores
 
@@ -95,16 +97,16 @@ def score(kitchen: Path, tmp_path: Path) -> Score:
     """Score a source into a file or directory with a model of the kitchen."""
 
     def do(
-        source: Path | str | supply.Supply, place: Path | str, *, model: str = "plain",
+        source: Path | str | inputs.Supply, place: Path | str, *, model: str = "plain",
         engine: Any = None, said: list[str] | None = None, **options: Any,
     ) -> Outcome:  # fmt: skip
         request = Request(
             model=model if ":" in model else str(kitchen / model),
             **{"part_rows": 10, "cache": tmp_path / "cache", "tracked": False, **options},
         )
-        given = supply.Files(str(source), None) if isinstance(source, (Path, str)) else source
+        given = inputs.Files(str(source), None) if isinstance(source, (Path, str)) else source
         return run.score(
-            request, given, output.describe(str(place), None), engine=engine or HereEngine(),
+            request, given, layout.describe(str(place), None), engine=engine or HereEngine(),
             say=(said if said is not None else []).append, report=lambda **_: None,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 
-from cloche.serving.batch.limit import Limit
+from cloche.serving.batch.job.refusal_limit import Limit
 
 pytestmark = pytest.mark.xdist_group("batch")
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cloche.serving.batch import crew, engine, silence, starting
-from cloche.serving.batch.engine import LocalEngine
-from cloche.serving.batch.part import Part
-from cloche.serving.batch.restraint import Case, Death
+from cloche.serving.batch.job import silence_notice
+from cloche.serving.batch.job.part import Part
+from cloche.serving.batch.scoring import local_engine, worker_pool, worker_start
+from cloche.serving.batch.scoring.crash_recovery import Case, Death
+from cloche.serving.batch.scoring.local_engine import LocalEngine
 from cloche.serving.errors import JobFailed
 from tests import warm
 from tests.online import children
@@ -67,8 +68,10 @@ def quarantined(place: Path) -> dict[int, str]:
 def test_the_row_is_found_and_the_others_are_scored(
     rows, local, score, tmp_path, monkeypatch, *, model, forking, reason
 ):
-    monkeypatch.setattr(engine, "starter", lambda *told: starting.starter(*told, forking=forking))
-    monkeypatch.setattr(silence, "WORD_SECONDS", 0.5)
+    monkeypatch.setattr(
+        local_engine, "starter", lambda *told: worker_start.starter(*told, forking=forking)
+    )
+    monkeypatch.setattr(silence_notice, "WORD_SECONDS", 0.5)
     said: list[str] = []
 
     outcome = score(
@@ -84,21 +87,21 @@ def test_the_row_is_found_and_the_others_are_scored(
 def test_a_stopped_worker_is_noticed_and_its_part_is_done_again_whole(
     local, score, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(crew, "_OTHERWISE_SECONDS", 2.0)
-    monkeypatch.setattr(silence, "WORD_SECONDS", 1.0)
+    monkeypatch.setattr(worker_pool, "_OTHERWISE_SECONDS", 2.0)
+    monkeypatch.setattr(silence_notice, "WORD_SECONDS", 1.0)
     table(60).to_parquet(tmp_path / "rows.parquet")
     said: list[str] = []
     stopped: list[int] = []
-    give = crew.Crew.give
+    give = worker_pool.Crew.give
 
-    def stop_first(self: crew.Crew, worker: crew.WorkerProcess, given: Part) -> None:
+    def stop_first(self: worker_pool.Crew, worker: worker_pool.WorkerProcess, given: Part) -> None:
         if not stopped:
             stopped.extend(children(os.getpid(), "cloche-worker"))
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
         give(self, worker, given)
 
-    monkeypatch.setattr(crew.Crew, "give", stop_first)
+    monkeypatch.setattr(worker_pool.Crew, "give", stop_first)
     outcome = score(
         tmp_path / "rows.parquet", tmp_path / "out.csv", part_rows=1000,
         engine=local(say=said.append),
@@ -158,15 +161,15 @@ def test_a_model_that_has_no_time_for_many_rows_gets_fewer_and_none_is_blamed():
 
 
 def test_where_processes_start_slowly_their_number_has_a_bound(rows, local, score, monkeypatch):
-    monkeypatch.setattr(crew, "_MOST_STARTS", 2)
-    monkeypatch.setattr(starting.Forks, "quick", False)
+    monkeypatch.setattr(worker_pool, "_MOST_STARTS", 2)
+    monkeypatch.setattr(worker_start.Forks, "quick", False)
 
     with pytest.raises(JobFailed, match="each new one takes seconds to start"):
         score(rows, rows.parent / "out.csv", model="deadly", engine=local(), part_rows=1000)
 
 
 def test_a_stream_that_keeps_us_waiting_is_named(monkeypatch):
-    monkeypatch.setattr(silence, "WORD_SECONDS", 0.05)
+    monkeypatch.setattr(silence_notice, "WORD_SECONDS", 0.05)
     heard = threading.Event()
     said: list[str] = []
 
@@ -179,7 +182,7 @@ def test_a_stream_that_keeps_us_waiting_is_named(monkeypatch):
             assert heard.wait(60)
             return super().read(size)
 
-    with silence.told(say):
-        assert silence.watched(Slow(b"a,b"), "standard input").read(10) == b"a,b"
+    with silence_notice.told(say):
+        assert silence_notice.watched(Slow(b"a,b"), "standard input").read(10) == b"a,b"
 
     assert said[0].startswith("standard input has been silent for")

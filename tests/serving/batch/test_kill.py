@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cloche.serving.batch.output import describe
+from cloche.serving.batch.output.layout import describe
 from tests import warm
 from tests.online import children, is_running, wait_for
 from tests.serving.batch.conftest import HERE, table

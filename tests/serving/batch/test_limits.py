@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from cloche.serving.batch.readers.jsonlines import MOST_NESTED, nesting
+from cloche.serving.batch.input.readers.jsonlines import MOST_NESTED, nesting
 from tests.serving.batch.conftest import table
 
 pytestmark = pytest.mark.xdist_group("batch")

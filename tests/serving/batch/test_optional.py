@@ -11,8 +11,8 @@ import pytest
 from mlflow.types import DataType
 from pyarrow import feather
 
-from cloche.serving.batch.part import Part
-from cloche.serving.batch.readers.columnar import ColumnarReader
+from cloche.serving.batch.input.readers.columnar import ColumnarReader
+from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
 
 pytestmark = pytest.mark.xdist_group("batch")

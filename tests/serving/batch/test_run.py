@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloche.serving.batch import durable, supply
+from cloche.serving.batch.input import inputs
+from cloche.serving.batch.storage import atomic_write
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError, TooManyBadRows
 from tests.serving.batch.conftest import HereEngine, expected, table
 
@@ -172,7 +173,7 @@ def test_a_model_that_lacks_memory_gets_fewer_rows_at_once(kitchen, score, tmp_p
 
 @pytest.mark.parametrize("limit", ["1", "3%"])
 def test_too_many_bad_rows_fail_the_job_and_leave_no_output(limit, rows, score, tmp_path):
-    from cloche.serving.batch.limit import Limit
+    from cloche.serving.batch.job.refusal_limit import Limit
 
     rows.loc[[3, 30], "a"] = 13.0
     rows.to_parquet(tmp_path / "rows.parquet")
@@ -244,14 +245,14 @@ def _contents(folder: Path) -> dict[str, bytes]:
 def test_a_job_that_died_while_it_published_publishes_again(rows, score, tmp_path, monkeypatch):
     rows.to_parquet(tmp_path / "rows.parquet")
     score(tmp_path / "rows.parquet", tmp_path / "whole.parquet")
-    moved = durable.move
+    moved = atomic_write.move
 
     def dies(here: Path, there: Path) -> None:
         moved(here, there)
         if there.name == "out.parquet":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(durable, "move", dies)
+    monkeypatch.setattr(atomic_write, "move", dies)
     with pytest.raises(KeyboardInterrupt):
         score(tmp_path / "rows.parquet", tmp_path / "out.parquet")
     monkeypatch.undo()
@@ -379,11 +380,11 @@ def test_the_rows_of_a_query_are_scored_once_and_can_be_resumed(rows, kitchen, s
     query = "select * from visits order by id"
     with pytest.raises(KeyboardInterrupt):
         score(
-            supply.Query(url, query, 10), tmp_path / "out.parquet", id_columns=("id",),
+            inputs.Query(url, query, 10), tmp_path / "out.parquet", id_columns=("id",),
             engine=_Eager(2),
         )  # fmt: skip
 
-    score(supply.Query(url, query, 10), tmp_path / "out.parquet", id_columns=("id",), resume=True)
+    score(inputs.Query(url, query, 10), tmp_path / "out.parquet", id_columns=("id",), resume=True)
 
     found = pd.read_parquet(tmp_path / "out.parquet")
     assert found["id"].tolist() == rows["id"].tolist()

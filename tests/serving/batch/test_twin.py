@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloche.serving.batch import agreement
-from cloche.serving.batch.acceleration import usable
-from cloche.serving.batch.scoring import Scorer
+from cloche.serving.batch import resume_checks
+from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.scoring.twin import usable
 from cloche.serving.errors import JobFailed, JobRefused
-from cloche.serving.host.twin import Prediction
+from cloche.serving.host.predictors.twin import Prediction
 from tests.serving.batch.conftest import HereEngine, expected, table
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -47,7 +47,7 @@ def model(kitchen):
 @pytest.fixture
 def twin_scores(monkeypatch, model):
     """Jobs are scored with the twin, as if the registry named it."""
-    monkeypatch.setattr(agreement, "usable", lambda *_: "digest")
+    monkeypatch.setattr(resume_checks, "usable", lambda *_: "digest")
     monkeypatch.setattr(
         Scorer, "load", staticmethod(lambda _, twin: Scorer(model, Twin(model) if twin else None))
     )
@@ -150,7 +150,7 @@ def test_a_job_goes_on_with_the_predictor_that_it_began_with(
 
     with pytest.raises(JobRefused, match="begun with the accelerated twin"):
         score(source, tmp_path / "out.parquet", resume=True, acceleration=False)
-    monkeypatch.setattr(agreement, "usable", lambda *_: "")
+    monkeypatch.setattr(resume_checks, "usable", lambda *_: "")
     score(source, tmp_path / "out.parquet", resume=True)
 
     same = (tmp_path / "whole.parquet").read_bytes()

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from mlflow.pyfunc.scoring_server import parse_csv_input, parse_parquet_input
 from pyarrow import feather
 
-from cloche.serving.batch import inference, supply
-from cloche.serving.batch.sources import InputFile
+from cloche.serving.batch.input import inputs, type_inference
+from cloche.serving.batch.input.sources import InputFile
 from cloche.serving.errors import JobFailed
 from tests.serving.batch.conftest import HereEngine
 
@@ -155,7 +155,7 @@ def test_blocks_of_a_large_file_come_together_as_in_pandas(cells, kitchen, tmp_p
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
         whole = parse_csv_input(io.StringIO(text))
-    found = inference.text_types(io.BytesIO(text.encode()), CSV, 2)
+    found = type_inference.text_types(io.BytesIO(text.encode()), CSV, 2)
     assert found["a"] == str(whole["a"].dtype)
 
 
@@ -342,7 +342,7 @@ def test_arrow_is_what_pandas_makes_of_the_whole_file_or_stream(make, kitchen, s
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, make().schema) as writer:
         writer.write_table(make(), 7)
-    stream = supply.Stream(io.BytesIO(sink.getvalue()), "arrow")
+    stream = inputs.Stream(io.BytesIO(sink.getvalue()), "arrow")
     score(stream, tmp_path / "stream.parquet", model="seen", part_rows=3)
     assert read(tmp_path / "stream.parquet") == whole
 
@@ -357,7 +357,7 @@ def test_a_stream_is_judged_by_all_of_its_rows(text_format, kitchen, score, tmp_
         records = [{"a": 1, "b": True, "last": "some words"}] * rows + [{"a": None, "c": 1}]
         text = "".join(f"{json.dumps(one)}\n" for one in records)
         whole = pd.DataFrame(records)
-    stream = supply.Stream(io.BytesIO(text.encode()), text_format)
+    stream = inputs.Stream(io.BytesIO(text.encode()), text_format)
     score(stream, tmp_path / "out.parquet", model="seen", part_rows=65_536)
     assert read(tmp_path / "out.parquet") == said(kitchen, whole)
 
@@ -371,10 +371,10 @@ def test_a_query_whose_columns_change_their_types_is_refused_with_the_fix(kitche
         connection.executemany("INSERT INTO rows VALUES (?, ?)", rows)
         connection.commit()
     with pytest.raises(JobFailed, match=r"'a' is int64 in the first rows .* CAST it"):
-        score(supply.Query(url, "SELECT * FROM rows", 2), tmp_path / "out.csv", model="seen")
+        score(inputs.Query(url, "SELECT * FROM rows", 2), tmp_path / "out.csv", model="seen")
 
     for wanted in ("SELECT * FROM rows WHERE a > 0", "SELECT CAST(a AS REAL) AS a, b FROM rows"):
-        score(supply.Query(url, wanted, 2), tmp_path / "out.parquet", model="seen", overwrite=True)
+        score(inputs.Query(url, wanted, 2), tmp_path / "out.parquet", model="seen", overwrite=True)
         with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
             whole = pd.read_sql_query(wanted, connection)
         assert read(tmp_path / "out.parquet") == said(kitchen, whole)

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from mlflow.models import Model
 from mlflow.store.artifact.s3_artifact_repo import _cached_get_s3_client
 
-from cloche.serving.doctor.finding import Finding
+from cloche.serving.doctor.check_result import Finding
 from cloche.serving.doctor.versions import followed
-from cloche.serving.front.settings import Settings
 from cloche.serving.registry.uri import parse
+from cloche.serving.settings import Settings
 from tests.clouds.aws import REGION, Person, moto
 
 pytestmark = pytest.mark.breadth

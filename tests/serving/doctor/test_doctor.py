@@ -32,7 +32,7 @@ from packaging.requirements import Requirement
 
 from cloche.main import cloche
 from cloche.serving.doctor import machine
-from cloche.serving.front.settings import Settings
+from cloche.serving.settings import Settings
 from tests import warm
 from tests.clouds.aws import REGION, moto
 from tests.lifecycle.registry import Registry

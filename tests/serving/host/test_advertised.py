@@ -24,14 +24,14 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array, Map, Object, Property
 from mlflow.types.type_hints import _infer_schema_from_list_type_hint
 
-from cloche.serving.front.described import tensorflow_metadata, tensors
-from cloche.serving.front.payloads import request_schema
 from cloche.serving.host.codecs.messages import message
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES
-from cloche.serving.host.frames import Door, Item
-from cloche.serving.host.media import JSON
-from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.parsing.column_decoder import compile_plan
+from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.scoring import Scorer
+from cloche.serving.openapi.json_schema import request_schema
+from cloche.serving.openapi.protocol_metadata import tensorflow_metadata, tensors
+from cloche.serving.processes.frames import Door, Item
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint", "ignore:no explicit representation")
 

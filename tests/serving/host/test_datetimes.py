@@ -11,11 +11,11 @@ import pytest
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array, Map, Object, Property
 
-from cloche import moments
-from cloche.serving.front.payloads import column
 from cloche.serving.host.codecs.messages import message
-from cloche.serving.host.frames import Answer, Door, Item
-from cloche.serving.host.media import CSV, JSON, PARQUET
+from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
+from cloche.serving.openapi.json_schema import column
+from cloche.serving.processes.frames import Answer, Door, Item
+from cloche.values import datetimes
 from tests.serving.host.test_advertised import packed, scorer
 
 FORMS = [
@@ -125,7 +125,7 @@ def test_every_form_that_the_document_promises_is_read_alike_beside_all_others(d
     promised = re.compile(column({"type": "datetime"})["pattern"])
     assert all(promised.match(cell) for cell in cells if "t" not in cell)
 
-    together = moments.read(cells)
+    together = datetimes.read(cells)
     assert together is not None
     assert not together.unreadable.any()
     for cell, value in zip(cells, together.values, strict=True):

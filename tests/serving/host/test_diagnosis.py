@@ -19,10 +19,10 @@ from cloche.serving.host.diagnosis import enforcement
 from cloche.serving.host.diagnosis.cells import inside
 from cloche.serving.host.diagnosis.contents import hinted_mistake
 from cloche.serving.host.diagnosis.enforcement import first_refused
-from cloche.serving.host.frames import Door, Item
-from cloche.serving.host.media import CSV, JSON, PARQUET
-from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.parsing.column_decoder import compile_plan
+from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
 from cloche.serving.host.scoring import Scorer
+from cloche.serving.processes.frames import Door, Item
 from tests.serving.host.test_advertised import packed
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -8,7 +8,7 @@ import mlflow
 import pytest
 from mlflow.models import Model
 
-from cloche import environment
+from cloche.processes import child_variables
 from cloche.serving.host import frameworks
 
 CONFIG = "SERVING_MODEL_CONFIG"
@@ -43,4 +43,4 @@ def test_a_configuration_that_is_no_object_is_told(
 
 
 def test_a_model_gets_the_variable() -> None:
-    assert environment.for_models({CONFIG: "{}", "OTHER": "x"}) == {CONFIG: "{}"}
+    assert child_variables.for_models({CONFIG: "{}", "OTHER": "x"}) == {CONFIG: "{}"}

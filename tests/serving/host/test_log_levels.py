@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from cloche.serving.host import log_levels
-from cloche.serving.host.frames import Item
+from cloche.serving.processes.frames import Item
 from tests.protocol.test_missing import columns, scorer
 
 

@@ -7,8 +7,8 @@ import pytest
 from mlflow.types import ColSpec
 
 from cloche.serving.host.codecs.messages import message
-from cloche.serving.host.frames import Door, Item
-from cloche.serving.host.media import JSON
+from cloche.serving.host.parsing.content_types import JSON
+from cloche.serving.processes.frames import Door, Item
 from tests.serving.host.test_diagnosis import scorer
 
 TENSOR = {"name": "x", "datatype": "FP64", "shape": [1], "data": [1.5]}

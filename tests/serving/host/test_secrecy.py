@@ -9,9 +9,9 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, Schema
 
-from cloche.serving.host.frames import Door, Item
-from cloche.serving.host.plan import compile_plan
+from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
+from cloche.serving.processes.frames import Door, Item
 
 SCHEMA = Schema([ColSpec("string", "name"), ColSpec("double", "income")])
 ROWS = [{"name": "Alice Liddell", "income": 51234.5}]

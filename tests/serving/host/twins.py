@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from cloche.serving.host.frames import Item, Result
+from cloche.serving.processes.frames import Item, Result
 
 NAMES = ["dose", "age", "word"]
 TOLERANCE = 1e-6

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cloche.digest import digest_tree
+from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import SettingsError, VersionRefused
 from cloche.serving.image.context import write
-from cloche.serving.registry import pinned
+from cloche.serving.registry import bundle_note
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ def test_the_files_are_those_of_the_version_and_everybody_may_read_them(
     note = write(str(model), context, base="cloche:1", cache_directory=tmp_path / "cache")
 
     assert digest_tree(context / "model") == note.digest == digest_tree(model)
-    assert pinned.read(context / "model") == note
+    assert bundle_note.read(context / "model") == note
     for path in (context / "model").rglob("*"):
         assert path.stat().st_mode & 0o005 == (0o005 if path.is_dir() else 0o004), path
 
 
 def test_the_dockerfile_names_the_base_and_what_it_makes(model: Path, tmp_path: Path) -> None:
-    pinned.Note('a "$HOME" of models', "7", digest_tree(model), "").write(model)
+    bundle_note.Note('a "$HOME" of models', "7", digest_tree(model), "").write(model)
 
     write(str(model), tmp_path / "context", base="cloche:1", cache_directory=tmp_path / "cache")
 
@@ -47,7 +47,7 @@ def test_the_dockerfile_names_the_base_and_what_it_makes(model: Path, tmp_path: 
 
 
 def test_a_version_that_was_altered_is_not_written(model: Path, tmp_path: Path) -> None:
-    pinned.Note("churn", "7", "another digest", "").write(model)
+    bundle_note.Note("churn", "7", "another digest", "").write(model)
     with pytest.raises(VersionRefused, match="altered"):
         write(str(model), tmp_path / "context", base="b", cache_directory=tmp_path / "cache")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.resolving import Target
+from cloche.serving.registry.resolver import Target
 
 
 def target(version: str) -> Target:

@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 
 from cloche.serving.registry.history import History
-from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import ModelUri, Reference, parse
 from tests.page.names import EVIDENCE
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
+from cloche.registry.version_listing import versions_of
 from cloche.serving.registry import uri
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.fetching import fetch
-from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.fetch import fetch
+from cloche.serving.registry.resolver import Resolver
 from cloche.training.gate.candidate import fetch as fetch_candidate
 from cloche.training.promotion.registry import find_model, find_version
-from cloche.versions import versions_of
 from tests.names import FEW, ODD
 from tests.online import tracking_server
 from tests.stores import stores

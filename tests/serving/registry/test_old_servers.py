@@ -8,10 +8,10 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from cloche import main
+from cloche.registry.version_listing import registered_models
 from cloche.serving.errors import RegistryUnreachable
-from cloche.serving.registry.resolving import Resolver
+from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
-from cloche.versions import registered_models
 from tests import apart, strange
 from tests.online import tracking_server
 from tests.shelf import empty_store

@@ -15,10 +15,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from cloche.serving.host.twin import Twin as LoadedTwin
+from cloche.serving.host.predictors.twin import Twin as LoadedTwin
 from cloche.training.acceleration import accelerate as room
 from cloche.training.acceleration.accelerate import accelerate
-from cloche.training.acceleration.original import of_estimator, of_fitted
+from cloche.training.acceleration.original_model import of_estimator, of_fitted
 from cloche.training.errors import TwinRefused
 from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.pipeline.fit import fit
@@ -133,7 +133,7 @@ def test_an_unforeseen_failure_is_a_refusal_and_costs_no_training(original, monk
 def test_a_graph_that_scores_otherwise_gets_no_twin(original, monkeypatch):
     other = zoo.fit_table(LogisticRegression(C=0.01))
     monkeypatch.setattr(
-        "cloche.training.acceleration.convert._split", lambda _: other
+        "cloche.training.acceleration.conversion.convert._split", lambda _: other
     )  # a converter that gives a wrong result
 
     with pytest.raises(TwinRefused, match="scores differ"):

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloche.training.acceleration.accelerate import accelerate
-from cloche.training.acceleration.original import Original
-from cloche.training.acceleration.proof import TOLERANCE
-from cloche.training.acceleration.session import Session
-from cloche.training.acceleration.trees import is_trees, thresholds
+from cloche.training.acceleration.conversion.trees import is_trees, thresholds
+from cloche.training.acceleration.onnx_session import Session
+from cloche.training.acceleration.original_model import Original
+from cloche.training.acceleration.proof.equivalence import TOLERANCE
 from tests.training.acceleration import zoo
 
 hunt = settings(

@@ -8,11 +8,11 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from cloche.digest import digest_tree
+from cloche.registry.version_digest import digest_tree
 from cloche.training.acceleration.accelerate import accelerate
-from cloche.training.acceleration.original import of_folder
+from cloche.training.acceleration.original_model import of_folder
+from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.acceleration.store import attach_to_version, withdraw
-from cloche.training.acceleration.twin import Twin
 from cloche.training.gate.candidate import fetch
 from tests.training.conftest import make_holdout
 

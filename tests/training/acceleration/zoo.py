@@ -35,7 +35,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from cloche.training.acceleration.original import Original, of_estimator, of_fitted
+from cloche.training.acceleration.original_model import Original, of_estimator, of_fitted
 from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.pipeline.fit import fit
 from cloche.training.recipe.schema import Recipe

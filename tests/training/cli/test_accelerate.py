@@ -5,8 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from cloche.training.acceleration.proof import Proof
-from cloche.training.acceleration.twin import Twin
+from cloche.training.acceleration.proof.equivalence import Proof
+from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.cli.accelerate import accelerate
 from cloche.training.errors import TwinRefused
 

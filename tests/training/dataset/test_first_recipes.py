@@ -27,16 +27,18 @@ from click.testing import CliRunner
 from mlflow.models import Model, ModelSignature
 
 from cloche import main
-from cloche.serving.batch import agreement, output, supply
-from cloche.serving.batch.plan import Planner
-from cloche.serving.batch.reading import parsed
-from cloche.serving.batch.request import Request
-from cloche.serving.batch.spark.reading import Unloaded
-from cloche.serving.batch.worker import Worker
+from cloche.serving.batch import resume_checks
+from cloche.serving.batch.input import inputs as supply
+from cloche.serving.batch.input.csv_options import parsed
+from cloche.serving.batch.input.partitions import Planner
+from cloche.serving.batch.job.options import Request
+from cloche.serving.batch.output import layout
+from cloche.serving.batch.scoring.worker import Worker
+from cloche.serving.batch.spark.read_stage import Unloaded
 from cloche.serving.errors import ServingError
 from cloche.training.cli.init import init
-from cloche.training.dataset.days import times
-from cloche.training.dataset.sources import load_table
+from cloche.training.dataset.reading.datetimes import times
+from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import ClocheError, DataError
 from cloche.training.explain import explain
 from cloche.training.packaging.model import METADATA, reading_of
@@ -436,7 +438,7 @@ def scored_inputs(
     else:
         given = supply.Files(source, form)
     request = Request(model=str(version), cache=Path("cache"), options=options or {})
-    job = agreement.pinned(request, given, output.describe("out.csv", None), lambda _: None)
+    job = resume_checks.pinned(request, given, layout.describe("out.csv", None), lambda _: None)
     spool = Path("spool")
     spool.mkdir(exist_ok=True)
     worker = Worker(job, spool, Unloaded(signature.inputs))

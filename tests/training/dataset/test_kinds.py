@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cloche.training.dataset.copies import record_numbers
-from cloche.training.dataset.digest import frame_digest
-from cloche.training.dataset.parquet import read_parquet, write_parquet
-from cloche.training.dataset.sources import load_table
-from cloche.training.dataset.starter import draft_recipe
+from cloche.training.dataset.checks.duplicates import record_numbers
+from cloche.training.dataset.first_recipe.draft import draft_recipe
+from cloche.training.dataset.reading.digest import frame_digest
+from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
+from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import ClocheError, DataError
 from cloche.training.recipe.sections import Data
 

@@ -14,8 +14,8 @@ from cloche.training.evaluation.metrics import score_all
 from cloche.training.evaluation.predictions import Outcome, Predictions, Target
 from cloche.training.evaluation.remarks import remarks, undefined
 from cloche.training.evaluation.slices import slices
-from cloche.training.evaluation.weighted import prepare
-from cloche.training.recipe.vocabulary import metrics_for
+from cloche.training.evaluation.weighted_metrics import prepare
+from cloche.training.recipe.metric_catalog import metrics_for
 
 LABELS = {
     "text": ("a", "b", "c", "d", "e"),

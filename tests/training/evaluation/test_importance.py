@@ -13,7 +13,7 @@ from cloche.training.evaluation.importance import (
     feature_importance,
     unjudged,
 )
-from cloche.training.evaluation.output import read
+from cloche.training.evaluation.model_output import read
 
 ROWS, COLUMNS = 300, 50
 

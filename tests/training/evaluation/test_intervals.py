@@ -6,9 +6,9 @@ import pytest
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.intervals import intervals, paired_differences
 from cloche.training.evaluation.metrics import score
-from cloche.training.evaluation.output import read
+from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Outcome, Target
-from cloche.training.recipe.vocabulary import metrics_for
+from cloche.training.recipe.metric_catalog import metrics_for
 
 
 def test_an_interval_holds_the_value_and_is_the_same_again_with_the_same_seed(binary_outcome):

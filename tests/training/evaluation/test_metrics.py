@@ -7,9 +7,9 @@ import pytest
 from sklearn import metrics as sk
 
 from cloche.training.evaluation.metrics import score, score_all
-from cloche.training.evaluation.output import read
+from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Outcome, Target
-from cloche.training.recipe.vocabulary import METRICS, metrics_for
+from cloche.training.recipe.metric_catalog import METRICS, metrics_for
 
 DIGIT = Target("binary", (0, 1), 1)
 FRUIT = Target("multiclass", ("apple", "fig", "pear"))

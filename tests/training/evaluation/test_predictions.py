@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from cloche.training.errors import TrainingError
-from cloche.training.evaluation.output import read
+from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Outcome, Target
 
 LATE = Target("binary", ("late", "on time"), "late")

@@ -106,11 +106,11 @@ def _answers_agree(candidate, rows):
     """A missing value is answered alike, whether it comes as a table or as JSON."""
     from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
-    from cloche.serving.host.missing import Guard
+    from cloche.serving.host.parsing.missing_values import Guard
 
     schema = candidate.model.signature.inputs
     model = mlflow.pyfunc.load_model(str(candidate.folder))
-    from cloche.training.gate.probe import model_rows
+    from cloche.training.gate.model_probe import model_rows
 
     asked = model_rows(rows.head(40), candidate.model, "outcome", [])
     body = json.loads(asked.to_json(orient="records", date_format="iso"))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cloche.training.errors import RecipeError, RegistryError, TrainingError
-from cloche.training.evaluation.output import read
+from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Outcome
 from cloche.training.gate.policy import Policy, carried_policy, holdout_digest, load_policy
 from cloche.training.recipe.sections import Gate

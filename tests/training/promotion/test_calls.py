@@ -4,15 +4,15 @@ from collections import Counter
 
 import pytest
 
+from cloche.registry.version_listing import registered_models, versions_with_alias
 from cloche.training.names import DIGEST, GATE, PROMOTED_AT
 from cloche.training.promotion import promote as promoting
+from cloche.training.promotion.alias_moves import move_production
 from cloche.training.promotion.lock import promotion_lock
-from cloche.training.promotion.order import move_production
 from cloche.training.promotion.promote import promote
 from cloche.training.promotion.registry import find_model
 from cloche.training.promotion.rollback import roll_back
 from cloche.training.promotion.status import overview, status
-from cloche.versions import registered_models, versions_with_alias
 
 MANY = 40
 

@@ -2,7 +2,7 @@
 
 import mlflow
 
-from cloche.digest import digest_tree
+from cloche.registry.version_digest import digest_tree
 from cloche.training.gate.candidate import fetch
 
 

@@ -13,6 +13,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from cloche.registry.version_listing import registered_models, versions_of
 from cloche.serving.host import rehearsal
 from cloche.training.errors import (
     DataError,
@@ -21,13 +22,12 @@ from cloche.training.errors import (
     RecipeError,
     RegistryError,
 )
-from cloche.training.gate import probe, process
-from cloche.training.promotion.examine import examine
+from cloche.training.gate import model_probe, probe_process
+from cloche.training.promotion.evaluate_candidate import examine
 from cloche.training.promotion.lock import LEASE, Clock
 from cloche.training.promotion.promote import Refusal, carry_out, promote
+from cloche.training.promotion.promotion_request import Request
 from cloche.training.promotion.registry import find_model
-from cloche.training.promotion.request import Request
-from cloche.versions import registered_models, versions_of
 from tests.training.conftest import make_holdout
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
@@ -43,8 +43,8 @@ COMPLETE = {
 }
 
 
-WELL = process.Ended(0, "", "", own=True)
-KILLED = process.Ended(-signal.SIGKILL, "the process was killed by SIGKILL", "", own=True)
+WELL = probe_process.Ended(0, "", "", own=True)
+KILLED = probe_process.Ended(-signal.SIGKILL, "the process was killed by SIGKILL", "", own=True)
 
 
 def silent(_step):
@@ -73,10 +73,10 @@ def at_once(monkeypatch):
 
     def run(_, folder, *__, **___):
         with warnings.catch_warnings(action="ignore"):
-            probe.main(folder, rehearsal)
+            model_probe.main(folder, rehearsal)
         return WELL
 
-    monkeypatch.setattr(process, "run_module", run)
+    monkeypatch.setattr(probe_process, "run_module", run)
     return run
 
 
@@ -101,7 +101,7 @@ def test_a_machine_that_ends_the_gates_process_leaves_no_verdict(
     client, improved, asked, at_once, monkeypatch
 ):
     before = everything(client)
-    monkeypatch.setattr(process, "run_module", lambda *_, **__: KILLED)
+    monkeypatch.setattr(probe_process, "run_module", lambda *_, **__: KILLED)
     with pytest.raises(NotMeasured, match="version 2 could not be judged, and nothing was written"):
         promote(client, MODEL)
     assert everything(client) == before
@@ -112,7 +112,7 @@ def test_a_machine_that_ends_the_gates_process_leaves_no_verdict(
     def run(module, folder, *_, **__):
         return at_once(module, folder) if (ended := ends.pop(0)) is WELL else ended
 
-    monkeypatch.setattr(process, "run_module", run)
+    monkeypatch.setattr(probe_process, "run_module", run)
     assert asked(allow_breaking=True).outcome == "passed"
     assert ends == []
 

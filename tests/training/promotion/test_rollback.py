@@ -5,8 +5,8 @@ import pytest
 from cloche.training.errors import RegistryError
 from cloche.training.names import DIGEST, PROMOTED_AT
 from cloche.training.promotion import rollback
+from cloche.training.promotion.alias_moves import move_production
 from cloche.training.promotion.lock import promotion_lock
-from cloche.training.promotion.order import move_production
 from cloche.training.promotion.registry import find_model
 from cloche.training.promotion.rollback import roll_back
 

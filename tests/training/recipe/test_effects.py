@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from cloche.training.dataset.checks import check_split, check_table
-from cloche.training.dataset.sources import load_table
+from cloche.training.dataset.checks.checks import check_split, check_table
+from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.split import split, validation_split
 from cloche.training.errors import DataError, TrainingError
 from cloche.training.evaluation.predictions import Outcome, Predictions, Target
@@ -24,9 +24,9 @@ from cloche.training.gate.decision import decide
 from cloche.training.gate.holdout import Holdout
 from cloche.training.gate.measurements import Measurements
 from cloche.training.gate.policy import carried_policy
-from cloche.training.gate.process import Probed
+from cloche.training.gate.probe_process import Probed
 from cloche.training.packaging import model
-from cloche.training.packaging.trusted import trusted_types
+from cloche.training.packaging.skops_trust import trusted_types
 from cloche.training.pipeline.fit import fit
 from cloche.training.pipeline.search import run_search
 from cloche.training.recipe.schema import Recipe

@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloche.training.errors import RecipeError
-from cloche.training.recipe.document import MAX_BYTES, render
 from cloche.training.recipe.load import (
     data_section,
     dump_recipe,
     load_recipe,
     shipped,
 )
-from cloche.training.recipe.vocabulary import METRICS, metrics_for
+from cloche.training.recipe.metric_catalog import METRICS, metrics_for
+from cloche.training.recipe.yaml_document import MAX_BYTES, render
 
 
 def problems(source, *overrides, **kwargs):

@@ -6,11 +6,11 @@ from datetime import date
 
 import pandas as pd
 
-from cloche.training.dataset.days import within
+from cloche.training.dataset.reading.datetimes import within
 from cloche.training.dataset.samples.flights import flights
-from cloche.training.dataset.samples.small import breast_cancer, diabetes, wine
+from cloche.training.dataset.samples.sklearn_samples import breast_cancer, diabetes, wine
 from cloche.training.errors import DataError
-from cloche.training.recipe.nearest import suggestion
+from cloche.training.recipe.suggestions import suggestion
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,17 @@ from mlflow.models import Model
 from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, DataType
 
-from cloche.serving.batch import agreement, output, supply
-from cloche.serving.batch.part import FinishedPart
-from cloche.serving.batch.plan import Planner
-from cloche.serving.batch.request import Request
-from cloche.serving.batch.spark import guard
+from cloche.serving.batch import resume_checks
+from cloche.serving.batch.input import inputs as supply
+from cloche.serving.batch.input.partitions import Planner
+from cloche.serving.batch.job.options import Request
+from cloche.serving.batch.job.part import FinishedPart
+from cloche.serving.batch.output import layout
+from cloche.serving.batch.scoring.worker import Worker
+from cloche.serving.batch.spark import safe_model
 from cloche.serving.batch.spark.columns import Columns
-from cloche.serving.batch.spark.leaving import Leaving
-from cloche.serving.batch.spark.reading import Reading
-from cloche.serving.batch.worker import Worker
+from cloche.serving.batch.spark.read_stage import Reading
+from cloche.serving.batch.spark.write_stage import Leaving
 from tests.serving.batch.conftest import table
 from tests.serving.batch.kitchen import PICKY
 from tests.serving.batch.test_run import WRITERS
@@ -71,13 +73,13 @@ class Stages:
     ) -> None:
         request = Request(model=str(model), cache=folder / "cache", part_rows=100, **options)
         given = supply.Files(str(source), None)
-        job = agreement.pinned(request, given, output.describe(f"{folder}/out/", None), print)
+        job = resume_checks.pinned(request, given, layout.describe(f"{folder}/out/", None), print)
         self.here, self.there, spool = (folder / name for name in ("here", "there", "spool"))
         for place in (self.here, self.there, spool):
             place.mkdir()
         schema = Model.load(job.model.path).get_input_schema()
-        self.columns = guard.columns(Path(job.model.path), python)
-        guard.save(folder / "model", job, self.there, python)
+        self.columns = safe_model.columns(Path(job.model.path), python)
+        safe_model.save(folder / "model", job, self.there, python)
         self._model = mlflow.pyfunc.load_model(str(folder / "model"))
         self._about = (json.dumps(job.to_json()), schema.to_json(), str(self.there))
         self.parts = list(given.parts(Planner(100, spool), frozenset()))

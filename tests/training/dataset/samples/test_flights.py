@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloche.training.dataset.leakage import leaks, near_leaks
+from cloche.training.dataset.checks.leakage import leaks, near_leaks
 from cloche.training.dataset.samples.flights import TARGET, flights, tidy
 from cloche.training.errors import DataError
 from cloche.training.recipe.load import load_recipe

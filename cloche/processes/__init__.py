@@ -1,0 +1,1 @@
+"""How child processes start, with which variables, and how they end."""

@@ -1,0 +1,157 @@
+"""How long MLflow's stores are asked for an answer before a command gives up, and says so.
+
+By itself MLflow's client asks a server that is away for minutes, one that says nothing for a
+quarter of an hour, and one that sends a byte now and then for ever. Whoever set its own variables
+for this has the patience that these say.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from cloche.values.passwords import without_password
+
+SECONDS = 15.0
+_RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_SOON = {_RETRIES: "1", _TIMEOUT: "6"}  # two attempts within `SECONDS`
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_SQLITE = "sqlite:///"
+_Answer = TypeVar("_Answer")
+
+
+def fail_soon(environment: MutableMapping[str, str]) -> None:
+    """Have MLflow's client give a question up soon, for whoever asks again or wants to know.
+
+    Args:
+        environment: the variables of the process.
+    """
+    for name, value in _SOON.items():
+        environment.setdefault(name, value)
+    environment.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+def reach(*, to_write: bool = False) -> None:
+    """Ask the tracking store and the registry whether they answer, before work begins.
+
+    Args:
+        to_write: Whether the work ends with something that is written into them.
+
+    Raises:
+        MlflowException: One of them does not, or refuses; `told` has words for it.
+    """
+    import mlflow  # noqa: PLC0415  # it takes seconds, and this module is imported before it
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    if to_write:
+        for uri in {tracking, registry}:
+            _require_writable(uri)
+    client = MlflowClient  # made by the thread that asks: a store may connect when it is made
+    _reach(registry, lambda: client(tracking, registry).search_registered_models(max_results=1))
+    if tracking != registry:
+        _reach(tracking, lambda: client(tracking, registry).search_experiments(max_results=1))
+
+
+def _reach(uri: str, ask: Callable[[], object]) -> None:
+    address = urlsplit(uri)
+    if address.scheme in ("http", "https"):
+        with _soon():
+            answered(uri, ask)
+    else:
+        connect(uri)
+
+
+def answered(uri: str, ask: Callable[[], _Answer]) -> _Answer:
+    """The answer to a question, if it comes within `SECONDS`.
+
+    Args:
+        uri: Of the store that is asked.
+        ask: The question. It goes on in a thread that nobody waits for when it takes longer.
+
+    Raises:
+        MlflowException: There is none yet; what else the question raises.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
+
+    found: list[tuple[Any, Exception | None]] = []
+
+    def run() -> None:
+        try:
+            found.append((ask(), None))
+        except Exception as error:  # noqa: BLE001  # raised by the thread that waits
+            found.append((None, error))
+
+    asking = threading.Thread(target=run, name="first-question", daemon=True)
+    asking.start()
+    asking.join(None if _is_asked_for() else SECONDS)
+    if not found:  # in the words of MLflow's own client
+        raise MlflowException(f"API request to {uri} failed with exception timed out")
+    answer, error = found[0]
+    if error is not None:
+        raise error
+    return answer  # type: ignore[no-any-return]
+
+
+def connect(uri: str) -> None:
+    """Make sure that somebody listens at the address of a database, if it has one.
+
+    MLflow asks ten times, for two minutes.
+
+    Raises:
+        MlflowException: Nobody does.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
+
+    address = urlsplit(uri)
+    try:
+        port = address.port or _PORTS.get(address.scheme.partition("+")[0])
+    except ValueError:  # a password with a mark in it, which SQLAlchemy reads otherwise
+        return
+    if not address.hostname or port is None:
+        return
+    try:
+        socket.create_connection((address.hostname, port), SECONDS).close()
+    except OSError as error:
+        raise MlflowException(
+            f"{without_password(uri)} does not answer ({error.strerror or error}). Start it, or "
+            "name another in MLFLOW_TRACKING_URI."
+        ) from error
+
+
+def _require_writable(uri: str) -> None:
+    """Make sure that a SQLite file may be written, and its folder, where its journal lies."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
+
+    if not uri.startswith(_SQLITE):
+        return
+    file = Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
+    for path in (file, file.parent):
+        if file.is_file() and not os.access(path, os.W_OK):
+            raise MlflowException(
+                f"{path} cannot be written by this user, and the registry lies there. Grant the "
+                "right to write, or name another registry in MLFLOW_TRACKING_URI."
+            )
+
+
+def _is_asked_for() -> bool:
+    return os.environ.get(_RETRIES, _SOON[_RETRIES]) != _SOON[_RETRIES] or (
+        os.environ.get(_TIMEOUT, _SOON[_TIMEOUT]) != _SOON[_TIMEOUT]
+    )
+
+
+@contextmanager
+def _soon() -> Iterator[None]:
+    """Fail soon for a moment: what comes later may have hours of work behind it."""
+    before = {name: os.environ.get(name) for name in _SOON}
+    fail_soon(os.environ)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]

@@ -1,0 +1,241 @@
+"""Python environments made from the requirements that versions were logged with.
+
+One for each list of requirements, cached by its content: whoever serves, scores or judges a version
+with the same manager and cache runs it in the same one.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import requires
+from pathlib import Path
+from typing import Any
+
+import click
+from packaging.requirements import Requirement
+
+from cloche.processes.child_variables import for_builds
+from cloche.processes.private_folders import make_private
+from cloche.registry.installed_packages import PythonEnv, python_env, python_version
+
+LOCAL = "local"
+_COMPLETE = ".complete"
+_OLDEST = (3, 11)  # that can run what reads and writes batches, and what the gate measures with
+# The host needs only what a model needs; those need these besides, and MLflow as a whole has them.
+_NEEDED = ("pyarrow", "threadpoolctl")
+_logger = logging.getLogger(__name__)
+
+
+class NotBuilt(Exception):
+    """An environment cannot be built; the message is the whole reason."""
+
+
+class ManagerMissing(Exception):
+    """The tool that builds environments is not installed; the message says how to install it."""
+
+
+def default_cache() -> Path:
+    """Where fetched versions and environments are kept when nothing else is said.
+
+    It is in the user's cache folder or, in a container whose home is missing or read-only, a
+    folder of this user among the temporary files.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    with contextlib.suppress(RuntimeError, OSError):  # no home, or one that may not be entered
+        usual = (Path(base) if base else Path.home() / ".cache") / "cloche"
+        existing = next(folder for folder in (usual, *usual.parents) if folder.exists())
+        if os.access(existing, os.W_OK | os.X_OK):
+            return usual
+    temporary = Path(tempfile.gettempdir()) / f"cloche-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        temporary.mkdir(mode=0o700)
+    there = temporary.lstat()
+    ours = stat.S_ISDIR(there.st_mode) and there.st_uid == os.getuid()
+    return temporary if ours else Path(tempfile.mkdtemp(prefix="cloche-"))
+
+
+def option(command: str) -> Callable[[Any], Any]:
+    """The option `--env-manager` of a command that runs versions."""
+    return click.option(
+        "--env-manager",
+        envvar=[f"CLOCHE_{command.upper()}_ENV_MANAGER", "CLOCHE_ENV_MANAGER"],
+        default=LOCAL,
+        show_default=True,
+        type=click.Choice([LOCAL, "uv", "virtualenv"]),
+        help="Where versions run: here, or in an environment of the Python and the requirements "
+        "that each was logged with, built by uv or virtualenv, which must be installed (pip "
+        "install uv). CLOCHE_ENV_MANAGER sets it for serve, score, promote and accelerate.",
+    )
+
+
+def host_env(command: str) -> Callable[[Any], Any]:
+    """The option `--host-env` of a command that runs versions."""
+    return click.option(
+        "--host-env",
+        envvar=f"CLOCHE_{command.upper()}_HOST_ENV",
+        multiple=True,
+        metavar="NAME",
+        help="Give models this variable of the environment; NAME* for all that begin so. "
+        "May be repeated; SECURITY.md has what they get anyway.",
+    )
+
+
+def of_extra(name: str) -> list[str]:
+    """What an extra of Cloche asks for, as lines for pip."""
+    asked = map(Requirement, requires("cloche") or ())
+    return [
+        f"{one.name}{one.specifier}"
+        for one in asked
+        if one.marker and one.marker.evaluate({"extra": name}) and not one.marker.evaluate()
+    ]
+
+
+def interpreter(
+    artifacts: Path,
+    manager: str,
+    cache: Path,
+    say: Callable[[str], None],
+    *,
+    also: Sequence[str] = (),
+) -> str:
+    """The interpreter of a process of ours that runs the version at `artifacts`; empty for ours.
+
+    Args:
+        artifacts: The version's artifacts.
+        manager: `local`, `uv` or `virtualenv`.
+        cache: Where versions and environments are kept.
+        say: Is told when one is built, which takes a while.
+        also: What is installed besides, as lines for pip.
+
+    Raises:
+        NotBuilt: There is none.
+    """
+    if manager == LOCAL:
+        return ""
+    python = python_version(artifacts)
+    if tuple(map(int, python.split("."))) < _OLDEST:
+        raise NotBuilt(
+            f"It was logged with Python {python}, and Cloche runs on {_OLDEST[0]}.{_OLDEST[1]} or "
+            "later. Log it with a later one, or leave --env-manager out."
+        )
+    return str(build(artifacts, manager, cache, say, also=also))
+
+
+def build(
+    artifacts: Path,
+    manager: str,
+    cache: Path,
+    say: Callable[[str], None] = _logger.info,
+    *,
+    also: Sequence[str] = (),
+) -> Path:
+    """The interpreter of the environment for the version at `artifacts`, built unless it is there.
+
+    Args:
+        artifacts: The version's artifacts, with `requirements.txt` and `python_env.yaml`.
+        manager: `uv` or `virtualenv`.
+        cache: Where versions and environments are kept.
+        say: Is told when it is built.
+        also: What is installed besides, as lines for pip.
+
+    Raises:
+        NotBuilt: It cannot be built.
+    """
+    env = python_env(artifacts)
+    named = "\n".join([*env.dependencies, _text(artifacts / "requirements.txt")])
+    ours = (*_for_us(named), *_for_the_twin(artifacts), *also)
+    env = replace(env, dependencies=(*env.dependencies, *ours))
+    told = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
+    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+    place = cache.absolute() / "environments" / key  # the installer works in another folder
+    make_private(place.parent)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same
+        if not (place / _COMPLETE).exists():
+            shutil.rmtree(place, ignore_errors=True)
+            say(f"Building an environment with {manager} for Python {env.python}.")
+            _make(manager, env, place, artifacts)
+            (place / _COMPLETE).touch()
+    return place / "bin" / "python"
+
+
+def tool(manager: str) -> list[str]:
+    """The command of `manager`, which is `uv` or `virtualenv`.
+
+    Raises:
+        ManagerMissing: It is not installed.
+    """
+    if found := shutil.which(manager):
+        return [found]
+    if importlib.util.find_spec(manager) is None:
+        raise ManagerMissing(
+            f"--env-manager {manager}: {manager} is not installed here: pip install {manager}"
+        )
+    return [sys.executable, "-Pm", manager]
+
+
+def _make(manager: str, env: PythonEnv, place: Path, artifacts: Path) -> None:
+    """Make what MLflow would: the Python, then the tools of builds, then the dependencies."""
+    interpreter = str(place / "bin" / "python")
+    command = tool(manager)
+    if manager == "uv":
+        _run(*command, "venv", "--quiet", "--python", env.python, str(place))
+        install = [*command, "pip", "install", "--quiet", "--python", interpreter]
+    else:
+        hint = f"virtualenv needs Python {env.python} on this machine; --env-manager uv fetches it."
+        _run(*command, "--quiet", "--python", env.python, str(place), hint=hint)
+        install = [interpreter, "-Im", "pip", "install", "--quiet"]
+    with tempfile.TemporaryDirectory() as folder:
+        for file in artifacts.iterdir():  # the lines may name files beside the model
+            (Path(folder) / file.name).symlink_to(file.resolve())
+        for lines in filter(None, (env.build, env.dependencies)):
+            listed = Path(folder) / f"requirements.{uuid.uuid4().hex}.txt"
+            listed.write_text("\n".join(lines))
+            _run(*install, "-r", str(listed), folder=folder)
+
+
+def _for_us(requirements: str) -> list[str]:
+    """What a process of ours needs in the environment, and would not be there."""
+    named = {
+        re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower()
+        for line in requirements.splitlines()
+    }
+    return [] if "mlflow" in named else [one for one in _NEEDED if one not in named]
+
+
+def _for_the_twin(artifacts: Path) -> list[str]:
+    """What the accelerated twin was proven with; a model's own requirements do not name it."""
+    try:
+        description = json.loads(_text(artifacts / "onnx" / "twin.json") or "{}")
+        return [f"onnxruntime=={description['proof']['versions']['onnxruntime']}"]
+    except (ValueError, KeyError, TypeError):
+        return []  # no twin, or one that the host will refuse
+
+
+def _run(*command: str, folder: str | None = None, hint: str = "") -> None:
+    own = {name: value for name, value in for_builds(os.environ).items() if name != "PYTHONPATH"}
+    done = subprocess.run(  # noqa: S603
+        command, env=own, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        raise NotBuilt(
+            f"Its environment cannot be built; {' '.join(command)} says: {said} {hint}".rstrip()
+        )
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.is_file() else ""

@@ -1,0 +1,113 @@
+"""Which permission an MLflow server with accounts asks for, told by the request that it refused.
+
+MLflow's error names the endpoint only. What was to be done there, and to which model or experiment,
+is known to the function of its client that raised the error.
+"""
+
+import os
+import re
+import traceback
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import mlflow
+
+from cloche.values.passwords import without_password
+
+_ENDPOINT = re.compile(r"API request to endpoint (\S+) failed with error code 403 ")
+_URL = re.compile(r"403 Client Error: .*? for url: (\S+)")
+_API = re.compile(r".*/api/[\d.]+/mlflow/(.*)")
+_PROXIED = re.compile(r".*/api/[\d.]+/mlflow-artifacts/(\w+)/?(.*)")
+_MODEL, _EXPERIMENT = "registered_model", "experiment"
+# How the path of a request begins → what it is about (mlflow/server/auth/__init__.py in 3.17).
+_RESOURCES = {
+    "registered-models/": _MODEL, "model-versions/": _MODEL, "experiments/": _EXPERIMENT,
+    "runs/": _EXPERIMENT, "metrics/": _EXPERIMENT, "artifacts/": _EXPERIMENT,
+    "logged-models": _EXPERIMENT,
+}  # fmt: skip
+_CREATING = ("registered-models/create", "experiments/create")  # nothing is there to grant on
+_DELETING = ("runs/delete", "experiments/delete")  # by POST
+_EDITING = ("registered-models/delete-tag",)  # by DELETE
+_READ, _EDIT, _MANAGE = "READ", "EDIT", "MANAGE"
+
+
+class _Permission(NamedTuple):
+    """A permission on a resource; its name or id is empty where the request did not have it."""
+
+    level: str
+    resource: str
+    identity: str
+
+
+def refusal(error: Exception) -> str:
+    """What the server does not allow and who may grant what; empty if the error is another one.
+
+    Args:
+        error: what MLflow's client raised, for its API or for artifacts that the server hands out.
+    """
+    text = str(error)
+    found = _ENDPOINT.search(text) or _URL.search(text)
+    url = urlsplit(found[1].rstrip(".") if found else "")
+    api, proxied = _API.fullmatch(url.path), _PROXIED.fullmatch(url.path)
+    if proxied:
+        path = unquote(proxied[2]) or parse_qs(url.query).get("path", [""])[0]
+        request = getattr(getattr(error, "response", None), "request", None)
+        reads = proxied[1] == "artifacts" and getattr(request, "method", "GET") == "GET"
+        experiment = path.partition("/")[0]
+        needed: _Permission | None = _Permission(_READ if reads else _EDIT, _EXPERIMENT, experiment)
+    elif api:
+        needed = _needed(api[1], *_request(error))
+    else:
+        return ""
+    says = f"The tracking server {_server()} does not let {_user()!r} do this: "
+    if needed is None:
+        return f"{says}it refused {url.path}. Ask whoever administers it for the right."
+    return says + _told(needed)
+
+
+def _request(error: Exception) -> tuple[str, Mapping[str, Any]]:
+    """The method and the parameters of the request that was refused; empty if nobody knows."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "call_endpoint":
+            return frame.f_locals["method"], frame.f_locals["json_body"] or {}
+    return "", {}
+
+
+def _needed(path: str, method: str, parameters: Mapping[str, Any]) -> _Permission | None:
+    resource = next((of for start, of in _RESOURCES.items() if path.startswith(start)), "")
+    if not resource or not method or path in _CREATING:
+        return None
+    if method == "GET" or path.endswith("search"):
+        level = _READ
+    elif path in _DELETING or (method == "DELETE" and path not in _EDITING):
+        level = _MANAGE
+    else:
+        level = _EDIT
+    key = "name" if resource == _MODEL else "experiment_id"
+    return _Permission(level, resource, str(parameters.get(key, "")))
+
+
+def _told(needed: _Permission) -> str:
+    level, resource, identity = needed
+    words = resource.replace("_", " ")
+    of = repr(identity) if identity else ("NAME" if resource == _MODEL else "ID")
+    call = f"user_permission({_user()!r}, {resource!r}, {of}"
+    parts = [
+        f"it needs {level} on {f'the {words} {identity}' if identity else f'the {words}'}.",
+        "Whoever administers it grants that in Python: client = mlflow.server.get_app_client("
+        f"'basic-auth', {_server()!r}); client.grant_{call}, {level!r}).",
+    ]
+    if not identity:
+        parts.append(f"{of} is that of the {words}.")
+    if level != _READ:
+        parts.append(f"A lower one, if there is one, is revoked first: client.revoke_{call}).")
+    return " ".join(parts)
+
+
+def _user() -> str:
+    return os.environ.get("MLFLOW_TRACKING_USERNAME", "this user")
+
+
+def _server() -> str:
+    return without_password(str(mlflow.get_tracking_uri()))

@@ -1,0 +1,284 @@
+"""The ASGI application: which path is answered by whom.
+
+Raw ASGI, because a framework would cost more than the model.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from cloche.serving import page
+from cloche.serving.api import error_formats, routes
+from cloche.serving.api.predictions import Predictions
+from cloche.serving.api.route_target import Target, serving_generation
+from cloche.serving.api.routes import FORM, METADATA, PREDICT, READY, TENSORFLOW_METADATA, Route
+from cloche.serving.api.status import Status
+from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.version_pool import Generation
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.openapi import docs_page, document
+from cloche.serving.openapi import protocol_metadata as described
+from cloche.serving.registry.uri import Reference
+from cloche.serving.web.allowed_hosts import AllowedHosts
+from cloche.serving.web.asgi import (
+    TEXT,
+    ClientLeft,
+    HttpError,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    respond,
+)
+from cloche.serving.web.authentication import Access
+from cloche.serving.web.webhook_signature import is_genuine
+
+_WEBHOOK = "/webhooks/registry"
+_WEBHOOK_LIMIT = 64 * 1024
+_WEBHOOK_SECONDS = 10.0
+_HTML = b"text/html; charset=utf-8"
+_POST, _POST_OR_PUT, _GET = (b"POST",), (b"POST", b"PUT"), (b"GET", b"HEAD")
+Page = Callable[[Scope, Send], Awaitable[None]]
+
+
+class App:
+    """The routes of one server."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        predictions: Predictions,
+        metrics: Metrics,
+        *,
+        access: Access,
+        hosts: AllowedHosts,
+        webhook_secret: str = "",
+    ) -> None:
+        self._catalog = catalog
+        self._predictions = predictions
+        self._metrics = metrics
+        self._access = access
+        self._hosts = hosts
+        self._webhook_secret = webhook_secret
+        self._status = Status(catalog, metrics)
+        self._pages: dict[str, Page] = {**page.pages()}
+        self._probes: dict[str, Page] = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/ping": self._ping,
+            "/health": self._ping,
+            "/v2/health/live": self._live,
+            "/v2/health/ready": self._ready,
+        }
+        self._guarded: dict[str, Page] = {
+            "/version": self._version,
+            "/metrics": self._metrics_page,
+            "/openapi.json": self._openapi,
+            "/docs": self._docs,
+            "/status.json": self._status_page,
+            "/v2": self._server,
+            "/v1/models": self._names,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        try:
+            await self._route(scope, receive, send)
+        except ClientLeft:
+            return
+        except HttpError as error:
+            body = error_formats.of_path(scope["path"]).error(error)
+            await respond(send, error.status, body, headers=error.headers)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path == _WEBHOOK and self._webhook_secret:
+            await self._registry_changed(scope, receive, send)
+            return
+        found = self._probes.get(path)
+        if found is None:
+            self._hosts.check(scope["headers"])
+            found = self._pages.get(path)
+        if found is None:
+            self._access.check(scope["headers"])
+            found = self._guarded.get(path)
+        if found is not None:
+            _check_method(scope, _GET)
+            await found(scope, send)
+            return
+        route = routes.find(path)
+        if route is not None and route.action != PREDICT:
+            model = self._model(route)
+            _check_method(scope, _GET)
+            told = _describe(route.action, serving_generation(model, route.version))
+            await respond(send, 200, json.dumps(told).encode())
+            return
+        target = self.target(path)
+        _check_method(scope, _POST_OR_PUT if target.form is error_formats.TORCHSERVE else _POST)
+        await self._predictions.answer(target, scope, receive, send)
+
+    def target(self, path: str) -> Target:
+        """Whom a prediction path is meant for.
+
+        Raises:
+            HttpError: It is no prediction path, or there is no such model.
+        """
+        route = routes.find(path)
+        if route is None or route.action != PREDICT:
+            if route is not None:
+                self._refuse_verb(route)
+            raise HttpError(404, "ENDPOINT_NOT_FOUND", "There is no such path; /docs lists them.")
+        return Target(
+            self._model(route), route.version, error_formats.of_path(path), route.template
+        )
+
+    def _model(self, route: Route) -> ServedModel:
+        """Whom a path is meant for."""
+        if route.name is None:
+            if (only := self._catalog.only) is None:
+                raise HttpError(
+                    404, "RESOURCE_DOES_NOT_EXIST",
+                    "This server does not serve exactly one model; use /models/NAME/invocations.",
+                )  # fmt: skip
+            return only
+        model = self._catalog.get(route.name)
+        if model is None:
+            self._refuse_verb(route)
+            raise HttpError(
+                404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
+            )
+        followed = model.uri.value if model.uri.reference is Reference.ALIAS else None
+        if route.label is not None and route.label != followed:
+            raise HttpError(
+                404, "RESOURCE_DOES_NOT_EXIST",
+                "This label is no alias that the server follows for this model.",
+            )  # fmt: skip
+        return model
+
+    def _refuse_verb(self, route: Route) -> None:
+        """Refuse what V1 has beside `:predict`; a route takes it for a part of the name."""
+        name, colon, _ = (route.name or "").rpartition(":")
+        if route.template.startswith("/v1/") and colon and self._catalog.get(name) is not None:
+            raise HttpError(
+                404, "ENDPOINT_NOT_FOUND",
+                "A model of V1 is asked by :predict; :explain, :classify and :regress are not "
+                "offered.",
+            )  # fmt: skip
+
+    async def _registry_changed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The registry says that something changed; its signature stands for an API key."""
+        _check_method(scope, _POST)
+        payload = await read_body(receive, _WEBHOOK_LIMIT, _WEBHOOK_SECONDS)
+        now = datetime.now(UTC).timestamp()
+        if not is_genuine(dict(scope["headers"]), payload, self._webhook_secret, now):
+            raise HttpError(401, "UNAUTHENTICATED", "This message was not signed with the secret.")
+        self._catalog.wake()
+        await respond(send, 202, b"")
+
+    async def _livez(self, _: Scope, send: Send) -> None:
+        await respond(send, 200, b"ok\n", TEXT)
+
+    async def _readyz(self, _: Scope, send: Send) -> None:
+        ready = self._catalog.ready
+        models = {model.name: model.describe() for model in self._catalog}
+        body = {
+            "ready": ready,
+            "draining": self._catalog.draining,
+            "follows": self._catalog.alias or None,
+            "problem": self._catalog.problem or None,
+            "models": models,
+        }
+        await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
+
+    async def _ping(self, _: Scope, send: Send) -> None:
+        ready = self._catalog.ready
+        await respond(send, 200 if ready else 503, b"\n")
+
+    async def _live(self, _: Scope, send: Send) -> None:
+        await respond(send, 200, b'{"live": true}')
+
+    async def _ready(self, _: Scope, send: Send) -> None:
+        ready = self._catalog.ready
+        await respond(send, 200 if ready else 503, json.dumps({"ready": ready}).encode())
+
+    async def _server(self, _: Scope, send: Send) -> None:
+        await respond(send, 200, json.dumps(described.server()).encode())
+
+    async def _names(self, _: Scope, send: Send) -> None:
+        names = [model.name for model in self._catalog]
+        await respond(send, 200, json.dumps({"models": names}).encode())
+
+    async def _version(self, _: Scope, send: Send) -> None:
+        versions = {
+            model.current.description["mlflow_version"] for model in self._catalog if model.current
+        }
+        if len(versions) != 1:
+            raise HttpError(
+                503, "TEMPORARILY_UNAVAILABLE",
+                "No model serves yet, or their MLflow versions differ; /readyz says more.",
+            )  # fmt: skip
+        await respond(send, 200, versions.pop().encode(), TEXT)
+
+    async def _metrics_page(self, scope: Scope, send: Send) -> None:
+        now = asyncio.get_running_loop().time()
+        for model in self._catalog:
+            waiting = model.current.waiting if model.current else 0
+            age = now - model.read_at
+            self._metrics.looked(
+                model.name, registry_age=age, in_progress=model.in_progress, waiting=waiting
+            )
+        accept = dict(scope["headers"]).get(b"accept", b"")
+        if b"application/openmetrics-text" in accept:
+            text = openmetrics.generate_latest(self._metrics.registry)
+            kind = openmetrics.CONTENT_TYPE_LATEST
+        else:
+            text, kind = generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST
+        await respond(send, 200, text, kind.encode())
+
+    async def _openapi(self, _: Scope, send: Send) -> None:
+        described = document.document(
+            self._catalog, guarded=self._access.guarded, named=self._hosts.guarded
+        )
+        await respond(send, 200, json.dumps(described).encode())
+
+    async def _docs(self, _: Scope, send: Send) -> None:
+        await respond(send, 200, docs_page.page(self._catalog).encode(), _HTML, page.SAFE)
+
+    async def _status_page(self, scope: Scope, send: Send) -> None:
+        asked = parse_qs(scope["query_string"].decode("latin-1"))
+        state = self._status.of(asked.get("model", [""])[0])
+        await respond(
+            send, 200, json.dumps(state).encode(), headers=[(b"cache-control", b"no-store")]
+        )
+
+
+def _check_method(scope: Scope, allowed: Sequence[bytes]) -> None:
+    if scope["method"].encode() not in allowed:
+        raise HttpError(
+            405, "BAD_REQUEST", "This path does not take this method.",
+            [(b"allow", b", ".join(allowed))],
+        )  # fmt: skip
+
+
+def _describe(action: str, generation: Generation) -> dict[str, Any]:
+    """What is told of a version that serves."""
+    name, version = generation.model, generation.version
+    signature = generation.description.get("signature") or {}
+    if action == READY:
+        return {"name": name, "ready": True}
+    if action == FORM:
+        return described.form(version, generation.description)
+    if action == METADATA:
+        return described.open_inference(name, version, signature)
+    if action == TENSORFLOW_METADATA:
+        return described.tensorflow_metadata(name, version, signature)
+    return described.tensorflow_status(name, version)

@@ -1,0 +1,70 @@
+"""The forms of the protocols: which codec reads a body, and how an error of the front looks.
+
+Codes are those of HTTP at every door; only the words around them differ.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cloche.serving.api.routes import first_part
+from cloche.serving.processes.frames import Door
+from cloche.serving.web.asgi import HttpError, error_body
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One protocol.
+
+    Attributes:
+        door: Whose codec reads its bodies.
+        error: The body that tells an error.
+    """
+
+    door: Door
+    error: Callable[[HttpError], bytes]
+
+
+def of_path(path: str) -> Form:
+    """The form that whoever asks for `path` expects, whether or not there is such a path."""
+    return _BY_PREFIX.get(first_part(path), MLFLOW)
+
+
+def _mlflow(error: HttpError) -> bytes:
+    return error_body(error.code, str(error))
+
+
+def _plain(error: HttpError) -> bytes:
+    return json.dumps({"error": str(error)}).encode()
+
+
+def _torchserve(error: HttpError) -> bytes:
+    kind = _TORCHSERVE_TYPES.get(error.status, "InternalServerException")
+    told = {"code": error.status, "type": kind, "message": str(error)}
+    return json.dumps(told).encode()
+
+
+_TORCHSERVE_TYPES = {
+    400: "BadRequestException",
+    401: "InvalidKeyException",
+    404: "ModelNotFoundException",
+    405: "MethodNotAllowedException",
+    408: "RequestTimeoutException",
+    413: "RequestEntityTooLargeException",
+    415: "UnsupportedMediaTypeException",
+    429: "ServiceUnavailableException",
+    503: "ServiceUnavailableException",
+    504: "InferenceTimeoutException",
+}
+
+
+def _words(error: HttpError) -> bytes:
+    return str(error).encode()
+
+
+MLFLOW = Form(Door.MLFLOW, _mlflow)
+V2 = Form(Door.V2, _plain)
+V1 = Form(Door.V1, _plain)
+TORCHSERVE = Form(Door.TORCHSERVE, _torchserve)
+GRPC = Form(Door.GRPC, _words)
+_BY_PREFIX = {"v2": V2, "v1": V1, "predictions": TORCHSERVE}

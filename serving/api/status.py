@@ -1,0 +1,61 @@
+"""The state of a server at one moment, for the page: what serves, since when, and what it counted.
+
+Counters are those of `/metrics`, as they stand: whoever looks twice knows the rates.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.registry.uri import Reference
+
+
+class Status:
+    """The state of one server, for as long as it lives."""
+
+    def __init__(self, catalog: Catalog, metrics: Metrics) -> None:
+        self._catalog = catalog
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._started = datetime.now(UTC)
+
+    def of(self, name: str) -> dict[str, Any]:
+        """All models in a line each, and the one of this name at length.
+
+        Where the server has only one, that is at length whatever the name.
+        """
+        model = self._catalog.only or self._catalog.get(name)
+        return {
+            "started": self._started.isoformat(),
+            "clock": self._loop.time(),
+            "draining": self._catalog.draining,
+            "complete": self._catalog.complete,
+            "models": [
+                {"name": one.name, "ready": one.ready, "version": _version(one)}
+                for one in sorted(self._catalog, key=lambda one: one.name)
+            ],
+            "model": None if model is None else self._at_length(model),
+        }
+
+    def _at_length(self, model: ServedModel) -> dict[str, Any]:
+        serves, uri = model.current, model.uri
+        return {
+            "name": model.name,
+            **model.describe(),
+            "alias": uri.value if uri.reference is Reference.ALIAS else None,
+            "registered": uri.reference is not Reference.ARTIFACTS,
+            "since": model.since.isoformat() if model.since else None,
+            "replicas": serves.replicas if serves else 0,
+            "waiting": serves.waiting if serves else 0,
+            "in_progress": model.in_progress,
+            "registry_age": self._loop.time() - model.read_at,
+            "counted": self._metrics.of_model(model.name),
+            "history": model.history.look(),
+        }
+
+
+def _version(model: ServedModel) -> str | None:
+    return model.current.version if model.current else None

@@ -1,0 +1,374 @@
+"""How a CSV table that was refused can be scored: `--options` that were tried, or plain words.
+
+It looks at names of columns and at refused cells, and shows no cell. Options are only named if the
+names or the cells can be read by them.
+"""
+
+import io
+import json
+import re
+import shlex
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pandas as pd
+from mlflow.types import DataType
+from pandas.tseries.api import guess_datetime_format
+
+from cloche.serving.batch.input.csv_header import read_header
+from cloche.serving.batch.input.csv_options import Reading
+from cloche.serving.batch.input.file_kinds import other_kind
+from cloche.serving.batch.input.readers.casting import TRUTHS, Types
+from cloche.serving.batch.input.readers.csv import NUMBERS, header_columns, readable
+from cloche.serving.batch.input.readers.rows import NOT_UTF8
+from cloche.serving.batch.input.sources import InputFile
+from cloche.serving.errors import JobFailed
+from cloche.values import datetimes
+
+_MOST_NAMES = 20
+_SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
+# Encoding → the characters beyond ASCII of which its texts consist. Bytes that are text in several
+# encodings are taken for the first.
+_MARKS = "\u00a0-\u00bf\u2010-\u2026\u20ac\u3000-\u303f\uff01-\uff65"
+_ENCODINGS = {
+    "cp949": f"[가-힣ㄱ-ㅣ{_MARKS}]",
+    "shift_jis": f"[ぁ-ヿ一-鿿{_MARKS}]",
+    "cp1252": f"(?<![À-ÿ]{{3}})[À-ÿŒœŠšŽž{_MARKS}]",
+    "cp1251": f"[\u0410-\u044f\u0401\u0451{_MARKS}]",
+    "gb18030": f"[一-鿿{_MARKS}]",
+}
+_DATES = (
+    "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y", "%Y.%m.%d", "%d-%m-%Y", "%m-%d-%Y",
+    "%Y. %m. %d.", "%Y년 %m월 %d일", "%Y年%m月%d日", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%Y%m%d",
+)  # fmt: skip
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
+_FIRST = {"%d": "the day comes first", "%m": "the month comes first"}
+_TRUTHS = (("yes", "no"), ("y", "n"), ("1", "0"), ("t", "f"), ("on", "off"), ("예", "아니오"))
+_MARKS_OF_NUMBERS = ((",", "."), (".", ","), (" ", ","), (" ", "."), ("'", "."))
+
+
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+
+
+class Way(NamedTuple):
+    """Options by which cells of a column can be read, and what the cells then mean."""
+
+    options: dict[str, Any]
+    meaning: str = ""
+
+
+def written(options: Mapping[str, Any]) -> str:
+    """Options as they are typed in a shell."""
+    pairs = (f"{name}: {json.dumps(one, ensure_ascii=False)}" for name, one in options.items())
+    return f"--options {shlex.quote('{' + ', '.join(pairs) + '}')}"
+
+
+def shown(names: Sequence[str]) -> str:
+    """The names of columns, as many as fit."""
+    first = ", ".join(map(repr, names[:_MOST_NAMES]))
+    return f"{first} and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else first
+
+
+def for_header(head: bytes, file: InputFile, needed: Sequence[str]) -> str:
+    """What a CSV file has in the place of the columns that are needed, and what to type.
+
+    Args:
+        head: The bytes that the file begins with, unpacked and in its own encoding.
+        file: The file, and how it is read now.
+        needed: The columns that are needed; empty if the header cannot be read at all.
+    """
+    if kind := other_kind(head):
+        return f"It is {kind}"
+    names = _names(head, file.reading, file)
+    for reading, found, why in _readings(head, file):
+        if needed and set(needed) <= set(found):
+            return f"{_has(names, needed)}{why}: score it with {written(reading.options)}"
+    for reading, found, why in _readings(head, file):
+        if needed and (renamed := _renamed(found, needed)):
+            options = reading.options | {"header": 0, "names": renamed}
+            pairs = [_pair(*two) for two in zip(found, renamed, strict=True) if two[0] != two[1]]
+            said = "; ".join([*([why] if why else []), f"it has {', '.join(pairs)}"])
+            said = f"{said[:1].upper()}{said[1:]}"
+            return f"{_has(names, needed)}{said}: score it with {written(options)}"
+    if names is None:
+        encoding = guessed_encoding(head)
+        options = file.reading.options | {"encoding": encoding or "NAME"}
+        guess = f"It is perhaps {encoding}" if encoding else "Say in what it is written"
+        return f"{guess}: score it with {written(options)}"
+    if not set(needed) & set(names) and any(map(_is_number, names)):
+        order = needed if len(needed) == len(names) else ["FIRST", "SECOND"]
+        options = file.reading.options | {"header": None, "names": list(order)}
+        return (
+            f"Its first line holds numbers and seems to be a row. If it has no header, name its "
+            f"{len(names)} columns in their order: {written(options)}"
+        )
+    return _has(names, needed).rstrip()
+
+
+def for_names(names: Sequence[str], needed: Sequence[str]) -> str:
+    """What a table of another format has in the place of the columns that are needed."""
+    renamed = _renamed(names, needed) or names
+    pairs = [_pair(*two) for two in zip(names, renamed, strict=True) if two[0] != two[1]]
+    rename = f" Rename {', '.join(pairs)}." if pairs else ""
+    return f"It has {shown(names)}.{rename}"
+
+
+def _has(names: Sequence[str] | None, needed: Sequence[str]) -> str:
+    """What is there; nothing of a first line that may be a row."""
+    if names is None or (not set(needed) & set(names) and any(map(_is_number, names))):
+        return ""
+    return f"It has {shown(names)}. "
+
+
+def _readings(head: bytes, file: InputFile) -> Iterator[tuple[Reading, list[str], str]]:
+    """Ways to read the header, the names that it then has, and in what the way differs."""
+    usual = file.reading.options
+    encodings = [None, "utf-16", *_ENCODINGS]
+    for encoding in encodings:
+        for separator in (None, *_SEPARATORS):
+            for spaced in (False, True):
+                options, why = dict(usual), []
+                if encoding:
+                    options["encoding"] = encoding
+                    why.append(f"it is written in {encoding}")
+                if separator:
+                    options["sep"] = separator
+                    why.append(f"its fields are divided by {_SEPARATORS[separator]}")
+                if spaced:
+                    options["skipinitialspace"] = True
+                    why.append("spaces stand before its fields")
+                reading = Reading(options)
+                if names := _names(head, reading, file):
+                    said = " and ".join(why)
+                    yield reading, names, said[:1].upper() + said[1:]
+
+
+def _names(head: bytes, reading: Reading, file: InputFile) -> list[str] | None:
+    """The names that a header has if it is read so; None if it cannot be."""
+    read = replace(file, reading=reading)
+    stream: Any = io.BytesIO(head)
+    try:
+        header, _ = read_header(reading.decoded(stream) if reading.encoding else stream, read)
+        return header_columns(header, reading, read.form)
+    except (JobFailed, UnicodeError):
+        return None
+
+
+def _renamed(found: Sequence[str], needed: Sequence[str]) -> list[str] | None:
+    """The names with needed ones in the place of those that look alike; None if one is lacking."""
+    alike = {_plain(name): name for name in needed}
+    names = [name if name in needed else alike.get(_plain(name), name) for name in found]
+    return names if set(needed) <= set(names) and len(set(names)) == len(names) else None
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold().strip("\ufeff \t\"'")
+
+
+def _pair(found: str, needed: str) -> str:
+    form = next((one for one in ("NFC", "NFD") if unicodedata.is_normalized(one, found)), "")
+    other = unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", needed)
+    return f"{found!r} for {needed!r}{f' (in the Unicode form {form})' if other and form else ''}"
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
+def guessed_encoding(text: bytes) -> str:
+    """The encoding that bytes are likely written in; empty for those of which nobody can tell."""
+    text = text[: text.rfind(b"\n") + 1] or text  # no half of a character
+    shares = {}
+    for encoding, letters in _ENCODINGS.items():
+        try:
+            characters = text.decode(encoding)
+            if encoding == "cp949":  # its other half are syllables that hardly a text has
+                characters = text.decode("euc_kr", errors="replace")
+        except UnicodeDecodeError:
+            continue
+        beyond = sum(not one.isascii() for one in characters)
+        shares[encoding] = len(re.findall(letters, characters)) / max(beyond, 1)
+    best = max(shares, key=lambda one: shares[one], default="")
+    return best if best and shares[best] > 0.9 else ""
+
+
+def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: Reading) -> str:
+    """What to type so that refused rows of CSV are read; empty if nobody knows.
+
+    Args:
+        refused: Lines of the quarantine.
+        types: The types of the version's columns.
+        reading: How they were read.
+    """
+    if fix := _decoded(refused, reading):
+        return fix
+    found, other, meanings = dict(reading.options), dict(reading.options), ("", "")
+    cells = _unread(refused, types, reading)
+    for name, texts in cells.items():
+        ways = _ways(name, types[name], texts, reading)
+        if not ways:
+            return _words(name, types[name], texts, reading)
+        found = _merged(found, ways[0].options)
+        other = _merged(other, ways[-1].options)
+        if len(ways) > 1:
+            meanings = (ways[0].meaning, ways[-1].meaning)
+    if not cells or _unread(refused, types, Reading(found)):
+        return ""
+    if other != found:
+        return f"If {meanings[0]}, {_again(found)} or, if {meanings[1]}, {_again(other)}"
+    return f"To read them, {_again(found)}"
+
+
+def _decoded(refused: Sequence[Mapping[str, Any]], reading: Reading) -> str:
+    """What to type so that rows of another encoding are read; empty for others."""
+    if any(row["reason"] == f"the row is not {reading.encoding}" for row in refused):
+        return f"If they are UTF-8, {_again(reading.options | {'encoding': 'utf-8'})}"
+    if (encoding := _encoding(refused)) is None:
+        return ""
+    again = _again(reading.options | {"encoding": encoding or "NAME"})
+    if not encoding:
+        return f"Find out in what they are written, and {again}"
+    return f"They seem to be written in {encoding}; {again}"
+
+
+def for_lines(refused: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> str:
+    """What to type so that refused JSON lines in another encoding are read; empty for others.
+
+    Args:
+        refused: Lines of the quarantine.
+        sources: The inputs of the job.
+    """
+    if (encoding := _encoding(refused)) is None:
+        return ""
+    source = shlex.quote(sources[0]) if len(sources) == 1 else "FILE"
+    guess = f"They seem to be written in {encoding}" if encoding else "They are not UTF-8"
+    return (
+        f"{guess}, and JSON is UTF-8. Write the input anew and score that: "
+        f"iconv -f {encoding or 'NAME'} -t utf-8 {source} > utf8.jsonl"
+    )
+
+
+def _encoding(refused: Sequence[Mapping[str, Any]]) -> str | None:
+    """What rows are written in that are not UTF-8, empty where nobody can tell; None for others."""
+    if not any(row["reason"] == NOT_UTF8 for row in refused):
+        return None
+    raw = [row["input"] for row in refused if isinstance(row["input"], str)]
+    lines = [
+        _ESCAPED.sub(lambda one: bytes.fromhex(one[1].decode()), text.encode()) for text in raw
+    ]
+    return guessed_encoding(b"\n".join(lines))
+
+
+def _again(options: Mapping[str, Any]) -> str:
+    return f"score again with --overwrite {written(options)}"
+
+
+def _unread(
+    refused: Iterable[Mapping[str, Any]], types: Types, reading: Reading
+) -> dict[str, list[str]]:
+    """Column → its cells that do not have the type; of all columns, for a reason names only one."""
+    found: dict[str, list[str]] = {}
+    for row in refused:
+        if isinstance(row["input"], dict):
+            for name, cell in row["input"].items():
+                if name in types and not _fits(name, types[name], cell, reading):
+                    found.setdefault(name, []).append(cell)
+    return found
+
+
+def _ways(name: str, kind: DataType, cells: list[str], reading: Reading) -> list[Way]:
+    """Options by which cells of a column have the type; several if they may mean several things."""
+    ways: list[Way] = []
+    if kind in NUMBERS:
+        ways = list(_ways_of_numbers(cells))
+    elif kind is DataType.boolean:
+        words = {cell.strip().lower() for cell in cells}
+        ways = [
+            Way(
+                {
+                    "true_values": sorted({one for one in cells if one.lower() == yes} or {yes}),
+                    "false_values": sorted({one for one in cells if one.lower() == no} or {no}),
+                }
+            )
+            for yes, no in _TRUTHS
+            if words <= {yes, no}
+        ]
+    elif kind is DataType.datetime:
+        forms = [f"{day}{clock}" for day in _DATES for clock in _CLOCKS]
+        if any(map(str.isalpha, cells[0])) and (guessed := guess_datetime_format(cells[0])):
+            forms = list(dict.fromkeys([*forms, guessed]))  # a month with a name
+        ways = [Way({"date_format": {name: one}}, _FIRST.get(one[:2], "")) for one in forms]
+    readings = [Reading(_merged(reading.options, way.options)) for way in ways]
+    return [
+        way for way, read in zip(ways, readings, strict=True)
+        if all(_fits(name, kind, cell, read) for cell in cells)
+    ]  # fmt: skip
+
+
+def _ways_of_numbers(cells: list[str]) -> Iterator[Way]:
+    """Options for numbers in groups of thousands, or with another mark before the decimals."""
+    for group, point in _MARKS_OF_NUMBERS:
+        form = rf"[+-]?(\d+|\d{{1,3}}({re.escape(group)}\d{{3}})+)({re.escape(point)}\d+)?"
+        if not all(re.fullmatch(form, cell.strip()) for cell in cells):
+            continue
+        options = {}
+        if grouped := any(group in cell for cell in cells):
+            options["thousands"] = group
+        if point != ".":
+            options["decimal"] = point
+        kind = "divides thousands" if grouped else "stands before the decimals"
+        yield Way(options, f"{(group if grouped else point)!r} {kind}")
+
+
+def _merged(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(options)
+    for name, value in more.items():
+        before = merged.get(name)
+        if isinstance(before, dict) and isinstance(value, dict):
+            merged[name] = before | value
+        elif isinstance(before, list) and isinstance(value, list):
+            merged[name] = [*before, *(one for one in value if one not in before)]
+        else:
+            merged[name] = value
+    return merged
+
+
+def _fits(name: str, kind: DataType, cell: str, reading: Reading) -> bool:
+    if kind in NUMBERS:
+        return readable(kind, cell, name, reading)
+    if kind not in (DataType.boolean, DataType.datetime) or cell in reading.missing(name):
+        return True
+    if kind is DataType.boolean:
+        words = (*reading.options.get("true_values", ()), *reading.options.get("false_values", ()))
+        return cell in TRUTHS or cell in words
+    formats = reading.options.get("date_format")
+    pattern = formats.get(name) if isinstance(formats, dict) else formats
+    if pattern:
+        return bool(pd.notna(pd.to_datetime(cell, format=pattern, errors="coerce")))
+    found = datetimes.read(pd.Series([cell], dtype=object))
+    return found is not None and not found.unreadable.any()
+
+
+def _words(name: str, kind: DataType | None, cells: list[str], reading: Reading) -> str:
+    """What a column holds that no option reads."""
+    needed = kind.name if kind is not None else "another type"
+    if all(cell in reading.missing(name) for cell in cells):
+        return (
+            f"The column {name!r} has cells without a value, and the version's signature needs one "
+            f"({needed}). Fill them, or leave these rows out, and score again with --overwrite."
+        )
+    if kind in NUMBERS and any(re.search(r"\d", cell) for cell in cells):
+        return (
+            f"Write the column {name!r} as plain numbers ({needed}), without signs for money, "
+            "per cent or units, and score again with --overwrite."
+        )
+    return (
+        f"Write the column {name!r} as {needed}, or leave these rows out, and score again with "
+        "--overwrite."
+    )

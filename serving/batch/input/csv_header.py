@@ -1,0 +1,66 @@
+"""The start of a CSV file: where its header ends, and what stands above it."""
+
+import codecs
+from typing import Any
+
+from cloche.serving.batch.input import record_boundaries
+from cloche.serving.batch.input.sources import InputFile
+from cloche.serving.errors import JobFailed
+
+MOST_RECORD_BYTES = 256 << 20  # a quote that is never closed must not fill the memory
+_MOST_LINES = 1000  # of a header, with quoted line ends and blank lines above it
+_CHUNK = 1 << 16
+
+
+def read_header(stream: Any, file: InputFile) -> tuple[bytes, bytes]:
+    """The bytes before the first row, and those that were read after them.
+
+    Args:
+        stream: The file from its start, unpacked and in UTF-8.
+        file: The CSV file.
+
+    Raises:
+        JobFailed: The header does not end, or only carriage returns end lines.
+    """
+    has_header, lines = file.reading.has_header, file.reading.skipped
+    read, end, begin, skipped, seen = b"", 0, 0, 0, 0
+    if not has_header and not lines:
+        return read, read
+    while more := stream.read(_CHUNK):
+        read += more
+        refuse_endless(file.name, read)
+        while (feed := read.find(b"\n", end)) >= 0:
+            end = feed + 1
+            if skipped < lines:
+                skipped, begin = skipped + 1, end
+                if skipped < lines or has_header:
+                    continue
+                return read[:end], read[end:]
+            seen += 1
+            if seen > _MOST_LINES:
+                raise JobFailed(
+                    f"{file.name}: its header has no end within {_MOST_LINES:,} lines. Is a quote "
+                    "never closed?"
+                )
+            head = read[begin:end].removeprefix(codecs.BOM_UTF8)
+            if head.strip() and record_boundaries.last_end(head, file.form) == len(head):
+                return read[:end], read[end:]
+    if b"\n" not in read and read.rstrip(b"\r").count(b"\r"):
+        raise JobFailed(
+            f"{file.name}: its lines end in carriage returns alone. Give it line feeds: "
+            "tr '\\r' '\\n' < OLD > NEW"
+        )
+    return read, b""
+
+
+def refuse_endless(name: str, block: bytes, most: int = MOST_RECORD_BYTES) -> None:
+    """Refuse a record that does not end.
+
+    Raises:
+        JobFailed: The block, which is no whole record, has more bytes than a record may have.
+    """
+    if len(block) > most:
+        raise JobFailed(
+            f"{name}: a record of more than {len(block) >> 20} MiB. Is a quote never "
+            "closed, or is this no text file?"
+        )

@@ -1,0 +1,301 @@
+"""What parts are made from: files, the rows of a query, or a stream that comes only once."""
+
+import hashlib
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from tempfile import TemporaryFile
+from typing import IO, Any, Protocol
+
+import pyarrow as pa
+
+from cloche.serving.batch.input import csv_advice, database
+from cloche.serving.batch.input.categories import Categories
+from cloche.serving.batch.input.columns import columns, columns_of_text, refuse_doubled
+from cloche.serving.batch.input.csv_options import PLAIN, Reading
+from cloche.serving.batch.input.partitions import Planner
+from cloche.serving.batch.input.readers.csv import HeaderUndecodable
+from cloche.serving.batch.input.sources import InputFile, find, opened_file, streamed
+from cloche.serving.batch.input.type_inference import file_types, stream_types, text_types
+from cloche.serving.batch.job import silence_notice
+from cloche.serving.batch.job.part import Part
+from cloche.serving.batch.job.pinned_job import COLUMNAR, TEXT
+from cloche.serving.errors import JobFailed, SettingsError
+
+_HEAD = 1 << 20  # bytes of an input that hold its header, surely enough
+
+
+class Supply(Protocol):
+    """The input of a job.
+
+    Attributes:
+        inputs: Name → fingerprint.
+        weight: What the starts and stops of all parts add up to; 0 if nobody knows.
+        repeatable: Whether the same parts can be had again.
+        told: Whether the fingerprints change when the input does.
+        is_csv: Whether any of it is CSV.
+    """
+
+    inputs: dict[str, str]
+    weight: int
+    repeatable: bool
+    told: bool
+    is_csv: bool
+
+    def read_by(self, reading: Reading) -> None:
+        """Read CSV by these options from now on."""
+
+    def columns(self) -> list[str]:
+        """The names of its columns."""
+
+    def lacking(self, needed: list[str]) -> str:
+        """What says which of the needed columns are not there; empty if all are."""
+
+    def advice(self, needed: list[str]) -> str:
+        """What is there in the place of needed columns that `lacking` misses, and what to type."""
+
+    def inferred(self) -> dict[str, dict[str, str]]:
+        """Input → types that its columns have in all rows, for a version without signature."""
+
+    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
+        """Its parts in row order; those that are done need not be readable."""
+
+    def changed(self) -> str:
+        """The name of what is no longer as it was; empty if all is."""
+
+    def reads(self) -> list[str]:
+        """Paths and URIs of the files, folders and globs that it reads."""
+
+
+class Files:
+    """Files by path, glob, directory or URI."""
+
+    repeatable = True
+    told = True
+
+    def __init__(self, source: str, given_format: str | None) -> None:
+        self._source, self._format = source, given_format
+        self.files = find(source, given_format)
+        self.inputs = {file.name: file.fingerprint for file in self.files}
+        text = all(file.format in TEXT and not file.packed for file in self.files)
+        self.weight = sum(file.size for file in self.files) if text else 0
+        self.is_csv = any(file.format == "csv" for file in self.files)
+
+    def read_by(self, reading: Reading) -> None:
+        """See `Supply`."""
+        self.files = [replace(file, reading=reading) for file in self.files]
+
+    def columns(self) -> list[str]:
+        """See `Supply`."""
+        return columns(self.files[0])
+
+    def lacking(self, needed: list[str]) -> str:
+        """See `Supply`. Rows of JSON have keys of their own, so they are not judged here."""
+        for file in self.files:
+            found = set(columns(file)) if file.format != "jsonl" else set(needed)
+            if absent := [name for name in needed if name not in found]:
+                return f"{file.name} lacks {', '.join(dict.fromkeys(absent))}"
+        return ""
+
+    def advice(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        for file in self.files:
+            try:
+                names = columns(file) if file.format != "jsonl" else needed
+            except HeaderUndecodable:
+                names = []
+            if not names or not set(needed) <= set(names):
+                if file.format != "csv":
+                    return csv_advice.for_names(names, needed)
+                with streamed(replace(file, reading=PLAIN)) as raw:  # in its own encoding
+                    return csv_advice.for_header(raw.read(_HEAD), file, needed)
+        return ""
+
+    def inferred(self) -> dict[str, dict[str, str]]:
+        """See `Supply`. Each file is a table of its own, as MLflow reads it."""
+        return {file.name: file_types(file, len(columns(file))) for file in self.files}
+
+    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
+        """See `Supply`."""
+        return planner.parts(self.files, done)
+
+    def changed(self) -> str:
+        """See `Supply`."""
+        now = {file.name: file.fingerprint for file in find(self._source, self._format)}
+        return next((name for name, state in self.inputs.items() if now.get(name) != state), "")
+
+    def reads(self) -> list[str]:
+        """See `Supply`."""
+        return [*self.inputs, self._source]
+
+
+class Query:
+    """The rows that a SQL query selects, copied once, so that every part can be had again."""
+
+    repeatable = True
+    told = False
+    weight = 0
+    is_csv = False
+
+    def __init__(self, url: str, query: str, rows: int) -> None:
+        self._url, self._query, self._rows = url, query, rows
+        name = database.shown(url)
+        self.inputs = {name: hashlib.sha256(query.encode()).hexdigest()[:32]}
+
+    def read_by(self, reading: Reading) -> None:
+        """See `Supply`."""
+
+    def columns(self) -> list[str]:
+        """See `Supply`."""
+        names = database.columns(self._url, self._query)
+        refuse_doubled(names, "The query")
+        return names
+
+    def lacking(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        found = self.columns()
+        absent = [name for name in needed if name not in found]
+        return f"the query lacks {', '.join(absent)}" if absent else ""
+
+    def advice(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        return csv_advice.for_names(self.columns(), needed)
+
+    def inferred(self) -> dict[str, dict[str, str]]:
+        """See `Supply`. They come with the rows; that they do not change is seen then."""
+        return {name: {} for name in self.inputs}
+
+    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
+        """See `Supply`."""
+        kept = planner.kept(done)
+        if kept is not None:
+            return iter(kept)
+        if done:
+            raise JobFailed(
+                "The job stopped while it copied the rows of the query, and another look could "
+                "give others. Begin anew with --overwrite."
+            )
+        found = database.batches(self._url, self._query, self._rows)
+        return planner.batches(silence_notice.each(found, "the database"))
+
+    def changed(self) -> str:
+        """See `Supply`. The rows were copied: they cannot change."""
+        return ""
+
+    def reads(self) -> list[str]:
+        """See `Supply`."""
+        return database.files(self._url)
+
+
+class Stream:
+    """A stream of text or Arrow, like standard input."""
+
+    repeatable = False
+    told = False
+    weight = 0
+
+    def __init__(self, stream: IO[bytes], given_format: str | None) -> None:
+        if given_format not in (*TEXT, *COLUMNAR):
+            raise SettingsError("A stream has no name that tells its format: give --input-format.")
+        if given_format == "parquet":
+            raise SettingsError("Parquet is read from its end and cannot be streamed: give a file.")
+        self.is_csv = given_format == "csv"
+        self._file = InputFile("-", given_format, 0, "", local=False)
+        self._files = opened_file(stream)
+        self._head = stream.read(_HEAD)
+        self._stream: Any = _Joined(self._head, stream)
+        self._kept = ExitStack()
+        self._categories = Categories()
+        self.inputs = {"-": ""}
+
+    def read_by(self, reading: Reading) -> None:
+        """See `Supply`."""
+        self._file = replace(self._file, reading=reading)
+
+    def columns(self) -> list[str]:
+        """See `Supply`."""
+        if self._file.format in TEXT:
+            names = columns_of_text(self._text(io.BytesIO(self._head)), self._file)
+        else:
+            names = list(database.arrow_stream(io.BytesIO(self._head)).schema.names)
+        refuse_doubled(names, "Standard input")
+        return names
+
+    def _text(self, stream: Any) -> Any:
+        return self._file.reading.decoded(stream) if self._file.recoded else stream
+
+    def lacking(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        found = self.columns() if self._file.format != "jsonl" else needed
+        absent = [name for name in needed if name not in found]
+        return f"standard input lacks {', '.join(absent)}" if absent else ""
+
+    def advice(self, needed: list[str]) -> str:
+        """See `Supply`."""
+        if self.is_csv:
+            return csv_advice.for_header(self._head, self._file, needed)
+        return csv_advice.for_names(self.columns(), needed)
+
+    def inferred(self) -> dict[str, dict[str, str]]:
+        """See `Supply`. All rows decide, so they are kept on the disk until they are scored."""
+        kept = TemporaryFile()  # noqa: SIM115  # closed with the stack
+        self._kept.enter_context(kept)
+        shutil.copyfileobj(self._stream, kept, 1 << 20)
+        kept.seek(0)
+        try:
+            found = (
+                text_types(self._text(kept), self._file, len(self.columns()))
+                if self._file.format in TEXT
+                else stream_types(database.arrow_stream(kept), self._categories)
+            )
+        except (ValueError, pa.ArrowException) as error:
+            raise JobFailed(
+                f"Standard input cannot be read as {self._file.format}: {error}"
+            ) from error
+        kept.seek(0)
+        self._stream = kept
+        return {"-": found}
+
+    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
+        """See `Supply`."""
+        with self._kept:
+            if self._file.format in TEXT:
+                yield from planner.stream(self._file, self._text(self._stream))
+            else:
+                batches = database.arrow_stream(self._stream)
+                yield from planner.batches(map(self._categories.complete, batches))
+
+    def changed(self) -> str:
+        """See `Supply`."""
+        return ""
+
+    def reads(self) -> list[str]:
+        """See `Supply`. A shell may have opened a file as standard input."""
+        return self._files
+
+
+class _Joined(io.RawIOBase):
+    """What was read of a stream already, and then the rest."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head, self._rest = head, rest
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes; fewer than asked for only at the end or where the head ends."""
+        if self._head:
+            wanted = len(self._head) if size < 0 else size
+            found, self._head = self._head[:wanted], self._head[wanted:]
+            return found + (self._rest.read() if size < 0 else b"")
+        return self._rest.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        """For Arrow's readers."""
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)

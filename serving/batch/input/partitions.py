@@ -1,0 +1,238 @@
+"""Cuts the input into parts; the same input is cut the same way every time.
+
+Parts come one by one while others are scored, so that an input of any size starts at once.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cloche.serving.batch.input import record_boundaries
+from cloche.serving.batch.input.csv_header import MOST_RECORD_BYTES, read_header, refuse_endless
+from cloche.serving.batch.input.sources import InputFile, fetched, opened, streamed
+from cloche.serving.batch.job.part import Part
+from cloche.serving.batch.job.pinned_job import COLUMNAR
+from cloche.serving.batch.storage import atomic_write, format_writers
+from cloche.serving.errors import JobFailed
+
+_COMPLETE = "complete"  # in the spool: how many parts a stream of record batches had
+_TEXT_ROW_BYTES = 128  # a part of text has as many bytes as rows of this length would
+_ROW_BYTES = 512  # a part of columns gets shorter when its rows are wider in memory than this
+
+
+class Planner:
+    """Knows how large parts are, and where pieces go that must be copied out of a stream."""
+
+    def __init__(
+        self,
+        part_rows: int,
+        spool: Path,
+        types: Mapping[str, dict[str, str]] = MappingProxyType({}),
+        *,
+        copies: bool = False,
+    ) -> None:
+        """Take how parts are made.
+
+        Args:
+            part_rows: Most rows of one.
+            spool: Where copies go.
+            types: File → types that its columns have in all rows; see `Part`.
+            copies: Whether files in an object store are copied, because workers have no keys to it.
+        """
+        self._rows = part_rows
+        self._types = types
+        self._copies = copies
+        self._bytes = part_rows * _TEXT_ROW_BYTES
+        self._spool = spool
+
+    def parts(self, files: list[InputFile], done: frozenset[int] = frozenset()) -> Iterator[Part]:
+        """The parts of all files in row order; those that are `done` are not copied again.
+
+        Raises:
+            JobFailed: A file cannot be read, or not be cut.
+        """
+        index = 0
+        for file in files:
+            for part in self._of_file(file, index, done):
+                yield replace(part, types=self._types.get(file.name, {}))
+                index = part.index + 1
+
+    def stream(self, file: InputFile, stream: Any) -> Iterator[Part]:
+        """The parts of a stream of text that can be read only once; `file` describes it."""
+        for part in self._copied(file, stream, 0, frozenset()):
+            yield replace(part, types=self._types.get(file.name, {}))
+
+    def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
+        """The parts of a stream of record batches that can be read only once.
+
+        Raises:
+            JobFailed: Its columns change their types, and no signature says which is right.
+        """
+        index, schema, kinds = 0, None, None
+        for batch in batches:
+            rows = batch
+            if self._types:
+                rows = batch if schema is None else _typed(batch, schema)
+                found = rows.to_pandas().dtypes
+                if schema is None:
+                    schema, kinds = rows.schema, found
+                self._refuse_other(found, kinds)
+            for start in range(0, rows.num_rows, self._rows):
+                piece = rows.slice(start, self._rows)
+                place = self._keep(
+                    index, format_writers.arrow(pa.Table.from_batches([piece])), ".arrow"
+                )
+                yield self._spooled(index, place, piece.num_rows)
+                index += 1
+        atomic_write.write(self._spool / _COMPLETE, str(index).encode())
+
+    def kept(self, done: frozenset[int]) -> list[Part] | None:
+        """The parts that `batches` copied, if it came to its end, without those that are done."""
+        try:
+            count = int((self._spool / _COMPLETE).read_text())
+        except (OSError, ValueError):
+            return None
+        places = {index: self._spool / f"{index:06d}.arrow" for index in range(count)}
+        return [
+            self._spooled(index, place, pa.ipc.open_file(place).get_batch(0).num_rows)
+            for index, place in places.items()
+            if index not in done
+        ]
+
+    def _spooled(self, index: int, place: Path, rows: int) -> Part:
+        types = next(iter(self._types.values()), {})  # there is no other input
+        return Part(index, str(place), "arrow", 0, rows, types=types, transient=True)
+
+    def _refuse_other(self, kinds: Any, first: Any) -> None:
+        settled = next(iter(self._types.values()))
+        for name, kind in kinds.items():
+            if kind != first[name] and name not in settled:
+                raise JobFailed(
+                    f"The column {name!r} is {first[name]} in the first rows and {kind} in later "
+                    "ones (a missing value is enough), and the version has no signature that says "
+                    "which is right. CAST it in the query to a type that holds all rows, or log "
+                    "the model with a signature."
+                )
+
+    def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
+        if file.format in COLUMNAR:
+            return self._of_groups(file, index, done)
+        if file.local and not file.packed and not file.recoded:
+            return self._of_bytes(file, index)
+        return self._of_stream(file, index, done)
+
+    def _of_groups(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
+        name = file.name
+        for group, rows, size in _groups(file):
+            wanted = self._rows * _ROW_BYTES * rows // max(size, 1)
+            step = max(1, min(self._rows, wanted))
+            for start in range(0, rows, step):
+                stop = min(start + step, rows)
+                if self._copies and not file.local and index not in done:
+                    name = fetched(file.name, self._spool, file.fingerprint)
+                yield Part(index, name, file.format, start, stop, group, constants=file.constants)
+                index += 1
+
+    def _of_bytes(self, file: InputFile, index: int) -> Iterator[Part]:
+        cutter = _Cutter(file, self._bytes)
+        with streamed(file) as stream:
+            for header, start, block in cutter.blocks(stream):
+                yield Part(
+                    index, file.name, file.format, start, start + len(block),
+                    header=len(header), constants=file.constants,
+                )  # fmt: skip
+                index += 1
+
+    def _of_stream(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
+        with streamed(file) as stream:
+            yield from self._copied(file, stream, index, done)
+
+    def _copied(
+        self, file: InputFile, stream: Any, index: int, done: frozenset[int]
+    ) -> Iterator[Part]:
+        suffix = ".tsv" if file.form.delimiter == "\t" else ""
+        for header, _, block in _Cutter(file, self._bytes).blocks(stream):
+            place = self._spool / f"{index:06d}{suffix}"
+            if index not in done:
+                place = self._keep(index, header + block, suffix)
+            yield Part(
+                index, str(place), file.format, len(header), len(header) + len(block),
+                header=len(header), constants=file.constants, transient=True,
+            )  # fmt: skip
+            index += 1
+
+    def _keep(self, index: int, content: bytes | memoryview, suffix: str = "") -> Path:
+        place = self._spool / f"{index:06d}{suffix}"
+        try:
+            atomic_write.write(place, content)
+        except OSError as error:
+            raise JobFailed(f"{place}: cannot be written: {error}") from error
+        return place
+
+
+def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """A record batch whose columns that are missing in all rows have the types of the schema."""
+    for at, field in enumerate(batch.schema):
+        if pa.types.is_null(field.type) and field.name in schema.names:
+            kind = schema.field(field.name).type
+            batch = batch.set_column(at, field.name, pa.nulls(batch.num_rows, kind))
+    return batch
+
+
+class _Cutter:
+    """Cuts a stream of text into blocks of whole records."""
+
+    def __init__(self, file: InputFile, size: int) -> None:
+        self._file = file
+        self._is_csv = file.format == "csv"
+        self._size = size
+
+    def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, bytes]]:
+        """The header, the offset of a block, and the block; no header for JSON lines.
+
+        A file without rows has one empty block, so that its header is looked at.
+        """
+        header, waiting = read_header(stream, self._file) if self._is_csv else (b"", b"")
+        start, size, first, ended = len(header), self._size, True, False
+        while True:
+            while len(waiting) < size and not ended:
+                more = stream.read(size - len(waiting))
+                waiting, ended = waiting + more, not more
+            last = ended and len(waiting) <= size
+            end = len(waiting) if last else self._end(waiting[:size])
+            if end or (last and first):
+                yield header, start, waiting[:end]
+                first = False
+            if last:
+                return
+            start, waiting = start + end, waiting[end:]
+            # a record that is longer than a part makes a longer part
+            size = self._size if end else 2 * size
+            refuse_endless(self._file.name, waiting, max(MOST_RECORD_BYTES, 4 * self._size))
+
+    def _end(self, block: bytes) -> int:
+        if not self._is_csv:
+            return block.rfind(b"\n") + 1
+        return record_boundaries.last_end(block, self._file.form)
+
+
+def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:
+    """Row groups or record batches of a columnar file: number, rows, bytes in memory."""
+    with opened(file.name) as opened_file:
+        try:
+            if file.format == "parquet":
+                metadata = pq.ParquetFile(opened_file).metadata
+                sizes = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+                found = [(i, one.num_rows, one.total_byte_size) for i, one in enumerate(sizes)]
+            else:
+                reader = pa.ipc.open_file(opened_file)
+                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+                found = [(i, one.num_rows, one.nbytes) for i, one in enumerate(batches)]
+        except (pa.ArrowInvalid, OSError) as error:
+            raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
+    yield from (group for group in found if group[1])

@@ -1,0 +1,168 @@
+"""Gives columns the types of the signature, where no value changes, and finds rows that cannot.
+
+Files have types of their own, and a column's type in pandas hangs on which rows are in a part: the
+same column is int64 in one part and float64 in the next, where a value is missing. MLflow would
+refuse one of them. So columns are typed by the signature before MLflow enforces it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.types import DataType, Schema
+
+from cloche.values import datetimes
+
+Types = Mapping[Any, DataType]  # by name, or by place where the signature has no names
+
+WHOLE = re.compile(r"\s*[+-]?\d+(?:\.0*)?\s*", re.ASCII)
+INTEGERS: dict[DataType, Any] = {DataType.long: np.int64, DataType.integer: np.int32}
+_FLOATS: dict[DataType, Any] = {DataType.double: np.float64, DataType.float: np.float32}
+
+
+def scalar_types(schema: Schema | None) -> dict[str | int, DataType]:
+    """Column → type, for columns with scalar types; empty for tensors and without a signature."""
+    if schema is None or schema.is_tensor_spec():
+        return {}
+    columns = zip(schema.input_names(), schema.input_types(), strict=True)
+    return {name: kind for name, kind in columns if isinstance(kind, DataType)}
+
+
+def type_of(types: Types, name: str, place: int) -> DataType | None:
+    """The type of a column."""
+    return types.get(name, types.get(place))
+
+
+def cast(frame: pd.DataFrame, types: Types) -> tuple[pd.DataFrame, dict[int, str]]:
+    """The rows that have the types, with positions as index, and position → reason of the others.
+
+    A column that has no right type in any row is left as it is, for MLflow to say so.
+    """
+    refused: dict[int, str] = {}
+    columns: dict[str, Any] = {}
+    known = {name: type_of(types, name, at) for at, name in enumerate(frame.columns)}
+    for name, kind in known.items():
+        caster = _CASTERS.get(kind)
+        columns[name] = frame[name]
+        if kind is not None and caster is not None and len(frame):
+            values, bad = caster(frame[name], kind)
+            columns[name] = values
+            for position in np.flatnonzero(bad).tolist():
+                refused.setdefault(position, f"column {name!r}: expected {kind.name}")
+    typed = pd.DataFrame(columns, index=pd.RangeIndex(len(frame)))
+    if not refused:
+        return typed, refused
+    typed = typed.drop(index=list(refused))
+    for name, kind in known.items():
+        if kind in INTEGERS and typed[name].dtype.kind in "iuf":
+            typed[name] = typed[name].astype(INTEGERS[kind])
+    return typed, refused
+
+
+_KINDS = {
+    "i": "whole numbers", "u": "whole numbers", "f": "numbers", "b": "true and false",
+    "M": "datetimes", "m": "durations",
+}  # fmt: skip
+_NEEDED: dict[DataType | None, str] = {
+    DataType.long: "iu", DataType.integer: "iu", DataType.double: "fiu", DataType.float: "fiu",
+    DataType.boolean: "b", DataType.datetime: "M", DataType.string: "",
+}  # fmt: skip
+
+
+def unfitting(frame: pd.DataFrame, types: Types) -> str:
+    """The columns that no row has in the signature's type, and what to do; empty if none is known.
+
+    Args:
+        frame: What `cast` made of a table.
+        types: Of the signature.
+    """
+    found = []
+    for at, (name, values) in enumerate(frame.items()):
+        kind = type_of(types, str(name), at)
+        text = isinstance(values.dtype, pd.StringDtype)
+        holds = "text" if text else _KINDS.get(values.dtype.kind, "")
+        fits = text if kind is DataType.string else values.dtype.kind in _NEEDED.get(kind, "")
+        if kind is not None and kind in _NEEDED and holds and not fits:
+            found.append(f"the column {name!r} holds {holds}, and the model takes {kind.name}")
+    if not found:
+        return ""
+    return f"{'; '.join(found)}. Write {'it' if len(found) == 1 else 'them'} so in the input."
+
+
+def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
+    wanted = INTEGERS[kind]
+    if isinstance(values.dtype, pd.StringDtype):
+        return _digits(values, wanted)
+    if values.dtype.kind in "iu":
+        limits = np.iinfo(wanted)
+        gaps = values.isna().to_numpy()
+        if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):  # pandas' nullable ones
+            values = pd.Series(values.fillna(0).to_numpy(), values.index)
+        bad = ((values < limits.min) | (values > limits.max)).to_numpy() | gaps
+        return (values if bad.any() else values.astype(wanted)), bad
+    if values.dtype.kind != "f":
+        return values, np.zeros(len(values), bool)
+    numbers = values.to_numpy(np.float64, na_value=np.nan)
+    limit = 2.0 ** (np.iinfo(wanted).bits - 1)
+    with np.errstate(invalid="ignore"):
+        good = (np.floor(numbers) == numbers) & (numbers >= -limit) & (numbers < limit)
+    return (values.astype(wanted) if good.all() else values), ~good
+
+
+def _digits(values: pd.Series, wanted: Any) -> tuple[pd.Series, Any]:
+    """Whole numbers of texts, which may be written as 7.0; those of 64 bits stay what they are."""
+    limits = np.iinfo(wanted)
+    numbers = [
+        int(cell.partition(".")[0]) if isinstance(cell, str) and WHOLE.fullmatch(cell) else None
+        for cell in values
+    ]
+    bad = np.array([one is None or not limits.min <= one <= limits.max for one in numbers], bool)
+    found = [0 if wrong else one for one, wrong in zip(numbers, bad.tolist(), strict=True)]
+    return pd.Series(found, values.index, dtype=wanted), bad
+
+
+def _to_float(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
+    if isinstance(values.dtype, pd.StringDtype):
+        numbers = pd.to_numeric(values, errors="coerce")
+        return numbers.astype(_FLOATS[kind]), (numbers.isna() & values.notna()).to_numpy()
+    if values.dtype.kind in "iuf":
+        return values.astype(_FLOATS[kind]), np.zeros(len(values), bool)
+    return values, np.zeros(len(values), bool)
+
+
+def _to_text(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
+    """Whole numbers as their digits; how others would be written, a number does not tell."""
+    if values.dtype.kind not in "iu":
+        return values, np.zeros(len(values), bool)
+    return values.astype(object).where(values.notna(), None).astype("str"), np.zeros(
+        len(values), bool
+    )
+
+
+def _to_datetime(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
+    found = datetimes.read(values)
+    return found if found is not None else (values, np.zeros(len(values), bool))
+
+
+TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+
+
+def _to_boolean(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
+    if not isinstance(values.dtype, pd.StringDtype):
+        return values, np.zeros(len(values), bool)
+    truths = values.astype(object).map(TRUTHS)
+    bad = (truths.isna() & values.notna()).to_numpy()
+    return truths if truths.isna().any() else truths.astype(bool), bad
+
+
+_CASTERS: dict[DataType | None, Callable[[pd.Series, DataType], tuple[pd.Series, Any]]] = {
+    DataType.long: _to_integer,
+    DataType.integer: _to_integer,
+    DataType.double: _to_float,
+    DataType.float: _to_float,
+    DataType.datetime: _to_datetime,
+    DataType.boolean: _to_boolean,
+    DataType.string: _to_text,
+}

@@ -1,0 +1,340 @@
+"""Parts of CSV files, read as `mlflow models predict` reads them, and row by row if need be.
+
+The types come from the signature, or were found in the whole file, so every part is read alike.
+Columns that the signature does not name are carried as the text that the file holds.
+"""
+
+import csv
+import io
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+from mlflow.types import DataType
+from pandas.errors import EmptyDataError, ParserError, ParserWarning
+
+from cloche.serving.batch.input import record_boundaries, type_inference
+from cloche.serving.batch.input.bisection import divide
+from cloche.serving.batch.input.csv_options import PLAIN, Form, Reading
+from cloche.serving.batch.input.readers.casting import INTEGERS, WHOLE, Types, cast, type_of
+from cloche.serving.batch.input.readers.rows import NOT_UTF8, Rows, attach
+from cloche.serving.batch.job.part import Part
+from cloche.serving.errors import JobFailed
+
+NUMBERS = frozenset((DataType.double, DataType.float, DataType.long, DataType.integer))
+# What is read as text here becomes something else in `cast`.
+_DTYPES: dict[Any, str] = {
+    DataType.double: "float64",
+    DataType.float: "float32",
+    DataType.long: "int64",
+    DataType.integer: "int32",
+}
+# What a whole file of a model without signature is, that is no dtype → as which it is read.
+_OF_WHOLE: dict[str, str | None] = dict.fromkeys(
+    (type_inference.INTEGERS, type_inference.VERBATIM, type_inference.MIXED), "str"
+)
+_AS_IT_STANDS = {type_inference.VERBATIM, type_inference.MIXED}
+csv.field_size_limit(1 << 30)  # a record has a bound of its own, see `plan.py`
+_REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecodeError)
+
+
+class HeaderUndecodable(JobFailed):
+    """The bytes of a header are no text in the encoding by which it is read."""
+
+
+class CsvReader:
+    """Reads parts of CSV files."""
+
+    def __init__(
+        self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types,
+        reading: Reading = PLAIN, *, verbatim: bool = False,
+    ) -> None:  # fmt: skip
+        """Take how parts are read.
+
+        Args:
+            inputs: The model's columns; None for all.
+            carried: Those carried along.
+            types: Of the signature.
+            reading: The options.
+            verbatim: Whether columns are carried as the text of the file also if the model has
+                them, which CSV can hold; else they are carried with their types.
+        """
+        self._inputs = inputs
+        self._carried = carried
+        self._types = types
+        self._reading = reading
+        self._verbatim = verbatim
+
+    def read(self, part: Part) -> Rows:
+        """The typed rows of a part.
+
+        Raises:
+            JobFailed: It cannot be read.
+        """
+        header, body = _bytes(part)
+        form = self._reading.form(part.source)
+        refused: dict[int, str] = {}
+        try:
+            frame = self._parsed(header, body, form, part.types)
+            offsets = np.arange(len(frame))
+        except _REFUSALS:
+            frame, offsets, refused = self._carefully(header, body, form, part.types)
+        attach(frame, part.constants)
+        names = list(frame.columns) if self._inputs is None else self._inputs
+        inputs, bad = cast(frame[[name for name in names if name in frame.columns]], self._types)
+        refused |= {int(offsets[position]): reason for position, reason in bad.items()}
+        carried = frame[[name for name in self._carried if name in frame.columns]]
+        twice = inputs.columns.intersection(carried.columns)
+        if self._verbatim and len(twice):
+            # as bytes again, for a number does not tell how it was written
+            lines = self._kept(body, form, offsets) if len(refused) > len(bad) else body
+            carried = carried.assign(**self._texts(header, lines, form, set(twice), len(frame)))
+        else:
+            carried = carried.assign(**{name: inputs[name] for name in twice})
+        kept = carried.loc[inputs.index]
+        return Rows(
+            inputs.reset_index(drop=True), pa.Table.from_pandas(kept, preserve_index=False),
+            offsets[inputs.index.to_numpy(np.int64)], len(frame) + len(refused) - len(bad),
+            lambda wanted: self._originals(header, body, form, wanted), refused,
+        )  # fmt: skip
+
+    def _parsed(
+        self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
+    ) -> pd.DataFrame:
+        """The rows of a block; whole numbers may be written as 7.0, as tools do beside gaps."""
+        try:
+            return self._parse(header, body, form, found)
+        except _REFUSALS:
+            if self._reading.numbers() or not any(one in INTEGERS for one in self._types.values()):
+                raise
+        return self._parse(header, body, form, found, digits=True)
+
+    def _parse(
+        self, header: bytes, body: bytes, form: Form, found: Mapping[str, str], *,
+        digits: bool = False,
+    ) -> pd.DataFrame:  # fmt: skip
+        names = _names(header, self._reading, form)
+        kinds = {name: type_of(self._types, name, at) for at, name in enumerate(names)}
+        found = {name: whole for name, whole in found.items() if kinds.get(name) is None}
+        dtypes, missing = {}, {}
+        for name, kind in kinds.items():
+            typed = kind is not None or self._inputs is None or name in self._inputs
+            whole = found.get(name)
+            words = typed and whole not in _AS_IT_STANDS
+            missing[name] = self._reading.missing(name) if words else []
+            if digits and kind in INTEGERS:
+                dtypes[name] = "str"  # for `cast` to look at
+            elif whole != "object":  # true, false and missing: pandas finds them in each part
+                dtypes[name] = _OF_WHOLE.get(whole or "", whole) or _DTYPES.get(kind, "str")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ParserWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a cast that pandas then refuses
+            frame: pd.DataFrame = pd.read_csv(
+                io.BytesIO(header + body), dtype=dtypes, index_col=False,
+                na_values=missing, keep_default_na=False, low_memory=False,
+                **self._reading.heading(form), **self._reading.numbers(),
+            )  # fmt: skip
+        frame = self._plainly(frame, kinds)
+        if not found:
+            return frame
+        frame = frame.astype({name: object for name in names if found.get(name) == "object"})
+        for name in names:
+            if found.get(name) == type_inference.INTEGERS:
+                cells = [cell if pd.isna(cell) else int(cell) for cell in frame[name]]
+                frame[name] = pd.Series(cells, dtype=object)
+        return frame
+
+    def _kept(self, body: bytes, form: Form, offsets: Any) -> bytes:
+        """The records at some offsets."""
+        lines = record_boundaries.split(body, form)
+        return b"".join(lines[at] + b"\n" for at in offsets.tolist())
+
+    def _texts(
+        self, header: bytes, body: bytes, form: Form, wanted: set[str], rows: int
+    ) -> dict[str, Any]:
+        """Columns of the file as the text that it has; Arrow finds it several times sooner."""
+        names = _names(header, self._reading, form)
+        places = [at for at, name in enumerate(names) if name in wanted]
+        with suppress(pa.ArrowInvalid):  # rows that are too short, which pandas fills
+            table = _arrow_texts(body, [str(at) for at in range(len(names))], places, form)
+            if table.num_rows == rows:
+                return {names[at]: pd.array(table[str(at)], "str") for at in places}
+        texts = pd.read_csv(
+            io.BytesIO(header + body), usecols=places, dtype="str", index_col=False,
+            na_filter=False, **self._reading.heading(form),
+        )  # fmt: skip
+        return {names[at]: texts.iloc[:, column].array for column, at in enumerate(places)}
+
+    def _plainly(self, frame: pd.DataFrame, kinds: Mapping[str, DataType | None]) -> pd.DataFrame:
+        """Truths and dates that are written in words of the table's own, as anybody writes them."""
+        options = self._reading.options
+        truths = dict.fromkeys(map(str, options.get("true_values", [])), "true")
+        truths |= dict.fromkeys(map(str, options.get("false_values", [])), "false")
+        dates = options.get("date_format")
+        for name, kind in kinds.items():
+            if truths and kind is DataType.boolean:
+                frame[name] = frame[name].replace(truths)
+            pattern = dates.get(name) if isinstance(dates, dict) else dates
+            if pattern and kind is DataType.datetime:
+                moments = pd.to_datetime(frame[name], format=pattern, errors="coerce")
+                written = moments.map(pd.Timestamp.isoformat, na_action="ignore")
+                frame[name] = frame[name].where(moments.isna(), written).astype("str")
+        return frame
+
+    def _carefully(
+        self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
+    ) -> tuple[pd.DataFrame, "np.ndarray[tuple[int], np.dtype[np.int64]]", dict[int, str]]:
+        """The rows that can be read, where they stood, and why the others cannot be read."""
+        names = _names(header, self._reading, form)
+        lines = record_boundaries.split(body, form)
+        refused = {}
+        for offset, line in enumerate(lines):
+            if problem := self._problem(line, names, form):
+                refused[offset] = problem
+        offsets = np.array([at for at in range(len(lines)) if at not in refused], np.int64)
+        good = [lines[at] + b"\n" for at in offsets.tolist()]
+
+        def parse(start: int, stop: int) -> pd.DataFrame:
+            return self._parsed(header, b"".join(good[start:stop]), form, found)
+
+        frames, failed = divide(parse, len(good), _reason)
+        refused |= {int(offsets[position]): reason for position, reason in failed.items()}
+        kept = np.delete(offsets, list(failed))
+        pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", form, found)]
+        return pd.concat(pieces, ignore_index=True), kept, refused
+
+    def _problem(self, line: bytes, names: list[str], form: Form) -> str | None:
+        """The first plain mistake in a record."""
+        fields = _fields(line, form)
+        if fields is None:
+            encoding = self._reading.encoding
+            return f"the row is not {encoding}" if encoding else NOT_UTF8
+        if len(fields) > len(names):
+            return f"expected {len(names)} fields, found {len(fields)}"
+        fields += [""] * (len(names) - len(fields))
+        for at, (name, cell) in enumerate(zip(names, fields, strict=True)):
+            kind = type_of(self._types, name, at)
+            if kind in NUMBERS and not readable(kind, cell, name, self._reading):
+                return f"column {name!r}: expected {kind.name}"
+        return None
+
+    def _originals(
+        self, header: bytes, body: bytes, form: Form, wanted: Sequence[int]
+    ) -> list[Any]:
+        """Rows as they were: cells by column, or the bare text where it does not fit the header."""
+        names = _names(header, self._reading, form)
+        lines = record_boundaries.split(body, form)
+        found: list[Any] = []
+        for at in wanted:
+            fields = _fields(lines[at], form)
+            if fields is None or len(fields) != len(names):
+                found.append(lines[at].decode(errors="backslashreplace"))
+            else:
+                found.append(dict(zip(names, fields, strict=True)))
+        return found
+
+
+_INT64_DIGITS = len(str(1 << 63))  # Python reads no number of more than 4,300 digits
+
+
+@lru_cache(maxsize=1 << 16)
+def readable(kind: DataType, cell: str, name: str, reading: Reading) -> bool:
+    """Whether pandas reads a cell of a column as a number of the type; asked of pandas itself."""
+    if kind in INTEGERS and WHOLE.fullmatch(cell) and not reading.numbers():
+        whole = cell.partition(".")[0].lstrip("+-").lstrip("0")
+        return len(whole) < _INT64_DIGITS or (len(whole) == _INT64_DIGITS and int(whole) < 1 << 63)
+    quoted = '"' + cell.replace('"', '""') + '"'
+    missing = {"a": reading.missing(name)}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # as above
+            pd.read_csv(
+            io.StringIO(f"a\t\n{quoted}\t\n"), sep="\t", usecols=["a"], dtype={"a": _DTYPES[kind]},
+            na_values=missing, keep_default_na=False, **reading.numbers(),
+        )  # fmt: skip
+    except _REFUSALS:
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _names(header: bytes, reading: Reading, form: Form) -> list[str]:
+    """The names of the columns as the file has them, those that are there twice among them."""
+    if reading.names:
+        return reading.names
+    heading = reading.heading(form) | {"header": None}
+    try:
+        cells = pd.read_csv(
+            io.BytesIO(header), nrows=1, index_col=False, dtype="str", keep_default_na=False,
+            na_filter=False, **heading,
+        )  # fmt: skip
+        usual = pd.read_csv(io.BytesIO(header), nrows=0, index_col=False, **reading.heading(form))
+    except UnicodeDecodeError as error:
+        raise HeaderUndecodable(f"its header is not {reading.encoding or 'UTF-8'}.") from error
+    except EmptyDataError as error:
+        raise JobFailed("it has no header: it is empty.") from error
+    except _REFUSALS as error:
+        raise JobFailed(f"its header cannot be read as CSV: {error}.") from error
+    named = [str(name) for name in cells.iloc[0]] if len(cells) else []
+    # pandas itself names columns without a name, and those that are there twice
+    return [name or str(other) for name, other in zip(named, usual.columns, strict=True)]
+
+
+def _arrow_texts(body: bytes, names: list[str], places: list[int], form: Form) -> pa.Table:
+    if form.spaced or not body or body.count(b"\r") != body.count(b"\r\n"):
+        raise pa.ArrowInvalid("read otherwise than by pandas")
+    columns = [names[at] for at in places]
+    return arrow_csv.read_csv(
+        pa.BufferReader(body),
+        arrow_csv.ReadOptions(use_threads=False, block_size=len(body) + 1, column_names=names),
+        arrow_csv.ParseOptions(
+            delimiter=form.delimiter, quote_char=form.quote, newlines_in_values=True
+        ),
+        arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()), include_columns=columns
+        ),
+    )
+
+
+def header_columns(header: bytes, reading: Reading, form: Form) -> list[str]:
+    """The columns of a file with this header and these lines above it."""
+    return _names(header, reading, form)
+
+
+def _bytes(part: Part) -> tuple[bytes, bytes]:
+    """The header of the file and the part's own bytes."""
+    try:
+        with Path(part.source).open("rb") as file:
+            header = os.pread(file.fileno(), part.header, 0)
+            body = os.pread(file.fileno(), part.stop - part.start, part.start)
+    except OSError as error:
+        raise JobFailed(f"{part.source}: cannot be read: {error}") from error
+    if len(header) + len(body) != part.header + part.stop - part.start:
+        raise JobFailed(f"{part.source}: it is shorter than when the job began.")
+    return (header if header.endswith(b"\n") or not body else header + b"\n"), body
+
+
+def _fields(line: bytes, form: Form) -> list[str] | None:
+    try:
+        return next(
+            csv.reader(
+                io.StringIO(line.decode(), newline=""), delimiter=form.delimiter,
+                quotechar=form.quote, skipinitialspace=form.spaced,
+            )
+        )  # fmt: skip
+    except (UnicodeDecodeError, csv.Error):
+        return None
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, _REFUSALS):
+        raise error
+    return "the row cannot be read as CSV with the signature's types"

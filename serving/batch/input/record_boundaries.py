@@ -1,0 +1,86 @@
+"""Where records of CSV and JSON lines end in a block of bytes.
+
+A line feed or a carriage return ends a record unless it lies within quotes. Quotes are read as
+pandas' C parser reads them: one that does not begin a field is an ordinary character.
+"""
+
+import re
+
+import numpy as np
+
+from cloche.serving.batch.input.csv_options import Form
+
+_LINE_FEED, _CARRIAGE_RETURN, _BLANK = 0x0A, 0x0D, 0x20
+_ENDS = re.compile(rb"[\r\n]")
+
+
+def last_end(block: bytes, form: Form) -> int:
+    """The offset after the last whole CSV record of `block`, which starts with a record.
+
+    0 if there is none.
+    """
+    if form.quote.encode() not in block:
+        return block.rfind(b"\n") + 1
+    quotes = _boundaries(block, form)
+    end = len(block)
+    while (end := block.rfind(b"\n", 0, end)) >= 0:
+        if np.searchsorted(quotes, end) % 2 == 0:
+            return end + 1
+    return 0
+
+
+def split(block: bytes, form: Form) -> list[bytes]:
+    """The CSV records in `block`, without their line ends; blank lines are none."""
+    if form.quote.encode() not in block:
+        lines = _ENDS.split(block)
+    else:
+        content = np.frombuffer(block, np.uint8)
+        found = np.flatnonzero((content == _LINE_FEED) | (content == _CARRIAGE_RETURN))
+        inside = np.searchsorted(_boundaries(block, form), found) % 2
+        ends = [*found[inside == 0].tolist(), len(block)]
+        lines = [block[a:b] for a, b in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
+    return [line for line in lines if not line.isspace() and line]
+
+
+def _boundaries(block: bytes, form: Form) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Positions of quotes of which every second one ends what the one before began."""
+    quote = ord(form.quote)
+    quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == quote)
+    opening = quotes[::2]
+    before = np.frombuffer(block, np.uint8)[opening - 1]  # of the first byte: any, see below
+    allowed = np.frombuffer(f"{form.delimiter}\r\n{form.quote}".encode(), np.uint8)
+    if np.all(np.isin(before, allowed) | (opening == 0)) and _pairs_touch(block, quotes, quote):
+        return quotes
+    return np.array(_walk(block, form), np.int64)
+
+
+def _pairs_touch(
+    block: bytes, quotes: "np.ndarray[tuple[int], np.dtype[np.int64]]", quote: int
+) -> bool:
+    """Whether an opening quote after a quote continues that quoted field: `""` within it."""
+    opening = quotes[2::2]
+    after_quote = np.frombuffer(block, np.uint8)[opening - 1] == quote
+    return bool(np.all(quotes[1:-1:2][: len(opening)][after_quote] == opening[after_quote] - 1))
+
+
+def _walk(block: bytes, form: Form) -> list[int]:
+    """The same, quote by quote, for blocks where some quotes are ordinary characters."""
+    quote = form.quote.encode()
+    starts = (form.delimiter.encode(), b"\r", b"\n", b"")
+    found: list[int] = []
+    at = block.find(quote)
+    while at >= 0:
+        begin = at
+        while form.spaced and begin and block[begin - 1] == _BLANK:
+            begin -= 1
+        if block[max(begin - 1, 0) : begin] not in starts:
+            at = block.find(quote, at + 1)
+            continue
+        close = block.find(quote, at + 1)
+        while close >= 0 and block[close + 1 : close + 2] == quote:
+            close = block.find(quote, close + 2)
+        if close < 0:
+            return [*found, at]
+        found += (at, close)
+        at = block.find(quote, close + 1)
+    return found

@@ -1,0 +1,1 @@
+"""What a job is, what it consists of, and what it tells while it runs."""

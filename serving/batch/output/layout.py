@@ -1,0 +1,87 @@
+"""Where the output goes: its names, its layout, and when it counts as complete."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloche.serving.batch.output.location import Folder, Place
+from cloche.serving.batch.output.object_store import Store
+
+FORMATS = ("parquet", "csv", "jsonl")
+_SUFFIXES = {
+    ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file, or a directory of parts with `_SUCCESS`.
+
+    Attributes:
+        place: The folder that it lies in, here or in an object store.
+        name: Its final name there.
+        format: `parquet`, `csv` or `jsonl`.
+        directory: Whether it is a directory.
+    """
+
+    place: Place
+    name: str
+    format: str
+    directory: bool
+
+    def __str__(self) -> str:
+        """Its path or URI."""
+        return self.place.told(self.name)
+
+    def beside(self, what: str) -> str:
+        """The name of what goes with it.
+
+        It is `_report.html` in the directory, and `NAME.report.html` beside a file.
+        """
+        return f"{self.name}/_{what}" if self.directory else f"{self.name}.{what}"
+
+    def written(self, cache: Path) -> list[str]:
+        """Paths and URIs of everything that a job makes or replaces there."""
+        goes_with = ("manifest.json", "report.json", "report.html", "quarantine.jsonl")
+        names = [self.name, f".{self.name}.cloche.json", *map(self.beside, goes_with)]
+        return [*map(self.place.told, names), str(self.place.work(self.name, cache))]
+
+    @property
+    def occupied(self) -> bool:
+        """Whether something is there; an empty directory is nothing."""
+        return self.place.occupied(self.name)
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The record of the job that completed it; None if none did."""
+        try:
+            record: dict[str, Any] = json.loads(
+                self.place.read(self.beside("manifest.json")) or b""
+            )
+            files = {name: file["size"] for name, file in record["files"].items()}
+        except (ValueError, KeyError, TypeError):
+            return None
+        if self.directory:
+            files[self.beside("SUCCESS")] = 0
+        return record if self.place.sizes(list(files)) == list(files.values()) else None
+
+
+def describe(text: str, given_format: str | None) -> Output:
+    """The output that a person named.
+
+    Raises:
+        SettingsError: The name cannot be written to.
+        JobFailed: The store that it names does not answer.
+    """
+    if text == "-":
+        return Output(Folder(Path()), "-", given_format or "csv", directory=False)
+    place: Place
+    if "://" in text and not text.startswith("file://"):
+        place, name = Store.of(text)
+        is_directory = text.partition("?")[0].endswith("/")
+    else:
+        path = Path(text.removeprefix("file://")).expanduser().absolute()
+        place, name = Folder(path.parent), path.name
+        is_directory = text.endswith("/") or path.is_dir()
+    known = _SUFFIXES.get(Path(name).suffix.lower())
+    return Output(place, name, given_format or known or "parquet", is_directory or known is None)

@@ -1,0 +1,116 @@
+"""Puts finished parts together, in the order of the rows, into what a reader finds."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cloche.serving.batch.job.part import FinishedPart
+from cloche.serving.batch.job.pinned_job import TEXT, Job
+from cloche.serving.batch.output import merged_schema
+from cloche.serving.batch.scoring.worker import notes
+from cloche.serving.batch.storage import atomic_write, format_writers
+
+
+def schema_of(
+    job: Job, parts: Iterable[FinishedPart], directory: Path, empty: pa.Schema
+) -> pa.Schema:
+    """The columns of the whole output: types wide enough for every part.
+
+    Args:
+        job: What is written.
+        parts: In row order.
+        directory: Where their files are.
+        empty: The columns where no part has rows.
+
+    Raises:
+        JobFailed: Parts have different columns.
+    """
+    found = [_schema(job, part, directory / part.data.name) for part in parts if part.data]
+    return merged_schema.common(found) if found else empty
+
+
+def assemble(
+    job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.Schema, place: Path
+) -> None:
+    """Write one file from all parts.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with place.open("wb") as file, closing(Appender(job, schema, file)) as append:
+        for part in parts:
+            append.part(part, directory)
+    atomic_write.sync(place)
+
+
+def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.Schema) -> None:
+    """Give all files of a directory the same columns; only those that differ are written again."""
+    if job.layout.format in TEXT:
+        return
+    for part in parts:
+        place = directory / part.data.name if part.data else None
+        if place is not None and pq.read_schema(place).remove_metadata() != schema:
+            table = merged_schema.fitted(pq.read_table(place), schema)
+            atomic_write.write(place, format_writers.parquet(table, notes(job)))
+
+
+class Appender:
+    """Appends parts to a file or stream."""
+
+    def __init__(self, job: Job, schema: pa.Schema, sink: IO[bytes]) -> None:
+        self._schema = schema
+        self._sink = sink
+        self._parquet: pq.ParquetWriter | None = None
+        if job.layout.format == "csv" and schema.names:
+            sink.write(format_writers.csv_header(schema.names))
+        elif job.layout.format == "parquet":
+            noted = schema.with_metadata(notes(job))
+            self._parquet = format_writers.parquet_writer(sink, noted)
+
+    def part(self, part: FinishedPart, directory: Path) -> None:
+        """Append the rows of a part."""
+        if part.data is None:
+            return
+        merged_schema.refuse_other(
+            self._schema.names, part.columns
+        )  # in a pipe nobody has asked yet
+        place = directory / part.data.name
+        if self._parquet is None:
+            with place.open("rb") as file:
+                shutil.copyfileobj(file, self._sink, 1 << 20)
+        else:
+            with pa.memory_map(str(place)) as file:
+                table = pa.ipc.open_file(file).read_all()
+                self._parquet.write_table(merged_schema.fitted(table, self._schema))
+
+    def close(self) -> None:
+        """Write what comes last."""
+        if self._parquet is not None:
+            self._parquet.close()
+
+
+def quarantine(parts: Iterable[FinishedPart], directory: Path, before: int = 0) -> Iterator[bytes]:
+    """The parts' lines about refused rows, with rows counted through the input from `before`."""
+    for part in parts:
+        if part.quarantine is not None:
+            with (directory / part.quarantine.name).open("rb") as lines:
+                for line in lines:
+                    # only the number at the start changes: the row itself stays as it was written
+                    number, comma, rest = line.removeprefix(b'{"row": ').partition(b",")
+                    yield b'{"row": %d' % (before + int(number)) + comma + rest
+        before += part.rows
+
+
+def _schema(job: Job, part: FinishedPart, place: Path) -> pa.Schema:
+    if job.layout.format in TEXT:  # text has no types
+        return pa.schema([(name, pa.null()) for name in part.columns])
+    if job.layout.directory:
+        return pq.read_schema(place).remove_metadata()
+    with pa.memory_map(str(place)) as file:
+        found: Any = pa.ipc.open_file(file).schema
+        return found

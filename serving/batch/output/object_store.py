@@ -1,0 +1,185 @@
+"""An output in an object store: what pyarrow and fsspec know, found by the usual environment."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Self
+
+import pyarrow as pa
+from pyarrow import fs
+
+from cloche.serving.batch.input import sources
+from cloche.serving.batch.job.silence_notice import during
+from cloche.serving.errors import JobFailed, SettingsError
+
+_UPLOADS = 8  # at once: each waits for the network most of its time
+# What stores say → what to do about it. Arrow gives the words of the store and no codes.
+_FIXES = {
+    ("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "bucket does not exist"): (
+        "Make the bucket first, or correct its name."
+    ),
+    ("configured region", "PermanentRedirect", "status 301"): (
+        "Set AWS_REGION to the region of the bucket."
+    ),
+    ("ACCESS_DENIED", "Forbidden", "PERMISSION_DENIED", "AuthorizationFailure", "status 403",
+     "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "UNAUTHENTICATED", "status 401"): (
+        # Some answers to HEAD have no body, so that nobody can tell the one from the other.
+        "The credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of another cloud) "
+        "must be ones that the store knows, and be allowed to list the bucket, and to get, put and "
+        "delete objects there (s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject)."
+    ),
+    ("NETWORK_CONNECTION", "UNAVAILABLE", "Could not connect", "curlCode"): (
+        "The store cannot be reached; for one that is not the cloud's own, AWS_ENDPOINT_URL names "
+        "it. Go on with --resume."
+    ),
+}  # fmt: skip
+_OTHERWISE = "What was done stays done: go on with --resume."
+
+
+class Store:
+    """A folder in an object store; see `cloche.serving.batch.output.location.Place`.
+
+    A file is there when its upload ends. A directory is not there in one step, so what says that it
+    is complete comes last.
+    """
+
+    shared = True
+
+    def __init__(self, system: fs.FileSystem, path: str, uri: str) -> None:
+        """Take the store, the folder there, and how a person names that."""
+        self._system, self._path, self._uri = system, path, uri
+
+    @classmethod
+    def of(cls, uri: str) -> tuple[Self, str]:
+        """The folder that an output lies in, and the name of the output there.
+
+        Raises:
+            SettingsError: Nobody knows such a store, or it is a whole bucket.
+            JobFailed: It does not answer.
+        """
+        given = uri.partition("?")[0].rstrip("/")
+        try:
+            system, path = sources.store(uri)
+        except OSError as error:
+            raise JobFailed(_explained(given, error)) from error
+        folder, _, name = path.rstrip("/").rpartition("/")
+        if not folder or not name:
+            raise SettingsError(f"{uri}: name a file or a folder in the bucket, like {given}/out/.")
+        return cls(system, folder, given.rpartition("/")[0]), name
+
+    def told(self, name: str) -> str:
+        """See `Place`."""
+        return f"{self._uri}/{name}"
+
+    def work(self, name: str, cache: Path) -> Path:
+        """See `Place`. A store has no working directories, so it lies beside fetched versions."""
+        key = hashlib.sha256(self.told(name).encode()).hexdigest()[:16]
+        return cache.absolute() / "jobs" / f"{key}-{name}"
+
+    def occupied(self, name: str) -> bool:
+        """See `Place`."""
+        with self._asked(name):
+            return bool(self._files(name))
+
+    def sizes(self, names: list[str]) -> list[int | None]:
+        """See `Place`."""
+        if not names:
+            return []
+        with self._asked(names[0]):
+            found = self._system.get_file_info([self._at(name) for name in names])
+        return [info.size if info.is_file else None for info in found]
+
+    def read(self, name: str) -> bytes | None:
+        """See `Place`."""
+        with self._asked(name):
+            if not self._system.get_file_info(self._at(name)).is_file:
+                return None
+            with self._system.open_input_stream(self._at(name)) as stream:
+                content: bytes = stream.read()
+                return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Place`."""
+        with NamedTemporaryFile() as fresh:
+            fresh.write(content)
+            fresh.flush()
+            self.put(Path(fresh.name), name)
+
+    def put(self, fresh: Path, name: str) -> None:
+        """See `Place`."""
+        path, size = self._at(name), fresh.stat().st_size
+        with self._asked(name), during(f"the upload of {self.told(name)}"):
+            try:
+                # One call into Arrow, because its streams publish what they have when an exception
+                # closes them: nobody can interrupt it here.
+                fs.copy_files(
+                    str(fresh), path, source_filesystem=fs.LocalFileSystem(),
+                    destination_filesystem=self._system, use_threads=False,
+                )  # fmt: skip
+                self._measure(path, size)
+            except OSError:
+                with suppress(OSError):
+                    self._system.delete_file(path)
+                raise
+
+    def put_directory(
+        self, fresh: Path, name: str, last: tuple[str, ...], sure: Callable[[], None]
+    ) -> None:
+        """See `Place`."""
+        for one in reversed(last):  # first of all nobody must take it for complete
+            self.remove(f"{name}/{one}")
+        names = sorted(place.name for place in fresh.iterdir())
+        first = [one for one in names if one not in last]
+        with self._asked(name):
+            base = self._at(name)
+            kept = {f"{base}/{one}" for one in first}
+            stale = [path for path in self._files(name) if path not in kept]
+        self._each(lambda path: self._delete(name, path), stale)
+        self._each(lambda one: self.put(fresh / one, f"{name}/{one}"), first)
+        for one in last:
+            sure()
+            self.put(fresh / one, f"{name}/{one}")
+
+    def remove(self, name: str) -> None:
+        """See `Place`."""
+        self._delete(name, self._at(name))
+
+    def _measure(self, path: str, size: int) -> None:
+        if (arrived := self._system.get_file_info(path).size) != size:
+            raise OSError(f"{arrived} of {size} bytes arrived")
+
+    def _delete(self, name: str, path: str) -> None:
+        with self._asked(name), suppress(FileNotFoundError):
+            if self._system.get_file_info(path).is_file:
+                self._system.delete_file(path)
+
+    def _each(self, do: Callable[[str], None], names: Iterable[str]) -> None:
+        with ThreadPoolExecutor(_UPLOADS) as threads:
+            list(threads.map(do, names))
+
+    def _at(self, name: str) -> str:
+        return f"{self._path}/{name}"
+
+    def _files(self, name: str) -> list[str]:
+        """The objects under a name."""
+        info = self._system.get_file_info(self._at(name))
+        if info.type != fs.FileType.Directory:
+            return [info.path] if info.is_file else []
+        inside = self._system.get_file_info(fs.FileSelector(info.path, recursive=True))
+        return [one.path for one in inside if one.is_file]
+
+    @contextmanager
+    def _asked(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise JobFailed(_explained(self.told(name), error)) from error
+
+
+def _explained(name: str, error: Exception) -> str:
+    said = str(error).partition(" (Request ID")[0].rstrip(".")
+    fixes = (_FIXES[words] for words in _FIXES if any(word in said for word in words))
+    return f"{name}: {said}. {next(fixes, _OTHERWISE)}"

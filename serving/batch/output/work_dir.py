@@ -1,0 +1,162 @@
+"""The memory of a job: its working directory, who owns it, what is pinned and which parts are done.
+
+The directory lies beside the output, so that finished files move under their final names in one
+step; for an output in an object store, with what is cached. It holds `job.json`, written once, and
+`journal.jsonl`, one line for each finished part; a part counts from the moment its line is on the
+disk.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cloche.serving.batch.job.part import FinishedPart, PartFile
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.storage import atomic_write
+from cloche.serving.errors import JobFailed, JobRefused
+
+
+class Manifest:
+    """The working directory of one job. Make it with `owned`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.parts = directory / "parts"
+        self.spool = directory / "spool"
+        self.ready = directory / "ready"
+        self.pinned = directory / "job.json"
+
+    @property
+    def begun(self) -> bool:
+        """Whether a job began here."""
+        return self.pinned.exists()
+
+    def begin(self, job: Job, notes: dict[str, Any]) -> None:
+        """Pin a job; `notes` are what only the record of it needs, like its MLflow run."""
+        self.adopt(json.dumps({"job": job.to_json(), "notes": notes}, indent=1).encode())
+
+    def adopt(self, pinned: bytes) -> None:
+        """Pin a job that began here or on another machine, as its `job.json` has it."""
+        for place in (self.parts, self.spool, self.ready):
+            place.mkdir(exist_ok=True)
+        atomic_write.write(self.pinned, pinned)
+
+    def job(self) -> tuple[Job, dict[str, Any]]:
+        """The job that began here, and the notes."""
+        content = json.loads(self.pinned.read_text())
+        return Job.from_json(content["job"]), content["notes"]
+
+    def clear(self) -> None:
+        """Forget everything that was done here."""
+        for place in self.directory.iterdir():
+            if place.name == "lock":
+                continue
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink()
+
+    def finished(self) -> dict[int, FinishedPart]:
+        """The parts whose line and files are whole, by index."""
+        found = {}
+        for part in self._journal():
+            files = [file for file in (part.data, part.quarantine) if file is not None]
+            if all(self._whole(file) for file in files):
+                found[part.index] = part
+        return found
+
+    def record(self, part: FinishedPart) -> None:
+        """Note that a part is finished.
+
+        Raises:
+            JobFailed: The disk does not take it.
+        """
+        try:
+            with (self.directory / "journal.jsonl").open("ab") as journal:
+                journal.write(json.dumps(part.to_json()).encode() + b"\n")
+                journal.flush()
+                os.fsync(journal.fileno())
+        except OSError as error:
+            raise JobFailed(f"{self.directory}: cannot be written: {error.strerror}") from error
+
+    def mend(self) -> None:
+        """Drop a last line of the journal that a crash cut short, so that the next one is whole."""
+        journal = self.directory / "journal.jsonl"
+        if journal.exists():
+            content = journal.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            if whole != content:
+                atomic_write.write(journal, whole)
+
+    def remove(self) -> None:
+        """Remove the working directory; the output is complete."""
+        shutil.rmtree(self.directory)
+        atomic_write.sync(self.directory.parent)
+
+    def _journal(self) -> Iterator[FinishedPart]:
+        journal = self.directory / "journal.jsonl"
+        if not journal.exists():
+            return
+        for line in journal.read_bytes().split(b"\n"):
+            try:
+                yield FinishedPart.from_json(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                continue  # the crash that cut this line short lost no more than this part
+
+    def _whole(self, file: PartFile) -> bool:
+        place = self.parts / file.name
+        return place.exists() and place.stat().st_size == file.size
+
+
+@contextmanager
+def owned(directory: Path, output: str) -> Iterator[Manifest]:
+    """The working directory for an output, for one job of this machine at a time.
+
+    The lock is the kernel's, so that it ends with the process that holds it, however that ends; its
+    file says who that is.
+
+    Raises:
+        JobRefused: Another job writes this output now.
+        JobFailed: The directory cannot be made.
+    """
+    while True:
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (directory / "lock").open("a+")
+        except FileNotFoundError:
+            continue  # another job finished between the two lines, and removed it
+        except OSError as error:
+            raise JobFailed(f"{directory}: cannot be made: {error.strerror}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise JobRefused(
+                    f"{output}: process {lock.read().strip() or 'of another job'} is writing it. "
+                    "Wait for it, or write elsewhere."
+                ) from None
+            if not _same(lock.fileno(), directory / "lock"):
+                continue  # that job finished and removed its directory, with the lock we just got
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            manifest = Manifest(directory)
+            try:
+                yield manifest
+            finally:
+                if not manifest.begun:
+                    shutil.rmtree(directory, ignore_errors=True)
+            return
+
+
+def _same(handle: int, place: Path) -> bool:
+    try:
+        return os.fstat(handle).st_ino == place.stat().st_ino
+    except FileNotFoundError:
+        return False

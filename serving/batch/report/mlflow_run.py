@@ -1,0 +1,129 @@
+"""What a job leaves in MLflow: a run in an experiment of its own, from the start to the end.
+
+The output does not hang on it: a tracking server that is away is told of, and the job goes on.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.registry.error_messages import told
+
+Say = Callable[[str], None]
+
+
+class Lineage:
+    """The run of one job; `run_id` is empty where there is none."""
+
+    def __init__(self, run_id: str, say: Say) -> None:
+        self.run_id = run_id
+        self._say = say
+
+    @classmethod
+    def begin(cls, job: Job, output: str, say: Say) -> "Lineage":
+        """Make the run of a job that starts now."""
+        lineage = cls("", say)
+        with lineage._told():
+            client = MlflowClient()
+            tags = {
+                "cloche.kind": "batch",
+                "cloche.model": job.model.name,
+                "cloche.version": job.model.version,
+                "mlflow.source.name": "cloche score",
+            }
+            name = PurePosixPath(output).name
+            run = client.create_run(
+                _experiment(client, f"{job.model.name}-batch"),
+                tags=tags,
+                run_name=f"{name} by {job.model.name} {job.model.version}".strip(),
+            )
+            lineage.run_id = run.info.run_id
+            client.log_inputs(
+                lineage.run_id,
+                datasets=[_dataset(job)],
+                models=[LoggedModelInput(job.model.model_id)] if job.model.model_id else None,
+            )
+            params = {
+                "model": job.model.artifacts, "output": output, "format": job.layout.format,
+            }  # fmt: skip
+            client.log_batch(
+                lineage.run_id, params=[Param(name, value) for name, value in params.items()]
+            )
+        return lineage
+
+    def finish(self, record: dict[str, Any], pages: dict[str, bytes]) -> None:
+        """Note how the job ended, and attach the report and the manifest by their names."""
+        if not self.run_id:
+            return
+        with self._told():
+            client = MlflowClient()
+            rate = record["rows"] / max(record["seconds"], 1e-9)
+            values = {
+                "rows": record["rows"], "scored": record["scored"], "refused": record["refused"],
+                "by_twin": record["predictors"]["onnx"],
+                "seconds": record["seconds"], "rows_per_second": rate,
+            }  # fmt: skip
+            now = int(datetime.now(UTC).timestamp() * 1000)
+            metrics = [Metric(name, float(value), now, 0) for name, value in values.items()]
+            reasons = [RunTag("cloche.refused", str(record["refused"]))]
+            client.log_batch(self.run_id, metrics=metrics, tags=reasons)
+            for name, page in pages.items():
+                client.log_text(self.run_id, page.decode(), name)
+            client.set_terminated(self.run_id, "FINISHED")
+
+    def fail(self) -> None:
+        """Note that the job stopped; a job that goes on makes the run run again."""
+        if self.run_id:
+            with self._told():
+                MlflowClient().set_terminated(self.run_id, "FAILED")
+
+    def go_on(self) -> None:
+        """Note that the job goes on."""
+        if self.run_id:
+            with self._told():
+                MlflowClient().update_run(self.run_id, "RUNNING")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            self._say(f"The run of this job is not complete in MLflow: {told(error)}")
+        except OSError as error:
+            self._say(f"The run of this job is not complete in MLflow: {error}")
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException:  # another job made it at the same moment
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def _dataset(job: Job) -> DatasetInput:
+    """The input with a digest over the states of its files."""
+    digest = hashlib.sha256(repr(sorted(job.inputs.items())).encode()).hexdigest()[:16]
+    names = sorted(job.inputs)
+    where = names[0] if len(names) == 1 else str(PurePosixPath(names[0]).parent)
+    dataset = Dataset(
+        name=PurePosixPath(where).name,
+        digest=digest,
+        source_type="s3" if where.startswith("s3://") else "local",
+        source=json.dumps({"uri": where}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "scoring")])

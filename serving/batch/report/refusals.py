@@ -1,0 +1,99 @@
+"""What a job says of its refused rows: reasons, rows, where they are kept, and what reads them."""
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mlflow.models import Model
+
+from cloche.serving.batch.input import csv_advice
+from cloche.serving.batch.input.csv_options import Reading
+from cloche.serving.batch.input.inputs import Supply
+from cloche.serving.batch.input.readers.casting import scalar_types
+from cloche.serving.batch.job.part import FinishedPart
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.output import merge_parts
+from cloche.serving.errors import JobFailed
+from cloche.values.redaction import without_values
+
+_LOOKED_AT = 100  # refused rows that the advice is made from
+_MOST_REASONS = 5
+_MOST_ROWS = 5
+
+
+def explain(
+    job: Job, supply: Supply, parts: Iterable[FinishedPart], directory: Path, kept: Path
+) -> str:
+    """Why rows were refused, which ones, and what to type.
+
+    Args:
+        job: The job.
+        supply: Its input.
+        parts: Those that are finished.
+        directory: Where their files are.
+        kept: The file to which all their refused rows are written.
+
+    Raises:
+        JobFailed: It cannot be written.
+    """
+    ordered = sorted(parts, key=lambda part: part.index)
+    # rows are counted through the input, as far as all of it before them was read
+    whole = [part for at, part in enumerate(ordered) if part.index == at]
+    try:
+        with kept.open("wb") as file:
+            file.writelines(merge_parts.quarantine(whole, directory))
+        with kept.open(encoding="utf-8") as lines:
+            first = [json.loads(line) for line in islice(lines, _LOOKED_AT)]
+    except OSError as error:
+        raise JobFailed(f"{kept}: cannot be written: {error.strerror}") from error
+    reasons = _reasons(ordered)
+    said = []
+    for reason, count in reasons.most_common(_MOST_REASONS):
+        rows = [row for row in first if row["reason"].startswith(reason)]
+        numbers = ", ".join(str(row["row"]) for row in rows[:_MOST_ROWS])
+        detail = without_values(rows[0]["reason"], rows[0]["input"]) if rows else reason
+        said.append(f"{count:,} times {detail}" + (f" (row {numbers})" if rows else ""))
+    if len(reasons) > _MOST_REASONS:
+        said.append(f"and {len(reasons) - _MOST_REASONS} other reasons")
+    fix = _fix(job, supply, first)
+    fix = fix or "Mend them, or leave them out, and score again with --overwrite."
+    path = shlex.quote(str(kept.absolute()))
+    return f"{'; '.join(said)}. They are kept with their reasons: `head {path}` shows them. {fix}"
+
+
+def of_most(job: Job, supply: Supply, parts: Sequence[FinishedPart], directory: Path) -> str:
+    """How the rows can be read that a finished job refused, where one reason made most of them.
+
+    Args:
+        job: The job.
+        supply: Its input.
+        parts: All of them, in row order.
+        directory: Where their files are.
+    """
+    reasons = _reasons(parts)
+    for reason, count in reasons.most_common(1):
+        if 2 * count >= reasons.total():
+            lines = islice(merge_parts.quarantine(parts, directory), _LOOKED_AT)
+            rows = [row for row in map(json.loads, lines) if row["reason"].startswith(reason)]
+            fix = _fix(job, supply, rows)
+            if any(way in fix for way in ("--options", "iconv")):  # else it is what was done
+                return f"If the whole input is like them: {fix}"
+    return ""
+
+
+def _reasons(parts: Iterable[FinishedPart]) -> Counter[str]:
+    reasons = Counter[str]()
+    for part in parts:
+        reasons.update(part.reasons)
+    return reasons
+
+
+def _fix(job: Job, supply: Supply, refused: Sequence[Mapping[str, Any]]) -> str:
+    if not supply.is_csv:
+        return csv_advice.for_lines(refused, list(supply.inputs))
+    types = scalar_types(Model.load(job.model.path).get_input_schema())
+    return csv_advice.for_rows(refused, types, Reading(job.reading))

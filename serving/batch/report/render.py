@@ -1,0 +1,246 @@
+"""What a job saw, for machines as a document and for people as a page that needs nothing else."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from cloche.serving.batch.report.drift import DRIFTED, RARE, Look, chance, distance, judge
+from cloche.templates import template
+
+SCHEMA = 1
+_MOST_SEGMENTS = 12
+_MOST_INPUTS = 5
+_MOST_BARS = 24
+_MOST_NAMED = 3
+_MEASURES = {
+    "psi": "distribution (PSI)", "shift": "mean (standard deviations)",
+    "outside": "new or outside (share)", "missing": "missing (share)",
+}  # fmt: skip
+
+
+def document(
+    record: Mapping[str, Any], statistics: Mapping[str, Any], profile: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The report of a finished job.
+
+    Args:
+        record: What its manifest says.
+        statistics: The counts of all parts, added up.
+        profile: The version's reference profile; empty if it has none.
+    """
+    columns, references = profile.get("columns", {}), profile.get("scores", {})
+    seen = statistics.get("columns", {}), statistics.get("scores", {})
+    like = _like(profile, record["scored"], sum(len(one) for one in seen))
+    return {
+        "schema": SCHEMA,
+        "model": {key: record["job"]["model"][key] for key in ("name", "version", "run_id")},
+        "inputs": sorted(record["job"]["inputs"])[:_MOST_INPUTS],
+        "input_count": len(record["job"]["inputs"]),
+        "rows": record["rows"],
+        "scored": record["scored"],
+        "refused": record["refused"],
+        "predictors": record["predictors"],
+        "reasons": dict(sorted(record["reasons"].items(), key=lambda one: -one[1])),
+        "nulled": record.get("nulled", {}),  # none in manifests of older releases
+        "sampled": statistics.get("sampled", 0),
+        "profiled": bool(profile),
+        "like": {"unit": like.unit, "count": like.count, "looks": like.looks, "rare": RARE},
+        "scores": [
+            _compared(name, found, references.get(name), like) for name, found in seen[1].items()
+        ],
+        "columns": sorted(
+            (
+                _compared(name, found, _reference(columns[name]), like)
+                for name, found in seen[0].items()
+            ),
+            key=lambda one: (-one["share"], -(one["psi"] or 0.0)),
+        ),
+        "segments": _segments(statistics),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Like:
+    """The pieces of the training rows that a batch is compared with; no unit for all its rows.
+
+    Attributes:
+        unit: `day` or `week`.
+        count: How many of them training saw.
+        rows: What a usual one has.
+        looks: How many measures are judged; for a profile of an earlier time, each by itself.
+    """
+
+    unit: str
+    count: int
+    rows: int
+    looks: int
+
+
+def _like(profile: Mapping[str, Any], rows: int, columns: int) -> _Like:
+    """Those whose number of rows is nearest."""
+    pieces = profile.get("pieces")
+    if not pieces:
+        return _Like("", 0, 0, 1 if pieces is None else max(columns, 1))
+    unit = min(pieces, key=lambda one: abs(math.log(max(rows, 1) / pieces[one]["rows"])))
+    described = [*profile["columns"].values(), *profile["scores"].values()]
+    looks = sum(len(one["usual"].get(unit, ())) for one in described)
+    return _Like(unit, pieces[unit]["count"], pieces[unit]["rows"], looks)
+
+
+def drifted(report: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The names of the scores and columns that are no longer as in training, worst first."""
+    return {
+        kind: [one["name"] for one in report[kind] if one["verdict"] == "drifted"]
+        for kind in ("scores", "columns")
+    }
+
+
+def drift(report: Mapping[str, Any]) -> str:
+    """The same as a sentence: what a person has to know before the tables."""
+    found = drifted(report)
+    scores = ", ".join(found["scores"])
+    said = f"Predictions drifted: {scores}" if scores else "Predictions are as in training"
+    worst = ", ".join(found["columns"][:_MOST_NAMED])
+    named = "most of all" if len(found["columns"]) > _MOST_NAMED else "namely"
+    columns = f" ({named} {worst})" if worst else ""
+    return f"{said}; {len(found['columns'])} of {len(report['columns'])} columns drifted{columns}."
+
+
+def nulls(record: Mapping[str, Any]) -> list[str]:
+    """Sentences about values that the format could not hold; none in manifests of earlier times."""
+    return [
+        f"{name}: {count:,} times null for infinite or NaN, which JSON does not have."
+        for name, count in record.get("nulled", {}).items()
+    ]
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """The page."""
+    page = template("cloche.serving.batch", "report.html.jinja", number=_number)
+    return page.render(
+        drift=drift,
+        measures=_MEASURES,
+        report={
+            "like": {"unit": ""},
+            "nulled": {},
+            **report,
+        },  # reports of an earlier time compared with nothing else, and counted less
+    )
+
+
+def _reference(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The distribution of a column in the profile; of texts, that of their lengths."""
+    return {**described, **described.get("length", {})}
+
+
+def _compared(
+    name: str, found: Mapping[str, Any], reference: Mapping[str, Any] | None, like: _Like
+) -> dict[str, Any]:
+    """One column or score beside its reference; `bars` are shares of rows per bin or value."""
+    reference = reference or {}
+    labels, before, after = _bins(found, reference)
+    compared = distance(before, after, like.looks) if reference else None
+    rows = found["present"] + found["missing"]
+    usual = reference.get("usual", {}).get(like.unit)
+    look = _worst(found, reference, like, compared.psi, len(labels)) if usual and compared else None
+    return {
+        "name": name,
+        "missing": found["missing"] / rows if rows else 0.0,
+        "missing_before": _share_missing(reference),
+        "mean": found["sum"] / found["present"] if found.get("sum") and found["present"] else None,
+        "mean_before": reference.get("mean"),
+        "outside": found.get("outside", found.get("other", 0)) / rows if rows else 0.0,
+        "psi": compared.psi if compared else None,
+        "p_value": compared.p_value if compared else None,
+        "verdict": look.verdict if look else compared.verdict if compared else "unknown",
+        "measure": look.measure if look else "psi",
+        "found": look.found if look else compared.psi if compared else None,
+        "usual": look.usual if look else None,
+        "red": look.red if look else DRIFTED,
+        "share": look.share if look else compared.psi / DRIFTED if compared else 0.0,
+        "bars": _bars(labels, before, after),
+    }
+
+
+def _worst(
+    found: Mapping[str, Any], reference: Mapping[str, Any], like: _Like, psi: float, bins: int
+) -> Look:
+    """The look at a column that is furthest beyond what is usual."""
+    rows = found["present"] + found["missing"]
+    values = {"psi": psi, "outside": found.get("outside", found.get("other", 0)) / rows}
+    values["missing"] = abs(found["missing"] / rows - (_share_missing(reference) or 0.0))
+    if found.get("sum") is not None and found["present"] and reference.get("mean") is not None:
+        mean = found["sum"] / found["present"]
+        values["shift"] = abs(mean - reference["mean"]) / (reference["std"] or 1.0)
+    by_chance = chance(rows, like.rows, bins, like.looks)
+    looks = judge(values, reference["usual"][like.unit], looks=like.looks, chance=by_chance)
+    return max(looks, key=lambda one: one.share)
+
+
+def _bins(
+    found: Mapping[str, Any], reference: Mapping[str, Any]
+) -> tuple[list[str], list[float], list[float]]:
+    """Labels, counts before and counts now, over the same bins; what is missing is one of them."""
+    if "values" in found:
+        known = reference.get("counts", {})
+        names = list(known) or sorted(found["values"], key=lambda name: -found["values"][name])
+        labels = [*names, "other", "missing"]
+        before = [*(known.get(name, 0) for name in names), reference.get("other", 0)]
+        after = [*(found["values"].get(name, 0) for name in names), found["other"]]
+    elif "counts" in found:
+        edges = reference.get("edges") or [at / 20 for at in range(21)]
+        labels = [*(f"{_number(a)} to {_number(b)}" for a, b in pairwise(edges)), "missing"]
+        before = list(reference.get("counts", [0] * (len(edges) - 1)))
+        after = list(found["counts"])
+    else:
+        labels, before, after = ["present", "missing"], [_present(reference)], [found["present"]]
+    return labels, [*before, reference.get("missing", 0)], [*after, found["missing"]]
+
+
+def _present(reference: Mapping[str, Any]) -> float:
+    counts = reference.get("counts")
+    values = counts.values() if isinstance(counts, Mapping) else counts or ()
+    return float(sum(values) + reference.get("other", 0))
+
+
+def _share_missing(reference: Mapping[str, Any]) -> float | None:
+    rows = _present(reference) + reference.get("missing", 0)
+    return reference.get("missing", 0) / rows if rows else None
+
+
+def _bars(labels: list[str], before: list[float], after: list[float]) -> list[dict[str, Any]]:
+    bars: list[dict[str, Any]] = [
+        {
+            "label": label,
+            "before": one / sum(before) if sum(before) else None,
+            "after": other / sum(after) if sum(after) else 0.0,
+        }
+        for label, one, other in zip(labels, before, after, strict=True)
+        if one or other
+    ]
+    if len(bars) <= _MOST_BARS:
+        return bars
+    largest = sorted(bars, key=lambda bar: -max(bar["before"] or 0, bar["after"]))[:_MOST_BARS]
+    return [bar for bar in bars if bar in largest]
+
+
+def _segments(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The values whose rows move the mean score most."""
+    found = []
+    for column, values in statistics.get("segments", {}).items():
+        rows = sum(count for count, _ in values.values())
+        mean = sum(total for _, total in values.values()) / rows if rows else 0.0
+        for value, (count, total) in values.items():
+            if count:
+                score = total / count
+                found.append(
+                    {"column": column, "value": value, "share": count / rows, "score": score,
+                     "lift": (score - mean) * count / rows}
+                )  # fmt: skip
+    return sorted(found, key=lambda one: -abs(one["lift"]))[:_MOST_SEGMENTS]
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "" if value is None else f"{value:,.{digits}g}"

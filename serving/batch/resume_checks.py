@@ -1,0 +1,289 @@
+"""Whether a job may start: what is asked for, beside what was begun or finished before."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlflow.models import Model
+from mlflow.types import Schema
+
+from cloche.registry.env_manager import LOCAL
+from cloche.registry.installed_packages import mismatches
+from cloche.serving.batch.input.csv_options import PLAIN, Reading, chosen
+from cloche.serving.batch.input.inputs import Supply
+from cloche.serving.batch.input.readers.csv import HeaderUndecodable
+from cloche.serving.batch.input.type_inference import UNCLEAR
+from cloche.serving.batch.job.options import Request
+from cloche.serving.batch.job.part import FinishedPart
+from cloche.serving.batch.job.pinned_job import Job, Layout, Pinned
+from cloche.serving.batch.output.layout import Output
+from cloche.serving.batch.output.work_dir import Manifest
+from cloche.serving.batch.scoring.twin import usable
+from cloche.serving.batch.version_pinning import pin, pin_again
+from cloche.serving.errors import JobFailed, JobRefused, SettingsError
+from cloche.values import tensors
+
+_METADATA = "cloche"  # of what Cloche trained
+
+
+def complete(
+    request: Request, supply: Supply, output: Output, manifest: Manifest
+) -> dict[str, Any] | None:
+    """The record of the same job, if it is finished.
+
+    Raises:
+        JobRefused: Something else is there.
+    """
+    record = output.manifest()
+    if record is None:
+        if not manifest.begun and output.occupied:
+            raise JobRefused(
+                f"{output} is there already, not from a finished job. Write elsewhere, "
+                "or replace it with --overwrite."
+            )
+        return None
+    difference = _difference(request, supply, output, Job.from_json(record["job"]))
+    if not difference and not supply.told and not request.resume:
+        difference = "nobody knows whether its input is still the same"
+    if difference:
+        raise JobRefused(
+            f"{output} is finished, but {difference}. Write elsewhere, or replace it with "
+            "--overwrite."
+        )
+    return record
+
+
+def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str], None]) -> Job:
+    """The job that begins now.
+
+    Args:
+        request: What is asked for.
+        supply: The input.
+        output: Where the predictions go.
+        say: Is told why a twin is not used.
+
+    Raises:
+        JobFailed: The input lacks columns that the version needs.
+        SettingsError: It lacks columns that the output should have.
+        ServingError: The version cannot be pinned.
+    """
+    model = pin(request.model, request.cache)
+    environment = _environment(request, model)
+    if differs := environment["differs"]:
+        say(
+            f"this environment is not the one that {model} was logged with: {', '.join(differs)}. "
+            "Score in one of its own with --env-manager uv, or install what it asks for."
+        )
+    twin = usable(Path(model.path), model.twin, say) if request.acceleration else ""
+    model = replace(model, twin=twin)
+    description = Model.load(model.path)
+    schema = description.get_input_schema()
+    reading = _reading(request, supply, description, say)
+    _refuse_lacking(supply, _needed(schema), f", which {model} needs")
+    layout = _layout(request, supply, output)
+    features = _features(request, supply, schema)
+    named = schema is not None and schema.has_input_names() and not features
+    if schema is not None and schema.is_tensor_spec() and named:
+        tensors_named = [str(name) for name in schema.required_input_names()]
+        _refuse_lacking(supply, tensors_named, f", which {model} needs")
+    if layout.carried:
+        _refuse_lacking(supply, list(layout.carried), "")
+    inferred = {} if named else supply.inferred()
+    if schema is None:
+        _refuse_unclear(inferred, model)
+    return Job(
+        model, supply.inputs, layout, request.part_rows, request.limit.given,
+        inferred, features, environment, reading.options,
+    )  # fmt: skip
+
+
+def _needed(schema: Schema | None) -> list[str]:
+    """The columns that an input must have for a version; tensors take what columns there are."""
+    if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
+        return []
+    return [str(name) for name in schema.required_input_names()]
+
+
+def _refuse_lacking(supply: Supply, needed: list[str], why: str) -> None:
+    """Refuse an input that lacks columns, or of which not even the header can be read.
+
+    Raises:
+        JobFailed: It does.
+    """
+    try:
+        absent = supply.lacking(needed)
+    except HeaderUndecodable as error:
+        raise JobFailed(f"{error} {supply.advice(needed)}") from error
+    if absent:
+        raise JobFailed(f"{absent}{why}. {supply.advice(needed)}".rstrip())
+
+
+def _reading(
+    request: Request, supply: Supply, description: Model, say: Callable[[str], None]
+) -> Reading:
+    """By what options the input is read: those given, over those of the table of the training.
+
+    A table that has the version's columns only where it is read plainly is read so: tables that are
+    scored need not be written like the one that was trained on.
+
+    Raises:
+        SettingsError: Options that make no sense.
+    """
+    if not supply.is_csv:
+        if request.options:
+            raise SettingsError("--options are for CSV, and no CSV is in INPUT. Leave them out.")
+        return PLAIN
+    carried = (description.metadata or {}).get(_METADATA) or {}
+    told = carried.get("reading") or {}
+    reading = chosen(told, request.options)
+    schema = description.get_input_schema()
+    needed = _needed(schema)
+    supply.read_by(reading)
+    if reading == PLAIN or request.options:
+        return reading
+    if _lacking(supply, needed):
+        supply.read_by(PLAIN)
+        if not _lacking(supply, needed):
+            say(f"read as plain CSV: read like the table of the training ({reading}), it lacks "
+                "columns")  # fmt: skip
+            return PLAIN
+        supply.read_by(reading)
+    say(f"read like the table of the training: {reading} (--options gives others)")
+    return reading
+
+
+def _lacking(supply: Supply, needed: list[str]) -> bool:
+    try:
+        return bool(supply.lacking(needed))
+    except JobFailed:  # not even its header can be read so
+        return True
+
+
+def _refuse_unclear(inferred: dict[str, dict[str, str]], model: Pinned) -> None:
+    """Refuse columns of which a part cannot be read as MLflow reads the whole.
+
+    Raises:
+        JobFailed: There is one.
+    """
+    for name, types in inferred.items():
+        for column, kind in types.items():
+            if kind in UNCLEAR:
+                raise JobFailed(
+                    f"{name}: the column {column!r} {UNCLEAR[kind]}, and {model} has no signature "
+                    "that says what it is. Log the model with a signature, or write the column in "
+                    "one plain type."
+                )
+
+
+def resumed(
+    request: Request, supply: Supply, output: Output, manifest: Manifest
+) -> tuple[Job, dict[str, Any], dict[int, FinishedPart]]:
+    """The job that began here, its notes, and the parts that are finished.
+
+    Raises:
+        JobRefused: Nobody asked to go on, or what it began from has changed.
+    """
+    job, notes = manifest.job()
+    done = manifest.finished()
+    if not request.resume:
+        raise JobRefused(
+            f"{output}: a job with {job.model} was not finished; {len(done)} parts are done. "
+            "Go on with --resume, or begin anew with --overwrite."
+        )
+    difference = _difference(request, supply, output, job)
+    if not all(isinstance(types, dict) for types in job.inferred.values()):
+        difference = "it was begun by an older release, which read such a version's table otherwise"
+    if difference:
+        raise JobRefused(
+            f"{output}: the job cannot go on: {difference}. Begin anew with --overwrite."
+        )
+    model = pin_again(job.model, request.cache)
+    if job.environment and job.environment != (now := _environment(request, model)):
+        raise JobRefused(
+            f"{output}: the job cannot go on: it was begun {_told(job.environment)}, and is asked "
+            f"for {_told(now)}. Begin anew with --overwrite."
+        )
+    return replace(job, model=model), notes, done
+
+
+def _environment(request: Request, model: Pinned) -> dict[str, Any]:
+    """Where the version runs, as the job notes it."""
+    local = request.env_manager == LOCAL
+    return {
+        "manager": request.env_manager, "differs": mismatches(Path(model.path)) if local else []
+    }  # fmt: skip
+
+
+def _told(environment: dict[str, Any]) -> str:
+    differs = ", ".join(environment["differs"])
+    return f"with --env-manager {environment['manager']}{f' ({differs})' if differs else ''}"
+
+
+def _difference(request: Request, supply: Supply, output: Output, before: Job) -> str:
+    """What differs between what is asked for and an earlier job; nothing if it is the same.
+
+    With `--resume` the version that was pinned goes on, also when the alias has moved meanwhile.
+    """
+    for name, state in supply.inputs.items():
+        if name not in before.inputs:
+            return f"{name} was not part of its input"
+        if before.inputs[name] != state:
+            return f"{name} has changed since"
+    if gone := before.inputs.keys() - supply.inputs.keys():
+        return f"{min(gone)} is gone"
+    return _other_options(request, supply, output, before)
+
+
+def _other_options(request: Request, supply: Supply, output: Output, before: Job) -> str:
+    supply.read_by(Reading(before.reading))
+    given = chosen({}, request.options).options
+    if any(before.reading.get(name) != value for name, value in given.items()):
+        return "it was begun with other --options"
+    if request.model != before.model.uri or not request.resume:
+        model = pin(request.model, request.cache)
+        if (model.artifacts, model.digest) != (before.model.artifacts, before.model.digest):
+            return f"it was begun with {before.model}, and {request.model} is {model} now"
+    if before.model.twin and not request.acceleration:
+        return "it was begun with the accelerated twin"
+    if _layout(request, supply, output) != before.layout:
+        return "it was asked for other columns or another format"
+    return ""
+
+
+def _features(request: Request, supply: Supply, schema: Schema | None) -> tuple[str, ...]:
+    """What goes into the one tensor of a signature: all columns but those that only name the rows.
+
+    Raises:
+        JobFailed: They do not make the tensor.
+    """
+    if schema is None or not schema.is_tensor_spec():
+        return ()
+    found = supply.columns()
+    spec = tensors.of_columns(schema, found)
+    if spec is None:
+        return ()
+    features = tuple(name for name in found if name not in request.id_columns)
+    if spec.name is None and len(features) == 1:  # which may hold lists
+        return features if request.id_columns else ()
+    try:
+        tensors.check_width(spec, features)
+    except tensors.UnfitTable as unfit:
+        raise JobFailed(
+            f"The input does not fit: {unfit}. Name columns that are no values of it with "
+            "--id-column, or leave them out of the input."
+        ) from unfit
+    return features
+
+
+def _layout(request: Request, supply: Supply, output: Output) -> Layout:
+    carried: tuple[str, ...] = request.id_columns
+    if request.keep or carried:
+        names = supply.columns()
+        for name in carried:
+            if name not in names:
+                raise SettingsError(
+                    f"--id-column {name}: the input has no such column; it has {', '.join(names)}."
+                )
+        carried = tuple(names) if request.keep else carried
+    return Layout(output.format, output.directory, carried, request.stamped)

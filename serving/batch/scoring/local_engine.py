@@ -1,0 +1,141 @@
+"""What turns parts into finished parts; the local engine does it in processes on this machine."""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from cloche.processes import child_variables
+from cloche.registry.env_manager import NotBuilt
+from cloche.serving.batch.job.options import PREDICT_SECONDS
+from cloche.serving.batch.job.part import FinishedPart, Part
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.scoring.part_queue import Waiting
+from cloche.serving.batch.scoring.worker_pool import Crew
+from cloche.serving.batch.scoring.worker_start import Starter, starter
+from cloche.serving.errors import JobFailed
+from cloche.serving.processes.thread_limits import sized
+
+
+class Engine(Protocol):
+    """Finishes parts in any order, anywhere, into a directory that the job can read.
+
+    Attributes:
+        reads_stores: Whether what reads the parts has the keys of object stores.
+    """
+
+    reads_stores: bool
+
+    def run(
+        self, job: Job, parts: Iterator[Part], directory: Path
+    ) -> Generator[FinishedPart, None, None]:
+        """Finish all parts; closed before its end, it stops all work.
+
+        Raises:
+            JobFailed: A part cannot be finished.
+        """
+
+
+Interpreter = Callable[[Path], str]  # of the environment for a version's artifacts; empty for ours
+
+
+def interpreter_of(job: Job, interpreter: Interpreter) -> str:
+    """The interpreter of the environment for a job's version; empty for the one here.
+
+    Raises:
+        JobFailed: The environment cannot be built.
+    """
+    try:
+        return interpreter(Path(job.model.path))
+    except NotBuilt as error:
+        raise JobFailed(f"{job.model}: {error}") from error
+
+
+class LocalEngine:
+    """Worker processes on this machine, one for each core.
+
+    Leave it as a context manager, so that what was prepared in vain is ended.
+    """
+
+    reads_stores = False  # a worker runs the model, too
+
+    def __init__(
+        self, workers: int, ahead: int | None = None, widened: Sequence[str] = (), *,
+        interpreter: Interpreter = lambda _: "", patience: float = PREDICT_SECONDS,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """Take how workers are used.
+
+        Args:
+            workers: How many there are.
+            ahead: How many parts may be finished before an earlier one is, which bounds what a
+                stream leaves on the disk; None is as many as there are.
+            widened: Variables that models get besides; see `cloche.processes.child_variables`.
+            interpreter: Of the environment for a version's artifacts; empty for the one here.
+            patience: Seconds that one call of the model may take.
+            say: Is told of workers that are silent.
+        """
+        self._interpreter = interpreter
+        self._workers = workers
+        self._ahead = ahead
+        self._variables = _variables(widened)
+        self._patience = patience
+        self._say = say
+        self._starter: Starter | None = None
+
+    def __enter__(self) -> "LocalEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._starter is not None:
+            self._starter.close()
+
+    def prepare(self) -> None:
+        """Begin what workers need before there is a job: their imports take a second or two."""
+        self._starter = starter(self._variables)
+
+    def run(
+        self, job: Job, parts: Iterator[Part], directory: Path
+    ) -> Generator[FinishedPart, None, None]:
+        """See `Engine`."""
+        python = interpreter_of(job, self._interpreter)
+        self._starter = self._starter or starter(self._variables, python)
+        waiting = Waiting(parts, self._workers)
+        unfinished: set[int] = set()
+        news: list[FinishedPart] = []
+        with Crew(job, directory, self._starter, patience=self._patience, say=self._say) as crew:
+            while True:
+                while len(crew.workers) < self._workers and len(waiting) > len(crew.free):
+                    crew.hire()
+                self._assign(crew, waiting, unfinished)
+                yield from news  # noted on the disk while the workers have their next part already
+                news = []
+                if not unfinished and not waiting:
+                    return
+                try:
+                    for finished in crew.wait():
+                        unfinished.discard(finished.index)
+                        news.append(finished)
+                except JobFailed:
+                    yield from news  # what was done stays done
+                    raise
+
+    def _assign(self, crew: Crew, waiting: Waiting, unfinished: set[int]) -> None:
+        """Give parts to the workers that have none."""
+        for worker in crew.free:
+            if worker.ready and waiting and not self._too_far(waiting, unfinished):
+                lanes = [one.lane for one in crew.workers if one is not worker]
+                part = waiting.take(worker.lane, [one for one in lanes if one])
+                unfinished.add(part.index)
+                crew.give(worker, part)
+
+    def _too_far(self, waiting: Waiting, unfinished: set[int]) -> bool:
+        ahead = self._ahead
+        return ahead is not None and waiting.first() - min(unfinished, default=1 << 62) >= ahead
+
+
+def _variables(widened: Sequence[str]) -> dict[str, str]:
+    # onnxruntime's telemetry is a thread, which forks would not have
+    fixed = {"ARROW_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}  # each worker is one core's
+    own = child_variables.for_models(os.environ, widened)
+    return {**fixed, **own, **sized(own, 1), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,194 @@
+"""What a loaded version predicts for a frame, as named columns of equal length."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types import Schema
+
+from cloche.processes import supervisor
+from cloche.serving.batch.input.readers.casting import cast, scalar_types
+from cloche.serving.batch.output import answer_encoding
+from cloche.serving.batch.scoring.twin import Accelerator
+from cloche.serving.errors import JobFailed
+from cloche.serving.host import frameworks
+from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
+from cloche.serving.host.predictors.closeness import alike
+from cloche.serving.host.predictors.twin import TwinRefused
+from cloche.values import tensors
+from cloche.values.redaction import told, trace
+
+_logger = logging.getLogger(__name__)
+_OUT_OF_MEMORY = ("allocate", "bad_alloc")  # in what onnxruntime says
+
+
+class Scorer:
+    """One loaded version.
+
+    Its twin, if it is used, answers the rows that it is sure of. All others are the model's:
+    MLflow's own `predict`, enforcement of the signature included.
+
+    Attributes:
+        by_twin: How many rows of the last `predict` the twin answered.
+    """
+
+    def __init__(self, model: PyFuncModel, twin: Accelerator | None = None) -> None:
+        self._model = model
+        self._twin = twin
+        outputs: Schema | None = model.metadata.get_output_schema()
+        self._names: list[str] = []
+        if outputs is not None and outputs.has_input_names():
+            self._names = [str(name) for name in outputs.input_names()]
+        self._lossy = lossy_arrays(model.metadata.get_input_schema())
+        self.by_twin = 0
+
+    @classmethod
+    def load(cls, path: Path, twin: str = "") -> "Scorer":
+        """Load the version whose artifacts lie at `path`.
+
+        Args:
+            path: The version's artifacts.
+            twin: The digest of the twin that the job uses; empty for none.
+
+        Raises:
+            JobFailed: The twin cannot be used here.
+            Exception: Whatever MLflow or the model's code raises while loading.
+        """
+        logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # warns of extra columns
+        model = frameworks.load(path)
+        if not twin:
+            return cls(model)
+        try:
+            accelerator = Accelerator.load(path, twin)
+        except TwinRefused as refusal:
+            raise _without_twin(str(refusal)) from refusal
+        if accelerator is None:
+            raise _without_twin("It is gone.")
+        scorer = cls(model, accelerator)
+        scorer.prove(model.metadata.load_input_example(str(path)))
+        return scorer
+
+    @property
+    def schema(self) -> Schema | None:
+        """What the version takes."""
+        schema: Schema | None = self._model.metadata.get_input_schema()
+        return schema
+
+    def given(self, frame: pd.DataFrame) -> tensors.Given:
+        """What the model is given for a frame."""
+        schema = self.schema
+        if schema is None or not schema.is_tensor_spec():
+            return frame
+        return tensors.given(frame, schema)
+
+    def predict(self, frame: pd.DataFrame) -> pa.Table:
+        """The prediction columns for (n rows) of a frame, n > 0.
+
+        Raises:
+            JobFailed: The answer has not n entries, is nothing that a file holds, or has other
+                columns than the twin's.
+            Exception: Whatever MLflow or the model raises.
+        """
+        self.by_twin = 0
+        found = self._by_twin(frame)
+        if found is None:
+            return self._by_model(frame)
+        table, sure = found
+        if not sure.all():
+            others = np.flatnonzero(~sure)
+            asked = self._by_model(frame.iloc[others].reset_index(drop=True))
+            table = _merged(table, asked, np.flatnonzero(sure), others)
+        self.by_twin = int(sure.sum())
+        return table
+
+    def prove(self, example: Any) -> None:
+        """Have twin and model answer the version's input example, if it has one.
+
+        Raises:
+            JobFailed: They differ: the proof was made elsewhere, and does not hold on this machine.
+        """
+        if self._twin is None or not isinstance(example, pd.DataFrame):
+            return
+        frame, _ = cast(example.reset_index(drop=True), scalar_types(self.schema))
+        found = self._by_twin(frame)
+        if found is None:
+            return
+        (own, sure), other = found, self._by_model(frame)
+        kept = pa.array(sure)
+        if differing(own.filter(kept), other.filter(kept), 1e-6, self._twin.tolerance):
+            raise _without_twin("It and the model differ on the input example.")
+
+    def _by_model(self, frame: pd.DataFrame) -> pa.Table:
+        refuse_gaps(frame, self._lossy)
+        try:
+            answer = self._model.predict(self.given(frame))
+        finally:
+            supervisor.end_copy()
+        return answer_encoding.table(answer, len(frame), self._names)
+
+    def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":
+        """Its answer, and of which rows it is sure; None where only the model can answer."""
+        if self._twin is None:
+            return None
+        try:
+            said = self._twin.predict(frame)
+        except Exception as error:
+            if any(word in str(error) for word in _OUT_OF_MEMORY):
+                raise MemoryError from error  # fewer rows are tried then, and not the model
+            seen = trace(error, frame)
+            _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
+            return None
+        if said is None:
+            return None
+        if said.names is None:
+            return answer_encoding.table(said.columns[0], len(frame), self._names), said.sure
+        columns = dict(zip(said.names, said.columns, strict=True))
+        return answer_encoding.table(columns, len(frame), self._names), said.sure
+
+
+def _without_twin(reason: str) -> JobFailed:
+    return JobFailed(
+        f"The accelerated twin that the job began with cannot be used: {reason} Begin anew with "
+        "--overwrite --no-acceleration."
+    )
+
+
+def _merged(
+    sure: pa.Table, asked: pa.Table, at_sure: "np.ndarray", at_asked: "np.ndarray"
+) -> pa.Table:
+    """The rows of both in their places; the twin's types hold for all parts."""
+    try:
+        both = pa.concat_tables([sure.take(pa.array(at_sure)), asked.cast(sure.schema)])
+    except (pa.ArrowInvalid, ValueError) as error:
+        reason = f"The model answers in other columns than it: {told(error)}."
+        raise _without_twin(reason) from error
+    places = np.empty(len(at_sure) + len(at_asked), np.int64)
+    places[np.concatenate([at_sure, at_asked])] = np.arange(len(places))
+    return both.take(pa.array(places)).combine_chunks()
+
+
+def differing(
+    one: pa.Table, other: pa.Table, relative: float = 1e-4, absolute: float = 1e-6
+) -> set[str]:
+    """The columns in which two tables of predictions differ by more than numbers are rounded."""
+    if one.column_names != other.column_names:
+        return set(one.column_names) ^ set(other.column_names) or set(one.column_names)
+    return {
+        name
+        for name, mine, theirs in zip(one.column_names, one.columns, other.columns, strict=True)
+        if not _alike(mine, theirs, relative, absolute)
+    }
+
+
+def _alike(one: pa.ChunkedArray, other: pa.ChunkedArray, relative: float, absolute: float) -> bool:
+    if pa.types.is_floating(one.type) and pa.types.is_floating(other.type):
+        mine, theirs = (each.cast(pa.float64()).to_numpy() for each in (one, other))
+        return np.allclose(mine, theirs, rtol=relative, atol=absolute, equal_nan=True)
+    if one.equals(other):
+        return True
+    pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
+    return all(alike(*pair, relative=relative, tolerance=absolute) for pair in pairs)

@@ -1,0 +1,424 @@
+"""Scores one part after another with one loaded version, and leaves each as files, whole.
+
+What every engine runs where the rows are; it knows neither the other parts nor who asked.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from mlflow.exceptions import MlflowException
+from mlflow.models.utils import _enforce_schema
+
+from cloche.serving.batch.input.bisection import divide
+from cloche.serving.batch.input.csv_options import Reading
+from cloche.serving.batch.input.readers.casting import scalar_types, unfitting
+from cloche.serving.batch.input.readers.columnar import ColumnarReader
+from cloche.serving.batch.input.readers.csv import CsvReader
+from cloche.serving.batch.input.readers.jsonlines import JsonLinesReader
+from cloche.serving.batch.input.readers.rows import UNFIT, Rows
+from cloche.serving.batch.job.part import FinishedPart, Part, PartFile
+from cloche.serving.batch.job.pinned_job import TEXT, Job
+from cloche.serving.batch.output.merged_schema import together
+from cloche.serving.batch.report import statistics
+from cloche.serving.batch.scoring.predict import Scorer, differing
+from cloche.serving.batch.storage import atomic_write, format_writers
+from cloche.serving.errors import JobFailed
+from cloche.serving.host.answers.error_answers import Unfit
+from cloche.serving.host.answers.error_origin import of_model
+from cloche.serving.host.reference_profile import load_profile
+from cloche.values import tensors
+from cloche.values.redaction import told, unwrapped
+
+_FEWER = (64, 16, 4, 2)  # rows at once, for 64 to be asked about again where all are too many
+_PROBED = 64  # rows that are tried alone before thousands are
+_DETAIL_CHARACTERS = 300
+Tell = Callable[..., object]
+_leave = partial(atomic_write.write, contested=True)  # on Spark a task that was given up may go on
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a row is in quarantine: the kind is counted, the detail only told."""
+
+    kind: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        """As it stands in the quarantine."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+class Worker:
+    """Scores parts of one job into a directory.
+
+    Attributes:
+        by_twin: How many rows of the last `score` the accelerated twin answered.
+    """
+
+    def __init__(
+        self, job: Job, directory: Path, scorer: Scorer | None = None, tell: Tell = lambda *_: None
+    ) -> None:
+        """Load the version, unless it is given.
+
+        Args:
+            job: What is scored.
+            directory: Where the files of parts are left.
+            scorer: The version, if it is loaded.
+            tell: Is told what the worker begins to do, in a word, and for a call of the model from
+                which row of the part to which it is asked.
+
+        Raises:
+            Exception: Whatever MLflow or the model's code raises while loading.
+        """
+        self._job = job
+        self._directory = directory
+        self._tell = tell
+        self.by_twin = 0
+        self._scorer = scorer or Scorer.load(Path(job.model.path), job.model.twin)
+        self._profile = load_profile(Path(job.model.path))
+        schema = self._scorer.schema
+        self._types = scalar_types(schema)
+        inputs: list[str] | None = list(job.features) or None
+        if schema is not None and inputs is not None:
+            schema = tensors.unnamed(schema)
+        elif schema is not None and schema.has_input_names():
+            inputs = [str(name) for name in schema.input_names()]
+        carried = job.layout.carried
+        verbatim = job.layout.format == "csv"
+        text = CsvReader(inputs, carried, self._types, Reading(job.reading), verbatim=verbatim)
+        columnar = ColumnarReader(inputs, carried, self._types, stored=schema is None)
+        lines = JsonLinesReader(inputs, carried, self._types, schema)
+        self._readers: dict[str, Any] = {
+            "csv": text, "jsonl": lines, "parquet": columnar, "arrow": columnar,
+        }  # fmt: skip
+
+    def finish(
+        self, part: Part, without: dict[int, str] | None = None, at_once: int | None = None
+    ) -> FinishedPart:
+        """Score a part and leave its files.
+
+        Args:
+            part: Which rows.
+            without: Offset → reason of rows that are refused unseen, because they kill workers.
+            at_once: Most rows that the model gets together; all by default.
+
+        Raises:
+            JobFailed: The part cannot be read or written, or no row fits the model.
+        """
+        started = perf_counter()
+        self._tell("reading")
+        rows = self.read(part)
+        read = perf_counter()
+        refused = {at: Refusal(reason) for at, reason in rows.refused.items()}
+        refused |= {at: Refusal(reason) for at, reason in (without or {}).items()}
+        chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
+        scored, predictions, failed = self.score(
+            _at(rows.inputs, chosen), at_once, rows.offsets[chosen]
+        )
+        refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
+        predicted = perf_counter()
+        self._tell("writing")
+        finished = self.leave(part, rows, chosen[scored], predictions, refused)
+        return replace(
+            finished,
+            seconds={
+                "all": perf_counter() - started, "read": read - started, "model": predicted - read,
+            },
+            statistics=finished.statistics
+            | self.count(_at(rows.inputs, chosen[scored]), predictions),
+            by_twin=self.by_twin,
+        )  # fmt: skip
+
+    def read(self, part: Part) -> Rows:
+        """The typed rows of a part.
+
+        Raises:
+            JobFailed: It cannot be read.
+        """
+        rows: Rows = self._readers[part.format].read(part)
+        return rows
+
+    def leave(
+        self, part: Part, rows: Rows, scored: Any, predictions: list[pa.Table],
+        refused: dict[int, Refusal],
+    ) -> FinishedPart:  # fmt: skip
+        """Leave the files of a part.
+
+        Args:
+            part: Which one.
+            rows: What was read of it.
+            scored: Positions of the rows that were scored.
+            predictions: Theirs.
+            refused: Offset → why, of the others.
+
+        Raises:
+            JobFailed: They cannot be written, or no table holds them.
+        """
+        table = self._output(rows.carried, predictions, scored) if predictions else None
+        try:
+            data = self._write_data(part, table) if table is not None else None
+            quarantine = self._write_quarantine(part, rows, refused) if refused else None
+        except OSError as error:
+            raise JobFailed(f"{self._directory}: cannot be written: {error.strerror}") from error
+        return FinishedPart(
+            part.index, rows.count, len(refused),
+            dict(sorted(Counter(one.kind for one in refused.values()).items())),
+            table.column_names if table is not None else [], data, quarantine, {},
+            self._nulled(table) if table is not None else {},
+        )  # fmt: skip
+
+    def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
+        """Score rows from one offset to another and keep nothing: does this worker survive it?"""
+        self._tell("reading")
+        rows = self.read(part)
+        within = (rows.offsets >= start) & (rows.offsets < stop)
+        chosen = np.flatnonzero(within & ~np.isin(rows.offsets, list(without)))
+        self._divide(_at(rows.inputs, chosen).reset_index(drop=True), rows.offsets[chosen])
+
+    def score(
+        self, inputs: pd.DataFrame, at_once: int | None = None, offsets: Any = None
+    ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, Refusal]]:
+        """Positions that were scored, their predictions, and why the others were not.
+
+        Args:
+            inputs: (n rows) what the model gets.
+            at_once: Most rows that it gets together; all by default.
+            offsets: (n) where in the part these rows stood; there by default.
+
+        Raises:
+            JobFailed: No row fits the model; or rows would have to be scored in pieces whose
+                predictions hang on each other.
+        """
+        self.by_twin = 0
+        count = len(inputs)
+        offsets = np.arange(count) if offsets is None else offsets
+        step = at_once or max(count, 1)
+        failed: dict[int, Refusal] = {}
+        scored: list[Any] = []
+        predictions: list[pa.Table] = []
+        for first in range(0, count, step):
+            piece = inputs.iloc[first : first + step].reset_index(drop=True)
+            done, bad = self._divide(piece, offsets[first : first + step])
+            failed |= {first + at: reason for at, reason in bad.items()}
+            scored += [np.arange(first + a, first + b) for a, b, _ in done]
+            predictions += [table for _, _, table in done]
+        positions = np.concatenate(scored) if scored else np.empty(0, np.int64)
+        if len(positions) and (len(positions) < count or len(scored) > 1):
+            self._refuse_dependent(
+                inputs.iloc[positions], predictions, step, _range(offsets[positions])
+            )
+        return positions, predictions, failed
+
+    def _refuse_dependent(
+        self, inputs: pd.DataFrame, predictions: list[pa.Table], most: int, span: tuple[int, int]
+    ) -> None:
+        """Stop the job where the rows of a divided part were scored otherwise than together.
+
+        Args:
+            inputs: (n rows) those that were scored.
+            predictions: What they got, in pieces.
+            most: How many rows the model may be asked about at once.
+            span: From where to where in the part these rows stood.
+
+        Raises:
+            JobFailed: They were.
+        """
+        count = len(inputs)
+        before = together(predictions)
+        # asked in one again, a single piece would only get the same answer
+        first = count if len(predictions) > 1 else count // 2
+        for size in (first, *_FEWER):
+            if not 1 <= size <= min(count, max(most, 2)):
+                continue
+            asked = count if size == first else min(count, _FEWER[0])
+            chosen = np.linspace(0, count - 1, asked).astype(int)
+            if size < len(chosen):  # other neighbours than in the pieces
+                chosen = np.concatenate([chosen[::2], chosen[1::2]])
+            try:
+                again = self._ask_again(inputs, chosen, size, span)
+                found = differing(before.take(pa.array(chosen)), again)
+                if found:  # what the same question does not get twice says nothing
+                    found -= differing(again, self._ask_again(inputs, chosen, size, span))
+            except JobFailed:
+                raise
+            except Exception:  # noqa: BLE001, S112  # a model may raise anything; fewer may do
+                continue
+            if found:
+                raise JobFailed(
+                    f"{self._job.model} answers {min(found)!r} of a row by the rows beside it, and "
+                    "it failed on a part as a whole: scored in pieces, its rows would get other "
+                    "predictions. Leave out the rows that it refuses, or give it fewer by "
+                    "--part-rows."
+                )
+            return
+
+    def _ask_again(
+        self, inputs: pd.DataFrame, chosen: Any, size: int, span: tuple[int, int]
+    ) -> pa.Table:
+        """Predictions for some rows, so many at once."""
+        found = []
+        for at in range(0, len(chosen), size):
+            self._tell("predicting", span)
+            piece = inputs.iloc[chosen[at : at + size]].reset_index(drop=True)
+            found.append(self._scorer.predict(piece))
+        return together(found)
+
+    def _divide(
+        self, inputs: pd.DataFrame, offsets: Any
+    ) -> tuple[list[tuple[int, int, pa.Table]], dict[int, Refusal]]:
+        reasons: dict[str, Refusal] = {}
+        probed = False
+
+        def attempt(start: int, stop: int) -> pa.Table:
+            self._tell("predicting", _range(offsets[start:stop]))
+            predictions = self._scorer.predict(inputs.iloc[start:stop].reset_index(drop=True))
+            self.by_twin += self._scorer.by_twin
+            return predictions
+
+        def reason(error: Exception) -> str:
+            nonlocal probed
+            if isinstance(error, JobFailed):  # no fault of a row
+                raise error
+            if not probed and not isinstance(error, MemoryError):
+                probed = True
+                self._refuse_hopeless(inputs, offsets)
+            refusal = _refusal(error)
+            reasons[str(refusal)] = refusal
+            return str(refusal)
+
+        done, failed = divide(attempt, len(inputs), reason)
+        return done, {at: reasons[said] for at, said in failed.items()}
+
+    def _refuse_hopeless(self, inputs: pd.DataFrame, offsets: Any) -> None:
+        """Stop the job where the table as a whole, and not a row of it, does not fit the model.
+
+        Raises:
+            JobFailed: It does not.
+        """
+        schema = self._scorer.schema
+        if schema is not None:
+            try:
+                _enforce_schema(self._scorer.given(inputs.iloc[:0]), schema)
+            except MlflowException as unfit:
+                why = unfitting(inputs, self._types) or str(unfit.message)
+                raise JobFailed(f"The input does not fit {self._job.model}: {why}") from unfit
+        if self._job.patient or len(inputs) < _PROBED**2:
+            return
+        said = ""
+        for at in np.linspace(0, len(inputs) - 1, _PROBED).astype(int).tolist():
+            self._tell("predicting", _range(offsets[at : at + 1]))
+            try:
+                self._scorer.predict(inputs.iloc[at : at + 1].reset_index(drop=True))
+            except Exception as failure:  # noqa: BLE001  # a model may raise anything
+                row = inputs.iloc[at : at + 1]
+                said = f"the model failed with {told(failure, row)}"
+            else:
+                return
+        raise JobFailed(
+            f"{self._job.model} refused {_PROBED} rows out of {_PROBED}; one of them: {said}. If "
+            "they belong into quarantine, say so with --max-bad-rows 100%."
+        )
+
+    def count(self, inputs: pd.DataFrame, predictions: list[pa.Table]) -> dict[str, Any]:
+        """The counts of scored rows for the report."""
+        if not predictions:
+            return {}
+        return statistics.count(inputs, together(predictions), self._profile)
+
+    def _nulled(self, table: pa.Table) -> dict[str, Any]:
+        """Column → how many values the format cannot hold, which are missing in the file."""
+        if self._job.layout.format != "jsonl":
+            return {}
+        counts = {name: format_writers.without_json(table[name]) for name in table.column_names}
+        return {"nulled": {name: count for name, count in counts.items() if count}}
+
+    def _output(self, carried: pa.Table, predictions: list[pa.Table], scored: Any) -> pa.Table:
+        predicted = together(predictions)
+        table = carried if len(scored) == carried.num_rows else carried.take(pa.array(scored))
+        for name in predicted.column_names:
+            if name in table.column_names:
+                raise JobFailed(
+                    f"The column {name!r} is in the input and in the predictions. Say what to keep "
+                    "with --id-column, and leave it out."
+                )
+            table = (
+                table.append_column(name, predicted.column(name))
+                if table.num_columns
+                else pa.table({name: predicted.column(name)})
+            )
+        if self._job.layout.stamped:
+            for name, value in stamps(self._job).items():
+                table = table.append_column(
+                    name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
+                )
+        return table.replace_schema_metadata(None).combine_chunks()
+
+    def _write_data(self, part: Part, table: pa.Table) -> PartFile:
+        layout = self._job.layout
+        name = self._directory / f"{part.index:06d}"
+        if layout.format in TEXT:
+            text = (
+                format_writers.csv(table) if layout.format == "csv" else format_writers.jsonl(table)
+            )
+            if layout.directory and layout.format == "csv":
+                text = format_writers.csv_header(table.column_names) + text
+            return _leave(name.with_suffix(f".{layout.format}"), text)
+        if layout.directory:
+            return _leave(
+                name.with_suffix(".parquet"), format_writers.parquet(table, notes(self._job))
+            )
+        return _leave(name.with_suffix(".arrow"), format_writers.arrow(table))
+
+    def _write_quarantine(self, part: Part, rows: Rows, refused: dict[int, Refusal]) -> PartFile:
+        offsets = sorted(refused)
+        lines = [
+            json.dumps(
+                {"row": offset, "reason": str(refused[offset]), "input": original},
+                ensure_ascii=False,
+                default=str,
+            )
+            for offset, original in zip(offsets, rows.originals(offsets), strict=True)
+        ]
+        content = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
+        return _leave(self._directory / f"{part.index:06d}.refused.jsonl", content)
+
+
+def _range(offsets: Any) -> tuple[int, int]:
+    """From which offset to which rows stand."""
+    return int(offsets[0]), int(offsets[-1]) + 1
+
+
+def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:
+    """Some rows; all of them are not copied, which would cost as much as reading them."""
+    return rows if len(positions) == len(rows) else rows.iloc[positions]
+
+
+def notes(job: Job) -> dict[str, str]:
+    """What a Parquet file says about where its predictions come from."""
+    return {f"cloche.{name}": value for name, value in stamps(job).items()} | {
+        "cloche.model_digest": job.model.digest
+    }
+
+
+def stamps(job: Job) -> dict[str, str]:
+    """Model, version and run of the version, as columns or metadata."""
+    model = job.model
+    return {"model_name": model.name, "model_version": model.version, "model_run_id": model.run_id}
+
+
+def _refusal(error: Exception) -> Refusal:
+    if isinstance(error, Unfit):
+        return Refusal(error.reason)
+    inner = unwrapped(error)
+    said = getattr(inner, "message", None) or str(inner)
+    kind = f"the model failed with {type(error).__name__}" if of_model(error) else UNFIT
+    return Refusal(kind, " ".join(said.split())[:_DETAIL_CHARACTERS])

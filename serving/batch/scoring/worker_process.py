@@ -1,0 +1,81 @@
+"""The process of a worker: `cloche/launch.py cloche.serving.batch.scoring.worker_process FD`.
+
+FD is its end of a socket to the engine. Where there is a fork server, workers are forks that `run`.
+Lines of JSON both ways: the job first, then one part after the other; an answer to each, and before
+it what the worker does.
+"""
+
+import gc
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from cloche.processes import supervisor
+
+# What only some versions need, and the worker in the place of a lost one needs, too.
+_SLOW_IMPORTS = (
+    "onnxruntime", "sklearn", "mlflow.sklearn", "sklearn.ensemble", "skops.io", "xgboost",
+    "lightgbm",
+)  # fmt: skip
+
+
+def run(engine: socket.socket) -> None:
+    """Answer until the engine closes the socket."""
+    with engine, engine.makefile("rwb") as lines:
+        import cloche.serving.batch.scoring.worker  # noqa: F401, PLC0415  # slow: done while a job is pinned
+
+        first = json.loads(lines.readline() or b"null")
+        if first is not None:
+            _serve(lines, first)
+
+
+def main() -> None:
+    """Serve as a process of its own."""
+    supervisor.run(lambda: run(socket.socket(fileno=int(sys.argv[1]))), "cloche-worker")
+
+
+def _serve(lines: Any, first: dict[str, Any]) -> None:
+    # after the thread pools were sized by the environment, and where a failure can be told
+    from cloche.serving.batch.job.part import Part  # noqa: PLC0415
+    from cloche.serving.batch.job.pinned_job import Job  # noqa: PLC0415
+    from cloche.serving.batch.scoring.worker import Worker  # noqa: PLC0415
+    from cloche.serving.errors import ServingError  # noqa: PLC0415
+    from cloche.values.redaction import told  # noqa: PLC0415
+
+    def say(message: dict[str, Any]) -> None:
+        lines.write(json.dumps(message).encode() + b"\n")
+        lines.flush()
+
+    def tell(doing: str, rows: tuple[int, int] | None = None) -> None:
+        say({"doing": doing, "rows": rows})
+
+    try:
+        worker = Worker(Job.from_json(first["job"]), Path(first["directory"]), tell=tell)
+        gc.freeze()  # what is loaded stays; collections need not walk it
+        gc.enable()  # the fork server has it off
+    except ServingError as error:
+        say({"failed": str(error)})
+        return
+    except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
+        say({"failed": f"The version cannot be loaded: {type(error).__name__}: {error}"})
+        return
+    say({"ready": os.getpid(), "imports": [one for one in _SLOW_IMPORTS if one in sys.modules]})
+    for line in lines:
+        question = json.loads(line)
+        part = Part(**question["part"])
+        try:
+            without = {int(at): reason for at, reason in question["without"].items()}
+            if "try" in question:
+                start, stop = question["try"]
+                worker.try_rows(part, start, stop, without)
+                say({"survived": True})
+                continue
+            finished = worker.finish(part, without, question["at_once"])
+            say({"finished": finished.to_json()})
+        except ServingError as error:
+            say({"failed": str(error)})
+        except Exception as error:  # noqa: BLE001  # the engine must hear of it, whatever it is
+            say({"failed": f"Part {part.index}: {told(error)}"})

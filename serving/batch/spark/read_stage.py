@@ -1,0 +1,158 @@
+"""Reads parts on an executor into rows of Spark.
+
+Each part has a head before its rows. `head` goes to where the rows are written: all that the model
+does not need, as an Arrow file, because Spark has not all of Arrow's types. `told` goes to the
+model: how the columns looked, so that it sees those that any other engine would show it.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from mlflow.types import Schema
+
+from cloche.serving.batch.input.readers.rows import Rows
+from cloche.serving.batch.input.sources import fetched
+from cloche.serving.batch.job.part import Part
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.scoring.worker import Worker
+from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.storage import format_writers
+from cloche.serving.errors import ServingError
+
+Question = dict[
+    str, Any
+]  # a part, and what to do with it: see `cloche.serving.batch.spark.part_scheduler`
+
+
+class Unloaded(Scorer):
+    """A version's signature without its model: enough to read by, and to write by."""
+
+    def __init__(self, schema: Schema | None) -> None:
+        self._schema = schema
+
+    @property
+    def schema(self) -> Schema | None:
+        """What the version takes."""
+        return self._schema
+
+
+@lru_cache(maxsize=1)
+def unloaded_worker(job: str, schema: str, directory: str) -> Worker:
+    """A worker without a model; kept, because a reader goes on where it was in a file."""
+    scorer = Unloaded(Schema.from_json(schema) if schema else None)
+    return Worker(Job.from_json(json.loads(job)), Path(directory), scorer)
+
+
+class Reading:
+    """What executors do first."""
+
+    def __init__(
+        self, job: str, schema: str, directory: str, columns: Columns, questions: list[Question]
+    ) -> None:
+        self._about = (job, schema, directory)
+        self._columns = columns
+        self._questions = questions
+
+    def batches(self, ids: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows for the questions with these numbers."""
+        for batch in ids:
+            for at in batch.column("id").to_pylist():
+                yield from self._asked(self._questions[at])
+
+    def _asked(self, question: Question) -> Iterator[pa.RecordBatch]:
+        if "flow" not in question:
+            yield self._head(None, self._fetched(question))
+            return
+        started = perf_counter()
+        try:
+            rows = unloaded_worker(*self._about).read(Part(**question["part"]))
+        except ServingError as error:
+            yield self._head(None, {"failed": str(error)})
+            return
+        try:
+            inputs, told = _plain(rows.inputs, self._columns)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            yield self._head(None, {"unfit": str(error)})
+            return
+        read = perf_counter() - started
+        yield self._head(_packed(rows, question["part"], read), {"columns": told})
+        if len(rows.inputs):
+            empty = [pa.nulls(len(rows.inputs), kind) for kind in (pa.binary(), pa.string())]
+            yield pa.RecordBatch.from_arrays([*empty, *inputs], schema=self._columns.row)
+
+    def _fetched(self, question: Question) -> Question:
+        """A question about a part that the next stage reads, which has no keys to stores."""
+        part = question["part"]
+        if "://" not in part["source"]:
+            return question
+        try:
+            copy = fetched(part["source"], Path(self._about[2]).parent / "spool")
+        except ServingError as error:
+            return {"failed": str(error)}
+        return question | {"part": part | {"source": copy}}
+
+    def _head(self, packed: memoryview | None, told: dict[str, Any]) -> pa.RecordBatch:
+        zeros = [pa.array([kind.zero], kind.arrow) for kind in self._columns.inputs.values()]
+        head = [pa.array([packed], pa.binary()), pa.array([json.dumps(told)], pa.string())]
+        return pa.RecordBatch.from_arrays([*head, *zeros], schema=self._columns.row)
+
+
+def _plain(frame: pd.DataFrame, columns: Columns) -> tuple[list[pa.Array], dict[str, str]]:
+    """The columns in their types, and the pandas types of those that are there.
+
+    Raises:
+        ValueError, pa.ArrowException: A value would not be the same after it.
+    """
+    arrays = []
+    for name, kind in columns.inputs.items():
+        if name not in frame.columns:
+            arrays.append(pa.nulls(len(frame), kind.arrow))
+            continue
+        column = frame[name]
+        if column.dtype == object and column.isna().any():
+            raise ValueError(f"column {name!r} has several kinds of nothing")
+        arrays.append(pa.array(column, kind.arrow, from_pandas=True))
+    return arrays, {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+
+
+def restored(frame: pd.DataFrame, told: dict[str, Any], columns: Columns) -> pd.DataFrame:
+    """The columns as the reader gave them, from what Spark made of them."""
+    found = {}
+    for name, dtype in told.items():
+        column: Any = frame[f"i{list(columns.inputs).index(name)}"]
+        found[name] = column if str(column.dtype) == dtype else column.astype(dtype)
+    return pd.DataFrame(found, index=frame.index).reset_index(drop=True)
+
+
+_OFFSETS = "offset"
+
+
+def _packed(rows: Rows, part: dict[str, Any], seconds: float) -> memoryview:
+    """What the writer needs of rows beside their predictions."""
+    about = {"part": part, "count": rows.count, "refused": rows.refused, "seconds": seconds}
+    offsets = pa.array(rows.offsets, pa.int64())
+    carried = rows.carried.columns
+    table = pa.table([offsets, *carried], [_OFFSETS, *rows.carried.column_names])
+    return format_writers.arrow(table.replace_schema_metadata({"cloche": json.dumps(about)}))
+
+
+def unpacked(packed: bytes, worker: Worker) -> tuple[Part, Rows, float]:
+    """The part, its rows without what the model got, and how long it took to read them."""
+    table = pa.ipc.open_file(pa.BufferReader(packed)).read_all()
+    about = json.loads(table.schema.metadata[b"cloche"])
+    part = Part(**about["part"])
+    refused = {int(offset): reason for offset, reason in about["refused"].items()}
+    rows = Rows(
+        pd.DataFrame(index=pd.RangeIndex(table.num_rows)),
+        table.select(range(1, table.num_columns)).replace_schema_metadata(None),
+        table.column(0).to_numpy(), about["count"],
+        lambda wanted: worker.read(part).originals(wanted), refused,
+    )  # fmt: skip
+    return part, rows, about["seconds"]

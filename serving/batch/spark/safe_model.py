@@ -1,0 +1,196 @@
+"""The model that `spark_udf` runs: the pinned version, with its refusals as answers.
+
+A row that a model refuses fails all rows that it is asked about together, and in Spark the task and
+then the job. So the version is wrapped into a model of MLflow that divides what fails, as every
+engine does, and says for each row either a prediction or why there is none.
+
+Loaded by MLflow on the executors; `save` writes what is sent to them.
+"""
+
+import base64
+import json
+import shutil
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from mlflow import pyfunc
+from mlflow.models import Model
+
+from cloche.registry.installed_packages import mismatches
+from cloche.serving.batch.job.part import Part
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.output.merged_schema import together
+from cloche.serving.batch.scoring.worker import Worker
+from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.spark.environment import EnvironmentWorker
+from cloche.serving.batch.spark.read_stage import restored
+from cloche.serving.errors import ServingError
+from cloche.values import redaction
+
+DIVIDED = "Spark divided its rows"
+_VERSION = "version"
+_JOB = "job.json"
+
+
+def save(place: Path, job: Job, directory: Path, python: str) -> None:
+    """Make `place` the model for a job.
+
+    Args:
+        place: A folder that is not there yet.
+        job: What is scored.
+        directory: Where its parts go.
+        python: The interpreter of the version's environment; empty for the executors' own.
+    """
+    place.mkdir()
+    shutil.copytree(job.model.path, place / _VERSION)
+    about = {"job": job.to_json(), "directory": str(directory), "python": python}
+    (place / _JOB).write_text(json.dumps(about))
+    model = Model()
+    pyfunc.add_to_model(model, loader_module=__name__, data=".")
+    model.save(str(place / "MLmodel"))
+
+
+def columns(version: Path, python: str) -> Columns:
+    """How the columns of a version travel; a process of an environment reads its parts itself."""
+    if python:
+        return Columns.none()
+    description = Model.load(version)
+    return Columns.of(description.get_input_schema(), description.get_output_schema())
+
+
+@lru_cache(maxsize=1)
+def _load_pyfunc(path: str) -> "Guard":
+    """MLflow's way to load it; kept, because MLflow loads it for each task on one machine."""
+    return Guard(Path(path))
+
+
+class Guard:
+    """The version of a job, loaded when the first part comes."""
+
+    def __init__(self, path: Path) -> None:
+        about = json.loads((path / _JOB).read_text())
+        job = Job.from_json(about["job"])
+        self._job = replace(job, model=replace(job.model, path=str(path / _VERSION)))
+        self._directory = Path(about["directory"])
+        self._python: str = about["python"]
+        self._columns = columns(path / _VERSION, self._python)
+        self._worker: Worker | None = None
+        self._apart: EnvironmentWorker | None = None
+
+    def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
+        """Answer about one part: its head first, then its rows."""
+        head = frame["told"].iat[0]
+        told: dict[str, Any] = json.loads(head) if isinstance(head, str) else {"unfit": DIVIDED}
+        try:
+            if "part" in told:
+                told = self._finish(told)
+            elif "columns" in told:
+                return self._score(frame, told["columns"])
+        except ServingError as error:
+            told = {"failed": str(error)}
+        except Exception as error:  # noqa: BLE001  # the driver must hear of it, whatever it is
+            told = {"failed": redaction.told(error, frame)}
+        return self._answer(len(frame), told)
+
+    def _score(self, frame: pd.DataFrame, told: dict[str, str]) -> pd.DataFrame:
+        worker = self._loaded()
+        try:
+            inputs = restored(frame.iloc[1:], told, self._columns)
+        except (TypeError, ValueError) as error:
+            return self._answer(len(frame), {"unfit": str(error)})
+        started = perf_counter()
+        scored, tables, failed = worker.score(inputs)
+        answer: dict[str, Any] = {
+            "rows": len(inputs), "seconds": perf_counter() - started, "statistics": {},
+            "by_twin": worker.by_twin,
+        }  # fmt: skip
+        cells: dict[str, Any] = {}
+        if tables:
+            predicted = together(tables)
+            try:
+                cells = self._fitting(predicted)
+            except (pa.ArrowException, ValueError) as error:
+                return self._answer(len(frame), {"unfit": str(error)})
+            answer["schema"] = base64.b64encode(predicted.schema.serialize()).decode()
+            answer["statistics"] = worker.count(inputs.iloc[scored], tables)
+        result = self._answer(len(frame), answer)
+        for name, values in cells.items():
+            result[name] = _with(result[name], 1 + scored, values)
+        if failed:
+            why = [json.dumps([one.kind, one.detail]) for one in failed.values()]
+            result["refused"] = _with(result["refused"], 1 + np.array(list(failed)), why)
+        return result
+
+    def _fitting(self, predicted: pa.Table) -> dict[str, Any]:
+        """Predictions in the types that Spark expects.
+
+        Raises:
+            ValueError, pa.ArrowException: They are not what the signature says.
+        """
+        kinds = self._columns.outputs
+        if predicted.num_columns != len(kinds):
+            raise ValueError(f"{predicted.num_columns} columns, {len(kinds)} by the signature")
+        for name, column in zip(predicted.column_names, predicted.columns, strict=True):
+            if column.null_count and not pa.types.is_floating(column.type):
+                raise ValueError(f"column {name!r} has missing predictions")
+            if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+                raise ValueError(f"column {name!r} has NaN, which Spark takes for missing")
+        return {
+            f"o{at}": column.cast(kind.arrow).to_numpy()
+            for at, (kind, column) in enumerate(zip(kinds, predicted.columns, strict=True))
+        }
+
+    def _finish(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Do with a whole part what the question says."""
+        if self._python:
+            self._apart = self._apart or EnvironmentWorker(self._job, self._directory, self._python)
+            return self._apart.ask(question)
+        part = Part(**question["part"])
+        without = {int(at): reason for at, reason in question["without"].items()}
+        worker = self._loaded()
+        if "try" in question:
+            start, stop = question["try"]
+            worker.try_rows(part, start, stop, without)
+            return {"survived": True}
+        return {"finished": worker.finish(part, without, question["at_once"]).to_json()}
+
+    def _loaded(self) -> Worker:
+        if self._worker is None:
+            here, noted = mismatches(Path(self._job.model.path)), self._job.environment
+            if noted and here != noted["differs"]:
+                raise ServingError(
+                    "An executor of Spark has other packages than the driver. Of what the version "
+                    f"was logged with, it lacks: {', '.join(here) or 'nothing'}; the driver: "
+                    f"{', '.join(noted['differs']) or 'nothing'}. PYSPARK_PYTHON names the "
+                    "interpreter of executors."
+                )
+            try:
+                self._worker = Worker(self._job, self._directory)
+            except Exception as error:
+                raise ServingError(
+                    f"The version cannot be loaded: {type(error).__name__}: {error}"
+                ) from error
+        return self._worker
+
+    def _answer(self, count: int, told: dict[str, Any]) -> pd.DataFrame:
+        """An answer without predictions; something must stand where they would."""
+        cells: dict[str, Any] = {
+            f"o{at}": np.full(count, kind.zero, object if kind.zero == "" else None)
+            for at, kind in enumerate(self._columns.outputs)
+        }
+        cells["refused"] = np.full(count, "", object)
+        cells["told"] = np.array([json.dumps(told)] + [""] * (count - 1), object)
+        return pd.DataFrame(cells)
+
+
+def _with(column: pd.Series, places: Any, values: Any) -> Any:
+    cells = column.to_numpy(copy=True)
+    cells[places] = values
+    return cells

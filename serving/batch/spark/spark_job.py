@@ -1,0 +1,117 @@
+"""A job as Spark sees it: parts are read, scored by `spark_udf` and left, all on the executors."""
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlflow.models import Model
+from mlflow.pyfunc import spark_udf
+
+from cloche.processes.child_variables import for_models
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.spark import READING, STAGE, safe_model
+from cloche.serving.batch.spark.read_stage import Question, Reading
+from cloche.serving.batch.spark.write_stage import RECORD_DDL, Leaving
+
+
+class Flow:
+    """Makes Spark's jobs for one job of ours. Make it with `flow`."""
+
+    def __init__(
+        self, spark: Any, job: Job, directory: Path, model: Path, *, widened: Sequence[str],
+        python: str,
+    ) -> None:  # fmt: skip
+        schema = Model.load(job.model.path).get_input_schema()
+        self.columns = safe_model.columns(Path(job.model.path), python)
+        self._spark = spark
+        self._about = (
+            json.dumps(replace(job, inputs={}).to_json()),
+            schema.to_json() if schema is not None else "",
+            str(directory),
+        )
+        safe_model.save(model, job, directory, python)
+        with _only_for_models(widened):
+            self._score = _quiet_udf(spark, model, self.columns.answer_ddl)
+
+    def ask(self, questions: list[Question]) -> Any:
+        """The frame of records about some parts; nothing runs before it is collected.
+
+        Each part is a task of its own, so that its rows stay together and in order.
+        """
+        from pyspark.sql.functions import struct  # noqa: PLC0415  # an extra
+
+        count = len(questions)
+        reading = Reading(*self._about, self.columns, questions)
+        inputs = ["told", *(f"i{at}" for at in range(len(self.columns.inputs)))]
+        with self._stage(READING):
+            rows = self._spark.range(0, count, 1, count).mapInArrow(
+                reading.batches, self.columns.row_ddl
+            )
+        with self._stage("score"):
+            answered = rows.select("head", self._score(struct(*inputs)).alias("answer"))
+        with self._stage("leave"):
+            return answered.mapInArrow(Leaving(*self._about).batches, RECORD_DDL)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Give a stage processes of its own: only those that score keep the version in memory."""
+        environment = self._spark.sparkContext.environment
+        environment[STAGE] = name
+        try:
+            yield
+        finally:
+            del environment[STAGE]
+
+
+@contextmanager
+def flow(
+    spark: Any, job: Job, directory: Path, widened: Sequence[str] = (), python: str = ""
+) -> Iterator[Flow]:
+    """The flow of a job.
+
+    Args:
+        spark: The session.
+        job: What is scored.
+        directory: Where its parts go.
+        widened: Variables that models get besides; see `cloche.processes.child_variables`.
+        python: The interpreter of the version's environment; empty for the executors' own.
+    """
+    with tempfile.TemporaryDirectory(prefix="cloche-") as place:
+        yield Flow(spark, job, directory, Path(place) / "model", widened=widened, python=python)
+
+
+@contextmanager
+def _only_for_models(widened: Sequence[str]) -> Iterator[None]:
+    """Have no variables but those of models meanwhile.
+
+    MLflow's udf takes some along to the executors: the tracking URI, and keys like OpenAI's.
+    """
+    given = for_models(os.environ, widened)
+    withheld = {name: os.environ.pop(name) for name in set(os.environ) - set(given)}
+    try:
+        yield
+    finally:
+        os.environ.update(withheld)
+
+
+def _quiet_udf(spark: Any, model: Path, result_type: str) -> Any:
+    """MLflow's udf, without its warning that executors use their own environment.
+
+    The archive of the model that MLflow makes for the executors, and never removes, is put beside
+    the model, whose folder goes when the job ends.
+    """
+    logger = logging.getLogger("mlflow.pyfunc")
+    level, usual = logger.level, tempfile.tempdir
+    logger.setLevel(logging.ERROR)
+    tempfile.tempdir = str(model.parent)
+    try:
+        return spark_udf(spark, str(model), result_type, env_manager="local")
+    finally:
+        tempfile.tempdir = usual
+        logger.setLevel(level)

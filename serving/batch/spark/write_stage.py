@@ -1,0 +1,71 @@
+"""Leaves scored parts as files, on an executor, and sends the driver only what became of them."""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cloche.serving.batch.scoring.worker import Refusal
+from cloche.serving.batch.spark.read_stage import unloaded_worker, unpacked
+from cloche.serving.batch.spark.safe_model import DIVIDED
+from cloche.serving.errors import ServingError
+
+RECORD_DDL = "record string"
+
+
+class Leaving:
+    """What executors do last."""
+
+    def __init__(self, job: str, schema: str, directory: str) -> None:
+        self._about = (job, schema, directory)
+
+    def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """One line of JSON about the part whose rows these are."""
+        pieces = list(batches)
+        if pieces:
+            record = self._record(pa.Table.from_batches(pieces))
+            yield pa.RecordBatch.from_pydict({"record": [json.dumps(record)]})
+
+    def _record(self, answered: pa.Table) -> dict[str, Any]:
+        answer = answered.column("answer").combine_chunks()
+        told: dict[str, Any] = json.loads(answer.field("told")[0].as_py())
+        if "rows" not in told:  # no rows came with it: it is the record itself
+            return told
+        packed = answered.column("head")[0].as_py()
+        try:
+            return self._leave(packed, answer.slice(1), told)
+        except ServingError as error:
+            return {"failed": str(error)}
+
+    def _leave(self, packed: bytes, answer: pa.StructArray, told: dict[str, Any]) -> dict[str, Any]:
+        worker = unloaded_worker(*self._about)
+        part, rows, read = unpacked(packed, worker)
+        if not told["rows"] == len(answer) == len(rows.offsets):
+            return {"unfit": DIVIDED}
+        reasons = answer.field("refused").to_pylist() if len(answer) else []
+        scored = np.flatnonzero(np.array([not reason for reason in reasons], bool))
+        refused = {offset: Refusal(reason) for offset, reason in rows.refused.items()}
+        for at, reason in enumerate(reasons):
+            if reason:
+                refused[int(rows.offsets[at])] = Refusal(*json.loads(reason))
+        tables = [_predictions(answer, scored, told["schema"])] if "schema" in told else []
+        finished = worker.leave(part, rows, scored, tables, refused)
+        seconds = {"all": read + told["seconds"], "read": read, "model": told["seconds"]}
+        finished = replace(
+            finished, seconds=seconds, by_twin=told["by_twin"],
+            statistics=finished.statistics | told["statistics"],
+        )  # fmt: skip
+        return {"finished": finished.to_json()}
+
+
+def _predictions(answer: pa.StructArray, scored: Any, schema: str) -> pa.Table:
+    """The columns that the model answered with, in the types that it gave them."""
+    fields = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(schema)))
+    columns = []
+    for at, field in enumerate(fields):
+        columns.append(answer.field(f"o{at}").take(pa.array(scored)).cast(field.type))
+    return pa.table(columns, schema=fields)

@@ -1,0 +1,102 @@
+"""A job whose output is a stream: parts are written as they come, in order, and nothing is kept."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import IO
+
+from cloche.serving.batch import overlap_checks, resume_checks
+from cloche.serving.batch.input.inputs import Supply
+from cloche.serving.batch.input.partitions import Planner
+from cloche.serving.batch.input.sources import opened_file
+from cloche.serving.batch.job.options import Outcome, Request
+from cloche.serving.batch.job.part import FinishedPart, Part
+from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.job.progress import Report
+from cloche.serving.batch.output import merge_parts
+from cloche.serving.batch.output.layout import Output
+from cloche.serving.batch.publish import empty_schema, record
+from cloche.serving.batch.report.render import nulls
+from cloche.serving.batch.scoring.local_engine import Engine
+
+
+def score(
+    request: Request, supply: Supply, output: Output, *, engine: Engine, sink: IO[bytes],
+    refused: Callable[[bytes], object], say: Callable[[str], None], report: Report,
+) -> Outcome:  # fmt: skip
+    """Score a supply into `sink`; lines about refused rows go to `refused`.
+
+    Raises:
+        SettingsError: The stream goes into a file that is read.
+        JobFailed: It cannot go on.
+        ServingError: The version cannot be pinned.
+    """
+    overlap_checks.refuse("standard output", opened_file(sink), supply.reads())
+    started = perf_counter()
+    job = resume_checks.pinned(request, supply, output, say)
+    with tempfile.TemporaryDirectory(prefix="cloche-") as name:
+        spool, directory = Path(name) / "spool", Path(name) / "parts"
+        spool.mkdir()
+        directory.mkdir()
+        known: dict[int, Part] = {}
+        planner = Planner(job.part_rows, spool, job.inferred, copies=not engine.reads_stores)
+
+        def noted() -> Iterator[Part]:
+            for part in supply.parts(planner, frozenset()):
+                known[part.index] = part
+                yield part
+
+        written = _Written(job, directory, sink, refused)
+        for finished in engine.run(job, noted(), directory):
+            source = known.pop(finished.index)
+            if source.transient:
+                Path(source.source).unlink(missing_ok=True)
+            written.take(finished)
+            request.limit.check(written.refused, written.rows, all_read=False)
+            report(rows=written.rows, refused=written.refused, done=None)
+        request.limit.check(written.refused, written.rows, all_read=True)
+        written.close()
+    made = record(job, written.parts, perf_counter() - started)
+    for line in nulls(made):
+        say(line)
+    return Outcome(made, fresh=True)
+
+
+class _Written:
+    """What went out already; parts that come too early wait."""
+
+    def __init__(
+        self, job: Job, directory: Path, sink: IO[bytes], tell: Callable[[bytes], object]
+    ) -> None:
+        self._job, self._directory, self._sink, self._tell = job, directory, sink, tell
+        self._waiting: dict[int, FinishedPart] = {}
+        self._appender: merge_parts.Appender | None = None
+        self.parts: list[FinishedPart] = []
+        self.rows = self.refused = 0
+
+    def take(self, finished: FinishedPart) -> None:
+        """Write a part, and those that waited for it."""
+        self._waiting[finished.index] = finished
+        while (part := self._waiting.pop(len(self.parts), None)) is not None:
+            if part.data is not None:
+                self._append([part]).part(part, self._directory)
+            for line in merge_parts.quarantine([part], self._directory, before=self.rows):
+                self._tell(line)
+            for left in self._directory.glob(f"{part.index:06d}.*"):
+                left.unlink()
+            self.parts.append(part)
+            self.rows, self.refused = self.rows + part.rows, self.refused + part.refused
+
+    def close(self) -> None:
+        """Write what comes last; of an output without rows, its header."""
+        self._append([]).close()
+        self._sink.flush()
+
+    def _append(self, parts: list[FinishedPart]) -> merge_parts.Appender:
+        """What appends; the first part with rows decides the columns."""
+        if self._appender is None:
+            empty = empty_schema(self._job)
+            schema = merge_parts.schema_of(self._job, parts, self._directory, empty)
+            self._appender = merge_parts.Appender(self._job, schema, self._sink)
+        return self._appender

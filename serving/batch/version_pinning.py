@@ -1,0 +1,62 @@
+"""Pins the version behind a model URI: asked once, fetched once, checked."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from mlflow.tracking import MlflowClient
+
+from cloche.registry.connect_timeout import reach
+from cloche.registry.version_digest import digest_tree
+from cloche.serving.batch.job.pinned_job import Pinned
+from cloche.serving.batch.job.silence_notice import during
+from cloche.serving.errors import VersionRefused
+from cloche.serving.registry.cache import Cache, registry_name
+from cloche.serving.registry.fetch import fetch
+from cloche.serving.registry.resolver import Resolver, translated
+from cloche.serving.registry.uri import parse
+
+
+def pin(uri: str, cache_directory: Path) -> Pinned:
+    """The version that stands behind `uri` now, with the twin that the registry names.
+
+    Raises:
+        ModelUriError: It is no model URI.
+        VersionRefused: Nothing stands behind it, or it was altered since it was promoted.
+        RegistryUnreachable: The registry or the store does not answer.
+    """
+    parsed = parse(uri)
+    if parsed.model:
+        with translated(uri):
+            reach()
+    target = Resolver(MlflowClient).resolve(parsed)
+    cache = Cache(cache_directory, registry_name())
+    with during(f"the store of {uri}"):
+        path = fetch(target, cache).absolute()
+    description = yaml.safe_load((path / "MLmodel").read_text()) or {}
+    return Pinned(
+        uri=parsed.text,
+        name=parsed.name,
+        version=target.version,
+        run_id=str(description.get("run_id") or ""),
+        model_id=str(description.get("model_id") or ""),
+        digest=target.digest or digest_tree(path),
+        path=str(path),
+        artifacts=target.artifacts,
+        twin=target.twin,
+    )
+
+
+def pin_again(pinned: Pinned, cache_directory: Path) -> Pinned:
+    """The same version, when a job goes on: it may have to be fetched anew.
+
+    Raises:
+        VersionRefused: It is gone, or not what it was.
+    """
+    found = pin(pinned.artifacts, cache_directory)
+    if found.digest != pinned.digest:
+        raise VersionRefused(
+            f"{pinned}: its artifacts are not those that the job began with. Begin anew with "
+            "--overwrite."
+        )
+    return replace(pinned, path=found.path)

@@ -1,0 +1,204 @@
+"""Clients that wait, and clients that are awaited.
+
+They keep connections open, so one of either should live as long as the program asks.
+"""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+from urllib.parse import quote
+
+import anyio
+import httpx2
+
+from cloche.serving.client.prediction import Prediction
+from cloche.serving.client.request_state import Call
+from cloche.serving.client.retry_policy import Retries
+
+_CONNECTIONS = httpx2.Limits(
+    max_connections=100, max_keepalive_connections=100, keepalive_expiry=60.0
+)
+
+_MAX_ANSWER = 128 * 1024 * 1024
+
+
+class Options(TypedDict, total=False):
+    """Whom a client asks, how patiently, and as whom.
+
+    Attributes:
+        model: Which of the server's models to ask; without one, its only model.
+        version: The version that must answer; without one, whichever serves.
+        api_key: Sent with each request, if the server asks for one.
+        timeout: Seconds that a question may take with all its attempts; 30 if unset.
+        max_answer: Bytes that an answer may have, also unpacked; 128 MiB if unset.
+        retries: How often to ask when the server is busy or unreachable.
+    """
+
+    model: str
+    version: str
+    api_key: str
+    timeout: float
+    max_answer: int
+    retries: Retries
+
+
+class _Questions:
+    """What both clients know before they ask."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str = "",
+        version: str = "",
+        api_key: str = "",
+        timeout: float = 30.0,
+        max_answer: int = _MAX_ANSWER,
+        retries: Retries | None = None,
+    ) -> None:
+        if version and not model:
+            raise ValueError("A version needs its model: give both.")
+        of = f"/versions/{quote(version, safe='')}" if version else ""
+        self._path = f"/models/{quote(model, safe='')}{of}/invocations" if model else "/invocations"
+        self._timeout = timeout
+        self._max_answer = max_answer
+        self._retries = retries or Retries()
+        self._connecting: dict[str, Any] = {
+            "base_url": url,
+            "headers": {"authorization": f"Bearer {api_key}"} if api_key else {},
+            "limits": _CONNECTIONS,
+        }
+
+    def _call(self, rows: Any, params: Mapping[str, Any] | None, timeout: float | None) -> Call:
+        return Call(
+            rows=rows, params=params, retries=self._retries, started=time.monotonic(),
+            timeout=self._timeout if timeout is None else timeout, max_answer=self._max_answer,
+        )  # fmt: skip
+
+    def _outcome(
+        self, call: Call, response: httpx2.Response, body: bytearray
+    ) -> Prediction | float:
+        outcome = call.answered(response, body, time.monotonic())
+        if isinstance(outcome, Prediction):
+            call.left(time.monotonic())  # reading a large answer takes its time as well
+        return outcome
+
+
+class Client(_Questions):
+    """Asks for predictions, and waits for them. Threads may share one."""
+
+    def __init__(
+        self, url: str, *, transport: httpx2.BaseTransport | None = None, **options: Unpack[Options]
+    ) -> None:
+        """Prepare to ask the server at `url`, like http://127.0.0.1:8080; see `Options`."""
+        super().__init__(url, **options)
+        self._http = httpx2.Client(transport=transport, **self._connecting)
+
+    def predict(
+        self, rows: Any, params: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> Prediction:
+        """The model's predictions for `rows`.
+
+        Args:
+            rows: A DataFrame; a list of records; columns or tensors by name; an array or nested
+                lists; or a whole payload of MLflow's scoring protocol.
+            params: What the model takes besides.
+            timeout: Seconds, if other than the client's.
+
+        Raises:
+            ClientError: There are none; see `cloche.serving.client.errors`.
+        """
+        call = self._call(rows, params, timeout)
+        while True:
+            try:
+                outcome = self._ask(call)
+            except httpx2.RequestError as error:
+                outcome = call.failed(error, time.monotonic())
+            if isinstance(outcome, Prediction):
+                return outcome
+            time.sleep(outcome)
+
+    def _ask(self, call: Call) -> Prediction | float:
+        left = call.left(time.monotonic())
+        call.attempt += 1
+        with self._http.stream(
+            "POST", self._path, content=call.body, headers=call.headers, timeout=left
+        ) as response:
+            body = bytearray()
+            for part in response.iter_bytes():
+                call.add(body, part)
+                call.left(time.monotonic())  # httpx2 watches each read, not all of them
+        return self._outcome(call, response, body)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+
+class AsyncClient(_Questions):
+    """Asks for predictions, and is awaited."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        """Prepare to ask the server at `url`, like http://127.0.0.1:8080; see `Options`."""
+        super().__init__(url, **options)
+        self._http = httpx2.AsyncClient(transport=transport, **self._connecting)
+
+    async def predict(
+        self,
+        rows: Any,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109  # of all attempts, as in `Client.predict`
+    ) -> Prediction:
+        """The model's predictions for `rows`; see `Client.predict`."""
+        call = self._call(rows, params, timeout)
+        while True:
+            try:
+                outcome = await self._ask(call)
+            except httpx2.RequestError as error:
+                outcome = call.failed(error, time.monotonic())
+            if isinstance(outcome, Prediction):
+                return outcome
+            await anyio.sleep(outcome)
+
+    async def _ask(self, call: Call) -> Prediction | float:
+        left = call.left(time.monotonic())
+        call.attempt += 1
+        with anyio.move_on_after(left):
+            async with self._http.stream(
+                "POST", self._path, content=call.body, headers=call.headers, timeout=left
+            ) as response:
+                body = bytearray()
+                async for part in response.aiter_bytes():
+                    call.add(body, part)
+            return self._outcome(call, response, body)
+        raise call.too_late()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        await self.close()

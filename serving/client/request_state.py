@@ -1,0 +1,149 @@
+"""One question on its way: what is sent, what an answer means, and when to ask again.
+
+It does no I/O and reads no clock, so that asking with and without `await` share it.
+"""
+
+import json
+import random
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+import httpx2
+
+from cloche.serving.client import payload as given
+from cloche.serving.client.errors import (
+    AnswerTooLarge,
+    DeadlineExceeded,
+    ServerFailed,
+    Unreachable,
+    refusal,
+)
+from cloche.serving.client.prediction import Prediction
+from cloche.serving.client.retry_policy import PASSING, Retries, retry_after
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """A request for predictions, with a deadline for all its attempts.
+
+    Attributes:
+        rows: What is asked about.
+        params: What the model takes besides.
+        timeout: Seconds from the first attempt to the last answer.
+        max_answer: Bytes that an answer may have.
+        started: When it began, on the caller's clock.
+        retries: How often to ask.
+        attempt: How often it was asked.
+    """
+
+    rows: Any
+    params: Mapping[str, Any] | None
+    timeout: float
+    max_answer: int
+    started: float
+    retries: Retries
+    attempt: int = 0
+    body: bytes = field(init=False)
+    headers: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.body = given.body(self.rows, self.params)
+        self.headers = {"content-type": "application/json", "x-request-id": uuid.uuid4().hex}
+
+    def left(self, now: float) -> float:
+        """Seconds until the deadline.
+
+        Raises:
+            DeadlineExceeded: There are none.
+        """
+        seconds = self.started + self.timeout - now
+        if seconds <= 0:
+            raise self.too_late()
+        return seconds
+
+    def add(self, body: bytearray, part: bytes) -> None:
+        """Add a part to the body of an answer.
+
+        Raises:
+            AnswerTooLarge: There is no room for it.
+        """
+        if len(body) + len(part) > self.max_answer:
+            raise AnswerTooLarge(
+                f"The answer has more than {self.max_answer} bytes. Ask about fewer rows at a "
+                "time, or make the client with a larger max_answer."
+            )
+        body += part
+
+    def answered(
+        self, response: httpx2.Response, body: bytearray, now: float
+    ) -> Prediction | float:
+        """The predictions in an answer, or the seconds to wait until asking again.
+
+        Raises:
+            ClientError: It is neither.
+        """
+        request_id = response.headers.get("x-request-id", self.headers["x-request-id"])
+        if response.status_code == httpx2.codes.OK:
+            return self._prediction(response, body, request_id)
+        wait = retry_after(response.headers, datetime.now(UTC))
+        error = refusal(response.status_code, body, request_id, wait)
+        if error.status == httpx2.codes.GATEWAY_TIMEOUT:
+            raise DeadlineExceeded(str(error)) from error
+        pause = self._pause(wait, now) if error.status in PASSING else None
+        if pause is None:
+            raise error
+        return pause
+
+    def failed(self, error: httpx2.RequestError, now: float) -> float:
+        """The seconds to wait until asking again, after an attempt without a readable answer.
+
+        Raises:
+            DeadlineExceeded: It took all the time there was.
+            Unreachable: It was the last attempt.
+        """
+        if isinstance(
+            error, httpx2.TimeoutException
+        ):  # attempts are given all the time that is left
+            raise self.too_late() from error
+        usable = not isinstance(error, httpx2.UnsupportedProtocol)
+        pause = self._pause(None, now) if usable else None
+        if pause is None:
+            raise Unreachable(
+                f"{error.request.url}: {error or type(error).__name__}, after "
+                f"{self.attempt} {'attempt' if self.attempt == 1 else 'attempts'}."
+            ) from error
+        return pause
+
+    def too_late(self) -> DeadlineExceeded:
+        """What is raised when the time is up."""
+        return DeadlineExceeded(f"There was no answer within {self.timeout:g} s.")
+
+    def _pause(self, wait: float | None, now: float) -> float | None:
+        """Seconds to wait; None where that would be in vain."""
+        pause = self.retries.pause(self.attempt, wait, random.random())  # noqa: S311  # no secret
+        return None if pause is None or now + pause >= self.started + self.timeout else pause
+
+    def _prediction(
+        self, response: httpx2.Response, body: bytearray, request_id: str
+    ) -> Prediction:
+        try:
+            found = json.loads(body)
+        except ValueError as error:
+            raise ServerFailed(
+                f"{response.url}: the answer is not JSON. Is it the address of a Cloche server?",
+                status=response.status_code, request_id=request_id,
+            ) from error  # fmt: skip
+        values = (
+            found["predictions"] if isinstance(found, dict) and "predictions" in found else found
+        )
+        return Prediction(
+            values,
+            model=unquote(response.headers.get("x-model-name", "")),
+            version=response.headers.get("x-model-version", ""),
+            request_id=request_id,
+            index=self.rows.index if given.is_frame(self.rows) else None,
+        )

@@ -1,0 +1,113 @@
+"""Rows as lines: what a transform job sends when it splits files, and how it joins the answers.
+
+A piece of a split file has no header, so JSON Lines and headerless CSV (RFC 4180 says it with
+`text/csv; header=absent`) take the names from the model. Answers are lines where `Accept` asks for
+them, or the request was JSON Lines: one line for each row, as joining them with the input demands.
+Everything else is MLflow's protocol.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from cloche.serving.cloud_contract import Asked, Translation, Writer
+from cloche.serving.web.asgi import HttpError
+
+JSON_LINES = "application/jsonlines"
+_JSON_LINES = (JSON_LINES, "application/x-jsonlines", "application/jsonl", "application/x-ndjson")
+_JSON = "application/json"
+_CSV = "text/csv"
+
+
+def read(asked: Asked, body: bytes, names: list[str]) -> Translation:
+    """Translate a body, for a model whose inputs have these names.
+
+    Raises:
+        HttpError: It cannot be read.
+    """
+    kind, _, parameters = (part.strip() for part in asked.content_type.lower().partition(";"))
+    if kind in _JSON_LINES:
+        return Translation(_JSON, _from_json_lines(body, names), _writer(asked.accept, _json_lines))
+    if kind == _CSV and parameters == "header=absent":
+        body = _header(names) + body
+    if kind == _CSV and parameters in ("header=absent", "header=present"):
+        return Translation(_CSV, body, _writer(asked.accept))
+    return Translation(asked.content_type, body, _writer(asked.accept))
+
+
+def _from_json_lines(body: bytes, names: list[str]) -> bytes:
+    """One payload of MLflow's protocol with all the lines, which are checked and not rewritten."""
+    rows = [line for line in body.split(b"\n") if line.strip()]
+    if not rows:
+        raise _refused("The body holds no line.")
+    kinds = {_kind_of(row, number) for number, row in enumerate(rows, 1)}
+    joined = b"[" + b",".join(rows) + b"]"
+    if kinds == {dict}:
+        return b'{"dataframe_records":' + joined + b"}"
+    if kinds != {list}:
+        raise _refused("The lines must be all objects, or all arrays.")
+    if not names:
+        return b'{"instances":' + joined + b"}"
+    columns = json.dumps(names).encode()
+    return b'{"dataframe_split":{"columns":' + columns + b',"data":' + joined + b"}}"
+
+
+def _kind_of(row: bytes, number: int) -> type:
+    try:
+        kind = type(json.loads(row))
+    except (ValueError, RecursionError):
+        raise _refused(f"Line {number} is not JSON.") from None
+    if kind not in (dict, list):
+        raise _refused(f"Line {number} is neither an object nor an array.")
+    return kind
+
+
+def _header(names: list[str]) -> bytes:
+    if not names:
+        raise _refused("The model's inputs have no names, so CSV for it needs a header.")
+    return _csv_lines([names])
+
+
+def _writer(accept: str, default: Writer | None = None) -> Writer | None:
+    """What writes the answer that `accept` asks for, where it asks for one form and no other."""
+    wanted = accept.lower().partition(";")[0].strip()
+    if wanted in _JSON_LINES:
+        return _json_lines
+    if wanted == _CSV:
+        return _csv
+    return None if wanted == _JSON else default
+
+
+def _json_lines(answer: bytes) -> tuple[bytes, bytes]:
+    lines = (json.dumps(row) for row in _rows(answer))
+    return JSON_LINES.encode(), "".join(f"{line}\n" for line in lines).encode()
+
+
+def _csv(answer: bytes) -> tuple[bytes, bytes]:
+    return b"text/csv; charset=utf-8", _csv_lines(map(_cells, _rows(answer)))
+
+
+def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode(errors="backslashreplace")  # a model may give half a character
+
+
+def _rows(answer: bytes) -> list[Any]:
+    """The predictions by row; an answer in another form counts as one."""
+    found = json.loads(answer)
+    predictions = found.get("predictions", found) if isinstance(found, dict) else found
+    return predictions if isinstance(predictions, list) else [predictions]
+
+
+def _cells(row: Any) -> list[Any]:
+    cells = list(row.values()) if isinstance(row, dict) else row
+    if not isinstance(cells, list):
+        cells = [cells]
+    return [json.dumps(one) if isinstance(one, (bool, dict, list)) else one for one in cells]
+
+
+def _refused(message: str) -> HttpError:
+    return HttpError(400, "BAD_REQUEST", message)

@@ -1,0 +1,134 @@
+"""The models of one server by name.
+
+The ones that were named, and those that come and go with an alias.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+from cloche.serving.dispatch.registry_poller import Watch
+from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.errors import ServingError
+from cloche.serving.registry.client import Registry
+from cloche.serving.registry.uri import ModelUri, is_a_name, with_alias
+
+_LIST_SECONDS = 30.0
+_LISTED_SECONDS = 30.0  # the list tells what is behind an alias; tags are read by each model
+_logger = logging.getLogger(__name__)
+
+
+class Catalog:
+    """Which models are served. Each follows its own URI in a task of its own.
+
+    Attributes:
+        alias: Every registered model that has it is served; empty where models were named.
+        complete: Whether all models that were asked for are known.
+        problem: Why they are not; empty when they are.
+        changes: How often a model came or went.
+        draining: Whether the server is about to stop, and not ready any more.
+    """
+
+    def __init__(self, make: Callable[[ModelUri], ServedModel], interval: float) -> None:
+        self._make = make
+        self._interval = interval
+        self._models: dict[str, ServedModel] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leaving: dict[asyncio.Task[None], ServedModel] = {}
+        self._watch: Watch | None = None
+        self._passed_over: set[str] = set()
+        self._listed: dict[str, str] = {}
+        self.alias = ""
+        self.complete = True
+        self.problem = ""
+        self.changes = 0
+        self.draining = False
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(self._models.values())
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def get(self, name: str) -> ServedModel | None:
+        """The model that is served under `name`."""
+        return self._models.get(name)
+
+    @property
+    def only(self) -> ServedModel | None:
+        """The model, where there is exactly one."""
+        return next(iter(self)) if len(self._models) == 1 else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether every followed model can answer, and will for a while."""
+        return self.complete and not self.draining and all(model.ready for model in self)
+
+    def add(self, uri: ModelUri) -> None:
+        """Serve the model behind `uri` from now on."""
+        self.changes += 1
+        model = self._models[uri.name] = self._make(uri)
+        interval = max(self._interval, _LISTED_SECONDS) if self.alias else self._interval
+        self._tasks[uri.name] = asyncio.create_task(model.follow(interval))
+
+    def remove(self, name: str) -> None:
+        """Serve it no more; what runs is finished in the background."""
+        self.changes += 1
+        self._tasks.pop(name).cancel()
+        model = self._models.pop(name)
+        leaving = asyncio.create_task(model.leave())
+        self._leaving[leaving] = model
+        leaving.add_done_callback(lambda _: self._leaving.pop(leaving))
+
+    async def follow_alias(self, alias: str, registry: Registry) -> None:
+        """Serve every registered model that has `alias`, for ever."""
+        self.alias, self.complete = alias, False
+        watch = self._watch = Watch(registry, "versions_with_alias", _LIST_SECONDS, alias=alias)
+        while True:
+            try:
+                self._match(await watch.look(), alias)
+                self.complete, self.problem = True, ""
+            except ServingError as error:
+                if str(error) != self.problem:
+                    _logger.error("%s", error)  # noqa: TRY400  # the message is all there is
+                    for model in self:
+                        model.wake()  # it finds out whether it is without a registry as well
+                self.problem = str(error)
+            await watch.rest(self._interval)
+
+    def wake(self) -> None:
+        """Ask the registry now instead of at the next poll."""
+        if self._watch is not None:
+            self._watch.wake()  # it wakes the models whose version changed
+            return
+        for model in self:
+            model.wake()
+
+    async def close(self) -> None:
+        """Stop following, and end every generation."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*(model.close() for model in (*self._leaving.values(), *self)))
+
+    def _match(self, versions: dict[str, str], alias: str) -> None:
+        """Serve what has the alias, and have those look whose version changed."""
+        names = versions.keys()
+        for name in self._models.keys() - names:
+            _logger.info("No longer served: the alias is gone.", extra={"model": name})
+            self.remove(name)
+        for name in sorted(names - self._models.keys() - self._passed_over):
+            if is_a_name(name):
+                self.add(with_alias(name, alias))
+                continue
+            self._passed_over.add(name)
+            _logger.error(
+                "Not served: MLflow takes no such name any more, and no URL can have it. Serve its "
+                "files under another one: cloche serve NAME=runs:/RUN/model",
+                extra={"model": name},
+            )
+        for name, model in self._models.items():
+            model.read_at = asyncio.get_running_loop().time()
+            if self._listed.get(name, versions[name]) != versions[name]:
+                model.wake()
+        self._listed = versions

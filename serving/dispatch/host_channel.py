@@ -1,0 +1,94 @@
+"""The front's end of a socket to a model host: one frame out, one frame back."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+from cloche.serving.processes.frames import FrameReader, Kind, ProtocolError
+
+Frame = tuple[Kind, memoryview]
+Hear = Callable[[Frame | None], None]
+
+_NEWS = (Kind.READY, Kind.FAILED)
+
+
+class Channel(asyncio.Protocol):
+    """Sends a frame and hears the answering one. The caller sets the deadline.
+
+    Attributes:
+        lost: Done when the socket is closed.
+        news: What follows an `EARLY`: `READY`, `FAILED`, or None if the socket was closed before;
+            None where there was no `EARLY`.
+    """
+
+    def __init__(self) -> None:
+        self.news: asyncio.Future[Frame | None] | None = None
+        self._reader = FrameReader()
+        self._hear: Hear | None = None
+        self._transport: asyncio.Transport | None = None
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Give a complete frame to whoever asked.
+
+        A frame that nobody asked for ends the connection.
+        """
+        try:
+            frames = list(self._reader.feed(data))
+        except ProtocolError:
+            self.close()
+            return
+        for frame in frames:
+            if frame[0] is Kind.EARLY:
+                self.news = asyncio.get_running_loop().create_future()
+            elif self.news is not None and frame[0] in _NEWS and not self.news.done():
+                self.news.set_result(frame)
+                continue
+            hear, self._hear = self._hear, None
+            if hear is None:
+                self.close()
+                return
+            hear(frame)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Tell whoever waits."""
+        hear, self._hear = self._hear, None
+        if self.news is not None and not self.news.done():
+            self.news.set_result(None)
+        if not self.lost.done():
+            self.lost.set_result(None)
+        if hear is not None:
+            hear(None)
+
+    def ask(self, frame: bytes, hear: Hear) -> None:
+        """Send `frame`.
+
+        `hear` gets the answering one as soon as it has arrived, not in a later turn of the loop:
+        a host that waits for its next batch is a core that idles. It gets None if the host closed
+        its socket.
+        """
+        if self._transport is None or self.lost.done() or self._transport.is_closing():
+            hear(None)
+        else:
+            self._hear = hear
+            self._transport.write(frame)
+
+    def forget(self) -> None:
+        """Wait no longer; an answer that comes now ends the connection."""
+        self._hear = None
+
+    def close(self) -> None:
+        """Close the socket; the host ends."""
+        if self._transport is not None:
+            self._transport.close()
+
+    @staticmethod
+    def read_control(payload: memoryview) -> dict[str, Any]:
+        """The JSON of a control frame."""
+        message: dict[str, Any] = json.loads(bytes(payload))
+        return message

@@ -1,0 +1,241 @@
+"""The replicas of one generation: loaded together, replaced when lost, renewed when they grow."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from cloche.serving.background_tasks import Tasks
+from cloche.serving.dispatch.pool_settings import Plan
+from cloche.serving.dispatch.replica import Replica
+from cloche.serving.errors import HostFailed
+from cloche.serving.observability.metrics import Metrics
+
+_RESTART_DELAYS = (0.0, 1.0, 5.0, 15.0)
+_MEMORY_SECONDS = 1.0
+_MIB = 1024 * 1024
+_logger = logging.getLogger(__name__)
+
+
+class Pool:
+    """Hands out idle replicas, and keeps their number.
+
+    Attributes:
+        description: What the hosts say of their version.
+    """
+
+    def __init__(
+        self,
+        label: dict[str, str],
+        path: Path,
+        *,
+        plan: Plan,
+        metrics: Metrics,
+        spawn: Callable[[], Awaitable[Replica]],
+        idle: Callable[[], None],
+    ) -> None:
+        """Prepare a pool.
+
+        Args:
+            label: The model and version, for metrics and logs.
+            path: The version's artifacts.
+            plan: How many replicas, and what they may do.
+            metrics: Where the pool is told of.
+            spawn: Makes a host that serves nothing yet.
+            idle: Called when a replica became idle by itself.
+        """
+        self.description: dict[str, Any] = {}
+        self._label = label
+        self._path = path
+        self._plan = plan
+        self._spawn = spawn
+        self._on_idle = idle
+        self._replicas: set[Replica] = set()
+        self._idle: list[Replica] = []
+        self._leaving: set[Replica] = set()  # renewed, with a batch to finish
+        self._tasks = Tasks()
+        self._closing = False
+        self._failures = 0
+        self._up = metrics.replicas.labels(**label)
+        self._lost = metrics.hosts_lost.labels(**label)
+        self._renewed = metrics.hosts_renewed.labels(**label)
+
+    def __len__(self) -> int:
+        return len(self._replicas)
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether a replica waits for work."""
+        return bool(self._idle)
+
+    async def start(self, *, beside: bool = True) -> None:
+        """Load every replica.
+
+        Args:
+            beside: Whether another version serves meanwhile. Then hosts load in the background;
+                else twins may answer before their models are loaded, see `complete`.
+
+        Raises:
+            HostFailed: One of them cannot; the others are ended.
+        """
+        loads = [
+            asyncio.create_task(self._load_one(early=not beside, gently=beside))
+            for _ in range(self._plan.replicas)
+        ]
+        try:
+            replicas = await asyncio.gather(*loads)
+        except BaseException:
+            for load in loads:
+                load.cancel()
+            done = await asyncio.gather(*loads, return_exceptions=True)
+            for one in done:
+                if isinstance(one, Replica):
+                    one.stop_later()
+            raise
+        for replica in replicas:
+            self._admit(replica)
+
+    async def complete(self) -> None:
+        """Wait until every replica has its model, too.
+
+        Raises:
+            HostFailed: One of them cannot load it.
+        """
+        for replica in list(self._replicas):
+            self.description = await replica.complete(self._plan.load_timeout) or self.description
+        if self._plan.host_memory:
+            self._tasks.start(self._watch_memory())
+
+    def take(self) -> Replica:
+        """An idle replica; `has_idle` says whether there is one."""
+        return self._idle.pop()
+
+    def give_back(self, replica: Replica) -> None:
+        """Take a replica back that did its work."""
+        self._failures = 0
+        if replica in self._replicas:
+            self._idle.append(replica)
+        else:
+            self._leave(replica)
+
+    def lose(self, replica: Replica, error: HostFailed) -> None:
+        """Take a replica that cannot be trusted out of service, and see to its replacement."""
+        if self._closing or replica not in self._replicas | self._leaving:
+            return
+        if replica in self._leaving:
+            replica.kill()
+            self._leave(replica)
+            return
+        self._remove(replica)
+        self._lost.inc()
+        self._tasks.start(self._tell_loss(replica, error))
+        self._tasks.start(self._replace())
+
+    def stop_replacing(self) -> None:
+        """Lose whom it may: the generation is about to end."""
+        self._closing = True
+
+    async def close(self) -> None:
+        """End every host."""
+        self.stop_replacing()
+        await self._tasks.cancel()
+        await asyncio.gather(
+            *(replica.stop() for replica in self._replicas | self._leaving), return_exceptions=True
+        )
+        self._replicas.clear()
+        self._leaving.clear()
+        self._idle.clear()
+
+    async def _load_one(self, *, early: bool = False, gently: bool = False) -> Replica:
+        replica = await self._spawn()
+        version = {
+            "path": str(self._path), "twin": self._plan.twin, "early": early, "gently": gently,
+            **self._label,
+        }  # fmt: skip
+        try:
+            self.description = await replica.load(version, self._label, self._plan.load_timeout)
+        except BaseException:
+            replica.stop_later()
+            raise
+        return replica
+
+    def _admit(self, replica: Replica) -> None:
+        self._replicas.add(replica)
+        self._idle.append(replica)
+        self._up.set(len(self._replicas))
+        replica.lost.add_done_callback(lambda _: self.lose(replica, HostFailed("The host ended.")))
+
+    async def _tell_loss(self, replica: Replica, error: HostFailed) -> None:
+        """Say why a replica was lost, and end what is left of it."""
+        if replica.lost.done():
+            reason = await replica.death()
+        else:
+            replica.kill()
+            reason = str(error)
+        replica.stop_later()
+        _logger.error(
+            "A host was lost and is replaced. %s", reason,
+            extra={**self._label, "pid": replica.pid},
+        )  # fmt: skip
+
+    def _remove(self, replica: Replica) -> None:
+        self._replicas.discard(replica)
+        if replica in self._idle:
+            self._idle.remove(replica)
+        self._up.set(len(self._replicas))
+
+    async def _replace(self) -> None:
+        while not self._closing:
+            delay = _RESTART_DELAYS[min(self._failures, len(_RESTART_DELAYS) - 1)]
+            self._failures += 1
+            await asyncio.sleep(delay)
+            try:
+                self._admit(await self._load_one())
+            except (HostFailed, OSError):
+                _logger.exception("A host cannot be replaced yet.", extra=self._label)
+            else:
+                self._on_idle()
+                return
+
+    async def _watch_memory(self) -> None:
+        """Renew hosts that outgrow the limit, one at a time."""
+        limit = self._plan.host_memory
+        needed = max(replica.memory() for replica in self._replicas)
+        if needed >= limit:
+            _logger.error(
+                "Freshly loaded, a host has %d MiB already: hosts are not renewed. "
+                "Raise --max-host-memory.", needed // _MIB, extra=self._label,
+            )  # fmt: skip
+            return
+        while True:
+            await asyncio.sleep(_MEMORY_SECONDS)
+            grown = [replica for replica in self._replicas if replica.memory() > limit]
+            if grown:
+                await self._renew(grown[0])
+
+    async def _renew(self, old: Replica) -> None:
+        """Let a fresh host take the place of `old`, which finishes its batch first."""
+        _logger.warning(
+            "A host outgrew --max-host-memory and is renewed.",
+            extra={**self._label, "pid": old.pid, "mib": old.memory() // _MIB},
+        )
+        try:
+            fresh = await self._load_one(gently=True)
+        except (HostFailed, OSError):
+            _logger.exception("A host cannot be renewed yet.", extra=self._label)
+            return
+        self._admit(fresh)
+        if old in self._replicas:  # it may have been lost meanwhile
+            was_idle = old in self._idle
+            self._remove(old)
+            self._leaving.add(old)
+            self._renewed.inc()
+            if was_idle:
+                self._leave(old)
+        self._on_idle()
+
+    def _leave(self, replica: Replica) -> None:
+        """End a host that was renewed and has nothing left to do."""
+        self._leaving.discard(replica)
+        self._tasks.start(replica.stop())

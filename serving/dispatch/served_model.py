@@ -1,0 +1,268 @@
+"""One served model: it follows its URI, and switches to what the registry names.
+
+The new version is loaded beside the one that serves, and takes over when it is warm. The registry
+is looked at meanwhile, and a load is given up when the registry names another version.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from cloche.serving.background_tasks import Tasks
+from cloche.serving.dispatch.poll_policy import Standing, should_load
+from cloche.serving.dispatch.registry_poller import Watch
+from cloche.serving.dispatch.version_history import History
+from cloche.serving.dispatch.version_load import Failures, Load, named
+from cloche.serving.dispatch.version_pool import Generation
+from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.registry.client import Registry
+from cloche.serving.registry.uri import ModelUri
+
+_RESOLVE_SECONDS = 15.0
+_RETRY_SECONDS = 5.0
+_logger = logging.getLogger(__name__)
+
+MakeGeneration = Callable[[str, dict[str, Any]], Awaitable[Generation]]
+
+
+class ServedModel:
+    """A model by the name it is served under.
+
+    Attributes:
+        uri: What it follows.
+        current: The generation that takes requests; None until the first version is warm.
+        since: When that took over.
+        loading: The version that is being loaded to take over; None if none is.
+        history: What the registry tells of its versions.
+        in_progress: How many requests for it are not answered yet.
+        read_at: When the registry was last read, on the loop's clock.
+    """
+
+    def __init__(
+        self,
+        uri: ModelUri,
+        registry: Registry,
+        metrics: Metrics,
+        *,
+        make: MakeGeneration,
+    ) -> None:
+        self.uri = uri
+        self.current: Generation | None = None
+        self.since: datetime | None = None
+        self.loading: Load | None = None
+        self.history = History(uri, registry)
+        self._registry = registry
+        self._metrics = metrics
+        self._make = make
+        self.in_progress = 0
+        self._standing = Standing()
+        self._named = ""  # the identity of the version that the registry named last
+        self._unreadable = ""  # why the registry could not be read
+        self._failures = Failures()
+        self._loop = asyncio.get_running_loop()
+        self.read_at = self._loop.time()
+        self._loads = Tasks()
+        self._retired: dict[asyncio.Task[None], Generation] = {}
+        self._watch = Watch(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
+
+    @property
+    def name(self) -> str:
+        """By which it is served."""
+        return self.uri.name
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can answer."""
+        return self.current is not None and self.current.ready
+
+    def wake(self) -> None:
+        """Ask the registry now instead of at the next poll."""
+        self._watch.wake()
+
+    @property
+    def problem(self) -> str:
+        """Why the version that the registry names does not serve; empty when it does."""
+        if self._unreadable:
+            return self._unreadable
+        if failure := self._failures.of(self._named):
+            return failure
+        if self.loading is not None:
+            return self.loading.told
+        return "" if self._named else "The first version is being loaded."
+
+    async def follow(self, interval: float) -> None:
+        """Look at the registry every `interval` seconds, for ever.
+
+        Sooner after a failure, and later while the registry takes long.
+        """
+        while True:
+            pause = min(interval, _RETRY_SECONDS)
+            try:
+                await self._look()
+                pause = interval
+            except ServingError as error:
+                self._note_unreadable(str(error))
+            except Exception:
+                _logger.exception("Following failed; it goes on.", extra={"model": self.name})
+            await self._watch.rest(pause)
+
+    async def leave(self) -> None:
+        """End what is being loaded, and every generation when what runs is finished."""
+        if self.current is not None:
+            leaving, self.current = self.current, None
+            self._retire(leaving)
+        await self._loads.cancel()
+        await self.history.close()
+        await asyncio.gather(*self._retired)
+
+    async def close(self) -> None:
+        """End all at once: no client is connected any more."""
+        for generation in (*self._retired.values(), *filter(None, [self.current])):
+            generation.hurry()
+        await self.leave()
+
+    async def _look(self) -> None:
+        try:
+            target: dict[str, Any] = await self._watch.look()
+        except RegistryUnreachable as error:
+            if self.current is None and self.loading is None:
+                await self._start_from_cache(error)
+            raise
+        except VersionRefused:
+            self._give_up()
+            raise
+        self.read_at = self._loop.time()
+        self._unreadable = ""
+        self._follow_to(target)
+
+    def _follow_to(self, target: dict[str, Any]) -> None:
+        """Load what the registry names, if that is needed, and nothing else."""
+        self._named = identity = target["identity"]
+        if self.current is not None and identity == self._standing.identity:
+            self.current.retry = target["retry"]
+        if not should_load(self._standing, identity, target["revision"]):
+            self._give_up()
+        elif self.loading is None or self.loading.target["identity"] != identity:
+            self._give_up()
+            if self._failures.is_paused(identity, self._loop.time()):
+                return
+            self.loading = load = Load(self.name, target)
+            self._failures.begin(identity)
+            load.task = self._loads.start(self._load(load))
+        else:
+            self.loading.remind()
+
+    def _give_up(self) -> None:
+        if self.loading is not None:
+            self.loading.give_up()
+            self.loading = None
+            self._metrics.swaps.labels(self.name, "given up").inc()
+
+    async def _start_from_cache(self, error: RegistryUnreachable) -> None:
+        target = await self._registry.ask("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
+        if target is None:
+            raise RegistryUnreachable(
+                f"{error} Of what served behind {self.uri.text} before, nothing is in the cache."
+            )
+        _logger.warning(
+            "The registry is not there; the version that served last is taken from the cache.",
+            extra={"model": self.name, "version": target["version"]},
+        )
+        self._follow_to(target)
+
+    async def _load(self, load: Load) -> None:
+        try:
+            fresh = await self._make(self.name, load.target)
+            await fresh.start(beside=self.current is not None)
+        except (VersionRefused, HostFailed) as error:
+            self._refuse(load.target, error)
+        except ServingError as error:
+            self._note_failure(load.target, str(error), lasting=False)
+        except Exception as error:
+            _logger.exception("A load failed; it is tried again.", extra={"model": self.name})
+            reason = f"{named(load.target)} cannot be loaded now: {type(error).__name__}: {error}"
+            self._note_failure(load.target, reason, lasting=False)
+        else:
+            self._switch(fresh, load.target)
+            self._tell_served(fresh, load.seconds)
+            self._loads.start(self._complete(fresh, load.target))
+        finally:
+            if self.loading is load:
+                self.loading = None
+
+    async def _complete(self, fresh: Generation, target: dict[str, Any]) -> None:
+        """See that a version which began to serve by its twin gets its model, too."""
+        try:
+            await fresh.complete()
+            if self.current is fresh:
+                await self._registry.ask(
+                    "remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target
+                )
+        except HostFailed as error:
+            if self.current is fresh:
+                self._refuse(target, error)
+        except ServingError:
+            _logger.exception("What serves cannot be noted.", extra={"model": self.name})
+
+    def _tell_served(self, fresh: Generation, seconds: float) -> None:
+        self._metrics.swaps.labels(self.name, "done").inc()
+        self._metrics.swap_seconds.labels(self.name).observe(seconds)
+        predictor = fresh.description["predictor"]
+        _logger.info(
+            "Serving.",
+            extra={"model": self.name, "version": fresh.version, "predictor": predictor,
+                   "seconds": round(seconds, 3)},
+        )  # fmt: skip
+
+    def _refuse(self, target: dict[str, Any], error: Exception) -> None:
+        """Serve without a version that could not be loaded, even if its twin answered already."""
+        served, serving = self._standing.identity, self.current
+        if served == target["identity"] and serving is not None:
+            served, self.current = "", None
+            self._retire(serving)
+        self._standing = Standing(served, target["revision"])
+        self._metrics.swaps.labels(self.name, "failed").inc()
+        self._note_failure(target, f"{named(target)} cannot serve: {error}", lasting=True)
+
+    def _switch(self, fresh: Generation, target: dict[str, Any]) -> None:
+        """Serve with `fresh`; what waited for the old generation goes to the new one."""
+        old, self.current = self.current, fresh
+        self.since = datetime.now(UTC)
+        self.history.outdate()
+        self._standing = Standing(target["identity"])
+        self._failures.clear()
+        if old is not None:
+            fresh.adopt(old.release())
+            self._retire(old)
+
+    def _retire(self, old: Generation) -> None:
+        task = asyncio.create_task(old.close(lambda: self.current))
+        self._retired[task] = old
+        task.add_done_callback(lambda _: self._retired.pop(task))
+
+    def _note_unreadable(self, reason: str) -> None:
+        if reason != self._unreadable:
+            _logger.error("%s", reason, extra={"model": self.name})
+        self._unreadable = reason
+
+    def _note_failure(self, target: dict[str, Any], reason: str, *, lasting: bool) -> None:
+        if not lasting:
+            self._failures.pause(target["identity"], self._loop.time() + _RETRY_SECONDS)
+            self._loop.call_later(_RETRY_SECONDS, self.wake)
+        if self._failures.note(target["identity"], reason, lasting=lasting):
+            _logger.error("%s", reason, extra={"model": self.name})
+
+    def describe(self) -> dict[str, Any]:
+        """What `/readyz` tells of it."""
+        return {
+            "uri": self.uri.text,
+            "ready": self.ready,
+            "version": self.current.version if self.current else None,
+            "predictor": self.current.description["predictor"] if self.current else None,
+            "loading": self.loading.describe() if self.loading else None,
+            "problem": self.problem or None,
+        }

@@ -1,0 +1,54 @@
+"""What the registry tells of a model's versions, asked only while somebody looks.
+
+Whoever looks gets what is known, at once, and the registry is asked for the next look.
+"""
+
+import asyncio
+import contextlib
+import math
+from dataclasses import asdict
+from typing import Any
+
+from cloche.serving.background_tasks import Tasks
+from cloche.serving.errors import ServingError
+from cloche.serving.registry.client import Registry
+from cloche.serving.registry.uri import ModelUri
+
+_FRESH_SECONDS = 2.0
+_PATIENCE = 60.0  # evidence is read from an artifact store the first time
+
+
+class History:
+    """The versions of one model, as the registry told them last."""
+
+    def __init__(self, uri: ModelUri, registry: Registry) -> None:
+        self._uri = uri
+        self._registry = registry
+        self._known: list[dict[str, Any]] | None = None
+        self._asked_at = -math.inf
+        self._asking = False
+        self._tasks = Tasks()
+        self._loop = asyncio.get_running_loop()
+
+    def look(self) -> list[dict[str, Any]] | None:
+        """What is known now, the newest version first; None until the registry answered once."""
+        if not self._asking and self._loop.time() - self._asked_at >= _FRESH_SECONDS:
+            self._asking = True
+            self._tasks.start(self._ask())
+        return self._known
+
+    def outdate(self) -> None:
+        """Ask with the next look: something changed."""
+        self._asked_at = -math.inf
+
+    async def close(self) -> None:
+        """Ask no more."""
+        await self._tasks.cancel()
+
+    async def _ask(self) -> None:
+        self._asked_at = self._loop.time()
+        try:
+            with contextlib.suppress(ServingError):  # whoever follows the model tells it already
+                self._known = await self._registry.ask("history", _PATIENCE, uri=asdict(self._uri))
+        finally:
+            self._asking = False

@@ -1,0 +1,278 @@
+"""One version at work: its replicas, the queue before them, and the batches in between.
+
+A generation is started whole and serves until it is closed. It knows nothing of HTTP, aliases or
+other versions.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cloche.serving.dispatch.broken_host_check import Doubt
+from cloche.serving.dispatch.pool_settings import Plan
+from cloche.serving.dispatch.replica import Replica
+from cloche.serving.dispatch.replica_pool import Pool
+from cloche.serving.errors import HostFailed, HostSilent
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.processes.frames import Result
+from cloche.serving.queue.batching_queue import Queue
+from cloche.serving.queue.prediction_request import (
+    CUT_OFF,
+    EXPIRED,
+    HOST_LOST,
+    NOT_REPEATED,
+    STOPPED,
+    Request,
+)
+
+_FAILED = 400
+_MAX_ATTEMPTS = 2  # once more, on another host
+
+
+class Generation:
+    """The replicas of one version.
+
+    Attributes:
+        model: The name it is served under.
+        version: Its number.
+        retry: Whether a request whose host was lost is given to another one.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        path: Path,
+        *,
+        plan: Plan,
+        metrics: Metrics,
+        spawn: Callable[[], Awaitable[Replica]],
+        retry: bool = True,
+    ) -> None:
+        self.model = model
+        self.version = version
+        self.retry = retry
+        label = {"model": model, "version": version}
+        self._plan = plan
+        self._queue: Queue[Request] = Queue(plan.queue, plan.batches)
+        self._pool = Pool(label, path, plan=plan, metrics=metrics, spawn=spawn, idle=self._dispatch)
+        self._given: dict[Replica, Sequence[Request]] = {}
+        self._finished: asyncio.Future[None] | None = None
+        self._hurried = self._closed = False
+        self._wake: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
+        self._batch_seconds = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._metrics = metrics
+        self._rows = metrics.rows.labels(**label)
+        self._accelerated_rows = metrics.accelerated_rows.labels(**label)
+        self._batch_rows = metrics.batch_rows.labels(**label)
+        self._predict_seconds = metrics.predict_seconds.labels(**label)
+        self._queue_seconds = metrics.queue_seconds.labels(**label)
+        self._retries = metrics.retries.labels(model)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What its hosts say of the version."""
+        return self._pool.description
+
+    @property
+    def ready(self) -> bool:
+        """Whether a warm replica is there."""
+        return bool(self._pool)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a replica."""
+        return len(self._queue)
+
+    @property
+    def replicas(self) -> int:
+        """Hosts that are loaded and warm."""
+        return len(self._pool)
+
+    @property
+    def seconds_to_drain(self) -> float:
+        """About how long those that wait now will wait."""
+        batches = 1 + self._queue.rows / self._plan.batches.rows
+        return batches * self._batch_seconds / max(1, len(self._pool))
+
+    async def start(self, *, beside: bool = True) -> None:
+        """Load every replica.
+
+        Args:
+            beside: Whether another version serves meanwhile. Then hosts load in the background;
+                else twins may answer before their models are loaded, see `complete`.
+
+        Raises:
+            HostFailed: One of them cannot; the others are ended.
+        """
+        await self._pool.start(beside=beside)
+
+    async def complete(self) -> None:
+        """Wait until every replica has its model, too.
+
+        Raises:
+            HostFailed: One of them cannot load it.
+        """
+        await self._pool.complete()
+
+    def submit(self, request: Request) -> bool:
+        """Take a request; False when the queue is full."""
+        if not self._queue.offer(request):
+            self._queue.remove(
+                Request.unwanted
+            )  # those that nobody waits for must not keep others out
+            if not self._queue.offer(request):
+                return False
+        if self._queue.worth_a_batch:
+            self._dispatch()
+        elif self._soon is None and self._pool.has_idle:
+            self._soon = self._loop.call_soon(self._dispatch_what_was_read)
+        return True
+
+    def adopt(self, requests: Sequence[Request]) -> None:
+        """Take requests that waited for another generation."""
+        self._queue.put_back(requests)
+        self._dispatch()
+
+    def release(self) -> list[Request]:
+        """Give up all requests that still wait."""
+        return self._queue.remove(lambda _: True)
+
+    async def close(self, current: Callable[[], "Generation | None"]) -> None:
+        """Finish what runs, which takes at most as long as a prediction may, then end the hosts.
+
+        Args:
+            current: The generation that serves then. What is left over, because a host was lost
+                meanwhile, goes to it.
+        """
+        self._pool.stop_replacing()
+        if self._given and not self._hurried:
+            self._finished = self._loop.create_future()
+            await asyncio.wait([self._finished])
+        successor = current()
+        if successor is not None:
+            successor.adopt(self.release())
+        self._closed = True
+        for request in self.release():
+            request.end(STOPPED)
+        for request in itertools.chain(*self._given.values()):
+            request.end(STOPPED if self.retry else NOT_REPEATED)
+        await self._pool.close()
+        if successor is None or successor.version != self.version:
+            self._metrics.forget_version(self.model, self.version)
+
+    def hurry(self) -> None:
+        """Let `close` wait for nothing: nobody waits for answers any more."""
+        self._hurried = True
+        if self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)
+
+    def _dispatch(self) -> None:
+        while self._pool.has_idle and len(self._queue):
+            now = self._loop.time()
+            batch = [one for one in self._queue.next_batch(now) if not one.unwanted()]
+            if batch:
+                self._give(self._pool.take(), batch)
+            elif (again := self._queue.wait_until(now)) is not None:
+                if self._wake is None:
+                    self._wake = self._loop.call_at(again, self._wake_up)
+                return
+
+    def _give(self, replica: Replica, batch: Sequence[Request]) -> None:
+        given = self._loop.time()
+        for request in batch:
+            request.attempts += 1
+            request.given = given
+            self._queue_seconds.observe(given - request.arrived)
+        self._given[replica] = batch
+        replica.score(
+            [one.item for one in batch], self._plan.predict_timeout, partial(self._take, replica)
+        )
+
+    def _take(self, replica: Replica, result: Result | HostFailed) -> None:
+        if self._closed:
+            return
+        batch = self._given.pop(replica)
+        if isinstance(result, HostFailed):
+            self._pool.lose(replica, result)
+            self._end_or_retry(batch, result)
+            self._dispatch()
+        else:
+            self._give_back_or_check(replica, result)
+            self._dispatch()  # first, so that the host works while the answers are written
+            for request, answer in zip(batch, result.answers, strict=True):
+                request.answer(answer, self.version)
+            self._observe(result)
+        self._tell_finished()
+
+    def _give_back_or_check(self, replica: Replica, result: Result) -> None:
+        """Let a replica go on, or ask it first whether it still can, when failures pile up."""
+        if failures := sum(answer.status >= _FAILED for answer in result.answers):
+            replica.doubt = replica.doubt.after(failures)
+            if replica.doubt.is_due(began := self._loop.time()):
+                self._given[replica] = ()
+                replica.check(self._plan.predict_timeout, partial(self._take_check, replica, began))
+                return
+        self._pool.give_back(replica)
+
+    def _take_check(self, replica: Replica, began: float, result: Result | HostFailed) -> None:
+        if isinstance(result, HostFailed):
+            self._take(replica, result)
+        elif not self._closed:
+            del self._given[replica]
+            now = self._loop.time()
+            replica.doubt = Doubt.settled(now, now - began)
+            self._pool.give_back(replica)
+            self._dispatch()
+            self._tell_finished()
+
+    def _tell_finished(self) -> None:
+        """Tell who closes the generation that no host works any more."""
+        if self._finished is not None and not self._given and not self._finished.done():
+            self._finished.set_result(None)
+
+    def _dispatch_what_was_read(self) -> None:
+        self._soon = None
+        self._dispatch()
+
+    def _wake_up(self) -> None:
+        self._wake = None
+        self._dispatch()
+
+    def _observe(self, result: Result) -> None:
+        rows = sum(answer.rows for answer in result.answers)
+        self._rows.inc(rows)
+        if result.accelerated_rows:
+            self._accelerated_rows.inc(result.accelerated_rows)
+        self._batch_rows.observe(rows)
+        self._predict_seconds.observe(result.predict_seconds)
+        self._batch_seconds = result.total_seconds
+
+    def _end_or_retry(self, batch: Sequence[Request], error: HostFailed) -> None:
+        """Give requests of a lost host to another one, each alone, or end them.
+
+        One of them may have been what broke it. What took too long is not asked again: it would
+        take too long again, and the model may have done its work, with all the effects of it.
+        """
+        again = []
+        for request in batch:
+            if request.unwanted():
+                continue
+            if isinstance(error, HostSilent):
+                request.end(CUT_OFF)
+            elif not self.retry:
+                request.end(NOT_REPEATED)
+            elif request.attempts >= _MAX_ATTEMPTS:
+                request.end(HOST_LOST)
+            elif request.deadline <= self._loop.time():
+                request.end(EXPIRED)
+            else:
+                request.alone = True
+                again.append(request)
+        self._retries.inc(len(again))
+        self._queue.put_back(again)

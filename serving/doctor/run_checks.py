@@ -1,0 +1,66 @@
+"""The order of an examination: what is quick and near first, then what the registry says."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from cloche.registry import connect_timeout
+from cloche.serving.doctor import machine, ports, secrets
+from cloche.serving.doctor.check_result import Finding, State, fail, warn
+from cloche.serving.errors import ServingError, SettingsError
+from cloche.serving.registry.uri import Reference
+from cloche.serving.server import preflight
+from cloche.serving.settings import Settings
+
+
+def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Finding]:
+    """Look at everything that serving and scoring need, as `settings` says.
+
+    Args:
+        settings: How a server would be started.
+        files: Those that hold secrets, by their option.
+    """
+    yield from machine.packages(settings)
+    yield from machine.text(settings)
+    for check, look in preflight.LOOKS.items():
+        try:
+            look(settings)
+        except SettingsError as error:
+            yield fail(check, str(error))
+    yield from secrets.certificate(settings)
+    yield from secrets.permissions(files)
+    yield from secrets.exposure(settings)
+    yield from ports.ports(settings)
+    yield from machine.disk(settings)
+    yield from machine.temporary(settings)
+    yield from machine.open_files(settings)
+    yield from _registry(settings)
+
+
+def _registry(settings: Settings) -> Iterator[Finding]:
+    connect_timeout.fail_soon(os.environ)
+    from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow, which takes seconds
+
+    broken = False
+    for finding in tracking.stores():
+        broken = broken or finding.state is State.FAIL
+        yield finding
+    try:
+        uris = preflight.served(settings)
+        asked = not broken and tracking.is_there()  # a client would make a store that is not there
+        if asked and settings.all_with_alias:
+            uris += versions.with_alias(settings.all_with_alias)
+            if not uris:
+                yield warn(
+                    "models",
+                    f"none has the alias {settings.all_with_alias}: there is nothing to serve",
+                    "cloche status; cloche promote MODEL",
+                )
+    except ServingError as error:
+        yield fail("models", str(error))
+        return
+    yield from versions.followed(
+        settings, [uri for uri in uris if asked or uri.reference is Reference.ARTIFACTS]
+    )
+    if asked:
+        yield from tracking.webhook(settings.webhook_secret)

@@ -1,0 +1,257 @@
+"""What calls are answered: by the same models, queue, limits and keys as over HTTP.
+
+What the host scores passes through here unparsed; only the model's name is read. All of it runs in
+the event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from google.protobuf.message import DecodeError
+from grpc import StatusCode
+
+from cloche.serving.api import error_formats
+from cloche.serving.api.pending_response import Waiting
+from cloche.serving.api.predictions import Exchange, Predictions
+from cloche.serving.api.route_target import Target, serving_generation
+from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.grpc import health
+from cloche.serving.host.codecs.messages import SERVICE, message
+from cloche.serving.openapi import protocol_metadata
+from cloche.serving.processes.frames import Answer, Item
+from cloche.serving.queue.prediction_request import EXPIRED
+from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError, header_name
+from cloche.serving.web.request_headers import Head
+
+_INFER = f"/{SERVICE}/ModelInfer"
+PROBES = frozenset((
+    f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady", f"/{health.SERVICE}/Check",
+))  # fmt: skip
+"""Methods that ask for no key."""
+METHODS = PROBES | {
+    f"/{SERVICE}/{name}" for name in ("ServerMetadata", "ModelReady", "ModelMetadata", "ModelInfer")
+}
+_LONGEST_TEXT = 2048  # bytes: clients take 8 KiB of headers, and a byte may become three
+_STATUSES = {
+    200: StatusCode.OK,
+    401: StatusCode.UNAUTHENTICATED,
+    404: StatusCode.NOT_FOUND,
+    408: StatusCode.DEADLINE_EXCEEDED,
+    413: StatusCode.RESOURCE_EXHAUSTED,
+    429: StatusCode.RESOURCE_EXHAUSTED,
+    503: StatusCode.UNAVAILABLE,
+    504: StatusCode.DEADLINE_EXCEEDED,
+}
+_Target = message("ModelInferTarget")
+_logger = logging.getLogger(__name__)
+Metadata = tuple[tuple[str, bytes], ...]
+
+
+class Ending(NamedTuple):
+    """What a call is answered: a message, or a text that says why there is none."""
+
+    status: StatusCode
+    text: str = ""
+    message: bytes = b""
+    metadata: Metadata = ()
+
+
+class Call(NamedTuple):
+    """A call whose message is whole.
+
+    Attributes:
+        path: the method, with its service.
+        headers: its metadata.
+        body: the message.
+        scheme: `http` or `https`.
+        patience: seconds that the client waits.
+        is_active: whether the client waits still.
+        answered: where the answer is put.
+    """
+
+    path: str
+    headers: HeaderList
+    body: bytes
+    scheme: str
+    patience: float
+    is_active: Callable[[], bool]
+    answered: Future[Ending]
+
+    def end(self, ending: Ending) -> None:
+        """Answer it, unless the server has stopped."""
+        if self.answered.set_running_or_notify_cancel():
+            self.answered.set_result(ending)
+
+
+class Answers:
+    """Answers calls about the models of `catalog`."""
+
+    def __init__(self, catalog: Catalog, predictions: Predictions, request_timeout: float) -> None:
+        self._catalog = catalog
+        self._predictions = predictions
+        self._request_timeout = request_timeout
+        self._loop = asyncio.get_running_loop()
+        self._methods: dict[str, Callable[[bytes], bytes]] = {
+            f"/{SERVICE}/ServerLive": self._server_live,
+            f"/{SERVICE}/ServerReady": self._server_ready,
+            f"/{SERVICE}/ServerMetadata": self._server_metadata,
+            f"/{SERVICE}/ModelReady": self._model_ready,
+            f"/{SERVICE}/ModelMetadata": self._model_metadata,
+            f"/{health.SERVICE}/Check": self._check,
+        }
+
+    def answer(self, call: Call) -> None:
+        """Answer a call, at once or when a host did."""
+        try:
+            if call.path == _INFER:
+                self._infer(call)
+            else:
+                call.end(Ending(StatusCode.OK, message=self._methods[call.path](call.body)))
+        except HttpError as error:
+            call.end(refusal(error))
+        except DecodeError:
+            call.end(Ending(StatusCode.INVALID_ARGUMENT, "The message cannot be read."))
+        except Exception:
+            _logger.exception("A call failed in the front.")
+            call.end(Ending(StatusCode.INTERNAL, "The server failed on this call."))
+
+    def _infer(self, call: Call) -> None:
+        scope = {
+            "method": "POST",
+            "path": call.path,
+            "headers": call.headers,
+            "scheme": call.scheme,
+            "http_version": "2",
+        }
+        target = self._target(call.body)
+        exchange = self._predictions.begin(target, scope, Head(call.headers))
+        waiting = _Waiting(self._predictions, exchange, call)
+        if call.patience < self._request_timeout:  # later ones end by the server's own clock
+            waiting.timer = self._loop.call_later(call.patience, waiting.expire)
+        try:
+            self._predictions.submit(
+                exchange,
+                Item("", call.body, exchange.id.decode(), error_formats.GRPC.door),
+                waiting,
+                client_left=lambda: not call.is_active(),
+                patience=call.patience,
+            )
+        except HttpError as error:
+            waiting.end(error)
+
+    def _target(self, body: bytes) -> Target:
+        """Whom a ModelInferRequest is for."""
+        try:
+            named = _Target.FromString(body)
+        except DecodeError:
+            raise HttpError(400, "BAD_REQUEST", "The message is no ModelInferRequest.") from None
+        model = self._model(named.model_name)
+        return Target(model, named.model_version or None, error_formats.GRPC, _INFER)
+
+    def _model(self, name: str) -> ServedModel:
+        model = self._catalog.get(name)
+        if model is None:
+            raise HttpError(
+                404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
+            )
+        return model
+
+    def _server_live(self, _: bytes) -> bytes:
+        return _written("ServerLiveResponse", live=True)
+
+    def _server_ready(self, _: bytes) -> bytes:
+        return _written("ServerReadyResponse", ready=self._catalog.ready)
+
+    def _check(self, body: bytes) -> bytes:
+        if health.service(body) not in ("", SERVICE):
+            raise HttpError(404, "RESOURCE_DOES_NOT_EXIST", "There is no such service.")
+        return health.told(serving=self._catalog.ready)
+
+    def _server_metadata(self, _: bytes) -> bytes:
+        return _written("ServerMetadataResponse", **protocol_metadata.server())
+
+    def _model_ready(self, body: bytes) -> bytes:
+        asked = message("ModelReadyRequest").FromString(body)
+        generation = self._model(asked.name).current
+        ready = generation is not None and (
+            generation.ready and asked.version in ("", generation.version)
+        )
+        return _written("ModelReadyResponse", ready=ready)
+
+    def _model_metadata(self, body: bytes) -> bytes:
+        asked = message("ModelMetadataRequest").FromString(body)
+        generation = serving_generation(self._model(asked.name), asked.version or None)
+        signature = generation.description.get("signature") or {}
+        told = protocol_metadata.open_inference(generation.model, generation.version, signature)
+        return _written("ModelMetadataResponse", **told)
+
+
+class _Waiting(Waiting):
+    """A call that waits for a host."""
+
+    __slots__ = ("_call", "timer")
+
+    def __init__(self, predictions: Predictions, exchange: Exchange, call: Call) -> None:
+        super().__init__(predictions, exchange)
+        self._call = call
+        self.timer: asyncio.TimerHandle | None = None
+
+    def end(self, ended: Answer | HttpError | ClientLeft) -> None:
+        """Answer it, and wait no longer."""
+        if self.timer is not None:
+            self.timer.cancel()
+        super().end(ended)
+        if isinstance(ended, ClientLeft):
+            self._call.end(Ending(StatusCode.CANCELLED))  # lets go of its thread
+
+    def answer(self, ended: Answer | HttpError) -> int:
+        """Send it, with what is told of it after the message."""
+        exchange = self.exchange
+        self.predictions.trace(exchange, ended.status)
+        named = _named(exchange.target.model.name, exchange.version)
+        metadata: Metadata = (*named, ("x-request-id", exchange.id))
+        if exchange.trace:
+            metadata += (("traceresponse", exchange.trace),)
+        if isinstance(ended, HttpError):
+            ending = refusal(ended)
+        elif ended.status == 200:
+            ending = Ending(StatusCode.OK, message=ended.body)
+        else:
+            ending = _refused(ended.status, ended.body.decode())
+        self._call.end(ending._replace(metadata=metadata))
+        return ended.status
+
+    def expire(self) -> None:
+        """End it: the client said that it waits no longer."""
+        if self.exchange.request is not None:
+            self.exchange.request.end(EXPIRED)
+
+
+def refusal(error: HttpError) -> Ending:
+    """How a call is refused for the same reason as a request over HTTP."""
+    return _refused(error.status, str(error))
+
+
+def _refused(http_status: int, text: str) -> Ending:
+    other = StatusCode.INTERNAL if http_status >= 500 else StatusCode.INVALID_ARGUMENT
+    status = _STATUSES.get(http_status, other)
+    return Ending(status, text.encode("utf-8", "replace")[:_LONGEST_TEXT].decode("utf-8", "ignore"))
+
+
+@lru_cache(64)
+def _named(model: str, version: str) -> Metadata:
+    """The metadata that names the version that answers."""
+    return (
+        ("x-model-name", header_name(model)),
+        ("x-model-version", version.encode("ascii", "replace")),
+    )
+
+
+def _written(name: str, /, **fields: Any) -> bytes:
+    serialized: bytes = message(name)(**fields).SerializeToString()
+    return serialized

@@ -1,0 +1,246 @@
+"""grpcio's server: its sockets, its limits, and the threads that bring calls to the event loop.
+
+grpcio reads HTTP/2 in threads of its own, without the interpreter lock. A call that came is given
+a thread of a pool, which checks its key, receives its message, has the event loop answer it, and
+sends the answer.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or clients fill the log with lines of their own
+import grpc
+
+from cloche.serving.errors import SettingsError
+from cloche.serving.grpc.answers import METHODS, PROBES, Call, Ending, refusal
+from cloche.serving.settings import Settings
+from cloche.serving.web.asgi import HttpError
+from cloche.serving.web.authentication import Access
+
+_THREADS = 512  # most calls that are received, predicted or sent at once; others wait for these
+_PROBE_THREADS = 4  # that answer probes, and refuse calls, while all others wait for models
+_PROBES_AT_ONCE = 64  # beyond --max-queue calls; more are refused like these
+_STREAMS = 1024  # calls of a connection; clients keep others back until some are answered
+_IDLE_SECONDS = 75
+_AGE_SECONDS = 3600  # of a connection, so that a client cannot leave answers unread for ever
+_SHORTEST_PING_SECONDS = 5  # clients ping every 10 seconds or more
+_TICK_SECONDS = 0.5
+_logger = logging.getLogger(__name__)
+# It writes a traceback, and the value, for each header that is not UTF-8.
+logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    settings: Settings, access: Access, answer: Callable[[Call], None], listener: socket.socket
+) -> AsyncIterator[None]:
+    """Answer calls for as long as the context lasts, then finish those that run.
+
+    Args:
+        settings: the limits, and how long calls may run on at the end.
+        access: who may ask.
+        answer: answers a call, in the event loop.
+        listener: a socket that has kept the port free; grpcio opens one of its own there.
+
+    Raises:
+        SettingsError: the port was taken by somebody else in between.
+    """
+    with listener:
+        calls = Calls(settings, access, answer)
+        host, port = listener.getsockname()[:2]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    server = grpc.server(
+        calls.threads, handlers=[calls], options=_options(settings),
+        maximum_concurrent_rpcs=settings.max_queue + _PROBES_AT_ONCE,
+    )  # fmt: skip
+    try:
+        if settings.tls_certificate and settings.tls_key:
+            pair = settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes()
+            server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        else:
+            server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise SettingsError(
+            f"Cannot listen on {address}: something else does. Choose another --grpc-port."
+        ) from error
+    server.start()
+    _logger.info("Listening for gRPC on %s", address)
+    slow = asyncio.create_task(calls.end_slow_ones())
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.stop(settings.drain_timeout).wait)
+        slow.cancel()
+        await calls.close()
+
+
+class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Receives calls in threads, and sends what the event loop answers."""
+
+    def __init__(self, settings: Settings, access: Access, answer: Callable[[Call], None]) -> None:
+        self._access = access
+        self._answer = answer
+        self._loop = asyncio.get_running_loop()
+        self._scheme = "https" if settings.tls_certificate else "http"
+        self._patience = settings.client_timeout
+        self._most_calls = settings.max_queue
+        self._most_slow = max(1, settings.max_queue_bytes // settings.max_body)
+        self._receiving: dict[Any, float] = {}  # contexts, in the order in which they began
+        self._waiting: set[Future[Ending]] = set()
+        self.threads = _started(_THREADS, "grpc")
+        self._probe_threads = _started(_PROBE_THREADS, "grpc-probe")
+        self._probes = {path: self._quick(partial(self._serve, path)) for path in PROBES}
+        self._others = {
+            path: grpc.stream_unary_rpc_method_handler(partial(self._serve, path))
+            for path in METHODS - PROBES
+        }
+        self._full = self._quick(_refuse)
+
+    def service(self, handler_call_details: Any) -> Any:
+        """What handles a call of this method; None if there is no such method."""
+        path = handler_call_details.method
+        if path in self._others and len(self.threads.calls) >= self._most_calls:
+            return self._full
+        return self._probes.get(path) or self._others.get(path)
+
+    async def end_slow_ones(self) -> None:
+        """Cancel calls whose message does not arrive in time, or that hold too much memory.
+
+        Nobody knows how large a message will be, and any number of clients may send theirs slowly.
+        So of those that are not there at once only so many may go on as --max-body allows in the
+        memory for requests that wait.
+        """
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            now = time.monotonic()
+            slow = [one for one in self._receiving.copy().items() if now - one[1] > _TICK_SECONDS]
+            for at, (context, since) in enumerate(slow):
+                if at >= self._most_slow or now - since > self._patience:
+                    context.cancel()
+
+    async def close(self) -> None:
+        """End the threads, once the server has stopped; nobody waits for their answers any more."""
+        self._probe_threads.shutdown()
+        ending = asyncio.create_task(asyncio.to_thread(self.threads.shutdown))
+        while not ending.done():
+            for answered in self._waiting.copy():
+                answered.cancel()
+            await asyncio.wait([ending], timeout=0.05)
+
+    def _quick(self, behavior: Callable[[Iterator[bytes], Any], bytes]) -> Any:
+        """A handler that is done at once, also while all threads wait for models."""
+        handled: Any = partial(behavior)
+        handled.experimental_thread_pool = self._probe_threads
+        return grpc.stream_unary_rpc_method_handler(handled)
+
+    def _serve(self, path: str, messages: Iterator[bytes], context: Any) -> bytes:
+        """Answer one call, in a thread of its own."""
+        ending = self._ending(path, messages, context)
+        context.set_trailing_metadata(ending.metadata)
+        if ending.status is not grpc.StatusCode.OK:
+            context.abort(ending.status, ending.text)
+        return ending.message
+
+    def _ending(self, path: str, messages: Iterator[bytes], context: Any) -> Ending:
+        headers = [
+            (name.encode(), value.encode() if isinstance(value, str) else value)
+            for name, value in context.invocation_metadata()
+        ]
+        if path not in PROBES:  # before any of the message is received
+            try:
+                self._access.check(headers)
+            except HttpError as error:
+                return refusal(error)
+        self._receiving[context] = time.monotonic()
+        try:
+            body = next(messages, None)
+        finally:
+            del self._receiving[context]
+        if body is None:
+            return Ending(grpc.StatusCode.UNIMPLEMENTED, "A call has exactly one message.")
+        answered: Future[Ending] = Future()
+        call = Call(
+            path, headers, body, self._scheme, context.time_remaining(), context.is_active,
+            answered,
+        )  # fmt: skip
+        self._waiting.add(answered)
+        try:
+            self._loop.call_soon_threadsafe(self._answer, call)
+            return answered.result()
+        except CancelledError:
+            return Ending(grpc.StatusCode.UNAVAILABLE, "The server ended.")
+        finally:
+            self._waiting.discard(answered)
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads that know their calls: those that they answer, and those that wait for a thread."""
+
+    def __init__(self, count: int, name: str) -> None:
+        super().__init__(count, name)
+        self.calls: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See `ThreadPoolExecutor`."""
+        call = super().submit(fn, *args, **kwargs)
+        self.calls.add(call)
+        call.add_done_callback(self.calls.discard)
+        return call
+
+
+def _refuse(_: Iterator[bytes], context: Any) -> bytes:
+    """Refuse a call because too many are waiting."""
+    text = "More calls are waiting than --max-queue allows: ask again later."
+    context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+    return b""
+
+
+def _started(count: int, name: str) -> _Threads:
+    """A pool whose threads run all: one that could not be started later would end grpcio's own.
+
+    Raises:
+        SettingsError: the system does not allow so many.
+    """
+    pool, all_run = _Threads(count, name), threading.Barrier(count)
+    try:
+        list(pool.map(lambda _: all_run.wait(), range(count)))
+    except RuntimeError as error:
+        all_run.abort()
+        raise SettingsError(
+            f"--grpc-port needs {count} threads, and the system does not start as many: raise its "
+            "limit (ulimit -u, or the pids of the container)."
+        ) from error
+    return pool
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    """Limits of grpcio, described in include/grpc/impl/channel_arg_names.h of its sources."""
+    return [
+        ("grpc.so_reuseport", 0),  # a port that somebody has is refused
+        ("grpc.max_receive_message_length", settings.max_body),  # packed and unpacked
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_concurrent_streams", _STREAMS),
+        ("grpc.http2.bdp_probe", 0),  # windows that grow hold what nobody asked for yet
+        ("grpc.server_handshake_timeout_ms", _milliseconds(settings.client_timeout)),
+        ("grpc.keepalive_time_ms", _milliseconds(settings.client_timeout)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(settings.client_timeout)),
+        ("grpc.max_connection_idle_ms", _milliseconds(_IDLE_SECONDS)),
+        ("grpc.max_connection_age_ms", _milliseconds(_AGE_SECONDS)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(settings.request_timeout)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(_SHORTEST_PING_SECONDS)),
+    ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return min(int(seconds * 1000), 2**31 - 1)

@@ -1,0 +1,134 @@
+"""The two ways to answer requests that were joined: by the accelerated twin, and by the model.
+
+Each answers the questions that it is sure of and leaves the others (None) to the next way.
+"""
+
+import itertools
+import json
+import logging
+import time
+from collections.abc import Sequence
+
+from cloche.serving.host.answers.error_answers import RequestRefused
+from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.codecs.scoring_protocol import write_predictions
+from cloche.serving.host.parsing.column_decoder import Plan, Table
+from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.predictors.closeness import alike
+from cloche.serving.host.predictors.prediction_writer import (
+    ByModelPredicted,
+    ByTwinPredicted,
+    Predicted,
+)
+from cloche.serving.host.predictors.twin import Twin
+from cloche.serving.processes.frames import Answer
+from cloche.values.redaction import trace
+
+_logger = logging.getLogger(__name__)
+
+
+class ByTwin:
+    """Answers by the accelerated twin.
+
+    Attributes:
+        seconds: Time spent in the graph since it was last set to 0.
+        rows: Rows answered since it was last set to 0.
+    """
+
+    def __init__(self, twin: Twin, plan: Plan) -> None:
+        self._twin = twin
+        self._plan = plan
+        self.seconds = 0.0
+        self.rows = 0
+
+    def agrees(self, model: "ByModel", table: Table) -> bool:
+        """Whether the twin answers `table` as the model does, or leaves it to the model.
+
+        Raises:
+            Exception: Whatever the graph or the model raises.
+        """
+        question = Question(table, write_predictions)
+        (own,), (other,) = self.ask([question]), model.ask([question])
+        if own is None or other is None:
+            return own is None
+        return alike(json.loads(own.body), json.loads(other.body), tolerance=self._twin.tolerance)
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer | None]:
+        """One answer for each question all of whose rows the twin is sure of."""
+        try:
+            return self.ask(questions)
+        except Exception as error:  # noqa: BLE001  # the model answers whatever it was
+            seen = trace(error)
+            _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
+            return [None] * len(questions)
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer | None]:
+        """The same.
+
+        Raises:
+            Exception: Whatever the graph raises.
+        """
+        if questions[0].table.params:  # parameters are the model's own affair
+            return [None] * len(questions)
+        columns = self._plan.joined([question.table for question in questions])
+        started = time.perf_counter()
+        try:
+            prediction = self._twin.predict(columns)
+        finally:
+            self.seconds += time.perf_counter() - started
+        predicted = ByTwinPredicted(prediction)
+        sure = prediction.sure.tolist()
+        all_sure = all(sure)
+        answers: list[Answer | None] = []
+        start = 0
+        for question in questions:
+            end = start + question.table.length
+            known = all_sure or all(sure[start:end])
+            answer = _written(question, predicted, start, end) if known else None
+            if answer is not None:
+                self.rows += end - start
+            answers.append(answer)
+            start = end
+        return answers
+
+
+class ByModel:
+    """Answers by the model itself, on the frame that MLflow's enforcement would give."""
+
+    def __init__(self, model: ObservedModel, plan: Plan) -> None:
+        self._model = model
+        self._plan = plan
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer | None]:
+        """One answer for each question, or None for all when they must be scored one by one."""
+        try:
+            return self.ask(questions)
+        except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, one by one
+            return [None] * len(questions)
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer | None]:
+        """The same.
+
+        Raises:
+            Exception: Whatever MLflow or the model raises.
+        """
+        tables = [question.table for question in questions]
+        counts = [table.length for table in tables]
+        frame = self._plan.frame(self._plan.joined(tables))
+        raw = self._model.predict_enforced(frame, tables[0].params)
+        predicted = ByModelPredicted(raw, sum(counts))
+        if len(counts) > 1 and not predicted.divisible:
+            return [None] * len(questions)
+        ends = list(itertools.accumulate(counts))
+        return [
+            _written(question, predicted, end - count, end)
+            for question, count, end in zip(questions, counts, ends, strict=True)
+        ]
+
+
+def _written(question: Question, predicted: Predicted, start: int, end: int) -> Answer | None:
+    """The answer; None where the question asks for what was not predicted, to be told alone."""
+    try:
+        return question.write(predicted, start, end)
+    except RequestRefused:
+        return None

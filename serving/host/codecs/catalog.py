@@ -1,0 +1,48 @@
+"""Which codec answers at which door."""
+
+from collections.abc import Mapping
+from functools import partial
+from types import ModuleType
+
+from mlflow.models import Model
+
+from cloche.serving.host.codecs import open_inference_grpc, open_inference_rest
+from cloche.serving.host.codecs.codec import Codec
+from cloche.serving.host.codecs.open_inference import Inference
+from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol
+from cloche.serving.host.codecs.tf_serving import V1
+from cloche.serving.host.codecs.torchserve import TorchServe
+from cloche.serving.host.diagnosis.diagnosis import Diagnosis
+from cloche.serving.host.parsing.column_decoder import Plan, has_type_hints
+from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.processes.frames import Door
+
+
+def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Mapping[Door, Codec]:
+    """The codecs of a version of a model.
+
+    Args:
+        metadata: Its MLflow metadata.
+        plan: For its signature, if that can be planned.
+        name: By which it is served.
+        version: Its version.
+    """
+    schema = metadata.get_input_schema()
+    hinted = has_type_hints(metadata)
+    guard = Guard(schema, by_type_hints=hinted)
+    diagnosis = Diagnosis(metadata)
+
+    def inference(form: ModuleType) -> Inference:
+        write = partial(form.write, name, version)
+        return Inference(
+            metadata, plan, diagnosis, split=form.split, parse=form.parse, write=write,
+            refused=form.refused,
+        )  # fmt: skip
+
+    return {
+        Door.MLFLOW: ScoringProtocol(plan, schema, guard, diagnosis),
+        Door.V2: inference(open_inference_rest),
+        Door.GRPC: inference(open_inference_grpc),
+        Door.V1: V1(plan, schema, guard, diagnosis, hinted=hinted),
+        Door.TORCHSERVE: TorchServe(plan, schema, guard, diagnosis),
+    }

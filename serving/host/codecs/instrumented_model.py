@@ -1,0 +1,120 @@
+"""A loaded model as MLflow's scoring function sees it, which remembers how a request went."""
+
+import inspect
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+from mlflow.models import Model
+from mlflow.models.utils import _enforce_params_schema
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types import ColSpec
+
+from cloche.serving.host.answers.error_answers import RequestRefused
+from cloche.serving.host.answers.error_origin import of_model
+from cloche.serving.host.parsing.column_decoder import has_type_hints
+from cloche.serving.host.parsing.json_types import JsonTypes
+from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
+from cloche.serving.host.parsing.older_mlflow import in_prediction
+
+
+class ObservedModel:
+    """Stands in for the model: it gives the same answers, and knows how they came about.
+
+    Attributes:
+        seconds: Time spent in predictions since it was last set to 0.
+        rows: Rows of the last prediction.
+        reached: Whether the last request was parsed and came as far as the model.
+        refused: Why the last request was kept from the model, if it was; MLflow hides it.
+        failed: What the model's own code raised on the last request, if it did.
+        failed_on: What it was given then.
+        raw: What it returned on the last request.
+    """
+
+    def __init__(self, model: PyFuncModel) -> None:
+        self._model = model
+        self.seconds = 0.0
+        self.reset()
+
+    @property
+    def metadata(self) -> Model:
+        """The model's metadata."""
+        return self._model.metadata
+
+    def reset(self) -> None:
+        """Forget the last request."""
+        self.rows = 0
+        self.reached = False
+        self.refused: RequestRefused | None = None
+        self.failed: Exception | None = None
+        self.failed_on: Any = None
+        self.raw: Any = None
+
+    def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
+        """What the model predicts for `data`, after MLflow enforced its signature.
+
+        Raises:
+            RequestRefused: Enforcement would change what is missing.
+            Exception: Whatever MLflow or the model raises.
+        """
+        self.reached = True
+        self.rows = _count(data)
+        try:
+            refuse_gaps(data, self._lossy)
+            data = self._types.of_table(data)
+        except RequestRefused as error:
+            self.refused = error
+            raise
+        started = time.perf_counter()
+        try:
+            self.raw = self._model.predict(data, params=params)
+        except Exception as error:
+            if of_model(error):
+                self.failed, self.failed_on = error, data
+            raise
+        finally:
+            self.seconds += time.perf_counter() - started
+        return self.raw
+
+    def predict_enforced(self, frame: pd.DataFrame, params: dict[str, Any] | None) -> Any:
+        """What the model predicts for a frame that is as enforcement would leave it.
+
+        `PyFuncModel.predict` without the enforcement, which takes as long as many a model.
+        """
+        started = time.perf_counter()
+        try:
+            params = _enforce_params_schema(params, self.metadata.get_params_schema())
+            with in_prediction(self._model):
+                return self._function(frame, **({"params": params} if self._takes_params else {}))
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    @cached_property
+    def _lossy(self) -> list[ColSpec]:
+        return lossy_arrays(self.metadata.get_input_schema())
+
+    @cached_property
+    def _types(self) -> JsonTypes:
+        hinted = has_type_hints(self.metadata)
+        return JsonTypes(None if hinted else self.metadata.get_input_schema())
+
+    @cached_property
+    def _function(self) -> Callable[..., Any]:
+        function: Callable[..., Any] = self._model._predict_fn
+        return function
+
+    @cached_property
+    def _takes_params(self) -> bool:
+        params = inspect.signature(self._function).parameters.get("params")
+        return params is not None and params.kind is not params.VAR_KEYWORD
+
+
+def _count(data: Any) -> int:
+    if isinstance(data, dict):  # named tensors or columns
+        data = next(iter(data.values()), ())
+    try:
+        return len(data)
+    except TypeError:  # a scalar
+        return 1

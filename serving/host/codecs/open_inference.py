@@ -1,0 +1,135 @@
+"""The Open Inference Protocol, in what its HTTP and gRPC forms share."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+from mlflow.models import Model
+from mlflow.types import Schema
+
+from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.answers.mistake import Mistake
+from cloche.serving.host.codecs.columns import PlannedColumns
+from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.codecs.model_inputs import as_payload, model_input
+from cloche.serving.host.codecs.open_inference_request import Asked
+from cloche.serving.host.codecs.tensors import Output, output
+from cloche.serving.host.diagnosis.diagnosis import GENERAL, Diagnosis
+from cloche.serving.host.parsing.column_decoder import Plan, Table, has_type_hints
+from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.predictors.prediction_writer import BARE, ByModelPredicted, Predicted
+from cloche.serving.processes.frames import Answer, Item
+
+_DEFAULT_OUTPUT = "predict"
+# What clients put among the parameters for the server itself; Triton's client and KServe's do.
+_RESERVED = frozenset(
+    {"binary_data_output", "content_type", "headers", "priority", "timeout"}
+    | {"sequence_id", "sequence_start", "sequence_end"}
+)
+_RESERVED_PREFIX = "triton_"
+
+
+class Split(NamedTuple):
+    """A request in two parts: the bytes of its tensors, and everything else.
+
+    Attributes:
+        key: Everything else.
+        size: Of that, in bytes.
+        data: The bytes, one tensor after the other.
+    """
+
+    key: Hashable
+    size: int
+    data: bytes
+
+
+class Inference:
+    """A codec but for bytes: those are read by `split` and `parse`, and written by `write`."""
+
+    def __init__(
+        self,
+        metadata: Model,
+        plan: Plan | None,
+        diagnosis: Diagnosis,
+        *,
+        split: Callable[[Item], Split | None],
+        parse: Callable[[Item], Asked],
+        write: Callable[[Asked, Sequence[Output], int], Answer],
+        refused: Callable[[RequestRefused | UnsupportedMediaType], Answer],
+    ) -> None:
+        self._schema: Schema | None = metadata.get_input_schema()
+        self._diagnosis = diagnosis
+        self._hinted = has_type_hints(metadata)
+        self._planned = PlannedColumns(plan) if plan is not None else None
+        known = metadata.get_params_schema()
+        self._reserved = _RESERVED - {param.name for param in (known.params if known else ())}
+        self._bare = _bare_name(metadata.get_output_schema())
+        self._familiar = self._planned.familiar() if self._planned is not None else None
+        self._split = split
+        self._parse = parse
+        self._write = write
+        self.refused = refused
+
+    def read(self, item: Item) -> Question | None:
+        """The question in `item`, where the plan reads it."""
+        if self._planned is None or self._familiar is None:
+            return None
+        split = self._split(item)
+        if split is not None and (known := self._familiar.recall(split.key, split.data)):
+            return self._question(*known)
+        try:
+            asked = self._parse(item)
+            table = self._planned.table(asked.tensors, self._params(asked))
+        except RequestRefused:  # it is told alone
+            return None
+        if table is None:
+            return None
+        if split is not None:
+            self._familiar.learn(split.key, split.size, asked, table)
+        return self._question(asked, table)
+
+    def _question(self, asked: Asked, table: Table) -> Question:
+        return Question(table, lambda *part: self._answer(asked, *part))
+
+    def ask(self, item: Item, model: ObservedModel) -> Answer:
+        """The answer to one request, after MLflow enforced the signature."""
+        asked = self._parse(item)
+        given = model_input(asked.tensors, self._schema, hinted=self._hinted)
+        raw = model.predict(given, self._params(asked))
+        return self._answer(asked, ByModelPredicted(raw, model.rows), 0, model.rows)
+
+    def explain(self, item: Item) -> Mistake:
+        """Why MLflow's enforcement refused inputs that looked right."""
+        asked = self._parse(item)
+        payload = as_payload(asked.tensors, self._schema, hinted=self._hinted)
+        if payload is not None:
+            return self._diagnosis.of_payload(
+                payload | {"params": self._params(asked)}, word="Input"
+            )
+        return self._diagnosis.of_params(self._params(asked) or {}) or Mistake(GENERAL)
+
+    def _params(self, asked: Asked) -> dict[str, Any] | None:
+        found = {
+            name: value
+            for name, value in asked.parameters.items()
+            if name not in self._reserved and not name.startswith(_RESERVED_PREFIX)
+        }
+        return found or None
+
+    def _answer(self, asked: Asked, predicted: Predicted, start: int, end: int) -> Answer:
+        columns = predicted.columns(start, end)
+        if BARE in columns:
+            columns = {self._bare: columns[BARE]}
+        for name in asked.outputs:
+            if name not in columns:
+                raise RequestRefused(
+                    f"The model has no output {name!r}; it has {', '.join(map(repr, columns))}."
+                )
+        wanted = asked.outputs or columns
+        return self._write(asked, [output(name, columns[name]) for name in wanted], end - start)
+
+
+def _bare_name(schema: Schema | None) -> str:
+    """What an output without a name of its own is called."""
+    if schema is not None and schema.has_input_names() and len(schema.inputs) == 1:
+        return str(schema.input_names()[0])
+    return _DEFAULT_OUTPUT

@@ -1,0 +1,134 @@
+"""The Open Inference Protocol over gRPC: serialized messages in and out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.open_inference import Split
+from cloche.serving.host.codecs.open_inference_request import Asked
+from cloche.serving.host.codecs.tensors import (
+    BYTES,
+    Output,
+    Tensor,
+    read_datatype,
+    read_shape,
+    refuse_classes,
+)
+from cloche.serving.processes.frames import BINARY_BODY, TEXT_BODY, Answer, Item
+
+_Request = message("ModelInferRequest")
+_Response = message("ModelInferResponse")
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+
+
+def split(item: Item) -> Split | None:
+    """The request in two parts, where its tensors are raw."""
+    try:
+        request = _Request.FromString(item.body)
+    except DecodeError:
+        return None
+    raw = list(request.raw_input_contents)
+    if not raw:
+        return None
+    request.ClearField("raw_input_contents")
+    rest = request.SerializeToString()
+    return Split((rest, tuple(map(len, raw))), len(rest), b"".join(raw))
+
+
+def parse(item: Item) -> Asked:
+    """The request in `item`.
+
+    Raises:
+        RequestRefused: It is none.
+    """
+    try:
+        request = _Request.FromString(item.body)
+    except DecodeError:
+        raise RequestRefused("The message is no ModelInferRequest.") from None
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise RequestRefused("raw_input_contents must hold one element for each of inputs.")
+    tensors = {}
+    for at, one in enumerate(request.inputs):
+        name = one.name
+        if name in tensors:
+            raise RequestRefused("Two inputs have the same name.")
+        shape = read_shape(name, tuple(one.shape))
+        datatype = read_datatype(name, one.datatype)
+        if raw:
+            if one.contents.ListFields():
+                raise RequestRefused(
+                    f"Input {name!r}: contents must be empty where raw_input_contents is used."
+                )
+            tensors[name] = Tensor(name, datatype, shape, memoryview(raw[at]))
+        else:
+            tensors[name] = _typed(name, datatype, shape, one.contents)
+    if not tensors:
+        raise RequestRefused("inputs is empty.")
+    wanted = [one.name for one in request.outputs]
+    for one in request.outputs:
+        refuse_classes(one.name, one.parameters)
+    return Asked(request.id, tensors, _parameters(request.parameters), wanted, bool(raw))
+
+
+def write(name: str, version: str, asked: Asked, outputs: Sequence[Output], rows: int) -> Answer:
+    """The answer of a version of a model: raw where the question was.
+
+    The protocol has either all tensors of a message raw or none, so all are raw where one has a
+    datatype that there is no field for.
+    """
+    response = _Response(model_name=name, model_version=version, id=asked.id)
+    dense = [one.dense() for one in outputs]
+    raw = asked.form or any(one.datatype not in _CONTENTS for one in dense)
+    for one in dense:
+        tensor = response.outputs.add(name=one.name, datatype=one.datatype, shape=one.shape)
+        if one.missing:
+            tensor.parameters["missing"].string_param = one.missing
+        if raw:
+            response.raw_output_contents.append(one.packed())
+        else:
+            cells = one.values if one.datatype == BYTES else one.values.ravel().tolist()
+            getattr(tensor.contents, _CONTENTS[one.datatype]).extend(cells)
+    return Answer(200, BINARY_BODY, rows, response.SerializeToString())
+
+
+def refused(error: RequestRefused | UnsupportedMediaType) -> Answer:
+    """An error: its words, and the HTTP status that gives its code."""
+    status = error.status if isinstance(error, RequestRefused) else 415
+    return Answer(status, TEXT_BODY, 0, str(error).encode())
+
+
+def _typed(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> Tensor:
+    """A tensor whose elements are in the field of their type."""
+    field = _CONTENTS.get(datatype)
+    if field is None:
+        raise RequestRefused(f"Input {name!r}: {datatype} must be in raw_input_contents.")
+    if others := [found.name for found, _ in contents.ListFields() if found.name != field]:
+        raise RequestRefused(f"Input {name!r}: {datatype} belongs into {field}, not {others[0]}.")
+    tensor = Tensor(name, datatype, shape, list(getattr(contents, field)))
+    if len(tensor.data) != tensor.size:
+        raise RequestRefused(
+            f"Input {name!r}: shape {list(shape)} has {tensor.size} elements, and {field} "
+            f"{len(tensor.data)}."
+        )
+    return tensor
+
+
+def _parameters(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: getattr(value, kind)
+        for name, value in found.items()
+        if (kind := value.WhichOneof("parameter_choice"))
+    }

@@ -1,0 +1,154 @@
+"""TensorFlow Serving's REST API, which KServe calls V1.
+
+Its two layouts are among MLflow's, which took them from there. What MLflow's does not know: a
+signature_name (every model has one signature), binary values as `{"b64": …}`, answers by column to
+questions by column, and that the name of a single output is left out.
+"""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from mlflow.pyfunc.scoring_server import invocations
+from mlflow.types import Schema
+
+from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
+from cloche.serving.host.answers.mistake import Mistake, described
+from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.codecs.scoring_protocol import json_error
+from cloche.serving.host.codecs.tf_serving_layouts import Layout
+from cloche.serving.host.diagnosis.diagnosis import Diagnosis
+from cloche.serving.host.diagnosis.layouts import holds
+from cloche.serving.host.diagnosis.unreadable import unreadable
+from cloche.serving.host.parsing.column_decoder import Plan
+from cloche.serving.host.parsing.content_types import JSON
+from cloche.serving.host.parsing.json_body import read_json
+from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.host.parsing.parsed_request import Question, Write
+from cloche.serving.host.predictors.prediction_writer import BARE, ByModelPredicted, Predicted
+from cloche.serving.processes.frames import JSON_BODY, Answer, Item
+
+_LAYOUTS = ("instances", "inputs")
+_DEEP = 64
+_PLAIN = frozenset({"params", "parameters", "signature_name", *_LAYOUTS})
+
+
+class V1:
+    """The codec."""
+
+    def __init__(
+        self, plan: Plan | None, schema: Schema | None, guard: Guard, diagnosis: Diagnosis, *,
+        hinted: bool = False,
+    ) -> None:  # fmt: skip
+        self._plan = plan
+        self._guard = guard
+        self._diagnosis = diagnosis
+        self._layout = Layout(schema, hinted=hinted)
+
+    def read(self, item: Item) -> Question | None:
+        """The question in `item`, where the plan reads it."""
+        if self._plan is None:
+            return None
+        try:
+            payload, write = self._payload(item)
+        except RequestRefused:  # it is told alone
+            return None
+        table = self._plan.read(payload)
+        return None if table is None else Question(table, write)
+
+    def ask(self, item: Item, model: ObservedModel) -> Answer:
+        """The answer to one request, read by MLflow's own scoring function."""
+        payload, write = self._payload(item)
+        invocations(payload, JSON, model, self._guard.prepare(payload))
+        return write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
+
+    def explain(self, item: Item) -> Mistake:
+        """What is wrong with the request."""
+        payload, _ = self._payload(item)
+        return self._diagnosis.of_payload(payload)
+
+    def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
+        """An error in TensorFlow Serving's form."""
+        status = error.status if isinstance(error, RequestRefused) else 415
+        return json_error(status, {"error": str(error)})
+
+    def _payload(self, item: Item) -> tuple[dict[str, Any], Write]:
+        """The body in a layout of MLflow's, with `params`, and how its answer is written.
+
+        Raises:
+            RequestRefused: It is not one of the protocol.
+        """
+        try:
+            payload = read_json(item.body)
+        except (ValueError, RecursionError):
+            raise RequestRefused(unreadable(item.body).message) from None
+        if not isinstance(payload, dict):
+            raise RequestRefused(
+                "The body must be an object with exactly one of instances, inputs; it is "
+                f"{described(payload)}."
+            )
+        layouts = [name for name in _LAYOUTS if name in payload]
+        if len(layouts) != 1:
+            raise RequestRefused(
+                f"The body must hold exactly one of instances, inputs; it holds {holds(payload)}."
+            )
+        if strange := payload.keys() - _PLAIN:
+            raise RequestRefused(
+                f"The body holds {min(strange)!r}; beside {layouts[0]} it may hold parameters and "
+                "signature_name."
+            )
+        layout = layouts[0]
+        content = payload[layout]
+        if b'"b64"' in item.body:
+            content = self._decoded(content, "", _DEEP)
+        read = self._layout.of_mlflow(layout, content)
+        params = payload.get("parameters", payload.get("params"))
+        write = _write_rows if layout == "instances" else _write_columns
+        return (read if params is None else read | {"params": params}), write
+
+    def _decoded(self, value: Any, name: str, depth: int) -> Any:
+        """`value` with `{"b64": …}` replaced: by text, or for binary columns by its base64."""
+        if not depth:
+            raise RequestRefused("The body is nested too deeply.")
+        if isinstance(value, list):
+            return [self._decoded(one, name, depth - 1) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if value.keys() != {"b64"}:
+            return {key: self._decoded(one, key, depth - 1) for key, one in value.items()}
+        text = value["b64"]
+        try:
+            plain = base64.b64decode(text, validate=True)
+            return text if (name or self._layout.only) in self._layout.binary else plain.decode()
+        except (binascii.Error, TypeError, ValueError):
+            raise RequestRefused("A b64 value is not base64 of what the column takes.") from None
+
+
+def _write_rows(predicted: Predicted, start: int, end: int) -> Answer:
+    """The answer `{"predictions": …}`, by row."""
+    text = predicted.text(start, end)
+    if predicted.single:
+        text = json.dumps([next(iter(row.values())) for row in json.loads(text)])
+    return Answer(200, JSON_BODY, end - start, f'{{"predictions": {text}}}'.encode())
+
+
+def _write_columns(predicted: Predicted, start: int, end: int) -> Answer:
+    """The answer `{"outputs": …}`, by column."""
+    columns = predicted.columns(start, end)
+    if BARE in columns:
+        return _outputs(
+            json.loads(predicted.text(start, end)), end - start, single=predicted.single
+        )
+    rows = json.loads(predicted.text(start, end))
+    if isinstance(rows, dict):
+        return _outputs(rows, end - start)
+    by_name = {name: [row[name] for row in rows] for name in columns}
+    found = next(iter(by_name.values())) if len(by_name) == 1 else by_name
+    return _outputs(found, end - start)
+
+
+def _outputs(found: Any, rows: int, *, single: bool = False) -> Answer:
+    if single:
+        found = [next(iter(row.values())) for row in found]
+    return Answer(200, JSON_BODY, rows, json.dumps({"outputs": found}).encode())

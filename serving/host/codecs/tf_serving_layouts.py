@@ -1,0 +1,125 @@
+"""The contents of TensorFlow Serving's two layouts in layouts of MLflow's.
+
+MLflow has the same two by name and makes numpy arrays of them. Lists, objects, and columns without
+names that are of several types become no array; they are read as rows of a table.
+"""
+
+from typing import Any
+
+from mlflow.types import DataType, Schema
+
+from cloche.serving.host.answers.error_answers import RequestRefused
+from cloche.serving.host.answers.mistake import columns_of, described, listed
+from cloche.serving.host.diagnosis.layouts import Content, lengths_mistake
+from cloche.serving.host.parsing.unnamed_columns import BARE_INPUT, names, side_by_side
+
+
+class Layout:
+    """How a model with this signature is sent the contents of `instances` and `inputs`.
+
+    Attributes:
+        binary: The names of the inputs that are bytes.
+    """
+
+    def __init__(self, schema: Schema | None, *, hinted: bool) -> None:
+        """Take the signature's inputs.
+
+        Args:
+            schema: The inputs.
+            hinted: Whether they are the type hint of the model's function, which is a list.
+        """
+        self._hinted = hinted
+        self._named = schema is not None and schema.has_input_names()
+        self._as_rows = schema is not None and not hinted and _must_be_rows(schema)
+        known = schema.input_names() if schema is not None and self._named else [BARE_INPUT]
+        if schema is not None and self._as_rows and not self._named:
+            known = names(len(schema.inputs))
+        self._names = list(map(str, known))
+        specs = schema.inputs if schema is not None else []
+        self.binary = {
+            name
+            for name, spec in zip(self._names, specs, strict=False)
+            if spec.type is DataType.binary
+        }
+
+    @property
+    def only(self) -> str:
+        """The name of the only input, which may be left out; empty where there are several."""
+        return self._names[0] if len(self._names) == 1 else ""
+
+    def of_mlflow(self, layout: str, content: Any) -> dict[str, Any]:
+        """The same content in a layout of MLflow's.
+
+        Raises:
+            RequestRefused: It has no rows that could be told.
+        """
+        if self.only and not self._named:
+            content = _without_name(content)
+        if self._hinted:
+            return {"inputs": content}
+        if not self._as_rows:
+            return {layout: self._renamed(layout, content)}
+        records = self._records(content)
+        if self._named:
+            return {"dataframe_records": records}
+        rows = [[record.get(name) for name in self._names] for record in records]
+        return {"dataframe_split": {"data": rows}}
+
+    def _records(self, content: Any) -> list[dict[str, Any]]:
+        """Rows by name, however they came: by row or by column, with or without names."""
+        if isinstance(content, dict) and all(isinstance(one, list) for one in content.values()):
+            if mistake := lengths_mistake(Content("inputs", content)):
+                raise RequestRefused(mistake.message, columns=mistake.columns)
+            rows = zip(*content.values(), strict=True)
+            return [dict(zip(content, row, strict=True)) for row in rows]
+        if not isinstance(content, list):
+            raise RequestRefused(
+                f"Expected a list of rows, each with {columns_of(self._names)}; found "
+                f"{described(content)}.", columns=self._names,
+            )  # fmt: skip
+        return [self._record(at, row) for at, row in enumerate(content)]
+
+    def _record(self, at: int, row: Any) -> dict[str, Any]:
+        if isinstance(row, dict) and row and row.keys() <= set(self._names):
+            return row
+        if self.only:
+            return {self.only: row}
+        if isinstance(row, list) and len(row) == len(self._names):
+            return dict(zip(self._names, row, strict=True))
+        found = described(row)
+        if isinstance(row, dict):
+            found = f"an object with {listed(list(row))}" if row else "an empty object"
+        elif isinstance(row, list):
+            found = f"a list of {len(row)}"
+        raise RequestRefused(
+            f"Row {at}: expected {columns_of(self._names)}, found {found}.",
+            columns=self._names, row=at,
+        )  # fmt: skip
+
+    def _renamed(self, layout: str, content: Any) -> Any:
+        """The only input by its name, which the protocol leaves out."""
+        if not self._named or not self.only or not isinstance(content, list) or not content:
+            return content
+        if any(isinstance(row, dict) for row in content):
+            return content
+        name = self.only
+        return {name: content} if layout == "inputs" else [{name: row} for row in content]
+
+
+def _must_be_rows(schema: Schema) -> bool:
+    """Whether MLflow's numpy arrays cannot hold the columns."""
+    if schema.is_tensor_spec():
+        return False
+    kinds = [kind.name if isinstance(kind, DataType) else "" for kind in schema.input_types()]
+    return "" in kinds if schema.has_input_names() else not side_by_side(kinds)
+
+
+def _without_name(content: Any) -> Any:
+    """What came for the only input; the metadata gives it a name, which may be left out."""
+    if isinstance(content, dict) and content.keys() == {BARE_INPUT}:
+        return content[BARE_INPUT]
+    if isinstance(content, list) and all(
+        isinstance(row, dict) and row.keys() == {BARE_INPUT} for row in content
+    ):
+        return [row[BARE_INPUT] for row in content]
+    return content

@@ -1,0 +1,167 @@
+"""Loads one version and proves that it can serve.
+
+It must score its own input example before anybody is told it is ready.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.models import Model
+from mlflow.pyfunc import PyFuncModel
+
+from cloche.registry.installed_packages import mismatches
+from cloche.serving.host import frameworks
+from cloche.serving.host.parsing.column_decoder import Plan, compile_plan, has_type_hints
+from cloche.serving.host.parsing.content_types import JSON
+from cloche.serving.host.predictors.twin import ANY, Twin, TwinRefused
+from cloche.serving.host.reference_profile import load_profile, usual_values
+from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.twin_first import EarlyScorer, Loaded
+from cloche.serving.processes.frames import Item
+
+_logger = logging.getLogger(__name__)
+_WARM_UP_SIZES = (1, 8, 64)
+_UNSCORED = "The model cannot score its own input example"
+_parse = json.JSONDecoder().decode  # bound before a model's code can replace anything
+# What only some versions need, and later ones are likely to need, too.
+_SLOW_IMPORTS = ("skops.io",)
+
+
+class LoadRefused(Exception):
+    """The version was loaded, and cannot serve."""
+
+
+def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> Loaded:
+    """The scorer of the model at `path`, warm, and its description for the front.
+
+    Args:
+        path: The version's artifacts.
+        twin: The digest of the accelerated twin that may answer; empty for none, or ANY.
+        name: By which the model is served.
+        version: Its version.
+
+    Raises:
+        LoadRefused: The model cannot score its own input example.
+        Exception: Whatever MLflow or the model's code raises while loading.
+    """
+    if unmet := mismatches(path):
+        _logger.warning(
+            "This environment is not the one that the version was logged with: %s. Serve it with "
+            "--env-manager uv, or install what it asks for.", ", ".join(unmet),
+        )  # fmt: skip
+    return prove(frameworks.load(path), path, twin=twin, name=name, version=version)
+
+
+def prove(
+    model: PyFuncModel, path: Path, *, twin: str = "", name: str = "", version: str = "",
+    example: Callable[[], str] | None = None,
+) -> Loaded:  # fmt: skip
+    """The scorer of a loaded version that has scored its own input example.
+
+    Args:
+        model: The version.
+        path: Its artifacts.
+        twin: See `load`.
+        name: Likewise.
+        version: Likewise.
+        example: Gives a request body to score, where the version brings none.
+
+    Raises:
+        LoadRefused: It cannot score it.
+    """
+    for chatty in ("mlflow.pyfunc.scoring_server", "mlflow.models.utils"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn about single requests
+    plan = compile_plan(model.metadata)
+    accelerated = _twin(path, plan, twin) if plan and twin else None
+    scorer = Scorer(model, plan, accelerated, name=name, version=version)
+    asked = _serving_example(path)
+    if asked is None and example is not None:
+        asked = example()
+    if asked is not None:
+        _warm_up(scorer, asked)
+    return Loaded(scorer, _describe(path, model.metadata, accelerated=scorer.accelerated))
+
+
+def load_early(
+    path: Path, *, twin: str, name: str, version: str
+) -> tuple[EarlyScorer, dict[str, Any]] | None:
+    """What scores by the twin at once, and its description for the front.
+
+    It loads the version as `load` does, meanwhile. None where the twin must wait for the model: it
+    was proven with another onnxruntime than the one here, or there is none that may answer.
+
+    Raises:
+        LoadRefused: The twin, or the model in its place, cannot score the input example.
+    """
+    metadata = Model.load(str(path))
+    plan = compile_plan(metadata)
+    accelerated = _twin(path, plan, twin) if plan and twin else None
+    if plan is None or accelerated is None or not accelerated.proven_here:
+        return None
+    scorer = EarlyScorer(
+        metadata, plan, accelerated, name=name, version=version,
+        load=lambda: load(path, twin=twin, name=name, version=version),
+    )  # fmt: skip
+    if (example := _serving_example(path)) is not None:
+        _score_example(scorer, example, _WARM_UP_SIZES)
+    return scorer, _describe(path, metadata, accelerated=True)
+
+
+def _twin(path: Path, plan: Plan, digest: str) -> Twin | None:
+    try:
+        return Twin.load(path, plan.names, digest)
+    except TwinRefused as refusal:
+        _logger.warning("The model answers without its twin. %s", refusal)
+        return None
+
+
+def _warm_up(scorer: Scorer, example: str) -> None:
+    scorer.keep_only_exact_ways(Item(JSON, example.encode()))
+    _score_example(scorer, example, _WARM_UP_SIZES if scorer.joins else (1,))
+    scorer.remember(Item(JSON, example.encode(), "input example"))
+
+
+def _score_example(scorer: Scorer | EarlyScorer, example: str, sizes: Sequence[int]) -> None:
+    item = Item(JSON, example.encode())
+    for size in sizes:
+        for answer in scorer.score([item] * size).answers:
+            said = _parsed(answer.body)
+            if answer.status != 200:
+                raised = scorer.failed if isinstance(scorer, Scorer) else ""
+                why = f" It raised {raised}" if raised else ""
+                raise LoadRefused(f"{_UNSCORED}: {said.get('message', '')}{why}")
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = _parse(body.decode())
+    except ValueError:
+        raise LoadRefused(
+            f"{_UNSCORED}: the answer is no JSON; the model's code has changed how it is written."
+        ) from None
+    return parsed
+
+
+def _serving_example(path: Path) -> str | None:
+    """The input example as a request body, as MLflow stores it beside the model."""
+    file = path / "serving_input_example.json"
+    return file.read_text() if file.is_file() else None
+
+
+def _describe(path: Path, metadata: Model, *, accelerated: bool) -> dict[str, Any]:
+    signature = metadata.signature
+    return {
+        "mlflow_version": mlflow.__version__,
+        "flavors": sorted(metadata.flavors),
+        "signature": signature.to_dict() if signature is not None else None,
+        "type_hints": has_type_hints(metadata),
+        "example": _serving_example(path),
+        "predictor": "onnx" if accelerated else "pyfunc",
+        "usual": usual_values(load_profile(path)),
+        "imports": [name for name in _SLOW_IMPORTS if name in sys.modules],
+    }

@@ -1,0 +1,201 @@
+"""Gives the values of a payload the types of the signature that JSON does not have.
+
+Datetimes are read in UTC, whichever layout and form they come in. MLflow reads a text with a zone
+as a column with one, and then refuses it; of two forms in one column it reads one; and where the
+layout becomes a numpy array, a year beyond its range becomes another year without a word. Texts in
+ISO 8601 are therefore replaced, before MLflow reads them, by the same moments in one form. Other
+texts, and numbers, are left to MLflow.
+
+In lists, objects and maps MLflow takes no datetimes from JSON, and no numbers of 32 bits.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.types import ColSpec, DataType, Schema
+
+from cloche.serving.host.answers.error_answers import Unfit
+from cloche.serving.host.answers.mistake import described
+from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
+from cloche.values import datetimes
+
+_NOT_OF_JSON = (DataType.datetime, DataType.integer, DataType.float)
+_MISSING = ("", "NaT")  # as numpy and pandas read them
+_ARRAYS = ("instances", "inputs")  # layouts of which MLflow makes numpy arrays
+Slot = tuple[Any, Any]  # a list or dictionary of the payload, and the place of a cell in it
+
+
+class JsonTypes:
+    """The columns of a signature that hold values of such types.
+
+    Attributes:
+        needed: Whether there are any.
+        nested: The places of those that hold them in lists, objects or maps. MLflow's parsing makes
+            of them what its enforcement then refuses, so they are to be parsed as they are.
+    """
+
+    def __init__(self, schema: Schema | None) -> None:
+        """Take the inputs of the signature; None where MLflow reads by no signature."""
+        specs: Any = schema.inputs if schema is not None and not schema.is_tensor_spec() else []
+        self._width = len(specs)
+        self._columns: list[tuple[int, ColSpec]] = [
+            (at, spec)
+            for at, spec in enumerate(specs)
+            if spec.type is DataType.datetime or _nests(spec.type)
+        ]
+        self.needed = bool(self._columns)
+        self.nested = {at for at, spec in self._columns if spec.type is not DataType.datetime}
+
+    def rewrite(self, layout: str, content: Any) -> None:
+        """Replace such values in the content of a parsed payload, in place.
+
+        Raises:
+            Unfit: A cell is no datetime, and MLflow would make one of it.
+        """
+        for at, spec in self._columns:
+            _rewrite(spec, list(self._slots(content, spec.name, at)), strict=layout in _ARRAYS)
+
+    def of_table(self, data: Any) -> Any:
+        """The same table with datetimes in UTC; whatever is no table stays as it is.
+
+        Raises:
+            Unfit: A text is no datetime.
+        """
+        if not self.needed or not isinstance(data, pd.DataFrame):
+            return data
+        columns = {name: data.iloc[:, at] for at, name in enumerate(data.columns)}
+        for at, spec in self._columns:
+            name = spec.name if spec.name is not None else [*columns, *[None] * self._width][at]
+            if spec.type is not DataType.datetime or name not in columns:
+                continue
+            if (found := datetimes.read(columns[name])) is None:
+                continue
+            if found.unreadable.any():
+                raise Unfit(name, int(found.unreadable.argmax()), spec.type, "text")
+            columns[name] = found.values
+        return pd.DataFrame(columns, index=data.index) if len(columns) == data.shape[1] else data
+
+    def _slots(self, content: Any, name: Any, at: int) -> Iterator[Slot]:
+        """The places of the cells of a column, as far as they can be told."""
+        if isinstance(content, dict):
+            split = isinstance(content.get("data"), list) and (name is None or name not in content)
+            yield from (_of_split if split else _of_columns)(content, name, at)
+        elif isinstance(content, list):
+            for row, cell in enumerate(content):
+                if isinstance(cell, (dict, list)) and (name is None or isinstance(cell, dict)):
+                    yield from _of_row(cell, name, at)
+                elif self._width == 1:
+                    yield content, row
+
+
+def _of_row(row: Any, name: Any, at: int) -> Iterator[Slot]:
+    keys = [*row] if isinstance(row, dict) else range(len(row))
+    key = name if name is not None else keys[at] if at < len(keys) else None
+    if key in keys:
+        yield row, key
+
+
+def _of_columns(content: dict[str, Any], name: Any, at: int) -> Iterator[Slot]:  # noqa: ARG001
+    cells = content.get(name)
+    if isinstance(cells, list):
+        yield from ((cells, row) for row in range(len(cells)))
+    elif name in content:
+        yield content, name
+
+
+def _of_split(content: dict[str, Any], name: Any, at: int) -> Iterator[Slot]:
+    names = content.get("columns")
+    if isinstance(names, list) and name is not None:
+        if name not in names:
+            return
+        at = names.index(name)
+    yield from ((row, at) for row in content["data"] if isinstance(row, list) and at < len(row))
+
+
+def _rewrite(spec: ColSpec, slots: Sequence[Slot], *, strict: bool) -> None:
+    plain = spec.type is DataType.datetime
+    cells = [holder[place] for holder, place in slots]
+    texts = [text for cell in cells for text in _datetimes(cell, spec.type)]
+    found = datetimes.read(pd.Series(texts, dtype=object))
+    if found is None or (plain and not texts):
+        return
+    if found.unreadable.any():
+        if strict or not plain:
+            _refuse(spec, cells)
+        return
+    stamps = found.values.to_numpy()
+    replaced: Iterator[Any] = iter(np.datetime_as_string(stamps).tolist() if plain else stamps)
+    for (holder, place), cell in zip(slots, cells, strict=True):
+        holder[place] = _replaced(cell, spec.type, replaced)
+
+
+def _refuse(spec: ColSpec, cells: Sequence[Any]) -> None:
+    """Refuse the first cell that holds no datetime; texts that mean a missing one are none such."""
+    for row, cell in enumerate(cells):
+        texts = [text for text in _datetimes(cell, spec.type) if text not in _MISSING]
+        found = datetimes.read(pd.Series(texts, dtype=object))
+        if found is not None and found.unreadable.any():
+            raise Unfit(spec.name, row, spec.type, described(cell))
+
+
+def _nests(kind: Any) -> bool:
+    """Whether a list, an object or a map holds such values."""
+    inner = []
+    if isinstance(kind, Array):
+        inner = [kind.dtype]
+    elif isinstance(kind, Object):
+        inner = [one.dtype for one in kind.properties]
+    elif isinstance(kind, Map):
+        inner = [kind.value_type]
+    return any(one in _NOT_OF_JSON or _nests(one) for one in inner)
+
+
+def _datetimes(cell: Any, kind: Any) -> Iterator[str]:
+    """The texts in a cell that are datetimes by its type."""
+    for inner, its in _members(cell, kind):
+        yield from _datetimes(inner, its)
+    if kind is DataType.datetime and isinstance(cell, str):
+        yield cell
+
+
+def _replaced(cell: Any, kind: Any, found: Iterator[Any]) -> Any:
+    """The same cell in the types of its kind, with the next of `found` for each datetime."""
+    if kind is DataType.datetime:
+        return next(found) if isinstance(cell, str) else cell
+    if kind in _NOT_OF_JSON:
+        return _narrowed(cell, kind)
+    inner = [_replaced(one, its, found) for one, its in _members(cell, kind)]
+    if isinstance(kind, Object) and isinstance(cell, dict):
+        names = [one.name for one in kind.properties if one.name in cell]
+        return cell | dict(zip(names, inner, strict=True))
+    if isinstance(kind, Map) and isinstance(cell, dict):
+        return dict(zip(cell, inner, strict=True))
+    if isinstance(kind, Array) and isinstance(cell, list):
+        typed = inner and kind.dtype in _NOT_OF_JSON
+        whole = typed and all(isinstance(one, np.generic) for one in inner)
+        return np.array(inner) if whole else inner
+    return cell
+
+
+def _narrowed(cell: Any, kind: DataType) -> Any:
+    """A number in 32 bits; whatever they do not hold is left to MLflow, which refuses it."""
+    whole = kind is DataType.integer
+    if not (type(cell) is int or (type(cell) is float and not whole)):
+        return cell
+    limits: Any = np.iinfo(np.int32) if whole else np.finfo(np.float32)
+    inside = limits.min <= cell <= limits.max or (type(cell) is float and not math.isfinite(cell))
+    return kind.to_numpy().type(cell) if inside else cell
+
+
+def _members(cell: Any, kind: Any) -> list[tuple[Any, Any]]:
+    """What a cell consists of, each with its type."""
+    if isinstance(kind, Array) and isinstance(cell, list):
+        return [(one, kind.dtype) for one in cell]
+    if isinstance(kind, Object) and isinstance(cell, dict):
+        return [(cell[one.name], one.dtype) for one in kind.properties if one.name in cell]
+    if isinstance(kind, Map) and isinstance(cell, dict):
+        return [(one, kind.value_type) for one in cell.values()]
+    return []

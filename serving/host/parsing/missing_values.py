@@ -1,0 +1,211 @@
+"""Keeps MLflow from making other values of what it is sent while it reads JSON.
+
+MLflow casts cells by numpy: a missing truth value becomes false, any word becomes true, and in the
+layouts that become arrays a missing text becomes the text "None". Columns that lack values are
+therefore read without a cast, as tables of other formats are; what no cast and no column can hold
+is refused. What JSON has no type for is in `json_types.py`.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from cloche.serving.host.answers.error_answers import Unfit
+from cloche.serving.host.answers.mistake import described
+from cloche.serving.host.parsing.json_types import JsonTypes
+from cloche.serving.host.parsing.older_mlflow import Array, Map, Object, without_casts
+
+_ROWS = frozenset({"dataframe_split", "dataframe_records"})
+_ARRAYS = frozenset({"instances", "inputs"})  # MLflow makes numpy arrays of these
+_LOSSY = (DataType.boolean, DataType.string, DataType.binary)
+_LOSSY_DTYPES = "bSU"
+
+
+class Guard:
+    """Looks at the cells of a payload before MLflow reads them."""
+
+    def __init__(self, schema: Schema | None, *, by_type_hints: bool = False) -> None:
+        """Take the signature's inputs.
+
+        Args:
+            schema: The inputs.
+            by_type_hints: Whether MLflow reads payloads by the type hints of the model's function,
+                which cast nothing.
+        """
+        self._schema = schema
+        self._specs = [] if schema is None or by_type_hints else list(schema.inputs)
+        self._types = JsonTypes(None if by_type_hints else schema)
+        lossy = any(_is_lossy(spec.type) for spec in self._specs)
+        self.needed = lossy or self._types.needed
+
+    def prepare(self, payload: Any) -> Schema | None:
+        """The schema to read a parsed payload by, in which values are given types, in place.
+
+        Raises:
+            Unfit: A cell is no value of its column.
+        """
+        layouts = (_ROWS | _ARRAYS).intersection(payload) if isinstance(payload, dict) else ()
+        if not self.needed or len(layouts) != 1:
+            return self._schema
+        (layout,) = layouts
+        self._types.rewrite(layout, payload[layout])
+        uncast = self._types.nested | self._lossy_columns(layout, payload[layout])
+        return without_casts(self._specs, uncast) if uncast else self._schema
+
+    def schema_for_csv(self) -> Schema | None:
+        """The schema to read a CSV by: of datetimes as text, which pandas' reader cannot type."""
+        if self._schema is None or not self._types.needed:
+            return self._schema
+        return Schema(
+            [
+                ColSpec(DataType.string, spec.name, required=spec.required)
+                if spec.type is DataType.datetime
+                else spec
+                for spec in self._schema.inputs
+            ]
+        )
+
+    def _lossy_columns(self, layout: str, content: Any) -> set[int]:
+        """The places of the columns in which a cast would make values of missing ones."""
+        return {
+            at
+            for at, spec in enumerate(self._specs)
+            if _is_lossy(spec.type)
+            # Rows become columns of objects, in which texts stay what they are.
+            and not (spec.type is DataType.string and layout in _ROWS)
+            and _lacks(self._cells(content, at), spec, as_array=layout in _ARRAYS)
+        }
+
+    def _cells(self, content: Any, at: int) -> Sequence[Any]:
+        """The cells of a column, as far as they can be told."""
+        name = self._specs[at].name
+        if isinstance(content, dict) and "data" in content and name not in content:
+            return _of_split(content, name, at)
+        if isinstance(content, dict):
+            cells = content.get(name, ())
+            return cells if isinstance(cells, (list, tuple)) else [cells]
+        if not isinstance(content, list):
+            return [content]
+        if content and isinstance(content[0], dict):
+            rows = [row for row in content if isinstance(row, dict)]
+            key = next(iter([*rows[0]][at : at + 1]), None) if name is None else name
+            return [row.get(key) for row in rows] if any(key in row for row in rows) else ()
+        if name is None:  # MLflow casts all columns without names by the type of the first
+            return [*_leaves(content)] if at == 0 else ()
+        return content if len(self._specs) == 1 else ()
+
+
+def lossy_arrays(schema: Schema | None) -> list[ColSpec]:
+    """The named columns with lists of which enforcement makes arrays that hold nothing missing."""
+    if schema is None or not schema.has_input_names():
+        return []
+    return [
+        spec
+        for spec in schema.inputs
+        if isinstance(spec, ColSpec)
+        and isinstance(spec.type, (Array, Object, Map))
+        and _is_lossy(spec.type)
+    ]
+
+
+def refuse_gaps(data: Any, columns: Sequence[ColSpec]) -> None:
+    """Refuse a table where something is missing in the lists of these columns.
+
+    Raises:
+        Unfit: There is something.
+    """
+    if isinstance(data, pd.DataFrame):
+        for spec in columns:
+            if spec.name in data.columns:
+                _lacks(data[spec.name], spec, as_array=False)
+
+
+def _of_split(content: dict[str, Any], name: Any, at: int) -> Sequence[Any]:
+    rows, names = content["data"], content.get("columns")
+    if isinstance(names, list) and name is not None:
+        if name not in names:
+            return ()
+        at = names.index(name)
+    if not isinstance(rows, list):
+        return ()
+    return [row[at] for row in rows if isinstance(row, list) and at < len(row)]
+
+
+def _is_lossy(kind: Any) -> bool:
+    """Whether a cast to this type makes a value of a missing one."""
+    if isinstance(kind, Array):
+        return _is_lossy(kind.dtype)
+    if isinstance(kind, Object):
+        return any(_is_lossy(one.dtype) for one in kind.properties)
+    if isinstance(kind, Map):
+        return _is_lossy(kind.value_type)
+    if isinstance(kind, np.dtype):
+        return kind.kind in _LOSSY_DTYPES
+    return kind in _LOSSY
+
+
+def _lacks(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
+    """Whether cells are missing that a cast would make values of.
+
+    Raises:
+        Unfit: A cell is no value of the type, or missing where that cannot be kept.
+    """
+    lacks = False
+    for row, cell in enumerate(cells):
+        if isinstance(spec, TensorSpec):
+            fits = all(_is_element(leaf, spec.type) for leaf in _leaves(cell))
+        elif not isinstance(spec.type, DataType):
+            fits = _holds(cell, spec.type)
+        elif _is_missing(cell):
+            if spec.type is DataType.string:
+                fits, lacks = True, lacks or as_array
+            else:
+                fits = spec.type is DataType.boolean and not spec.required
+                lacks = True
+        else:
+            fits = spec.type is not DataType.boolean or _is_truth(cell)
+        if not fits:
+            raise Unfit(spec.name, row, spec.type, described(cell, spec.type))
+    return lacks
+
+
+def _holds(cell: Any, kind: Any) -> bool:
+    """Whether the arrays in a cell hold no missing element where a cast makes a value of it."""
+    if isinstance(kind, Array) and isinstance(cell, (list, np.ndarray)):
+        if isinstance(kind.dtype, DataType):
+            return all(_is_element(element, kind.dtype) for element in cell)
+        return all(_holds(element, kind.dtype) for element in cell)
+    if isinstance(cell, dict):
+        if isinstance(kind, Object):
+            return all(_holds(cell.get(one.name), one.dtype) for one in kind.properties)
+        if isinstance(kind, Map):
+            return all(_holds(value, kind.value_type) for value in cell.values())
+    return True  # enforcement judges it
+
+
+def _is_element(element: Any, kind: Any) -> bool:
+    """Whether an element of an array stays what it is when the array is cast."""
+    if not _is_lossy(kind):
+        return True
+    truth = kind is DataType.boolean or (isinstance(kind, np.dtype) and kind.kind == "b")
+    return not _is_missing(element) and (not truth or _is_truth(element))
+
+
+def _is_truth(cell: Any) -> bool:
+    return isinstance(cell, (bool, int, float, np.bool_, np.number))
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _leaves(cell: Any) -> Iterator[Any]:
+    if isinstance(cell, list):
+        for one in cell:
+            yield from _leaves(one)
+    else:
+        yield cell

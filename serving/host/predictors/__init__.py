@@ -1,0 +1,1 @@
+"""The ONNX twin of a model, and predictions that are written as answers."""

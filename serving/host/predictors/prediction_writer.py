@@ -1,0 +1,120 @@
+"""What was predicted for the rows of a batch, cut and turned into what answers are made of."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
+
+from cloche.serving.host.predictors.twin import Prediction
+
+BARE = ""  # the name of an output that has none
+encode = NumpyEncoder().encode
+
+
+class Predicted(Protocol):
+    """Predictions of consecutive rows; a request's own are those from `start` up to `end`."""
+
+    def text(self, start: int, end: int) -> str:
+        """These predictions as MLflow writes them in JSON."""
+
+    def columns(self, start: int, end: int) -> dict[str, Any]:
+        """The same by output; an output without a name is called `BARE`."""
+
+    @property
+    def single(self) -> bool:
+        """Whether they have one named output."""
+
+
+class ByTwinPredicted:
+    """What the accelerated twin said."""
+
+    def __init__(self, prediction: Prediction) -> None:
+        self._prediction = prediction
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one named output."""
+        names = self._prediction.names
+        return names is not None and len(names) == 1
+
+    def text(self, start: int, end: int) -> str:
+        """These predictions as MLflow writes them in JSON."""
+        return "[" + ", ".join(self._rows[start:end]) + "]"
+
+    def columns(self, start: int, end: int) -> dict[str, Any]:
+        """The same by output."""
+        names = self._prediction.names
+        cut = [column[start:end] for column in self._prediction.columns]
+        return {BARE: cut[0]} if names is None else dict(zip(names, cut, strict=True))
+
+    @cached_property
+    def _rows(self) -> list[str]:
+        """Each row as MLflow writes it: a record, a value, or a list."""
+        names = self._prediction.names
+        texts = [_texts(column) for column in self._prediction.columns]
+        if names is None:
+            return texts[0]
+        template = ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in names)
+        record = "{" + template + "}"
+        return [record % row for row in zip(*texts, strict=True)]
+
+
+class ByModelPredicted:
+    """What the model returned for so many rows: anything."""
+
+    def __init__(self, raw: Any, rows: int) -> None:
+        self._raw = raw
+        self._rows = rows
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one named output."""
+        if isinstance(self._raw, pd.DataFrame):
+            return self._raw.shape[1] == 1
+        return isinstance(self._raw, pd.Series)
+
+    @property
+    def divisible(self) -> bool:
+        """Whether it holds one prediction for each row."""
+        kinds = (np.ndarray, pd.DataFrame, pd.Series, list)
+        return isinstance(self._raw, kinds) and len(self._raw) == self._rows
+
+    def text(self, start: int, end: int) -> str:
+        """These predictions as MLflow writes them in JSON."""
+        whole = (start, end) == (0, self._rows)
+        return encode(self._jsonable if whole else self._jsonable[start:end])
+
+    def columns(self, start: int, end: int) -> dict[str, Any]:
+        """The same by output."""
+        raw = self._raw
+        if (start, end) != (0, self._rows):
+            raw = raw.iloc[start:end] if hasattr(raw, "iloc") else raw[start:end]
+        if isinstance(raw, pd.DataFrame):
+            return {str(name): raw.iloc[:, at] for at, name in enumerate(raw.columns)}
+        if isinstance(raw, dict):
+            return {str(name): values for name, values in raw.items()}
+        return _by_name(raw) if isinstance(raw, list) else {BARE: raw}
+
+    @cached_property
+    def _jsonable(self) -> Any:
+        return _get_jsonable_obj(self._raw, pandas_orient="records")
+
+
+def _by_name(rows: Sequence[Any]) -> dict[str, Any]:
+    """Records that all have the same names, by these; anything else as one output."""
+    first = rows[0] if rows else None
+    if not isinstance(first, dict) or not first:
+        return {BARE: rows}
+    if any(not isinstance(row, dict) or row.keys() != first.keys() for row in rows):
+        return {BARE: rows}
+    return {str(name): [row[name] for row in rows] for name in first}
+
+
+def _texts(column: Any) -> list[str]:
+    values = column.tolist()
+    plain = column.ndim == 1 and column.dtype.kind in "fiu"
+    return list(map(repr if plain else json.dumps, values))

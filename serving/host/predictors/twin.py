@@ -1,0 +1,236 @@
+"""The accelerated twin of a version: its ONNX form, which answers in the model's place.
+
+What the twin needs and what its scores mean is data beside the graph (`onnx/twin.json`), written
+where its equality with the model was proven. Here it is used only as far as that proof holds: a
+row whose values its tensors cannot hold exactly, or whose label lies within the proven tolerance of
+another, is left to the model. Knows nothing of JSON bodies or of MLflow.
+"""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cloche.serving.processes import thread_limits
+
+FORMAT = 1
+ANY = "any"  # in the place of a digest: the artifacts come from where no digest could be noted
+DESCRIPTION = Path("onnx", "twin.json")
+_GRAPH = Path("onnx", "model.onnx")
+_EXACT_IN_DOUBLE = 2**53
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+
+class TwinRefused(Exception):
+    """The version has a twin that may not serve here. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the twin says of some rows.
+
+    Attributes:
+        sure: (n rows) whether the twin's word is the model's; the other rows must be asked anew.
+        names: Of the answer's columns; None for a plain array.
+        columns: The answer's columns, each (n rows); for a plain array of probabilities (n rows,
+            classes).
+    """
+
+    sure: Mask
+    names: Sequence[str] | None
+    columns: Sequence[Array]
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    name: str
+    column: int
+    fill: Callable[[Any], tuple[Array, Mask | None]]
+
+
+class Twin:
+    """A graph, and what its scores mean.
+
+    Attributes:
+        tolerance: How far its scores may lie from the model's, by the proof.
+        proven_here: Whether the proof was made with the onnxruntime that is here.
+    """
+
+    def __init__(
+        self, session: Any, description: Mapping[str, Any], columns: Sequence[str]
+    ) -> None:
+        place = {name: position for position, name in enumerate(columns)}
+        self._session = session
+        self._inputs = [
+            _Input(one["name"], place[one["column"]], _FILLS[one["tensor"]](one.get("missing")))
+            for one in description["inputs"]
+        ]
+        self._output = description["scores"]["output"]
+        self.tolerance = float(description["tolerance"])
+        proven_with = description.get("proof", {}).get("versions", {}).get("onnxruntime")
+        self.proven_here = proven_with == version("onnxruntime")
+        self._classes = _as_array(description.get("classes"))
+        self._positive: int = description.get("positive") or 0
+        self._threshold = description.get("threshold")
+        answer = description["answer"]
+        self._array: str | None = answer.get("array")
+        self._columns = answer.get("columns", [])
+        self._names = None if self._array else [column["name"] for column in self._columns]
+
+    @classmethod
+    def load(cls, path: Path, columns: Sequence[str], digest: str = ANY) -> "Twin | None":
+        """The twin beside the model at `path`; None where there is none.
+
+        Args:
+            path: The version's artifacts.
+            columns: The names of the signature's columns, in their order.
+            digest: What SHA-256 of `onnx/twin.json` must be, in hexadecimal; or ANY.
+
+        Raises:
+            TwinRefused: There is one, and it cannot be trusted or run here.
+        """
+        if not (path / DESCRIPTION).is_file():
+            return None
+        try:
+            text = (path / DESCRIPTION).read_bytes()
+            description = json.loads(text)
+            graph = (path / _GRAPH).read_bytes()
+        except (OSError, ValueError) as error:
+            raise TwinRefused(f"The twin cannot be read: {error}") from error
+        if digest not in (ANY, hashlib.sha256(text).hexdigest()):
+            raise TwinRefused("The twin is not the one that the registry names.")
+        if description.get("format") != FORMAT:
+            raise TwinRefused(f"The twin's format is {description.get('format')}, not {FORMAT}.")
+        if hashlib.sha256(graph).hexdigest() != description.get("sha256"):
+            raise TwinRefused("The twin's graph is not the one that was proven.")
+        try:
+            return cls(_session(graph, description.get("threads")), description, columns)
+        except (KeyError, TypeError, ValueError) as error:
+            raise TwinRefused(f"The twin's description is not whole: {error!r}") from error
+
+    def predict(self, columns: Sequence[Any]) -> Prediction:
+        """What the twin says of rows.
+
+        Args:
+            columns: The signature's columns in their order, each with n values: arrays of the
+                signature's types, or sequences of strings and None.
+        """
+        sure: Mask | None = None
+        feeds = {}
+        for one in self._inputs:
+            feeds[one.name], exact = one.fill(columns[one.column])
+            if exact is not None:
+                sure = exact if sure is None else sure & exact
+        (scores,) = self._session.run([self._output], feeds)
+        finite = np.isfinite(scores)
+        if scores.ndim > 1:
+            finite = finite.all(axis=1)
+        sure = finite if sure is None else sure & finite
+        return self._answer(scores, sure)
+
+    def _answer(self, scores: Array, sure: Mask) -> Prediction:
+        if self._classes is None:
+            values = scores.reshape(len(scores))
+            return Prediction(sure, self._names, [values] * max(1, len(self._columns)))
+        if self._threshold is None:
+            codes = scores.argmax(axis=1)
+            best = np.partition(scores, -2, axis=1)[:, -2:]
+            sure &= best[:, 1] - best[:, 0] > 2 * self.tolerance
+        else:
+            distance = scores[:, self._positive] - self._threshold
+            codes = np.where(distance >= 0, self._positive, 1 - self._positive)
+            sure &= np.abs(distance) > 2 * self.tolerance
+        if self._array == "probabilities":
+            return Prediction(sure, None, [scores])
+        labels = self._classes[codes]
+        if self._array:
+            return Prediction(sure, None, [labels])
+        columns = [
+            labels if column["from"] == "label" else scores[:, column["class"]]
+            for column in self._columns
+        ]
+        return Prediction(sure, self._names, columns)
+
+
+def _session(graph: bytes, demanded: int | None) -> Any:
+    """A session with the threads that the proof asks for; None for as many as there are."""
+    try:
+        onnxruntime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise TwinRefused("onnxruntime is not installed: pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = demanded or thread_limits.share()
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise TwinRefused(f"onnxruntime cannot run the twin: {error}") from error
+
+
+def _as_array(classes: Sequence[Any] | None) -> Array | None:
+    return None if classes is None else np.array(classes)
+
+
+def _doubles(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
+    def fill(values: Any) -> tuple[Array, Mask | None]:
+        exact = None
+        if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
+            exact = (values <= _EXACT_IN_DOUBLE) & (values >= -_EXACT_IN_DOUBLE)
+        return values.astype(np.float64).reshape(-1, 1), exact
+
+    return fill
+
+
+def _singles(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
+    def fill(values: Any) -> tuple[Array, Mask | None]:
+        with np.errstate(over="ignore"):
+            singles = values.astype(np.float32)
+        return singles.reshape(-1, 1), (singles == values) | np.isnan(singles)
+
+    return fill
+
+
+def _integers(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
+    def fill(values: Any) -> tuple[Array, Mask | None]:
+        if values.dtype.kind in "iub":
+            return values.astype(np.int64).reshape(-1, 1), None
+        whole = np.isfinite(values) & (np.abs(values) <= _EXACT_IN_DOUBLE)
+        whole &= np.trunc(np.where(whole, values, 0.5)) == values
+        return np.where(whole, values, 0).astype(np.int64).reshape(-1, 1), whole
+
+    return fill
+
+
+def _strings(missing: str | None) -> Callable[[Any], tuple[Array, Mask | None]]:
+    stand_in = "" if missing is None else missing
+
+    def fill(values: Any) -> tuple[Array, Mask | None]:
+        exact = None
+        if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+            values = list(map(str, values.tolist()))
+        elif None in values:
+            if missing is None:
+                exact = np.array([value is not None for value in values])
+            values = [stand_in if value is None else value for value in values]
+        return np.array(values, dtype=object).reshape(-1, 1), exact
+
+    return fill
+
+
+_FILLS: dict[str, Callable[[Any], Callable[[Any], tuple[Array, Mask | None]]]] = {
+    "double": _doubles,
+    "float": _singles,
+    "int64": _integers,
+    "string": _strings,
+}

@@ -1,0 +1,1 @@
+"""Connections over HTTP/1.1: uvicorn's protocol, with limits, deadlines and a fast path."""

@@ -1,0 +1,311 @@
+"""One client connection.
+
+Uvicorn's protocol, with a limit on the head of a request, a deadline for each phase of a
+connection, and a short way for prediction requests.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any, cast
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from cloche.serving.api.route_target import Target
+from cloche.serving.http.connection_phases import Look, Patience, Phase, PhaseClock
+from cloche.serving.http.fast_path import FastPath
+from cloche.serving.http.head_limits import MessageMeter, without_upgrade
+from cloche.serving.http.output_buffer import CorkedTransport
+from cloche.serving.web.asgi import JSON, HeaderList, error_body
+
+_NOT_IMPLEMENTED = 501
+_TICK_SECONDS = 1.0
+_logger = logging.getLogger(__name__)
+
+
+class _Defaults:
+    """The headers of every answer, written out: uvicorn makes a new list of them once a second."""
+
+    def __init__(self) -> None:
+        self._headers: HeaderList = []
+        self._lines = b""
+
+    def lines(self, headers: HeaderList) -> bytes:
+        """`headers` as they go over the wire."""
+        if headers is not self._headers:
+            self._lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._headers = headers
+        return self._lines
+
+
+_defaults = _Defaults()
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that does not wait for ever, nor for everything."""
+
+    def __init__(self, *arguments: Any, fast_path: FastPath | None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._fast_path = fast_path
+        self._clock = PhaseClock()
+        self._meter = MessageMeter()
+        self.url, self.headers = b"", []
+        self._refusal = 0  # the status that the connection ends with, after earlier answers
+        self._target: Target | None = None  # of a request that may be taken
+        self._request_headers: HeaderList = []
+        self._body = b""
+        self._taken = False  # a request that is not answered yet
+        self._last = False  # whether the connection ends with its answer
+        self._left = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start waiting for the first head."""
+        self._corked = CorkedTransport(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", self._corked))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let whoever waits for an answer know that nobody does."""
+        self._left = True
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Take no more requests from a client that does not take its answers."""
+        super().pause_writing()
+        self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on with a client that takes its answers."""
+        super().resume_writing()
+        if not self._is_answering():
+            self.flow.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse a head that is too large; wait elsewhere for a body that is not here yet."""
+        if self._refusal:
+            return
+        meter = self._meter
+        if meter.arrives(data):
+            self._refuse(431)
+            return
+        self._feed(data)
+        if self._target is not None:
+            self._target = None
+            self._go_through_asgi()
+            super().on_body(self._body)
+        if meter.is_too_much(data, self.url, self.headers) and not self._refusal:
+            self._refuse(431)
+
+    def _feed(self, data: bytes) -> None:
+        """Have the parser read; it calls the methods below."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:  # it raises that for CONNECT as well
+            method = self.parser.get_method()
+            if method == b"CONNECT":
+                self._refuse(_NOT_IMPLEMENTED)
+                return
+            version = self.parser.get_http_version()
+            head = without_upgrade(method, self.url, version, self.headers)
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self._feed(head + data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if not self._refusal:
+                self._refuse(400)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._meter.begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: see which way the request goes."""
+        if self.parser.should_upgrade():
+            return  # it is read again
+        if self._meter.is_head_too_large(self.url, self.headers):
+            self._refuse(431)
+            raise ValueError("The head is too large.")  # the parser reads no further
+        self._request_headers = self.headers
+        if self._fast_path is not None and self._is_plain_post():
+            self._target = self._fast_path.target(self.url)
+            self._body = b""
+            self.headers = []  # for headers after the body, which say nothing
+        if self._target is None:
+            self._go_through_asgi()
+        self._meter.in_body = True
+
+    def on_body(self, body: bytes) -> None:
+        """Keep the body of a request that may be taken."""
+        self._meter.some_body()
+        if self._target is None:
+            super().on_body(body)
+        else:
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        """Take a request that is whole."""
+        if not self._meter.in_body:
+            return  # the request is read again, without its upgrade
+        self._meter.in_body = False
+        target = self._target
+        if target is None or self._fast_path is None:
+            super().on_message_complete()
+            return
+        self._target = None
+        self._taken = True
+        headers = self._request_headers
+        try:
+            if self._fast_path.take(self, target, self.url, headers, self._body):
+                return
+        except Exception:
+            _logger.exception("A request failed in the front.")
+            body = error_body("INTERNAL_ERROR", "The server failed on this request.")
+            self._last = True  # whatever was begun must not answer it once more
+            self.answer(500, body, JSON, [])
+            return
+        self._taken = False
+        self._go_through_asgi()
+        super().on_body(self._body)
+        super().on_message_complete()
+
+    def has_left(self) -> bool:
+        """Whether the client closed the connection."""
+        return self._left
+
+    def answer(self, status: int, body: bytes, content_type: bytes, headers: HeaderList) -> None:
+        """Send the answer to the request that was taken, unless the client left."""
+        self._taken = False
+        if self.transport.is_closing():
+            return
+        head = [STATUS_LINE[status], _defaults.lines(self.server_state.default_headers)]
+        for name, value in headers:
+            head += (name, b": ", value, b"\r\n")
+        if self._last:
+            head.append(b"connection: close\r\n")
+        head.append(b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % (content_type, len(body)))
+        self._corked.write_at_once(b"".join((*head, body)))
+        if self._last:
+            self.transport.close()
+        else:
+            self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with a pipelined request, or wait for the next one."""
+        if self.pipeline:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if self._refusal:
+            self._end_with(self._refusal)
+        elif not self.flow.write_paused:
+            self.flow.resume_reading()
+
+    def shutdown(self) -> None:
+        """End the connection: after the answer that is on its way, if there is one."""
+        if self._taken:
+            self._last = True
+        else:
+            super().shutdown()
+
+    def end_if_slow(self, now: float, patience: Patience) -> None:
+        """End the connection if its phase lasts too long."""
+        look = self._look()
+        if not self._clock.is_over(look, now, patience):
+            return
+        if look.phase is Phase.HEAD and not self.transport.is_closing():
+            self._refuse(408)
+        elif look.phase is Phase.IDLE and not self.transport.is_closing():
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+    def _look(self) -> Look:
+        unsent, meter = self._corked.get_write_buffer_size(), self._meter
+        if unsent:
+            phase = Phase.UNSENT
+        elif self._is_answering():
+            phase = Phase.ANSWER
+        elif meter.in_head or not meter.begun:
+            phase = Phase.HEAD
+        else:
+            phase = Phase.REST if meter.in_body else Phase.IDLE
+        return Look(phase, meter.begun, unsent)
+
+    def _is_answering(self) -> bool:
+        """Whether a request that has begun is not answered yet."""
+        return self._taken or (self.cycle is not None and not self.cycle.response_complete)
+
+    def _is_plain_post(self) -> bool:
+        """Whether the request whose head was read may be taken, as far as HTTP is concerned."""
+        parser = self.parser
+        return (
+            not self._taken
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.pipeline
+            and not self.expect_100_continue
+            and parser.get_method() == b"POST"
+            and parser.should_keep_alive()
+            and parser.get_http_version() == "1.1"
+            and (self.limit_concurrency is None or len(self.connections) < self.limit_concurrency)
+        )
+
+    def _go_through_asgi(self) -> None:
+        """Have uvicorn do what it does when it has read a head."""
+        url, expects = self.url, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += self._request_headers  # the scope holds this list
+        super().on_headers_complete()
+        self.headers = []
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start a request, or let it wait until the one that was taken before it is answered."""
+        if self._taken:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _refuse(self, status: int) -> None:
+        """End the connection with this status, once the requests before are answered."""
+        in_body = self._meter.in_body
+        earlier = self._taken or self.pipeline or (not in_body and self._is_answering())
+        answered = in_body and self._target is None and self.cycle.response_started
+        self._refusal = status
+        self._target = None
+        if in_body and (earlier or answered):
+            self.transport.abort()  # nobody would know which request this is the answer to
+        elif earlier:
+            self.flow.pause_reading()
+        else:
+            self._end_with(status)
+
+    def _end_with(self, status: int) -> None:
+        if self.transport.is_closing():
+            return
+        if status == 400:
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        self.transport.write(
+            STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.close()
+
+
+async def end_slow_ones(connections: Iterable[object], patience: Patience) -> None:
+    """Close connections whose clients are slow, for ever."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_TICK_SECONDS)
+        now = loop.time()
+        for connection in list(connections):
+            if isinstance(connection, Connection):
+                connection.end_if_slow(now, patience)

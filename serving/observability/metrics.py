@@ -1,0 +1,171 @@
+"""Every metric of the server: names, labels and help, and nothing else that a monitor reads.
+
+Names follow the conventions of Prometheus: base units, `_total`, `_seconds`; labels are `model`,
+`version` and a few bounded others.
+"""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from cloche.serving.observability.fast_metrics import (
+    Count,
+    CounterTally,
+    Distribution,
+    HistogramTally,
+)
+
+_SECONDS = (
+    .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60
+)  # fmt: skip
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
+_SWAP_SECONDS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+_MODEL = ("model",)
+_VERSION = ("model", "version")
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._answered: dict[tuple[str, str, int], tuple[Count, Distribution]] = {}
+        self.requests = CounterTally(
+            "cloche_requests",
+            "Prediction requests by status code.",
+            (*_VERSION, "code"),
+            registry=self.registry,
+        )
+        self.in_progress = Gauge(
+            "cloche_requests_in_progress", "Prediction requests that are not answered yet.",
+            _MODEL,
+            registry=self.registry,
+        )  # fmt: skip
+        self.request_seconds = HistogramTally(
+            "cloche_request_duration_seconds", "From a request's headers to its answer.",
+            _VERSION,
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.queue_seconds = HistogramTally(
+            "cloche_queue_duration_seconds", "What a request waited for a replica.", _VERSION,
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.predict_seconds = HistogramTally(
+            "cloche_predict_duration_seconds", "What the model took for one batch.", _VERSION,
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.rows = CounterTally(
+            "cloche_rows", "Rows that were scored.", _VERSION, registry=self.registry
+        )
+        self.accelerated_rows = CounterTally(
+            "cloche_accelerated_rows",
+            "Rows of those that the accelerated twin answered.",
+            _VERSION,
+            registry=self.registry,
+        )
+        self.batch_rows = HistogramTally(
+            "cloche_batch_rows",
+            "Rows of one batch.",
+            _VERSION,
+            buckets=_ROWS,
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge(
+            "cloche_queue_requests",
+            "Requests that wait for a replica.",
+            _MODEL,
+            registry=self.registry,
+        )
+        self.rejected = CounterTally(
+            "cloche_rejected_requests", "Requests that were refused unqueued.",
+            (*_MODEL, "reason"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.expired = CounterTally(
+            "cloche_expired_requests",
+            "Requests that were answered 504: they, or the model, took longer than they may.",
+            _MODEL,
+            registry=self.registry,
+        )
+        self.abandoned = CounterTally(
+            "cloche_abandoned_requests", "Requests whose client left before the answer.", _MODEL,
+            registry=self.registry,
+        )  # fmt: skip
+        self.retries = CounterTally(
+            "cloche_retried_requests",
+            "Requests that were given to a second host.",
+            _MODEL,
+            registry=self.registry,
+        )
+        self.replicas = Gauge(
+            "cloche_replicas",
+            "Model hosts that are loaded and warm.",
+            _VERSION,
+            registry=self.registry,
+        )
+        self.hosts_lost = CounterTally(
+            "cloche_lost_hosts", "Model hosts that died, hung or broke the protocol.", _VERSION,
+            registry=self.registry,
+        )  # fmt: skip
+        self.hosts_renewed = CounterTally(
+            "cloche_renewed_hosts", "Model hosts that outgrew their memory limit.", _VERSION,
+            registry=self.registry,
+        )  # fmt: skip
+        self.swaps = CounterTally(
+            "cloche_swaps", "Attempts to serve another version, by outcome.", (*_MODEL, "outcome"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.swap_seconds = HistogramTally(
+            "cloche_swap_duration_seconds", "From a new target seen to its first request.",
+            _MODEL,
+            buckets=_SWAP_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.registry_age = Gauge(
+            "cloche_registry_age_seconds", "Seconds since the registry was last read.", _MODEL,
+            registry=self.registry,
+        )  # fmt: skip
+
+    def answered(self, model: str, version: str, status: int, seconds: float) -> None:
+        """Count one prediction request that was answered."""
+        key = (model, version, status)
+        found = self._answered.get(key)
+        if found is None:  # looking labels up costs more than counting
+            found = self._answered[key] = (
+                self.requests.labels(model, version, str(status)),
+                self.request_seconds.labels(model, version),
+            )
+        count, duration = found
+        count.inc()
+        duration.observe(seconds)
+
+    def of_model(self, model: str) -> dict[str, Any]:
+        """What was counted for one model since the server started, for who draws it.
+
+        Durations are counts by bucket, of which the last has no upper bound.
+        """
+        return {
+            "bounds": _SECONDS,
+            "requests": [
+                {"version": version, "code": int(code), "count": count}
+                for (version, code), count in self.requests.of(model).items()
+            ],
+            "durations": {
+                name: [{"version": v, "counts": counts} for (v,), counts in tally.of(model).items()]
+                for name, tally in (
+                    ("request", self.request_seconds),
+                    ("predict", self.predict_seconds),
+                )
+            },
+            "rows": sum(self.rows.of(model).values()),
+        }
+
+    def looked(self, model: str, *, registry_age: float, in_progress: int, waiting: int) -> None:
+        """Set the gauges that are only worth knowing when somebody looks."""
+        self.registry_age.labels(model).set(registry_age)
+        self.in_progress.labels(model).set(in_progress)
+        self.queue_depth.labels(model).set(waiting)
+
+    def forget_version(self, model: str, version: str) -> None:
+        """Drop the gauges of a version that serves no more; its counters stay."""
+        self.replicas.remove(model, version)

@@ -1,0 +1,167 @@
+"""Spans of prediction requests, for OpenTelemetry.
+
+Off until the standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT` and its like) name where spans go.
+The SDK is imported only then, and reads the rest of its variables itself: sampler, service name,
+headers, batching.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cloche.serving.errors import SettingsError
+from cloche.serving.queue.prediction_request import Request
+from cloche.serving.web.asgi import Scope
+
+if TYPE_CHECKING:  # an optional extra
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.util.types import AttributeValue
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROTOCOL = "http/protobuf"
+_SERVICE = "cloche"
+_FLUSH_SECONDS = 5.0
+
+
+class Tracing:
+    """Makes a span of every prediction request, with child spans for the queue and the model.
+
+    A request's spans are made when it is answered, with the times that were noted on its way.
+    """
+
+    def __init__(self, provider: "TracerProvider") -> None:
+        from opentelemetry import propagate, trace  # noqa: PLC0415  # an optional extra
+
+        self._provider = provider
+        self._trace = trace
+        self._extract = propagate.extract
+        self._tracer = provider.get_tracer("cloche.serving")
+        self._loop = asyncio.get_running_loop()
+
+    def record(
+        self,
+        scope: Scope,
+        status: int,
+        started: float,
+        request: Request | None,
+        *,
+        model: str,
+        route: str,
+    ) -> bytes:
+        """Make the spans of a request that was answered now.
+
+        Args:
+            scope: Of the request; its `traceparent` names the parent, and whether it is sampled.
+            status: What it is answered.
+            started: When it came, on the loop's clock.
+            request: What was queued; None if it never was.
+            model: By which it was asked for.
+            route: The path without its names: what requests are grouped by.
+
+        Returns:
+            The value of the answer's `traceresponse` header.
+        """
+        trace = self._trace
+        now = time.time_ns()
+        offset = now - int(self._loop.time() * 1e9)  # from the loop's clock to the wall's
+        carrier = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
+        }
+        span = self._tracer.start_span(
+            f"{scope['method']} {route}",
+            self._extract(carrier),
+            trace.SpanKind.SERVER,
+            _http(scope, carrier, route) | {"cloche.model.name": model},
+            start_time=offset + int(started * 1e9),
+        )
+        if span.is_recording():
+            span.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                span.set_attribute("error.type", str(status))
+                span.set_status(trace.StatusCode.ERROR)
+            if request is not None:
+                self._record_way(trace.set_span_in_context(span), request, offset, now)
+                span.set_attribute("cloche.model.version", request.version)
+                span.set_attribute("cloche.attempts", request.attempts)
+        span.end(now)
+        context = span.get_span_context()
+        return (
+            f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}".encode()
+        )
+
+    def _record_way(self, parent: "Context", request: Request, offset: int, now: int) -> None:
+        """The children: `queue` until a host was given the request last, `predict` from then on."""
+        given = offset + int(request.given * 1e9) if request.attempts else now
+        queue = self._tracer.start_span(
+            "queue", parent, start_time=offset + int(request.arrived * 1e9)
+        )
+        queue.end(given)
+        if request.attempts:
+            self._tracer.start_span("predict", parent, start_time=given).end(now)
+
+    async def close(self) -> None:
+        """Send what was not sent yet, for a few seconds at most."""
+        # a daemon: retries to a collector that is not there must not keep the process
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        await asyncio.to_thread(sending.join, _FLUSH_SECONDS)
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | None:
+    """Tracing as the standard variables say; None where they name no collector or switch it off.
+
+    Raises:
+        SettingsError: They ask for what is not there.
+    """
+    endpoint = next((name for name in _ENDPOINTS if environment.get(name)), "")
+    off = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if not endpoint or off or environment.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+        return None
+    for name in _PROTOCOLS:
+        if environment.get(name, _PROTOCOL) != _PROTOCOL:
+            raise SettingsError(
+                f"{name}={environment[name]}: spans are sent as {_PROTOCOL} only. Set it to that, "
+                "and give the collector's HTTP port (usually 4318)."
+            )
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter,
+        )
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(
+            f"{endpoint} is set, and what sends spans is not installed: "
+            "pip install 'cloche[otel]', or set OTEL_SDK_DISABLED=true."
+        ) from error
+    named = environment.get("OTEL_SERVICE_NAME") or _SERVICE
+    provider = TracerProvider(
+        resource=Resource.create({SERVICE_NAME: named}), shutdown_on_exit=False
+    )
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return Tracing(provider)
+
+
+def _http(scope: Scope, headers: Mapping[str, str], route: str) -> "dict[str, AttributeValue]":
+    """Attributes of a server's span, by the semantic conventions for HTTP."""
+    client, server = scope.get("client"), scope.get("server")
+    attributes: dict[str, AttributeValue] = {
+        "http.request.method": scope["method"],
+        "http.route": route,
+        "url.path": scope["path"],
+        "url.scheme": scope["scheme"],
+        "network.protocol.version": scope["http_version"],
+    }
+    if client:
+        attributes["client.address"] = client[0]
+    if server:
+        attributes |= {"server.address": server[0], "server.port": server[1]}
+    if agent := headers.get("user-agent"):
+        attributes["user_agent.original"] = agent
+    return attributes

@@ -1,0 +1,315 @@
+"""Where the processes behind the front come from: forks of the fork server, or started anew.
+
+A fork is there at once; what it imports is shared. Anew: in another Python environment than the
+front's, and on systems where a process with imports cannot be forked safely.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from cloche import launch
+from cloche.processes import child_variables, supervisor
+from cloche.serving.background_tasks import Tasks
+from cloche.serving.errors import HostFailed
+from cloche.serving.forkserver.protocol import FORK_SECONDS, PACKET, Program, packet, read
+from cloche.serving.processes.thread_limits import sized
+
+_END_SECONDS = 5.0
+_AT_ONCE = 16  # questions on their way; hundreds would not fit into the socket
+
+
+class Process(Protocol):
+    """A supervised process (`cloche.processes.supervisor`), with the methods that asyncio gives one.
+
+    Attributes:
+        pid: That of the supervisor.
+    """
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None while it runs."""
+
+    async def wait(self) -> int:
+        """How it ended, when it has."""
+
+    def kill(self) -> None:
+        """End it at once, with what it started."""
+
+
+class Processes:
+    """Starts model hosts and the registry process, all with the variables of a model's process.
+
+    Attributes:
+        ends: Ends of processes that nobody waits for; `close` does.
+    """
+
+    def __init__(
+        self, threads: int, widened: Sequence[str] = (), *, forking: bool = sys.platform == "linux"
+    ) -> None:
+        """Take how processes are started.
+
+        Args:
+            threads: How many each model host has.
+            widened: Variables that models get besides; see `cloche.processes.child_variables`.
+            forking: Whether processes are forks of a fork server.
+        """
+        self._threads = threads
+        self._widened = tuple(widened)
+        self._forking = forking
+        self._server: _ForkServer | None = None
+        self._starting = asyncio.Lock()
+        self._ahead = [Program.REGISTRY]
+        self.ends = Tasks()
+
+    def prepare_hosts(self) -> None:
+        """Have the fork server make the imports of hosts ahead, too: they will be asked for."""
+        self._ahead.append(Program.HOST)
+
+    async def start(
+        self, program: Program, end: socket.socket, *arguments: str, output: int | None = None,
+        needs: Sequence[str] = (),
+    ) -> Process:  # fmt: skip
+        """Start a program in the front's environment.
+
+        Args:
+            program: Which.
+            end: Its end of a socket to the front.
+            arguments: What it is told besides.
+            output: The descriptor that it prints to; the front's own if there is none.
+            needs: Modules that the fork server imports before, for this fork and later ones.
+
+        Raises:
+            HostFailed: It cannot run in this environment.
+            OSError: It does not start now.
+        """
+        if self._forking:
+            server = await self._forks()
+            return await server.fork(program, arguments, end, output, needs)
+        return await self._anew("", program, end, *arguments, output=output)
+
+    async def start_host_in(self, python: Path, end: socket.socket, output: int) -> Process:
+        """Start a host in another environment than the front's, that of this interpreter."""
+        return await self._anew(str(python), Program.HOST, end, output=output)
+
+    def explained(self, said: str) -> str:
+        """What a host said, with the fix where it lacks a variable that models do not get."""
+        return child_variables.explained(said, os.environ, self._widened)
+
+    def learn(self, modules: Sequence[str]) -> None:
+        """Have the fork server import, when it is quiet, what a host turned out to need."""
+        if self._server is not None:
+            self._server.learn(modules)
+
+    async def close(self) -> None:
+        """End the fork server, and its forks with it."""
+        await self.ends.finish()
+        await self._end_forks()
+
+    async def _end_forks(self) -> None:
+        if self._server is not None:
+            await self._server.close()
+
+    async def _forks(self) -> "_ForkServer":
+        async with self._starting:
+            if self._server is None or self._server.ended:
+                await self._end_forks()
+                self._server = await _ForkServer.start(self._ahead, self._variables())
+            return self._server
+
+    async def _anew(
+        self, python: str, program: Program, end: socket.socket, *arguments: str,
+        output: int | None,
+    ) -> Process:  # fmt: skip
+        told = (str(end.fileno()), *arguments)
+        process = await asyncio.create_subprocess_exec(
+            *launch.command(f"cloche.serving.{program}", *told, python=python),
+            pass_fds=(end.fileno(),), env=self._variables(),
+            stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+        )  # fmt: skip
+        return _Anew(process)
+
+    def _variables(self) -> dict[str, str]:
+        # onnxruntime's telemetry is a thread, which forks would not have; a program that mounts the
+        # server has not switched it off either
+        quiet = {"ORT_DISABLE_TELEMETRY": "1"}
+        own = child_variables.for_models(os.environ, self._widened)
+        return {**quiet, **own, **sized(own, self._threads), "PYTHONUNBUFFERED": "1"}
+
+
+def kill(process: Process) -> None:
+    """End it at once, with what it started, if it still runs."""
+    if process.returncode is None:
+        process.kill()
+
+
+class _Anew:
+    """A process that was started anew."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = process.pid
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    def kill(self) -> None:
+        supervisor.tell_to_end(self.pid)
+
+
+class _ForkServer:
+    """The fork server as the front sees it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket) -> None:
+        self._process = process
+        self._connection = connection
+        self._asked: dict[int, asyncio.Future[_Fork]] = {}
+        self._count = 0
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._forks: dict[int, _Fork] = {}
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(
+        cls, programs: Sequence[Program], variables: Mapping[str, str]
+    ) -> "_ForkServer":
+        """Start one that makes the imports of `programs` ahead."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.ExitStack() as undone:
+            undone.callback(ours.close)
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *launch.command("cloche.serving.forkserver", str(theirs.fileno()), *programs),
+                    pass_fds=(theirs.fileno(),), env=variables, stdin=asyncio.subprocess.DEVNULL,
+                )  # fmt: skip
+            undone.pop_all()
+        ours.setblocking(False)
+        return cls(process, ours)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it can fork no more."""
+        return self._listening.done()
+
+    async def fork(
+        self, program: Program, arguments: Sequence[str], end: socket.socket, output: int | None,
+        needs: Sequence[str],
+    ) -> "_Fork":  # fmt: skip
+        """A fork that is this program.
+
+        Raises:
+            HostFailed: The program cannot run here.
+            OSError: There is no fork within two minutes, or no fork server any more.
+        """
+        descriptors = [end.fileno(), *([] if output is None else [output])]
+        self._count += 1
+        number = self._count
+        question = packet(fork=program, arguments=arguments, id=number, needs=needs)
+        async with self._at_once:
+            forked = self._asked[number] = asyncio.get_running_loop().create_future()
+            try:
+                socket.send_fds(self._connection, [question], descriptors)
+                return await asyncio.wait_for(forked, FORK_SECONDS)
+            except TimeoutError as error:
+                raise TimeoutError(
+                    f"The fork server said nothing for {FORK_SECONDS:g} s."
+                ) from error
+            finally:
+                del self._asked[number]
+
+    def kill(self, pid: int) -> None:
+        """End a fork at once.
+
+        By its parent, which knows whether the process id is still that of the fork.
+        """
+        with contextlib.suppress(OSError):  # the fork server has ended, and its forks with it
+            self._connection.send(packet(kill=pid))
+
+    def learn(self, modules: Sequence[str]) -> None:
+        """Have it import these for later forks."""
+        with contextlib.suppress(OSError):
+            self._connection.send(packet(**{"import": modules}))
+
+    async def close(self) -> None:
+        """End it, after its forks."""
+        ends = [fork.ended for fork in self._forks.values()]
+        for pid in self._forks:
+            self.kill(pid)
+        if ends:
+            await asyncio.wait(ends, timeout=_END_SECONDS)
+        self._listening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listening
+        self._connection.close()
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while data := await loop.sock_recv(self._connection, PACKET):
+                self._hear(read(data))
+        except ConnectionError:
+            pass
+        finally:
+            for forked in self._asked.values():
+                if not forked.done():
+                    forked.set_exception(ConnectionError("The fork server ended."))
+            for fork in self._forks.values():
+                fork.ended.set_result(-signal.SIGKILL)  # with its parent
+            self._forks.clear()
+
+    def _hear(self, told: dict[str, Any]) -> None:
+        if "ended" in told:
+            self._forks.pop(told["ended"]).ended.set_result(told["code"])
+            return
+        asked = self._asked.get(told["id"])
+        if "forked" not in told:
+            if asked is not None and not asked.done():
+                asked.set_exception(_unforked(told))
+            return
+        fork = self._forks[told["forked"]] = _Fork(self, told["forked"])
+        if asked is None or asked.done():
+            fork.kill()  # nobody waits for it any more
+        else:
+            asked.set_result(fork)
+
+
+def _unforked(told: dict[str, Any]) -> Exception:
+    """Why there is no fork."""
+    if "full" in told:
+        return OSError(f"The machine has no room for another process: {told['full']}")
+    return HostFailed(f"A process cannot be forked. {told['failed']}")
+
+
+class _Fork:
+    """A fork of the fork server."""
+
+    def __init__(self, server: _ForkServer, pid: int) -> None:
+        self.pid = pid
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._server = server
+
+    @property
+    def returncode(self) -> int | None:
+        return self.ended.result() if self.ended.done() else None
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self.ended)
+
+    def kill(self) -> None:
+        if not self.ended.done():
+            self._server.kill(self.pid)

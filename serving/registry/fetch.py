@@ -1,0 +1,93 @@
+"""Fetches the artifacts of a version into the cache and checks that they are what was promoted."""
+
+import errno
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from cloche.registry.permissions import refusal
+from cloche.registry.version_digest import digest_tree, remove_bytecode
+from cloche.registry.version_listing import files_of, missing_files
+from cloche.serving.errors import RegistryUnreachable, VersionRefused
+from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.error_messages import told
+from cloche.serving.registry.resolver import Target
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def fetch(target: Target, cache: Cache) -> Path:
+    """The directory that holds the artifacts of `target`, checked against its digest.
+
+    Raises:
+        VersionRefused: They are not what was promoted, or cannot be served.
+        RegistryUnreachable: They cannot be fetched right now, or not all of them.
+    """
+    # artifacts on this machine are served where they lie
+    here = not target.model and Path(target.artifacts).is_dir()
+    place = (
+        Path(target.artifacts)
+        if here
+        else cache.artifacts(target, lambda fresh: _download(target, fresh))
+    )
+    if target.digest or not here:
+        _remove_bytecode(place)
+    if target.digest and (found := digest_tree(place)) != target.digest:
+        missing = missing_files(place)
+        cache.discard(target)
+        if missing:
+            raise _incomplete(target, missing)
+        raise VersionRefused(
+            f"{target.artifacts}: its artifacts were altered: their digest is {found}, and "
+            f"{target.digest} was promoted. Promote a version that is whole."
+        )
+    if not (place / "MLmodel").is_file():
+        cache.discard(target)
+        raise VersionRefused(f"{target.artifacts}: it holds no MLmodel file.")
+    return place
+
+
+def _remove_bytecode(place: Path) -> None:
+    try:
+        remove_bytecode(place)
+    except OSError as error:
+        raise VersionRefused(
+            f"{place}: Python's bytecode in it is no part of what was promoted, and cannot be "
+            f"removed: {error}"
+        ) from error
+
+
+def _download(target: Target, place: Path) -> None:
+    artifacts = target.artifacts
+    try:
+        got = Path(
+            files_of(target.model, target.version).download_artifacts("", str(place))
+            if target.model
+            else mlflow.artifacts.download_artifacts(artifact_uri=artifacts, dst_path=str(place))
+        )
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _incomplete(target, ["MLmodel"]) from error
+    except MlflowException as error:
+        raise RegistryUnreachable(f"{artifacts}: {told(error)}") from error
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise RegistryUnreachable(
+                f"{artifacts}: it cannot be kept in {place.parent}: {error.strerror}. Make room, "
+                "or choose another --cache-dir."
+            ) from error
+        raise RegistryUnreachable(f"{artifacts}: {refusal(error) or error}") from error
+    if not got.samefile(place):  # some stores download into a directory of their own
+        for child in got.iterdir():
+            child.rename(place / child.name)
+        got.rmdir()
+    if not (place / "MLmodel").is_file():  # stores of objects have no folders that could be missing
+        raise _incomplete(target, ["MLmodel"])
+
+
+def _incomplete(target: Target, missing: list[str]) -> RegistryUnreachable:
+    return RegistryUnreachable(
+        f"{target.artifacts}: its artifacts cannot be fetched: {', '.join(missing)} "
+        f"{'is' if len(missing) == 1 else 'are'} not in the store. Restore what was there; `cloche "
+        "status` names the version."
+    )

@@ -1,0 +1,83 @@
+"""The server inside somebody else's program: an ASGI application to mount, or to run as it is.
+
+Sockets, TLS, slow clients and signals are the business of whatever server runs the program.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cloche.serving.server import preflight
+from cloche.serving.server.runtime import Running, running
+from cloche.serving.settings import Settings
+from cloche.serving.web.allowed_hosts import ANY, AllowedHosts
+from cloche.serving.web.asgi import Receive, Scope, Send, error_body, respond
+
+_NOT_STARTED = (
+    "Cloche was not started. Servers do not start what is mounted: enter its lifespan in that of "
+    "your application, like FastAPI(lifespan=cloche.lifespan)."
+)
+
+
+class Cloche:
+    """Models under the paths of `cloche serve`, as an ASGI application.
+
+    Start and end it with `lifespan`, or let a server do so by running it as its application. What
+    `settings` says of sockets (host, port, connections, TLS) has no meaning here; requests may name
+    any host unless `allowed_hosts` names some.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._running: Running | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, _: object = None) -> AsyncIterator[None]:
+        """Serve until the block is left. Takes and ignores an application, for frameworks.
+
+        Versions are loaded in the background; until they are, predictions are answered 503.
+
+        Raises:
+            ServingError: It cannot start.
+        """
+        uris = preflight.check(self._settings)
+        try:
+            hosts = AllowedHosts(self._settings.allowed_hosts or (ANY,))
+            async with running(self._settings, uris, hosts) as self._running:
+                yield
+        finally:
+            self._running = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or the server's lifespan."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        elif self._running is None:
+            await respond(send, 503, error_body("TEMPORARILY_UNAVAILABLE", _NOT_STARTED))
+        else:
+            await self._running.entrance(_below(scope), receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The lifespan as a server asks for it."""
+        await receive()
+        begun = False
+        try:
+            async with self.lifespan():
+                begun = True
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:  # the server tells it, and ends
+            phase = "shutdown" if begun else "startup"
+            await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _below(scope: Scope) -> Scope:
+    """The request as if its application were mounted nowhere: with the path below the mount."""
+    root: str = scope.get("root_path", "")
+    path: str = scope["path"]
+    if root and path.startswith(root):
+        return {**scope, "path": path.removeprefix(root), "root_path": ""}
+    return scope

@@ -1,0 +1,109 @@
+"""What is looked at before anything starts, so that a mistake is told at once and by its option."""
+
+import importlib.util
+import os
+import ssl
+from collections import Counter
+from collections.abc import Callable
+
+from cloche.registry import env_manager
+from cloche.serving.errors import SettingsError
+from cloche.serving.registry.uri import ModelUri, parse
+from cloche.serving.settings import Settings
+
+
+def check(settings: Settings) -> list[ModelUri]:
+    """The URIs of the models to serve, once everything that the settings name can be used.
+
+    Raises:
+        ModelUriError: One of the URIs cannot be read.
+        SettingsError: Something else cannot be used.
+    """
+    uris = served(settings)
+    for look in LOOKS.values():
+        look(settings)
+    return uris
+
+
+def served(settings: Settings) -> list[ModelUri]:
+    """The URIs of the models that are named, each by a name of its own.
+
+    Raises:
+        ModelUriError: One of them cannot be read.
+        SettingsError: Two have the same name.
+    """
+    uris = [parse(text) for text in settings.models]
+    names = Counter(uri.name for uri in uris)
+    for uri in uris:
+        if names[uri.name] > 1:
+            raise SettingsError(
+                f"{uri.text}: another model is served under the name {uri.name!r} as well. Give "
+                f"one of them a name of its own: NAME={uri.text}"
+            )
+    return uris
+
+
+def _check_grpc(settings: Settings) -> None:
+    if settings.grpc_port is not None and importlib.util.find_spec("grpc") is None:
+        raise SettingsError(
+            "--grpc-port needs a package that is not installed: pip install 'cloche[grpc]'"
+        )
+
+
+def _check_environments(settings: Settings) -> None:
+    if settings.env_manager != env_manager.LOCAL:
+        try:
+            env_manager.tool(settings.env_manager)
+        except env_manager.ManagerMissing as error:
+            raise SettingsError(str(error)) from error
+
+
+def _check_cache(settings: Settings) -> None:
+    directory = settings.cache_directory
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"--cache-dir {directory}: {error.strerror}. Choose another."
+        ) from error
+    if not os.access(directory, os.W_OK):
+        raise SettingsError(f"--cache-dir {directory}: it cannot be written. Choose another.")
+
+
+def _check_tls(settings: Settings) -> None:
+    """Load both, as the server will."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if not certificate or not key:
+        return
+    asked = False
+
+    def password() -> str:
+        nonlocal asked
+        asked = True
+        return ""
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        if asked:
+            raise SettingsError(
+                f"--tls-key {key}: it is encrypted, and nobody is there to type a passphrase. Give "
+                f"one without: openssl pkey -in {key} -out FILE"
+            ) from error
+        if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+            raise SettingsError(
+                f"--tls-key {key} is not the key of --tls-certificate {certificate}."
+            ) from error
+        raise SettingsError(
+            f"--tls-certificate {certificate} and --tls-key {key} must be PEM files, the "
+            f"certificate first in its chain: {error}"
+        ) from error
+
+
+LOOKS: dict[str, Callable[[Settings], None]] = {
+    "TLS": _check_tls,
+    "gRPC": _check_grpc,
+    "environments": _check_environments,
+    "cache": _check_cache,
+}
+"""What each of them looks at, and raises `SettingsError` about."""

@@ -1,0 +1,78 @@
+"""Everything a server can be told, read once and frozen.
+
+The command line and the environment fill it.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cloche.processes.child_variables import check_widened
+from cloche.registry.env_manager import LOCAL, default_cache
+from cloche.serving.cloud_contract import Contract
+from cloche.serving.errors import SettingsError
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to serve. Durations are in seconds, sizes in bytes."""
+
+    models: tuple[str, ...] = ()
+    all_with_alias: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    grpc_port: int | None = None
+    replicas: int = 1
+    poll_interval: float = 2.0
+    load_timeout: float = 300.0
+    request_timeout: float = 60.0
+    predict_timeout: float | None = None  # as long as a request may take
+    drain_timeout: float = 30.0
+    max_batch_rows: int = 512
+    max_batch_bytes: int = 4 * MIB
+    max_wait: float = 0.0
+    max_queue: int = 2048
+    max_queue_rows: int = 1_000_000
+    max_queue_bytes: int = 256 * MIB
+    max_body: int = 16 * MIB
+    max_connections: int = 4096
+    client_timeout: float = 20.0
+    max_host_memory: int = 0
+    env_manager: str = LOCAL
+    host_env: tuple[str, ...] = ()
+    accelerate: bool = True
+    cache_directory: Path = field(default_factory=default_cache)
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    webhook_secret: str = field(default="", repr=False)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    access_log: bool = False
+    contract: Contract | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work together.
+
+        Raises:
+            SettingsError: An option is missing its other half, or can never be granted.
+        """
+        try:
+            check_widened(self.host_env)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+        if not self.models and not self.all_with_alias:
+            raise SettingsError(
+                "Nothing to serve: name a model, like models:/NAME@production, or use --all."
+            )
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise SettingsError("TLS needs both --tls-certificate and --tls-key.")
+        if self.max_host_memory and not Path("/proc/self/statm").exists():
+            raise SettingsError("--max-host-memory is for Linux only: it reads /proc.")
+        if self.predict_timeout is not None and self.predict_timeout > self.request_timeout:
+            raise SettingsError(
+                f"--predict-timeout ({self.predict_timeout:g} s) is longer than --request-timeout "
+                f"({self.request_timeout:g} s; MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT sets it, "
+                "too), and nobody would wait for such a prediction. Raise that one, or leave out "
+                "--predict-timeout: it is as long by default."
+            )

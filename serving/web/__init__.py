@@ -1,0 +1,1 @@
+"""What every answer over HTTP needs: the parts of ASGI, headers, sockets, and who may ask."""

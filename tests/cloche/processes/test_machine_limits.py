@@ -1,0 +1,40 @@
+"""A machine without memory or room: one sentence and exit code 1, from any command."""
+
+import errno
+from typing import Any
+
+import click
+import pytest
+
+from cloche import main
+from cloche.processes.machine_limits import lacking
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (MemoryError(), "memory"),
+        (OSError(errno.ENOSPC, "full"), "room (No space left on device)"),
+        (OSError(errno.ENOENT, "absent"), ""),
+        (ValueError("of the model"), ""),
+    ],
+)
+def test_what_the_machine_lacks_is_told_from_what_fails_on_it(
+    error: Exception, found: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    wrapped = RuntimeError("it failed")
+    wrapped.__cause__ = error
+    assert lacking(error) == lacking(wrapped) == found
+
+    def fail() -> None:
+        raise wrapped
+
+    monkeypatch.setattr(main, "cloche", click.Command("fail", callback=fail))
+    if found:
+        with pytest.raises(SystemExit) as ended:
+            main.main([])
+        assert ended.value.code == 1
+        assert f"Error: the machine has no more {found}" in capsys.readouterr().err
+    else:
+        with pytest.raises(RuntimeError):
+            main.main([])

@@ -1,0 +1,95 @@
+"""Commands for people, where the registry is away or something else: given up soon, and told."""
+
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from cloche import main
+from cloche.registry import connect_timeout
+from tests import strange
+from tests.stores import stores
+
+# How the registry is, what the message must have, and whether it comes by the deadline alone.
+WAYS = {
+    "refused": (strange.away, "does not answer (Connection refused)"),
+    "no name": (strange.without_name, "does not answer (Name or service not known)"),
+    "no TLS": (strange.without_tls, "does not answer (wrong version number)"),
+    "no database": (strange.database_away, "does not answer (Connection refused)"),
+    "black hole": (strange.black_hole, "does not answer (timed out)"),
+    "silent": (lambda: strange.answering(strange.silent), "does not answer (timed out)"),
+    "drips": (lambda: strange.answering(strange.drips), "does not answer (timed out)"),
+    "page": (lambda: strange.answering(strange.page), "does not answer as MLflow does"),
+    "proxy": (lambda: strange.answering(strange.bad_gateway), "does not answer (502 error)"),
+    "no page": (lambda: strange.answering(strange.no_such_page), "or no tracking server"),
+}
+COMMANDS = {
+    "status": ["status"],
+    "promote": ["promote", "m"],
+    "rollback": ["rollback", "m"],
+    "accelerate": ["accelerate", "m"],
+    "train": ["train", "breast-cancer"],
+    "score": ["score", "models:/m@production", "rows.csv", "scores.csv", "--no-track"],
+    "doctor": ["doctor", "models:/m@production", "--port", "0"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(connect_timeout, "SECONDS", 1.5)
+
+
+def said(arguments):
+    """What a command says that must fail, on the terminal or by its exception."""
+    done = CliRunner().invoke(main.cloche, arguments)
+    if done.exception is None:  # the doctor, which finds it
+        return done.output
+    assert main.exit_code(done.exception) == 1, done.exception
+    return main._message(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("way", "command"),
+    [
+        *((way, "status") for way in WAYS),
+        *(("silent", command) for command in COMMANDS if command != "status"),
+        *(
+            pytest.param(way, command, marks=pytest.mark.breadth)
+            for way in WAYS
+            for command in COMMANDS
+            if way != "silent" and command != "status"
+        ),
+    ],
+)
+def test_a_registry_that_is_away_is_given_up_and_told(way, command, monkeypatch):
+    make, told = WAYS[way]
+    with make() as url, stores(url):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        words = said(COMMANDS[command])
+    assert told in words
+    assert "MLFLOW_TRACKING_URI" in words
+    assert "hushed" not in words
+
+
+def test_two_attempts_of_the_client_end_before_the_deadline():
+    variables = {}
+    connect_timeout.fail_soon(variables)
+    attempts = 1 + int(variables["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
+    assert attempts * int(variables["MLFLOW_HTTP_REQUEST_TIMEOUT"]) < 15
+
+
+def test_whoever_asks_for_more_patience_has_it(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
+    monkeypatch.setattr(connect_timeout, "SECONDS", 0.0)
+    assert connect_timeout.answered("http://x", lambda: "late") == "late"
+
+
+def test_the_patience_of_the_first_question_is_not_that_of_the_work(monkeypatch):
+    with strange.away() as url, stores(url), pytest.raises(Exception, match="Connection refused"):
+        connect_timeout.reach()
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ

@@ -1,0 +1,271 @@
+"""Which environments are made, for which versions; the tool that makes them is a stand-in."""
+
+import importlib.util
+import json
+import os
+import shutil
+import stat
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+import mlflow
+import pytest
+from mlflow.utils.virtualenv import _get_python_env
+
+from cloche.main import cloche
+from cloche.registry import env_manager
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The commands that would have been run, with the lines of the files that they read."""
+    run: list[tuple[str, ...]] = []
+
+    def record(*command: str, folder: str | None = None, hint: str = "") -> None:
+        if folder is not None:
+            lines = Path(command[-1]).read_text().splitlines()
+            assert all((Path(folder) / line.removeprefix("-r ")).exists()
+                       for line in lines if line.startswith(("-r ", "code/")))  # fmt: skip
+            command = (*command[:-1], *lines)
+        run.append(command)
+        if folder is None:
+            Path(command[-1]).mkdir()
+
+    monkeypatch.setattr(env_manager, "_run", record)
+    return run
+
+
+def version(path: Path, twin: str = "") -> Path:
+    """The artifacts of a version, with a twin proven with onnxruntime `twin`."""
+    path.mkdir()
+    (path / "requirements.txt").write_text("mlflow\nscikit-learn==1.9.1\n")
+    (path / "python_env.yaml").write_text("python: 3.11.7\n")
+    if twin:
+        (path / "onnx").mkdir()
+        proof = {"versions": {"onnxruntime": twin}}
+        (path / "onnx" / "twin.json").write_text(json.dumps({"proof": proof}))
+    return path
+
+
+def test_an_environment_is_made_once_for_equal_requirements(
+    commands: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    one = env_manager.build(version(tmp_path / "one"), "uv", tmp_path / "made")
+    made = len(commands)
+    other = env_manager.build(version(tmp_path / "other"), "uv", tmp_path / "made")
+    assert one == other
+    assert len(commands) == made == 2
+
+
+PINNED = """python: 3.12.7
+build_dependencies: [pip==23.3.1, setuptools==68.2.2, wheel]
+dependencies: [-r requirements.txt, code/own.whl]
+"""
+CONDA = """dependencies:
+- python=3.12.1
+- pip<=23.3.1
+- setuptools=68.2.2
+- libgomp
+- pip: [mlflow==2.12.2, code/own.whl]
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "lines"),
+    [
+        (
+            {"python_env.yaml": PINNED, "requirements.txt": "mlflow\n"},
+            (
+                ["pip==23.3.1", "setuptools==68.2.2", "wheel"],
+                ["-r requirements.txt", "code/own.whl"],
+            ),
+        ),
+        (
+            {"conda.yaml": CONDA, "requirements.txt": "--index-url https://index\nmlflow\n"},
+            (["pip<=23.3.1", "setuptools==68.2.2"], ["-r requirements.txt"]),
+        ),
+        (
+            {"conda.yaml": CONDA},
+            (["pip<=23.3.1", "setuptools==68.2.2"], ["mlflow==2.12.2", "code/own.whl"]),
+        ),
+    ],
+)
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+def test_an_environment_is_what_mlflow_makes(
+    commands: list[tuple[str, ...]],
+    tmp_path: Path,
+    manager: str,
+    files: dict[str, str],
+    lines: tuple[list[str], list[str]],
+) -> None:
+    """The Python, then what builds need, then the rest; each from the file that MLflow reads."""
+    artifacts = tmp_path / "version"
+    (artifacts / "code").mkdir(parents=True)
+    (artifacts / "code" / "own.whl").touch()
+    for name, content in files.items():
+        (artifacts / name).write_text(content)
+    mlflow.models.Model().save(str(artifacts / "MLmodel"))
+
+    env_manager.build(artifacts, manager, tmp_path / "made")
+
+    made, first, second = commands
+    build, dependencies = lines
+    assert made[made.index("--python") + 1] == "3.12"
+    assert list(first[first.index("-r") + 1 :]) == build
+    assert list(second[second.index("-r") + 1 :]) == dependencies
+    theirs = _get_python_env(artifacts)
+    assert theirs.python.startswith("3.12.")
+    assert (theirs.build_dependencies, theirs.dependencies) == (build, dependencies)
+
+
+def test_advice_is_given_only_where_it_can_help(tmp_path: Path) -> None:
+    artifacts = version(tmp_path / "version")
+    (artifacts / "python_env.yaml").write_text("python: 3.99.1\n")
+    for manager, helps in (("uv", False), ("virtualenv", True)):
+        with pytest.raises(env_manager.NotBuilt, match=r"3\.99") as failure:
+            env_manager.build(artifacts, manager, tmp_path / "cache")
+        assert ("uv fetches it" in str(failure.value)) == helps
+
+
+def test_a_cache_may_be_named_from_the_working_directory(
+    commands: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = version(tmp_path / "one")
+    monkeypatch.chdir(tmp_path)
+
+    python = env_manager.build(artifacts, "uv", Path("made"))
+
+    assert python.is_absolute()
+    assert commands[0][-1] == str(python.parents[1])
+    assert str(python) in commands[1]
+
+
+def test_a_twin_brings_the_runtime_that_it_was_proven_with(
+    commands: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    plain = env_manager.build(version(tmp_path / "plain"), "uv", tmp_path / "made")
+    assert not any("onnxruntime" in word for command in commands for word in command)
+    twin = env_manager.build(version(tmp_path / "twin", twin="1.32.0"), "uv", tmp_path / "made")
+    assert commands[-1][-1] == "onnxruntime==1.32.0"
+    assert plain != twin
+
+
+def test_a_twin_that_cannot_be_read_asks_for_nothing(
+    commands: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    artifacts = version(tmp_path / "version", twin="1.32.0")
+    (artifacts / "onnx" / "twin.json").write_text("{torn")
+    env_manager.build(artifacts, "uv", tmp_path / "made")
+    assert commands[-1][-1] == "-r requirements.txt"
+
+
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+def test_a_manager_that_is_not_installed_is_named_with_the_fix(
+    monkeypatch: pytest.MonkeyPatch, manager: str
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(env_manager.ManagerMissing, match=f"pip install {manager}"):
+        env_manager.tool(manager)
+
+
+def test_builders_at_once_build_once(commands: list[tuple[str, ...]], tmp_path: Path) -> None:
+    versions = [version(tmp_path / str(number)) for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        built = threads.map(lambda one: env_manager.build(one, "uv", tmp_path / "cache"), versions)
+        assert len(set(built)) == 1
+    assert len(commands) == 2
+
+
+@pytest.mark.parametrize(
+    ("requirements", "more"),
+    [
+        ("mlflow==3.17.2\n", []),
+        ("MLflow[extras]>=3 ; python_version > '3'\n", []),
+        ("mlflow-skinny==3.17.2\npandas\n", ["pyarrow", "threadpoolctl"]),
+        ("mlflow-skinny\npyarrow==20\n", ["threadpoolctl"]),
+    ],
+)
+def test_what_batches_and_the_gate_need_is_added_where_it_would_lack(
+    commands: list[tuple[str, ...]], tmp_path: Path, requirements: str, more: list[str]
+) -> None:
+    artifacts = version(tmp_path / "version")
+    (artifacts / "requirements.txt").write_text(requirements)
+    env_manager.build(artifacts, "uv", tmp_path / "cache")
+    at = commands[-1].index("-r")
+    assert list(commands[-1][at + 2 :]) == more
+
+
+def test_a_python_that_is_too_old_for_us_is_told(tmp_path: Path) -> None:
+    artifacts = version(tmp_path / "version")
+    (artifacts / "python_env.yaml").write_text("python: 3.10.4\n")
+    with pytest.raises(env_manager.NotBuilt, match=r"Python 3\.10"):
+        env_manager.interpreter(artifacts, "uv", tmp_path / "cache", print)
+
+
+def test_without_a_manager_a_version_runs_here(tmp_path: Path) -> None:
+    assert env_manager.interpreter(tmp_path, "local", tmp_path / "cache", print) == ""
+
+
+@pytest.mark.parametrize("command", ["serve", "score", "promote"])
+def test_all_commands_that_run_versions_take_one_option_with_one_default(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    found = cloche.get_command(click.Context(cloche), command)
+    assert found is not None
+    (option,) = [one for one in found.params if one.name == "env_manager"]
+    context = click.Context(found)
+    assert option.get_default(context) == "local"
+    monkeypatch.setenv("CLOCHE_ENV_MANAGER", "uv")
+    assert option.resolve_envvar_value(context) == "uv"
+    monkeypatch.setenv(f"CLOCHE_{command.upper()}_ENV_MANAGER", "virtualenv")
+    assert option.resolve_envvar_value(context) == "virtualenv"
+
+
+class TestDefaultCache:
+    """Where versions and environments are kept, when nothing is said."""
+
+    @pytest.fixture(autouse=True)
+    def _temporary(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def test_it_is_the_users_cache_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("HOME", str(tmp_path / "home, not made yet"))
+
+        assert env_manager.default_cache() == tmp_path / "home, not made yet/.cache/cloche"
+
+    @pytest.mark.parametrize("home", ["/proc/self", "/proc/1/nowhere"])
+    def test_a_home_that_cannot_be_written_is_done_without(
+        self, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Nobody, not even root, makes a folder in /proc."""
+        monkeypatch.setenv("HOME", home)
+        monkeypatch.setattr(os, "access", lambda path, _: not str(path).startswith("/proc"))
+
+        found = env_manager.default_cache()
+
+        assert found == tmp_path / f"cloche-{os.getuid()}"
+        assert stat.S_IMODE(found.stat().st_mode) == 0o700
+        assert env_manager.default_cache() == found
+
+    def test_a_user_may_have_no_home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        def missing() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "home", missing)
+
+        assert env_manager.default_cache() == tmp_path / f"cloche-{os.getuid()}"
+
+    def test_what_somebody_else_made_there_is_not_used(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        (tmp_path / f"cloche-{os.getuid()}").symlink_to("/etc")
+        monkeypatch.setattr(os, "access", lambda *_: False)
+
+        found = env_manager.default_cache()
+
+        assert found.parent == tmp_path
+        assert found.name != f"cloche-{os.getuid()}"

@@ -1,0 +1,124 @@
+"""When a part is divided, and when a job fails instead: no row may get another prediction by it."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloche.serving.batch.job.pinned_job import Job, Layout, Pinned
+from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.scoring.worker import Worker
+from cloche.serving.errors import JobFailed
+from tests.serving.batch.conftest import table
+
+pytestmark = pytest.mark.xdist_group("batch")
+FORMATS = ["csv", "jsonl", "parquet"]
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> pd.DataFrame:
+    """Four hundred, in a file."""
+    rows = table(400).fillna({"a": 0.0})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    return rows
+
+
+def read(place: Path) -> pd.DataFrame:
+    if place.suffix == ".jsonl":
+        return pd.read_json(place, lines=True)
+    return pd.read_csv(place) if place.suffix == ".csv" else pd.read_parquet(place)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_answers_with_gaps_need_one_call_for_a_part(suffix, rows, kitchen, score, tmp_path):
+    model = Scorer.load(kitchen / "because")._model.unwrap_python_model()
+    model.asked.clear()
+
+    outcome = score(
+        tmp_path / "rows.parquet", tmp_path / f"out.{suffix}", model="because", part_rows=2000
+    )
+
+    assert model.asked == [400]
+    assert outcome.record["refused"] == 0
+    found = read(tmp_path / f"out.{suffix}")
+    answer = mlflow.pyfunc.load_model(str(kitchen / "because")).predict(rows[["a", "b", "c"]])
+    assert found["rank"].tolist() == answer["rank"].tolist()
+    assert found["why"].fillna("").tolist() == answer["why"].fillna("").tolist()
+
+
+@pytest.mark.parametrize("bad", [[0], [7], [399], [3, 250], range(0, 400, 2), range(399)])
+def test_a_part_of_a_model_that_looks_across_rows_is_not_divided(bad, rows, score, tmp_path):
+    rows.loc[bad, "a"] = 13.0
+    rows.loc[399, "a"] = 0.0 if len(bad) == 399 else rows.loc[399, "a"]
+    rows.to_parquet(tmp_path / "rows.parquet")
+    options = {"model": "because", "part_rows": 2000}
+
+    if len(bad) == 399:  # a single row is left, and was asked alone
+        outcome = score(tmp_path / "rows.parquet", tmp_path / "out.csv", **options)
+        assert outcome.record["scored"] == 1
+        return
+    with pytest.raises(JobFailed, match=r"answers 'rank' of a row by the rows beside it"):
+        score(tmp_path / "rows.parquet", tmp_path / "out.csv", **options)
+
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_nor_is_a_part_of_few_rows(count, rows, score, tmp_path):
+    rows.loc[0, "a"] = 13.0
+    rows[:count].to_parquet(tmp_path / "rows.parquet")
+
+    if count == 2:
+        assert score(tmp_path / "rows.parquet", tmp_path / "o.csv", model="because")
+        return
+    with pytest.raises(JobFailed, match="by the rows beside it"):
+        score(tmp_path / "rows.parquet", tmp_path / "o.csv", model="because")
+
+
+@pytest.mark.usefixtures("rows")
+def test_nor_for_want_of_memory(score, tmp_path):
+    with pytest.raises(JobFailed, match="by the rows beside it"):
+        score(tmp_path / "rows.parquet", tmp_path / "o.csv", model="crowded", part_rows=2000)
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("at_once", [1, 2, 50, 250])
+def test_nor_after_it_killed_its_worker(at_once, kitchen, tmp_path):
+    inputs = pd.read_parquet(tmp_path / "rows.parquet")[["a", "b", "c"]]
+    pinned = Pinned("", "because", "", "", "", "", str(kitchen / "because"), "")
+    worker = Worker(Job(pinned, {}, Layout("csv", directory=False), 2000), tmp_path)
+
+    with pytest.raises(JobFailed, match="by the rows beside it"):
+        worker.score(inputs, at_once)
+
+
+def test_what_is_thrown_by_chance_is_no_sign_of_looking_across_rows(rows, score, tmp_path):
+    rows.loc[[3, 300], "a"] = 13.0
+    rows.to_parquet(tmp_path / "rows.parquet")
+
+    outcome = score(tmp_path / "rows.parquet", tmp_path / "out.csv", model="dice", part_rows=2000)
+
+    assert outcome.record["refused"] == 2
+
+
+@pytest.mark.usefixtures("rows")
+def test_another_number_of_answers_than_rows_fails_the_job_at_once(score, tmp_path):
+    with pytest.raises(JobFailed, match=r"answered 400 rows with 1 values of 'prediction'"):
+        score(tmp_path / "rows.parquet", tmp_path / "o.csv", model="summing", part_rows=2000)
+
+
+def test_parts_of_types_that_no_value_survives_fail_the_job(rows, score, tmp_path):
+    rows["b"] = np.where(rows.index < 200, 1, 3)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    options = {"model": "changing", "part_rows": 200}
+
+    with pytest.raises(JobFailed, match=r"answered 'y' as int64 for some rows"):
+        score(tmp_path / "rows.parquet", tmp_path / "out.parquet", **options)
+    score(tmp_path / "rows.parquet", tmp_path / "out.jsonl", **options)
+
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["y"] == 2**53 + 1
+    assert json.loads(lines[-1])["y"] == 0.5

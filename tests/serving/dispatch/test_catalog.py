@@ -1,0 +1,105 @@
+"""How the models of a server come and go with an alias."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.errors import RegistryUnreachable
+from cloche.serving.registry.uri import ModelUri
+
+
+class FakeModel:
+    """Takes until the server ends to finish what runs."""
+
+    ready = True
+
+    def __init__(self, uri: ModelUri) -> None:
+        self.uri = uri
+        self.ended = asyncio.Event()
+        self.woken, self.interval, self.read_at = 0, 0.0, 0.0
+
+    async def follow(self, interval: float) -> None:
+        self.interval = interval
+        await asyncio.Event().wait()
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    async def leave(self) -> None:
+        await self.ended.wait()
+
+    async def close(self) -> None:
+        self.ended.set()
+
+
+class FakeRegistry:
+    """Names one model more with each look, and the first one no more."""
+
+    def __init__(self) -> None:
+        self.versions = iter([{"a": "1"}, {"b": "1"}])
+
+    async def ask(self, *_: Any, **__: Any) -> dict[str, str]:
+        return next(self.versions, {"b": "1", "c": "1"})
+
+
+class ToldRegistry:
+    """Answers as the test says."""
+
+    def __init__(self) -> None:
+        self.answer: dict[str, str] | Exception = RegistryUnreachable("It lists no aliases.")
+
+    async def ask(self, *_: Any, **__: Any) -> dict[str, str]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.001)
+
+
+def test_a_model_that_leaves_holds_up_no_other_while_it_finishes() -> None:
+    async def main() -> list[FakeModel]:
+        made: list[FakeModel] = []
+
+        def make(uri: ModelUri) -> Any:
+            made.append(FakeModel(uri))
+            return made[-1]
+
+        catalog = Catalog(make, 0.001)
+        following = asyncio.create_task(
+            catalog.follow_alias("production", cast("Any", FakeRegistry()))
+        )
+        await until(lambda: {model.uri.name for model in catalog} == {"b", "c"})
+        assert not made[0].ended.is_set()
+        following.cancel()
+        await catalog.close()
+        return made
+
+    assert all(model.ended.is_set() for model in asyncio.run(main()))
+
+
+def test_a_server_of_all_models_is_ready_when_they_are_listed_and_asks_for_what_changed() -> None:
+    async def main() -> None:
+        registry, catalog = ToldRegistry(), Catalog(cast("Any", FakeModel), 0.001)
+        following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
+        await until(lambda: catalog.problem)
+        assert (catalog.ready, catalog.problem) == (False, "It lists no aliases.")
+        registry.answer = {"a": "1", "b": "1"}
+        await until(lambda: len(catalog) == 2)
+        assert (catalog.ready, catalog.problem) == (True, "")
+        a, b = (cast("Any", catalog.get(name)) for name in "ab")
+        registry.answer = {"a": "1", "b": "2"}
+        await until(lambda: b.woken)
+        assert (a.woken, b.woken) == (0, 1)
+        assert a.interval == 30.0  # for what the list does not tell
+        registry.answer = RegistryUnreachable("It is away.")
+        await until(lambda: a.woken)
+        assert (a.woken, b.woken, catalog.problem) == (1, 2, "It is away.")
+        following.cancel()
+        await catalog.close()
+
+    asyncio.run(main())

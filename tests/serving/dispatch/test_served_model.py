@@ -1,0 +1,255 @@
+"""How a served model takes up versions, while the registry may change its mind."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+
+from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.errors import HostFailed, RegistryUnreachable, VersionRefused
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.registry.uri import parse
+
+
+def target(version: str, *, retry: bool = True) -> dict[str, Any]:
+    """What the registry says of a version."""
+    revision = f"{version} {retry}"
+    return {
+        "identity": version, "revision": revision, "version": version, "twin": "", "retry": retry,
+    }  # fmt: skip
+
+
+class FakeRegistry:
+    """Names the version that the test says, or raises what it says."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, Any] | Exception = target("1")
+        self.remembered: list[str] = []
+
+    async def ask(self, question: str, *_: Any, **about: Any) -> Any:
+        if question == "remember":
+            self.remembered.append(about["target"]["version"])
+        if question != "resolve":
+            return None
+        if isinstance(self.names, Exception):
+            raise self.names
+        return self.names
+
+
+class FakeGeneration:
+    """Is loaded and whole at once, or when the test says so."""
+
+    model, ready, retry = "m", True, True
+    description: dict[str, Any] = {"predictor": "onnx"}  # noqa: RUF012
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.was_beside: bool | None = None
+        self.given_up = self.closed = False
+        self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def start(self, *, beside: bool) -> None:
+        self.was_beside = beside
+        try:
+            await self.loaded
+        except asyncio.CancelledError:
+            self.given_up = True
+            raise
+
+    async def complete(self) -> None:
+        await asyncio.shield(self.whole)
+
+    async def close(self, *_: Any) -> None:
+        self.closed = True
+
+    def hurry(self) -> None:
+        pass
+
+    def release(self) -> list[Any]:
+        return []
+
+    def adopt(self, _: Any) -> None:
+        pass
+
+
+class Stage:
+    """A model that follows a registry, and the generations of its versions."""
+
+    def __init__(self) -> None:
+        self.registry = FakeRegistry()
+        self.generations: dict[str, FakeGeneration] = {}
+        self.model = ServedModel(
+            parse("models:/m@production"), cast("Any", self.registry), Metrics(),
+            make=self.make,
+        )  # fmt: skip
+
+    async def make(self, _: str, target: dict[str, Any]) -> Any:
+        generation = self.generations[target["version"]] = FakeGeneration(target["version"])
+        return generation
+
+    async def loading(self, version: str) -> FakeGeneration:
+        """The generation of a version, once it is being loaded."""
+        await until(lambda: version in self.generations)
+        return self.generations.pop(version)
+
+    async def serve(self, version: str) -> FakeGeneration:
+        """Have the version named, loaded and served."""
+        self.registry.names = target(version)
+        generation = await self.loading(version)
+        generation.loaded.set_result(None)
+        generation.whole.set_result(None)
+        await until(lambda: self.model.current is generation)  # type: ignore[comparison-overlap]
+        return generation
+
+
+def staged(scenario: Callable[[Stage], Awaitable[None]]) -> None:
+    async def main() -> None:
+        stage = Stage()
+        following = asyncio.create_task(stage.model.follow(0.001))
+        try:
+            async with asyncio.timeout(30):
+                await scenario(stage)
+        finally:
+            following.cancel()
+            await stage.model.close()
+
+    asyncio.run(main())
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    while not reached():  # noqa: ASYNC110  # nothing tells of it
+        await asyncio.sleep(0.001)
+
+
+def test_the_first_version_serves_as_soon_as_its_twin_answers() -> None:
+    async def scenario(stage: Stage) -> None:
+        generation = await stage.loading("1")
+        assert generation.was_beside is False
+        generation.loaded.set_result(None)
+        await until(lambda: stage.model.ready)
+        assert stage.model.loading is None
+        assert stage.registry.remembered == []
+        generation.whole.set_result(None)
+        await until(lambda: stage.registry.remembered == ["1"])
+
+    staged(scenario)
+
+
+def test_a_version_whose_model_cannot_be_loaded_is_taken_out_of_service() -> None:
+    async def scenario(stage: Stage) -> None:
+        generation = await stage.loading("1")
+        generation.loaded.set_result(None)
+        await until(lambda: stage.model.ready)
+        generation.whole.set_exception(HostFailed("ImportError: No module named skops"))
+        await until(lambda: generation.closed)
+        await until(lambda: "skops" in stage.model.problem)
+        assert not stage.model.ready
+        await asyncio.sleep(0.05)
+        assert not stage.generations  # it is not tried again
+
+    staged(scenario)
+
+
+def test_what_loads_is_told_and_since_when() -> None:
+    async def scenario(stage: Stage) -> None:
+        assert stage.model.problem == "The first version is being loaded."
+        await stage.serve("1")
+        assert (stage.model.problem, stage.model.describe()["loading"]) == ("", None)
+        stage.registry.names = target("2")
+        await stage.loading("2")
+        assert stage.model.problem.startswith("Version 2 is being loaded, since ")
+        loading = stage.model.describe()["loading"]
+        assert loading["version"] == "2"
+        assert loading["since"].endswith("+00:00")
+
+    staged(scenario)
+
+
+NO_ALIAS = VersionRefused("models:/m@production: no version stands behind it.")
+
+
+@pytest.mark.parametrize("serves", [True, False], ids=["beside another", "at the start"])
+@pytest.mark.parametrize(
+    "names", [target("1"), target("3"), NO_ALIAS], ids=["what serves", "another", "none"]
+)
+def test_a_load_that_the_alias_has_left_is_given_up(names: Any, serves: bool) -> None:
+    async def scenario(stage: Stage) -> None:
+        if serves:
+            await stage.serve("1")
+        stage.registry.names = target("2")
+        hanging = await stage.loading("2")
+        stage.registry.names = names
+        await until(lambda: hanging.given_up)
+        if names is NO_ALIAS:
+            await until(lambda: stage.model.problem == str(NO_ALIAS))
+            assert stage.model.loading is None
+        elif serves and names == target("1"):
+            await until(lambda: stage.model.problem == "")
+            assert stage.model.loading is None
+        else:
+            await stage.serve(names["version"])
+            assert stage.model.problem == ""
+
+    staged(scenario)
+
+
+def test_a_load_goes_on_while_the_registry_is_away_or_its_version_gets_a_tag() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.serve("1")
+        stage.registry.names = target("2")
+        generation = await stage.loading("2")
+        stage.registry.names = RegistryUnreachable("The registry said nothing for 15 s.")
+        await until(lambda: "said nothing" in stage.model.problem)
+        stage.registry.names = target("2", retry=False)
+        await until(lambda: "is being loaded" in stage.model.problem)
+        assert not generation.given_up
+        generation.loaded.set_result(None)
+        await until(lambda: stage.model.current is generation)  # type: ignore[comparison-overlap]
+        await until(lambda: not generation.retry)
+
+    staged(scenario)
+
+
+def test_a_refused_version_is_told_whenever_the_alias_is_on_it_and_tried_once() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.serve("1")
+        stage.registry.names = target("2")
+        (await stage.loading("2")).loaded.set_exception(HostFailed("It is broken."))
+        await until(lambda: stage.model.problem == "Version 2 cannot serve: It is broken.")
+        stage.registry.names = target("1")
+        await until(lambda: stage.model.problem == "")
+        stage.registry.names = target("3")
+        await stage.loading("3")
+        stage.registry.names = target("2")
+        await until(lambda: stage.model.problem == "Version 2 cannot serve: It is broken.")
+        assert stage.model.loading is None
+        stage.registry.names = target("2", retry=False)  # somebody changed it
+        await stage.loading("2")
+        assert "is being loaded" in stage.model.problem
+
+    staged(scenario)
+
+
+def test_what_cannot_be_fetched_now_is_told_until_it_can(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloche.serving.dispatch.served_model._RETRY_SECONDS", 0.05)
+
+    async def scenario(stage: Stage) -> None:
+        await stage.serve("1")
+        stage.registry.names = target("2")
+        for _ in range(3):
+            failing = await stage.loading("2")
+            failing.loaded.set_exception(RegistryUnreachable("The store is away."))
+            await until(lambda: stage.model.loading is None)
+            await asyncio.sleep(0.01)  # as long as ten looks at the registry
+            assert not stage.generations, "it is not tried at every look"
+        await stage.loading("2")
+        assert stage.model.problem == "The store is away."
+        assert caplog.text.count("The store is away.") == 1
+        await stage.serve("3")
+        assert stage.model.problem == ""
+
+    staged(scenario)

@@ -1,0 +1,83 @@
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from cloche.serving.dispatch.version_history import History
+from cloche.serving.errors import RegistryUnreachable
+from cloche.serving.registry.client import Registry
+from cloche.serving.registry.uri import parse
+
+
+class Asked:
+    """A registry that answers with how often it was asked, until it is gone."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.gone = False
+
+    async def ask(self, question: str, patience: float, **about: Any) -> Any:
+        self.count += 1
+        if self.gone:
+            raise RegistryUnreachable("gone")
+        return [{"version": str(self.count)}]
+
+
+def watch(steps: Callable[[History, Asked], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        registry = Asked()
+        history = History(parse("models:/m@production"), cast(Registry, registry))
+        await steps(history, registry)
+        await history.close()
+
+    asyncio.run(run())
+
+
+async def answered() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def test_the_registry_is_asked_only_when_somebody_looks() -> None:
+    async def steps(history: History, registry: Asked) -> None:
+        await answered()
+        assert registry.count == 0
+        assert history.look() is None
+        await answered()
+        assert history.look() == [{"version": "1"}]
+
+    watch(steps)
+
+
+def test_many_looks_are_one_question() -> None:
+    async def steps(history: History, registry: Asked) -> None:
+        for _ in range(5):
+            history.look()
+            await answered()
+        assert registry.count == 1
+
+    watch(steps)
+
+
+def test_what_is_outdated_is_asked_for_with_the_next_look() -> None:
+    async def steps(history: History, registry: Asked) -> None:
+        history.look()
+        await answered()
+        history.outdate()
+        assert history.look() == [{"version": "1"}]
+        await answered()
+        assert history.look() == [{"version": "2"}]
+
+    watch(steps)
+
+
+def test_what_is_known_stays_when_the_registry_is_gone() -> None:
+    async def steps(history: History, registry: Asked) -> None:
+        history.look()
+        await answered()
+        registry.gone = True
+        history.outdate()
+        history.look()
+        await answered()
+        assert history.look() == [{"version": "1"}]
+
+    watch(steps)

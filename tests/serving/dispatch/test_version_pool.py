@@ -1,0 +1,254 @@
+"""How batches reach replicas, with replicas that answer when the test says so."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloche.serving.dispatch.broken_host_check import Doubt
+from cloche.serving.dispatch.pool_settings import Plan
+from cloche.serving.dispatch.version_pool import Generation
+from cloche.serving.errors import HostFailed, HostSilent
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.processes.frames import Answer, Item, Result
+from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
+from cloche.serving.queue.prediction_request import Ended, Request
+
+OK = Answer(200, 0, 1, b"{}")
+
+
+class FakeReplica:
+    """Answers at once, unless it was told to fail."""
+
+    pid = 1
+    answer = OK
+    checked: Result | HostFailed = Result(0.0, 0.0, 0, [OK])
+    failure: type[HostFailed] = HostFailed
+
+    def __init__(self, failures: int = 0) -> None:
+        self.doubt = Doubt()
+        self.checks = 0
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.failures = failures
+        self.batches: list[int] = []
+
+    async def load(self, *_: Any) -> dict[str, Any]:
+        return {}
+
+    def score(
+        self, items: Sequence[Item], _: float, done: Callable[[Result | HostFailed], None]
+    ) -> None:
+        self.batches.append(len(items))
+        result: Result | HostFailed = Result(0.0004, 0.0, 0, [self.answer] * len(items))
+        if self.failures:
+            self.failures -= 1
+            result = self.failure("The host was killed by signal 9.")
+        asyncio.get_running_loop().call_soon(done, result)
+
+    def check(self, _: float, done: Callable[[Result | HostFailed], None]) -> None:
+        self.checks += 1
+        asyncio.get_running_loop().call_soon(done, self.checked)
+
+    def kill(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    def stop_later(self) -> None:
+        pass
+
+
+def request(*, left: bool = False) -> Request:
+    loop = asyncio.get_running_loop()
+    return Request(
+        rows=1,
+        size=10,
+        arrived=loop.time(),
+        deadline=loop.time() + 60,
+        item=Item("application/json", b""),
+        outcome=loop.create_future(),
+        client_left=lambda: left,
+    )
+
+
+async def started(
+    *failures: int, wait: float = 0.0, requests: int = 100
+) -> tuple[Generation, list[FakeReplica]]:
+    """A generation with one replica; its hosts fail so many times, in the order of their making."""
+    made: list[FakeReplica] = []
+
+    async def spawn() -> Any:
+        made.append(FakeReplica(failures[len(made)] if len(made) < len(failures) else 0))
+        return made[-1]
+
+    plan = Plan(
+        replicas=1,
+        load_timeout=1.0,
+        predict_timeout=1.0,
+        queue=QueueLimits(requests, 10**6, 10**6),
+        batches=BatchLimits(100, 10**6, wait),
+    )
+    generation = Generation("m", "1", Path(), plan=plan, metrics=Metrics(), spawn=spawn)
+    await generation.start(beside=False)  # its hosts are no processes with a priority
+    return generation, made
+
+
+async def answered(requests: Sequence[Request]) -> list[int]:
+    async with asyncio.timeout(30):
+        return [(await one.outcome).status for one in requests]
+
+
+def test_requests_that_wait_while_a_replica_works_share_the_next_batch() -> None:
+    async def scenario() -> None:
+        generation, made = await started()
+        requests = [request() for _ in range(9)]
+        assert all(map(generation.submit, requests))
+        assert await answered(requests) == [200] * 9
+        assert made[0].batches == [1, 8]
+
+    asyncio.run(scenario())
+
+
+def test_a_wave_of_requests_is_split_in_two_and_not_into_one_and_the_rest() -> None:
+    async def scenario() -> list[int]:
+        generation, (replica,) = await started()
+        for wave in (1, 30, 30):
+            sent = [request() for _ in range(wave)]
+            for one in sent:
+                assert generation.submit(one)
+            assert await answered(sent) == [200] * wave
+        return replica.batches
+
+    # The second wave meets a queue that knows of one client, the third one that knows of 30.
+    assert asyncio.run(scenario()) == [1, 1, 29, 10, 20]
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.0001, 0.002])
+def test_no_wait_ever_strands_a_request(wait: float) -> None:
+    async def scenario() -> None:
+        generation, _ = await started(wait=wait)
+        for _ in range(20):
+            requests = [request() for _ in range(3)]
+            assert all(map(generation.submit, requests))
+            assert await answered(requests) == [200] * 3
+
+    asyncio.run(scenario())
+
+
+def test_requests_of_a_lost_host_are_scored_alone_by_its_replacement() -> None:
+    async def scenario() -> None:
+        generation, made = await started(1)
+        first = request()
+        generation.submit(first)
+        rest = [request() for _ in range(3)]
+        assert all(map(generation.submit, rest))
+        assert await answered([first, *rest]) == [200] * 4
+        assert made[1].batches[0] == 1
+        assert first.attempts == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_loses_two_hosts_is_given_up() -> None:
+    async def scenario() -> None:
+        generation, _ = await started(1, 1)
+        doomed = request()
+        generation.submit(doomed)
+        with pytest.raises(Ended, match="host lost"):
+            await answered([doomed])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("silent", "retry", "reason"),
+    [(True, True, "cut off"), (True, False, "cut off"), (False, False, "not repeated")],
+)
+def test_what_was_cut_off_or_may_have_effects_is_not_asked_again(
+    silent: bool, retry: bool, reason: str
+) -> None:
+    async def scenario() -> None:
+        generation, (first,) = await started(1)
+        generation.retry = retry
+        if silent:
+            first.failure = HostSilent
+        one, waiting = request(), request()
+        assert all(map(generation.submit, [one]))
+        await asyncio.sleep(0)
+        generation.submit(waiting)
+        with pytest.raises(Ended, match=reason):
+            await answered([one])
+        assert await answered([waiting]) == [200]  # it was not given to the host that was lost
+        assert one.attempts == 1
+
+    asyncio.run(scenario())
+
+
+BAD = Answer(400, 0, 0, b"{}")
+
+
+def test_a_host_that_answers_with_errors_is_checked_and_goes_on_when_it_is_sound() -> None:
+    async def scenario() -> None:
+        generation, made = await started()
+        made[0].answer = BAD
+        for _ in range(20):
+            one = request()
+            generation.submit(one)
+            assert await answered([one]) == [400]
+        assert (len(made), made[0].checks) == (1, 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_host_that_fails_its_own_example_is_replaced_and_nobody_waits_in_vain() -> None:
+    async def scenario() -> None:
+        generation, made = await started()
+        made[0].answer, made[0].checked = BAD, HostFailed("Something in it is broken.")
+        for _ in range(5):
+            one = request()
+            generation.submit(one)
+            assert await answered([one]) == [400]
+        after = request()
+        generation.submit(after)
+        assert await answered([after]) == [200]
+        assert (len(made), made[0].checks) == (2, 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_request_whose_client_left_is_not_scored() -> None:
+    async def scenario() -> None:
+        generation, made = await started()
+        gone = [request(), request(left=True), request()]
+        assert all(map(generation.submit, gone))
+        assert await answered([gone[0], gone[2]]) == [200, 200]
+        assert made[0].batches == [1, 1]
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_refuses_and_those_who_left_make_room() -> None:
+    async def scenario() -> None:
+        generation, _ = await started(requests=1)
+        assert generation.submit(request())  # is scored now
+        assert generation.submit(request(left=True))  # waits, for nobody
+        assert generation.submit(request())  # takes its place
+        assert not generation.submit(request())
+
+    asyncio.run(scenario())
+
+
+def test_those_who_wait_at_a_swap_go_to_the_next_generation() -> None:
+    async def scenario() -> None:
+        old, _ = await started()
+        new, _ = await started()
+        requests = [request() for _ in range(5)]
+        assert all(map(old.submit, requests))
+        new.adopt(old.release())
+        await old.close(lambda: new)
+        assert await answered(requests) == [200] * 5
+
+    asyncio.run(scenario())

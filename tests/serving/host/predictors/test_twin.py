@@ -1,0 +1,212 @@
+"""A twin answers only where its answer is the model's; everything else is left to the model."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlflow.types import DataType
+from sklearn.pipeline import Pipeline
+
+from cloche.serving.host.batch_predictors import ByTwin
+from cloche.serving.host.codecs.scoring_protocol import write_predictions
+from cloche.serving.host.load import load
+from cloche.serving.host.parsing.column_decoder import Plan, Table
+from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.predictors.twin import Twin, TwinRefused
+from cloche.serving.host.scoring import Scorer
+from cloche.serving.processes.frames import Item
+from tests.serving.host.twins import NAMES, TOLERANCE, ask, at_the_threshold, fitted, save
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return fitted()
+
+
+@pytest.fixture(scope="module")
+def version(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(pipeline, tmp_path_factory.mktemp("version") / "model")
+
+
+@pytest.fixture(scope="module")
+def accelerated(version: Path) -> Scorer:
+    return load(version)[0]
+
+
+@pytest.fixture(scope="module")
+def plain(version: Path) -> Scorer:
+    return load(version, twin="")[0]
+
+
+def test_what_can_be_accelerated_is(version: Path) -> None:
+    assert load(version)[1]["predictor"] == "onnx"
+    assert load(version, twin="")[1]["predictor"] == "pyfunc"
+
+
+def test_rows_are_answered_by_the_twin(accelerated: Scorer) -> None:
+    result = ask(accelerated, [[0.5, 30, "red"]], [[-3.0, 20, "blue"], [9.0, 80, "no such word"]])
+    assert [json.loads(answer.body) for answer in result.answers] == [
+        {"predictions": ["yes"]},
+        {"predictions": ["no", "yes"]},
+    ]
+    assert result.accelerated_rows == 3
+
+
+cells = st.tuples(
+    st.floats(-1e100, 1e100),
+    st.integers(-(2**60), 2**60),
+    st.sampled_from(["red", "green", "blue", "", "RED", "a\0", "日本"]),
+).map(list)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(cells, min_size=1, max_size=3), min_size=1, max_size=4))
+def test_twin_and_model_give_the_same_answers(
+    accelerated: Scorer, plain: Scorer, tables: list[list[list[Any]]]
+) -> None:
+    assert ask(accelerated, *tables).answers == ask(plain, *tables).answers
+
+
+@pytest.mark.parametrize("nudge", [0.0, TOLERANCE, -TOLERANCE, 1.9 * TOLERANCE])
+def test_a_row_near_the_threshold_is_left_to_the_model(
+    accelerated: Scorer, pipeline: Pipeline, nudge: float
+) -> None:
+    sure, unsure = [5.0, 30, "red"], at_the_threshold(pipeline, nudge)
+    assert ask(accelerated, [sure], [sure, unsure]).accelerated_rows == 1
+
+
+def test_a_row_just_off_the_threshold_is_the_twins(accelerated: Scorer, pipeline: Pipeline) -> None:
+    assert ask(accelerated, [at_the_threshold(pipeline, 5 * TOLERANCE)]).accelerated_rows == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param([0.5, 2**53 + 1, "red"], id="an integer that a double cannot hold"),
+        pytest.param([0.5, -(2**63), "red"], id="the smallest integer"),
+        pytest.param([0.5, 30, None], id="a missing word without a stand-in"),
+    ],
+)
+def test_what_the_tensors_cannot_hold_is_left_to_the_model(
+    accelerated: Scorer, row: list[Any]
+) -> None:
+    assert ask(accelerated, [row]).accelerated_rows == 0
+    assert ask(accelerated, [[0.5, 30, "red"]], [row]).accelerated_rows == 1
+
+
+def test_single_precision_tensors_take_only_what_they_hold(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    scorer, _ = load(save(pipeline, tmp_path / "model", numbers="float"))
+    assert ask(scorer, [[0.5, 30, "red"]]).accelerated_rows == 1
+    assert ask(scorer, [[0.1, 30, "red"]]).accelerated_rows == 0
+    assert ask(scorer, [[0.5, 2**24 + 1, "red"]]).accelerated_rows == 0
+
+
+def test_requests_with_parameters_are_the_models(accelerated: Scorer) -> None:
+    body = {"dataframe_split": {"columns": NAMES, "data": [[0.5, 30, "red"]]}, "params": {"a": 1}}
+    result = accelerated.score([Item("application/json", json.dumps(body).encode())])
+    assert (result.answers[0].status, result.accelerated_rows) == (200, 0)
+
+
+def first_prediction(path: Path, row: list[Any]) -> Any:
+    """What the twin at `path` says of one row."""
+    twin = Twin.load(path, NAMES)
+    assert twin is not None
+    plan = Plan(NAMES, [DataType.double, DataType.long, DataType.string])
+    (answer,) = ByTwin(twin, plan).answer([Question(Table("key", [row]), write_predictions)])
+    assert answer is not None
+    return json.loads(answer.body)["predictions"][0]
+
+
+def test_answers_may_be_records(pipeline: Pipeline, tmp_path: Path) -> None:
+    columns = [
+        {"name": "prediction", "from": "label"},
+        {"name": "100 %", "from": "probability", "class": 1},
+    ]
+    save(pipeline, tmp_path / "model", answer={"columns": columns})
+    record = first_prediction(tmp_path / "model", [0.5, 30, "red"])
+    row = pd.DataFrame({"dose": [0.5], "age": [30], "word": ["red"]})
+    assert record["prediction"] == "yes"
+    assert math.isclose(record["100 %"], pipeline.predict_proba(row)[0, 1], abs_tol=TOLERANCE)
+
+
+def test_probabilities_may_be_the_answer(pipeline: Pipeline, tmp_path: Path) -> None:
+    save(pipeline, tmp_path / "model", answer={"array": "probabilities"})
+    no, yes = first_prediction(tmp_path / "model", [0.5, 30, "red"])
+    assert yes > no
+    assert math.isclose(no + yes, 1, abs_tol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"format": 2}, "format is 2, not 1"),
+        ({"sha256": "0" * 64}, "not the one that was proven"),
+        ({"inputs": [{"name": "dose", "column": "weight", "tensor": "double"}]}, "not whole"),
+        ({"inputs": [{"name": "dose", "column": "dose", "tensor": "quaternion"}]}, "not whole"),
+    ],
+)  # fmt: skip
+def test_a_twin_that_cannot_be_trusted_is_refused(
+    pipeline: Pipeline, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    path = save(pipeline, tmp_path / "model", **changes)
+    with pytest.raises(TwinRefused, match=reason):
+        Twin.load(path, NAMES)
+    assert load(path)[1]["predictor"] == "pyfunc"
+
+
+def test_only_the_twin_that_the_registry_names_answers(version: Path) -> None:
+    named = hashlib.sha256((version / "onnx" / "twin.json").read_bytes()).hexdigest()
+    assert Twin.load(version, NAMES, named) is not None
+    with pytest.raises(TwinRefused, match="not the one that the registry names"):
+        Twin.load(version, NAMES, "0" * 64)
+
+
+def test_a_torn_graph_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+    torn = b"not a graph"
+    path = save(pipeline, tmp_path / "model", sha256=hashlib.sha256(torn).hexdigest())
+    (path / "onnx" / "model.onnx").write_bytes(torn)
+    with pytest.raises(TwinRefused, match="cannot run"):
+        Twin.load(path, NAMES)
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1, 1), (None, 3)])
+def test_a_twin_gets_the_threads_that_its_proof_holds_for(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Any, given: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    made: list[Any] = []
+
+    class Noted(onnxruntime.InferenceSession):
+        def __init__(self, graph: bytes, options: Any, **rest: Any) -> None:
+            made.append(options.intra_op_num_threads)
+            super().__init__(graph, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Noted)
+
+    assert Twin.load(save(pipeline, tmp_path / "model", threads=asked), NAMES) is not None
+    assert made == [given]
+
+
+def test_without_onnxruntime_the_model_answers(
+    version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(TwinRefused, match="pip install onnxruntime"):
+        Twin.load(version, NAMES)
+
+
+def test_a_twin_that_contradicts_the_model_does_not_serve(
+    pipeline: Pipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = save(pipeline, tmp_path / "model", classes=["yes", "no"])
+    assert load(path)[1]["predictor"] == "pyfunc"
+    assert "input example" in caplog.text

@@ -1,0 +1,51 @@
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from cloche.serving.host.parsing.column_decoder import Table
+from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.row_independence import Score, is_rowwise
+from cloche.serving.processes.frames import Answer
+
+TABLE = Table(("n", ""), [[1.0], [2.0], [4.0]])
+
+
+def score_of(predict: Callable[[list[float]], Any]) -> Score:
+    def score(questions: Sequence[Question]) -> list[Answer]:
+        ((table, _),) = questions
+        body = json.dumps({"predictions": predict([row[0] for row in table.rows])})
+        return [Answer(200, 0, len(table.rows), body.encode())]
+
+    return score
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [
+        lambda rows: [row * 2 for row in rows],
+        lambda rows: [{"double": row * 2, "all": [row]} for row in rows],
+        lambda rows: [float("nan") for _ in rows],
+        lambda rows: [row + len(rows) * 1e-12 for row in rows],
+    ],
+)
+def test_a_model_that_scores_rows_by_themselves_passes(predict: Callable[..., Any]) -> None:
+    assert is_rowwise(score_of(predict), TABLE)
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [
+        lambda rows: [row - sum(rows) / len(rows) for row in rows],
+        lambda rows: [row > 1.5 if len(rows) > 1 else None for row in rows],
+        lambda rows: [len(rows)],
+        lambda rows: {"rows": len(rows)},
+    ],
+)
+def test_a_model_that_looks_across_rows_is_found(predict: Callable[..., Any]) -> None:
+    assert not is_rowwise(score_of(predict), TABLE)
+
+
+def test_a_model_that_fails_is_not_trusted() -> None:
+    assert not is_rowwise(lambda questions: [None] * len(questions), TABLE)

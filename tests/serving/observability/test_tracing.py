@@ -1,0 +1,153 @@
+"""Which spans a request leaves, and when tracing is off."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from cloche.serving.errors import SettingsError
+from cloche.serving.observability.tracing import Tracing, from_environment
+from cloche.serving.processes.frames import Item
+from cloche.serving.queue.prediction_request import Request
+
+PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+
+def scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {
+        "method": "POST",
+        "path": "/models/m/versions/7/invocations",
+        "scheme": "http",
+        "http_version": "1.1",
+        "client": ("10.0.0.9", 5),
+        "server": ("10.0.0.1", 80),
+        "headers": [*headers],
+    }
+
+
+ROUTE = "/models/{name}/versions/{version}/invocations"
+
+
+def scored(attempts: int) -> Request:
+    """A request that came at second 10 of the loop's clock, and was given to a host at 12."""
+    return Request(
+        rows=1,
+        size=2,
+        arrived=10.0,
+        deadline=99.0,
+        item=Item("application/json", b"{}"),
+        outcome=asyncio.get_running_loop().create_future(),
+        client_left=lambda: False,
+        attempts=attempts,
+        given=12.0,
+        version="7",
+    )
+
+
+def record(
+    *headers: tuple[bytes, bytes],
+    status: int = 200,
+    request: Callable[[], Request | None] = lambda: None,
+) -> tuple[bytes, dict[str, ReadableSpan]]:
+    """The answer's header and the spans by name, of one request."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    async def scenario() -> bytes:
+        return Tracing(provider).record(
+            scope(*headers), status, 10.0, request(), model="m", route=ROUTE
+        )
+
+    trace = asyncio.run(scenario())
+    return trace, {span.name: span for span in exporter.get_finished_spans()}
+
+
+SERVER = f"POST {ROUTE}"
+
+
+def test_a_request_leaves_a_span_with_the_queue_and_the_prediction_in_it() -> None:
+    _, spans = record(request=lambda: scored(attempts=1))
+    assert spans.keys() == {SERVER, "queue", "predict"}
+    server, queue, predict = spans[SERVER], spans["queue"], spans["predict"]
+    assert server.kind is SpanKind.SERVER
+    assert all(child.parent.span_id == server.context.span_id for child in (queue, predict))
+    assert server.start_time == queue.start_time
+    assert queue.end_time - queue.start_time == 2_000_000_000
+    assert queue.end_time == predict.start_time
+    assert predict.end_time == server.end_time
+
+
+def test_a_request_that_reached_no_host_was_only_queued() -> None:
+    _, spans = record(status=504, request=lambda: scored(attempts=0))
+    assert spans.keys() == {SERVER, "queue"}
+
+
+def test_attributes_are_those_of_the_semantic_conventions() -> None:
+    _, spans = record((b"user-agent", b"test"), request=lambda: scored(attempts=2))
+    assert dict(spans[SERVER].attributes) == {
+        "http.request.method": "POST",
+        "http.response.status_code": 200,
+        "http.route": "/models/{name}/versions/{version}/invocations",
+        "url.path": "/models/m/versions/7/invocations",
+        "url.scheme": "http",
+        "network.protocol.version": "1.1",
+        "client.address": "10.0.0.9",
+        "server.address": "10.0.0.1",
+        "server.port": 80,
+        "user_agent.original": "test",
+        "cloche.model.name": "m",
+        "cloche.model.version": "7",
+        "cloche.attempts": 2,
+    }
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, "UNSET"), (400, "UNSET"), (503, "ERROR")])
+def test_only_the_servers_own_failures_are_errors(status: int, code: str) -> None:
+    _, spans = record(status=status)
+    assert spans[SERVER].status.status_code is StatusCode[code]
+
+
+def test_the_callers_trace_is_continued_and_told_in_the_answer() -> None:
+    trace, spans = record((b"traceparent", PARENT + b"01"))
+    context = spans[SERVER].context
+    assert f"{context.trace_id:x}" == "af7651916cd43dd8448eb211c80319c"
+    assert spans[SERVER].parent.span_id == 0xB7AD6B7169203331
+    assert trace == PARENT[:36] + f"{context.span_id:016x}-01".encode()
+
+
+def test_a_caller_who_does_not_sample_is_not_sampled() -> None:
+    trace, spans = record((b"traceparent", PARENT + b"00"), request=lambda: scored(attempts=1))
+    assert not spans
+    assert trace.endswith(b"-00")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"OTEL_SERVICE_NAME": "x"},
+        ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"},
+        ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"},
+    ],
+)
+def test_it_is_off_until_a_collector_is_named(environment: dict[str, str]) -> None:
+    assert from_environment(environment) is None
+
+
+def test_a_protocol_that_is_not_spoken_is_refused() -> None:
+    with pytest.raises(SettingsError, match="http/protobuf"):
+        from_environment(ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(SettingsError, match=r"cloche\[otel\]"):
+        from_environment(ENDPOINT)

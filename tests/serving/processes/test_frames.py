@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloche.serving.processes import frames
+from cloche.serving.processes.frames import (
+    Answer,
+    Door,
+    FrameReader,
+    Item,
+    Kind,
+    ProtocolError,
+    Result,
+)
+
+latin = st.text(st.characters(max_codepoint=255), max_size=30)
+sizes = st.integers(0, 10**6)
+items = st.lists(st.builds(Item, latin, st.binary(), latin, st.sampled_from(Door), sizes))
+answers = st.lists(
+    st.builds(Answer, st.integers(100, 599), st.integers(0, 2), sizes, st.binary(), sizes)
+)
+moments = st.floats(0, 1e6)
+counts = st.integers(0, 10**6)
+
+
+@given(items, st.lists(st.integers(1, 20), min_size=1))
+def test_a_batch_survives_any_cutting_of_the_stream(sent: list[Item], cuts: list[int]) -> None:
+    stream, reader, received = frames.batch(sent) * 2, FrameReader(), []
+    while stream:
+        size = cuts[len(stream) % len(cuts)]
+        received += list(reader.feed(stream[:size]))
+        stream = stream[size:]
+    assert [kind for kind, _ in received] == [Kind.BATCH] * 2
+    assert all(frames.read_batch(payload) == sent for _, payload in received)
+
+
+@given(st.builds(Result, moments, moments, counts, answers))
+def test_a_result_comes_back_as_it_was_sent(result: Result) -> None:
+    ((kind, payload),) = FrameReader().feed(frames.result(result))
+    assert kind is Kind.RESULT
+    assert frames.read_result(payload) == result
+
+
+@given(st.builds(Result, moments, moments, counts, answers), st.data())
+def test_a_result_that_is_cut_short_is_noticed(result: Result, data: st.DataObject) -> None:
+    ((_, payload),) = FrameReader().feed(frames.result(result))
+    cut = data.draw(st.integers(0, len(payload) - 1))
+    with pytest.raises(ProtocolError):
+        frames.read_result(payload[:cut])
+
+
+def test_what_is_no_frame_is_noticed() -> None:
+    with pytest.raises(ProtocolError):
+        list(FrameReader().feed(b"HTTP/1.1 200 OK\r\n"))

@@ -1,0 +1,63 @@
+"""The list of trusted types is as short as the pipeline allows, and never grows by itself."""
+
+import copy
+
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from cloche.training.errors import TrainingError
+from cloche.training.packaging.skops_trust import trusted_types
+from cloche.training.recipe.sections import Estimator
+from tests.training.acceleration import zoo
+
+LOGISTIC = Estimator.model_validate({"class": "sklearn.linear_model.LogisticRegression"})
+ROWS, LABELS = [[0.0], [1.0]] * 20, [0, 1] * 20
+
+
+def test_a_linear_model_needs_no_trust_at_all():
+    assert trusted_types(LogisticRegression().fit(ROWS, LABELS), LOGISTIC) == []
+
+
+def test_gradient_boosting_needs_its_trees():
+    fitted = HistGradientBoostingClassifier(max_iter=1).fit(ROWS, LABELS)
+
+    assert trusted_types(fitted, LOGISTIC) == [
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+    ]
+
+
+def test_code_from_a_package_that_nobody_named_is_refused():
+    pipeline = make_pipeline(FunctionTransformer(copy.copy), LogisticRegression())
+
+    with pytest.raises(TrainingError, match=r"copy\.copy.*estimator\.trusted_types"):
+        trusted_types(pipeline.fit(ROWS, LABELS), LOGISTIC)
+
+
+def test_the_recipe_can_vouch_for_a_type():
+    pipeline = make_pipeline(FunctionTransformer(copy.copy), LogisticRegression())
+    vouching = LOGISTIC.model_copy(update={"trusted_types": ("copy.copy",)})
+
+    assert trusted_types(pipeline.fit(ROWS, LABELS), vouching) == ["copy.copy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "types"),
+    [
+        (
+            "lightgbm.LGBMClassifier",
+            [
+                "collections.OrderedDict",
+                "lightgbm.basic.Booster",
+                "lightgbm.sklearn.LGBMClassifier",
+            ],
+        ),
+        ("xgboost.XGBClassifier", ["xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"]),
+    ],
+)
+def test_a_booster_needs_its_own_classes(path, types):
+    estimator = Estimator.model_validate({"class": path})
+
+    assert trusted_types(zoo.booster(path).fit(ROWS, LABELS), estimator) == types

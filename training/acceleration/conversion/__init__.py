@@ -1,0 +1,1 @@
+"""Pipelines as ONNX graphs: which estimators can be converted, and how."""

@@ -1,0 +1,86 @@
+"""Runs a graph on rows, as serving does: column arrays in, scores out."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pandas as pd
+
+from cloche.training.acceleration.original_model import Floats, Input
+from cloche.training.errors import TwinRefused
+
+_ONE_THREAD = 1  # the twin is small; a proof must not take more cores than it was given
+_FATAL = 4  # what onnxruntime prints: nothing that an exception does not say
+
+
+class Session:
+    """A graph in memory.
+
+    Args:
+        graph: the ONNX file's bytes.
+        inputs: which column becomes which tensor.
+        classes: how many probabilities a row has; 0 for a regression.
+
+    Attributes:
+        taken: names of the columns that the graph takes.
+
+    Raises:
+        TwinRefused: onnxruntime does not take the graph.
+    """
+
+    def __init__(self, graph: bytes, inputs: tuple[Input, ...], classes: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = _ONE_THREAD
+        options.log_severity_level = _FATAL
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise TwinRefused(f"onnxruntime refuses the graph: {str(error)[:300]}") from error
+        self.taken = {one.name for one in self._session.get_inputs()}
+        self._width = (classes,) if classes else ()
+        self._inputs = tuple(one for one in inputs if one.column in self.taken)
+
+    def scores(self, rows: pd.DataFrame) -> Floats:
+        """The scores of (n rows) raw rows: (n, classes) or (n,).
+
+        A missing value where the tensor has no place for it gives NaN, as serving leaves such a
+        request to the original; so does a row on which onnxruntime fails.
+        """
+        feed, outside = {}, np.zeros(len(rows), dtype=bool)
+        for one in self._inputs:
+            values, declined = tensor(rows[one.column], one)
+            feed[one.column] = values.reshape(-1, 1)
+            outside |= declined
+        try:
+            answer = self._session.run(None, feed)[0]
+        except Exception:  # noqa: BLE001 (onnxruntime's errors have no common base)
+            if len(rows) == 1:
+                return np.full((1, *self._width), np.nan)
+            middle = len(rows) // 2
+            return np.concatenate([self.scores(rows[:middle]), self.scores(rows[middle:])])
+        scores = np.asarray(answer, dtype=np.float64)
+        scores = scores.reshape(len(rows), *self._width)
+        scores[outside] = np.nan
+        return scores
+
+
+def tensor(column: pd.Series, wanted: Input) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """A column as a tensor, and which of its rows no tensor can hold."""
+    missing = column.isna().to_numpy()
+    if wanted.tensor == "double":
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), np.zeros(len(column), dtype=bool)
+    if wanted.tensor == "int64":
+        return column.where(~missing, 0).to_numpy(dtype=np.int64), missing
+    stands = wanted.missing or ""
+    text = _whole if wanted.whole else str
+    texts = [stands if gone else text(value) for value, gone in zip(column, missing, strict=True)]
+    declined = missing if wanted.missing is None else np.zeros(len(column), dtype=bool)
+    return np.array(texts, dtype=object), declined
+
+
+def _whole(value: Any) -> str:
+    """A category as the scorer names it: a missing neighbour may have made the number a float."""
+    return str(int(value))

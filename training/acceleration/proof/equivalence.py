@@ -1,0 +1,198 @@
+"""The proof: twin and original on the same rows, by the rules that serving follows.
+
+Serving takes a twin's scores only where all of them are finite, and its label only where none lies
+within twice the tolerance of another label; else the original answers that request. So on every row
+a twin must either decline, or score within the tolerance and, where it is sure, give the label that
+the original gives.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cloche.training.acceleration.original_model import Answers, Floats, Original
+from cloche.training.errors import TwinRefused
+
+TOLERANCE = 1e-6  # of a probability, or of a value relative to its size if that is above 1
+DEMANDED = TOLERANCE / 4  # on the rows of a proof: room for the rows that it does not hold
+_CHUNK = 5_000  # rows between two looks at the clock
+_MOST_OUTSIDE = 0.5  # a twin that declines or doubts more of the real rows is of no use
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared, and how far apart it was.
+
+    Attributes:
+        rows: real rows.
+        adversarial_rows: strange ones.
+        largest_difference: between scores, as the tolerance is meant.
+        undecided_rows: real rows so near another label that serving asks the original.
+        outside_rows: real rows that the twin declines.
+    """
+
+    rows: int = 0
+    adversarial_rows: int = 0
+    largest_difference: float = 0.0
+    undecided_rows: int = 0
+    outside_rows: int = 0
+
+    def joined(self, other: "Proof") -> "Proof":
+        """The comparisons of both as one."""
+        return Proof(
+            self.rows + other.rows,
+            largest_difference=max(self.largest_difference, other.largest_difference),
+            undecided_rows=self.undecided_rows + other.undecided_rows,
+            outside_rows=self.outside_rows + other.outside_rows,
+        )
+
+
+def prove(
+    original: Original,
+    twin: Callable[[pd.DataFrame], Floats],
+    real: pd.DataFrame,
+    adversarial: Iterable[pd.DataFrame],
+    *,
+    check: Callable[[], None],
+    reasons: Callable[[pd.DataFrame], Sequence[str]] = lambda _: (),
+) -> Proof:
+    """Compare both on all rows.
+
+    Args:
+        original: answers or raises.
+        twin: raw rows → scores, NaN where it declines.
+        real: rows of the holdout.
+        adversarial: tables of strange rows.
+        check: called now and then; raises when the time is up.
+        reasons: real rows → why the twin declines some of them, one clause for each column.
+
+    Raises:
+        TwinRefused: they disagree, or the twin declines most of the real rows.
+    """
+    on_real = Proof()
+    for start in range(0, len(real), _CHUNK):
+        check()
+        on_real = on_real.joined(compare(original, twin, real.iloc[start : start + _CHUNK]))
+    left = (on_real.undecided_rows + on_real.outside_rows) / max(on_real.rows, 1)
+    if left > _MOST_OUTSIDE:
+        why = list(reasons(real))
+        if on_real.undecided_rows:
+            why.append(f"{on_real.undecided_rows:,} rows score so near two labels that it is asked")
+        found = f": {'; '.join(why)}" if why else ""
+        raise TwinRefused(f"it would leave {left:.0%} of the holdout's rows to the original{found}")
+    # One row alone takes another way through onnxruntime than many at once.
+    few = real.head(20)
+    alone = np.concatenate([twin(few.iloc[[at]]) for at in range(len(few))])
+    if not np.allclose(alone, twin(few), rtol=DEMANDED, atol=DEMANDED, equal_nan=True):
+        raise TwinRefused("one row alone scores otherwise than among others")
+    strange = Proof()
+    for table in adversarial:
+        check()
+        strange = strange.joined(compare(original, twin, table))
+    return replace(
+        on_real,
+        adversarial_rows=strange.rows,
+        largest_difference=max(on_real.largest_difference, strange.largest_difference),
+    )
+
+
+def compare(
+    original: Original, twin: Callable[[pd.DataFrame], Floats], rows: pd.DataFrame
+) -> Proof:
+    """Compare both on (n rows) raw rows.
+
+    Raises:
+        TwinRefused: they disagree on one, which the message describes.
+    """
+    rows = rows.reset_index(drop=True)
+    scores = twin(rows)
+    inside = np.isfinite(_wide(scores)).all(axis=1)
+    outside = int((~inside).sum())
+    if outside == len(rows):
+        return Proof(rows=len(rows), outside_rows=outside)
+    rows, scores = rows[inside].reset_index(drop=True), scores[inside]
+    expected, labels = _answers(original, rows)
+    answered = np.isfinite(_wide(expected)).all(axis=1)
+    _fail(~answered, rows, "the original gives no answer, and the twin does")
+    apart = _wide(np.abs(scores - expected))
+    if not original.classes:
+        apart = apart / np.maximum(1.0, _wide(np.abs(expected)))
+    largest = float(apart.max())
+    _fail(
+        apart.max(axis=1) > DEMANDED,
+        rows,
+        f"scores differ by up to {largest:.2g}, and {DEMANDED:.2g} is tolerated",
+    )
+    sure = decided(original, scores)
+    if labels is not None:
+        told = np.asarray(original.classes, dtype=object)[choose(original, scores)]
+        wrong = np.array([a != b for a, b in zip(told, labels, strict=True)], dtype=bool)
+        _fail(sure & wrong, rows, "labels differ")
+    return Proof(
+        rows=outside + len(rows),
+        largest_difference=largest,
+        undecided_rows=int((~sure).sum()),
+        outside_rows=outside,
+    )
+
+
+def decided(original: Original, scores: Floats) -> npt.NDArray[np.bool_]:
+    """On which rows the label is further than twice the tolerance from another one."""
+    if not original.classes:
+        return np.isfinite(scores)
+    if original.positive is not None and original.threshold is not None:
+        distance = np.abs(scores[:, original.positive] - original.threshold)
+    else:
+        best = np.sort(scores, axis=1)
+        distance = best[:, -1] - best[:, -2]
+    return np.asarray(distance > 2 * TOLERANCE)
+
+
+def choose(original: Original, scores: Floats) -> npt.NDArray[np.int64]:
+    """The index of each row's label."""
+    if original.positive is None or original.threshold is None:
+        return np.asarray(np.nan_to_num(scores, nan=-1.0).argmax(axis=1))
+    over = scores[:, original.positive] >= original.threshold
+    return np.where(over, original.positive, 1 - original.positive)
+
+
+def _answers(original: Original, rows: pd.DataFrame) -> Answers:
+    """Scores and labels of the original; NaN and None for rows that it refuses with an error."""
+    parts = list(_halved(original, rows))
+    width = (len(original.classes),) if original.classes else ()
+    scores = [np.full((n, *width), np.nan) if found is None else found[0] for found, n in parts]
+    labels = [
+        np.full(n, None) if found is None or found[1] is None else found[1].astype(object)
+        for found, n in parts
+    ]
+    return np.concatenate(scores), np.concatenate(labels) if original.classes else None
+
+
+def _halved(original: Original, rows: pd.DataFrame) -> Iterator[tuple[Answers | None, int]]:
+    """Answers for stretches of rows, with their lengths; None for a row that raises."""
+    try:
+        with np.errstate(all="ignore"):
+            found = original.answers(rows)
+    except Exception:  # noqa: BLE001 (whatever the original raises, it does not answer)
+        found = None
+    if found is not None or len(rows) == 1:
+        yield found, len(rows)
+        return
+    middle = len(rows) // 2
+    yield from _halved(original, rows.iloc[:middle])
+    yield from _halved(original, rows.iloc[middle:])
+
+
+def _wide(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values if values.ndim == 2 else values[:, None]
+
+
+def _fail(wrong: npt.NDArray[np.bool_], rows: pd.DataFrame, what: str) -> None:
+    if not wrong.any():
+        return
+    at = int(np.flatnonzero(wrong)[0])
+    raise TwinRefused(f"{what} (on {int(wrong.sum())} of {len(rows)} rows, the first: {at})")

@@ -1,0 +1,99 @@
+"""Makes a twin in a process of its own, which loads the version as a model host would.
+
+That process has no secret of the command, and may run in the environment that the version was
+logged with: a pipeline of another scikit-learn often does not load here, and where it does, a proof
+says nothing about the environment that it is served in.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from cloche.processes import supervisor
+from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
+from cloche.training.acceleration.original_model import of_folder
+from cloche.training.acceleration.proof.equivalence import Proof
+from cloche.training.acceleration.proof.twin import DOCUMENT_FILE, FOLDER, GRAPH_FILE, Twin
+from cloche.training.child_process import run_module
+from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
+from cloche.training.errors import TrainingError, TwinRefused
+from cloche.values.redaction import told
+
+_LOAD_SECONDS = 300.0  # for imports and the model itself, beside the time of the proof
+_TASK, _ROWS, _OUTCOME = "task.json", "rows.parquet", "outcome.json"
+
+
+def twin_of(
+    model: Path, rows: pd.DataFrame, *, widened: Sequence[str] = (), python: str = ""
+) -> Twin:
+    """A proven twin of a stored version.
+
+    Args:
+        model: folder of the version's artifacts.
+        rows: real rows, with the columns of its signature.
+        widened: variables that the version gets besides; see `cloche.processes.child_variables`.
+        python: the interpreter of its environment; empty for the one here.
+
+    Raises:
+        TwinRefused: there is no proven twin; the message says why.
+        TrainingError: the version cannot be loaded, so nothing is known of a twin.
+        DataError: the rows cannot be handed to the process.
+    """
+    with TemporaryDirectory(prefix="cloche-") as name:
+        folder = Path(name)
+        (folder / _TASK).write_text(json.dumps({"model": str(model)}), encoding="utf-8")
+        write_parquet(rows, folder / _ROWS, "the rows to prove it on")
+        seconds = PROOF_SECONDS + _LOAD_SECONDS
+        ended = run_module(__name__, folder, seconds, widened=widened, python=python)
+        try:
+            outcome = json.loads((folder / _OUTCOME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            outcome = {}
+        if not outcome or "begun" in outcome:
+            # once the model has seen rows, what its process printed may hold some
+            said = f": …{ended.said}" if ended.said and not outcome else ""
+            raise TrainingError(f"nothing is known of a twin: {ended.how}{said}")
+        if "refused" in outcome:
+            raise TwinRefused(outcome["refused"])
+        if "failed" in outcome:
+            raise TrainingError(f"it cannot be loaded: {outcome['failed']}")
+        document = json.loads((folder / FOLDER / DOCUMENT_FILE).read_text(encoding="utf-8"))
+        graph = (folder / FOLDER / GRAPH_FILE).read_bytes()
+        return Twin(graph, document, Proof(**outcome["proof"]))
+
+
+def main() -> None:
+    """Make the twin that `sys.argv[1]` describes."""
+    supervisor.run(_work, "cloche-twin")
+
+
+def _work() -> None:
+    folder = Path(sys.argv[1])
+    task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
+    _write(folder, _outcome(Path(task["model"]), folder))
+
+
+def _write(folder: Path, outcome: dict[str, object]) -> None:
+    (folder / _OUTCOME).write_text(json.dumps(outcome), encoding="utf-8")
+
+
+def _outcome(model: Path, folder: Path) -> dict[str, object]:
+    rows = read_parquet(folder / _ROWS)
+    try:
+        original = of_folder(model)
+    except TwinRefused as refusal:
+        return {"refused": str(refusal)}
+    except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
+        return {"failed": told(error, rows)}
+    _write(folder, {"begun": True})
+    try:
+        twin = accelerate(original, rows)
+    except TwinRefused as refusal:
+        return {"refused": str(refusal)}
+    twin.write(folder / FOLDER)
+    return {"proof": asdict(twin.proof)}

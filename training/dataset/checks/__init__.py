@@ -1,0 +1,1 @@
+"""What would mislead a training: leaks, copies, unusable columns and targets."""

@@ -1,0 +1,1 @@
+"""The first recipe for a table: `cloche init`."""

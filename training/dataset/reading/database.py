@@ -1,0 +1,94 @@
+"""Tables from a SQL query; passwords stay out of every message."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import sqlalchemy
+from pandas.errors import DatabaseError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from cloche.training.dataset.reading.formats import absent_columns
+from cloche.training.errors import DataError
+
+
+def source_name(url: str) -> str:
+    """The URL without its password.
+
+    Raises:
+        DataError: it is none that SQLAlchemy understands.
+    """
+    return _parsed(url).render_as_string(hide_password=True)
+
+
+def database_files(url: str) -> list[Path]:
+    """The file of a database that is one, like SQLite's."""
+    path = _parsed(url).database
+    return [Path(path)] if path and Path(path).is_file() else []
+
+
+def read_query(url: str, query: str, columns: Sequence[str] | None) -> pd.DataFrame:
+    """The rows that `query` selects.
+
+    Args:
+        url: a SQLAlchemy URL with its password.
+        query: a SELECT statement.
+        columns: the ones to keep; None keeps all.
+
+    Raises:
+        DataError: the database cannot be reached, or refuses the query; or a column is absent.
+    """
+    parsed = _parsed(url)
+    name = parsed.render_as_string(hide_password=True)
+    _refuse_absent_file(parsed, name)
+    try:
+        engine = sqlalchemy.create_engine(parsed)
+        try:
+            with engine.connect() as connection:
+                frame = pd.read_sql_query(sqlalchemy.text(query), connection)
+        finally:
+            engine.dispose()
+    except NoSuchModuleError:
+        raise DataError(name, [_no_dialect(parsed.drivername)]) from None
+    except ModuleNotFoundError as error:
+        raise DataError(name, [f"needs the driver; run: pip install {error.name}"]) from None
+    except (SQLAlchemyError, DatabaseError) as error:
+        raise DataError(name, [f"the database refuses: {_reason(error, parsed)}"]) from None
+    absent = absent_columns(columns or (), list(frame.columns))
+    if absent:
+        raise DataError(name, absent)
+    if frame.empty:
+        raise DataError(name, ["the query selects no rows"])
+    return frame if columns is None else frame[list(columns)]
+
+
+def _parsed(url: str) -> sqlalchemy.URL:
+    try:
+        return sqlalchemy.make_url(url)
+    except (ArgumentError, ValueError):
+        scheme = url.partition("://")[0]
+        problem = "is no SQLAlchemy URL; expected dialect://user:${PASSWORD}@host/database"
+        raise DataError(f"{scheme}://…", [problem]) from None
+
+
+def _refuse_absent_file(url: sqlalchemy.URL, name: str) -> None:
+    # SQLite would make an empty database and complain about its tables.
+    file = url.database
+    if url.get_backend_name() == "sqlite" and file and file != ":memory:":
+        path = Path(file.removeprefix("file:").partition("?")[0])
+        if not path.exists():
+            raise DataError(name, [f"no such file, seen from {Path.cwd()}"])
+
+
+def _reason(error: Exception, url: sqlalchemy.URL) -> str:
+    """What the database itself said, in a line and without the password."""
+    told = error.__cause__ if isinstance(error, DatabaseError) and error.__cause__ else error
+    reason = str(getattr(told, "orig", None) or told).partition("\n")[0]
+    return reason.replace(str(url.password), "***") if url.password else reason
+
+
+def _no_dialect(driver: str) -> str:
+    return (
+        f"nothing reads {driver}:// here; a source is a path, an http(s) URL, or a database of "
+        "sqlite, postgresql, mysql or another SQLAlchemy dialect that is installed"
+    )

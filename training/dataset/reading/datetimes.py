@@ -1,0 +1,62 @@
+"""Columns that tell when, and the rows of a stretch of days."""
+
+import warnings
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import pandas as pd
+
+from cloche.training.dataset.reading.formatted_values import formatted_note, kinds_of
+from cloche.values import datetimes
+
+_ZONE = r"\d[T ]\d\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
+
+
+def times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
+    """A column as times in UTC, missing where there is none; without a zone they count as UTC.
+
+    Raises:
+        ValueError: a value is no time.
+    """
+    values = frame[column]
+    if pd.api.types.is_numeric_dtype(values):
+        # pandas would take numbers for nanoseconds since 1970, which nobody means.
+        raise ValueError("holds numbers, not times")
+    found = datetimes.read(values)
+    if found is None or found.unreadable.any():
+        with warnings.catch_warnings():
+            # A form that pandas must guess for each value anew is not one to trust.
+            warnings.simplefilter("error")
+            found = datetimes.read(pd.to_datetime(values))
+    if found is None or found.unreadable.any():
+        raise ValueError("holds what is no time between the years 1678 and 2261")
+    return found.values
+
+
+def no_times(values: pd.Series) -> str | None:
+    """Why a column cannot be read as times, as a clause with the fix; None where it can."""
+    try:
+        times(values.to_frame("value"), "value")
+    except (ValueError, TypeError, AttributeError, UserWarning):
+        read = datetimes.read(values)
+        held = f"holds {kinds_of(values)}"
+        if read is not None and (wrong := int(read.unreadable.sum())):
+            held = f"{wrong:,} of {values.count():,} values are no times of the years 1678 to 2261"
+        return formatted_note(values) or f"{held}; write times as 2013-08-31"
+    return None
+
+
+def zoned(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Those of the time columns in which a time has a zone or an offset."""
+    return [name for name in columns if _has_zone(frame[name])]
+
+
+def _has_zone(values: pd.Series) -> bool:
+    if values.dtype.kind == "M":
+        return isinstance(values.dtype, pd.DatetimeTZDtype)
+    return bool(values.dropna().astype("str").str.contains(_ZONE).any())
+
+
+def within(when: "pd.Series[pd.Timestamp]", first: date, last: date) -> "pd.Series[bool]":
+    """Which times fall on the days from `first` to `last`, both inclusive."""
+    return (when >= pd.Timestamp(first)) & (when < pd.Timestamp(last + timedelta(days=1)))

@@ -1,0 +1,26 @@
+"""A table that was read, and where from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from cloche.training.dataset.reading.digest import frame_digest
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows, in the order of their source.
+
+    Attributes:
+        frame: shape (rows, columns), indexed from 0.
+        source: where they come from, for people; without passwords.
+    """
+
+    frame: pd.DataFrame
+    source: str
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content."""
+        return frame_digest(self.frame)

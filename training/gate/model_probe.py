@@ -1,0 +1,311 @@
+"""The probe: loads one model in a process of its own, lets it predict, and writes what it saw.
+
+Run as `cloche/launch.py cloche.probing FOLDER` with the task in `FOLDER/task.json` and the holdout
+in `FOLDER/holdout.parquet`. What is found goes to `FOLDER/report.json`, again after each stage, so
+that whoever waits can tell how far a crash or a hang got; predictions go to
+`FOLDER/predictions.npz`.
+
+It needs no Cloche code in the model, and takes the model's failures for results. The model's code
+may do anything to this process: what is used after it ran is bound before.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from mlflow.models import Model
+from mlflow.models.utils import convert_input_example_to_serving_input
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types.schema import ColSpec, DataType, Schema
+from threadpoolctl import threadpool_limits
+
+from cloche.processes import supervisor
+from cloche.processes.machine_limits import lacking
+from cloche.training.dataset.reading.datetimes import times
+from cloche.training.dataset.reading.parquet import read_parquet
+from cloche.training.errors import TrainingError
+from cloche.training.evaluation.model_output import read
+from cloche.training.evaluation.predictions import Predictions, Target
+from cloche.training.packaging.signature import as_text
+from cloche.values import tensors
+from cloche.values.redaction import told
+from cloche.values.tensors import Given, rows_at
+
+# One-row predictions: enough of them that the median is steady, within a time that people wait.
+WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0
+LATENCY_ROWS = 50
+
+_PACKAGES = ("mlflow", "mlflow-skinny", "scikit-learn", "pandas", "numpy")
+NO_ROOM = 75  # the exit code where the machine lacks what nobody can be judged without
+_REASON_CHARACTERS = 500
+_WHOLE: dict[Any, type] = {DataType.integer: np.int32, DataType.long: np.int64}
+_FRACTIONAL: dict[Any, type] = {DataType.float: np.float32, DataType.double: np.float64}
+
+
+class Host(Protocol):
+    """A model host, as far as a version is loaded, asked and answered for in it."""
+
+    def load(self, path: Path, /) -> PyFuncModel:
+        """The model at `path`, as a host loads it."""
+
+    def refusal(self, model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
+        """Why a host would not serve a loaded version; empty where it would."""
+
+    def unwritable(self, raw: Any, rows: int) -> str:
+        """Why a host cannot write what a model returned; empty where it can."""
+
+
+class StageError(Exception):
+    """A stage of the probe failed; the report says why."""
+
+
+class Unserved(Exception):
+    """A host would not serve the model; the message is the reason, without what was in rows."""
+
+
+def main(folder: Path, host: Host) -> None:
+    """Probe the model that `folder` describes, as `host` would serve it."""
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    holdout = read_parquet(folder / "holdout.parquet")
+    report = Report(folder)
+    try:
+        report.add(environment=environment())
+        with suppress(StageError):
+            _probe(folder, task, holdout, report, host)
+        report.add(stage="done")
+    except Exception as error:
+        if not (absent := lacking(error)):
+            raise
+        with suppress(OSError):
+            report.add(lacking=absent)
+        sys.exit(NO_ROOM)
+
+
+def _probe(
+    folder: Path, task: dict[str, Any], holdout: pd.DataFrame, report: "Report", host: Host
+) -> None:
+    path = Path(task["model"])
+    started = perf_counter()
+    model = report.stage("load", lambda: host.load(path))
+    report.add(load_seconds=perf_counter() - started)
+    rows = report.stage(
+        "predict",
+        lambda: model_rows(holdout, model.metadata, task["target"], task["features"]),
+        rows=holdout,
+    )
+
+    def served() -> None:
+        if reason := host.refusal(model, path, lambda: _example(model, path, rows)):
+            raise Unserved(reason)
+
+    def predicted() -> Predictions:
+        raw = model.predict(rows)
+        found = read(raw, target, rows=len(holdout), name=task["output"])
+        if reason := host.unwritable(raw, len(holdout)):
+            raise Unserved(reason)
+        return found
+
+    with suppress(StageError):
+        report.stage("example", served, rows=holdout)
+    asked = task["asked"]
+    lists = {"classes": tuple(asked["classes"]), "answers": tuple(map(tuple, asked["answers"]))}
+    target = Target(**{**asked, **lists})
+    predictions = report.stage("predict", predicted, rows=holdout)
+    arrays = {name: getattr(predictions, name) for name in ("codes", "values", "probabilities")}
+    np.savez(
+        folder / "predictions.npz",
+        **{name: array for name, array in arrays.items() if array is not None},
+    )
+    latency = report.stage("latency", lambda: one_row_latency(model, rows), rows=holdout)
+    report.add(latency_ms=latency)
+    if "example" not in report.failures:  # what the model did since may have broken its process
+        report.stage("example", served, rows=holdout)
+
+
+def environment() -> dict[str, Any]:
+    """Where the measurements are made: a latency means little without it."""
+    packages = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "latency_threads": 1,
+        "packages": packages,
+    }
+
+
+class Report:
+    """What is known so far, on disk after every change."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "report.json"
+        self._content: dict[str, Any] = {"failures": {}}
+        self._encode = json.JSONEncoder().encode
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Stage → what went wrong."""
+        found: dict[str, str] = self._content["failures"]
+        return found
+
+    def add(self, **facts: Any) -> None:
+        """Add facts and write the file, whole: a model may end this process at any moment."""
+        self._content.update(facts)
+        coming = self._path.with_suffix(".coming")
+        coming.write_text(self._encode(self._content), encoding="utf-8")
+        coming.replace(self._path)
+
+    def stage(self, name: str, work: Callable[[], Any], rows: pd.DataFrame | None = None) -> Any:
+        """Do the work of a stage; what the model throws is its result.
+
+        Args:
+            name: of the stage.
+            work: what is done.
+            rows: what is shown to the model, and to nobody who reads its message.
+
+        Raises:
+            StageError: the work raised, and the report says what.
+            Exception: the machine has no room for it.
+        """
+        self.add(stage=name)
+        try:
+            return work()
+        except Exception as error:
+            if lacking(error):
+                raise
+            self.add(failures={**self.failures, name: _text(error, rows)[:_REASON_CHARACTERS]})
+            raise StageError from error
+        finally:
+            supervisor.end_copy()
+            os.umask(0o077)  # the model may have changed it, and what comes now must be readable
+
+
+def _text(error: Exception, rows: pd.DataFrame | None) -> str:
+    if isinstance(error, Unserved):
+        return str(error)
+    if rows is None:
+        return f"{type(error).__name__}: {getattr(error, 'message', error)}"
+    return told(error, rows)
+
+
+def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: list[str]) -> Given:
+    """What a model is given for a holdout: the columns and the types that its signature asks for.
+
+    Args:
+        holdout: n rows.
+        metadata: of the model.
+        target: the column that is predicted, never handed over.
+        features: columns for a model whose signature names none; empty for all but the target.
+    """
+    schema = metadata.signature.inputs if metadata.signature else None
+    inputs = holdout[[name for name in holdout.columns if name != target]]
+    if schema is not None and schema.is_tensor_spec():
+        try:
+            return tensors.given(_of_tensors(inputs, schema, features), schema)
+        except tensors.UnfitTable as unfit:
+            raise TrainingError(f"{unfit}; name what it takes in the policy: features") from unfit
+    if schema is None or not schema.has_input_names():
+        return inputs[features] if features else inputs
+    return conform(
+        inputs[[name for name in schema.input_names() if name in inputs.columns]], schema
+    )
+
+
+def _of_tensors(inputs: pd.DataFrame, schema: Schema, features: list[str]) -> pd.DataFrame:
+    """The columns of the tensors' names, or those that make the one tensor."""
+    if tensors.of_columns(schema, inputs.columns) is not None:
+        return inputs[features] if features else inputs
+    return inputs[[name for name in schema.input_names() if name in inputs.columns]]
+
+
+def conform(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Give columns that a file made wider or plainer the schema's types, where no value changes.
+
+    A CSV file knows no 32-bit numbers and no dates; MLflow's serving parser converts them, while
+    `predict` on a table does not.
+    """
+    changed: dict[str, pd.Series] = {}
+    for spec in schema.inputs:
+        if not isinstance(spec, ColSpec) or spec.name not in rows.columns:
+            continue
+        name, column = str(spec.name), rows[spec.name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            changed[name] = column = column.astype(object).infer_objects()
+        if spec.type == DataType.datetime:
+            changed[name] = times(column.to_frame(name), name)
+        elif spec.type == DataType.boolean and column.isna().any():
+            changed[name] = column.astype(object).where(column.notna(), None)
+        elif spec.type == DataType.string and not _is_text(column):
+            changed[name] = as_text(column)  # as training did
+        elif spec.type in _FRACTIONAL and pd.api.types.is_numeric_dtype(column):
+            changed[name] = column.astype(_FRACTIONAL[spec.type])
+        elif spec.type in _WHOLE and pd.api.types.is_numeric_dtype(column):
+            whole = column.astype(_WHOLE[spec.type], errors="ignore")
+            changed[name] = whole if (whole == column).all() else column
+    return rows.assign(**changed)
+
+
+def _is_text(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
+
+
+def _example(model: PyFuncModel, path: Path, rows: Given) -> str:
+    """The saved example as a request, or a row of the holdout."""
+    saved: Any = model.metadata.get_serving_input(str(path))
+    if saved is None:
+        saved = convert_input_example_to_serving_input(rows_at(rows, slice(1)))
+    return str(saved)
+
+
+def one_row_latency(
+    model: PyFuncModel, rows: Given, clock: Callable[[], float] | None = None
+) -> float:
+    """Median time of a one-row prediction in milliseconds, one thread, over different rows.
+
+    Args:
+        model: that is asked.
+        rows: of which the first `LATENCY_ROWS` are asked in turn, one at a time.
+        clock: gives seconds; default `time_on_core`.
+    """
+    clock = clock or time_on_core
+    count = len(rows) if isinstance(rows, pd.DataFrame) else len(next(iter(rows.values())))
+    singles = [rows_at(rows, slice(at, at + 1)) for at in range(min(LATENCY_ROWS, count))]
+    times: list[float] = []
+    with threadpool_limits(1):
+        for single in singles[:WARM_UP]:
+            model.predict(single)
+        began = perf_counter()
+        while len(times) < MOST_REPEATS and perf_counter() - began < MOST_SECONDS:
+            single = singles[len(times) % len(singles)]
+            started = clock()
+            model.predict(single)
+            times.append(clock() - started)
+    return 1_000 * median(times)
+
+
+def time_on_core() -> float:
+    """Seconds of a clock that stands still while this thread could run and other programs do.
+
+    A machine that builds, tests or serves beside the gate would otherwise have a model refused for
+    what other programs took. Linux counts these waits for each thread (the second number of
+    https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat); where no such file is,
+    this is the plain time.
+    """
+    try:
+        waited = int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        waited = 0
+    return perf_counter() - waited / 1e9

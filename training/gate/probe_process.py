@@ -1,0 +1,173 @@
+"""Runs the probe in a fresh process and tells what became of it: a result, a crash, or a hang.
+
+What the model's code does to that process is a result. What this machine does to it is none: where
+memory runs out, or our own code cannot be imported, nobody knows anything about the model.
+"""
+
+import json
+import os
+import signal
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cloche.processes.child_variables import explained
+from cloche.registry.env_manager import NotBuilt
+from cloche.registry.installed_packages import mismatches
+from cloche.training.child_process import Ended, run_module
+from cloche.training.dataset.reading.parquet import write_parquet
+from cloche.training.errors import NotMeasured
+from cloche.training.evaluation.predictions import Predictions, Target
+from cloche.training.gate.measurements import Stage
+from cloche.training.gate.model_probe import NO_ROOM
+
+_DOING: dict[str, str] = {
+    "load": "loading",
+    "example": "answering the input example",
+    "predict": "predicting the holdout",
+    "latency": "predicting single rows",
+}
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a fresh process saw of a model.
+
+    Attributes:
+        failures: stage → what went wrong.
+        predictions: for the holdout, in its order; None if there are none.
+        load_seconds: how long loading took.
+        latency_ms: median of one-row predictions, in milliseconds.
+        differs: in what its environment is not the one that the model was logged with.
+        environment: Python and packages of that process.
+    """
+
+    failures: dict[Stage, str] = field(default_factory=dict)
+    predictions: Predictions | None = None
+    load_seconds: float | None = None
+    latency_ms: float | None = None
+    differs: tuple[str, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+def probe(
+    model: Path,
+    holdout: pd.DataFrame,
+    target: Target,
+    *,
+    target_column: str,
+    features: Sequence[str] = (),
+    output: str | None = None,
+    timeout: float,
+    widened: Sequence[str] = (),
+    interpreter: Callable[[Path], str] = lambda _: "",
+) -> Probed:
+    """Load a model in a new process and let it predict.
+
+    Args:
+        model: folder of an MLflow model.
+        holdout: n rows with the columns that the model takes.
+        target: what is predicted.
+        target_column: the column that is never handed to the model.
+        features: columns for a model without a signature; empty for all but the target.
+        output: which of several outputs is the prediction; None to tell by what they look like.
+        timeout: seconds until the process is killed.
+        widened: variables that the model gets besides; see `cloche.processes.child_variables`.
+        interpreter: of the environment for a model's folder; empty for the one here.
+
+    Raises:
+        NotMeasured: the process could not do its work, for no reason that lies in the model.
+        DataError: the holdout cannot be handed to it.
+    """
+    try:
+        python = interpreter(model)
+    except NotBuilt as error:
+        raise NotMeasured(str(error)) from error
+    differs = () if python else tuple(mismatches(model))
+    task = {
+        "model": str(model),
+        "target": target_column,
+        "features": list(features),
+        "output": output,
+        "asked": {
+            "task": target.task,
+            "classes": target.classes,
+            "positive": target.positive,
+            "threshold": target.threshold,
+            "answers": target.answers,
+        },
+    }
+    with TemporaryDirectory(prefix="cloche-") as name:
+        folder = Path(name)
+        (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
+        write_parquet(holdout, folder / "holdout.parquet", "the holdout")
+        ended = run_module("cloche.probing", folder, timeout, widened=widened, python=python)
+        return replace(_result(folder, ended, target, widened), differs=differs)
+
+
+def _result(folder: Path, ended: Ended, target: Target, widened: Sequence[str]) -> Probed:
+    report = _report(folder)
+    failures: dict[Stage, str] = dict(report.get("failures", {}))
+    stage = report.get("stage")
+    _refuse_to_judge(stage, ended, report)
+    if stage != "done":  # then all is known, whatever exit handlers do
+        doing = _DOING.get(stage or "load")
+        how = ended.how if ended.code != 0 else "the process ended itself"
+        # Later it has been shown rows, and may have printed them.
+        said = f": …{ended.said}" if stage in (None, "load") and ended.code and ended.said else ""
+        failures[stage if doing and stage else "load"] = f"while {doing or 'ending'}: {how}{said}"
+    predictions = None
+    if (folder / "predictions.npz").exists() and "predict" not in failures:
+        try:
+            with np.load(folder / "predictions.npz") as arrays:
+                predictions = Predictions(target, **dict(arrays))
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile):
+            failures["predict"] = "its process left predictions that cannot be read"
+    failures = {stage: explained(text, os.environ, widened) for stage, text in failures.items()}
+    return Probed(
+        failures, predictions, report.get("load_seconds"), report.get("latency_ms"),
+        environment=report.get("environment", {}),
+    )  # fmt: skip
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    """What the probe wrote; the model's code may have written anything in its place."""
+    try:
+        report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return {**report, "failures": dict(report["failures"])}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError, OSError):
+        return {"stage": "done", "failures": {"load": "its process left no readable report"}}
+
+
+def _refuse_to_judge(stage: str | None, ended: Ended, report: Mapping[str, Any]) -> None:
+    """See that the process could do its work.
+
+    Raises:
+        NotMeasured: it could not, and the model is not to blame.
+    """
+    if stage == "done":
+        return
+    doing = f"while {_DOING.get(stage or 'load', 'ending')}: "
+    if ended.code == NO_ROOM:
+        raise NotMeasured(
+            f"{doing}the machine has no more {report.get('lacking', 'room')}; make room, and run "
+            "the command again"
+        )
+    if ended.code == -signal.SIGKILL:
+        raise NotMeasured(
+            f"{doing}{ended.how}, as systems do it where memory runs out; give it more memory, or "
+            "end what else runs here, and run the command again"
+        )
+    if stage is None and ended.own and ended.code is not None:
+        raise NotMeasured(
+            f"the gate's own process does not start here: {ended.how}: …{ended.said}; "
+            "`cloche doctor` says what this installation lacks"
+        )

@@ -1,0 +1,116 @@
+"""What asks for promotion, judged: everything that happens before the first write."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlflow import MlflowClient
+
+from cloche.registry.env_manager import interpreter
+from cloche.registry.version_digest import digest_tree
+from cloche.training.errors import RegistryError
+from cloche.training.gate.candidate import Candidate, fetch
+from cloche.training.gate.evidence import Outcome, outcome_of
+from cloche.training.gate.judge import Judgement, judge
+from cloche.training.gate.measure import Say
+from cloche.training.gate.policy import Policy, carried_policy, load_policy
+from cloche.training.names import CHALLENGER
+from cloche.training.promotion.promotion_request import Request
+from cloche.training.promotion.registry import RegisteredModel, find_version
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A version with the gate's word on it.
+
+    Attributes:
+        model: the registered model, as it was when the gate set to work.
+        version: number of the version.
+        judgement: the numbers and the verdicts.
+        outcome: what follows, force included.
+        digest: of the artifacts that were judged.
+    """
+
+    model: RegisteredModel
+    version: str
+    judgement: Judgement
+    outcome: Outcome
+    digest: str
+
+
+def chosen(model: RegisteredModel, request: Request) -> str:
+    """Number of the version that the request is about.
+
+    Raises:
+        RegistryError: it names none, and there is no challenger.
+    """
+    number = request.version or model.challenger
+    if number is None:
+        known = ", ".join(f"{alias} → {version}" for alias, version in model.aliases.items())
+        raise RegistryError(
+            f"{model.name} has no {CHALLENGER}, so nothing asks for promotion "
+            f"(aliases: {known or 'none'}); train one, or name a version: --version N"
+        )
+    return number
+
+
+def examine(client: MlflowClient, model: RegisteredModel, request: Request, say: Say) -> Examined:
+    """Judge the requested version against what serves now. Nothing is written.
+
+    Args:
+        client: of the tracking store and the registry.
+        model: the registered model.
+        request: which version, and by which criteria.
+        say: told of each step as it begins.
+
+    Raises:
+        RegistryError: the version, its policy or its holdout is not there.
+        RecipeError: the policy file is wrong.
+        DataError: the holdout cannot be judged on.
+        TrainingError: the holdout's target does not fit the task.
+    """
+    number = chosen(model, request)
+    with TemporaryDirectory(prefix="cloche-") as folder:
+        say(f"fetching {model.name} version {number}")
+        candidate = fetch(find_version(client, model.name, number), _folder(folder, "candidate"))
+        policy = _policy(candidate, request)
+        digest = digest_tree(candidate.folder)
+        production = None
+        if model.production not in (None, number):
+            say(f"fetching {model.name} version {model.production}, which serves now")
+            serving = find_version(client, model.name, str(model.production))
+            production = fetch(serving, _folder(folder, "production"))
+        judgement = judge(
+            client,
+            policy,
+            candidate,
+            production,
+            allow_breaking=request.allow_breaking,
+            timeout=request.timeout,
+            widened=request.host_env,
+            interpreter=partial(
+                interpreter, manager=request.env_manager, cache=request.cache, say=say
+            ),
+            say=say,
+        )
+    outcome = outcome_of(judgement, forced=request.force)
+    return Examined(model, number, judgement, outcome, digest)
+
+
+def _policy(candidate: Candidate, request: Request) -> Policy:
+    if request.policy is not None:
+        return load_policy(request.policy)
+    carried = carried_policy(candidate.model.metadata)
+    if carried is None:
+        raise RegistryError(
+            f"{candidate.label} was not trained by Cloche and carries no criteria; "
+            "write them to a file and name it: --policy FILE"
+        )
+    return carried
+
+
+def _folder(parent: str, name: str) -> Path:
+    folder = Path(parent, name)
+    folder.mkdir()
+    return folder
