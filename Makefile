@@ -58,7 +58,9 @@ test-all: install  ## the whole test suite, in half an hour: what CI runs
 # what has been deprecated since.
 WITHOUT := batch/spark batch/test_kill.py batch/output/test_object_store.py host/test_messages.py
 WITH_OLDEST := contracts/test_private_names.py protocol/test_plan.py protocol/doors/test_agreement.py \
-  serving/batch serving/client serving/front serving/host training/acceleration training/pipeline training/recipe
+  serving/api serving/batch serving/client serving/clouds serving/dispatch serving/grpc serving/host serving/http \
+  serving/observability serving/openapi serving/processes serving/queue serving/registry serving/server \
+  serving/web training/acceleration training/pipeline training/recipe
 
 test-oldest: $(OLDEST)/.ready  ## prove the fast part with the oldest version of each dependency that is allowed
 	env -u CI $(OLDEST)/bin/python -m pytest -n 3 --dist loadgroup -m "not breadth" -W ignore::DeprecationWarning \

@@ -38,7 +38,8 @@ _TAGS = {
     "cloche.recipe": "flights",
 }
 _LISTING = (
-    "from mlflow import MlflowClient; from cloche.registry.version_listing import versions_with_alias; "
+    "from mlflow import MlflowClient; "
+    "from cloche.registry.version_listing import versions_with_alias; "
     "print(len(versions_with_alias(MlflowClient(), 'production')))"
 )
 

@@ -1,1 +1,1 @@
-"""What training and serving both do with a version: list, fetch, check, and build its environment."""
+"""What training and serving both do with a version: list, fetch, check, build its environment."""

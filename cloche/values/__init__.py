@@ -1,1 +1,1 @@
-"""Values as both sides read and tell them: datetimes, tensors, streams, and messages without secrets."""
+"""Values that both sides read and tell alike: datetimes, tensors, streams, messages."""

@@ -1,4 +1,4 @@
-"""`python -m cloche.serving.image.load_check DIR`: in a build, load the version at DIR as a host does.
+"""In a build, load a version as a host does: `python -m cloche.serving.image.load_check DIR`.
 
 An image that cannot serve its version is not built. The model gets the variables that it would get
 from the server in the image, and none of the build's secrets.

@@ -1,1 +1,1 @@
-"""Documents about a server: OpenAPI, JSON Schemas, metadata of protocols, and the page at `/docs`."""
+"""Documents about a server: OpenAPI, JSON Schemas, metadata of protocols, the page `/docs`."""

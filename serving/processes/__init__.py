@@ -1,1 +1,1 @@
-"""Processes behind the server: how they are started, how they share the cores, and what they say."""
+"""Processes behind the server: how they start, share the cores, and talk."""

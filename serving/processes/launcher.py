@@ -26,7 +26,7 @@ _AT_ONCE = 16  # questions on their way; hundreds would not fit into the socket
 
 
 class Process(Protocol):
-    """A supervised process (`cloche.processes.supervisor`), with the methods that asyncio gives one.
+    """A process with a `cloche.processes.supervisor`, and the methods that asyncio gives one.
 
     Attributes:
         pid: That of the supervisor.

@@ -93,3 +93,16 @@ class Job:
         layout = data["layout"] | {"carried": tuple(data["layout"]["carried"])}
         model, features = Pinned(**data["model"]), tuple(data.get("features", ()))
         return cls(**data | {"model": model, "layout": Layout(**layout), "features": features})
+
+
+def notes(job: Job) -> dict[str, str]:
+    """What a Parquet file says about where its predictions come from."""
+    return {f"cloche.{name}": value for name, value in stamps(job).items()} | {
+        "cloche.model_digest": job.model.digest
+    }
+
+
+def stamps(job: Job) -> dict[str, str]:
+    """Model, version and run of the version, as columns or metadata."""
+    model = job.model
+    return {"model_name": model.name, "model_version": model.version, "model_run_id": model.run_id}

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloche.serving.batch.job.part import FinishedPart
-from cloche.serving.batch.job.pinned_job import TEXT, Job
+from cloche.serving.batch.job.pinned_job import TEXT, Job, notes
 from cloche.serving.batch.output import merged_schema
-from cloche.serving.batch.scoring.worker import notes
 from cloche.serving.batch.storage import atomic_write, format_writers
 
 

@@ -1,1 +1,1 @@
-"""What a job tells when it ends: refused rows, statistics, drift, the report, and the run in MLflow."""
+"""What a job tells at its end: refused rows, statistics, drift, the report, the MLflow run."""

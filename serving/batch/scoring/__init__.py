@@ -1,1 +1,1 @@
-"""Parts become scored parts: the worker processes, what they predict, and what becomes of lost ones."""
+"""Parts are scored here: worker processes, what they predict, and what becomes of lost ones."""

@@ -26,7 +26,7 @@ from cloche.serving.batch.input.readers.csv import CsvReader
 from cloche.serving.batch.input.readers.jsonlines import JsonLinesReader
 from cloche.serving.batch.input.readers.rows import UNFIT, Rows
 from cloche.serving.batch.job.part import FinishedPart, Part, PartFile
-from cloche.serving.batch.job.pinned_job import TEXT, Job
+from cloche.serving.batch.job.pinned_job import TEXT, Job, notes, stamps
 from cloche.serving.batch.output.merged_schema import together
 from cloche.serving.batch.report import statistics
 from cloche.serving.batch.scoring.predict import Scorer, differing
@@ -400,19 +400,6 @@ def _range(offsets: Any) -> tuple[int, int]:
 def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:
     """Some rows; all of them are not copied, which would cost as much as reading them."""
     return rows if len(positions) == len(rows) else rows.iloc[positions]
-
-
-def notes(job: Job) -> dict[str, str]:
-    """What a Parquet file says about where its predictions come from."""
-    return {f"cloche.{name}": value for name, value in stamps(job).items()} | {
-        "cloche.model_digest": job.model.digest
-    }
-
-
-def stamps(job: Job) -> dict[str, str]:
-    """Model, version and run of the version, as columns or metadata."""
-    model = job.model
-    return {"model_name": model.name, "model_version": model.version, "model_run_id": model.run_id}
 
 
 def _refusal(error: Exception) -> Refusal:

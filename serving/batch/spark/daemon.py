@@ -21,7 +21,9 @@ if named := os.environ.pop(PYTHONPATH_LATER, ""):
 
 from pyspark.daemon import manager
 
-__all__ = ["guard", "leaving"]
+from cloche.serving.batch.spark import safe_model, write_stage
+
+__all__ = ["safe_model", "write_stage"]
 
 if __name__ == "__main__":
     manager()

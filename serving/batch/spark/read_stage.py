@@ -26,9 +26,8 @@ from cloche.serving.batch.spark.columns import Columns
 from cloche.serving.batch.storage import format_writers
 from cloche.serving.errors import ServingError
 
-Question = dict[
-    str, Any
-]  # a part, and what to do with it: see `cloche.serving.batch.spark.part_scheduler`
+# A part, and what to do with it: see `cloche.serving.batch.spark.part_scheduler`.
+Question = dict[str, Any]
 
 
 class Unloaded(Scorer):

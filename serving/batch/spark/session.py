@@ -44,7 +44,8 @@ def session(master: str | None, name: str, widened: Sequence[str] = ()) -> Itera
     Args:
         master: Its URL; None leaves that to Spark's own configuration.
         name: What Spark calls it.
-        widened: Variables of executors that models get besides; see `cloche.processes.child_variables`.
+        widened: Variables of executors that models get besides; see
+                `cloche.processes.child_variables`.
 
     Raises:
         SettingsError: PySpark or Java is not there.

@@ -1,1 +1,1 @@
-"""The proof that a twin answers as its model does: rows that are hard for it, and what it must hold."""
+"""The proof that a twin answers as its model does, also for rows that are hard for it."""
