@@ -1,7 +1,8 @@
 """The process of a probe: the gate measures a version that is loaded and asked as it is served.
 
-`cloche/launch.py cloche.probing FOLDER`; see `cloche.training.gate.model_probe`. One of the few places
-that know training and serving: the gate has a version loaded and asked by the code of a model host.
+`cloche/launch.py cloche.probing FOLDER`; see `cloche.training.gate.model_probe`. One of the few
+places that know training and serving: the gate has a version loaded and asked by the code of a
+model host.
 """
 
 import gc

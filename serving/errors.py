@@ -13,7 +13,7 @@ ServingError
     └── TooManyBadRows  more rows were refused than the job allows
 
 A message names what was found and what to do about it. HTTP codes are assigned in
-`cloche.serving.front`, exit codes in `cloche.main`, not here.
+`cloche.serving.api` and `cloche.serving.dispatch`, exit codes in `cloche.main`, not here.
 """
 
 

@@ -50,7 +50,8 @@ _IMPORTED = (
     "skops.io", "mlflow", "mlflow.cli", "mlflow.sklearn", "matplotlib.pyplot", "onnx", "skl2onnx",
     "onnxruntime", "cloche.training.train", "cloche.training.explain", "cloche.training.accelerate",
     "cloche.training.gate.model_probe", "cloche.training.promotion.promote",
-    "cloche.serving.batch.run", "cloche.serving.batch.scoring.worker", "cloche.serving.doctor.run_checks",
+    "cloche.serving.batch.run", "cloche.serving.batch.scoring.worker",
+    "cloche.serving.doctor.run_checks",
     "cloche.serving.host.rehearsal",
 )  # fmt: skip
 # The variable by which a test names a folder that a fork finds before all that is installed.

@@ -1,4 +1,4 @@
-"""Inside a build, add what a version needs: `python -m cloche.serving.image.install_requirements DIR`.
+"""In a build, add what a version needs: `python -m cloche.serving.image.install_requirements DIR`.
 
 Only packages that are not there at all, and none that is there is changed: Cloche runs with what it
 was tested with. pip is not part of the image; it comes from the interpreter, and goes again.

@@ -47,7 +47,8 @@ class Look:
     """One measure of one column or score, beside what is usual for it.
 
     Attributes:
-        measure: `psi`, `shift`, `outside` or `missing`; see `cloche.training.packaging.period_baselines`.
+        measure: `psi`, `shift`, `outside` or `missing`; see
+            `cloche.training.packaging.period_baselines`.
         found: Its value now.
         usual: What 95 % of the pieces of the training rows stay below.
         red: From where on it is called drifted.
