@@ -27,8 +27,8 @@ class Mark:
 
 
 _PREDICT = (
-    "cloche.serving.host.codecs.instrumented_model:ObservedModel.predict_enforced",
-    "cloche.serving.host.codecs.instrumented_model:ObservedModel.predict",
+    "cloche.serving.host.codecs.instrumented_model:InstrumentedModel.predict_enforced",
+    "cloche.serving.host.codecs.instrumented_model:InstrumentedModel.predict",
     "cloche.serving.host.predictors.twin:Twin.predict",
 )
 
@@ -43,7 +43,9 @@ MARKS: Final = (
     Mark("wake the front", "front", ("cloche.serving.http.connection:Connection.data_received",)),
     Mark("read and parse HTTP", "front", _ENTER),
     Mark(
-        "route, headers, body", "front", ("cloche.serving.dispatch.version_pool:Generation.submit",)
+        "route, headers, body",
+        "front",
+        ("cloche.serving.dispatch.version_pool:VersionPool.submit",),
     ),
     Mark("queue and batch", "front", ("cloche.serving.dispatch.replica:Replica.score",)),
     Mark("frame", "front", ("cloche.serving.dispatch.replica:batch",), leaving=True),

@@ -24,14 +24,14 @@ class Translation(NamedTuple):
     write: Writer | None = None
 
 
-class Asked(NamedTuple):
+class CloudRequest(NamedTuple):
     """What a request says of its body and of the answer that it wants."""
 
     content_type: str
     accept: str
 
 
-Dialect = Callable[[Asked, bytes, list[str]], Translation]
+Dialect = Callable[[CloudRequest, bytes, list[str]], Translation]
 """Translates a request body, for a model whose inputs have these names."""
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
-from cloche.training.acceleration.original_model import Original, of_fitted
+from cloche.training.acceleration.original_model import OriginalModel, of_fitted
 from cloche.training.acceleration.store import attach, twin_tags
 from cloche.training.dataset.checks.checks import check_split, check_table
 from cloche.training.dataset.checks.target import answered, unanswered_note
@@ -22,7 +22,7 @@ from cloche.training.dataset.split import Split, split, validation_split
 from cloche.training.errors import TwinRefused
 from cloche.training.evaluation.evaluate import Evaluation, evaluate, judge
 from cloche.training.evaluation.metrics import score
-from cloche.training.evaluation.predictions import Target
+from cloche.training.evaluation.predictions import TargetSpec
 from cloche.training.names import CHALLENGER
 from cloche.training.packaging.model import Package, log_package
 from cloche.training.packaging.profile import profile
@@ -122,7 +122,7 @@ def train(recipe: Recipe, say: Say) -> Trained:
             record.record_recipe(recipe)
             holdout_digest = _record_data(recipe, data)
 
-        target = Target.of(
+        target = TargetSpec.of(
             recipe.task,
             data.sides.train[recipe.target],
             positive=recipe.positive,
@@ -190,7 +190,7 @@ def _when(recipe: Recipe, train: "pd.DataFrame") -> "pd.Series[pd.Timestamp] | N
     return times(train, recipe.split.column) if isinstance(recipe.split, TimeSplit) else None
 
 
-def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:
+def _tune(recipe: Recipe, target: TargetSpec, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:
     """Search on a part of the training rows; every trial becomes a nested run."""
     search = recipe.search
     assert search is not None  # noqa: S101 (the caller asked)
@@ -224,7 +224,11 @@ def _tune(recipe: Recipe, target: Target, train_rows: pd.DataFrame, say: Say) ->
 
 
 def _accelerate(
-    recipe: Recipe, original: Callable[[], Original], holdout: pd.DataFrame, model_id: str, say: Say
+    recipe: Recipe,
+    original: Callable[[], OriginalModel],
+    holdout: pd.DataFrame,
+    model_id: str,
+    say: Say,
 ) -> dict[str, str]:
     """Store an accelerated twin beside the model, if one can be proven; returns its tags."""
     if recipe.acceleration == "off":

@@ -16,12 +16,12 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from cloche.serving import page
 from cloche.serving.api import error_formats, routes
 from cloche.serving.api.predictions import Predictions
-from cloche.serving.api.route_target import Target, serving_generation
+from cloche.serving.api.route_target import RouteTarget, serving_generation
 from cloche.serving.api.routes import FORM, METADATA, PREDICT, READY, TENSORFLOW_METADATA, Route
 from cloche.serving.api.status import Status
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
-from cloche.serving.dispatch.version_pool import Generation
+from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.openapi import docs_page, document
 from cloche.serving.openapi import protocol_metadata as described
@@ -37,7 +37,7 @@ from cloche.serving.web.asgi import (
     read_body,
     respond,
 )
-from cloche.serving.web.authentication import Access
+from cloche.serving.web.authentication import Authentication
 from cloche.serving.web.webhook_signature import is_genuine
 
 _WEBHOOK = "/webhooks/registry"
@@ -57,7 +57,7 @@ class App:
         predictions: Predictions,
         metrics: Metrics,
         *,
-        access: Access,
+        access: Authentication,
         hosts: AllowedHosts,
         webhook_secret: str = "",
     ) -> None:
@@ -126,7 +126,7 @@ class App:
         _check_method(scope, _POST_OR_PUT if target.form is error_formats.TORCHSERVE else _POST)
         await self._predictions.answer(target, scope, receive, send)
 
-    def target(self, path: str) -> Target:
+    def target(self, path: str) -> RouteTarget:
         """Whom a prediction path is meant for.
 
         Raises:
@@ -137,7 +137,7 @@ class App:
             if route is not None:
                 self._refuse_verb(route)
             raise HttpError(404, "ENDPOINT_NOT_FOUND", "There is no such path; /docs lists them.")
-        return Target(
+        return RouteTarget(
             self._model(route), route.version, error_formats.of_path(path), route.template
         )
 
@@ -269,7 +269,7 @@ def _check_method(scope: Scope, allowed: Sequence[bytes]) -> None:
         )  # fmt: skip
 
 
-def _describe(action: str, generation: Generation) -> dict[str, Any]:
+def _describe(action: str, generation: VersionPool) -> dict[str, Any]:
     """What is told of a version that serves."""
     name, version = generation.model, generation.version
     signature = generation.description.get("signature") or {}

@@ -13,7 +13,7 @@ from cloche.serving.web.asgi import HttpError, error_body
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ErrorFormat:
     """One protocol.
 
     Attributes:
@@ -25,7 +25,7 @@ class Form:
     error: Callable[[HttpError], bytes]
 
 
-def of_path(path: str) -> Form:
+def of_path(path: str) -> ErrorFormat:
     """The form that whoever asks for `path` expects, whether or not there is such a path."""
     return _BY_PREFIX.get(first_part(path), MLFLOW)
 
@@ -62,9 +62,9 @@ def _words(error: HttpError) -> bytes:
     return str(error).encode()
 
 
-MLFLOW = Form(Door.MLFLOW, _mlflow)
-V2 = Form(Door.V2, _plain)
-V1 = Form(Door.V1, _plain)
-TORCHSERVE = Form(Door.TORCHSERVE, _torchserve)
-GRPC = Form(Door.GRPC, _words)
+MLFLOW = ErrorFormat(Door.MLFLOW, _mlflow)
+V2 = ErrorFormat(Door.V2, _plain)
+V1 = ErrorFormat(Door.V1, _plain)
+TORCHSERVE = ErrorFormat(Door.TORCHSERVE, _torchserve)
+GRPC = ErrorFormat(Door.GRPC, _words)
 _BY_PREFIX = {"v2": V2, "v1": V1, "predictions": TORCHSERVE}

@@ -8,7 +8,7 @@ from cloche.serving.queue.prediction_request import Ended
 from cloche.serving.web.asgi import ClientLeft, HttpError
 
 
-class Waiting(ABC):
+class PendingResponse(ABC):
     """The outcome of one request."""
 
     __slots__ = ("_done", "exchange", "predictions")

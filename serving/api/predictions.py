@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cloche.serving.api.route_target import Target, serving_generation
+from cloche.serving.api.route_target import RouteTarget, serving_generation
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.observability.tracing import Tracing
 from cloche.serving.processes.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
@@ -26,8 +26,8 @@ from cloche.serving.queue.prediction_request import (
     HOST_LOST,
     NOT_REPEATED,
     Ended,
-    Outcome,
-    Request,
+    PredictionRequest,
+    RequestOutcome,
 )
 from cloche.serving.settings import Settings
 from cloche.serving.web import cross_origin
@@ -50,7 +50,7 @@ from cloche.serving.web.asgi import (
     respond,
     too_large,
 )
-from cloche.serving.web.request_headers import Head
+from cloche.serving.web.request_headers import RequestHeaders
 
 _GZIP_FROM = 1024
 _ROUNDING = 1e-3  # of times that were added and subtracted, in seconds
@@ -80,14 +80,14 @@ class Exchange:
         request: What was queued; None if nothing was.
     """
 
-    target: Target
+    target: RouteTarget
     scope: Scope
-    head: Head
+    head: RequestHeaders
     id: bytes
     started: float
     serving: str
     trace: bytes
-    request: Request | None = None
+    request: PredictionRequest | None = None
 
     @property
     def version(self) -> str:
@@ -127,9 +127,9 @@ class Predictions:
         """Whether every request leaves a span."""
         return self._tracing is not None
 
-    async def answer(self, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, target: RouteTarget, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request over HTTP."""
-        exchange = self.begin(target, scope, Head(scope["headers"]))
+        exchange = self.begin(target, scope, RequestHeaders(scope["headers"]))
         ended: Answer | HttpError
         try:
             door, content_type = target.form.door, exchange.head.content_type
@@ -148,7 +148,7 @@ class Predictions:
         await respond(send, *reply)
         self.count(exchange, reply.status)
 
-    def begin(self, target: Target, scope: Scope, head: Head) -> Exchange:
+    def begin(self, target: RouteTarget, scope: Scope, head: RequestHeaders) -> Exchange:
         """Note that a request came; `in_progress` must be taken down when it is answered."""
         model = target.model
         model.in_progress += 1
@@ -175,7 +175,7 @@ class Predictions:
             raise self.ending(exchange, ended) from None
 
     def submit(
-        self, exchange: Exchange, item: Item, outcome: Outcome, *,
+        self, exchange: Exchange, item: Item, outcome: RequestOutcome, *,
         client_left: Callable[[], bool], patience: float = math.inf,
     ) -> None:  # fmt: skip
         """Queue a request.
@@ -192,7 +192,7 @@ class Predictions:
         """
         model = exchange.target.model
         generation = serving_generation(model, exchange.target.version)
-        exchange.request = request = Request(
+        exchange.request = request = PredictionRequest(
             rows=row_estimate.rows(item.content_type, item.body, item.door),
             size=len(item.body),
             arrived=exchange.started,
@@ -287,7 +287,7 @@ class Predictions:
         """Count a request whose client left."""
         self._metrics.abandoned.labels(exchange.target.model.name).inc()
 
-    async def _read(self, head: Head, receive: Receive) -> bytes:
+    async def _read(self, head: RequestHeaders, receive: Receive) -> bytes:
         limit = self._settings.max_body
         if head.length > limit:
             raise too_large(limit)

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from cloche.serving.api.error_formats import Form
+from cloche.serving.api.error_formats import ErrorFormat
 from cloche.serving.dispatch.served_model import ServedModel
-from cloche.serving.dispatch.version_pool import Generation
+from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.web.asgi import HttpError
 
 
-class Target(NamedTuple):
+class RouteTarget(NamedTuple):
     """The end of a route.
 
     Attributes:
@@ -20,11 +20,11 @@ class Target(NamedTuple):
 
     model: ServedModel
     version: str | None
-    form: Form
+    form: ErrorFormat
     template: str
 
 
-def serving_generation(model: ServedModel, version: str | None) -> Generation:
+def serving_generation(model: ServedModel, version: str | None) -> VersionPool:
     """What serves `model`.
 
     Raises:

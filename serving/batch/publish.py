@@ -20,7 +20,7 @@ from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.output import merge_parts
 from cloche.serving.batch.output.layout import Output
-from cloche.serving.batch.output.work_dir import Manifest
+from cloche.serving.batch.output.work_dir import WorkDir
 from cloche.serving.batch.report.render import render
 from cloche.serving.batch.storage import atomic_write
 from cloche.serving.errors import JobFailed
@@ -59,7 +59,7 @@ def predictors(parts: list[FinishedPart]) -> dict[str, int]:
 class Publisher:
     """Publishes one job."""
 
-    def __init__(self, job: Job, manifest: Manifest, output: Output) -> None:
+    def __init__(self, job: Job, manifest: WorkDir, output: Output) -> None:
         self._job, self._manifest, self._output = job, manifest, output
 
     def publish(

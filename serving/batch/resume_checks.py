@@ -10,15 +10,15 @@ from mlflow.types import Schema
 
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
-from cloche.serving.batch.input.csv_options import PLAIN, Reading, chosen
-from cloche.serving.batch.input.inputs import Supply
+from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, chosen
+from cloche.serving.batch.input.inputs import Inputs
 from cloche.serving.batch.input.readers.csv import HeaderUndecodable
 from cloche.serving.batch.input.type_inference import UNCLEAR
-from cloche.serving.batch.job.options import Request
+from cloche.serving.batch.job.options import JobOptions
 from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.job.pinned_job import Job, Layout, Pinned
 from cloche.serving.batch.output.layout import Output
-from cloche.serving.batch.output.work_dir import Manifest
+from cloche.serving.batch.output.work_dir import WorkDir
 from cloche.serving.batch.scoring.twin import usable
 from cloche.serving.batch.version_pinning import pin, pin_again
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
@@ -28,7 +28,7 @@ _METADATA = "cloche"  # of what Cloche trained
 
 
 def complete(
-    request: Request, supply: Supply, output: Output, manifest: Manifest
+    request: JobOptions, supply: Inputs, output: Output, manifest: WorkDir
 ) -> dict[str, Any] | None:
     """The record of the same job, if it is finished.
 
@@ -54,7 +54,7 @@ def complete(
     return record
 
 
-def pinned(request: Request, supply: Supply, output: Output, say: Callable[[str], None]) -> Job:
+def pinned(request: JobOptions, supply: Inputs, output: Output, say: Callable[[str], None]) -> Job:
     """The job that begins now.
 
     Args:
@@ -105,7 +105,7 @@ def _needed(schema: Schema | None) -> list[str]:
     return [str(name) for name in schema.required_input_names()]
 
 
-def _refuse_lacking(supply: Supply, needed: list[str], why: str) -> None:
+def _refuse_lacking(supply: Inputs, needed: list[str], why: str) -> None:
     """Refuse an input that lacks columns, or of which not even the header can be read.
 
     Raises:
@@ -120,8 +120,8 @@ def _refuse_lacking(supply: Supply, needed: list[str], why: str) -> None:
 
 
 def _reading(
-    request: Request, supply: Supply, description: Model, say: Callable[[str], None]
-) -> Reading:
+    request: JobOptions, supply: Inputs, description: Model, say: Callable[[str], None]
+) -> CsvOptions:
     """By what options the input is read: those given, over those of the table of the training.
 
     A table that has the version's columns only where it is read plainly is read so: tables that are
@@ -153,7 +153,7 @@ def _reading(
     return reading
 
 
-def _lacking(supply: Supply, needed: list[str]) -> bool:
+def _lacking(supply: Inputs, needed: list[str]) -> bool:
     try:
         return bool(supply.lacking(needed))
     except JobFailed:  # not even its header can be read so
@@ -177,7 +177,7 @@ def _refuse_unclear(inferred: dict[str, dict[str, str]], model: Pinned) -> None:
 
 
 def resumed(
-    request: Request, supply: Supply, output: Output, manifest: Manifest
+    request: JobOptions, supply: Inputs, output: Output, manifest: WorkDir
 ) -> tuple[Job, dict[str, Any], dict[int, FinishedPart]]:
     """The job that began here, its notes, and the parts that are finished.
 
@@ -207,7 +207,7 @@ def resumed(
     return replace(job, model=model), notes, done
 
 
-def _environment(request: Request, model: Pinned) -> dict[str, Any]:
+def _environment(request: JobOptions, model: Pinned) -> dict[str, Any]:
     """Where the version runs, as the job notes it."""
     local = request.env_manager == LOCAL
     return {
@@ -220,7 +220,7 @@ def _told(environment: dict[str, Any]) -> str:
     return f"with --env-manager {environment['manager']}{f' ({differs})' if differs else ''}"
 
 
-def _difference(request: Request, supply: Supply, output: Output, before: Job) -> str:
+def _difference(request: JobOptions, supply: Inputs, output: Output, before: Job) -> str:
     """What differs between what is asked for and an earlier job; nothing if it is the same.
 
     With `--resume` the version that was pinned goes on, also when the alias has moved meanwhile.
@@ -235,8 +235,8 @@ def _difference(request: Request, supply: Supply, output: Output, before: Job) -
     return _other_options(request, supply, output, before)
 
 
-def _other_options(request: Request, supply: Supply, output: Output, before: Job) -> str:
-    supply.read_by(Reading(before.reading))
+def _other_options(request: JobOptions, supply: Inputs, output: Output, before: Job) -> str:
+    supply.read_by(CsvOptions(before.reading))
     given = chosen({}, request.options).options
     if any(before.reading.get(name) != value for name, value in given.items()):
         return "it was begun with other --options"
@@ -251,7 +251,7 @@ def _other_options(request: Request, supply: Supply, output: Output, before: Job
     return ""
 
 
-def _features(request: Request, supply: Supply, schema: Schema | None) -> tuple[str, ...]:
+def _features(request: JobOptions, supply: Inputs, schema: Schema | None) -> tuple[str, ...]:
     """What goes into the one tensor of a signature: all columns but those that only name the rows.
 
     Raises:
@@ -276,7 +276,7 @@ def _features(request: Request, supply: Supply, schema: Schema | None) -> tuple[
     return features
 
 
-def _layout(request: Request, supply: Supply, output: Output) -> Layout:
+def _layout(request: JobOptions, supply: Inputs, output: Output) -> Layout:
     carried: tuple[str, ...] = request.id_columns
     if request.keep or carried:
         names = supply.columns()

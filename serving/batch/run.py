@@ -7,18 +7,18 @@ from time import perf_counter
 from typing import Any
 
 from cloche.serving.batch import overlap_checks, resume_checks
-from cloche.serving.batch.input.inputs import Supply
-from cloche.serving.batch.input.partitions import Planner
-from cloche.serving.batch.job.options import Outcome, Request
+from cloche.serving.batch.input.inputs import Inputs
+from cloche.serving.batch.input.partitions import Partitioner
+from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.job.progress import Report
 from cloche.serving.batch.output.layout import Output
-from cloche.serving.batch.output.output_lock import Claim
-from cloche.serving.batch.output.work_dir import Manifest, owned
+from cloche.serving.batch.output.output_lock import OutputLock
+from cloche.serving.batch.output.work_dir import WorkDir, owned
 from cloche.serving.batch.publish import Publisher, record
 from cloche.serving.batch.report import refusals
-from cloche.serving.batch.report.mlflow_run import Lineage
+from cloche.serving.batch.report.mlflow_run import JobRun
 from cloche.serving.batch.report.render import document, drift, drifted
 from cloche.serving.batch.report.statistics import add
 from cloche.serving.batch.scoring.local_engine import Engine
@@ -29,8 +29,8 @@ Say = Callable[[str], None]
 
 
 def score(
-    request: Request, supply: Supply, output: Output, *, engine: Engine, say: Say, report: Report
-) -> Outcome:
+    request: JobOptions, supply: Inputs, output: Output, *, engine: Engine, say: Say, report: Report
+) -> JobResult:
     """Do a job, go on with it, or find it done.
 
     Raises:
@@ -45,7 +45,7 @@ def score(
     )  # fmt: skip
     started = perf_counter()
     with owned(output.place.work(output.name, request.cache), str(output)) as manifest:
-        claim = Claim(output, manifest)
+        claim = OutputLock(output, manifest)
         if not request.overwrite and supply.repeatable and output.manifest() is None:
             claim.adopt()
         made = (
@@ -55,11 +55,11 @@ def score(
             if manifest.begun:  # it died between its last two steps
                 claim.leave()
                 manifest.remove()
-            return Outcome(made, fresh=False)
+            return JobResult(made, fresh=False)
         job, lineage, done = _begin(request, supply, output, manifest, say)
         try:
             claim.take()
-            planner = Planner(
+            planner = Partitioner(
                 job.part_rows, manifest.spool, job.inferred, copies=not engine.reads_stores
             )
             scoring = _Scoring(job, supply, planner, manifest, request)
@@ -78,7 +78,7 @@ def score(
         claim.leave()
         manifest.remove()
         lineage.finish(made, pages)
-    return Outcome(made, fresh=True)
+    return JobResult(made, fresh=True)
 
 
 def summary(job: Job, parts: list[FinishedPart], made: dict[str, Any]) -> dict[str, Any]:
@@ -90,8 +90,8 @@ def summary(job: Job, parts: list[FinishedPart], made: dict[str, Any]) -> dict[s
 
 
 def _begin(
-    request: Request, supply: Supply, output: Output, manifest: Manifest, say: Say
-) -> tuple[Job, Lineage, dict[int, FinishedPart]]:
+    request: JobOptions, supply: Inputs, output: Output, manifest: WorkDir, say: Say
+) -> tuple[Job, JobRun, dict[int, FinishedPart]]:
     """The job, its run, and the parts that an earlier attempt finished."""
     if manifest.begun and (request.overwrite or not supply.repeatable):
         manifest.clear()
@@ -99,12 +99,12 @@ def _begin(
         job, notes, done = resume_checks.resumed(request, supply, output, manifest)
         manifest.mend()
         say(f"going on with {job.model} after {len(done)} finished parts")
-        lineage = Lineage(notes["run_id"], say)
+        lineage = JobRun(notes["run_id"], say)
         lineage.go_on()
         return job, lineage, done
     job = resume_checks.pinned(request, supply, output, say)
     say(f"scoring with {job.model}")
-    lineage = Lineage.begin(job, str(output), say) if request.tracked else Lineage("", say)
+    lineage = JobRun.begin(job, str(output), say) if request.tracked else JobRun("", say)
     manifest.begin(job, {"run_id": lineage.run_id})
     return job, lineage, {}
 
@@ -113,7 +113,7 @@ class _Scoring:
     """Gets all parts of a job finished."""
 
     def __init__(
-        self, job: Job, supply: Supply, planner: Planner, manifest: Manifest, request: Request
+        self, job: Job, supply: Inputs, planner: Partitioner, manifest: WorkDir, request: JobOptions
     ) -> None:
         self._job, self._supply, self._planner = job, supply, planner
         self._manifest, self._limit = manifest, request.limit

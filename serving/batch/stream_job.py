@@ -7,10 +7,10 @@ from time import perf_counter
 from typing import IO
 
 from cloche.serving.batch import overlap_checks, resume_checks
-from cloche.serving.batch.input.inputs import Supply
-from cloche.serving.batch.input.partitions import Planner
+from cloche.serving.batch.input.inputs import Inputs
+from cloche.serving.batch.input.partitions import Partitioner
 from cloche.serving.batch.input.sources import opened_file
-from cloche.serving.batch.job.options import Outcome, Request
+from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.job.progress import Report
@@ -22,9 +22,9 @@ from cloche.serving.batch.scoring.local_engine import Engine
 
 
 def score(
-    request: Request, supply: Supply, output: Output, *, engine: Engine, sink: IO[bytes],
+    request: JobOptions, supply: Inputs, output: Output, *, engine: Engine, sink: IO[bytes],
     refused: Callable[[bytes], object], say: Callable[[str], None], report: Report,
-) -> Outcome:  # fmt: skip
+) -> JobResult:  # fmt: skip
     """Score a supply into `sink`; lines about refused rows go to `refused`.
 
     Raises:
@@ -40,7 +40,7 @@ def score(
         spool.mkdir()
         directory.mkdir()
         known: dict[int, Part] = {}
-        planner = Planner(job.part_rows, spool, job.inferred, copies=not engine.reads_stores)
+        planner = Partitioner(job.part_rows, spool, job.inferred, copies=not engine.reads_stores)
 
         def noted() -> Iterator[Part]:
             for part in supply.parts(planner, frozenset()):
@@ -60,7 +60,7 @@ def score(
     made = record(job, written.parts, perf_counter() - started)
     for line in nulls(made):
         say(line)
-    return Outcome(made, fresh=True)
+    return JobResult(made, fresh=True)
 
 
 class _Written:

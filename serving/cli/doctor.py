@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cloche.serving.cli.serve import serve, settings_of
-from cloche.serving.doctor.check_result import Finding, State, fail
+from cloche.serving.doctor.check_result import CheckResult, State, fail
 from cloche.serving.doctor.run_checks import examine
 from cloche.serving.errors import SettingsError
 from cloche.serving.registry.names import PRODUCTION
@@ -37,7 +37,7 @@ def _doctor(*, as_json: bool, log_format: str, **options: Any) -> int:  # noqa: 
         options["all_with_alias"] = PRODUCTION
     files = {option: options[name] for option, name in _SECRETS.items()}
     console = Console(highlight=False, soft_wrap=True)
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     try:
         for finding in examine(settings_of(**options), files):
             found.append(finding)
@@ -53,7 +53,7 @@ def _doctor(*, as_json: bool, log_format: str, **options: Any) -> int:  # noqa: 
     return 1 if failed else 0
 
 
-def _show(console: Console, finding: Finding) -> None:
+def _show(console: Console, finding: CheckResult) -> None:
     line = Text.assemble(
         (f"{finding.state:<4}", _STYLES[finding.state]), f"  {finding.check}: {finding.says}"
     )

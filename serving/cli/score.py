@@ -16,7 +16,7 @@ from rich.console import Console
 
 from cloche.processes import child_variables
 from cloche.registry import env_manager
-from cloche.serving.batch.job.options import PREDICT_SECONDS, Request
+from cloche.serving.batch.job.options import PREDICT_SECONDS, JobOptions
 from cloche.serving.cli.dates import day_of, filled, names_day
 from cloche.serving.errors import JobFailed, SettingsError
 
@@ -55,7 +55,7 @@ Example:
     s3://flights/day/ s3://scores/day/ --resume
 """
 
-_DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Request)}
+_DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(JobOptions)}
 
 
 @click.command(
@@ -220,11 +220,11 @@ def score(
         from cloche.serving.batch.output.layout import describe  # noqa: PLC0415
         from cloche.serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
 
-        request = Request(
+        request = JobOptions(
             limit=Limit.parse(max_bad_rows), workers=count, options=parsed(reading), **options
         )
         described = describe(output, output_format)
-        given: inputs.Supply
+        given: inputs.Inputs
         if source == "-":
             stream = silence_notice.watched(sys.stdin.buffer, "standard input")
             given = inputs.Stream(stream, input_format)

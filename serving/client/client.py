@@ -13,7 +13,7 @@ import anyio
 import httpx2
 
 from cloche.serving.client.prediction import Prediction
-from cloche.serving.client.request_state import Call
+from cloche.serving.client.request_state import RequestState
 from cloche.serving.client.retry_policy import Retries
 
 _CONNECTIONS = httpx2.Limits(
@@ -70,14 +70,16 @@ class _Questions:
             "limits": _CONNECTIONS,
         }
 
-    def _call(self, rows: Any, params: Mapping[str, Any] | None, timeout: float | None) -> Call:
-        return Call(
+    def _call(
+        self, rows: Any, params: Mapping[str, Any] | None, timeout: float | None
+    ) -> RequestState:
+        return RequestState(
             rows=rows, params=params, retries=self._retries, started=time.monotonic(),
             timeout=self._timeout if timeout is None else timeout, max_answer=self._max_answer,
         )  # fmt: skip
 
     def _outcome(
-        self, call: Call, response: httpx2.Response, body: bytearray
+        self, call: RequestState, response: httpx2.Response, body: bytearray
     ) -> Prediction | float:
         outcome = call.answered(response, body, time.monotonic())
         if isinstance(outcome, Prediction):
@@ -119,7 +121,7 @@ class Client(_Questions):
                 return outcome
             time.sleep(outcome)
 
-    def _ask(self, call: Call) -> Prediction | float:
+    def _ask(self, call: RequestState) -> Prediction | float:
         left = call.left(time.monotonic())
         call.attempt += 1
         with self._http.stream(
@@ -177,7 +179,7 @@ class AsyncClient(_Questions):
                 return outcome
             await anyio.sleep(outcome)
 
-    async def _ask(self, call: Call) -> Prediction | float:
+    async def _ask(self, call: RequestState) -> Prediction | float:
         left = call.left(time.monotonic())
         call.attempt += 1
         with anyio.move_on_after(left):

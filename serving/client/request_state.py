@@ -27,7 +27,7 @@ from cloche.serving.client.retry_policy import PASSING, Retries, retry_after
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
+class RequestState:
     """A request for predictions, with a deadline for all its attempts.
 
     Attributes:

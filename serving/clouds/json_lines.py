@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from cloche.serving.cloud_contract import Asked, Translation, Writer
+from cloche.serving.cloud_contract import CloudRequest, Translation, Writer
 from cloche.serving.web.asgi import HttpError
 
 JSON_LINES = "application/jsonlines"
@@ -21,7 +21,7 @@ _JSON = "application/json"
 _CSV = "text/csv"
 
 
-def read(asked: Asked, body: bytes, names: list[str]) -> Translation:
+def read(asked: CloudRequest, body: bytes, names: list[str]) -> Translation:
     """Translate a body, for a model whose inputs have these names.
 
     Raises:

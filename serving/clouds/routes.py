@@ -5,7 +5,7 @@ It stands before the application and not inside it, so a server without a cloud 
 
 from collections.abc import Callable
 
-from cloche.serving.cloud_contract import Asked, Contract, Writer
+from cloche.serving.cloud_contract import CloudRequest, Contract, Writer
 from cloche.serving.web.asgi import (
     Application,
     ClientLeft,
@@ -19,7 +19,7 @@ from cloche.serving.web.asgi import (
     read_body,
     respond,
 )
-from cloche.serving.web.request_headers import Head
+from cloche.serving.web.request_headers import RequestHeaders
 
 _REPLACED = (b"content-type", b"content-length", b"content-encoding")
 
@@ -64,12 +64,12 @@ class CloudDoor:
             await self._app(scope, receive, send)
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = Head(scope["headers"])
+        head = RequestHeaders(scope["headers"])
         if scope["method"] != "POST" or head.encoding not in (b"", b"identity", b"gzip"):
             await self._app(scope, receive, send)  # it says what is wrong
             return
         accept: bytes = dict(scope["headers"]).get(b"accept", b"")
-        asked = Asked(head.content_type, accept.decode("latin-1"))
+        asked = CloudRequest(head.content_type, accept.decode("latin-1"))
         try:
             body = await read_body(receive, self._max_body, self._patience)
             if head.encoding == b"gzip":

@@ -6,7 +6,7 @@ https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirement
 import json
 from collections.abc import Mapping
 
-from cloche.serving.cloud_contract import Asked, Cloud, Contract, Translation, number
+from cloche.serving.cloud_contract import Cloud, CloudRequest, Contract, Translation, number
 
 _DRAIN_SECONDS = 25.0
 VARIABLES = ("AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "AIP_HEALTH_ROUTE")
@@ -33,7 +33,7 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
     return Cloud(contract, options)
 
 
-def _read(asked: Asked, body: bytes, _: list[str]) -> Translation:
+def _read(asked: CloudRequest, body: bytes, _: list[str]) -> Translation:
     """What Vertex AI calls `parameters` are MLflow's `params`; the rest is the same.
 
     Bodies that do not name them are not looked into.

@@ -13,7 +13,7 @@ _TIMES = 100  # as long as a check took: checks take at most a hundredth of a ho
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class BrokenHostCheck:
     """What is known against one host.
 
     Attributes:
@@ -24,15 +24,15 @@ class Doubt:
     failures: int = 0
     trusted_until: float = float("-inf")
 
-    def after(self, failures: int) -> "Doubt":
+    def after(self, failures: int) -> "BrokenHostCheck":
         """The doubt after so many more failures."""
-        return Doubt(self.failures + failures, self.trusted_until)
+        return BrokenHostCheck(self.failures + failures, self.trusted_until)
 
     def is_due(self, now: float) -> bool:
         """Whether the host is to be checked."""
         return self.failures >= _ENOUGH and now >= self.trusted_until
 
     @staticmethod
-    def settled(now: float, seconds: float) -> "Doubt":
+    def settled(now: float, seconds: float) -> "BrokenHostCheck":
         """The doubt after a check that took `seconds` and found nothing."""
-        return Doubt(trusted_until=now + max(_PAUSE_SECONDS, _TIMES * seconds))
+        return BrokenHostCheck(trusted_until=now + max(_PAUSE_SECONDS, _TIMES * seconds))

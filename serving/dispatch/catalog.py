@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 
-from cloche.serving.dispatch.registry_poller import Watch
+from cloche.serving.dispatch.registry_poller import RegistryPoller
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.errors import ServingError
 from cloche.serving.registry.client import Registry
@@ -35,7 +35,7 @@ class Catalog:
         self._models: dict[str, ServedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[asyncio.Task[None], ServedModel] = {}
-        self._watch: Watch | None = None
+        self._watch: RegistryPoller | None = None
         self._passed_over: set[str] = set()
         self._listed: dict[str, str] = {}
         self.alias = ""
@@ -83,7 +83,9 @@ class Catalog:
     async def follow_alias(self, alias: str, registry: Registry) -> None:
         """Serve every registered model that has `alias`, for ever."""
         self.alias, self.complete = alias, False
-        watch = self._watch = Watch(registry, "versions_with_alias", _LIST_SECONDS, alias=alias)
+        watch = self._watch = RegistryPoller(
+            registry, "versions_with_alias", _LIST_SECONDS, alias=alias
+        )
         while True:
             try:
                 self._match(await watch.look(), alias)

@@ -6,7 +6,7 @@ from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class PoolSettings:
     """How many replicas a generation has, and what it allows them.
 
     Attributes:

@@ -9,7 +9,7 @@ from cloche.serving.dispatch.poll_policy import Pace
 from cloche.serving.registry.client import Registry
 
 
-class Watch:
+class RegistryPoller:
     """One question about the registry, and when it is asked."""
 
     def __init__(self, registry: Registry, question: str, patience: float, **about: Any) -> None:

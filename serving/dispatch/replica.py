@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.dispatch.broken_host_check import Doubt
+from cloche.serving.dispatch.broken_host_check import BrokenHostCheck
 from cloche.serving.dispatch.host_channel import Channel, Frame
 from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.forkserver.protocol import Program
@@ -52,7 +52,7 @@ class Replica:
         learn: Callable[[Sequence[str]], None],
         processes: Processes,
     ) -> None:
-        self.doubt = Doubt()
+        self.doubt = BrokenHostCheck()
         self.pid = process.pid
         self._learn = learn
         self._explained = processes.explained

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cloche.serving.background_tasks import Tasks
-from cloche.serving.dispatch.pool_settings import Plan
+from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.errors import HostFailed
 from cloche.serving.observability.metrics import Metrics
@@ -18,7 +18,7 @@ _MIB = 1024 * 1024
 _logger = logging.getLogger(__name__)
 
 
-class Pool:
+class ReplicaPool:
     """Hands out idle replicas, and keeps their number.
 
     Attributes:
@@ -30,7 +30,7 @@ class Pool:
         label: dict[str, str],
         path: Path,
         *,
-        plan: Plan,
+        plan: PoolSettings,
         metrics: Metrics,
         spawn: Callable[[], Awaitable[Replica]],
         idle: Callable[[], None],

@@ -13,10 +13,10 @@ from typing import Any
 
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.poll_policy import Standing, should_load
-from cloche.serving.dispatch.registry_poller import Watch
-from cloche.serving.dispatch.version_history import History
-from cloche.serving.dispatch.version_load import Failures, Load, named
-from cloche.serving.dispatch.version_pool import Generation
+from cloche.serving.dispatch.registry_poller import RegistryPoller
+from cloche.serving.dispatch.version_history import VersionHistory
+from cloche.serving.dispatch.version_load import Failures, VersionLoad, named
+from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
@@ -26,7 +26,7 @@ _RESOLVE_SECONDS = 15.0
 _RETRY_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
-MakeGeneration = Callable[[str, dict[str, Any]], Awaitable[Generation]]
+MakeGeneration = Callable[[str, dict[str, Any]], Awaitable[VersionPool]]
 
 
 class ServedModel:
@@ -51,10 +51,10 @@ class ServedModel:
         make: MakeGeneration,
     ) -> None:
         self.uri = uri
-        self.current: Generation | None = None
+        self.current: VersionPool | None = None
         self.since: datetime | None = None
-        self.loading: Load | None = None
-        self.history = History(uri, registry)
+        self.loading: VersionLoad | None = None
+        self.history = VersionHistory(uri, registry)
         self._registry = registry
         self._metrics = metrics
         self._make = make
@@ -66,8 +66,8 @@ class ServedModel:
         self._loop = asyncio.get_running_loop()
         self.read_at = self._loop.time()
         self._loads = Tasks()
-        self._retired: dict[asyncio.Task[None], Generation] = {}
-        self._watch = Watch(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
+        self._retired: dict[asyncio.Task[None], VersionPool] = {}
+        self._watch = RegistryPoller(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
 
     @property
     def name(self) -> str:
@@ -150,7 +150,7 @@ class ServedModel:
             self._give_up()
             if self._failures.is_paused(identity, self._loop.time()):
                 return
-            self.loading = load = Load(self.name, target)
+            self.loading = load = VersionLoad(self.name, target)
             self._failures.begin(identity)
             load.task = self._loads.start(self._load(load))
         else:
@@ -174,7 +174,7 @@ class ServedModel:
         )
         self._follow_to(target)
 
-    async def _load(self, load: Load) -> None:
+    async def _load(self, load: VersionLoad) -> None:
         try:
             fresh = await self._make(self.name, load.target)
             await fresh.start(beside=self.current is not None)
@@ -194,7 +194,7 @@ class ServedModel:
             if self.loading is load:
                 self.loading = None
 
-    async def _complete(self, fresh: Generation, target: dict[str, Any]) -> None:
+    async def _complete(self, fresh: VersionPool, target: dict[str, Any]) -> None:
         """See that a version which began to serve by its twin gets its model, too."""
         try:
             await fresh.complete()
@@ -208,7 +208,7 @@ class ServedModel:
         except ServingError:
             _logger.exception("What serves cannot be noted.", extra={"model": self.name})
 
-    def _tell_served(self, fresh: Generation, seconds: float) -> None:
+    def _tell_served(self, fresh: VersionPool, seconds: float) -> None:
         self._metrics.swaps.labels(self.name, "done").inc()
         self._metrics.swap_seconds.labels(self.name).observe(seconds)
         predictor = fresh.description["predictor"]
@@ -228,7 +228,7 @@ class ServedModel:
         self._metrics.swaps.labels(self.name, "failed").inc()
         self._note_failure(target, f"{named(target)} cannot serve: {error}", lasting=True)
 
-    def _switch(self, fresh: Generation, target: dict[str, Any]) -> None:
+    def _switch(self, fresh: VersionPool, target: dict[str, Any]) -> None:
         """Serve with `fresh`; what waited for the old generation goes to the new one."""
         old, self.current = self.current, fresh
         self.since = datetime.now(UTC)
@@ -239,7 +239,7 @@ class ServedModel:
             fresh.adopt(old.release())
             self._retire(old)
 
-    def _retire(self, old: Generation) -> None:
+    def _retire(self, old: VersionPool) -> None:
         task = asyncio.create_task(old.close(lambda: self.current))
         self._retired[task] = old
         task.add_done_callback(lambda _: self._retired.pop(task))

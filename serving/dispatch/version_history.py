@@ -18,7 +18,7 @@ _FRESH_SECONDS = 2.0
 _PATIENCE = 60.0  # evidence is read from an artifact store the first time
 
 
-class History:
+class VersionHistory:
     """The versions of one model, as the registry told them last."""
 
     def __init__(self, uri: ModelUri, registry: Registry) -> None:

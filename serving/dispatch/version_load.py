@@ -9,7 +9,7 @@ _REMIND_SECONDS = 30.0  # after which the log says that a load goes on; doubled 
 _logger = logging.getLogger(__name__)
 
 
-class Load:
+class VersionLoad:
     """A version that is being loaded, in a task.
 
     Attributes:

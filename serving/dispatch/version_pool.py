@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.dispatch.broken_host_check import Doubt
-from cloche.serving.dispatch.pool_settings import Plan
+from cloche.serving.dispatch.broken_host_check import BrokenHostCheck
+from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
-from cloche.serving.dispatch.replica_pool import Pool
+from cloche.serving.dispatch.replica_pool import ReplicaPool
 from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import Result
@@ -25,14 +25,14 @@ from cloche.serving.queue.prediction_request import (
     HOST_LOST,
     NOT_REPEATED,
     STOPPED,
-    Request,
+    PredictionRequest,
 )
 
 _FAILED = 400
 _MAX_ATTEMPTS = 2  # once more, on another host
 
 
-class Generation:
+class VersionPool:
     """The replicas of one version.
 
     Attributes:
@@ -47,7 +47,7 @@ class Generation:
         version: str,
         path: Path,
         *,
-        plan: Plan,
+        plan: PoolSettings,
         metrics: Metrics,
         spawn: Callable[[], Awaitable[Replica]],
         retry: bool = True,
@@ -57,9 +57,11 @@ class Generation:
         self.retry = retry
         label = {"model": model, "version": version}
         self._plan = plan
-        self._queue: Queue[Request] = Queue(plan.queue, plan.batches)
-        self._pool = Pool(label, path, plan=plan, metrics=metrics, spawn=spawn, idle=self._dispatch)
-        self._given: dict[Replica, Sequence[Request]] = {}
+        self._queue: Queue[PredictionRequest] = Queue(plan.queue, plan.batches)
+        self._pool = ReplicaPool(
+            label, path, plan=plan, metrics=metrics, spawn=spawn, idle=self._dispatch
+        )
+        self._given: dict[Replica, Sequence[PredictionRequest]] = {}
         self._finished: asyncio.Future[None] | None = None
         self._hurried = self._closed = False
         self._wake: asyncio.TimerHandle | None = None
@@ -120,11 +122,11 @@ class Generation:
         """
         await self._pool.complete()
 
-    def submit(self, request: Request) -> bool:
+    def submit(self, request: PredictionRequest) -> bool:
         """Take a request; False when the queue is full."""
         if not self._queue.offer(request):
             self._queue.remove(
-                Request.unwanted
+                PredictionRequest.unwanted
             )  # those that nobody waits for must not keep others out
             if not self._queue.offer(request):
                 return False
@@ -134,16 +136,16 @@ class Generation:
             self._soon = self._loop.call_soon(self._dispatch_what_was_read)
         return True
 
-    def adopt(self, requests: Sequence[Request]) -> None:
+    def adopt(self, requests: Sequence[PredictionRequest]) -> None:
         """Take requests that waited for another generation."""
         self._queue.put_back(requests)
         self._dispatch()
 
-    def release(self) -> list[Request]:
+    def release(self) -> list[PredictionRequest]:
         """Give up all requests that still wait."""
         return self._queue.remove(lambda _: True)
 
-    async def close(self, current: Callable[[], "Generation | None"]) -> None:
+    async def close(self, current: Callable[[], "VersionPool | None"]) -> None:
         """Finish what runs, which takes at most as long as a prediction may, then end the hosts.
 
         Args:
@@ -183,7 +185,7 @@ class Generation:
                     self._wake = self._loop.call_at(again, self._wake_up)
                 return
 
-    def _give(self, replica: Replica, batch: Sequence[Request]) -> None:
+    def _give(self, replica: Replica, batch: Sequence[PredictionRequest]) -> None:
         given = self._loop.time()
         for request in batch:
             request.attempts += 1
@@ -226,7 +228,7 @@ class Generation:
         elif not self._closed:
             del self._given[replica]
             now = self._loop.time()
-            replica.doubt = Doubt.settled(now, now - began)
+            replica.doubt = BrokenHostCheck.settled(now, now - began)
             self._pool.give_back(replica)
             self._dispatch()
             self._tell_finished()
@@ -253,7 +255,7 @@ class Generation:
         self._predict_seconds.observe(result.predict_seconds)
         self._batch_seconds = result.total_seconds
 
-    def _end_or_retry(self, batch: Sequence[Request], error: HostFailed) -> None:
+    def _end_or_retry(self, batch: Sequence[PredictionRequest], error: HostFailed) -> None:
         """Give requests of a lost host to another one, each alone, or end them.
 
         One of them may have been what broke it. What took too long is not asked again: it would

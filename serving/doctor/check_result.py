@@ -15,7 +15,7 @@ class State(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line of the examination.
 
     Attributes:
@@ -32,16 +32,16 @@ class Finding:
     fix: str = ""
 
 
-def ok(check: str, says: str) -> Finding:
+def ok(check: str, says: str) -> CheckResult:
     """It works."""
-    return Finding(check, State.OK, without_password(says))
+    return CheckResult(check, State.OK, without_password(says))
 
 
-def warn(check: str, says: str, fix: str = "") -> Finding:
+def warn(check: str, says: str, fix: str = "") -> CheckResult:
     """It works, and will make trouble."""
-    return Finding(check, State.WARN, without_password(says), without_password(fix))
+    return CheckResult(check, State.WARN, without_password(says), without_password(fix))
 
 
-def fail(check: str, says: str, fix: str = "") -> Finding:
+def fail(check: str, says: str, fix: str = "") -> CheckResult:
     """It does not work."""
-    return Finding(check, State.FAIL, without_password(says), without_password(fix))
+    return CheckResult(check, State.FAIL, without_password(says), without_password(fix))

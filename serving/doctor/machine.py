@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from cloche.serving.doctor.check_result import Finding, fail, ok, warn
+from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
 from cloche.serving.settings import Settings
 
 _GIB = 1 << 30
@@ -19,7 +19,7 @@ _LITTLE, _NOTHING = 2 * _GIB, _GIB // 4
 _OTHER_FILES = 256  # of the front itself: libraries, hosts, sockets to them
 
 
-def disk(settings: Settings) -> Iterator[Finding]:
+def disk(settings: Settings) -> Iterator[CheckResult]:
     """Whether versions, spools and downloads have room."""
     places = {"cache": settings.cache_directory, "temporary files": Path(_temporary())}
     for name, place in places.items():
@@ -38,7 +38,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
             yield ok(check, says)
 
 
-def temporary(_: Settings) -> Iterator[Finding]:
+def temporary(_: Settings) -> Iterator[CheckResult]:
     """Whether temporary files can be written at all."""
     try:
         with tempfile.TemporaryFile() as file:
@@ -54,7 +54,7 @@ def _temporary() -> str:
         return os.environ.get("TMPDIR", "/tmp")  # noqa: S108  # only its free space is asked for
 
 
-def open_files(settings: Settings) -> Iterator[Finding]:
+def open_files(settings: Settings) -> Iterator[CheckResult]:
     """Whether each connection that the server would take can have its file."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.max_connections + _OTHER_FILES
@@ -70,7 +70,7 @@ def open_files(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def text(_: Settings) -> Iterator[Finding]:
+def text(_: Settings) -> Iterator[CheckResult]:
     """Whether files of text, such as recipes and policies, are read as they were written."""
     encoding = locale.getpreferredencoding(False)
     if encoding.lower().replace("-", "") == "utf8":
@@ -83,7 +83,7 @@ def text(_: Settings) -> Iterator[Finding]:
         )
 
 
-def packages(_: Settings) -> Iterator[Finding]:
+def packages(_: Settings) -> Iterator[CheckResult]:
     """Whether what is installed is what Cloche was released for."""
     wrong, absent = [], set()
     for line in importlib.metadata.requires("cloche") or []:

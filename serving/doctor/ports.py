@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloche.serving.doctor.check_result import Finding, fail, ok
+from cloche.serving.doctor.check_result import CheckResult, fail, ok
 from cloche.serving.errors import SettingsError
 from cloche.serving.settings import Settings
 from cloche.serving.web.sockets import listen
@@ -12,7 +12,7 @@ from cloche.serving.web.sockets import listen
 _LISTENING = "0A"
 
 
-def ports(settings: Settings) -> Iterator[Finding]:
+def ports(settings: Settings) -> Iterator[CheckResult]:
     """The server's port, and that for gRPC if there is to be one."""
     wanted = {
         "port": ("--port", settings.port),

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from cloche.registry import connect_timeout
 from cloche.serving.doctor import machine, ports, secrets
-from cloche.serving.doctor.check_result import Finding, State, fail, warn
+from cloche.serving.doctor.check_result import CheckResult, State, fail, warn
 from cloche.serving.errors import ServingError, SettingsError
 from cloche.serving.registry.uri import Reference
 from cloche.serving.server import preflight
 from cloche.serving.settings import Settings
 
 
-def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Finding]:
+def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[CheckResult]:
     """Look at everything that serving and scoring need, as `settings` says.
 
     Args:
@@ -37,7 +37,7 @@ def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Findi
     yield from _registry(settings)
 
 
-def _registry(settings: Settings) -> Iterator[Finding]:
+def _registry(settings: Settings) -> Iterator[CheckResult]:
     connect_timeout.fail_soon(os.environ)
     from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow, which takes seconds
 

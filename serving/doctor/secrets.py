@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cloche.serving.doctor.check_result import Finding, fail, ok, warn
+from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
 from cloche.serving.settings import Settings
 from cloche.serving.web.sockets import is_loopback
 
 _SOON = timedelta(days=14)
 
 
-def permissions(files: dict[str, Path | None]) -> Iterator[Finding]:
+def permissions(files: dict[str, Path | None]) -> Iterator[CheckResult]:
     """Whether only the server's user reads its secrets.
 
     Args:
@@ -29,7 +29,7 @@ def permissions(files: dict[str, Path | None]) -> Iterator[Finding]:
             yield ok(option, f"{file} is closed to others")
 
 
-def exposure(settings: Settings) -> Iterator[Finding]:
+def exposure(settings: Settings) -> Iterator[CheckResult]:
     """Whether a server that other machines reach asks who is there."""
     if is_loopback(settings.host):
         return
@@ -47,7 +47,7 @@ def exposure(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def certificate(settings: Settings) -> Iterator[Finding]:
+def certificate(settings: Settings) -> Iterator[CheckResult]:
     """Until when the certificate is good; whether it can be loaded is the settings' question."""
     if settings.tls_certificate is None:
         return

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
 from cloche.registry.connect_timeout import answered, connect
-from cloche.serving.doctor.check_result import Finding, State, fail, ok, warn
+from cloche.serving.doctor.check_result import CheckResult, State, fail, ok, warn
 from cloche.serving.doctor.ports import has_open
 from cloche.serving.registry.error_messages import told
 
@@ -31,7 +31,7 @@ _SECONDS = 10.0
 _SKEW = 30.0  # half of a promotion's lease; S3 refuses 900, a webhook 300
 
 
-def stores() -> Iterator[Finding]:
+def stores() -> Iterator[CheckResult]:
     """The tracking store, and the registry where it is another."""
     found = {"tracking": mlflow.get_tracking_uri()}
     if mlflow.get_registry_uri() != found["tracking"]:
@@ -57,7 +57,7 @@ def _file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
-def _server(check: str, uri: str) -> Iterator[Finding]:
+def _server(check: str, uri: str) -> Iterator[CheckResult]:
     try:
         answered(uri, lambda: MlflowClient(uri, uri).search_registered_models(max_results=1))
     except MlflowException as error:
@@ -70,7 +70,7 @@ def _server(check: str, uri: str) -> Iterator[Finding]:
     yield from _clock_and_version(uri)
 
 
-def _clock_and_version(uri: str) -> Iterator[Finding]:
+def _clock_and_version(uri: str) -> Iterator[CheckResult]:
     """Both are open to everybody, also where MLflow asks for a password."""
     try:
         answer = requests.get(f"{uri.rstrip('/')}/version", timeout=_SECONDS)
@@ -92,7 +92,7 @@ def _clock_and_version(uri: str) -> Iterator[Finding]:
             yield ok("clock", "agrees with the server's")
 
 
-def _versions(theirs: Version, ours: Version) -> Finding:
+def _versions(theirs: Version, ours: Version) -> CheckResult:
     says = f"the server has {theirs}, this client {ours}"
     if theirs.release[:2] < ours.release[:2]:
         return warn("MLflow", f"{says}: an older server may lack what a client asks for",
@@ -100,7 +100,7 @@ def _versions(theirs: Version, ours: Version) -> Finding:
     return ok("MLflow", says)
 
 
-def _database(check: str, uri: str) -> Iterator[Finding]:
+def _database(check: str, uri: str) -> Iterator[CheckResult]:
     if (file := _file(uri)) is not None:
         if not file.exists():
             yield warn(
@@ -116,7 +116,7 @@ def _database(check: str, uri: str) -> Iterator[Finding]:
     yield _schema(check, uri)
 
 
-def _sqlite(check: str, file: Path) -> Finding | None:
+def _sqlite(check: str, file: Path) -> CheckResult | None:
     """What keeps a database in a file from being written."""
     try:
         with closing(sqlite3.connect(file, timeout=1, isolation_level=None)) as database:
@@ -140,7 +140,7 @@ def _sqlite(check: str, file: Path) -> Finding | None:
     return None
 
 
-def _locked(check: str, file: Path) -> Finding:
+def _locked(check: str, file: Path) -> CheckResult:
     says = f"{file} is locked by another program"
     if (holder := has_open({str(file.resolve())})) is None:
         return fail(check, says, "wait until the program ends that writes into it")
@@ -162,7 +162,7 @@ def _file_system(file: Path) -> str:
     return kind
 
 
-def _schema(check: str, uri: str) -> Finding:
+def _schema(check: str, uri: str) -> CheckResult:
     """Whether the database can be reached, and has the tables of this MLflow."""
     from mlflow.store.db import utils  # noqa: PLC0415  # slow, and only for databases
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
@@ -198,7 +198,7 @@ def _schema(check: str, uri: str) -> Finding:
     return ok(check, f"{uri} answers; its tables are those of MLflow {mlflow.__version__}")
 
 
-def webhook(secret: str) -> Iterator[Finding]:
+def webhook(secret: str) -> Iterator[CheckResult]:
     """Whether the registry pushes to us, where a secret says that it should."""
     if not secret:
         return

@@ -15,11 +15,11 @@ from cloche.registry.installed_packages import mismatches
 from cloche.registry.permissions import refusal
 from cloche.registry.version_listing import files_of
 from cloche.serving.batch.scoring.twin import usable
-from cloche.serving.doctor.check_result import Finding, fail, ok, warn
+from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
 from cloche.serving.errors import ServingError
 from cloche.serving.registry import uri
 from cloche.serving.registry.error_messages import told
-from cloche.serving.registry.resolver import Resolver, Target
+from cloche.serving.registry.resolver import ResolvedVersion, Resolver
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.settings import Settings
 
@@ -39,7 +39,7 @@ _STORE_REFUSALS = {
 }
 
 
-def followed(settings: Settings, uris: list[ModelUri]) -> Iterator[Finding]:
+def followed(settings: Settings, uris: list[ModelUri]) -> Iterator[CheckResult]:
     """The version behind each URI, from the registry to a process that could run it."""
     resolver = Resolver(MlflowClient)
     for one in uris:
@@ -63,7 +63,7 @@ def with_alias(alias: str) -> list[ModelUri]:
     return [uri.with_alias(name, alias) for name in names]
 
 
-def _version(target: Target, settings: Settings) -> Iterator[Finding]:
+def _version(target: ResolvedVersion, settings: Settings) -> Iterator[CheckResult]:
     with TemporaryDirectory(prefix="cloche-doctor-") as folder:
         path = Path(target.artifacts)
         if target.model or not path.is_dir():
@@ -78,7 +78,7 @@ def _version(target: Target, settings: Settings) -> Iterator[Finding]:
             yield _twin(target, path)
 
 
-def _fetched(target: Target, folder: Path) -> Finding | None:
+def _fetched(target: ResolvedVersion, folder: Path) -> CheckResult | None:
     """What keeps us from the files that say how to run a version."""
     wanted = [*_FILES, *(["onnx"] if target.twin else [])]
     for name in wanted:
@@ -100,7 +100,7 @@ def _fetched(target: Target, folder: Path) -> Finding | None:
     return None
 
 
-def _unreadable(target: Target, error: Exception) -> Finding:
+def _unreadable(target: ResolvedVersion, error: Exception) -> CheckResult:
     reason = told(error) if isinstance(error, MlflowException) else refusal(error) or str(error)
     says = f"of {target.artifacts} cannot be read: {reason.strip().partition(chr(10))[0]}"
     if refusal(error):  # it ends with the fix
@@ -123,7 +123,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _environment(target: Target, path: Path) -> Finding:
+def _environment(target: ResolvedVersion, path: Path) -> CheckResult:
     """Whether this environment is that of the version, which `--env-manager uv` would make."""
     named = shlex.quote(target.artifacts)
     fix = f"cloche serve {named} --env-manager uv, or install what it asks for"
@@ -133,7 +133,7 @@ def _environment(target: Target, path: Path) -> Finding:
     return ok("environment", f"is that of {target.artifacts}")
 
 
-def _twin(target: Target, path: Path) -> Finding:
+def _twin(target: ResolvedVersion, path: Path) -> CheckResult:
     reasons: list[str] = []
     if usable(path, target.twin, reasons.append):
         return ok("twin", f"of {target.artifacts} may answer")

@@ -15,9 +15,9 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from cloche.serving.api import error_formats
-from cloche.serving.api.pending_response import Waiting
+from cloche.serving.api.pending_response import PendingResponse
 from cloche.serving.api.predictions import Exchange, Predictions
-from cloche.serving.api.route_target import Target, serving_generation
+from cloche.serving.api.route_target import RouteTarget, serving_generation
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.grpc import health
@@ -26,7 +26,7 @@ from cloche.serving.openapi import protocol_metadata
 from cloche.serving.processes.frames import Answer, Item
 from cloche.serving.queue.prediction_request import EXPIRED
 from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError, header_name
-from cloche.serving.web.request_headers import Head
+from cloche.serving.web.request_headers import RequestHeaders
 
 _INFER = f"/{SERVICE}/ModelInfer"
 PROBES = frozenset((
@@ -129,7 +129,7 @@ class Answers:
             "http_version": "2",
         }
         target = self._target(call.body)
-        exchange = self._predictions.begin(target, scope, Head(call.headers))
+        exchange = self._predictions.begin(target, scope, RequestHeaders(call.headers))
         waiting = _Waiting(self._predictions, exchange, call)
         if call.patience < self._request_timeout:  # later ones end by the server's own clock
             waiting.timer = self._loop.call_later(call.patience, waiting.expire)
@@ -144,14 +144,14 @@ class Answers:
         except HttpError as error:
             waiting.end(error)
 
-    def _target(self, body: bytes) -> Target:
+    def _target(self, body: bytes) -> RouteTarget:
         """Whom a ModelInferRequest is for."""
         try:
             named = _Target.FromString(body)
         except DecodeError:
             raise HttpError(400, "BAD_REQUEST", "The message is no ModelInferRequest.") from None
         model = self._model(named.model_name)
-        return Target(model, named.model_version or None, error_formats.GRPC, _INFER)
+        return RouteTarget(model, named.model_version or None, error_formats.GRPC, _INFER)
 
     def _model(self, name: str) -> ServedModel:
         model = self._catalog.get(name)
@@ -191,7 +191,7 @@ class Answers:
         return _written("ModelMetadataResponse", **told)
 
 
-class _Waiting(Waiting):
+class _Waiting(PendingResponse):
     """A call that waits for a host."""
 
     __slots__ = ("_call", "timer")

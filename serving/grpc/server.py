@@ -24,7 +24,7 @@ from cloche.serving.errors import SettingsError
 from cloche.serving.grpc.answers import METHODS, PROBES, Call, Ending, refusal
 from cloche.serving.settings import Settings
 from cloche.serving.web.asgi import HttpError
-from cloche.serving.web.authentication import Access
+from cloche.serving.web.authentication import Authentication
 
 _THREADS = 512  # most calls that are received, predicted or sent at once; others wait for these
 _PROBE_THREADS = 4  # that answer probes, and refuse calls, while all others wait for models
@@ -41,7 +41,10 @@ logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 @contextlib.asynccontextmanager
 async def opened(
-    settings: Settings, access: Access, answer: Callable[[Call], None], listener: socket.socket
+    settings: Settings,
+    access: Authentication,
+    answer: Callable[[Call], None],
+    listener: socket.socket,
 ) -> AsyncIterator[None]:
     """Answer calls for as long as the context lasts, then finish those that run.
 
@@ -86,7 +89,9 @@ async def opened(
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Receives calls in threads, and sends what the event loop answers."""
 
-    def __init__(self, settings: Settings, access: Access, answer: Callable[[Call], None]) -> None:
+    def __init__(
+        self, settings: Settings, access: Authentication, answer: Callable[[Call], None]
+    ) -> None:
         self._access = access
         self._answer = answer
         self._loop = asyncio.get_running_loop()

@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
 from cloche.serving.host.codecs.scoring_protocol import write_predictions
-from cloche.serving.host.parsing.column_decoder import Plan, Table
-from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
+from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.closeness import alike
 from cloche.serving.host.predictors.prediction_writer import (
     ByModelPredicted,
@@ -35,7 +35,7 @@ class ByTwin:
         rows: Rows answered since it was last set to 0.
     """
 
-    def __init__(self, twin: Twin, plan: Plan) -> None:
+    def __init__(self, twin: Twin, plan: ColumnDecoder) -> None:
         self._twin = twin
         self._plan = plan
         self.seconds = 0.0
@@ -47,13 +47,13 @@ class ByTwin:
         Raises:
             Exception: Whatever the graph or the model raises.
         """
-        question = Question(table, write_predictions)
+        question = ParsedRequest(table, write_predictions)
         (own,), (other,) = self.ask([question]), model.ask([question])
         if own is None or other is None:
             return own is None
         return alike(json.loads(own.body), json.loads(other.body), tolerance=self._twin.tolerance)
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer | None]:
+    def answer(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
         """One answer for each question all of whose rows the twin is sure of."""
         try:
             return self.ask(questions)
@@ -62,7 +62,7 @@ class ByTwin:
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return [None] * len(questions)
 
-    def ask(self, questions: Sequence[Question]) -> list[Answer | None]:
+    def ask(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
         """The same.
 
         Raises:
@@ -95,18 +95,18 @@ class ByTwin:
 class ByModel:
     """Answers by the model itself, on the frame that MLflow's enforcement would give."""
 
-    def __init__(self, model: ObservedModel, plan: Plan) -> None:
+    def __init__(self, model: InstrumentedModel, plan: ColumnDecoder) -> None:
         self._model = model
         self._plan = plan
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer | None]:
+    def answer(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
         """One answer for each question, or None for all when they must be scored one by one."""
         try:
             return self.ask(questions)
         except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, one by one
             return [None] * len(questions)
 
-    def ask(self, questions: Sequence[Question]) -> list[Answer | None]:
+    def ask(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
         """The same.
 
         Raises:
@@ -126,7 +126,7 @@ class ByModel:
         ]
 
 
-def _written(question: Question, predicted: Predicted, start: int, end: int) -> Answer | None:
+def _written(question: ParsedRequest, predicted: Predicted, start: int, end: int) -> Answer | None:
     """The answer; None where the question asks for what was not predicted, to be told alone."""
     try:
         return question.write(predicted, start, end)

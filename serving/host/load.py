@@ -16,12 +16,12 @@ from mlflow.pyfunc import PyFuncModel
 
 from cloche.registry.installed_packages import mismatches
 from cloche.serving.host import frameworks
-from cloche.serving.host.parsing.column_decoder import Plan, compile_plan, has_type_hints
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_plan, has_type_hints
 from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.predictors.twin import ANY, Twin, TwinRefused
 from cloche.serving.host.reference_profile import load_profile, usual_values
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.host.twin_first import EarlyScorer, Loaded
+from cloche.serving.host.twin_first import Loaded, TwinFirstScorer
 from cloche.serving.processes.frames import Item
 
 _logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def prove(
 
 def load_early(
     path: Path, *, twin: str, name: str, version: str
-) -> tuple[EarlyScorer, dict[str, Any]] | None:
+) -> tuple[TwinFirstScorer, dict[str, Any]] | None:
     """What scores by the twin at once, and its description for the front.
 
     It loads the version as `load` does, meanwhile. None where the twin must wait for the model: it
@@ -103,7 +103,7 @@ def load_early(
     accelerated = _twin(path, plan, twin) if plan and twin else None
     if plan is None or accelerated is None or not accelerated.proven_here:
         return None
-    scorer = EarlyScorer(
+    scorer = TwinFirstScorer(
         metadata, plan, accelerated, name=name, version=version,
         load=lambda: load(path, twin=twin, name=name, version=version),
     )  # fmt: skip
@@ -112,7 +112,7 @@ def load_early(
     return scorer, _describe(path, metadata, accelerated=True)
 
 
-def _twin(path: Path, plan: Plan, digest: str) -> Twin | None:
+def _twin(path: Path, plan: ColumnDecoder, digest: str) -> Twin | None:
     try:
         return Twin.load(path, plan.names, digest)
     except TwinRefused as refusal:
@@ -126,7 +126,7 @@ def _warm_up(scorer: Scorer, example: str) -> None:
     scorer.remember(Item(JSON, example.encode(), "input example"))
 
 
-def _score_example(scorer: Scorer | EarlyScorer, example: str, sizes: Sequence[int]) -> None:
+def _score_example(scorer: Scorer | TwinFirstScorer, example: str, sizes: Sequence[int]) -> None:
     item = Item(JSON, example.encode())
     for size in sizes:
         for answer in scorer.score([item] * size).answers:

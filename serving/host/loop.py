@@ -15,7 +15,7 @@ from typing import Any
 from cloche.processes import supervisor
 from cloche.serving.host.load import load, load_early
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.host.twin_first import EarlyScorer, Loaded
+from cloche.serving.host.twin_first import Loaded, TwinFirstScorer
 from cloche.serving.processes import priority
 from cloche.serving.processes.frames import (
     FrameReader,
@@ -71,7 +71,7 @@ class _Host:
         with self._lock:
             self._front.sendall(frame)
 
-    def load(self, told: dict[str, Any]) -> Scorer | EarlyScorer | None:
+    def load(self, told: dict[str, Any]) -> Scorer | TwinFirstScorer | None:
         """What scores for the version that the front told of; None where it cannot be loaded."""
         path = Path(told["path"])
         known = {"twin": told["twin"], "name": told["model"], "version": told["version"]}

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 from cloche.serving.host.codecs.scoring_protocol import write_predictions
 from cloche.serving.host.parsing.column_decoder import Table
-from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.closeness import alike
 from cloche.serving.processes.frames import Answer
 
-Score = Callable[[Sequence[Question]], Sequence[Answer | None]]
+Score = Callable[[Sequence[ParsedRequest]], Sequence[Answer | None]]
 
 
 def is_rowwise(score: Score, table: Table) -> bool:
@@ -20,14 +20,14 @@ def is_rowwise(score: Score, table: Table) -> bool:
 
     Up to how numerical libraries sum in larger batches. A single row proves nothing and passes.
     """
-    (together,) = score([Question(table, write_predictions)])
+    (together,) = score([ParsedRequest(table, write_predictions)])
     if together is None:
         return False
     joined = json.loads(together.body)["predictions"]
     if not isinstance(joined, list) or len(joined) != len(table.rows):
         return False
     for row, single in zip(joined, table.single_rows(), strict=True):
-        (alone,) = score([Question(single, write_predictions)])
+        (alone,) = score([ParsedRequest(single, write_predictions)])
         own = json.loads(alone.body)["predictions"] if alone else None
         if not (isinstance(own, list) and len(own) == 1 and alike(row, own[0], tolerance=1e-9)):
             return False

@@ -25,10 +25,10 @@ from cloche.serving.host.answers.mistake import Mistake
 from cloche.serving.host.batch_predictors import ByModel, ByTwin
 from cloche.serving.host.codecs.catalog import codecs
 from cloche.serving.host.codecs.codec import Codec
-from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
 from cloche.serving.host.diagnosis.diagnosis import GENERAL
-from cloche.serving.host.parsing.column_decoder import Plan, Table
-from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
+from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.values.redaction import told, trace
@@ -45,7 +45,7 @@ class Scorer:
     """
 
     def __init__(
-        self, model: PyFuncModel, plan: Plan | None, twin: Twin | None, *, name: str = "",
+        self, model: PyFuncModel, plan: ColumnDecoder | None, twin: Twin | None, *, name: str = "",
         version: str = "",
     ) -> None:  # fmt: skip
         """Prepare a version that was loaded.
@@ -58,7 +58,7 @@ class Scorer:
             version: Likewise.
         """
         self.model = model
-        self._model = ObservedModel(model)
+        self._model = InstrumentedModel(model)
         self._codecs = codecs(model.metadata, plan, name=name, version=version)
         self._joins = plan is not None
         self._unwritten: Exception | None = None
@@ -153,7 +153,7 @@ class Scorer:
         if self._by_twin is not None:
             self._by_twin.seconds, self._by_twin.rows = 0.0, 0
         answers: list[Answer | None] = [None] * len(items)
-        groups: dict[Hashable, list[tuple[int, Question]]] = {}
+        groups: dict[Hashable, list[tuple[int, ParsedRequest]]] = {}
         for position, item in enumerate(items):
             question = self._read(item)
             if question is not None:
@@ -170,7 +170,7 @@ class Scorer:
         seconds = time.perf_counter() - started
         return Result(seconds, self._model.seconds + in_twin, rows, whole)
 
-    def _read(self, item: Item) -> Question | None:
+    def _read(self, item: Item) -> ParsedRequest | None:
         if not self._joins:
             return None
         try:
@@ -178,7 +178,7 @@ class Scorer:
         except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, alone
             return None
 
-    def _together(self, questions: Sequence[Question]) -> Sequence[Answer | None]:
+    def _together(self, questions: Sequence[ParsedRequest]) -> Sequence[Answer | None]:
         """The answers to joined questions; some may be missing."""
         answers: list[Answer | None] = [None] * len(questions)
         for way in (self._by_twin, self._by_model):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 
-from cloche.serving.host.parsing.column_decoder import Plan
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.host.scoring import Scorer
 from cloche.serving.processes.frames import Item, Result
@@ -26,13 +26,19 @@ class Loaded(NamedTuple):
     description: dict[str, Any]
 
 
-class EarlyScorer:
+class TwinFirstScorer:
     """Scores by the twin, and as the whole version does as soon as that is loaded."""
 
     def __init__(
-        self, metadata: Model, plan: Plan, twin: Twin, *, load: Callable[[], Loaded], name: str,
+        self,
+        metadata: Model,
+        plan: ColumnDecoder,
+        twin: Twin,
+        *,
+        load: Callable[[], Loaded],
+        name: str,
         version: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Begin to load.
 
         Args:

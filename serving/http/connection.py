@@ -17,11 +17,11 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from cloche.serving.api.route_target import Target
-from cloche.serving.http.connection_phases import Look, Patience, Phase, PhaseClock
+from cloche.serving.api.route_target import RouteTarget
+from cloche.serving.http.connection_phases import Phase, PhaseClock, PhaseLimits, PhaseSnapshot
 from cloche.serving.http.fast_path import FastPath
 from cloche.serving.http.head_limits import MessageMeter, without_upgrade
-from cloche.serving.http.output_buffer import CorkedTransport
+from cloche.serving.http.output_buffer import BufferedTransport
 from cloche.serving.web.asgi import JSON, HeaderList, error_body
 
 _NOT_IMPLEMENTED = 501
@@ -57,7 +57,7 @@ class Connection(HttpToolsProtocol):
         self._meter = MessageMeter()
         self.url, self.headers = b"", []
         self._refusal = 0  # the status that the connection ends with, after earlier answers
-        self._target: Target | None = None  # of a request that may be taken
+        self._target: RouteTarget | None = None  # of a request that may be taken
         self._request_headers: HeaderList = []
         self._body = b""
         self._taken = False  # a request that is not answered yet
@@ -66,7 +66,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for the first head."""
-        self._corked = CorkedTransport(transport, self.loop)
+        self._corked = BufferedTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", self._corked))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -215,7 +215,7 @@ class Connection(HttpToolsProtocol):
         else:
             super().shutdown()
 
-    def end_if_slow(self, now: float, patience: Patience) -> None:
+    def end_if_slow(self, now: float, patience: PhaseLimits) -> None:
         """End the connection if its phase lasts too long."""
         look = self._look()
         if not self._clock.is_over(look, now, patience):
@@ -227,7 +227,7 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.abort()
 
-    def _look(self) -> Look:
+    def _look(self) -> PhaseSnapshot:
         unsent, meter = self._corked.get_write_buffer_size(), self._meter
         if unsent:
             phase = Phase.UNSENT
@@ -237,7 +237,7 @@ class Connection(HttpToolsProtocol):
             phase = Phase.HEAD
         else:
             phase = Phase.REST if meter.in_body else Phase.IDLE
-        return Look(phase, meter.begun, unsent)
+        return PhaseSnapshot(phase, meter.begun, unsent)
 
     def _is_answering(self) -> bool:
         """Whether a request that has begun is not answered yet."""
@@ -300,7 +300,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-async def end_slow_ones(connections: Iterable[object], patience: Patience) -> None:
+async def end_slow_ones(connections: Iterable[object], patience: PhaseLimits) -> None:
     """Close connections whose clients are slow, for ever."""
     loop = asyncio.get_running_loop()
     while True:

@@ -32,7 +32,7 @@ class Phase(enum.Enum):
     """That the client takes what was written."""
 
 
-class Look(NamedTuple):
+class PhaseSnapshot(NamedTuple):
     """What is seen of a connection.
 
     Attributes:
@@ -47,7 +47,7 @@ class Look(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class PhaseLimits:
     """How long clients are waited for, in seconds.
 
     Attributes:
@@ -60,7 +60,7 @@ class Patience:
     request: float
     idle: float
 
-    def limit(self, look: Look) -> float:
+    def limit(self, look: PhaseSnapshot) -> float:
         """How long a phase may last that was first seen like this."""
         if look.phase is Phase.IDLE:
             return self.idle
@@ -80,7 +80,7 @@ class PhaseClock:
         self._phase: tuple[Phase, int] | None = None
         self._end = 0.0
 
-    def is_over(self, look: Look, now: float, patience: Patience) -> bool:
+    def is_over(self, look: PhaseSnapshot, now: float, patience: PhaseLimits) -> bool:
         """Whether the phase lasts longer than it may."""
         phase = (look.phase, look.request)
         if phase != self._phase:

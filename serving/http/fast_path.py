@@ -8,16 +8,16 @@ goes through ASGI; declining is always correct.
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from cloche.serving.api.pending_response import Waiting
+from cloche.serving.api.pending_response import PendingResponse
 from cloche.serving.api.predictions import Exchange, Predictions, item_of
-from cloche.serving.api.route_target import Target
+from cloche.serving.api.route_target import RouteTarget
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.processes.frames import Answer
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import HeaderList, HttpError
-from cloche.serving.web.authentication import Access
+from cloche.serving.web.authentication import Authentication
 from cloche.serving.web.cross_origin import may_be_simple
-from cloche.serving.web.request_headers import Head
+from cloche.serving.web.request_headers import RequestHeaders
 
 _REMEMBERED = 1024  # paths: a version in them may be anything
 _PLAIN = frozenset(b"-_./@+:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
@@ -38,11 +38,11 @@ class FastPath:
 
     def __init__(
         self,
-        target: Callable[[str], Target],
+        target: Callable[[str], RouteTarget],
         catalog: Catalog,
         predictions: Predictions,
         *,
-        access: Access,
+        access: Authentication,
         hosts: AllowedHosts,
         max_body: int,
     ) -> None:
@@ -58,14 +58,14 @@ class FastPath:
         """
         self._find = target
         self._catalog = catalog
-        self._targets: dict[bytes, Target] = {}  # that were found since a model came or went
+        self._targets: dict[bytes, RouteTarget] = {}  # that were found since a model came or went
         self._changes = catalog.changes
         self._predictions = predictions
         self._access = access
         self._hosts = hosts
         self._max_body = max_body
 
-    def target(self, url: bytes) -> Target | None:
+    def target(self, url: bytes) -> RouteTarget | None:
         """Whom a POST to `url` is meant for; None if it must go through ASGI."""
         if self._changes != self._catalog.changes:
             self._targets.clear()
@@ -73,11 +73,11 @@ class FastPath:
         return self._targets.get(url) or self._found(url)
 
     def take(
-        self, client: Client, target: Target, url: bytes,
+        self, client: Client, target: RouteTarget, url: bytes,
         headers: Iterable[tuple[bytes, bytes]], body: bytes,
     ) -> bool:  # fmt: skip
         """Take a request; False if it must go through ASGI after all."""
-        head = Head(headers)
+        head = RequestHeaders(headers)
         if head.encoding or len(body) > self._max_body:
             return False
         if may_be_simple(target.form.door, head.content_type):
@@ -98,7 +98,7 @@ class FastPath:
             waiting.end(error)
         return True
 
-    def _found(self, url: bytes) -> Target | None:
+    def _found(self, url: bytes) -> RouteTarget | None:
         if self._predictions.traced or not _PLAIN.issuperset(url):
             return None
         try:
@@ -111,7 +111,7 @@ class FastPath:
         return target
 
 
-class _Waiting(Waiting):
+class _Waiting(PendingResponse):
     """A request that waits."""
 
     __slots__ = ("_client",)

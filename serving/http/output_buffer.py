@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 
-class CorkedTransport:
+class BufferedTransport:
     """Holds writes back until the current turn of the loop ends, or the connection closes.
 
     Everything else is the transport's own.

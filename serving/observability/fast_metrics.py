@@ -43,7 +43,7 @@ class Distribution:
         self.total += value
 
 
-class CounterTally(Collector):
+class FastCounter(Collector):
     """A counter by labels."""
 
     def __init__(
@@ -70,7 +70,7 @@ class CounterTally(Collector):
         return [family]
 
 
-class HistogramTally(Collector):
+class FastHistogram(Collector):
     """A histogram by labels, with upper bounds of its buckets in ascending order."""
 
     def __init__(

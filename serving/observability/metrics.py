@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from cloche.serving.observability.fast_metrics import (
     Count,
-    CounterTally,
     Distribution,
-    HistogramTally,
+    FastCounter,
+    FastHistogram,
 )
 
 _SECONDS = (
@@ -31,7 +31,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._answered: dict[tuple[str, str, int], tuple[Count, Distribution]] = {}
-        self.requests = CounterTally(
+        self.requests = FastCounter(
             "cloche_requests",
             "Prediction requests by status code.",
             (*_VERSION, "code"),
@@ -42,29 +42,29 @@ class Metrics:
             _MODEL,
             registry=self.registry,
         )  # fmt: skip
-        self.request_seconds = HistogramTally(
+        self.request_seconds = FastHistogram(
             "cloche_request_duration_seconds", "From a request's headers to its answer.",
             _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.queue_seconds = HistogramTally(
+        self.queue_seconds = FastHistogram(
             "cloche_queue_duration_seconds", "What a request waited for a replica.", _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.predict_seconds = HistogramTally(
+        self.predict_seconds = FastHistogram(
             "cloche_predict_duration_seconds", "What the model took for one batch.", _VERSION,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.rows = CounterTally(
+        self.rows = FastCounter(
             "cloche_rows", "Rows that were scored.", _VERSION, registry=self.registry
         )
-        self.accelerated_rows = CounterTally(
+        self.accelerated_rows = FastCounter(
             "cloche_accelerated_rows",
             "Rows of those that the accelerated twin answered.",
             _VERSION,
             registry=self.registry,
         )
-        self.batch_rows = HistogramTally(
+        self.batch_rows = FastHistogram(
             "cloche_batch_rows",
             "Rows of one batch.",
             _VERSION,
@@ -77,22 +77,22 @@ class Metrics:
             _MODEL,
             registry=self.registry,
         )
-        self.rejected = CounterTally(
+        self.rejected = FastCounter(
             "cloche_rejected_requests", "Requests that were refused unqueued.",
             (*_MODEL, "reason"),
             registry=self.registry,
         )  # fmt: skip
-        self.expired = CounterTally(
+        self.expired = FastCounter(
             "cloche_expired_requests",
             "Requests that were answered 504: they, or the model, took longer than they may.",
             _MODEL,
             registry=self.registry,
         )
-        self.abandoned = CounterTally(
+        self.abandoned = FastCounter(
             "cloche_abandoned_requests", "Requests whose client left before the answer.", _MODEL,
             registry=self.registry,
         )  # fmt: skip
-        self.retries = CounterTally(
+        self.retries = FastCounter(
             "cloche_retried_requests",
             "Requests that were given to a second host.",
             _MODEL,
@@ -104,19 +104,19 @@ class Metrics:
             _VERSION,
             registry=self.registry,
         )
-        self.hosts_lost = CounterTally(
+        self.hosts_lost = FastCounter(
             "cloche_lost_hosts", "Model hosts that died, hung or broke the protocol.", _VERSION,
             registry=self.registry,
         )  # fmt: skip
-        self.hosts_renewed = CounterTally(
+        self.hosts_renewed = FastCounter(
             "cloche_renewed_hosts", "Model hosts that outgrew their memory limit.", _VERSION,
             registry=self.registry,
         )  # fmt: skip
-        self.swaps = CounterTally(
+        self.swaps = FastCounter(
             "cloche_swaps", "Attempts to serve another version, by outcome.", (*_MODEL, "outcome"),
             registry=self.registry,
         )  # fmt: skip
-        self.swap_seconds = HistogramTally(
+        self.swap_seconds = FastHistogram(
             "cloche_swap_duration_seconds", "From a new target seen to its first request.",
             _MODEL,
             buckets=_SWAP_SECONDS, registry=self.registry,

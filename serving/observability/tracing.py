@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cloche.serving.errors import SettingsError
-from cloche.serving.queue.prediction_request import Request
+from cloche.serving.queue.prediction_request import PredictionRequest
 from cloche.serving.web.asgi import Scope
 
 if TYPE_CHECKING:  # an optional extra
@@ -48,7 +48,7 @@ class Tracing:
         scope: Scope,
         status: int,
         started: float,
-        request: Request | None,
+        request: PredictionRequest | None,
         *,
         model: str,
         route: str,
@@ -94,7 +94,9 @@ class Tracing:
             f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}".encode()
         )
 
-    def _record_way(self, parent: "Context", request: Request, offset: int, now: int) -> None:
+    def _record_way(
+        self, parent: "Context", request: PredictionRequest, offset: int, now: int
+    ) -> None:
         """The children: `queue` until a host was given the request last, `predict` from then on."""
         given = offset + int(request.given * 1e9) if request.attempts else now
         queue = self._tracer.start_span(

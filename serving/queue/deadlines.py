@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-from cloche.serving.queue.prediction_request import EXPIRED, Request
+from cloche.serving.queue.prediction_request import EXPIRED, PredictionRequest
 
 _TICK_SECONDS = 0.05
 
@@ -12,9 +12,9 @@ class Deadlines:
     """Watches requests that all have the same time, and therefore expire in the order they came."""
 
     def __init__(self) -> None:
-        self._requests: deque[Request] = deque()
+        self._requests: deque[PredictionRequest] = deque()
 
-    def watch(self, request: Request) -> None:
+    def watch(self, request: PredictionRequest) -> None:
         """End `request` when its deadline passes, unless it ended before."""
         self._requests.append(request)
 

@@ -16,7 +16,7 @@ class Ended(Exception):
         self.reason = reason
 
 
-class Outcome(Protocol):
+class RequestOutcome(Protocol):
     """Where an ending is put: a future of asyncio, or whoever wants to be told without a task."""
 
     def done(self) -> bool:
@@ -40,7 +40,7 @@ STOPPED = "stopped"
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Request(Ticket):
+class PredictionRequest(Ticket):
     """A ticket with its body, and a place for its answer.
 
     Attributes:
@@ -53,7 +53,7 @@ class Request(Ticket):
 
     item: Item
     deadline: float
-    outcome: Outcome
+    outcome: RequestOutcome
     client_left: Callable[[], bool]
     attempts: int = 0
     given: float = 0.0

@@ -22,7 +22,7 @@ from pathlib import Path
 import mlflow
 
 from cloche.processes.private_folders import make_private
-from cloche.serving.registry.resolver import Target
+from cloche.serving.registry.resolver import ResolvedVersion
 
 _KEPT = 2  # what serves, and where a rollback goes
 _ACCOUNT = re.compile(r"://[^/@]*@")
@@ -46,7 +46,7 @@ class Cache:
         self._root = directory / _short(registry)
         self._versions = self._root / "versions"
 
-    def artifacts(self, target: Target, fetch: Callable[[Path], None]) -> Path:
+    def artifacts(self, target: ResolvedVersion, fetch: Callable[[Path], None]) -> Path:
         """The directory with the artifacts of `target`; `fetch` fills one that is not there yet."""
         place = self._versions / _short(target.identity)
         if not place.is_dir():
@@ -65,11 +65,11 @@ class Cache:
                     os.close(held)
         return place
 
-    def discard(self, target: Target) -> None:
+    def discard(self, target: ResolvedVersion) -> None:
         """Forget artifacts that turned out to be altered."""
         shutil.rmtree(self._versions / _short(target.identity), ignore_errors=True)
 
-    def remember(self, uri: str, target: Target) -> None:
+    def remember(self, uri: str, target: ResolvedVersion) -> None:
         """Note that `target` serves behind `uri`, and drop versions that served nowhere of late."""
         before = [one for one in self._noted(self._note(uri)) if one.identity != target.identity]
         targets = [target, *before][:_KEPT]
@@ -81,17 +81,17 @@ class Cache:
         fresh.replace(file)
         self._prune()
 
-    def last_good(self, uri: str) -> Target | None:
+    def last_good(self, uri: str) -> ResolvedVersion | None:
         """The version that last served behind `uri`, if its artifacts are still here."""
         targets = self._noted(self._note(uri))
         if targets and (self._versions / _short(targets[0].identity)).is_dir():
             return targets[0]
         return None
 
-    def _noted(self, file: Path) -> list[Target]:
+    def _noted(self, file: Path) -> list[ResolvedVersion]:
         """What served, the last first."""
         try:
-            return [Target(**one) for one in json.loads(file.read_text())]
+            return [ResolvedVersion(**one) for one in json.loads(file.read_text())]
         except (OSError, ValueError, TypeError):
             return []
 

@@ -12,12 +12,12 @@ from cloche.registry.version_listing import files_of, missing_files
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.error_messages import told
-from cloche.serving.registry.resolver import Target
+from cloche.serving.registry.resolver import ResolvedVersion
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def fetch(target: Target, cache: Cache) -> Path:
+def fetch(target: ResolvedVersion, cache: Cache) -> Path:
     """The directory that holds the artifacts of `target`, checked against its digest.
 
     Raises:
@@ -58,7 +58,7 @@ def _remove_bytecode(place: Path) -> None:
         ) from error
 
 
-def _download(target: Target, place: Path) -> None:
+def _download(target: ResolvedVersion, place: Path) -> None:
     artifacts = target.artifacts
     try:
         got = Path(
@@ -85,7 +85,7 @@ def _download(target: Target, place: Path) -> None:
         raise _incomplete(target, ["MLmodel"])
 
 
-def _incomplete(target: Target, missing: list[str]) -> RegistryUnreachable:
+def _incomplete(target: ResolvedVersion, missing: list[str]) -> RegistryUnreachable:
     return RegistryUnreachable(
         f"{target.artifacts}: its artifacts cannot be fetched: {', '.join(missing)} "
         f"{'is' if len(missing) == 1 else 'are'} not in the store. Restore what was there; `cloche "

@@ -43,7 +43,7 @@ _NOTHING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ResolvedVersion:
     """The version behind a URI.
 
     Attributes:
@@ -87,7 +87,7 @@ class Resolver:
                 self._connected = client
             return self._connected
 
-    def resolve(self, uri: ModelUri) -> Target:
+    def resolve(self, uri: ModelUri) -> ResolvedVersion:
         """The version that stands behind `uri` now.
 
         Raises:
@@ -141,27 +141,27 @@ def translated(subject: str) -> Iterator[None]:
         raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {reason}") from error
 
 
-def _outside(artifacts: str) -> Target:
+def _outside(artifacts: str) -> ResolvedVersion:
     """Artifacts outside the registry; a note beside them says which version they were in it."""
     if not urlsplit(artifacts).scheme and not Path(artifacts).is_dir():
         raise VersionRefused(f"{artifacts}: there is no such folder any more.")
     note = bundle_note.read(Path(artifacts))
     if note is None:
-        return Target("", artifacts, artifacts, artifacts, twin=ANY)
+        return ResolvedVersion("", artifacts, artifacts, artifacts, twin=ANY)
     identity = "/".join([note.name, note.version, note.digest, note.twin])
-    return Target(
+    return ResolvedVersion(
         note.version, artifacts, identity, identity, note.digest, note.twin, retry=note.retry
     )
 
 
-def _target(found: ModelVersion) -> Target:
+def _target(found: ModelVersion) -> ResolvedVersion:
     tags = dict(found.tags)
     accelerated = tags.get(ACCELERATED_TAG) == ONNX
     twin = tags.get(ACCELERATED_DIGEST_TAG, "") if accelerated else ""
     # a version that is given a twin is loaded anew, as another one would be
     identity = "/".join([found.name, str(found.version), str(found.creation_timestamp), twin])
     changing = json.dumps([identity, sorted(tags.items()), sorted(found.aliases)])
-    return Target(
+    return ResolvedVersion(
         version=str(found.version),
         artifacts=f"models:/{found.name}/{found.version}",
         identity=identity,

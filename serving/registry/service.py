@@ -25,7 +25,7 @@ from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.history import History
 from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE
-from cloche.serving.registry.resolver import Resolver, Target
+from cloche.serving.registry.resolver import ResolvedVersion, Resolver
 from cloche.serving.registry.uri import ModelUri, Reference
 
 _LOOKS = "looks"
@@ -59,7 +59,7 @@ class Service:
 
     def fetch(self, target: dict[str, Any]) -> str:
         """The directory of a version's artifacts, checked."""
-        return str(fetch(Target(**target), self._cache))
+        return str(fetch(ResolvedVersion(**target), self._cache))
 
     def environment(self, artifacts: str, manager: str) -> str:
         """The interpreter of the environment for a version's host."""
@@ -67,7 +67,7 @@ class Service:
 
     def remember(self, uri: str, target: dict[str, Any]) -> None:
         """Note what serves behind a URI, for the day the registry is gone."""
-        self._cache.remember(uri, Target(**target))
+        self._cache.remember(uri, ResolvedVersion(**target))
 
     def last_good(self, uri: str) -> dict[str, Any] | None:
         """What last served behind a URI."""

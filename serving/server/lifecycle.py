@@ -14,10 +14,10 @@ from typing import Any
 import uvicorn
 
 from cloche.serving.http.connection import Connection, end_slow_ones
-from cloche.serving.http.connection_phases import Patience
+from cloche.serving.http.connection_phases import PhaseLimits
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.server import preflight
-from cloche.serving.server.runtime import Running, running
+from cloche.serving.server.runtime import Runtime, running
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts, allowed_hosts
 from cloche.serving.web.sockets import is_loopback, listen
@@ -89,8 +89,8 @@ def _hosts(settings: Settings) -> AllowedHosts:
     return hosts
 
 
-def _patience(settings: Settings) -> Patience:
-    return Patience(
+def _patience(settings: Settings) -> PhaseLimits:
+    return PhaseLimits(
         client=settings.client_timeout, request=settings.request_timeout, idle=_KEEP_ALIVE_SECONDS
     )
 
@@ -100,7 +100,7 @@ def _tell_unknown(name: str) -> None:
 
 
 def _grpc_door(
-    settings: Settings, at_work: Running, listener: socket.socket | None
+    settings: Settings, at_work: Runtime, listener: socket.socket | None
 ) -> AbstractAsyncContextManager[None]:
     """The door for gRPC, if it is wanted, for as long as the context lasts."""
     if listener is None:
@@ -112,7 +112,7 @@ def _grpc_door(
     return server.opened(settings, at_work.access, answers.answer, listener)
 
 
-def _uvicorn_config(settings: Settings, at_work: Running) -> uvicorn.Config:
+def _uvicorn_config(settings: Settings, at_work: Runtime) -> uvicorn.Config:
     connection: Any = partial(Connection, fast_path=at_work.fast_path)
     return uvicorn.Config(
         at_work.entrance,

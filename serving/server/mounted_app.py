@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cloche.serving.server import preflight
-from cloche.serving.server.runtime import Running, running
+from cloche.serving.server.runtime import Runtime, running
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import ANY, AllowedHosts
 from cloche.serving.web.asgi import Receive, Scope, Send, error_body, respond
@@ -28,7 +28,7 @@ class Cloche:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._running: Running | None = None
+        self._running: Runtime | None = None
 
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:

@@ -16,10 +16,10 @@ from cloche.serving.api.app import App
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.clouds.routes import CloudDoor
 from cloche.serving.dispatch.catalog import Catalog
-from cloche.serving.dispatch.pool_settings import Plan
+from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.served_model import ServedModel
-from cloche.serving.dispatch.version_pool import Generation
+from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.http.fast_path import FastPath
 from cloche.serving.observability import tracing
 from cloche.serving.observability.metrics import Metrics
@@ -33,14 +33,14 @@ from cloche.serving.registry.uri import ModelUri
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import Application
-from cloche.serving.web.authentication import Access
+from cloche.serving.web.authentication import Authentication
 
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
 _FETCHES = 16  # at once; each has a process
 
 
-class Running(NamedTuple):
+class Runtime(NamedTuple):
     """An application that answers, and the models it answers for.
 
     Attributes:
@@ -54,14 +54,14 @@ class Running(NamedTuple):
     entrance: Application
     catalog: Catalog
     predictions: Predictions
-    access: Access
+    access: Authentication
     fast_path: FastPath | None
 
 
 @asynccontextmanager
 async def running(
     settings: Settings, uris: list[ModelUri], hosts: AllowedHosts
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[Runtime]:
     """Serve the models of `uris`, as `settings` says, until the block is left.
 
     Requests for other hosts than `hosts` are refused. Versions are loaded in the background;
@@ -74,7 +74,7 @@ async def running(
         processes.prepare_hosts()
     registry = Registry(settings.cache_directory, processes)
     catalog = _catalog(settings, registry, processes, metrics)
-    access = Access(settings.api_keys)
+    access = Authentication(settings.api_keys)
     predictions = Predictions(settings, metrics, deadlines, traces)
     app = App(
         catalog, predictions, metrics,
@@ -96,7 +96,7 @@ async def running(
             asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
         )
     try:
-        yield Running(_entrance(app, settings, catalog), catalog, predictions, access, fast_path)
+        yield Runtime(_entrance(app, settings, catalog), catalog, predictions, access, fast_path)
     finally:
         for task in background:
             task.cancel()
@@ -127,7 +127,7 @@ def _entrance(app: App, settings: Settings, catalog: Catalog) -> Application:
 def _catalog(
     settings: Settings, registry: Registry, processes: Processes, metrics: Metrics
 ) -> Catalog:
-    plan = Plan(
+    plan = PoolSettings(
         replicas=settings.replicas,
         load_timeout=settings.load_timeout,
         predict_timeout=settings.predict_timeout or settings.request_timeout,
@@ -138,12 +138,12 @@ def _catalog(
 
     fetches = asyncio.Semaphore(_FETCHES)
 
-    async def generation(name: str, target: dict[str, Any]) -> Generation:
+    async def generation(name: str, target: dict[str, Any]) -> VersionPool:
         async with fetches:
             path, environment = await _fetch(settings, processes, target)
         spawn = partial(Replica.start, processes, environment)
         with_twin = replace(plan, twin=target["twin"] if settings.accelerate else "")
-        return Generation(
+        return VersionPool(
             name, target["version"], path, plan=with_twin, metrics=metrics, spawn=spawn,
             retry=target["retry"],
         )  # fmt: skip

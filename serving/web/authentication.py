@@ -9,7 +9,7 @@ from cloche.serving.web.asgi import HttpError
 _CHALLENGE = [(b"www-authenticate", b"Bearer")]
 
 
-class Access:
+class Authentication:
     """The API keys of a server; with none, everybody may ask."""
 
     def __init__(self, keys: Iterable[str] = ()) -> None:

@@ -12,7 +12,7 @@ _LENGTH_DIGITS = 18
 _LONGEST_TYPE = 256  # whatever is longer is no content type that is taken
 
 
-class Head:
+class RequestHeaders:
     """What a request's headers say.
 
     Attributes:

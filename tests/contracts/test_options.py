@@ -12,11 +12,11 @@ import pytest
 
 import cloche as package
 from cloche.main import COMMANDS, cloche
-from cloche.serving.batch.job.options import Request as Job
+from cloche.serving.batch.job.options import JobOptions as Job
 from cloche.serving.cli.serve import settings_of
 from cloche.serving.deployments.target import Options
 from cloche.serving.settings import Settings
-from cloche.training.promotion.promotion_request import Request as Promotion
+from cloche.training.promotion.promotion_request import PromotionRequest as Promotion
 
 ROOT = Path(package.__file__).parent
 # What takes its options as keywords, and hands them on.

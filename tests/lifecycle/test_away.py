@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloche.serving.registry.cache import Cache, registry_name
-from cloche.serving.registry.resolver import Target
+from cloche.serving.registry.resolver import ResolvedVersion
 from tests import strange
 from tests.lifecycle.registry import saved
 from tests.online import serving, wait_for
@@ -36,7 +36,7 @@ def remember(directory: Path, url: str, model: str) -> None:
     """Leave in the cache what a server that followed the model leaves there."""
     with stores(url):
         cache = Cache(directory / "cache" / "cloche", registry_name())
-    target = Target("1", f"models:/{model}/1", f"{model}/1", "1", model=model)
+    target = ResolvedVersion("1", f"models:/{model}/1", f"{model}/1", "1", model=model)
     cache.artifacts(target, lambda fresh: shutil.copytree(saved(1, ""), fresh, dirs_exist_ok=True))
     cache.remember(f"models:/{model}@production", target)
 

@@ -37,10 +37,10 @@ from scipy import sparse
 
 from cloche.serving.batch import run
 from cloche.serving.batch.input import inputs
-from cloche.serving.batch.job.options import Outcome, Request
+from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.batch.output import answer_encoding, layout
-from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.storage import format_writers
 from cloche.serving.errors import JobFailed
 from tests import warm
@@ -213,17 +213,19 @@ def answering(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Load each model once for all tests, and do not wait for the disk: no power fails here."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(Scorer, "load", staticmethod(_loaded))
+    monkeypatch.setattr(PartScorer, "load", staticmethod(_loaded))
 
 
 @cache
-def _loaded(path: Path, twin: str = "", load: Callable[..., Scorer] = Scorer.load) -> Scorer:
+def _loaded(
+    path: Path, twin: str = "", load: Callable[..., PartScorer] = PartScorer.load
+) -> PartScorer:
     return load(path, twin)
 
 
-def score(model: Path, source: Path, made: Path, **options: Any) -> Outcome:
+def score(model: Path, source: Path, made: Path, **options: Any) -> JobResult:
     """A job in this process."""
-    request = Request(
+    request = JobOptions(
         model=str(model), tracked=False, cache=made.parent, limit=Limit.parse("100%"), **options
     )
     return run.score(

@@ -13,7 +13,7 @@ from mlflow.models.utils import _enforce_schema
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 from mlflow.types import ColSpec, DataType, Schema
 
-from cloche.serving.host.parsing.column_decoder import Plan, Table, compile_plan
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, compile_plan
 
 TYPES = ["double", "float", "long", "integer", "boolean", "string"]
 NAMES = [f"c_{kind}" for kind in TYPES]
@@ -38,7 +38,7 @@ odd = st.one_of(
 )
 
 
-def plan() -> Plan:
+def plan() -> ColumnDecoder:
     compiled = compile_plan(Model(signature=ModelSignature(inputs=SCHEMA)))
     assert compiled is not None
     return compiled

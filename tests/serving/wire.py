@@ -9,7 +9,7 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from cloche.serving.api.route_target import Target
+from cloche.serving.api.route_target import RouteTarget
 from cloche.serving.http.connection import Connection
 from cloche.serving.http.fast_path import Client, FastPath
 from cloche.serving.web.asgi import TEXT, ClientLeft, Receive, Scope, Send, read_body, respond
@@ -54,8 +54,8 @@ class Taking:
         self.later = later
         self.waiting: list[Client] = []
 
-    def target(self, url: bytes) -> Target | None:
-        return cast("Target", url) if url == b"/fast" else None
+    def target(self, url: bytes) -> RouteTarget | None:
+        return cast("RouteTarget", url) if url == b"/fast" else None
 
     def take(self, client: Client, target: Any, url: bytes, headers: Any, body: bytes) -> bool:
         if self.later:

@@ -11,7 +11,7 @@ from types import FrameType, TracebackType
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from cloche.training.acceleration.original_model import Original
+from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.errors import TwinRefused
 from cloche.values.redaction import told
@@ -23,7 +23,7 @@ _PACKAGES = ("onnx", "onnxruntime", "skl2onnx")
 
 
 def accelerate(
-    original: Original, real: pd.DataFrame, *, seconds: float = PROOF_SECONDS, seed: int = 42
+    original: OriginalModel, real: pd.DataFrame, *, seconds: float = PROOF_SECONDS, seed: int = 42
 ) -> Twin:
     """Convert an original and prove the result equal to it.
 
@@ -99,7 +99,7 @@ class _Deadline:
         raise _TimeUp
 
 
-def _proven(original: Original, real: pd.DataFrame, on_time: _Deadline, seed: int) -> Twin:
+def _proven(original: OriginalModel, real: pd.DataFrame, on_time: _Deadline, seed: int) -> Twin:
     # An extra: only who wants twins has it.
     from cloche.training.acceleration.conversion.convert import convert  # noqa: PLC0415
     from cloche.training.acceleration.conversion.supported_estimators import check, is_exact  # noqa: PLC0415

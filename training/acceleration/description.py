@@ -5,7 +5,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 
 from cloche.training.acceleration.conversion.supported_estimators import adds_in_order, leaves
-from cloche.training.acceleration.original_model import Original
+from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.equivalence import TOLERANCE, Proof
 from cloche.training.acceleration.proof.twin import FORMAT, SCORES, Twin
 from cloche.training.pipeline.estimator_classes import providers
@@ -13,7 +13,7 @@ from cloche.training.pipeline.estimator_classes import providers
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
-def make_twin(original: Original, graph: bytes, taken: set[str], proof: Proof) -> Twin:
+def make_twin(original: OriginalModel, graph: bytes, taken: set[str], proof: Proof) -> Twin:
     """Describe a proven graph.
 
     Args:
@@ -48,7 +48,7 @@ def make_twin(original: Original, graph: bytes, taken: set[str], proof: Proof) -
     return Twin(graph, document, proof)
 
 
-def _packages(original: Original) -> set[str]:
+def _packages(original: OriginalModel) -> set[str]:
     """Whose versions the proof was made with."""
     *_, last = leaves(original.pipeline)
     package = type(last).__module__.partition(".")[0]

@@ -57,7 +57,7 @@ class _Column:
 
 
 @dataclass(frozen=True)
-class Original:
+class OriginalModel:
     """What is to be accelerated.
 
     Attributes:
@@ -80,7 +80,7 @@ class Original:
     answer: Mapping[str, Any]
 
 
-def of_fitted(fitted: Fitted, signature: ModelSignature) -> Original:
+def of_fitted(fitted: Fitted, signature: ModelSignature) -> OriginalModel:
     """The original of a version that Cloche trains.
 
     Raises:
@@ -90,7 +90,7 @@ def of_fitted(fitted: Fitted, signature: ModelSignature) -> Original:
     categories = {*columns["categorical"], *columns["text"]}
     inputs = tuple(_scorer_input(spec, categories) for spec in _columns(signature))
     if task == "regression":
-        return Original(
+        return OriginalModel(
             fitted.pipeline,
             inputs,
             answers=lambda rows: (fitted.predict(rows)["prediction"].to_numpy(float), None),
@@ -114,7 +114,7 @@ def of_fitted(fitted: Fitted, signature: ModelSignature) -> Original:
             scores = np.hstack([scores, 1 - scores] if positive == 0 else [1 - scores, scores])
         return scores, told["prediction"].to_numpy()
 
-    return Original(
+    return OriginalModel(
         fitted.pipeline,
         inputs,
         answers=answers,
@@ -132,7 +132,7 @@ def of_fitted(fitted: Fitted, signature: ModelSignature) -> Original:
 
 def of_estimator(
     estimator: Any, signature: ModelSignature, *, predict: str = "predict"
-) -> Original:
+) -> OriginalModel:
     """The original of a plain scikit-learn model, which answers arrays.
 
     Args:
@@ -149,7 +149,7 @@ def of_estimator(
     ):
         if predict != "predict" or not hasattr(estimator, "predict"):
             raise TwinRefused(f"its answers come from {predict}, not from predict")
-        return Original(
+        return OriginalModel(
             estimator,
             inputs,
             answers=lambda rows: (np.asarray(estimator.predict(rows), float), None),
@@ -169,7 +169,7 @@ def of_estimator(
         )
     if predict not in {"predict", "predict_proba"}:
         raise TwinRefused(f"its answers come from {predict}, not from predict or predict_proba")
-    return Original(
+    return OriginalModel(
         estimator,
         inputs,
         answers=lambda rows: (estimator.predict_proba(rows), estimator.predict(rows)),
@@ -180,7 +180,7 @@ def of_estimator(
     )
 
 
-def of_folder(folder: Path) -> Original:
+def of_folder(folder: Path) -> OriginalModel:
     """The original of a stored version: one that Cloche trained, or a plain scikit-learn one.
 
     The model is loaded as MLflow loads it to serve it, so it must be trusted as much.

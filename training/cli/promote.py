@@ -16,7 +16,7 @@ from cloche.cli.page_option import PageFile
 from cloche.registry import env_manager as environments
 from cloche.training.cli import options
 from cloche.training.cli.spinner import steps
-from cloche.training.promotion.promotion_request import PROBE_SECONDS, Request
+from cloche.training.promotion.promotion_request import PROBE_SECONDS, PromotionRequest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,7 +99,7 @@ def promote(
     if force and not (reason or "").strip():
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
     try:
-        request = Request(
+        request = PromotionRequest(
             version, policy, allow_breaking, force, reason, timeout, host_env, env_manager, cache
         )
     except ValueError as error:
@@ -111,7 +111,7 @@ def promote(
     from cloche.registry.connect_timeout import reach  # noqa: PLC0415
     from cloche.training.gate.report import render  # noqa: PLC0415
     from cloche.training.promotion.evaluate_candidate import examine  # noqa: PLC0415
-    from cloche.training.promotion.promote import Promotion, Refusal  # noqa: PLC0415
+    from cloche.training.promotion.promote import Promotion, PromotionRefusal  # noqa: PLC0415
     from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
     from cloche.training.promotion.registry import find_model  # noqa: PLC0415
 
@@ -135,7 +135,7 @@ def promote(
                 promotion = Promotion(model, examined.version, examined=examined)
             else:
                 promotion = run_promotion(client, model, request, say=say)
-    except Refusal as refusal:
+    except PromotionRefusal as refusal:
         judged = Promotion(
             model, refusal.examined.version, examined=refusal.examined, run_id=refusal.run_id
         )
@@ -143,7 +143,7 @@ def promote(
         raise
     show(promotion, promoted=not dry_run)
     if dry_run and promotion.examined and promotion.examined.outcome == "refused":
-        raise Refusal(promotion.examined, run_id=None)
+        raise PromotionRefusal(promotion.examined, run_id=None)
 
 
 def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bool) -> None:

@@ -11,7 +11,7 @@ from cloche.training.evaluation.importance import feature_importance, unjudged
 from cloche.training.evaluation.intervals import Interval, intervals
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, Target
+from cloche.training.evaluation.predictions import Outcome, TargetSpec
 from cloche.training.evaluation.remarks import remarks
 from cloche.training.evaluation.slices import Slice, slices
 from cloche.training.pipeline.fit import Fitted
@@ -40,7 +40,7 @@ class Evaluation:
     remarks: tuple[str, ...]
 
 
-def judge(fitted: Fitted, target: Target, inputs: pd.DataFrame, truth: Any) -> Outcome:
+def judge(fitted: Fitted, target: TargetSpec, inputs: pd.DataFrame, truth: Any) -> Outcome:
     """Predict (n rows) inputs and put the (n,) truth beside them."""
     return Outcome.of(truth, read(fitted.predict(inputs), target, rows=len(inputs)))
 
@@ -53,7 +53,7 @@ def reported_metrics(recipe: Recipe) -> list[str]:
 def evaluate(
     recipe: Recipe,
     fitted: Fitted,
-    target: Target,
+    target: TargetSpec,
     train: pd.DataFrame,
     holdout: pd.DataFrame,
     *,

@@ -12,7 +12,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from cloche.training.errors import TrainingError
-from cloche.training.evaluation.predictions import Floats, Predictions, Target, listed, numbers_of
+from cloche.training.evaluation.predictions import (
+    Floats,
+    Predictions,
+    TargetSpec,
+    listed,
+    numbers_of,
+)
 from cloche.values.redaction import without_values
 
 PREDICTION = "prediction"
@@ -23,7 +29,7 @@ _SUM_TOLERANCE = 1e-3
 _SEVERAL = (Mapping, pd.DataFrame)
 
 
-def read(output: Any, target: Target, *, rows: int, name: str | None = None) -> Predictions:
+def read(output: Any, target: TargetSpec, *, rows: int, name: str | None = None) -> Predictions:
     """Read what a pyfunc's `predict` returned for `rows` rows.
 
     Args:
@@ -70,7 +76,7 @@ def _table(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
         raise TrainingError(f"the model's outputs are not a table: {said}") from error
 
 
-def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: Target) -> Predictions:
+def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: TargetSpec) -> Predictions:
     """The outputs of a graph or network: one alone, or labels beside a column for every label."""
     if len(arrays) == 1:
         return _from_array(next(iter(arrays.values())), target)
@@ -94,7 +100,7 @@ def _ambiguous(names: list[str]) -> str:
     )
 
 
-def _from_table(table: pd.DataFrame, target: Target) -> Predictions:
+def _from_table(table: pd.DataFrame, target: TargetSpec) -> Predictions:
     table = table.set_axis([str(name) for name in table.columns], axis="columns")
     named = _named_probabilities(table, target)
     if PREDICTION in table.columns:
@@ -112,7 +118,7 @@ def _from_table(table: pd.DataFrame, target: Target) -> Predictions:
     raise TrainingError(_ambiguous(list(table.columns)))
 
 
-def _named_probabilities(table: pd.DataFrame, target: Target) -> Floats | None:
+def _named_probabilities(table: pd.DataFrame, target: TargetSpec) -> Floats | None:
     """Probabilities found by their columns' names: the positive label's alone, or every label's."""
     if target.task == "regression":
         return None
@@ -128,7 +134,7 @@ def _named_probabilities(table: pd.DataFrame, target: Target) -> Floats | None:
     return None
 
 
-def _from_array(array: npt.NDArray[Any], target: Target) -> Predictions:
+def _from_array(array: npt.NDArray[Any], target: TargetSpec) -> Predictions:
     _refuse_gaps(array, "predictions")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -168,7 +174,7 @@ def _refuse_gaps(values: npt.NDArray[Any], what: str) -> None:
             raise TrainingError(f"{count:,} of {len(values):,} {what} are {kind}")
 
 
-def _from_probabilities(matrix: Floats, target: Target) -> Predictions:
+def _from_probabilities(matrix: Floats, target: TargetSpec) -> Predictions:
     if target.task == "binary":
         is_positive = matrix[:, target.positive_code] >= target.threshold
         codes = np.where(is_positive, target.positive_code, 1 - target.positive_code)
@@ -177,7 +183,7 @@ def _from_probabilities(matrix: Floats, target: Target) -> Predictions:
     return Predictions(target, codes=codes.astype(np.intp), probabilities=matrix)
 
 
-def _two_columns(positive: Floats, target: Target) -> Floats:
+def _two_columns(positive: Floats, target: TargetSpec) -> Floats:
     if ((positive < 0) | (positive > 1)).any():
         raise TrainingError(
             "probabilities must lie between 0 and 1; "
@@ -198,7 +204,7 @@ def _checked_probabilities(matrix: Floats) -> Floats:
     return probabilities
 
 
-def _looks_like_probabilities(array: npt.NDArray[Any], target: Target) -> bool:
+def _looks_like_probabilities(array: npt.NDArray[Any], target: TargetSpec) -> bool:
     if array.dtype.kind != "f" or target.knows(array):
         return False
     return bool(((array >= 0) & (array <= 1)).all())

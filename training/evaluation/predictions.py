@@ -20,7 +20,7 @@ Label = bool | int | float | str
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetSpec:
     """What is predicted.
 
     Attributes:
@@ -141,7 +141,7 @@ class Predictions:
         probabilities: shape (n, classes), rows adding up to one; None where the model gives none.
     """
 
-    target: Target
+    target: TargetSpec
     codes: Codes | None = None
     values: Floats | None = None
     probabilities: Floats | None = None

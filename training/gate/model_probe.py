@@ -35,7 +35,7 @@ from cloche.training.dataset.reading.datetimes import times
 from cloche.training.dataset.reading.parquet import read_parquet
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Predictions, Target
+from cloche.training.evaluation.predictions import Predictions, TargetSpec
 from cloche.training.packaging.signature import as_text
 from cloche.values import tensors
 from cloche.values.redaction import told
@@ -119,7 +119,7 @@ def _probe(
         report.stage("example", served, rows=holdout)
     asked = task["asked"]
     lists = {"classes": tuple(asked["classes"]), "answers": tuple(map(tuple, asked["answers"]))}
-    target = Target(**{**asked, **lists})
+    target = TargetSpec(**{**asked, **lists})
     predictions = report.stage("predict", predicted, rows=holdout)
     arrays = {name: getattr(predictions, name) for name in ("codes", "values", "probabilities")}
     np.savez(

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cloche.training.errors import RecipeError, RegistryError, TrainingError
-from cloche.training.evaluation.predictions import Label, Target, listed
+from cloche.training.evaluation.predictions import Label, TargetSpec, listed
 from cloche.training.names import METADATA, METADATA_SCHEMA
 from cloche.training.recipe import yaml_document
 from cloche.training.recipe.cross_checks import disagreements
@@ -113,15 +113,17 @@ class Policy(Section):
         """Of the bounds on differences."""
         return (self.gate.not_worse or NotWorse()).confidence
 
-    def target_of(self, truth: pd.Series) -> Target:
+    def target_of(self, truth: pd.Series) -> TargetSpec:
         """What is predicted, with the labels that the policy names or the target column holds."""
         if self.task == "regression" or not self.classes:
-            target = Target.of(self.task, truth, positive=self.positive, threshold=self.threshold)
+            target = TargetSpec.of(
+                self.task, truth, positive=self.positive, threshold=self.threshold
+            )
         else:
             positive: Label | None = self.positive
             if self.task == "binary" and positive is None:
                 positive = self.classes[-1]
-            target = Target(self.task, self.classes, positive, self.threshold)
+            target = TargetSpec(self.task, self.classes, positive, self.threshold)
         unknown = [label for label in self.labels.values() if label not in target.classes]
         if unknown:
             raise TrainingError(

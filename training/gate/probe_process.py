@@ -23,7 +23,7 @@ from cloche.registry.installed_packages import mismatches
 from cloche.training.child_process import Ended, run_module
 from cloche.training.dataset.reading.parquet import write_parquet
 from cloche.training.errors import NotMeasured
-from cloche.training.evaluation.predictions import Predictions, Target
+from cloche.training.evaluation.predictions import Predictions, TargetSpec
 from cloche.training.gate.measurements import Stage
 from cloche.training.gate.model_probe import NO_ROOM
 
@@ -59,7 +59,7 @@ class Probed:
 def probe(
     model: Path,
     holdout: pd.DataFrame,
-    target: Target,
+    target: TargetSpec,
     *,
     target_column: str,
     features: Sequence[str] = (),
@@ -111,7 +111,7 @@ def probe(
         return replace(_result(folder, ended, target, widened), differs=differs)
 
 
-def _result(folder: Path, ended: Ended, target: Target, widened: Sequence[str]) -> Probed:
+def _result(folder: Path, ended: Ended, target: TargetSpec, widened: Sequence[str]) -> Probed:
     report = _report(folder)
     failures: dict[Stage, str] = dict(report.get("failures", {}))
     stage = report.get("stage")

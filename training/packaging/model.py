@@ -19,7 +19,7 @@ from mlflow.models.model import ModelInfo
 
 from cloche.training.dataset.reading.files import is_parquet
 from cloche.training.errors import TrainingError
-from cloche.training.evaluation.predictions import Target
+from cloche.training.evaluation.predictions import TargetSpec
 from cloche.training.names import METADATA, METADATA_SCHEMA
 from cloche.training.packaging.requirements import exact_requirements
 from cloche.training.packaging.skops_trust import trusted_types
@@ -47,7 +47,7 @@ class Package:
     """
 
     recipe: Recipe
-    target: Target
+    target: TargetSpec
     fitted: Fitted
     signature: ModelSignature
     example: pd.DataFrame

@@ -16,7 +16,7 @@ from cloche.training.gate.judge import Judgement, judge
 from cloche.training.gate.measure import Say
 from cloche.training.gate.policy import Policy, carried_policy, load_policy
 from cloche.training.names import CHALLENGER
-from cloche.training.promotion.promotion_request import Request
+from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_version
 
 
@@ -39,7 +39,7 @@ class Examined:
     digest: str
 
 
-def chosen(model: RegisteredModel, request: Request) -> str:
+def chosen(model: RegisteredModel, request: PromotionRequest) -> str:
     """Number of the version that the request is about.
 
     Raises:
@@ -55,7 +55,9 @@ def chosen(model: RegisteredModel, request: Request) -> str:
     return number
 
 
-def examine(client: MlflowClient, model: RegisteredModel, request: Request, say: Say) -> Examined:
+def examine(
+    client: MlflowClient, model: RegisteredModel, request: PromotionRequest, say: Say
+) -> Examined:
     """Judge the requested version against what serves now. Nothing is written.
 
     Args:
@@ -98,7 +100,7 @@ def examine(client: MlflowClient, model: RegisteredModel, request: Request, say:
     return Examined(model, number, judgement, outcome, digest)
 
 
-def _policy(candidate: Candidate, request: Request) -> Policy:
+def _policy(candidate: Candidate, request: PromotionRequest) -> Policy:
     if request.policy is not None:
         return load_policy(request.policy)
     carried = carried_policy(candidate.model.metadata)

@@ -19,10 +19,10 @@ from cloche.training.promotion.alias_moves import (
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.evaluate_candidate import Examined, chosen, examine
 from cloche.training.promotion.lock import Clock, promotion_lock
-from cloche.training.promotion.promotion_request import Request
+from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
 
-_NOTHING_ASKED = Request()
+_NOTHING_ASKED = PromotionRequest()
 _ACCEPTED = ("passed", "forced")
 _SYSTEM_CLOCK = Clock()
 
@@ -48,7 +48,7 @@ class Promotion:
     stages: str | None = None
 
 
-class Refusal(GateRefusal):
+class PromotionRefusal(GateRefusal):
     """The gate refused a version.
 
     Attributes:
@@ -69,7 +69,7 @@ class Refusal(GateRefusal):
 def promote(
     client: MlflowClient,
     model: str,
-    request: Request = _NOTHING_ASKED,
+    request: PromotionRequest = _NOTHING_ASKED,
     *,
     say: Say = lambda _: None,
     clock: Clock = _SYSTEM_CLOCK,
@@ -101,7 +101,7 @@ def promote(
 
 
 def carry_out(
-    client: MlflowClient, examined: Examined, request: Request, *, say: Say, clock: Clock
+    client: MlflowClient, examined: Examined, request: PromotionRequest, *, say: Say, clock: Clock
 ) -> Promotion:
     """Write what the gate said, and act on it: every write of a promotion happens here.
 
@@ -128,7 +128,7 @@ def carry_out(
     if examined.outcome == "refused":
         client.set_model_version_tag(found.name, number, GATE, "refused")
         client.set_model_version_tag(found.name, number, GATE_RUN, run_id)
-        raise Refusal(examined, run_id)
+        raise PromotionRefusal(examined, run_id)
     say("moving the aliases")
     by = promoter(os.environ)
     with promotion_lock(client, found.name, by, clock) as held:

@@ -10,7 +10,7 @@ PROBE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Request:
+class PromotionRequest:
     """What somebody asks of the gate.
 
     Attributes:

@@ -18,7 +18,7 @@ from mlflow.types import DataType
 from pandas.tseries.api import guess_datetime_format
 
 from cloche.serving.batch.input.csv_header import read_header
-from cloche.serving.batch.input.csv_options import Reading
+from cloche.serving.batch.input.csv_options import CsvOptions
 from cloche.serving.batch.input.file_kinds import other_kind
 from cloche.serving.batch.input.readers.casting import TRUTHS, Types
 from cloche.serving.batch.input.readers.csv import NUMBERS, header_columns, readable
@@ -122,7 +122,7 @@ def _has(names: Sequence[str] | None, needed: Sequence[str]) -> str:
     return f"It has {shown(names)}. "
 
 
-def _readings(head: bytes, file: InputFile) -> Iterator[tuple[Reading, list[str], str]]:
+def _readings(head: bytes, file: InputFile) -> Iterator[tuple[CsvOptions, list[str], str]]:
     """Ways to read the header, the names that it then has, and in what the way differs."""
     usual = file.reading.options
     encodings = [None, "utf-16", *_ENCODINGS]
@@ -139,13 +139,13 @@ def _readings(head: bytes, file: InputFile) -> Iterator[tuple[Reading, list[str]
                 if spaced:
                     options["skipinitialspace"] = True
                     why.append("spaces stand before its fields")
-                reading = Reading(options)
+                reading = CsvOptions(options)
                 if names := _names(head, reading, file):
                     said = " and ".join(why)
                     yield reading, names, said[:1].upper() + said[1:]
 
 
-def _names(head: bytes, reading: Reading, file: InputFile) -> list[str] | None:
+def _names(head: bytes, reading: CsvOptions, file: InputFile) -> list[str] | None:
     """The names that a header has if it is read so; None if it cannot be."""
     read = replace(file, reading=reading)
     stream: Any = io.BytesIO(head)
@@ -198,7 +198,7 @@ def guessed_encoding(text: bytes) -> str:
     return best if best and shares[best] > 0.9 else ""
 
 
-def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: Reading) -> str:
+def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: CsvOptions) -> str:
     """What to type so that refused rows of CSV are read; empty if nobody knows.
 
     Args:
@@ -218,14 +218,14 @@ def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: Readin
         other = _merged(other, ways[-1].options)
         if len(ways) > 1:
             meanings = (ways[0].meaning, ways[-1].meaning)
-    if not cells or _unread(refused, types, Reading(found)):
+    if not cells or _unread(refused, types, CsvOptions(found)):
         return ""
     if other != found:
         return f"If {meanings[0]}, {_again(found)} or, if {meanings[1]}, {_again(other)}"
     return f"To read them, {_again(found)}"
 
 
-def _decoded(refused: Sequence[Mapping[str, Any]], reading: Reading) -> str:
+def _decoded(refused: Sequence[Mapping[str, Any]], reading: CsvOptions) -> str:
     """What to type so that rows of another encoding are read; empty for others."""
     if any(row["reason"] == f"the row is not {reading.encoding}" for row in refused):
         return f"If they are UTF-8, {_again(reading.options | {'encoding': 'utf-8'})}"
@@ -270,7 +270,7 @@ def _again(options: Mapping[str, Any]) -> str:
 
 
 def _unread(
-    refused: Iterable[Mapping[str, Any]], types: Types, reading: Reading
+    refused: Iterable[Mapping[str, Any]], types: Types, reading: CsvOptions
 ) -> dict[str, list[str]]:
     """Column → its cells that do not have the type; of all columns, for a reason names only one."""
     found: dict[str, list[str]] = {}
@@ -282,7 +282,7 @@ def _unread(
     return found
 
 
-def _ways(name: str, kind: DataType, cells: list[str], reading: Reading) -> list[Way]:
+def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> list[Way]:
     """Options by which cells of a column have the type; several if they may mean several things."""
     ways: list[Way] = []
     if kind in NUMBERS:
@@ -304,7 +304,7 @@ def _ways(name: str, kind: DataType, cells: list[str], reading: Reading) -> list
         if any(map(str.isalpha, cells[0])) and (guessed := guess_datetime_format(cells[0])):
             forms = list(dict.fromkeys([*forms, guessed]))  # a month with a name
         ways = [Way({"date_format": {name: one}}, _FIRST.get(one[:2], "")) for one in forms]
-    readings = [Reading(_merged(reading.options, way.options)) for way in ways]
+    readings = [CsvOptions(_merged(reading.options, way.options)) for way in ways]
     return [
         way for way, read in zip(ways, readings, strict=True)
         if all(_fits(name, kind, cell, read) for cell in cells)
@@ -339,7 +339,7 @@ def _merged(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _fits(name: str, kind: DataType, cell: str, reading: Reading) -> bool:
+def _fits(name: str, kind: DataType, cell: str, reading: CsvOptions) -> bool:
     if kind in NUMBERS:
         return readable(kind, cell, name, reading)
     if kind not in (DataType.boolean, DataType.datetime) or cell in reading.missing(name):
@@ -355,7 +355,7 @@ def _fits(name: str, kind: DataType, cell: str, reading: Reading) -> bool:
     return found is not None and not found.unreadable.any()
 
 
-def _words(name: str, kind: DataType | None, cells: list[str], reading: Reading) -> str:
+def _words(name: str, kind: DataType | None, cells: list[str], reading: CsvOptions) -> str:
     """What a column holds that no option reads."""
     needed = kind.name if kind is not None else "another type"
     if all(cell in reading.missing(name) for cell in cells):

@@ -40,7 +40,7 @@ class Form(NamedTuple):
     spaced: bool = False
 
 
-class Reading:
+class CsvOptions:
     """The options by which a table is read; equal ones read alike."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
@@ -49,7 +49,7 @@ class Reading:
         self._key = json.dumps(self.options, sort_keys=True)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Reading) and self._key == other._key
+        return isinstance(other, CsvOptions) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -122,7 +122,7 @@ class Reading:
         return _Recoded(stream, self.encoding, self.options.get("encoding_errors"))
 
 
-PLAIN = Reading()
+PLAIN = CsvOptions()
 
 
 def parsed(text: str | None) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def parsed(text: str | None) -> dict[str, Any]:
     return {str(name): value for name, value in found.items()}
 
 
-def chosen(told: Mapping[str, Any], given: Mapping[str, Any]) -> Reading:
+def chosen(told: Mapping[str, Any], given: Mapping[str, Any]) -> CsvOptions:
     """The options of a version with those that were given laid over them.
 
     Raises:
@@ -177,7 +177,7 @@ def chosen(told: Mapping[str, Any], given: Mapping[str, Any]) -> Reading:
             "--options header: a table without header needs the names of its columns: "
             "--options '{header: null, names: [a, b]}'"
         )
-    return Reading(found)
+    return CsvOptions(found)
 
 
 _EXAMPLE = "Write it as in a recipe: --options '{sep: \";\", encoding: cp949}'"
@@ -279,7 +279,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 
 class _Recoded(io.RawIOBase):
-    """See `Reading.decoded`."""
+    """See `CsvOptions.decoded`."""
 
     def __init__(self, stream: Any, encoding: str, errors: str | None) -> None:
         self._stream = stream

@@ -14,8 +14,8 @@ import pyarrow as pa
 from cloche.serving.batch.input import csv_advice, database
 from cloche.serving.batch.input.categories import Categories
 from cloche.serving.batch.input.columns import columns, columns_of_text, refuse_doubled
-from cloche.serving.batch.input.csv_options import PLAIN, Reading
-from cloche.serving.batch.input.partitions import Planner
+from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions
+from cloche.serving.batch.input.partitions import Partitioner
 from cloche.serving.batch.input.readers.csv import HeaderUndecodable
 from cloche.serving.batch.input.sources import InputFile, find, opened_file, streamed
 from cloche.serving.batch.input.type_inference import file_types, stream_types, text_types
@@ -27,7 +27,7 @@ from cloche.serving.errors import JobFailed, SettingsError
 _HEAD = 1 << 20  # bytes of an input that hold its header, surely enough
 
 
-class Supply(Protocol):
+class Inputs(Protocol):
     """The input of a job.
 
     Attributes:
@@ -44,7 +44,7 @@ class Supply(Protocol):
     told: bool
     is_csv: bool
 
-    def read_by(self, reading: Reading) -> None:
+    def read_by(self, reading: CsvOptions) -> None:
         """Read CSV by these options from now on."""
 
     def columns(self) -> list[str]:
@@ -59,7 +59,7 @@ class Supply(Protocol):
     def inferred(self) -> dict[str, dict[str, str]]:
         """Input → types that its columns have in all rows, for a version without signature."""
 
-    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
+    def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
         """Its parts in row order; those that are done need not be readable."""
 
     def changed(self) -> str:
@@ -83,16 +83,16 @@ class Files:
         self.weight = sum(file.size for file in self.files) if text else 0
         self.is_csv = any(file.format == "csv" for file in self.files)
 
-    def read_by(self, reading: Reading) -> None:
-        """See `Supply`."""
+    def read_by(self, reading: CsvOptions) -> None:
+        """See `Inputs`."""
         self.files = [replace(file, reading=reading) for file in self.files]
 
     def columns(self) -> list[str]:
-        """See `Supply`."""
+        """See `Inputs`."""
         return columns(self.files[0])
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Supply`. Rows of JSON have keys of their own, so they are not judged here."""
+        """See `Inputs`. Rows of JSON have keys of their own, so they are not judged here."""
         for file in self.files:
             found = set(columns(file)) if file.format != "jsonl" else set(needed)
             if absent := [name for name in needed if name not in found]:
@@ -100,7 +100,7 @@ class Files:
         return ""
 
     def advice(self, needed: list[str]) -> str:
-        """See `Supply`."""
+        """See `Inputs`."""
         for file in self.files:
             try:
                 names = columns(file) if file.format != "jsonl" else needed
@@ -114,20 +114,20 @@ class Files:
         return ""
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """See `Supply`. Each file is a table of its own, as MLflow reads it."""
+        """See `Inputs`. Each file is a table of its own, as MLflow reads it."""
         return {file.name: file_types(file, len(columns(file))) for file in self.files}
 
-    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
-        """See `Supply`."""
+    def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
+        """See `Inputs`."""
         return planner.parts(self.files, done)
 
     def changed(self) -> str:
-        """See `Supply`."""
+        """See `Inputs`."""
         now = {file.name: file.fingerprint for file in find(self._source, self._format)}
         return next((name for name, state in self.inputs.items() if now.get(name) != state), "")
 
     def reads(self) -> list[str]:
-        """See `Supply`."""
+        """See `Inputs`."""
         return [*self.inputs, self._source]
 
 
@@ -144,31 +144,31 @@ class Query:
         name = database.shown(url)
         self.inputs = {name: hashlib.sha256(query.encode()).hexdigest()[:32]}
 
-    def read_by(self, reading: Reading) -> None:
-        """See `Supply`."""
+    def read_by(self, reading: CsvOptions) -> None:
+        """See `Inputs`."""
 
     def columns(self) -> list[str]:
-        """See `Supply`."""
+        """See `Inputs`."""
         names = database.columns(self._url, self._query)
         refuse_doubled(names, "The query")
         return names
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Supply`."""
+        """See `Inputs`."""
         found = self.columns()
         absent = [name for name in needed if name not in found]
         return f"the query lacks {', '.join(absent)}" if absent else ""
 
     def advice(self, needed: list[str]) -> str:
-        """See `Supply`."""
+        """See `Inputs`."""
         return csv_advice.for_names(self.columns(), needed)
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """See `Supply`. They come with the rows; that they do not change is seen then."""
+        """See `Inputs`. They come with the rows; that they do not change is seen then."""
         return {name: {} for name in self.inputs}
 
-    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:
-        """See `Supply`."""
+    def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
+        """See `Inputs`."""
         kept = planner.kept(done)
         if kept is not None:
             return iter(kept)
@@ -181,11 +181,11 @@ class Query:
         return planner.batches(silence_notice.each(found, "the database"))
 
     def changed(self) -> str:
-        """See `Supply`. The rows were copied: they cannot change."""
+        """See `Inputs`. The rows were copied: they cannot change."""
         return ""
 
     def reads(self) -> list[str]:
-        """See `Supply`."""
+        """See `Inputs`."""
         return database.files(self._url)
 
 
@@ -210,12 +210,12 @@ class Stream:
         self._categories = Categories()
         self.inputs = {"-": ""}
 
-    def read_by(self, reading: Reading) -> None:
-        """See `Supply`."""
+    def read_by(self, reading: CsvOptions) -> None:
+        """See `Inputs`."""
         self._file = replace(self._file, reading=reading)
 
     def columns(self) -> list[str]:
-        """See `Supply`."""
+        """See `Inputs`."""
         if self._file.format in TEXT:
             names = columns_of_text(self._text(io.BytesIO(self._head)), self._file)
         else:
@@ -227,19 +227,19 @@ class Stream:
         return self._file.reading.decoded(stream) if self._file.recoded else stream
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Supply`."""
+        """See `Inputs`."""
         found = self.columns() if self._file.format != "jsonl" else needed
         absent = [name for name in needed if name not in found]
         return f"standard input lacks {', '.join(absent)}" if absent else ""
 
     def advice(self, needed: list[str]) -> str:
-        """See `Supply`."""
+        """See `Inputs`."""
         if self.is_csv:
             return csv_advice.for_header(self._head, self._file, needed)
         return csv_advice.for_names(self.columns(), needed)
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """See `Supply`. All rows decide, so they are kept on the disk until they are scored."""
+        """See `Inputs`. All rows decide, so they are kept on the disk until they are scored."""
         kept = TemporaryFile()  # noqa: SIM115  # closed with the stack
         self._kept.enter_context(kept)
         shutil.copyfileobj(self._stream, kept, 1 << 20)
@@ -258,8 +258,8 @@ class Stream:
         self._stream = kept
         return {"-": found}
 
-    def parts(self, planner: Planner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
-        """See `Supply`."""
+    def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
+        """See `Inputs`."""
         with self._kept:
             if self._file.format in TEXT:
                 yield from planner.stream(self._file, self._text(self._stream))
@@ -268,11 +268,11 @@ class Stream:
                 yield from planner.batches(map(self._categories.complete, batches))
 
     def changed(self) -> str:
-        """See `Supply`."""
+        """See `Inputs`."""
         return ""
 
     def reads(self) -> list[str]:
-        """See `Supply`. A shell may have opened a file as standard input."""
+        """See `Inputs`. A shell may have opened a file as standard input."""
         return self._files
 
 

@@ -25,7 +25,7 @@ _TEXT_ROW_BYTES = 128  # a part of text has as many bytes as rows of this length
 _ROW_BYTES = 512  # a part of columns gets shorter when its rows are wider in memory than this
 
 
-class Planner:
+class Partitioner:
     """Knows how large parts are, and where pieces go that must be copied out of a stream."""
 
     def __init__(

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
-from cloche.serving.batch.input.csv_options import PLAIN, Form, Reading
+from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Form
 from cloche.serving.batch.input.file_kinds import other_kind
 from cloche.serving.batch.job.silence_notice import during
 from cloche.serving.errors import JobFailed, SettingsError
@@ -67,7 +67,7 @@ class InputFile:
     local: bool
     packed: str = ""
     constants: dict[str, str] = field(default_factory=dict)
-    reading: Reading = PLAIN
+    reading: CsvOptions = PLAIN
 
     @property
     def form(self) -> Form:

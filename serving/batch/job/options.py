@@ -13,7 +13,7 @@ PREDICT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class JobOptions:
     """A job as it was asked for.
 
     Attributes:
@@ -50,7 +50,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobResult:
     """How a job ended.
 
     Attributes:

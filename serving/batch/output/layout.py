@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.batch.output.location import Folder, Place
+from cloche.serving.batch.output.location import Folder, Location
 from cloche.serving.batch.output.object_store import Store
 
 FORMATS = ("parquet", "csv", "jsonl")
@@ -25,7 +25,7 @@ class Output:
         directory: Whether it is a directory.
     """
 
-    place: Place
+    place: Location
     name: str
     format: str
     directory: bool
@@ -75,7 +75,7 @@ def describe(text: str, given_format: str | None) -> Output:
     """
     if text == "-":
         return Output(Folder(Path()), "-", given_format or "csv", directory=False)
-    place: Place
+    place: Location
     if "://" in text and not text.startswith("file://"):
         place, name = Store.of(text)
         is_directory = text.partition("?")[0].endswith("/")

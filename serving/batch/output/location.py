@@ -13,7 +13,7 @@ from typing import Protocol
 from cloche.serving.batch.storage import atomic_write
 
 
-class Place(Protocol):
+class Location(Protocol):
     """A folder that outputs lie in.
 
     Attributes:
@@ -68,36 +68,36 @@ class Folder:
         self._folder = folder
 
     def told(self, name: str) -> str:
-        """See `Place`."""
+        """See `Location`."""
         return str(self._folder / name)
 
     def work(self, name: str, cache: Path) -> Path:  # noqa: ARG002
-        """See `Place`. It lies beside the output, so that files move into it in one step."""
+        """See `Location`. It lies beside the output, so that files move into it in one step."""
         return self._folder / f".{name}.cloche"
 
     def occupied(self, name: str) -> bool:
-        """See `Place`."""
+        """See `Location`."""
         path = self._folder / name
         return any(path.iterdir()) if path.is_dir() else path.exists()
 
     def sizes(self, names: list[str]) -> list[int | None]:
-        """See `Place`."""
+        """See `Location`."""
         paths = [self._folder / name for name in names]
         return [path.stat().st_size if path.exists() else None for path in paths]
 
     def read(self, name: str) -> bytes | None:
-        """See `Place`."""
+        """See `Location`."""
         try:
             return (self._folder / name).read_bytes()
         except OSError:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Place`."""
+        """See `Location`."""
         atomic_write.write(self._folder / name, content)
 
     def put(self, fresh: Path, name: str) -> None:
-        """See `Place`. It moves, so it must lie on the same disk."""
+        """See `Location`. It moves, so it must lie on the same disk."""
         path = self._folder / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -106,7 +106,7 @@ class Folder:
     def put_directory(
         self, fresh: Path, name: str, last: tuple[str, ...], sure: Callable[[], None]  # noqa: ARG002
     ) -> None:  # fmt: skip
-        """See `Place`."""
+        """See `Location`."""
         path = self._folder / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -115,5 +115,5 @@ class Folder:
         atomic_write.move(fresh, path)
 
     def remove(self, name: str) -> None:
-        """See `Place`."""
+        """See `Location`."""
         (self._folder / name).unlink(missing_ok=True)

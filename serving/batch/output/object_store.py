@@ -40,7 +40,7 @@ _OTHERWISE = "What was done stays done: go on with --resume."
 
 
 class Store:
-    """A folder in an object store; see `cloche.serving.batch.output.location.Place`.
+    """A folder in an object store; see `cloche.serving.batch.output.location.Location`.
 
     A file is there when its upload ends. A directory is not there in one step, so what says that it
     is complete comes last.

@@ -10,14 +10,14 @@ from calling its output complete.
 """
 
 from cloche.serving.batch.output.layout import Output
-from cloche.serving.batch.output.work_dir import Manifest
+from cloche.serving.batch.output.work_dir import WorkDir
 from cloche.serving.errors import JobFailed
 
 
-class Claim:
+class OutputLock:
     """The note of one job; none for an output on this machine, where the kernel has locks."""
 
-    def __init__(self, output: Output, manifest: Manifest) -> None:
+    def __init__(self, output: Output, manifest: WorkDir) -> None:
         self._output, self._manifest = output, manifest
         self._name = f".{output.name}.cloche.json"
         self._needed = output.place.shared

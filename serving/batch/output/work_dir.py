@@ -21,7 +21,7 @@ from cloche.serving.batch.storage import atomic_write
 from cloche.serving.errors import JobFailed, JobRefused
 
 
-class Manifest:
+class WorkDir:
     """The working directory of one job. Make it with `owned`."""
 
     def __init__(self, directory: Path) -> None:
@@ -114,7 +114,7 @@ class Manifest:
 
 
 @contextmanager
-def owned(directory: Path, output: str) -> Iterator[Manifest]:
+def owned(directory: Path, output: str) -> Iterator[WorkDir]:
     """The working directory for an output, for one job of this machine at a time.
 
     The lock is the kernel's, so that it ends with the process that holds it, however that ends; its
@@ -146,7 +146,7 @@ def owned(directory: Path, output: str) -> Iterator[Manifest]:
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
-            manifest = Manifest(directory)
+            manifest = WorkDir(directory)
             try:
                 yield manifest
             finally:

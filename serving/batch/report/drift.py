@@ -43,7 +43,7 @@ class Distance:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DriftMeasure:
     """One measure of one column or score, beside what is usual for it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Look:
 def judge(
     found: Mapping[str, float], usual: Mapping[str, Mapping[str, float]], *, looks: int,
     chance: Mapping[str, float],
-) -> list[Look]:  # fmt: skip
+) -> list[DriftMeasure]:  # fmt: skip
     """Judge the measures of a column by what they are in single days, or weeks, of training.
 
     Shifted is what 99 % of them stay below. Drifted is what is larger, by a margin, than in any of
@@ -94,7 +94,7 @@ def judge(
         amber = max(amber, p99) + chance[measure]
         red = max(red, _MARGIN * most, tail) + chance[measure]
         verdict = "drifted" if value > red else "shifted" if value > amber else "stable"
-        judged.append(Look(measure, value, p95, red, verdict))
+        judged.append(DriftMeasure(measure, value, p95, red, verdict))
     return judged
 
 

@@ -21,7 +21,7 @@ from cloche.serving.registry.error_messages import told
 Say = Callable[[str], None]
 
 
-class Lineage:
+class JobRun:
     """The run of one job; `run_id` is empty where there is none."""
 
     def __init__(self, run_id: str, say: Say) -> None:
@@ -29,7 +29,7 @@ class Lineage:
         self._say = say
 
     @classmethod
-    def begin(cls, job: Job, output: str, say: Say) -> "Lineage":
+    def begin(cls, job: Job, output: str, say: Say) -> "JobRun":
         """Make the run of a job that starts now."""
         lineage = cls("", say)
         with lineage._told():

@@ -11,8 +11,8 @@ from typing import Any
 from mlflow.models import Model
 
 from cloche.serving.batch.input import csv_advice
-from cloche.serving.batch.input.csv_options import Reading
-from cloche.serving.batch.input.inputs import Supply
+from cloche.serving.batch.input.csv_options import CsvOptions
+from cloche.serving.batch.input.inputs import Inputs
 from cloche.serving.batch.input.readers.casting import scalar_types
 from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.job.pinned_job import Job
@@ -26,7 +26,7 @@ _MOST_ROWS = 5
 
 
 def explain(
-    job: Job, supply: Supply, parts: Iterable[FinishedPart], directory: Path, kept: Path
+    job: Job, supply: Inputs, parts: Iterable[FinishedPart], directory: Path, kept: Path
 ) -> str:
     """Why rows were refused, which ones, and what to type.
 
@@ -65,7 +65,7 @@ def explain(
     return f"{'; '.join(said)}. They are kept with their reasons: `head {path}` shows them. {fix}"
 
 
-def of_most(job: Job, supply: Supply, parts: Sequence[FinishedPart], directory: Path) -> str:
+def of_most(job: Job, supply: Inputs, parts: Sequence[FinishedPart], directory: Path) -> str:
     """How the rows can be read that a finished job refused, where one reason made most of them.
 
     Args:
@@ -92,8 +92,8 @@ def _reasons(parts: Iterable[FinishedPart]) -> Counter[str]:
     return reasons
 
 
-def _fix(job: Job, supply: Supply, refused: Sequence[Mapping[str, Any]]) -> str:
+def _fix(job: Job, supply: Inputs, refused: Sequence[Mapping[str, Any]]) -> str:
     if not supply.is_csv:
         return csv_advice.for_lines(refused, list(supply.inputs))
     types = scalar_types(Model.load(job.model.path).get_input_schema())
-    return csv_advice.for_rows(refused, types, Reading(job.reading))
+    return csv_advice.for_rows(refused, types, CsvOptions(job.reading))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from cloche.serving.batch.report.drift import DRIFTED, RARE, Look, chance, distance, judge
+from cloche.serving.batch.report.drift import DRIFTED, RARE, DriftMeasure, chance, distance, judge
 from cloche.templates import template
 
 SCHEMA = 1
@@ -166,7 +166,7 @@ def _compared(
 
 def _worst(
     found: Mapping[str, Any], reference: Mapping[str, Any], like: _Like, psi: float, bins: int
-) -> Look:
+) -> DriftMeasure:
     """The look at a column that is furthest beyond what is usual."""
     rows = found["present"] + found["missing"]
     values = {"psi": psi, "outside": found.get("outside", found.get("other", 0)) / rows}

@@ -14,7 +14,7 @@ _MOST_KILLERS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class WorkerDeath:
     """How a worker came to its end with a part.
 
     Attributes:
@@ -35,7 +35,7 @@ class Death:
         return self.reason or f"scoring it killed the worker ({self.how})"
 
 
-class Case:
+class PartRetry:
     """One part on its way through workers.
 
     The first death may have had any cause: the part is tried again as it is. After the second the
@@ -72,7 +72,7 @@ class Case:
             return asked | {"try": [self._low, self._half], "without": self._without}
         return asked | {"without": self._without, "at_once": self.at_once}
 
-    def died(self, death: Death) -> None:
+    def died(self, death: WorkerDeath) -> None:
         """The worker died on the last question, or was ended because it hung.
 
         Raises:
@@ -106,11 +106,11 @@ class Case:
             return
         self._low = self._high = 0
         if self._fewest == 1:
-            raise self._hopeless(Death("in the end"), "and none of its rows does so alone")
+            raise self._hopeless(WorkerDeath("in the end"), "and none of its rows does so alone")
         self._fewest //= 2
         self.at_once = self._fewest
 
-    def _hopeless(self, death: Death, why: str) -> JobFailed:
+    def _hopeless(self, death: WorkerDeath, why: str) -> JobFailed:
         return JobFailed(
             f"Part {self.part.index} of {self.part.source} killed {self._deaths} workers "
             f"({death.how}), {why}. What was done stays done; --resume goes on when there is more "

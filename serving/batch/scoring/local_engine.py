@@ -10,8 +10,8 @@ from cloche.registry.env_manager import NotBuilt
 from cloche.serving.batch.job.options import PREDICT_SECONDS
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
-from cloche.serving.batch.scoring.part_queue import Waiting
-from cloche.serving.batch.scoring.worker_pool import Crew
+from cloche.serving.batch.scoring.part_queue import PartQueue
+from cloche.serving.batch.scoring.worker_pool import WorkerPool
 from cloche.serving.batch.scoring.worker_start import Starter, starter
 from cloche.serving.errors import JobFailed
 from cloche.serving.processes.thread_limits import sized
@@ -100,10 +100,12 @@ class LocalEngine:
         """See `Engine`."""
         python = interpreter_of(job, self._interpreter)
         self._starter = self._starter or starter(self._variables, python)
-        waiting = Waiting(parts, self._workers)
+        waiting = PartQueue(parts, self._workers)
         unfinished: set[int] = set()
         news: list[FinishedPart] = []
-        with Crew(job, directory, self._starter, patience=self._patience, say=self._say) as crew:
+        with WorkerPool(
+            job, directory, self._starter, patience=self._patience, say=self._say
+        ) as crew:
             while True:
                 while len(crew.workers) < self._workers and len(waiting) > len(crew.free):
                     crew.hire()
@@ -120,7 +122,7 @@ class LocalEngine:
                     yield from news  # what was done stays done
                     raise
 
-    def _assign(self, crew: Crew, waiting: Waiting, unfinished: set[int]) -> None:
+    def _assign(self, crew: WorkerPool, waiting: PartQueue, unfinished: set[int]) -> None:
         """Give parts to the workers that have none."""
         for worker in crew.free:
             if worker.ready and waiting and not self._too_far(waiting, unfinished):
@@ -129,7 +131,7 @@ class LocalEngine:
                 unfinished.add(part.index)
                 crew.give(worker, part)
 
-    def _too_far(self, waiting: Waiting, unfinished: set[int]) -> bool:
+    def _too_far(self, waiting: PartQueue, unfinished: set[int]) -> bool:
         ahead = self._ahead
         return ahead is not None and waiting.first() - min(unfinished, default=1 << 62) >= ahead
 

@@ -19,7 +19,7 @@ def lane(part: Part) -> Lane:
     return part.source, part.group if part.format in COLUMNAR else part.index
 
 
-class Waiting:
+class PartQueue:
     """The parts that nobody works on yet, of which only the next few lanes are known."""
 
     def __init__(self, parts: Iterator[Part], lanes: int) -> None:

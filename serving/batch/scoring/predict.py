@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 _OUT_OF_MEMORY = ("allocate", "bad_alloc")  # in what onnxruntime says
 
 
-class Scorer:
+class PartScorer:
     """One loaded version.
 
     Its twin, if it is used, answers the rows that it is sure of. All others are the model's:
@@ -47,7 +47,7 @@ class Scorer:
         self.by_twin = 0
 
     @classmethod
-    def load(cls, path: Path, twin: str = "") -> "Scorer":
+    def load(cls, path: Path, twin: str = "") -> "PartScorer":
         """Load the version whose artifacts lie at `path`.
 
         Args:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from mlflow.models import Model
 from mlflow.types import DataType
 
-from cloche.serving.host.parsing.column_decoder import Plan, compile_plan
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_plan
 from cloche.serving.host.predictors.twin import ANY, DESCRIPTION, Prediction, Twin, TwinRefused
 
 _AT_ONCE = 8192  # rows: as fast as more, and the memory that onnxruntime keeps stays small
@@ -47,7 +47,7 @@ class Accelerator:
         tolerance: How far its scores may lie from the model's, by its proof.
     """
 
-    def __init__(self, twin: Twin, plan: Plan) -> None:
+    def __init__(self, twin: Twin, plan: ColumnDecoder) -> None:
         self._twin = twin
         self._plan = plan
         self.tolerance = twin.tolerance

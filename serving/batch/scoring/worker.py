@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
 from cloche.serving.batch.input.bisection import divide
-from cloche.serving.batch.input.csv_options import Reading
+from cloche.serving.batch.input.csv_options import CsvOptions
 from cloche.serving.batch.input.readers.casting import scalar_types, unfitting
 from cloche.serving.batch.input.readers.columnar import ColumnarReader
 from cloche.serving.batch.input.readers.csv import CsvReader
@@ -29,7 +29,7 @@ from cloche.serving.batch.job.part import FinishedPart, Part, PartFile
 from cloche.serving.batch.job.pinned_job import TEXT, Job, notes, stamps
 from cloche.serving.batch.output.merged_schema import together
 from cloche.serving.batch.report import statistics
-from cloche.serving.batch.scoring.predict import Scorer, differing
+from cloche.serving.batch.scoring.predict import PartScorer, differing
 from cloche.serving.batch.storage import atomic_write, format_writers
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.answers.error_answers import Unfit
@@ -46,7 +46,7 @@ _leave = partial(atomic_write.write, contested=True)  # on Spark a task that was
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedRow:
     """Why a row is in quarantine: the kind is counted, the detail only told."""
 
     kind: str
@@ -65,7 +65,11 @@ class Worker:
     """
 
     def __init__(
-        self, job: Job, directory: Path, scorer: Scorer | None = None, tell: Tell = lambda *_: None
+        self,
+        job: Job,
+        directory: Path,
+        scorer: PartScorer | None = None,
+        tell: Tell = lambda *_: None,
     ) -> None:
         """Load the version, unless it is given.
 
@@ -83,7 +87,7 @@ class Worker:
         self._directory = directory
         self._tell = tell
         self.by_twin = 0
-        self._scorer = scorer or Scorer.load(Path(job.model.path), job.model.twin)
+        self._scorer = scorer or PartScorer.load(Path(job.model.path), job.model.twin)
         self._profile = load_profile(Path(job.model.path))
         schema = self._scorer.schema
         self._types = scalar_types(schema)
@@ -94,7 +98,7 @@ class Worker:
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
         verbatim = job.layout.format == "csv"
-        text = CsvReader(inputs, carried, self._types, Reading(job.reading), verbatim=verbatim)
+        text = CsvReader(inputs, carried, self._types, CsvOptions(job.reading), verbatim=verbatim)
         columnar = ColumnarReader(inputs, carried, self._types, stored=schema is None)
         lines = JsonLinesReader(inputs, carried, self._types, schema)
         self._readers: dict[str, Any] = {
@@ -118,8 +122,8 @@ class Worker:
         self._tell("reading")
         rows = self.read(part)
         read = perf_counter()
-        refused = {at: Refusal(reason) for at, reason in rows.refused.items()}
-        refused |= {at: Refusal(reason) for at, reason in (without or {}).items()}
+        refused = {at: RefusedRow(reason) for at, reason in rows.refused.items()}
+        refused |= {at: RefusedRow(reason) for at, reason in (without or {}).items()}
         chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
         scored, predictions, failed = self.score(
             _at(rows.inputs, chosen), at_once, rows.offsets[chosen]
@@ -149,7 +153,7 @@ class Worker:
 
     def leave(
         self, part: Part, rows: Rows, scored: Any, predictions: list[pa.Table],
-        refused: dict[int, Refusal],
+        refused: dict[int, RefusedRow],
     ) -> FinishedPart:  # fmt: skip
         """Leave the files of a part.
 
@@ -186,7 +190,7 @@ class Worker:
 
     def score(
         self, inputs: pd.DataFrame, at_once: int | None = None, offsets: Any = None
-    ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, Refusal]]:
+    ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, RefusedRow]]:
         """Positions that were scored, their predictions, and why the others were not.
 
         Args:
@@ -202,7 +206,7 @@ class Worker:
         count = len(inputs)
         offsets = np.arange(count) if offsets is None else offsets
         step = at_once or max(count, 1)
-        failed: dict[int, Refusal] = {}
+        failed: dict[int, RefusedRow] = {}
         scored: list[Any] = []
         predictions: list[pa.Table] = []
         for first in range(0, count, step):
@@ -274,8 +278,8 @@ class Worker:
 
     def _divide(
         self, inputs: pd.DataFrame, offsets: Any
-    ) -> tuple[list[tuple[int, int, pa.Table]], dict[int, Refusal]]:
-        reasons: dict[str, Refusal] = {}
+    ) -> tuple[list[tuple[int, int, pa.Table]], dict[int, RefusedRow]]:
+        reasons: dict[str, RefusedRow] = {}
         probed = False
 
         def attempt(start: int, stop: int) -> pa.Table:
@@ -378,7 +382,7 @@ class Worker:
             )
         return _leave(name.with_suffix(".arrow"), format_writers.arrow(table))
 
-    def _write_quarantine(self, part: Part, rows: Rows, refused: dict[int, Refusal]) -> PartFile:
+    def _write_quarantine(self, part: Part, rows: Rows, refused: dict[int, RefusedRow]) -> PartFile:
         offsets = sorted(refused)
         lines = [
             json.dumps(
@@ -402,10 +406,10 @@ def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:
     return rows if len(positions) == len(rows) else rows.iloc[positions]
 
 
-def _refusal(error: Exception) -> Refusal:
+def _refusal(error: Exception) -> RefusedRow:
     if isinstance(error, Unfit):
-        return Refusal(error.reason)
+        return RefusedRow(error.reason)
     inner = unwrapped(error)
     said = getattr(inner, "message", None) or str(inner)
     kind = f"the model failed with {type(error).__name__}" if of_model(error) else UNFIT
-    return Refusal(kind, " ".join(said.split())[:_DETAIL_CHARACTERS])
+    return RefusedRow(kind, " ".join(said.split())[:_DETAIL_CHARACTERS])

@@ -11,7 +11,7 @@ from typing import Any
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.job.silence_notice import Silence, Watch
-from cloche.serving.batch.scoring.crash_recovery import Case, Death
+from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
 from cloche.serving.batch.scoring.part_queue import Lane, lane
 from cloche.serving.batch.scoring.worker_start import Process, Starter
 from cloche.serving.errors import JobFailed
@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.25
 _MOST_STARTS = 64  # in the place of lost workers, where each takes seconds
 
 
-class Crew:
+class WorkerPool:
     """The workers of a job, and what they said last."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Crew:
         self._at_once: int | None = None
         self.workers: list[WorkerProcess] = []
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,9 +71,9 @@ class Crew:
 
     def give(self, worker: "WorkerProcess", part: Part) -> None:
         """Have a free worker score a part, with as many rows at once as it had time for before."""
-        worker.give(Case(part, self._at_once), self._watch.look())
+        worker.give(PartRetry(part, self._at_once), self._watch.look())
 
-    def hire(self, case: Case | None = None) -> None:
+    def hire(self, case: PartRetry | None = None) -> None:
         """Start a worker, perhaps for a case that another one left.
 
         Raises:
@@ -139,7 +139,7 @@ class Crew:
         reason = ""
         if silent and not again:
             reason = f"scoring it took longer than {self._patience:g} s (--predict-timeout)"
-        worker.case.died(Death(silent or how, reason, worker.rows, again))
+        worker.case.died(WorkerDeath(silent or how, reason, worker.rows, again))
         self._replaced += 1
         if not self._starter.quick and self._replaced > _MOST_STARTS:
             raise JobFailed(
@@ -177,7 +177,7 @@ class WorkerProcess:
         self.ready = False
         self.gone = False
         self.lane: Lane | None = None
-        self.case: Case | None = None
+        self.case: PartRetry | None = None
         self.doing = "loading the version"
         self.rows: tuple[int, int] | None = None
         self.silence = Silence(now)
@@ -201,12 +201,12 @@ class WorkerProcess:
             return False
         return state[:1] == ["T"]
 
-    def begin(self, hello: dict[str, Any], case: Case | None) -> None:
+    def begin(self, hello: dict[str, Any], case: PartRetry | None) -> None:
         """Have it load the version of a job, perhaps for a case that another one left."""
         self.case = case
         self._send(hello)
 
-    def give(self, case: Case, now: float) -> None:
+    def give(self, case: PartRetry, now: float) -> None:
         """Have a case worked on."""
         self.case = case
         self.lane = lane(case.part)

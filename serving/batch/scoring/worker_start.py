@@ -68,10 +68,10 @@ def starter(variables: Mapping[str, str], python: str = "", *, forking: bool = _
         python: The interpreter; the one here if it is empty.
         forking: Whether they are forks.
     """
-    return Forks(variables, python) if forking else Anew(variables, python)
+    return ForkStarter(variables, python) if forking else SpawnStarter(variables, python)
 
 
-class Forks:
+class ForkStarter:
     """Workers as forks; the process that they are forks of begins its imports at once."""
 
     quick = True
@@ -114,7 +114,7 @@ class _Fork:
         return self._server.code(self.pid, seconds)
 
 
-class Anew:
+class SpawnStarter:
     """Workers as processes that import for themselves."""
 
     quick = False

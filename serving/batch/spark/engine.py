@@ -12,7 +12,7 @@ from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.job.silence_notice import during
 from cloche.serving.batch.scoring.local_engine import Interpreter, interpreter_of
-from cloche.serving.batch.spark.part_scheduler import Agenda, Asked
+from cloche.serving.batch.spark.part_scheduler import PartScheduler, ScheduledParts
 from cloche.serving.batch.spark.session import session
 from cloche.serving.errors import JobFailed
 
@@ -58,7 +58,7 @@ class SparkEngine:
                 ThreadPoolExecutor(_THREADS) as threads,
             ):
                 try:
-                    agenda = Agenda(chain([first], parts), flowing=flowing.columns.whole)
+                    agenda = PartScheduler(chain([first], parts), flowing=flowing.columns.whole)
                     for finished in _Driver(spark, flowing, agenda, threads).finish():
                         _find(finished, directory)
                         yield finished
@@ -71,11 +71,11 @@ class _Driver:
     """Has Spark work on what is on the agenda."""
 
     def __init__(
-        self, spark: Any, flowing: Any, agenda: Agenda, threads: ThreadPoolExecutor
+        self, spark: Any, flowing: Any, agenda: PartScheduler, threads: ThreadPoolExecutor
     ) -> None:
         self._spark, self._flow = spark, flowing
         self._agenda, self._threads = agenda, threads
-        self._running: dict[Future[list[Any]], Asked] = {}
+        self._running: dict[Future[list[Any]], ScheduledParts] = {}
 
     def finish(self) -> Iterator[FinishedPart]:
         """All parts."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cloche.serving.batch.job.pinned_job import Job
-from cloche.serving.batch.scoring.worker_start import Anew, Process
+from cloche.serving.batch.scoring.worker_start import Process, SpawnStarter
 from cloche.serving.errors import ServingError
 
 _END_SECONDS = 5.0
@@ -43,7 +43,7 @@ class EnvironmentWorker:
             )
         ours, theirs = socket.socketpair()
         with theirs:
-            process = Anew(os.environ, python).start(theirs)
+            process = SpawnStarter(os.environ, python).start(theirs)
         with ours:
             self._lines = ours.makefile("rwb")
         weakref.finalize(self, _end, self._lines, process)

@@ -20,7 +20,7 @@ from cloche.serving.batch.input.readers.rows import Rows
 from cloche.serving.batch.input.sources import fetched
 from cloche.serving.batch.job.part import Part
 from cloche.serving.batch.job.pinned_job import Job
-from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.worker import Worker
 from cloche.serving.batch.spark.columns import Columns
 from cloche.serving.batch.storage import format_writers
@@ -30,7 +30,7 @@ from cloche.serving.errors import ServingError
 Question = dict[str, Any]
 
 
-class Unloaded(Scorer):
+class UnloadedScorer(PartScorer):
     """A version's signature without its model: enough to read by, and to write by."""
 
     def __init__(self, schema: Schema | None) -> None:
@@ -45,11 +45,11 @@ class Unloaded(Scorer):
 @lru_cache(maxsize=1)
 def unloaded_worker(job: str, schema: str, directory: str) -> Worker:
     """A worker without a model; kept, because a reader goes on where it was in a file."""
-    scorer = Unloaded(Schema.from_json(schema) if schema else None)
+    scorer = UnloadedScorer(Schema.from_json(schema) if schema else None)
     return Worker(Job.from_json(json.loads(job)), Path(directory), scorer)
 
 
-class Reading:
+class ReadStage:
     """What executors do first."""
 
     def __init__(

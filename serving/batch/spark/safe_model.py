@@ -66,12 +66,12 @@ def columns(version: Path, python: str) -> Columns:
 
 
 @lru_cache(maxsize=1)
-def _load_pyfunc(path: str) -> "Guard":
+def _load_pyfunc(path: str) -> "SafeModel":
     """MLflow's way to load it; kept, because MLflow loads it for each task on one machine."""
-    return Guard(Path(path))
+    return SafeModel(Path(path))
 
 
-class Guard:
+class SafeModel:
     """The version of a job, loaded when the first part comes."""
 
     def __init__(self, path: Path) -> None:

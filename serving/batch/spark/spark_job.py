@@ -16,11 +16,11 @@ from mlflow.pyfunc import spark_udf
 from cloche.processes.child_variables import for_models
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.spark import READING, STAGE, safe_model
-from cloche.serving.batch.spark.read_stage import Question, Reading
-from cloche.serving.batch.spark.write_stage import RECORD_DDL, Leaving
+from cloche.serving.batch.spark.read_stage import Question, ReadStage
+from cloche.serving.batch.spark.write_stage import RECORD_DDL, WriteStage
 
 
-class Flow:
+class SparkJob:
     """Makes Spark's jobs for one job of ours. Make it with `flow`."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Flow:
         from pyspark.sql.functions import struct  # noqa: PLC0415  # an extra
 
         count = len(questions)
-        reading = Reading(*self._about, self.columns, questions)
+        reading = ReadStage(*self._about, self.columns, questions)
         inputs = ["told", *(f"i{at}" for at in range(len(self.columns.inputs)))]
         with self._stage(READING):
             rows = self._spark.range(0, count, 1, count).mapInArrow(
@@ -56,7 +56,7 @@ class Flow:
         with self._stage("score"):
             answered = rows.select("head", self._score(struct(*inputs)).alias("answer"))
         with self._stage("leave"):
-            return answered.mapInArrow(Leaving(*self._about).batches, RECORD_DDL)
+            return answered.mapInArrow(WriteStage(*self._about).batches, RECORD_DDL)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -72,7 +72,7 @@ class Flow:
 @contextmanager
 def flow(
     spark: Any, job: Job, directory: Path, widened: Sequence[str] = (), python: str = ""
-) -> Iterator[Flow]:
+) -> Iterator[SparkJob]:
     """The flow of a job.
 
     Args:
@@ -83,7 +83,7 @@ def flow(
         python: The interpreter of the version's environment; empty for the executors' own.
     """
     with tempfile.TemporaryDirectory(prefix="cloche-") as place:
-        yield Flow(spark, job, directory, Path(place) / "model", widened=widened, python=python)
+        yield SparkJob(spark, job, directory, Path(place) / "model", widened=widened, python=python)
 
 
 @contextmanager

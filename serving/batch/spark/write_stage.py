@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cloche.serving.batch.scoring.worker import Refusal
+from cloche.serving.batch.scoring.worker import RefusedRow
 from cloche.serving.batch.spark.read_stage import unloaded_worker, unpacked
 from cloche.serving.batch.spark.safe_model import DIVIDED
 from cloche.serving.errors import ServingError
@@ -17,7 +17,7 @@ from cloche.serving.errors import ServingError
 RECORD_DDL = "record string"
 
 
-class Leaving:
+class WriteStage:
     """What executors do last."""
 
     def __init__(self, job: str, schema: str, directory: str) -> None:
@@ -48,10 +48,10 @@ class Leaving:
             return {"unfit": DIVIDED}
         reasons = answer.field("refused").to_pylist() if len(answer) else []
         scored = np.flatnonzero(np.array([not reason for reason in reasons], bool))
-        refused = {offset: Refusal(reason) for offset, reason in rows.refused.items()}
+        refused = {offset: RefusedRow(reason) for offset, reason in rows.refused.items()}
         for at, reason in enumerate(reasons):
             if reason:
-                refused[int(rows.offsets[at])] = Refusal(*json.loads(reason))
+                refused[int(rows.offsets[at])] = RefusedRow(*json.loads(reason))
         tables = [_predictions(answer, scored, told["schema"])] if "schema" in told else []
         finished = worker.leave(part, rows, scored, tables, refused)
         seconds = {"all": read + told["seconds"], "read": read, "model": told["seconds"]}

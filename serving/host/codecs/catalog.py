@@ -13,12 +13,14 @@ from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol
 from cloche.serving.host.codecs.tf_serving import V1
 from cloche.serving.host.codecs.torchserve import TorchServe
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
-from cloche.serving.host.parsing.column_decoder import Plan, has_type_hints
-from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, has_type_hints
+from cloche.serving.host.parsing.missing_values import MissingValueGuard
 from cloche.serving.processes.frames import Door
 
 
-def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Mapping[Door, Codec]:
+def codecs(
+    metadata: Model, plan: ColumnDecoder | None, *, name: str, version: str
+) -> Mapping[Door, Codec]:
     """The codecs of a version of a model.
 
     Args:
@@ -29,7 +31,7 @@ def codecs(metadata: Model, plan: Plan | None, *, name: str, version: str) -> Ma
     """
     schema = metadata.get_input_schema()
     hinted = has_type_hints(metadata)
-    guard = Guard(schema, by_type_hints=hinted)
+    guard = MissingValueGuard(schema, by_type_hints=hinted)
     diagnosis = Diagnosis(metadata)
 
     def inference(form: ModuleType) -> Inference:

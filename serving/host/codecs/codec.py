@@ -4,18 +4,18 @@ from typing import Protocol
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
-from cloche.serving.host.codecs.instrumented_model import ObservedModel
-from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
+from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.processes.frames import Answer, Item
 
 
 class Codec(Protocol):
     """One protocol, as far as the host is concerned."""
 
-    def read(self, item: Item) -> Question | None:
+    def read(self, item: Item) -> ParsedRequest | None:
         """The question in `item`, to be joined with others; None where it must be asked alone."""
 
-    def ask(self, item: Item, model: ObservedModel) -> Answer:
+    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
         """The answer to `item` by itself.
 
         Raises:

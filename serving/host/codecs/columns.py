@@ -11,9 +11,9 @@ import numpy as np
 from mlflow.types import DataType
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.codecs.request_templates import Familiar
+from cloche.serving.host.codecs.request_templates import RequestTemplates
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES, EXACT_IN_DOUBLE, Tensor
-from cloche.serving.host.parsing.column_decoder import Plan, Table, table_key
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, table_key
 
 _FEW = 16  # elements up to which Python values are cheaper than an array
 NATIVE = {
@@ -38,16 +38,16 @@ def fitting(native: str) -> frozenset[str]:
 class PlannedColumns:
     """Tensors for the columns of a plan, read without MLflow."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ColumnDecoder) -> None:
         self._names = plan.names
         self._readers = [reader(kind) for kind in plan.types]
         self._natives = [NATIVE.get(kind, BYTES) for kind in plan.types]
         self._kinds = "".join(_KINDS.get(kind, "n") for kind in plan.types)
         self._strings = [at for at, kind in enumerate(plan.types) if kind is DataType.string]
 
-    def familiar(self) -> Familiar:
+    def familiar(self) -> RequestTemplates:
         """What remembers how clients ask for such columns."""
-        return Familiar(self._names, self._natives)
+        return RequestTemplates(self._names, self._natives)
 
     def table(self, tensors: Mapping[str, Tensor], params: dict[str, Any] | None) -> Table | None:
         """The table in `tensors`, which must be all of the signature's; None where some lack.

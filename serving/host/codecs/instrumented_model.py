@@ -20,7 +20,7 @@ from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
 from cloche.serving.host.parsing.older_mlflow import in_prediction
 
 
-class ObservedModel:
+class InstrumentedModel:
     """Stands in for the model: it gives the same answers, and knows how they came about.
 
     Attributes:

@@ -28,7 +28,7 @@ from cloche.serving.host.codecs.columns import (
 )
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
 from cloche.serving.host.parsing import unnamed_columns
-from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.host.parsing.missing_values import MissingValueGuard
 from cloche.serving.host.parsing.older_mlflow import AnyType, Array
 
 
@@ -188,7 +188,7 @@ def _frame(
     split = _split(tensors, kinds)
     if names is not None:
         split["columns"] = names
-    known = Guard(schema).prepare({"dataframe_split": split})
+    known = MissingValueGuard(schema).prepare({"dataframe_split": split})
     frame: pd.DataFrame = dataframe_from_parsed_json(split, "split", known)
     return frame
 

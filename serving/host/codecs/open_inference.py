@@ -9,13 +9,13 @@ from mlflow.types import Schema
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
 from cloche.serving.host.codecs.columns import PlannedColumns
-from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
 from cloche.serving.host.codecs.model_inputs import as_payload, model_input
-from cloche.serving.host.codecs.open_inference_request import Asked
+from cloche.serving.host.codecs.open_inference_request import OpenInferenceRequest
 from cloche.serving.host.codecs.tensors import Output, output
 from cloche.serving.host.diagnosis.diagnosis import GENERAL, Diagnosis
-from cloche.serving.host.parsing.column_decoder import Plan, Table, has_type_hints
-from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, has_type_hints
+from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.prediction_writer import BARE, ByModelPredicted, Predicted
 from cloche.serving.processes.frames import Answer, Item
 
@@ -48,12 +48,12 @@ class Inference:
     def __init__(
         self,
         metadata: Model,
-        plan: Plan | None,
+        plan: ColumnDecoder | None,
         diagnosis: Diagnosis,
         *,
         split: Callable[[Item], Split | None],
-        parse: Callable[[Item], Asked],
-        write: Callable[[Asked, Sequence[Output], int], Answer],
+        parse: Callable[[Item], OpenInferenceRequest],
+        write: Callable[[OpenInferenceRequest, Sequence[Output], int], Answer],
         refused: Callable[[RequestRefused | UnsupportedMediaType], Answer],
     ) -> None:
         self._schema: Schema | None = metadata.get_input_schema()
@@ -69,7 +69,7 @@ class Inference:
         self._write = write
         self.refused = refused
 
-    def read(self, item: Item) -> Question | None:
+    def read(self, item: Item) -> ParsedRequest | None:
         """The question in `item`, where the plan reads it."""
         if self._planned is None or self._familiar is None:
             return None
@@ -87,10 +87,10 @@ class Inference:
             self._familiar.learn(split.key, split.size, asked, table)
         return self._question(asked, table)
 
-    def _question(self, asked: Asked, table: Table) -> Question:
-        return Question(table, lambda *part: self._answer(asked, *part))
+    def _question(self, asked: OpenInferenceRequest, table: Table) -> ParsedRequest:
+        return ParsedRequest(table, lambda *part: self._answer(asked, *part))
 
-    def ask(self, item: Item, model: ObservedModel) -> Answer:
+    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
         """The answer to one request, after MLflow enforced the signature."""
         asked = self._parse(item)
         given = model_input(asked.tensors, self._schema, hinted=self._hinted)
@@ -107,7 +107,7 @@ class Inference:
             )
         return self._diagnosis.of_params(self._params(asked) or {}) or Mistake(GENERAL)
 
-    def _params(self, asked: Asked) -> dict[str, Any] | None:
+    def _params(self, asked: OpenInferenceRequest) -> dict[str, Any] | None:
         found = {
             name: value
             for name, value in asked.parameters.items()
@@ -115,7 +115,9 @@ class Inference:
         }
         return found or None
 
-    def _answer(self, asked: Asked, predicted: Predicted, start: int, end: int) -> Answer:
+    def _answer(
+        self, asked: OpenInferenceRequest, predicted: Predicted, start: int, end: int
+    ) -> Answer:
         columns = predicted.columns(start, end)
         if BARE in columns:
             columns = {self._bare: columns[BARE]}

@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.codecs.messages import message
 from cloche.serving.host.codecs.open_inference import Split
-from cloche.serving.host.codecs.open_inference_request import Asked
+from cloche.serving.host.codecs.open_inference_request import OpenInferenceRequest
 from cloche.serving.host.codecs.tensors import (
     BYTES,
     Output,
@@ -47,7 +47,7 @@ def split(item: Item) -> Split | None:
     return Split((rest, tuple(map(len, raw))), len(rest), b"".join(raw))
 
 
-def parse(item: Item) -> Asked:
+def parse(item: Item) -> OpenInferenceRequest:
     """The request in `item`.
 
     Raises:
@@ -80,10 +80,14 @@ def parse(item: Item) -> Asked:
     wanted = [one.name for one in request.outputs]
     for one in request.outputs:
         refuse_classes(one.name, one.parameters)
-    return Asked(request.id, tensors, _parameters(request.parameters), wanted, bool(raw))
+    return OpenInferenceRequest(
+        request.id, tensors, _parameters(request.parameters), wanted, bool(raw)
+    )
 
 
-def write(name: str, version: str, asked: Asked, outputs: Sequence[Output], rows: int) -> Answer:
+def write(
+    name: str, version: str, asked: OpenInferenceRequest, outputs: Sequence[Output], rows: int
+) -> Answer:
     """The answer of a version of a model: raw where the question was.
 
     The protocol has either all tensors of a message raw or none, so all are raw where one has a

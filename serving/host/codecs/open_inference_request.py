@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from cloche.serving.host.codecs.tensors import Tensor
 
 
-class Asked(NamedTuple):
+class OpenInferenceRequest(NamedTuple):
     """One inference request.
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import described, listed
 from cloche.serving.host.codecs.open_inference import Split
-from cloche.serving.host.codecs.open_inference_request import Asked
+from cloche.serving.host.codecs.open_inference_request import OpenInferenceRequest
 from cloche.serving.host.codecs.scoring_protocol import json_error
 from cloche.serving.host.codecs.tensors import (
     Output,
@@ -36,7 +36,7 @@ def split(item: Item) -> Split | None:
     return Split(item.body[: item.json_size], item.json_size, item.body[item.json_size :])
 
 
-def parse(item: Item) -> Asked:
+def parse(item: Item) -> OpenInferenceRequest:
     """The request in `item`.
 
     Raises:
@@ -66,10 +66,12 @@ def parse(item: Item) -> Asked:
     parameters = _parameters(payload, "The request")
     outputs, binary = _outputs(payload.get("outputs"))
     form = Form(parameters.get("binary_data_output") is True, binary)
-    return Asked(_id(payload), tensors, parameters, outputs, form)
+    return OpenInferenceRequest(_id(payload), tensors, parameters, outputs, form)
 
 
-def write(name: str, version: str, asked: Asked, outputs: Sequence[Output], rows: int) -> Answer:
+def write(
+    name: str, version: str, asked: OpenInferenceRequest, outputs: Sequence[Output], rows: int
+) -> Answer:
     """The answer of a version of a model, in JSON with the bytes that were wanted after it."""
     form: Form = asked.form
     head: dict[str, Any] = {"model_name": name, "model_version": version}

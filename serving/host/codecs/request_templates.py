@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from cloche.serving.host.codecs.open_inference_request import Asked
+from cloche.serving.host.codecs.open_inference_request import OpenInferenceRequest
 from cloche.serving.host.codecs.tensors import BYTES, FORMATS
 from cloche.serving.host.parsing.column_decoder import Row, Table
 
@@ -18,7 +18,7 @@ _LONGEST = 16 * 1024  # of what is remembered as a key
 _LENGTH = struct.Struct("<I")
 
 
-class Familiar:
+class RequestTemplates:
     """What was learned for columns with these names and native datatypes."""
 
     def __init__(self, names: Sequence[str], natives: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ class Familiar:
         self._natives = dict(zip(names, natives, strict=True))
         self._known: dict[Hashable, _Way] = {}
 
-    def recall(self, key: Hashable, data: bytes) -> tuple[Asked, Table] | None:
+    def recall(self, key: Hashable, data: bytes) -> tuple[OpenInferenceRequest, Table] | None:
         """The request and its table; None if none was like it.
 
         Args:
@@ -39,7 +39,7 @@ class Familiar:
             return None
         return way.asked, Table(way.key, [row], way.params)
 
-    def learn(self, key: Hashable, size: int, asked: Asked, table: Table) -> None:
+    def learn(self, key: Hashable, size: int, asked: OpenInferenceRequest, table: Table) -> None:
         """Remember a request with `table`, whose key has `size` bytes, if it can be."""
         read = self._reader(asked) if table.length == 1 and size <= _LONGEST else None
         if read is None:
@@ -48,7 +48,7 @@ class Familiar:
             self._known.clear()
         self._known[key] = _Way(asked._replace(tensors={}), read, table.key, table.params)
 
-    def _reader(self, asked: Asked) -> "_Read | None":
+    def _reader(self, asked: OpenInferenceRequest) -> "_Read | None":
         """What reads one row with tensors like these; None where they are not plain."""
         tensors = asked.tensors.values()
         if any(
@@ -88,7 +88,7 @@ _Read = Callable[[bytes], Row | None]
 class _Way(NamedTuple):
     """A way of asking."""
 
-    asked: Asked
+    asked: OpenInferenceRequest
     read: _Read
     key: Hashable
     params: dict[str, Any] | None

@@ -9,13 +9,13 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
-from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
-from cloche.serving.host.parsing.column_decoder import Plan
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.parsing.content_types import CSV, JSON, check
 from cloche.serving.host.parsing.json_body import read_json
-from cloche.serving.host.parsing.missing_values import Guard
-from cloche.serving.host.parsing.parsed_request import Question, Write
+from cloche.serving.host.parsing.missing_values import MissingValueGuard
+from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
 from cloche.serving.host.predictors.prediction_writer import Predicted
 from cloche.serving.processes.frames import JSON_BODY, TEXT_BODY, Answer, Item
 
@@ -30,7 +30,7 @@ class ScoringProtocol:
     """Reads MLflow's layouts, and writes what `write` makes of the predictions."""
 
     def __init__(
-        self, plan: Plan | None, schema: Schema | None, guard: Guard,
+        self, plan: ColumnDecoder | None, schema: Schema | None, guard: MissingValueGuard,
         diagnosis: Diagnosis, write: Write = write_predictions,
     ) -> None:  # fmt: skip
         self._plan = plan
@@ -39,7 +39,7 @@ class ScoringProtocol:
         self._diagnosis = diagnosis
         self._write = write
 
-    def read(self, item: Item) -> Question | None:
+    def read(self, item: Item) -> ParsedRequest | None:
         """The question in `item`, where the plan reads it."""
         if self._plan is None or not item.content_type.startswith(JSON):
             return None
@@ -48,14 +48,14 @@ class ScoringProtocol:
             table = self._plan.read(read_json(item.body))
         except (ValueError, RecursionError, UnsupportedMediaType):
             return None
-        return None if table is None else Question(table, self._write)
+        return None if table is None else ParsedRequest(table, self._write)
 
-    def ask(self, item: Item, model: ObservedModel) -> Answer:
+    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
         """The answer to one request by MLflow's own scoring function."""
         response = self._invoke(item, model)
         return Answer(200, JSON_BODY, model.rows, response.encode())
 
-    def _invoke(self, item: Item, model: ObservedModel) -> str:
+    def _invoke(self, item: Item, model: InstrumentedModel) -> str:
         """What MLflow's own scoring function answers, in JSON.
 
         Raises:

@@ -15,17 +15,17 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake, described
-from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
 from cloche.serving.host.codecs.scoring_protocol import json_error
 from cloche.serving.host.codecs.tf_serving_layouts import Layout
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
 from cloche.serving.host.diagnosis.layouts import holds
 from cloche.serving.host.diagnosis.unreadable import unreadable
-from cloche.serving.host.parsing.column_decoder import Plan
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.parsing.json_body import read_json
-from cloche.serving.host.parsing.missing_values import Guard
-from cloche.serving.host.parsing.parsed_request import Question, Write
+from cloche.serving.host.parsing.missing_values import MissingValueGuard
+from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
 from cloche.serving.host.predictors.prediction_writer import BARE, ByModelPredicted, Predicted
 from cloche.serving.processes.frames import JSON_BODY, Answer, Item
 
@@ -38,15 +38,20 @@ class V1:
     """The codec."""
 
     def __init__(
-        self, plan: Plan | None, schema: Schema | None, guard: Guard, diagnosis: Diagnosis, *,
+        self,
+        plan: ColumnDecoder | None,
+        schema: Schema | None,
+        guard: MissingValueGuard,
+        diagnosis: Diagnosis,
+        *,
         hinted: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._plan = plan
         self._guard = guard
         self._diagnosis = diagnosis
         self._layout = Layout(schema, hinted=hinted)
 
-    def read(self, item: Item) -> Question | None:
+    def read(self, item: Item) -> ParsedRequest | None:
         """The question in `item`, where the plan reads it."""
         if self._plan is None:
             return None
@@ -55,9 +60,9 @@ class V1:
         except RequestRefused:  # it is told alone
             return None
         table = self._plan.read(payload)
-        return None if table is None else Question(table, write)
+        return None if table is None else ParsedRequest(table, write)
 
-    def ask(self, item: Item, model: ObservedModel) -> Answer:
+    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
         """The answer to one request, read by MLflow's own scoring function."""
         payload, write = self._payload(item)
         invocations(payload, JSON, model, self._guard.prepare(payload))

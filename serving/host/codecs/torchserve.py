@@ -8,13 +8,13 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
-from cloche.serving.host.codecs.instrumented_model import ObservedModel
+from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
 from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol, json_error
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
-from cloche.serving.host.parsing.column_decoder import Plan
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.parsing.content_types import JSON
-from cloche.serving.host.parsing.missing_values import Guard
-from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.parsing.missing_values import MissingValueGuard
+from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.prediction_writer import ByModelPredicted, Predicted
 from cloche.serving.processes.frames import JSON_BODY, Answer, Item
 
@@ -26,15 +26,19 @@ class TorchServe(ScoringProtocol):
     """The codec."""
 
     def __init__(
-        self, plan: Plan | None, schema: Schema | None, guard: Guard, diagnosis: Diagnosis
+        self,
+        plan: ColumnDecoder | None,
+        schema: Schema | None,
+        guard: MissingValueGuard,
+        diagnosis: Diagnosis,
     ) -> None:
         super().__init__(plan, schema, guard, diagnosis, _write)
 
-    def read(self, item: Item) -> Question | None:
+    def read(self, item: Item) -> ParsedRequest | None:
         """The question in `item`, where the plan reads it."""
         return super().read(_typed(item))
 
-    def ask(self, item: Item, model: ObservedModel) -> Answer:
+    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
         """The answer to one request by MLflow's own scoring function."""
         self._invoke(_typed(item), model)
         return _write(ByModelPredicted(model.raw, model.rows), 0, model.rows)

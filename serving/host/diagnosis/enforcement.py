@@ -16,7 +16,7 @@ from mlflow.pyfunc.scoring_server import infer_and_parse_data
 from mlflow.types import ColSpec, ParamSchema, Schema
 
 from cloche.serving.host.parsing.json_types import JsonTypes
-from cloche.serving.host.parsing.missing_values import Guard, lossy_arrays, refuse_gaps
+from cloche.serving.host.parsing.missing_values import MissingValueGuard, lossy_arrays, refuse_gaps
 from cloche.serving.host.parsing.older_mlflow import Array
 
 _MOST_BESIDE_OTHERS = 1_000
@@ -28,7 +28,7 @@ def refuses_payload(payload: dict[str, Any], schema: Schema) -> bool:
     def read() -> Any:
         # a copy, as what is read is given types in place; `deepcopy` takes ten times as long
         own = pickle.loads(pickle.dumps(payload))  # noqa: S301  # no foreign bytes
-        known: Any = Guard(schema).prepare(own)
+        known: Any = MissingValueGuard(schema).prepare(own)
         return infer_and_parse_data(own, known)
 
     return _fails(lambda: _enforce(read(), schema))

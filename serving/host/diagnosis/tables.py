@@ -14,7 +14,7 @@ from cloche.serving.host.diagnosis.arrays import shape_name
 from cloche.serving.host.diagnosis.contents import hinted_mistake
 from cloche.serving.host.diagnosis.enforcement import first_refused, refuses_data
 from cloche.serving.host.diagnosis.names import missing_columns
-from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.host.parsing.missing_values import MissingValueGuard
 from cloche.serving.host.parsing.older_mlflow import Object
 
 _LINE_ENDS_LOST = (
@@ -68,7 +68,7 @@ def _as_csv(part: pd.DataFrame, schema: Schema) -> Any:
     """A part of a table of texts, as MLflow reads it from CSV."""
     names = schema.input_names() if schema.has_input_names() else list(part.columns)
     text = part[[name for name in names if name in part.columns]].to_csv(index=False)
-    known: Any = Guard(schema).schema_for_csv()
+    known: Any = MissingValueGuard(schema).schema_for_csv()
     return parse_csv_input(io.StringIO(text), known)
 
 

@@ -42,7 +42,8 @@ class Table(NamedTuple):
         key: What tables must have in common to be joined.
         rows: Python values.
         params: Of the request.
-        columns: In the place of the rows, where they came by columns: as `Plan.columns` gives them.
+        columns: In the place of the rows, where they came by columns: as `ColumnDecoder.columns`
+            gives them.
     """
 
     key: Hashable
@@ -60,7 +61,7 @@ class Table(NamedTuple):
         return [Table(self.key, [row], self.params) for row in self.rows]
 
 
-class Plan:
+class ColumnDecoder:
     """How requests for one named, scalar-typed, column-based signature become columns."""
 
     def __init__(self, names: Sequence[str], types: Sequence[DataType]) -> None:
@@ -196,7 +197,7 @@ def table_key(kinds: str, params: dict[str, Any] | None) -> Hashable:
     return kinds, json.dumps(params, sort_keys=True) if params else ""
 
 
-def compile_plan(metadata: Model) -> Plan | None:
+def compile_plan(metadata: Model) -> ColumnDecoder | None:
     """The plan for a model's signature, or None where the fast path is not known to be exact."""
     schema: Schema | None = metadata.get_input_schema()
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
@@ -206,7 +207,7 @@ def compile_plan(metadata: Model) -> Plan | None:
     names = [str(name) for name in schema.input_names()]
     types = [kind for kind in schema.input_types() if isinstance(kind, DataType)]
     planned = len(types) == len(names) == len(set(names)) and _RULES.keys() >= set(types)
-    return Plan(names, types) if planned else None
+    return ColumnDecoder(names, types) if planned else None
 
 
 def has_type_hints(metadata: Model) -> bool:

@@ -25,7 +25,7 @@ _LOSSY = (DataType.boolean, DataType.string, DataType.binary)
 _LOSSY_DTYPES = "bSU"
 
 
-class Guard:
+class MissingValueGuard:
     """Looks at the cells of a payload before MLflow reads them."""
 
     def __init__(self, schema: Schema | None, *, by_type_hints: bool = False) -> None:

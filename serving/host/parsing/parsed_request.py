@@ -11,7 +11,7 @@ from cloche.serving.processes.frames import Answer
 Write = Callable[[Predicted, int, int], Answer]
 
 
-class Question(NamedTuple):
+class ParsedRequest(NamedTuple):
     """What the ways to predictions are asked.
 
     Attributes:

@@ -15,11 +15,11 @@ import pytest
 
 from cloche.serving.batch import run
 from cloche.serving.batch.input import inputs
-from cloche.serving.batch.job.options import Outcome, Request
+from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.output import layout
-from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.worker import Worker
 from tests import warm
 from tests.stores import stores
@@ -77,18 +77,20 @@ class HereEngine:
             yield worker.finish(part)
 
 
-Score = Callable[..., Outcome]
+Score = Callable[..., JobResult]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Load each model once for all tests, and do not wait for the disk: no power fails here."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(Scorer, "load", staticmethod(_load))
+    monkeypatch.setattr(PartScorer, "load", staticmethod(_load))
 
 
 @functools.cache
-def _load(path: Path, twin: str = "", load: Callable[..., Scorer] = Scorer.load) -> Scorer:
+def _load(
+    path: Path, twin: str = "", load: Callable[..., PartScorer] = PartScorer.load
+) -> PartScorer:
     return load(path, twin)
 
 
@@ -97,10 +99,10 @@ def score(kitchen: Path, tmp_path: Path) -> Score:
     """Score a source into a file or directory with a model of the kitchen."""
 
     def do(
-        source: Path | str | inputs.Supply, place: Path | str, *, model: str = "plain",
+        source: Path | str | inputs.Inputs, place: Path | str, *, model: str = "plain",
         engine: Any = None, said: list[str] | None = None, **options: Any,
-    ) -> Outcome:  # fmt: skip
-        request = Request(
+    ) -> JobResult:  # fmt: skip
+        request = JobOptions(
             model=model if ":" in model else str(kitchen / model),
             **{"part_rows": 10, "cache": tmp_path / "cache", "tracked": False, **options},
         )

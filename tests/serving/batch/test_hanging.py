@@ -14,7 +14,7 @@ import pytest
 from cloche.serving.batch.job import silence_notice
 from cloche.serving.batch.job.part import Part
 from cloche.serving.batch.scoring import local_engine, worker_pool, worker_start
-from cloche.serving.batch.scoring.crash_recovery import Case, Death
+from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
 from cloche.serving.batch.scoring.local_engine import LocalEngine
 from cloche.serving.errors import JobFailed
 from tests import warm
@@ -92,16 +92,18 @@ def test_a_stopped_worker_is_noticed_and_its_part_is_done_again_whole(
     table(60).to_parquet(tmp_path / "rows.parquet")
     said: list[str] = []
     stopped: list[int] = []
-    give = worker_pool.Crew.give
+    give = worker_pool.WorkerPool.give
 
-    def stop_first(self: worker_pool.Crew, worker: worker_pool.WorkerProcess, given: Part) -> None:
+    def stop_first(
+        self: worker_pool.WorkerPool, worker: worker_pool.WorkerProcess, given: Part
+    ) -> None:
         if not stopped:
             stopped.extend(children(os.getpid(), "cloche-worker"))
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
         give(self, worker, given)
 
-    monkeypatch.setattr(worker_pool.Crew, "give", stop_first)
+    monkeypatch.setattr(worker_pool.WorkerPool, "give", stop_first)
     outcome = score(
         tmp_path / "rows.parquet", tmp_path / "out.csv", part_rows=1000,
         engine=local(say=said.append),
@@ -112,7 +114,7 @@ def test_a_stopped_worker_is_noticed_and_its_part_is_done_again_whole(
     assert any("its process is stopped" in line for line in said), said
 
 
-def kill(case: Case, deadly: set[int], rows: int, *, hangs: bool = False) -> int:
+def kill(case: PartRetry, deadly: set[int], rows: int, *, hangs: bool = False) -> int:
     """Answer the case's questions as workers do; how many of them are lost."""
     lost = 0
     while True:
@@ -122,7 +124,9 @@ def kill(case: Case, deadly: set[int], rows: int, *, hangs: bool = False) -> int
         left = {row for row in deadly if str(row) not in map(str, asked["without"])}
         for start in range(low, high, step):
             if any(start <= row < min(start + step, high) for row in left):
-                case.died(Death("gone", rows=(start, min(start + step, high)), again=not hangs))
+                case.died(
+                    WorkerDeath("gone", rows=(start, min(start + step, high)), again=not hangs)
+                )
                 lost += 1
                 break
         else:
@@ -134,21 +138,21 @@ def kill(case: Case, deadly: set[int], rows: int, *, hangs: bool = False) -> int
 @pytest.mark.parametrize("hangs", [False, True])
 @pytest.mark.parametrize("deadly", [{0}, {19_999}, {7, 9_000}])
 def test_few_workers_are_lost_for_a_row_among_thousands(hangs, deadly):
-    case = Case(part(stop=1_000_000))
+    case = PartRetry(part(stop=1_000_000))
 
     assert kill(case, deadly, 20_000, hangs=hangs) <= 16 * len(deadly)
     assert set(case.question()["without"]) == deadly
 
 
 def test_a_model_that_has_no_time_for_many_rows_gets_fewer_and_none_is_blamed():
-    case = Case(part(stop=1_000_000))
+    case = PartRetry(part(stop=1_000_000))
 
     def lost() -> bool:
         asked = case.question()
         low, high = asked.get("try", (0, 20_000))
         step = min(asked.get("at_once") or 20_000, high - low)
         if step > 100:
-            case.died(Death("slow", rows=(low, low + step), again=False))
+            case.died(WorkerDeath("slow", rows=(low, low + step), again=False))
             return True
         if "try" in asked:
             case.survived()
@@ -162,7 +166,7 @@ def test_a_model_that_has_no_time_for_many_rows_gets_fewer_and_none_is_blamed():
 
 def test_where_processes_start_slowly_their_number_has_a_bound(rows, local, score, monkeypatch):
     monkeypatch.setattr(worker_pool, "_MOST_STARTS", 2)
-    monkeypatch.setattr(worker_start.Forks, "quick", False)
+    monkeypatch.setattr(worker_start.ForkStarter, "quick", False)
 
     with pytest.raises(JobFailed, match="each new one takes seconds to start"):
         score(rows, rows.parent / "out.csv", model="deadly", engine=local(), part_rows=1000)

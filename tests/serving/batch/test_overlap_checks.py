@@ -9,7 +9,7 @@ import pytest
 
 from cloche.serving.batch import overlap_checks, stream_job
 from cloche.serving.batch.input import inputs
-from cloche.serving.batch.job.options import Request
+from cloche.serving.batch.job.options import JobOptions
 from cloche.serving.batch.output.layout import describe
 from cloche.serving.errors import SettingsError
 from tests.serving.batch.conftest import HereEngine, table
@@ -156,7 +156,7 @@ def test_streams_of_a_shell_that_are_one_file_are_refused(tmp_path, kitchen, sco
     table(5).to_csv(path, index=False)
     with path.open("rb") as stream, pytest.raises(SettingsError, match="Write elsewhere"):
         score(inputs.Stream(stream, "csv"), path, overwrite=True)
-    request = Request(model=str(kitchen / "plain"), cache=tmp_path / "cache")
+    request = JobOptions(model=str(kitchen / "plain"), cache=tmp_path / "cache")
     with path.open("rb") as stream, path.open("ab") as sink:
         for given in (inputs.Files(str(path), None), inputs.Stream(stream, "csv")):
             with pytest.raises(SettingsError, match="standard output"):

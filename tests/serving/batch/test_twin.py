@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cloche.serving.batch import resume_checks
-from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.twin import usable
 from cloche.serving.errors import JobFailed, JobRefused
 from cloche.serving.host.predictors.twin import Prediction
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("batch")
 
 ROWS = table(40)
 INPUTS = ROWS[["a", "b", "c"]]
-LOAD = Scorer.load  # before the other tests' fixture replaces it
+LOAD = PartScorer.load  # before the other tests' fixture replaces it
 SHIFT = 0.25  # what tells the twin's scores from the model's
 
 
@@ -49,12 +49,14 @@ def twin_scores(monkeypatch, model):
     """Jobs are scored with the twin, as if the registry named it."""
     monkeypatch.setattr(resume_checks, "usable", lambda *_: "digest")
     monkeypatch.setattr(
-        Scorer, "load", staticmethod(lambda _, twin: Scorer(model, Twin(model) if twin else None))
+        PartScorer,
+        "load",
+        staticmethod(lambda _, twin: PartScorer(model, Twin(model) if twin else None)),
     )
 
 
 def test_rows_that_the_twin_is_not_sure_of_are_the_models_in_their_places(model, kitchen):
-    scorer = Scorer(model, Twin(model))
+    scorer = PartScorer(model, Twin(model))
 
     found = scorer.predict(INPUTS)
 
@@ -65,7 +67,7 @@ def test_rows_that_the_twin_is_not_sure_of_are_the_models_in_their_places(model,
 
 
 def test_a_twin_that_fails_leaves_all_rows_to_the_model(model, kitchen):
-    scorer = Scorer(model, Twin(model, failure=RuntimeError("no such node")))
+    scorer = PartScorer(model, Twin(model, failure=RuntimeError("no such node")))
 
     found = scorer.predict(INPUTS)
 
@@ -77,14 +79,14 @@ def test_a_twin_without_memory_gets_fewer_rows_and_not_another_answer(model):
     failure = RuntimeError("Failed to allocate memory for requested buffer")
 
     with pytest.raises(MemoryError):
-        Scorer(model, Twin(model, failure=failure)).predict(INPUTS)
+        PartScorer(model, Twin(model, failure=failure)).predict(INPUTS)
 
 
 def test_a_twin_that_differs_on_this_machine_stops_the_job(model):
-    Scorer(model, Twin(model, shift=1e-6)).prove(INPUTS)
+    PartScorer(model, Twin(model, shift=1e-6)).prove(INPUTS)
 
     with pytest.raises(JobFailed, match=r"input example.*--overwrite --no-acceleration"):
-        Scorer(model, Twin(model, shift=1e-3)).prove(INPUTS)
+        PartScorer(model, Twin(model, shift=1e-3)).prove(INPUTS)
 
 
 def test_a_twin_that_is_gone_when_a_worker_loads_it_stops_the_job(kitchen):
@@ -100,7 +102,9 @@ def test_a_model_with_other_columns_than_its_twin_stops_the_job_and_no_row_is_bl
             found = super().predict(frame)
             return Prediction(found.sure, ["prediction", "score"], found.columns)
 
-    monkeypatch.setattr(Scorer, "load", staticmethod(lambda *_: Scorer(model, Other(model))))
+    monkeypatch.setattr(
+        PartScorer, "load", staticmethod(lambda *_: PartScorer(model, Other(model)))
+    )
     ROWS.to_parquet(tmp_path / "rows.parquet")
 
     with pytest.raises(JobFailed, match="answers in other columns"):

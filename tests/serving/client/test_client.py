@@ -26,7 +26,7 @@ from cloche.client import (
     Unauthenticated,
     Unreachable,
 )
-from cloche.serving.client.request_state import Call
+from cloche.serving.client.request_state import RequestState
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving, wait_for
 
@@ -269,14 +269,16 @@ def test_an_answer_that_is_too_large_is_not_read_to_its_end(ask, encoding):
 
 
 def test_an_answer_that_takes_too_long_to_be_decoded_is_too_late(ask, monkeypatch):
-    read = Call.answered
+    read = RequestState.answered
 
-    def slowly(self: Call, response: httpx2.Response, body: bytearray, now: float) -> object:
+    def slowly(
+        self: RequestState, response: httpx2.Response, body: bytearray, now: float
+    ) -> object:
         outcome = read(self, response, body, now)
         self.started -= 31  # as if decoding had taken that long
         return outcome
 
-    monkeypatch.setattr(Call, "answered", slowly)
+    monkeypatch.setattr(RequestState, "answered", slowly)
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=WHOLE))
     with pytest.raises(DeadlineExceeded):
         ask("http://x", ROW, transport=transport)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.serving.cloud_contract import Asked
+from cloche.serving.cloud_contract import CloudRequest
 from cloche.serving.clouds.json_lines import JSON_LINES, read
 from cloche.serving.web.asgi import HttpError
 
@@ -16,7 +16,7 @@ CELLS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) |
 
 
 def translated(content_type, body, names=NAMES, accept=""):
-    return read(Asked(content_type, accept), body, names)
+    return read(CloudRequest(content_type, accept), body, names)
 
 
 def written(predictions, accept, content_type="application/json"):

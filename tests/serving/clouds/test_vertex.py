@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.serving.cloud_contract import Asked
+from cloche.serving.cloud_contract import CloudRequest
 from cloche.serving.clouds.discovery import find
 
 read = find({"AIP_HTTP_PORT": "8080"}).contract.dialect
@@ -13,7 +13,7 @@ JSON = st.recursive(st.none() | st.integers() | st.text(), st.lists)
 
 
 def translated(body: bytes, content_type: str = "application/json") -> bytes:
-    return read(Asked(content_type, ""), body, []).body
+    return read(CloudRequest(content_type, ""), body, []).body
 
 
 @given(st.lists(JSON), st.dictionaries(st.text(), JSON))

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from cloche.serving.dispatch.version_history import History
+from cloche.serving.dispatch.version_history import VersionHistory
 from cloche.serving.errors import RegistryUnreachable
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.uri import parse
@@ -22,10 +22,10 @@ class Asked:
         return [{"version": str(self.count)}]
 
 
-def watch(steps: Callable[[History, Asked], Coroutine[Any, Any, None]]) -> None:
+def watch(steps: Callable[[VersionHistory, Asked], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         registry = Asked()
-        history = History(parse("models:/m@production"), cast(Registry, registry))
+        history = VersionHistory(parse("models:/m@production"), cast(Registry, registry))
         await steps(history, registry)
         await history.close()
 
@@ -38,7 +38,7 @@ async def answered() -> None:
 
 
 def test_the_registry_is_asked_only_when_somebody_looks() -> None:
-    async def steps(history: History, registry: Asked) -> None:
+    async def steps(history: VersionHistory, registry: Asked) -> None:
         await answered()
         assert registry.count == 0
         assert history.look() is None
@@ -49,7 +49,7 @@ def test_the_registry_is_asked_only_when_somebody_looks() -> None:
 
 
 def test_many_looks_are_one_question() -> None:
-    async def steps(history: History, registry: Asked) -> None:
+    async def steps(history: VersionHistory, registry: Asked) -> None:
         for _ in range(5):
             history.look()
             await answered()
@@ -59,7 +59,7 @@ def test_many_looks_are_one_question() -> None:
 
 
 def test_what_is_outdated_is_asked_for_with_the_next_look() -> None:
-    async def steps(history: History, registry: Asked) -> None:
+    async def steps(history: VersionHistory, registry: Asked) -> None:
         history.look()
         await answered()
         history.outdate()
@@ -71,7 +71,7 @@ def test_what_is_outdated_is_asked_for_with_the_next_look() -> None:
 
 
 def test_what_is_known_stays_when_the_registry_is_gone() -> None:
-    async def steps(history: History, registry: Asked) -> None:
+    async def steps(history: VersionHistory, registry: Asked) -> None:
         history.look()
         await answered()
         registry.gone = True

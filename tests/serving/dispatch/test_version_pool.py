@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from cloche.serving.dispatch.broken_host_check import Doubt
-from cloche.serving.dispatch.pool_settings import Plan
-from cloche.serving.dispatch.version_pool import Generation
+from cloche.serving.dispatch.broken_host_check import BrokenHostCheck
+from cloche.serving.dispatch.pool_settings import PoolSettings
+from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
-from cloche.serving.queue.prediction_request import Ended, Request
+from cloche.serving.queue.prediction_request import Ended, PredictionRequest
 
 OK = Answer(200, 0, 1, b"{}")
 
@@ -28,7 +28,7 @@ class FakeReplica:
     failure: type[HostFailed] = HostFailed
 
     def __init__(self, failures: int = 0) -> None:
-        self.doubt = Doubt()
+        self.doubt = BrokenHostCheck()
         self.checks = 0
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.failures = failures
@@ -61,9 +61,9 @@ class FakeReplica:
         pass
 
 
-def request(*, left: bool = False) -> Request:
+def request(*, left: bool = False) -> PredictionRequest:
     loop = asyncio.get_running_loop()
-    return Request(
+    return PredictionRequest(
         rows=1,
         size=10,
         arrived=loop.time(),
@@ -76,7 +76,7 @@ def request(*, left: bool = False) -> Request:
 
 async def started(
     *failures: int, wait: float = 0.0, requests: int = 100
-) -> tuple[Generation, list[FakeReplica]]:
+) -> tuple[VersionPool, list[FakeReplica]]:
     """A generation with one replica; its hosts fail so many times, in the order of their making."""
     made: list[FakeReplica] = []
 
@@ -84,19 +84,19 @@ async def started(
         made.append(FakeReplica(failures[len(made)] if len(made) < len(failures) else 0))
         return made[-1]
 
-    plan = Plan(
+    plan = PoolSettings(
         replicas=1,
         load_timeout=1.0,
         predict_timeout=1.0,
         queue=QueueLimits(requests, 10**6, 10**6),
         batches=BatchLimits(100, 10**6, wait),
     )
-    generation = Generation("m", "1", Path(), plan=plan, metrics=Metrics(), spawn=spawn)
+    generation = VersionPool("m", "1", Path(), plan=plan, metrics=Metrics(), spawn=spawn)
     await generation.start(beside=False)  # its hosts are no processes with a priority
     return generation, made
 
 
-async def answered(requests: Sequence[Request]) -> list[int]:
+async def answered(requests: Sequence[PredictionRequest]) -> list[int]:
     async with asyncio.timeout(30):
         return [(await one.outcome).status for one in requests]
 

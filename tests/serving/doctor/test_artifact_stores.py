@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from mlflow.models import Model
 from mlflow.store.artifact.s3_artifact_repo import _cached_get_s3_client
 
-from cloche.serving.doctor.check_result import Finding
+from cloche.serving.doctor.check_result import CheckResult
 from cloche.serving.doctor.versions import followed
 from cloche.serving.registry.uri import parse
 from cloche.serving.settings import Settings
@@ -23,7 +23,7 @@ from tests.clouds.aws import REGION, Person, moto
 pytestmark = pytest.mark.breadth
 
 
-def artifacts(uri: str) -> Finding:
+def artifacts(uri: str) -> CheckResult:
     """What the doctor finds of the artifacts at a URI, as a command of its own would."""
     _cached_get_s3_client.cache_clear()
     boto3.DEFAULT_SESSION = None

@@ -21,7 +21,7 @@ from cloche.serving.grpc.answers import Call, Ending
 from cloche.serving.grpc.server import opened
 from cloche.serving.settings import Settings
 from cloche.serving.web.asgi import HttpError
-from cloche.serving.web.authentication import Access
+from cloche.serving.web.authentication import Authentication
 from cloche.serving.web.sockets import listen
 from tests.lifecycle import floods
 
@@ -61,7 +61,7 @@ class Echo:
             self.loop, self.ended = asyncio.get_running_loop(), asyncio.Event()
             listener = listen("127.0.0.1", 0)
             self.port = listener.getsockname()[1]
-            async with opened(self.settings, Access(self.keys), self.answer, listener):
+            async with opened(self.settings, Authentication(self.keys), self.answer, listener):
                 started.set()
                 await self.ended.wait()
 
@@ -308,7 +308,7 @@ def test_a_port_that_was_taken_in_between_is_told() -> None:
     async def open_taken() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             settings = Settings(models=("m",))
-            async with opened(settings, Access(), lambda _: None, taken.dup()):
+            async with opened(settings, Authentication(), lambda _: None, taken.dup()):
                 pass
 
     with pytest.raises(SettingsError, match="Choose another --grpc-port"):
@@ -324,7 +324,9 @@ def test_threads_that_cannot_be_started_are_told(monkeypatch: pytest.MonkeyPatch
         start(self)
 
     async def open_it() -> None:
-        async with opened(Settings(models=("m",)), Access(), lambda _: None, listen("::1", 0)):
+        async with opened(
+            Settings(models=("m",)), Authentication(), lambda _: None, listen("::1", 0)
+        ):
             pass
 
     monkeypatch.setattr(threading.Thread, "start", limited)

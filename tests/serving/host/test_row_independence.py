@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cloche.serving.host.parsing.column_decoder import Table
-from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.row_independence import Score, is_rowwise
 from cloche.serving.processes.frames import Answer
 
@@ -13,7 +13,7 @@ TABLE = Table(("n", ""), [[1.0], [2.0], [4.0]])
 
 
 def score_of(predict: Callable[[list[float]], Any]) -> Score:
-    def score(questions: Sequence[Question]) -> list[Answer]:
+    def score(questions: Sequence[ParsedRequest]) -> list[Answer]:
         ((table, _),) = questions
         body = json.dumps({"predictions": predict([row[0] for row in table.rows])})
         return [Answer(200, 0, len(table.rows), body.encode())]

@@ -16,7 +16,7 @@ from mlflow.utils.proto_json_utils import _get_jsonable_obj
 from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.codecs import open_inference_grpc, open_inference_rest
 from cloche.serving.host.codecs.messages import message
-from cloche.serving.host.codecs.open_inference_request import Asked
+from cloche.serving.host.codecs.open_inference_request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference_rest import Form
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor, output
 from cloche.serving.host.predictors.prediction_writer import encode
@@ -44,8 +44,8 @@ class Told(NamedTuple):
     missing: str = ""
 
 
-def asked(form: Any) -> Asked:
-    return Asked("", {}, {}, [], form)
+def asked(form: Any) -> OpenInferenceRequest:
+    return OpenInferenceRequest("", {}, {}, [], form)
 
 
 def strictly(text: bytes) -> Any:

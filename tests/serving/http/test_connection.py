@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from cloche.serving.api.route_target import Target
+from cloche.serving.api.route_target import RouteTarget
 from cloche.serving.http.connection import Connection
 from cloche.serving.http.fast_path import Client, FastPath
 from cloche.serving.web.asgi import TEXT, Receive, Scope, Send, read_body, respond
@@ -22,8 +22,8 @@ ANSWER = re.compile(rb"HTTP/1.1 200 .*?\r\n\r\n(\d)", re.DOTALL)
 class Taking:
     """A fast path that takes what is asked at /fast, and answers late."""
 
-    def target(self, url: bytes) -> Target | None:
-        return cast("Target", url) if url == b"/fast" else None
+    def target(self, url: bytes) -> RouteTarget | None:
+        return cast("RouteTarget", url) if url == b"/fast" else None
 
     def take(self, client: Client, target: Any, url: bytes, headers: Any, body: bytes) -> bool:
         self._wait(TURNS, client, body)

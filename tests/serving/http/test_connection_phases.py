@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.serving.http.connection_phases import Look, Patience, Phase, PhaseClock
+from cloche.serving.http.connection_phases import Phase, PhaseClock, PhaseLimits, PhaseSnapshot
 from tests.serving.wire import Wire, request, turns
 
-PATIENCE = Patience(client=20.0, request=60.0, idle=75.0)
+PATIENCE = PhaseLimits(client=20.0, request=60.0, idle=75.0)
 LIMITS = {
     Phase.HEAD: 20.0, Phase.REST: 20.0, Phase.IDLE: 75.0, Phase.ANSWER: 90.0, Phase.UNSENT: 20.0,
 }  # fmt: skip
@@ -18,7 +18,7 @@ LIMITS = {
 
 @pytest.mark.parametrize("phase", Phase)
 def test_a_phase_is_over_after_its_time(phase: Phase) -> None:
-    clock, look = PhaseClock(), Look(phase, 1, 0)
+    clock, look = PhaseClock(), PhaseSnapshot(phase, 1, 0)
     assert not clock.is_over(look, 1000.0, PATIENCE)
     assert not clock.is_over(look, 1000.0 + LIMITS[phase], PATIENCE)
     assert clock.is_over(look, 1000.1 + LIMITS[phase], PATIENCE)
@@ -30,14 +30,14 @@ def test_another_phase_or_request_begins_anew(steps: list[tuple[Phase, int]]) ->
     before = None
     for now, (phase, request_number) in enumerate(steps):
         late = now * 1e6
-        over = clock.is_over(Look(phase, request_number, 0), late, PATIENCE)
+        over = clock.is_over(PhaseSnapshot(phase, request_number, 0), late, PATIENCE)
         assert over == ((phase, request_number) == before)
         before = (phase, request_number)
 
 
 @given(st.integers(0, 2**40))
 def test_an_answer_may_be_taken_slowly_but_not_for_ever(unsent: int) -> None:
-    limit = PATIENCE.limit(Look(Phase.UNSENT, 1, unsent))
+    limit = PATIENCE.limit(PhaseSnapshot(Phase.UNSENT, 1, unsent))
     assert PATIENCE.client <= limit < math.inf
     assert limit <= PATIENCE.client + unsent / 1024
 
@@ -78,7 +78,7 @@ def test_a_client_that_drips_is_ended_in_each_state(name: str) -> None:
         wire = Wire()
         await wire.send(*pieces)
         wire.transport.written.clear()
-        now, limit = 0.0, PATIENCE.limit(Look(phase, 0, 0))
+        now, limit = 0.0, PATIENCE.limit(PhaseSnapshot(phase, 0, 0))
         wire.connection.end_if_slow(now, PATIENCE)
         while not wire.transport.closed:
             assert now <= limit + 1, "it is open still"

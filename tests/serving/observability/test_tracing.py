@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from cloche.serving.errors import SettingsError
 from cloche.serving.observability.tracing import Tracing, from_environment
 from cloche.serving.processes.frames import Item
-from cloche.serving.queue.prediction_request import Request
+from cloche.serving.queue.prediction_request import PredictionRequest
 
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
@@ -35,9 +35,9 @@ def scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
 ROUTE = "/models/{name}/versions/{version}/invocations"
 
 
-def scored(attempts: int) -> Request:
+def scored(attempts: int) -> PredictionRequest:
     """A request that came at second 10 of the loop's clock, and was given to a host at 12."""
-    return Request(
+    return PredictionRequest(
         rows=1,
         size=2,
         arrived=10.0,
@@ -54,7 +54,7 @@ def scored(attempts: int) -> Request:
 def record(
     *headers: tuple[bytes, bytes],
     status: int = 200,
-    request: Callable[[], Request | None] = lambda: None,
+    request: Callable[[], PredictionRequest | None] = lambda: None,
 ) -> tuple[bytes, dict[str, ReadableSpan]]:
     """The answer's header and the spans by name, of one request."""
     exporter = InMemorySpanExporter()

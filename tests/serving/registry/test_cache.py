@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.resolver import Target
+from cloche.serving.registry.resolver import ResolvedVersion
 
 
-def target(version: str) -> Target:
-    return Target(version, f"models:/m/{version}", f"m/{version}", version)
+def target(version: str) -> ResolvedVersion:
+    return ResolvedVersion(version, f"models:/m/{version}", f"m/{version}", version)
 
 
 def fill(place: Path) -> None:

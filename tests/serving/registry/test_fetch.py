@@ -11,7 +11,7 @@ from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.registry import fetch
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.resolver import Target
+from cloche.serving.registry.resolver import ResolvedVersion
 from cloche.training.errors import RegistryError
 from cloche.training.gate import candidate
 from tests.lifecycle.registry import saved
@@ -82,7 +82,7 @@ def test_what_is_gone_cannot_be_fetched_and_what_is_altered_is_refused(
     store: Store, tmp_path: Path, change, says: str, promoted: bool
 ) -> None:
     digest = digest_tree(store.files) if promoted else ""
-    target = Target("1", "models:/m/1", "m/1", "1", digest, model="m")
+    target = ResolvedVersion("1", "models:/m/1", "m/1", "1", digest, model="m")
     cache = Cache(tmp_path / "cache", "r")
     change(store.files)
     if not promoted and change not in (all_gone, no_mlmodel):
@@ -107,7 +107,7 @@ def test_the_gate_says_the_same(store: Store, tmp_path: Path) -> None:
 def test_a_cache_without_room_is_told_and_tried_again(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = Target("1", "models:/m/1", "m/1", "1", model="m")
+    target = ResolvedVersion("1", "models:/m/1", "m/1", "1", model="m")
     cache = Cache(tmp_path / "cache", "r")
     with monkeypatch.context() as patched:
         full = OSError(errno.ENOSPC, "No space left on device")

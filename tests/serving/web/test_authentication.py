@@ -1,12 +1,12 @@
 import pytest
 
 from cloche.serving.web.asgi import HttpError
-from cloche.serving.web.authentication import Access
+from cloche.serving.web.authentication import Authentication
 
 
 @pytest.mark.parametrize("sent", [b"Bearer old", b"bearer new", b"Bearer  new "])
 def test_each_of_several_keys_opens(sent: bytes) -> None:
-    Access(["old", "new"]).check([(b"authorization", sent)])
+    Authentication(["old", "new"]).check([(b"authorization", sent)])
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,9 @@ def test_each_of_several_keys_opens(sent: bytes) -> None:
 )  # fmt: skip
 def test_everything_else_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(HttpError) as refusal:
-        Access(["old", "new"]).check(headers)
+        Authentication(["old", "new"]).check(headers)
     assert refusal.value.status == 401
 
 
 def test_a_server_without_keys_is_open() -> None:
-    Access().check([])
+    Authentication().check([])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.conversion.trees import is_trees, thresholds
 from cloche.training.acceleration.onnx_session import Session
-from cloche.training.acceleration.original_model import Original
+from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.equivalence import TOLERANCE
 from tests.training.acceleration import zoo
 
@@ -24,7 +24,7 @@ hunt = settings(
 
 
 @cache
-def prey(family: str) -> tuple[Original, Session]:
+def prey(family: str) -> tuple[OriginalModel, Session]:
     """An original and its twin."""
     if family in zoo.RECIPES:
         rows, original = zoo.by_recipe(zoo.RECIPES[family])
@@ -69,7 +69,7 @@ def agree(family: str, rows: pd.DataFrame) -> None:
         _same_word(original, own, other, label)
 
 
-def _same_word(original: Original, scores, expected, label) -> None:
+def _same_word(original: OriginalModel, scores, expected, label) -> None:
     assert np.abs(scores - expected).max() <= TOLERANCE
     if original.threshold is not None:
         over = scores[original.positive] - original.threshold

@@ -35,7 +35,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from cloche.training.acceleration.original_model import Original, of_estimator, of_fitted
+from cloche.training.acceleration.original_model import OriginalModel, of_estimator, of_fitted
 from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.pipeline.fit import fit
 from cloche.training.recipe.schema import Recipe
@@ -235,7 +235,7 @@ def fit_text(vectorizer, estimator=None) -> Pipeline:
     return pipeline.fit(texts(), np.arange(ROWS) % 3 == 0)
 
 
-def by_recipe(estimator: str) -> tuple[pd.DataFrame, Original]:
+def by_recipe(estimator: str) -> tuple[pd.DataFrame, OriginalModel]:
     """Rows and the original as `cloche train` makes it, with a threshold of its own."""
     if not estimator.startswith("sklearn."):
         need(estimator.partition(".")[0])
@@ -257,5 +257,5 @@ def by_recipe(estimator: str) -> tuple[pd.DataFrame, Original]:
     return rows, of_fitted(fitted, make_signature(rows, fitted.predict(rows)))
 
 
-def original_of(pipeline: Pipeline, rows: pd.DataFrame, **options) -> Original:
+def original_of(pipeline: Pipeline, rows: pd.DataFrame, **options) -> OriginalModel:
     return of_estimator(pipeline, infer_signature(rows, pipeline.predict(rows)), **options)

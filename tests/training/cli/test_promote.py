@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloche.training.cli.promote import promote
-from cloche.training.promotion.promote import Refusal
+from cloche.training.promotion.promote import PromotionRefusal
 from cloche.training.promotion.registry import find_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
@@ -45,7 +45,7 @@ def test_a_first_promotion_from_dry_run_to_production(client, log_version, tmp_p
 def test_a_refusal_prints_its_table_and_raises_with_the_reasons(client, log_version):
     log_version(error=2.0, gate={"minimum": {"roc_auc": 0.99}})
     refused = run()
-    assert isinstance(refused.exception, Refusal)
+    assert isinstance(refused.exception, PromotionRefusal)
     assert "roc_auc is 0." in str(refused.exception)
     assert "✗" in refused.stdout
     assert "Evidence: run" in refused.stdout

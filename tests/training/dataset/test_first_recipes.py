@@ -30,11 +30,11 @@ from cloche import main
 from cloche.serving.batch import resume_checks
 from cloche.serving.batch.input import inputs as supply
 from cloche.serving.batch.input.csv_options import parsed
-from cloche.serving.batch.input.partitions import Planner
-from cloche.serving.batch.job.options import Request
+from cloche.serving.batch.input.partitions import Partitioner
+from cloche.serving.batch.job.options import JobOptions
 from cloche.serving.batch.output import layout
 from cloche.serving.batch.scoring.worker import Worker
-from cloche.serving.batch.spark.read_stage import Unloaded
+from cloche.serving.batch.spark.read_stage import UnloadedScorer
 from cloche.serving.errors import ServingError
 from cloche.training.cli.init import init
 from cloche.training.dataset.reading.datetimes import times
@@ -434,15 +434,15 @@ def scored_inputs(
     policy = {METADATA: {"reading": reading_of(recipe)}}
     Model(signature=signature, metadata=policy).save(str(version / "MLmodel"))
     if recipe.data.query:
-        given: supply.Supply = supply.Query(source, recipe.data.query, 1000)
+        given: supply.Inputs = supply.Query(source, recipe.data.query, 1000)
     else:
         given = supply.Files(source, form)
-    request = Request(model=str(version), cache=Path("cache"), options=options or {})
+    request = JobOptions(model=str(version), cache=Path("cache"), options=options or {})
     job = resume_checks.pinned(request, given, layout.describe("out.csv", None), lambda _: None)
     spool = Path("spool")
     spool.mkdir(exist_ok=True)
-    worker = Worker(job, spool, Unloaded(signature.inputs))
-    parts = given.parts(Planner(job.part_rows, spool, job.inferred), frozenset())
+    worker = Worker(job, spool, UnloadedScorer(signature.inputs))
+    parts = given.parts(Partitioner(job.part_rows, spool, job.inferred), frozenset())
     found = [worker.read(part) for part in parts]
     inputs = pd.concat([rows.inputs for rows in found])
     refused = {at: reason for rows in found for at, reason in rows.refused.items()}

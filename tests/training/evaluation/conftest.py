@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, Target
+from cloche.training.evaluation.predictions import Outcome, TargetSpec
 
 MakeOutcome = Callable[..., Outcome]
 
@@ -19,7 +19,7 @@ def binary_outcome() -> MakeOutcome:
         truth = (np.random.default_rng(1).random(rows) < 0.3).astype(int)
         noise = np.random.default_rng(seed).normal(size=rows)
         probability = 1 / (1 + np.exp(-(skill * (truth - 0.5) + noise - 0.8)))
-        target = Target("binary", (0, 1), 1)
+        target = TargetSpec("binary", (0, 1), 1)
         return Outcome.of(truth, read(probability, target, rows=rows))
 
     return make
@@ -32,6 +32,6 @@ def regression_outcome() -> MakeOutcome:
     def make(rows: int = 400, error: float = 1.0, seed: int = 0) -> Outcome:
         truth = np.random.default_rng(1).normal(10, 2, size=rows)
         noise = np.random.default_rng(seed).normal(scale=error, size=rows)
-        return Outcome.of(truth, read(truth + noise, Target("regression"), rows=rows))
+        return Outcome.of(truth, read(truth + noise, TargetSpec("regression"), rows=rows))
 
     return make

@@ -11,7 +11,7 @@ import pytest
 
 from cloche.training.evaluation.intervals import intervals
 from cloche.training.evaluation.metrics import score_all
-from cloche.training.evaluation.predictions import Outcome, Predictions, Target
+from cloche.training.evaluation.predictions import Outcome, Predictions, TargetSpec
 from cloche.training.evaluation.remarks import remarks, undefined
 from cloche.training.evaluation.slices import slices
 from cloche.training.evaluation.weighted_metrics import prepare
@@ -34,7 +34,7 @@ def outcome_of(classes, truth, *, task="multiclass", seed=0, only=None):
         codes = np.full(len(truth), only)
     positive = classes[-1] if task == "binary" else None
     predictions = Predictions(
-        Target(task, classes, positive), codes=codes.astype(np.intp), probabilities=matrix
+        TargetSpec(task, classes, positive), codes=codes.astype(np.intp), probabilities=matrix
     )
     return Outcome.of(np.array(classes, dtype=object)[truth], predictions)
 
@@ -157,7 +157,7 @@ def test_metrics_of_two_classes_are_defined_or_have_a_reason(kind, there, only):
 )
 def test_metrics_of_numbers_are_defined_or_have_a_reason(truth, reasons):
     truth, values = np.array(truth), np.array([1.5, 2.0, 3.0])
-    outcome = Outcome.of(truth, Predictions(Target("regression"), values=values))
+    outcome = Outcome.of(truth, Predictions(TargetSpec("regression"), values=values))
     errors = truth - values
     expected = {
         "mae": np.mean(np.abs(errors)),

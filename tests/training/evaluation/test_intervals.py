@@ -7,7 +7,7 @@ from cloche.training.errors import TrainingError
 from cloche.training.evaluation.intervals import intervals, paired_differences
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, Target
+from cloche.training.evaluation.predictions import Outcome, TargetSpec
 from cloche.training.recipe.metric_catalog import metrics_for
 
 
@@ -50,7 +50,7 @@ def test_pairing_tells_two_models_apart_where_their_own_intervals_overlap(regres
     production = regression_outcome(rows=400)
     truth, values = production.truth, production.predictions.values
     closer = truth + 0.9 * (values - truth)
-    candidate = Outcome.of(truth, read(closer, Target("regression"), rows=400))
+    candidate = Outcome.of(truth, read(closer, TargetSpec("regression"), rows=400))
     own = [intervals(o, ["mae"], resamples=300, seed=0)["mae"] for o in (candidate, production)]
     difference = paired_differences(candidate, production, ["mae"], resamples=300, seed=0)["mae"]
     assert own[0].high > own[1].low
@@ -72,7 +72,7 @@ def test_a_gain_is_positive_for_the_better_model_whichever_way_the_metric_points
 def test_bounds_are_unknown_where_many_draws_do_not_define_the_metric():
     truth = [0] * 20 + [1]
     outcome = Outcome.of(
-        truth, read(np.linspace(0.1, 0.9, 21), Target("binary", (0, 1), 1), rows=21)
+        truth, read(np.linspace(0.1, 0.9, 21), TargetSpec("binary", (0, 1), 1), rows=21)
     )
     interval = intervals(outcome, ["roc_auc"], resamples=200, seed=0)["roc_auc"]
     assert interval.value == 1
@@ -104,7 +104,7 @@ def test_copies_make_no_interval_and_no_comparison_surer(binary_outcome, times):
 def test_a_model_worse_by_the_margin_is_seldom_mistaken_for_one_that_is_not():
     """200 holdouts, 95 % confidence: about 10 mistakes are expected, and 20 are far too many."""
     margin, rows, mistakes = 0.05, 400, 0
-    target = Target("binary", (0, 1), 1)
+    target = TargetSpec("binary", (0, 1), 1)
     for seed in range(200):
         generator = np.random.default_rng(seed)
         truth = generator.integers(0, 2, rows)

@@ -8,11 +8,11 @@ from sklearn import metrics as sk
 
 from cloche.training.evaluation.metrics import score, score_all
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, Target
+from cloche.training.evaluation.predictions import Outcome, TargetSpec
 from cloche.training.recipe.metric_catalog import METRICS, metrics_for
 
-DIGIT = Target("binary", (0, 1), 1)
-FRUIT = Target("multiclass", ("apple", "fig", "pear"))
+DIGIT = TargetSpec("binary", (0, 1), 1)
+FRUIT = TargetSpec("multiclass", ("apple", "fig", "pear"))
 
 
 def of_labels(truth, labels):
@@ -44,7 +44,7 @@ def test_a_binary_metric_is_scikit_learns(metric, binary_outcome):
 
 def test_the_positive_label_decides_what_precision_and_ranking_are_about():
     probabilities = [[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]
-    rare = Target("binary", ("late", "on time"), "late")
+    rare = TargetSpec("binary", ("late", "on time"), "late")
     outcome = of_probabilities(["late", "on time", "on time"], probabilities, rare)
     assert score_all(["roc_auc", "precision", "recall"], outcome) == {
         "roc_auc": 1.0,
@@ -121,7 +121,7 @@ def test_regression_metrics_are_scikit_learns(regression_outcome):
 
 @pytest.mark.parametrize(("metric", "truth"), [("r2", [2.0, 2.0]), ("mape", [0.0, 1.0])])
 def test_a_constant_has_no_r2_and_zero_no_percentage(metric, truth):
-    outcome = Outcome.of(truth, read([1.0, 2.0], Target("regression"), rows=2))
+    outcome = Outcome.of(truth, read([1.0, 2.0], TargetSpec("regression"), rows=2))
     assert math.isnan(score(metric, outcome))
 
 

@@ -7,12 +7,12 @@ from scipy.sparse import csr_matrix
 
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, Target
+from cloche.training.evaluation.predictions import Outcome, TargetSpec
 
-LATE = Target("binary", ("late", "on time"), "late")
-DIGIT = Target("binary", (0, 1), 1)
-FRUIT = Target("multiclass", ("apple", "fig", "pear"))
-PRICE = Target("regression")
+LATE = TargetSpec("binary", ("late", "on time"), "late")
+DIGIT = TargetSpec("binary", (0, 1), 1)
+FRUIT = TargetSpec("multiclass", ("apple", "fig", "pear"))
+PRICE = TargetSpec("regression")
 
 
 def test_a_binary_table_of_cloche_keeps_its_labels_and_the_probability_of_the_positive_one():
@@ -75,7 +75,7 @@ def test_probabilities_of_strangers_are_read_in_every_shape(output):
 
 
 def test_probabilities_become_labels_at_the_threshold_of_the_target():
-    strict = Target("binary", (0, 1), 1, threshold=0.95)
+    strict = TargetSpec("binary", (0, 1), 1, threshold=0.95)
     assert read([0.9, 0.96], strict, rows=2).labels.tolist() == [0, 1]
 
 
@@ -185,18 +185,18 @@ def test_several_outputs_without_a_choice_are_refused_by_their_names(output, nam
 
 
 def test_a_target_is_found_in_its_column_and_the_greater_label_is_positive():
-    target = Target.of("binary", pd.Series(["yes", "no", "yes", None]))
+    target = TargetSpec.of("binary", pd.Series(["yes", "no", "yes", None]))
     assert (target.classes, target.positive) == (("no", "yes"), "yes")
 
 
 def test_a_target_with_another_number_of_labels_than_two_is_not_binary():
     with pytest.raises(TrainingError, match="has two labels, and this one has 3: 0, 1, 2"):
-        Target.of("binary", [0, 1, 2])
+        TargetSpec.of("binary", [0, 1, 2])
 
 
 def test_a_positive_label_that_the_column_does_not_hold_is_an_error():
     with pytest.raises(TrainingError, match="'maybe' is not one of 'no', 'yes'"):
-        Target.of("binary", ["yes", "no"], positive="maybe")
+        TargetSpec.of("binary", ["yes", "no"], positive="maybe")
 
 
 def test_an_outcome_needs_a_prediction_for_each_row_of_the_target():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, Predictions, Target
+from cloche.training.evaluation.predictions import Outcome, Predictions, TargetSpec
 from cloche.training.evaluation.weighted_metrics import prepare
 from cloche.training.recipe.metric_catalog import METRICS, metrics_for
 
@@ -25,7 +25,7 @@ def classifications(draw, classes):
     codes = st.integers(0, size - 1)
     truth = draw(st.lists(codes, min_size=rows, max_size=rows))
     labels = draw(st.lists(codes, min_size=rows, max_size=rows))
-    target = Target(
+    target = TargetSpec(
         "binary" if size == 2 else "multiclass", classes, classes[0] if size == 2 else None
     )
     predictions = Predictions(
@@ -43,7 +43,7 @@ def regressions(draw):
     numbers = st.lists(st.integers(-5, 5), min_size=rows, max_size=rows)
     truth, values = np.array(draw(numbers), float), np.array(draw(numbers), float)
     weights = np.array(draw(st.lists(COUNTS, min_size=rows, max_size=rows)), float)
-    return Outcome.of(truth, read(values, Target("regression"), rows=rows)), weights
+    return Outcome.of(truth, read(values, TargetSpec("regression"), rows=rows)), weights
 
 
 def same(metric, outcome, weights):
@@ -77,5 +77,5 @@ def test_every_metric_of_the_vocabulary_has_a_quick_form(binary_outcome, regress
 
 
 def test_labels_alone_have_no_weighted_ranking():
-    outcome = Outcome.of([0, 1], read([0, 1], Target("binary", (0, 1), 1), rows=2))
+    outcome = Outcome.of([0, 1], read([0, 1], TargetSpec("binary", (0, 1), 1), rows=2))
     assert np.isnan(prepare("roc_auc", outcome)(np.ones(2)))

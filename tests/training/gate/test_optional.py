@@ -106,7 +106,7 @@ def _answers_agree(candidate, rows):
     """A missing value is answered alike, whether it comes as a table or as JSON."""
     from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
-    from cloche.serving.host.parsing.missing_values import Guard
+    from cloche.serving.host.parsing.missing_values import MissingValueGuard
 
     schema = candidate.model.signature.inputs
     model = mlflow.pyfunc.load_model(str(candidate.folder))
@@ -115,5 +115,5 @@ def _answers_agree(candidate, rows):
     asked = model_rows(rows.head(40), candidate.model, "outcome", [])
     body = json.loads(asked.to_json(orient="records", date_format="iso"))
     payload = {"dataframe_records": body}
-    parsed = infer_and_parse_data(payload, Guard(schema).prepare(payload))
+    parsed = infer_and_parse_data(payload, MissingValueGuard(schema).prepare(payload))
     pd.testing.assert_frame_equal(model.predict(parsed), model.predict(asked))

@@ -13,7 +13,7 @@ from mlflow.types import Schema, TensorSpec
 
 from cloche.registry.env_manager import NotBuilt
 from cloche.training.errors import NotMeasured
-from cloche.training.evaluation.predictions import Target
+from cloche.training.evaluation.predictions import TargetSpec
 from cloche.training.gate.measure import named
 from cloche.training.gate.probe_process import probe
 from tests.online import started
@@ -41,7 +41,7 @@ while len(list(folder.glob("*.pid"))) < 24:
     time.sleep(0.01)
 threading.Thread(target=time.sleep, args=[3600]).start()
 """
-LATE = Target("binary", (0, 1), 1)
+LATE = TargetSpec("binary", (0, 1), 1)
 
 
 def probed(folder, holdout, *, timeout=120.0, features=()):

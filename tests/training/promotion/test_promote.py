@@ -25,8 +25,8 @@ from cloche.training.errors import (
 from cloche.training.gate import model_probe, probe_process
 from cloche.training.promotion.evaluate_candidate import examine
 from cloche.training.promotion.lock import LEASE, Clock
-from cloche.training.promotion.promote import Refusal, carry_out, promote
-from cloche.training.promotion.promotion_request import Request
+from cloche.training.promotion.promote import PromotionRefusal, carry_out, promote
+from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import find_model
 from tests.training.conftest import make_holdout
 
@@ -55,7 +55,7 @@ def silent(_step):
 def asked(client):
     """Ask the gate; nothing is written."""
     return lambda **request: examine(
-        client, find_model(client, MODEL), Request(timeout=120, **request), silent
+        client, find_model(client, MODEL), PromotionRequest(timeout=120, **request), silent
     )
 
 
@@ -63,7 +63,7 @@ def asked(client):
 def act(client, hands):
     """Carry out what the gate said."""
     return lambda examined, **request: carry_out(
-        client, examined, Request(**request), say=silent, clock=hands.clock
+        client, examined, PromotionRequest(**request), say=silent, clock=hands.clock
     )
 
 
@@ -147,7 +147,9 @@ def test_a_worse_version_is_refused_with_reasons_and_may_be_forced_with_one(
     mark_promoted(log_version(challenger=False), "production")
     log_version(error=2.0)
     examined = asked()
-    with pytest.raises(Refusal, match=r"by roc_auc it is .* worse than production version 1") as no:
+    with pytest.raises(
+        PromotionRefusal, match=r"by roc_auc it is .* worse than production version 1"
+    ) as no:
         act(examined)
     assert isinstance(no.value, GateRefusal)
     assert find_model(client, MODEL).aliases == {"production": "1", "challenger": "2"}
@@ -178,8 +180,8 @@ def test_a_first_version_of_a_stranger_is_promoted_by_a_policy_from_a_file(
         "gate: {minimum: {roc_auc: 0.7}, resamples: 100}\n"
     )
     with pytest.raises(RegistryError, match=r"carries no criteria.*--policy FILE"):
-        promote(client, MODEL, Request(version="1"), clock=hands.clock)
-    request = Request(version="1", policy=str(policy), timeout=120)
+        promote(client, MODEL, PromotionRequest(version="1"), clock=hands.clock)
+    request = PromotionRequest(version="1", policy=str(policy), timeout=120)
     promotion = promote(client, MODEL, request, clock=hands.clock)
     assert promotion.examined.outcome == "passed"
     assert find_model(client, MODEL).aliases == {"production": "1"}
@@ -187,7 +189,7 @@ def test_a_first_version_of_a_stranger_is_promoted_by_a_policy_from_a_file(
 
 def test_force_without_a_reason_is_not_even_asked_for():
     with pytest.raises(ValueError, match="needs a reason"):
-        Request(force=True, reason=" ")
+        PromotionRequest(force=True, reason=" ")
 
 
 def test_nothing_is_judged_where_nobody_asks(client, log_version, hands):
@@ -210,7 +212,7 @@ def test_a_policy_that_cannot_be_used_changes_nothing(client, log_version, tmp_p
     policy.write_text(text)
     before = everything(client)
     with pytest.raises(error):
-        promote(client, MODEL, Request(policy=str(policy)), clock=hands.clock)
+        promote(client, MODEL, PromotionRequest(policy=str(policy)), clock=hands.clock)
     assert everything(client) == before
 
 
@@ -218,7 +220,7 @@ def test_artifacts_that_are_gone_are_an_error_and_no_refusal(client, hands):
     client.create_registered_model(MODEL)
     client.create_model_version(MODEL, "file:///nowhere/at/all")
     with pytest.raises(RegistryError, match="flight-delay version 1 cannot be fetched"):
-        promote(client, MODEL, Request(version="1"), clock=hands.clock)
+        promote(client, MODEL, PromotionRequest(version="1"), clock=hands.clock)
 
 
 def test_the_version_that_serves_is_not_promoted_over_itself(
@@ -253,7 +255,7 @@ def test_of_two_people_at_once_one_wins_and_the_other_is_told(client, improved, 
         own = MlflowClient(client.tracking_uri, client.tracking_uri)
         ready.wait()
         try:
-            results.append(carry_out(own, examined, Request(), say=silent, clock=Clock()))
+            results.append(carry_out(own, examined, PromotionRequest(), say=silent, clock=Clock()))
         except RegistryError as error:
             results.append(error)
 
@@ -317,7 +319,7 @@ def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_vers
         own = MlflowClient(f"sqlite:///{copy}", f"sqlite:///{copy}")
         mortal = Mortal(own, len(deaths) + 1)
         with suppress(Died):
-            carry_out(mortal, examined, Request(), say=silent, clock=hands.clock)
+            carry_out(mortal, examined, PromotionRequest(), say=silent, clock=hands.clock)
         deaths.append(mortal.died_at)
 
         serving = find_model(own, MODEL).production
@@ -331,9 +333,9 @@ def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_vers
             continue  # no more than an unfinished run was left behind
         hands.move(LEASE.total_seconds())
         if serving == "2":
-            promote(own, MODEL, Request(version="2"), clock=hands.clock)
+            promote(own, MODEL, PromotionRequest(version="2"), clock=hands.clock)
         else:
-            carry_out(own, examined, Request(), say=silent, clock=hands.clock)
+            carry_out(own, examined, PromotionRequest(), say=silent, clock=hands.clock)
         assert find_model(own, MODEL).aliases == {"production": "2", "previous": "1"}
         assert versions_of(own, MODEL)[0].current_stage == "Production"
 
@@ -348,7 +350,7 @@ def test_a_version_whose_alias_was_set_by_hand_is_judged_and_stays(
 ):
     log_version(by_cloche=by_cloche, challenger=False)
     client.set_registered_model_alias(MODEL, "production", "1")
-    request = Request(version="1")
+    request = PromotionRequest(version="1")
     if not by_cloche:
         with pytest.raises(RegistryError, match=r"carries no criteria; .* --policy FILE"):
             promote(client, MODEL, request, clock=hands.clock)
@@ -375,7 +377,7 @@ def test_a_version_in_production_by_hand_that_is_refused_is_said_so_and_stays(
 ):
     log_version(gate={"minimum": {"roc_auc": 0.999}}, challenger=False)
     client.set_registered_model_alias(MODEL, "production", "1")
-    with pytest.raises(Refusal):
-        promote(client, MODEL, Request(version="1"), clock=hands.clock)
+    with pytest.raises(PromotionRefusal):
+        promote(client, MODEL, PromotionRequest(version="1"), clock=hands.clock)
     assert find_model(client, MODEL).aliases == {"production": "1"}
     assert client.get_model_version(MODEL, "1").tags["cloche.gate"] == "refused"

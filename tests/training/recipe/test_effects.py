@@ -18,7 +18,7 @@ from cloche.training.dataset.checks.checks import check_split, check_table
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.split import split, validation_split
 from cloche.training.errors import DataError, TrainingError
-from cloche.training.evaluation.predictions import Outcome, Predictions, Target
+from cloche.training.evaluation.predictions import Outcome, Predictions, TargetSpec
 from cloche.training.gate import measure
 from cloche.training.gate.decision import decide
 from cloche.training.gate.holdout import Holdout
@@ -58,7 +58,7 @@ FRAME["moved"] = (DRAW.random(ROWS) < 0.4).astype(int)
 FRAME["told"] = FRAME["churned"] * 2 + 1
 LESS = [
     Predictions(
-        Target("binary", (0, 1), 1),
+        TargetSpec("binary", (0, 1), 1),
         codes=(chance > 0.5).astype(np.intp),
         probabilities=np.column_stack([1 - chance, chance]),
     )
@@ -137,7 +137,7 @@ def judged(recipe: Recipe) -> Any:
     """The gate's numbers and its decision, by the policy that a version of the recipe carries."""
     package: Any = SimpleNamespace(
         recipe=recipe,
-        target=Target("binary", (0, 1), 1),
+        target=TargetSpec("binary", (0, 1), 1),
         holdout={"artifact": "a", "digest": "d", "rows": ROWS},
     )
     policy = carried_policy({"cloche": model._policy(package)})

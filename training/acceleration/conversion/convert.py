@@ -26,7 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from cloche.training.acceleration.conversion import transformers, trees
 from cloche.training.acceleration.conversion.supported_estimators import leaves
-from cloche.training.acceleration.original_model import Original
+from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.errors import TwinRefused
 
 OPSETS = {"": 20, "ai.onnx.ml": 3}
@@ -40,7 +40,7 @@ WORDS = "[a-zA-Z0-9_][a-zA-Z0-9_]+"
 _DEFAULT_PATTERN = r"(?u)\b\w\w+\b"
 
 
-def convert(original: Original) -> onnx.ModelProto:
+def convert(original: OriginalModel) -> onnx.ModelProto:
     """Convert the whole pipeline.
 
     Returns:
@@ -99,7 +99,7 @@ def _named(model: onnx.ModelProto, columns: list[str]) -> onnx.ModelProto:
     return named
 
 
-def _with_columns(original: Original) -> Pipeline:
+def _with_columns(original: OriginalModel) -> Pipeline:
     """A pipeline that begins with columns by name and gives its estimator float64."""
     found = _split(original.pipeline)
     steps = [step for _, step in found.steps] if isinstance(found, Pipeline) else [found]

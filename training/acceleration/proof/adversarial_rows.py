@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cloche.training.acceleration.conversion.trees import is_trees, thresholds
-from cloche.training.acceleration.original_model import Input, Original
+from cloche.training.acceleration.original_model import Input, OriginalModel
 from cloche.training.acceleration.proof.input_domain import Domain
 
 THRESHOLDS = 200  # of one column, spread over all of them
@@ -29,7 +29,7 @@ _TEXTS = (
 
 
 def adversarial(
-    original: Original, real: pd.DataFrame, domain: Domain, *, seed: int
+    original: OriginalModel, real: pd.DataFrame, domain: Domain, *, seed: int
 ) -> Iterator[pd.DataFrame]:
     """Strange rows, in tables of a kind; each row is a real one with strange values put in.
 
@@ -85,7 +85,7 @@ _VARIANTS = (
 )
 
 
-def _thresholds(original: Original) -> dict[str, npt.NDArray[np.float64]]:
+def _thresholds(original: OriginalModel) -> dict[str, npt.NDArray[np.float64]]:
     """Column → thresholds of the trees that ask about it, in the column's own units."""
     steps = getattr(original.pipeline, "steps", [("", original.pipeline)])
     last, first = steps[-1][1], steps[0][1]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cloche.training.acceleration.original_model import Answers, Floats, Original
+from cloche.training.acceleration.original_model import Answers, Floats, OriginalModel
 from cloche.training.errors import TwinRefused
 
 TOLERANCE = 1e-6  # of a probability, or of a value relative to its size if that is above 1
@@ -52,7 +52,7 @@ class Proof:
 
 
 def prove(
-    original: Original,
+    original: OriginalModel,
     twin: Callable[[pd.DataFrame], Floats],
     real: pd.DataFrame,
     adversarial: Iterable[pd.DataFrame],
@@ -101,7 +101,7 @@ def prove(
 
 
 def compare(
-    original: Original, twin: Callable[[pd.DataFrame], Floats], rows: pd.DataFrame
+    original: OriginalModel, twin: Callable[[pd.DataFrame], Floats], rows: pd.DataFrame
 ) -> Proof:
     """Compare both on (n rows) raw rows.
 
@@ -140,7 +140,7 @@ def compare(
     )
 
 
-def decided(original: Original, scores: Floats) -> npt.NDArray[np.bool_]:
+def decided(original: OriginalModel, scores: Floats) -> npt.NDArray[np.bool_]:
     """On which rows the label is further than twice the tolerance from another one."""
     if not original.classes:
         return np.isfinite(scores)
@@ -152,7 +152,7 @@ def decided(original: Original, scores: Floats) -> npt.NDArray[np.bool_]:
     return np.asarray(distance > 2 * TOLERANCE)
 
 
-def choose(original: Original, scores: Floats) -> npt.NDArray[np.int64]:
+def choose(original: OriginalModel, scores: Floats) -> npt.NDArray[np.int64]:
     """The index of each row's label."""
     if original.positive is None or original.threshold is None:
         return np.asarray(np.nan_to_num(scores, nan=-1.0).argmax(axis=1))
@@ -160,7 +160,7 @@ def choose(original: Original, scores: Floats) -> npt.NDArray[np.int64]:
     return np.where(over, original.positive, 1 - original.positive)
 
 
-def _answers(original: Original, rows: pd.DataFrame) -> Answers:
+def _answers(original: OriginalModel, rows: pd.DataFrame) -> Answers:
     """Scores and labels of the original; NaN and None for rows that it refuses with an error."""
     parts = list(_halved(original, rows))
     width = (len(original.classes),) if original.classes else ()
@@ -172,7 +172,7 @@ def _answers(original: Original, rows: pd.DataFrame) -> Answers:
     return np.concatenate(scores), np.concatenate(labels) if original.classes else None
 
 
-def _halved(original: Original, rows: pd.DataFrame) -> Iterator[tuple[Answers | None, int]]:
+def _halved(original: OriginalModel, rows: pd.DataFrame) -> Iterator[tuple[Answers | None, int]]:
     """Answers for stretches of rows, with their lengths; None for a row that raises."""
     try:
         with np.errstate(all="ignore"):

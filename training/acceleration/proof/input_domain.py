@@ -15,7 +15,7 @@ import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
 from cloche.training.acceleration.conversion.supported_estimators import leaves
-from cloche.training.acceleration.original_model import Input, Original
+from cloche.training.acceleration.original_model import Input, OriginalModel
 from cloche.training.acceleration.proof.twin import SCORES
 
 FACTOR = 1024.0  # beyond the magnitudes of real rows, a twin of a model that computes is no use
@@ -42,7 +42,7 @@ class Domain:
     plain: frozenset[str]
 
 
-def domain_of(original: Original, rows: pd.DataFrame, *, factor: float) -> Domain:
+def domain_of(original: OriginalModel, rows: pd.DataFrame, *, factor: float) -> Domain:
     """Find the domain by asking the original.
 
     Args:
@@ -124,7 +124,7 @@ def _declined(domain: Domain, one: Input, values: pd.Series) -> Iterator[tuple[p
         )
 
 
-def _known(original: Original) -> dict[str, tuple[Any, ...]]:
+def _known(original: OriginalModel) -> dict[str, tuple[Any, ...]]:
     """Categories of encoders that refuse any other."""
     found: dict[str, tuple[Any, ...]] = {}
     for columns, transformer in _columns(original):
@@ -133,7 +133,7 @@ def _known(original: Original) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def _columns(original: Original) -> Iterator[tuple[list[str], Any]]:
+def _columns(original: OriginalModel) -> Iterator[tuple[list[str], Any]]:
     """Column names with the transformer that takes them first."""
     first = original.pipeline
     if hasattr(first, "steps"):

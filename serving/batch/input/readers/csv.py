@@ -23,7 +23,7 @@ from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
 from cloche.serving.batch.input import record_boundaries, type_inference
 from cloche.serving.batch.input.bisection import divide
-from cloche.serving.batch.input.csv_options import PLAIN, Form, Reading
+from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Form
 from cloche.serving.batch.input.readers.casting import INTEGERS, WHOLE, Types, cast, type_of
 from cloche.serving.batch.input.readers.rows import NOT_UTF8, Rows, attach
 from cloche.serving.batch.job.part import Part
@@ -55,7 +55,7 @@ class CsvReader:
 
     def __init__(
         self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types,
-        reading: Reading = PLAIN, *, verbatim: bool = False,
+        reading: CsvOptions = PLAIN, *, verbatim: bool = False,
     ) -> None:  # fmt: skip
         """Take how parts are read.
 
@@ -246,7 +246,7 @@ _INT64_DIGITS = len(str(1 << 63))  # Python reads no number of more than 4,300 d
 
 
 @lru_cache(maxsize=1 << 16)
-def readable(kind: DataType, cell: str, name: str, reading: Reading) -> bool:
+def readable(kind: DataType, cell: str, name: str, reading: CsvOptions) -> bool:
     """Whether pandas reads a cell of a column as a number of the type; asked of pandas itself."""
     if kind in INTEGERS and WHOLE.fullmatch(cell) and not reading.numbers():
         whole = cell.partition(".")[0].lstrip("+-").lstrip("0")
@@ -266,7 +266,7 @@ def readable(kind: DataType, cell: str, name: str, reading: Reading) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _names(header: bytes, reading: Reading, form: Form) -> list[str]:
+def _names(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
     """The names of the columns as the file has them, those that are there twice among them."""
     if reading.names:
         return reading.names
@@ -304,7 +304,7 @@ def _arrow_texts(body: bytes, names: list[str], places: list[int], form: Form) -
     )
 
 
-def header_columns(header: bytes, reading: Reading, form: Form) -> list[str]:
+def header_columns(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
     """The columns of a file with this header and these lines above it."""
     return _names(header, reading, form)
 

@@ -22,7 +22,7 @@ from cloche.serving.batch.input.readers.rows import NOT_UTF8, UNFIT, Rows, attac
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.answers.error_answers import Unfit
-from cloche.serving.host.parsing.missing_values import Guard
+from cloche.serving.host.parsing.missing_values import MissingValueGuard
 
 MOST_NESTED = 256  # of which every library on the way to the model and back has the depth
 _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
@@ -43,7 +43,7 @@ class JsonLinesReader:
         self._carried = carried
         self._types = types
         self._schema = schema
-        self._guard = Guard(schema)
+        self._guard = MissingValueGuard(schema)
 
     def read(self, part: Part) -> Rows:
         """The typed rows of a part.

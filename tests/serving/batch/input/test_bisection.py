@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cloche.serving.batch.job.pinned_job import Job, Layout, Pinned
-from cloche.serving.batch.scoring.predict import Scorer
+from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.worker import Worker
 from cloche.serving.errors import JobFailed
 from tests.serving.batch.conftest import table
@@ -34,7 +34,7 @@ def read(place: Path) -> pd.DataFrame:
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_answers_with_gaps_need_one_call_for_a_part(suffix, rows, kitchen, score, tmp_path):
-    model = Scorer.load(kitchen / "because")._model.unwrap_python_model()
+    model = PartScorer.load(kitchen / "because")._model.unwrap_python_model()
     model.asked.clear()
 
     outcome = score(

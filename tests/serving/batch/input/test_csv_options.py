@@ -13,7 +13,7 @@ import pytest
 
 from cloche.serving.batch.input import sources
 from cloche.serving.batch.input.columns import columns
-from cloche.serving.batch.input.csv_options import Reading, chosen, parsed
+from cloche.serving.batch.input.csv_options import CsvOptions, chosen, parsed
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from tests.serving.batch.conftest import HereEngine, expected, table
 
@@ -113,7 +113,7 @@ def test_a_header_that_does_not_end_is_refused_without_reading_all(tmp_path):
 
 def header_of(place, options):
     (file,) = sources.find(str(place))
-    return columns(replace(file, reading=Reading(options)))
+    return columns(replace(file, reading=CsvOptions(options)))
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_options_are_written_as_in_a_recipe():
         "thousands": ".", "sep": ";", "na_values": ["no", "-9"], "keep_default_na": False,
         "header": None, "names": ["a"],
     }  # fmt: skip
-    assert Reading(found).missing("a") == ["no", "-9"]
+    assert CsvOptions(found).missing("a") == ["no", "-9"]
     with pytest.raises(SettingsError, match=r"was trained on.*\{comment: null\}"):
         chosen({"comment": "#"}, {})
 

@@ -3,20 +3,20 @@
 import pytest
 
 from cloche.serving.batch.job.part import FinishedPart
-from cloche.serving.batch.spark.part_scheduler import Agenda, Asked
+from cloche.serving.batch.spark.part_scheduler import PartScheduler, ScheduledParts
 from cloche.serving.errors import JobFailed
 from tests.serving.batch.conftest import part
 
 
-def agenda(count: int, *, flowing: bool = True) -> Agenda:
-    return Agenda((part(at, start=0, stop=4) for at in range(count)), flowing=flowing)
+def agenda(count: int, *, flowing: bool = True) -> PartScheduler:
+    return PartScheduler((part(at, start=0, stop=4) for at in range(count)), flowing=flowing)
 
 
 def finished(index: int) -> dict[str, object]:
     return {"finished": FinishedPart(index, 4, 0, {}, [], None, None, {}, {}).to_json()}
 
 
-def indices(asked: Asked | None) -> list[int]:
+def indices(asked: ScheduledParts | None) -> list[int]:
     return [case.part.index for case in asked.cases] if asked else []
 
 

@@ -17,15 +17,15 @@ from mlflow.types.schema import Array, DataType
 
 from cloche.serving.batch import resume_checks
 from cloche.serving.batch.input import inputs as supply
-from cloche.serving.batch.input.partitions import Planner
-from cloche.serving.batch.job.options import Request
+from cloche.serving.batch.input.partitions import Partitioner
+from cloche.serving.batch.job.options import JobOptions
 from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.output import layout
 from cloche.serving.batch.scoring.worker import Worker
 from cloche.serving.batch.spark import safe_model
 from cloche.serving.batch.spark.columns import Columns
-from cloche.serving.batch.spark.read_stage import Reading
-from cloche.serving.batch.spark.write_stage import Leaving
+from cloche.serving.batch.spark.read_stage import ReadStage
+from cloche.serving.batch.spark.write_stage import WriteStage
 from tests.serving.batch.conftest import table
 from tests.serving.batch.kitchen import PICKY
 from tests.serving.batch.test_run import WRITERS
@@ -71,7 +71,7 @@ class Stages:
     def __init__(
         self, source: Path, model: Path, folder: Path, python: str = "", **options: Any
     ) -> None:
-        request = Request(model=str(model), cache=folder / "cache", part_rows=100, **options)
+        request = JobOptions(model=str(model), cache=folder / "cache", part_rows=100, **options)
         given = supply.Files(str(source), None)
         job = resume_checks.pinned(request, given, layout.describe(f"{folder}/out/", None), print)
         self.here, self.there, spool = (folder / name for name in ("here", "there", "spool"))
@@ -82,12 +82,12 @@ class Stages:
         safe_model.save(folder / "model", job, self.there, python)
         self._model = mlflow.pyfunc.load_model(str(folder / "model"))
         self._about = (json.dumps(job.to_json()), schema.to_json(), str(self.there))
-        self.parts = list(given.parts(Planner(100, spool), frozenset()))
+        self.parts = list(given.parts(Partitioner(100, spool), frozenset()))
         self.worker = Worker(job, self.here)
 
     def answer(self, question: dict[str, Any], at_once: int = 1000) -> dict[str, Any]:
         """What the last stage says about a part, of which the model gets so many rows at once."""
-        reading = Reading(*self._about, self.columns, [question])
+        reading = ReadStage(*self._about, self.columns, [question])
         ids = pa.RecordBatch.from_pydict({"id": [0]})
         rows = pa.Table.from_batches(list(reading.batches(iter([ids]))))
         batches = rows.drop_columns(["head"]).combine_chunks().to_batches(max_chunksize=at_once)
@@ -97,7 +97,7 @@ class Stages:
         batch = pa.RecordBatch.from_arrays(
             [rows.column("head").combine_chunks(), answer.combine_chunks()], ["head", "answer"]
         )
-        (left,) = Leaving(*self._about).batches(iter([batch]))
+        (left,) = WriteStage(*self._about).batches(iter([batch]))
         record: dict[str, Any] = json.loads(left.column("record")[0].as_py())
         return record
 

@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline
 from cloche.serving.host.batch_predictors import ByTwin
 from cloche.serving.host.codecs.scoring_protocol import write_predictions
 from cloche.serving.host.load import load
-from cloche.serving.host.parsing.column_decoder import Plan, Table
-from cloche.serving.host.parsing.parsed_request import Question
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
+from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.twin import Twin, TwinRefused
 from cloche.serving.host.scoring import Scorer
 from cloche.serving.processes.frames import Item
@@ -120,8 +120,8 @@ def first_prediction(path: Path, row: list[Any]) -> Any:
     """What the twin at `path` says of one row."""
     twin = Twin.load(path, NAMES)
     assert twin is not None
-    plan = Plan(NAMES, [DataType.double, DataType.long, DataType.string])
-    (answer,) = ByTwin(twin, plan).answer([Question(Table("key", [row]), write_predictions)])
+    plan = ColumnDecoder(NAMES, [DataType.double, DataType.long, DataType.string])
+    (answer,) = ByTwin(twin, plan).answer([ParsedRequest(Table("key", [row]), write_predictions)])
     assert answer is not None
     return json.loads(answer.body)["predictions"][0]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloche.training.acceleration.original_model import Input, Original
+from cloche.training.acceleration.original_model import Input, OriginalModel
 from cloche.training.acceleration.proof.equivalence import DEMANDED, TOLERANCE, prove
 from cloche.training.errors import TwinRefused
 
@@ -16,7 +16,7 @@ def probabilities(rows):
     return np.column_stack([1 - positive, positive])
 
 
-def classifier(answers=None, **changes) -> Original:
+def classifier(answers=None, **changes) -> OriginalModel:
     """Says 1 where x is above zero."""
 
     def standard(rows):
@@ -34,7 +34,7 @@ def classifier(answers=None, **changes) -> Original:
         "threshold": None,
         "answer": {"array": "label"},
     }
-    return Original(**{**fields, **changes})
+    return OriginalModel(**{**fields, **changes})
 
 
 def proof_of(twin, original=None, real=ROWS, adversarial=()):
@@ -119,7 +119,7 @@ def test_the_clock_may_end_the_proof():
 
 
 def test_values_are_compared_by_their_size():
-    large = Original(
+    large = OriginalModel(
         None,
         (Input("x", "double"),),
         lambda rows: (rows["x"].to_numpy() * 1e9, None),
