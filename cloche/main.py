@@ -124,9 +124,9 @@ def result_code(result: object) -> int:
 def _message(error: Exception) -> str:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 (slow, and only needed on failure)
 
-    from cloche.serving.registry.error_messages import told  # noqa: PLC0415
+    from cloche.serving.registry.error_messages import explain  # noqa: PLC0415
 
-    return told(error) if isinstance(error, MlflowException) else str(error)
+    return explain(error) if isinstance(error, MlflowException) else str(error)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,7 +10,7 @@ import click
 _ASKING_AGAIN = "Retrying ("
 
 
-class _Waiting(logging.Filter):
+class _RetryNotice(logging.Filter):
     """Turns the note of an attempt that failed into a line for people."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -28,4 +28,4 @@ class _Waiting(logging.Filter):
 
 def tell_of_waiting() -> None:
     """Tell, from now on."""
-    logging.getLogger("urllib3.connectionpool").addFilter(_Waiting())
+    logging.getLogger("urllib3.connectionpool").addFilter(_RetryNotice())

@@ -63,7 +63,7 @@ def refusal(error: Exception) -> str:
     says = f"The tracking server {_server()} does not let {_user()!r} do this: "
     if needed is None:
         return f"{says}it refused {url.path}. Ask whoever administers it for the right."
-    return says + _told(needed)
+    return says + _in_words(needed)
 
 
 def _request(error: Exception) -> tuple[str, Mapping[str, Any]]:
@@ -88,7 +88,7 @@ def _needed(path: str, method: str, parameters: Mapping[str, Any]) -> _Permissio
     return _Permission(level, resource, str(parameters.get(key, "")))
 
 
-def _told(needed: _Permission) -> str:
+def _in_words(needed: _Permission) -> str:
     level, resource, identity = needed
     words = resource.replace("_", " ")
     of = repr(identity) if identity else ("NAME" if resource == _MODEL else "ID")

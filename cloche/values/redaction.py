@@ -22,7 +22,7 @@ _QUOTED = re.compile(r"""(?<!\w)[bru]?(['"`])(.*?)(?<!\\)\1(?!\w)""")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w])")
 
 
-def told(error: BaseException, rows: Any = None, names: Iterable[Any] = ()) -> str:
+def describe_error(error: BaseException, rows: Any = None, names: Iterable[Any] = ()) -> str:
     """What an error says, in one line with its type.
 
     Args:
@@ -49,9 +49,9 @@ def unwrapped(error: BaseException) -> BaseException:
 
 
 def trace(error: BaseException, rows: Any = None) -> str:
-    """Where an error arose, line by line, and at the end what `told` says of it."""
+    """Where an error arose, line by line, and at the end what `describe_error` says of it."""
     frames = "".join(traceback.format_tb(error.__traceback__))
-    return f"{frames}{told(error, rows)}"
+    return f"{frames}{describe_error(error, rows)}"
 
 
 def without_values(said: str, rows: Any = None, names: Iterable[Any] = ()) -> str:
@@ -59,8 +59,8 @@ def without_values(said: str, rows: Any = None, names: Iterable[Any] = ()) -> st
 
     Args:
         said: The message.
-        rows: See `told`.
-        names: See `told`.
+        rows: See `describe_error`.
+        names: See `describe_error`.
     """
     known = {str(name) for name in (*names, *_columns(rows))}
     line = next(iter(said.strip().splitlines()), "")

@@ -207,7 +207,7 @@ class Predictions:
                 429, "REQUEST_LIMIT_EXCEEDED", "Too many requests wait already.",
                 [(b"retry-after", b"%d" % max(1, math.ceil(generation.seconds_to_drain)))],
             )  # fmt: skip
-        self._deadlines.watch(request)
+        self._deadlines.add(request)
 
     def ending(self, exchange: Exchange, ended: Ended) -> HttpError | ClientLeft:
         """What a request comes to that no host answered."""

@@ -201,8 +201,9 @@ def resumed(
     model = pin_again(job.model, request.cache)
     if job.environment and job.environment != (now := _environment(request, model)):
         raise JobRefused(
-            f"{output}: the job cannot go on: it was begun {_told(job.environment)}, and is asked "
-            f"for {_told(now)}. Begin anew with --overwrite."
+            f"{output}: the job cannot go on: it was begun {_in_words(job.environment)}, and "
+            "is asked "
+            f"for {_in_words(now)}. Begin anew with --overwrite."
         )
     return replace(job, model=model), notes, done
 
@@ -215,7 +216,7 @@ def _environment(request: JobOptions, model: Pinned) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _told(environment: dict[str, Any]) -> str:
+def _in_words(environment: dict[str, Any]) -> str:
     differs = ", ".join(environment["differs"])
     return f"with --env-manager {environment['manager']}{f' ({differs})' if differs else ''}"
 

@@ -37,7 +37,8 @@ def report(output: str, to: Path | None, *, as_json: bool) -> None:
         document = json.loads(place.read(name) or b"")
     except ValueError as error:
         raise SettingsError(
-            f"{place.told(name)}: there is no report. Give the OUTPUT of a finished `cloche score`."
+            f"{place.shown(name)}: there is no report. Give the OUTPUT of a finished "
+            "`cloche score`."
         ) from error
     if as_json:
         click.echo(json.dumps(document))
@@ -46,7 +47,7 @@ def report(output: str, to: Path | None, *, as_json: bool) -> None:
         place.write(described.beside("report.html"), render(document).encode())
     else:
         to.write_text(render(document), encoding="utf-8")
-    page = to or place.told(described.beside("report.html"))
+    page = to or place.shown(described.beside("report.html"))
     click.echo(f"{page}: {document['rows']:,} rows, {document['refused']:,} refused.")
     if document["profiled"]:
         click.echo(drift(document))

@@ -209,7 +209,7 @@ def score(
         count, ahead, host_env, interpreter=interpreter, say=say,
         patience=predict_timeout or PREDICT_SECONDS,
     )  # fmt: skip
-    with local, silence_notice.told(say):
+    with local, silence_notice.say_when_silent(say):
         if not on_spark and manager == env_manager.LOCAL:
             local.prepare()
         from cloche.serving.batch import run, stream_job  # noqa: PLC0415
@@ -247,7 +247,7 @@ def score(
     if as_json:
         click.echo(json.dumps({"done": outcome.fresh, "output": str(described), **outcome.record}))
     else:
-        page = described.place.told(described.beside("report.html"))
+        page = described.place.shown(described.beside("report.html"))
         _tell(outcome.record, output, page, fresh=outcome.fresh)
     return outcome
 

@@ -97,7 +97,7 @@ def refusal(
     status: int, body: bytes | bytearray, request_id: str, retry_after: float | None
 ) -> Refused:
     """The error that an answer without predictions stands for."""
-    told = _told(body)
+    told = _error_fields(body)
     message = str(told["message"])
     kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else Refused)
     error = kind(
@@ -113,7 +113,7 @@ def refusal(
     return error
 
 
-def _told(body: bytes | bytearray) -> dict[str, Any]:
+def _error_fields(body: bytes | bytearray) -> dict[str, Any]:
     """The fields of an error; a proxy on the way may speak otherwise."""
     try:
         found: dict[str, Any] = json.loads(body)

@@ -30,7 +30,7 @@ class Versions:
         Raises:
             MlflowException: There is none, or it belongs to another registered model.
         """
-        with _told():
+        with _as_mlflow_errors():
             parsed = parse(uri)
             if parsed.reference is not Reference.ARTIFACTS:
                 if parsed.model != name:
@@ -43,7 +43,7 @@ class Versions:
 
     def deployed(self, name: str, alias: str) -> str | None:
         """The number of the version with an alias; None if there is none."""
-        with _told():
+        with _as_mlflow_errors():
             try:
                 return self._resolver.resolve(with_alias(name, alias)).version
             except VersionRefused:
@@ -51,7 +51,7 @@ class Versions:
 
     def names(self, alias: str) -> list[str]:
         """All registered models that have an alias."""
-        with _told():
+        with _as_mlflow_errors():
             return sorted(self._resolver.versions_with_alias(alias))
 
     def move(self, name: str, alias: str, version: str) -> None:
@@ -77,7 +77,7 @@ class Versions:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_mlflow_errors() -> Iterator[None]:
     """Translate our errors into MLflow's."""
     try:
         yield

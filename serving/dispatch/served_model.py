@@ -91,7 +91,7 @@ class ServedModel:
         if failure := self._failures.of(self._named):
             return failure
         if self.loading is not None:
-            return self.loading.told
+            return self.loading.in_words
         return "" if self._named else "The first version is being loaded."
 
     async def follow(self, interval: float) -> None:

@@ -36,7 +36,7 @@ class VersionLoad:
         return self._loop.time() - self._began
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """In a sentence, for as long as it runs."""
         return f"{named(self.target)} is being loaded, since {self.since:%H:%M:%S} UTC."
 
@@ -48,7 +48,7 @@ class VersionLoad:
         """Say now and then in the log that it still runs."""
         if self.seconds >= self._remind:
             self._remind *= 2
-            _logger.warning("Still loading. %s", self.told, extra=self._label)
+            _logger.warning("Still loading. %s", self.in_words, extra=self._label)
 
     def give_up(self) -> None:
         """End it: the registry names another version by now."""

@@ -17,7 +17,7 @@ from packaging.version import Version
 from cloche.registry.connect_timeout import answered, connect
 from cloche.serving.doctor.check_result import CheckResult, State, fail, ok, warn
 from cloche.serving.doctor.ports import has_open
-from cloche.serving.registry.error_messages import told
+from cloche.serving.registry.error_messages import explain
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs"})
@@ -61,7 +61,7 @@ def _server(check: str, uri: str) -> Iterator[CheckResult]:
     try:
         answered(uri, lambda: MlflowClient(uri, uri).search_registered_models(max_results=1))
     except MlflowException as error:
-        yield fail(check, told(error))
+        yield fail(check, explain(error))
         return
     except requests.RequestException as error:
         yield fail(check, f"{uri}: {type(error).__name__}", "export MLFLOW_TRACKING_URI=URL")
@@ -179,7 +179,7 @@ def _schema(check: str, uri: str) -> CheckResult:
         package = _DRIVERS.get(str(error.name), error.name)
         return fail(check, f"{uri} needs {error.name}", f"pip install {package}")
     except MlflowException as error:
-        return fail(check, told(error))
+        return fail(check, explain(error))
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
         return fail(check, f"{uri}: {reason}", "export MLFLOW_TRACKING_URI=URL")
@@ -205,7 +205,7 @@ def webhook(secret: str) -> Iterator[CheckResult]:
     try:
         hooks = [one.url for one in MlflowClient().list_webhooks()]
     except MlflowException as error:
-        yield warn("webhook", f"the registry's webhooks cannot be listed: {told(error)}")
+        yield warn("webhook", f"the registry's webhooks cannot be listed: {explain(error)}")
         return
     ours = [url for url in hooks if url.endswith("/webhooks/registry")]
     if ours:

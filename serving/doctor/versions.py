@@ -18,7 +18,7 @@ from cloche.serving.batch.scoring.twin import usable
 from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
 from cloche.serving.errors import ServingError
 from cloche.serving.registry import uri
-from cloche.serving.registry.error_messages import told
+from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.resolver import ResolvedVersion, Resolver
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.settings import Settings
@@ -101,7 +101,7 @@ def _fetched(target: ResolvedVersion, folder: Path) -> CheckResult | None:
 
 
 def _unreadable(target: ResolvedVersion, error: Exception) -> CheckResult:
-    reason = told(error) if isinstance(error, MlflowException) else refusal(error) or str(error)
+    reason = explain(error) if isinstance(error, MlflowException) else refusal(error) or str(error)
     says = f"of {target.artifacts} cannot be read: {reason.strip().partition(chr(10))[0]}"
     if refusal(error):  # it ends with the fix
         return fail("artifacts", says)

@@ -58,7 +58,7 @@ class ForkServer:
     def run(self) -> None:
         """Serve until the front closes its socket."""
         while True:
-            ready = [key.fileobj for key, _ in self._selector.select(self._patience())]
+            ready = [key.fileobj for key, _ in self._selector.select(self._import_timeout())]
             if self._woken in ready:
                 self._woken.recv(PACKET)
                 self._tell_ends()
@@ -68,7 +68,7 @@ class ForkServer:
                 with contextlib.suppress(Exception):  # a version that needs it will say why
                     importlib.import_module(self._ahead.pop(0))
 
-    def _patience(self) -> float | None:
+    def _import_timeout(self) -> float | None:
         """Seconds until the next import; None for no more.
 
         Whoever was forked has a version to load, and comes first.

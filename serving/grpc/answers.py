@@ -130,7 +130,7 @@ class Answers:
         }
         target = self._target(call.body)
         exchange = self._predictions.begin(target, scope, RequestHeaders(call.headers))
-        waiting = _Waiting(self._predictions, exchange, call)
+        waiting = _CallResponse(self._predictions, exchange, call)
         if call.patience < self._request_timeout:  # later ones end by the server's own clock
             waiting.timer = self._loop.call_later(call.patience, waiting.expire)
         try:
@@ -170,7 +170,7 @@ class Answers:
     def _check(self, body: bytes) -> bytes:
         if health.service(body) not in ("", SERVICE):
             raise HttpError(404, "RESOURCE_DOES_NOT_EXIST", "There is no such service.")
-        return health.told(serving=self._catalog.ready)
+        return health.health_response(serving=self._catalog.ready)
 
     def _server_metadata(self, _: bytes) -> bytes:
         return _written("ServerMetadataResponse", **protocol_metadata.server())
@@ -191,7 +191,7 @@ class Answers:
         return _written("ModelMetadataResponse", **told)
 
 
-class _Waiting(PendingResponse):
+class _CallResponse(PendingResponse):
     """A call that waits for a host."""
 
     __slots__ = ("_call", "timer")

@@ -32,7 +32,7 @@ def service(body: bytes) -> str:
     return name
 
 
-def told(*, serving: bool) -> bytes:
+def health_response(*, serving: bool) -> bytes:
     """The answer."""
     answer: bytes = _Response(status=_SERVING if serving else _NOT_SERVING).SerializeToString()
     return answer

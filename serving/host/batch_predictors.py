@@ -70,7 +70,7 @@ class ByTwin:
         """
         if questions[0].table.params:  # parameters are the model's own affair
             return [None] * len(questions)
-        columns = self._plan.joined([question.table for question in questions])
+        columns = self._plan.join([question.table for question in questions])
         started = time.perf_counter()
         try:
             prediction = self._twin.predict(columns)
@@ -114,7 +114,7 @@ class ByModel:
         """
         tables = [question.table for question in questions]
         counts = [table.length for table in tables]
-        frame = self._plan.frame(self._plan.joined(tables))
+        frame = self._plan.frame(self._plan.join(tables))
         raw = self._model.predict_enforced(frame, tables[0].params)
         predicted = ByModelPredicted(raw, sum(counts))
         if len(counts) > 1 and not predicted.divisible:

@@ -14,7 +14,7 @@ from cloche.serving.host import frameworks
 from cloche.serving.host.load import LoadRefused, prove
 from cloche.serving.host.predictors.prediction_writer import ByModelPredicted
 from cloche.serving.processes.frames import HEADER, Kind, control
-from cloche.values.redaction import told
+from cloche.values.redaction import describe_error
 
 _parse = json.JSONDecoder().decode  # bound before a model's code can replace anything
 
@@ -45,5 +45,5 @@ def unwritable(raw: Any, rows: int) -> str:
     try:
         ByModelPredicted(raw, rows).text(0, rows)
     except Exception as error:  # noqa: BLE001  # an answer may be any object
-        return f"The model's answer cannot be written: {told(error, raw)}"
+        return f"The model's answer cannot be written: {describe_error(error, raw)}"
     return ""

@@ -31,7 +31,7 @@ from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.processes.frames import Answer, Item, Result
-from cloche.values.redaction import told, trace
+from cloche.values.redaction import describe_error, trace
 
 _OK = 200
 _logger = logging.getLogger(__name__)
@@ -84,8 +84,10 @@ class Scorer:
         That is what the model raised, or why its answer cannot be written.
         """
         if self._model.failed is not None:
-            return told(self._model.failed, self._model.failed_on)
-        return told(self._unwritten, self._model.raw) if self._unwritten is not None else ""
+            return describe_error(self._model.failed, self._model.failed_on)
+        return (
+            describe_error(self._unwritten, self._model.raw) if self._unwritten is not None else ""
+        )
 
     def keep_only_exact_ways(self, item: Item) -> None:
         """Give up ways that do not answer `item` as the model does.
@@ -110,7 +112,7 @@ class Scorer:
         except Exception as error:  # noqa: BLE001  # a model may raise anything
             _logger.warning(
                 "Whether this model looks across rows could not be found out, so its requests are "
-                "not joined: it raised %s", told(error),
+                "not joined: it raised %s", describe_error(error),
             )  # fmt: skip
         else:
             _logger.warning("This model looks across rows: its requests are not joined.")
@@ -123,7 +125,7 @@ class Scorer:
         except Exception as error:  # noqa: BLE001  # onnxruntime may raise anything
             _logger.warning(
                 "The twin could not be compared with the model on the input example, so it is not "
-                "used: %s", told(error),
+                "used: %s", describe_error(error),
             )  # fmt: skip
         else:
             _logger.warning("The twin and the model differ on the input example: it is not used.")

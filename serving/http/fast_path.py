@@ -89,7 +89,7 @@ class FastPath:
             return False
         scope = {"method": "POST", "path": url.decode("ascii")}
         exchange = self._predictions.begin(target, scope, head)
-        waiting = _Waiting(self._predictions, exchange, client)
+        waiting = _FastResponse(self._predictions, exchange, client)
         try:
             self._predictions.submit(
                 exchange, item_of(exchange, body), waiting, client_left=client.has_left
@@ -111,7 +111,7 @@ class FastPath:
         return target
 
 
-class _Waiting(PendingResponse):
+class _FastResponse(PendingResponse):
     """A request that waits."""
 
     __slots__ = ("_client",)

@@ -14,7 +14,7 @@ class Deadlines:
     def __init__(self) -> None:
         self._requests: deque[PredictionRequest] = deque()
 
-    def watch(self, request: PredictionRequest) -> None:
+    def add(self, request: PredictionRequest) -> None:
         """End `request` when its deadline passes, unless it ended before."""
         self._requests.append(request)
 

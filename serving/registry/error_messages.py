@@ -19,7 +19,7 @@ _STATEMENT = "\n[SQL: "  # a database's refusal goes on with the statement and i
 _NO_JSON = "was not in a valid JSON format"
 
 
-def told(error: MlflowException) -> str:
+def explain(error: MlflowException) -> str:
     """What happened and what to do about it; MLflow's own message where nothing is to be added."""
     message = str(error.message).partition(_STATEMENT)[0]
     if "Invalid Host header" in message:

@@ -11,7 +11,7 @@ from cloche.registry.version_digest import digest_tree, remove_bytecode
 from cloche.registry.version_listing import files_of, missing_files
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.error_messages import told
+from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.resolver import ResolvedVersion
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -69,7 +69,7 @@ def _download(target: ResolvedVersion, place: Path) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _incomplete(target, ["MLmodel"]) from error
     except MlflowException as error:
-        raise RegistryUnreachable(f"{artifacts}: {told(error)}") from error
+        raise RegistryUnreachable(f"{artifacts}: {explain(error)}") from error
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise RegistryUnreachable(

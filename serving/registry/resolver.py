@@ -23,7 +23,7 @@ from cloche.registry.version_listing import versions_of, versions_with_alias
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
 from cloche.serving.registry import bundle_note
-from cloche.serving.registry.error_messages import told
+from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
     ACCELERATED_TAG,
@@ -135,7 +135,7 @@ def translated(subject: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code in _ABSENT:
             raise VersionRefused(f"{subject}: {_NOTHING}") from error
-        raise RegistryUnreachable(f"{subject}: {told(error)}") from error
+        raise RegistryUnreachable(f"{subject}: {explain(error)}") from error
     except Exception as error:
         reason = str(error).partition("\n")[0]  # a database error goes on with the statement
         raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {reason}") from error

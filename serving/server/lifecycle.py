@@ -52,7 +52,7 @@ async def _serve(
         server = _Server(_uvicorn_config(settings, at_work))
         catalog = at_work.catalog
         slow = asyncio.create_task(
-            end_slow_ones(server.server_state.connections, _patience(settings))
+            end_slow_ones(server.server_state.connections, _phase_limits(settings))
         )
         loop = asyncio.get_running_loop()
 
@@ -89,7 +89,7 @@ def _hosts(settings: Settings) -> AllowedHosts:
     return hosts
 
 
-def _patience(settings: Settings) -> PhaseLimits:
+def _phase_limits(settings: Settings) -> PhaseLimits:
     return PhaseLimits(
         client=settings.client_timeout, request=settings.request_timeout, idle=_KEEP_ALIVE_SECONDS
     )

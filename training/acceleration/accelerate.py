@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.errors import TwinRefused
-from cloche.values.redaction import told
+from cloche.values.redaction import describe_error
 
 PROOF_SECONDS = 60.0
 MOST_ROWS = 20_000  # of the holdout; more would prove little more, and take long for slow models
@@ -55,7 +55,7 @@ def accelerate(
         except _TimeUp:
             raise TwinRefused(f"the proof took longer than {seconds:g} s") from None
         except Exception as error:  # a training must not be lost over its twin
-            raise TwinRefused(f"the attempt failed: {told(error, real)}") from error
+            raise TwinRefused(f"the attempt failed: {describe_error(error, real)}") from error
 
 
 class _TimeUp(BaseException):

@@ -22,7 +22,7 @@ from cloche.training.acceleration.proof.twin import DOCUMENT_FILE, FOLDER, GRAPH
 from cloche.training.child_process import run_module
 from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
 from cloche.training.errors import TrainingError, TwinRefused
-from cloche.values.redaction import told
+from cloche.values.redaction import describe_error
 
 _LOAD_SECONDS = 300.0  # for imports and the model itself, beside the time of the proof
 _TASK, _ROWS, _OUTCOME = "task.json", "rows.parquet", "outcome.json"
@@ -89,7 +89,7 @@ def _outcome(model: Path, folder: Path) -> dict[str, object]:
     except TwinRefused as refusal:
         return {"refused": str(refusal)}
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
-        return {"failed": told(error, rows)}
+        return {"failed": describe_error(error, rows)}
     _write(folder, {"begun": True})
     try:
         twin = accelerate(original, rows)

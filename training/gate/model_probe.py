@@ -38,7 +38,7 @@ from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Predictions, TargetSpec
 from cloche.training.packaging.signature import as_text
 from cloche.values import tensors
-from cloche.values.redaction import told
+from cloche.values.redaction import describe_error
 from cloche.values.tensors import Given, rows_at
 
 # One-row predictions: enough of them that the median is steady, within a time that people wait.
@@ -198,7 +198,7 @@ def _text(error: Exception, rows: pd.DataFrame | None) -> str:
         return str(error)
     if rows is None:
         return f"{type(error).__name__}: {getattr(error, 'message', error)}"
-    return told(error, rows)
+    return describe_error(error, rows)
 
 
 def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: list[str]) -> Given:

@@ -22,7 +22,7 @@ LEAST_ROWS = 50  # of a piece; smaller ones differ by chance
 _HALF_ROW = 0.5  # what an empty bin counts, as in `cloche.serving.batch.report.drift`
 
 
-def pieces(when: "pd.Series[pd.Timestamp]") -> dict[str, "np.ndarray"]:
+def periods(when: "pd.Series[pd.Timestamp]") -> dict[str, "np.ndarray"]:
     """The number of each row's piece by unit, -1 for rows of none; only units with enough pieces.
 
     Args:
@@ -56,7 +56,7 @@ def usual(
     Args:
         values: (n rows) of one column or score; of texts, their lengths.
         described: Its distribution in the profile.
-        parts: See `pieces`.
+        parts: See `periods`.
     """
     measure = _numbers if "edges" in described else _categories
     return {

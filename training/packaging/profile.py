@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloche.training.packaging.period_baselines import pieces, sizes, usual
+from cloche.training.packaging.period_baselines import periods, sizes, usual
 from cloche.training.recipe.sections import Columns
 
 SCHEMA = 1
@@ -34,10 +34,10 @@ def profile(
 
     Returns:
         A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution),
-        `scores`, and `pieces` (unit → count and rows) with what is `usual` for them in each column
+        `scores`, and `periods` (unit → count and rows) with what is `usual` for them in each column
         and score, see `cloche.training.packaging.period_baselines`.
     """
-    parts = pieces(when) if when is not None else {}
+    parts = periods(when) if when is not None else {}
     described: dict[str, Any] = {}
     for name in columns.numeric:
         described[name] = {"role": "numeric", **numeric_distribution(frame[name])}

@@ -66,14 +66,14 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise DocumentError(f"{_place(event.start_mark)}: aliases (*name) are not supported")
+            raise DocumentError(f"{_location(event.start_mark)}: aliases (*name) are not supported")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ARG002
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
-            place = _place(key_node.start_mark)
+            place = _location(key_node.start_mark)
             if isinstance(key, list | dict):
                 raise DocumentError(f"{place}: a list or mapping cannot be a key")
             if key in mapping:
@@ -88,7 +88,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return int(text)
         except ValueError:
-            raise DocumentError(f"{_place(node.start_mark)}: the number is too long") from None
+            raise DocumentError(f"{_location(node.start_mark)}: the number is too long") from None
 
     def real(self, node: yaml.ScalarNode) -> float:
         text = node.value.lower()
@@ -176,7 +176,9 @@ def _read(text: str) -> tuple[_Loader, yaml.Node | None, Any]:
         values = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise DocumentError(f"{_place(mark)}: not YAML: {error.problem or error.context}") from None
+        raise DocumentError(
+            f"{_location(mark)}: not YAML: {error.problem or error.context}"
+        ) from None
     except yaml.YAMLError as error:
         raise DocumentError(f"not YAML: {error}") from None
     except RecursionError:
@@ -196,5 +198,5 @@ def _note_lines(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, 
             _note_lines(loader, item, (*path, position), lines)
 
 
-def _place(mark: Any) -> str:
+def _location(mark: Any) -> str:
     return "somewhere" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"

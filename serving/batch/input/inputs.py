@@ -205,7 +205,7 @@ class Stream:
         self._file = InputFile("-", given_format, 0, "", local=False)
         self._files = opened_file(stream)
         self._head = stream.read(_HEAD)
-        self._stream: Any = _Joined(self._head, stream)
+        self._stream: Any = _HeadAndRest(self._head, stream)
         self._kept = ExitStack()
         self._categories = Categories()
         self.inputs = {"-": ""}
@@ -276,7 +276,7 @@ class Stream:
         return self._files
 
 
-class _Joined(io.RawIOBase):
+class _HeadAndRest(io.RawIOBase):
     """What was read of a stream already, and then the rest."""
 
     def __init__(self, head: bytes, rest: IO[bytes]) -> None:

@@ -33,7 +33,7 @@ class Silence:
         return True
 
 
-class Watch:
+class SilenceWatch:
     """Seconds during which this process watched.
 
     Those in which it was stopped itself, or busy elsewhere, count as one look: a job that was
@@ -79,7 +79,7 @@ def each(items: Iterator[Item], what: str) -> Iterator[Item]:
 
 
 @contextmanager
-def told(say: Callable[[str], None]) -> Iterator[None]:
+def say_when_silent(say: Callable[[str], None]) -> Iterator[None]:
     """Say it when anything that is waited for is silent."""
     done = threading.Event()
 

@@ -32,7 +32,7 @@ class Output:
 
     def __str__(self) -> str:
         """Its path or URI."""
-        return self.place.told(self.name)
+        return self.place.shown(self.name)
 
     def beside(self, what: str) -> str:
         """The name of what goes with it.
@@ -45,7 +45,7 @@ class Output:
         """Paths and URIs of everything that a job makes or replaces there."""
         goes_with = ("manifest.json", "report.json", "report.html", "quarantine.jsonl")
         names = [self.name, f".{self.name}.cloche.json", *map(self.beside, goes_with)]
-        return [*map(self.place.told, names), str(self.place.work(self.name, cache))]
+        return [*map(self.place.shown, names), str(self.place.work(self.name, cache))]
 
     @property
     def occupied(self) -> bool:

@@ -22,7 +22,7 @@ class Location(Protocol):
 
     shared: bool
 
-    def told(self, name: str) -> str:
+    def shown(self, name: str) -> str:
         """Where a person finds it."""
 
     def work(self, name: str, cache: Path) -> Path:
@@ -67,7 +67,7 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def told(self, name: str) -> str:
+    def shown(self, name: str) -> str:
         """See `Location`."""
         return str(self._folder / name)
 

@@ -70,31 +70,31 @@ class Store:
             raise SettingsError(f"{uri}: name a file or a folder in the bucket, like {given}/out/.")
         return cls(system, folder, given.rpartition("/")[0]), name
 
-    def told(self, name: str) -> str:
+    def shown(self, name: str) -> str:
         """See `Place`."""
         return f"{self._uri}/{name}"
 
     def work(self, name: str, cache: Path) -> Path:
         """See `Place`. A store has no working directories, so it lies beside fetched versions."""
-        key = hashlib.sha256(self.told(name).encode()).hexdigest()[:16]
+        key = hashlib.sha256(self.shown(name).encode()).hexdigest()[:16]
         return cache.absolute() / "jobs" / f"{key}-{name}"
 
     def occupied(self, name: str) -> bool:
         """See `Place`."""
-        with self._asked(name):
+        with self._explaining(name):
             return bool(self._files(name))
 
     def sizes(self, names: list[str]) -> list[int | None]:
         """See `Place`."""
         if not names:
             return []
-        with self._asked(names[0]):
+        with self._explaining(names[0]):
             found = self._system.get_file_info([self._at(name) for name in names])
         return [info.size if info.is_file else None for info in found]
 
     def read(self, name: str) -> bytes | None:
         """See `Place`."""
-        with self._asked(name):
+        with self._explaining(name):
             if not self._system.get_file_info(self._at(name)).is_file:
                 return None
             with self._system.open_input_stream(self._at(name)) as stream:
@@ -111,7 +111,7 @@ class Store:
     def put(self, fresh: Path, name: str) -> None:
         """See `Place`."""
         path, size = self._at(name), fresh.stat().st_size
-        with self._asked(name), during(f"the upload of {self.told(name)}"):
+        with self._explaining(name), during(f"the upload of {self.shown(name)}"):
             try:
                 # One call into Arrow, because its streams publish what they have when an exception
                 # closes them: nobody can interrupt it here.
@@ -133,7 +133,7 @@ class Store:
             self.remove(f"{name}/{one}")
         names = sorted(place.name for place in fresh.iterdir())
         first = [one for one in names if one not in last]
-        with self._asked(name):
+        with self._explaining(name):
             base = self._at(name)
             kept = {f"{base}/{one}" for one in first}
             stale = [path for path in self._files(name) if path not in kept]
@@ -152,7 +152,7 @@ class Store:
             raise OSError(f"{arrived} of {size} bytes arrived")
 
     def _delete(self, name: str, path: str) -> None:
-        with self._asked(name), suppress(FileNotFoundError):
+        with self._explaining(name), suppress(FileNotFoundError):
             if self._system.get_file_info(path).is_file:
                 self._system.delete_file(path)
 
@@ -172,11 +172,11 @@ class Store:
         return [one.path for one in inside if one.is_file]
 
     @contextmanager
-    def _asked(self, name: str) -> Iterator[None]:
+    def _explaining(self, name: str) -> Iterator[None]:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise JobFailed(_explained(self.told(name), error)) from error
+            raise JobFailed(_explained(self.shown(name), error)) from error
 
 
 def _explained(name: str, error: Exception) -> str:

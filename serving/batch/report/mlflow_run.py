@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from cloche.serving.batch.job.pinned_job import Job
-from cloche.serving.registry.error_messages import told
+from cloche.serving.registry.error_messages import explain
 
 Say = Callable[[str], None]
 
@@ -97,7 +97,7 @@ class JobRun:
         try:
             yield
         except MlflowException as error:
-            self._say(f"The run of this job is not complete in MLflow: {told(error)}")
+            self._say(f"The run of this job is not complete in MLflow: {explain(error)}")
         except OSError as error:
             self._say(f"The run of this job is not complete in MLflow: {error}")
 

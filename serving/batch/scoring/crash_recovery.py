@@ -65,7 +65,7 @@ class PartRetry:
         """How many rows are left out, because they kill."""
         return len(self._without)
 
-    def question(self) -> dict[str, Any]:
+    def request(self) -> dict[str, Any]:
         """What a worker is asked next."""
         asked: dict[str, Any] = {"part": self.part.to_json()}
         if self._high:

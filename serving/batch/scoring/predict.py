@@ -20,7 +20,7 @@ from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
 from cloche.serving.host.predictors.closeness import alike
 from cloche.serving.host.predictors.twin import TwinRefused
 from cloche.values import tensors
-from cloche.values.redaction import told, trace
+from cloche.values.redaction import describe_error, trace
 
 _logger = logging.getLogger(__name__)
 _OUT_OF_MEMORY = ("allocate", "bad_alloc")  # in what onnxruntime says
@@ -164,7 +164,7 @@ def _merged(
     try:
         both = pa.concat_tables([sure.take(pa.array(at_sure)), asked.cast(sure.schema)])
     except (pa.ArrowInvalid, ValueError) as error:
-        reason = f"The model answers in other columns than it: {told(error)}."
+        reason = f"The model answers in other columns than it: {describe_error(error)}."
         raise _without_twin(reason) from error
     places = np.empty(len(at_sure) + len(at_asked), np.int64)
     places[np.concatenate([at_sure, at_asked])] = np.arange(len(places))

@@ -36,7 +36,7 @@ from cloche.serving.host.answers.error_answers import Unfit
 from cloche.serving.host.answers.error_origin import of_model
 from cloche.serving.host.reference_profile import load_profile
 from cloche.values import tensors
-from cloche.values.redaction import told, unwrapped
+from cloche.values.redaction import describe_error, unwrapped
 
 _FEWER = (64, 16, 4, 2)  # rows at once, for 64 to be asked about again where all are too many
 _PROBED = 64  # rows that are tried alone before thousands are
@@ -324,7 +324,7 @@ class Worker:
                 self._scorer.predict(inputs.iloc[at : at + 1].reset_index(drop=True))
             except Exception as failure:  # noqa: BLE001  # a model may raise anything
                 row = inputs.iloc[at : at + 1]
-                said = f"the model failed with {told(failure, row)}"
+                said = f"the model failed with {describe_error(failure, row)}"
             else:
                 return
         raise JobFailed(

@@ -10,7 +10,7 @@ from typing import Any
 
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
-from cloche.serving.batch.job.silence_notice import Silence, Watch
+from cloche.serving.batch.job.silence_notice import Silence, SilenceWatch
 from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
 from cloche.serving.batch.scoring.part_queue import Lane, lane
 from cloche.serving.batch.scoring.worker_start import Process, Starter
@@ -46,7 +46,7 @@ class WorkerPool:
         self._patience = patience
         self._say = say
         self._selector = selectors.DefaultSelector()
-        self._watch = Watch(2 * _LOOK_SECONDS)
+        self._watch = SilenceWatch(2 * _LOOK_SECONDS)
         self._needs: list[str] = []
         self._replaced = 0
         self._at_once: int | None = None
@@ -248,12 +248,12 @@ class WorkerProcess:
         if code is None:
             self._process.kill()
             code = self._process.code(_END_SECONDS)  # it may hang in the kernel
-        return "it does not end" if code is None else _told(code)
+        return "it does not end" if code is None else _exit_in_words(code)
 
     def _ask(self, now: float) -> None:
         if self.case is not None:
             self.doing, self.rows, self.silence = "reading", None, Silence(now)
-            self._send(self.case.question())
+            self._send(self.case.request())
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -264,5 +264,5 @@ class WorkerProcess:
                 self._process.kill()
 
 
-def _told(code: int) -> str:
+def _exit_in_words(code: int) -> str:
     return f"killed by signal {-code}" if code < 0 else f"exit code {code}"

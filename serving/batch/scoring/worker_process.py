@@ -43,7 +43,7 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
     from cloche.serving.batch.job.pinned_job import Job  # noqa: PLC0415
     from cloche.serving.batch.scoring.worker import Worker  # noqa: PLC0415
     from cloche.serving.errors import ServingError  # noqa: PLC0415
-    from cloche.values.redaction import told  # noqa: PLC0415
+    from cloche.values.redaction import describe_error  # noqa: PLC0415
 
     def say(message: dict[str, Any]) -> None:
         lines.write(json.dumps(message).encode() + b"\n")
@@ -78,4 +78,4 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         except ServingError as error:
             say({"failed": str(error)})
         except Exception as error:  # noqa: BLE001  # the engine must hear of it, whatever it is
-            say({"failed": f"Part {part.index}: {told(error)}"})
+            say({"failed": f"Part {part.index}: {describe_error(error)}"})

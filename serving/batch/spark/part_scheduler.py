@@ -29,7 +29,7 @@ class ScheduledParts:
         """What is asked, in their order."""
         if self.flowing:
             return [{"flow": True, "part": case.part.to_json()} for case in self.cases]
-        return [case.question() for case in self.cases]
+        return [case.request() for case in self.cases]
 
 
 class PartScheduler:

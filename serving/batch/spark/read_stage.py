@@ -27,7 +27,7 @@ from cloche.serving.batch.storage import format_writers
 from cloche.serving.errors import ServingError
 
 # A part, and what to do with it: see `cloche.serving.batch.spark.part_scheduler`.
-Question = dict[str, Any]
+PartRequest = dict[str, Any]
 
 
 class UnloadedScorer(PartScorer):
@@ -53,19 +53,19 @@ class ReadStage:
     """What executors do first."""
 
     def __init__(
-        self, job: str, schema: str, directory: str, columns: Columns, questions: list[Question]
+        self, job: str, schema: str, directory: str, columns: Columns, questions: list[PartRequest]
     ) -> None:
         self._about = (job, schema, directory)
         self._columns = columns
-        self._questions = questions
+        self._requests = questions
 
     def batches(self, ids: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The rows for the questions with these numbers."""
         for batch in ids:
             for at in batch.column("id").to_pylist():
-                yield from self._asked(self._questions[at])
+                yield from self._answer(self._requests[at])
 
-    def _asked(self, question: Question) -> Iterator[pa.RecordBatch]:
+    def _answer(self, question: PartRequest) -> Iterator[pa.RecordBatch]:
         if "flow" not in question:
             yield self._head(None, self._fetched(question))
             return
@@ -86,7 +86,7 @@ class ReadStage:
             empty = [pa.nulls(len(rows.inputs), kind) for kind in (pa.binary(), pa.string())]
             yield pa.RecordBatch.from_arrays([*empty, *inputs], schema=self._columns.row)
 
-    def _fetched(self, question: Question) -> Question:
+    def _fetched(self, question: PartRequest) -> PartRequest:
         """A question about a part that the next stage reads, which has no keys to stores."""
         part = question["part"]
         if "://" not in part["source"]:

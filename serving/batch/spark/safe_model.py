@@ -96,7 +96,7 @@ class SafeModel:
         except ServingError as error:
             told = {"failed": str(error)}
         except Exception as error:  # noqa: BLE001  # the driver must hear of it, whatever it is
-            told = {"failed": redaction.told(error, frame)}
+            told = {"failed": redaction.describe_error(error, frame)}
         return self._answer(len(frame), told)
 
     def _score(self, frame: pd.DataFrame, told: dict[str, str]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from mlflow.pyfunc import spark_udf
 from cloche.processes.child_variables import for_models
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.spark import READING, STAGE, safe_model
-from cloche.serving.batch.spark.read_stage import Question, ReadStage
+from cloche.serving.batch.spark.read_stage import PartRequest, ReadStage
 from cloche.serving.batch.spark.write_stage import RECORD_DDL, WriteStage
 
 
@@ -39,7 +39,7 @@ class SparkJob:
         with _only_for_models(widened):
             self._score = _quiet_udf(spark, model, self.columns.answer_ddl)
 
-    def ask(self, questions: list[Question]) -> Any:
+    def ask(self, questions: list[PartRequest]) -> Any:
         """The frame of records about some parts; nothing runs before it is collected.
 
         Each part is a task of its own, so that its rows stay together and in order.

@@ -68,7 +68,7 @@ def csv(table: pa.Table) -> bytes:
     cells = [_quoted(_text(column)) for column in table.columns]
     if len(cells) == 1:  # a line with nothing in it would be none
         cells = [pc.if_else(pc.equal(cells[0], ""), '""', cells[0])]
-    return _joined(cells, ",", "", "\n")
+    return _join_cells(cells, ",", "", "\n")
 
 
 def csv_header(names: list[str]) -> bytes:
@@ -83,7 +83,7 @@ def jsonl(table: pa.Table) -> bytes:
         key = ("" if position == 0 else ", ") + json.dumps(name, ensure_ascii=False) + ": "
         values = pc.fill_null(json_texts(table.column(position)), "null")
         cells.append(pc.binary_join_element_wise(key, values, ""))
-    return _joined(cells, "", "{", "}\n")
+    return _join_cells(cells, "", "{", "}\n")
 
 
 def without_json(column: pa.ChunkedArray | pa.Array) -> int:
@@ -99,7 +99,7 @@ def without_json(column: pa.ChunkedArray | pa.Array) -> int:
     return 0
 
 
-def _joined(
+def _join_cells(
     cells: list[pa.Array | pa.ChunkedArray], separator: str, before: str, after: str
 ) -> bytes:
     if not cells or not len(cells[0]):

@@ -45,7 +45,7 @@ class PlannedColumns:
         self._kinds = "".join(_KINDS.get(kind, "n") for kind in plan.types)
         self._strings = [at for at, kind in enumerate(plan.types) if kind is DataType.string]
 
-    def familiar(self) -> RequestTemplates:
+    def templates(self) -> RequestTemplates:
         """What remembers how clients ask for such columns."""
         return RequestTemplates(self._names, self._natives)
 

@@ -63,7 +63,7 @@ class Inference:
         known = metadata.get_params_schema()
         self._reserved = _RESERVED - {param.name for param in (known.params if known else ())}
         self._bare = _bare_name(metadata.get_output_schema())
-        self._familiar = self._planned.familiar() if self._planned is not None else None
+        self._templates = self._planned.templates() if self._planned is not None else None
         self._split = split
         self._parse = parse
         self._write = write
@@ -71,10 +71,10 @@ class Inference:
 
     def read(self, item: Item) -> ParsedRequest | None:
         """The question in `item`, where the plan reads it."""
-        if self._planned is None or self._familiar is None:
+        if self._planned is None or self._templates is None:
             return None
         split = self._split(item)
-        if split is not None and (known := self._familiar.recall(split.key, split.data)):
+        if split is not None and (known := self._templates.recall(split.key, split.data)):
             return self._question(*known)
         try:
             asked = self._parse(item)
@@ -84,7 +84,7 @@ class Inference:
         if table is None:
             return None
         if split is not None:
-            self._familiar.learn(split.key, split.size, asked, table)
+            self._templates.learn(split.key, split.size, asked, table)
         return self._question(asked, table)
 
     def _question(self, asked: OpenInferenceRequest, table: Table) -> ParsedRequest:

@@ -86,7 +86,7 @@ class ColumnDecoder:
             return None
         return Table(table_key(kinds, params), rows, params)
 
-    def joined(self, tables: Sequence[Table]) -> list[Column]:
+    def join(self, tables: Sequence[Table]) -> list[Column]:
         """The columns of all `tables`, which have equal keys, below each other."""
         if all(table.columns is None for table in tables):
             return self.columns([row for table in tables for row in table.rows])

@@ -15,7 +15,7 @@ from mlflow.exceptions import RestException
 from cloche import main
 from cloche.serving.errors import ServingError
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.error_messages import told
+from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
@@ -203,5 +203,5 @@ def test_what_nobody_can_know_is_not_guessed():
         f"API request to endpoint {endpoint} failed with error code 403 != 200. Response body: ''"
     )
 
-    assert f"refused {endpoint}. Ask whoever administers it" in told(error)
-    assert "grant" not in told(error)
+    assert f"refused {endpoint}. Ask whoever administers it" in explain(error)
+    assert "grant" not in explain(error)

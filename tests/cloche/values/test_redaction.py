@@ -8,7 +8,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, Schema
 
-from cloche.values.redaction import CUT, told, trace
+from cloche.values.redaction import CUT, describe_error, trace
 
 ROWS = pd.DataFrame(
     {
@@ -51,7 +51,7 @@ MESSAGES = [
 
 @pytest.mark.parametrize("error", MESSAGES, ids=[str(at) for at in range(len(MESSAGES))])
 def test_values_of_the_rows_are_cut_from_a_message(error):
-    for shown in (told(error, ROWS), trace(error, ROWS)):
+    for shown in (describe_error(error, ROWS), trace(error, ROWS)):
         assert type(error).__name__ in shown
         assert not [secret for secret in SECRETS if secret.lower() in shown.lower()]
         assert len(shown) < 400
@@ -71,7 +71,7 @@ LIBRARIES = [
 @pytest.mark.parametrize("work", LIBRARIES, ids=[str(at) for at in range(len(LIBRARIES))])
 def test_messages_of_libraries_show_no_values_even_where_the_rows_are_not_at_hand(work):
     error = _raised(work)
-    for shown in (told(error), told(error, ROWS)):
+    for shown in (describe_error(error), describe_error(error, ROWS)):
         assert not [secret for secret in SECRETS if secret in shown]
 
 
@@ -86,7 +86,7 @@ def test_messages_of_libraries_show_no_values_even_where_the_rows_are_not_at_han
     ],
 )  # fmt: skip
 def test_names_of_columns_types_and_variables_stay(said, kept):
-    assert told(ValueError(said), ROWS) == f"ValueError: {kept}"
+    assert describe_error(ValueError(said), ROWS) == f"ValueError: {kept}"
 
 
 class Anything:
@@ -101,11 +101,11 @@ def test_a_table_that_mlflow_quotes_is_cut_and_the_cause_stays():
     assert isinstance(error, MlflowException)
     assert "Alice" in str(error), "MLflow quotes rows"
 
-    assert told(error, ROWS).startswith(
+    assert describe_error(error, ROWS).startswith(
         "MlflowException: Incompatible input types for column income. Can not safely convert "
         "float64 to int64."
     )
-    assert told(MlflowException(str(error))) == "MlflowException"
+    assert describe_error(MlflowException(str(error))) == "MlflowException"
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_a_table_that_mlflow_quotes_is_cut_and_the_cause_stays():
     ],
 )
 def test_modules_and_files_that_are_not_there_are_named(error, rows):
-    assert told(error, rows) == f"{type(error).__name__}: {error}"
+    assert describe_error(error, rows) == f"{type(error).__name__}: {error}"
 
 
 def test_a_file_that_a_row_may_name_is_not():
     error = FileNotFoundError(2, "No such file or directory", "/people/Alice Liddell")
-    assert "Alice" not in told(error, ROWS)
+    assert "Alice" not in describe_error(error, ROWS)

@@ -118,7 +118,7 @@ def kill(case: PartRetry, deadly: set[int], rows: int, *, hangs: bool = False) -
     """Answer the case's questions as workers do; how many of them are lost."""
     lost = 0
     while True:
-        asked = case.question()
+        asked = case.request()
         low, high = asked.get("try", (0, rows))
         step = asked.get("at_once") or rows
         left = {row for row in deadly if str(row) not in map(str, asked["without"])}
@@ -141,14 +141,14 @@ def test_few_workers_are_lost_for_a_row_among_thousands(hangs, deadly):
     case = PartRetry(part(stop=1_000_000))
 
     assert kill(case, deadly, 20_000, hangs=hangs) <= 16 * len(deadly)
-    assert set(case.question()["without"]) == deadly
+    assert set(case.request()["without"]) == deadly
 
 
 def test_a_model_that_has_no_time_for_many_rows_gets_fewer_and_none_is_blamed():
     case = PartRetry(part(stop=1_000_000))
 
     def lost() -> bool:
-        asked = case.question()
+        asked = case.request()
         low, high = asked.get("try", (0, 20_000))
         step = min(asked.get("at_once") or 20_000, high - low)
         if step > 100:
@@ -160,8 +160,8 @@ def test_a_model_that_has_no_time_for_many_rows_gets_fewer_and_none_is_blamed():
 
     while lost():
         pass
-    assert case.question()["without"] == {}
-    assert 25 <= case.question()["at_once"] <= 100
+    assert case.request()["without"] == {}
+    assert 25 <= case.request()["at_once"] <= 100
 
 
 def test_where_processes_start_slowly_their_number_has_a_bound(rows, local, score, monkeypatch):
@@ -186,7 +186,7 @@ def test_a_stream_that_keeps_us_waiting_is_named(monkeypatch):
             assert heard.wait(60)
             return super().read(size)
 
-    with silence_notice.told(say):
+    with silence_notice.say_when_silent(say):
         assert silence_notice.watched(Slow(b"a,b"), "standard input").read(10) == b"a,b"
 
     assert said[0].startswith("standard input has been silent for")

@@ -3,7 +3,7 @@
 import pytest
 from mlflow.exceptions import MlflowException, RestException
 
-from cloche.serving.registry.error_messages import told
+from cloche.serving.registry.error_messages import explain
 
 REFUSED = "API request to endpoint /x failed with error code {} != 200. Response body: '{}'"
 AWAY = "API request to http://x/y failed with exception HTTPConnectionPool(host='x', port=9): {}"
@@ -33,11 +33,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_an_error_names_its_fix_and_no_password(error, says):
-    assert says in told(error)
-    assert "something" not in told(error)
+    assert says in explain(error)
+    assert "something" not in explain(error)
 
 
 def test_who_gave_no_name_is_asked_for_one(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
 
-    assert "asks who is there" in told(MlflowException(REFUSED.format(401, "")))
+    assert "asks who is there" in explain(MlflowException(REFUSED.format(401, "")))

@@ -8,7 +8,7 @@ from cloche.serving.batch.report.drift import distance
 from cloche.training.packaging.period_baselines import (
     LEAST_PIECES,
     LEAST_ROWS,
-    pieces,
+    periods,
     sizes,
     usual,
 )
@@ -20,15 +20,17 @@ def days(count: int, rows: int = LEAST_ROWS) -> "pd.Series[pd.Timestamp]":
 
 
 def test_units_with_too_few_pieces_are_left_out():
-    assert sizes(pieces(days(LEAST_PIECES))) == {"day": {"count": LEAST_PIECES, "rows": LEAST_ROWS}}
-    assert pieces(days(LEAST_PIECES - 1)) == {}
+    assert sizes(periods(days(LEAST_PIECES))) == {
+        "day": {"count": LEAST_PIECES, "rows": LEAST_ROWS}
+    }
+    assert periods(days(LEAST_PIECES - 1)) == {}
 
 
 def test_days_with_few_rows_and_rows_without_a_time_belong_to_no_piece():
     when = pd.concat([days(LEAST_PIECES), days(1, rows=3) + pd.Timedelta(days=100)])
     when = pd.concat([when, pd.Series([pd.NaT])], ignore_index=True)
 
-    numbers = pieces(when)["day"]
+    numbers = periods(when)["day"]
 
     assert numbers[-4:].tolist() == [-1] * 4
     assert set(numbers[:-4]) == set(range(LEAST_PIECES))
@@ -40,7 +42,7 @@ def test_the_largest_difference_is_the_one_that_a_batch_job_would_find():
     values.iloc[3] = np.nan
     described = numeric_distribution(values)
 
-    found = usual(values, described, pieces(days(LEAST_PIECES)))["day"]
+    found = usual(values, described, periods(days(LEAST_PIECES)))["day"]
 
     edges = described["edges"]
     day, rest = (np.histogram(part.dropna(), edges)[0].tolist()
@@ -54,7 +56,7 @@ def test_outside_is_what_no_other_day_had():
     values.iloc[:5] = 1000.0
     towns = pd.Series(["here"] * len(values), dtype=object)
     towns.iloc[:10] = "there"
-    parts = pieces(days(LEAST_PIECES))
+    parts = periods(days(LEAST_PIECES))
 
     numbers = usual(values, numeric_distribution(values), parts)["day"]["outside"]
     words = usual(towns, {"counts": {"here": 1, "there": 1}}, parts)["day"]["outside"]

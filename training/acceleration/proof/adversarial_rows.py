@@ -41,7 +41,7 @@ def adversarial(
     """
     columns = [one.column for one in original.inputs]
     bases = real[columns].head(BASES).astype(object)
-    strange = {one.column: _strange(one, real[one.column], domain) for one in original.inputs}
+    strange = {one.column: _adversarial(one, real[one.column], domain) for one in original.inputs}
     aimed = _thresholds(original)
     for one in original.inputs:
         near = _around(aimed[one.column]) if one.tensor == "double" and one.column in aimed else []
@@ -58,7 +58,7 @@ def adversarial(
     yield _typed(bases.head(1).assign(**dict.fromkeys(columns)), original.inputs)
 
 
-def _strange(one: Input, real: pd.Series, domain: Domain) -> list[Any]:
+def _adversarial(one: Input, real: pd.Series, domain: Domain) -> list[Any]:
     present = real.dropna()
     if one.tensor == "string" and not one.whole:
         known = [str(value) for value in present.unique()[:20]]

@@ -29,7 +29,7 @@ class Proof:
 
     Attributes:
         rows: real rows.
-        adversarial_rows: strange ones.
+        adversarial_rows: adversarial ones.
         largest_difference: between scores, as the tolerance is meant.
         undecided_rows: real rows so near another label that serving asks the original.
         outside_rows: real rows that the twin declines.
@@ -41,7 +41,7 @@ class Proof:
     undecided_rows: int = 0
     outside_rows: int = 0
 
-    def joined(self, other: "Proof") -> "Proof":
+    def combined(self, other: "Proof") -> "Proof":
         """The comparisons of both as one."""
         return Proof(
             self.rows + other.rows,
@@ -66,7 +66,7 @@ def prove(
         original: answers or raises.
         twin: raw rows → scores, NaN where it declines.
         real: rows of the holdout.
-        adversarial: tables of strange rows.
+        adversarial: tables of adversarial rows.
         check: called now and then; raises when the time is up.
         reasons: real rows → why the twin declines some of them, one clause for each column.
 
@@ -76,7 +76,7 @@ def prove(
     on_real = Proof()
     for start in range(0, len(real), _CHUNK):
         check()
-        on_real = on_real.joined(compare(original, twin, real.iloc[start : start + _CHUNK]))
+        on_real = on_real.combined(compare(original, twin, real.iloc[start : start + _CHUNK]))
     left = (on_real.undecided_rows + on_real.outside_rows) / max(on_real.rows, 1)
     if left > _MOST_OUTSIDE:
         why = list(reasons(real))
@@ -89,14 +89,14 @@ def prove(
     alone = np.concatenate([twin(few.iloc[[at]]) for at in range(len(few))])
     if not np.allclose(alone, twin(few), rtol=DEMANDED, atol=DEMANDED, equal_nan=True):
         raise TwinRefused("one row alone scores otherwise than among others")
-    strange = Proof()
+    on_adversarial = Proof()
     for table in adversarial:
         check()
-        strange = strange.joined(compare(original, twin, table))
+        on_adversarial = on_adversarial.combined(compare(original, twin, table))
     return replace(
         on_real,
-        adversarial_rows=strange.rows,
-        largest_difference=max(on_real.largest_difference, strange.largest_difference),
+        adversarial_rows=on_adversarial.rows,
+        largest_difference=max(on_real.largest_difference, on_adversarial.largest_difference),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from cloche.training.dataset.checks.duplicates import copies_note, likeness, without_copies
+from cloche.training.dataset.checks.duplicates import copies_note, find_duplicates, without_copies
 from cloche.training.dataset.checks.leakage import leaks, near_leaks
 from cloche.training.dataset.checks.target import check_target, class_names
 from cloche.training.dataset.features import check_features
@@ -87,7 +87,7 @@ def check_split(split: Split, recipe: Recipe) -> list[str]:
             warnings.append(
                 f"{name}: has one value in all training rows, and others in the holdout"
             )
-    like = likeness(split, recipe.columns.features, recipe.target)
+    like = find_duplicates(split, recipe.columns.features, recipe.target)
     share = like.copies / len(split.holdout)
     if like.copies >= _FEW_COPIES and share > recipe.checks.duplicates:
         problems.append(_copied(like.copies, share))

@@ -25,7 +25,7 @@ _MANY_ROWS_EACH: Final = 10
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Duplicates:
     """How many rows have the features of others: of training rows, or of rows of their own table.
 
     Attributes:
@@ -43,7 +43,7 @@ class Likeness:
         return max(0, self.agreeing - by_chance)
 
 
-def likeness(split: Split, features: Sequence[str], target: str) -> Likeness:
+def find_duplicates(split: Split, features: Sequence[str], target: str) -> Duplicates:
     """Compare the holdout with the training rows.
 
     Args:
@@ -55,7 +55,7 @@ def likeness(split: Split, features: Sequence[str], target: str) -> Likeness:
     targets = learned.groupby("looks")["target"].agg(["min", "max"])
     found = held.join(targets, on="looks", how="inner")
     agreeing = (found["min"] == found["target"]) & (found["max"] == found["target"])
-    return Likeness(alike=len(found), agreeing=int(agreeing.sum()))
+    return Duplicates(alike=len(found), agreeing=int(agreeing.sum()))
 
 
 def record_numbers(
@@ -71,7 +71,7 @@ def record_numbers(
     hashed = _hashed(frame, [name for name in features if not _is_running(frame[name])], target)
     alike = hashed[hashed.duplicated("looks", keep=False)].groupby("looks")["target"]
     agreeing = int((alike.transform("min") == alike.transform("max")).sum())
-    like = Likeness(alike=int(alike.size().sum()), agreeing=agreeing)
+    like = Duplicates(alike=int(alike.size().sum()), agreeing=agreeing)
     numbers = hashed.groupby(["looks", "target"], sort=False).ngroup()
     records = int(numbers.max()) + 1 if len(numbers) else 0
     coarse = records < _FEW_COMBINATIONS and len(frame) >= _MANY_ROWS_EACH * records

@@ -80,7 +80,7 @@ class JsonLinesReader:
         return Rows(
             inputs.reset_index(drop=True), pa.table(carried),
             places[kept][inputs.index.to_numpy(np.int64)], len(lines),
-            lambda wanted: [_original(lines[at]) for at in wanted], refused,
+            lambda wanted: [_as_given(lines[at]) for at in wanted], refused,
         )  # fmt: skip
 
     def _frame(self, objects: list[dict[str, Any]], found: Mapping[str, str]) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def _array(values: list[Any]) -> pa.Array:
     return pa.array(texts, pa.string())
 
 
-def _original(line: bytes) -> Any:
+def _as_given(line: bytes) -> Any:
     value = parsed(line)
     return line.decode(errors="backslashreplace") if value is None else value
 

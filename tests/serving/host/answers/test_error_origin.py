@@ -16,7 +16,7 @@ from cloche.serving.host.codecs.messages import message
 from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
 from cloche.serving.processes.frames import Door, Item
-from cloche.values.redaction import told
+from cloche.values.redaction import describe_error
 
 SIGNATURE = ModelSignature(Schema([ColSpec("double", "income")]))
 ERRORS = [
@@ -91,4 +91,4 @@ def test_what_mlflow_refuses_on_the_way_is_not_the_models() -> None:
 def test_the_words_of_a_model_are_kept_without_the_rows_that_mlflow_puts_before_them() -> None:
     error = MlflowException("no offers below a thousand")
     error.message = f"Failed to predict data 'Alice'. \nError: {error.message}"
-    assert told(error) == "MlflowException: no offers below a thousand"
+    assert describe_error(error) == "MlflowException: no offers below a thousand"
