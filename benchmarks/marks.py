@@ -27,8 +27,8 @@ class Mark:
 
 
 _PREDICT = (
-    "cloche.serving.host.codecs.instrumented_model:InstrumentedModel.predict_enforced",
-    "cloche.serving.host.codecs.instrumented_model:InstrumentedModel.predict",
+    "cloche.serving.host.instrumented_model:InstrumentedModel.predict_enforced",
+    "cloche.serving.host.instrumented_model:InstrumentedModel.predict",
     "cloche.serving.host.predictors.twin:Twin.predict",
 )
 

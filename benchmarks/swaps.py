@@ -59,7 +59,7 @@ class Swaps:
 
 
 @dataclass(frozen=True, slots=True)
-class Kitchen:
+class BenchServer:
     """A running `cloche serve`, and the registry that steers it."""
 
     server: Server
@@ -100,7 +100,7 @@ def main() -> None:
     chosen = parser.parse_args()
     load.require_client()
     made = trained(chosen.model, chosen.cache / "models", chosen.comments)
-    with tempfile.TemporaryDirectory() as scratch, kitchen(made, Path(scratch)) as one:
+    with tempfile.TemporaryDirectory() as scratch, made_models(made, Path(scratch)) as one:
 
         def window() -> load.Measurement:
             measured = load.measure(
@@ -143,7 +143,7 @@ def two_versions(made: Trained, scratch: Path) -> str:
 
 
 @contextmanager
-def kitchen(made: Trained, scratch: Path) -> Iterator[Kitchen]:
+def made_models(made: Trained, scratch: Path) -> Iterator[BenchServer]:
     """A server of `made`, on a copy of its registry that has a second version of the same model."""
     uri = two_versions(made, scratch)
     client = mlflow.MlflowClient(uri)
@@ -153,7 +153,7 @@ def kitchen(made: Trained, scratch: Path) -> Iterator[Kitchen]:
     environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "XDG_CACHE_HOME": str(scratch)}
     with running(contender.command(place), environment, scratch / "server.log") as server:
         server.wait_until(lambda: answers(url + contender.ready()), _PATIENCE)
-        yield Kitchen(
+        yield BenchServer(
             server, url, contender.question(made.row), made.registered, client,
             processes=len(tree(server.pid)),
         )  # fmt: skip

@@ -1,1 +1,1 @@
-"""The kitchen: from a recipe to a promoted version; it never imports `serving`."""
+"""From a recipe to a promoted version; it never imports `serving`."""

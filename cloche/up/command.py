@@ -101,7 +101,7 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
             _check(checked.name, server, rows, Path(folder))
             return
         click.echo(_what_to_try(checked.name, version, ui, server, rows))
-        services.watch()
+        services.wait_for_an_end()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -137,7 +137,7 @@ class Services:
         self._running.append(service)
         return service
 
-    def watch(self) -> None:
+    def wait_for_an_end(self) -> None:
         """Return only by `ServiceError`, when one of the services has ended."""
         while True:
             for service in self._running:

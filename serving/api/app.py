@@ -231,7 +231,7 @@ class App:
     async def _metrics_page(self, scope: Scope, send: Send) -> None:
         now = asyncio.get_running_loop().time()
         for model in self._catalog:
-            waiting = model.current.waiting if model.current else 0
+            waiting = model.current.queued if model.current else 0
             age = now - model.read_at
             self._metrics.looked(
                 model.name, registry_age=age, in_progress=model.in_progress, waiting=waiting

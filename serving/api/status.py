@@ -49,7 +49,7 @@ class Status:
             "registered": uri.reference is not Reference.ARTIFACTS,
             "since": model.since.isoformat() if model.since else None,
             "replicas": serves.replicas if serves else 0,
-            "waiting": serves.waiting if serves else 0,
+            "waiting": serves.queued if serves else 0,
             "in_progress": model.in_progress,
             "registry_age": self._loop.time() - model.read_at,
             "counted": self._metrics.of_model(model.name),

@@ -202,8 +202,7 @@ def resumed(
     if job.environment and job.environment != (now := _environment(request, model)):
         raise JobRefused(
             f"{output}: the job cannot go on: it was begun {_in_words(job.environment)}, and "
-            "is asked "
-            f"for {_in_words(now)}. Begin anew with --overwrite."
+            f"is asked for {_in_words(now)}. Begin anew with --overwrite."
         )
     return replace(job, model=model), notes, done
 

@@ -87,7 +87,7 @@ class VersionPool:
         return bool(self._pool)
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         """Requests that wait for a replica."""
         return len(self._queue)
 

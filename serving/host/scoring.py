@@ -25,8 +25,8 @@ from cloche.serving.host.answers.mistake import Mistake
 from cloche.serving.host.batch_predictors import ByModel, ByTwin
 from cloche.serving.host.codecs.catalog import codecs
 from cloche.serving.host.codecs.codec import Codec
-from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
 from cloche.serving.host.diagnosis.diagnosis import GENERAL
+from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.twin import Twin

@@ -8,14 +8,14 @@ from tests import warm
 from tests.online import wait_for
 from tests.protocol.contenders import MlflowServer, mlflow_server
 
-KITCHEN = Path(__file__).parent / "kitchen.py"
+MAKE_MODELS = Path(__file__).parent / "make_models.py"
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved model with a number, a text and a parameter."""
     path = tmp_path_factory.mktemp("deployed") / "model"
-    subprocess.run([warm.python(), KITCHEN, path], check=True, capture_output=True)
+    subprocess.run([warm.python(), MAKE_MODELS, path], check=True, capture_output=True)
     return path
 
 

@@ -28,7 +28,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A version of `flight-delay` in production, a good day, and a day with bad rows."""
     folder = tmp_path_factory.mktemp("flights")
     days = folder / "flights"
@@ -54,22 +54,22 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def flights(kitchen: Path, tmp_path: Path) -> Path:
+def flights(made_models: Path, tmp_path: Path) -> Path:
     """A folder of its own for a test: the scripts, the days and nothing scored."""
     for script in ("daily/score-day", "cron/nightly"):
         shutil.copy(DEPLOY / script, tmp_path)
-    shutil.copytree(kitchen / "flights", tmp_path / "flights")
+    shutil.copytree(made_models / "flights", tmp_path / "flights")
     return tmp_path
 
 
 @pytest.fixture
-def job(kitchen: Path, flights: Path) -> dict[str, str]:
+def job(made_models: Path, flights: Path) -> dict[str, str]:
     """The environment of a job in that folder."""
     found = environment()
     return found | {
         "FOLDER": str(flights),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{kitchen}/mlflow.db",
-        "XDG_CACHE_HOME": str(kitchen / "cache"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{made_models}/mlflow.db",
+        "XDG_CACHE_HOME": str(made_models / "cache"),
         "PATH": f"{flights}{os.pathsep}{found['PATH']}",
     }
 

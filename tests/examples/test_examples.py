@@ -30,8 +30,8 @@ def need(module: str) -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("comments") / "judge"
-    kitchen = Path(__file__).parent / "kitchen.py"
-    subprocess.run([warm.python(), kitchen, path], check=True, capture_output=True)
+    made_models = Path(__file__).parent / "make_models.py"
+    subprocess.run([warm.python(), made_models, path], check=True, capture_output=True)
     return path
 
 

@@ -1,4 +1,4 @@
-"""The frameworks whose models Cloche is tried with, and what `kitchen.py` saves of each."""
+"""The frameworks whose models Cloche is tried with, and what `make_models.py` saves of each."""
 
 import importlib.util
 import os

@@ -9,7 +9,7 @@ import pytest
 
 from tests.flavors.catalog import Save
 
-KITCHEN = Path(__file__).parent / "kitchen.py"
+MAKE_MODELS = Path(__file__).parent / "make_models.py"
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
     @functools.cache
     def saved(framework: str) -> Path:
         directory = tmp_path_factory.mktemp(framework)
-        command = [sys.executable, KITCHEN, framework, directory]
+        command = [sys.executable, MAKE_MODELS, framework, directory]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return directory

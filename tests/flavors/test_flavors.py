@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from tests import warm
 from tests.flavors.catalog import FRAMEWORKS, Save, needs
-from tests.flavors.kitchen import NAMES, TARGET, table
+from tests.flavors.make_models import NAMES, TARGET, table
 from tests.online import Server, serving
 from tests.shell import environment
 

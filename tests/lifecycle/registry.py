@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from tests.lifecycle import kitchen
+from tests.lifecycle import make_models
 from tests.online import Server
 from tests.shelf import empty_store, shelf
 
@@ -17,7 +17,7 @@ from tests.shelf import empty_store, shelf
 def saved(number: int, behaviour: str) -> Path:
     """A version, saved when a test of this process asks for it first."""
     path = shelf() / f"{number} {behaviour}"
-    kitchen.save(path, number, behaviour)
+    make_models.save(path, number, behaviour)
     return path
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.resolver import ResolvedVersion
-from tests import strange
+from tests import broken_servers
 from tests.lifecycle.registry import saved
 from tests.online import serving, wait_for
 from tests.stores import stores
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.slow
 Way = Callable[[], AbstractContextManager[str]]
 MODELS = [f"m{at}" for at in range(6)]  # more than the registry process asks for at once
 WAYS: dict[str, Way] = {
-    "drips": lambda: strange.answering(strange.drips),
-    "refused": strange.away,
-    "no name": strange.without_name,
-    "no TLS": strange.without_tls,
-    "no database": strange.database_away,
-    "black hole": strange.black_hole,
-    "silent": lambda: strange.answering(strange.silent),
-    "page": lambda: strange.answering(strange.page),
-    "proxy": lambda: strange.answering(strange.bad_gateway),
-    "no page": lambda: strange.answering(strange.no_such_page),
+    "drips": lambda: broken_servers.answering(broken_servers.drips),
+    "refused": broken_servers.away,
+    "no name": broken_servers.without_name,
+    "no TLS": broken_servers.without_tls,
+    "no database": broken_servers.database_away,
+    "black hole": broken_servers.black_hole,
+    "silent": lambda: broken_servers.answering(broken_servers.silent),
+    "page": lambda: broken_servers.answering(broken_servers.page),
+    "proxy": lambda: broken_servers.answering(broken_servers.bad_gateway),
+    "no page": lambda: broken_servers.answering(broken_servers.no_such_page),
 }
 
 

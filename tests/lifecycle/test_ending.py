@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.lifecycle import kitchen
+from tests.lifecycle import make_models
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import COMMAND, Load, children, is_running, started, wait_for
 
@@ -44,7 +44,7 @@ def test_a_killed_front_leaves_no_orphan_and_signals_of_others_change_nothing(
     registry: Registry, serve: Serve, tmp_path: Path
 ) -> None:
     (tmp_path / "pids").mkdir()
-    registry.register(f"{kitchen.STARTS}{tmp_path}/pids")
+    registry.register(f"{make_models.STARTS}{tmp_path}/pids")
     registry.promote("1")
     server = serve(program=COMMAND).wait_until_ready()
     left = server.hosts() + children(server.process.pid, "cloche-registry")
@@ -67,7 +67,9 @@ def test_nothing_that_a_version_started_outlives_its_host(
     for folder in (one, two, three):
         folder.mkdir()
     registry.register(
-        f"{kitchen.STARTS}{one}", f"{kitchen.STARTS_AND_RAISES}{two}", f"{kitchen.STARTS}{three}"
+        f"{make_models.STARTS}{one}",
+        f"{make_models.STARTS_AND_RAISES}{two}",
+        f"{make_models.STARTS}{three}",
     )
     registry.promote("1")
     server = serve().wait_until_ready()

@@ -13,7 +13,7 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from tests.lifecycle.kitchen import LITTLE
+from tests.lifecycle.make_models import LITTLE
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import COMMAND, wait_for
 from tests.shell import environment

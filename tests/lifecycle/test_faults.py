@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.lifecycle.kitchen import CLEAR, CRASH, HANG, PATCH, REFUSE
+from tests.lifecycle.make_models import CLEAR, CRASH, HANG, PATCH, REFUSE
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import COMMAND, Load, Server, children, wait_for
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.lifecycle.kitchen import HANG, STARTS_AND_RAISES
+from tests.lifecycle.make_models import HANG, STARTS_AND_RAISES
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import COMMAND, Load, Server, is_running, started, wait_for
 

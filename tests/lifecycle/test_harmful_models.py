@@ -10,7 +10,7 @@ from tests.online import is_running, wait_for
 
 pytestmark = pytest.mark.slow
 
-# value of a row: what the log says of each host that it costs; see `kitchen.DEEDS`
+# value of a row: what the log says of each host that it costs; see `make_models.DEEDS`
 SOME = {
     -101: "The host exited with code 3.",
     -104: "The host said nothing for 3 s",

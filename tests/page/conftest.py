@@ -12,7 +12,7 @@ from tests.lifecycle.registry import Registry
 from tests.online import Server, serving
 from tests.page.names import COMMENTS, FLIGHTS
 
-KITCHEN = Path(__file__).parent / "kitchen.py"
+MAKE_MODELS = Path(__file__).parent / "make_models.py"
 KEY = "a-key"
 
 
@@ -20,11 +20,12 @@ KEY = "a-key"
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Two models with the alias, one of which has a version more."""
     registry = Registry(tmp_path_factory.mktemp("page"))
-    command = [warm.python(), KITCHEN, registry.uri, registry.directory / "artifacts"]
+    command = [warm.python(), MAKE_MODELS, registry.uri, registry.directory / "artifacts"]
     # the runs' artifacts lie in the working directory
     subprocess.run(
         command, check=True, capture_output=True,
-        cwd=registry.directory, env=shell.environment() | {"PYTHONPATH": str(KITCHEN.parents[2])},
+        cwd=registry.directory,
+        env=shell.environment() | {"PYTHONPATH": str(MAKE_MODELS.parents[2])},
     )  # fmt: skip
     registry.promote("1", FLIGHTS)
     registry.promote("1", COMMENTS)

@@ -15,7 +15,7 @@ from cloche import main
 from cloche.training.recipe.load import load_recipe
 from cloche.training.tracking.stores import _check_addresses, check_stores
 from cloche.training.train import train
-from tests import strange
+from tests import broken_servers
 from tests.stores import stores
 
 RECIPE = "breast-cancer"
@@ -117,7 +117,7 @@ def test_an_account_without_the_right_to_write(where, monkeypatch):
         else:
             handler.reply(200, b"{}", "application/json")
 
-    with strange.answering(answer) as url, stores(url):
+    with broken_servers.answering(answer) as url, stores(url):
         words = said()
     assert "does not let 'reader' do this: it needs EDIT" in words
 

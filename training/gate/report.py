@@ -112,19 +112,19 @@ def gain_rows(document: Mapping[str, Any]) -> list[GainRow]:
         margin = criterion["margin"] if metric == compared else None
         reach = max(abs(difference["low"]), abs(difference["high"]), margin or 0.0, 1e-9) * 1.15
 
-        def place(value: float, reach: float = reach) -> float:
+        def position(value: float, reach: float = reach) -> float:
             return WIDTH * (value + reach) / (2 * reach)
 
         rows.append(
             GainRow(
                 metric,
                 difference,
-                place(difference["low"]),
-                place(difference["high"]),
-                place(difference["gain"]),
-                place(0.0),
-                None if margin is None else place(-margin),
-                None if margin is None else place(difference["bound"]),
+                position(difference["low"]),
+                position(difference["high"]),
+                position(difference["gain"]),
+                position(0.0),
+                None if margin is None else position(-margin),
+                None if margin is None else position(difference["bound"]),
                 margin is not None and difference["bound"] < -margin,
             )
         )

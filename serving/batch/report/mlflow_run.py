@@ -32,7 +32,7 @@ class JobRun:
     def begin(cls, job: Job, output: str, say: Say) -> "JobRun":
         """Make the run of a job that starts now."""
         lineage = cls("", say)
-        with lineage._told():
+        with lineage._saying_errors():
             client = MlflowClient()
             tags = {
                 "cloche.kind": "batch",
@@ -64,7 +64,7 @@ class JobRun:
         """Note how the job ended, and attach the report and the manifest by their names."""
         if not self.run_id:
             return
-        with self._told():
+        with self._saying_errors():
             client = MlflowClient()
             rate = record["rows"] / max(record["seconds"], 1e-9)
             values = {
@@ -83,17 +83,17 @@ class JobRun:
     def fail(self) -> None:
         """Note that the job stopped; a job that goes on makes the run run again."""
         if self.run_id:
-            with self._told():
+            with self._saying_errors():
                 MlflowClient().set_terminated(self.run_id, "FAILED")
 
     def go_on(self) -> None:
         """Note that the job goes on."""
         if self.run_id:
-            with self._told():
+            with self._saying_errors():
                 MlflowClient().update_run(self.run_id, "RUNNING")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _saying_errors(self) -> Iterator[None]:
         try:
             yield
         except MlflowException as error:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
-from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
+from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.processes.frames import Answer, Item
 

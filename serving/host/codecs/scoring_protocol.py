@@ -9,8 +9,8 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
-from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
+from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.parsing.content_types import CSV, JSON, check
 from cloche.serving.host.parsing.json_body import read_json

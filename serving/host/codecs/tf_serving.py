@@ -15,12 +15,12 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake, described
-from cloche.serving.host.codecs.instrumented_model import InstrumentedModel
 from cloche.serving.host.codecs.scoring_protocol import json_error
 from cloche.serving.host.codecs.tf_serving_layouts import Layout
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
 from cloche.serving.host.diagnosis.layouts import holds
 from cloche.serving.host.diagnosis.unreadable import unreadable
+from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.parsing.json_body import read_json

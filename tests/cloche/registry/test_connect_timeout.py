@@ -7,21 +7,36 @@ from click.testing import CliRunner
 
 from cloche import main
 from cloche.registry import connect_timeout
-from tests import strange
+from tests import broken_servers
 from tests.stores import stores
 
 # How the registry is, what the message must have, and whether it comes by the deadline alone.
 WAYS = {
-    "refused": (strange.away, "does not answer (Connection refused)"),
-    "no name": (strange.without_name, "does not answer (Name or service not known)"),
-    "no TLS": (strange.without_tls, "does not answer (wrong version number)"),
-    "no database": (strange.database_away, "does not answer (Connection refused)"),
-    "black hole": (strange.black_hole, "does not answer (timed out)"),
-    "silent": (lambda: strange.answering(strange.silent), "does not answer (timed out)"),
-    "drips": (lambda: strange.answering(strange.drips), "does not answer (timed out)"),
-    "page": (lambda: strange.answering(strange.page), "does not answer as MLflow does"),
-    "proxy": (lambda: strange.answering(strange.bad_gateway), "does not answer (502 error)"),
-    "no page": (lambda: strange.answering(strange.no_such_page), "or no tracking server"),
+    "refused": (broken_servers.away, "does not answer (Connection refused)"),
+    "no name": (broken_servers.without_name, "does not answer (Name or service not known)"),
+    "no TLS": (broken_servers.without_tls, "does not answer (wrong version number)"),
+    "no database": (broken_servers.database_away, "does not answer (Connection refused)"),
+    "black hole": (broken_servers.black_hole, "does not answer (timed out)"),
+    "silent": (
+        lambda: broken_servers.answering(broken_servers.silent),
+        "does not answer (timed out)",
+    ),
+    "drips": (
+        lambda: broken_servers.answering(broken_servers.drips),
+        "does not answer (timed out)",
+    ),
+    "page": (
+        lambda: broken_servers.answering(broken_servers.page),
+        "does not answer as MLflow does",
+    ),
+    "proxy": (
+        lambda: broken_servers.answering(broken_servers.bad_gateway),
+        "does not answer (502 error)",
+    ),
+    "no page": (
+        lambda: broken_servers.answering(broken_servers.no_such_page),
+        "or no tracking server",
+    ),
 }
 COMMANDS = {
     "status": ["status"],
@@ -90,6 +105,10 @@ def test_whoever_asks_for_more_patience_has_it(monkeypatch):
 
 
 def test_the_patience_of_the_first_question_is_not_that_of_the_work(monkeypatch):
-    with strange.away() as url, stores(url), pytest.raises(Exception, match="Connection refused"):
+    with (
+        broken_servers.away() as url,
+        stores(url),
+        pytest.raises(Exception, match="Connection refused"),
+    ):
         connect_timeout.reach()
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ

@@ -28,17 +28,19 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
-def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the models of `kitchen.py`, and a registry with two versions of `plain`."""
-    directory = tmp_path_factory.mktemp("kitchen")
-    subprocess.run([warm.python(), HERE / "kitchen.py", directory], check=True, capture_output=True)
+def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models of `make_models.py`, and a registry with two versions of `plain`."""
+    directory = tmp_path_factory.mktemp("made_models")
+    subprocess.run(
+        [warm.python(), HERE / "make_models.py", directory], check=True, capture_output=True
+    )
     return directory
 
 
 @pytest.fixture
-def registry(kitchen: Path) -> Iterator[mlflow.MlflowClient]:
+def registry(made_models: Path) -> Iterator[mlflow.MlflowClient]:
     """The registry, with `production` on version 1."""
-    with stores(f"sqlite:///{kitchen / 'mlflow.db'}"):
+    with stores(f"sqlite:///{made_models / 'mlflow.db'}"):
         client = mlflow.MlflowClient()
         client.set_registered_model_alias("plain", "production", "1")
         yield client
@@ -95,15 +97,15 @@ def _load(
 
 
 @pytest.fixture
-def score(kitchen: Path, tmp_path: Path) -> Score:
-    """Score a source into a file or directory with a model of the kitchen."""
+def score(made_models: Path, tmp_path: Path) -> Score:
+    """Score a source into a file or directory with a model of the made_models."""
 
     def do(
         source: Path | str | inputs.Inputs, place: Path | str, *, model: str = "plain",
         engine: Any = None, said: list[str] | None = None, **options: Any,
     ) -> JobResult:  # fmt: skip
         request = JobOptions(
-            model=model if ":" in model else str(kitchen / model),
+            model=model if ":" in model else str(made_models / model),
             **{"part_rows": 10, "cache": tmp_path / "cache", "tracked": False, **options},
         )
         given = inputs.Files(str(source), None) if isinstance(source, (Path, str)) else source
@@ -115,9 +117,9 @@ def score(kitchen: Path, tmp_path: Path) -> Score:
     return do
 
 
-def expected(kitchen: Path, rows: pd.DataFrame, model: str = "plain") -> pd.DataFrame:
+def expected(made_models: Path, rows: pd.DataFrame, model: str = "plain") -> pd.DataFrame:
     """What MLflow's pyfunc says about all rows at once."""
-    loaded = mlflow.pyfunc.load_model(str(kitchen / model))
+    loaded = mlflow.pyfunc.load_model(str(made_models / model))
     answer: pd.DataFrame = loaded.predict(rows[["a", "b", "c"]])
     return answer
 

@@ -15,12 +15,13 @@ pytestmark = pytest.mark.slow
 
 
 def test_what_the_model_does_to_its_process_costs_the_job_nothing_and_nothing_is_left(
-    kitchen: Path, tmp_path: Path
+    made_models: Path, tmp_path: Path
 ) -> None:
     table(20).to_csv(tmp_path / "rows.csv", index=False)
     done = subprocess.run(
         [
-            *(warm.python(), "-m", "cloche", "score", str(kitchen / "guest"), "rows.csv", "out/"),
+            *(warm.python(), "-m", "cloche", "score", str(made_models / "guest")),
+            *("rows.csv", "out/"),
             *("--id-column", "id", "--workers", "1", "--part-rows", "10", "--no-track"),
         ],
         cwd=tmp_path, env=environment() | {"TMPDIR": str(tmp_path)},

@@ -27,7 +27,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture(scope="module")
-def shop(kitchen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(made_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with rows, two of which the model refuses."""
     folder = tmp_path_factory.mktemp("shop")
     for name, count in (("short", 120), ("long", 1200)):
@@ -41,9 +41,9 @@ def working_directory(place: Path) -> Path:
     return describe(str(place), None).place.work(place.name, Path())
 
 
-def options(kitchen: Path, source: Path, place: Path) -> list[str]:
+def options(made_models: Path, source: Path, place: Path) -> list[str]:
     return [
-        str(kitchen / "picky"), str(source), str(place),
+        str(made_models / "picky"), str(source), str(place),
         *("--id-column", "id", "--part-rows", "5", "--workers", "2", "--no-track", "--resume"),
         *("--cache-dir", str(source.parent / "cache")),
     ]  # fmt: skip
@@ -113,13 +113,13 @@ def moments(place: Path, seconds: float, chance: random.Random) -> Callable[[], 
 
 @pytest.mark.breadth
 def test_killed_at_any_moment_it_leaves_what_an_undisturbed_job_leaves(
-    kitchen, shop, forge, tmp_path
+    made_models, shop, forge, tmp_path
 ):
     source = shop / "short.csv"
     whole, seconds = {}, 0.0
     for name in SHAPES:
         started = time.monotonic()
-        forge.start(options(kitchen, source, tmp_path / "whole" / name / name))
+        forge.start(options(made_models, source, tmp_path / "whole" / name / name))
         assert forge.code() == 4, forge.log.read_text()
         whole[name], seconds = contents(tmp_path / "whole" / name), time.monotonic() - started
     chance, kills, chain = random.Random(20131101), 0, 0  # noqa: S311  # no secret
@@ -127,7 +127,7 @@ def test_killed_at_any_moment_it_leaves_what_an_undisturbed_job_leaves(
     while kills < KILLS:
         name, folder = SHAPES[chain % len(SHAPES)], tmp_path / f"torn{chain}"
         while True:
-            pid = forge.start(options(kitchen, source, folder / name))
+            pid = forge.start(options(made_models, source, folder / name))
             due = moments(folder / name, seconds, chance)
             while is_running(pid) and not due():
                 time.sleep(0.001)
@@ -147,7 +147,7 @@ def test_killed_at_any_moment_it_leaves_what_an_undisturbed_job_leaves(
 
 
 @pytest.fixture
-def score(kitchen: Path, shop: Path, tmp_path: Path) -> Iterator[Start]:
+def score(made_models: Path, shop: Path, tmp_path: Path) -> Iterator[Start]:
     """Start the command; whatever is left of it is ended."""
     running = []
 
@@ -157,7 +157,7 @@ def score(kitchen: Path, shop: Path, tmp_path: Path) -> Iterator[Start]:
             "-m",
             "cloche",
             "score",
-            *options(kitchen, shop / "long.csv", place),
+            *options(made_models, shop / "long.csv", place),
         ]
         limited = ["bash", "-c", f'{limit}; exec "$@"', "bash"] if limit else []
         with (tmp_path / "log").open("ab") as log:
@@ -176,11 +176,11 @@ def score(kitchen: Path, shop: Path, tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(kitchen: Path, shop: Path) -> bytes:
+def undisturbed(made_models: Path, shop: Path) -> bytes:
     """What an undisturbed job writes."""
     place = shop / "whole.csv"
     command = [
-        *(warm.python(), "-m", "cloche", "score", *options(kitchen, shop / "long.csv", place))
+        *(warm.python(), "-m", "cloche", "score", *options(made_models, shop / "long.csv", place))
     ]
     assert subprocess.run(command, env=environment(), check=False).returncode == 4
     return place.read_bytes()

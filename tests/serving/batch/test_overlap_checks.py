@@ -104,13 +104,13 @@ def test_what_goes_with_an_output_may_not_be_the_input(what, days, score):
         score(inputs.Files(str(days / "*.jsonl"), "jsonl"), "days/out.csv")
 
 
-@pytest.mark.parametrize("place", ["{kitchen}", "{kitchen}/plain", "{work}", "{cache}/"])
+@pytest.mark.parametrize("place", ["{made_models}", "{made_models}/plain", "{work}", "{cache}/"])
 def test_an_output_does_not_take_the_place_of_what_the_job_needs(
-    place, days, kitchen, score, tmp_path
+    place, days, made_models, score, tmp_path
 ):
     (tmp_path / "cache").mkdir()
     table(5).to_csv(tmp_path / "rows.csv", index=False)
-    where = place.format(kitchen=kitchen, work=Path.cwd(), cache=tmp_path / "cache")
+    where = place.format(made_models=made_models, work=Path.cwd(), cache=tmp_path / "cache")
     with pytest.raises(SettingsError, match="lies in it"):
         score(tmp_path / "rows.csv", where, overwrite=True)
 
@@ -151,12 +151,12 @@ def test_a_database_in_a_file_is_not_written_over(tmp_path, score):
     connection.close()
 
 
-def test_streams_of_a_shell_that_are_one_file_are_refused(tmp_path, kitchen, score):
+def test_streams_of_a_shell_that_are_one_file_are_refused(tmp_path, made_models, score):
     path = tmp_path / "rows.csv"
     table(5).to_csv(path, index=False)
     with path.open("rb") as stream, pytest.raises(SettingsError, match="Write elsewhere"):
         score(inputs.Stream(stream, "csv"), path, overwrite=True)
-    request = JobOptions(model=str(kitchen / "plain"), cache=tmp_path / "cache")
+    request = JobOptions(model=str(made_models / "plain"), cache=tmp_path / "cache")
     with path.open("rb") as stream, path.open("ab") as sink:
         for given in (inputs.Files(str(path), None), inputs.Stream(stream, "csv")):
             with pytest.raises(SettingsError, match="standard output"):

@@ -46,7 +46,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_every_format_gives_the_predictions_of_pyfunc_in_row_order(
-    suffix, rows, kitchen, score, tmp_path
+    suffix, rows, made_models, score, tmp_path
 ):
     source = tmp_path / f"rows.{suffix}"
     WRITERS[suffix](rows, source)
@@ -58,7 +58,7 @@ def test_every_format_gives_the_predictions_of_pyfunc_in_row_order(
     assert found["id"].tolist() == rows["id"].tolist()
     text = suffix.startswith(("csv", "tsv"))
     read = pd.read_csv(source, sep="\t" if suffix == "tsv" else ",") if text else rows
-    answer = expected(kitchen, read)
+    answer = expected(made_models, read)
     tolerance = 1e-14 if suffix == "jsonl" else 0.0  # pandas writes 15 digits into JSON
     assert found["prediction"].tolist() == answer["prediction"].tolist()
     pd.testing.assert_series_equal(
@@ -67,7 +67,7 @@ def test_every_format_gives_the_predictions_of_pyfunc_in_row_order(
 
 
 @pytest.mark.parametrize("suffix", [*READERS, ""])
-def test_every_output_holds_the_same_rows(suffix, rows, kitchen, score, tmp_path):
+def test_every_output_holds_the_same_rows(suffix, rows, made_models, score, tmp_path):
     rows.to_parquet(tmp_path / "rows.parquet")
     place = tmp_path / (f"out.{suffix}" if suffix else "out")
 
@@ -76,7 +76,7 @@ def test_every_output_holds_the_same_rows(suffix, rows, kitchen, score, tmp_path
     found = READERS[suffix or "parquet"](place)
     assert found["id"].tolist() == rows["id"].tolist()
     assert found["probability"].tolist() == pytest.approx(
-        expected(kitchen, rows)["probability"].tolist(), rel=0, abs=0, nan_ok=True
+        expected(made_models, rows)["probability"].tolist(), rel=0, abs=0, nan_ok=True
     )
     assert suffix or (place / "_SUCCESS").exists()
     assert not list(tmp_path.glob(".out*")), "a finished job leaves no working directory"
@@ -105,7 +105,9 @@ def test_days_in_directory_names_become_columns(rows, score, tmp_path):
     assert found["date"].tolist() == ["2013-11-01"] * 29 + ["2013-11-02"] * 28
 
 
-def test_refused_rows_go_to_quarantine_with_number_reason_and_row(rows, kitchen, score, tmp_path):
+def test_refused_rows_go_to_quarantine_with_number_reason_and_row(
+    rows, made_models, score, tmp_path
+):
     rows.loc[23, "a"] = 13.0
     text = rows.to_csv(index=False).replace("\n00031,", "\nbroken,", 1)
     lines = text.split("\n")
@@ -128,7 +130,9 @@ def test_refused_rows_go_to_quarantine_with_number_reason_and_row(rows, kitchen,
 
 
 @pytest.mark.parametrize("word", ["x", '"x"'])
-def test_a_bare_carriage_return_ends_a_row_as_it_does_for_pandas(word, kitchen, score, tmp_path):
+def test_a_bare_carriage_return_ends_a_row_as_it_does_for_pandas(
+    word, made_models, score, tmp_path
+):
     text = f"id,a,b,c\n1,0.5,1,{word}\r2,0.5,1,{word}\r\n3,broken,1,{word}\n4,0.5,1,{word}\n"
     (tmp_path / "rows.csv").write_bytes(text.encode())
 
@@ -159,7 +163,7 @@ def test_a_damaged_file_is_told_by_its_name_and_leaves_no_output(rows, score, tm
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_a_model_that_lacks_memory_gets_fewer_rows_at_once(kitchen, score, tmp_path):
+def test_a_model_that_lacks_memory_gets_fewer_rows_at_once(made_models, score, tmp_path):
     rows = table(1000)
     rows.to_parquet(tmp_path / "rows.parquet")
 
@@ -370,7 +374,7 @@ def test_columns_of_an_array_are_numbered(score, tmp_path):
     assert list(found.columns) == ["prediction_0", "prediction_1"]
 
 
-def test_the_rows_of_a_query_are_scored_once_and_can_be_resumed(rows, kitchen, score, tmp_path):
+def test_the_rows_of_a_query_are_scored_once_and_can_be_resumed(rows, made_models, score, tmp_path):
     import sqlalchemy
 
     url = f"sqlite:///{tmp_path / 'shop.db'}"
@@ -388,7 +392,7 @@ def test_the_rows_of_a_query_are_scored_once_and_can_be_resumed(rows, kitchen, s
 
     found = pd.read_parquet(tmp_path / "out.parquet")
     assert found["id"].tolist() == rows["id"].tolist()
-    pd.testing.assert_series_equal(found["probability"], expected(kitchen, rows)["probability"])
+    pd.testing.assert_series_equal(found["probability"], expected(made_models, rows)["probability"])
 
 
 class _Eager(HereEngine):

@@ -40,8 +40,8 @@ class Twin:
 
 
 @pytest.fixture(scope="module")
-def model(kitchen):
-    return mlflow.pyfunc.load_model(str(kitchen / "plain"))
+def model(made_models):
+    return mlflow.pyfunc.load_model(str(made_models / "plain"))
 
 
 @pytest.fixture
@@ -55,23 +55,23 @@ def twin_scores(monkeypatch, model):
     )
 
 
-def test_rows_that_the_twin_is_not_sure_of_are_the_models_in_their_places(model, kitchen):
+def test_rows_that_the_twin_is_not_sure_of_are_the_models_in_their_places(model, made_models):
     scorer = PartScorer(model, Twin(model))
 
     found = scorer.predict(INPUTS)
 
     odd = INPUTS["b"].to_numpy() % 2 == 1
-    scores = expected(kitchen, ROWS)["probability"].to_numpy()
+    scores = expected(made_models, ROWS)["probability"].to_numpy()
     np.testing.assert_array_equal(found["probability"], np.where(odd, scores + SHIFT, scores))
     assert scorer.by_twin == odd.sum()
 
 
-def test_a_twin_that_fails_leaves_all_rows_to_the_model(model, kitchen):
+def test_a_twin_that_fails_leaves_all_rows_to_the_model(model, made_models):
     scorer = PartScorer(model, Twin(model, failure=RuntimeError("no such node")))
 
     found = scorer.predict(INPUTS)
 
-    np.testing.assert_array_equal(found["probability"], expected(kitchen, ROWS)["probability"])
+    np.testing.assert_array_equal(found["probability"], expected(made_models, ROWS)["probability"])
     assert scorer.by_twin == 0
 
 
@@ -89,9 +89,9 @@ def test_a_twin_that_differs_on_this_machine_stops_the_job(model):
         PartScorer(model, Twin(model, shift=1e-3)).prove(INPUTS)
 
 
-def test_a_twin_that_is_gone_when_a_worker_loads_it_stops_the_job(kitchen):
+def test_a_twin_that_is_gone_when_a_worker_loads_it_stops_the_job(made_models):
     with pytest.raises(JobFailed, match=r"It is gone\. Begin anew with --overwrite"):
-        LOAD(kitchen / "plain", "digest")
+        LOAD(made_models / "plain", "digest")
 
 
 def test_a_model_with_other_columns_than_its_twin_stops_the_job_and_no_row_is_blamed(
@@ -112,9 +112,9 @@ def test_a_model_with_other_columns_than_its_twin_stops_the_job_and_no_row_is_bl
 
 
 @pytest.mark.parametrize("named", ["", "another"])
-def test_only_the_twin_that_the_registry_names_is_used(named, kitchen, tmp_path):
+def test_only_the_twin_that_the_registry_names_is_used(named, made_models, tmp_path):
     path, said = tmp_path / "plain", []
-    shutil.copytree(kitchen / "plain", path)
+    shutil.copytree(made_models / "plain", path)
     (path / "onnx").mkdir()
     (path / "onnx" / "twin.json").write_text("{}")
     (path / "onnx" / "model.onnx").write_bytes(b"")
@@ -161,7 +161,7 @@ def test_a_job_goes_on_with_the_predictor_that_it_began_with(
     assert (tmp_path / "out.parquet").read_bytes() == same
 
 
-def test_without_acceleration_the_model_scores_alone(twin_scores, score, kitchen, tmp_path):
+def test_without_acceleration_the_model_scores_alone(twin_scores, score, made_models, tmp_path):
     ROWS.to_parquet(tmp_path / "rows.parquet")
 
     outcome = score(tmp_path / "rows.parquet", tmp_path / "out.parquet", acceleration=False)
@@ -169,5 +169,5 @@ def test_without_acceleration_the_model_scores_alone(twin_scores, score, kitchen
     assert outcome.record["predictors"] == {"onnx": 0, "pyfunc": len(ROWS)}
     pd.testing.assert_series_equal(
         pd.read_parquet(tmp_path / "out.parquet")["probability"],
-        expected(kitchen, ROWS)["probability"],
+        expected(made_models, ROWS)["probability"],
     )

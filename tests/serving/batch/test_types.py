@@ -56,9 +56,9 @@ CELLS = {
 }
 
 
-def said(kitchen, frame):
+def said(made_models, frame):
     """What MLflow's prediction says about a whole table."""
-    return mlflow.pyfunc.load_model(str(kitchen / "seen")).predict(frame)
+    return mlflow.pyfunc.load_model(str(made_models / "seen")).predict(frame)
 
 
 def read(place):
@@ -80,7 +80,7 @@ def table_of(kinds, rows, seed=0):
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst", "csv.bz2"])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_every_kind_of_cell_is_what_pandas_makes_of_the_whole_file(
-    suffix, backwards, kitchen, score, tmp_path
+    suffix, backwards, made_models, score, tmp_path
 ):
     text = table_of([*CELLS], 60)
     header, *lines = text.splitlines() if backwards else (text,)
@@ -99,7 +99,7 @@ def test_every_kind_of_cell_is_what_pandas_makes_of_the_whole_file(
     score(place, tmp_path / "out.parquet", model="seen", part_rows=5, engine=engine)
 
     assert len(engine.finished) > 5
-    whole = said(kitchen, parse_csv_input(io.StringIO(text)))
+    whole = said(made_models, parse_csv_input(io.StringIO(text)))
     assert read(tmp_path / "out.parquet") == whole
 
 
@@ -109,7 +109,7 @@ def test_every_kind_of_cell_is_what_pandas_makes_of_the_whole_file(
     picks=st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=40),
 )
 def test_any_mix_of_rows_is_what_pandas_makes_of_the_whole_file(
-    columns, picks, kitchen, score, tmp_path
+    columns, picks, made_models, score, tmp_path
 ):
     cells = [CELLS[kind] for kind in columns]
     lines = [
@@ -123,10 +123,10 @@ def test_any_mix_of_rows_is_what_pandas_makes_of_the_whole_file(
         tmp_path / "rows.csv", tmp_path / "out.parquet", model="seen", part_rows=1, overwrite=True
     )
 
-    assert read(tmp_path / "out.parquet") == said(kitchen, parse_csv_input(io.StringIO(text)))
+    assert read(tmp_path / "out.parquet") == said(made_models, parse_csv_input(io.StringIO(text)))
 
 
-def test_each_file_of_an_input_is_a_table_of_its_own(kitchen, score, tmp_path):
+def test_each_file_of_an_input_is_a_table_of_its_own(made_models, score, tmp_path):
     folder = tmp_path / "days"
     folder.mkdir()
     texts = ["a,b\n1,true\n2,FALSE\n", "a,b\n1,\n,true\n", "a,b\nx,maybe\n"]
@@ -135,7 +135,7 @@ def test_each_file_of_an_input_is_a_table_of_its_own(kitchen, score, tmp_path):
 
     score(folder, tmp_path / "out.parquet", model="seen", part_rows=1)
 
-    whole = [one for text in texts for one in said(kitchen, parse_csv_input(io.StringIO(text)))]
+    whole = [one for text in texts for one in said(made_models, parse_csv_input(io.StringIO(text)))]
     assert read(tmp_path / "out.parquet") == whole
 
 
@@ -150,7 +150,7 @@ def _blocks(*cells):
     "cells",
     [("1", "2.5"), ("1", ""), ("", "x"), ("x", ""), ("true", ""), ("", "FALSE"), ("true", "false")],
 )
-def test_blocks_of_a_large_file_come_together_as_in_pandas(cells, kitchen, tmp_path):
+def test_blocks_of_a_large_file_come_together_as_in_pandas(cells, made_models, tmp_path):
     text = _blocks(*cells, cells[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
@@ -206,7 +206,9 @@ RECORDS = {
     kinds=st.lists(st.sampled_from([*RECORDS]), min_size=1, max_size=4, unique=True),
     picks=st.lists(st.lists(st.integers(0, 9), min_size=4, max_size=4), min_size=1, max_size=30),
 )
-def test_json_lines_are_what_pandas_makes_of_all_records(kinds, picks, kitchen, score, tmp_path):
+def test_json_lines_are_what_pandas_makes_of_all_records(
+    kinds, picks, made_models, score, tmp_path
+):
     rows = [
         {
             kind: RECORDS[kind][pick % len(RECORDS[kind])]
@@ -222,7 +224,7 @@ def test_json_lines_are_what_pandas_makes_of_all_records(kinds, picks, kitchen, 
         tmp_path / "rows.jsonl", tmp_path / "out.parquet", model="seen", part_rows=1, overwrite=True
     )
 
-    assert read(tmp_path / "out.parquet") == said(kitchen, pd.DataFrame(rows))
+    assert read(tmp_path / "out.parquet") == said(made_models, pd.DataFrame(rows))
 
 
 def columns_of_all_types(rows=40):
@@ -325,16 +327,18 @@ TABLES = [
 
 @pytest.mark.parametrize("statistics", [True, False])
 @pytest.mark.parametrize("make", TABLES)
-def test_parquet_is_what_mlflow_makes_of_the_whole_file(make, statistics, kitchen, score, tmp_path):
+def test_parquet_is_what_mlflow_makes_of_the_whole_file(
+    make, statistics, made_models, score, tmp_path
+):
     pq.write_table(make(), tmp_path / "rows.parquet", row_group_size=7, write_statistics=statistics)
     score(tmp_path / "rows.parquet", tmp_path / "out.parquet", model="seen", part_rows=3)
     whole = parse_parquet_input(tmp_path / "rows.parquet").reset_index(drop=True)
-    assert read(tmp_path / "out.parquet") == said(kitchen, whole)
+    assert read(tmp_path / "out.parquet") == said(made_models, whole)
 
 
 @pytest.mark.parametrize("make", TABLES)
-def test_arrow_is_what_pandas_makes_of_the_whole_file_or_stream(make, kitchen, score, tmp_path):
-    whole = said(kitchen, make().to_pandas().reset_index(drop=True))
+def test_arrow_is_what_pandas_makes_of_the_whole_file_or_stream(make, made_models, score, tmp_path):
+    whole = said(made_models, make().to_pandas().reset_index(drop=True))
     feather.write_feather(make(), tmp_path / "rows.arrow", chunksize=7)
     score(tmp_path / "rows.arrow", tmp_path / "out.parquet", model="seen", part_rows=3)
     assert read(tmp_path / "out.parquet") == whole
@@ -348,7 +352,7 @@ def test_arrow_is_what_pandas_makes_of_the_whole_file_or_stream(make, kitchen, s
 
 
 @pytest.mark.parametrize("text_format", ["csv", "jsonl"])
-def test_a_stream_is_judged_by_all_of_its_rows(text_format, kitchen, score, tmp_path):
+def test_a_stream_is_judged_by_all_of_its_rows(text_format, made_models, score, tmp_path):
     rows = 70_000  # more than its head has
     if text_format == "csv":
         text = "a,b,last\n" + "1,true,some words here\n" * rows + ",,some\n"
@@ -359,11 +363,13 @@ def test_a_stream_is_judged_by_all_of_its_rows(text_format, kitchen, score, tmp_
         whole = pd.DataFrame(records)
     stream = inputs.Stream(io.BytesIO(text.encode()), text_format)
     score(stream, tmp_path / "out.parquet", model="seen", part_rows=65_536)
-    assert read(tmp_path / "out.parquet") == said(kitchen, whole)
+    assert read(tmp_path / "out.parquet") == said(made_models, whole)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_query_whose_columns_change_their_types_is_refused_with_the_fix(kitchen, score, tmp_path):
+def test_a_query_whose_columns_change_their_types_is_refused_with_the_fix(
+    made_models, score, tmp_path
+):
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
         connection.execute("CREATE TABLE rows (a INTEGER, b TEXT)")
@@ -377,7 +383,7 @@ def test_a_query_whose_columns_change_their_types_is_refused_with_the_fix(kitche
         score(inputs.Query(url, wanted, 2), tmp_path / "out.parquet", model="seen", overwrite=True)
         with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
             whole = pd.read_sql_query(wanted, connection)
-        assert read(tmp_path / "out.parquet") == said(kitchen, whole)
+        assert read(tmp_path / "out.parquet") == said(made_models, whole)
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet"])

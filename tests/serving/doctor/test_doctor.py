@@ -80,20 +80,22 @@ class Setup:
 
 
 @pytest.fixture(scope="module")
-def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+def made_models(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """A registry with a version of `m` in production, to copy."""
-    registry = Registry(tmp_path_factory.mktemp("kitchen"))
+    registry = Registry(tmp_path_factory.mktemp("made_models"))
     registry.register("")
     registry.promote("1")
     return registry
 
 
 @pytest.fixture
-def setup(kitchen: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
+def setup(
+    made_models: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Setup]:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(kitchen.database, tmp_path)
+    shutil.copy(made_models.database, tmp_path)
     with stores(), ExitStack() as stack:
-        yield Setup(tmp_path, Registry(tmp_path), kitchen.directory, stack)
+        yield Setup(tmp_path, Registry(tmp_path), made_models.directory, stack)
 
 
 def listens_already(setup: Setup) -> None:

@@ -12,11 +12,11 @@ from cloche.registry.version_listing import registered_models
 from cloche.serving.errors import RegistryUnreachable
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
-from tests import apart, strange
+from tests import apart, broken_servers
+from tests.broken_servers import Old, answering
 from tests.online import tracking_server
 from tests.shelf import empty_store
 from tests.stores import stores
-from tests.strange import Old, answering
 
 MODELS = ("a", "b", "c")
 
@@ -69,8 +69,8 @@ def test_a_server_without_aliases_says_what_it_lacks(models):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (strange.nothing, "it is no MLflow server"),
-        (strange.nothing_to_list(Old("2.0", models=MODELS)), "though it has a version 1"),
+        (broken_servers.nothing, "it is no MLflow server"),
+        (broken_servers.nothing_to_list(Old("2.0", models=MODELS)), "though it has a version 1"),
     ],
     ids=["nothing at all", "nothing in lists"],
 )
@@ -100,7 +100,7 @@ def test_a_training_is_told_what_the_server_lacks_before_anything_is_read():
 
 def test_a_proxy_that_says_404_is_no_registry_without_the_version():
     with (
-        answering(strange.no_such_page) as url,
+        answering(broken_servers.no_such_page) as url,
         stores(url),
         pytest.raises(RegistryUnreachable, match="or no tracking server"),
     ):

@@ -33,8 +33,8 @@ def read(place: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_answers_with_gaps_need_one_call_for_a_part(suffix, rows, kitchen, score, tmp_path):
-    model = PartScorer.load(kitchen / "because")._model.unwrap_python_model()
+def test_answers_with_gaps_need_one_call_for_a_part(suffix, rows, made_models, score, tmp_path):
+    model = PartScorer.load(made_models / "because")._model.unwrap_python_model()
     model.asked.clear()
 
     outcome = score(
@@ -44,7 +44,7 @@ def test_answers_with_gaps_need_one_call_for_a_part(suffix, rows, kitchen, score
     assert model.asked == [400]
     assert outcome.record["refused"] == 0
     found = read(tmp_path / f"out.{suffix}")
-    answer = mlflow.pyfunc.load_model(str(kitchen / "because")).predict(rows[["a", "b", "c"]])
+    answer = mlflow.pyfunc.load_model(str(made_models / "because")).predict(rows[["a", "b", "c"]])
     assert found["rank"].tolist() == answer["rank"].tolist()
     assert found["why"].fillna("").tolist() == answer["why"].fillna("").tolist()
 
@@ -86,9 +86,9 @@ def test_nor_for_want_of_memory(score, tmp_path):
 
 @pytest.mark.usefixtures("rows")
 @pytest.mark.parametrize("at_once", [1, 2, 50, 250])
-def test_nor_after_it_killed_its_worker(at_once, kitchen, tmp_path):
+def test_nor_after_it_killed_its_worker(at_once, made_models, tmp_path):
     inputs = pd.read_parquet(tmp_path / "rows.parquet")[["a", "b", "c"]]
-    pinned = Pinned("", "because", "", "", "", "", str(kitchen / "because"), "")
+    pinned = Pinned("", "because", "", "", "", "", str(made_models / "because"), "")
     worker = Worker(Job(pinned, {}, Layout("csv", directory=False), 2000), tmp_path)
 
     with pytest.raises(JobFailed, match="by the rows beside it"):

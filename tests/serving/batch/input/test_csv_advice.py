@@ -34,9 +34,9 @@ ROWS = """string,double,long,datetime,boolean
 
 
 @pytest.fixture
-def comments(kitchen, tmp_path) -> str:
+def comments(made_models, tmp_path) -> str:
     """A model of two columns with Korean names, which says what reaches it."""
-    place = shutil.copytree(kitchen / "seen", tmp_path / "comments")
+    place = shutil.copytree(made_models / "seen", tmp_path / "comments")
     description = mlflow.models.Model.load(place)
     description.signature = ModelSignature(COMMENTS)
     description.save(str(place / "MLmodel"))

@@ -52,7 +52,7 @@ FORMS = {
     ["korean", *(pytest.param(one, marks=pytest.mark.breadth) for one in list(FORMS)[1:])],
 )
 @pytest.mark.parametrize("model", ["plain", "seen"])
-def test_it_scores_what_the_plain_table_scores(form, model, kitchen, score, tmp_path):
+def test_it_scores_what_the_plain_table_scores(form, model, made_models, score, tmp_path):
     options = FORMS[form] | {"na_values": ["-"]}
     (tmp_path / "odd.csv").write_bytes(written(ODD, options))
     ODD.to_csv(tmp_path / "plain.csv", index=False)
@@ -117,9 +117,9 @@ def header_of(place, options):
 
 
 @pytest.fixture
-def trained(kitchen, tmp_path) -> str:
+def trained(made_models, tmp_path) -> str:
     """A version that was trained on a Korean table."""
-    place = shutil.copytree(kitchen / "plain", tmp_path / "trained")
+    place = shutil.copytree(made_models / "plain", tmp_path / "trained")
     description = mlflow.models.Model.load(place)
     reading = KOREAN | {"usecols": ["a", "b", "c"], "low_memory": False}
     description.metadata = {"cloche": {"reading": reading}}
@@ -128,7 +128,7 @@ def trained(kitchen, tmp_path) -> str:
 
 
 def test_a_version_tells_how_its_table_was_read_and_a_plain_one_is_read_plainly(
-    trained, kitchen, score, tmp_path
+    trained, made_models, score, tmp_path
 ):
     (tmp_path / "odd.csv").write_bytes(written(ODD, KOREAN | {"na_values": ["-"]}))
     ODD.to_csv(tmp_path / "plain.csv", index=False)
@@ -141,7 +141,7 @@ def test_a_version_tells_how_its_table_was_read_and_a_plain_one_is_read_plainly(
     one, other = (pd.read_csv(tmp_path / name) for name in ("a.csv", "b.csv"))
     pd.testing.assert_frame_equal(one, other)
     assert any("read as plain CSV" in line for line in said), said
-    wanted = expected(kitchen, ODD.assign(c=ODD["c"]))
+    wanted = expected(made_models, ODD.assign(c=ODD["c"]))
     assert one["prediction"].tolist() == wanted["prediction"].tolist()
 
 

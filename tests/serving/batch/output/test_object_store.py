@@ -414,11 +414,13 @@ def test_a_whole_bucket_is_no_output(bucket):
 
 
 @pytest.mark.breadth  # test_kill.py does it to a local output
-def test_killed_during_the_upload_the_command_goes_on_where_it_was(kitchen, bucket, tmp_path, aws):
+def test_killed_during_the_upload_the_command_goes_on_where_it_was(
+    made_models, bucket, tmp_path, aws
+):
     rows = table(600)
     rows.to_csv(tmp_path / "rows.csv", index=False)
     command = [
-        *(sys.executable, "-m", "cloche", "score", str(kitchen / "plain")),
+        *(sys.executable, "-m", "cloche", "score", str(made_models / "plain")),
         *(str(tmp_path / "rows.csv"), bucket.at("scores/out/"), "--resume", "--no-track"),
         *("--part-rows", "5", "--workers", "2", "--id-column", "id"),
         *("--cache-dir", str(tmp_path / "cache")),
@@ -440,13 +442,13 @@ def test_killed_during_the_upload_the_command_goes_on_where_it_was(kitchen, buck
 
 
 def test_parquet_in_a_store_is_scored_by_workers_that_have_no_key_to_it(
-    kitchen, bucket, tmp_path, aws
+    made_models, bucket, tmp_path, aws
 ):
     rows = table(40)
     bucket.write("in/rows.parquet", rows.to_parquet())
 
     done = subprocess.run(
-        [sys.executable, "-m", "cloche", "score", kitchen / "plain", bucket.at("in/"),
+        [sys.executable, "-m", "cloche", "score", made_models / "plain", bucket.at("in/"),
          "out.csv", "--no-track", "--id-column", "id", "--part-rows", "15"],
         cwd=tmp_path, env=environment() | aws.variables, check=False, capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.clouds.aws import REGION, moto
 from tests.serving.batch.conftest import table
-from tests.serving.batch.kitchen import PICKY
+from tests.serving.batch.make_models import PICKY
 
 pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("spark")]
 
@@ -21,14 +21,14 @@ OnSpark = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def on_spark(cluster: dict[str, str], kitchen: Path, tmp_path: Path) -> OnSpark:
-    """Start `cloche score --engine spark` with a model of the kitchen."""
+def on_spark(cluster: dict[str, str], made_models: Path, tmp_path: Path) -> OnSpark:
+    """Start `cloche score --engine spark` with a model of the made_models."""
 
     def start(
         source: Path | str, place: Path | str, *options: Any, model: str = "plain", **variables: str
     ) -> Any:
         words = [
-            "-m", "cloche", "score", kitchen / model, source, f"{place}/", "--engine", "spark",
+            "-m", "cloche", "score", made_models / model, source, f"{place}/", "--engine", "spark",
             "--no-track", *options,
         ]  # fmt: skip
         return subprocess.Popen(

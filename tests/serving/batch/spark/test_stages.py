@@ -27,7 +27,7 @@ from cloche.serving.batch.spark.columns import Columns
 from cloche.serving.batch.spark.read_stage import ReadStage
 from cloche.serving.batch.spark.write_stage import WriteStage
 from tests.serving.batch.conftest import table
-from tests.serving.batch.kitchen import PICKY
+from tests.serving.batch.make_models import PICKY
 from tests.serving.batch.test_run import WRITERS
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -103,9 +103,9 @@ class Stages:
 
 
 @pytest.fixture
-def stages(kitchen: Path, tmp_path: Path) -> Callable[..., Stages]:
+def stages(made_models: Path, tmp_path: Path) -> Callable[..., Stages]:
     def make(source: Path, model: str, **options: Any) -> Stages:
-        return Stages(source, kitchen / model, tmp_path, **options)
+        return Stages(source, made_models / model, tmp_path, **options)
 
     return make
 

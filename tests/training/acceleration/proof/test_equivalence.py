@@ -42,9 +42,9 @@ def proof_of(twin, original=None, real=ROWS, adversarial=()):
 
 
 def test_an_equal_twin_is_proven():
-    strange = pd.DataFrame({"x": [np.nan, 100.0]})
+    outside = pd.DataFrame({"x": [np.nan, 100.0]})
 
-    proof = proof_of(probabilities, adversarial=[strange])
+    proof = proof_of(probabilities, adversarial=[outside])
 
     assert (proof.rows, proof.adversarial_rows, proof.largest_difference) == (40, 2, 0.0)
 
@@ -91,10 +91,10 @@ def test_the_threshold_is_what_decides_where_there_is_one():
 
 
 def test_an_answer_where_the_original_raises_is_refused():
-    strange = pd.DataFrame({"x": [0.5, np.nan]})
+    outside = pd.DataFrame({"x": [0.5, np.nan]})
 
     with pytest.raises(TwinRefused, match="the original gives no answer, and the twin does"):
-        proof_of(lambda rows: probabilities(rows.fillna(0)), adversarial=[strange])
+        proof_of(lambda rows: probabilities(rows.fillna(0)), adversarial=[outside])
 
 
 def test_a_twin_that_declines_most_real_rows_is_of_no_use():

@@ -1,4 +1,4 @@
-"""Saves a stand-in for the model of the recipe `comments`: `python kitchen.py PATH`."""
+"""Saves a stand-in for the model of the recipe `comments`: `python make_models.py PATH`."""
 
 import sys
 

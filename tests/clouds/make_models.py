@@ -1,4 +1,4 @@
-"""Saves the model that the tests deploy: `python kitchen.py PATH`."""
+"""Saves the model that the tests deploy: `python make_models.py PATH`."""
 
 import sys
 

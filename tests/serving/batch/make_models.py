@@ -1,4 +1,4 @@
-"""Saves the models that the tests of batch scoring score with: `python kitchen.py DIRECTORY`.
+"""Saves the models that the tests of batch scoring score with: `python make_models.py DIRECTORY`.
 
 Run as a script, in a process of its own, so that what MLflow warns about while it saves does not
 concern the tests.

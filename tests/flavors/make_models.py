@@ -1,4 +1,4 @@
-"""Trains and saves the models of one framework: `python kitchen.py FRAMEWORK DIRECTORY`.
+"""Trains and saves the models of one framework: `python make_models.py FRAMEWORK DIRECTORY`.
 
 Run as a script, in a process of its own: two frameworks in one process bring two OpenMP runtimes,
 and what MLflow warns about while it saves does not concern the tests.

@@ -1,4 +1,4 @@
-"""Registers what the page is looked at with: `python kitchen.py DATABASE_URI ARTIFACTS`.
+"""Registers what the page is looked at with: `python make_models.py DATABASE_URI ARTIFACTS`.
 
 FLIGHTS has two versions, tags, evidence and a profile, and puts HTML wherever somebody could have
 written it. COMMENTS is one text.
