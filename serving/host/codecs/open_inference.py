@@ -75,7 +75,7 @@ class Inference:
             return None
         split = self._split(item)
         if split is not None and (known := self._templates.recall(split.key, split.data)):
-            return self._question(*known)
+            return self._parsed(*known)
         try:
             asked = self._parse(item)
             table = self._planned.table(asked.tensors, self._params(asked))
@@ -85,9 +85,9 @@ class Inference:
             return None
         if split is not None:
             self._templates.learn(split.key, split.size, asked, table)
-        return self._question(asked, table)
+        return self._parsed(asked, table)
 
-    def _question(self, asked: OpenInferenceRequest, table: Table) -> ParsedRequest:
+    def _parsed(self, asked: OpenInferenceRequest, table: Table) -> ParsedRequest:
         return ParsedRequest(table, lambda *part: self._answer(asked, *part))
 
     def ask(self, item: Item, model: InstrumentedModel) -> Answer:
