@@ -37,6 +37,9 @@ $(RUNTIME): requirements.lock requirements-build.lock pyproject.toml
 $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
 	@echo "Installing beside it what tests and checks need, from requirements-dev.lock; PySpark takes longest"
 	@$(call sync,requirements-dev.lock)
+	@echo "Compiling what all workers of the tests import, so that not each of them does"
+	@cd $(VENV)/lib/python3*/site-packages && $(CURDIR)/$(BIN)/python -m compileall -q -j 0 -x '/tests/' \
+	  matplotlib mlflow numpy pandas pyspark scipy sklearn sqlalchemy
 	@touch $@
 
 run: $(RUNTIME)  ## train, gate, promote, serve: MLflow UI on :5000, /invocations on :8080 (arguments: UP=breast-cancer)

@@ -1,4 +1,4 @@
-"""The aliases and tags that the registry holds for Cloche, as ARCHITECTURE.md lists them."""
+"""The aliases and tags that the registry holds for Cloche, as docs/registry.md lists them."""
 
 PRODUCTION = "production"
 PREVIOUS = "previous"

@@ -16,7 +16,12 @@ from rich.console import Console
 
 from cloche.processes import child_variables
 from cloche.registry import env_manager
-from cloche.serving.batch.job.options import PREDICT_SECONDS, JobOptions
+from cloche.serving.batch.job.options import (
+    INPUT_FORMATS,
+    OUTPUT_FORMATS,
+    PREDICT_SECONDS,
+    JobOptions,
+)
 from cloche.serving.cli.dates import day_of, filled, names_day
 from cloche.serving.errors import JobFailed, SettingsError
 
@@ -68,13 +73,13 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(JobOptions)
 @click.argument("output", metavar="OUTPUT")
 @click.option(
     "--input-format",
-    type=click.Choice(["csv", "jsonl", "parquet", "arrow"]),
+    type=click.Choice(INPUT_FORMATS),
     show_default="by the name",
     help="How the input is written.",
 )
 @click.option(
     "--output-format",
-    type=click.Choice(["parquet", "csv", "jsonl"]),
+    type=click.Choice(OUTPUT_FORMATS),
     show_default="by the name",
     help="How the output is written.",
 )

@@ -42,7 +42,6 @@ _PACKED: dict[str, Callable[[Any], Any]] = {
     ".zst": lambda raw: pa.CompressedInputStream(raw, "zstd"),
 }
 _MAGIC = frozenset("*?[")
-FORMATS = tuple(dict.fromkeys(_FORMATS.values()))
 
 
 @dataclass(frozen=True, slots=True)

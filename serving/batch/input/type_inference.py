@@ -18,7 +18,7 @@ from cloche.serving.batch.input.readers.jsonlines import parsed
 from cloche.serving.batch.input.sources import InputFile, opened, streamed
 from cloche.serving.errors import JobFailed
 
-# Names of what is no dtype; see `readers.text`, and for dictionaries `readers.columnar`.
+# Names of what is no dtype; see `readers.csv`, and for dictionaries `readers.columnar`.
 VERBATIM, INTEGERS = "verbatim", "integers"
 MIXED, DICTIONARY = "mixed", "dictionary"
 UNCLEAR = {

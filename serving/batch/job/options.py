@@ -10,6 +10,8 @@ from cloche.serving.batch.job.refusal_limit import Limit
 # A part has up to 65,536 rows. Models that answer a hundred rows in a second have the time for one,
 # and slower ones get fewer rows at once.
 PREDICT_SECONDS = 600.0
+INPUT_FORMATS = ("csv", "jsonl", "parquet", "arrow")
+OUTPUT_FORMATS = ("parquet", "csv", "jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

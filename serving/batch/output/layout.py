@@ -8,7 +8,6 @@ from typing import Any
 from cloche.serving.batch.output.location import Folder, Location
 from cloche.serving.batch.output.object_store import Store
 
-FORMATS = ("parquet", "csv", "jsonl")
 _SUFFIXES = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
 }  # fmt: skip
