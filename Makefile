@@ -38,7 +38,7 @@ $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
 	@echo "Installing beside it what tests and checks need, from requirements-dev.lock; PySpark takes longest"
 	@$(call sync,requirements-dev.lock)
 	@echo "Compiling what all workers of the tests import, so that not each of them does"
-	@cd $(VENV)/lib/python3*/site-packages && $(CURDIR)/$(BIN)/python -m compileall -q -j 0 -x '/tests/' \
+	@cd $(VENV)/lib/python3*/site-packages && $(abspath $(BIN))/python -m compileall -q -j 0 -x '/tests/' \
 	  matplotlib mlflow numpy pandas pyspark scipy sklearn sqlalchemy
 	@touch $@
 
