@@ -81,7 +81,8 @@ def test_the_row_is_found_and_the_others_are_scored(
 
     assert quarantined(tmp_path / "out.csv") == {17: reason}
     assert outcome.record["scored"] == 59
-    assert (model == "endless") == any(line.startswith("part 0 has been silent") for line in said)
+    if model == "endless":  # a worker that starts slowly is silent, too
+        assert any(line.startswith("part 0 has been silent") for line in said)
 
 
 def test_a_stopped_worker_is_noticed_and_its_part_is_done_again_whole(
