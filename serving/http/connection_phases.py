@@ -14,7 +14,7 @@ _GRACE_SECONDS = 10.0  # so that the deadline of the request itself comes first
 
 
 class Phase(enum.Enum):
-    """What a connection waits for."""
+    """The phase of a connection, named by what the connection waits for."""
 
     HEAD = enum.auto()
     """The rest of a request's head, or the first head of a new connection."""

@@ -129,7 +129,7 @@ def _operation(model: ServedModel) -> dict[str, Any]:
     if description.get("example"):
         content["example"] = json.loads(description["example"])
     wrapped = {"type": "object", "required": ["predictions"], "properties": {"predictions": {}}}
-    answer = wrapped if signature.get("inputs") else {}  # others may answer without the wrapper
+    answer = wrapped if signature.get("inputs") else {}  # without inputs, answers may be unwrapped
     return {
         "summary": f"Predictions of {model.name}",
         "operationId": f"predict-{model.name}",

@@ -1,4 +1,4 @@
-"""Checks before anything starts, so that an error appears at once and names its option."""
+"""The checks before anything starts, so that an error appears at once and names its option."""
 
 import importlib.util
 import os

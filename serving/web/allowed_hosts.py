@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 
 class AllowedHosts:
-    """Checks the Host headers of requests."""
+    """The check of the Host headers of requests."""
 
     def __init__(self, named: Iterable[str] = (ANY,), *, private: bool = False) -> None:
         """Prepare the check.
