@@ -1,4 +1,4 @@
-"""What carries predictions out, online and in batch.
+"""Serving: predictions over HTTP and gRPC, and in batch jobs.
 
-The registry is its only way in; it never imports `training`.
+Its only connection to training is the MLflow registry: it never imports `training`.
 """

@@ -1,4 +1,4 @@
-"""Background tasks that live as long as they run: the loop alone would let them be collected."""
+"""Background tasks, held by strong references: the event loop itself keeps only weak ones."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,24 +6,24 @@ from typing import Any
 
 
 class Tasks:
-    """Tasks of one owner, which ends them."""
+    """The background tasks of one owner, which waits for them or cancels them."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work` in the background; the task may be cancelled sooner than the others."""
+        """Run `work` in the background; return its task, which may also be cancelled alone."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def finish(self) -> None:
-        """Wait until all have ended."""
+        """Wait until all tasks have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def cancel(self) -> None:
-        """End all, at once."""
+        """Cancel all tasks, and wait until they have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What a cloud asks of a server beside MLflow's protocol, and what its variables mean here."""
+"""What a cloud requires beside MLflow's protocol, and the options that its variables set."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 from cloche.serving.errors import SettingsError
 
 Writer = Callable[[bytes], tuple[bytes, bytes]]
-"""Makes the media type and the body of an answer from the host's JSON."""
+"""Converts the JSON answer of a model host to the media type and body that the cloud expects."""
 
 
 class Translation(NamedTuple):
-    """A request body in MLflow's protocol.
+    """A request body, translated to MLflow's protocol.
 
     Attributes:
-        content_type: Of `body`.
-        body: What a host is given.
-        write: What makes the answer; None to leave it as it is.
+        content_type: The media type of `body`.
+        body: The body that the model host receives.
+        write: Converts the answer; None to send it unchanged.
     """
 
     content_type: str
@@ -25,25 +25,25 @@ class Translation(NamedTuple):
 
 
 class CloudRequest(NamedTuple):
-    """What a request says of its body and of the answer that it wants."""
+    """The Content-Type and Accept headers of a request."""
 
     content_type: str
     accept: str
 
 
 Dialect = Callable[[CloudRequest, bytes, list[str]], Translation]
-"""Translates a request body, for a model whose inputs have these names."""
+"""Translates a request body to MLflow's protocol; the list holds the names of the inputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """Where a cloud asks, and how.
+    """The paths and body formats that a cloud requires.
 
     Attributes:
-        predict_path: Where predictions are asked for.
-        health_path: What is asked whether the server can answer.
-        dialect: How bodies at `predict_path` are read.
-        pages: JSON that the cloud reads, by path.
+        predict_path: The path of prediction requests.
+        health_path: The path of the cloud's health check.
+        dialect: Translates the bodies sent to `predict_path`.
+        pages: JSON documents that the cloud fetches, by path.
     """
 
     predict_path: str
@@ -53,17 +53,17 @@ class Contract:
 
 
 class Cloud(NamedTuple):
-    """A contract, and the options of `cloche serve` that its environment stands for."""
+    """A cloud's contract, and the options of `cloche serve` that its variables set."""
 
     contract: Contract
     options: dict[str, Any]
 
 
 def number(environment: Mapping[str, str], name: str, default: int) -> int:
-    """The whole number in a variable, or `default` where it is unset or empty.
+    """The whole number in an environment variable, or `default` if it is unset or empty.
 
     Raises:
-        SettingsError: It is something else.
+        SettingsError: The variable holds something else.
     """
     text = environment.get(name, "")
     if not text:

@@ -1,28 +1,28 @@
-"""Everything that serving can refuse, under one base class.
+"""The exceptions of serving, under one base class.
 
 ServingError
-├── ModelUriError       a model URI cannot be read
+├── ModelUriError       a model URI cannot be parsed
 ├── SettingsError       an option or a file it names is wrong; nothing was started
-├── RegistryUnreachable the registry cannot be asked right now
+├── RegistryUnreachable the registry does not answer right now
 ├── VersionRefused      a version cannot serve: absent, altered, or its environment cannot be built
 ├── BuildFailed         an image could not be built
 ├── HostFailed          a model host did not load, died, hung or broke the protocol
-│   └── HostSilent      it said nothing for as long as it may take
-├── JobRefused          a batch job may not start: another job owns the output, or it differs
-└── JobFailed           a batch job cannot go on; what was done stays done
+│   └── HostSilent      a model host did not answer within its time limit
+├── JobRefused          a batch job may not start: another job owns the output, or inputs changed
+└── JobFailed           a batch job cannot go on; finished parts are kept
     └── TooManyBadRows  more rows were refused than the job allows
 
-A message names what was found and what to do about it. HTTP codes are assigned in
-`cloche.serving.api` and `cloche.serving.dispatch`, exit codes in `cloche.main`, not here.
+A message names what was found and what to do about it. HTTP status codes are assigned in
+`cloche.serving.api`, `web` and `host`, exit codes in `cloche.main`, not here.
 """
 
 
 class ServingError(Exception):
-    """Base class: whoever runs a command sees its message, and no traceback."""
+    """The base class of serving's errors: commands print the message without a traceback."""
 
 
 class ModelUriError(ServingError):
-    """A model URI cannot be read."""
+    """A model URI cannot be parsed."""
 
 
 class SettingsError(ServingError):
@@ -30,11 +30,11 @@ class SettingsError(ServingError):
 
 
 class RegistryUnreachable(ServingError):
-    """The registry cannot be asked right now; what is served stays served."""
+    """The registry does not answer right now; versions that serve go on serving."""
 
 
 class VersionRefused(ServingError):
-    """A version cannot serve, and will not until somebody changes it."""
+    """A version cannot serve, and retrying is useless until somebody changes it."""
 
 
 class BuildFailed(ServingError):
@@ -46,15 +46,15 @@ class HostFailed(ServingError):
 
 
 class HostSilent(HostFailed):
-    """A model host said nothing for as long as it may take."""
+    """A model host did not answer within its time limit."""
 
 
 class JobRefused(ServingError):
-    """A batch job may not start: another one owns the output, or what it began from has changed."""
+    """A batch job may not start: another job owns the output, or the job's inputs have changed."""
 
 
 class JobFailed(ServingError):
-    """A batch job cannot go on; what was done stays done."""
+    """A batch job cannot go on; its finished parts are kept."""
 
 
 class TooManyBadRows(JobFailed):

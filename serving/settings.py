@@ -1,6 +1,6 @@
-"""Everything a server can be told, read once and frozen.
+"""The settings of a server, read once and frozen.
 
-The command line and the environment fill it.
+They come from the command line and from environment variables.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to serve. Durations are in seconds, sizes in bytes."""
+    """The settings of one server. Durations are in seconds, sizes in bytes."""
 
     models: tuple[str, ...] = ()
     all_with_alias: str = ""
@@ -27,7 +27,7 @@ class Settings:
     poll_interval: float = 2.0
     load_timeout: float = 300.0
     request_timeout: float = 60.0
-    predict_timeout: float | None = None  # as long as a request may take
+    predict_timeout: float | None = None  # None: the same as `request_timeout`
     drain_timeout: float = 30.0
     max_batch_rows: int = 512
     max_batch_bytes: int = 4 * MIB
@@ -52,10 +52,10 @@ class Settings:
     contract: Contract | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work together.
+        """Check the options that depend on each other or on the machine.
 
         Raises:
-            SettingsError: An option is missing its other half, or can never be granted.
+            SettingsError: An option is invalid, lacks another one, or contradicts it.
         """
         try:
             check_widened(self.host_env)

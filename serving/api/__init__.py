@@ -1,1 +1,1 @@
-"""From a path to an answer: routes, the ASGI application, and the way of a prediction request."""
+"""The HTTP API: routes, the ASGI application, and the handling of prediction requests."""

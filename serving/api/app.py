@@ -1,6 +1,6 @@
-"""The ASGI application: which path is answered by whom.
+"""The ASGI application, which maps each path to its handler.
 
-Raw ASGI, because a framework would cost more than the model.
+It is raw ASGI, because a web framework would take more time than the model.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ Page = Callable[[Scope, Send], Awaitable[None]]
 
 
 class App:
-    """The routes of one server."""
+    """The ASGI application of one server."""
 
     def __init__(
         self,
@@ -127,10 +127,10 @@ class App:
         await self._predictions.answer(target, scope, receive, send)
 
     def target(self, path: str) -> RouteTarget:
-        """Whom a prediction path is meant for.
+        """The target of a prediction path.
 
         Raises:
-            HttpError: It is no prediction path, or there is no such model.
+            HttpError: The path is no prediction path, or the server has no such model.
         """
         route = routes.find(path)
         if route is None or route.action != PREDICT:
@@ -142,7 +142,7 @@ class App:
         )
 
     def _model(self, route: Route) -> ServedModel:
-        """Whom a path is meant for."""
+        """The model of a route."""
         if route.name is None:
             if (only := self._catalog.only) is None:
                 raise HttpError(
@@ -165,7 +165,7 @@ class App:
         return model
 
     def _refuse_verb(self, route: Route) -> None:
-        """Refuse what V1 has beside `:predict`; a route takes it for a part of the name."""
+        """Refuse verbs of V1 other than `:predict`, which routes parse as part of the name."""
         name, colon, _ = (route.name or "").rpartition(":")
         if route.template.startswith("/v1/") and colon and self._catalog.get(name) is not None:
             raise HttpError(
@@ -175,7 +175,7 @@ class App:
             )  # fmt: skip
 
     async def _registry_changed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The registry says that something changed; its signature stands for an API key."""
+        """Handle a webhook of the registry; its signature replaces the API key."""
         _check_method(scope, _POST)
         payload = await read_body(receive, _WEBHOOK_LIMIT, _WEBHOOK_SECONDS)
         now = datetime.now(UTC).timestamp()
@@ -270,7 +270,7 @@ def _check_method(scope: Scope, allowed: Sequence[bytes]) -> None:
 
 
 def _describe(action: str, generation: VersionPool) -> dict[str, Any]:
-    """What is told of a version that serves."""
+    """The metadata of the serving version that `action` requests."""
     name, version = generation.model, generation.version
     signature = generation.description.get("signature") or {}
     if action == READY:

@@ -1,6 +1,6 @@
-"""The forms of the protocols: which codec reads a body, and how an error of the front looks.
+"""The formats of the protocols: the codec that reads a body, and the body of the front's errors.
 
-Codes are those of HTTP at every door; only the words around them differ.
+All protocols use the status codes of HTTP; only the bodies differ.
 """
 
 import json
@@ -14,11 +14,11 @@ from cloche.serving.web.asgi import HttpError, error_body
 
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
-    """One protocol.
+    """The format of one protocol.
 
     Attributes:
-        door: Whose codec reads its bodies.
-        error: The body that tells an error.
+        door: The protocol, which selects the codec in the model host.
+        error: Builds the body that reports an error.
     """
 
     door: Door
@@ -26,7 +26,7 @@ class ErrorFormat:
 
 
 def of_path(path: str) -> ErrorFormat:
-    """The form that whoever asks for `path` expects, whether or not there is such a path."""
+    """The format that a client of `path` expects, whether or not the path exists."""
     return _BY_PREFIX.get(first_part(path), MLFLOW)
 
 

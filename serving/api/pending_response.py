@@ -1,4 +1,4 @@
-"""A request that waits without a task: where its ending is put, and from there to the client."""
+"""The response to a request that waits without a task of its own."""
 
 from abc import ABC, abstractmethod
 
@@ -9,7 +9,7 @@ from cloche.serving.web.asgi import ClientLeft, HttpError
 
 
 class PendingResponse(ABC):
-    """The outcome of one request."""
+    """Receives the outcome of one request, and answers the client."""
 
     __slots__ = ("_done", "exchange", "predictions")
 
@@ -20,18 +20,18 @@ class PendingResponse(ABC):
 
     @abstractmethod
     def answer(self, ended: Answer | HttpError) -> int:
-        """Tell the client how the request ended; the status that it was answered."""
+        """Send the outcome to the client; return the status of the answer."""
 
     def done(self) -> bool:
-        """Whether it ended."""
+        """Whether the request has ended."""
         return self._done
 
     def set_result(self, answer: Answer) -> None:
-        """Send the answer of a host."""
+        """End the request with the answer of a model host."""
         self.end(answer)
 
     def set_exception(self, ended: Ended) -> None:
-        """Say why no host answered, unless nobody is there to hear it."""
+        """End the request with an error, or without an answer if the client left."""
         self.end(self.predictions.ending(self.exchange, ended))
 
     def end(self, ended: Answer | HttpError | ClientLeft) -> None:

@@ -1,6 +1,6 @@
-"""The way of a prediction request through the front: read, queue, wait, answer.
+"""The handling of a prediction request in the front: read, queue, wait, answer.
 
-This is the hot path; it is kept bare.
+This is the hot path, so the code is kept minimal.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ from cloche.serving.web.asgi import (
 from cloche.serving.web.request_headers import RequestHeaders
 
 _GZIP_FROM = 1024
-_ROUNDING = 1e-3  # of times that were added and subtracted, in seconds
+_ROUNDING = 1e-3  # rounding error of added and subtracted times, in seconds
 _HOST_LOST = "The model host was lost on this request, and the one that was asked after it as well."
 _NOT_REPEATED = (
     "The model host was lost on this request. The version's tag cloche.retry is off: the model was "
@@ -67,17 +67,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Exchange:
-    """A request that is being answered.
+    """A prediction request that is being answered.
 
     Attributes:
-        target: Whom it is for.
-        scope: Of ASGI, or likewise.
-        head: What its headers say.
-        id: By which logs and clients know it.
-        started: When it came, on the loop's clock.
-        serving: The version that served then; empty if none did.
-        trace: The W3C trace context of its answer; empty for none.
-        request: What was queued; None if nothing was.
+        target: The model, version and protocol of the request.
+        scope: The ASGI scope, or a mapping with the keys of it that are used.
+        head: The parsed headers.
+        id: The ID of the request in logs and in the answer.
+        started: The time of arrival, on the loop's clock.
+        serving: The version that served at that time; empty if none did.
+        trace: The W3C trace context of the answer; empty for none.
+        request: The queued request; None if it was not queued.
     """
 
     target: RouteTarget
@@ -91,12 +91,12 @@ class Exchange:
 
     @property
     def version(self) -> str:
-        """That answered it; where none did, the one that served."""
+        """The version that answered, or else the one that served when the request arrived."""
         return (self.request.version if self.request else "") or self.serving
 
 
 class Reply(NamedTuple):
-    """What a request is answered."""
+    """The answer to a request over HTTP."""
 
     status: int
     body: bytes
@@ -124,7 +124,7 @@ class Predictions:
 
     @property
     def traced(self) -> bool:
-        """Whether every request leaves a span."""
+        """Whether requests are traced."""
         return self._tracing is not None
 
     async def answer(self, target: RouteTarget, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,7 +149,7 @@ class Predictions:
         self.count(exchange, reply.status)
 
     def begin(self, target: RouteTarget, scope: Scope, head: RequestHeaders) -> Exchange:
-        """Note that a request came; `in_progress` must be taken down when it is answered."""
+        """Register a new request; its end must decrement the model's `in_progress`."""
         model = target.model
         model.in_progress += 1
         return Exchange(
@@ -161,11 +161,11 @@ class Predictions:
         self, exchange: Exchange, item: Item, *,
         client_left: Callable[[], bool], patience: float = math.inf,
     ) -> Answer:  # fmt: skip
-        """What a host says to `item`; see `submit`.
+        """The answer of a model host to `item`; the arguments are those of `submit`.
 
         Raises:
-            HttpError: The request ended without.
-            ClientLeft: Nobody waits for it any more.
+            HttpError: The request ended without an answer of a host.
+            ClientLeft: The client closed its connection.
         """
         outcome: asyncio.Future[Answer] = self._loop.create_future()
         self.submit(exchange, item, outcome, client_left=client_left, patience=patience)
@@ -182,13 +182,13 @@ class Predictions:
 
         Args:
             exchange: The request.
-            item: What the host is given of it.
-            outcome: Where its ending is put.
-            client_left: Whether its client went away.
-            patience: Seconds that its client waits.
+            item: The data that the model host receives.
+            outcome: The receiver of the answer or of the reason for none.
+            client_left: Returns whether the client closed its connection.
+            patience: The client's own timeout, in seconds.
 
         Raises:
-            HttpError: It cannot be queued.
+            HttpError: The request cannot be queued.
         """
         model = exchange.target.model
         generation = serving_generation(model, exchange.target.version)
@@ -210,33 +210,33 @@ class Predictions:
         self._deadlines.add(request)
 
     def ending(self, exchange: Exchange, ended: Ended) -> HttpError | ClientLeft:
-        """What a request comes to that no host answered."""
+        """The error for a request that no model host answered."""
         if ended.reason == CLIENT_LEFT:
             return ClientLeft()
         if ended.reason in (EXPIRED, CUT_OFF):
             self._metrics.expired.labels(exchange.target.model.name).inc()
             return HttpError(504, "DEADLINE_EXCEEDED", self._too_late(exchange, ended))
-        if ended.reason == NOT_REPEATED:  # without an invitation to ask again
+        if ended.reason == NOT_REPEATED:  # no Retry-After: a retry may repeat effects
             return HttpError(500, "INTERNAL_ERROR", _NOT_REPEATED)
         reason = _HOST_LOST if ended.reason == HOST_LOST else _STOPPED
         return HttpError(503, "TEMPORARILY_UNAVAILABLE", reason, [(b"retry-after", b"1")])
 
     def _too_late(self, exchange: Exchange, ended: Ended) -> str:
-        """Which limit a request passed."""
+        """The message that names the time limit which the request exceeded."""
         limits = self._settings
         if ended.reason == CUT_OFF and limits.predict_timeout is not None:
             return (
                 f"The model did not answer within {limits.predict_timeout:g} s "
                 "(--predict-timeout), and was not asked again."
             )
-        assert exchange.request is not None  # noqa: S101  # it ended
+        assert exchange.request is not None  # noqa: S101  # it was queued
         seconds = exchange.request.deadline - exchange.started
         own = seconds < limits.request_timeout - _ROUNDING
         whose = "the client's own" if own else "--request-timeout"
         return f"There was no answer within {seconds:g} s ({whose})."
 
     def reply(self, exchange: Exchange, ended: Answer | HttpError) -> Reply:
-        """What a request over HTTP is answered that ended like this."""
+        """The answer over HTTP to a request with this outcome."""
         content_type, extra = JSON, []
         if isinstance(ended, HttpError):
             status, body = ended.status, exchange.target.form.error(ended)
@@ -262,7 +262,7 @@ class Predictions:
         return Reply(status, body, content_type, headers)
 
     def trace(self, exchange: Exchange, status: int) -> None:
-        """Make the spans of a request that is answered now, if anybody wants them."""
+        """Record the spans of a request that is answered now, if tracing is on."""
         if self._tracing is not None:
             exchange.trace = self._tracing.record(
                 exchange.scope, status, exchange.started, exchange.request,
@@ -270,9 +270,9 @@ class Predictions:
             )  # fmt: skip
 
     def count(self, exchange: Exchange, status: int) -> None:
-        """Count and perhaps log a request that was answered."""
+        """Count a request that was answered, and log it if it failed or access logs are on."""
         model, served = exchange.target.model.name, exchange.version
-        exchange.request = None  # it refers back to here, and cycles wait for the collector
+        exchange.request = None  # breaks a reference cycle, which only the collector would free
         seconds = self._loop.time() - exchange.started
         self._metrics.answered(model, served, status, seconds)
         if status >= 500 or self._settings.access_log:
@@ -302,10 +302,10 @@ class Predictions:
 
 
 def item_of(exchange: Exchange, body: bytes) -> Item:
-    """What the host is given of a request over HTTP.
+    """The data of a request over HTTP that the model host receives.
 
     Raises:
-        HttpError: It says wrongly where its JSON ends.
+        HttpError: The header Inference-Header-Content-Length is wrong.
     """
     head, door = exchange.head, exchange.target.form.door
     size = head.json_size if door == Door.V2 else 0

@@ -1,4 +1,4 @@
-"""Whom a prediction request is for, and in which form it is answered."""
+"""The target of a prediction request: the model, its version, and the protocol."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ from cloche.serving.web.asgi import HttpError
 
 
 class RouteTarget(NamedTuple):
-    """The end of a route.
+    """The target of a prediction request.
 
     Attributes:
-        model: Who is asked.
-        version: Which version it must be; None for the one that serves.
-        form: The protocol.
-        template: The path without its names: what requests are grouped by.
+        model: The served model.
+        version: The requested version; None for the one that serves.
+        form: The format of the protocol.
+        template: The path with placeholders for names, by which traces group requests.
     """
 
     model: ServedModel
@@ -25,10 +25,10 @@ class RouteTarget(NamedTuple):
 
 
 def serving_generation(model: ServedModel, version: str | None) -> VersionPool:
-    """What serves `model`.
+    """The version pool that serves `model`.
 
     Raises:
-        HttpError: Nothing does, or another version than `version`.
+        HttpError: No version serves, or another one than `version`.
     """
     current = model.current
     if current is None:

@@ -1,4 +1,4 @@
-"""Which path asks what of which model. Pure: whether there is such a model is not known here."""
+"""The paths of models in all protocols. Pure: whether a model exists is not checked here."""
 
 import re
 from functools import lru_cache
@@ -9,14 +9,14 @@ TENSORFLOW_STATUS, TENSORFLOW_METADATA = "tensorflow status", "tensorflow metada
 
 
 class Route(NamedTuple):
-    """What a path asks for.
+    """A parsed path of a model.
 
     Attributes:
-        action: PREDICT, or what is to be told of the model.
-        template: The path without its names: what requests are grouped by.
-        name: Of the model; None for the only one there is.
-        version: By its number; None for the one that serves.
-        label: In the place of the version: the alias that it must be followed by.
+        action: PREDICT, or the kind of metadata that is requested.
+        template: The path with placeholders for names, by which traces group requests.
+        name: The model's name; None for the server's only model.
+        version: The version's number; None for the one that serves.
+        label: The label in place of a version: an alias that the server must follow.
     """
 
     action: str
@@ -27,7 +27,7 @@ class Route(NamedTuple):
 
 
 class _Pattern(NamedTuple):
-    """A template, what it matches, and what it asks for."""
+    """A path template, its action, and the regular expression for its paths."""
 
     template: str
     action: str
@@ -43,7 +43,7 @@ def _pattern(template: str, action: str) -> _Pattern:
 
 
 def _versioned(base: str, *actions: tuple[str, str]) -> list[_Pattern]:
-    """The paths below a model, and below a version of it."""
+    """The patterns of a model's paths, each without and with a version."""
     return [
         _pattern(f"{base}{place}{end}", action)
         for place in ("", "/versions/{version}")
@@ -68,13 +68,13 @@ INVOCATIONS = Route(PREDICT, "/invocations", None)
 
 
 def first_part(path: str) -> str:
-    """The name of the outermost folder in `path`; empty where there is none."""
+    """The first segment of `path`; empty if there is none."""
     return path.partition("/")[2].partition("/")[0]
 
 
 @lru_cache(1024)
 def find(path: str) -> Route | None:
-    """What `path` asks for; None if it is no path of a model."""
+    """The route of `path`; None if it is no path of a model."""
     if path == "/invocations":
         return INVOCATIONS
     for template, action, matches in _PATTERNS.get(first_part(path), ()):

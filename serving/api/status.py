@@ -1,6 +1,6 @@
-"""The state of a server at one moment, for the page: what serves, since when, and what it counted.
+"""The state of a server at one moment, for the status page: versions, times and counters.
 
-Counters are those of `/metrics`, as they stand: whoever looks twice knows the rates.
+Counters have the values of `/metrics`: a client computes rates from two readings.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from cloche.serving.registry.uri import Reference
 
 
 class Status:
-    """The state of one server, for as long as it lives."""
+    """Reports the state of one server."""
 
     def __init__(self, catalog: Catalog, metrics: Metrics) -> None:
         self._catalog = catalog
@@ -23,9 +23,9 @@ class Status:
         self._started = datetime.now(UTC)
 
     def of(self, name: str) -> dict[str, Any]:
-        """All models in a line each, and the one of this name at length.
+        """All models in brief, and the model of this name in detail.
 
-        Where the server has only one, that is at length whatever the name.
+        If the server has only one model, that one is in detail whatever the name.
         """
         model = self._catalog.only or self._catalog.get(name)
         return {

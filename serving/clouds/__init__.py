@@ -1,4 +1,4 @@
-"""What clouds ask of a container by other names: variables, paths and bodies.
+"""The conventions of clouds for containers: environment variables, paths and bodies.
 
-Pure: an environment in, settings and translations out.
+Pure, except for `routes`: an environment goes in, settings and translations come out.
 """

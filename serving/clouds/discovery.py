@@ -1,4 +1,4 @@
-"""In which cloud a container runs, told by its environment."""
+"""The detection of a container's cloud from its environment variables."""
 
 from collections.abc import Mapping
 
@@ -7,13 +7,13 @@ from cloche.serving.clouds import sagemaker, vertex
 
 
 def find(environment: Mapping[str, str]) -> Cloud:
-    """The cloud that gave this environment: Vertex AI where it says so, otherwise SageMaker.
+    """The cloud of this environment: Vertex AI if one of its variables is set, else SageMaker.
 
-    SageMaker is not asked for a sign, because its contract is also that of the images that MLflow
-    builds, wherever they run.
+    SageMaker needs no variable of its own, because its contract is also that of the images that
+    MLflow builds, wherever they run.
 
     Raises:
-        SettingsError: A variable cannot be read.
+        SettingsError: A variable cannot be parsed.
     """
     if any(environment.get(name) for name in vertex.VARIABLES):
         return vertex.cloud(environment)

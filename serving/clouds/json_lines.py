@@ -1,8 +1,8 @@
-"""Rows as lines: what a transform job sends when it splits files, and how it joins the answers.
+"""Bodies with one row per line: a transform job splits files into them, and joins the answers.
 
-A piece of a split file has no header, so JSON Lines and headerless CSV (RFC 4180 says it with
-`text/csv; header=absent`) take the names from the model. Answers are lines where `Accept` asks for
-them, or the request was JSON Lines: one line for each row, as joining them with the input demands.
+Part of a split file has no header, so JSON Lines and CSV without a header (`text/csv;
+header=absent`, RFC 4180) take the column names from the model. Answers are lines if `Accept` asks
+for them or the request was JSON Lines: one line for each row, as joining with the input requires.
 Everything else is MLflow's protocol.
 """
 
@@ -22,10 +22,10 @@ _CSV = "text/csv"
 
 
 def read(asked: CloudRequest, body: bytes, names: list[str]) -> Translation:
-    """Translate a body, for a model whose inputs have these names.
+    """Translate a body to MLflow's protocol, for a model whose inputs have these names.
 
     Raises:
-        HttpError: It cannot be read.
+        HttpError: The body cannot be parsed.
     """
     kind, _, parameters = (part.strip() for part in asked.content_type.lower().partition(";"))
     if kind in _JSON_LINES:
@@ -38,7 +38,7 @@ def read(asked: CloudRequest, body: bytes, names: list[str]) -> Translation:
 
 
 def _from_json_lines(body: bytes, names: list[str]) -> bytes:
-    """One payload of MLflow's protocol with all the lines, which are checked and not rewritten."""
+    """All lines as one payload of MLflow's protocol; they are checked, but not rewritten."""
     rows = [line for line in body.split(b"\n") if line.strip()]
     if not rows:
         raise _refused("The body holds no line.")
@@ -71,7 +71,7 @@ def _header(names: list[str]) -> bytes:
 
 
 def _writer(accept: str, default: Writer | None = None) -> Writer | None:
-    """What writes the answer that `accept` asks for, where it asks for one form and no other."""
+    """The writer for `accept`, if it is one known media type; otherwise `default`."""
     wanted = accept.lower().partition(";")[0].strip()
     if wanted in _JSON_LINES:
         return _json_lines
@@ -92,11 +92,11 @@ def _csv(answer: bytes) -> tuple[bytes, bytes]:
 def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode(errors="backslashreplace")  # a model may give half a character
+    return text.getvalue().encode(errors="backslashreplace")  # for half a surrogate pair
 
 
 def _rows(answer: bytes) -> list[Any]:
-    """The predictions by row; an answer in another form counts as one."""
+    """The predictions by row; an answer that is no list counts as one row."""
     found = json.loads(answer)
     predictions = found.get("predictions", found) if isinstance(found, dict) else found
     return predictions if isinstance(predictions, list) else [predictions]

@@ -1,6 +1,6 @@
-"""A cloud's paths before those of an application: it translates, and the application answers.
+"""A wrapper of the ASGI application that translates a cloud's paths and bodies.
 
-It stands before the application and not inside it, so a server without a cloud knows nothing of it.
+It wraps the application instead of being part of it, so a server without a cloud has none of it.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _REPLACED = (b"content-type", b"content-length", b"content-encoding")
 
 
 class CloudDoor:
-    """An application, as a cloud asks for it."""
+    """An ASGI application under the paths and with the bodies of a cloud."""
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class CloudDoor:
         max_body: int,
         patience: float,
     ) -> None:
-        """Stand before an application.
+        """Wrap an application.
 
         Args:
-            app: Answers everything, under the paths of `cloche serve`.
-            contract: What the cloud asks.
-            names: Those of the model's inputs, now.
-            max_body: Bytes of a body, also when unpacked.
-            patience: Seconds that a client may take to send one.
+            app: The application with the paths of `cloche serve`.
+            contract: The paths and body formats that the cloud requires.
+            names: Returns the current names of the model's inputs.
+            max_body: The size limit of a body in bytes, before and after decompression.
+            patience: The time limit for sending a body, in seconds.
         """
         self._app = app
         self._contract = contract
@@ -66,7 +66,7 @@ class CloudDoor:
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = RequestHeaders(scope["headers"])
         if scope["method"] != "POST" or head.encoding not in (b"", b"identity", b"gzip"):
-            await self._app(scope, receive, send)  # it says what is wrong
+            await self._app(scope, receive, send)  # which reports the error
             return
         accept: bytes = dict(scope["headers"]).get(b"accept", b"")
         asked = CloudRequest(head.content_type, accept.decode("latin-1"))
@@ -89,23 +89,23 @@ class CloudDoor:
 
 
 class _Refused:
-    """A body that cannot be taken: the application answers and counts that as if it read it."""
+    """A body that cannot be read: the application answers and counts the error as its own."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
 
     async def receive(self) -> Message:
-        """Never anything.
+        """Raise the error instead of returning a message.
 
         Raises:
-            HttpError: Why.
-            ClientLeft: The client went away before it was whole.
+            HttpError: The body cannot be read or translated.
+            ClientLeft: The client left before the body was complete.
         """
         raise self._error
 
 
 class _Whole:
-    """A body that was read already, and the client that sent it."""
+    """A body that was read already, and the connection of its client."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body
@@ -113,11 +113,11 @@ class _Whole:
 
     @property
     def disconnected(self) -> bool:
-        """Whether the client went away."""
+        """Whether the client closed its connection."""
         return client_left(self._receive)
 
     async def receive(self) -> Message:
-        """The body, and then what else the client sends."""
+        """Return the body, and after that the client's further messages."""
         if self._body is None:
             return await self._receive()
         body, self._body = self._body, None
@@ -125,7 +125,7 @@ class _Whole:
 
 
 class _Rewritten:
-    """Sends an answer in another form. Answers come whole: a start, and one body."""
+    """Rewrites an answer for the cloud. The application sends it as a start and one body."""
 
     def __init__(self, send: Send, write: Writer) -> None:
         self._send = send
@@ -133,7 +133,7 @@ class _Rewritten:
         self._start: Message = {}
 
     async def __call__(self, message: Message) -> None:
-        """Send one message, or keep it until the next."""
+        """Keep the start of the answer until its body comes, then send both rewritten."""
         if message["type"] == "http.response.start":
             self._start = message
             return

@@ -1,4 +1,4 @@
-"""Amazon SageMaker: a container that is started as `IMAGE serve`, for endpoints and transform jobs.
+"""Amazon SageMaker: a container started as `IMAGE serve`, for endpoints and transform jobs.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
@@ -13,7 +13,7 @@ from cloche.serving.clouds import json_lines
 from cloche.serving.errors import SettingsError
 
 _MIB = 1024 * 1024
-_BASE = "/opt/ml"  # SAGEMAKER_BASE_DIR in SageMaker's own toolkits, which move it for tests
+_BASE = "/opt/ml"  # SageMaker's toolkits change it with SAGEMAKER_BASE_DIR, for tests
 _DRAIN_SECONDS = 25.0  # SIGKILL comes 30 s after SIGTERM
 _BATCH_SECONDS = 600.0
 _BATCH_BODY = 2048 * _MIB  # where SAGEMAKER_MAX_PAYLOAD_IN_MB is 0, that is without a limit
@@ -22,15 +22,15 @@ _STRATEGIES = ("SINGLE_RECORD", "MULTI_RECORD")
 
 
 def cloud(environment: Mapping[str, str]) -> Cloud:
-    """What SageMaker asks of a container that has this environment.
+    """SageMaker's contract and options for a container with this environment.
 
     Raises:
-        SettingsError: A variable cannot be read.
+        SettingsError: A variable cannot be parsed.
     """
     model = Path(environment.get("SAGEMAKER_BASE_DIR") or _BASE) / "model"
     options = {
         "models": (f"model={model}",),
-        "host": "0.0.0.0",  # noqa: S104  # the contract: SageMaker asks from outside the container
+        "host": "0.0.0.0",  # noqa: S104  # SageMaker connects from outside the container
         "port": number(environment, "SAGEMAKER_BIND_TO_PORT", 8080),
         "drain_timeout": _DRAIN_SECONDS,
     }
@@ -50,7 +50,7 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
 
 
 def _parameters(environment: Mapping[str, str]) -> dict[str, int | str]:
-    """How a transform job should ask, where nobody said it: requests are joined here anyway."""
+    """The defaults for a transform job; parallel requests are fine, as the server batches them."""
     strategy = environment.get("SAGEMAKER_BATCH_STRATEGY") or "MULTI_RECORD"
     if strategy not in _STRATEGIES:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Google Vertex AI: a custom container, told by `AIP_*` variables.
+"""Google Vertex AI: a custom container, configured by `AIP_*` variables.
 
 https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements
 """
@@ -13,13 +13,13 @@ VARIABLES = ("AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "AIP_HEALTH_ROUTE")
 
 
 def cloud(environment: Mapping[str, str]) -> Cloud:
-    """What Vertex AI asks of a container that has this environment.
+    """Vertex AI's contract and options for a container with this environment.
 
     Raises:
-        SettingsError: A variable cannot be read.
+        SettingsError: A variable cannot be parsed.
     """
     options = {
-        "host": "0.0.0.0",  # noqa: S104  # the contract: Vertex AI asks from outside the container
+        "host": "0.0.0.0",  # noqa: S104  # Vertex AI connects from outside the container
         "port": number(environment, "AIP_HTTP_PORT", 8080),
         "drain_timeout": _DRAIN_SECONDS,
     }
@@ -34,14 +34,14 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
 
 
 def _read(asked: CloudRequest, body: bytes, _: list[str]) -> Translation:
-    """What Vertex AI calls `parameters` are MLflow's `params`; the rest is the same.
+    """Rename Vertex AI's `parameters` to MLflow's `params`; the rest is the same.
 
-    Bodies that do not name them are not looked into.
+    Bodies without that name are not parsed.
     """
     if b'"parameters"' in body and asked.content_type.startswith("application/json"):
         try:
             payload = json.loads(body)
-        except (ValueError, RecursionError):  # the host says what is wrong
+        except (ValueError, RecursionError):  # the model host reports the error
             return Translation(asked.content_type, body)
         if isinstance(payload, dict) and "parameters" in payload:
             parameters = payload.pop("parameters")

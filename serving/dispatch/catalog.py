@@ -1,7 +1,4 @@
-"""The models of one server by name.
-
-The ones that were named, and those that come and go with an alias.
-"""
+"""The models of one server by name: those in its settings, or all that have an alias."""
 
 import asyncio
 import logging
@@ -14,19 +11,19 @@ from cloche.serving.registry.client import Registry
 from cloche.serving.registry.uri import ModelUri, is_a_name, with_alias
 
 _LIST_SECONDS = 30.0
-_LISTED_SECONDS = 30.0  # the list tells what is behind an alias; tags are read by each model
+_LISTED_SECONDS = 30.0  # the list gives the versions of an alias; each model reads its own tags
 _logger = logging.getLogger(__name__)
 
 
 class Catalog:
-    """Which models are served. Each follows its own URI in a task of its own.
+    """The served models. Each follows its own URI in a task of its own.
 
     Attributes:
-        alias: Every registered model that has it is served; empty where models were named.
-        complete: Whether all models that were asked for are known.
-        problem: Why they are not; empty when they are.
-        changes: How often a model came or went.
-        draining: Whether the server is about to stop, and not ready any more.
+        alias: The alias of all models to serve; empty if models were named in the settings.
+        complete: Whether the list of models to serve is known.
+        problem: Why the list could not be read last; empty if it was read.
+        changes: The number of times that a model was added or removed.
+        draining: Whether the server is about to stop, and therefore not ready.
     """
 
     def __init__(self, make: Callable[[ModelUri], ServedModel], interval: float) -> None:
@@ -51,17 +48,17 @@ class Catalog:
         return len(self._models)
 
     def get(self, name: str) -> ServedModel | None:
-        """The model that is served under `name`."""
+        """The model that is served under `name`; None if there is none."""
         return self._models.get(name)
 
     @property
     def only(self) -> ServedModel | None:
-        """The model, where there is exactly one."""
+        """The served model, if there is exactly one."""
         return next(iter(self)) if len(self._models) == 1 else None
 
     @property
     def ready(self) -> bool:
-        """Whether every followed model can answer, and will for a while."""
+        """Whether every model can answer requests, and the server is not about to stop."""
         return self.complete and not self.draining and all(model.ready for model in self)
 
     def add(self, uri: ModelUri) -> None:
@@ -72,7 +69,7 @@ class Catalog:
         self._tasks[uri.name] = asyncio.create_task(model.follow(interval))
 
     def remove(self, name: str) -> None:
-        """Serve it no more; what runs is finished in the background."""
+        """Stop serving a model; its running requests are finished in the background."""
         self.changes += 1
         self._tasks.pop(name).cancel()
         model = self._models.pop(name)
@@ -81,7 +78,7 @@ class Catalog:
         leaving.add_done_callback(lambda _: self._leaving.pop(leaving))
 
     async def follow_alias(self, alias: str, registry: Registry) -> None:
-        """Serve every registered model that has `alias`, for ever."""
+        """Serve every registered model that has `alias`, until this task is cancelled."""
         self.alias, self.complete = alias, False
         watch = self._watch = RegistryPoller(
             registry, "versions_with_alias", _LIST_SECONDS, alias=alias
@@ -92,29 +89,29 @@ class Catalog:
                 self.complete, self.problem = True, ""
             except ServingError as error:
                 if str(error) != self.problem:
-                    _logger.error("%s", error)  # noqa: TRY400  # the message is all there is
+                    _logger.error("%s", error)  # noqa: TRY400  # a traceback would add nothing
                     for model in self:
-                        model.wake()  # it finds out whether it is without a registry as well
+                        model.wake()  # so that it checks whether the registry answers it
                 self.problem = str(error)
             await watch.rest(self._interval)
 
     def wake(self) -> None:
-        """Ask the registry now instead of at the next poll."""
+        """Poll the registry now instead of after the pause."""
         if self._watch is not None:
-            self._watch.wake()  # it wakes the models whose version changed
+            self._watch.wake()  # its answer wakes the models whose version changed
             return
         for model in self:
             model.wake()
 
     async def close(self) -> None:
-        """Stop following, and end every generation."""
+        """Stop polling, and close every version pool."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await asyncio.gather(*(model.close() for model in (*self._leaving.values(), *self)))
 
     def _match(self, versions: dict[str, str], alias: str) -> None:
-        """Serve what has the alias, and have those look whose version changed."""
+        """Serve exactly the models with the alias, and wake those whose version changed."""
         names = versions.keys()
         for name in self._models.keys() - names:
             _logger.info("No longer served: the alias is gone.", extra={"model": name})

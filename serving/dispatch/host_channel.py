@@ -14,12 +14,12 @@ _NEWS = (Kind.READY, Kind.FAILED)
 
 
 class Channel(asyncio.Protocol):
-    """Sends a frame and hears the answering one. The caller sets the deadline.
+    """Sends a frame and receives its answer. The caller sets the timeout.
 
     Attributes:
-        lost: Done when the socket is closed.
-        news: What follows an `EARLY`: `READY`, `FAILED`, or None if the socket was closed before;
-            None where there was no `EARLY`.
+        lost: A future that is done when the socket is closed.
+        news: A future of the `READY` or `FAILED` frame after an `EARLY`, or of None if the socket
+            closes before; None if there was no `EARLY`.
     """
 
     def __init__(self) -> None:
@@ -30,13 +30,13 @@ class Channel(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Give a complete frame to whoever asked.
+        """Pass each complete frame to the waiting caller.
 
-        A frame that nobody asked for ends the connection.
+        A frame for which no caller waits closes the connection.
         """
         try:
             frames = list(self._reader.feed(data))
@@ -56,7 +56,7 @@ class Channel(asyncio.Protocol):
             hear(frame)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Report the loss to the waiting caller."""
         hear, self._hear = self._hear, None
         if self.news is not None and not self.news.done():
             self.news.set_result(None)
@@ -66,11 +66,10 @@ class Channel(asyncio.Protocol):
             hear(None)
 
     def ask(self, frame: bytes, hear: Hear) -> None:
-        """Send `frame`.
+        """Send `frame`, and call `hear` with the answer.
 
-        `hear` gets the answering one as soon as it has arrived, not in a later turn of the loop:
-        a host that waits for its next batch is a core that idles. It gets None if the host closed
-        its socket.
+        `hear` is called as soon as the answer has arrived, not in a later turn of the loop: while a
+        host waits for its next batch, a core is idle. It gets None if the host closed its socket.
         """
         if self._transport is None or self.lost.done() or self._transport.is_closing():
             hear(None)
@@ -79,16 +78,16 @@ class Channel(asyncio.Protocol):
             self._transport.write(frame)
 
     def forget(self) -> None:
-        """Wait no longer; an answer that comes now ends the connection."""
+        """Stop waiting; an answer that still arrives closes the connection."""
         self._hear = None
 
     def close(self) -> None:
-        """Close the socket; the host ends."""
+        """Close the socket, which ends the host."""
         if self._transport is not None:
             self._transport.close()
 
     @staticmethod
     def read_control(payload: memoryview) -> dict[str, Any]:
-        """The JSON of a control frame."""
+        """The JSON in the payload of a control frame."""
         message: dict[str, Any] = json.loads(bytes(payload))
         return message

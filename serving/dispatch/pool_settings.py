@@ -1,4 +1,4 @@
-"""How a generation works: what an operator said of replicas, queue and batches."""
+"""The settings of a version pool: its replicas, queue and batches."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
-    """How many replicas a generation has, and what it allows them.
+    """The number of replicas of a version pool, and their limits.
 
     Attributes:
-        replicas: How many.
-        load_timeout: Seconds one may take to load.
-        predict_timeout: Seconds one may take for a batch.
-        host_memory: Bytes after which one is renewed; 0 for never.
-        queue: What may wait.
-        batches: What is scored at once.
+        replicas: The number of replicas.
+        load_timeout: The time limit for loading a replica, in seconds.
+        predict_timeout: The time limit for a batch, in seconds.
+        host_memory: The memory in bytes above which a replica is renewed; 0 for no limit.
+        queue: The limits of the requests that wait.
+        batches: The limits of a batch.
         twin: The digest of the accelerated twin that may answer; empty for none.
     """
 

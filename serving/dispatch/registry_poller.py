@@ -1,4 +1,4 @@
-"""Asks the registry one question again and again, at the pace that the registry bears."""
+"""Polls the registry with one request, at a pace that the registry can bear."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from cloche.serving.registry.client import Registry
 
 
 class RegistryPoller:
-    """One question about the registry, and when it is asked."""
+    """A request that is sent to the registry repeatedly, and its schedule."""
 
     def __init__(self, registry: Registry, question: str, patience: float, **about: Any) -> None:
         self._registry = registry
@@ -22,15 +22,15 @@ class RegistryPoller:
         self._loop = asyncio.get_running_loop()
 
     def wake(self) -> None:
-        """Ask now instead of after the pause."""
+        """Poll now instead of after the pause."""
         self._wake.set()
 
     async def look(self) -> Any:
-        """The answer, now.
+        """Poll the registry now, and return its answer.
 
         Raises:
-            VersionRefused: The registry was asked, and the version cannot serve.
-            RegistryUnreachable: There is no answer.
+            VersionRefused: The registry answered, and the version cannot serve.
+            RegistryUnreachable: The registry did not answer.
         """
         self._wake.clear()
         asked = self._loop.time()
@@ -40,7 +40,7 @@ class RegistryPoller:
             self._pace = self._pace.after(self._loop.time() - asked)
 
     async def rest(self, interval: float) -> None:
-        """Wait for the next look, about `interval` seconds."""
-        pause = self._pace.pause(interval, random.random())  # noqa: S311  # no secret
+        """Wait until the next poll: about `interval` seconds, or more if the registry is slow."""
+        pause = self._pace.pause(interval, random.random())  # noqa: S311  # jitter needs no secure randomness
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), pause)

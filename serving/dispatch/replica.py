@@ -1,4 +1,4 @@
-"""One model host as the front sees it: a process, a socket, and at most one question on its way."""
+"""One model host as the front sees it: a process, a socket, and at most one pending request."""
 
 import asyncio
 import contextlib
@@ -29,19 +29,19 @@ from cloche.serving.processes.launcher import Process, Processes, kill
 _OK = 200
 _LOAD_LIMIT = "--load-timeout"
 _PREDICT_LIMIT = "--predict-timeout; where that is not set, --request-timeout"
-_STOP_SECONDS = 5.0  # of which exit handlers have two
-_KILL_SECONDS = 10.0  # more than a supervisor takes
-_DEATH_SECONDS = 3.0  # from the end of its socket, for what it started ends first
+_STOP_SECONDS = 5.0  # exit handlers get two of them
+_KILL_SECONDS = 10.0  # longer than a supervisor takes
+_DEATH_SECONDS = 3.0  # after its socket closed, as the processes that it started end first
 _OUTPUT_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """A model host. Make one with `start`, `load` it once, then `score` one batch at a time.
+    """A model host. Create one with `start`, `load` it once, then `score` one batch at a time.
 
     Attributes:
-        doubt: What is known against it.
-        pid: The host's process id; that of its supervisor until it is loaded.
+        doubt: The failures of the host since its last check.
+        pid: The host's process ID; that of its supervisor until it is loaded.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class Replica:
 
     @classmethod
     async def start(cls, processes: Processes, environment: Path | None = None) -> "Replica":
-        """Start a host that serves nothing yet.
+        """Start a host that has no version yet.
 
         Args:
-            processes: Who starts it.
-            environment: The interpreter of another environment than the front's.
+            processes: The launcher of processes.
+            environment: The interpreter of another environment; None for the front's.
 
         Raises:
-            HostFailed: It cannot run in the front's environment.
-            OSError: It does not start now.
+            HostFailed: The host cannot run in the front's environment.
+            OSError: The host cannot be started now.
         """
         ours, theirs = socket.socketpair()
         readable, writable = os.pipe()
@@ -101,11 +101,11 @@ class Replica:
 
     @property
     def lost(self) -> asyncio.Future[None]:
-        """Done when the host closed its socket, whatever the cause."""
+        """A future that is done when the host has closed its socket, whatever the cause."""
         return self._channel.lost
 
     def memory(self) -> int:
-        """Bytes that the host occupies; 0 when it is gone."""
+        """The resident memory of the host in bytes; 0 when it has ended."""
         try:
             pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         except (OSError, IndexError):
@@ -115,31 +115,32 @@ class Replica:
     async def load(
         self, version: dict[str, Any], label: dict[str, str], patience: float
     ) -> dict[str, Any]:
-        """Load a version; what the host says of it.
+        """Load a version, and return the host's description of it.
 
         Args:
-            version: What the host is told: the path of its artifacts, and how to load them.
-            label: What the host's lines in the log are marked with.
-            patience: Seconds it may take.
+            version: The message to the host: the path of the artifacts, and how to load them.
+            label: The fields that mark the host's lines in the log.
+            patience: The time limit, in seconds.
 
         Raises:
-            HostFailed: It did not load within `patience` seconds, or died of it.
+            HostFailed: The version did not load within `patience` seconds, or the host died.
         """
         self._label = label
         try:
             answer = await self._ask(control(Kind.LOAD, version), patience)
         except BaseException:
-            self.kill()  # it would go on with its load, and not hear that it is to stop
+            self.kill()  # a host that loads does not notice that its socket is closed
             raise
         return self._loaded(answer)
 
     async def complete(self, patience: float) -> dict[str, Any] | None:
-        """Wait until the model is there as well, where the twin answers before it.
+        """Wait until the model is loaded as well, if the twin answers before it.
 
-        What the host then says of its version; None if it said all when it was loaded, or died.
+        Returns the host's new description of its version; None if `load` returned the final one, or
+        if the host died.
 
         Args:
-            patience: Seconds it may take.
+            patience: The time limit, in seconds.
 
         Raises:
             HostFailed: The model cannot be loaded, or not within `patience` seconds.
@@ -155,17 +156,17 @@ class Replica:
     def score(
         self, items: Sequence[Item], patience: float, done: Callable[[Result | HostFailed], None]
     ) -> None:
-        """Have `items` scored, and `done` told.
+        """Have the host score `items`, and call `done` with the result.
 
-        It gets the answers as soon as they have arrived, or that the host died, said nothing for
-        `patience` seconds, or broke the protocol.
+        The result is the answers, as soon as they have arrived, or a failure: the host died, did
+        not answer within `patience` seconds, or broke the protocol.
         """
         self._hear(batch(items), patience, lambda frame: _result(frame, len(items)), done)
 
     def check(self, patience: float, done: Callable[[Result | HostFailed], None]) -> None:
-        """Have the version's own input example scored again, and `done` told.
+        """Have the host score the version's input example again, and call `done` with the result.
 
-        It gets a failure of the host if that answers with an error: it did not when it was loaded.
+        An error in the answer is a failure of the host: it had none when the version was loaded.
         """
         self._hear(control(Kind.CHECK, {}), patience, _checked, done)
 
@@ -173,7 +174,7 @@ class Replica:
         self, frame: bytes, patience: float, read: Callable[[Frame], Result | HostFailed],
         done: Callable[[Result | HostFailed], None],
     ) -> None:  # fmt: skip
-        """Send a frame, and tell `done` what is read from the one that answers it."""
+        """Send a frame, and call `done` with the result that `read` makes of the answer."""
 
         def too_late() -> None:
             self._channel.forget()
@@ -187,26 +188,26 @@ class Replica:
         self._channel.ask(frame, heard)
 
     async def stop(self) -> None:
-        """End the host and what it started: ask by closing the socket, then insist."""
+        """End the host and the processes it started: by closing the socket, then by force."""
         self._channel.close()
         if not await self._ends_within(_STOP_SECONDS):
             self.kill()
             if not await self._ends_within(_KILL_SECONDS):
                 _logger.error("A host cannot be ended.", extra={**self._label, "pid": self.pid})
-        # a process that nobody could end may hold it open
+        # a process that could not be ended may keep the pipe open
         await asyncio.wait([self._output], timeout=_OUTPUT_SECONDS)
         self._pipe.close()
 
     def stop_later(self) -> None:
-        """The same in the background; the server waits for it before it ends itself."""
+        """Stop the host in the background; the server waits for that before it ends."""
         self._ends.start(self.stop())
 
     def kill(self) -> None:
-        """End the host at once, with what it started."""
+        """End the host at once, with the processes that it started."""
         kill(self._process)
 
     async def death(self) -> str:
-        """How the host ended, after its socket was closed."""
+        """The reason why the host ended, once its socket is closed."""
         if not await self._ends_within(_DEATH_SECONDS):
             return "The host closed its socket."
         code = self._process.returncode or 0
@@ -226,10 +227,10 @@ class Replica:
         return True
 
     def _loaded(self, frame: Frame) -> dict[str, Any]:
-        """What the host says of the version that it was told to load.
+        """The host's description of the version that it has loaded.
 
         Raises:
-            HostFailed: It cannot load it.
+            HostFailed: The host cannot load the version.
         """
         kind, payload = frame
         message = Channel.read_control(payload)
@@ -256,7 +257,7 @@ class Replica:
         return answer
 
     async def _forward(self, output: asyncio.StreamReader) -> None:
-        """What the model and its libraries print becomes lines of the server's log."""
+        """Copy the output of the model and its libraries to the server's log."""
         while line := await _line(output):
             text = line.decode(errors="replace").rstrip()
             if text:
@@ -266,7 +267,7 @@ class Replica:
 
 
 def _learn_nothing(_: Sequence[str]) -> None:
-    """A host of another environment says nothing of what the front's has."""
+    """Ignore the modules of a host in another environment: the front's may not have them."""
 
 
 def _silent(seconds: float, limit: str) -> HostSilent:
@@ -274,7 +275,7 @@ def _silent(seconds: float, limit: str) -> HostSilent:
 
 
 def _checked(frame: Frame) -> Result | HostFailed:
-    """The answers to the input example, or that it gets none any more."""
+    """The answers to the input example, or a failure if one of them is an error."""
     result = _result(frame)
     if isinstance(result, Result) and any(one.status != _OK for one in result.answers):
         return HostFailed(
@@ -285,7 +286,7 @@ def _checked(frame: Frame) -> Result | HostFailed:
 
 
 def _result(frame: Frame, count: int | None = None) -> Result | HostFailed:
-    """The answers to `count` items in a frame, or what is wrong with it."""
+    """The answers to `count` items in a frame, or a failure if the frame is wrong."""
     kind, payload = frame
     if kind is not Kind.RESULT:
         return HostFailed(f"The host answered a batch with {kind.name}.")
@@ -301,5 +302,5 @@ def _result(frame: Frame, count: int | None = None) -> Result | HostFailed:
 async def _line(stream: asyncio.StreamReader) -> bytes:
     try:
         return await stream.readline()
-    except ValueError:  # longer than the stream's buffer, which then is empty again
+    except ValueError:  # the line is longer than the stream's buffer, which is empty now
         return b"(a line that is too long)\n"

@@ -1,4 +1,4 @@
-"""The replicas of one generation: loaded together, replaced when lost, renewed when they grow."""
+"""The replicas of one version pool: loaded together, replaced when lost, renewed when they grow."""
 
 import asyncio
 import logging
@@ -19,10 +19,10 @@ _logger = logging.getLogger(__name__)
 
 
 class ReplicaPool:
-    """Hands out idle replicas, and keeps their number.
+    """Provides idle replicas, and keeps their number constant.
 
     Attributes:
-        description: What the hosts say of their version.
+        description: The hosts' description of their version.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class ReplicaPool:
 
         Args:
             label: The model and version, for metrics and logs.
-            path: The version's artifacts.
-            plan: How many replicas, and what they may do.
-            metrics: Where the pool is told of.
-            spawn: Makes a host that serves nothing yet.
-            idle: Called when a replica became idle by itself.
+            path: The path of the version's artifacts.
+            plan: The pool settings.
+            metrics: The metrics of the server.
+            spawn: Starts a host that has no version yet.
+            idle: Called when a new replica is ready for work.
         """
         self.description: dict[str, Any] = {}
         self._label = label
@@ -53,7 +53,7 @@ class ReplicaPool:
         self._on_idle = idle
         self._replicas: set[Replica] = set()
         self._idle: list[Replica] = []
-        self._leaving: set[Replica] = set()  # renewed, with a batch to finish
+        self._leaving: set[Replica] = set()  # renewed, but not finished with their batch
         self._tasks = Tasks()
         self._closing = False
         self._failures = 0
@@ -66,18 +66,18 @@ class ReplicaPool:
 
     @property
     def has_idle(self) -> bool:
-        """Whether a replica waits for work."""
+        """Whether a replica is idle."""
         return bool(self._idle)
 
     async def start(self, *, beside: bool = True) -> None:
         """Load every replica.
 
         Args:
-            beside: Whether another version serves meanwhile. Then hosts load in the background;
-                else twins may answer before their models are loaded, see `complete`.
+            beside: Whether another version serves meanwhile. If so, hosts load at a low priority;
+                if not, twins may answer before their models are loaded (see `complete`).
 
         Raises:
-            HostFailed: One of them cannot; the others are ended.
+            HostFailed: A replica cannot load the version; the others are ended.
         """
         loads = [
             asyncio.create_task(self._load_one(early=not beside, gently=beside))
@@ -97,10 +97,10 @@ class ReplicaPool:
             self._admit(replica)
 
     async def complete(self) -> None:
-        """Wait until every replica has its model, too.
+        """Wait until every replica has loaded its model, then start to watch their memory.
 
         Raises:
-            HostFailed: One of them cannot load it.
+            HostFailed: A replica cannot load the model.
         """
         for replica in list(self._replicas):
             self.description = await replica.complete(self._plan.load_timeout) or self.description
@@ -108,11 +108,11 @@ class ReplicaPool:
             self._tasks.start(self._watch_memory())
 
     def take(self) -> Replica:
-        """An idle replica; `has_idle` says whether there is one."""
+        """Take an idle replica; `has_idle` must be true."""
         return self._idle.pop()
 
     def give_back(self, replica: Replica) -> None:
-        """Take a replica back that did its work."""
+        """Return a replica that has finished its work."""
         self._failures = 0
         if replica in self._replicas:
             self._idle.append(replica)
@@ -120,7 +120,7 @@ class ReplicaPool:
             self._leave(replica)
 
     def lose(self, replica: Replica, error: HostFailed) -> None:
-        """Take a replica that cannot be trusted out of service, and see to its replacement."""
+        """Take a failed replica out of service, and start its replacement."""
         if self._closing or replica not in self._replicas | self._leaving:
             return
         if replica in self._leaving:
@@ -133,7 +133,7 @@ class ReplicaPool:
         self._tasks.start(self._replace())
 
     def stop_replacing(self) -> None:
-        """Lose whom it may: the generation is about to end."""
+        """Replace lost replicas no longer: the version pool is about to close."""
         self._closing = True
 
     async def close(self) -> None:
@@ -167,7 +167,7 @@ class ReplicaPool:
         replica.lost.add_done_callback(lambda _: self.lose(replica, HostFailed("The host ended.")))
 
     async def _tell_loss(self, replica: Replica, error: HostFailed) -> None:
-        """Say why a replica was lost, and end what is left of it."""
+        """Log why a replica was lost, and end what is left of its processes."""
         if replica.lost.done():
             reason = await replica.death()
         else:
@@ -199,7 +199,7 @@ class ReplicaPool:
                 return
 
     async def _watch_memory(self) -> None:
-        """Renew hosts that outgrow the limit, one at a time."""
+        """Renew hosts whose memory exceeds the limit, one at a time."""
         limit = self._plan.host_memory
         needed = max(replica.memory() for replica in self._replicas)
         if needed >= limit:
@@ -215,7 +215,7 @@ class ReplicaPool:
                 await self._renew(grown[0])
 
     async def _renew(self, old: Replica) -> None:
-        """Let a fresh host take the place of `old`, which finishes its batch first."""
+        """Replace `old` by a fresh host; `old` finishes its batch first."""
         _logger.warning(
             "A host outgrew --max-host-memory and is renewed.",
             extra={**self._label, "pid": old.pid, "mib": old.memory() // _MIB},
@@ -236,6 +236,6 @@ class ReplicaPool:
         self._on_idle()
 
     def _leave(self, replica: Replica) -> None:
-        """End a host that was renewed and has nothing left to do."""
+        """End a renewed host that has no batch left."""
         self._leaving.discard(replica)
         self._tasks.start(replica.stop())

@@ -1,7 +1,7 @@
-"""One served model: it follows its URI, and switches to what the registry names.
+"""One served model: it follows its URI, and switches to the version that the registry names.
 
-The new version is loaded beside the one that serves, and takes over when it is warm. The registry
-is looked at meanwhile, and a load is given up when the registry names another version.
+A new version is loaded beside the one that serves, and takes over when it is warm. The registry is
+polled meanwhile, and a load is cancelled when the registry names another version.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ MakeGeneration = Callable[[str, dict[str, Any]], Awaitable[VersionPool]]
 
 
 class ServedModel:
-    """A model by the name it is served under.
+    """A model that is served under a name.
 
     Attributes:
-        uri: What it follows.
-        current: The generation that takes requests; None until the first version is warm.
-        since: When that took over.
-        loading: The version that is being loaded to take over; None if none is.
-        history: What the registry tells of its versions.
-        in_progress: How many requests for it are not answered yet.
-        read_at: When the registry was last read, on the loop's clock.
+        uri: The model URI that it follows.
+        current: The version pool that takes requests; None until the first version is warm.
+        since: The time at which that version pool took over.
+        loading: The load of the version that is to take over; None if there is none.
+        history: The model's versions as the registry describes them.
+        in_progress: The number of requests that are not answered yet.
+        read_at: The time at which the registry was last read, on the loop's clock.
     """
 
     def __init__(
@@ -71,16 +71,16 @@ class ServedModel:
 
     @property
     def name(self) -> str:
-        """By which it is served."""
+        """The name under which the model is served."""
         return self.uri.name
 
     @property
     def ready(self) -> bool:
-        """Whether it can answer."""
+        """Whether the model can answer requests."""
         return self.current is not None and self.current.ready
 
     def wake(self) -> None:
-        """Ask the registry now instead of at the next poll."""
+        """Poll the registry now instead of after the pause."""
         self._watch.wake()
 
     @property
@@ -95,9 +95,9 @@ class ServedModel:
         return "" if self._named else "The first version is being loaded."
 
     async def follow(self, interval: float) -> None:
-        """Look at the registry every `interval` seconds, for ever.
+        """Poll the registry every `interval` seconds, until this task is cancelled.
 
-        Sooner after a failure, and later while the registry takes long.
+        Polls come sooner after a failure, and later while the registry is slow.
         """
         while True:
             pause = min(interval, _RETRY_SECONDS)
@@ -111,7 +111,7 @@ class ServedModel:
             await self._watch.rest(pause)
 
     async def leave(self) -> None:
-        """End what is being loaded, and every generation when what runs is finished."""
+        """Cancel the load, and close every version pool after its running batches."""
         if self.current is not None:
             leaving, self.current = self.current, None
             self._retire(leaving)
@@ -120,7 +120,7 @@ class ServedModel:
         await asyncio.gather(*self._retired)
 
     async def close(self) -> None:
-        """End all at once: no client is connected any more."""
+        """Close all version pools at once: no client is connected any more."""
         for generation in (*self._retired.values(), *filter(None, [self.current])):
             generation.hurry()
         await self.leave()
@@ -140,7 +140,7 @@ class ServedModel:
         self._follow_to(target)
 
     def _follow_to(self, target: dict[str, Any]) -> None:
-        """Load what the registry names, if that is needed, and nothing else."""
+        """Load the version that the registry names if needed, and cancel any other load."""
         self._named = identity = target["identity"]
         if self.current is not None and identity == self._standing.identity:
             self.current.retry = target["retry"]
@@ -195,7 +195,7 @@ class ServedModel:
                 self.loading = None
 
     async def _complete(self, fresh: VersionPool, target: dict[str, Any]) -> None:
-        """See that a version which began to serve by its twin gets its model, too."""
+        """Wait until a version that serves by its twin has its model, and note it in the cache."""
         try:
             await fresh.complete()
             if self.current is fresh:
@@ -219,7 +219,7 @@ class ServedModel:
         )  # fmt: skip
 
     def _refuse(self, target: dict[str, Any], error: Exception) -> None:
-        """Serve without a version that could not be loaded, even if its twin answered already."""
+        """Stop serving a version that cannot be loaded, even if its twin answers already."""
         served, serving = self._standing.identity, self.current
         if served == target["identity"] and serving is not None:
             served, self.current = "", None
@@ -229,7 +229,7 @@ class ServedModel:
         self._note_failure(target, f"{named(target)} cannot serve: {error}", lasting=True)
 
     def _switch(self, fresh: VersionPool, target: dict[str, Any]) -> None:
-        """Serve with `fresh`; what waited for the old generation goes to the new one."""
+        """Serve with `fresh`, which takes the requests that waited for the old version pool."""
         old, self.current = self.current, fresh
         self.since = datetime.now(UTC)
         self.history.outdate()
@@ -257,7 +257,7 @@ class ServedModel:
             _logger.error("%s", reason, extra={"model": self.name})
 
     def describe(self) -> dict[str, Any]:
-        """What `/readyz` tells of it."""
+        """The entry of the model in `/readyz`."""
         return {
             "uri": self.uri.text,
             "ready": self.ready,

@@ -1,6 +1,6 @@
-"""What the registry tells of a model's versions, asked only while somebody looks.
+"""The registry's data on a model's versions, fetched only while somebody requests it.
 
-Whoever looks gets what is known, at once, and the registry is asked for the next look.
+A request returns the known data at once, and fetches newer data for the next request.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from cloche.serving.registry.client import Registry
 from cloche.serving.registry.uri import ModelUri
 
 _FRESH_SECONDS = 2.0
-_PATIENCE = 60.0  # evidence is read from an artifact store the first time
+_PATIENCE = 60.0  # the first time, evidence is read from an artifact store
 
 
 class VersionHistory:
-    """The versions of one model, as the registry told them last."""
+    """The versions of one model, as the registry last described them."""
 
     def __init__(self, uri: ModelUri, registry: Registry) -> None:
         self._uri = uri
@@ -31,24 +31,24 @@ class VersionHistory:
         self._loop = asyncio.get_running_loop()
 
     def look(self) -> list[dict[str, Any]] | None:
-        """What is known now, the newest version first; None until the registry answered once."""
+        """The known versions, newest first; None until the registry has answered once."""
         if not self._asking and self._loop.time() - self._asked_at >= _FRESH_SECONDS:
             self._asking = True
             self._tasks.start(self._ask())
         return self._known
 
     def outdate(self) -> None:
-        """Ask with the next look: something changed."""
+        """Have the next `look` ask the registry, because something changed."""
         self._asked_at = -math.inf
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Stop asking the registry."""
         await self._tasks.cancel()
 
     async def _ask(self) -> None:
         self._asked_at = self._loop.time()
         try:
-            with contextlib.suppress(ServingError):  # whoever follows the model tells it already
+            with contextlib.suppress(ServingError):  # `ServedModel.follow` reports it already
                 self._known = await self._registry.ask("history", _PATIENCE, uri=asdict(self._uri))
         finally:
             self._asking = False

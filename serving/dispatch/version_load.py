@@ -1,11 +1,11 @@
-"""The load of one version on its way: since when it runs, and how it is given up."""
+"""The load of one version: its progress and cancellation; and the failures of earlier loads."""
 
 import asyncio
 import logging
 from datetime import UTC, datetime
 from typing import Any
 
-_REMIND_SECONDS = 30.0  # after which the log says that a load goes on; doubled each time
+_REMIND_SECONDS = 30.0  # until the first log line on a load that still runs; doubled each time
 _logger = logging.getLogger(__name__)
 
 
@@ -13,15 +13,15 @@ class VersionLoad:
     """A version that is being loaded, in a task.
 
     Attributes:
-        target: What the registry said of the version.
-        since: When the load began.
-        task: What loads it.
+        target: The registry's description of the version.
+        since: The time at which the load began.
+        task: The task that loads the version.
     """
 
     task: asyncio.Task[None]
 
     def __init__(self, model: str, target: dict[str, Any]) -> None:
-        """Take which version of `model` is loaded."""
+        """Record that the version `target` of `model` is being loaded."""
         self.target = target
         self.since = datetime.now(UTC)
         self._model = model
@@ -32,26 +32,26 @@ class VersionLoad:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """The duration of the load so far, in seconds."""
         return self._loop.time() - self._began
 
     @property
     def in_words(self) -> str:
-        """In a sentence, for as long as it runs."""
+        """A sentence on the load, for as long as it runs."""
         return f"{named(self.target)} is being loaded, since {self.since:%H:%M:%S} UTC."
 
     def describe(self) -> dict[str, str]:
-        """What `/readyz` tells of it."""
+        """The entry of the load in `/readyz`."""
         return {"version": self.target["version"], "since": self.since.isoformat()}
 
     def remind(self) -> None:
-        """Say now and then in the log that it still runs."""
+        """Log now and then that the load still runs."""
         if self.seconds >= self._remind:
             self._remind *= 2
             _logger.warning("Still loading. %s", self.in_words, extra=self._label)
 
     def give_up(self) -> None:
-        """End it: the registry names another version by now."""
+        """Cancel the load: the registry names another version by now."""
         self.task.cancel()
         _logger.info("Given up: the registry names another version by now.", extra=self._label)
 
@@ -61,30 +61,30 @@ class VersionLoad:
 
 
 def named(target: dict[str, Any]) -> str:
-    """A version as sentences begin with it; files outside a registry have no number."""
+    """The version as the beginning of a sentence; models outside a registry have no number."""
     return f"Version {target['version']}" if target["version"] else "The model"
 
 
 class Failures:
-    """Why versions could not be loaded, by their identity, until one is."""
+    """The reasons why versions could not be loaded, by identity, until a version is loaded."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
         self._lasting: set[str] = set()
-        self._pauses: dict[str, float] = {}  # until when, on the clock of the event loop
+        self._pauses: dict[str, float] = {}  # no attempts before these times, on the loop's clock
 
     def of(self, identity: str) -> str:
-        """Why that version could not be loaded; empty if it was not tried, or may be now."""
+        """Why the version could not be loaded; empty if it was not tried, or has changed."""
         return self._reasons.get(identity, "")
 
     def note(self, identity: str, reason: str, *, lasting: bool) -> bool:
-        """Note a failure; whether it is another one than the last time.
+        """Record a failure; return whether its reason differs from the last one.
 
         Args:
-            identity: Of the version.
-            reason: Why it could not be loaded.
-            lasting: Whether only somebody who changes the version can mend it. What is not lasting
-                is told until a load of the version succeeds, and not only between two attempts.
+            identity: The identity of the version.
+            reason: The reason why the version could not be loaded.
+            lasting: Whether the failure lasts until somebody changes the version. Other failures
+                are reported until a load of the version succeeds, also during further attempts.
         """
         known = self._reasons.get(identity) == reason
         self._reasons[identity] = reason
@@ -92,21 +92,21 @@ class Failures:
         return not known
 
     def pause(self, identity: str, until: float) -> None:
-        """Note until when the version is not tried again."""
+        """Record the time until which the version is not tried again."""
         self._pauses[identity] = until
 
     def is_paused(self, identity: str, now: float) -> bool:
-        """Whether the version was tried shortly before."""
+        """Whether the last attempt to load the version was too recent."""
         return now < self._pauses.get(identity, now)
 
     def begin(self, identity: str) -> None:
-        """Note that the version is loaded again: somebody changed it."""
+        """Forget a lasting failure: the version was changed, and is loaded again."""
         if identity in self._lasting:
             del self._reasons[identity]
             self._lasting.discard(identity)
 
     def clear(self) -> None:
-        """Note that a version was loaded."""
+        """Forget all failures: a version was loaded."""
         self._reasons.clear()
         self._lasting.clear()
         self._pauses.clear()

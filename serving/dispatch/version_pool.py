@@ -1,6 +1,6 @@
-"""One version at work: its replicas, the queue before them, and the batches in between.
+"""The pool of one version: its replicas, the queue before them, and the batches in between.
 
-A generation is started whole and serves until it is closed. It knows nothing of HTTP, aliases or
+A version pool starts as a whole and serves until it is closed. It knows nothing of HTTP, aliases or
 other versions.
 """
 
@@ -29,16 +29,16 @@ from cloche.serving.queue.prediction_request import (
 )
 
 _FAILED = 400
-_MAX_ATTEMPTS = 2  # once more, on another host
+_MAX_ATTEMPTS = 2  # the second one on another host
 
 
 class VersionPool:
-    """The replicas of one version.
+    """The replicas of one version, and the queue before them.
 
     Attributes:
-        model: The name it is served under.
-        version: Its number.
-        retry: Whether a request whose host was lost is given to another one.
+        model: The name under which the model is served.
+        version: The number of the version.
+        retry: Whether a request whose host was lost is given to another host.
     """
 
     def __init__(
@@ -78,27 +78,27 @@ class VersionPool:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What its hosts say of the version."""
+        """The hosts' description of the version."""
         return self._pool.description
 
     @property
     def ready(self) -> bool:
-        """Whether a warm replica is there."""
+        """Whether at least one replica is warm."""
         return bool(self._pool)
 
     @property
     def queued(self) -> int:
-        """Requests that wait for a replica."""
+        """The number of requests that wait for a replica."""
         return len(self._queue)
 
     @property
     def replicas(self) -> int:
-        """Hosts that are loaded and warm."""
+        """The number of hosts that are loaded and warm."""
         return len(self._pool)
 
     @property
     def seconds_to_drain(self) -> float:
-        """About how long those that wait now will wait."""
+        """An estimate of the seconds until all requests that wait now are scored."""
         batches = 1 + self._queue.rows / self._plan.batches.rows
         return batches * self._batch_seconds / max(1, len(self._pool))
 
@@ -106,28 +106,28 @@ class VersionPool:
         """Load every replica.
 
         Args:
-            beside: Whether another version serves meanwhile. Then hosts load in the background;
-                else twins may answer before their models are loaded, see `complete`.
+            beside: Whether another version serves meanwhile. If so, hosts load at a low priority;
+                if not, twins may answer before their models are loaded (see `complete`).
 
         Raises:
-            HostFailed: One of them cannot; the others are ended.
+            HostFailed: A replica cannot load the version; the others are ended.
         """
         await self._pool.start(beside=beside)
 
     async def complete(self) -> None:
-        """Wait until every replica has its model, too.
+        """Wait until every replica has loaded its model as well.
 
         Raises:
-            HostFailed: One of them cannot load it.
+            HostFailed: A replica cannot load the model.
         """
         await self._pool.complete()
 
     def submit(self, request: PredictionRequest) -> bool:
-        """Take a request; False when the queue is full."""
+        """Queue a request; False when the queue is full."""
         if not self._queue.offer(request):
             self._queue.remove(
                 PredictionRequest.unwanted
-            )  # those that nobody waits for must not keep others out
+            )  # requests without a waiting client must not keep others out
             if not self._queue.offer(request):
                 return False
         if self._queue.worth_a_batch:
@@ -137,20 +137,20 @@ class VersionPool:
         return True
 
     def adopt(self, requests: Sequence[PredictionRequest]) -> None:
-        """Take requests that waited for another generation."""
+        """Take over requests that waited for another version pool."""
         self._queue.put_back(requests)
         self._dispatch()
 
     def release(self) -> list[PredictionRequest]:
-        """Give up all requests that still wait."""
+        """Remove and return all requests that still wait."""
         return self._queue.remove(lambda _: True)
 
     async def close(self, current: Callable[[], "VersionPool | None"]) -> None:
-        """Finish what runs, which takes at most as long as a prediction may, then end the hosts.
+        """Finish running batches, for at most the time limit of a prediction, and end the hosts.
 
         Args:
-            current: The generation that serves then. What is left over, because a host was lost
-                meanwhile, goes to it.
+            current: Returns the version pool that serves by then. It takes over requests that are
+                left because a host was lost meanwhile.
         """
         self._pool.stop_replacing()
         if self._given and not self._hurried:
@@ -169,7 +169,7 @@ class VersionPool:
             self._metrics.forget_version(self.model, self.version)
 
     def hurry(self) -> None:
-        """Let `close` wait for nothing: nobody waits for answers any more."""
+        """Let `close` wait for nothing: no client waits for answers any more."""
         self._hurried = True
         if self._finished is not None and not self._finished.done():
             self._finished.set_result(None)
@@ -206,14 +206,14 @@ class VersionPool:
             self._dispatch()
         else:
             self._give_back_or_check(replica, result)
-            self._dispatch()  # first, so that the host works while the answers are written
+            self._dispatch()  # before the answers, so that the host works while they are written
             for request, answer in zip(batch, result.answers, strict=True):
                 request.answer(answer, self.version)
             self._observe(result)
         self._tell_finished()
 
     def _give_back_or_check(self, replica: Replica, result: Result) -> None:
-        """Let a replica go on, or ask it first whether it still can, when failures pile up."""
+        """Return a replica to the pool, or check it first if it has failed too many requests."""
         if failures := sum(answer.status >= _FAILED for answer in result.answers):
             replica.doubt = replica.doubt.after(failures)
             if replica.doubt.is_due(began := self._loop.time()):
@@ -234,7 +234,7 @@ class VersionPool:
             self._tell_finished()
 
     def _tell_finished(self) -> None:
-        """Tell who closes the generation that no host works any more."""
+        """Let `close` continue when no host works any more."""
         if self._finished is not None and not self._given and not self._finished.done():
             self._finished.set_result(None)
 
@@ -256,10 +256,10 @@ class VersionPool:
         self._batch_seconds = result.total_seconds
 
     def _end_or_retry(self, batch: Sequence[PredictionRequest], error: HostFailed) -> None:
-        """Give requests of a lost host to another one, each alone, or end them.
+        """Give requests of a lost host to another one, each alone in a batch, or end them.
 
-        One of them may have been what broke it. What took too long is not asked again: it would
-        take too long again, and the model may have done its work, with all the effects of it.
+        One of them may have caused the loss. Requests that took too long are not repeated: they
+        would take too long again, and the model may have done its work, with all its effects.
         """
         again = []
         for request in batch:

@@ -1,5 +1,5 @@
-"""Forks the processes behind a front from one that has imported what they need.
+"""The fork server: it imports modules once, and forks the processes behind a front.
 
-A model host and the registry process import for seconds, and occupy a quarter of a gigabyte by it.
-A fork has the imports at once, and shares their memory.
+A model host and the registry process import for seconds, and their imports occupy a quarter of a
+gigabyte. A fork has the imports at once, and shares their memory.
 """

@@ -1,7 +1,7 @@
 """The process of a fork server.
 
 `cloche/launch.py cloche.serving.forkserver FD PROGRAM...`, where FD is its end of a socket to the
-front, and each PROGRAM one whose imports are made ahead.
+front, and each PROGRAM names a program whose modules are imported in advance.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ def main() -> None:
     parent_watch.die_with_parent()
     parent_watch.leave_signals_to_parent()
     parent_watch.name("cloche-forks")
-    gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
+    gc.disable()  # imports make few cycles and many objects: collection takes a sixth of the time
     with (
         contextlib.suppress(ConnectionError),  # the front died meanwhile
         socket.socket(fileno=int(sys.argv[1])) as front,
     ):
         ForkServer(front, [Program(name) for name in sys.argv[2:]]).run()
-    os._exit(0)  # forks end with it
+    os._exit(0)  # the forks end with this process

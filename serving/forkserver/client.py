@@ -1,4 +1,4 @@
-"""A fork server as a program without an event loop sees it: each call waits, and not for ever."""
+"""A client of a fork server for programs without an event loop: calls block, with a timeout."""
 
 import contextlib
 import signal
@@ -15,7 +15,7 @@ _STDERR = 2
 
 
 class ForkServerLost(Exception):
-    """The fork server has ended, and its forks with it, or it says nothing any more."""
+    """The fork server has ended, and its forks with it, or it does not answer any more."""
 
 
 class ForkRefused(Exception):
@@ -23,15 +23,15 @@ class ForkRefused(Exception):
 
 
 class BlockingForkServer:
-    """A fork server, and what it has told of its forks."""
+    """A fork server, and the exit codes that it has reported."""
 
     def __init__(self, program: Program, variables: Mapping[str, str], python: str = "") -> None:
-        """Start one.
+        """Start a fork server.
 
         Args:
-            program: Whose imports are made ahead.
-            variables: Of its environment, and so of its forks'.
-            python: The interpreter; the one here if it is empty.
+            program: The program whose modules are imported in advance.
+            variables: The environment variables of the fork server and its forks.
+            python: The interpreter; empty for that of this process.
         """
         self._program = program
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -46,14 +46,14 @@ class BlockingForkServer:
         self._codes: dict[int, int] = {}
 
     def fork(self, end: socket.socket, needs: Sequence[str] = ()) -> int:
-        """The process id of a fork that is the program.
+        """Fork the program, and return the process ID of the fork.
 
         Args:
-            end: Its end of a socket.
-            needs: Modules that the fork server imports before, for this fork and later ones.
+            end: The fork's end of a socket.
+            needs: Modules that the fork server imports first, for this fork and later ones.
 
         Raises:
-            ForkServerLost: There is no fork server any more.
+            ForkServerLost: The fork server has ended, or does not answer in time.
             ForkRefused: The program cannot run here, or the machine has no room for it.
         """
         self._count += 1
@@ -72,12 +72,12 @@ class BlockingForkServer:
         return pid
 
     def kill(self, pid: int) -> None:
-        """End a fork at once: by its parent, which knows whether the id is still the fork's."""
+        """End a fork at once, by its parent, which knows whether the ID is still the fork's."""
         with contextlib.suppress(OSError):
             self._socket.send(packet(kill=pid))
 
     def code(self, pid: int, seconds: float) -> int | None:
-        """How a fork ended, if it does within so many seconds."""
+        """The exit code of a fork; None if it does not end within `seconds`."""
         until = monotonic() + seconds
         try:
             while pid not in self._codes:
@@ -87,21 +87,21 @@ class BlockingForkServer:
         return self._codes.pop(pid)
 
     def close(self) -> None:
-        """End it, and its forks with it."""
+        """End the fork server, and its forks with it."""
         self._socket.close()
         self._process.kill()
         self._process.wait()
 
     def _hear(self, until: float) -> dict[str, Any]:
-        """What it says next.
+        """The next message of the fork server.
 
         Raises:
-            ForkServerLost: Nothing until then, or never again.
+            ForkServerLost: No message came before `until`, or the fork server has ended.
         """
         try:
             self._socket.settimeout(max(until - monotonic(), 0.001))
             data = self._socket.recv(PACKET)
-        except OSError as error:  # a timeout is one
+        except OSError as error:  # also a timeout
             raise ForkServerLost(str(error)) from error
         if not data:
             raise ForkServerLost("The process that forks workers has ended.")

@@ -1,24 +1,24 @@
-"""What the front and the fork server say to each other: one JSON object in each packet.
+"""The messages between the front and the fork server: one JSON object in each packet.
 
-The front: `{"fork": program, "arguments": [...], "id": n}`, with the descriptors of the fork's
-socket and of its output, and `"needs": [module, ...]` for what is imported before; `{"kill": pid}`;
-and `{"import": [module, ...]}`, for later forks.
+The front sends `{"fork": program, "arguments": [...], "id": n}`, with the file descriptors of the
+fork's socket and of its output, and `"needs": [module, ...]` for modules to import first;
+`{"kill": pid}`; and `{"import": [module, ...]}`, for later forks.
 
-The fork server answers each fork by its id with `forked`, a process id, or with a reason: `failed`
-where the program cannot run here, `full` where the machine has no room for it now. When a fork has
-ended: `{"ended": pid, "code": code}`.
+The fork server answers each `fork` message by its ID with `forked`, a process ID, or with a reason:
+`failed` if the program cannot run here, `full` if the machine has no room for it now. When a fork
+has ended, it sends `{"ended": pid, "code": code}`.
 """
 
 import enum
 import json
 from typing import Any
 
-FORK_SECONDS = 120.0  # until a fork is there: imports on a machine that is busy
+FORK_SECONDS = 120.0  # time limit of a fork, which includes imports on a busy machine
 PACKET = 1 << 16
 
 
 class Program(enum.StrEnum):
-    """What a fork can be."""
+    """The programs that a fork can run."""
 
     HOST = "host"
     REGISTRY = "registry"
@@ -26,11 +26,11 @@ class Program(enum.StrEnum):
 
 
 def packet(**message: Any) -> bytes:
-    """A message as it is sent."""
+    """The bytes of a message."""
     return json.dumps(message).encode()
 
 
 def read(data: bytes) -> dict[str, Any]:
-    """A message that was received."""
+    """The message in received bytes."""
     message: dict[str, Any] = json.loads(data)
     return message

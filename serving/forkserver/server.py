@@ -1,4 +1,4 @@
-"""The life of a fork server: it imports, forks when it is asked, and tells how forks ended."""
+"""The loop of a fork server: it imports modules, forks on request, and reports ended forks."""
 
 import contextlib
 import gc
@@ -15,20 +15,20 @@ from typing import Any, NoReturn
 from cloche.processes import supervisor
 from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
 
-# What a program cannot do without.
+# The module without which a program cannot run.
 _NEEDS = {
     Program.HOST: "cloche.serving.host.loop",
     Program.REGISTRY: "cloche.serving.registry.service",
     Program.WORKER: "cloche.serving.batch.scoring.worker",
 }
-# Whose `run` a fork calls.
+# The module whose `run` a fork calls.
 _RUNS = {
     Program.HOST: "cloche.serving.host.__main__",
     Program.REGISTRY: "cloche.serving.registry.__main__",
     Program.WORKER: "cloche.serving.batch.scoring.worker_process",
 }
-# What most versions need besides. In steps: whoever asks for a fork meanwhile waits for one step.
-# Nothing that starts a thread, which a fork would not have.
+# Modules that most versions need besides. They are imported one by one, as a fork waits for the
+# import in progress. None of them may start a thread, which a fork would not have.
 _MODELS = (
     "onnxruntime", "scipy.optimize", "scipy.stats", "sklearn.utils", "sklearn", "mlflow.sklearn",
     "sklearn.ensemble",
@@ -38,10 +38,10 @@ _QUIET_SECONDS = 5.0
 
 
 class ForkServer:
-    """Has one thread: a fork of a process with more may find a lock that nobody gives back."""
+    """A fork server with one thread: forks of more threads could inherit locks never released."""
 
     def __init__(self, front: socket.socket, programs: Sequence[Program]) -> None:
-        """Listen to `front`, a socket of packets, and make the imports of `programs` ahead."""
+        """Listen to `front`, a packet socket, and import the modules of `programs` in advance."""
         self._front = front
         self._ahead = [_NEEDS[one] for one in programs]
         self._ahead += [name for one in programs for name in _USUAL[one]]
@@ -65,13 +65,13 @@ class ForkServer:
             if self._front in ready and not self._hear():
                 return
             if not ready:
-                with contextlib.suppress(Exception):  # a version that needs it will say why
+                with contextlib.suppress(Exception):  # a version that needs it reports the error
                     importlib.import_module(self._ahead.pop(0))
 
     def _import_timeout(self) -> float | None:
-        """Seconds until the next import; None for no more.
+        """The seconds until the next import; None if there is none.
 
-        Whoever was forked has a version to load, and comes first.
+        After a fork, imports wait until the server is quiet: the fork has a version to load.
         """
         if not self._ahead:
             return None
@@ -83,7 +83,7 @@ class ForkServer:
             return False
         message = read(data)
         if "kill" in message:
-            if message["kill"] in self._forks:  # else its process id may be somebody else's by now
+            if message["kill"] in self._forks:  # else the ID may be in use again
                 supervisor.tell_to_end(message["kill"])
             return True
         if "import" in message:
@@ -93,10 +93,10 @@ class ForkServer:
         program = Program(message["fork"])
         told: dict[str, Any]
         try:
-            # here rather than in the fork, so that the next one has it as well
+            # not in the fork, so that later forks have the module as well
             importlib.import_module(_NEEDS[program])
             for name in message.get("needs", ()):
-                with contextlib.suppress(Exception):  # as above
+                with contextlib.suppress(Exception):  # the version reports the error
                     importlib.import_module(name)
         except Exception as error:  # noqa: BLE001  # a module may raise anything
             told = {"failed": f"{type(error).__name__}: {error}"}
@@ -111,11 +111,11 @@ class ForkServer:
     def _fork(
         self, program: Program, arguments: Sequence[str], descriptors: Sequence[int]
     ) -> dict[str, Any]:
-        """Fork; what the front is told of it."""
-        gc.freeze()  # a fork that walks these objects would copy their memory
+        """Fork the program, and return the result for the front."""
+        gc.freeze()  # a garbage collection in the fork would copy the objects' memory
         parent = os.getpid()
         with warnings.catch_warnings():
-            # Python counts threads of allocators, too; those know of forks
+            # Python counts the threads of allocators as well, which are safe in forks
             warnings.simplefilter("ignore", DeprecationWarning)
             try:
                 pid = os.fork()
@@ -127,7 +127,7 @@ class ForkServer:
         return {"forked": pid}
 
     def _leave(self) -> None:
-        """Let go, in a fork, of what is the fork server's."""
+        """Release the resources of the fork server, in a fork."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
@@ -135,12 +135,12 @@ class ForkServer:
             one.close()
 
     def _tell_ends(self) -> None:
-        with contextlib.suppress(ChildProcessError):  # none is left
+        with contextlib.suppress(ChildProcessError):  # no child is left
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                if pid in self._forks:  # else an import started it
+                if pid in self._forks:  # else an imported module started it
                     self._forks.remove(pid)
                     self._front.sendall(packet(ended=pid, code=os.waitstatus_to_exitcode(status)))
 
@@ -149,7 +149,7 @@ def _become(
     program: Program, arguments: Sequence[str], descriptors: Sequence[int], parent: int, *,
     leave: Callable[[], None],
 ) -> NoReturn:  # fmt: skip
-    """Be that program, and never come back."""
+    """Run the program in the new fork, and never return."""
     try:
         leave()
         front, *output = descriptors
@@ -158,14 +158,14 @@ def _become(
             os.dup2(number, sys.stderr.fileno())
             os.close(number)
         if numpy := sys.modules.get("numpy"):
-            numpy.random.seed()  # else all forks would draw the same numbers
+            numpy.random.seed()  # else all forks would draw the same random numbers
         main: Callable[..., None] = importlib.import_module(_RUNS[program]).run
 
         def work() -> None:
             main(socket.socket(fileno=front), *arguments)
 
         supervisor.run(work, f"cloche-{program}", parent)
-    except BaseException:  # noqa: BLE001  # as Python ends
+    except BaseException:  # noqa: BLE001  # reports errors as Python does
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(1)  # never back into the loop of the fork server

@@ -1,1 +1,1 @@
-"""The door for gRPC: the Open Inference Protocol on grpcio's server."""
+"""The Open Inference Protocol over gRPC, on grpcio's server."""

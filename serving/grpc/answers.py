@@ -1,7 +1,7 @@
-"""What calls are answered: by the same models, queue, limits and keys as over HTTP.
+"""The answers to gRPC calls, with the same models, queue, limits and API keys as over HTTP.
 
-What the host scores passes through here unparsed; only the model's name is read. All of it runs in
-the event loop.
+Prediction requests pass through here unparsed, except for the name and version of the model.
+Everything runs in the event loop.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ _INFER = f"/{SERVICE}/ModelInfer"
 PROBES = frozenset((
     f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady", f"/{health.SERVICE}/Check",
 ))  # fmt: skip
-"""Methods that ask for no key."""
+"""Methods that need no API key."""
 METHODS = PROBES | {
     f"/{SERVICE}/{name}" for name in ("ServerMetadata", "ModelReady", "ModelMetadata", "ModelInfer")
 }
-_LONGEST_TEXT = 2048  # bytes: clients take 8 KiB of headers, and a byte may become three
+_LONGEST_TEXT = 2048  # bytes: clients accept 8 KiB of headers, and percent-encoding may triple them
 _STATUSES = {
     200: StatusCode.OK,
     401: StatusCode.UNAUTHENTICATED,
@@ -53,7 +53,7 @@ Metadata = tuple[tuple[str, bytes], ...]
 
 
 class Ending(NamedTuple):
-    """What a call is answered: a message, or a text that says why there is none."""
+    """The end of a call: a message, or a status with a text that gives the reason."""
 
     status: StatusCode
     text: str = ""
@@ -62,16 +62,16 @@ class Ending(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call whose message is whole.
+    """A call whose message was received completely.
 
     Attributes:
-        path: the method, with its service.
-        headers: its metadata.
-        body: the message.
+        path: The name of the method, with its service.
+        headers: The metadata of the call.
+        body: The serialized message.
         scheme: `http` or `https`.
-        patience: seconds that the client waits.
-        is_active: whether the client waits still.
-        answered: where the answer is put.
+        patience: The client's timeout, in seconds.
+        is_active: Returns whether the client still waits.
+        answered: The future that receives the answer.
     """
 
     path: str
@@ -83,7 +83,7 @@ class Call(NamedTuple):
     answered: Future[Ending]
 
     def end(self, ending: Ending) -> None:
-        """Answer it, unless the server has stopped."""
+        """Answer the call, unless the server has stopped."""
         if self.answered.set_running_or_notify_cancel():
             self.answered.set_result(ending)
 
@@ -106,7 +106,7 @@ class Answers:
         }
 
     def answer(self, call: Call) -> None:
-        """Answer a call, at once or when a host did."""
+        """Answer a call: at once, or when a model host has answered it."""
         try:
             if call.path == _INFER:
                 self._infer(call)
@@ -131,7 +131,7 @@ class Answers:
         target = self._target(call.body)
         exchange = self._predictions.begin(target, scope, RequestHeaders(call.headers))
         waiting = _CallResponse(self._predictions, exchange, call)
-        if call.patience < self._request_timeout:  # later ones end by the server's own clock
+        if call.patience < self._request_timeout:  # longer ones end by `Deadlines`
             waiting.timer = self._loop.call_later(call.patience, waiting.expire)
         try:
             self._predictions.submit(
@@ -145,7 +145,7 @@ class Answers:
             waiting.end(error)
 
     def _target(self, body: bytes) -> RouteTarget:
-        """Whom a ModelInferRequest is for."""
+        """The target of a ModelInferRequest."""
         try:
             named = _Target.FromString(body)
         except DecodeError:
@@ -192,7 +192,7 @@ class Answers:
 
 
 class _CallResponse(PendingResponse):
-    """A call that waits for a host."""
+    """A ModelInfer call that waits for a model host."""
 
     __slots__ = ("_call", "timer")
 
@@ -202,15 +202,15 @@ class _CallResponse(PendingResponse):
         self.timer: asyncio.TimerHandle | None = None
 
     def end(self, ended: Answer | HttpError | ClientLeft) -> None:
-        """Answer it, and wait no longer."""
+        """Answer the call, and cancel its timer."""
         if self.timer is not None:
             self.timer.cancel()
         super().end(ended)
         if isinstance(ended, ClientLeft):
-            self._call.end(Ending(StatusCode.CANCELLED))  # lets go of its thread
+            self._call.end(Ending(StatusCode.CANCELLED))  # releases its thread
 
     def answer(self, ended: Answer | HttpError) -> int:
-        """Send it, with what is told of it after the message."""
+        """Send the answer with its trailing metadata; return the HTTP status to count."""
         exchange = self.exchange
         self.predictions.trace(exchange, ended.status)
         named = _named(exchange.target.model.name, exchange.version)
@@ -227,13 +227,13 @@ class _CallResponse(PendingResponse):
         return ended.status
 
     def expire(self) -> None:
-        """End it: the client said that it waits no longer."""
+        """End the request because the client's own timeout has passed."""
         if self.exchange.request is not None:
             self.exchange.request.end(EXPIRED)
 
 
 def refusal(error: HttpError) -> Ending:
-    """How a call is refused for the same reason as a request over HTTP."""
+    """The end of a call that is refused with an error of the HTTP front."""
     return _refused(error.status, str(error))
 
 
@@ -245,7 +245,7 @@ def _refused(http_status: int, text: str) -> Ending:
 
 @lru_cache(64)
 def _named(model: str, version: str) -> Metadata:
-    """The metadata that names the version that answers."""
+    """The metadata with the names of the model and of the version that answers."""
     return (
         ("x-model-name", header_name(model)),
         ("x-model-version", version.encode("ascii", "replace")),

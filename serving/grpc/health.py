@@ -1,4 +1,4 @@
-"""gRPC's own health protocol (grpc.health.v1), which Kubernetes and load balancers ask."""
+"""gRPC's standard health protocol (grpc.health.v1), which Kubernetes and load balancers use."""
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -6,7 +6,7 @@ SERVICE = "grpc.health.v1.Health"
 _SERVING, _NOT_SERVING = 1, 2
 _Field = descriptor_pb2.FieldDescriptorProto
 
-# health.proto, in a pool of its own: a model may bring the package that has it
+# health.proto, in a descriptor pool of its own: another installed package may define it as well
 _file = descriptor_pb2.FileDescriptorProto(
     name="health.proto", package="grpc.health.v1", syntax="proto3"
 )
@@ -23,16 +23,16 @@ _Request, _Response = (
 
 
 def service(body: bytes) -> str:
-    """Whose health a request asks for; empty for the server's.
+    """The service whose health a request asks for; empty for the whole server.
 
     Raises:
-        DecodeError: It is none.
+        DecodeError: The body is no HealthCheckRequest.
     """
     name: str = _Request.FromString(body).service
     return name
 
 
 def health_response(*, serving: bool) -> bytes:
-    """The answer."""
+    """A serialized HealthCheckResponse."""
     answer: bytes = _Response(status=_SERVING if serving else _NOT_SERVING).SerializeToString()
     return answer

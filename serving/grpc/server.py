@@ -1,8 +1,8 @@
-"""grpcio's server: its sockets, its limits, and the threads that bring calls to the event loop.
+"""The gRPC server: its sockets, its limits, and the threads that pass calls to the event loop.
 
-grpcio reads HTTP/2 in threads of its own, without the interpreter lock. A call that came is given
-a thread of a pool, which checks its key, receives its message, has the event loop answer it, and
-sends the answer.
+grpcio reads HTTP/2 in threads of its own, without the interpreter lock. Each call gets a thread of
+a pool, which checks the API key, receives the message, waits for the event loop's answer, and sends
+it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or clients fill the log with lines of their own
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else clients can fill the log
 import grpc
 
 from cloche.serving.errors import SettingsError
@@ -26,16 +26,16 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.asgi import HttpError
 from cloche.serving.web.authentication import Authentication
 
-_THREADS = 512  # most calls that are received, predicted or sent at once; others wait for these
-_PROBE_THREADS = 4  # that answer probes, and refuse calls, while all others wait for models
-_PROBES_AT_ONCE = 64  # beyond --max-queue calls; more are refused like these
-_STREAMS = 1024  # calls of a connection; clients keep others back until some are answered
+_THREADS = 512  # calls received, predicted or sent at the same time; others wait
+_PROBE_THREADS = 4  # they answer probes and refuse calls while all others wait for models
+_PROBES_AT_ONCE = 64  # calls accepted beyond --max-queue, so that probes get through
+_STREAMS = 1024  # concurrent calls of a connection; clients hold back further ones
 _IDLE_SECONDS = 75
-_AGE_SECONDS = 3600  # of a connection, so that a client cannot leave answers unread for ever
+_AGE_SECONDS = 3600  # maximum of a connection: clients must not leave answers unread for ever
 _SHORTEST_PING_SECONDS = 5  # clients ping every 10 seconds or more
 _TICK_SECONDS = 0.5
 _logger = logging.getLogger(__name__)
-# It writes a traceback, and the value, for each header that is not UTF-8.
+# This logger writes a traceback, with the value, for each header that is not UTF-8.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
@@ -46,16 +46,16 @@ async def opened(
     answer: Callable[[Call], None],
     listener: socket.socket,
 ) -> AsyncIterator[None]:
-    """Answer calls for as long as the context lasts, then finish those that run.
+    """Answer calls for as long as the context lasts, then finish running calls.
 
     Args:
-        settings: the limits, and how long calls may run on at the end.
-        access: who may ask.
-        answer: answers a call, in the event loop.
-        listener: a socket that has kept the port free; grpcio opens one of its own there.
+        settings: The settings of the server, with its limits and the drain timeout.
+        access: The check of API keys.
+        answer: Answers a call, in the event loop.
+        listener: A socket that has reserved the port; grpcio opens its own on that port.
 
     Raises:
-        SettingsError: the port was taken by somebody else in between.
+        SettingsError: Another process took the port in between, or there are too few threads.
     """
     with listener:
         calls = Calls(settings, access, answer)
@@ -87,7 +87,7 @@ async def opened(
 
 
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """Receives calls in threads, and sends what the event loop answers."""
+    """Receives calls in threads, and sends the answers of the event loop."""
 
     def __init__(
         self, settings: Settings, access: Authentication, answer: Callable[[Call], None]
@@ -111,18 +111,18 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._full = self._quick(_refuse)
 
     def service(self, handler_call_details: Any) -> Any:
-        """What handles a call of this method; None if there is no such method."""
+        """The handler for a call of this method; None if there is no such method."""
         path = handler_call_details.method
         if path in self._others and len(self.threads.calls) >= self._most_calls:
             return self._full
         return self._probes.get(path) or self._others.get(path)
 
     async def end_slow_ones(self) -> None:
-        """Cancel calls whose message does not arrive in time, or that hold too much memory.
+        """Cancel calls whose message arrives too slowly, or could take too much memory.
 
-        Nobody knows how large a message will be, and any number of clients may send theirs slowly.
-        So of those that are not there at once only so many may go on as --max-body allows in the
-        memory for requests that wait.
+        The size of a message is unknown until it is complete, and many clients may send slowly. So
+        of the messages that take longer than a tick, only as many may continue as messages of
+        --max-body bytes fit into --max-queue-bytes.
         """
         while True:
             await asyncio.sleep(_TICK_SECONDS)
@@ -133,7 +133,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                     context.cancel()
 
     async def close(self) -> None:
-        """End the threads, once the server has stopped; nobody waits for their answers any more."""
+        """End the threads after the server has stopped; no client waits for their answers."""
         self._probe_threads.shutdown()
         ending = asyncio.create_task(asyncio.to_thread(self.threads.shutdown))
         while not ending.done():
@@ -142,13 +142,13 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             await asyncio.wait([ending], timeout=0.05)
 
     def _quick(self, behavior: Callable[[Iterator[bytes], Any], bytes]) -> Any:
-        """A handler that is done at once, also while all threads wait for models."""
+        """A handler on the probe threads, which works while all other threads wait for models."""
         handled: Any = partial(behavior)
         handled.experimental_thread_pool = self._probe_threads
         return grpc.stream_unary_rpc_method_handler(handled)
 
     def _serve(self, path: str, messages: Iterator[bytes], context: Any) -> bytes:
-        """Answer one call, in a thread of its own."""
+        """Answer one call, in a thread of the pool."""
         ending = self._ending(path, messages, context)
         context.set_trailing_metadata(ending.metadata)
         if ending.status is not grpc.StatusCode.OK:
@@ -188,14 +188,14 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
 
 
 class _Threads(ThreadPoolExecutor):
-    """Threads that know their calls: those that they answer, and those that wait for a thread."""
+    """A thread pool that knows its calls: those that run, and those that wait for a thread."""
 
     def __init__(self, count: int, name: str) -> None:
         super().__init__(count, name)
         self.calls: set[Future[Any]] = set()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """See `ThreadPoolExecutor`."""
+        """Submit a call as `ThreadPoolExecutor` does, and keep it until it is done."""
         call = super().submit(fn, *args, **kwargs)
         self.calls.add(call)
         call.add_done_callback(self.calls.discard)
@@ -210,10 +210,10 @@ def _refuse(_: Iterator[bytes], context: Any) -> bytes:
 
 
 def _started(count: int, name: str) -> _Threads:
-    """A pool whose threads run all: one that could not be started later would end grpcio's own.
+    """A pool whose threads all run: failing to start one later would end grpcio's own thread.
 
     Raises:
-        SettingsError: the system does not allow so many.
+        SettingsError: The system does not allow so many threads.
     """
     pool, all_run = _Threads(count, name), threading.Barrier(count)
     try:
@@ -228,14 +228,14 @@ def _started(count: int, name: str) -> _Threads:
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
-    """Limits of grpcio, described in include/grpc/impl/channel_arg_names.h of its sources."""
+    """The limits of grpcio, described in include/grpc/impl/channel_arg_names.h of its sources."""
     return [
-        ("grpc.so_reuseport", 0),  # a port that somebody has is refused
-        ("grpc.max_receive_message_length", settings.max_body),  # packed and unpacked
+        ("grpc.so_reuseport", 0),  # a port in use is an error
+        ("grpc.max_receive_message_length", settings.max_body),  # before and after decompression
         ("grpc.max_send_message_length", -1),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_concurrent_streams", _STREAMS),
-        ("grpc.http2.bdp_probe", 0),  # windows that grow hold what nobody asked for yet
+        ("grpc.http2.bdp_probe", 0),  # growing windows would buffer data that nobody reads yet
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.client_timeout)),
         ("grpc.keepalive_time_ms", _milliseconds(settings.client_timeout)),
         ("grpc.keepalive_timeout_ms", _milliseconds(settings.client_timeout)),

@@ -1,7 +1,7 @@
-"""One client connection.
+"""One client connection over HTTP/1.1.
 
-Uvicorn's protocol, with a limit on the head of a request, a deadline for each phase of a
-connection, and a short way for prediction requests.
+It is uvicorn's protocol, with a limit on the size of a request's head, a time limit for each phase
+of a connection, and a fast path for prediction requests.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ _logger = logging.getLogger(__name__)
 
 
 class _Defaults:
-    """The headers of every answer, written out: uvicorn makes a new list of them once a second."""
+    """The default headers of all answers, serialized when uvicorn replaces them, once a second."""
 
     def __init__(self) -> None:
         self._headers: HeaderList = []
         self._lines = b""
 
     def lines(self, headers: HeaderList) -> bytes:
-        """`headers` as they go over the wire."""
+        """The bytes of `headers` on the wire."""
         if headers is not self._headers:
             self._lines = b"".join(b"%b: %b\r\n" % header for header in headers)
             self._headers = headers
@@ -48,7 +48,7 @@ _defaults = _Defaults()
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that does not wait for ever, nor for everything."""
+    """A client connection with size limits, time limits and a fast path."""
 
     def __init__(self, *arguments: Any, fast_path: FastPath | None, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -56,37 +56,37 @@ class Connection(HttpToolsProtocol):
         self._clock = PhaseClock()
         self._meter = MessageMeter()
         self.url, self.headers = b"", []
-        self._refusal = 0  # the status that the connection ends with, after earlier answers
-        self._target: RouteTarget | None = None  # of a request that may be taken
+        self._refusal = 0  # status that ends the connection, once earlier requests are answered
+        self._target: RouteTarget | None = None  # of a request that may take the fast path
         self._request_headers: HeaderList = []
         self._body = b""
-        self._taken = False  # a request that is not answered yet
-        self._last = False  # whether the connection ends with its answer
+        self._taken = False  # whether a request on the fast path is not answered yet
+        self._last = False  # whether the connection closes after its answer
         self._left = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start waiting for the first head."""
+        """Put a write buffer before the transport."""
         self._corked = BufferedTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", self._corked))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let whoever waits for an answer know that nobody does."""
+        """Record that the client closed the connection."""
         self._left = True
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Take no more requests from a client that does not take its answers."""
+        """Read no more requests from a client that does not read its answers."""
         super().pause_writing()
         self.flow.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on with a client that takes its answers."""
+        """Read requests again from a client that reads its answers."""
         super().resume_writing()
         if not self._is_answering():
             self.flow.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Refuse a head that is too large; wait elsewhere for a body that is not here yet."""
+        """Parse data; refuse a head that is too large, and pass an incomplete body to ASGI."""
         if self._refusal:
             return
         meter = self._meter
@@ -102,10 +102,10 @@ class Connection(HttpToolsProtocol):
             self._refuse(431)
 
     def _feed(self, data: bytes) -> None:
-        """Have the parser read; it calls the methods below."""
+        """Feed the parser, which calls the `on_...` methods below."""
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:  # it raises that for CONNECT as well
+        except httptools.HttpParserUpgrade as upgrade:  # raised for CONNECT as well
             method = self.parser.get_method()
             if method == b"CONNECT":
                 self._refuse(_NOT_IMPLEMENTED)
@@ -120,16 +120,16 @@ class Connection(HttpToolsProtocol):
                 self._refuse(400)
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Start a new head."""
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
         self._meter.begin()
 
     def on_headers_complete(self) -> None:
-        """The head is whole: see which way the request goes."""
+        """Choose between the fast path and ASGI, now that the head is complete."""
         if self.parser.should_upgrade():
-            return  # it is read again
+            return  # `_feed` parses the head again, without the upgrade
         if self._meter.is_head_too_large(self.url, self.headers):
             self._refuse(431)
             raise ValueError("The head is too large.")  # the parser reads no further
@@ -137,13 +137,13 @@ class Connection(HttpToolsProtocol):
         if self._fast_path is not None and self._is_plain_post():
             self._target = self._fast_path.target(self.url)
             self._body = b""
-            self.headers = []  # for headers after the body, which say nothing
+            self.headers = []  # collects trailer fields, which are ignored
         if self._target is None:
             self._go_through_asgi()
         self._meter.in_body = True
 
     def on_body(self, body: bytes) -> None:
-        """Keep the body of a request that may be taken."""
+        """Keep the body of a request that may take the fast path; pass on others to uvicorn."""
         self._meter.some_body()
         if self._target is None:
             super().on_body(body)
@@ -151,9 +151,9 @@ class Connection(HttpToolsProtocol):
             self._body += body
 
     def on_message_complete(self) -> None:
-        """Take a request that is whole."""
+        """Pass a complete request to the fast path, or to ASGI."""
         if not self._meter.in_body:
-            return  # the request is read again, without its upgrade
+            return  # `_feed` parses the request again, without the upgrade
         self._meter.in_body = False
         target = self._target
         if target is None or self._fast_path is None:
@@ -168,7 +168,7 @@ class Connection(HttpToolsProtocol):
         except Exception:
             _logger.exception("A request failed in the front.")
             body = error_body("INTERNAL_ERROR", "The server failed on this request.")
-            self._last = True  # whatever was begun must not answer it once more
+            self._last = True  # a request that was queued must not answer a second time
             self.answer(500, body, JSON, [])
             return
         self._taken = False
@@ -181,7 +181,7 @@ class Connection(HttpToolsProtocol):
         return self._left
 
     def answer(self, status: int, body: bytes, content_type: bytes, headers: HeaderList) -> None:
-        """Send the answer to the request that was taken, unless the client left."""
+        """Send the answer to the request on the fast path, unless the client left."""
         self._taken = False
         if self.transport.is_closing():
             return
@@ -198,7 +198,7 @@ class Connection(HttpToolsProtocol):
             self.on_response_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with a pipelined request, or wait for the next one."""
+        """Continue with a pipelined request, or wait for the next one."""
         if self.pipeline:
             super().on_response_complete()
             return
@@ -209,14 +209,14 @@ class Connection(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def shutdown(self) -> None:
-        """End the connection: after the answer that is on its way, if there is one."""
+        """Close the connection, after the pending answer if there is one."""
         if self._taken:
             self._last = True
         else:
             super().shutdown()
 
     def end_if_slow(self, now: float, patience: PhaseLimits) -> None:
-        """End the connection if its phase lasts too long."""
+        """Close the connection if its phase lasts too long."""
         look = self._look()
         if not self._clock.is_over(look, now, patience):
             return
@@ -244,7 +244,7 @@ class Connection(HttpToolsProtocol):
         return self._taken or (self.cycle is not None and not self.cycle.response_complete)
 
     def _is_plain_post(self) -> bool:
-        """Whether the request whose head was read may be taken, as far as HTTP is concerned."""
+        """Whether method, version and state of the connection allow the fast path."""
         parser = self.parser
         return (
             not self._taken
@@ -258,7 +258,7 @@ class Connection(HttpToolsProtocol):
         )
 
     def _go_through_asgi(self) -> None:
-        """Have uvicorn do what it does when it has read a head."""
+        """Have uvicorn process the head that was parsed."""
         url, expects = self.url, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
@@ -267,7 +267,7 @@ class Connection(HttpToolsProtocol):
         self.headers = []
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Start a request, or let it wait until the one that was taken before it is answered."""
+        """Start a request, or queue it until the request on the fast path is answered."""
         if self._taken:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, app))
@@ -275,14 +275,14 @@ class Connection(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
 
     def _refuse(self, status: int) -> None:
-        """End the connection with this status, once the requests before are answered."""
+        """End the connection with this status, once earlier requests are answered."""
         in_body = self._meter.in_body
         earlier = self._taken or self.pipeline or (not in_body and self._is_answering())
         answered = in_body and self._target is None and self.cycle.response_started
         self._refusal = status
         self._target = None
         if in_body and (earlier or answered):
-            self.transport.abort()  # nobody would know which request this is the answer to
+            self.transport.abort()  # the client could not tell which request is answered
         elif earlier:
             self.flow.pause_reading()
         else:
@@ -301,7 +301,7 @@ class Connection(HttpToolsProtocol):
 
 
 async def end_slow_ones(connections: Iterable[object], patience: PhaseLimits) -> None:
-    """Close connections whose clients are slow, for ever."""
+    """Close connections of slow clients, until this task is cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_TICK_SECONDS)

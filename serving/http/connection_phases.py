@@ -1,44 +1,44 @@
-"""The phases of a client's connection, and how long each may last. Pure: the time is told.
+"""The phases of a client's connection, and their time limits. Pure: the caller passes the time.
 
-A connection says in which phase it is when somebody looks, and notes nothing in between, so a
-request costs nothing for being watched. What a client sends changes a phase only if it brings a
-request forward: an empty line between two requests does not.
+A connection reports its phase when it is inspected and records nothing in between, so watching it
+adds no cost to a request. Received data changes the phase only if it advances a request: an empty
+line between two requests does not.
 """
 
 import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_SLOWEST = 32 * 1024  # bytes per second that a client takes of an answer, beyond the first seconds
-_GRACE_SECONDS = 10.0  # the deadlines of a request come first
+_SLOWEST = 32 * 1024  # bytes per second at which a client must read an answer, after its timeout
+_GRACE_SECONDS = 10.0  # so that the deadline of the request itself comes first
 
 
 class Phase(enum.Enum):
-    """What a connection waits for."""
+    """The phase of a connection, named by what the connection waits for."""
 
     HEAD = enum.auto()
-    """The rest of a head, or the first head of a new connection."""
+    """The rest of a request's head, or the first head of a new connection."""
 
     ANSWER = enum.auto()
-    """The body of a request, or the answer to it: `read_body` and the queue have deadlines."""
+    """The body of a request, or its answer: `read_body` and the queue have their own deadlines."""
 
     REST = enum.auto()
-    """The rest of a body whose request is answered already; it is thrown away."""
+    """The rest of a body whose request is answered already; it is discarded."""
 
     IDLE = enum.auto()
     """The next request."""
 
     UNSENT = enum.auto()
-    """That the client takes what was written."""
+    """The client, which has not read all of the data that was written."""
 
 
 class PhaseSnapshot(NamedTuple):
-    """What is seen of a connection.
+    """The state of a connection at the time of an inspection.
 
     Attributes:
-        phase: In which it is.
-        request: How many requests have begun on it.
-        unsent: Bytes that were written, and that the client has not taken.
+        phase: The current phase.
+        request: The number of requests that have begun on the connection.
+        unsent: The number of bytes in the write buffer, which the client has not accepted.
     """
 
     phase: Phase
@@ -48,12 +48,12 @@ class PhaseSnapshot(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseLimits:
-    """How long clients are waited for, in seconds.
+    """The time limits of phases, in seconds.
 
     Attributes:
-        client: For what a client should do at once.
-        request: For an answer.
-        idle: For the next request.
+        client: The limit for data that a client should send or read at once.
+        request: The limit for an answer.
+        idle: The limit for the next request.
     """
 
     client: float
@@ -61,7 +61,7 @@ class PhaseLimits:
     idle: float
 
     def limit(self, look: PhaseSnapshot) -> float:
-        """How long a phase may last that was first seen like this."""
+        """The time limit, in seconds, of a phase that was first seen in this state."""
         if look.phase is Phase.IDLE:
             return self.idle
         if look.phase is Phase.ANSWER:
@@ -72,7 +72,7 @@ class PhaseLimits:
 
 
 class PhaseClock:
-    """How long one connection has been in its phase, as far as looks at it tell."""
+    """Measures how long one connection stays in a phase, from inspections of it."""
 
     __slots__ = ("_end", "_phase")
 
@@ -81,7 +81,7 @@ class PhaseClock:
         self._end = 0.0
 
     def is_over(self, look: PhaseSnapshot, now: float, patience: PhaseLimits) -> bool:
-        """Whether the phase lasts longer than it may."""
+        """Whether the phase lasts longer than its limit."""
         phase = (look.phase, look.request)
         if phase != self._phase:
             self._phase = phase

@@ -1,8 +1,8 @@
-"""The short way of a prediction request: from the parser into the queue, and back in one write.
+"""The fast path of a prediction request: from the parser into the queue, and back in one write.
 
-ASGI costs a task, a dozen objects and two messages a request, more than all that the front does for
-it. A request that arrived whole and asks for nothing unusual needs none of that. Everything else
-goes through ASGI; declining is always correct.
+ASGI costs a task, a dozen objects and two messages for each request, more than the rest of the
+front. Requests with a complete body and no Content-Encoding bypass it, unless another check of
+`take` declines them. All others go through ASGI; declining a request is always correct.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,22 +19,22 @@ from cloche.serving.web.authentication import Authentication
 from cloche.serving.web.cross_origin import may_be_simple
 from cloche.serving.web.request_headers import RequestHeaders
 
-_REMEMBERED = 1024  # paths: a version in them may be anything
+_REMEMBERED = 1024  # paths; there is a limit because the version in a path may be any text
 _PLAIN = frozenset(b"-_./@+:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 
 
 class Client(Protocol):
-    """Who asked, as far as an answer needs to know."""
+    """The connection of a client, as far as the fast path uses it."""
 
     def has_left(self) -> bool:
         """Whether the client closed its connection."""
 
     def answer(self, status: int, body: bytes, content_type: bytes, headers: HeaderList) -> None:
-        """Send a whole answer, unless the client left."""
+        """Send a complete answer, unless the client left."""
 
 
 class FastPath:
-    """Takes whole prediction requests from connections."""
+    """Queues complete prediction requests of connections, without ASGI."""
 
     def __init__(
         self,
@@ -46,19 +46,19 @@ class FastPath:
         hosts: AllowedHosts,
         max_body: int,
     ) -> None:
-        """Prepare the way.
+        """Prepare the fast path.
 
         Args:
-            target: Whom a path is meant for; raises HttpError where that is nobody.
-            catalog: Among whom.
-            predictions: Who answers.
-            access: Who may ask.
-            hosts: By which names.
-            max_body: Bytes of a body.
+            target: Finds the target of a path; raises HttpError if there is none.
+            catalog: The served models; when they change, cached targets are dropped.
+            predictions: The handler of prediction requests.
+            access: The check of API keys.
+            hosts: The check of Host headers.
+            max_body: The size limit of a body, in bytes.
         """
         self._find = target
         self._catalog = catalog
-        self._targets: dict[bytes, RouteTarget] = {}  # that were found since a model came or went
+        self._targets: dict[bytes, RouteTarget] = {}  # cached until a model is added or removed
         self._changes = catalog.changes
         self._predictions = predictions
         self._access = access
@@ -66,7 +66,7 @@ class FastPath:
         self._max_body = max_body
 
     def target(self, url: bytes) -> RouteTarget | None:
-        """Whom a POST to `url` is meant for; None if it must go through ASGI."""
+        """The target of a POST to `url`; None if the request must go through ASGI."""
         if self._changes != self._catalog.changes:
             self._targets.clear()
             self._changes = self._catalog.changes
@@ -76,7 +76,7 @@ class FastPath:
         self, client: Client, target: RouteTarget, url: bytes,
         headers: Iterable[tuple[bytes, bytes]], body: bytes,
     ) -> bool:  # fmt: skip
-        """Take a request; False if it must go through ASGI after all."""
+        """Queue a request; False if it must go through ASGI after all."""
         head = RequestHeaders(headers)
         if head.encoding or len(body) > self._max_body:
             return False
@@ -112,7 +112,7 @@ class FastPath:
 
 
 class _FastResponse(PendingResponse):
-    """A request that waits."""
+    """A request on the fast path that waits for its answer."""
 
     __slots__ = ("_client",)
 
@@ -121,7 +121,7 @@ class _FastResponse(PendingResponse):
         self._client = client
 
     def answer(self, ended: Answer | HttpError) -> int:
-        """Send it in one write."""
+        """Send the answer in one write; return its status."""
         reply = self.predictions.reply(self.exchange, ended)
         self._client.answer(*reply)
         return reply.status

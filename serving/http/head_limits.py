@@ -1,6 +1,6 @@
-"""How much a client may send that is no body, however its bytes arrive; and heads without upgrades.
+"""Limits on the data that a client sends beside bodies; and request heads without upgrades.
 
-Pure: it is given bytes and what a parser made of them.
+Pure: it receives bytes, and the URL and headers that a parser found in them.
 """
 
 from cloche.serving.web.asgi import HeaderList
@@ -11,16 +11,16 @@ _END = b"\r\n\r\n"
 
 
 class MessageMeter:
-    """Follows requests through a parser, and tells when one has too much beside its body.
+    """Counts the bytes of requests beside their bodies, and reports when there are too many.
 
-    A parser hands out headers that are whole: one that never ends is seen by its bytes alone. A
-    head is counted by its bytes where it begins with a piece, and where it follows another request
-    in the same piece by what the parser found.
+    A parser hands out complete headers only, so a header that never ends shows in the count of
+    bytes alone. A head at the beginning of a piece of received data is counted by its bytes; a head
+    that follows another request in the same piece, by the headers that the parser found.
 
     Attributes:
-        begun: How many requests have begun.
-        in_head: Whether one has begun whose head is not whole.
-        in_body: Whether one has a whole head, and more to come.
+        begun: The number of requests that have begun.
+        in_head: Whether the head of the current request is incomplete.
+        in_body: Whether the current request has a complete head and an incomplete body.
     """
 
     __slots__ = ("_before", "_count", "_silent", "_size", "begun", "in_body", "in_head")
@@ -29,13 +29,13 @@ class MessageMeter:
         self.begun = 0
         self.in_head = False
         self.in_body = False
-        self._size = 0  # of the piece at hand
-        self._silent = 0  # bytes since a request began, or some of its body came
-        self._count: HeadCount | None = None  # of a head that is large, or came in pieces
-        self._before = (0, False)  # the piece at hand: requests, and whether it goes on with one
+        self._size = 0  # of the current piece
+        self._silent = 0  # bytes since the request began, or since the last data of its body
+        self._count: HeadCount | None = None  # of a head that is large, or arrives in pieces
+        self._before = (0, False)  # before this piece: requests begun, and one unfinished
 
     def arrives(self, piece: bytes) -> bool:
-        """A piece is about to be parsed; whether it is too large a head already."""
+        """Count a piece before it is parsed; return whether its head is already too large."""
         size = self._size = len(piece)
         self._silent += size
         self._before = (self.begun, self.in_head or self.in_body)
@@ -46,32 +46,32 @@ class MessageMeter:
         return count.size > HEAD_LIMIT
 
     def begin(self) -> None:
-        """A head begins."""
+        """Record that a head begins."""
         self.begun += 1
         self.in_head = True
         self._silent = 0
 
     def is_head_too_large(self, url: bytes, headers: HeaderList) -> bool:
-        """The head at hand is whole: whether it is too large."""
+        """Record that the head is complete; return whether it is too large."""
         large = self._size > HEAD_LIMIT or self._count is not None
         self.in_head = False
         self._count = None
         return len(headers) > MOST_HEADERS or (large and head_size(url, headers) > HEAD_LIMIT)
 
     def some_body(self) -> None:
-        """Some of the body came."""
+        """Record that data of the body arrived."""
         self._silent = 0
 
     def is_too_much(self, piece: bytes, url: bytes, headers: HeaderList) -> bool:
-        """The piece was parsed: whether what came of an unfinished request is too large."""
+        """Check a piece after it was parsed: whether an unfinished request is too large."""
         if self.in_body:
-            return self._silent > HEAD_LIMIT  # headers after the body, or remarks on its chunks
+            return self._silent > HEAD_LIMIT  # trailer fields or chunk extensions
         if not self.in_head:
             return False
         if len(headers) > MOST_HEADERS:
             return True
         if self._count is not None:
-            return False  # it was looked at when the piece arrived
+            return False  # `arrives` checked it
         begun, goes_on = self._before
         if self.begun == begun + 1 and not goes_on:
             self._count = HeadCount()
@@ -82,7 +82,7 @@ class MessageMeter:
 
 
 def head_size(url: bytes, headers: HeaderList) -> int:
-    """Bytes of a head of which this was read; a header has three beside its name and its value."""
+    """The bytes of a head with these headers; colon and line end add three to each header."""
     return len(url) + sum(len(name) + len(value) + 3 for name, value in headers)
 
 
@@ -90,18 +90,18 @@ class HeadCount:
     """Counts the bytes of one head, piece by piece.
 
     Attributes:
-        size: Bytes of the head that came.
+        size: The number of bytes of the head so far.
     """
 
     __slots__ = ("_tail", "size")
 
     def __init__(self, size: int = 0, before: bytes = b"") -> None:
-        """Begin with `size` bytes, the last of which are the end of `before`."""
+        """Start from `size` bytes that are already counted; `before` ends with the last of them."""
         self.size = size
         self._tail = before[-len(_END) + 1 :]
 
     def add(self, piece: bytes) -> None:
-        """Count a piece of the head, which may go on with the body."""
+        """Count a piece of the head, which may also hold the beginning of the body."""
         if not self.size:
             piece = piece.lstrip(b"\r\n")  # a parser skips empty lines before a head
         end = (self._tail + piece).find(_END)
@@ -110,9 +110,9 @@ class HeadCount:
 
 
 def without_upgrade(method: bytes, url: bytes, version: str, headers: HeaderList) -> bytes:
-    """The head of a request that asks for another protocol, as if it did not.
+    """The head of an upgrade request, without the upgrade.
 
-    A server that does not offer a protocol ignores the wish (RFC 9110, section 7.8).
+    A server may ignore a request to upgrade to another protocol (RFC 9110, section 7.8).
     """
     lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
     for name, value in headers:

@@ -1,6 +1,6 @@
-"""A transport that sends what is written in one turn of the event loop at once.
+"""A transport that combines all writes of one turn of the event loop.
 
-uvicorn writes the head and the body of an answer one by one; each write is a system call that wakes
+uvicorn writes the head and the body of an answer separately; each write is a system call that wakes
 the client.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 class BufferedTransport:
     """Holds writes back until the current turn of the loop ends, or the connection closes.
 
-    Everything else is the transport's own.
+    All other methods are those of the wrapped transport.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -23,13 +23,13 @@ class BufferedTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send `data`, soon."""
+        """Send `data` at the end of the current turn of the loop."""
         if not self._held:
             self._loop.call_soon(self._flush)
         self._held.append(data)
 
     def write_at_once(self, data: bytes) -> None:
-        """Send `data` now, after what is held."""
+        """Send `data` now, after the writes that are held back."""
         if self._held:
             self._held.append(data)
             self._flush()
@@ -37,7 +37,7 @@ class BufferedTransport:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Send what is held and close."""
+        """Send the writes that are held back, and close the connection."""
         self._flush()
         self._transport.close()
 

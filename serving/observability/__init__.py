@@ -1,1 +1,1 @@
-"""Metrics, traces and log lines of the server."""
+"""The metrics, traces and logs of the server."""

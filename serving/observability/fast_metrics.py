@@ -1,7 +1,7 @@
-"""Counters and histograms for what happens on every request.
+"""Counters and histograms for events that happen on every request.
 
-prometheus_client's own take a lock and several checks each time, for threads that the front does
-not have; these count on one thread and become the same families when somebody looks.
+Those of prometheus_client take a lock and make several checks each time, for threads that the front
+does not have. These count on one thread, and give the same metric families when collected.
 """
 
 from bisect import bisect_left
@@ -23,7 +23,7 @@ class Count:
         self.value = 0
 
     def inc(self, amount: int = 1) -> None:
-        """Count `amount` more."""
+        """Add `amount` to the counter."""
         self.value += amount
 
 
@@ -38,13 +38,13 @@ class Distribution:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one `value`."""
+        """Add one `value` to the histogram."""
         self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
 
 class FastCounter(Collector):
-    """A counter by labels."""
+    """A counter with labels."""
 
     def __init__(
         self, name: str, help_text: str, labels: Sequence[str], *, registry: CollectorRegistry
@@ -54,15 +54,15 @@ class FastCounter(Collector):
         registry.register(self)
 
     def labels(self, *values: str, **named: str) -> Count:
-        """The time series of these label values, in their order or by name."""
+        """The time series with these label values, given in order or by name."""
         return self._series.setdefault(values or _in_order(self._family[2], named), Count())
 
     def of(self, first: str) -> dict[tuple[str, ...], int]:
-        """What was counted under the first label `first`, by the other labels."""
+        """The counts of the series whose first label is `first`, by their other labels."""
         return {values[1:]: c.value for values, c in self._series.items() if values[0] == first}
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus reads."""
+        """The metric family that Prometheus reads."""
         name, help_text, labels = self._family
         family = CounterMetricFamily(name, help_text, labels=labels)
         for values, count in self._series.items():
@@ -71,7 +71,7 @@ class FastCounter(Collector):
 
 
 class FastHistogram(Collector):
-    """A histogram by labels, with upper bounds of its buckets in ascending order."""
+    """A histogram with labels; `buckets` are upper bounds in ascending order."""
 
     def __init__(
         self,
@@ -88,16 +88,16 @@ class FastHistogram(Collector):
         registry.register(self)
 
     def labels(self, *values: str, **named: str) -> Distribution:
-        """The time series of these label values, in their order or by name."""
+        """The time series with these label values, given in order or by name."""
         key = values or _in_order(self._family[2], named)
         return self._series.setdefault(key, Distribution(self._bounds))
 
     def of(self, first: str) -> dict[tuple[str, ...], list[int]]:
-        """The counts by bucket under the first label `first`, by the other labels."""
+        """The counts by bucket of the series whose first label is `first`, by the other labels."""
         return {values[1:]: d.counts for values, d in self._series.items() if values[0] == first}
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus reads."""
+        """The metric family that Prometheus reads."""
         name, help_text, labels = self._family
         family = HistogramMetricFamily(name, help_text, labels=labels)
         bounds: list[Any] = [*map(floatToGoString, self._bounds), "+Inf"]

@@ -16,10 +16,10 @@ _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON, with everything that was given as `extra`."""
+    """A formatter that writes a record as one line of JSON, with all fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """The formatted record."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -33,19 +33,19 @@ class JsonLines(logging.Formatter):
 
 
 class Console(logging.Formatter):
-    """A record as people read it."""
+    """A formatter that writes a record as plain text for people."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """The formatted record."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
         line = f"{when} {record.levelname:<7} {record.getMessage()}{'  ' + extra if extra else ''}"
-        line = _CONTROL.sub(lambda found: repr(found[0])[1:-1], line)  # a name may have line ends
+        line = _CONTROL.sub(lambda found: repr(found[0])[1:-1], line)  # names may have line ends
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def configure(style: str) -> None:
-    """Send everything to stderr in the given style: `json` or `console`."""
+    """Send all log records to stderr in the given style: `json` or `console`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if style == "json" else Console())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

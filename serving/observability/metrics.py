@@ -1,4 +1,4 @@
-"""Every metric of the server: names, labels and help, and nothing else that a monitor reads.
+"""All metrics of the server: their names, labels and help texts.
 
 Names follow the conventions of Prometheus: base units, `_total`, `_seconds`; labels are `model`,
 `version` and a few bounded others.
@@ -140,9 +140,9 @@ class Metrics:
         duration.observe(seconds)
 
     def of_model(self, model: str) -> dict[str, Any]:
-        """What was counted for one model since the server started, for who draws it.
+        """The counts of one model since the server started, as data for charts.
 
-        Durations are counts by bucket, of which the last has no upper bound.
+        Durations are counts by bucket; the last bucket has no upper bound.
         """
         return {
             "bounds": _SECONDS,
@@ -161,11 +161,11 @@ class Metrics:
         }
 
     def looked(self, model: str, *, registry_age: float, in_progress: int, waiting: int) -> None:
-        """Set the gauges that are only worth knowing when somebody looks."""
+        """Set the gauges whose values are needed only when metrics are collected."""
         self.registry_age.labels(model).set(registry_age)
         self.in_progress.labels(model).set(in_progress)
         self.queue_depth.labels(model).set(waiting)
 
     def forget_version(self, model: str, version: str) -> None:
-        """Drop the gauges of a version that serves no more; its counters stay."""
+        """Remove the gauges of a version that serves no longer; its counters stay."""
         self.replicas.remove(model, version)

@@ -1,8 +1,8 @@
-"""Spans of prediction requests, for OpenTelemetry.
+"""OpenTelemetry spans of prediction requests.
 
-Off until the standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT` and its like) name where spans go.
-The SDK is imported only then, and reads the rest of its variables itself: sampler, service name,
-headers, batching.
+Tracing is off until the standard variables (`OTEL_EXPORTER_OTLP_ENDPOINT` and similar) name a
+collector. Only then is the SDK imported, which reads its other variables itself: sampler, service
+name, headers, batching.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ _FLUSH_SECONDS = 5.0
 
 
 class Tracing:
-    """Makes a span of every prediction request, with child spans for the queue and the model.
+    """Makes a span for every prediction request, with child spans for the queue and the model.
 
-    A request's spans are made when it is answered, with the times that were noted on its way.
+    The spans of a request are made when it is answered, from the times recorded on its way.
     """
 
     def __init__(self, provider: "TracerProvider") -> None:
@@ -56,19 +56,20 @@ class Tracing:
         """Make the spans of a request that was answered now.
 
         Args:
-            scope: Of the request; its `traceparent` names the parent, and whether it is sampled.
-            status: What it is answered.
-            started: When it came, on the loop's clock.
-            request: What was queued; None if it never was.
-            model: By which it was asked for.
-            route: The path without its names: what requests are grouped by.
+            scope: The scope of the request; its `traceparent` header names the parent span, and
+                whether it is sampled.
+            status: The status of the answer.
+            started: The time of arrival, on the loop's clock.
+            request: The queued request; None if it was not queued.
+            model: The name of the served model.
+            route: The path with placeholders for names, by which traces group requests.
 
         Returns:
             The value of the answer's `traceresponse` header.
         """
         trace = self._trace
         now = time.time_ns()
-        offset = now - int(self._loop.time() * 1e9)  # from the loop's clock to the wall's
+        offset = now - int(self._loop.time() * 1e9)  # from the loop's clock to Unix time
         carrier = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
@@ -97,7 +98,7 @@ class Tracing:
     def _record_way(
         self, parent: "Context", request: PredictionRequest, offset: int, now: int
     ) -> None:
-        """The children: `queue` until a host was given the request last, `predict` from then on."""
+        """Make the child spans: `queue` until a host last received the request, then `predict`."""
         given = offset + int(request.given * 1e9) if request.attempts else now
         queue = self._tracer.start_span(
             "queue", parent, start_time=offset + int(request.arrived * 1e9)
@@ -107,18 +108,18 @@ class Tracing:
             self._tracer.start_span("predict", parent, start_time=given).end(now)
 
     async def close(self) -> None:
-        """Send what was not sent yet, for a few seconds at most."""
-        # a daemon: retries to a collector that is not there must not keep the process
+        """Send the remaining spans, for a few seconds at most."""
+        # a daemon thread: retries to an absent collector must not keep the process alive
         sending = threading.Thread(target=self._provider.shutdown, daemon=True)
         sending.start()
         await asyncio.to_thread(sending.join, _FLUSH_SECONDS)
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | None:
-    """Tracing as the standard variables say; None where they name no collector or switch it off.
+    """Tracing as the standard variables configure it; None if they name no collector or disable it.
 
     Raises:
-        SettingsError: They ask for what is not there.
+        SettingsError: The variables require a protocol or a package that is not available.
     """
     endpoint = next((name for name in _ENDPOINTS if environment.get(name)), "")
     off = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
@@ -151,7 +152,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | N
 
 
 def _http(scope: Scope, headers: Mapping[str, str], route: str) -> "dict[str, AttributeValue]":
-    """Attributes of a server's span, by the semantic conventions for HTTP."""
+    """The attributes of a server span, by OpenTelemetry's semantic conventions for HTTP."""
     client, server = scope.get("client"), scope.get("server")
     attributes: dict[str, AttributeValue] = {
         "http.request.method": scope["method"],

@@ -1,1 +1,1 @@
-"""Documents about a server: OpenAPI, JSON Schemas, metadata of protocols, the page `/docs`."""
+"""Documents about a server: OpenAPI, JSON Schemas, protocol metadata, and the page `/docs`."""

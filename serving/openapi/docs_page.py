@@ -1,4 +1,4 @@
-"""What the server takes and gives, for people: one page of plain HTML."""
+"""The page `/docs`: the inputs and outputs of each model as plain HTML."""
 
 import html
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from cloche.serving.openapi.json_schema import specs
 
 
 def page(models: Iterable[ServedModel]) -> str:
-    """The same for people: one page, with nothing fetched from elsewhere."""
+    """The HTML of the page, which loads nothing from other sites."""
     served = list(models)
     return _PAGE.format(body="\n".join(_section(model, alone=len(served) == 1) for model in served))
 
@@ -48,7 +48,7 @@ def _table(found: list[dict[str, Any]]) -> str:
 
 
 def _kind(spec: dict[str, Any]) -> str:
-    """The type of a column or tensor, in words."""
+    """A description of the type of a column or tensor."""
     kind = str(spec.get("type", ""))
     if kind == "tensor":
         tensor = spec["tensor-spec"]

@@ -1,4 +1,4 @@
-"""The OpenAPI document of a server: its paths, what they take, and everything they may answer."""
+"""The OpenAPI document of a server: its paths, request bodies and possible answers."""
 
 import json
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ _FAILURES = {
 _KEYLESS = "An API key is asked for, and none of them was sent."
 _ELSEWHERE = "The Host header has a name that the server is not known by."
 _BEARER = {"type": "http", "scheme": "bearer"}
-# path: what it tells, its media type, and what it answers while no model is ready
+# path: summary, media type, and the schema of its 503 answer; None if it never answers 503
 _PROBES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/livez": ("The server runs.", "text/plain", None),
     "/readyz": ("Every followed model can answer; otherwise 503.", "application/json", _READY),
@@ -75,12 +75,12 @@ _CHOSEN = {
 
 
 def document(models: Iterable[ServedModel], *, guarded: bool, named: bool) -> dict[str, Any]:
-    """The OpenAPI description of a server with these models.
+    """The OpenAPI document of a server with these models.
 
     Args:
-        models: What it serves.
-        guarded: Whether it asks for API keys.
-        named: Whether it is known by some names only.
+        models: The served models.
+        guarded: Whether the server requires API keys.
+        named: Whether the server refuses some Host headers.
     """
     served = list(models)
     paths: dict[str, Any] = {path: {"get": _page(*told)} for path, told in _PROBES.items()}
@@ -129,7 +129,7 @@ def _operation(model: ServedModel) -> dict[str, Any]:
     if description.get("example"):
         content["example"] = json.loads(description["example"])
     wrapped = {"type": "object", "required": ["predictions"], "properties": {"predictions": {}}}
-    answer = wrapped if signature.get("inputs") else {}  # others may take unwrapped payloads
+    answer = wrapped if signature.get("inputs") else {}  # without inputs, answers may be unwrapped
     return {
         "summary": f"Predictions of {model.name}",
         "operationId": f"predict-{model.name}",

@@ -1,4 +1,4 @@
-"""JSON Schemas of what a model takes, told from its MLflow signature. Pure."""
+"""JSON Schemas of requests to a model, derived from its MLflow signature. Pure."""
 
 import json
 from collections.abc import Callable
@@ -40,11 +40,11 @@ def specs(signature: Spec, side: str) -> list[Spec]:
 
 
 def request_schema(signature: Spec, *, hinted: bool = False) -> JsonSchema:
-    """What a JSON request to a model with this signature holds.
+    """The schema of a JSON request to a model with this signature.
 
     Args:
-        signature: As MLflow writes it.
-        hinted: Whether it is that of the type hints of the model's function.
+        signature: The signature in MLflow's JSON form.
+        hinted: Whether the signature was derived from type hints of the model's function.
     """
     inputs = specs(signature, "inputs")
     if not inputs:
@@ -64,7 +64,7 @@ def request_schema(signature: Spec, *, hinted: bool = False) -> JsonSchema:
 
 
 def _layouts(inputs: list[Spec]) -> dict[str, JsonSchema]:
-    """The content of every layout that the inputs can be sent in."""
+    """The schema of each layout in which the inputs can be sent."""
     named = all("name" in spec for spec in inputs)
     if inputs[0].get("type") == "tensor":
         if not named:
@@ -88,13 +88,16 @@ def _layouts(inputs: list[Spec]) -> dict[str, JsonSchema]:
         "dataframe_records": records,
     }
     if any(spec.get("type") in _NESTED for spec in inputs):
-        return {**rows, "inputs": records}  # MLflow makes arrays of the others, which do not fit
+        return {
+            **rows,
+            "inputs": records,
+        }  # MLflow turns the other layouts into arrays, which do not fit
     columns = _object(inputs, lambda spec: _array(column(spec), minItems=1))
     return {**rows, "instances": records, "inputs": {"anyOf": [records, columns]}}
 
 
 def column(spec: Spec) -> JsonSchema:
-    """One cell of a column, or one value inside it."""
+    """The schema of one cell of a column, or of one value inside the cell."""
     kind = spec.get("type", "")
     if kind == "array":
         return _array(column(spec["items"]))
@@ -129,7 +132,7 @@ def _split(rows: JsonSchema) -> JsonSchema:
 
 
 def _tensor(spec: Spec, *, row: bool = False) -> JsonSchema:
-    """Nested arrays of a tensor; of one of its rows, without the first axis, where `row` is set."""
+    """The schema of a tensor as nested arrays; with `row`, of one row, without the first axis."""
     schema = _element(spec["dtype"])
     for length in reversed(spec["shape"][1 if row else 0 :]):
         fixed = {} if length < 0 else {"minItems": length, "maxItems": length}
@@ -138,7 +141,7 @@ def _tensor(spec: Spec, *, row: bool = False) -> JsonSchema:
 
 
 def _element(dtype: str) -> JsonSchema:
-    """One element of a tensor with this numpy type."""
+    """The schema of one element of a tensor with this numpy dtype."""
     if dtype.startswith(("float", "complex")):
         return {"type": "number"}
     if dtype.startswith(("int", "uint")):

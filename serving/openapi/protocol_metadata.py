@@ -1,4 +1,4 @@
-"""What the protocols tell of a model, from its MLflow signature. Pure."""
+"""The metadata of a model in each protocol, derived from its MLflow signature. Pure."""
 
 import json
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ def server() -> dict[str, Any]:
 
 
 def tensors(signature: Spec, side: str) -> list[dict[str, Any]]:
-    """Inputs or outputs in the words of the Open Inference Protocol; -1 is any length."""
+    """Inputs or outputs as tensors of the Open Inference Protocol; -1 stands for any length."""
     found = specs(signature, side)
     bare = BARE_INPUT if side == "inputs" else _BARE_OUTPUT
     types = [spec.get("type", "") for spec in found]
@@ -70,7 +70,10 @@ def _tensor(spec: Spec, bare: str) -> dict[str, Any]:
 
 
 def _column(spec: Spec) -> tuple[str, list[int]]:
-    """A column; lists of plain values have an axis for each level, all else is JSON in BYTES."""
+    """The datatype and shape of a column.
+
+    Lists of plain values have an axis for each level; other nested types are JSON in BYTES.
+    """
     shape, kind = [-1], spec
     while kind.get("type") == "array":
         kind = kind["items"]
@@ -83,7 +86,7 @@ def open_inference(name: str, version: str, signature: Spec) -> dict[str, Any]:
     """The metadata of a model in the Open Inference Protocol."""
     return {
         "name": name,
-        "versions": [version] if version else [],  # a model from a path has none
+        "versions": [version] if version else [],  # a model from a path has no version
         "platform": PLATFORM,
         "inputs": tensors(signature, "inputs"),
         "outputs": tensors(signature, "outputs"),
@@ -91,7 +94,7 @@ def open_inference(name: str, version: str, signature: Spec) -> dict[str, Any]:
 
 
 def form(version: str, description: dict[str, Any]) -> dict[str, Any]:
-    """What a form for one row is made of: the signature, an example, and values that are usual."""
+    """The data for a form with one row: the signature, an example, and usual values."""
     signature = description.get("signature") or {}
     sides = {side: specs(signature, side) for side in ("inputs", "params", "outputs")}
     example = description.get("example")
@@ -101,7 +104,7 @@ def form(version: str, description: dict[str, Any]) -> dict[str, Any]:
         "example": json.loads(example) if example else None,
         "usual": description.get("usual", {}),
     }
-    # browsers know no NaN, which an example or a default may hold
+    # JSON in browsers has no NaN, which an example or a default may hold
     plain: dict[str, Any] = json.loads(json.dumps(told), parse_constant=lambda _: None)
     return plain
 

@@ -1,4 +1,4 @@
-"""The paths of the other protocols in the OpenAPI document."""
+"""The OpenAPI paths of the protocols other than MLflow's."""
 
 from typing import Any
 from urllib.parse import quote
@@ -28,11 +28,11 @@ _ANYTHING: JsonObject = {}
 
 
 def of_model(model: ServedModel, failures: dict[str, str]) -> dict[str, JsonObject]:
-    """What a model can be asked, and what is told of it.
+    """The OpenAPI path items of a model, for predictions and metadata.
 
     Args:
-        model: It.
-        failures: Every status but 200 that a prediction may have, in words.
+        model: The served model.
+        failures: The description of each status other than 200 that a prediction may have.
     """
     name = quote(model.name, safe="")
     signature = (model.current.description if model.current else {}).get("signature") or {}
@@ -85,7 +85,7 @@ def _failures(texts: dict[str, str], schema: str) -> JsonObject:
 
 
 def _v2(signature: JsonObject) -> JsonObject:
-    """A request with a tensor for each input of the signature."""
+    """The schema of a request with a tensor for each input of the signature."""
     found = tensors(signature, "inputs")
     named = {"enum": [one["name"] for one in found]} if found else {"type": "string"}
     tensor = {

@@ -1,6 +1,6 @@
-"""The page for people: plain files, sent as they are, which ask for nothing from elsewhere.
+"""The status page: static files, which load nothing from other sites.
 
-They hold no data, so they need no key; the page asks for one before it shows anything.
+They hold no data, so they need no API key; the page asks for the key before it shows data.
 """
 
 import gzip
@@ -30,13 +30,13 @@ SAFE: HeaderList = [
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file, packed once.
+    """One static file, compressed once.
 
     Attributes:
-        content_type: Its media type.
-        body: Its bytes.
-        packed: The same in gzip.
-        tag: Differs between any two contents.
+        content_type: The media type of the file.
+        body: The content of the file.
+        packed: The content, compressed with gzip.
+        tag: The ETag of the content.
     """
 
     content_type: bytes
@@ -45,7 +45,7 @@ class File:
     tag: bytes
 
     async def __call__(self, scope: Scope, send: Send) -> None:
-        """Send it, unless the browser has it."""
+        """Send the file, or status 304 if the browser has it."""
         asked = dict(scope["headers"])
         headers = [*SAFE, (b"etag", self.tag), (b"cache-control", b"no-cache")]
         headers.append((b"vary", b"accept-encoding"))
@@ -59,7 +59,7 @@ class File:
 
 
 def pages() -> dict[str, File]:
-    """Every file by its path: the page itself at `/`, what it is made of below `/page/`."""
+    """All files by path: the page itself at `/`, its scripts and styles below `/page/`."""
     found = {}
     for resource in files(__name__).iterdir():
         content_type = _TYPES.get(resource.name.rpartition(".")[2])

@@ -1,1 +1,1 @@
-"""Processes behind the server: how they start, share the cores, and talk."""
+"""The processes behind the server: how they start, share the cores, and communicate."""

@@ -1,14 +1,15 @@
-"""How many cores a process may use: those of the machine, within the limit of its container."""
+"""The number of cores that a process may use: the machine's, within its container's limit."""
 
 import os
 from pathlib import Path
 
 
 def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Cores that this process may run on; at least one.
+    """The number of cores that this process may run on; at least one.
 
     Args:
-        quota: Where the container's limit stands, as microseconds in a period, or `max`.
+        quota: The cgroup file of the container's limit: quota or `max`, then period, both in
+            microseconds.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:

@@ -1,11 +1,9 @@
-"""The wire format between the front and a model host.
-
-Length-prefixed frames over one stream socket.
+"""The wire format between the front and a model host: length-prefixed frames on a stream socket.
 
 A frame is a kind (1 byte), a payload length (4 bytes) and the payload. Control frames carry JSON.
 A `BATCH` carries many request bodies, and its `RESULT` as many answers in the same order, so that
-a batch costs one write and one read each way. Integers are big-endian. Knows nothing of HTTP
-beyond status codes and content types, which pass through.
+a batch costs one write and one read each way. Integers are big-endian. The format knows nothing of
+HTTP beyond status codes and content types, which pass through.
 """
 
 import enum
@@ -26,43 +24,43 @@ JSON_BODY, TEXT_BODY, BINARY_BODY = 0, 1, 2
 
 
 class Kind(enum.IntEnum):
-    """What a frame says."""
+    """The kind of a frame: the sender and the meaning of its payload."""
 
     LOAD = 1  # front: load this version
-    READY = 2  # host: it is loaded and warm, and this is what it takes
-    FAILED = 3  # host: it cannot be loaded, for this reason
+    READY = 2  # host: the version is loaded and warm; its description
+    FAILED = 3  # host: the version cannot be loaded; the reason
     BATCH = 4  # front: score these bodies
-    RESULT = 5  # host: their answers
-    EARLY = 6  # host: its twin answers already; READY or FAILED follows, whenever that may be
+    RESULT = 5  # host: the answers to a batch or a check
+    EARLY = 6  # host: the twin answers already; READY or FAILED follows at any later time
     CHECK = 7  # front: score the version's own input example again; a RESULT answers
 
 
 class Door(enum.IntEnum):
-    """In which protocol a request was asked, and is answered."""
+    """The protocol of a request and its answer."""
 
     MLFLOW = 0  # MLflow's scoring protocol
     V2 = 1  # the Open Inference Protocol, over HTTP
-    GRPC = 2  # the same, over gRPC
+    GRPC = 2  # the Open Inference Protocol, over gRPC
     V1 = 3  # TensorFlow Serving's REST API, which KServe calls V1
     TORCHSERVE = 4
 
 
-_DOORS = tuple(Door)  # the constructor of an enum takes longer than the rest of an item
+_DOORS = tuple(Door)  # calling the enum would take longer than reading the rest of an item
 
 
 class ProtocolError(Exception):
-    """The other side sent something that is not a frame."""
+    """A frame is invalid or too long."""
 
 
 class Item(NamedTuple):
     """One request as the client sent it.
 
     Attributes:
-        content_type: As sent.
-        body: As sent, unpacked.
-        id: By which the logs know it.
-        door: In which protocol it is to be read.
-        json_size: Length of the JSON that the body begins with, where bytes follow it; else 0.
+        content_type: The Content-Type header as sent.
+        body: The body, decompressed.
+        id: The ID of the request in logs.
+        door: The protocol in which to read the body.
+        json_size: The length of the JSON at the start of the body, if binary data follow; else 0.
     """
 
     content_type: str
@@ -73,14 +71,14 @@ class Item(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One answer.
+    """The answer to one request.
 
     Attributes:
-        status: The HTTP status that it has, or would have.
+        status: The HTTP status, or the one that HTTP would have.
         body_type: `JSON_BODY`, `TEXT_BODY` or `BINARY_BODY`.
-        rows: How many were scored; 0 where nothing was.
-        body: In the form of the door that it was asked at.
-        json_size: Length of the JSON that the body begins with, where bytes follow it; else 0.
+        rows: The number of scored rows; 0 if there are none.
+        body: The body in the protocol of the request.
+        json_size: The length of the JSON at the start of the body, if binary data follow; else 0.
     """
 
     status: int
@@ -94,10 +92,10 @@ class Result(NamedTuple):
     """The answers of a batch.
 
     Attributes:
-        total_seconds: Of the whole batch in the host.
-        predict_seconds: Of those, the ones spent in the model or its twin.
-        accelerated_rows: Rows that the accelerated twin answered.
-        answers: In the order of the requests.
+        total_seconds: The time that the host spent on the batch.
+        predict_seconds: The part of that time spent in the model or its twin.
+        accelerated_rows: The number of rows that the accelerated twin answered.
+        answers: The answers in the order of the requests.
     """
 
     total_seconds: float
@@ -107,7 +105,7 @@ class Result(NamedTuple):
 
 
 def control(kind: Kind, message: dict[str, Any]) -> bytes:
-    """A frame that carries JSON."""
+    """A control frame, which carries JSON."""
     payload = json.dumps(message).encode()
     return HEADER.pack(kind, len(payload)) + payload
 
@@ -183,7 +181,7 @@ def _framed(kind: Kind, parts: list[bytes]) -> bytes:
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames, whatever pieces it arrives in."""
+    """Splits a stream of bytes into frames, in whatever pieces the bytes arrive."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -192,7 +190,7 @@ class FrameReader:
         """The frames that `data` completes.
 
         Raises:
-            ProtocolError: The stream does not hold a frame.
+            ProtocolError: The kind of a frame is unknown.
         """
         self._buffer += data
         while len(self._buffer) >= HEADER.size:

@@ -1,7 +1,7 @@
-"""Where the processes behind the front come from: forks of the fork server, or started anew.
+"""Starts the processes behind the front: as forks of the fork server, or as new processes.
 
-A fork is there at once; what it imports is shared. Anew: in another Python environment than the
-front's, and on systems where a process with imports cannot be forked safely.
+A fork starts at once and shares the memory of imports. New processes are for Python environments
+other than the front's, and for systems where a process with imports cannot be forked safely.
 """
 
 import asyncio
@@ -22,44 +22,44 @@ from cloche.serving.forkserver.protocol import FORK_SECONDS, PACKET, Program, pa
 from cloche.serving.processes.thread_limits import sized
 
 _END_SECONDS = 5.0
-_AT_ONCE = 16  # questions on their way; hundreds would not fit into the socket
+_AT_ONCE = 16  # pending messages to the fork server; hundreds would not fit into the socket
 
 
 class Process(Protocol):
-    """A process with a `cloche.processes.supervisor`, and the methods that asyncio gives one.
+    """A process with a `cloche.processes.supervisor`, and methods like asyncio's `Process`.
 
     Attributes:
-        pid: That of the supervisor.
+        pid: The process ID of the supervisor.
     """
 
     pid: int
 
     @property
     def returncode(self) -> int | None:
-        """How it ended; None while it runs."""
+        """The exit code; None while the process runs."""
 
     async def wait(self) -> int:
-        """How it ended, when it has."""
+        """Wait until the process has ended, and return its exit code."""
 
     def kill(self) -> None:
-        """End it at once, with what it started."""
+        """End the process at once, with the processes that it started."""
 
 
 class Processes:
-    """Starts model hosts and the registry process, all with the variables of a model's process.
+    """Starts model hosts and registry processes, with the environment variables that models get.
 
     Attributes:
-        ends: Ends of processes that nobody waits for; `close` does.
+        ends: The background tasks that end processes; `close` waits for them.
     """
 
     def __init__(
         self, threads: int, widened: Sequence[str] = (), *, forking: bool = sys.platform == "linux"
     ) -> None:
-        """Take how processes are started.
+        """Configure how processes are started.
 
         Args:
-            threads: How many each model host has.
-            widened: Variables that models get besides; see `cloche.processes.child_variables`.
+            threads: The number of threads of each model host.
+            widened: Further variables that models get; see `cloche.processes.child_variables`.
             forking: Whether processes are forks of a fork server.
         """
         self._threads = threads
@@ -71,7 +71,7 @@ class Processes:
         self.ends = Tasks()
 
     def prepare_hosts(self) -> None:
-        """Have the fork server make the imports of hosts ahead, too: they will be asked for."""
+        """Have the fork server import the modules of model hosts in advance as well."""
         self._ahead.append(Program.HOST)
 
     async def start(
@@ -81,15 +81,15 @@ class Processes:
         """Start a program in the front's environment.
 
         Args:
-            program: Which.
-            end: Its end of a socket to the front.
-            arguments: What it is told besides.
-            output: The descriptor that it prints to; the front's own if there is none.
-            needs: Modules that the fork server imports before, for this fork and later ones.
+            program: The program to start.
+            end: The program's end of a socket to the front.
+            arguments: Further arguments of the program.
+            output: The file descriptor that the program prints to; None for the front's own.
+            needs: Modules that the fork server imports first, for this fork and later ones.
 
         Raises:
-            HostFailed: It cannot run in this environment.
-            OSError: It does not start now.
+            HostFailed: The program cannot run in this environment.
+            OSError: The program cannot be started now.
         """
         if self._forking:
             server = await self._forks()
@@ -97,20 +97,20 @@ class Processes:
         return await self._anew("", program, end, *arguments, output=output)
 
     async def start_host_in(self, python: Path, end: socket.socket, output: int) -> Process:
-        """Start a host in another environment than the front's, that of this interpreter."""
+        """Start a model host with the interpreter of another environment than the front's."""
         return await self._anew(str(python), Program.HOST, end, output=output)
 
     def explained(self, said: str) -> str:
-        """What a host said, with the fix where it lacks a variable that models do not get."""
+        """The message of a host, with the fix if it lacks a variable that models do not get."""
         return child_variables.explained(said, os.environ, self._widened)
 
     def learn(self, modules: Sequence[str]) -> None:
-        """Have the fork server import, when it is quiet, what a host turned out to need."""
+        """Have the fork server import the modules that a host needed, when it is idle."""
         if self._server is not None:
             self._server.learn(modules)
 
     async def close(self) -> None:
-        """End the fork server, and its forks with it."""
+        """Wait for `ends`, then end the fork server, and its forks with it."""
         await self.ends.finish()
         await self._end_forks()
 
@@ -138,21 +138,21 @@ class Processes:
         return _Anew(process)
 
     def _variables(self) -> dict[str, str]:
-        # onnxruntime's telemetry is a thread, which forks would not have; a program that mounts the
-        # server has not switched it off either
+        # onnxruntime's telemetry starts a thread, which forks would not have; a program that mounts
+        # Cloche has not disabled it either
         quiet = {"ORT_DISABLE_TELEMETRY": "1"}
         own = child_variables.for_models(os.environ, self._widened)
         return {**quiet, **own, **sized(own, self._threads), "PYTHONUNBUFFERED": "1"}
 
 
 def kill(process: Process) -> None:
-    """End it at once, with what it started, if it still runs."""
+    """End a process at once, with the processes that it started, if it still runs."""
     if process.returncode is None:
         process.kill()
 
 
 class _Anew:
-    """A process that was started anew."""
+    """A process that was started without the fork server."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.pid = process.pid
@@ -170,7 +170,7 @@ class _Anew:
 
 
 class _ForkServer:
-    """The fork server as the front sees it."""
+    """The front's connection to the fork server."""
 
     def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket) -> None:
         self._process = process
@@ -185,7 +185,7 @@ class _ForkServer:
     async def start(
         cls, programs: Sequence[Program], variables: Mapping[str, str]
     ) -> "_ForkServer":
-        """Start one that makes the imports of `programs` ahead."""
+        """Start a fork server that imports the modules of `programs` in advance."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.ExitStack() as undone:
             undone.callback(ours.close)
@@ -200,18 +200,18 @@ class _ForkServer:
 
     @property
     def ended(self) -> bool:
-        """Whether it can fork no more."""
+        """Whether the fork server has ended."""
         return self._listening.done()
 
     async def fork(
         self, program: Program, arguments: Sequence[str], end: socket.socket, output: int | None,
         needs: Sequence[str],
     ) -> "_Fork":  # fmt: skip
-        """A fork that is this program.
+        """Fork a process that runs the program.
 
         Raises:
             HostFailed: The program cannot run here.
-            OSError: There is no fork within two minutes, or no fork server any more.
+            OSError: There is no fork within two minutes, or the fork server has ended.
         """
         descriptors = [end.fileno(), *([] if output is None else [output])]
         self._count += 1
@@ -230,20 +230,17 @@ class _ForkServer:
                 del self._asked[number]
 
     def kill(self, pid: int) -> None:
-        """End a fork at once.
-
-        By its parent, which knows whether the process id is still that of the fork.
-        """
+        """End a fork at once, by its parent, which knows whether the ID is still the fork's."""
         with contextlib.suppress(OSError):  # the fork server has ended, and its forks with it
             self._connection.send(packet(kill=pid))
 
     def learn(self, modules: Sequence[str]) -> None:
-        """Have it import these for later forks."""
+        """Have the fork server import these modules for later forks."""
         with contextlib.suppress(OSError):
             self._connection.send(packet(**{"import": modules}))
 
     async def close(self) -> None:
-        """End it, after its forks."""
+        """End the forks, then the fork server."""
         ends = [fork.ended for fork in self._forks.values()]
         for pid in self._forks:
             self.kill(pid)
@@ -269,7 +266,7 @@ class _ForkServer:
                 if not forked.done():
                     forked.set_exception(ConnectionError("The fork server ended."))
             for fork in self._forks.values():
-                fork.ended.set_result(-signal.SIGKILL)  # with its parent
+                fork.ended.set_result(-signal.SIGKILL)  # a fork ends with its parent
             self._forks.clear()
 
     def _hear(self, told: dict[str, Any]) -> None:
@@ -283,13 +280,13 @@ class _ForkServer:
             return
         fork = self._forks[told["forked"]] = _Fork(self, told["forked"])
         if asked is None or asked.done():
-            fork.kill()  # nobody waits for it any more
+            fork.kill()  # the caller has stopped waiting
         else:
             asked.set_result(fork)
 
 
 def _unforked(told: dict[str, Any]) -> Exception:
-    """Why there is no fork."""
+    """The exception for a fork that the fork server refused."""
     if "full" in told:
         return OSError(f"The machine has no room for another process: {told['full']}")
     return HostFailed(f"A process cannot be forked. {told['failed']}")

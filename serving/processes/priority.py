@@ -1,6 +1,6 @@
-"""A host that loads beside a version that serves is a background task, until it is warm.
+"""A lower priority for a host that loads while another version serves, until it is warm.
 
-Loading keeps a core busy for seconds, and requests would wait for it.
+Loading keeps a core busy for seconds, which would delay requests.
 """
 
 import contextlib
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-_LOWER_BY = 10  # a tenth of the share of a process with the usual priority
+_LOWER_BY = 10  # leaves a tenth of the CPU share of a process with normal priority
 
 
 @contextlib.contextmanager
 def lowered() -> Iterator[None]:
-    """Give this process and its threads less of the cores meanwhile, where that can be undone."""
+    """Lower the priority of this process within the context, if it can be restored afterwards."""
     if not _may_restore():
         yield
         return
@@ -29,7 +29,7 @@ def lowered() -> Iterator[None]:
 
 
 def _renice(priority: int) -> None:
-    """Linux has a priority for each thread; new ones get that of the thread that starts them."""
+    """Set the priority of all threads: Linux has one for each, which new threads inherit."""
     for thread in Path("/proc/self/task").iterdir():
         with contextlib.suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, int(thread.name), priority)
@@ -37,10 +37,9 @@ def _renice(priority: int) -> None:
 
 @cache
 def _may_restore() -> bool:
-    """Whether this process may raise what it has lowered.
+    """Whether this process may raise its priority after lowering it.
 
-    Users may where the limit RLIMIT_NICE lets them, and with CAP_SYS_NICE. A thread tries it on
-    itself.
+    That needs a sufficient RLIMIT_NICE, or CAP_SYS_NICE. A thread tries it on itself.
     """
     if sys.platform != "linux":
         return False

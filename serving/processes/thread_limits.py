@@ -1,12 +1,12 @@
-"""A process's share of the cores, told to numerical libraries by the variables that they read.
+"""Limits on the threads of numerical libraries, set by the variables that the libraries read.
 
-They size their pools when they are imported: with too many threads, one row takes long.
+They size their thread pools at import: with too many threads, a single row takes long.
 """
 
 import os
 from collections.abc import Mapping
 
-_SHARE = "OMP_NUM_THREADS"  # scikit-learn, XGBoost, LightGBM and PyTorch ask OpenMP
+_SHARE = "OMP_NUM_THREADS"  # scikit-learn, XGBoost, LightGBM and PyTorch use OpenMP
 _VARIABLES = (
     _SHARE,
     "OPENBLAS_NUM_THREADS",
@@ -20,10 +20,10 @@ _VARIABLES = (
 
 
 def sized(base: Mapping[str, str], count: int) -> dict[str, str]:
-    """The variables for a process with `count` threads; those that `base` has already stay."""
+    """The variables that limit a process to `count` threads, without those set in `base`."""
     return {name: str(count) for name in _VARIABLES if name not in base}
 
 
 def share() -> int:
-    """How many threads this process was given."""
+    """The number of threads that this process may use."""
     return int(os.environ.get(_SHARE, "1").partition(",")[0])

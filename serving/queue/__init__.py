@@ -1,1 +1,1 @@
-"""Requests that wait for a model: the queue, its batches, and deadlines."""
+"""Requests that wait for a model: the queue, its batches, and their deadlines."""

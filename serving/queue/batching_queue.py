@@ -1,11 +1,11 @@
-"""The queue of one generation and the policy that forms batches from it.
+"""The queue of one version pool, and the policy that forms batches from it.
 
 Pure: no clock, no tasks, no web.
 
-Work-conserving: whoever asks for a batch gets one at once, unless a wait for company was
-configured; `worth_a_batch` says when to ask while more is being read. Requests that are larger than
-a batch wait in a lane of their own, are scored alone, and take turns with the batches of the small
-ones, so neither can starve the other.
+The policy is work-conserving: `next_batch` returns waiting requests at once, unless a wait for
+further requests is configured; `worth_a_batch` tells when to call it while more requests are being
+read. Requests larger than a batch wait in a lane of their own, are scored alone, and take turns
+with the batches of small requests, so neither lane can starve the other.
 """
 
 from collections import deque
@@ -16,13 +16,13 @@ from typing import Generic, TypeVar
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """What the policy knows of a request.
+    """The properties of a request that the batching policy uses.
 
     Attributes:
-        rows: About how many rows it holds; the host counts them exactly.
-        size: Bytes of its body.
-        arrived: When it arrived, in seconds of the caller's clock.
-        alone: It shared a batch with a host that failed, and must not share another.
+        rows: The estimated number of rows; the model host counts them exactly.
+        size: The size of the body, in bytes.
+        arrived: The time of arrival, in seconds of the caller's clock.
+        alone: Whether the request must not share a batch, because it was in one whose host failed.
     """
 
     rows: int
@@ -33,12 +33,12 @@ class Ticket:
 
 T = TypeVar("T", bound=Ticket)
 
-_SHARE = 3  # of the clients; with a half or with 20 requests the gain was about the same
+_SHARE = 3  # a third of the clients; with a half, or with 20 requests, the gain was about the same
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """What may wait at once."""
+    """The limits of what may wait at the same time; `size` is in bytes."""
 
     requests: int
     rows: int
@@ -47,7 +47,7 @@ class QueueLimits:
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """What may be scored at once, and for how many seconds the first may wait for company."""
+    """The limits of one batch, and the seconds that its first request may wait for others."""
 
     rows: int
     size: int
@@ -73,16 +73,16 @@ class Queue(Generic[T]):
 
     @property
     def worth_a_batch(self) -> bool:
-        """Whether enough wait to start with them while the other requests are read.
+        """Whether enough requests wait to score them while others are still being read.
 
-        Clients that ask without a pause send in waves, and the last two batches held about as many
-        requests as there are such clients. A third of them keeps a replica busy until the rest is
-        read; with only the first of a wave it does for one request what it can do for many.
+        Clients that send without a pause do so in waves, and the last two batches held about as
+        many requests as there are such clients. A third of them keeps a replica busy until the rest
+        is read; a batch with only the first request of a wave would cost as much as one with many.
         """
         return bool(self._large) or _SHARE * len(self._small) >= self._last_two
 
     def offer(self, ticket: T) -> bool:
-        """Take `ticket` in; False when the queue is full. A lone ticket always fits."""
+        """Add `ticket`; False when the queue is full. An empty queue accepts any ticket."""
         waiting = len(self)
         if waiting and (
             waiting >= self._limits.requests
@@ -95,7 +95,7 @@ class Queue(Generic[T]):
         return True
 
     def put_back(self, tickets: Iterable[T]) -> None:
-        """Return tickets that were taken and not scored to where they were, whatever the limits."""
+        """Return tickets that were not scored to the head of the queue, whatever the limits."""
         for ticket in reversed(list(tickets)):
             self._lane(ticket).appendleft(ticket)
             self._count(ticket, 1)
@@ -103,7 +103,7 @@ class Queue(Generic[T]):
     def next_batch(self, now: float) -> list[T]:
         """The tickets to score now.
 
-        Empty when none wait, or the first may still wait for company.
+        Empty when none wait, or when the first may still wait for others.
         """
         if self._large and (self._large_turn or not self._small):
             self._large_turn = False
@@ -127,7 +127,7 @@ class Queue(Generic[T]):
         return batch
 
     def wait_until(self, now: float) -> float | None:
-        """When to ask again, while the small lane waits for company.
+        """The time of the next batch, while the small lane waits for further requests.
 
         None when there is nothing to wait for.
         """
@@ -138,7 +138,7 @@ class Queue(Generic[T]):
         return None if full or self._small[0].alone or now >= ready else ready
 
     def remove(self, unwanted: Callable[[T], bool]) -> list[T]:
-        """Take out every ticket that is `unwanted`."""
+        """Remove and return every ticket that is `unwanted`."""
         removed = [
             ticket for lane in (self._small, self._large) for ticket in lane if unwanted(ticket)
         ]

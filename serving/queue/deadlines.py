@@ -1,4 +1,4 @@
-"""Ends requests whose time is up: one clock for all, instead of a timer for each."""
+"""Ends requests whose deadline has passed, with one timer for all of them."""
 
 import asyncio
 from collections import deque
@@ -9,17 +9,20 @@ _TICK_SECONDS = 0.05
 
 
 class Deadlines:
-    """Watches requests that all have the same time, and therefore expire in the order they came."""
+    """Watches requests with the same timeout, which therefore expire in the order of arrival.
+
+    gRPC clients may set shorter timeouts, which have timers of their own.
+    """
 
     def __init__(self) -> None:
         self._requests: deque[PredictionRequest] = deque()
 
     def add(self, request: PredictionRequest) -> None:
-        """End `request` when its deadline passes, unless it ended before."""
+        """End `request` when its deadline passes, unless it has ended."""
         self._requests.append(request)
 
     def sweep(self, now: float) -> None:
-        """End what expired, and let go of what ended."""
+        """End the requests that have expired, and drop those that have ended."""
         requests = self._requests
         while requests:
             first = requests[0]
@@ -30,7 +33,7 @@ class Deadlines:
             requests.popleft()
 
     async def run(self) -> None:
-        """Sweep for ever."""
+        """Sweep repeatedly, until this task is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             self.sweep(loop.time())

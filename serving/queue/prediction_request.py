@@ -1,4 +1,4 @@
-"""One prediction request inside the front: its body, its deadline, and its one ending."""
+"""One prediction request inside the front: its body, its deadline, and its outcome."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from cloche.serving.queue.batching_queue import Ticket
 
 
 class Ended(Exception):
-    """A request ended without an answer of a host. `reason` is one of the constants below."""
+    """The end of a request without a host's answer; `reason` is one of the constants below."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -17,38 +17,38 @@ class Ended(Exception):
 
 
 class RequestOutcome(Protocol):
-    """Where an ending is put: a future of asyncio, or whoever wants to be told without a task."""
+    """Receives the outcome of a request: an asyncio future, or an object that needs no task."""
 
     def done(self) -> bool:
-        """Whether it ended."""
+        """Whether the request has ended."""
 
     def set_result(self, answer: Answer, /) -> None:
-        """End with the answer of a host."""
+        """End the request with the answer of a host."""
 
     def set_exception(self, ended: Ended, /) -> None:
-        """End without one."""
+        """End the request without an answer of a host."""
 
 
 EXPIRED = "expired"
-CUT_OFF = "cut off"  # the model took longer than it may
+CUT_OFF = "cut off"  # the model exceeded its time limit
 CLIENT_LEFT = "client left"
 HOST_LOST = "host lost"
-NOT_REPEATED = (
-    "not repeated"  # its host was lost, and the version says that it must not be repeated
-)
+NOT_REPEATED = "not repeated"  # its host was lost, and the version forbids a second attempt
 STOPPED = "stopped"
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class PredictionRequest(Ticket):
-    """A ticket with its body, and a place for its answer.
+    """A ticket with its body, and the receiver of its outcome.
 
     Attributes:
-        deadline: When it expires, on the loop's clock.
-        client_left: Whether whoever sent it went away.
-        attempts: How many hosts were given it.
-        given: When a host was given it last, on the loop's clock.
-        version: The version that answered.
+        item: The data that the model host receives.
+        deadline: The time at which the request expires, on the loop's clock.
+        outcome: The receiver of the answer, or of the reason for none.
+        client_left: Returns whether the client closed its connection.
+        attempts: The number of hosts that received the request.
+        given: The time at which a host last received it, on the loop's clock.
+        version: The version that answered; empty until one did.
     """
 
     item: Item
@@ -60,18 +60,18 @@ class PredictionRequest(Ticket):
     version: str = ""
 
     def answer(self, answer: Answer, version: str) -> None:
-        """End it with what a host of `version` said, unless it ended before."""
+        """End the request with the answer of a host of `version`, unless it has ended."""
         if not self.outcome.done():
             self.version = version
             self.outcome.set_result(answer)
 
     def end(self, reason: str) -> None:
-        """End it without an answer, unless it ended before."""
+        """End the request without an answer, unless it has ended."""
         if not self.outcome.done():
             self.outcome.set_exception(Ended(reason))
 
     def unwanted(self) -> bool:
-        """Whether nobody waits for it any more; ends it when its client left."""
+        """Whether nobody waits for the answer any more; ends the request if its client left."""
         if self.outcome.done():
             return True
         if self.client_left():

@@ -1,4 +1,4 @@
-"""About how many rows a body holds: by this the queue weighs requests that no host read yet."""
+"""Estimates of the rows in a body, by which the queue weighs requests that no host has read."""
 
 import re
 
@@ -13,9 +13,9 @@ _BY_TENSOR = (Door.V2, Door.GRPC)
 
 
 def rows(content_type: str, body: bytes, door: Door = Door.MLFLOW) -> int:
-    """An estimate, at least 1.
+    """An estimate of the number of rows in a body, at least 1.
 
-    JSON rows open a bracket or a brace each; CSV rows end a line; tensors say their length.
+    JSON rows open a bracket or a brace each; CSV rows end a line; tensors state their length.
     """
     if door in _BY_TENSOR:
         return _tensor_rows(body, door)

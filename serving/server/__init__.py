@@ -1,5 +1,5 @@
-"""The life of a server: it is started, listens, serves its models, and ends.
+"""The life of a server: it starts, listens, serves its models, and shuts down.
 
-The parts of the server are put together here, and nowhere else. Nothing outside of
-`cloche.serving.cli` and `cloche.asgi` imports this package.
+The components of the server are assembled here, and nowhere else. Only `cloche.serving.cli`,
+`cloche.serving.doctor` and `cloche.asgi` import this package.
 """

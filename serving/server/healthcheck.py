@@ -1,7 +1,7 @@
-"""`python -m cloche.serving.server.healthcheck`: whether the server of this container can answer.
+"""The health check of a container without curl: `python -m cloche.serving.server.healthcheck`.
 
-What a container's health check runs, where there is no curl: it exits 0 or 1, and says why. The
-port is read where the server reads it; options of a command line are not seen here.
+It requests `/readyz`, prints the answer and exits with 0 or 1. The port comes from the same
+environment variables as the server's; command-line options of the server are not known here.
 """
 
 import http.client
@@ -15,7 +15,7 @@ _PORTS = ("CLOCHE_SERVE_PORT", "AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT")
 
 
 def main(environment: Mapping[str, str]) -> int:
-    """Ask `/readyz`, print what it says, and turn it into an exit code."""
+    """Request `/readyz`, print the answer, and return the exit code."""
     port = next((environment[name] for name in _PORTS if environment.get(name)), "8080")
     try:
         connection = _connection(
@@ -25,7 +25,7 @@ def main(environment: Mapping[str, str]) -> int:
         answer = connection.getresponse()
         said = answer.read().decode(errors="replace").strip()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        print(f"Port {port}: {error}")  # noqa: T201  # the engine keeps it beside the state
+        print(f"Port {port}: {error}")  # noqa: T201  # container engines store the output
         return 1
     print(said)  # noqa: T201
     return 0 if answer.status == 200 else 1
@@ -35,7 +35,7 @@ def _connection(port: int, *, tls: bool) -> http.client.HTTPConnection:
     if not tls:
         return http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
     context = ssl.create_default_context()
-    context.check_hostname = False  # the certificate is for the name that clients ask for
+    context.check_hostname = False  # the certificate names the public host, not 127.0.0.1
     context.verify_mode = ssl.CERT_NONE
     return http.client.HTTPSConnection("127.0.0.1", port, timeout=_SECONDS, context=context)
 

@@ -1,4 +1,4 @@
-"""The life of the server: sockets, models, signals; started, run and stopped in this order."""
+"""The life of the server process: it opens sockets, loads models, handles signals, and ends."""
 
 import asyncio
 import contextlib
@@ -23,16 +23,16 @@ from cloche.serving.web.allowed_hosts import AllowedHosts, allowed_hosts
 from cloche.serving.web.sockets import is_loopback, listen
 
 _KEEP_ALIVE_SECONDS = 75
-# Each would end the process at once, for it means nothing here; other servers rotate logs on them.
+# Without a handler, each of these signals would end the process; other servers rotate logs on them.
 _UNKNOWN = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 _logger = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Serve until a signal ends it.
+    """Serve until a signal ends the server.
 
     Raises:
-        ServingError: It cannot start.
+        ServingError: The server cannot start.
     """
     uris = preflight.check(settings)
     listener = listen(settings.host, settings.port)
@@ -69,7 +69,7 @@ async def _serve(
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_certificate else "http"
         _logger.info("Listening on %s://%s:%d", scheme, host, port)
-        gc.freeze()  # what is there now stays; collections under load need not walk it
+        gc.freeze()  # garbage collections under load skip the objects that exist now
         try:
             async with _grpc_door(settings, at_work, for_grpc):
                 await server.serve([listener])
@@ -102,10 +102,10 @@ def _tell_unknown(name: str) -> None:
 def _grpc_door(
     settings: Settings, at_work: Runtime, listener: socket.socket | None
 ) -> AbstractAsyncContextManager[None]:
-    """The door for gRPC, if it is wanted, for as long as the context lasts."""
+    """A context in which the gRPC server runs, if `--grpc-port` is set."""
     if listener is None:
         return contextlib.nullcontext()
-    from cloche.serving.grpc import server  # noqa: PLC0415  # it needs an optional extra
+    from cloche.serving.grpc import server  # noqa: PLC0415  # needs an optional extra
     from cloche.serving.grpc.answers import Answers  # noqa: PLC0415
 
     answers = Answers(at_work.catalog, at_work.predictions, settings.request_timeout)
@@ -132,16 +132,16 @@ def _uvicorn_config(settings: Settings, at_work: Runtime) -> uvicorn.Config:
 
 
 async def _nothing(*_: object) -> None:
-    """An application for the configuration that only says which event loop there is."""
+    """A placeholder: `uvicorn.Config` needs an application even to choose the event loop."""
 
 
 class _Server(uvicorn.Server):
     """uvicorn's server, without its own signal handlers.
 
-    It would end by the signal, and Cloche ends with 0.
+    They raise the signal again after the shutdown; Cloche exits with code 0.
     """
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the caller."""
+        """Keep the signal handlers of the caller."""
         yield

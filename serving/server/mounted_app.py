@@ -1,6 +1,6 @@
-"""The server inside somebody else's program: an ASGI application to mount, or to run as it is.
+"""Cloche as an ASGI application, mounted in another program or run as it is.
 
-Sockets, TLS, slow clients and signals are the business of whatever server runs the program.
+Sockets, TLS, slow clients and signals are handled by the ASGI server that runs the program.
 """
 
 from collections.abc import AsyncIterator
@@ -19,11 +19,11 @@ _NOT_STARTED = (
 
 
 class Cloche:
-    """Models under the paths of `cloche serve`, as an ASGI application.
+    """An ASGI application that serves models under the paths of `cloche serve`.
 
-    Start and end it with `lifespan`, or let a server do so by running it as its application. What
-    `settings` says of sockets (host, port, connections, TLS) has no meaning here; requests may name
-    any host unless `allowed_hosts` names some.
+    Start and end it with `lifespan`, or run it as the application of an ASGI server, which does so.
+    The settings of sockets (host, port, connections, TLS) are ignored; requests may name any host
+    unless `allowed_hosts` is set.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -32,12 +32,12 @@ class Cloche:
 
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
-        """Serve until the block is left. Takes and ignores an application, for frameworks.
+        """Serve until the context is left. The argument, a framework's application, is ignored.
 
-        Versions are loaded in the background; until they are, predictions are answered 503.
+        Versions are loaded in the background; until then, prediction requests get 503.
 
         Raises:
-            ServingError: It cannot start.
+            ServingError: The application cannot start.
         """
         uris = preflight.check(self._settings)
         try:
@@ -48,7 +48,7 @@ class Cloche:
             self._running = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or the server's lifespan."""
+        """Handle one request, or the server's lifespan events."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
@@ -59,7 +59,7 @@ class Cloche:
             await self._running.entrance(_below(scope), receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """The lifespan as a server asks for it."""
+        """Handle the ASGI lifespan protocol."""
         await receive()
         begun = False
         try:
@@ -67,7 +67,7 @@ class Cloche:
                 begun = True
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-        except Exception as error:  # the server tells it, and ends
+        except Exception as error:  # the server reports it, and exits
             phase = "shutdown" if begun else "startup"
             await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
             raise
@@ -75,7 +75,7 @@ class Cloche:
 
 
 def _below(scope: Scope) -> Scope:
-    """The request as if its application were mounted nowhere: with the path below the mount."""
+    """The request's scope with the path below the mount point, and without a root path."""
     root: str = scope.get("root_path", "")
     path: str = scope["path"]
     if root and path.startswith(root):

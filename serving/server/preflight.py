@@ -1,4 +1,4 @@
-"""What is looked at before anything starts, so that a mistake is told at once and by its option."""
+"""The checks before anything starts, so that an error appears at once and names its option."""
 
 import importlib.util
 import os
@@ -13,11 +13,11 @@ from cloche.serving.settings import Settings
 
 
 def check(settings: Settings) -> list[ModelUri]:
-    """The URIs of the models to serve, once everything that the settings name can be used.
+    """Check that the settings can be used, and return the URIs of the models to serve.
 
     Raises:
-        ModelUriError: One of the URIs cannot be read.
-        SettingsError: Something else cannot be used.
+        ModelUriError: A model URI cannot be parsed.
+        SettingsError: Another setting cannot be used.
     """
     uris = served(settings)
     for look in LOOKS.values():
@@ -26,11 +26,11 @@ def check(settings: Settings) -> list[ModelUri]:
 
 
 def served(settings: Settings) -> list[ModelUri]:
-    """The URIs of the models that are named, each by a name of its own.
+    """The URIs of the models in the settings, which must have different names.
 
     Raises:
-        ModelUriError: One of them cannot be read.
-        SettingsError: Two have the same name.
+        ModelUriError: A model URI cannot be parsed.
+        SettingsError: Two models have the same name.
     """
     uris = [parse(text) for text in settings.models]
     names = Counter(uri.name for uri in uris)
@@ -71,7 +71,7 @@ def _check_cache(settings: Settings) -> None:
 
 
 def _check_tls(settings: Settings) -> None:
-    """Load both, as the server will."""
+    """Load the certificate and the key, as the server will."""
     certificate, key = settings.tls_certificate, settings.tls_key
     if not certificate or not key:
         return
@@ -106,4 +106,4 @@ LOOKS: dict[str, Callable[[Settings], None]] = {
     "environments": _check_environments,
     "cache": _check_cache,
 }
-"""What each of them looks at, and raises `SettingsError` about."""
+"""The checks by their subject; each raises `SettingsError`."""

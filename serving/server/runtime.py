@@ -1,6 +1,6 @@
 """Everything behind the sockets: routes, models, hosts and registry, started and ended together.
 
-It knows no socket and no signal, so a server of its own and a program that mounts it share it.
+It knows neither sockets nor signals, so `cloche serve` and a program that mounts Cloche share it.
 """
 
 import asyncio
@@ -37,18 +37,18 @@ from cloche.serving.web.authentication import Authentication
 
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
-_FETCHES = 16  # at once; each has a process
+_FETCHES = 16  # at the same time; each has a registry process of its own
 
 
 class Runtime(NamedTuple):
-    """An application that answers, and the models it answers for.
+    """A running ASGI application and its models.
 
     Attributes:
-        entrance: What a server asks: the application, behind a cloud's door where there is one.
-        catalog: The models.
-        predictions: Who answers requests for them.
-        access: Who may ask.
-        fast_path: A way past the application for requests that need nothing of it.
+        entrance: The ASGI application, wrapped in a cloud's routes if there is a contract.
+        catalog: The served models.
+        predictions: The handler of prediction requests.
+        access: The check of API keys.
+        fast_path: The way around ASGI for plain prediction requests; None with a cloud's contract.
     """
 
     entrance: Application
@@ -62,10 +62,10 @@ class Runtime(NamedTuple):
 async def running(
     settings: Settings, uris: list[ModelUri], hosts: AllowedHosts
 ) -> AsyncIterator[Runtime]:
-    """Serve the models of `uris`, as `settings` says, until the block is left.
+    """Serve the models of `uris` with these settings until the context is left.
 
-    Requests for other hosts than `hosts` are refused. Versions are loaded in the background;
-    `/readyz` says when they can answer.
+    Requests whose Host header `hosts` does not allow are refused. Versions are loaded in the
+    background; `/readyz` reports when they can answer.
     """
     metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
     threads = max(1, _cores_for_hosts() // settings.replicas)
@@ -81,9 +81,7 @@ async def running(
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
     )  # fmt: skip
     fast_path = None
-    if (
-        settings.contract is None
-    ):  # nothing stands before the application that must not be passed by
+    if settings.contract is None:  # a cloud's routes must not be bypassed
         fast_path = FastPath(
             app.target, catalog, predictions,
             access=access, hosts=hosts, max_body=settings.max_body,
@@ -112,7 +110,7 @@ def _entrance(app: App, settings: Settings, catalog: Catalog) -> Application:
         return app
 
     def names() -> list[str]:
-        """Those of the model's inputs; none where they have none, or no version serves yet."""
+        """The names of the model's inputs; empty if they have none, or no version serves yet."""
         model = catalog.only.current if catalog.only else None
         signature = model.description["signature"] if model else None
         found = [spec.get("name", "") for spec in specs(signature or {}, "inputs")]
@@ -159,12 +157,12 @@ async def _fetch(
 ) -> tuple[Path, Path | None]:
     """The artifacts of a version, and the interpreter for its hosts; None for the server's own.
 
-    By a registry process that has nothing else to do, so that a download which nobody wants any
-    more ends with it, and one that takes long holds up no look at the registry.
+    A registry process of its own fetches them, so that a cancelled download ends with the process,
+    and a long one does not delay polls of the registry.
 
     Raises:
         VersionRefused: The version cannot serve.
-        RegistryUnreachable: It cannot be fetched now.
+        RegistryUnreachable: The version cannot be fetched now.
     """
     registry = Registry(settings.cache_directory, processes)
     try:
@@ -180,5 +178,5 @@ async def _fetch(
 
 
 def _cores_for_hosts() -> int:
-    """All but one, which is the front's, where there is more than one."""
+    """The number of cores for model hosts: all but one for the front, and at least one."""
     return max(1, cores() - 1)

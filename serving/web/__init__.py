@@ -1,1 +1,1 @@
-"""What every answer over HTTP needs: the parts of ASGI, headers, sockets, and who may ask."""
+"""The parts that all HTTP answers share: ASGI helpers, headers, sockets, and access checks."""

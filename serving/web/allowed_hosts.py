@@ -1,9 +1,9 @@
-"""The names that a server may be asked by, as a guard against DNS rebinding. Pure.
+"""The check of Host headers, a protection against DNS rebinding. Pure.
 
-A page of another site can have its own name point at this machine. To its browser the server is
-then the page's own origin, and only the Host header, which no page can choose, still has the
-foreign name. An API key is a better guard, so a server that asks for keys looks at names only when
-it is told some.
+A page of another site can point its own DNS name at this machine. To the browser, the server is
+then the page's own origin, and only the Host header, which no page can set, still holds the foreign
+name. API keys protect better, so a server with keys checks host names only if `--allowed-hosts`
+is given.
 """
 
 import ipaddress
@@ -16,8 +16,8 @@ from cloche.serving.web.asgi import HttpError
 from cloche.serving.web.sockets import is_loopback
 
 ANY = "*"
-# Nobody can have a name registered that ends like this: RFC 6762, RFC 8375, what ICANN reserved or
-# refused to delegate, and what Kubernetes gives its services.
+# Nobody can register a name with these endings: RFC 6762, RFC 8375, names that ICANN reserved or
+# refused to delegate, and the names of Kubernetes services.
 _PRIVATE = ("corp", "home", "home.arpa", "internal", "intranet", "lan", "local", "localhost", "svc")
 _REMEMBERED = 1024
 _LOGGED = 20
@@ -29,13 +29,13 @@ _logger = logging.getLogger(__name__)
 
 
 class AllowedHosts:
-    """Checks the Host headers of requests."""
+    """The check of the Host headers of requests."""
 
     def __init__(self, named: Iterable[str] = (ANY,), *, private: bool = False) -> None:
         """Prepare the check.
 
         Args:
-            named: The names, beside those of loopback. `*` stands for any text, and a name without
+            named: The allowed names beside loopback. `*` stands for any text, and a name without
                 a port for every port, as in MLflow's `--allowed-hosts`.
             private: Whether addresses, and names that nobody can register, are allowed as well.
         """
@@ -46,14 +46,14 @@ class AllowedHosts:
 
     @property
     def guarded(self) -> bool:
-        """Whether there are names that are refused."""
+        """Whether any names are refused."""
         return ANY not in self._named
 
     def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Let a request pass. One without the header is none of a browser.
+        """Check the Host header. Requests without one do not come from a browser, and pass.
 
         Raises:
-            HttpError: It is for another host.
+            HttpError: The host is not allowed.
         """
         for name, value in headers:
             if name == b"host":
@@ -87,10 +87,10 @@ class AllowedHosts:
 
 
 def allowed_hosts(settings: Settings) -> AllowedHosts:
-    """The names that a server with these settings may be asked by."""
+    """The check of Host headers for a server with these settings."""
     named = settings.allowed_hosts
     if not named and (settings.api_keys or settings.contract):
-        return AllowedHosts()  # a cloud's own gateway asks, by names that it does not tell
+        return AllowedHosts()  # a cloud's gateway uses host names that it does not publish
     host = settings.host
     own = f"[{host}]" if ":" in host else host
     return AllowedHosts((*named, own), private=not is_loopback(host))

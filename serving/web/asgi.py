@@ -1,7 +1,4 @@
-"""The little of ASGI that the server needs.
-
-Types, reading a body within limits, writing an answer.
-"""
+"""The parts of ASGI that the server uses: types, reading bodies within limits, sending answers."""
 
 import asyncio
 import json
@@ -28,14 +25,14 @@ _TOO_LARGE = (
     "--max-body."
 )
 _GZIP = 31  # the value of zlib's `wbits` for gzip
-_CHUNK = 1 << 16  # zlib copies what follows a member, so each look is short
-_MOST_MEMBERS = 10_000  # a member costs microseconds, also without content
+_CHUNK = 1 << 16  # zlib copies the data after a member, so each call gets little of it
+_MOST_MEMBERS = 10_000  # a member costs microseconds, even an empty one
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
 class HttpError(Exception):
-    """A request that the front itself refuses. The message is shown to the client."""
+    """A refusal of a request by the front. The client sees the message."""
 
     def __init__(
         self, status: int, code: str, message: str, headers: HeaderList | None = None
@@ -47,26 +44,26 @@ class HttpError(Exception):
 
 
 class ClientLeft(Exception):
-    """The client went away before its request was whole; nobody waits for an answer."""
+    """The client closed its connection; nobody waits for an answer."""
 
 
 def client_left(receive: Receive) -> bool:
     """Whether the client closed its connection.
 
-    ASGI tells it only to who waits for the next message, and a task per request that waits would
-    cost more than the rest of the front. uvicorn's `receive` belongs to an object that knows;
-    elsewhere the answer is no.
+    ASGI reports this only to a task that awaits the next message, and such a task for each request
+    would cost more than the rest of the front. uvicorn's `receive` is a method of an object that
+    knows it; with other servers the result is False.
     """
     cycle = getattr(receive, "__self__", None)
     return bool(getattr(cycle, "disconnected", False))
 
 
 async def read_body(receive: Receive, limit: int, patience: float) -> bytes:
-    """The whole body.
+    """Read the whole body.
 
     Raises:
-        HttpError: It is longer than `limit` bytes, or slower than `patience` seconds.
-        ClientLeft: It was cut short.
+        HttpError: The body is longer than `limit` bytes, or takes longer than `patience` seconds.
+        ClientLeft: The client left before the body was complete.
     """
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
@@ -99,7 +96,7 @@ async def _rest(receive: Receive, message: Message, limit: int) -> bytes:
 
 
 def too_large(limit: int) -> HttpError:
-    """What a body longer than `limit` bytes is answered."""
+    """The error for a body longer than `limit` bytes."""
     return HttpError(413, "REQUEST_TOO_LARGE", _TOO_LARGE.format(limit), [CLOSE])
 
 
@@ -141,15 +138,15 @@ CLOSE = (b"connection", b"close")
 
 @lru_cache(1024)
 def header_text(text: str) -> bytes:
-    """Text as the value of a header, which holds neither line ends nor other control characters."""
+    """Text as a header value, in which `?` replaces line ends and other control characters."""
     return _CONTROL.sub(b"?", text.encode("latin-1", "replace"))
 
 
 @lru_cache(256)
 def header_name(name: str) -> bytes:
-    """A model's name as the value of a header, percent-encoded as in a path: it may be any text.
+    """A model's name as a header value, percent-encoded as in a path, since it may be any text.
 
-    Visible ASCII but `%` stands for itself.
+    Visible ASCII characters other than `%` stay as they are.
     """
     return quote(name, safe=_VISIBLE).encode()
 
@@ -161,12 +158,12 @@ async def respond(
     content_type: bytes = JSON,
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
-    """Write a whole answer."""
+    """Send a complete answer."""
     lines = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
 
 
 def error_body(code: str, message: str) -> bytes:
-    """An error in the form of the scoring protocol."""
+    """An error as JSON of MLflow's scoring protocol."""
     return json.dumps({"error_code": code, "message": message}).encode()

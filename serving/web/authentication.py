@@ -1,4 +1,4 @@
-"""Who may ask for predictions: bearers of one of the API keys, compared in constant time."""
+"""Authentication by API keys: bearer tokens, compared in constant time."""
 
 import hashlib
 import hmac
@@ -10,21 +10,21 @@ _CHALLENGE = [(b"www-authenticate", b"Bearer")]
 
 
 class Authentication:
-    """The API keys of a server; with none, everybody may ask."""
+    """The API keys of a server; without any, every request is allowed."""
 
     def __init__(self, keys: Iterable[str] = ()) -> None:
         self._digests = [_digest(key.encode()) for key in keys]
 
     @property
     def guarded(self) -> bool:
-        """Whether a key is asked for."""
+        """Whether requests need an API key."""
         return bool(self._digests)
 
     def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Let a request pass.
+        """Check the API key of a request.
 
         Raises:
-            HttpError: It carries none of the keys.
+            HttpError: The request carries none of the keys.
         """
         if not self._digests:
             return
@@ -33,7 +33,7 @@ class Authentication:
         given = _digest(key.strip())
         matches = [
             hmac.compare_digest(given, digest) for digest in self._digests
-        ]  # all, in constant time
+        ]  # compared with all, so that the time does not depend on the key
         if scheme.lower() != b"bearer" or not any(matches):
             raise HttpError(
                 401, "UNAUTHENTICATED", "Send an API key: Authorization: Bearer KEY.", _CHALLENGE

@@ -1,8 +1,9 @@
-"""What a page of another site can send without asking: a body of a simple content type. Pure.
+"""The check of content types that a page of another site can send without a preflight. Pure.
 
-A browser asks the server first (CORS preflight), and gets no permission, for every other type. No
-door needs plain text or a form with files. `curl -d` names the type of a plain form, and some
-clients name none, so those are taken unless a page of another origin sent them.
+For all other types, a browser asks the server first (CORS preflight) and gets no permission. No
+protocol needs plain text or a multipart form, so these are refused. `curl -d` sends the type of a
+URL-encoded form, and some clients send no type: both are accepted unless a page of another origin
+sent them.
 https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 """
 
@@ -11,21 +12,21 @@ from collections.abc import Iterable
 from cloche.serving.processes.frames import Door
 from cloche.serving.web.asgi import HttpError
 
-_CHECKED = ("application/json", "application/octet-stream")  # a browser asks before it sends them
+_CHECKED = ("application/json", "application/octet-stream")  # a browser sends a preflight first
 _NEVER = frozenset({"text/plain", "multipart/form-data"})
 _UNASKED = frozenset({"", "application/x-www-form-urlencoded"})
 
 
 def may_be_simple(door: Door, content_type: str) -> bool:
-    """Whether a body needs another look; MLflow's protocol takes no simple type anyway."""
+    """Whether `check` is needed; MLflow's protocol accepts no simple content type anyway."""
     return door is not Door.MLFLOW and not content_type.startswith(_CHECKED)
 
 
 def check(door: Door, content_type: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Let a body pass.
+    """Check the content type of a body.
 
     Raises:
-        HttpError: A page of another site could have sent it.
+        HttpError: A page of another site could have sent the body.
     """
     if not may_be_simple(door, content_type):
         return

@@ -1,4 +1,4 @@
-"""The headers of a prediction request that the front reads, in one pass."""
+"""The headers of a prediction request that the front reads, parsed in one pass."""
 
 import re
 from collections.abc import Iterable
@@ -9,21 +9,21 @@ _TRACEPARENT = re.compile(
 )
 _SIZE = re.compile(rb"0*[1-9][0-9]{0,8}")
 _LENGTH_DIGITS = 18
-_LONGEST_TYPE = 256  # whatever is longer is no content type that is taken
+_LONGEST_TYPE = 256  # longer values are no supported content type
 
 
 class RequestHeaders:
-    """What a request's headers say.
+    """The parsed headers of a prediction request.
 
     Attributes:
-        content_type: As sent, cut where it is absurdly long; empty when absent.
-        encoding: Of the body.
-        length: Of the body, as announced; 0 when it was not.
-        request_id: The caller's, if it is one that can be passed on.
-        traceparent: The caller's W3C trace context, if it is one.
-        takes_gzip: Whether the answer may be packed.
-        json_size: Of the JSON that the body begins with, where bytes follow it; 0 where it is
-            not said, and -1 where it is said, and no number of bytes.
+        content_type: The Content-Type as sent, cut at 256 characters; empty if absent.
+        encoding: The Content-Encoding of the body, in lower case; empty if absent.
+        length: The Content-Length; 0 if it is absent or invalid.
+        request_id: The caller's X-Request-ID; empty if it is absent or cannot be passed on.
+        traceparent: The caller's W3C trace context; empty if it is absent or invalid.
+        takes_gzip: Whether the answer may be compressed with gzip.
+        json_size: The length in bytes of the JSON at the start of the body, where binary data
+            follow it; 0 if the header is absent, -1 if it is no positive number.
     """
 
     __slots__ = (

@@ -1,4 +1,4 @@
-"""Sockets that listen, or the reason why one cannot, told by its option."""
+"""Listening sockets, with errors that name the option to change."""
 
 import errno
 import ipaddress
@@ -7,11 +7,11 @@ import socket
 from cloche.serving.errors import SettingsError
 
 BACKLOG = 2048
-"""How many connections may wait to be taken."""
+"""The number of connections that may wait to be accepted."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, is this machine to itself."""
+    """Whether `host`, a name or an address, is a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -19,10 +19,10 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:
-    """A socket that listens.
+    """Open a listening socket.
 
     Raises:
-        SettingsError: It cannot.
+        SettingsError: The address or the port cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     where = f"Cannot listen on {host}:{port}"

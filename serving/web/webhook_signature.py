@@ -1,7 +1,7 @@
-"""Whether a message really comes from the registry: MLflow's webhook signature. Pure.
+"""The check of MLflow's webhook signature, which proves that the registry sent a message. Pure.
 
-MLflow signs `delivery id.timestamp.payload` with HMAC-SHA256 and the webhook's secret. What the
-message says does not matter: the server looks at the registry itself.
+MLflow signs `delivery id.timestamp.payload` with HMAC-SHA256 and the webhook's secret. The content
+of the message does not matter: the server reads the registry itself.
 """
 
 import base64
@@ -15,7 +15,7 @@ _TOLERANCE_SECONDS = 300  # older messages may be replays
 
 
 def is_genuine(headers: Mapping[bytes, bytes], payload: bytes, secret: str, now: float) -> bool:
-    """Whether `payload` was signed with `secret` at about `now`, in seconds of the wall clock."""
+    """Whether `payload` was signed with `secret` within 300 s of `now` (Unix time, in seconds)."""
     timestamp = headers.get(b"x-mlflow-timestamp", b"")
     if not _SECONDS.fullmatch(timestamp) or abs(now - int(timestamp)) > _TOLERANCE_SECONDS:
         return False
