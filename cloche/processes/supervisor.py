@@ -63,7 +63,7 @@ def run(work: Callable[[], None], name: str, parent: int | None = None) -> NoRet
     global _working_process  # noqa: PLW0603  # a process runs `work` only once
     if _LINUX:
         _divide(parent or os.getppid())
-    with contextlib.suppress(PermissionError):  # it leads a session already
+    with contextlib.suppress(PermissionError):  # the process already leads a session
         os.setsid()  # a model's signal to its process group reaches only processes that it started
     _working_process = os.getpid()
     parent_watch.name(name)
@@ -117,8 +117,8 @@ def _work_and_end(work: Callable[[], None]) -> NoReturn:
     except SystemExit as told:
         code = told.code if isinstance(told.code, int) else int(told.code is not None)
         if isinstance(told.code, str):
-            print(told.code, file=sys.stderr)  # noqa: T201  # as Python ends
-    except BaseException:  # noqa: BLE001  # as Python ends
+            print(told.code, file=sys.stderr)  # noqa: T201  # as Python itself does
+    except BaseException:  # noqa: BLE001  # as Python itself does
         sys.excepthook(*sys.exc_info())
     finally:
         try:
@@ -141,13 +141,13 @@ def _call_in_time(handlers: Callable[[], None]) -> None:
     def interrupt(_: int, __: FrameType | None) -> NoReturn:
         raise TimeoutError(f"It did not end within {_HANDLER_SECONDS:g} s of being told to.")
 
-    with contextlib.suppress(BaseException):  # also an error while a traceback is written
+    with contextlib.suppress(BaseException):  # an interrupt may also come in the `except` block
         try:
             signal.signal(signal.SIGALRM, interrupt)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
             signal.setitimer(signal.ITIMER_REAL, _HANDLER_SECONDS, _NEXT_SECONDS)
             handlers()
-        except BaseException:  # noqa: BLE001  # as Python ends
+        except BaseException:  # noqa: BLE001  # as Python itself does
             sys.excepthook(*sys.exc_info())
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -159,7 +159,7 @@ def _divide(parent: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the kernel keeps no exit status
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     parent_watch.die_with_parent(parent, _ORPHANED)
-    with contextlib.suppress(PermissionError):  # it leads a session already
+    with contextlib.suppress(PermissionError):  # the process already leads a session
         os.setsid()  # the supervisor must survive a signal that ends its parent's group
     supervisor = os.getpid()
     work = os.fork()
@@ -262,7 +262,7 @@ def _signal_all(number: int) -> None:
 def _numbers_in(folder: str) -> list[int]:
     """Return the numeric entries of a folder of /proc; none if /proc is not mounted."""
     try:
-        return [int(entry) for entry in os.listdir(folder) if entry.isdecimal()]  # noqa: PTH208  # there are thousands
+        return [int(entry) for entry in os.listdir(folder) if entry.isdecimal()]  # noqa: PTH208  # faster for thousands of entries
     except OSError:
         return []
 

@@ -44,7 +44,7 @@ def reach(*, to_write: bool = False) -> None:
     Raises:
         MlflowException: A store does not answer, or refuses the request.
     """
-    import mlflow  # noqa: PLC0415  # it takes seconds, and every command imports this module
+    import mlflow  # noqa: PLC0415  # slow: importing this module must not take seconds
     from mlflow import MlflowClient  # noqa: PLC0415
 
     tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()

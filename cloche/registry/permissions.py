@@ -27,8 +27,8 @@ _RESOURCES = {
     "logged-models": _EXPERIMENT,
 }  # fmt: skip
 _CREATING = ("registered-models/create", "experiments/create")  # no resource yet to grant on
-_DELETING = ("runs/delete", "experiments/delete")  # by POST
-_EDITING = ("registered-models/delete-tag",)  # by DELETE
+_DELETING = ("runs/delete", "experiments/delete")  # endpoints that delete by POST
+_EDITING = ("registered-models/delete-tag",)  # endpoints that edit by DELETE
 _READ, _EDIT, _MANAGE = "READ", "EDIT", "MANAGE"
 
 

@@ -162,7 +162,7 @@ def _check(name: str, server: str, rows: "TryRows", folder: Path) -> None:
     predictions = json.loads(result.read_text(encoding="utf-8"))["predictions"]
     click.echo(f"batch   {len(predictions):,} rows, the first: {json.dumps(predictions[0])}")
     if said := difference(answer.json()["predictions"], predictions[0], _predictor(server, name)):
-        click.echo(said, err=True)  # standard output is the two results
+        click.echo(said, err=True)  # standard output holds only the two results
 
 
 def _predictor(server: str, name: str) -> str:

@@ -64,7 +64,7 @@ class Service:
                 if requests.get(self.health_url, timeout=2).ok:
                     return
             except requests.RequestException:
-                pass  # not listening yet
+                pass  # the program does not listen yet
             time.sleep(0.1)
         raise ServiceError(
             f"{self.name} did not answer within {seconds:g} s.\n{self._last_lines()}"
@@ -86,7 +86,7 @@ class Service:
         self._process.wait()
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):  # all gone already
+        with contextlib.suppress(ProcessLookupError):  # all processes of the group have ended
             os.killpg(self._process.pid, number)
 
     def _last_lines(self, count: int = 15) -> str:
