@@ -1,1 +1,1 @@
-"""The `cloche` command: it joins training and serving, and nothing else imports both."""
+"""The `cloche` command, which joins training and serving; no other package imports both."""

@@ -1,4 +1,4 @@
-"""`python -m cloche` is the same as `cloche`."""
+"""Runs the command `cloche` for `python -m cloche`."""
 
 from cloche import launch
 

@@ -1,4 +1,4 @@
-"""Cloche inside your own program: an ASGI application to mount, or for any ASGI server to run."""
+"""Cloche as an ASGI application, to mount in your own program or to run with any ASGI server."""
 
 from cloche.serving.server.mounted_app import Cloche
 from cloche.serving.settings import Settings

@@ -1,4 +1,4 @@
-"""Ask for predictions from a program: `pip install 'cloche[client]'`."""
+"""The Python client that requests predictions: `pip install 'cloche[client]'`."""
 
 from cloche.serving.client.client import AsyncClient, Client
 from cloche.serving.client.errors import (

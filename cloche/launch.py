@@ -1,8 +1,8 @@
 """Runs a module of Cloche as a process: `python launch.py cloche.serving.host ARGUMENT...`.
 
-Started by its path, so that neither the working directory nor PYTHONPATH decides what is imported
-in the place of a module that is installed: folders there may hold a `types.py`, a `numpy.py`, or a
-package of our name. It also runs in a model's own environment, where Cloche is not installed.
+The file is started by its path, so that no folder in the working directory or PYTHONPATH replaces
+an installed module: such folders may hold a `types.py`, a `numpy.py`, or a package named `cloche`.
+It also runs in a model's own environment, where Cloche is not installed.
 """
 
 import os
@@ -14,20 +14,20 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # 
 
 
 def command(module: str, *arguments: str, python: str = "") -> list[str]:
-    """The command line that runs a module of Cloche, or the `__main__` of a package of it.
+    """Return the command line that runs a module, or a package's `__main__`, of Cloche.
 
     Args:
-        module: Its name; its function `main` is called without arguments.
-        arguments: What the module finds in `sys.argv[1:]`.
-        python: The interpreter; by default the one that runs this.
+        module: The module's name; its function `main` is called without arguments.
+        arguments: The module's arguments, which it reads from `sys.argv[1:]`.
+        python: The path of the interpreter; by default the current one.
     """
-    own = [sys.executable, "-P"]  # another interpreter may be too old for -P
+    own = [sys.executable, "-P"]  # not for another interpreter, which may be too old for -P
     program = os.path.join(_FOLDER, "launch.py")  # noqa: PTH118
     return [*([python] if python else own), program, module, *arguments]
 
 
 def require_posix() -> None:
-    """End with one sentence on a system that has no processes as Cloche needs them."""
+    """Exit with a message on systems other than POSIX, whose processes Cloche cannot use."""
     if os.name != "posix":
         sys.exit(
             "Cloche runs on Linux and macOS. On Windows, run it in WSL: type `wsl --install` once, "
@@ -36,40 +36,40 @@ def require_posix() -> None:
 
 
 def leave_script_folder() -> None:
-    """Import nothing from the folder of the script, or with `-m` from the working directory."""
-    if not getattr(sys.flags, "safe_path", False):  # there since Python 3.11
+    """Remove the script's folder (with `-m`, the working directory) from `sys.path`."""
+    if not getattr(sys.flags, "safe_path", False):  # Python 3.10 does not have the flag
         del sys.path[0]
 
 
 def order_path(named: str | None = None) -> None:
-    """Put the folders of PYTHONPATH at the end of `sys.path`.
+    """Move the folders of PYTHONPATH to the end of `sys.path`.
 
-    They add modules, and hide none: neither one of the standard library nor an installed one.
+    There they add modules, but hide none of the standard library and no installed one.
 
     Args:
-        named: What takes the place of PYTHONPATH.
+        named: The value to use instead of PYTHONPATH.
     """
     named = os.environ.get("PYTHONPATH") if named is None else named
     if not named:
         return
-    # An empty entry is the working directory.
+    # An empty entry in PYTHONPATH means the working directory.
     theirs = [os.path.abspath(path) for path in named.split(os.pathsep)]  # noqa: PTH100
     sys.path[:] = [*(path for path in sys.path if path not in theirs), *dict.fromkeys(theirs)]
 
 
 def restart_with(variables: dict[str, str]) -> None:
-    """Start this process anew with these variables only; it goes on where this is called.
+    """Restart this process with only these environment variables, and return after the restart.
 
-    Deleting others would leave them in `/proc/self/environ`.
+    Variables that are only deleted would stay readable in `/proc/self/environ`.
     """
     if os.environ.pop(_RESTARTED, None) is None:
         os.execve(sys.executable, sys.orig_argv, {**variables, _RESTARTED: "1"})  # noqa: S606  # no shell is wanted
 
 
 def stop_when_asked() -> None:
-    """Have SIGTERM and SIGHUP stop this process as Ctrl-C does: what it began is ended and told.
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that running work is stopped and reported.
 
-    A SIGHUP that is ignored stays so: that is how `nohup` keeps a training.
+    An ignored SIGHUP stays ignored: that is how `nohup` keeps a training running.
     """
     import signal  # noqa: PLC0415  # see `main`
 
@@ -81,8 +81,8 @@ def stop_when_asked() -> None:
 def hide_memory() -> None:
     """Keep other processes of this user from reading the memory and environment of this one.
 
-    Linux then gives `/proc/PID/environ` and `/proc/PID/mem` to root alone. Costs core dumps, and
-    debuggers and profilers that attach as the same user. Ends with the next `exec`.
+    Linux then lets only root read `/proc/PID/environ` and `/proc/PID/mem`. The process writes no
+    core dumps, and no debugger or profiler of the same user can attach. Ends with the next `exec`.
     """
     if sys.platform.startswith("linux"):
         import ctypes  # noqa: PLC0415  # see `main`
@@ -91,10 +91,10 @@ def hide_memory() -> None:
 
 
 def main() -> None:
-    """Run the module that the first argument names, from the package that this file lies in."""
+    """Run the module named by the first argument, from the package that contains this file."""
     leave_script_folder()
     order_path()
-    # Not before: these import much of the standard library, which a folder could hide until now.
+    # Imported only now: it imports much of the standard library, which a folder could hide before.
     from importlib import util  # noqa: PLC0415
 
     package = util.spec_from_file_location("cloche", f"{_FOLDER}/__init__.py")
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def run() -> None:
-    """Run the module that `sys.argv[1]` names; it finds its own arguments behind that."""
+    """Run the module named by `sys.argv[1]`, with the arguments that follow the name."""
     from importlib import import_module  # noqa: PLC0415  # see `main`
 
     del sys.argv[0]

@@ -18,17 +18,19 @@ from cloche.cli.help_pages import HelpContext
 from cloche.cli.retry_notice import tell_of_waiting
 from cloche.processes.machine_limits import lacking
 
-# Threads of OpenMP that spin while they wait starve each other as soon as anything else runs: on
-# two busy cores one fit of gradient boosting took 42 s instead of 3. Read when OpenMP is loaded.
+# OpenMP threads that spin while they wait starve each other when other work runs: on two busy
+# cores one fit of gradient boosting took 42 s instead of 3. OpenMP reads the variable when loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# onnxruntime gives the machine an id of its own for telemetry, unless told before it is imported.
+# onnxruntime creates a telemetry id for the machine unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-# MLflow reads the commit of a checkout; without git on the machine, that is 40 lines of warnings.
+# MLflow reads the commit of a checkout; without git installed, that prints 40 lines of warnings.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-# MLflow's progress bars and log lines would interleave with ours; set before MLflow is imported.
+# MLflow's progress bars and log lines would interleave with Cloche's; MLflow reads both variables
+# when it is imported.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# Imports make few cycles and many objects: collecting at every 700th costs a sixth of their time.
+# Imports create many objects and few reference cycles: a collection at every 700th object, the
+# default, takes a sixth of the import time.
 gc.set_threshold(10_000, *gc.get_threshold()[1:])
 
 HELP = """From an MLflow training run to users.
@@ -56,23 +58,23 @@ COMMANDS = {
     "up": "cloche.up.command:up",
     "completion": "cloche.cli.completion:completion",
 }
-# The parallel loops of a fit are so short that threads which sleep at once after each take three
-# times as long as threads which spin for some microseconds first.
+# The parallel loops of a fit are very short: threads that sleep immediately after each loop take
+# three times as long as threads that spin for some microseconds first.
 FITTING = ("train", "up")
 SPIN_COUNT = "1000"
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is called, so that help and typing errors are quick."""
+    """Imports a command only when it is called, so that help and usage errors appear quickly."""
 
     context_class = HelpContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's interface)
-        """Names in the order in which a person needs them."""
+        """List the commands' names in the order in which a user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import one command."""
+        """Import a command by its name; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         if cmd_name in FITTING and os.environ["OMP_WAIT_POLICY"] == "PASSIVE":
@@ -83,7 +85,7 @@ class LazyGroup(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names and options, without importing every command for its help: that takes seconds."""
+        """Complete names and options without importing every command, which takes seconds."""
         names = [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
@@ -95,7 +97,7 @@ def cloche() -> None:
 
 
 def exit_code(error: Exception) -> int | None:
-    """The exit code that a known failure stands for; None for one that nobody foresaw."""
+    """Return the exit code of an expected failure; None for an unexpected one."""
     from cloche.serving.errors import ModelUriError, ServingError, SettingsError  # noqa: PLC0415
     from cloche.training.errors import ClocheError, GateRefusal, RecipeError  # noqa: PLC0415
     from cloche.up.errors import ServiceError  # noqa: PLC0415
@@ -109,14 +111,14 @@ def exit_code(error: Exception) -> int | None:
         (ServingError, 1),
         (ServiceError, 1),
     ]
-    if "mlflow.exceptions" in sys.modules:  # else nobody raised one, and importing it takes seconds
+    if "mlflow.exceptions" in sys.modules:  # not imported: no such error, and an import is slow
         codes.append((sys.modules["mlflow.exceptions"].MlflowException, 1))
     return next((code for kind, code in codes if isinstance(error, kind)), None)
 
 
 def result_code(result: object) -> int:
-    """The exit code of a command that did its work."""
-    if isinstance(result, int):  # without standalone mode, that of `--help` and the like
+    """Return the exit code of a command that succeeded."""
+    if isinstance(result, int):  # the exit code of options like `--help`, without standalone mode
         return result
     return 4 if getattr(result, "quarantined", 0) else 0
 
@@ -130,12 +132,12 @@ def _message(error: Exception) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a foreseen failure is a message, any other a traceback."""
+    """Run the command line; print a message for expected failures, a traceback for others."""
     closed_output.guard()
     tell_of_waiting()
-    launch.hide_memory()  # models run as the same user, and a server's memory holds its keys
+    launch.hide_memory()  # models run as the same user, and the server's memory contains its keys
     try:
-        # by this name the shell asks for completions, however we were started
+        # The shell requests completions by this name, whatever path Cloche was started with.
         result = cloche.main(arguments, prog_name="cloche", standalone_mode=False)
         closed_output.flush()
     except click.ClickException as error:
@@ -162,4 +164,4 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         sys.exit(result_code(result))
     finally:
-        gc.freeze()  # the process ends: whoever searches what is left for cycles wastes its time
+        gc.freeze()  # the process ends: searching the remaining objects for cycles wastes time

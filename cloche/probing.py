@@ -1,8 +1,7 @@
-"""The process of a probe: the gate measures a version that is loaded and asked as it is served.
+"""The process in which the gate measures a version, loaded and scored as it would be served.
 
-`cloche/launch.py cloche.probing FOLDER`; see `cloche.training.gate.model_probe`. One of the few
-places that know training and serving: the gate has a version loaded and asked by the code of a
-model host.
+Run as `cloche/launch.py cloche.probing FOLDER`; see `cloche.training.gate.model_probe`. This is one
+of the few modules that import both training and serving: the gate uses the code of a model host.
 """
 
 import gc
@@ -14,14 +13,14 @@ from cloche.processes import supervisor
 
 
 def main() -> None:
-    """Probe one model."""
+    """Probe one model in a supervised process."""
     supervisor.run(_probe, "cloche-gate")
 
 
 def _probe() -> None:
-    # A model's warnings are for those who trained it; the gate reads its numbers.
+    # A model's warnings are for the people who trained it; the gate reads only its predictions.
     warnings.simplefilter("ignore")
-    gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
+    gc.disable()  # garbage collection takes a sixth of the import time, and finds few cycles
     from cloche.serving.host import rehearsal  # noqa: PLC0415
     from cloche.training.gate import model_probe  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Pages and texts for people that are made from Jinja templates."""
+"""Loads the Jinja templates of pages and texts."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,12 +9,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select
 
 @cache
 def template(package: str, name: str, **filters: Callable[[Any], str]) -> Template:
-    """A template, compiled once in a process.
+    """Return a template, which is compiled once in a process.
 
     Args:
-        package: The package whose folder `templates` holds it.
-        name: Its file there; values are escaped in `*.html.jinja`, and in nothing else.
-        filters: The functions that it writes values with, by their names in the template.
+        package: The package whose folder `templates` contains the template.
+        name: The file name of the template; only in `*.html.jinja` values are HTML-escaped.
+        filters: The template's filters, by their names in the template.
     """
     environment = Environment(
         loader=PackageLoader(package),

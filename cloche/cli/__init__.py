@@ -1,1 +1,1 @@
-"""What all commands share: completion, help pages, closed output, and notices."""
+"""Code that all commands share: completion, help pages, closed output, and notices."""

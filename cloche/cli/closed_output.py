@@ -1,8 +1,8 @@
-"""What becomes of a command whose standard output or standard error cannot be written any more.
+"""Handling of standard output and standard error that cannot be written any more.
 
-Without its output a command has failed, unless the reader has left (`cloche status | head`): then
-it has printed all that was wanted. A line for people on a full disk, or to a terminal that is gone,
-is no reason to fail: whatever the command does goes on without it.
+A command that cannot write standard output has failed, unless the reader has closed the pipe
+(`cloche status | head`): then the reader has all it wanted. A failed write to standard error, on a
+full disk or to a closed terminal, is no reason to fail: the command goes on without that line.
 """
 
 import errno
@@ -16,7 +16,7 @@ class OutputFailed(Exception):
     """Standard output cannot be written.
 
     Attributes:
-        reader_left: Whether nobody reads it any more.
+        reader_left: Whether the reader has closed its end of the pipe (EPIPE).
     """
 
     def __init__(self, error: OSError) -> None:
@@ -25,7 +25,7 @@ class OutputFailed(Exception):
 
 
 class _Output(io.FileIO):
-    """Standard output, whose failures are told from those of other files."""
+    """Standard output whose write errors are `OutputFailed`, unlike those of other files."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -35,7 +35,7 @@ class _Output(io.FileIO):
 
 
 class _Errors(io.FileIO):
-    """Standard error, of which nobody misses what it cannot take."""
+    """Standard error that silently drops data that cannot be written."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -45,33 +45,33 @@ class _Errors(io.FileIO):
 
 
 def guard() -> None:
-    """Have the streams of this process fail so from now on."""
+    """Replace `sys.stdout` and `sys.stderr` by streams that fail as this module describes."""
     sys.stdout = _guarded(sys.stdout, _Output, 1)
     sys.stderr = _guarded(sys.stderr, _Errors, 2)
 
 
 def flush() -> None:
-    """Write what waits in standard output.
+    """Write the buffered data of standard output.
 
     Raises:
-        OutputFailed: It cannot be written.
+        OutputFailed: Standard output cannot be written.
     """
-    if sys.stdout is not None:  # it is None when it is closed from the beginning
+    if sys.stdout is not None:  # None if the process was started with standard output closed
         sys.stdout.flush()
 
 
 def give_up_output() -> None:
-    """Let nothing more be written to standard output, also of what waits in it."""
+    """Redirect standard output, including its buffered data, to /dev/null."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _guarded(stream: Any, kind: type[io.FileIO], number: int) -> Any:
-    """The stream in a guard, if it is the one that the process was started with."""
+    """Wrap a stream in `kind` if it is the one that the process was started with."""
     try:
         if stream.fileno() != number:
             return stream
         stream.flush()
-    except (AttributeError, OSError, ValueError):  # closed, or a test's
+    except (AttributeError, OSError, ValueError):  # closed, or replaced by a test
         return stream
     raw = kind(number, "w", closefd=False)
     return io.TextIOWrapper(

@@ -1,4 +1,4 @@
-"""`cloche completion`: what makes a shell complete our commands and their options."""
+"""`cloche completion`: prints the script with which a shell completes commands and options."""
 
 import click
 from click.shell_completion import get_completion_class

@@ -1,4 +1,4 @@
-"""The option that names a file for an HTML page."""
+"""The type of options that name an output file for an HTML page."""
 
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,19 @@ _BEGINNING = b"<!doctype html"
 
 
 class PageFile(click.Path):
-    """A file that a page is written to: a new one, an empty one or an older page.
+    """A file for an HTML page: a new file, an empty file or an older HTML page.
 
-    Anything else that lies there is somebody's data, perhaps what the page tells about.
+    Any other existing file holds data, perhaps the data that the page describes, and is kept.
     """
 
     def __init__(self) -> None:
         super().__init__(dir_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path.
+        """Convert the option's value to a path.
 
         Raises:
-            click.UsageError: What lies there is no page.
+            click.UsageError: The file exists and is not an HTML page.
         """
         path = Path(str(super().convert(value, param, ctx)))
         if path.is_file():

@@ -1,6 +1,6 @@
-"""Says that a tracking server is waited for; MLflow's client does so for minutes, silently.
+"""A notice that a command waits for the tracking server; MLflow's client retries silently.
 
-urllib3, which asks again on its behalf, tells its logger of each attempt, in its own words.
+MLflow's client may retry for minutes. urllib3, which does the retries, logs each failed attempt.
 """
 
 import logging
@@ -11,10 +11,10 @@ _ASKING_AGAIN = "Retrying ("
 
 
 class _RetryNotice(logging.Filter):
-    """Turns the note of an attempt that failed into a line for people."""
+    """Replaces urllib3's log record of a failed attempt by a line for the user."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let everything else pass."""
+        """Print the notice for a retry; let all other records pass."""
         if not str(record.msg).startswith(_ASKING_AGAIN) or not isinstance(record.args, tuple):
             return True
         left = getattr(record.args[0], "total", 0)
@@ -27,5 +27,5 @@ class _RetryNotice(logging.Filter):
 
 
 def tell_of_waiting() -> None:
-    """Tell, from now on."""
+    """Print a notice for each retry from now on."""
     logging.getLogger("urllib3.connectionpool").addFilter(_RetryNotice())

@@ -1,1 +1,1 @@
-"""How child processes start, with which variables, and how they end."""
+"""The start, the environment variables and the end of child processes."""

@@ -1,19 +1,19 @@
-"""Which variables of this process's environment a child process gets.
+"""Selection of the environment variables that a child process gets.
 
-Code of a model, and of the packages that it asks for, is a guest: it gets the variables that it
-needs to run, by the lists below, and none of the server's secrets. Variables come as an argument,
-and no process is known here. SECURITY.md describes the lists.
+The code of a model, and of the packages that it requires, is not trusted: it gets only the
+variables in the lists below, and none of the server's secrets. The functions take the variables as
+an argument, and this module knows nothing of processes. SECURITY.md describes the lists.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-_OURS = "CLOCHE_"  # settings of the server, and its keys
-# What others keep under a prefix of the lists: Terraform's variables, and uv's for publishing.
+_OURS = "CLOCHE_"  # the server's settings and keys
+# Variables of other programs that match a prefix in the lists: Terraform's, and uv's to publish.
 _OTHERS = ("TF_VAR_", "UV_PUBLISH_")
 
-# A name, or a prefix that ends in `*`.
+# Each entry is a name, or a prefix that ends in `*`.
 _FOR_MODELS = (
     # the interpreter, the C library, locale, time zone, temporary files and caches
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "HOSTNAME", "PWD", "LANG", "LANGUAGE",
@@ -35,7 +35,7 @@ _FOR_MODELS = (
     # models that run on Spark
     "JAVA_HOME", "HADOOP_HOME", "SPARK_HOME", "SPARK_CONF_DIR", "SPARK_LOCAL_IP",
     "SPARK_LOCAL_DIRS", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON",
-    # what MLflow reads when it loads a model and lets it predict
+    # MLflow, when it loads a model and calls it
     "MLFLOW_ALLOW_FILE_STORE", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "MLFLOW_CONFIGURE_LOGGING",
     "MLFLOW_CONVERT_MESSAGES_DICT_FOR_LANGCHAIN", "MLFLOW_DEFAULT_PREDICTION_DEVICE",
     "MLFLOW_DFS_TMP", "MLFLOW_DISABLE_HUGGINGFACE_ACCELERATE_FEATURES",
@@ -45,7 +45,7 @@ _FOR_MODELS = (
     "SERVING_MODEL_CONFIG",
 )  # fmt: skip
 
-# What installers and compilers read besides; the credentials of a package index are among it.
+# Additional variables of installers and compilers, including credentials of a package index.
 _FOR_BUILDS = (
     "PIP_*", "UV_*", "VIRTUALENV_*", "NETRC", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "all_proxy", "http_proxy", "https_proxy", "no_proxy", "CC", "CXX", "FC", "CFLAGS", "CXXFLAGS",
@@ -62,11 +62,11 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?")
 
 
 def for_models(variables: Mapping[str, str], widened: Iterable[str] = ()) -> dict[str, str]:
-    """The variables of a process that runs a model.
+    """Return the variables for a process that runs a model.
 
     Args:
-        variables: Those of this process.
-        widened: Names, or prefixes that end in `*`, that models get besides; see `check_widened`.
+        variables: The variables of this process.
+        widened: Additional names for models, or prefixes that end in `*`; see `check_widened`.
     """
     named = tuple(widened)
     return {
@@ -78,7 +78,7 @@ def for_models(variables: Mapping[str, str], widened: Iterable[str] = ()) -> dic
 
 
 def for_builds(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables of installers, which run the setup code of packages."""
+    """Return the variables for installers, which run the setup code of packages."""
     given = for_models(variables)
     listed = {name for name in variables if _matches(name, _FOR_BUILDS)}
     return {
@@ -89,10 +89,10 @@ def for_builds(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_registry(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a process that asks the registry and the artifact store.
+    """Return the variables for a process that reads the registry and the artifact store.
 
-    Everything but Cloche's own: stores are plugins, whose variables nobody can list, and no code of
-    a model runs there.
+    These are all but Cloche's own: stores are plugins, so their variables cannot be listed, and no
+    code of a model runs in that process.
     """
     return {name: value for name, value in variables.items() if not name.startswith(_OURS)}
 
@@ -101,7 +101,7 @@ def check_widened(names: Iterable[str]) -> None:
     """Refuse names that models can never get.
 
     Raises:
-        ValueError: The message names the option and the fix.
+        ValueError: A name is not allowed; the message names the option and the fix.
     """
     for name in names:
         if not _NAME.fullmatch(name):
@@ -121,17 +121,17 @@ def explained(
     said: str,
     variables: Mapping[str, str],
     widened: Iterable[str] = (),
-    folder: Path = Path(),  # immutable
+    folder: Path = Path(),  # immutable, so safe as a default
 ) -> str:
-    """What a model's process said, with the fix where it lacks what it would have elsewhere.
+    """Return the message of a model's process, with the fix if it lacks a variable or a module.
 
-    That is a variable that was withheld, or a module of the working directory, which MLflow's own
-    server imports from.
+    The lacking item is a variable that was withheld from the model, or a module in the working
+    directory, from which MLflow's own server imports.
 
     Args:
         said: The message of an error, or a line of the log.
-        variables: Those of this process.
-        widened: As `for_models` had it.
+        variables: The variables of this process.
+        widened: The argument `widened` that `for_models` was called with.
         folder: The working directory.
     """
     if absent := re.search(r"No module named '(\w+)", said):
@@ -153,7 +153,7 @@ def explained(
 
 
 def _is_listed(name: str, value: str, listed: Iterable[str]) -> bool:
-    """Whether the list has it, and neither its name nor its value looks like a secret."""
+    """Whether the list contains a variable whose name and value do not look like a secret."""
     if name.startswith(_OTHERS):
         return False
     if not _SECRET_WORDS.isdisjoint(name.upper().split("_")) or _PASSWORD_IN_URL.search(value):

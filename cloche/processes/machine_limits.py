@@ -1,4 +1,4 @@
-"""Failures of the machine, told from failures of what runs on it."""
+"""Recognition of errors that mean that the machine has no memory or disk space left."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ _NO_ROOM = (errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
 
 
 def lacking(error: BaseException | None) -> str:
-    """What the machine has no more of, if that is why something failed; empty otherwise."""
+    """Return the resource whose lack caused an error; empty if the error has another cause."""
     while error is not None:
         if isinstance(error, MemoryError):
             return "memory"

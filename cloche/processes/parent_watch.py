@@ -1,4 +1,4 @@
-"""What ties a child process to its parent: it ends when its parent wants it, or dies."""
+"""The bond of a child process to its parent: it ends when the parent asks for it, or dies."""
 
 import contextlib
 import ctypes
@@ -9,38 +9,38 @@ from pathlib import Path
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
-# On them a process ends that does not handle them; those of faults are not among them.
+# The signals that end a process that does not handle them, without those for faults.
 _MEANT_FOR_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def die_with_parent(parent: int | None = None, number: int = signal.SIGKILL) -> None:
-    """Ask the kernel for a signal to this process when its parent dies, where it can.
+    """Ask the kernel to send this process a signal when its parent dies (Linux only).
 
     Args:
-        parent: The process id of the parent, where it is known for sure.
-        number: The signal.
+        parent: The process id of the parent, if the caller knows it for certain.
+        number: The number of the signal.
     """
     if not sys.platform.startswith("linux"):
         return
     parent = parent or os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
-    if os.getppid() != parent:  # it died before the kernel knew
+    if os.getppid() != parent:  # the parent died before the kernel was asked
         os._exit(1)
 
 
 def name(text: str) -> None:
-    """Have `ps` and `top` call this process so, in up to 15 characters, where they can."""
+    """Set the name that `ps` and `top` show for this process, up to 15 characters (Linux only)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(text)
 
 
 def leave_signals_to_parent() -> None:
-    """Do nothing on signals that are meant for whoever started this process.
+    """Do nothing on signals that are meant for the process that started this one.
 
-    Ctrl-C reaches the whole group, and systemd tells every process of a service to end: the front
-    finishes what runs first. They are handled rather than ignored, because a program that a model
-    starts would inherit that it ignores them; and not in a fork that a model makes, which would
-    inherit the handler, so that the model could not end it.
+    Ctrl-C reaches the whole process group, and systemd signals every process of a service, but the
+    front finishes running requests first. The signals are handled rather than ignored, because a
+    program that a model starts would inherit that they are ignored. A fork that a model makes would
+    inherit the handler, and the model could not end it: there the default handlers are restored.
     """
     for number in _MEANT_FOR_PARENT:
         signal.signal(number, _do_nothing)
@@ -48,7 +48,7 @@ def leave_signals_to_parent() -> None:
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """Handle a signal; `_restore_signals` knows the handler by its name."""
+    """Ignore a signal; `_restore_signals` compares handlers with this function."""
 
 
 def _restore_signals() -> None:

@@ -1,17 +1,17 @@
-"""The end of a process that runs a model's code: all that the model started ends with it.
+"""Ends a process that runs a model's code together with all processes that the model started.
 
-A model may start programs, fork twice so that nobody is their parent, give them sessions of their
-own, and let them hold its output open. So the process that others start divides itself:
+A model may start programs, fork twice so that they lose their parent, give them sessions of their
+own, and let them hold its output open. Therefore the process forks itself into two:
 
-    parent ──► supervisor ──► the process that does the work ──► whatever a model starts
-               knows no model  in a session of its own
+    parent ──► supervisor ──► working process ──────────► processes that a model starts
+               runs no model  in a session of its own
 
 Linux makes the supervisor the parent of every process below it whose own parent ends (it is their
-"child subreaper"). When the work is done or its process dies, when the supervisor is told to end,
-or when its own parent dies, it ends what is left: it asks by SIGTERM, and insists soon after. Then
-it ends itself, in the way in which the process that did the work has ended.
+"child subreaper"). When the work is done or its process dies, when the supervisor is signalled to
+end, or when its own parent dies, it ends the remaining processes: by SIGTERM, and soon after by
+SIGKILL. Then it ends itself with the exit status of the working process.
 
-Where there is no subreaper, what is still in the session of the work is ended, and no more.
+On systems without subreapers, only the processes in the session of the working process are ended.
 """
 
 import atexit
@@ -35,15 +35,15 @@ _LINUX = sys.platform == "linux"
 _PR_SET_CHILD_SUBREAPER = 36
 _STDERR = 2
 
-_HANDLER_SECONDS = 1.0  # for threads that shall end, and again for exit handlers
-_NEXT_SECONDS = 0.2  # for each that hangs after that
-_ORPHANED_SECONDS = 3.0  # for work whose parent died, to end by itself
-_ASKED_SECONDS = 1.0  # from SIGTERM to SIGKILL, for what the work leaves
-_KILLED_SECONDS = 5.0  # for the kernel, which may hold on to a process that waits for a disk
-_INSIST_SECONDS = 10.0  # longer than a supervisor takes
+_HANDLER_SECONDS = 1.0  # timeout of the join of threads, and again of exit handlers
+_NEXT_SECONDS = 0.2  # timeout of each further handler that hangs
+_ORPHANED_SECONDS = 3.0  # from the parent's death to SIGKILL, for work that ends by itself
+_ASKED_SECONDS = 1.0  # from SIGTERM to SIGKILL, for processes that outlive the work
+_KILLED_SECONDS = 5.0  # after SIGKILL: the kernel keeps a process that waits for a disk
+_INSIST_SECONDS = 10.0  # longer than a supervisor needs to end
 _LOOK_SECONDS = 0.05
 
-# Not SIGTERM, which systemd sends to every process of a service: whoever started it decides.
+# Not SIGTERM, which systemd sends to every process of a service: the parent decides when to end.
 _END = signal.SIGRTMIN if _LINUX else signal.SIGKILL
 _ORPHANED = _END + 1
 
@@ -51,20 +51,20 @@ _working_process = 0
 
 
 def run(work: Callable[[], None], name: str, parent: int | None = None) -> NoReturn:
-    """Do `work` in a process below this one, and end, with all that it started.
+    """Run `work` in a child process, and then end this process and all that were started.
 
-    To be called while this process has one thread. It ends with 0 when the work returns.
+    Call it while this process has one thread. The exit code is 0 if `work` returns.
 
     Args:
-        work: What runs the model's code.
-        name: What `ps` calls its process, in up to 15 characters, where it can.
-        parent: The process id of the parent, where it is known for sure.
+        work: The function that runs the model's code.
+        name: The name of the working process in `ps`, up to 15 characters (Linux only).
+        parent: The process id of the parent, if the caller knows it for certain.
     """
-    global _working_process  # noqa: PLW0603  # a process does one work
+    global _working_process  # noqa: PLW0603  # a process runs `work` only once
     if _LINUX:
         _divide(parent or os.getppid())
-    with contextlib.suppress(PermissionError):  # it leads a session already
-        os.setsid()  # a signal that a model sends to its group reaches what it started, and no more
+    with contextlib.suppress(PermissionError):  # the process already leads a session
+        os.setsid()  # a model's signal to its process group reaches only processes that it started
     _working_process = os.getpid()
     parent_watch.name(name)
     parent_watch.leave_signals_to_parent()
@@ -72,10 +72,10 @@ def run(work: Callable[[], None], name: str, parent: int | None = None) -> NoRet
 
 
 def end_copy() -> None:
-    """End this process if it is a copy that a model's code made, and that came back from it.
+    """End this process if it is a fork that the model's code made and returned from.
 
-    A model that forks and returns twice would give two answers to one question. To be called when
-    its code has returned.
+    A model that forks and returns in both processes would send two answers to one request. Call
+    this whenever the model's code has returned.
     """
     if _working_process and os.getpid() != _working_process:
         with contextlib.suppress(OSError):
@@ -84,20 +84,20 @@ def end_copy() -> None:
 
 
 def tell_to_end(pid: int) -> None:
-    """Tell a supervisor to end at once, with what is below it."""
+    """Signal a supervisor to end immediately, with all processes below it."""
     with contextlib.suppress(ProcessLookupError):
         if not _LINUX:
-            with contextlib.suppress(ProcessLookupError):  # it leads no group yet
+            with contextlib.suppress(ProcessLookupError):  # the process leads no group yet
                 os.killpg(pid, _END)
         os.kill(pid, _END)
 
 
 def end(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:
-    """Wait until a supervised process has ended, and end it if it does not; its exit code.
+    """Wait for a supervised process, end it after a timeout, and return its exit code.
 
     Args:
         process: The supervisor.
-        patience: Seconds that it may take to end by itself.
+        patience: The timeout in seconds, in which the process may end by itself.
     """
     with contextlib.suppress(subprocess.TimeoutExpired):
         return process.wait(patience)
@@ -109,7 +109,7 @@ def end(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:
 
 
 def _work_and_end(work: Callable[[], None]) -> NoReturn:
-    """Do the work, let exit handlers run, and end without waiting for threads that do not."""
+    """Run the work and the exit handlers, and end without waiting for threads that hang."""
     code = 1
     try:
         work()
@@ -117,50 +117,50 @@ def _work_and_end(work: Callable[[], None]) -> NoReturn:
     except SystemExit as told:
         code = told.code if isinstance(told.code, int) else int(told.code is not None)
         if isinstance(told.code, str):
-            print(told.code, file=sys.stderr)  # noqa: T201  # as Python ends
-    except BaseException:  # noqa: BLE001  # as Python ends
+            print(told.code, file=sys.stderr)  # noqa: T201  # as Python itself does
+    except BaseException:  # noqa: BLE001  # as Python itself does
         sys.excepthook(*sys.exc_info())
     finally:
         try:
             end_copy()
-            # as Python ends: a ThreadPoolExecutor is told before exit handlers are called
+            # Python's own order: ThreadPoolExecutors are shut down before exit handlers are called.
             _call_in_time(threading._shutdown)  # type: ignore[attr-defined]
             _call_in_time(atexit._run_exitfuncs)
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError):
                     stream.flush()
             if not _LINUX:
-                os.killpg(0, signal.SIGTERM)  # which this process handles
+                os.killpg(0, signal.SIGTERM)  # this process itself has a handler for it
         finally:
             os._exit(code)
 
 
 def _call_in_time(handlers: Callable[[], None]) -> None:
-    """Let handlers run for a second; those that hang are interrupted."""
+    """Run handlers with a timeout of one second; those that hang are interrupted."""
 
     def interrupt(_: int, __: FrameType | None) -> NoReturn:
         raise TimeoutError(f"It did not end within {_HANDLER_SECONDS:g} s of being told to.")
 
-    with contextlib.suppress(BaseException):  # also one that nobody reads any more
+    with contextlib.suppress(BaseException):  # an interrupt may also come in the `except` block
         try:
             signal.signal(signal.SIGALRM, interrupt)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
             signal.setitimer(signal.ITIMER_REAL, _HANDLER_SECONDS, _NEXT_SECONDS)
             handlers()
-        except BaseException:  # noqa: BLE001  # as Python ends
+        except BaseException:  # noqa: BLE001  # as Python itself does
             sys.excepthook(*sys.exc_info())
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _divide(parent: int) -> None:
-    """Return in a new process, which this one supervises."""
+    """Fork: return in the child process only, while this process supervises the child."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel might tell no status
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the kernel keeps no exit status
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     parent_watch.die_with_parent(parent, _ORPHANED)
-    with contextlib.suppress(PermissionError):  # it leads a session already
-        os.setsid()  # it has work to do when a signal ends its parent's group
+    with contextlib.suppress(PermissionError):  # the process already leads a session
+        os.setsid()  # the supervisor must survive a signal that ends its parent's group
     supervisor = os.getpid()
     work = os.fork()
     if work:
@@ -170,7 +170,7 @@ def _divide(parent: int) -> None:
 
 
 def _supervise(work: int) -> NoReturn:
-    """Wait for the end, bring about that of all below, and end as the work did."""
+    """Wait until the work ends, end all processes below, and exit with the work's status."""
     code = 1
     try:
         parent_watch.name("cloche-super")
@@ -184,7 +184,7 @@ def _supervise(work: int) -> NoReturn:
 
 
 def _let_go() -> None:
-    """Close what is the work's: whoever has the other end sees when the work ends."""
+    """Close inherited file descriptors, so that their other ends see when the work ends."""
     for number in _numbers_in("/proc/self/fd"):
         if number != _STDERR:
             with contextlib.suppress(OSError):
@@ -192,7 +192,7 @@ def _let_go() -> None:
 
 
 def _status_of(work: int) -> int:
-    """The status with which the work ended, by itself or because it had to."""
+    """Wait until the work ends, or end it when a signal asks for it; return its wait status."""
     end: float | None = None
     while True:
         told = _wait_for({signal.SIGCHLD, _END, _ORPHANED}, end)
@@ -206,7 +206,7 @@ def _status_of(work: int) -> int:
 
 
 def _wait_for(numbers: set[int], end: float | None) -> int | None:
-    """The signal that came; None if none came until `end`, on the monotonic clock."""
+    """Wait for a signal and return it; None if none came until `end` (monotonic clock)."""
     if end is None:
         return signal.sigwaitinfo(numbers).si_signo
     told = signal.sigtimedwait(numbers, max(0.0, end - time.monotonic()))
@@ -214,14 +214,14 @@ def _wait_for(numbers: set[int], end: float | None) -> int | None:
 
 
 def _ended() -> Iterator[tuple[int, int]]:
-    """The processes below this one that have ended, each with its status."""
+    """Yield the id and wait status of each process below this one that has ended."""
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             yield ended
 
 
 def _end_the_rest() -> None:
-    """End every process below this one: it is asked, and then killed."""
+    """End every process below this one, by SIGTERM and then by SIGKILL."""
     asked = time.monotonic() + _ASKED_SECONDS
     if _has_children():
         _signal_all(signal.SIGTERM)
@@ -229,12 +229,12 @@ def _end_the_rest() -> None:
         pass
     killed = time.monotonic() + _KILLED_SECONDS
     while _has_children() and time.monotonic() < killed:
-        _signal_all(signal.SIGKILL)  # again, for what was started meanwhile
+        _signal_all(signal.SIGKILL)  # repeated, for processes that were started meanwhile
         _wait_for({signal.SIGCHLD}, time.monotonic() + _LOOK_SECONDS)
 
 
 def _has_children() -> bool:
-    """Whether there is a process below this one that has not ended."""
+    """Whether a process below this one has not ended."""
     for _ in _ended():
         pass
     try:
@@ -245,30 +245,30 @@ def _has_children() -> bool:
 
 
 def _signal_all(number: int) -> None:
-    """Signal every process below this one, also those whose parent still lives."""
+    """Signal every process below this one, including those whose parent still lives."""
     below: dict[int, list[int]] = {}
     for pid in _numbers_in("/proc"):
-        with contextlib.suppress(OSError):  # it has ended
+        with contextlib.suppress(OSError):  # the process has ended
             status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
             below.setdefault(int(status.rpartition(")")[2].split()[1]), []).append(pid)
     waiting = below.get(os.getpid(), [])
     while waiting:
         pid = waiting.pop()
         waiting += below.get(pid, [])
-        with contextlib.suppress(OSError):  # it has ended, or is another user's
+        with contextlib.suppress(OSError):  # the process has ended, or is another user's
             os.kill(pid, number)
 
 
 def _numbers_in(folder: str) -> list[int]:
-    """The entries of a folder of /proc that are numbers; none where that is not mounted."""
+    """Return the numeric entries of a folder of /proc; none if /proc is not mounted."""
     try:
-        return [int(entry) for entry in os.listdir(folder) if entry.isdecimal()]  # noqa: PTH208  # there are thousands
+        return [int(entry) for entry in os.listdir(folder) if entry.isdecimal()]  # noqa: PTH208  # faster for thousands of entries
     except OSError:
         return []
 
 
 def _end_by_signal(number: int) -> None:
-    """End as the work did, without another dump of memory."""
+    """End this process by the signal that ended the work, without a second core dump."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # SIGKILL has no handler
         signal.signal(number, signal.SIG_DFL)

@@ -1,1 +1,1 @@
-"""What training and serving both do with a version: list, fetch, check, build its environment."""
+"""Access to versions that training and serving share: listing, files, digest, environment."""

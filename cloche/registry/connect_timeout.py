@@ -1,8 +1,8 @@
-"""How long MLflow's stores are asked for an answer before a command gives up, and says so.
+"""Timeouts for MLflow's stores, after which a command fails with a message.
 
-By itself MLflow's client asks a server that is away for minutes, one that says nothing for a
-quarter of an hour, and one that sends a byte now and then for ever. Whoever set its own variables
-for this has the patience that these say.
+By default MLflow's client retries an unreachable server for minutes, waits for a silent one for a
+quarter of an hour, and for one that sends a byte now and then forever. If the user has set MLflow's
+own variables for retries and timeouts, they apply instead.
 """
 
 import os
@@ -25,10 +25,10 @@ _Answer = TypeVar("_Answer")
 
 
 def fail_soon(environment: MutableMapping[str, str]) -> None:
-    """Have MLflow's client give a question up soon, for whoever asks again or wants to know.
+    """Let MLflow's client give a request up soon, for callers that retry or check the server.
 
     Args:
-        environment: the variables of the process.
+        environment: The variables of the process.
     """
     for name, value in _SOON.items():
         environment.setdefault(name, value)
@@ -36,22 +36,22 @@ def fail_soon(environment: MutableMapping[str, str]) -> None:
 
 
 def reach(*, to_write: bool = False) -> None:
-    """Ask the tracking store and the registry whether they answer, before work begins.
+    """Check that the tracking store and the registry answer, before work begins.
 
     Args:
-        to_write: Whether the work ends with something that is written into them.
+        to_write: Whether the work writes its results into them.
 
     Raises:
-        MlflowException: One of them does not, or refuses; `told` has words for it.
+        MlflowException: A store does not answer, or refuses the request.
     """
-    import mlflow  # noqa: PLC0415  # it takes seconds, and this module is imported before it
+    import mlflow  # noqa: PLC0415  # slow: importing this module must not take seconds
     from mlflow import MlflowClient  # noqa: PLC0415
 
     tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     if to_write:
         for uri in {tracking, registry}:
             _require_writable(uri)
-    client = MlflowClient  # made by the thread that asks: a store may connect when it is made
+    client = MlflowClient  # called in the thread that requests: a store may connect when created
     _reach(registry, lambda: client(tracking, registry).search_registered_models(max_results=1))
     if tracking != registry:
         _reach(tracking, lambda: client(tracking, registry).search_experiments(max_results=1))
@@ -67,14 +67,16 @@ def _reach(uri: str, ask: Callable[[], object]) -> None:
 
 
 def answered(uri: str, ask: Callable[[], _Answer]) -> _Answer:
-    """The answer to a question, if it comes within `SECONDS`.
+    """Return the result of a request to a store, if it comes within `SECONDS`.
 
     Args:
-        uri: Of the store that is asked.
-        ask: The question. It goes on in a thread that nobody waits for when it takes longer.
+        uri: The address of the store.
+        ask: The function that sends the request. If it takes longer, it continues in a daemon
+            thread.
 
     Raises:
-        MlflowException: There is none yet; what else the question raises.
+        MlflowException: The timeout has passed, or the request failed.
+        Exception: Any other exception of `ask`.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
 
@@ -83,13 +85,13 @@ def answered(uri: str, ask: Callable[[], _Answer]) -> _Answer:
     def run() -> None:
         try:
             found.append((ask(), None))
-        except Exception as error:  # noqa: BLE001  # raised by the thread that waits
+        except Exception as error:  # noqa: BLE001  # raised again by the waiting thread
             found.append((None, error))
 
     asking = threading.Thread(target=run, name="first-question", daemon=True)
     asking.start()
     asking.join(None if _is_asked_for() else SECONDS)
-    if not found:  # in the words of MLflow's own client
+    if not found:  # with the message of MLflow's own client
         raise MlflowException(f"API request to {uri} failed with exception timed out")
     answer, error = found[0]
     if error is not None:
@@ -98,19 +100,19 @@ def answered(uri: str, ask: Callable[[], _Answer]) -> _Answer:
 
 
 def connect(uri: str) -> None:
-    """Make sure that somebody listens at the address of a database, if it has one.
+    """Check that the database of a store accepts connections, if its address names a host.
 
-    MLflow asks ten times, for two minutes.
+    MLflow itself tries ten times, for two minutes.
 
     Raises:
-        MlflowException: Nobody does.
+        MlflowException: The connection fails.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
 
     address = urlsplit(uri)
     try:
         port = address.port or _PORTS.get(address.scheme.partition("+")[0])
-    except ValueError:  # a password with a mark in it, which SQLAlchemy reads otherwise
+    except ValueError:  # a password with a special character, which SQLAlchemy parses differently
         return
     if not address.hostname or port is None:
         return
@@ -124,7 +126,7 @@ def connect(uri: str) -> None:
 
 
 def _require_writable(uri: str) -> None:
-    """Make sure that a SQLite file may be written, and its folder, where its journal lies."""
+    """Check that a SQLite file and its folder, which holds the journal, are writable."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
 
     if not uri.startswith(_SQLITE):
@@ -146,7 +148,7 @@ def _is_asked_for() -> bool:
 
 @contextmanager
 def _soon() -> Iterator[None]:
-    """Fail soon for a moment: what comes later may have hours of work behind it."""
+    """Set short timeouts for one check: later requests may store the result of hours of work."""
     before = {name: os.environ.get(name) for name in _SOON}
     fail_soon(os.environ)
     try:

@@ -1,7 +1,7 @@
-"""Python environments made from the requirements that versions were logged with.
+"""Python environments that are built from the requirements that versions were logged with.
 
-One for each list of requirements, cached by its content: whoever serves, scores or judges a version
-with the same manager and cache runs it in the same one.
+There is one environment for each list of requirements, cached by the list's content. Serving, batch
+jobs and the gate run a version in the same environment if they use the same manager and cache.
 """
 
 import contextlib
@@ -33,14 +33,15 @@ from cloche.registry.installed_packages import PythonEnv, python_env, python_ver
 
 LOCAL = "local"
 _COMPLETE = ".complete"
-_OLDEST = (3, 11)  # that can run what reads and writes batches, and what the gate measures with
-# The host needs only what a model needs; those need these besides, and MLflow as a whole has them.
+_OLDEST = (3, 11)  # the oldest Python that runs the code of batch workers and of the gate
+# A host needs only the packages of its model. Batch workers and the gate need these besides; the
+# package `mlflow`, unlike `mlflow-skinny`, requires them.
 _NEEDED = ("pyarrow", "threadpoolctl")
 _logger = logging.getLogger(__name__)
 
 
 class NotBuilt(Exception):
-    """An environment cannot be built; the message is the whole reason."""
+    """An environment cannot be built; the message gives the reason."""
 
 
 class ManagerMissing(Exception):
@@ -48,13 +49,13 @@ class ManagerMissing(Exception):
 
 
 def default_cache() -> Path:
-    """Where fetched versions and environments are kept when nothing else is said.
+    """Return the default folder for fetched versions and environments.
 
     It is in the user's cache folder or, in a container whose home is missing or read-only, a
     folder of this user among the temporary files.
     """
     base = os.environ.get("XDG_CACHE_HOME")
-    with contextlib.suppress(RuntimeError, OSError):  # no home, or one that may not be entered
+    with contextlib.suppress(RuntimeError, OSError):  # there is no home, or it may not be entered
         usual = (Path(base) if base else Path.home() / ".cache") / "cloche"
         existing = next(folder for folder in (usual, *usual.parents) if folder.exists())
         if os.access(existing, os.W_OK | os.X_OK):
@@ -68,7 +69,7 @@ def default_cache() -> Path:
 
 
 def option(command: str) -> Callable[[Any], Any]:
-    """The option `--env-manager` of a command that runs versions."""
+    """Return the option `--env-manager` for a command that runs versions."""
     return click.option(
         "--env-manager",
         envvar=[f"CLOCHE_{command.upper()}_ENV_MANAGER", "CLOCHE_ENV_MANAGER"],
@@ -82,7 +83,7 @@ def option(command: str) -> Callable[[Any], Any]:
 
 
 def host_env(command: str) -> Callable[[Any], Any]:
-    """The option `--host-env` of a command that runs versions."""
+    """Return the option `--host-env` for a command that runs versions."""
     return click.option(
         "--host-env",
         envvar=f"CLOCHE_{command.upper()}_HOST_ENV",
@@ -94,7 +95,7 @@ def host_env(command: str) -> Callable[[Any], Any]:
 
 
 def of_extra(name: str) -> list[str]:
-    """What an extra of Cloche asks for, as lines for pip."""
+    """Return the requirements of an extra of Cloche, as lines for pip."""
     asked = map(Requirement, requires("cloche") or ())
     return [
         f"{one.name}{one.specifier}"
@@ -111,17 +112,17 @@ def interpreter(
     *,
     also: Sequence[str] = (),
 ) -> str:
-    """The interpreter of a process of ours that runs the version at `artifacts`; empty for ours.
+    """Return the interpreter that runs the version at `artifacts`; empty for the current one.
 
     Args:
-        artifacts: The version's artifacts.
+        artifacts: The folder of the version's artifacts.
         manager: `local`, `uv` or `virtualenv`.
-        cache: Where versions and environments are kept.
-        say: Is told when one is built, which takes a while.
-        also: What is installed besides, as lines for pip.
+        cache: The folder for versions and environments.
+        say: Called with a message before an environment is built, which takes a while.
+        also: Additional requirements, as lines for pip.
 
     Raises:
-        NotBuilt: There is none.
+        NotBuilt: The version's Python is too old, or the environment cannot be built.
     """
     if manager == LOCAL:
         return ""
@@ -142,17 +143,17 @@ def build(
     *,
     also: Sequence[str] = (),
 ) -> Path:
-    """The interpreter of the environment for the version at `artifacts`, built unless it is there.
+    """Return the interpreter of the version's environment, which is built if it is not cached.
 
     Args:
         artifacts: The version's artifacts, with `requirements.txt` and `python_env.yaml`.
         manager: `uv` or `virtualenv`.
-        cache: Where versions and environments are kept.
-        say: Is told when it is built.
-        also: What is installed besides, as lines for pip.
+        cache: The folder for versions and environments.
+        say: Called with a message before the environment is built.
+        also: Additional requirements, as lines for pip.
 
     Raises:
-        NotBuilt: It cannot be built.
+        NotBuilt: The environment cannot be built.
     """
     env = python_env(artifacts)
     named = "\n".join([*env.dependencies, _text(artifacts / "requirements.txt")])
@@ -160,10 +161,10 @@ def build(
     env = replace(env, dependencies=(*env.dependencies, *ours))
     told = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
     key = hashlib.sha256(told.encode()).hexdigest()[:32]
-    place = cache.absolute() / "environments" / key  # the installer works in another folder
+    place = cache.absolute() / "environments" / key  # the installer has another working directory
     make_private(place.parent)
     with place.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same environment
         if not (place / _COMPLETE).exists():
             shutil.rmtree(place, ignore_errors=True)
             say(f"Building an environment with {manager} for Python {env.python}.")
@@ -173,10 +174,10 @@ def build(
 
 
 def tool(manager: str) -> list[str]:
-    """The command of `manager`, which is `uv` or `virtualenv`.
+    """Return the command that runs `manager`, which is `uv` or `virtualenv`.
 
     Raises:
-        ManagerMissing: It is not installed.
+        ManagerMissing: The manager is not installed.
     """
     if found := shutil.which(manager):
         return [found]
@@ -188,7 +189,7 @@ def tool(manager: str) -> list[str]:
 
 
 def _make(manager: str, env: PythonEnv, place: Path, artifacts: Path) -> None:
-    """Make what MLflow would: the Python, then the tools of builds, then the dependencies."""
+    """Build the environment as MLflow does: Python, then build tools, then dependencies."""
     interpreter = str(place / "bin" / "python")
     command = tool(manager)
     if manager == "uv":
@@ -199,7 +200,7 @@ def _make(manager: str, env: PythonEnv, place: Path, artifacts: Path) -> None:
         _run(*command, "--quiet", "--python", env.python, str(place), hint=hint)
         install = [interpreter, "-Im", "pip", "install", "--quiet"]
     with tempfile.TemporaryDirectory() as folder:
-        for file in artifacts.iterdir():  # the lines may name files beside the model
+        for file in artifacts.iterdir():  # requirements may refer to files beside the model
             (Path(folder) / file.name).symlink_to(file.resolve())
         for lines in filter(None, (env.build, env.dependencies)):
             listed = Path(folder) / f"requirements.{uuid.uuid4().hex}.txt"
@@ -208,7 +209,7 @@ def _make(manager: str, env: PythonEnv, place: Path, artifacts: Path) -> None:
 
 
 def _for_us(requirements: str) -> list[str]:
-    """What a process of ours needs in the environment, and would not be there."""
+    """Return the packages that Cloche's own processes need and `requirements` do not install."""
     named = {
         re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower()
         for line in requirements.splitlines()
@@ -217,7 +218,7 @@ def _for_us(requirements: str) -> list[str]:
 
 
 def _for_the_twin(artifacts: Path) -> list[str]:
-    """What the accelerated twin was proven with; a model's own requirements do not name it."""
+    """Return the onnxruntime that the twin was proven with; the model's requirements lack it."""
     try:
         description = json.loads(_text(artifacts / "onnx" / "twin.json") or "{}")
         return [f"onnxruntime=={description['proof']['versions']['onnxruntime']}"]

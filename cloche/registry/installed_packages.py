@@ -1,7 +1,7 @@
-"""Whether this environment is the one that a version was logged with.
+"""Compares this environment with the one that a version was logged with.
 
-MLflow warns of that when it loads a model, and takes longer for it than for the rest of a load: it
-looks at every file of every installed package.
+MLflow warns of differences when it loads a model, but that check takes longer than the rest of the
+load, because it looks at every file of every installed package.
 """
 
 import re
@@ -21,7 +21,7 @@ _OF_CONDA = re.compile(r"(python|pip|setuptools|wheel)(<=|>=|==|!=|<|>|=)?([\d.]
 
 
 def mismatches(path: Path) -> list[str]:
-    """What the model at `path` was logged with and is not met here, each with what is."""
+    """List the model's Python and requirements that this environment does not meet."""
     logged, here = python_version(path), ".".join(map(str, sys.version_info[:2]))
     python = [f"Python {logged} (installed: {here})"] if logged != here else []
     return python + [
@@ -32,7 +32,7 @@ def mismatches(path: Path) -> list[str]:
 
 
 def absent(path: Path) -> list[str]:
-    """The requirements of the model at `path` whose package is not here in any version."""
+    """List the requirements of the model at `path` whose package is not installed at all."""
     return [str(wanted) for wanted, found in _installed(path) if not found]
 
 
@@ -41,9 +41,9 @@ class PythonEnv:
     """The environment that a version was logged with.
 
     Attributes:
-        python: Major and minor of the Python: whatever patch release is there will do.
-        build: What is installed before the rest: pip, setuptools and wheel, as lines for pip.
-        dependencies: The rest, as lines for pip; files that they name lie beside the model.
+        python: The major and minor version of Python; any patch release is accepted.
+        build: The build tools pip, setuptools and wheel, as lines for pip; installed first.
+        dependencies: The other packages, as lines for pip; files they name lie beside the model.
     """
 
     python: str
@@ -52,9 +52,9 @@ class PythonEnv:
 
 
 def python_env(artifacts: Path) -> PythonEnv:
-    """The environment of a version, from the files that MLflow reads to build it.
+    """Read the environment of a version from the files that MLflow uses to build it.
 
-    These are `python_env.yaml`, or in versions from before MLflow 1.26 `conda.yaml`.
+    These are `python_env.yaml` or, in versions logged before MLflow 1.26, `conda.yaml`.
     """
     stated = _yaml(artifacts / "python_env.yaml")
     by_conda = not stated
@@ -72,12 +72,12 @@ def python_env(artifacts: Path) -> PythonEnv:
 
 
 def python_version(artifacts: Path) -> str:
-    """Major and minor of the Python of a version."""
+    """Return the major and minor version of Python that a version was logged with."""
     return python_env(artifacts).python
 
 
 def _of_conda(stated: dict[str, Any]) -> dict[str, Any]:
-    """The same from a conda environment; of its packages only Python and the build tools count."""
+    """Convert a conda environment; of conda's packages only Python and build tools count."""
     found: dict[str, Any] = {"build_dependencies": [], "dependencies": []}
     for one in stated.get("dependencies") or ():
         if isinstance(one, dict):
@@ -95,7 +95,7 @@ def _of_conda(stated: dict[str, Any]) -> dict[str, Any]:
 def _yaml(file: Path) -> dict[str, Any]:
     found = None
     if file.is_file():
-        with suppress(yaml.YAMLError):  # MLflow reads it only to build an environment
+        with suppress(yaml.YAMLError):  # a model loads without this file
             found = yaml.safe_load(file.read_text())
     return found if isinstance(found, dict) else {}
 
@@ -105,7 +105,7 @@ def _texts(found: Any) -> list[str]:
 
 
 def _installed(path: Path) -> Iterator[tuple[Requirement, str]]:
-    """Each requirement of a model, and the version that is here; empty for none."""
+    """Yield each requirement of a model with the installed version; empty if not installed."""
     file = path / "requirements.txt"
     for line in file.read_text().splitlines() if file.is_file() else ():
         try:

@@ -1,7 +1,7 @@
-"""Which permission an MLflow server with accounts asks for, told by the request that it refused.
+"""Finds the permission that an MLflow server with user accounts requires for a refused request.
 
-MLflow's error names the endpoint only. What was to be done there, and to which model or experiment,
-is known to the function of its client that raised the error.
+MLflow's error names only the endpoint. The method and the parameters, with the model or experiment,
+are in the stack frame of the client function that raised the error.
 """
 
 import os
@@ -20,20 +20,20 @@ _URL = re.compile(r"403 Client Error: .*? for url: (\S+)")
 _API = re.compile(r".*/api/[\d.]+/mlflow/(.*)")
 _PROXIED = re.compile(r".*/api/[\d.]+/mlflow-artifacts/(\w+)/?(.*)")
 _MODEL, _EXPERIMENT = "registered_model", "experiment"
-# How the path of a request begins → what it is about (mlflow/server/auth/__init__.py in 3.17).
+# Beginning of a request's path → kind of resource (mlflow/server/auth/__init__.py in 3.17).
 _RESOURCES = {
     "registered-models/": _MODEL, "model-versions/": _MODEL, "experiments/": _EXPERIMENT,
     "runs/": _EXPERIMENT, "metrics/": _EXPERIMENT, "artifacts/": _EXPERIMENT,
     "logged-models": _EXPERIMENT,
 }  # fmt: skip
-_CREATING = ("registered-models/create", "experiments/create")  # nothing is there to grant on
-_DELETING = ("runs/delete", "experiments/delete")  # by POST
-_EDITING = ("registered-models/delete-tag",)  # by DELETE
+_CREATING = ("registered-models/create", "experiments/create")  # no resource yet to grant on
+_DELETING = ("runs/delete", "experiments/delete")  # endpoints that delete by POST
+_EDITING = ("registered-models/delete-tag",)  # endpoints that edit by DELETE
 _READ, _EDIT, _MANAGE = "READ", "EDIT", "MANAGE"
 
 
 class _Permission(NamedTuple):
-    """A permission on a resource; its name or id is empty where the request did not have it."""
+    """A permission on a resource; `identity` is empty if the request did not name the resource."""
 
     level: str
     resource: str
@@ -41,10 +41,10 @@ class _Permission(NamedTuple):
 
 
 def refusal(error: Exception) -> str:
-    """What the server does not allow and who may grant what; empty if the error is another one.
+    """Explain a refusal and how to grant the permission; empty if the error is another one.
 
     Args:
-        error: what MLflow's client raised, for its API or for artifacts that the server hands out.
+        error: The error of MLflow's client, for its API or for artifacts that the server proxies.
     """
     text = str(error)
     found = _ENDPOINT.search(text) or _URL.search(text)
@@ -67,7 +67,7 @@ def refusal(error: Exception) -> str:
 
 
 def _request(error: Exception) -> tuple[str, Mapping[str, Any]]:
-    """The method and the parameters of the request that was refused; empty if nobody knows."""
+    """Return the method and parameters of the refused request; empty if they are not found."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name == "call_endpoint":
             return frame.f_locals["method"], frame.f_locals["json_body"] or {}

@@ -1,10 +1,10 @@
-"""The digest of a version: what is served and scored is provably what was judged.
+"""The digest of a version, which proves that the served version is the one that was judged.
 
 SHA-256 over the artifact tree. For every regular file, symbolic links followed: its path relative
 to the root with `/`, one zero byte, the hexadecimal SHA-256 of its content, one line feed;
-concatenated in the order of the paths' UTF-8 bytes. The notes that MLflow adds to downloads and
-`cloche build` to images, Python's bytecode (which is never run, see `remove_bytecode`) and the
-accelerated twin (whose digest is a tag of its own) do not count, nor do empty folders.
+concatenated in the order of the paths' UTF-8 bytes. Excluded are the files that MLflow adds to
+downloads and `cloche build` to images, Python's bytecode (which is never run, see
+`remove_bytecode`), the accelerated twin (whose digest is a tag of its own) and empty folders.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ _NOTES = frozenset({"registered_model_meta", PINNED})
 _BYTECODE = "__pycache__"
 _ATTEMPTS = 3
 
-# The accelerated twin has a digest of its own, so that a version in production can get one.
+# The accelerated twin has its own digest, so that a twin can be added to a version in production.
 _TWIN = frozenset({"onnx/model.onnx", "onnx/twin.json"})
 
 
 def digest_tree(root: Path) -> str:
-    """The digest of the artifacts under `root`, in hexadecimal."""
+    """Compute the digest of the artifacts under `root`, in hexadecimal."""
     files = {
         path.relative_to(root).as_posix(): path
         for path in _walk(root)
@@ -38,13 +38,13 @@ def digest_tree(root: Path) -> str:
 
 
 def remove_bytecode(root: Path) -> None:
-    """Leave Python nothing to run under `root` but what the digest counts.
+    """Remove the bytecode under `root`, so that Python runs only files in the digest.
 
-    Python runs the bytecode in a `__pycache__` in place of the source beside it, whatever that
-    says, and writes it anew where it is not there.
+    Python runs the bytecode in a `__pycache__` instead of the source beside it, even if the source
+    differs, and writes missing bytecode again.
 
     Raises:
-        OSError: It cannot be removed, or lies behind a link to somewhere else.
+        OSError: A folder cannot be removed, or is reached through a link out of `root`.
     """
     for path in [path for path in _walk(root) if path.name == _BYTECODE]:
         if not path.parent.resolve().is_relative_to(root.resolve()):
@@ -59,9 +59,10 @@ def remove_bytecode(root: Path) -> None:
 
 
 def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
-    """All files in a folder, and what is named as bytecode, which is not entered.
+    """Yield all files in a folder, and paths named `__pycache__`, which are not entered.
 
-    Links to folders are followed, as Python follows them, but not to one that it lies in: `above`.
+    Links to folders are followed, as Python does, except to a folder that contains the link: these
+    real paths are in `above`.
     """
     here = above | {os.path.realpath(folder)}
     for path in folder.iterdir():

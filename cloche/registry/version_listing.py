@@ -1,10 +1,10 @@
-"""What the registry lists, models and versions, and the files that it keeps of a version.
+"""Lists the models and versions in the registry, and gives access to a version's files.
 
-Names are values here. MLflow reads a `?` or a line end in `models:/NAME/N` as the end of the name,
-and a quote in a filter as the end of the filter.
+Names are passed as values where possible: MLflow reads a `?` or a line end in `models:/NAME/N` as
+the end of the name, and a quote in a filter as the end of the filter.
 
-A list without anything in it is believed only where something else shows that the registry can
-answer: servers of other versions, proxies and pages have nothing to list, either.
+An empty list is accepted only if another request shows that the registry works: incompatible
+servers, proxies and web pages give an empty list, too.
 """
 
 import re
@@ -20,32 +20,33 @@ from mlflow.prompt.constants import IS_PROMPT_TAG_KEY
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-# They give the keys of their stores to MLflow's class for `models:/` only, and their names fit it.
+# These registries give the credentials of their stores only to MLflow's class for `models:/`; the
+# names in them are valid in such a URI.
 _CATALOGS = ("databricks", "uc:")
-# MLflow's client leaves prompts out by a filter on their tag, which servers before 2.21 answer with
-# nothing at all, unless the filter names that tag itself. Servers with prompts leave them out, too.
+# MLflow's client excludes prompts by a filter on their tag. For it servers before 2.21 return an
+# empty list, unless the filter names the tag itself. Servers with prompts exclude them anyway.
 _EVERY_MODEL = f"name != '{IS_PROMPT_TAG_KEY}'"
 _PAGE = 1000
-# Keys of MLmodel under which flavors name files that lie beside it.
+# The keys under which flavors in an MLmodel file name the files beside it.
 _FILE_KEYS = frozenset(
     {"artifact_path", "code", "conda", "data", "model_code_path", "model_data", "model_path"}
     | {"path", "pickled_model", "python_model", "serving_input_path", "virtualenv"}
 )
 _FILE = re.compile(r"(?![/.])[\w./-]+")
 _NOBODY = "cloche.nobody"
-# What only a registry says of what is not there, or is not this user's.
+# Error codes that only a registry returns for an absent or a forbidden model.
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
 
 
 class CannotList(MlflowException):
-    """The registry does not list what it has; the message says what to do."""
+    """The registry does not list its content; the message says what to do."""
 
 
 def registered_models(client: MlflowClient) -> list[RegisteredModel]:
-    """All registered models by name, with their aliases.
+    """List all registered models in the order of their names, with their aliases.
 
     Raises:
-        CannotList: The registry lists none, and has some, or is none.
+        CannotList: The registry has models but lists none, or the server is no registry.
     """
     asked = _EVERY_MODEL if str(client._registry_uri).startswith("http") else None
     found: list[RegisteredModel] = []
@@ -62,10 +63,10 @@ def registered_models(client: MlflowClient) -> list[RegisteredModel]:
 
 
 def versions_with_alias(client: MlflowClient, alias: str) -> dict[str, str]:
-    """Name of each registered model that has `alias` → number of the version behind it.
+    """Map the name of each registered model with `alias` to the number of its version.
 
     Raises:
-        CannotList: The registry lists none, and has some, or is none, or has no aliases.
+        CannotList: The registry has models or aliases but lists none, or the server is no registry.
     """
     models = registered_models(client)
     found = {model.name: str(model.aliases[alias]) for model in models if alias in model.aliases}
@@ -86,7 +87,7 @@ def versions_with_alias(client: MlflowClient, alias: str) -> dict[str, str]:
 
 
 def _make_sure_of_nothing(client: MlflowClient) -> None:
-    """Ask for what is there if any model is, and for what a registry knows not to be there."""
+    """Check an empty list by a search for any version and a request for an unknown model."""
     for version in client.search_model_versions(max_results=1):
         raise CannotList(
             f"The registry lists no models, though it has {version.name} version "
@@ -107,14 +108,14 @@ def _make_sure_of_nothing(client: MlflowClient) -> None:
 
 
 def versions_of(client: MlflowClient, name: str, most: int | None = None) -> list[ModelVersion]:
-    """The versions of a registered model, the newest first.
+    """List the versions of a registered model, the newest first.
 
     Args:
-        client: of the registry.
-        name: of the model.
-        most: how many are wanted; all by default.
+        client: MLflow's client for the registry.
+        name: The name of the model.
+        most: The maximum number of versions; all by default.
     """
-    quote = '"' if "'" in name else "'"  # MLflow's filters know no escapes
+    quote = '"' if "'" in name else "'"  # MLflow's filters have no escape characters
     found: list[ModelVersion] = []
     token = None
     while True:
@@ -129,17 +130,17 @@ def versions_of(client: MlflowClient, name: str, most: int | None = None) -> lis
 
 
 def files_of(name: str, version: str) -> ArtifactRepository:
-    """Where the artifacts of a version are, in the registry that MLflow is set to use."""
+    """Return the artifact repository of a version in the registry that MLflow is set to use."""
     if mlflow.get_registry_uri().startswith(_CATALOGS):
         return get_artifact_repository(f"models:/{name}/{version}")
     return get_artifact_repository(MlflowClient().get_model_version_download_uri(name, version))
 
 
 def missing_files(folder: Path) -> list[str]:
-    """What the MLmodel in a folder names as part of the model, and is not there.
+    """List the files that the MLmodel in a folder names and that do not exist.
 
-    It names more than a model must have, so this explains why a version is not what it was, and
-    never refuses one.
+    An MLmodel also names files that a model does not need, so the list explains why a version's
+    digest differs, but is no reason to refuse a version.
     """
     try:
         named = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8")) or {}
@@ -152,7 +153,7 @@ def missing_files(folder: Path) -> list[str]:
 
 
 def _texts(found: object) -> Iterator[str]:
-    """All texts in a document that stand under a key which names a file."""
+    """Yield all strings in a document under a key that names a file."""
     for key, value in found.items() if isinstance(found, dict) else ():
         if isinstance(value, str) and key in _FILE_KEYS:
             yield value

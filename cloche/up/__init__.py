@@ -1,1 +1,1 @@
-"""`cloche up`: the whole way on one machine, from a recipe to answers."""
+"""`cloche up`: everything from a recipe to a server's answers, on one machine."""

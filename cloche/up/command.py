@@ -1,4 +1,4 @@
-"""`cloche up`: train, gate, promote, serve, and say what to try."""
+"""`cloche up`: trains, gates, promotes and serves a model, and prints commands to try."""
 
 import json
 import signal
@@ -71,8 +71,8 @@ BATCH_ROWS = 1_000
 )
 def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
     """Run the command; see HELP."""
-    # A terminal that closes, or a supervisor, must stop what we start just as Ctrl-C does.
-    # SIGINT too: whoever starts it in the background of a script starts it with SIGINT ignored
+    # A closed terminal or a process manager must stop all child processes just as Ctrl-C does.
+    # SIGINT is set too, because a script starts its background processes with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     ui, server = f"http://{host}:{ui_port}", f"http://{host}:{port}"
@@ -82,13 +82,14 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
             checked = load_recipe(recipe)
             require_free_port(host, port, "--port")
             require_free_port(host, ui_port, "--ui-port")
-            # Only once mistakes are out of the way: these imports take seconds.
+            # Imported only after the checks, so that a mistake is reported at once: this takes
+            # seconds.
             from cloche.up.production import ensure_candidate, ensure_production  # noqa: PLC0415
             from cloche.up.samples import rows_to_try  # noqa: PLC0415
 
             ensure_candidate(checked, say)
-            # The UI takes 14 s of one core to start, and what the gate does leaves one free. A fit
-            # leaves none, and until there is a candidate the registry may have no tables.
+            # The UI takes 14 s of one core to start. The gate leaves one core free, but a fit
+            # leaves none, and before a candidate exists the registry may have no tables.
             say(f"starting the MLflow UI: {ui}")
             started = [services.add(_mlflow_ui(host, ui_port, Path(folder)))]
             version = ensure_production(checked, say)
@@ -161,11 +162,11 @@ def _check(name: str, server: str, rows: "TryRows", folder: Path) -> None:
     predictions = json.loads(result.read_text(encoding="utf-8"))["predictions"]
     click.echo(f"batch   {len(predictions):,} rows, the first: {json.dumps(predictions[0])}")
     if said := difference(answer.json()["predictions"], predictions[0], _predictor(server, name)):
-        click.echo(said, err=True)  # standard output is the two results
+        click.echo(said, err=True)  # standard output holds only the two results
 
 
 def _predictor(server: str, name: str) -> str:
-    """What answers online: `onnx` for the accelerated twin, `pyfunc` for the model."""
+    """Return the predictor of the server: `onnx` for the accelerated twin, `pyfunc` otherwise."""
     import requests  # noqa: PLC0415 (see `up`)
 
     models = requests.get(f"{server}/readyz", timeout=30).json()["models"]
@@ -173,12 +174,12 @@ def _predictor(server: str, name: str) -> str:
 
 
 def difference(online: Any, batch: Any, predictor: str) -> str:
-    """A sentence that says why the first row has two predictions; empty if it has one.
+    """Explain why the two predictions of the first row differ; empty if they are equal.
 
     Args:
-        online: The predictions that the server answered.
-        batch: The first one of the batch.
-        predictor: What answered online.
+        online: The predictions in the server's answer.
+        batch: The first prediction of the batch.
+        predictor: The predictor of the server, `onnx` or `pyfunc`.
     """
     if predictor != "onnx" or list(online) == [batch]:
         return ""

@@ -1,5 +1,5 @@
-"""What can go wrong while everything is brought up."""
+"""The errors of `cloche up`."""
 
 
 class ServiceError(Exception):
-    """A program beside us did not start, ended, or its port is taken; the message names the fix."""
+    """A program of `cloche up` failed, or its port is in use; the message names the fix."""

@@ -1,4 +1,4 @@
-"""The first half of `cloche up`: see that a version is in production, training if need be."""
+"""The first half of `cloche up`: ensures that a version is in production, and trains if needed."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ def ensure_candidate(recipe: Recipe, say: Say) -> None:
     """Train, unless the recipe's model has a version in production or one that waits for the gate.
 
     Raises:
-        ClocheError: training failed.
+        ClocheError: The training failed.
     """
     client = MlflowClient()
     version = _aliased(client, recipe.name, PRODUCTION)
@@ -31,10 +31,10 @@ def ensure_production(recipe: Recipe, say: Say) -> str:
     """Promote the candidate, unless the recipe's model has a version in production.
 
     Returns:
-        The version that serves.
+        The number of the version in production.
 
     Raises:
-        ClocheError: the gate refused the version.
+        ClocheError: The gate refused the version.
     """
     client = MlflowClient()
     version = _aliased(client, recipe.name, PRODUCTION)
@@ -42,7 +42,7 @@ def ensure_production(recipe: Recipe, say: Say) -> str:
 
 
 def _waiting_challenger(client: MlflowClient, name: str) -> str | None:
-    """A challenger that no gate has judged: its promotion was interrupted."""
+    """Return the challenger if no gate has judged it, because its promotion was interrupted."""
     version = _aliased(client, name, CHALLENGER)
     if version is None or GATE in client.get_model_version(name, version).tags:
         return None

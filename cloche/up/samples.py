@@ -1,4 +1,4 @@
-"""Real rows for a first try, in the types that the production version asks for."""
+"""Real rows for a first request, in the column types of the production version's signature."""
 
 import json
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from cloche.up.errors import ServiceError
 
 @dataclass(frozen=True)
 class TryRows:
-    """Rows that the model was not trained on, where it is known which those are.
+    """Rows for a first request; for a version that Cloche trained, rows of its holdout.
 
     Attributes:
-        frame: the input columns of the signature.
-        request: body for `/invocations` with the first row.
+        frame: The rows, with the input columns of the signature.
+        request: The body for `/invocations` with the first row.
     """
 
     frame: pd.DataFrame
@@ -32,12 +32,12 @@ def rows_to_try(name: str, version: str, count: int) -> TryRows:
     """Take rows from the version's holdout, or its input example if Cloche did not train it.
 
     Args:
-        name: the registered model.
-        version: of it.
-        count: how many rows at most.
+        name: The name of the registered model.
+        version: The number of the version.
+        count: The maximum number of rows.
 
     Raises:
-        ServiceError: the version has neither.
+        ServiceError: The version has neither a holdout nor an input example.
     """
     with TemporaryDirectory(prefix="cloche-") as folder:
         frame = _rows_of(name, version, folder)
@@ -51,7 +51,7 @@ def rows_to_try(name: str, version: str, count: int) -> TryRows:
 
 
 def _rows_of(name: str, version: str, folder: str) -> Any:
-    """The rows of the holdout, or the input example, through files that are fetched to a folder."""
+    """Download a version to a folder, and read the rows of its holdout, or its input example."""
     files = files_of(name, version).download_artifacts("", folder)
     model = Model.load(files)
     if not (model.metadata and "cloche" in model.metadata and model.signature):
@@ -65,7 +65,7 @@ def _rows_of(name: str, version: str, folder: str) -> Any:
 
 
 def write_csv(rows: TryRows, folder: Path) -> Path:
-    """The rows as a CSV file."""
+    """Write the rows to a CSV file and return its path."""
     path = folder / "rows.csv"
     rows.frame.to_csv(path, index=False)
     return path

@@ -1,4 +1,4 @@
-"""Programs that run beside us: started, awaited, watched and stopped as one."""
+"""The programs that `cloche up` starts, waits for, watches and stops together."""
 
 import contextlib
 import os
@@ -20,14 +20,14 @@ STOP_SECONDS = 10
 
 
 class Service:
-    """One program in a process group of its own: Ctrl-C reaches us, and we stop the group.
+    """A program in a process group of its own: only `cloche up` gets Ctrl-C, and stops the group.
 
     Args:
-        name: for people.
-        command: program and arguments.
-        health_url: answers 200 when the program is ready.
-        log: file that gets what the program prints.
-        environment: its variables.
+        name: The name of the program in messages.
+        command: The program and its arguments.
+        health_url: The address that answers 200 when the program is ready.
+        log: The file for the output of the program.
+        environment: The environment variables of the program.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Service:
         """Return when the program answers.
 
         Raises:
-            ServiceError: it ended, or did not answer in time; the message holds its last lines.
+            ServiceError: The program ended, or the timeout passed; the message has its last lines.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -64,7 +64,7 @@ class Service:
                 if requests.get(self.health_url, timeout=2).ok:
                     return
             except requests.RequestException:
-                pass  # not listening yet
+                pass  # the program does not listen yet
             time.sleep(0.1)
         raise ServiceError(
             f"{self.name} did not answer within {seconds:g} s.\n{self._last_lines()}"
@@ -77,17 +77,16 @@ class Service:
             raise ServiceError(f"{self.name} ended with code {code}.\n{self._last_lines()}")
 
     def stop(self) -> None:
-        """End the program and everything that it started: politely, then for good."""
+        """End the program and all processes that it started, by SIGTERM and then by SIGKILL."""
         self._signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
-        # Also where the program itself ended well: children that outlived it belong to the same
-        # group.
+        # Sent even if the program has ended: child processes that outlive it are in its group.
         self._signal(signal.SIGKILL)
         self._process.wait()
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):  # all gone already
+        with contextlib.suppress(ProcessLookupError):  # all processes of the group have ended
             os.killpg(self._process.pid, number)
 
     def _last_lines(self, count: int = 15) -> str:
@@ -96,26 +95,26 @@ class Service:
 
 
 def mlflow_environment() -> dict[str, str]:
-    """The variables for programs of MLflow, which start `uvicorn` and `python` by name.
+    """Return the variables for programs of MLflow, which start `uvicorn` and `python` by name.
 
-    Those are to be the ones beside our own, and to take no module of a user's folder for theirs.
+    These must be the programs beside this interpreter, and must not import a user's modules.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     ours = {name: value for name, value in server_environment().items() if name != "PYTHONPATH"}
-    # uvicorn imports from the working directory all the same, unless it is told another folder
+    # uvicorn imports from the working directory even so, unless it gets another folder.
     return {**ours, "PATH": path, "PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": sys.prefix}
 
 
 def server_environment() -> dict[str, str]:
-    """The variables for a server of ours.
+    """Return the variables for Cloche's server.
 
-    How long threads spin is left to it: what suits the fit here does not suit a server.
+    The spin count of this process, which fits models, is removed: it does not suit a server.
     """
     return {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
 
 
 class Services:
-    """Several services that live and end together."""
+    """A group of services that are stopped together."""
 
     def __init__(self) -> None:
         self._running: list[Service] = []
@@ -133,12 +132,12 @@ class Services:
             service.stop()
 
     def add(self, service: Service) -> Service:
-        """Take a started service into care."""
+        """Add a started service to the group."""
         self._running.append(service)
         return service
 
     def wait_for_an_end(self) -> None:
-        """Return only by `ServiceError`, when one of the services has ended."""
+        """Wait until a service ends, and raise `ServiceError`."""
         while True:
             for service in self._running:
                 service.check_running()

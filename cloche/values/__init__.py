@@ -1,1 +1,1 @@
-"""Values that both sides read and tell alike: datetimes, tensors, streams, messages."""
+"""Values that training and serving treat alike: datetimes, tensors, streams, messages."""

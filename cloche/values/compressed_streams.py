@@ -1,7 +1,7 @@
-"""Reads files of several compressed streams, one after the other, to their last byte.
+"""Reads files that consist of several compressed streams to their last byte.
 
-`bz2.open` and `lzma.open` take whatever is no stream for the end of the file, so that a stream with
-a damaged head, and all behind it, would be left out without an error.
+`bz2.open` and `lzma.open` treat data that is no stream as the end of the file: they would skip a
+stream with a damaged header, and all streams after it, without an error.
 """
 
 import bz2
@@ -19,29 +19,29 @@ SUFFIXES: Final = tuple(_DECOMPRESSORS)
 
 
 def unpacked(packed: Any, suffix: str) -> io.BufferedReader:
-    """The content of a binary file whose name ends in one of `SUFFIXES`."""
+    """Open the content of a compressed binary file with one of the `SUFFIXES`."""
     return io.BufferedReader(Streams(packed, _DECOMPRESSORS[suffix]))
 
 
 class Streams(io.RawIOBase):
-    """The content of all streams of a file; zeros between and behind streams are padding."""
+    """A file that reads the content of all streams; zero bytes after a stream are padding."""
 
     def __init__(self, packed: Any, decompressor: Callable[[], Any]) -> None:
-        """Take the file, and what makes a decompressor of bz2's or lzma's kind for each stream."""
+        """Store the packed file and the function that creates a decompressor for each stream."""
         self._packed = packed
         self._new = decompressor
         self._stream = decompressor()
 
     def readable(self) -> bool:
-        """It is."""
+        """Whether the file can be read: always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """The next bytes of the content.
+        """Read the next bytes of the content into `buffer`, and return their number.
 
         Raises:
             EOFError: A stream is cut short.
-            OSError, lzma.LZMAError: There is something that is no stream.
+            OSError, lzma.LZMAError: The file contains data that is no stream.
         """
         content = b""
         while not content:
@@ -60,7 +60,7 @@ class Streams(io.RawIOBase):
         return len(content)
 
     def _following(self) -> bytes:
-        """What begins the next stream; empty at the end of the file."""
+        """Read the first bytes of the next stream; empty at the end of the file."""
         packed: bytes = self._stream.unused_data.lstrip(b"\0")
         while not packed and (more := self._packed.read(_CHUNK)):
             packed = more.lstrip(b"\0")

@@ -1,8 +1,8 @@
-"""Datetimes as a signature has them: moments in UTC, without a zone.
+"""Conversion of datetime columns to the type of a signature: UTC, without a time zone.
 
-MLflow's datetime has no zone, and its enforcement refuses a column that has one. A moment with a
-zone or an offset is therefore converted to UTC, and one without counts as UTC. Training, the
-server and batch jobs read columns by this module, so that they cannot differ.
+MLflow's datetime has no time zone, and its enforcement refuses a column that has one. A datetime
+with a zone or an offset is therefore converted to UTC, and one without counts as UTC. Training, the
+server and batch jobs all use this module, so that they cannot differ.
 """
 
 from datetime import date
@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-_FIRST, _LAST = pd.Timestamp.min, pd.Timestamp.max  # what 64 bits of nanoseconds hold
+_FIRST, _LAST = pd.Timestamp.min, pd.Timestamp.max  # the range of 64 bits of nanoseconds
 _CAPITALS = str.maketrans("tz", "TZ")
 
 
 class Moments(NamedTuple):
-    """A column of datetimes that was read.
+    """A parsed column of datetimes.
 
     Attributes:
-        values: The moments in UTC, without a zone; missing where the cell is missing or unreadable.
-        unreadable: Whether a cell is there, and is no moment between the years 1678 and 2261.
+        values: The datetimes in UTC, without a zone; missing if the cell is missing or unreadable.
+        unreadable: For each cell, whether it is present but no datetime from 1678 to 2261.
     """
 
     values: "pd.Series[pd.Timestamp]"
@@ -29,9 +29,10 @@ class Moments(NamedTuple):
 
 
 def read(values: pd.Series) -> Moments | None:
-    """The moments in a column of datetimes, of dates, or of texts in ISO 8601.
+    """Parse a column of datetimes, of dates, or of strings in ISO 8601.
 
-    None for a column of anything else, like numbers.
+    Returns:
+        The parsed column; None for a column of other values, like numbers.
     """
     if not _may_be_moments(values):
         return None
@@ -46,12 +47,12 @@ def read(values: pd.Series) -> Moments | None:
 
 
 def _from_texts(values: pd.Series) -> Any:
-    """Moments in UTC; missing where there is none."""
+    """Parse datetimes in UTC; a cell that is no datetime becomes missing."""
     moments = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
     refused = moments.isna() & values.notna()
     if not refused.any():
         return moments
-    # RFC 3339 allows a small t and z, of which pandas reads the capitals only
+    # RFC 3339 allows a lowercase t and z, but pandas parses only T and Z.
     cells = values.to_numpy(dtype=object, copy=True)
     wrong = refused.to_numpy(np.bool_)
     written = [one.translate(_CAPITALS) if isinstance(one, str) else one for one in cells[wrong]]

@@ -1,4 +1,4 @@
-"""Keeps secrets out of what people and logs are told."""
+"""Removes passwords from messages and log lines."""
 
 import re
 
@@ -6,5 +6,5 @@ _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/\s]*@")
 
 
 def without_password(text: str) -> str:
-    """The text; passwords in its URLs are stars."""
+    """Replace the passwords in the URLs of a text by `***`."""
     return _PASSWORD.sub(r"\1:***@", text)

@@ -1,8 +1,8 @@
-"""Messages of models and libraries about rows, without what was in the rows.
+"""Removes the values of rows from error messages of models and libraries.
 
 MLflow quotes the whole table in its messages, pandas and scikit-learn quote cells, and a model may
-say anything. Evidence, answers and logs are read by people who may not see rows, so a message keeps
-its type, its first line and the names of columns, and loses what may be a value.
+write anything. Evidence, answers and logs are read by people who may not see rows, so a message
+keeps its type, its first line and the names of columns, and loses all possible values.
 """
 
 import re
@@ -23,55 +23,55 @@ _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w])")
 
 
 def describe_error(error: BaseException, rows: Any = None, names: Iterable[Any] = ()) -> str:
-    """What an error says, in one line with its type.
+    """Describe an error in one line, with its type.
 
     Args:
         error: The error.
-        rows: The table, array or record that it is about; what stands in it is cut from the
+        rows: The table, array or record that the error is about; its values are cut from the
             message.
-        names: Words that may stand in quotes, beside the columns of `rows`.
+        names: Words that may be quoted in the message, in addition to the columns of `rows`.
     """
     error = unwrapped(error)
     said = _text(error)
     if said.startswith(_WRAPPERS):
         return type(error).__name__
     if isinstance(error, ImportError) or (isinstance(error, OSError) and rows is None):
-        names = [*names, *(found[2] for found in _QUOTED.finditer(said))]  # modules and files
+        names = [*names, *(found[2] for found in _QUOTED.finditer(said))]  # names of modules, files
     shown = without_values(said, rows, names)
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """What was wrong with a table that MLflow quotes before it says that."""
+    """Return the original error behind MLflow's wrappers, whose messages quote the table."""
     while _text(error).startswith(_WRAPPERS) and error.__context__ is not None:
         error = error.__context__
     return error
 
 
 def trace(error: BaseException, rows: Any = None) -> str:
-    """Where an error arose, line by line, and at the end what `describe_error` says of it."""
+    """Format the traceback of an error, with the line of `describe_error` at its end."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     return f"{frames}{describe_error(error, rows)}"
 
 
 def without_values(said: str, rows: Any = None, names: Iterable[Any] = ()) -> str:
-    """The first line of a message, with a mark in the place of each value.
+    """Return the first line of a message, with `CUT` in the place of each value.
 
     Args:
         said: The message.
-        rows: See `describe_error`.
-        names: See `describe_error`.
+        rows: The table, array or record whose values are cut.
+        names: Words that may be quoted in the message, in addition to the columns of `rows`.
     """
     known = {str(name) for name in (*names, *_columns(rows))}
     line = next(iter(said.strip().splitlines()), "")
     try:
         cells = list(_cells(rows))
-    except Exception:  # noqa: BLE001  # a message about a failure must not be one
+    except Exception:  # noqa: BLE001  # describing an error must not raise another one
         rows, cells = None, []
     words = sorted((cell.lower() for cell in cells if isinstance(cell, str)), key=len, reverse=True)
 
     def is_name(text: str) -> bool:
-        """Whether a quoted text is the name of something, and is in no row."""
+        """Whether a quoted text is a known name, or an identifier that occurs in no row."""
         spoken = text.lower()
         return text in known or (
             rows is not None and text.isidentifier() and not any(spoken in word for word in words)
@@ -88,12 +88,12 @@ def without_values(said: str, rows: Any = None, names: Iterable[Any] = ()) -> st
 
 def _text(error: BaseException) -> str:
     said = str(getattr(error, "message", None) or error)
-    # MLflow's scoring function puts the rows before what a model said, and keeps that, too
+    # MLflow's scoring function puts the rows into `message`; `str` has the model's own message.
     return str(error) if said.startswith(_QUOTES_ROWS) else said
 
 
 def _stands(number: str, among: list[float]) -> bool:
-    """Whether a number in a message may be one of these, also rounded; a digit says nothing."""
+    """Whether a number in a message may be a rounded value; a single digit is never cut."""
     if len(number.strip("+-")) < 2:
         return False
     value = float(number)
@@ -107,7 +107,7 @@ def _columns(rows: Any) -> Iterable[Any]:
 
 
 def _cells(rows: Any) -> Iterator[str | float]:
-    """The different values in rows: texts as they are, numbers also as such."""
+    """Yield the distinct values in rows: as strings and, if they are numbers, as floats."""
     for cell in {str(cell).strip() for cell in _leaves(rows)}:
         if len(cell) > 1:
             yield cell
@@ -127,10 +127,10 @@ def _leaves(rows: Any) -> Iterator[Any]:
 
 
 def _parts(rows: Any) -> Iterable[Any] | None:
-    """What rows are made of; None if they are a value."""
+    """Return the parts of rows, like columns or cells; None if `rows` is a single value."""
     if isinstance(rows, dict):
         return rows.values()
-    if isinstance(rows, pd.DataFrame):  # names may occur twice
+    if isinstance(rows, pd.DataFrame):  # by position, since a name may occur twice
         return [rows.iloc[:, at] for at in range(rows.shape[1])]
     if isinstance(rows, np.ndarray):
         flat: list[Any] = rows.ravel().tolist()

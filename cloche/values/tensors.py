@@ -1,9 +1,9 @@
-"""What a model whose signature is tensors is given for rows of a table.
+"""Converts rows of a table to the inputs of a model whose signature has tensors.
 
-MLflow casts what comes as JSON to the type of the tensor, and takes a table only if it has that
-type already, which a file of wider or plainer types cannot give. And of a tensor that has a name,
-like the input `X` of an ONNX model, it expects a column of that name, while a table has one column
-for each of its values. The gate and batch jobs ask models so.
+MLflow casts JSON to the type of the tensor, but accepts a table only if it has that type already,
+which a file with wider or plainer types has not. For a named tensor, like the input `X` of an ONNX
+model, MLflow expects a column of that name, while a table has one column for each value of the
+tensor. The gate and batch jobs use this module.
 """
 
 from collections.abc import Iterable
@@ -13,20 +13,20 @@ import numpy as np
 import pandas as pd
 from mlflow.types import Schema, TensorSpec
 
-# What a model is given: a table, or arrays by the names of its tensors.
+# The input of a model: a table, or arrays by the names of its tensors.
 Given = pd.DataFrame | dict[str, Any]
 
 
 class UnfitTable(Exception):
-    """A table cannot be what the tensors of a signature hold; the message names both."""
+    """A table does not fit the tensors of a signature; the message names both."""
 
 
 def of_columns(schema: Schema | None, columns: Iterable[Any]) -> TensorSpec | None:
-    """The one tensor that is made of all columns of a table; None where there is none.
+    """Return the single tensor that all columns of a table form; None if there is none.
 
     Args:
         schema: The inputs of a signature.
-        columns: What the table has.
+        columns: The names of the table's columns.
     """
     if schema is None or not schema.is_tensor_spec() or len(schema.inputs) != 1:
         return None
@@ -36,17 +36,17 @@ def of_columns(schema: Schema | None, columns: Iterable[Any]) -> TensorSpec | No
 
 
 def unnamed(schema: Schema) -> Schema:
-    """The inputs of a model that takes the same one tensor without a name."""
+    """Return the same inputs, of a single tensor, without the tensor's name."""
     (spec,) = schema.inputs
-    assert isinstance(spec, TensorSpec)  # noqa: S101  # the caller asked `of_columns`
+    assert isinstance(spec, TensorSpec)  # noqa: S101  # the caller has called `of_columns`
     return Schema([TensorSpec(spec.type, spec.shape)])
 
 
 def check_width(spec: TensorSpec, columns: Iterable[Any]) -> None:
-    """See that columns beside each other have the shape of a tensor.
+    """Check that the columns side by side have the shape of a tensor.
 
     Raises:
-        UnfitTable: They do not.
+        UnfitTable: The shapes differ.
     """
     names = [str(name) for name in columns]
     width = 1 if len(spec.shape) == 1 else spec.shape[1]
@@ -62,14 +62,14 @@ def check_width(spec: TensorSpec, columns: Iterable[Any]) -> None:
 
 
 def given(frame: pd.DataFrame, schema: Schema) -> Given:
-    """What a model is given for a table, with the types of its tensors, where no value changes.
+    """Convert a table to the input of a model, cast to the tensors' types if no value changes.
 
     Args:
-        frame: (n rows) the columns that the model takes.
-        schema: The inputs of its signature, which are tensors.
+        frame: (n rows) The columns of the model's inputs.
+        schema: The inputs of the model's signature, which are tensors.
 
     Raises:
-        UnfitTable: The columns do not make the one tensor.
+        UnfitTable: The columns do not form the single tensor.
     """
     spec = of_columns(schema, frame.columns)
     typed = _cast(frame, schema, spec)
@@ -82,16 +82,16 @@ def given(frame: pd.DataFrame, schema: Schema) -> Given:
 
 
 def rows_at(rows: Given, positions: slice) -> Given:
-    """Some of the rows that a model is given."""
+    """Return a slice of the rows of a model's input."""
     if isinstance(rows, pd.DataFrame):
         return rows.iloc[positions]
     return {name: array[positions] for name, array in rows.items()}
 
 
 def _cast(frame: pd.DataFrame, schema: Schema, one: TensorSpec | None) -> pd.DataFrame:
-    """The table with columns of the types that the tensors have, as far as no value is falsified.
+    """Cast the columns to the types of the tensors, as far as no value changes.
 
-    What does not fit is left as it is, for MLflow to say so.
+    Columns that do not fit are left unchanged, and MLflow refuses them with its own message.
     """
     specs = {str(spec.name): spec for spec in schema.inputs if spec.name is not None}
     columns = {}
@@ -106,6 +106,6 @@ def _column(values: pd.Series, kind: np.dtype[Any]) -> pd.Series:
     if isinstance(values.dtype, np.dtype) and np.can_cast(values.dtype, kind, "same_kind"):
         typed = values.astype(kind)
         return typed if kind.kind == "f" or (typed == values).all() else values
-    if values.dtype == object:  # arrays have a type, which must be right; lists get the tensor's
+    if values.dtype == object:  # MLflow casts lists to the tensor's type, but never arrays
         return values.map(lambda cell: cell.tolist() if isinstance(cell, np.ndarray) else cell)
     return values

@@ -1,5 +1,5 @@
-"""What runs inside a model host: one version of one model, in a process of its own.
+"""The code inside a model host, the process that serves one version of one model.
 
-Imports MLflow, numpy, pandas and the standard library only, because a host may run in the
+It imports only MLflow, numpy, pandas and the standard library, because a host may run in the
 environment of its model.
 """

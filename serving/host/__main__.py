@@ -1,7 +1,7 @@
-"""The process of a model host.
+"""The entry point of a model host's process.
 
-`cloche/launch.py cloche.serving.host FD`, where FD is its end of a socket to the front. Where the
-fork server is, hosts of its environment are forks that `run`.
+Run as `cloche/launch.py cloche.serving.host FD`, where FD is the file descriptor of the host's end
+of a socket to the front. Hosts in the fork server's environment are its forks, and call `run`.
 """
 
 import gc
@@ -14,8 +14,8 @@ from cloche.serving.host import log_levels
 
 def run(front: socket.socket) -> None:
     """Serve until the front closes the socket."""
-    gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
-    from cloche.serving.host.loop import serve  # noqa: PLC0415  # MLflow and more
+    gc.disable()  # garbage collection takes a sixth of the import time, and finds few cycles
+    from cloche.serving.host.loop import serve  # noqa: PLC0415  # it imports MLflow, which is slow
 
     log_levels.configure()
     with front:
@@ -23,5 +23,5 @@ def run(front: socket.socket) -> None:
 
 
 def main() -> None:
-    """Serve as a process of its own."""
+    """Serve in this process, which the front has started."""
     supervisor.run(lambda: run(socket.socket(fileno=int(sys.argv[1]))), "cloche-host")

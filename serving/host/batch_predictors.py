@@ -1,6 +1,7 @@
-"""The two ways to answer requests that were joined: by the accelerated twin, and by the model.
+"""The two predictors for requests that are scored in one batch: the twin and the model.
 
-Each answers the questions that it is sure of and leaves the others (None) to the next way.
+A predictor answers the requests that it is sure of, and returns None for the others, which go to
+the next predictor.
 """
 
 import itertools
@@ -28,11 +29,11 @@ _logger = logging.getLogger(__name__)
 
 
 class ByTwin:
-    """Answers by the accelerated twin.
+    """Answers requests by the accelerated twin.
 
     Attributes:
-        seconds: Time spent in the graph since it was last set to 0.
-        rows: Rows answered since it was last set to 0.
+        seconds: The seconds spent in the graph since this was last set to 0.
+        rows: The number of rows answered since this was last set to 0.
     """
 
     def __init__(self, twin: Twin, plan: ColumnDecoder) -> None:
@@ -45,7 +46,7 @@ class ByTwin:
         """Whether the twin answers `table` as the model does, or leaves it to the model.
 
         Raises:
-            Exception: Whatever the graph or the model raises.
+            Exception: Any error of the graph or the model.
         """
         question = ParsedRequest(table, write_predictions)
         (own,), (other,) = self.ask([question]), model.ask([question])
@@ -54,21 +55,21 @@ class ByTwin:
         return alike(json.loads(own.body), json.loads(other.body), tolerance=self._twin.tolerance)
 
     def answer(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
-        """One answer for each question all of whose rows the twin is sure of."""
+        """Answer each request if the twin is sure of all its rows; None for the others."""
         try:
             return self.ask(questions)
-        except Exception as error:  # noqa: BLE001  # the model answers whatever it was
+        except Exception as error:  # noqa: BLE001  # the model answers after any error of the twin
             seen = trace(error)
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return [None] * len(questions)
 
     def ask(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
-        """The same.
+        """Answer as `answer` does, but without catching errors.
 
         Raises:
-            Exception: Whatever the graph raises.
+            Exception: Any error of the graph.
         """
-        if questions[0].table.params:  # parameters are the model's own affair
+        if questions[0].table.params:  # only the model can interpret parameters
             return [None] * len(questions)
         columns = self._plan.join([question.table for question in questions])
         started = time.perf_counter()
@@ -93,24 +94,24 @@ class ByTwin:
 
 
 class ByModel:
-    """Answers by the model itself, on the frame that MLflow's enforcement would give."""
+    """Answers requests by the model, with the data frame that MLflow's enforcement would create."""
 
     def __init__(self, model: InstrumentedModel, plan: ColumnDecoder) -> None:
         self._model = model
         self._plan = plan
 
     def answer(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
-        """One answer for each question, or None for all when they must be scored one by one."""
+        """Answer all requests; None for each of them if they must be scored one by one."""
         try:
             return self.ask(questions)
-        except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, one by one
+        except Exception:  # noqa: BLE001  # the error occurs again, and is reported, one by one
             return [None] * len(questions)
 
     def ask(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
-        """The same.
+        """Answer as `answer` does, but without catching errors.
 
         Raises:
-            Exception: Whatever MLflow or the model raises.
+            Exception: Any error of MLflow or the model.
         """
         tables = [question.table for question in questions]
         counts = [table.length for table in tables]
@@ -127,7 +128,7 @@ class ByModel:
 
 
 def _written(question: ParsedRequest, predicted: Predicted, start: int, end: int) -> Answer | None:
-    """The answer; None where the question asks for what was not predicted, to be told alone."""
+    """Write the answer; None if a requested output does not exist, which is reported later."""
     try:
         return question.write(predicted, start, end)
     except RequestRefused:

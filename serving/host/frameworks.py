@@ -1,6 +1,7 @@
-"""Loads a model, and tells its framework what that learns from no variable.
+"""Loads a model, and changes settings of its framework that no environment variable controls.
 
-Used by model hosts and by the workers of batch jobs. What a variable can say is in `threads.py`.
+Used by model hosts, batch workers and the gate. `serving/processes/thread_limits.py` sets those
+that variables control.
 """
 
 import json
@@ -15,30 +16,30 @@ from mlflow.pyfunc import PyFuncModel, load_model
 
 from cloche.serving.processes import thread_limits
 
-_MODEL_CONFIG = "SERVING_MODEL_CONFIG"  # `mlflow models serve` reads it
+_MODEL_CONFIG = "SERVING_MODEL_CONFIG"  # the variable that `mlflow models serve` reads, too
 
 
 def load(path: Path) -> PyFuncModel:
-    """The model at `path`, loaded as MLflow's own server does it.
+    """Load the model at `path` as MLflow's own server does.
 
     Raises:
-        Exception: Whatever MLflow or the model's code raises while loading.
+        Exception: Any error of MLflow or the model's code while loading.
     """
-    # some flavors ask for it
+    # some flavors read this variable
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     if "onnx" in Model.load(str(path)).flavors:
         _size_onnxruntime()
-    # `requirements.py` tells sooner what does not fit
+    # warnings suppressed: `mismatches` reports unmet requirements, and faster
     model = load_model(str(path), suppress_warnings=True, **_model_config())
     _silence_keras()
     return model
 
 
 def _model_config() -> dict[str, Any]:
-    """The configuration of the model that MLflow's own server takes from the environment.
+    """Read the model's configuration from the variable that MLflow's own server uses.
 
     Raises:
-        ValueError: It is no JSON object.
+        ValueError: The variable holds no JSON object.
     """
     text = os.environ.get(_MODEL_CONFIG)
     if not text:
@@ -49,17 +50,17 @@ def _model_config() -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         told = f'{_MODEL_CONFIG} must be a JSON object, such as {{"temperature": 0.5}}.'
-        raise ValueError(told)  # noqa: TRY004  # its text is wrong
+        raise ValueError(told)  # noqa: TRY004  # the variable's value is wrong, not a type
     return {"model_config": found}
 
 
 @cache
 def _size_onnxruntime() -> None:
-    """Give sessions this process's share of the cores, where the model does not say how many.
+    """Set the default number of threads of onnxruntime's sessions to this process's share.
 
     onnxruntime reads no variable: every replica would have a spinning thread for each core.
     """
-    import onnxruntime  # noqa: PLC0415  # only the models of one flavor have it
+    import onnxruntime  # noqa: PLC0415  # installed only for models of one flavor
 
     class Sized(onnxruntime.SessionOptions):  # type: ignore[misc]
         def __init__(self, *args: Any) -> None:
@@ -71,6 +72,6 @@ def _size_onnxruntime() -> None:
 
 
 def _silence_keras() -> None:
-    """Draw no progress bar for each prediction, which would be a line of the log."""
+    """Turn off the progress bar of each prediction, which would write a line to the log."""
     if keras := sys.modules.get("keras"):
         keras.config.disable_interactive_logging()

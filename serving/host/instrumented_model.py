@@ -1,4 +1,4 @@
-"""A loaded model as MLflow's scoring function sees it, which remembers how a request went."""
+"""A wrapper of a loaded model that records how MLflow's scoring function handled a request."""
 
 import inspect
 import time
@@ -21,16 +21,16 @@ from cloche.serving.host.parsing.older_mlflow import in_prediction
 
 
 class InstrumentedModel:
-    """Stands in for the model: it gives the same answers, and knows how they came about.
+    """Wraps the model: it gives the same answers, and records the course of the last request.
 
     Attributes:
-        seconds: Time spent in predictions since it was last set to 0.
-        rows: Rows of the last prediction.
-        reached: Whether the last request was parsed and came as far as the model.
-        refused: Why the last request was kept from the model, if it was; MLflow hides it.
-        failed: What the model's own code raised on the last request, if it did.
-        failed_on: What it was given then.
-        raw: What it returned on the last request.
+        seconds: The seconds spent in predictions since this was last set to 0.
+        rows: The number of rows of the last prediction.
+        reached: Whether the last request was parsed and reached the model.
+        refused: The error that kept the last request from the model, if any; MLflow hides it.
+        failed: The exception of the model's own code on the last request, if any.
+        failed_on: The input with which the model's own code failed.
+        raw: The return value of the model on the last request.
     """
 
     def __init__(self, model: PyFuncModel) -> None:
@@ -53,11 +53,11 @@ class InstrumentedModel:
         self.raw: Any = None
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
-        """What the model predicts for `data`, after MLflow enforced its signature.
+        """Predict for `data`, with MLflow's enforcement of the signature.
 
         Raises:
-            RequestRefused: Enforcement would change what is missing.
-            Exception: Whatever MLflow or the model raises.
+            RequestRefused: Enforcement would change a missing value.
+            Exception: Any error of MLflow or the model.
         """
         self.reached = True
         self.rows = _count(data)
@@ -79,9 +79,9 @@ class InstrumentedModel:
         return self.raw
 
     def predict_enforced(self, frame: pd.DataFrame, params: dict[str, Any] | None) -> Any:
-        """What the model predicts for a frame that is as enforcement would leave it.
+        """Predict for a data frame that enforcement would not change.
 
-        `PyFuncModel.predict` without the enforcement, which takes as long as many a model.
+        This is `PyFuncModel.predict` without the enforcement, which is as slow as many models.
         """
         started = time.perf_counter()
         try:

@@ -1,6 +1,6 @@
 """Loads one version and proves that it can serve.
 
-It must score its own input example before anybody is told it is ready.
+The version must score its own input example before the host reports that it is ready.
 """
 
 import json
@@ -27,27 +27,30 @@ from cloche.serving.processes.frames import Item
 _logger = logging.getLogger(__name__)
 _WARM_UP_SIZES = (1, 8, 64)
 _UNSCORED = "The model cannot score its own input example"
-_parse = json.JSONDecoder().decode  # bound before a model's code can replace anything
-# What only some versions need, and later ones are likely to need, too.
+_parse = json.JSONDecoder().decode  # bound before a model's code can replace it
+# Modules that only some versions import, and that later versions are likely to import, too.
 _SLOW_IMPORTS = ("skops.io",)
 
 
 class LoadRefused(Exception):
-    """The version was loaded, and cannot serve."""
+    """The version was loaded but cannot serve."""
 
 
 def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> Loaded:
-    """The scorer of the model at `path`, warm, and its description for the front.
+    """Load and warm up the version at `path`.
 
     Args:
-        path: The version's artifacts.
-        twin: The digest of the accelerated twin that may answer; empty for none, or ANY.
-        name: By which the model is served.
-        version: Its version.
+        path: The folder of the version's artifacts.
+        twin: The digest of the accelerated twin that may answer; ANY, or empty for no twin.
+        name: The name by which the model is served.
+        version: The number of the version.
+
+    Returns:
+        The version's scorer, and its description for the front.
 
     Raises:
         LoadRefused: The model cannot score its own input example.
-        Exception: Whatever MLflow or the model's code raises while loading.
+        Exception: Any error of MLflow or the model's code while loading.
     """
     if unmet := mismatches(path):
         _logger.warning(
@@ -61,21 +64,21 @@ def prove(
     model: PyFuncModel, path: Path, *, twin: str = "", name: str = "", version: str = "",
     example: Callable[[], str] | None = None,
 ) -> Loaded:  # fmt: skip
-    """The scorer of a loaded version that has scored its own input example.
+    """Create the scorer of a loaded version, and prove it by the version's input example.
 
     Args:
-        model: The version.
-        path: Its artifacts.
-        twin: See `load`.
-        name: Likewise.
-        version: Likewise.
-        example: Gives a request body to score, where the version brings none.
+        model: The loaded MLflow model.
+        path: The folder of the version's artifacts.
+        twin: The digest of the accelerated twin that may answer; ANY, or empty for no twin.
+        name: The name by which the model is served.
+        version: The number of the version.
+        example: The function that returns a request body, for versions without an input example.
 
     Raises:
-        LoadRefused: It cannot score it.
+        LoadRefused: The version cannot score the example.
     """
     for chatty in ("mlflow.pyfunc.scoring_server", "mlflow.models.utils"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn about single requests
+        logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn for each request
     plan = compile_plan(model.metadata)
     accelerated = _twin(path, plan, twin) if plan and twin else None
     scorer = Scorer(model, plan, accelerated, name=name, version=version)
@@ -90,10 +93,11 @@ def prove(
 def load_early(
     path: Path, *, twin: str, name: str, version: str
 ) -> tuple[TwinFirstScorer, dict[str, Any]] | None:
-    """What scores by the twin at once, and its description for the front.
+    """Create a scorer that answers by the twin while the version is loaded in a thread.
 
-    It loads the version as `load` does, meanwhile. None where the twin must wait for the model: it
-    was proven with another onnxruntime than the one here, or there is none that may answer.
+    Returns:
+        The scorer, and its description for the front. None if no twin may answer, or if it was
+        proven with another onnxruntime than the installed one and must wait for the model.
 
     Raises:
         LoadRefused: The twin, or the model in its place, cannot score the input example.
@@ -148,7 +152,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 
 def _serving_example(path: Path) -> str | None:
-    """The input example as a request body, as MLflow stores it beside the model."""
+    """Read the input example as a request body, as MLflow stores it beside the model."""
     file = path / "serving_input_example.json"
     return file.read_text() if file.is_file() else None
 

@@ -1,7 +1,7 @@
-"""How a line that a host writes tells its level: as in sd-daemon(3), `<4>` before a warning.
+"""Marks of log levels at the beginning of a host's log lines, like `<4>` for a warning.
 
-The front reads what hosts write as text. Only Cloche's own lines are marked: what a model logs is
-written as the model configured it.
+The marks are those of sd-daemon(3). The front reads the output of hosts as text. Only Cloche's own
+lines are marked: the lines of a model have the format that the model has configured.
 """
 
 import logging
@@ -20,26 +20,26 @@ _MARKED = re.compile(r"<([2-7])>(.*)", re.DOTALL)
 
 
 class Marked(logging.Formatter):
-    """A record with the mark of its level before each of its lines."""
+    """Formats a log record with the mark of its level before each line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The lines."""
+        """Return the marked lines of the record."""
         mark = f"<{_PRIORITIES.get(record.levelno, 6)}>"
         return "\n".join(mark + line for line in super().format(record).splitlines())
 
 
 def configure() -> None:
-    """Write what Cloche logs in this process with the marks of its levels."""
+    """Write the log records of Cloche in this process with marks of their levels."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Marked())
     logger = logging.getLogger("cloche")
     logger.handlers = [handler]
     logger.setLevel(logging.WARNING)
-    logger.propagate = False  # the model may configure the root
+    logger.propagate = False  # the model may configure the root logger
 
 
 def read(line: str) -> tuple[int, str]:
-    """The level of a line that a host wrote, and the line without its mark."""
+    """Return the level of a host's log line, and the line without its mark."""
     if found := _MARKED.fullmatch(line):
         return _LEVELS.get(int(found[1]), logging.INFO), found[2]
     return logging.INFO, line

@@ -1,4 +1,4 @@
-"""The life of a model host: one load, then batch after batch until the front closes the socket."""
+"""The main loop of a model host: one load, then batches until the front closes the socket."""
 
 import contextlib
 import gc
@@ -33,10 +33,10 @@ _logger = logging.getLogger(__name__)
 def serve(front: socket.socket) -> None:
     """Answer every frame that `front` sends.
 
-    Return when it closes the socket or the version cannot be loaded.
+    Returns when the front closes the socket or the version cannot be loaded.
 
     Raises:
-        ProtocolError: The front sent something else than one `LOAD` and then batches.
+        ProtocolError: The front sent other frames than one `LOAD` and then batches and checks.
     """
     frames = _frames(front)
     try:
@@ -59,20 +59,20 @@ def serve(front: socket.socket) -> None:
 
 
 class _Host:
-    """Loads the version, and tells the front."""
+    """Loads the version, and reports the result to the front."""
 
     def __init__(self, front: socket.socket) -> None:
         self._front = front
         self._lock = threading.Lock()
 
     def send(self, frame: bytes) -> None:
-        """Send a frame in one piece, whichever thread it comes from."""
+        """Send a frame; any thread may call this."""
         supervisor.end_copy()
         with self._lock:
             self._front.sendall(frame)
 
     def load(self, told: dict[str, Any]) -> Scorer | TwinFirstScorer | None:
-        """What scores for the version that the front told of; None where it cannot be loaded."""
+        """Load the version in the front's message; None if it cannot be loaded."""
         path = Path(told["path"])
         known = {"twin": told["twin"], "name": told["model"], "version": told["version"]}
         try:
@@ -91,18 +91,18 @@ class _Host:
         return loaded.scorer
 
     def _tell(self, whole: "Future[Loaded]") -> None:
-        """Tell what became of a version that was loaded behind its twin.
+        """Report the result of loading a version whose twin already answers.
 
-        Nothing is collected then: it would hold up answers for a fifth of a second.
+        There is no `gc.collect()` here: it would delay answers for a fifth of a second.
         """
-        with contextlib.suppress(OSError):  # the front may have gone meanwhile
+        with contextlib.suppress(OSError):  # the front may have closed the socket meanwhile
             if (error := whole.exception()) is None:
                 self._accept(whole.result())
             else:
                 self._refuse(error)
 
     def _accept(self, loaded: Loaded) -> None:
-        gc.freeze()  # what is loaded stays; collections need not walk it
+        gc.freeze()  # loaded objects are permanent, so collections need not visit them
         gc.enable()
         self.send(control(Kind.READY, {**loaded.description, "pid": os.getpid()}))
 

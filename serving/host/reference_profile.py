@@ -1,4 +1,4 @@
-"""The reference profile that a version carries if Cloche trained it: data in its artifacts."""
+"""The reference profile in the artifacts of versions that Cloche trained."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 _PLACE = "artifacts/profile.json"
 _SCHEMA = 1
-_USUAL = ("0.01", "0.99")  # the quantiles between which values are called usual
+_USUAL = ("0.01", "0.99")  # the quantiles that bound the range of usual values
 
 
 def load_profile(artifacts: Path) -> dict[str, Any]:
-    """The profile of the version whose artifacts lie there; empty if it has none that is known."""
+    """Read a version's profile from its artifacts; empty if there is none of a known schema."""
     try:
         profile: dict[str, Any] = json.loads((artifacts / _PLACE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -19,9 +19,9 @@ def load_profile(artifacts: Path) -> dict[str, Any]:
 
 
 def usual_values(profile: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a form can offer for each column: its role, and categories or the ends of a range.
+    """Return the values that a form can offer for each column: categories, or a range.
 
-    Categories come with `complete`, whether there were no others.
+    Each column has its `role`. Categories have `complete`: whether training had no others.
     """
     return {name: _usual(column) for name, column in profile.get("columns", {}).items()}
 

@@ -1,6 +1,6 @@
-"""What a host would do with a version, for whoever judges it: loaded, asked and written the same.
+"""Loads and checks a version for the gate exactly as a host would load, score and answer.
 
-The gate's process calls this; `cloche.probing` brings the two together.
+The gate's process calls this module; `cloche.probing` connects the two.
 """
 
 import json
@@ -16,18 +16,18 @@ from cloche.serving.host.predictors.prediction_writer import ByModelPredicted
 from cloche.serving.processes.frames import HEADER, Kind, control
 from cloche.values.redaction import describe_error
 
-_parse = json.JSONDecoder().decode  # bound before a model's code can replace anything
+_parse = json.JSONDecoder().decode  # bound before a model's code can replace it
 
 load = frameworks.load
 
 
 def refusal(model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
-    """Why a host would not serve a loaded version; empty where it would.
+    """Explain why a host would not serve a loaded version; empty if it would.
 
     Args:
-        model: The version.
-        path: Its artifacts.
-        example: Gives a request body to ask, where the version brings none.
+        model: The loaded MLflow model.
+        path: The folder of the version's artifacts.
+        example: The function that returns a request body, for versions without an input example.
     """
     try:
         loaded = prove(model, path, example=example)
@@ -41,7 +41,7 @@ def refusal(model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
 
 
 def unwritable(raw: Any, rows: int) -> str:
-    """Why a host cannot write what a model returned for so many rows; empty where it can."""
+    """Explain why a host cannot write a model's return value for `rows` rows; empty if it can."""
     try:
         ByModelPredicted(raw, rows).text(0, rows)
     except Exception as error:  # noqa: BLE001  # an answer may be any object

@@ -1,6 +1,6 @@
-"""Whether a model scores each row by itself.
+"""Checks that a model scores each row independently of the others.
 
-So that requests may be joined without changing answers.
+Only then may requests be joined in a batch without changing their answers.
 """
 
 import json
@@ -16,9 +16,10 @@ Score = Callable[[Sequence[ParsedRequest]], Sequence[Answer | None]]
 
 
 def is_rowwise(score: Score, table: Table) -> bool:
-    """Whether the rows of `table` are scored alike together and alone.
+    """Whether the rows of `table` get the same predictions together and alone.
 
-    Up to how numerical libraries sum in larger batches. A single row proves nothing and passes.
+    Rounding differences of numerical libraries in larger batches are tolerated. A single row proves
+    nothing and passes.
     """
     (together,) = score([ParsedRequest(table, write_predictions)])
     if together is None:

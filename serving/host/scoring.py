@@ -1,10 +1,10 @@
 """Scores a batch of request bodies with one loaded model.
 
-Reads, joins what may be joined, predicts, splits, encodes.
+The steps are: parse, join requests that may be joined, predict, split, encode.
 
-Requests that the plan reads are joined by key and predicted together, in whichever protocol they
-came; all others go one by one through MLflow's own enforcement. Whatever fails when joined is
-scored again alone, so one bad request never spoils its neighbours.
+Requests that the column decoder reads are joined by key and predicted together, whatever their
+protocols; all others go one by one through MLflow's own enforcement. If joined requests fail, each
+is scored again alone, so that a bad request never affects others.
 """
 
 import logging
@@ -38,24 +38,24 @@ _logger = logging.getLogger(__name__)
 
 
 class Scorer:
-    """One loaded version, and the plan for its signature.
+    """Scores requests with one loaded version.
 
     Attributes:
-        model: The version as MLflow loaded it.
+        model: The model as MLflow loaded it.
     """
 
     def __init__(
         self, model: PyFuncModel, plan: ColumnDecoder | None, twin: Twin | None, *, name: str = "",
         version: str = "",
     ) -> None:  # fmt: skip
-        """Prepare a version that was loaded.
+        """Create the codecs and predictors for a loaded version.
 
         Args:
-            model: It.
-            plan: For its signature, if that can be planned.
-            twin: That may answer in its place.
-            name: By which it is served; some protocols repeat it in each answer.
-            version: Likewise.
+            model: The loaded MLflow model.
+            plan: The column decoder for the model's signature, if there is one.
+            twin: The accelerated twin that may answer in the model's place, if any.
+            name: The name by which the model is served; some protocols repeat it in answers.
+            version: The number of the version; some protocols repeat it in answers.
         """
         self.model = model
         self._model = InstrumentedModel(model)
@@ -69,19 +69,19 @@ class Scorer:
 
     @property
     def joins(self) -> bool:
-        """Whether requests may be scored together."""
+        """Whether requests may be joined and scored together."""
         return self._joins
 
     @property
     def accelerated(self) -> bool:
-        """Whether the twin answers what the plan reads."""
+        """Whether the twin answers requests that the column decoder reads."""
         return self._by_twin is not None
 
     @property
     def failed(self) -> str:
-        """What failed on the last request that the model got by itself; empty for nothing.
+        """A description of the failure of the last request scored alone; empty for none.
 
-        That is what the model raised, or why its answer cannot be written.
+        The failure is the model's exception, or the reason why its answer cannot be written.
         """
         if self._model.failed is not None:
             return describe_error(self._model.failed, self._model.failed_on)
@@ -90,11 +90,11 @@ class Scorer:
         )
 
     def keep_only_exact_ways(self, item: Item) -> None:
-        """Give up ways that do not answer `item` as the model does.
+        """Turn off joining or the twin if they do not answer `item` as the model does alone.
 
-        A model that looks across the rows it is given, to normalize them for instance, must get
-        each request by itself, as it would from MLflow: its requests are not joined. A twin that
-        was proven elsewhere must also agree with the model on this machine.
+        A model whose prediction for a row depends on other rows, for instance to normalize them,
+        must get each request alone, as MLflow calls it: its requests are not joined. A twin that
+        was proven on another machine must also agree with the model on this machine.
         """
         question = self._read(item)
         if question is None or self._by_model is None:
@@ -132,14 +132,14 @@ class Scorer:
         return False
 
     def remember(self, example: Item) -> None:
-        """Keep the version's input example, which it has answered, for checks."""
+        """Store the version's input example, which it has answered, for later checks."""
         self._example = example
         self._also_alone = self._joins and self._alone(example).status == _OK
 
     def check(self) -> Result:
-        """What it answers to the example, by each way that a request may go; nothing without one.
+        """Score the input example again by each path of requests; no answers without an example.
 
-        It did answer by each of them when the version was loaded.
+        Each path has answered the example before, when the version was loaded.
         """
         if self._example is None:
             return Result(0.0, 0.0, 0, [])
@@ -149,7 +149,7 @@ class Scorer:
         return checked
 
     def score(self, items: Sequence[Item]) -> Result:
-        """One answer for each item, in order. Never raises for what an item holds."""
+        """Answer each item, in order. No content of an item makes this raise an exception."""
         started = time.perf_counter()
         self._model.seconds = 0.0
         if self._by_twin is not None:
@@ -177,11 +177,11 @@ class Scorer:
             return None
         try:
             return self._codecs[item.door].read(item)
-        except Exception:  # noqa: BLE001  # whatever it is, it is found again, and told, alone
+        except Exception:  # noqa: BLE001  # the error occurs again, and is reported, alone
             return None
 
     def _together(self, questions: Sequence[ParsedRequest]) -> Sequence[Answer | None]:
-        """The answers to joined questions; some may be missing."""
+        """Answer joined requests; None for those that must be scored alone."""
         answers: list[Answer | None] = [None] * len(questions)
         for way in (self._by_twin, self._by_model):
             left = [position for position, answer in enumerate(answers) if answer is None]
@@ -192,7 +192,7 @@ class Scorer:
         return answers
 
     def _alone(self, item: Item) -> Answer:
-        """The answer to one request by itself."""
+        """Score one request alone, and return its answer."""
         self._model.reset()
         self._unwritten = None
         codec = self._codecs[item.door]
@@ -204,7 +204,7 @@ class Scorer:
             return codec.refused(self._refusal(codec, item, error))
 
     def _refusal(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
-        """What may be told about `error`: what the request lacks, or that the model failed."""
+        """Convert an error to one for the client: the request's mistake, or the model's failure."""
         if self._model.refused is not None:
             return self._model.refused
         if self._model.failed is not None:
@@ -227,12 +227,12 @@ class Scorer:
 def _mistake(
     codec: Codec, item: Item, *, status: int = 400, code: str = BAD_REQUEST
 ) -> RequestRefused:
-    """What is wrong with a request that MLflow refused."""
+    """Explain what is wrong with a request that MLflow refused."""
     try:
         found = codec.explain(item)
     except RequestRefused as refused:
         found = Mistake(str(refused), tuple(refused.columns), refused.row, refused.expected)
-    except Exception as error:  # noqa: BLE001  # a body holds anything, and must be answered
+    except Exception as error:  # noqa: BLE001  # a body may hold anything, and must be answered
         _logger.warning(
             "Why a request was refused could not be found out%s.\n%s", _on(item), trace(error)
         )
@@ -244,12 +244,12 @@ def _mistake(
 
 
 def _on(item: Item) -> str:
-    """Which request a line of the log is about; the examples of a load have no id."""
+    """Format the request's id for a log line; empty for the input example, which has no id."""
     return f", on request {item.id}" if item.id else ""
 
 
 def _failure(error: Exception) -> RequestRefused:
-    """What is told of a model's own error: the status that it chose, and none of its words."""
+    """Convert a model's own error to one for the client, with its status but not its message."""
     if isinstance(error, MlflowException):
         return RequestRefused(
             "The model refused this request; the server's log says why.",

@@ -1,8 +1,8 @@
-"""A version whose twin answers while its model is still being loaded.
+"""A scorer whose twin answers while the model is still being loaded.
 
-At the start of a server nobody else answers, and a model needs seconds of imports that its twin
-does not. A twin may go first where it was proven with the onnxruntime that is here; whatever it is
-not sure of waits for the model.
+When a server starts, no other version answers, and a model needs seconds of imports that its twin
+does not need. A twin may answer first if it was proven with the installed onnxruntime. Requests
+that it is not sure of wait for the model.
 """
 
 import threading
@@ -20,14 +20,19 @@ from cloche.serving.processes.frames import Item, Result
 
 
 class Loaded(NamedTuple):
-    """A version that can serve: its scorer, and its description for the front."""
+    """A version that can serve.
+
+    Attributes:
+        scorer: The scorer of the version.
+        description: The description of the version for the front.
+    """
 
     scorer: Scorer
     description: dict[str, Any]
 
 
 class TwinFirstScorer:
-    """Scores by the twin, and as the whole version does as soon as that is loaded."""
+    """Scores by the twin until the whole version is loaded, and then by the version's scorer."""
 
     def __init__(
         self,
@@ -39,15 +44,15 @@ class TwinFirstScorer:
         name: str,
         version: str,
     ) -> None:
-        """Begin to load.
+        """Start to load the version in a thread.
 
         Args:
-            metadata: Of the version.
-            plan: For its signature.
-            twin: That answers until the rest is there.
-            load: Gives the whole version; called in a thread.
-            name: By which the version is served.
-            version: Its number.
+            metadata: The MLflow metadata of the version.
+            plan: The column decoder for the version's signature.
+            twin: The twin that answers until the version is loaded.
+            load: The function that loads the version; called in a thread.
+            name: The name by which the version is served.
+            version: The number of the version.
         """
         self._whole: Future[Loaded] = Future()
         coming = cast("PyFuncModel", ComingModel(metadata, self._model))
@@ -56,17 +61,17 @@ class TwinFirstScorer:
         threading.Thread(target=self._run, name="load", daemon=True).start()
 
     def score(self, items: Sequence[Item]) -> Result:
-        """One answer for each item, in order; see `Scorer.score`."""
+        """Answer each item, in order; see `Scorer.score`."""
         if self._whole.done():
             return self._whole.result().scorer.score(items)
         return self._early.score(items)
 
     def check(self) -> Result:
-        """How it answers its version's input example; see `Scorer.check`."""
+        """Score the version's input example; see `Scorer.check`."""
         return (self._whole.result().scorer if self._whole.done() else self._early).check()
 
     def then(self, tell: Callable[["Future[Loaded]"], None]) -> None:
-        """Have `tell` called, from another thread, when the version is whole or cannot be."""
+        """Call `tell`, in another thread, when the version is loaded or cannot be loaded."""
         self._whole.add_done_callback(tell)
 
     def _model(self) -> PyFuncModel:
@@ -80,7 +85,7 @@ class TwinFirstScorer:
 
 
 class ComingModel:
-    """Stands in for a model that is being loaded: its metadata is there, the rest is waited for."""
+    """A stand-in for a model that is being loaded: all attributes but its metadata wait for it."""
 
     def __init__(self, metadata: Model, wait: Callable[[], PyFuncModel]) -> None:
         self.metadata = metadata

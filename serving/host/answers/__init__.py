@@ -1,1 +1,1 @@
-"""Answers that are no predictions: what was wrong, and whose mistake it was."""
+"""Answers to requests that were not scored: the mistake, and whether the model's code made it."""

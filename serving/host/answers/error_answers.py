@@ -1,9 +1,7 @@
-"""What a host says when it cannot score a request.
+"""The errors with which a host answers a request that it cannot score.
 
-The code that MLflow gives, and a message without values or traces.
-
-MLflow's own messages quote the payload and carry stack traces; the ones here name the field, the
-row and the type.
+They have MLflow's error code, and a message that names the field, the row and the type. MLflow's
+own messages quote the payload and contain stack traces; these have neither.
 """
 
 from collections.abc import Sequence
@@ -16,14 +14,14 @@ INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
 class RequestRefused(Exception):
-    """A request that cannot be scored. The message may be shown to whoever sent it.
+    """A request that cannot be scored. The message may be shown to the client.
 
     Attributes:
         status: The HTTP status of the answer.
         code: MLflow's error code.
         columns: The names of the columns that the message is about.
-        row: The position of the row that it is about, from 0; None where it is about none.
-        expected: The plain type of the column; empty where the message is about none.
+        row: The position of the row that the message is about, from 0; None for no row.
+        expected: The plain type of the column that the message is about; empty for no column.
     """
 
     def __init__(
@@ -39,14 +37,21 @@ class RequestRefused(Exception):
 
 
 class Unfit(RequestRefused):
-    """A cell that is no value of its column.
+    """A cell that is no value of its column's type.
 
     Attributes:
-        reason: The same without the row, which only a request has.
+        reason: The mistake without the row, which batch jobs report separately.
     """
 
     def __init__(self, name: Any, row: int, kind: Any, found: str) -> None:
-        """Take the column's name, the row, the type of the column, and the kind of the cell."""
+        """Create the message.
+
+        Args:
+            name: The name of the column; None if it has none.
+            row: The position of the row, from 0.
+            kind: The type of the column.
+            found: The description of the cell.
+        """
         self.reason = f"column {name!r}: expected {kind!r}"
         subject = "Row" if name is None else f"Column {name!r}, row"
         super().__init__(
@@ -56,4 +61,4 @@ class Unfit(RequestRefused):
 
 
 class UnsupportedMediaType(Exception):
-    """A content type that is not taken; answered as plain text, as MLflow does."""
+    """A content type that is not supported; answered in plain text, as MLflow does."""

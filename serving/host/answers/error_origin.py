@@ -1,7 +1,7 @@
-"""Where an error arose: in MLflow's parsing and enforcement, or in the model's own code.
+"""Finds whether an error was raised by MLflow's parsing and enforcement or by the model's code.
 
-Both raise MLflow's exception: MLflow for what does not fit the signature or the type hints, a model
-for whatever it likes. So its type says nothing, and the way that it came does.
+Both may raise MlflowException: MLflow for input that does not fit the signature or the type hints,
+a model for any reason. So not the exception's type decides, but its traceback.
 """
 
 import itertools
@@ -10,17 +10,17 @@ import traceback
 
 from mlflow.exceptions import MlflowException
 
-# Whose code runs while MLflow reads and enforces: its own, and what that calls and is called by.
+# The packages whose code runs while MLflow parses and enforces: MLflow, its callers and callees.
 _MACHINERY = frozenset({"cloche", "mlflow", "pandas", "numpy", "pyarrow", "pydantic"})
 
 
 def of_model(error: BaseException) -> bool:
-    """Whether an error that came out of a prediction is the model's own."""
+    """Whether an error during a prediction was raised by the model's own code."""
     if not isinstance(error, MlflowException):
         return True
     called = [
         frame.f_globals.get("__name__", "").partition(".")[0]
         for frame, _ in traceback.walk_tb(error.__traceback__)
     ]
-    by_mlflow = itertools.dropwhile(lambda name: name != "mlflow", called)  # not who asked MLflow
+    by_mlflow = itertools.dropwhile(lambda name: name != "mlflow", called)  # skip MLflow's callers
     return any(name not in _MACHINERY and name not in sys.stdlib_module_names for name in by_mlflow)

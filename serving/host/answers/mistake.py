@@ -1,4 +1,4 @@
-"""What is said of a refused request: names, shapes and types, which are no values of rows."""
+"""Messages about refused requests, which contain names, shapes and types but no values of rows."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from mlflow.types import DataType
 
-_NAMES = 10  # names that a sentence lists; a signature may have thousands
+_NAMES = 10  # maximum number of names in a message; a signature may have thousands
 _BITS = {"integer": 32, "long": 64}
 _WORDS: dict[type, str] = {
     bool: "a truth value",
@@ -24,10 +24,10 @@ class Mistake(NamedTuple):
     """The first mistake that was found in a request.
 
     Attributes:
-        message: A sentence about it.
-        columns: The names of the columns that it is about.
-        row: The position of the row that it is in, from 0; None where it is in no single row.
-        expected: The plain type of the signature that the column has; empty where it has none.
+        message: A sentence about the mistake.
+        columns: The names of the columns that the mistake is about.
+        row: The position of the row with the mistake, from 0; None if it is in no single row.
+        expected: The plain type of the column in the signature; empty if it has none.
     """
 
     message: str
@@ -40,15 +40,15 @@ def wrong_cell(
     name: str, row: int | None, told: str, *, place: str = "", kind: Any = None,
     word: str = "Column",
 ) -> Mistake:  # fmt: skip
-    """The mistake of a cell, or of a whole column where `row` is None.
+    """Create the mistake of a cell, or of a whole column if `row` is None.
 
     Args:
-        name: The name of the column; its position where the signature has no names.
-        row: The position of the row.
-        told: What was expected and what was found.
-        place: The place inside of the cell; empty for the cell as a whole.
+        name: The name of the column; its position if the signature has no names.
+        row: The position of the row, from 0.
+        told: The expected type and the kind of value that was found.
+        place: The position inside the cell; empty for the cell as a whole.
         kind: The type of the column.
-        word: What a column is called in the protocol.
+        word: The protocol's word for a column.
     """
     at = ("" if row is None else f", row {row}") + (f", at {place}" if place else "")
     shown = name if name.isdecimal() else repr(name)
@@ -56,21 +56,21 @@ def wrong_cell(
 
 
 def expected(kind: Any, found: str) -> str:
-    """A sentence about a type of the signature and the kind of value that stands in its place."""
+    """Describe the signature's type and the kind of value that was found instead."""
     return f"expected {type_name(kind)}, found {found}"
 
 
 def type_name(kind: Any) -> str:
-    """A type of the signature, as MLflow writes it."""
+    """Return the name of a type of the signature, as MLflow writes it."""
     return repr(kind).replace("DataType.", "") if not hasattr(kind, "itemsize") else str(kind)
 
 
 def described(value: Any, kind: Any = None) -> str:
-    """The kind of a value, without the value.
+    """Describe the kind of a value, without the value.
 
     Args:
-        value: It came in JSON, in CSV or in a table.
-        kind: The type of the signature that it should have.
+        value: A value from JSON, CSV or a table.
+        kind: The type in the signature that the value should have.
     """
     if value is None or value is pd.NA or value is pd.NaT:
         return "null"
@@ -86,17 +86,17 @@ def described(value: Any, kind: Any = None) -> str:
 
 
 def plain_name(kind: Any) -> str:
-    """The name of a plain type of a signature; empty for other types."""
+    """Return the name of a plain type of a signature; empty for other types."""
     return kind.name if isinstance(kind, DataType) else ""
 
 
 def listed(names: Sequence[Any]) -> str:
-    """Names in quotes, the first few of many."""
+    """Format names in quotes, of many names only the first ones."""
     shown = ", ".join(repr(str(name)) for name in names[:_NAMES])
     more = len(names) - _NAMES
     return f"{shown} and {more} more" if more > 0 else shown
 
 
 def columns_of(names: Sequence[Any]) -> str:
-    """`column` or `columns`, and the names."""
+    """Format the word `column` or `columns` and the names."""
     return f"column{'' if len(names) == 1 else 's'} {listed(names)}"

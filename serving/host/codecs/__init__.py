@@ -1,5 +1,5 @@
-"""One codec for each protocol.
+"""The codecs, one for each protocol.
 
-It reads a request into what the plan and the models take, and writes predictions in its form. All
-of them meet in the same batch.
+A codec parses a request to a table for the column decoder or to the input of the model, and writes
+predictions in the protocol's format. Requests of all protocols share the same batches.
 """

@@ -1,4 +1,4 @@
-"""Which codec answers at which door."""
+"""The mapping of protocols to codecs."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -21,13 +21,13 @@ from cloche.serving.processes.frames import Door
 def codecs(
     metadata: Model, plan: ColumnDecoder | None, *, name: str, version: str
 ) -> Mapping[Door, Codec]:
-    """The codecs of a version of a model.
+    """Create the codecs for a version of a model, by protocol.
 
     Args:
-        metadata: Its MLflow metadata.
-        plan: For its signature, if that can be planned.
-        name: By which it is served.
-        version: Its version.
+        metadata: The MLflow metadata of the version.
+        plan: The column decoder for the version's signature, if there is one.
+        name: The name by which the model is served.
+        version: The number of the version.
     """
     schema = metadata.get_input_schema()
     hinted = has_type_hints(metadata)

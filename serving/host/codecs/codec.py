@@ -1,4 +1,4 @@
-"""What a codec does, and what it is told of the model."""
+"""The interface of codecs."""
 
 from typing import Protocol
 
@@ -10,22 +10,22 @@ from cloche.serving.processes.frames import Answer, Item
 
 
 class Codec(Protocol):
-    """One protocol, as far as the host is concerned."""
+    """The reader and writer of the bodies of one protocol."""
 
     def read(self, item: Item) -> ParsedRequest | None:
-        """The question in `item`, to be joined with others; None where it must be asked alone."""
+        """Parse the request in `item`, to be batched; None if it must be scored alone."""
 
     def ask(self, item: Item, model: InstrumentedModel) -> Answer:
-        """The answer to `item` by itself.
+        """Score the request in `item` alone, and return its answer.
 
         Raises:
-            RequestRefused: It cannot be scored, and the message says why.
-            UnsupportedMediaType: Its content type is not taken.
-            Exception: Whatever parsing, MLflow's enforcement or the model raises.
+            RequestRefused: The request cannot be scored; the message says why.
+            UnsupportedMediaType: The content type is not supported.
+            Exception: Any error of parsing, of MLflow's enforcement or of the model.
         """
 
     def explain(self, item: Item) -> Mistake:
-        """Why MLflow's parsing or enforcement refused `item`."""
+        """Explain why MLflow's parsing or enforcement refused the request in `item`."""
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
-        """The answer to a request that was refused."""
+        """Return the answer to a request that was refused with `error`."""

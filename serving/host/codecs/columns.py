@@ -1,7 +1,7 @@
-"""Tensors as columns of plain values.
+"""Conversion of tensors to columns of scalar values.
 
-A column is a tensor of shape [n] or [n, 1]. A datatype fits if every value of it is one of the
-column's type: FP32 for a double, and nothing wider than the type itself.
+A column is a tensor of shape [n] or [n, 1]. A datatype fits a column if every value of the datatype
+is a value of the column's type, like FP32 for a double column; no wider datatype fits.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ from cloche.serving.host.codecs.request_templates import RequestTemplates
 from cloche.serving.host.codecs.tensors import BYTES, DTYPES, EXACT_IN_DOUBLE, Tensor
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, table_key
 
-_FEW = 16  # elements up to which Python values are cheaper than an array
+_FEW = 16  # number of elements up to which Python values are faster than an array
 NATIVE = {
     DataType.boolean: "BOOL",
     DataType.integer: "INT32",
@@ -27,7 +27,7 @@ _KINDS = {DataType.boolean: "b", DataType.integer: "i", DataType.long: "i", Data
 
 
 def fitting(native: str) -> frozenset[str]:
-    """The datatypes all of whose values are values of `native`, as far as numpy knows."""
+    """Return the datatypes whose values are all values of `native`, by numpy's casting rules."""
     return frozenset(
         name
         for name, dtype in DTYPES.items()
@@ -36,7 +36,7 @@ def fitting(native: str) -> frozenset[str]:
 
 
 class PlannedColumns:
-    """Tensors for the columns of a plan, read without MLflow."""
+    """Reads tensors into the columns of a column decoder, without MLflow."""
 
     def __init__(self, plan: ColumnDecoder) -> None:
         self._names = plan.names
@@ -46,11 +46,11 @@ class PlannedColumns:
         self._strings = [at for at, kind in enumerate(plan.types) if kind is DataType.string]
 
     def templates(self) -> RequestTemplates:
-        """What remembers how clients ask for such columns."""
+        """Create the memory of request templates for these columns."""
         return RequestTemplates(self._names, self._natives)
 
     def table(self, tensors: Mapping[str, Tensor], params: dict[str, Any] | None) -> Table | None:
-        """The table in `tensors`, which must be all of the signature's; None where some lack.
+        """Convert `tensors` to a table; None unless they are exactly the signature's inputs.
 
         Raises:
             RequestRefused: A tensor does not fit its column.
@@ -75,7 +75,7 @@ class PlannedColumns:
 
 
 def reader(kind: DataType) -> Callable[[Tensor], Any]:
-    """What reads a column of this type; it raises RequestRefused for tensors that do not fit."""
+    """Return the function that reads a column of a type, and refuses tensors that do not fit."""
     if kind is DataType.string:
         return _column_of_strings
     native = NATIVE[kind]
@@ -103,10 +103,10 @@ def _column_of_strings(tensor: Tensor) -> list[str | None]:
 
 
 def check_bytes(tensor: Tensor) -> None:
-    """Notice what is no column of BYTES.
+    """Check that a tensor is a column of BYTES.
 
     Raises:
-        RequestRefused: It is none.
+        RequestRefused: The tensor is no such column.
     """
     column_length(tensor, BYTES)
     if tensor.datatype != BYTES:
@@ -114,15 +114,15 @@ def check_bytes(tensor: Tensor) -> None:
 
 
 def column_of(datatype: str) -> str:
-    """How a column is described."""
+    """Describe a column of a datatype for an error message."""
     return f"{datatype} of shape [n] or [n, 1]"
 
 
 def column_length(tensor: Tensor, native: str) -> int:
-    """How many rows `tensor` has, as a column.
+    """Return the number of rows of a tensor that is a column.
 
     Raises:
-        RequestRefused: It is no column, or empty.
+        RequestRefused: The tensor is no column, or is empty.
     """
     shape = tensor.shape
     if not shape or not shape[0] or (len(shape) > 1 and shape[1:] != (1,)):
@@ -131,10 +131,10 @@ def column_length(tensor: Tensor, native: str) -> int:
 
 
 def check_exact(tensor: Tensor, array: Any) -> None:
-    """Notice whole numbers that change when they become doubles.
+    """Check that whole numbers do not change when they are converted to doubles.
 
     Raises:
-        RequestRefused: There are some.
+        RequestRefused: A number is beyond 2^53.
     """
     if array.size and max(abs(int(array.min())), abs(int(array.max()))) > EXACT_IN_DOUBLE:
         raise RequestRefused(
@@ -144,10 +144,10 @@ def check_exact(tensor: Tensor, array: Any) -> None:
 
 
 def same_length(tensors: Iterable[Tensor]) -> int:
-    """The rows that all `tensors` have.
+    """Return the number of rows that all `tensors` have.
 
     Raises:
-        RequestRefused: They differ.
+        RequestRefused: The numbers of rows differ.
     """
     lengths = {tensor.shape[0] if tensor.shape else 1: tensor.name for tensor in tensors}
     if len(lengths) > 1:

@@ -1,8 +1,9 @@
-"""The messages of the Open Inference Protocol over gRPC.
+"""The protobuf messages of the Open Inference Protocol over gRPC.
 
-Made from `open_inference.binpb`, which protoc made from `open_inference.proto`: unlike generated
-code, that works with whichever release of protobuf a model's environment has. They live in a pool
-of their own, so a model that uses some client's copy of the same messages is not disturbed.
+The classes are created from the descriptors in `open_inference.binpb`, which protoc compiled from
+`open_inference.proto`: unlike generated code, these work with every release of protobuf that a
+model's environment may have. They are in a descriptor pool of their own, so that they do not
+conflict with a client's copy of the same messages in the model's code.
 """
 
 from pathlib import Path
@@ -19,6 +20,6 @@ for _file in descriptor_pb2.FileDescriptorSet.FromString(_FILE.read_bytes()).fil
 
 
 def message(name: str) -> Any:
-    """The class of a message, by its name in the protocol."""
+    """Return the class of a message by its name in the protocol."""
     found = _pool.FindMessageTypeByName(f"inference.{name}")
     return message_factory.GetMessageClass(found)

@@ -1,9 +1,9 @@
-"""What a model is given that the plan does not read for: whatever its signature says.
+"""Conversion of tensors to the input of a model, for signatures without a column decoder.
 
-Named columns take one tensor each, named tensors one each, and whatever takes a single unnamed
-thing a single tensor of any name. Columns without names have one tensor together where they are of
-one plain type, else one each (`unnamed.py`). Columns of dates, bytes, lists, objects and maps are
-read as MLflow reads them from JSON.
+Each named column and each named tensor of a signature takes one tensor. A single input without a
+name takes a single tensor of any name. Columns without names take one tensor together if they are
+of one plain type, else one each (`parsing/unnamed_columns.py`). Columns of dates, bytes, lists,
+objects and maps are read as MLflow reads them from JSON.
 """
 
 import base64
@@ -35,15 +35,15 @@ from cloche.serving.host.parsing.older_mlflow import AnyType, Array
 def model_input(
     tensors: Mapping[str, Tensor], schema: Schema | None, *, hinted: bool = False
 ) -> Any:
-    """What a model with this signature is given: a table, an array, arrays by name, or a list.
+    """Convert tensors to a model's input: a table, an array, arrays by name, or a list.
 
     Args:
-        tensors: By name.
+        tensors: The tensors of the request, by name.
         schema: The signature's inputs.
-        hinted: Whether they are the type hint of the model's function, which is a list.
+        hinted: Whether the inputs come from the type hint of the model's function, which is a list.
 
     Raises:
-        RequestRefused: The tensors do not fit.
+        RequestRefused: The tensors do not fit the signature.
     """
     if schema is None:
         arrays = {name: tensor.array().copy() for name, tensor in tensors.items()}
@@ -62,10 +62,10 @@ def model_input(
 def as_payload(
     tensors: Mapping[str, Tensor], schema: Schema | None, *, hinted: bool = False
 ) -> dict[str, Any] | None:
-    """The same as a JSON body in a layout of MLflow's; None where the model is given arrays.
+    """Convert tensors to a JSON payload in one of MLflow's layouts; None for models of arrays.
 
     Raises:
-        RequestRefused: The tensors do not fit.
+        RequestRefused: The tensors do not fit the signature.
     """
     if schema is None or schema.is_tensor_spec():
         return None
@@ -108,7 +108,7 @@ def _tensor_input(tensors: Mapping[str, Tensor], schema: Schema) -> Any:
 
 
 def _fitted(tensor: Tensor, spec: Any) -> Any:
-    """The array of `tensor`, of the specification's type."""
+    """Convert a tensor to an array of the specification's type."""
     dtype, shape = spec.type, spec.shape
     native = _datatype(dtype)
     shaped = len(shape) == len(tensor.shape) and all(
@@ -133,7 +133,7 @@ def _datatype(dtype: Any) -> str:
 
 
 def _unnamed_columns(tensors: Mapping[str, Tensor], schema: Schema) -> Any:
-    """Columns without names: an array of them, side by side, or a table of one tensor each."""
+    """Convert tensors for columns without names: to one array, or to a table of one tensor each."""
     kinds = schema.input_types()
     names = unnamed_columns.names(len(kinds))
     alike = unnamed_columns.side_by_side([_type_name(kind) for kind in kinds])
@@ -167,12 +167,12 @@ def _type_name(kind: Any) -> str:
 
 
 def _objects(tensor: Tensor) -> Any:
-    """Text in an array of its shape."""
+    """Convert a tensor of text to an array of objects of the same shape."""
     return np.array(tensor.texts(), dtype=object).reshape(tensor.shape)
 
 
 def _named_columns(tensors: Mapping[str, Tensor], schema: Schema) -> pd.DataFrame:
-    """A table of the columns that came; the optional ones may lack."""
+    """Convert tensors to a table; columns that are optional may be missing."""
     known = schema.input_dict()
     names = [str(name) for name in schema.input_names() if name in tensors]
     kinds = [known[name].type for name in names]
@@ -182,7 +182,7 @@ def _named_columns(tensors: Mapping[str, Tensor], schema: Schema) -> pd.DataFram
 def _frame(
     tensors: Sequence[Tensor], kinds: Sequence[Any], schema: Schema, names: list[str] | None
 ) -> pd.DataFrame:
-    """A table of columns of every kind, as MLflow reads them from JSON."""
+    """Convert tensors to a table of columns of any type, as MLflow reads them from JSON."""
     if not same_length(tensors):
         raise RequestRefused("The request holds no rows.")
     split = _split(tensors, kinds)
@@ -194,13 +194,13 @@ def _frame(
 
 
 def _split(tensors: Sequence[Tensor], kinds: Sequence[Any]) -> dict[str, Any]:
-    """The rows of columns, as `dataframe_split` has them."""
+    """Convert tensors to the content of `dataframe_split`, without the names of the columns."""
     cells = [_json_cells(tensor, kind) for tensor, kind in zip(tensors, kinds, strict=True)]
     return {"data": [list(row) for row in zip(*cells, strict=True)]}
 
 
 def _json_cells(tensor: Tensor, kind: Any) -> Sequence[Any]:
-    """The cells of a column as JSON has them."""
+    """Convert a tensor to the cells of a column as they are in JSON."""
     if isinstance(kind, Array) and (native := _native(kind)):
         return _lists(tensor, native)
     if kind is DataType.binary:
@@ -216,7 +216,7 @@ def _json_cells(tensor: Tensor, kind: Any) -> Sequence[Any]:
 
 
 def _lists(tensor: Tensor, native: str) -> Sequence[Any]:
-    """Cells that are lists of plain values, or lists of lists."""
+    """Convert a tensor to cells that are lists of plain values, or lists of lists."""
     if tensor.datatype not in ({BYTES} if native == BYTES else fitting(native)):
         raise tensor.refusal(f"{native} of shape [n, …]")
     cells = _objects(tensor) if native == BYTES else tensor.array()
@@ -225,7 +225,7 @@ def _lists(tensor: Tensor, native: str) -> Sequence[Any]:
 
 
 def _native(kind: Any) -> str:
-    """The datatype of a column's values, or of those in its lists; empty where not plain."""
+    """Return the datatype of a column's values, or of its lists' elements; empty if not plain."""
     while isinstance(kind, Array):
         kind = kind.dtype
     if not isinstance(kind, DataType):
@@ -234,7 +234,7 @@ def _native(kind: Any) -> str:
 
 
 def _base64(tensor: Tensor) -> list[str | None]:
-    """Binary cells: bytes that came as such, or base64 that came in JSON."""
+    """Convert a tensor to binary cells in base64, from raw bytes or from base64 in JSON."""
     check_bytes(tensor)
     cells = tensor.cells()
     try:
@@ -247,9 +247,9 @@ def _base64(tensor: Tensor) -> list[str | None]:
 
 
 def _parsed(tensor: Tensor, text: str | None, *, or_text: bool) -> Any:
-    """A cell that is an object, a map or a list of them: JSON in text.
+    """Parse a cell that is an object, a map or a list, sent as JSON in text.
 
-    Where it may be anything, text that is no JSON is itself.
+    If the column has any type (`or_text`), text that is no JSON stays text.
     """
     try:
         return None if text is None else json.loads(text)

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, in what its HTTP and gRPC forms share."""
+"""The parts of the Open Inference Protocol that its HTTP and gRPC forms share."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from cloche.serving.host.predictors.prediction_writer import BARE, ByModelPredic
 from cloche.serving.processes.frames import Answer, Item
 
 _DEFAULT_OUTPUT = "predict"
-# What clients put among the parameters for the server itself; Triton's client and KServe's do.
+# Request parameters that clients, like those of Triton and KServe, send for the server itself.
 _RESERVED = frozenset(
     {"binary_data_output", "content_type", "headers", "priority", "timeout"}
     | {"sequence_id", "sequence_start", "sequence_end"}
@@ -32,9 +32,9 @@ class Split(NamedTuple):
     """A request in two parts: the bytes of its tensors, and everything else.
 
     Attributes:
-        key: Everything else.
-        size: Of that, in bytes.
-        data: The bytes, one tensor after the other.
+        key: The request without the bytes of its tensors.
+        size: The size of the key in bytes.
+        data: The bytes of the tensors, one after the other.
     """
 
     key: Hashable
@@ -43,7 +43,7 @@ class Split(NamedTuple):
 
 
 class Inference:
-    """A codec but for bytes: those are read by `split` and `parse`, and written by `write`."""
+    """The codec of both forms; `split`, `parse` and `write` read and write the form's bytes."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Inference:
         self.refused = refused
 
     def read(self, item: Item) -> ParsedRequest | None:
-        """The question in `item`, where the plan reads it."""
+        """Parse the request in `item`; None unless the column decoder reads it."""
         if self._planned is None or self._templates is None:
             return None
         split = self._split(item)
@@ -79,7 +79,7 @@ class Inference:
         try:
             asked = self._parse(item)
             table = self._planned.table(asked.tensors, self._params(asked))
-        except RequestRefused:  # it is told alone
+        except RequestRefused:  # reported when the request is scored alone
             return None
         if table is None:
             return None
@@ -91,14 +91,14 @@ class Inference:
         return ParsedRequest(table, lambda *part: self._answer(asked, *part))
 
     def ask(self, item: Item, model: InstrumentedModel) -> Answer:
-        """The answer to one request, after MLflow enforced the signature."""
+        """Score one request, with MLflow's enforcement of the signature, and return its answer."""
         asked = self._parse(item)
         given = model_input(asked.tensors, self._schema, hinted=self._hinted)
         raw = model.predict(given, self._params(asked))
         return self._answer(asked, ByModelPredicted(raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> Mistake:
-        """Why MLflow's enforcement refused inputs that looked right."""
+        """Explain why MLflow's enforcement refused inputs that the codec has accepted."""
         asked = self._parse(item)
         payload = as_payload(asked.tensors, self._schema, hinted=self._hinted)
         if payload is not None:
@@ -131,7 +131,7 @@ class Inference:
 
 
 def _bare_name(schema: Schema | None) -> str:
-    """What an output without a name of its own is called."""
+    """Return the name in answers of an output that has none of its own."""
     if schema is not None and schema.has_input_names() and len(schema.inputs) == 1:
         return str(schema.input_names()[0])
     return _DEFAULT_OUTPUT

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC: serialized messages in and out."""
+"""The Open Inference Protocol over gRPC, from and to serialized messages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,7 +34,7 @@ _CONTENTS = {
 
 
 def split(item: Item) -> Split | None:
-    """The request in two parts, where its tensors are raw."""
+    """Split the request in two parts; None if its tensors are not raw."""
     try:
         request = _Request.FromString(item.body)
     except DecodeError:
@@ -48,10 +48,10 @@ def split(item: Item) -> Split | None:
 
 
 def parse(item: Item) -> OpenInferenceRequest:
-    """The request in `item`.
+    """Parse the request in `item`.
 
     Raises:
-        RequestRefused: It is none.
+        RequestRefused: The body is no valid request.
     """
     try:
         request = _Request.FromString(item.body)
@@ -88,10 +88,10 @@ def parse(item: Item) -> OpenInferenceRequest:
 def write(
     name: str, version: str, asked: OpenInferenceRequest, outputs: Sequence[Output], rows: int
 ) -> Answer:
-    """The answer of a version of a model: raw where the question was.
+    """Write the answer of a version of a model, with raw tensors if the request's were raw.
 
-    The protocol has either all tensors of a message raw or none, so all are raw where one has a
-    datatype that there is no field for.
+    In this protocol either all tensors of a message are raw or none, so all are raw if a tensor has
+    a datatype without a typed field.
     """
     response = _Response(model_name=name, model_version=version, id=asked.id)
     dense = [one.dense() for one in outputs]
@@ -109,13 +109,13 @@ def write(
 
 
 def refused(error: RequestRefused | UnsupportedMediaType) -> Answer:
-    """An error: its words, and the HTTP status that gives its code."""
+    """Write an error: its message, and the HTTP status, which determines the gRPC code."""
     status = error.status if isinstance(error, RequestRefused) else 415
     return Answer(status, TEXT_BODY, 0, str(error).encode())
 
 
 def _typed(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> Tensor:
-    """A tensor whose elements are in the field of their type."""
+    """Read a tensor whose elements are in the typed field of its datatype."""
     field = _CONTENTS.get(datatype)
     if field is None:
         raise RequestRefused(f"Input {name!r}: {datatype} must be in raw_input_contents.")

@@ -1,4 +1,4 @@
-"""A request of the Open Inference Protocol, in whichever form it came."""
+"""A request of the Open Inference Protocol, independent of its form (HTTP or gRPC)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,11 +10,11 @@ class OpenInferenceRequest(NamedTuple):
     """One inference request.
 
     Attributes:
-        id: The client's name for it; empty for none.
-        tensors: By name, in the order in which they came.
-        parameters: As sent.
-        outputs: The names of the outputs that are wanted; empty for all.
-        form: What the codec needs to know when it writes the answer.
+        id: The client's id of the request; empty for none.
+        tensors: The tensors by name, in the order of the request.
+        parameters: The parameters of the request, unchanged.
+        outputs: The names of the requested outputs; empty for all.
+        form: The data that the codec's `write` needs to choose the form of the answer.
     """
 
     id: str

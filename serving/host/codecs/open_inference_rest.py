@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over HTTP: JSON, and its extension for binary tensors."""
+"""The Open Inference Protocol over HTTP, in JSON and with the extension for binary tensors."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -23,24 +23,29 @@ from cloche.serving.processes.frames import BINARY_BODY, JSON_BODY, Answer, Item
 
 
 class Form(NamedTuple):
-    """Which outputs are wanted as bytes: all, but those named False; or those named True."""
+    """The outputs that are requested as bytes.
+
+    Attributes:
+        binary: Whether outputs are bytes by default.
+        named: Whether an output is bytes, for outputs that the request names.
+    """
 
     binary: bool
     named: dict[str, bool]
 
 
 def split(item: Item) -> Split | None:
-    """The request in two parts, where its tensors are bytes after the JSON."""
+    """Split the request in two parts; None if no bytes of tensors follow the JSON."""
     if not item.json_size:
         return None
     return Split(item.body[: item.json_size], item.json_size, item.body[item.json_size :])
 
 
 def parse(item: Item) -> OpenInferenceRequest:
-    """The request in `item`.
+    """Parse the request in `item`.
 
     Raises:
-        RequestRefused: It is none.
+        RequestRefused: The body is no valid request.
     """
     body = item.body[: item.json_size] if item.json_size else item.body
     try:
@@ -72,7 +77,7 @@ def parse(item: Item) -> OpenInferenceRequest:
 def write(
     name: str, version: str, asked: OpenInferenceRequest, outputs: Sequence[Output], rows: int
 ) -> Answer:
-    """The answer of a version of a model, in JSON with the bytes that were wanted after it."""
+    """Write the answer of a version of a model: JSON, followed by the outputs sent as bytes."""
     form: Form = asked.form
     head: dict[str, Any] = {"model_name": name, "model_version": version}
     if asked.id:
@@ -81,7 +86,7 @@ def write(
     for one in outputs:
         rest: dict[str, Any]
         if form.named.get(one.name, form.binary):
-            one = one.dense()  # noqa: PLW2901  # its datatype may be another
+            one = one.dense()  # noqa: PLW2901  # dense() may change the datatype
             tail.append(one.packed())
             rest = {"parameters": {"binary_data_size": len(tail[-1])}}
             if one.missing:
@@ -97,7 +102,7 @@ def write(
 
 
 def refused(error: RequestRefused | UnsupportedMediaType) -> Answer:
-    """An error in the protocol's form."""
+    """Write an error in the protocol's format."""
     status = error.status if isinstance(error, RequestRefused) else 415
     return json_error(status, {"error": str(error)})
 
@@ -154,4 +159,4 @@ def _id(payload: dict[str, Any]) -> str:
     found = payload.get("id")
     if not isinstance(found, (str, type(None))):
         raise RequestRefused(f"id must be a string; it is {described(found)}.")
-    return found or ""  # null is none, as for MLServer
+    return found or ""  # null means no id, as in MLServer

@@ -1,8 +1,8 @@
-"""Requests that are like earlier ones in everything but the bytes of their tensors.
+"""Fast parsing of requests that differ from an earlier one only in the bytes of their tensors.
 
-Clients ask the same way again and again. What says names, shapes and datatypes is read once, and
-the bytes of one row then at one stroke: otherwise reading twelve tensors of one element each would
-take longer than predicting.
+Clients send the same names, shapes and datatypes again and again. These are parsed once, and the
+bytes of a row are then unpacked by a single `struct`: otherwise parsing twelve tensors of one
+element each would take longer than predicting.
 """
 
 import struct
@@ -13,13 +13,13 @@ from cloche.serving.host.codecs.open_inference_request import OpenInferenceReque
 from cloche.serving.host.codecs.tensors import BYTES, FORMATS
 from cloche.serving.host.parsing.column_decoder import Row, Table
 
-_MOST = 512  # so many ways of asking are remembered
-_LONGEST = 16 * 1024  # of what is remembered as a key
+_MOST = 512  # maximum number of templates
+_LONGEST = 16 * 1024  # maximum size of a template's key in bytes
 _LENGTH = struct.Struct("<I")
 
 
 class RequestTemplates:
-    """What was learned for columns with these names and native datatypes."""
+    """The templates learned for columns with these names and native datatypes."""
 
     def __init__(self, names: Sequence[str], natives: Sequence[str]) -> None:
         self._names = list(names)
@@ -27,11 +27,11 @@ class RequestTemplates:
         self._known: dict[Hashable, _Way] = {}
 
     def recall(self, key: Hashable, data: bytes) -> tuple[OpenInferenceRequest, Table] | None:
-        """The request and its table; None if none was like it.
+        """Parse a request by its template; None if there is none.
 
         Args:
-            key: Everything of the request but the bytes of its tensors.
-            data: Those, one after the other.
+            key: The request without the bytes of its tensors.
+            data: The bytes of the tensors, one after the other.
         """
         way = self._known.get(key)
         row = way.read(data) if way is not None else None
@@ -40,7 +40,7 @@ class RequestTemplates:
         return way.asked, Table(way.key, [row], way.params)
 
     def learn(self, key: Hashable, size: int, asked: OpenInferenceRequest, table: Table) -> None:
-        """Remember a request with `table`, whose key has `size` bytes, if it can be."""
+        """Store the template of a request with one row and a key of `size` bytes, if possible."""
         read = self._reader(asked) if table.length == 1 and size <= _LONGEST else None
         if read is None:
             return
@@ -49,7 +49,7 @@ class RequestTemplates:
         self._known[key] = _Way(asked._replace(tensors={}), read, table.key, table.params)
 
     def _reader(self, asked: OpenInferenceRequest) -> "_Read | None":
-        """What reads one row with tensors like these; None where they are not plain."""
+        """Return the function that unpacks one row of such tensors; None if it is not possible."""
         tensors = asked.tensors.values()
         if any(
             one.datatype != self._natives.get(one.name) or not isinstance(one.data, memoryview)
@@ -75,7 +75,7 @@ class RequestTemplates:
                     if _LENGTH.unpack_from(text)[0] != len(text) - 4:
                         return None
                     row[at] = text[4:].decode()
-            except (struct.error, UnicodeDecodeError):  # it is told by whoever reads all
+            except (struct.error, UnicodeDecodeError):  # the full parser reports the mistake
                 return None
             return row
 
@@ -86,7 +86,7 @@ _Read = Callable[[bytes], Row | None]
 
 
 class _Way(NamedTuple):
-    """A way of asking."""
+    """A template: a request without tensors, and the function that reads its row."""
 
     asked: OpenInferenceRequest
     read: _Read

@@ -1,4 +1,4 @@
-"""MLflow's scoring protocol."""
+"""The codec of MLflow's scoring protocol."""
 
 import json
 from contextlib import suppress
@@ -21,13 +21,13 @@ from cloche.serving.processes.frames import JSON_BODY, TEXT_BODY, Answer, Item
 
 
 def write_predictions(predicted: Predicted, start: int, end: int) -> Answer:
-    """The answer `{"predictions": …}`."""
+    """Write the answer `{"predictions": …}`."""
     body = f'{{"predictions": {predicted.text(start, end)}}}'
     return Answer(200, JSON_BODY, end - start, body.encode())
 
 
 class ScoringProtocol:
-    """Reads MLflow's layouts, and writes what `write` makes of the predictions."""
+    """Reads MLflow's layouts, and writes predictions by the function `write`."""
 
     def __init__(
         self, plan: ColumnDecoder | None, schema: Schema | None, guard: MissingValueGuard,
@@ -40,7 +40,7 @@ class ScoringProtocol:
         self._write = write
 
     def read(self, item: Item) -> ParsedRequest | None:
-        """The question in `item`, where the plan reads it."""
+        """Parse the request in `item`; None unless the column decoder reads it."""
         if self._plan is None or not item.content_type.startswith(JSON):
             return None
         try:
@@ -51,12 +51,12 @@ class ScoringProtocol:
         return None if table is None else ParsedRequest(table, self._write)
 
     def ask(self, item: Item, model: InstrumentedModel) -> Answer:
-        """The answer to one request by MLflow's own scoring function."""
+        """Score one request by MLflow's own scoring function, and return its answer."""
         response = self._invoke(item, model)
         return Answer(200, JSON_BODY, model.rows, response.encode())
 
     def _invoke(self, item: Item, model: InstrumentedModel) -> str:
-        """What MLflow's own scoring function answers, in JSON.
+        """Call MLflow's own scoring function, and return its answer in JSON.
 
         Raises:
             RequestRefused: MLflow would change a missing value.
@@ -65,10 +65,10 @@ class ScoringProtocol:
         schema, media_type = self._schema, check(item.content_type)
         if media_type == CSV:
             schema = self._guard.schema_for_csv()
-            with suppress(UnicodeDecodeError):  # MLflow says what is wrong
-                body = item.body.decode()  # releases before 2.17 take text alone
+            with suppress(UnicodeDecodeError):  # MLflow reports the mistake
+                body = item.body.decode()  # MLflow before 2.17 accepts only str
         if media_type == JSON and self._guard.needed:
-            with suppress(ValueError, RecursionError):  # MLflow says what is wrong
+            with suppress(ValueError, RecursionError):  # MLflow reports the mistake
                 body = read_json(body)
             schema = self._guard.prepare(body)
             body = body if isinstance(body, dict) else item.body
@@ -76,11 +76,11 @@ class ScoringProtocol:
         return response
 
     def explain(self, item: Item) -> Mistake:
-        """What is wrong with the request."""
+        """Explain what is wrong with the request."""
         return self._diagnosis.of_item(item)
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
-        """The error in MLflow's form: plain text for a content type that is not taken."""
+        """Write an error as MLflow does: plain text for an unsupported content type, else JSON."""
         if isinstance(error, UnsupportedMediaType):
             return Answer(415, TEXT_BODY, 0, str(error).encode())
         told: dict[str, object] = {"error_code": error.code, "message": str(error)}
@@ -94,5 +94,5 @@ class ScoringProtocol:
 
 
 def json_error(status: int, told: dict[str, object]) -> Answer:
-    """An error that is told in JSON."""
+    """Write an error with a JSON body."""
     return Answer(status, JSON_BODY, 0, json.dumps(told).encode())

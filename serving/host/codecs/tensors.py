@@ -1,7 +1,7 @@
-"""Tensors of the Open Inference Protocol as numpy arrays, and back.
+"""Conversion of the Open Inference Protocol's tensors to numpy arrays, and back.
 
-The protocol: https://github.com/kserve/open-inference-protocol. Data is either a list of Python
-values, as JSON and the typed fields of gRPC have it, or little-endian bytes.
+The protocol: https://github.com/kserve/open-inference-protocol. The data of a tensor is either a
+list of Python values, from JSON or a typed field of gRPC, or little-endian bytes.
 """
 
 import base64
@@ -42,7 +42,7 @@ _MAX_DEPTH = 32
 _LENGTH = struct.Struct("<I")
 EXACT_IN_DOUBLE = 2**53
 _EXACT = (-EXACT_IN_DOUBLE, EXACT_IN_DOUBLE)
-# What stands in strict JSON for numbers that are none: null for NaN, and infinities by their names.
+# Strict JSON has no NaN and no infinities: null stands for NaN, and strings for infinities.
 _NAMED = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _STRICT = {"NaN": None, **{name: name for name in _NAMED.values()}}
 _TEXTUAL = frozenset({str, bytes, dict})
@@ -55,10 +55,10 @@ class Tensor(NamedTuple):
     """One named tensor of a request.
 
     Attributes:
-        name: Of the input.
+        name: The name of the input.
         datatype: One of `DTYPES`, or BYTES.
-        shape: Its axes.
-        data: Its elements in rows: Python values, or bytes.
+        shape: The lengths of the axes.
+        data: The elements in row-major order: a flat list of Python values, or bytes.
     """
 
     name: str
@@ -68,18 +68,18 @@ class Tensor(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many elements it has."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     def refusal(self, expected: str) -> RequestRefused:
-        """What is told about a tensor that is not as `expected`."""
+        """Create the error for a tensor that is not as `expected`."""
         return RequestRefused(
             f"Input {self.name!r}: expected {expected}, "
             f"found {self.datatype} of shape {list(self.shape)}."
         )
 
     def cells(self) -> Sequence[Any]:
-        """Its elements as Python values: str or bytes for BYTES."""
+        """Return the elements as Python values: str or bytes for BYTES."""
         if not isinstance(self.data, memoryview):
             return self.data
         if self.datatype == BYTES:
@@ -88,7 +88,11 @@ class Tensor(NamedTuple):
         return struct.unpack(f"<{self.size}{FORMATS[self.datatype]}", self.data)
 
     def checked(self) -> Sequence[Any]:
-        """Elements that came as Python values, all within the datatype."""
+        """Return elements that were sent as Python values, all within the datatype's range.
+
+        Raises:
+            RequestRefused: A value is out of range.
+        """
         cells = self.cells()
         if self.datatype[0] == "F":
             return self._floats(cells)
@@ -109,10 +113,10 @@ class Tensor(NamedTuple):
         return cells
 
     def texts(self) -> list[str | None]:
-        """The elements of BYTES as text.
+        """Return the elements of BYTES as text.
 
         Raises:
-            RequestRefused: One of them is no UTF-8.
+            RequestRefused: An element is not UTF-8.
         """
         try:
             return [cell.decode() if isinstance(cell, bytes) else cell for cell in self.cells()]
@@ -120,7 +124,7 @@ class Tensor(NamedTuple):
             raise RequestRefused(f"Input {self.name!r}: an element is not UTF-8.") from None
 
     def array(self) -> Array:
-        """It as an array of its shape; of objects for BYTES."""
+        """Convert the tensor to an array of its shape; an array of objects for BYTES."""
         if self.datatype == BYTES:
             return _objects(self.cells()).reshape(self.shape)
         dtype = np.dtype(DTYPES[self.datatype])
@@ -146,7 +150,7 @@ class Tensor(NamedTuple):
             )
 
     def _strings(self, data: memoryview) -> list[bytes]:
-        """Elements with their length before them."""
+        """Unpack the elements of BYTES, each of which follows its length in 4 bytes."""
         found, offset, end = [], 0, len(data)
         while offset + 4 <= end:
             start = offset + 4
@@ -161,10 +165,10 @@ class Tensor(NamedTuple):
 
 
 def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Tensor:
-    """A tensor whose elements came as JSON, flat or nested.
+    """Read a tensor whose elements were sent as JSON, in a flat or a nested list.
 
     Raises:
-        RequestRefused: They are not of the datatype, or not as many as the shape says.
+        RequestRefused: An element is not of the datatype, or their number does not fit the shape.
     """
     tensor = Tensor(name, datatype, shape, data)
     if not isinstance(data, list):
@@ -198,10 +202,10 @@ def _flat(tensor: Tensor, data: list[Any]) -> list[Any]:
 
 
 def read_shape(name: str, shape: Any) -> tuple[int, ...]:
-    """A shape, as it was sent.
+    """Validate the shape in a request.
 
     Raises:
-        RequestRefused: It is none.
+        RequestRefused: The value is no shape.
     """
     if isinstance(shape, (list, tuple)) and len(shape) <= _MAX_DEPTH:
         for axis in shape:
@@ -213,10 +217,10 @@ def read_shape(name: str, shape: Any) -> tuple[int, ...]:
 
 
 def read_datatype(name: str, datatype: Any) -> str:
-    """A datatype, as it was sent.
+    """Validate the datatype in a request.
 
     Raises:
-        RequestRefused: There is no such datatype.
+        RequestRefused: The datatype is unknown.
     """
     if isinstance(datatype, str) and (datatype == BYTES or datatype in DTYPES):
         return datatype
@@ -227,7 +231,7 @@ def refuse_classes(name: str, parameters: Collection[str]) -> None:
     """Refuse Triton's classification extension, which its clients call `class_count`.
 
     Raises:
-        RequestRefused: The parameters of a requested output ask for it.
+        RequestRefused: The parameters of a requested output contain the extension.
     """
     if "classification" in parameters:
         raise RequestRefused(
@@ -239,16 +243,16 @@ def refuse_classes(name: str, parameters: Collection[str]) -> None:
 class Output(NamedTuple):
     """One tensor of an answer.
 
-    JSON has `null` for a missing value of any datatype, and infinities by their names. Binary data
-    and gRPC have neither; `dense` says what stands there for a missing value.
+    In JSON, `null` stands for a missing value of any datatype, and strings for infinities. Binary
+    data and gRPC have no null; `dense` documents their form of a missing value.
 
     Attributes:
-        name: Of the output.
+        name: The name of the output.
         datatype: One of `DTYPES`, or BYTES.
-        shape: Its axes.
-        values: An array, of objects where whole numbers or truth values are missing (None); for
-            BYTES a flat list of str, bytes and None.
-        missing: The positions of missing elements that `dense` left empty, with commas between.
+        shape: The lengths of the axes.
+        values: An array, of objects if whole numbers or booleans are missing (None); for BYTES a
+            flat list of str, bytes and None.
+        missing: The positions of missing elements that `dense` left empty, separated by commas.
     """
 
     name: str
@@ -258,7 +262,7 @@ class Output(NamedTuple):
     missing: str = ""
 
     def elements(self) -> list[Any]:
-        """Its elements for strict JSON, flat: bytes as base64."""
+        """Return the elements as a flat list for strict JSON, with bytes as base64."""
         if self.datatype == BYTES:
             return [
                 base64.b64encode(value).decode() if isinstance(value, bytes) else value
@@ -270,13 +274,13 @@ class Output(NamedTuple):
         return flat
 
     def dense(self) -> "Output":
-        """This tensor with a value for each element, for binary data and gRPC.
+        """Fill in missing elements, for binary data and gRPC.
 
-        A missing text is empty, and `missing` names its position. Whole numbers and truth values
-        of which some are missing become FP64 with NaN.
+        A missing text becomes empty, and `missing` lists its position. Whole numbers and booleans
+        with missing elements become FP64 with NaN.
 
         Raises:
-            RequestRefused: FP64 would change one of the whole numbers.
+            RequestRefused: FP64 would change a whole number.
         """
         if self.datatype == BYTES:
             missing = ""
@@ -298,7 +302,7 @@ class Output(NamedTuple):
         return self._replace(datatype="FP64", values=self.values.astype(np.float64))
 
     def packed(self) -> bytes:
-        """The elements of a dense tensor as little-endian bytes."""
+        """Pack the elements of a dense tensor as little-endian bytes."""
         if self.datatype == BYTES:
             return b"".join(_LENGTH.pack(len(text)) + text for text in self.values)
         packed: bytes = self.values.astype(DTYPES[self.datatype], copy=False).tobytes()
@@ -306,10 +310,10 @@ class Output(NamedTuple):
 
 
 def output(name: str, values: Any) -> Output:
-    """What a model gave for one output, as a tensor.
+    """Convert a model's values for one output to a tensor.
 
-    Numbers and truth values keep their types; everything else becomes text: dates as MLflow writes
-    them, and what is no text as JSON.
+    Numbers and booleans keep their types. All other values become text: dates as MLflow writes
+    them, and other objects as JSON.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind == "U":
         return Output(name, BYTES, values.shape or (1,), values.ravel().tolist())
@@ -321,13 +325,13 @@ def output(name: str, values: Any) -> Output:
 
 
 def _typed(values: Any) -> tuple[str, Array]:
-    """The datatype of `values`, and their array: of objects for BYTES, and where some are missing.
+    """Return the datatype and array of `values`; of objects for BYTES or with missing elements.
 
-    A column with a type keeps it; values without one, as lists have them, get the type that holds
-    them all unchanged.
+    A typed column keeps its type. Untyped values, as in lists, get the type that represents all of
+    them unchanged.
     """
     if isinstance(values, pd.Series):
-        dtype: Any = getattr(values.dtype, "numpy_dtype", values.dtype)  # of nullable types
+        dtype: Any = getattr(values.dtype, "numpy_dtype", values.dtype)  # for nullable types
         if dtype.kind in "biu" and values.hasnans:
             return _DATATYPES[dtype], values.astype(object).where(values.notna(), None).to_numpy()
         values = values.to_numpy() if dtype.kind in "biuf" else values.to_list()
@@ -342,7 +346,7 @@ def _of_cells(cells: Sequence[Any]) -> tuple[str, Array]:
         return BYTES, _objects(cells)
     try:
         array = np.array(cells)
-    except ValueError:  # ragged
+    except ValueError:  # the lists have different lengths
         return BYTES, _objects(cells)
     flat = list(cells) if array.ndim == 1 else np.array(cells, object).ravel().tolist()
     kinds = set(map(type, flat))
@@ -358,11 +362,12 @@ def _of_cells(cells: Sequence[Any]) -> tuple[str, Array]:
 
 def _of_numbers(array: Array) -> tuple[str, Array]:
     datatype = _DATATYPES.get(array.dtype) or _DATATYPES.get(array.dtype.newbyteorder("<"))
-    return (datatype, array) if datatype else ("FP64", array.astype(np.float64))  # wider than 64
+    # a float of more than 64 bits has no datatype
+    return (datatype, array) if datatype else ("FP64", array.astype(np.float64))
 
 
 def _with_gaps(cells: Sequence[Any]) -> tuple[str, Array] | None:
-    """The datatype and array of Python's numbers or truth values, and None for what is missing."""
+    """Return the datatype and array of Python numbers or booleans with None; else None."""
     kinds = set(map(type, cells)) - {type(None)}
     whole = [cell for cell in cells if type(cell) is int]
     if float in kinds and kinds <= {float, int} and _within(whole, _EXACT):

@@ -1,8 +1,8 @@
-"""TensorFlow Serving's REST API, which KServe calls V1.
+"""The codec of TensorFlow Serving's REST API, which KServe calls V1.
 
-Its two layouts are among MLflow's, which took them from there. What MLflow's does not know: a
-signature_name (every model has one signature), binary values as `{"b64": …}`, answers by column to
-questions by column, and that the name of a single output is left out.
+MLflow took over the two layouts of this API. MLflow's protocol lacks: a signature_name (ignored, as
+every model has one signature), binary values as `{"b64": …}`, answers by column to requests by
+column, and the omitted name of a single output.
 """
 
 import base64
@@ -35,7 +35,7 @@ _PLAIN = frozenset({"params", "parameters", "signature_name", *_LAYOUTS})
 
 
 class V1:
-    """The codec."""
+    """The codec of TensorFlow Serving's REST API."""
 
     def __init__(
         self,
@@ -52,37 +52,37 @@ class V1:
         self._layout = Layout(schema, hinted=hinted)
 
     def read(self, item: Item) -> ParsedRequest | None:
-        """The question in `item`, where the plan reads it."""
+        """Parse the request in `item`; None unless the column decoder reads it."""
         if self._plan is None:
             return None
         try:
             payload, write = self._payload(item)
-        except RequestRefused:  # it is told alone
+        except RequestRefused:  # reported when the request is scored alone
             return None
         table = self._plan.read(payload)
         return None if table is None else ParsedRequest(table, write)
 
     def ask(self, item: Item, model: InstrumentedModel) -> Answer:
-        """The answer to one request, read by MLflow's own scoring function."""
+        """Score one request by MLflow's own scoring function, and return its answer."""
         payload, write = self._payload(item)
         invocations(payload, JSON, model, self._guard.prepare(payload))
         return write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> Mistake:
-        """What is wrong with the request."""
+        """Explain what is wrong with the request."""
         payload, _ = self._payload(item)
         return self._diagnosis.of_payload(payload)
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
-        """An error in TensorFlow Serving's form."""
+        """Write an error in TensorFlow Serving's format."""
         status = error.status if isinstance(error, RequestRefused) else 415
         return json_error(status, {"error": str(error)})
 
     def _payload(self, item: Item) -> tuple[dict[str, Any], Write]:
-        """The body in a layout of MLflow's, with `params`, and how its answer is written.
+        """Convert the body to a layout of MLflow's, with `params`, and choose the answer's writer.
 
         Raises:
-            RequestRefused: It is not one of the protocol.
+            RequestRefused: The body is no valid request of the protocol.
         """
         try:
             payload = read_json(item.body)
@@ -113,7 +113,7 @@ class V1:
         return (read if params is None else read | {"params": params}), write
 
     def _decoded(self, value: Any, name: str, depth: int) -> Any:
-        """`value` with `{"b64": …}` replaced: by text, or for binary columns by its base64."""
+        """Replace each `{"b64": …}` in `value` by its text, or for binary columns by its base64."""
         if not depth:
             raise RequestRefused("The body is nested too deeply.")
         if isinstance(value, list):
@@ -131,7 +131,7 @@ class V1:
 
 
 def _write_rows(predicted: Predicted, start: int, end: int) -> Answer:
-    """The answer `{"predictions": …}`, by row."""
+    """Write the answer `{"predictions": …}`, by row."""
     text = predicted.text(start, end)
     if predicted.single:
         text = json.dumps([next(iter(row.values())) for row in json.loads(text)])
@@ -139,7 +139,7 @@ def _write_rows(predicted: Predicted, start: int, end: int) -> Answer:
 
 
 def _write_columns(predicted: Predicted, start: int, end: int) -> Answer:
-    """The answer `{"outputs": …}`, by column."""
+    """Write the answer `{"outputs": …}`, by column."""
     columns = predicted.columns(start, end)
     if BARE in columns:
         return _outputs(

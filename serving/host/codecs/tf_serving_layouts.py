@@ -1,7 +1,7 @@
-"""The contents of TensorFlow Serving's two layouts in layouts of MLflow's.
+"""Conversion of TensorFlow Serving's two layouts to layouts of MLflow's.
 
-MLflow has the same two by name and makes numpy arrays of them. Lists, objects, and columns without
-names that are of several types become no array; they are read as rows of a table.
+MLflow has layouts of the same names and converts them to numpy arrays. Lists, objects, and columns
+without names that have different types do not fit into an array, so they are converted to rows.
 """
 
 from typing import Any
@@ -15,18 +15,18 @@ from cloche.serving.host.parsing.unnamed_columns import BARE_INPUT, names, side_
 
 
 class Layout:
-    """How a model with this signature is sent the contents of `instances` and `inputs`.
+    """Converts the contents of `instances` and `inputs` for a model with a given signature.
 
     Attributes:
         binary: The names of the inputs that are bytes.
     """
 
     def __init__(self, schema: Schema | None, *, hinted: bool) -> None:
-        """Take the signature's inputs.
+        """Store the signature's inputs.
 
         Args:
-            schema: The inputs.
-            hinted: Whether they are the type hint of the model's function, which is a list.
+            schema: The signature's inputs.
+            hinted: Whether they come from the type hint of the model's function, which is a list.
         """
         self._hinted = hinted
         self._named = schema is not None and schema.has_input_names()
@@ -44,14 +44,14 @@ class Layout:
 
     @property
     def only(self) -> str:
-        """The name of the only input, which may be left out; empty where there are several."""
+        """The name of the only input, which a request may omit; empty if there are several."""
         return self._names[0] if len(self._names) == 1 else ""
 
     def of_mlflow(self, layout: str, content: Any) -> dict[str, Any]:
-        """The same content in a layout of MLflow's.
+        """Convert content to a layout of MLflow's.
 
         Raises:
-            RequestRefused: It has no rows that could be told.
+            RequestRefused: The content has no rows that can be recognized.
         """
         if self.only and not self._named:
             content = _without_name(content)
@@ -66,7 +66,7 @@ class Layout:
         return {"dataframe_split": {"data": rows}}
 
     def _records(self, content: Any) -> list[dict[str, Any]]:
-        """Rows by name, however they came: by row or by column, with or without names."""
+        """Convert content by row or by column, with or without names, to rows by name."""
         if isinstance(content, dict) and all(isinstance(one, list) for one in content.values()):
             if mistake := lengths_mistake(Content("inputs", content)):
                 raise RequestRefused(mistake.message, columns=mistake.columns)
@@ -97,7 +97,7 @@ class Layout:
         )  # fmt: skip
 
     def _renamed(self, layout: str, content: Any) -> Any:
-        """The only input by its name, which the protocol leaves out."""
+        """Add the name of the only input, which the protocol allows to omit."""
         if not self._named or not self.only or not isinstance(content, list) or not content:
             return content
         if any(isinstance(row, dict) for row in content):
@@ -107,7 +107,7 @@ class Layout:
 
 
 def _must_be_rows(schema: Schema) -> bool:
-    """Whether MLflow's numpy arrays cannot hold the columns."""
+    """Whether the columns do not fit into a numpy array and must be sent as rows."""
     if schema.is_tensor_spec():
         return False
     kinds = [kind.name if isinstance(kind, DataType) else "" for kind in schema.input_types()]
@@ -115,7 +115,7 @@ def _must_be_rows(schema: Schema) -> bool:
 
 
 def _without_name(content: Any) -> Any:
-    """What came for the only input; the metadata gives it a name, which may be left out."""
+    """Remove the name that the metadata gives the only input, if the request has it."""
     if isinstance(content, dict) and content.keys() == {BARE_INPUT}:
         return content[BARE_INPUT]
     if isinstance(content, list) and all(

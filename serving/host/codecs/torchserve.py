@@ -1,7 +1,7 @@
-"""TorchServe's inference API: any body, and the handler's output as the answer, unwrapped.
+"""The codec of TorchServe's inference API, whose answer is the bare output of the handler.
 
-The body is read as in MLflow's scoring protocol. A client that names no content type, as `curl -T`
-does, or the one that `curl -d` names, means JSON.
+The body is parsed as in MLflow's scoring protocol. A request without a content type, as from
+`curl -T`, or with the default one of `curl -d`, is parsed as JSON.
 """
 
 from mlflow.types import Schema
@@ -23,7 +23,7 @@ _TYPES = {400: "BadRequestException", 415: "UnsupportedMediaTypeException"}
 
 
 class TorchServe(ScoringProtocol):
-    """The codec."""
+    """The codec of TorchServe's inference API."""
 
     def __init__(
         self,
@@ -35,20 +35,20 @@ class TorchServe(ScoringProtocol):
         super().__init__(plan, schema, guard, diagnosis, _write)
 
     def read(self, item: Item) -> ParsedRequest | None:
-        """The question in `item`, where the plan reads it."""
+        """Parse the request in `item`; None unless the column decoder reads it."""
         return super().read(_typed(item))
 
     def ask(self, item: Item, model: InstrumentedModel) -> Answer:
-        """The answer to one request by MLflow's own scoring function."""
+        """Score one request by MLflow's own scoring function, and return its answer."""
         self._invoke(_typed(item), model)
         return _write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> Mistake:
-        """What the request lacks."""
+        """Explain what is wrong with the request."""
         return super().explain(_typed(item))
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
-        """An error in TorchServe's form."""
+        """Write an error in TorchServe's format."""
         status = error.status if isinstance(error, RequestRefused) else 415
         kind = _TYPES.get(status, "InternalServerException")
         return json_error(status, {"code": status, "type": kind, "message": str(error)})

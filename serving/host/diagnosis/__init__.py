@@ -1,4 +1,4 @@
-"""Why MLflow refused a request: the column, parameter, property or shape, and never a value.
+"""Explains why MLflow refused a request: by column, parameter, property or shape, not by value.
 
-Whether a request is refused is not decided here. `diagnosis.py` has the order of the looks.
+Nothing here decides whether a request is refused. `diagnosis.py` defines the order of the checks.
 """

@@ -1,4 +1,4 @@
-"""Nested lists as tensors: their shape, and the first element of another type."""
+"""Checks nested lists that should be tensors: their shape, and the type of each element."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,12 @@ from cloche.serving.host.diagnosis.enforcement import first_refused
 
 
 def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | None:
-    """What keeps nested lists from being the tensor that a signature asks for.
+    """Find why nested lists do not form the tensor of a signature; None if they do.
 
     Args:
-        value: The lists, as JSON has them.
+        value: The nested lists from JSON.
         spec: The specification of the tensor.
-        name: The name of the input; None where it has none.
+        name: The name of the input; None if it has none.
     """
     subject = "The input" if name is None else f"Input {name!r}"
     columns = () if name is None else (name,)
@@ -44,7 +44,7 @@ def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | 
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """The shape of nested lists; None where they are uneven."""
+    """Return the shape of nested lists; None if their lengths or depths differ."""
     if not isinstance(value, list):
         return None if isinstance(value, dict) else ()
     shapes = {shape_of(one) for one in value}
@@ -54,7 +54,7 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 
 
 def shape_name(shape: Sequence[int]) -> str:
-    """A shape, with n for an axis of any length."""
+    """Format a shape, with n for an axis of any length."""
     return f"[{', '.join('n' if axis < 0 else str(axis) for axis in shape)}]"
 
 

@@ -1,6 +1,6 @@
-"""Where in a cell the mistake is: in an element of a list, a property of an object, a map's value.
+"""Finds the mistake inside a cell: an element of a list, a property of an object, a map's value.
 
-A cell of a plain type is the mistake itself.
+In a column of a plain type the cell as a whole is the mistake.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 
 
 def inside(cell: Any, kind: Any, *, required: bool = True) -> tuple[str, str]:
-    """The place in a refused cell, empty for the cell as a whole, and what is wrong there."""
+    """Find the position in a refused cell, empty for the whole cell, and describe the mistake."""
     whole = "", expected(kind, described(cell, kind))
     if isinstance(kind, Array) and isinstance(cell, list):
         at = first_refused(len(cell), lambda some: refuses_element(cell[some], kind))
@@ -21,7 +21,7 @@ def inside(cell: Any, kind: Any, *, required: bool = True) -> tuple[str, str]:
         at = first_refused(
             len(values), lambda some: refuses_element(values[some], Array(kind.value_type))
         )
-        if at is not None:  # its keys are what the client sent: they are not shown
+        if at is not None:  # keys of a map are the client's data and must not be shown
             return _below("a value of the map", values[at], kind.value_type, required=required)
     if isinstance(kind, Object) and isinstance(cell, dict):
         return _in_object(cell, kind) or whole

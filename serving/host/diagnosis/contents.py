@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a body whose form is right, for each kind of signature."""
+"""Finds mistakes in the rows of a body with a valid layout, for each kind of signature."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 
 
 def uneven(content: Content) -> Mistake | None:
-    """Nested lists of which no array can be made."""
+    """Find nested lists that cannot be converted to an array."""
     if content.layout in ("instances", "inputs") and isinstance(content.value, list):
         if any(isinstance(one, dict) for one in content.value):
             return None
@@ -34,7 +34,7 @@ def uneven(content: Content) -> Mistake | None:
 
 
 def hinted_mistake(value: Any, schema: Schema, whose: str = "inputs, row") -> Mistake | None:
-    """What is wrong with the list that a function with type hints is given."""
+    """Find the first mistake in the list for a function with type hints."""
     kind = schema.inputs[0].type
     if not isinstance(value, list):
         return Mistake(f"inputs: expected a list of {type_name(kind)}, found {described(value)}.")
@@ -47,12 +47,12 @@ def hinted_mistake(value: Any, schema: Schema, whose: str = "inputs, row") -> Mi
 
 
 def named_mistake(content: Content, schema: Schema, word: str) -> Mistake | None:
-    """The first mistake in the rows of a model that takes columns by name.
+    """Find the first mistake in the rows for a model with named columns.
 
     Args:
         content: The rows.
         schema: The signature's inputs.
-        word: What a column is called in the protocol of the request.
+        word: The word for a column in the request's protocol.
     """
     named = _with_names(content, schema)
     if isinstance(named, Mistake):
@@ -69,7 +69,7 @@ def named_mistake(content: Content, schema: Schema, word: str) -> Mistake | None
 
 
 def _column_mistake(content: Content, spec: Any, schema: Schema, word: str) -> Mistake:
-    """The first cell of a column that was refused."""
+    """Find the first refused cell of a column that was refused."""
     name, kind, only = str(spec.name), type_name(spec.type), Schema([spec])
     if content.layout == "instances" and _nests(spec.type):
         rows = [{name: cell} for cell in content.cells(name)]
@@ -77,7 +77,7 @@ def _column_mistake(content: Content, spec: Any, schema: Schema, word: str) -> M
             told = f"instances cannot hold {kind}; send the same rows as dataframe_records"
             return wrong_cell(name, None, told, word=word)
     if content.by_column() and any(_nests(one.type) for one in schema.inputs):
-        found = content.value[name]  # MLflow takes the whole content as one row
+        found = content.value[name]  # MLflow reads the whole content as one row
         place, told = cells.inside(found, spec.type, required=spec.required)
         hint = "; inputs by column is read as one row, so send several as dataframe_records"
         told += hint if isinstance(found, list) else ""
@@ -93,7 +93,7 @@ def _column_mistake(content: Content, spec: Any, schema: Schema, word: str) -> M
 
 
 def _with_names(content: Content, schema: Schema) -> Content | Mistake:
-    """The content by name, as MLflow names that of an only column; a mistake where it has none."""
+    """Return the content by name, where MLflow names a single column; else a mistake."""
     if content.names() is not None:
         return content
     names = [str(name) for name in schema.input_names()]
@@ -103,7 +103,7 @@ def _with_names(content: Content, schema: Schema) -> Content | Mistake:
 
 
 def _nameless(content: Content, known: list[str]) -> Mistake:
-    """Rows without names, of a model that takes columns by name."""
+    """Describe rows without names, for a model with named columns."""
     if content.layout == "dataframe_split":
         return Mistake(
             f'dataframe_split lacks "columns": add the names of the cells, in their order. The '
@@ -118,7 +118,7 @@ def _nameless(content: Content, known: list[str]) -> Mistake:
 
 
 def unnamed_mistake(content: Content, schema: Schema) -> Mistake | None:
-    """The first mistake in the rows of a model whose columns have no names."""
+    """Find the first mistake in the rows for a model whose columns have no names."""
     if mistake := _width_mistake(content, len(schema.inputs)) or uneven(content):
         return mistake
     rows = content.rows
@@ -139,7 +139,7 @@ def unnamed_mistake(content: Content, schema: Schema) -> Mistake | None:
 
 
 def _width_mistake(content: Content, width: int) -> Mistake | None:
-    """Rows that have fewer cells than the signature has columns without names."""
+    """Find rows that have fewer cells than the signature has columns without names."""
     layout, names, rows = content.layout, content.names(), content.rows
     nested = isinstance(rows, list) and rows and names is None
     if layout in ("instances", "inputs") and not nested:
@@ -165,7 +165,7 @@ def _rows_of(content: Content) -> str:
 
 
 def tensors_mistake(content: Content, schema: Schema) -> Mistake | None:
-    """The first mistake in what a model of tensors is sent."""
+    """Find the first mistake in the content for a model with tensors in its signature."""
     if schema.has_input_names():
         return _named_tensors_mistake(content, schema)
     spec: Any = schema.inputs[0]
@@ -195,7 +195,7 @@ def _named_tensors_mistake(content: Content, schema: Schema) -> Mistake | None:
 
 
 def _tensor_of_table(content: Content, spec: Any) -> Mistake | None:
-    """A tensor without a name that came as a table: its columns are the second axis."""
+    """Find the mistake in a table for a tensor without a name: columns are its second axis."""
     rows = [list(row.values()) if isinstance(row, dict) else row for row in content.rows]
     if not rows:
         return Mistake(f"{content.layout} holds no rows.")

@@ -1,4 +1,4 @@
-"""The order in which a refused request is looked at, and what is said when nothing is found."""
+"""The order in which a refused request is checked, and the message if no mistake is found."""
 
 import json
 from typing import Any
@@ -38,17 +38,17 @@ UNSIGNED = (
 
 
 class Diagnosis:
-    """What is wrong with requests that MLflow refused for one version of a model."""
+    """Explains what is wrong with requests that MLflow refused for one version of a model."""
 
     def __init__(self, metadata: Model) -> None:
-        """Take the signature from the version's metadata."""
+        """Read the signature from the version's metadata."""
         self._schema: Schema | None = metadata.get_input_schema()
         known = metadata.get_params_schema()
         self._params = list(known.params) if known is not None else []
         self._hinted = has_type_hints(metadata)
 
     def of_item(self, item: Item) -> Mistake:
-        """What is wrong with a request of MLflow's scoring protocol."""
+        """Find the mistake in a request of MLflow's scoring protocol."""
         media_type = check(item.content_type)
         if media_type in (CSV, PARQUET):
             look = tables.of_csv if media_type == CSV else tables.of_parquet
@@ -59,11 +59,11 @@ class Diagnosis:
             return unreadable(item.body)
 
     def of_payload(self, payload: Any, *, word: str = "Column") -> Mistake:
-        """What is wrong with a parsed body in one of MLflow's layouts.
+        """Find the mistake in a parsed body in one of MLflow's layouts.
 
         Args:
-            payload: The body.
-            word: What a column is called in the protocol of the request.
+            payload: The parsed body.
+            word: The word for a column in the request's protocol.
         """
         if isinstance(payload, dict) and self._is_unwrapped(payload):
             return self._unwrapped_mistake(payload) or self._general()
@@ -81,7 +81,7 @@ class Diagnosis:
         )
 
     def of_params(self, params: dict[str, Any], *, word: str = "Parameter") -> Mistake | None:
-        """The first parameter that is refused."""
+        """Find the first parameter that MLflow refuses."""
         for spec in self._params:
             if spec.name in params and refuses_param(params[spec.name], spec):
                 found = described(params[spec.name], spec.dtype)
@@ -97,7 +97,7 @@ class Diagnosis:
         return Mistake(UNSIGNED if self._schema is None else GENERAL)
 
     def _is_unwrapped(self, payload: dict[str, Any]) -> bool:
-        """Whether MLflow takes the whole body as what the model is asked."""
+        """Whether MLflow passes the whole body to the model as its input."""
         if not any(name in payload for name in UNWRAPPED):
             return False
         layouts = any(name in payload for name in LAYOUTS)
@@ -106,7 +106,7 @@ class Diagnosis:
         return not layouts and (schema is None or any(name in known for name in payload))
 
     def _unwrapped_mistake(self, payload: dict[str, Any]) -> Mistake | None:
-        """What is wrong with a body such as `{"messages": [...]}`."""
+        """Find the mistake in a body such as `{"messages": [...]}`."""
         schema = self._schema
         if schema is None:
             return None

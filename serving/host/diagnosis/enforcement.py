@@ -1,8 +1,8 @@
-"""MLflow's own judgement on parts of a request, which finds the part that it refuses.
+"""Finds the part of a request that MLflow refuses, by calling MLflow on parts of it.
 
-MLflow says of a table only that it does not fit, in words that quote rows. It is therefore asked
-again, about halves of the columns and then of the rows, so that each look costs half as much as the
-one before: all of them cost about as much as a few readings of the request.
+MLflow's message says only that a table does not fit, and quotes its rows. The part is therefore
+found by bisection, first of the columns and then of the rows. Each call costs half as much as the
+one before, so that all of them cost about as much as parsing the request a few times.
 """
 
 import pickle
@@ -26,8 +26,8 @@ def refuses_payload(payload: dict[str, Any], schema: Schema) -> bool:
     """Whether MLflow refuses a JSON payload for a model with these inputs."""
 
     def read() -> Any:
-        # a copy, as what is read is given types in place; `deepcopy` takes ten times as long
-        own = pickle.loads(pickle.dumps(payload))  # noqa: S301  # no foreign bytes
+        # A copy, as `prepare` changes the payload in place; `deepcopy` takes ten times as long.
+        own = pickle.loads(pickle.dumps(payload))  # noqa: S301  # not bytes from outside
         known: Any = MissingValueGuard(schema).prepare(own)
         return infer_and_parse_data(own, known)
 
@@ -53,15 +53,15 @@ def refuses_param(value: Any, spec: Any) -> bool:
 
 
 def first_refused(count: int, refuses: Callable[[slice], bool]) -> int | None:
-    """The position of the first of so many parts that is refused; None where nobody can tell.
+    """Return the position of the first refused part; None if it is not found.
 
-    Each part is looked for alone. Parts that are refused only beside others, like a text among
-    numbers where either would do, are looked for among those before them, which costs more: not in
-    large requests.
+    First, parts that are refused by themselves are searched. Then, except in large requests, parts
+    that are refused only together with others before them, like a text among numbers in a column
+    that takes either; this search is more expensive.
 
     Args:
-        count: The number of the parts.
-        refuses: Tells whether these parts are refused together.
+        count: The number of parts.
+        refuses: The function that tells whether a slice of the parts is refused.
     """
     if not count:
         return None
@@ -80,7 +80,7 @@ def first_refused(count: int, refuses: Callable[[slice], bool]) -> int | None:
 
 
 def _first_beside_others(count: int, refuses: Callable[[slice], bool]) -> int:
-    """The position of the first part that is refused together with those before it."""
+    """Return the position of the first part that is refused together with the parts before it."""
     taken, refused = 0, count
     while refused - taken > 1:
         middle = (taken + refused) // 2
@@ -102,8 +102,8 @@ def _enforce(data: Any, schema: Schema) -> None:
 def _fails(judge: Callable[[], Any]) -> bool:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pandas warns of what it guesses
+            warnings.simplefilter("ignore")  # pandas warns of types and formats that it guesses
             judge()
-    except Exception:  # noqa: BLE001  # MLflow, pandas and numpy raise whatever they like
+    except Exception:  # noqa: BLE001  # MLflow, pandas and numpy may raise any exception
         return True
     return False

@@ -1,4 +1,4 @@
-"""The layouts of JSON bodies: what is wrong with their form, and a part of their content."""
+"""The layouts of JSON bodies: checks of their form, and access to parts of their content."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from cloche.serving.host.answers.mistake import Mistake, described, listed
 
 LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-UNWRAPPED = ("messages", "prompt", "input")  # a body with one of these is a request by itself
+UNWRAPPED = ("messages", "prompt", "input")  # keys of bodies that are model inputs as a whole
 _SPLIT = {"columns", "data", "index"}
 
 
@@ -15,7 +15,7 @@ class Content(NamedTuple):
 
     Attributes:
         layout: The name of the layout.
-        value: The content, as JSON has it.
+        value: The parsed JSON below the layout's name.
     """
 
     layout: str
@@ -23,11 +23,11 @@ class Content(NamedTuple):
 
     @property
     def rows(self) -> Any:
-        """The list of the rows; the content itself where it has no rows."""
+        """The list of rows; the content itself if it has no rows."""
         return self.value["data"] if self.layout == "dataframe_split" else self.value
 
     def names(self) -> list[str] | None:
-        """The names of the columns in the content; None where it has no names."""
+        """Return the names of the columns in the content; None if it has no names."""
         if self.layout == "dataframe_split":
             found = self.value.get("columns")
             return None if found is None else [str(name) for name in found]
@@ -40,11 +40,11 @@ class Content(NamedTuple):
         return None
 
     def by_column(self) -> bool:
-        """Whether the content is an object with the cells of each column."""
+        """Whether the content is an object with a list of cells for each column."""
         return self.layout in ("instances", "inputs") and isinstance(self.value, dict)
 
     def length(self) -> int:
-        """The number of the rows."""
+        """Return the number of rows."""
         if self.by_column():
             return max(
                 (len(one) for one in self.value.values() if isinstance(one, list)), default=1
@@ -52,7 +52,7 @@ class Content(NamedTuple):
         return len(self.rows) if isinstance(self.rows, list) else 1
 
     def cells(self, name: str) -> list[Any]:
-        """The cells of a column."""
+        """Return the cells of a column."""
         if self.by_column():
             cells = self.value[name]
             return cells if isinstance(cells, list) else [cells]
@@ -62,7 +62,7 @@ class Content(NamedTuple):
         return [row.get(name) if isinstance(row, dict) else row for row in self.value]
 
     def part(self, names: Collection[str] | None, some: slice = slice(None)) -> dict[str, Any]:
-        """A payload of these columns, or of all, and of these rows."""
+        """Return a payload with only these columns (None for all) and these rows."""
         value: Any = self.value
         if self.layout == "dataframe_split":
             known = value.get("columns")
@@ -91,11 +91,11 @@ class Content(NamedTuple):
 
 
 def found_in(payload: Any, allowed: Sequence[str] = LAYOUTS) -> Content | Mistake:
-    """The content of a body, or what is wrong with its form.
+    """Return the content of a body, or the mistake in its form.
 
     Args:
         payload: The parsed body.
-        allowed: The layouts that the model can be asked in.
+        allowed: The layouts that the model accepts.
     """
     one_of = ", ".join(allowed)
     if not isinstance(payload, dict):
@@ -110,7 +110,7 @@ def found_in(payload: Any, allowed: Sequence[str] = LAYOUTS) -> Content | Mistak
 
 
 def holds(payload: dict[str, Any]) -> str:
-    """The layouts that a body holds; its names where it holds none."""
+    """List the layouts in a body, or the keys of a body without a layout."""
     known = [name for name in LAYOUTS if name in payload]
     if known:
         return " and ".join(known)
@@ -134,7 +134,7 @@ def _form_mistake(content: Content) -> Mistake | None:
 
 
 def _split_mistakes(value: Any) -> Iterator[Mistake]:
-    """The mistakes in dataframe_split; the later ones are looked for where none came before."""
+    """Yield the mistakes in dataframe_split; each check relies on the checks before it."""
     form = 'dataframe_split must be an object such as {"columns": [...], "data": [[...], ...]}; '
     if not isinstance(value, dict):
         yield Mistake(f"{form}it is {described(value)}.")
@@ -178,7 +178,7 @@ def _records_mistake(value: list[Any]) -> Mistake | None:
 
 
 def lengths_mistake(content: Content) -> Mistake | None:
-    """Two columns of an object by column that have different lengths."""
+    """Find two columns that have different lengths, in an object by column."""
     lengths = {name: len(one) for name, one in content.value.items() if isinstance(one, list)}
     if len(set(lengths.values())) < 2:
         return None

@@ -1,4 +1,4 @@
-"""The names of columns that a request has, beside those that the signature asks for."""
+"""Compares the names of a request's columns with those of the signature."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from cloche.serving.host.answers.mistake import Mistake, columns_of, listed
 
 
 def missing_columns(names: Sequence[str], schema: Schema) -> Mistake | None:
-    """The columns that the model needs and a request lacks, beside those that it has."""
+    """Find the required columns that a request lacks, and list the columns that it has."""
     lacking = [str(name) for name in schema.required_input_names() if name not in names]
     if not lacking:
         return None
@@ -17,7 +17,7 @@ def missing_columns(names: Sequence[str], schema: Schema) -> Mistake | None:
     strange = [name for name in names if name not in known]
     told = f"The request lacks {columns_of(lacking)}"
     if has or len(strange) == len(names):
-        # where nothing fits, what came may be no names but values, as in CSV without a header
+        # If no name is known, they may be values, as in CSV without a header, and are not shown.
         told += f"; it has {listed(has)}" if has else "; it has none of the model's columns"
     if has and strange:
         told += f", and {listed(strange)}, which the model does not know"

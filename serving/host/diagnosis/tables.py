@@ -1,4 +1,4 @@
-"""What is wrong with tables in CSV and Parquet."""
+"""Finds mistakes in tables in CSV and Parquet."""
 
 import csv
 import io
@@ -24,12 +24,12 @@ _LINE_ENDS_LOST = (
 
 
 def of_csv(body: bytes, schema: Schema | None, *, hinted: bool = False) -> Mistake | None:
-    """The first mistake in a CSV table for a model with these inputs.
+    """Find the first mistake in a CSV table for a model with these inputs.
 
     Args:
-        body: The table.
-        schema: The inputs.
-        hinted: Whether they are the type hint of the model's function.
+        body: The bytes of the table.
+        schema: The signature's inputs.
+        hinted: Whether the inputs come from the type hint of the model's function.
     """
     try:
         text = body.decode()
@@ -48,7 +48,7 @@ def of_csv(body: bytes, schema: Schema | None, *, hinted: bool = False) -> Mista
 
 
 def _text_mistake(text: str, schema: Schema | None) -> Mistake | None:
-    """What is wrong with a CSV as such."""
+    """Find mistakes in CSV text that do not depend on the types of the columns."""
     if not text.strip():
         return Mistake("The body is empty: CSV needs a header with the names of the columns.")
     named = schema is not None and schema.has_input_names()
@@ -65,7 +65,7 @@ def _text_mistake(text: str, schema: Schema | None) -> Mistake | None:
 
 
 def _as_csv(part: pd.DataFrame, schema: Schema) -> Any:
-    """A part of a table of texts, as MLflow reads it from CSV."""
+    """Parse a part of a table of strings as MLflow parses it from CSV."""
     names = schema.input_names() if schema.has_input_names() else list(part.columns)
     text = part[[name for name in names if name in part.columns]].to_csv(index=False)
     known: Any = MissingValueGuard(schema).schema_for_csv()
@@ -73,10 +73,10 @@ def _as_csv(part: pd.DataFrame, schema: Schema) -> Any:
 
 
 def of_parquet(body: bytes, schema: Schema | None, *, hinted: bool = False) -> Mistake | None:
-    """The first mistake in a Parquet table for a model with these inputs."""
+    """Find the first mistake in a Parquet table for a model with these inputs."""
     try:
         table = pd.read_parquet(io.BytesIO(body))
-    except Exception:  # noqa: BLE001  # pyarrow raises whatever it likes
+    except Exception:  # noqa: BLE001  # pyarrow may raise any exception
         return Mistake(
             f"The body is not a Parquet file: {len(body)} bytes of it arrived. `curl --data-binary "
             "@FILE` sends a file as it is."
@@ -87,7 +87,7 @@ def of_parquet(body: bytes, schema: Schema | None, *, hinted: bool = False) -> M
 
 
 def _lines_mistake(text: str) -> Mistake | None:
-    """The first line that has more fields than the header, or a quote without its end."""
+    """Find the first line with more fields than the header or with an unclosed quote."""
     reader = csv.reader(io.StringIO(text), strict=True)
     try:
         width = len(next(reader))
@@ -95,7 +95,7 @@ def _lines_mistake(text: str) -> Mistake | None:
     except (csv.Error, StopIteration):
         return Mistake(f"Line {reader.line_num} of the CSV cannot be read: look at its quotes.")
     if lines and all(found > width for _, found in lines):
-        width = lines[0][1]  # pandas takes the first fields as names of the rows
+        width = lines[0][1]  # pandas reads the first fields as the index
     for line, found in lines:
         if found > width:
             return Mistake(
@@ -123,7 +123,7 @@ def _table_mistake(table: pd.DataFrame, schema: Schema | None, read: Any) -> Mis
 
 
 def _column_mistake(name: str, column: pd.DataFrame, spec: Any, read: Any) -> Mistake | None:
-    """The first cell of a column that is refused; the column where its type as a whole is."""
+    """Find the first refused cell of a column, or describe the column if its type is refused."""
     only = Schema([spec])
     row = first_refused(len(column), lambda some: _refuses(read, column[some], only))
     if row is None:
@@ -153,7 +153,7 @@ def _nameless_mistake(table: pd.DataFrame, schema: Schema, read: Any) -> Mistake
 
 
 def _hinted_mistake(table: pd.DataFrame, schema: Schema | None) -> Mistake | None:
-    """Rows as MLflow gives them to a function with type hints: objects, or the only cells."""
+    """Find mistakes in rows for a function with type hints: objects, or cells of one column."""
     if schema is None:
         return None
     if table.empty:
@@ -166,7 +166,7 @@ def _hinted_mistake(table: pd.DataFrame, schema: Schema | None) -> Mistake | Non
 def _refuses(read: Any, part: pd.DataFrame, known: Schema) -> bool:
     try:
         data = read(part, known)
-    except Exception:  # noqa: BLE001  # MLflow and pandas raise whatever they like
+    except Exception:  # noqa: BLE001  # MLflow and pandas may raise any exception
         return True
     return refuses_data(data, known)
 

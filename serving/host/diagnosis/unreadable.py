@@ -1,4 +1,4 @@
-"""Where a body stops to be JSON."""
+"""Finds the position where a body is not valid JSON."""
 
 import json
 
@@ -6,7 +6,7 @@ from cloche.serving.host.answers.mistake import Mistake
 
 
 def unreadable(body: bytes) -> Mistake:
-    """Why a body is not valid JSON."""
+    """Explain why a body is not valid JSON."""
     why = "it is nested too deeply"
     try:
         json.loads(body)

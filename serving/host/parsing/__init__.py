@@ -1,1 +1,1 @@
-"""What a request body holds: JSON, types, missing values, and the columns of a signature."""
+"""Parsing of request bodies: JSON, types, missing values, and the columns of a signature."""

@@ -1,11 +1,11 @@
 """The fast path into a model.
 
-JSON rows become typed columns without MLflow's parsing, where that is provably the same.
+It converts JSON rows to typed columns without MLflow's parsing, if the result is provably the same.
 
-A plan is compiled once from a signature. It reads a request only if every cell has the very Python
-type for which MLflow's parsing and enforcement are known to give the planned column type; it
-declines everything else, which then takes MLflow's own way. `tests/protocol/test_plan.py` compares
-both ways over generated requests. Declining is always correct.
+A column decoder is compiled once from a signature. It reads a request only if every cell has a
+Python type for which MLflow's parsing and enforcement are known to give the planned column type.
+It declines all other requests, and MLflow parses them. `tests/protocol/test_plan.py` compares both
+ways with generated requests. Declining is always correct.
 """
 
 import json
@@ -23,14 +23,14 @@ from mlflow.types import DataType, Schema
 Row = Sequence[Any]
 Cells = Sequence[Any]
 Column = Sequence[Any] | npt.NDArray[Any]
-Types = type | frozenset[type]  # of the one cell, or of all cells, of a column
+Types = type | frozenset[type]  # the type of a column's single cell, or the types of all its cells
 
 _EXACT_IN_DOUBLE = 2**53
 _SINGLE_MAX = float(np.finfo(np.float32).max)
-_NOT_PLANNED = {"messages", "prompt", "input"}  # keys of the unified LLM form
+_NOT_PLANNED = {"messages", "prompt", "input"}  # keys of MLflow's unified LLM format
 _LAYOUTS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
-_TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow reads by way of numpy arrays
-_JUDGEMENTS = 512  # combinations of cell types that are remembered
+_TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow converts to numpy arrays first
+_JUDGEMENTS = 512  # maximum number of cached combinations of cell types
 
 
 class Table(NamedTuple):
@@ -39,11 +39,11 @@ class Table(NamedTuple):
     Tables with equal keys give equal column types and parameters, so they may be joined.
 
     Attributes:
-        key: What tables must have in common to be joined.
-        rows: Python values.
-        params: Of the request.
-        columns: In the place of the rows, where they came by columns: as `ColumnDecoder.columns`
-            gives them.
+        key: The column types and parameters, which must be equal in tables that are joined.
+        rows: The rows of Python values.
+        params: The parameters of the request.
+        columns: The columns of a request by column, instead of rows, in the form that
+            `ColumnDecoder.columns` returns.
     """
 
     key: Hashable
@@ -53,16 +53,16 @@ class Table(NamedTuple):
 
     @property
     def length(self) -> int:
-        """How many rows it has."""
+        """The number of rows."""
         return len(self.rows if self.columns is None else self.columns[0])
 
     def single_rows(self) -> list["Table"]:
-        """Each row as a table of its own."""
+        """Split the table into tables of one row each."""
         return [Table(self.key, [row], self.params) for row in self.rows]
 
 
 class ColumnDecoder:
-    """How requests for one named, scalar-typed, column-based signature become columns."""
+    """Decodes requests to columns, for a signature of named columns of scalar types."""
 
     def __init__(self, names: Sequence[str], types: Sequence[DataType]) -> None:
         self.names = list(names)
@@ -72,7 +72,7 @@ class ColumnDecoder:
         self._judge = lru_cache(_JUDGEMENTS)(self._judge_types)
 
     def read(self, payload: Any) -> Table | None:
-        """The table in a parsed JSON payload; None where only MLflow's own way is sure."""
+        """Read the table in a parsed JSON payload; None if MLflow must parse it."""
         if not isinstance(payload, dict) or (layout := _layout(payload)) is None:
             return None
         params = payload.get("params")
@@ -87,7 +87,7 @@ class ColumnDecoder:
         return Table(table_key(kinds, params), rows, params)
 
     def join(self, tables: Sequence[Table]) -> list[Column]:
-        """The columns of all `tables`, which have equal keys, below each other."""
+        """Concatenate the columns of `tables`, which must have equal keys."""
         if all(table.columns is None for table in tables):
             return self.columns([row for table in tables for row in table.rows])
         parts = [
@@ -101,19 +101,19 @@ class ColumnDecoder:
         ]
 
     def columns(self, rows: Sequence[Row]) -> list[Column]:
-        """The cells of `rows` by column: arrays of the planned types, strings as they are."""
+        """Convert `rows` to columns: arrays of the planned types, strings unchanged."""
         return [
             cells if kind is DataType.string else np.array(cells, kind.to_numpy())
             for kind, cells in zip(self.types, zip(*rows, strict=True), strict=True)
         ]
 
     def frame(self, columns: Sequence[Column]) -> pd.DataFrame:
-        """What `columns` gave, as MLflow's enforcement would leave it."""
+        """Create the data frame of `columns` that MLflow's enforcement would create."""
         named = zip(self.names, columns, strict=True)
         return pd.DataFrame({n: list(c) if type(c) is tuple else c for n, c in named})
 
     def _kinds(self, rows: Sequence[Row], tensor_like: bool) -> str | None:
-        """How the column types come out, one letter each; None where that is not sure."""
+        """Return one letter for each column's resulting type; None if the request is declined."""
         columns: Sequence[Cells]
         if len(rows) == 1:
             types: Iterable[Types] = map(type, rows[0])
@@ -128,7 +128,7 @@ class ColumnDecoder:
         return kinds
 
     def _judge_types(self, types: Sequence[Types], tensor_like: bool) -> "_Judgement":
-        """What follows from the types of the cells alone."""
+        """Judge the columns by the types of their cells alone; the result is cached."""
         kinds, checks = [], []
         for position, (rule, found) in enumerate(zip(self._rules, types, strict=True)):
             several = found if isinstance(found, frozenset) else frozenset({found})
@@ -155,7 +155,7 @@ class ColumnDecoder:
         if not (isinstance(names, list) and isinstance(rows, list) and rows):
             return None
         width = len(self.names)
-        for row in rows:  # mostly one, for which any() and its generator take longer
+        for row in rows:  # usually there is one row, for which any() with a generator is slower
             if type(row) is not list or len(row) != width:
                 return None
         if names == self.names:
@@ -184,8 +184,8 @@ class ColumnDecoder:
 
 
 def _layout(payload: dict[str, Any]) -> str | None:
-    """The layout of a payload; None where its keys leave open which one it has."""
-    if len(payload) == 1:  # nearly always; sets take longer
+    """Return the layout of a payload; None if its keys are ambiguous."""
+    if len(payload) == 1:  # the usual case; sets are slower
         (key,) = payload
         return key if key in _LAYOUTS else None
     layouts = _LAYOUTS.intersection(payload)
@@ -193,12 +193,12 @@ def _layout(payload: dict[str, Any]) -> str | None:
 
 
 def table_key(kinds: str, params: dict[str, Any] | None) -> Hashable:
-    """The key of a table whose columns come out like this."""
+    """Create the key of a table from the letters of its column types and its parameters."""
     return kinds, json.dumps(params, sort_keys=True) if params else ""
 
 
 def compile_plan(metadata: Model) -> ColumnDecoder | None:
-    """The plan for a model's signature, or None where the fast path is not known to be exact."""
+    """Create the column decoder for a model's signature; None if it is not known to be exact."""
     schema: Schema | None = metadata.get_input_schema()
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         return None
@@ -211,19 +211,24 @@ def compile_plan(metadata: Model) -> ColumnDecoder | None:
 
 
 def has_type_hints(metadata: Model) -> bool:
-    """Whether MLflow reads payloads by nothing but the type hints of the model's function."""
+    """Whether MLflow parses payloads only by the type hints of the model's function."""
     check: Callable[[], bool] = getattr(metadata, "_is_signature_from_type_hint", lambda: False)
     return check()
 
 
 def reads_type_hints(metadata: Model) -> bool:
-    """Whether a type hint says what the model gets: of its own, or that of its input example."""
+    """Whether a type hint defines the model's input: its own, or one from its input example."""
     check: Callable[[], bool] = getattr(metadata, "_is_type_hint_from_example", lambda: False)
     return has_type_hints(metadata) or check()
 
 
 class _Judgement(NamedTuple):
-    """The kinds of the columns, and what must still be looked at in their cells."""
+    """The letters of the columns, and the checks that the values of cells still need.
+
+    Attributes:
+        kinds: One letter for each column's resulting type; None to decline.
+        checks: The position of each column to check, with its check.
+    """
 
     kinds: str | None
     checks: tuple[tuple[int, "_Fits"], ...]
@@ -233,13 +238,14 @@ _Fits = Callable[[Cells], bool]
 
 
 class _Rule(NamedTuple):
-    """Which cells of one column type the plan takes.
+    """The cells that the column decoder accepts for a column type.
 
     Attributes:
-        kind: A letter for how a column with these cell types comes out; None to decline.
-        checked: The cell types whose values matter too.
-        fits: Whether values of these types may be taken.
-        always: Whether values matter in every layout, not only in those that become numpy arrays.
+        kind: Returns a letter for the resulting type of a column, by its cells' types; None to
+            decline.
+        checked: The cell types whose values must be checked, too.
+        fits: The check of a column's values, whether they may be accepted.
+        always: Whether to check values in every layout, not only in those that become numpy arrays.
     """
 
     kind: Callable[[frozenset[type], bool], str | None]
@@ -260,7 +266,7 @@ def _string_kind(types: frozenset[type], tensor_like: bool) -> str | None:
         return "s"
     if tensor_like or not types <= {str, _NONE}:
         return None
-    return "o" if types == {_NONE} else "s"  # all None stays a column of objects
+    return "o" if types == {_NONE} else "s"  # a column of only None stays a column of objects
 
 
 def _only(cell_type: type, kind: str) -> Callable[[frozenset[type], bool], str | None]:

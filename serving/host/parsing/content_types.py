@@ -1,4 +1,4 @@
-"""Which content types the scoring protocol takes: MLflow's rule, without echoing what was sent."""
+"""The content types of the scoring protocol, by MLflow's rules; messages never quote them."""
 
 from functools import lru_cache
 
@@ -11,10 +11,10 @@ PARQUET = "application/vnd.apache.parquet"
 
 @lru_cache(64)
 def check(content_type: str) -> str:
-    """The bare media type of `content_type`.
+    """Validate a content type and return its media type without parameters.
 
     Raises:
-        UnsupportedMediaType: The type, its charset or another parameter is not taken.
+        UnsupportedMediaType: The type, its charset or another parameter is not supported.
     """
     media_type, *parameters = (part.strip() for part in content_type.split(";"))
     for parameter in parameters:

@@ -1,12 +1,12 @@
-"""Gives the values of a payload the types of the signature that JSON does not have.
+"""Converts values of a payload to the types of the signature that JSON does not have.
 
-Datetimes are read in UTC, whichever layout and form they come in. MLflow reads a text with a zone
-as a column with one, and then refuses it; of two forms in one column it reads one; and where the
-layout becomes a numpy array, a year beyond its range becomes another year without a word. Texts in
-ISO 8601 are therefore replaced, before MLflow reads them, by the same moments in one form. Other
-texts, and numbers, are left to MLflow.
+Datetimes are read in UTC in every layout and format. MLflow itself parses a string with a time zone
+to a column with a zone, which it then refuses; it parses only one of two formats in a column; and
+in layouts that become numpy arrays, a year out of range silently becomes another year. Strings in
+ISO 8601 are therefore replaced, before MLflow parses them, by the same datetimes in one format.
+Other strings, and numbers, are left to MLflow.
 
-In lists, objects and maps MLflow takes no datetimes from JSON, and no numbers of 32 bits.
+In lists, objects and maps MLflow accepts neither datetimes nor 32-bit numbers from JSON.
 """
 
 import math
@@ -23,22 +23,22 @@ from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 from cloche.values import datetimes
 
 _NOT_OF_JSON = (DataType.datetime, DataType.integer, DataType.float)
-_MISSING = ("", "NaT")  # as numpy and pandas read them
-_ARRAYS = ("instances", "inputs")  # layouts of which MLflow makes numpy arrays
-Slot = tuple[Any, Any]  # a list or dictionary of the payload, and the place of a cell in it
+_MISSING = ("", "NaT")  # strings that numpy and pandas parse as a missing datetime
+_ARRAYS = ("instances", "inputs")  # layouts that MLflow converts to numpy arrays
+Slot = tuple[Any, Any]  # a list or dictionary in the payload, and the index or key of a cell in it
 
 
 class JsonTypes:
-    """The columns of a signature that hold values of such types.
+    """The columns of a signature with values of types that JSON does not have.
 
     Attributes:
-        needed: Whether there are any.
-        nested: The places of those that hold them in lists, objects or maps. MLflow's parsing makes
-            of them what its enforcement then refuses, so they are to be parsed as they are.
+        needed: Whether there are such columns.
+        nested: The positions of the columns with such values inside lists, objects or maps. MLflow
+            must parse them without casts, else its enforcement refuses the result of its parsing.
     """
 
     def __init__(self, schema: Schema | None) -> None:
-        """Take the inputs of the signature; None where MLflow reads by no signature."""
+        """Store the inputs of the signature; None if MLflow parses payloads without it."""
         specs: Any = schema.inputs if schema is not None and not schema.is_tensor_spec() else []
         self._width = len(specs)
         self._columns: list[tuple[int, ColSpec]] = [
@@ -53,16 +53,16 @@ class JsonTypes:
         """Replace such values in the content of a parsed payload, in place.
 
         Raises:
-            Unfit: A cell is no datetime, and MLflow would make one of it.
+            Unfit: A cell is no datetime, but MLflow would convert it to one.
         """
         for at, spec in self._columns:
             _rewrite(spec, list(self._slots(content, spec.name, at)), strict=layout in _ARRAYS)
 
     def of_table(self, data: Any) -> Any:
-        """The same table with datetimes in UTC; whatever is no table stays as it is.
+        """Convert the datetimes in a table to UTC; data other than tables is returned unchanged.
 
         Raises:
-            Unfit: A text is no datetime.
+            Unfit: A string is no datetime.
         """
         if not self.needed or not isinstance(data, pd.DataFrame):
             return data
@@ -79,7 +79,7 @@ class JsonTypes:
         return pd.DataFrame(columns, index=data.index) if len(columns) == data.shape[1] else data
 
     def _slots(self, content: Any, name: Any, at: int) -> Iterator[Slot]:
-        """The places of the cells of a column, as far as they can be told."""
+        """Yield the slots of a column's cells, as far as the content has the expected form."""
         if isinstance(content, dict):
             split = isinstance(content.get("data"), list) and (name is None or name not in content)
             yield from (_of_split if split else _of_columns)(content, name, at)
@@ -133,7 +133,7 @@ def _rewrite(spec: ColSpec, slots: Sequence[Slot], *, strict: bool) -> None:
 
 
 def _refuse(spec: ColSpec, cells: Sequence[Any]) -> None:
-    """Refuse the first cell that holds no datetime; texts that mean a missing one are none such."""
+    """Refuse the first cell that is no datetime; strings for a missing datetime are accepted."""
     for row, cell in enumerate(cells):
         texts = [text for text in _datetimes(cell, spec.type) if text not in _MISSING]
         found = datetimes.read(pd.Series(texts, dtype=object))
@@ -142,7 +142,7 @@ def _refuse(spec: ColSpec, cells: Sequence[Any]) -> None:
 
 
 def _nests(kind: Any) -> bool:
-    """Whether a list, an object or a map holds such values."""
+    """Whether a list, an object or a map contains values of types that JSON does not have."""
     inner = []
     if isinstance(kind, Array):
         inner = [kind.dtype]
@@ -154,7 +154,7 @@ def _nests(kind: Any) -> bool:
 
 
 def _datetimes(cell: Any, kind: Any) -> Iterator[str]:
-    """The texts in a cell that are datetimes by its type."""
+    """Yield the strings in a cell that are datetimes by the cell's type."""
     for inner, its in _members(cell, kind):
         yield from _datetimes(inner, its)
     if kind is DataType.datetime and isinstance(cell, str):
@@ -162,7 +162,7 @@ def _datetimes(cell: Any, kind: Any) -> Iterator[str]:
 
 
 def _replaced(cell: Any, kind: Any, found: Iterator[Any]) -> Any:
-    """The same cell in the types of its kind, with the next of `found` for each datetime."""
+    """Convert a cell to its type, with the next value of `found` for each datetime."""
     if kind is DataType.datetime:
         return next(found) if isinstance(cell, str) else cell
     if kind in _NOT_OF_JSON:
@@ -181,7 +181,7 @@ def _replaced(cell: Any, kind: Any, found: Iterator[Any]) -> Any:
 
 
 def _narrowed(cell: Any, kind: DataType) -> Any:
-    """A number in 32 bits; whatever they do not hold is left to MLflow, which refuses it."""
+    """Convert a number to 32 bits; a value out of range is left to MLflow, which refuses it."""
     whole = kind is DataType.integer
     if not (type(cell) is int or (type(cell) is float and not whole)):
         return cell
@@ -191,7 +191,7 @@ def _narrowed(cell: Any, kind: DataType) -> Any:
 
 
 def _members(cell: Any, kind: Any) -> list[tuple[Any, Any]]:
-    """What a cell consists of, each with its type."""
+    """Return the members of a cell, each with its type."""
     if isinstance(kind, Array) and isinstance(cell, list):
         return [(one, kind.dtype) for one in cell]
     if isinstance(kind, Object) and isinstance(cell, dict):

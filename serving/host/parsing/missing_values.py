@@ -1,9 +1,9 @@
-"""Keeps MLflow from making other values of what it is sent while it reads JSON.
+"""Keeps MLflow from changing missing and invalid values while it parses JSON.
 
-MLflow casts cells by numpy: a missing truth value becomes false, any word becomes true, and in the
-layouts that become arrays a missing text becomes the text "None". Columns that lack values are
-therefore read without a cast, as tables of other formats are; what no cast and no column can hold
-is refused. What JSON has no type for is in `json_types.py`.
+MLflow casts cells by numpy: a missing boolean becomes false, any string becomes true, and in the
+layouts that become arrays a missing string becomes the string "None". Columns with missing values
+are therefore parsed without a cast, as in other formats; values that are then still impossible are
+refused. `json_types.py` handles the types that JSON does not have.
 """
 
 import math
@@ -20,20 +20,24 @@ from cloche.serving.host.parsing.json_types import JsonTypes
 from cloche.serving.host.parsing.older_mlflow import Array, Map, Object, without_casts
 
 _ROWS = frozenset({"dataframe_split", "dataframe_records"})
-_ARRAYS = frozenset({"instances", "inputs"})  # MLflow makes numpy arrays of these
+_ARRAYS = frozenset({"instances", "inputs"})  # layouts that MLflow converts to numpy arrays
 _LOSSY = (DataType.boolean, DataType.string, DataType.binary)
 _LOSSY_DTYPES = "bSU"
 
 
 class MissingValueGuard:
-    """Looks at the cells of a payload before MLflow reads them."""
+    """Checks the cells of a payload before MLflow parses them.
+
+    Attributes:
+        needed: Whether the signature has columns that must be checked.
+    """
 
     def __init__(self, schema: Schema | None, *, by_type_hints: bool = False) -> None:
-        """Take the signature's inputs.
+        """Store the signature's inputs.
 
         Args:
-            schema: The inputs.
-            by_type_hints: Whether MLflow reads payloads by the type hints of the model's function,
+            schema: The signature's inputs.
+            by_type_hints: Whether MLflow parses payloads by the type hints of the model's function,
                 which cast nothing.
         """
         self._schema = schema
@@ -43,10 +47,10 @@ class MissingValueGuard:
         self.needed = lossy or self._types.needed
 
     def prepare(self, payload: Any) -> Schema | None:
-        """The schema to read a parsed payload by, in which values are given types, in place.
+        """Convert values of a parsed payload in place, and return the schema to parse it with.
 
         Raises:
-            Unfit: A cell is no value of its column.
+            Unfit: A cell is no value of its column's type.
         """
         layouts = (_ROWS | _ARRAYS).intersection(payload) if isinstance(payload, dict) else ()
         if not self.needed or len(layouts) != 1:
@@ -57,7 +61,7 @@ class MissingValueGuard:
         return without_casts(self._specs, uncast) if uncast else self._schema
 
     def schema_for_csv(self) -> Schema | None:
-        """The schema to read a CSV by: of datetimes as text, which pandas' reader cannot type."""
+        """Return the schema to parse CSV with: datetimes as strings, which pandas requires."""
         if self._schema is None or not self._types.needed:
             return self._schema
         return Schema(
@@ -70,18 +74,18 @@ class MissingValueGuard:
         )
 
     def _lossy_columns(self, layout: str, content: Any) -> set[int]:
-        """The places of the columns in which a cast would make values of missing ones."""
+        """Return the positions of the columns in which a cast would change missing values."""
         return {
             at
             for at, spec in enumerate(self._specs)
             if _is_lossy(spec.type)
-            # Rows become columns of objects, in which texts stay what they are.
+            # In layouts of rows, columns have the dtype object, in which strings do not change.
             and not (spec.type is DataType.string and layout in _ROWS)
             and _lacks(self._cells(content, at), spec, as_array=layout in _ARRAYS)
         }
 
     def _cells(self, content: Any, at: int) -> Sequence[Any]:
-        """The cells of a column, as far as they can be told."""
+        """Return the cells of a column, as far as the content has the expected form."""
         name = self._specs[at].name
         if isinstance(content, dict) and "data" in content and name not in content:
             return _of_split(content, name, at)
@@ -94,13 +98,13 @@ class MissingValueGuard:
             rows = [row for row in content if isinstance(row, dict)]
             key = next(iter([*rows[0]][at : at + 1]), None) if name is None else name
             return [row.get(key) for row in rows] if any(key in row for row in rows) else ()
-        if name is None:  # MLflow casts all columns without names by the type of the first
+        if name is None:  # MLflow casts all columns without names to the type of the first
             return [*_leaves(content)] if at == 0 else ()
         return content if len(self._specs) == 1 else ()
 
 
 def lossy_arrays(schema: Schema | None) -> list[ColSpec]:
-    """The named columns with lists of which enforcement makes arrays that hold nothing missing."""
+    """Return the named columns whose lists become arrays that cannot hold missing values."""
     if schema is None or not schema.has_input_names():
         return []
     return [
@@ -113,10 +117,10 @@ def lossy_arrays(schema: Schema | None) -> list[ColSpec]:
 
 
 def refuse_gaps(data: Any, columns: Sequence[ColSpec]) -> None:
-    """Refuse a table where something is missing in the lists of these columns.
+    """Refuse a table with missing elements in the lists of these columns.
 
     Raises:
-        Unfit: There is something.
+        Unfit: An element is missing.
     """
     if isinstance(data, pd.DataFrame):
         for spec in columns:
@@ -136,7 +140,7 @@ def _of_split(content: dict[str, Any], name: Any, at: int) -> Sequence[Any]:
 
 
 def _is_lossy(kind: Any) -> bool:
-    """Whether a cast to this type makes a value of a missing one."""
+    """Whether a cast to this type changes a missing value to another value."""
     if isinstance(kind, Array):
         return _is_lossy(kind.dtype)
     if isinstance(kind, Object):
@@ -149,10 +153,10 @@ def _is_lossy(kind: Any) -> bool:
 
 
 def _lacks(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
-    """Whether cells are missing that a cast would make values of.
+    """Whether a column has missing cells that a cast would change.
 
     Raises:
-        Unfit: A cell is no value of the type, or missing where that cannot be kept.
+        Unfit: A cell is no value of the type, or a missing value that the column cannot hold.
     """
     lacks = False
     for row, cell in enumerate(cells):
@@ -174,7 +178,7 @@ def _lacks(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
 
 
 def _holds(cell: Any, kind: Any) -> bool:
-    """Whether the arrays in a cell hold no missing element where a cast makes a value of it."""
+    """Whether no cast would change a missing element in the arrays of a cell."""
     if isinstance(kind, Array) and isinstance(cell, (list, np.ndarray)):
         if isinstance(kind.dtype, DataType):
             return all(_is_element(element, kind.dtype) for element in cell)
@@ -184,11 +188,11 @@ def _holds(cell: Any, kind: Any) -> bool:
             return all(_holds(cell.get(one.name), one.dtype) for one in kind.properties)
         if isinstance(kind, Map):
             return all(_holds(value, kind.value_type) for value in cell.values())
-    return True  # enforcement judges it
+    return True  # MLflow's enforcement decides
 
 
 def _is_element(element: Any, kind: Any) -> bool:
-    """Whether an element of an array stays what it is when the array is cast."""
+    """Whether an element of an array does not change when the array is cast."""
     if not _is_lossy(kind):
         return True
     truth = kind is DataType.boolean or (isinstance(kind, np.dtype) and kind.kind == "b")

@@ -1,6 +1,7 @@
-"""What hosts need of MLflow, and its older releases lack: versions may have environments of theirs.
+"""Substitutes for parts of MLflow that older releases lack, for versions in their own environments.
 
-2.9 is the oldest release that is tested. No signature of a release has a type that it lacks.
+2.9 is the oldest release that is tested. A signature never has a type that the release with which
+it was logged lacks.
 """
 
 import importlib
@@ -17,7 +18,7 @@ with suppress(ImportError):
 
 
 class _Absent:
-    """A type that the release does not have: nothing is of it."""
+    """The substitute for a type that this release lacks; it has no instances."""
 
 
 AnyType: Any = getattr(schema, "AnyType", _Absent)
@@ -27,7 +28,7 @@ Object: Any = getattr(schema, "Object", _Absent)
 
 
 def in_prediction(model: PyFuncModel) -> AbstractContextManager[Any]:
-    """What MLflow's own `predict` runs the model's function in."""
+    """Return the context manager in which MLflow's own `predict` calls the model's function."""
     if _context is None:
         return nullcontext()
     known = {"model_id": model.model_id} if hasattr(model, "model_id") else {}
@@ -36,7 +37,7 @@ def in_prediction(model: PyFuncModel) -> AbstractContextManager[Any]:
 
 
 def without_casts(specs: Sequence[Any], places: Collection[int]) -> Schema | None:
-    """A schema of the columns, by which MLflow parses those at the places as they are."""
+    """Create a schema with which MLflow parses the columns at `places` without a cast."""
     if AnyType is not _Absent:
         return Schema(
             [
@@ -46,6 +47,6 @@ def without_casts(specs: Sequence[Any], places: Collection[int]) -> Schema | Non
         )
     cast = [spec for at, spec in enumerate(specs) if at not in places]
     named = all(spec.name is not None for spec in specs)
-    if not named:  # columns are known by their places
+    if not named:  # without names, MLflow identifies columns by position, so none can be left out
         return Schema(list(specs))
     return Schema(cast) if cast else None

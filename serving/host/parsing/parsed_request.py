@@ -1,4 +1,4 @@
-"""A request that was read: its table, and how its answer is written."""
+"""A parsed request: its table, and the function that writes its answer."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,16 +7,16 @@ from cloche.serving.host.parsing.column_decoder import Table
 from cloche.serving.host.predictors.prediction_writer import Predicted
 from cloche.serving.processes.frames import Answer
 
-# The answer made of the predictions from one row up to another.
+# Writes the answer from the predictions of the rows from `start` up to `end`.
 Write = Callable[[Predicted, int, int], Answer]
 
 
 class ParsedRequest(NamedTuple):
-    """What the ways to predictions are asked.
+    """A parsed request for the batch predictors.
 
     Attributes:
-        table: The rows.
-        write: Makes their predictions an answer in the form of the door that they came by.
+        table: The rows of the request.
+        write: Writes the predictions of the rows as an answer in the request's protocol.
     """
 
     table: Table

@@ -1,6 +1,6 @@
-"""Names for columns that a signature leaves without, where a protocol needs one for each.
+"""Names for columns without names in the signature, for protocols that require names.
 
-Columns of one plain type go side by side into one tensor; of others each has a tensor of its own.
+Columns of the same plain type form one tensor side by side; otherwise each column is a tensor.
 """
 
 from collections.abc import Sequence
@@ -15,5 +15,5 @@ def side_by_side(types: Sequence[str]) -> bool:
 
 
 def names(count: int, one: str = BARE_INPUT) -> list[str]:
-    """A name for each of so many columns."""
+    """Return names for `count` columns."""
     return [one] if count == 1 else [f"{one}_{at}" for at in range(count)]

@@ -1,1 +1,1 @@
-"""The ONNX twin of a model, and predictions that are written as answers."""
+"""The ONNX twin of a model, and the conversion of predictions to parts of answers."""

@@ -1,13 +1,17 @@
-"""Whether two predictions are the same, up to how numerical libraries round."""
+"""Compares predictions, up to the rounding of numerical libraries."""
 
 import math
 from typing import Any
 
 
 def alike(one: Any, other: Any, *, tolerance: float, relative: float = 1e-6) -> bool:
-    """Whether two parsed JSON predictions are equal; numbers within an absolute `tolerance`.
+    """Whether two parsed JSON predictions are equal within a tolerance.
 
-    Larger numbers may differ by a `relative` part of themselves.
+    Args:
+        one: The first prediction.
+        other: The second prediction.
+        tolerance: The absolute tolerance of numbers.
+        relative: The relative tolerance, which applies to larger numbers.
     """
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(

@@ -1,4 +1,4 @@
-"""What was predicted for the rows of a batch, cut and turned into what answers are made of."""
+"""Cuts the predictions of a batch into those of each request, as JSON text or as columns."""
 
 import json
 from collections.abc import Sequence
@@ -11,49 +11,49 @@ from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
 
 from cloche.serving.host.predictors.twin import Prediction
 
-BARE = ""  # the name of an output that has none
+BARE = ""  # the key of an output without a name
 encode = NumpyEncoder().encode
 
 
 class Predicted(Protocol):
-    """Predictions of consecutive rows; a request's own are those from `start` up to `end`."""
+    """The predictions of a batch's rows; those of one request are the rows `start` up to `end`."""
 
     def text(self, start: int, end: int) -> str:
-        """These predictions as MLflow writes them in JSON."""
+        """Return the predictions in JSON, as MLflow writes them."""
 
     def columns(self, start: int, end: int) -> dict[str, Any]:
-        """The same by output; an output without a name is called `BARE`."""
+        """Return the predictions by output; the key of an output without a name is `BARE`."""
 
     @property
     def single(self) -> bool:
-        """Whether they have one named output."""
+        """Whether there is exactly one named output."""
 
 
 class ByTwinPredicted:
-    """What the accelerated twin said."""
+    """The predictions of the accelerated twin."""
 
     def __init__(self, prediction: Prediction) -> None:
         self._prediction = prediction
 
     @property
     def single(self) -> bool:
-        """Whether there is one named output."""
+        """Whether there is exactly one named output."""
         names = self._prediction.names
         return names is not None and len(names) == 1
 
     def text(self, start: int, end: int) -> str:
-        """These predictions as MLflow writes them in JSON."""
+        """Return the predictions in JSON, as MLflow writes them."""
         return "[" + ", ".join(self._rows[start:end]) + "]"
 
     def columns(self, start: int, end: int) -> dict[str, Any]:
-        """The same by output."""
+        """Return the predictions by output."""
         names = self._prediction.names
         cut = [column[start:end] for column in self._prediction.columns]
         return {BARE: cut[0]} if names is None else dict(zip(names, cut, strict=True))
 
     @cached_property
     def _rows(self) -> list[str]:
-        """Each row as MLflow writes it: a record, a value, or a list."""
+        """The rows in JSON, as MLflow writes them: each a record, a value, or a list."""
         names = self._prediction.names
         texts = [_texts(column) for column in self._prediction.columns]
         if names is None:
@@ -64,7 +64,7 @@ class ByTwinPredicted:
 
 
 class ByModelPredicted:
-    """What the model returned for so many rows: anything."""
+    """The return value of the model, of any type, for a number of rows."""
 
     def __init__(self, raw: Any, rows: int) -> None:
         self._raw = raw
@@ -72,24 +72,24 @@ class ByModelPredicted:
 
     @property
     def single(self) -> bool:
-        """Whether there is one named output."""
+        """Whether there is exactly one named output."""
         if isinstance(self._raw, pd.DataFrame):
             return self._raw.shape[1] == 1
         return isinstance(self._raw, pd.Series)
 
     @property
     def divisible(self) -> bool:
-        """Whether it holds one prediction for each row."""
+        """Whether the value has one prediction for each row."""
         kinds = (np.ndarray, pd.DataFrame, pd.Series, list)
         return isinstance(self._raw, kinds) and len(self._raw) == self._rows
 
     def text(self, start: int, end: int) -> str:
-        """These predictions as MLflow writes them in JSON."""
+        """Return the predictions in JSON, as MLflow writes them."""
         whole = (start, end) == (0, self._rows)
         return encode(self._jsonable if whole else self._jsonable[start:end])
 
     def columns(self, start: int, end: int) -> dict[str, Any]:
-        """The same by output."""
+        """Return the predictions by output."""
         raw = self._raw
         if (start, end) != (0, self._rows):
             raw = raw.iloc[start:end] if hasattr(raw, "iloc") else raw[start:end]
@@ -105,7 +105,7 @@ class ByModelPredicted:
 
 
 def _by_name(rows: Sequence[Any]) -> dict[str, Any]:
-    """Records that all have the same names, by these; anything else as one output."""
+    """Convert records that all have the same keys to outputs; other rows are one output."""
     first = rows[0] if rows else None
     if not isinstance(first, dict) or not first:
         return {BARE: rows}

@@ -1,9 +1,10 @@
 """The accelerated twin of a version: its ONNX form, which answers in the model's place.
 
-What the twin needs and what its scores mean is data beside the graph (`onnx/twin.json`), written
-where its equality with the model was proven. Here it is used only as far as that proof holds: a
-row whose values its tensors cannot hold exactly, or whose label lies within the proven tolerance of
-another, is left to the model. Knows nothing of JSON bodies or of MLflow.
+The twin's inputs and the meaning of its scores are described in a file beside the graph
+(`onnx/twin.json`), which was written when the twin was proven equal to the model. The twin answers
+only as far as that proof holds. A row is left to the model if the twin's tensors cannot represent
+its values exactly, or if its label is within the proven tolerance of another label. This module
+must not know JSON bodies or MLflow.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from cloche.serving.processes import thread_limits
 
 FORMAT = 1
-ANY = "any"  # in the place of a digest: the artifacts come from where no digest could be noted
+ANY = "any"  # instead of a digest, for artifacts from sources that record no digest
 DESCRIPTION = Path("onnx", "twin.json")
 _GRAPH = Path("onnx", "model.onnx")
 _EXACT_IN_DOUBLE = 2**53
@@ -31,16 +32,16 @@ Mask = npt.NDArray[np.bool_]
 
 
 class TwinRefused(Exception):
-    """The version has a twin that may not serve here. The message says why."""
+    """The version has a twin that must not serve here. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the twin says of some rows.
+    """The twin's predictions for some rows.
 
     Attributes:
-        sure: (n rows) whether the twin's word is the model's; the other rows must be asked anew.
-        names: Of the answer's columns; None for a plain array.
+        sure: (n rows) Whether the prediction equals the model's; the model must score other rows.
+        names: The names of the answer's columns; None for a plain array.
         columns: The answer's columns, each (n rows); for a plain array of probabilities (n rows,
             classes).
     """
@@ -58,11 +59,11 @@ class _Input:
 
 
 class Twin:
-    """A graph, and what its scores mean.
+    """A graph, and the description of its scores.
 
     Attributes:
-        tolerance: How far its scores may lie from the model's, by the proof.
-        proven_here: Whether the proof was made with the onnxruntime that is here.
+        tolerance: The proven maximum difference of its scores from the model's.
+        proven_here: Whether the twin was proven with the installed onnxruntime.
     """
 
     def __init__(
@@ -88,15 +89,15 @@ class Twin:
 
     @classmethod
     def load(cls, path: Path, columns: Sequence[str], digest: str = ANY) -> "Twin | None":
-        """The twin beside the model at `path`; None where there is none.
+        """Load the twin beside the model at `path`; None if there is none.
 
         Args:
-            path: The version's artifacts.
+            path: The folder of the version's artifacts.
             columns: The names of the signature's columns, in their order.
-            digest: What SHA-256 of `onnx/twin.json` must be, in hexadecimal; or ANY.
+            digest: The required SHA-256 of `onnx/twin.json` in hexadecimal, or ANY.
 
         Raises:
-            TwinRefused: There is one, and it cannot be trusted or run here.
+            TwinRefused: The twin cannot be trusted or run here.
         """
         if not (path / DESCRIPTION).is_file():
             return None
@@ -118,7 +119,7 @@ class Twin:
             raise TwinRefused(f"The twin's description is not whole: {error!r}") from error
 
     def predict(self, columns: Sequence[Any]) -> Prediction:
-        """What the twin says of rows.
+        """Predict for rows.
 
         Args:
             columns: The signature's columns in their order, each with n values: arrays of the
@@ -162,7 +163,16 @@ class Twin:
 
 
 def _session(graph: bytes, demanded: int | None) -> Any:
-    """A session with the threads that the proof asks for; None for as many as there are."""
+    """Create a session.
+
+    Args:
+        graph: The ONNX graph.
+        demanded: The number of threads with which the twin was proven; None for this process's
+            share.
+
+    Raises:
+        TwinRefused: onnxruntime is not installed, or cannot run the graph.
+    """
     try:
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
