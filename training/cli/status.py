@@ -1,4 +1,4 @@
-"""`cloche status`: versions, aliases and evidence, of one model or of all."""
+"""`cloche status`: shows versions, aliases and evidence of one model or of all models."""
 
 import json
 import os
@@ -106,7 +106,7 @@ def _table(found: "ModelStatus") -> Table:
 
 
 def _lines(found: "list[ModelStatus]") -> Table:
-    """Many models, a line for each."""
+    """Return a table with one line for each model, for registries with many models."""
     table = Table(
         box=box.SIMPLE_HEAD,
         caption=f"{len(found):,} models; cloche status MODEL shows the versions of one",
