@@ -227,7 +227,7 @@ def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | No
 
 
 def _link(client: "MlflowClient", run_id: str) -> str:
-    """Return where the evidence is: a page of the MLflow server, or the run's id in a file store."""
+    """Return where the evidence is: a page of the MLflow server, or the run id for file stores."""
     uri = client.tracking_uri.rstrip("/")
     if not uri.startswith("http"):
         return f"run {run_id} (see it with `mlflow ui`)"
