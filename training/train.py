@@ -194,7 +194,7 @@ def _when(recipe: Recipe, train: "pd.DataFrame") -> "pd.Series[pd.Timestamp] | N
 def _tune(recipe: Recipe, target: TargetSpec, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:
     """Search on a part of the training rows; every trial becomes a nested run."""
     search = recipe.search
-    assert search is not None  # noqa: S101 (the caller asked)
+    assert search is not None  # noqa: S101 (the caller checks it)
     parts = validation_split(train_rows, recipe)
     inputs = model_inputs(parts.train, recipe.columns)
     judged = model_inputs(parts.holdout, recipe.columns)

@@ -216,7 +216,7 @@ def _print_json(
 
 
 def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | None:
-    from cloche.training.gate.evidence import evidence  # noqa: PLC0415 (see `promote`)
+    from cloche.training.gate.evidence import evidence  # noqa: PLC0415 (it takes seconds)
 
     examined = promotion.examined
     if examined is None:

@@ -28,7 +28,7 @@ Example:
 """
 
 _GATE_STYLES = {"passed": "green", "refused": "red", "forced": "yellow"}
-_FEW = 3  # models whose versions are shown one below the other
+_FEW = 3  # most models that are shown with their versions; of more, each gets one line
 _PIPE_WIDTH = 160
 _NOTHING = "·"
 

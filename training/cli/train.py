@@ -46,7 +46,7 @@ def train(
     """Run the command; see HELP."""
     checked = load_recipe(recipe, overrides, data=data)
     if explain:
-        from cloche.training.explain import explain as explanation  # noqa: PLC0415 (see below)
+        from cloche.training.explain import explain as explanation  # noqa: PLC0415 (it takes seconds)
 
         click.echo(explanation(checked))
         return

@@ -8,7 +8,7 @@ take longer than the training. It ends after `SECONDS`, and the results until th
 2. The columns are shuffled again, the most important ones first, up to `REPEATS` times.
 
 A shuffle depends only on the seed, the column and the repetition: a faster machine judges more
-columns, and gives the same result for each.
+columns, but each shuffle has the same result.
 """
 
 from collections.abc import Callable

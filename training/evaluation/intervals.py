@@ -69,7 +69,7 @@ def intervals(
     seed: int,
     records: Records | None = None,
 ) -> dict[str, Interval]:
-    """Return metric → value with its bootstrap interval.
+    """Return the value of each metric with its bootstrap interval.
 
     Args:
         outcome: True values and predictions, n rows.
@@ -104,7 +104,7 @@ def paired_differences(
     seed: int,
     records: Records | None = None,
 ) -> dict[str, Difference]:
-    """Return metric → how much better `candidate` is; each draw takes the same rows for both.
+    """Return by metric how much better `candidate` is; each draw takes the same rows for both.
 
     The other arguments are those of `intervals`.
 

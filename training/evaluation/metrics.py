@@ -41,7 +41,7 @@ def score(metric: str, outcome: Outcome, weights: Weights = None) -> float:
 
 
 def score_all(names: Iterable[str], outcome: Outcome, weights: Weights = None) -> dict[str, float]:
-    """Return metric → value, in the order of `names`."""
+    """Return the value of each metric, in the order of `names`."""
     return {name: score(name, outcome, weights) for name in names}
 
 

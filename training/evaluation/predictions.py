@@ -24,7 +24,7 @@ class TargetSpec:
     """Description of the target that a model predicts.
 
     Attributes:
-        task: binary, multiclass or regression.
+        task: Kind of the task: binary, multiclass or regression.
         classes: Every label, in the order of a model's probability columns; empty for regression.
         positive: Label whose probability is predicted, for a binary task.
         threshold: Smallest probability that means the positive label, for a binary task and a model

@@ -13,7 +13,7 @@ _OF_CLASSES = ("roc_auc", "balanced_accuracy")
 
 
 def undefined(outcome: Outcome, scores: Mapping[str, float]) -> dict[str, str]:
-    """Return metric → why the outcome does not define it, for metrics whose value is `nan`."""
+    """Return by metric why the outcome does not define it, for metrics whose value is `nan`."""
     return {metric: _reason(metric, outcome) for metric, value in scores.items() if isnan(value)}
 
 

@@ -25,7 +25,7 @@ class Verdict:
         name: Name of the criterion.
         required: What the criterion requires, as text.
         measured: What was measured, as text.
-        result: passed, failed, or not applicable.
+        result: Outcome for this criterion: passed, failed, or not applicable.
         sentence: The verdict for people.
     """
 

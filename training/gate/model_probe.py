@@ -206,7 +206,7 @@ def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: li
     """Return a holdout as a model takes it: with the columns and the types of its signature.
 
     Args:
-        holdout: n rows.
+        holdout: Table of n rows.
         metadata: Metadata of the model.
         target: Column that is predicted; it is never given to the model.
         features: Columns for a model whose signature names none; if empty, all except the target.

@@ -42,7 +42,7 @@ class Policy(Section):
     """What is predicted, how it is judged, and on which rows.
 
     Attributes:
-        task: binary, multiclass or regression.
+        task: Kind of the task: binary, multiclass or regression.
         target: Column with the true values.
         positive: Label that metrics are about, for a binary task.
         classes: Every label, in the order of the model's probability columns; by default found in

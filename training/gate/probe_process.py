@@ -73,7 +73,7 @@ def probe(
 
     Args:
         model: Folder of an MLflow model.
-        holdout: n rows with the columns that the model takes.
+        holdout: Table of n rows with the columns that the model takes.
         target: Description of the target.
         target_column: Column that is never given to the model.
         features: Columns for a model without a signature; if empty, all except the target.

@@ -7,5 +7,5 @@ from importlib.metadata import packages_distributions
 
 @cache
 def providers() -> Mapping[str, Sequence[str]]:
-    """Return top-level module → package names; cached, as it reads all installed packages."""
+    """Return the package names of each top-level module; cached, as all packages are read."""
     return packages_distributions()

@@ -1,4 +1,4 @@
-"""The model's code: stored with every version, and executed by MLflow when it loads the version.
+"""The model's code: stored with every version, and executed by MLflow when it loads a version.
 
 MLflow executes this file as a "model from code" beside a scikit-learn pipeline in the skops format.
 The file may import only what the version's requirements list (mlflow, numpy, pandas, scikit-learn),

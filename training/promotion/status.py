@@ -43,7 +43,7 @@ class VersionStatus:
         version: Number of the version.
         created_at: Time of the registration, UTC.
         aliases: Aliases that point to the version.
-        gate: passed, refused, forced, or None if no gate judged the version.
+        gate: Outcome of the gate: passed, refused, forced, or None if no gate judged the version.
         gate_run_id: Id of the run with the evidence; None if no gate judged the version.
         digest: Digest of the artifacts; None unless the version was promoted.
         promoted_at: Time when the version went into production, UTC, ISO 8601; None if it did not.

@@ -132,7 +132,7 @@ def _elsewhere(path: str) -> str:
     """Return a hint: where else a class of that name is, or what the module contains instead."""
     module_name, _, name = path.rpartition(".")
     if module_name.partition(".")[0] == "sklearn":
-        from sklearn.utils.discovery import all_estimators  # noqa: PLC0415 - imports all of it
+        from sklearn.utils.discovery import all_estimators  # noqa: PLC0415 - it imports all of sklearn
 
         found = {
             known: f"{one.__module__.partition('._')[0]}.{known}" for known, one in all_estimators()

@@ -87,7 +87,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def shipped() -> dict[str, str]:
-    """Return name of each recipe that comes with Cloche → the first line of its description."""
+    """Return the first line of the description of each recipe in Cloche, by the recipe's name."""
     found = {}
     for name, file in _shipped_files().items():
         description = yaml_document.parse(file.read_text(encoding="utf-8")).values["description"]

@@ -27,7 +27,7 @@ class Recipe(Section):
     Attributes:
         name: Name of the registered model.
         description: Description of the registered model.
-        task: binary, multiclass or regression.
+        task: Kind of the task: binary, multiclass or regression.
         data: Source of the table.
         target: Column that is predicted.
         positive: Label whose probability is predicted, for a binary task; by default the greater of

@@ -18,7 +18,7 @@ def git_state() -> dict[str, str]:
 def _git(*arguments: str) -> str | None:
     try:
         answer = subprocess.run(  # noqa: S603 (fixed arguments)
-            ["git", *arguments],  # noqa: S607 (whichever git the user has)
+            ["git", *arguments],  # noqa: S607 (the user's own git)
             capture_output=True,
             text=True,
             timeout=10,

@@ -179,7 +179,7 @@ def _halved(original: OriginalModel, rows: pd.DataFrame) -> Iterator[tuple[Answe
     try:
         with np.errstate(all="ignore"):
             found = original.answers(rows)
-    except Exception:  # noqa: BLE001 (whatever the original raises, it does not answer)
+    except Exception:  # noqa: BLE001 (after any error there is no answer)
         found = None
     if found is not None or len(rows) == 1:
         yield found, len(rows)

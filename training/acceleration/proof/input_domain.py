@@ -57,7 +57,7 @@ def domain_of(original: OriginalModel, rows: pd.DataFrame, *, factor: float) -> 
     def takes(values: dict[str, float]) -> bool:
         try:
             return bool(np.isfinite(original.answers(base.assign(**values))[0]).all())
-        except Exception:  # noqa: BLE001 (whatever the original raises, it does not answer)
+        except Exception:  # noqa: BLE001 (after any error there is no answer)
             return False
 
     def taken(value: float) -> set[str]:

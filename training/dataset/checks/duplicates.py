@@ -64,7 +64,7 @@ def record_numbers(
     """Return the number of each row's record, shape (n,); without copies all numbers differ.
 
     Args:
-        frame: n rows, which may include copies.
+        frame: Table of n rows, which may include copies.
         features: Columns in which duplicates are equal; columns that number the rows are ignored.
         target: The target column, in which copies are equal, too.
     """

@@ -20,7 +20,7 @@ _SMALLEST: Final = float(np.finfo("float64").tiny)
 
 
 def leaks(frame: pd.DataFrame, target: str, columns: Columns, task: Task) -> dict[str, str]:
-    """Return feature → how it determines the target, for features that determine it completely.
+    """Return how each feature that determines the target completely does so, by feature.
 
     Args:
         frame: Rows whose target is known.
@@ -37,7 +37,7 @@ def leaks(frame: pd.DataFrame, target: str, columns: Columns, task: Task) -> dic
 
 
 def near_leaks(frame: pd.DataFrame, target: str, columns: Columns, task: Task) -> dict[str, float]:
-    """Return numeric feature → how well its order alone predicts the target, if above 0.999.
+    """Return how well the order of each numeric feature predicts the target, if above 0.999.
 
     The measure is the area under the ROC curve for two classes, and the rank correlation for
     numbers; the direction does not matter.

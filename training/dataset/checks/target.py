@@ -38,7 +38,7 @@ def answered(frame: pd.DataFrame, target: str) -> pd.DataFrame:
     that were read as objects become booleans again.
 
     Args:
-        frame: n rows.
+        frame: Table of n rows.
         target: Name of the target column; a table that lacks the column, or has a target in every
             row, is returned unchanged.
     """
