@@ -1,1 +1,1 @@
-"""From a recipe to a promoted version; it never imports `serving`."""
+"""Training: from a recipe to a promoted version. It never imports `cloche.serving`."""

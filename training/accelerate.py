@@ -1,4 +1,4 @@
-"""An accelerated twin for a version that is registered already: the order of the steps."""
+"""Adds an accelerated twin to a version that is already registered: the order of the steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Accelerated:
-    """A version that has a twin now.
+    """A version that has just received a twin.
 
     Attributes:
-        model: name of the registered model.
-        version: number of the version.
-        proof: what was compared.
+        model: Name of the registered model.
+        version: Number of the version.
+        proof: Result of the comparison between the twin and the model.
     """
 
     model: str
@@ -55,21 +55,22 @@ def accelerate_version(
     """Make a twin of a registered version, prove it, and store it with the version.
 
     Args:
-        client: of the registry.
-        model: name of the registered model.
-        version: number of the version; the challenger by default, then what serves.
-        data: source of rows to prove it on; the holdout that the version carries by default.
-        env_manager: what builds the environment that the proof is made in; `local` for none.
-        cache: where environments are kept.
-        widened: variables that the version gets besides; see `cloche.processes.child_variables`.
-        say: told of each step as it begins.
+        client: MLflow client for the registry.
+        model: Name of the registered model.
+        version: Number of the version; by default the challenger, or else the production version.
+        data: Source of the rows for the proof; by default the holdout that the version carries.
+        env_manager: Tool that builds the environment for the proof; `local` builds none.
+        cache: Folder where environments are kept.
+        widened: Additional environment variables for the version's process; see
+            `cloche.processes.child_variables`.
+        say: Called with a description of each step as it begins.
 
     Raises:
-        TwinRefused: there is no proven twin; a twin that the version had is withdrawn.
-        TrainingError: the version cannot be loaded, or its environment cannot be built; a twin
-            that it had stays.
-        RegistryError: the version, or its holdout, is not there.
-        DataError: the rows cannot be read.
+        TwinRefused: The twin cannot be made or proven; an older twin of the version is withdrawn.
+        TrainingError: The version cannot be loaded, or its environment cannot be built; an older
+            twin of the version stays.
+        RegistryError: The version, or its holdout, is not there.
+        DataError: The rows cannot be read.
     """
     found = find_model(client, model)
     number = version or found.challenger or found.production
@@ -97,7 +98,7 @@ def accelerate_version(
 
 
 def _interpreter(candidate: Candidate, manager: str, cache: Path, say: Say) -> str:
-    """The interpreter that the twin is made with; empty for the one here."""
+    """Return the interpreter to make the twin with; empty for the current interpreter."""
     also = of_extra("acceleration")
     try:
         python = interpreter(candidate.folder, manager, cache, say, also=also)
@@ -125,4 +126,5 @@ def _rows(client: MlflowClient, candidate: Candidate, data: str | None) -> pd.Da
             "name some like those that it will be asked about: --data FILE"
         )
     rows = model_rows(frame, candidate.model, target, [])
-    return rows if isinstance(rows, pd.DataFrame) else frame  # tensors get no twin, whatever it is
+    # A model that takes tensors gets no twin, so any table will do.
+    return rows if isinstance(rows, pd.DataFrame) else frame

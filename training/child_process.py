@@ -1,7 +1,7 @@
-"""Runs a module of Cloche that loads a version in a process of its own, and says how it ended.
+"""Runs a module of Cloche that loads a version in a separate process, and reports how it ended.
 
-The process has the variables that models get, is ended with all that it started, and may run in the
-environment that the version was logged with.
+The process has only the environment variables that models get, may run in the environment that the
+version was logged with, and is ended together with all processes that it started.
 """
 
 import os
@@ -24,10 +24,10 @@ class Ended:
     """How a process ended.
 
     Attributes:
-        code: the exit code; None where the process was ended because the time was up.
-        how: the same for people.
-        said: the end of what it printed.
-        own: whether it ran in the environment here.
+        code: Exit code; None if the process was ended at the timeout.
+        how: Description of the end for people.
+        said: Last characters of what the process printed.
+        own: Whether the process ran in the current environment.
     """
 
     code: int | None
@@ -39,21 +39,23 @@ class Ended:
 def run_module(
     module: str, folder: Path, timeout: float, *, widened: Sequence[str] = (), python: str = ""
 ) -> Ended:
-    """Run a module with `folder` as its argument, and wait for its end.
+    """Run a module with `folder` as its argument, and wait until its process ends.
 
     Args:
-        module: its `main` is called; see `cloche.launch`.
-        folder: what the process reads and leaves; what it prints goes to `output.txt` there.
-        timeout: seconds until it is ended.
-        widened: variables that the model gets besides; see `cloche.processes.child_variables`.
-        python: the interpreter; empty for the one here.
+        module: Module whose function `main` is called; see `cloche.launch`.
+        folder: Folder for the input and output files of the process; what it prints goes to
+            `output.txt` there.
+        timeout: Seconds after which the process is ended.
+        widened: Additional environment variables for the model; see
+            `cloche.processes.child_variables`.
+        python: Interpreter of the process; empty for the current one.
 
     Raises:
-        NotMeasured: no process can be started.
+        NotMeasured: No process can be started.
     """
     variables = {
         **for_models(os.environ, widened),
-        "PYTHONDONTWRITEBYTECODE": "1",  # none into the model's folder
+        "PYTHONDONTWRITEBYTECODE": "1",  # bytecode files would change the model's folder
         "MLFLOW_LOGGING_LEVEL": "ERROR",
     }
     with (folder / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:

@@ -1,27 +1,27 @@
-"""Everything that training can refuse, under one base class.
+"""All errors that training raises for its users, under one base class.
 
 ClocheError
 ├── RecipeError      the recipe or an override is wrong; nothing was started
 ├── DataError        the table cannot be read, or should not be learned from
 ├── TrainingError    the estimator, the search or the packaging failed
 ├── TwinRefused      the model gets no accelerated twin; the message is the whole reason
-├── RegistryError    the registry does not hold what was asked for, or changed meanwhile
+├── RegistryError    the registry lacks what was requested, or changed meanwhile
 ├── NotMeasured      the gate's own process failed, so that there is no verdict
 └── GateRefusal      the gate judged a version and refused it
 
-A message names what was found and what to do about it. Exit codes are assigned in `cloche.main`,
-not here.
+A message says what was found and what to do about it. Exit codes are assigned in `cloche.main`, not
+here.
 """
 
 from collections.abc import Sequence
 
 
 class ClocheError(Exception):
-    """Base class: whoever runs a command sees its message, and no traceback."""
+    """Base class of errors of which a command shows the message and no traceback."""
 
 
 class RecipeError(ClocheError):
-    """A recipe, policy or override is wrong; `problems` holds every mistake found."""
+    """A recipe, policy or override is wrong; `problems` contains every mistake found."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.source = source
@@ -32,7 +32,7 @@ class RecipeError(ClocheError):
 
 
 class DataError(ClocheError):
-    """The table cannot be read, or learning from it would mislead; `problems` says why."""
+    """The table cannot be read, or learning from it would mislead; `problems` has the reasons."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.source = source
@@ -50,11 +50,11 @@ class TwinRefused(ClocheError):
 
 
 class RegistryError(ClocheError):
-    """The registry does not hold what was asked for, or somebody changed it meanwhile."""
+    """The registry lacks what was requested, or another user changed it meanwhile."""
 
 
 class NotMeasured(ClocheError):
-    """The gate's own process failed, and not the version that it measured: there is no verdict."""
+    """The gate's own process failed, not the version that it measured, so there is no verdict."""
 
 
 class GateRefusal(ClocheError):

@@ -1,4 +1,4 @@
-"""What a training would do: the data is read and checked, nothing is fitted or logged."""
+"""Describes what a training would do: it reads and checks the data, but fits and logs nothing."""
 
 import pandas as pd
 
@@ -9,10 +9,10 @@ from cloche.training.train import Prepared, prepare_data
 
 
 def explain(recipe: Recipe) -> str:
-    """Describe the training that `recipe` asks for.
+    """Describe the training that `recipe` defines.
 
     Raises:
-        DataError: as the training itself would.
+        DataError: The table cannot be read, or the training would refuse it.
     """
     data = prepare_data(recipe)
     lines = [

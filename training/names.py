@@ -1,4 +1,4 @@
-"""The aliases and tags that the registry holds for Cloche, as docs/registry.md lists them."""
+"""The aliases and tags that Cloche writes to the registry, as listed in docs/registry.md."""
 
 PRODUCTION = "production"
 PREVIOUS = "previous"
@@ -14,10 +14,10 @@ PROMOTED_BY = "cloche.promoted_by"
 REASON = "cloche.reason"
 REPLACED_AT = "cloche.replaced_at"
 
-# In a model's metadata: the policy of its gate, and the form that it has.
+# In a model's metadata: the key of its gate's policy, and the version of the policy's format.
 METADATA = "cloche"
 METADATA_SCHEMA = 1
 
-# On the registered model: `cloche.promotion_lock.TOKEN` says who is writing to it now, see
-# `cloche.training.promotion.lock`.
+# A tag `cloche.promotion_lock.TOKEN` of the registered model is the lock of the promotion that is
+# writing to it; see `cloche.training.promotion.lock`.
 LOCK = "cloche.promotion_lock"

@@ -44,13 +44,13 @@ EXAMPLE_ROWS = 2
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training leaves behind.
+    """The result of a training.
 
     Attributes:
-        name: of the registered model.
-        version: its new version, which has the `challenger` alias.
-        run_id: of the training run.
-        evaluation: how good it is.
+        name: Name of the registered model.
+        version: Number of the new version, which has the alias `challenger`.
+        run_id: Id of the training run.
+        evaluation: Measured quality of the model.
     """
 
     name: str
@@ -64,9 +64,9 @@ class Prepared:
     """Checked data, ready to learn from.
 
     Attributes:
-        table: what was read, with its source.
-        sides: the split, with the types that callers send.
-        warnings: what is odd about the data and yet no reason to stop.
+        table: The table as it was read, with its source.
+        sides: The split, with datetime columns as times in UTC.
+        warnings: Unusual findings about the data that are no reason to stop.
     """
 
     table: Table
@@ -75,14 +75,15 @@ class Prepared:
 
 
 def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
-    """Read the recipe's table, check it, split it.
+    """Read the recipe's table, check it, and split it.
 
     Args:
-        recipe: checked by `load_recipe`.
-        say: told of each step as it begins.
+        recipe: Recipe that `load_recipe` has checked.
+        say: Called with a description of each step as it begins.
 
     Raises:
-        DataError: the table cannot be read, or learning from it would mislead; all reasons at once.
+        DataError: The table cannot be read, or learning from it would mislead; the error lists all
+            reasons.
     """
     say(f"reading {recipe.data.source}")
     table = load_table(recipe.data, recipe.used_columns)
@@ -91,7 +92,7 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
     warnings = check_table(frame if len(frame) else table.frame, recipe)
     if missing := len(table.frame) - len(frame):
         warnings.append(f"{recipe.target}: {unanswered_note(missing, len(table.frame))}")
-    # As the server and batch jobs read them: MLflow takes times without a zone only.
+    # The server and batch jobs read times in the same way: MLflow accepts no times with a zone.
     warnings += [
         f"{name}: its times have a time zone; the model takes them in UTC, as it will be served"
         for name in zoned(frame, recipe.columns.datetime)
@@ -105,13 +106,13 @@ def train(recipe: Recipe, say: Say) -> Trained:
     """Train, evaluate, log and register; the new version becomes the challenger.
 
     Args:
-        recipe: checked by `load_recipe`.
-        say: told of each step as it begins.
+        recipe: Recipe that `load_recipe` has checked.
+        say: Called with a description of each step as it begins.
 
     Raises:
-        RegistryError: the stores cannot take what a training leaves.
-        DataError: see `prepare_data`.
-        TrainingError: the estimator or the search failed, or the model cannot be stored safely.
+        RegistryError: The stores cannot store the results of the training.
+        DataError: The table cannot be read, or learning from it would mislead.
+        TrainingError: The estimator or the search failed, or the model cannot be stored safely.
     """
     check_stores(recipe)
     data = prepare_data(recipe, say)
@@ -179,21 +180,21 @@ def train(recipe: Recipe, say: Say) -> Trained:
 
 
 def _record_data(recipe: Recipe, data: Prepared) -> str:
-    """Log both sides as inputs and the holdout's rows; returns the holdout's digest."""
+    """Log both sides as inputs, and the holdout's rows; return the holdout's digest."""
     record.record_input(data.sides.train, data.table.source, recipe, "training")
     record.record_input(data.sides.holdout, data.table.source, recipe, "holdout")
     return record.record_holdout(data.sides.holdout)
 
 
 def _when(recipe: Recipe, train: "pd.DataFrame") -> "pd.Series[pd.Timestamp] | None":
-    """The times of the training rows, where the recipe says which column tells them."""
+    """Return the times of the training rows; None if the recipe does not split by time."""
     return times(train, recipe.split.column) if isinstance(recipe.split, TimeSplit) else None
 
 
 def _tune(recipe: Recipe, target: TargetSpec, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:
     """Search on a part of the training rows; every trial becomes a nested run."""
     search = recipe.search
-    assert search is not None  # noqa: S101 (the caller asked)
+    assert search is not None  # noqa: S101 (the caller checks it)
     parts = validation_split(train_rows, recipe)
     inputs = model_inputs(parts.train, recipe.columns)
     judged = model_inputs(parts.holdout, recipe.columns)
@@ -230,7 +231,7 @@ def _accelerate(
     model_id: str,
     say: Say,
 ) -> dict[str, str]:
-    """Store an accelerated twin beside the model, if one can be proven; returns its tags."""
+    """Store an accelerated twin beside the model, if one can be proven; return its tags."""
     if recipe.acceleration == "off":
         return {}
     say(f"proving an accelerated twin, for at most {PROOF_SECONDS:g} s")
@@ -251,7 +252,7 @@ def _register(recipe: Recipe, model_uri: str, card: str, twin: dict[str, str]) -
     """Register the logged model; the alias moves last, when the version is complete."""
     client = MlflowClient()
     tags = {"cloche.recipe": recipe.name, "cloche.task": recipe.task, **twin}
-    with contextlib.redirect_stderr(io.StringIO()):  # MLflow tells people what we tell them
+    with contextlib.redirect_stderr(io.StringIO()):  # MLflow would repeat what the command prints
         version = mlflow.register_model(model_uri, recipe.name, tags=tags).version
     client.update_model_version(recipe.name, version, description=card)
     if recipe.description:

@@ -1,1 +1,1 @@
-"""The accelerated twin: an ONNX form of a scikit-learn model, proven equal before it may serve."""
+"""Accelerated twins: ONNX forms of scikit-learn models, proven equal before they may serve."""

@@ -1,4 +1,4 @@
-"""From an original to a proven twin, or to the reason why there is none."""
+"""Converts a scikit-learn model to a proven twin, or raises with the reason why it has none."""
 
 import signal
 from functools import partial
@@ -17,24 +17,25 @@ from cloche.training.errors import TwinRefused
 from cloche.values.redaction import describe_error
 
 PROOF_SECONDS = 60.0
-MOST_ROWS = 20_000  # of the holdout; more would prove little more, and take long for slow models
-_NARROW = 2.0  # how far beyond the holdout's magnitudes a twin may answer that fails further out
+MOST_ROWS = 20_000  # of the holdout; more rows prove little more, and take long for slow models
+# A twin that fails within FACTOR times the holdout's magnitudes is tried with this factor instead.
+_NARROW = 2.0
 _PACKAGES = ("onnx", "onnxruntime", "skl2onnx")
 
 
 def accelerate(
     original: OriginalModel, real: pd.DataFrame, *, seconds: float = PROOF_SECONDS, seed: int = 42
 ) -> Twin:
-    """Convert an original and prove the result equal to it.
+    """Convert a model to ONNX and prove that the result gives equal answers.
 
     Args:
-        original: the model.
-        real: rows of its holdout, with the columns of its signature.
-        seconds: after which the attempt ends.
-        seed: of the rows that are drawn.
+        original: The model.
+        real: Rows of the model's holdout, with the columns of its signature.
+        seconds: Time limit for the whole attempt.
+        seed: Seed for the sample of `real` and for the adversarial rows.
 
     Raises:
-        TwinRefused: there is no proven twin; the message says why.
+        TwinRefused: There is no proven twin; the message gives the reason.
     """
     absent = [name for name in _PACKAGES if find_spec(name) is None]
     if absent:
@@ -45,7 +46,7 @@ def accelerate(
         raise TwinRefused("there are no rows to prove it on")
     if len(real) > MOST_ROWS:
         real = real.sample(MOST_ROWS, random_state=seed)
-    # On a busy machine the threads of OpenMP wait for each other, for each of a hundred trees.
+    # On a busy machine OpenMP's threads wait for each other once for each tree of an ensemble.
     with threadpool_limits(1):
         try:
             with _Deadline(seconds) as on_time:
@@ -54,19 +55,22 @@ def accelerate(
             raise
         except _TimeUp:
             raise TwinRefused(f"the proof took longer than {seconds:g} s") from None
-        except Exception as error:  # a training must not be lost over its twin
+        except Exception as error:  # a failed twin must not fail the training
             raise TwinRefused(f"the attempt failed: {describe_error(error, real)}") from error
 
 
 class _TimeUp(BaseException):
-    """The time of an attempt is up; no exception that a library would take for its own."""
+    """The time limit of an attempt is reached.
+
+    It derives from `BaseException`, so that no library handles it as one of its own errors.
+    """
 
 
 class _Deadline:
-    """Raises `_TimeUp` once the time is up.
+    """Raises `_TimeUp` once the time limit is reached.
 
-    When it is called, and by a signal: a graph of thousands of columns is converted and loaded by
-    libraries that look at no clock.
+    The limit is checked on each call and also by a signal, because the libraries that convert and
+    load a graph of thousands of columns check no clock.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -77,7 +81,7 @@ class _Deadline:
     def __enter__(self) -> "_Deadline":
         if self._signalled:
             self._before = signal.signal(signal.SIGALRM, self._ring)
-            # and again, where a library took the exception for one of its own
+            # The signal repeats every second, in case a library swallowed the exception.
             signal.setitimer(signal.ITIMER_REAL, self._seconds, 1.0)
         return self
 
@@ -100,7 +104,7 @@ class _Deadline:
 
 
 def _proven(original: OriginalModel, real: pd.DataFrame, on_time: _Deadline, seed: int) -> Twin:
-    # An extra: only who wants twins has it.
+    # Not at the top: these imports need the extra `acceleration`.
     from cloche.training.acceleration.conversion.convert import convert  # noqa: PLC0415
     from cloche.training.acceleration.conversion.supported_estimators import check, is_exact  # noqa: PLC0415
     from cloche.training.acceleration.description import make_twin  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Describes a proven graph: what a reader must know to answer from it, and what proves it."""
+"""Describes a proven graph for `twin.json`: how to answer from it, and the result of its proof."""
 
 import hashlib
 from dataclasses import asdict
@@ -17,10 +17,10 @@ def make_twin(original: OriginalModel, graph: bytes, taken: set[str], proof: Pro
     """Describe a proven graph.
 
     Args:
-        original: what it is equal to.
-        graph: the ONNX file.
-        taken: names of its inputs.
-        proof: that they are equal.
+        original: The model that the graph is equal to.
+        graph: Content of the ONNX file.
+        taken: Names of the graph's inputs.
+        proof: Result of the proof that the two are equal.
     """
     document = {
         "format": FORMAT,
@@ -49,7 +49,7 @@ def make_twin(original: OriginalModel, graph: bytes, taken: set[str], proof: Pro
 
 
 def _packages(original: OriginalModel) -> set[str]:
-    """Whose versions the proof was made with."""
+    """Return the names of the packages whose versions are recorded with the proof."""
     *_, last = leaves(original.pipeline)
     package = type(last).__module__.partition(".")[0]
     return {*_PACKAGES, *providers().get(package, ())}

@@ -1,4 +1,4 @@
-"""Runs a graph on rows, as serving does: column arrays in, scores out."""
+"""Runs an ONNX graph on rows as serving does: column arrays in, scores out."""
 
 from typing import Any
 
@@ -11,22 +11,22 @@ from cloche.training.acceleration.original_model import Floats, Input
 from cloche.training.errors import TwinRefused
 
 _ONE_THREAD = 1  # the twin is small; a proof must not take more cores than it was given
-_FATAL = 4  # what onnxruntime prints: nothing that an exception does not say
+_FATAL = 4  # log severity: onnxruntime raises its errors, so it need not print them as well
 
 
 class Session:
-    """A graph in memory.
+    """An ONNX graph that is loaded into memory.
 
     Args:
-        graph: the ONNX file's bytes.
-        inputs: which column becomes which tensor.
-        classes: how many probabilities a row has; 0 for a regression.
+        graph: Content of the ONNX file.
+        inputs: The columns, each with the tensor that it becomes.
+        classes: Number of probabilities for each row; 0 for a regression.
 
     Attributes:
-        taken: names of the columns that the graph takes.
+        taken: Names of the columns that the graph takes.
 
     Raises:
-        TwinRefused: onnxruntime does not take the graph.
+        TwinRefused: onnxruntime does not load the graph.
     """
 
     def __init__(self, graph: bytes, inputs: tuple[Input, ...], classes: int) -> None:
@@ -44,10 +44,10 @@ class Session:
         self._inputs = tuple(one for one in inputs if one.column in self.taken)
 
     def scores(self, rows: pd.DataFrame) -> Floats:
-        """The scores of (n rows) raw rows: (n, classes) or (n,).
+        """Return the scores of (n rows) raw rows, of shape (n, classes) or (n,).
 
-        A missing value where the tensor has no place for it gives NaN, as serving leaves such a
-        request to the original; so does a row on which onnxruntime fails.
+        A row gets NaN if it has a missing value that the tensor cannot hold, or if onnxruntime
+        fails on it; serving leaves such rows to the original model.
         """
         feed, outside = {}, np.zeros(len(rows), dtype=bool)
         for one in self._inputs:
@@ -68,7 +68,7 @@ class Session:
 
 
 def tensor(column: pd.Series, wanted: Input) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """A column as a tensor, and which of its rows no tensor can hold."""
+    """Return a column as a tensor, and a mask of the rows whose value no tensor can hold."""
     missing = column.isna().to_numpy()
     if wanted.tensor == "double":
         return column.to_numpy(dtype=np.float64, na_value=np.nan), np.zeros(len(column), dtype=bool)
@@ -82,5 +82,8 @@ def tensor(column: pd.Series, wanted: Input) -> tuple[npt.NDArray[Any], npt.NDAr
 
 
 def _whole(value: Any) -> str:
-    """A category as the scorer names it: a missing neighbour may have made the number a float."""
+    """Return an integer category as the scorer names it.
+
+    A missing value elsewhere in the column may have turned the integer into a float.
+    """
     return str(int(value))

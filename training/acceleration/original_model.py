@@ -1,4 +1,4 @@
-"""The original: the scikit-learn model that a twin is made of, with the answers that it gives."""
+"""The original: the scikit-learn model that a twin is made from, and the answers that it gives."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +20,15 @@ from cloche.training.pipeline.scorer import MISSING
 Floats = npt.NDArray[np.float64]
 Answers = tuple[Floats, npt.NDArray[Any] | None]
 
-# A signature type that becomes a number without a change of value.
+# Signature types that become float64 without a change of value.
 _NUMBERS = (DataType.double, DataType.float, DataType.long, DataType.integer, DataType.boolean)
 _WHOLE = (DataType.long, DataType.integer)
-# Handed on as they are: from float32 scikit-learn would compute in float32, and a bool is no number
-# to all of its transformers.
+# Types that a plain model receives unchanged. From float32, scikit-learn would compute in float32,
+# and some of its transformers do not accept bool as a number.
 _PLAIN_NUMBERS = (DataType.double, *_WHOLE)
 
-# Their probabilities come from a cross-validation of their own, and may contradict their labels.
+# Classifiers whose probabilities come from an internal cross-validation and may contradict their
+# labels.
 _VOTING = {"SVC", "NuSVC"}
 
 
@@ -36,10 +37,10 @@ class Input:
     """A column of the signature, and the tensor that it becomes.
 
     Attributes:
-        column: its name in the signature.
-        tensor: `double`, `int64` or `string`.
-        missing: the text that stands for a missing value; None where there is none.
-        whole: whether the signature admits whole numbers only.
+        column: Name of the column in the signature.
+        tensor: Type of the tensor: `double`, `int64` or `string`.
+        missing: Text that stands for a missing value; None if missing values have no such text.
+        whole: Whether the signature admits integers only.
     """
 
     column: str
@@ -50,7 +51,7 @@ class Input:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of a signature: its name and type."""
+    """The name and the type of a column of a signature."""
 
     name: str
     type: DataType
@@ -58,17 +59,19 @@ class _Column:
 
 @dataclass(frozen=True)
 class OriginalModel:
-    """What is to be accelerated.
+    """A model that is to be accelerated.
 
     Attributes:
-        pipeline: the fitted scikit-learn model.
-        inputs: in the order of the signature.
-        answers: raw rows → (n, classes) probabilities and (n,) the labels that callers get; for a
-            regression (n,) values and None.
-        classes: in the order of the probabilities; empty for a regression.
-        positive: index of the class that a threshold decides about; None for the likeliest class.
-        threshold: from which probability on it is predicted; None likewise.
-        answer: what callers get, as `twin.json` says it.
+        pipeline: The fitted scikit-learn model.
+        inputs: The model's inputs, in the order of the signature.
+        answers: Function from raw rows to (n, classes) probabilities and the (n,) labels that
+            callers get; for a regression, to (n,) values and None.
+        classes: Class labels in the order of the probabilities; empty for a regression.
+        positive: Index of the class that the threshold applies to; None if the most probable class
+            is predicted.
+        threshold: Smallest probability at which the positive class is predicted; None if the most
+            probable class is predicted.
+        answer: Format of the answers that callers get, as stored in `twin.json`.
     """
 
     pipeline: Any
@@ -81,10 +84,10 @@ class OriginalModel:
 
 
 def of_fitted(fitted: Fitted, signature: ModelSignature) -> OriginalModel:
-    """The original of a version that Cloche trains.
+    """Return the original of a version that Cloche trains.
 
     Raises:
-        TwinRefused: it takes columns that no tensor can hold.
+        TwinRefused: The version takes columns that no tensor can hold.
     """
     columns, task = fitted.description["columns"], fitted.description["task"]
     categories = {*columns["categorical"], *columns["text"]}
@@ -133,15 +136,16 @@ def of_fitted(fitted: Fitted, signature: ModelSignature) -> OriginalModel:
 def of_estimator(
     estimator: Any, signature: ModelSignature, *, predict: str = "predict"
 ) -> OriginalModel:
-    """The original of a plain scikit-learn model, which answers arrays.
+    """Return the original of a plain scikit-learn model, which answers with arrays.
 
     Args:
-        estimator: fitted.
-        signature: of the version.
-        predict: the method that MLflow calls, `predict` or `predict_proba`.
+        estimator: The fitted model.
+        signature: Signature of the version.
+        predict: Method that MLflow calls, `predict` or `predict_proba`.
 
     Raises:
-        TwinRefused: its answers cannot be told from scores, or it takes what no tensor can hold.
+        TwinRefused: The model's answers cannot be derived from scores, or it takes columns that no
+            tensor can hold.
     """
     inputs = tuple(_plain_input(spec, _encoded(estimator)) for spec in _columns(signature))
     if getattr(estimator, "_estimator_type", None) == "regressor" or not hasattr(
@@ -181,15 +185,15 @@ def of_estimator(
 
 
 def of_folder(folder: Path) -> OriginalModel:
-    """The original of a stored version: one that Cloche trained, or a plain scikit-learn one.
+    """Return the original of a stored version, trained by Cloche or a plain scikit-learn model.
 
-    The model is loaded as MLflow loads it to serve it, so it must be trusted as much.
+    MLflow loads the model here as it does to serve it, so the model must be trusted as much.
 
     Args:
-        folder: the version's artifacts.
+        folder: Folder of the version's artifacts.
 
     Raises:
-        TwinRefused: it is neither, or has no signature.
+        TwinRefused: The version is of neither kind, or has no signature.
     """
     model = Model.load(str(folder))
     if model.signature is None or model.signature.inputs is None:
@@ -222,7 +226,7 @@ def _columns(signature: ModelSignature) -> list[_Column]:
 
 
 def _scorer_input(spec: _Column, categories: set[str]) -> Input:
-    """The tensor of a column, as `scorer.prepare` makes the feature."""
+    """Return the tensor of a column that `scorer.prepare` turns into a feature."""
     if spec.name in categories:
         if spec.type not in (DataType.string, *_WHOLE):
             raise _unfit(spec, "a category")
@@ -233,7 +237,7 @@ def _scorer_input(spec: _Column, categories: set[str]) -> Input:
 
 
 def _plain_input(spec: _Column, encoded: set[str]) -> Input:
-    """The tensor of a column that goes to the model as it is."""
+    """Return the tensor of a column that goes to the model unchanged."""
     if spec.type is DataType.string:
         return Input(spec.name, "string")
     if spec.name in encoded:
@@ -252,7 +256,7 @@ def _unfit(spec: _Column, use: str) -> TwinRefused:
 
 
 def _encoded(estimator: Any) -> set[str]:
-    """Columns that go straight into an encoder of categories."""
+    """Return the columns that go directly into an encoder of categories."""
     first = estimator.steps[0][1] if hasattr(estimator, "steps") else estimator
     found: set[str] = set()
     for _, transformer, columns in getattr(first, "transformers_", ()):

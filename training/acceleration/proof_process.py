@@ -1,8 +1,8 @@
-"""Makes a twin in a process of its own, which loads the version as a model host would.
+"""Makes a twin in a separate process, which loads the version as a model host does.
 
-That process has no secret of the command, and may run in the environment that the version was
-logged with: a pipeline of another scikit-learn often does not load here, and where it does, a proof
-says nothing about the environment that it is served in.
+That process receives none of the command's secrets. It may run in the environment that the version
+was logged with: a pipeline of another scikit-learn version often does not load in the current
+environment, and if it does, the proof is not valid for the environment that serves it.
 """
 
 import json
@@ -24,25 +24,27 @@ from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
 from cloche.training.errors import TrainingError, TwinRefused
 from cloche.values.redaction import describe_error
 
-_LOAD_SECONDS = 300.0  # for imports and the model itself, beside the time of the proof
+_LOAD_SECONDS = 300.0  # time to import and to load the model, in addition to the proof's time
 _TASK, _ROWS, _OUTCOME = "task.json", "rows.parquet", "outcome.json"
 
 
 def twin_of(
     model: Path, rows: pd.DataFrame, *, widened: Sequence[str] = (), python: str = ""
 ) -> Twin:
-    """A proven twin of a stored version.
+    """Make a proven twin of a stored version.
 
     Args:
-        model: folder of the version's artifacts.
-        rows: real rows, with the columns of its signature.
-        widened: variables that the version gets besides; see `cloche.processes.child_variables`.
-        python: the interpreter of its environment; empty for the one here.
+        model: Folder of the version's artifacts.
+        rows: Real rows, with the columns of the version's signature.
+        widened: Additional environment variables for the version's process; see
+            `cloche.processes.child_variables`.
+        python: Interpreter of the version's environment; empty for the current interpreter.
 
     Raises:
-        TwinRefused: there is no proven twin; the message says why.
-        TrainingError: the version cannot be loaded, so nothing is known of a twin.
-        DataError: the rows cannot be handed to the process.
+        TwinRefused: There is no proven twin; the message gives the reason.
+        TrainingError: The version cannot be loaded, or its process ended early, so that it is
+            unknown whether it can have a twin.
+        DataError: The rows cannot be written for the process.
     """
     with TemporaryDirectory(prefix="cloche-") as name:
         folder = Path(name)
@@ -55,7 +57,7 @@ def twin_of(
         except (OSError, ValueError):
             outcome = {}
         if not outcome or "begun" in outcome:
-            # once the model has seen rows, what its process printed may hold some
+            # Once the model has received rows, the output of its process may contain some of them.
             said = f": …{ended.said}" if ended.said and not outcome else ""
             raise TrainingError(f"nothing is known of a twin: {ended.how}{said}")
         if "refused" in outcome:
@@ -68,7 +70,7 @@ def twin_of(
 
 
 def main() -> None:
-    """Make the twin that `sys.argv[1]` describes."""
+    """Make the twin that the task file in the folder `sys.argv[1]` describes."""
     supervisor.run(_work, "cloche-twin")
 
 

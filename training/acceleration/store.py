@@ -1,8 +1,8 @@
-"""Puts a twin beside the model, in the artifacts of a logged model or of a registered version.
+"""Stores a twin beside the model, in the artifacts of a logged model or of a registered version.
 
-The files come first and the tags last: a reader that sees the tag `cloche.accelerated` finds the
-rest in place, and one that does not see it ignores the files. The version's own digest leaves the
-twin out, so nothing that was judged changes, whenever the writer is stopped.
+The files are written first and the tags last: a reader that sees the tag `cloche.accelerated` finds
+the files complete, and one that does not see it ignores them. The version's own digest leaves the
+twin out, so the content that the gate judged stays the same even if the writer is interrupted.
 """
 
 from pathlib import Path
@@ -19,12 +19,12 @@ KIND = "onnx"
 
 
 def twin_tags(twin: Twin) -> dict[str, str]:
-    """The tags of a version that has `twin`, in the order in which they are written."""
+    """Return the tags of a version that has `twin`, in the order in which they are written."""
     return {ACCELERATED_DIGEST: twin.digest, ACCELERATED: KIND}
 
 
 def attach(client: MlflowClient, model_id: str, twin: Twin) -> None:
-    """Write a twin into a logged model that no version was made of yet."""
+    """Write a twin into a logged model that is not yet registered as a version."""
     with TemporaryDirectory(prefix="cloche-") as folder:
         twin.write(Path(folder, FOLDER))
         client.log_model_artifacts(model_id, folder)
@@ -33,7 +33,7 @@ def attach(client: MlflowClient, model_id: str, twin: Twin) -> None:
 def attach_to_version(client: MlflowClient, version: ModelVersion, twin: Twin) -> None:
     """Write a twin into a registered version, which may be serving.
 
-    An older twin is withdrawn first: until the tags are back, servers ask the original.
+    An older twin is withdrawn first: until the tags are back, servers use the original model.
     """
     name, number = version.name, str(version.version)
     withdraw(client, version)
@@ -46,7 +46,7 @@ def attach_to_version(client: MlflowClient, version: ModelVersion, twin: Twin) -
 
 
 def withdraw(client: MlflowClient, version: ModelVersion) -> None:
-    """Take the tags of a twin from a version; its files are ignored then."""
+    """Remove the tags of a twin from a version; its files are ignored from then on."""
     for key in (ACCELERATED, ACCELERATED_DIGEST):
         if key in version.tags:
             client.delete_model_version_tag(version.name, str(version.version), key)

@@ -1,1 +1,4 @@
-"""Training's commands: they parse, call the library, and print; nothing else here prints."""
+"""The commands of training: they parse options, call the library, and print its results.
+
+No other module of training prints.
+"""

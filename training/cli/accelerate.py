@@ -1,4 +1,4 @@
-"""`cloche accelerate`: an accelerated twin for a registered version."""
+"""`cloche accelerate`: adds an accelerated twin to a registered version."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""`cloche init`: a first recipe for a table that nobody has described yet."""
+"""`cloche init`: writes a first recipe for a table that has none yet."""
 
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,6 @@ def _options(given: tuple[str, ...]) -> dict[str, Any]:
             raise click.UsageError(f"--option {option!r}: expected KEY=VALUE, like encoding=cp949")
         try:
             options[name] = parse_value(text)
-        except DocumentError:  # a mark that means something in YAML, like a separator
+        except DocumentError:  # a separator may be a character with a meaning in YAML
             options[name] = text
     return options

@@ -1,4 +1,4 @@
-"""Options of the commands that run versions in processes of their own."""
+"""Options of the commands that run versions in separate processes."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ cache = click.option(
 
 
 def check(manager: str, widened: tuple[str, ...]) -> None:
-    """See that versions can be run as `--env-manager` and `--host-env` say.
+    """Check that versions can be run with the given `--env-manager` and `--host-env`.
 
     Raises:
-        click.UsageError: they cannot; the message says what to do.
+        click.UsageError: They cannot; the message says what to do.
     """
     try:
         check_widened(widened)

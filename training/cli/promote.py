@@ -216,7 +216,7 @@ def _print_json(
 
 
 def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | None:
-    from cloche.training.gate.evidence import evidence  # noqa: PLC0415 (see `promote`)
+    from cloche.training.gate.evidence import evidence  # noqa: PLC0415 (it takes seconds)
 
     examined = promotion.examined
     if examined is None:
@@ -227,7 +227,7 @@ def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | No
 
 
 def _link(client: "MlflowClient", run_id: str) -> str:
-    """Where to read the evidence: a page of the MLflow server, or the run's id for a file store."""
+    """Return where the evidence is: a page of the MLflow server, or the run id for file stores."""
     uri = client.tracking_uri.rstrip("/")
     if not uri.startswith("http"):
         return f"run {run_id} (see it with `mlflow ui`)"

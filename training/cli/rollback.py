@@ -1,4 +1,4 @@
-"""`cloche rollback`: production back to the version that served before."""
+"""`cloche rollback`: moves `production` back to the version that served before."""
 
 import json
 from dataclasses import asdict

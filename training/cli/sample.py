@@ -1,4 +1,4 @@
-"""`cloche sample`: a sample's rows as a file, to score or to look at."""
+"""`cloche sample`: writes the rows of a sample to a file, to be scored or inspected."""
 
 import sys
 from datetime import datetime

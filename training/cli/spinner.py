@@ -8,17 +8,17 @@ from time import monotonic
 from rich.console import Console
 from rich.markup import escape
 
-# A pipe has no spinner: after so many seconds without a line, one says what still runs.
+# A pipe has no spinner: after this many seconds without a line, the running step is named again.
 REPEAT_SECONDS = 5.0
 
 
 @contextmanager
 def steps(title: str, repeat: float = REPEAT_SECONDS) -> Iterator[Callable[[str], None]]:
-    """Give a function that is told of each step as it begins.
+    """Yield a function to be called with the description of each step as it begins.
 
     Args:
-        title: what is being done, shown beside the spinner until the first step.
-        repeat: seconds without a line in a pipe after which the step is named again.
+        title: Description of the whole work, shown beside the spinner until the first step.
+        repeat: In a pipe, the seconds without a line after which the step is named again.
     """
     console = Console(stderr=True, highlight=False)
     started = monotonic()
@@ -46,11 +46,11 @@ def steps(title: str, repeat: float = REPEAT_SECONDS) -> Iterator[Callable[[str]
 def _lines(
     console: Console, title: str, started: float, repeat: float
 ) -> Iterator[Callable[[str], None]]:
-    """A line for each step, and again for a step that takes long."""
+    """Write a line for each step, and repeat the line of a step that takes long."""
     current, told, ended = title, Event(), Event()
 
     def write(line: str) -> None:
-        # One line, however long: what reads a pipe wraps for itself.
+        # The line is not wrapped, because the reader of a pipe wraps lines itself.
         seconds = monotonic() - started
         console.print(f"[{seconds:6.1f} s] {line}", markup=False, soft_wrap=True)
 

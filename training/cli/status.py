@@ -1,4 +1,4 @@
-"""`cloche status`: versions, aliases and evidence, of one model or of all."""
+"""`cloche status`: shows versions, aliases and evidence of one model or of all models."""
 
 import json
 import os
@@ -28,7 +28,7 @@ Example:
 """
 
 _GATE_STYLES = {"passed": "green", "refused": "red", "forced": "yellow"}
-_FEW = 3  # models whose versions are shown one below the other
+_FEW = 3  # most models that are shown with their versions; of more, each gets one line
 _PIPE_WIDTH = 160
 _NOTHING = "·"
 
@@ -106,7 +106,7 @@ def _table(found: "ModelStatus") -> Table:
 
 
 def _lines(found: "list[ModelStatus]") -> Table:
-    """Many models, a line for each."""
+    """Return a table with one line for each model, for registries with many models."""
     table = Table(
         box=box.SIMPLE_HEAD,
         caption=f"{len(found):,} models; cloche status MODEL shows the versions of one",

@@ -1,4 +1,4 @@
-"""`cloche train`: a recipe becomes the challenger."""
+"""`cloche train`: trains a recipe and registers the result as the challenger."""
 
 import json
 from math import isfinite
@@ -46,11 +46,11 @@ def train(
     """Run the command; see HELP."""
     checked = load_recipe(recipe, overrides, data=data)
     if explain:
-        from cloche.training.explain import explain as explanation  # noqa: PLC0415 (see below)
+        from cloche.training.explain import explain as explanation  # noqa: PLC0415 (it takes seconds)
 
         click.echo(explanation(checked))
         return
-    # Only once the recipe's own mistakes are out of the way: this import takes seconds.
+    # Only after the recipe is checked, because this import takes seconds.
     from cloche.training.tracking.model_card import shown  # noqa: PLC0415
     from cloche.training.train import train as run_training  # noqa: PLC0415
 

@@ -1,1 +1,1 @@
-"""From a recipe to checked rows: reads tables, finds what would mislead, and splits them."""
+"""From a recipe to checked rows: reads tables, finds misleading data, and splits the rows."""

@@ -1,4 +1,4 @@
-"""Whether each feature is what its role says."""
+"""Checks whether the values of each feature fit its role."""
 
 from collections.abc import Iterator
 
@@ -17,12 +17,12 @@ _IDENTIFIER_VALUES = 100
 def check_features(
     frame: pd.DataFrame, columns: Columns, records: pd.DataFrame
 ) -> tuple[list[str], list[str]]:
-    """Problems and warnings, one message each, for the features that `frame` has.
+    """Return problems and warnings, one message each, for the features that `frame` has.
 
     Args:
-        frame: all rows.
-        columns: the features by role.
-        records: the rows without copies.
+        frame: All rows.
+        columns: The features by role.
+        records: The rows without copies.
     """
     problems: list[str] = []
     warnings: list[str] = []
@@ -42,7 +42,7 @@ def check_features(
 
 
 def unfit_kind(values: pd.Series) -> str | None:
-    """Why values can be a feature of no role; None where they can."""
+    """Return why values cannot be a feature of any role; None if they can."""
     if values.dtype != object:
         return None
     if values.map(_is_nested).any():

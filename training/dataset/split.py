@@ -1,4 +1,4 @@
-"""Which rows are learned from and which are held out, the same for the same table and seed."""
+"""Splits rows into training rows and holdout; equal tables and seeds give equal splits."""
 
 import math
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ _MOST_HELD_OUT = 0.5
 
 @dataclass(frozen=True)
 class Split:
-    """Two parts of one table, no row in both, each row under the index that it had.
+    """Two disjoint parts of one table; each row keeps its index.
 
     Attributes:
-        train: rows to learn from.
-        holdout: rows to be judged on.
+        train: Rows to learn from.
+        holdout: Rows to be judged on.
     """
 
     train: pd.DataFrame
@@ -33,11 +33,11 @@ def split(frame: pd.DataFrame, recipe: Recipe) -> Split:
     """Split a table as the recipe says.
 
     Args:
-        frame: has the columns that the recipe names, and an index without doubles.
-        recipe: its split and seed are read.
+        frame: Table with the columns that the recipe names, and an index without duplicates.
+        recipe: The recipe, of which the split and the seed are used.
 
     Raises:
-        DataError: a side would be empty, or times or classes do not allow the split.
+        DataError: A side would be empty, or times or classes do not allow the split.
     """
     by = recipe.split
     if isinstance(by, TimeSplit):
@@ -48,12 +48,12 @@ def split(frame: pd.DataFrame, recipe: Recipe) -> Split:
 
 
 def validation_split(train: pd.DataFrame, recipe: Recipe) -> Split:
-    """Split the training rows once more, in the recipe's own manner, for a search.
+    """Split the training rows once more, for a search, in the way that the recipe splits the table.
 
-    By time, the latest rows are judged on; rows of one moment stay together.
+    In a split by time the latest rows are held out; rows of the same time stay together.
 
     Raises:
-        DataError: a side would be empty.
+        DataError: A side would be empty.
     """
     share = recipe.search.validation if recipe.search else 0.25
     by = recipe.split
@@ -88,7 +88,7 @@ def _latest(train: pd.DataFrame, column: str, share: float, source: str) -> Spli
     begin = when.sort_values().iloc[math.floor(len(when) * (1 - share))]
     late = when >= begin
     if late.all():
-        # One moment holds so many rows that it would swallow them all.
+        # So many rows share the first time that all rows would be held out.
         late = when > when.min()
     if not late.any():
         problem = f"all training rows have one {column}; a search needs an earlier and a later part"
@@ -113,7 +113,7 @@ def _by_fraction(frame: pd.DataFrame, share: float, recipe: Recipe, *, stratify:
     labels = frame[recipe.target] if stratify and recipe.task != "regression" else None
     single = np.zeros(len(frame), dtype=bool)
     if labels is not None and recipe.task == "multiclass":
-        # A label of one row cannot be on both sides: it is learned, and not judged.
+        # A label that only one row has cannot be on both sides: its row is a training row.
         single = ~labels.duplicated(keep=False).to_numpy()
     drawn = np.flatnonzero(~single)
     try:

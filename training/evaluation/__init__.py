@@ -1,1 +1,1 @@
-"""How good a model is, in numbers: metrics, their intervals, and parts of the holdout."""
+"""Measures of a model's quality: metrics, their intervals, and metrics for parts of the holdout."""

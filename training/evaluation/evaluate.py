@@ -1,4 +1,4 @@
-"""One model judged on both sides of the split: numbers only, no drawing and no logging."""
+"""Evaluates a model on both sides of the split; the module neither draws nor logs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from cloche.training.recipe.schema import Recipe
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of a model's quality.
+    """The measured quality of a model.
 
     Attributes:
-        outcome: the holdout's truth beside the predictions.
-        train: metric → value on the training rows.
-        holdout: metric → value on the holdout with its confidence interval.
-        slices: slice column → its parts, largest first.
-        importance: see `feature_importance`; most important first.
-        remarks: what somebody who reads the numbers should know, one sentence each.
+        outcome: True values of the holdout with the predictions for them.
+        train: Metric → value on the training rows.
+        holdout: Metric → value on the holdout with its confidence interval.
+        slices: Slice column → its slices, largest first.
+        importance: Table of `feature_importance`, most important feature first.
+        remarks: What a reader of the numbers should know, one sentence each.
     """
 
     outcome: Outcome
@@ -41,12 +41,12 @@ class Evaluation:
 
 
 def judge(fitted: Fitted, target: TargetSpec, inputs: pd.DataFrame, truth: Any) -> Outcome:
-    """Predict (n rows) inputs and put the (n,) truth beside them."""
+    """Predict (n rows) inputs, and combine the predictions with the (n,) true values."""
     return Outcome.of(truth, read(fitted.predict(inputs), target, rows=len(inputs)))
 
 
 def reported_metrics(recipe: Recipe) -> list[str]:
-    """The recipe's metrics first, then every other one that its task has."""
+    """Return the recipe's metrics first, then all other metrics of its task."""
     return list(dict.fromkeys([*recipe.metrics, *metrics_for(recipe.task)]))
 
 
@@ -59,15 +59,15 @@ def evaluate(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
-    """Judge `fitted` on both sides of the split.
+    """Evaluate `fitted` on both sides of the split.
 
     Args:
-        recipe: names the metrics, the slices and the seed.
-        fitted: the model.
-        target: what it predicts.
-        train: the rows it was fitted on, with the target column.
-        holdout: later or other rows, with the target and the slice columns.
-        say: told now and then how far it is.
+        recipe: The recipe, which names the metrics, the slices and the seed.
+        fitted: The model.
+        target: Description of the target.
+        train: Rows that the model was fitted on, with the target column.
+        holdout: Later or other rows, with the target and the slice columns.
+        say: Called from time to time with a description of the progress.
     """
     outcome = judge(fitted, target, holdout, holdout[recipe.target])
     metrics = [name for name in reported_metrics(recipe) if is_computable(name, outcome)]
@@ -100,7 +100,7 @@ def evaluate(
 
 
 def slice_table(parts: Sequence[Slice]) -> pd.DataFrame:
-    """Columns `column`, `value`, `rows` and one for each metric."""
+    """Return a table with the columns `column`, `value`, `rows` and one column for each metric."""
     return pd.DataFrame(
         [{"column": p.column, "value": p.value, "rows": p.rows, **p.scores} for p in parts]
     )

@@ -1,14 +1,14 @@
 """Permutation importance: how much the primary metric loses when one feature is shuffled.
 
-It is one prediction of the holdout for each shuffle, so with thousands of columns it would take
-longer than the training. It ends after `SECONDS`, and what it has found until then is right:
+Each shuffle needs one prediction of the holdout, so with thousands of columns the computation would
+take longer than the training. It ends after `SECONDS`, and the results until then are valid:
 
 1. Each column is shuffled once, in an order drawn with the seed, so that the columns which are
-   judged when the time is up are a random sample of all, and not the first ones of the table.
+   judged when the time is up are a random sample of all, not the first ones of the table.
 2. The columns are shuffled again, the most important ones first, up to `REPEATS` times.
 
-A shuffle depends on the seed, the column and the repetition alone: a faster machine judges more
-columns, and no column otherwise.
+A shuffle depends only on the seed, the column and the repetition: a faster machine judges more
+columns, but each shuffle has the same result.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from cloche.training.recipe.metric_catalog import METRICS
 
 ROWS, REPEATS = 4_000, 3
 SECONDS = 30.0
-_SAID_SECONDS = 10.0  # between two words on how far it is
+_SAID_SECONDS = 10.0  # between two reports of the progress
 
 
 def feature_importance(
@@ -40,17 +40,17 @@ def feature_importance(
     """Shuffle each feature of at most 4,000 holdout rows up to three times, within 30 seconds.
 
     Args:
-        features: (n rows) prepared features of the holdout.
-        truth: (n,) the target column.
-        metric: the metric whose loss is measured.
-        judge: (features, truth) → outcome by the pipeline.
-        seed: of the row sample, the order of the columns and the shuffles.
-        say: told now and then how far it is.
-        clock: seconds.
+        features: (n rows) Prepared features of the holdout.
+        truth: (n,) Target column.
+        metric: Metric whose loss is measured.
+        judge: Function from features and true values to the pipeline's outcome.
+        seed: Seed for the sample of rows, the order of the columns and the shuffles.
+        say: Called from time to time with a description of the progress.
+        clock: Function that returns seconds.
 
     Returns:
-        Columns `feature`, `mean`, `std` and `repeats`, most important first; positive means that
-        the feature helps. Columns with 0 repeats were not judged, and come last.
+        Columns `feature`, `mean`, `std` and `repeats`, most important feature first; a positive
+        mean says that the feature helps. Columns with 0 repeats were not judged, and come last.
     """
     end = clock() + SECONDS
     said = clock()
@@ -78,7 +78,7 @@ def feature_importance(
 
 
 def unjudged(importance: pd.DataFrame) -> str | None:
-    """What to know where not all columns were judged, as a clause; None where all were."""
+    """Return a clause that says how many columns were judged; None if all were."""
     judged = int((importance["repeats"] > 0).sum())
     if judged == len(importance):
         return None
@@ -90,7 +90,7 @@ def unjudged(importance: pd.DataFrame) -> str | None:
 
 
 def _shuffled(rows: pd.DataFrame, at: int, *, seed: list[int]) -> pd.DataFrame:
-    """The rows with one column in another order."""
+    """Return the rows with one column in another order."""
     order = np.random.default_rng(seed).permutation(len(rows))
     changed = rows.copy(deep=False)
     changed.isetitem(at, rows.iloc[order, at].array)

@@ -1,10 +1,10 @@
-"""How far chance alone may have moved a metric, or the difference of two models: the bootstrap.
+"""Bootstrap intervals: by how much chance may have moved a metric or a difference of two models.
 
 Rows of the holdout are drawn with replacement, as many as there are; the spread of the metric over
-such draws is taken for its sampling error (Efron and Tibshirani, An Introduction to the Bootstrap,
-1993, percentile method). For two models each draw takes the same rows for both, so that what is
-hard for both does not blur the difference. Rows that are copies of one record are drawn together:
-each by itself, they would count as evidence several times.
+such draws estimates its sampling error (Efron and Tibshirani, An Introduction to the Bootstrap,
+1993, percentile method). For two models each draw takes the same rows for both, so that rows which
+are hard for both do not widen the interval of the difference. Copies of one record are drawn
+together: drawn separately, they would count as evidence several times.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,14 @@ from cloche.training.recipe.metric_catalog import METRICS
 
 Records = npt.NDArray[np.intp]
 
-# Draws in which a metric is not defined (one class only) are left out; with more of them than this
-# an interval would describe the lucky draws and not the metric.
+# Draws in which a metric is not defined (one class only) are left out; with a larger share of them,
+# the interval would describe the other draws instead of the metric.
 _MOST_UNDEFINED = 0.1
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A metric's value and its two-sided interval, with `nan` bounds if too few draws have it."""
+    """A metric's value and its two-sided interval, with `nan` bounds if too few draws define it."""
 
     value: float
     low: float
@@ -41,14 +41,14 @@ class Difference:
     """How much better one model is than another on the same rows.
 
     Attributes:
-        candidate: the metric of the one.
-        production: the metric of the other.
-        gain: their difference, positive where the candidate is better, whichever way the metric
-            points.
-        low: lower end of the two-sided interval of the gain.
-        high: its upper end.
-        bound: one-sided lower bound of the gain: with `confidence` the gain is larger.
-        confidence: of the interval and of the bound.
+        candidate: Metric of the candidate.
+        production: Metric of the production version.
+        gain: Difference of the two, positive if the candidate is better, whether the metric should
+            be large or small.
+        low: Lower end of the two-sided interval of the gain.
+        high: Upper end of the two-sided interval of the gain.
+        bound: One-sided lower bound of the gain: the gain is larger with probability `confidence`.
+        confidence: Confidence level of the interval and of the bound.
     """
 
     candidate: float
@@ -69,15 +69,15 @@ def intervals(
     seed: int,
     records: Records | None = None,
 ) -> dict[str, Interval]:
-    """Metric → value with its bootstrap interval.
+    """Return the value of each metric with its bootstrap interval.
 
     Args:
-        outcome: truth and predictions, n rows.
-        metrics: what to compute.
-        resamples: how many draws.
-        confidence: of the interval.
-        seed: of the draws.
-        records: (n,) the number of each row's record; every row is one by default.
+        outcome: True values and predictions, n rows.
+        metrics: Names of the metrics.
+        resamples: Number of draws.
+        confidence: Confidence level of the intervals.
+        seed: Seed for the draws.
+        records: (n,) Number of each row's record; by default every row is a record.
     """
     functions = [prepare(metric, outcome) for metric in metrics]
     draws = np.array(
@@ -104,12 +104,12 @@ def paired_differences(
     seed: int,
     records: Records | None = None,
 ) -> dict[str, Difference]:
-    """Metric → how much better `candidate` is, every draw taking the same rows for both.
+    """Return by metric how much better `candidate` is; each draw takes the same rows for both.
 
-    For the other arguments see `intervals`.
+    The other arguments are those of `intervals`.
 
     Raises:
-        TrainingError: the two outcomes are not of the same rows.
+        TrainingError: The two outcomes are not of the same rows.
     """
     if not np.array_equal(candidate.truth, production.truth):
         raise TrainingError(
@@ -141,7 +141,7 @@ def paired_differences(
 
 
 def _draws(rows: int, resamples: int, seed: int, records: Records | None) -> Iterator[Floats]:
-    """How often each row is drawn, one vector of counts for each resample."""
+    """Yield how often each row is drawn, as one vector of counts for each resample."""
     generator = np.random.default_rng(seed)
     count = rows if records is None else int(records.max()) + 1
     for _ in range(resamples):

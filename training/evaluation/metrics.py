@@ -1,8 +1,8 @@
-"""Every metric of the vocabulary, computed by scikit-learn.
+"""Every metric of the catalogue, computed by scikit-learn.
 
-Where a metric is not defined (one class only, nothing predicted positive, no probabilities) it is
-`nan`, said here and not by a warning. The module knows nothing of resampling;
-`cloche.training.evaluation.weighted_metrics` has the quick forms.
+A metric that is not defined (one class only, nothing predicted positive, no probabilities) is
+`nan`, without a warning. This module does not resample;
+`cloche.training.evaluation.weighted_metrics` contains the fast forms for that.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,20 +18,19 @@ Weights = npt.NDArray[np.float64] | None
 
 
 def score(metric: str, outcome: Outcome, weights: Weights = None) -> float:
-    """The metric's value.
+    """Return the metric's value.
 
-    For a binary task precision, recall and F1 are those of the positive label. For a multiclass one
-    they are macro averages, and ROC AUC is the macro average of one class against the rest; both
-    over the classes that the rows have, because nothing is known about the others.
+    For a binary task, precision, recall and F1 are those of the positive label. For a multiclass
+    task they are macro averages, and ROC AUC is the macro average of one class against the rest;
+    both over the classes that occur in the rows, because nothing is known about the others.
 
     Args:
-        metric: a key of `METRICS`.
-        outcome: truth and predictions, n rows.
-        weights: of the rows, shape (n,), not negative; a row of weight zero is a row that is not
-            there.
+        metric: Key of `METRICS`.
+        outcome: True values and predictions, n rows.
+        weights: Weights of the rows, shape (n,), not negative; a row of weight zero is ignored.
 
     Returns:
-        The value, `nan` where the metric is not defined.
+        The value, `nan` if the metric is not defined.
     """
     if weights is not None:
         present = weights > 0
@@ -42,12 +41,12 @@ def score(metric: str, outcome: Outcome, weights: Weights = None) -> float:
 
 
 def score_all(names: Iterable[str], outcome: Outcome, weights: Weights = None) -> dict[str, float]:
-    """Metric → value, in the order of `names`."""
+    """Return the value of each metric, in the order of `names`."""
     return {name: score(name, outcome, weights) for name in names}
 
 
 def is_computable(metric: str, outcome: Outcome) -> bool:
-    """Whether the model said what the metric is computed from."""
+    """Return whether the model's output contains what the metric is computed from."""
     return METRICS[metric].needs != "probabilities" or outcome.predictions.probabilities is not None
 
 
@@ -58,7 +57,7 @@ def _roc_auc(outcome: Outcome, weights: Weights) -> float:
     if outcome.predictions.target.task == "binary":
         truth, probability = _positive(outcome)
         return float(sk.roc_auc_score(truth, probability, sample_weight=weights))
-    # roc_auc_score has nan for all where one class is absent.
+    # roc_auc_score returns nan for the average if one class is absent.
     probabilities = outcome.predictions.probabilities
     return float(
         np.mean(
@@ -103,8 +102,8 @@ def _balanced_accuracy(outcome: Outcome, weights: Weights) -> float:
     classes = np.unique(outcome.truth)
     if len(classes) < 2:
         return float("nan")
-    # balanced_accuracy_score warns about predicted classes that are not in the truth; recall over
-    # those that are is the same number.
+    # balanced_accuracy_score warns about predicted classes that do not occur in the truth; the mean
+    # recall of those that occur is the same number.
     return float(
         sk.recall_score(
             outcome.truth,
@@ -119,7 +118,7 @@ def _balanced_accuracy(outcome: Outcome, weights: Weights) -> float:
 def _of_labels(
     function: Callable[..., float],
 ) -> Callable[[Outcome, Weights], float]:
-    """Precision, recall or F1: of the positive label, or the macro average of many classes."""
+    """Return the function for precision, recall or F1, of the positive label or macro-averaged."""
 
     def compute(outcome: Outcome, weights: Weights) -> float:
         target, codes = outcome.predictions.target, outcome.predictions.codes

@@ -1,7 +1,7 @@
-"""What a pyfunc returned, read where only one reading is possible and refused otherwise.
+"""Reads what a pyfunc returned if it has only one possible meaning, and refuses it otherwise.
 
-A model trained by Cloche returns a table with named columns; models of others return labels,
-probabilities, matrices or tables of their own.
+A model trained by Cloche returns a table with named columns; other models return labels,
+probabilities, matrices or tables with other columns.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ from cloche.values.redaction import without_values
 
 PREDICTION = "prediction"
 PROBABILITY = "probability"
-# Probabilities that went through float32 or were rounded for people still add up to one this
-# closely.
+# Probabilities that were stored as float32 or rounded for people still add up to one within this
+# tolerance.
 _SUM_TOLERANCE = 1e-3
 _SEVERAL = (Mapping, pd.DataFrame)
 
@@ -33,13 +33,13 @@ def read(output: Any, target: TargetSpec, *, rows: int, name: str | None = None)
     """Read what a pyfunc's `predict` returned for `rows` rows.
 
     Args:
-        output: what it returned.
-        target: what was asked.
-        rows: how many rows it was given.
-        name: which of several outputs is meant; found by their shapes and names by default.
+        output: What `predict` returned.
+        target: Description of the target.
+        rows: Number of rows that the model received.
+        name: Name of the output that is the prediction; by default it is found by shapes and names.
 
     Raises:
-        TrainingError: the output has another number of rows, missing values, or no single meaning
+        TrainingError: The output has another number of rows, missing values, or no single meaning
             for the task.
     """
     if name is not None:
@@ -60,7 +60,7 @@ def read(output: Any, target: TargetSpec, *, rows: int, name: str | None = None)
 
 
 def _named(output: Any, name: str) -> Any:
-    """One of several outputs."""
+    """Return the output with the given name."""
     columns = {str(key): key for key in output} if isinstance(output, _SEVERAL) else {}
     if name not in columns:
         found = f"named outputs {listed(list(columns))}" if columns else "no named outputs"
@@ -77,7 +77,7 @@ def _table(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
 
 
 def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: TargetSpec) -> Predictions:
-    """The outputs of a graph or network: one alone, or labels beside a column for every label."""
+    """Read the outputs of a graph or network: a single output, or labels and probabilities."""
     if len(arrays) == 1:
         return _from_array(next(iter(arrays.values())), target)
     for name, array in arrays.items():
@@ -119,7 +119,7 @@ def _from_table(table: pd.DataFrame, target: TargetSpec) -> Predictions:
 
 
 def _named_probabilities(table: pd.DataFrame, target: TargetSpec) -> Floats | None:
-    """Probabilities found by their columns' names: the positive label's alone, or every label's."""
+    """Return probabilities found by column names: the positive label's, or every label's."""
     if target.task == "regression":
         return None
     if target.task == "binary" and PROBABILITY in table.columns:
@@ -158,13 +158,13 @@ def _from_array(array: npt.NDArray[Any], target: TargetSpec) -> Predictions:
 
 
 def _refuse_gaps(values: npt.NDArray[Any], what: str) -> None:
-    """See that every row has a prediction.
+    """Check that every row has a prediction.
 
     Raises:
-        TrainingError: some are NaN, infinite or missing; the message says how many.
+        TrainingError: Some predictions are NaN, infinite or missing; the message says how many.
     """
     if values.ndim == 0:
-        return  # one value for all rows, which is refused for that
+        return  # a single value for all rows is refused later, because of its shape
     if values.dtype.kind == "f":
         found = {"NaN": np.isnan(values), "infinite": np.isinf(values)}
     else:

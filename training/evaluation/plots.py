@@ -1,6 +1,6 @@
-"""The plots that people look at, drawn by scikit-learn's own displays in one house style.
+"""The plots of an evaluation, drawn by scikit-learn's display classes in one style.
 
-Figures are made without pyplot: no global state, no window, nothing left open.
+Figures are made without pyplot, so there is no global state and no figure stays open.
 """
 
 from collections.abc import Iterator
@@ -118,11 +118,11 @@ def _confusion(outcome: Outcome) -> Figure:
 
 
 def importance_plot(importance: pd.DataFrame, metric: str) -> Figure:
-    """Bars of permutation importance.
+    """Plot permutation importance as bars.
 
     Args:
-        importance: columns `feature`, `mean`, `std`, `repeats`; most important first.
-        metric: what the loss is measured in.
+        importance: Columns `feature`, `mean`, `std`, `repeats`; most important feature first.
+        metric: Name of the metric whose loss is shown.
     """
     judged = importance[importance["repeats"] > 0]
     shown = judged.head(20).iloc[::-1]
@@ -138,13 +138,13 @@ def importance_plot(importance: pd.DataFrame, metric: str) -> Figure:
 
 
 def slices_plot(slices: pd.DataFrame, column: str, metric: str, overall: float) -> Figure:
-    """Dots of one metric for each value of a slice column.
+    """Plot one metric as dots, one for each value of a slice column.
 
     Args:
-        slices: columns `value`, `rows`, and the metric.
-        column: the slice column's name, for the title.
-        metric: the metric's name.
-        overall: its value on the whole holdout, drawn as a line.
+        slices: Columns `value`, `rows`, and the metric.
+        column: Name of the slice column, for the title.
+        metric: Name of the metric.
+        overall: Value of the metric on the whole holdout, drawn as a line.
     """
     shown = slices.dropna(subset=[metric]).sort_values(metric).tail(40)
     figure, axes = _axes(f"{metric} by {column}", height=max(2.4, 0.26 * len(shown) + 1.2))

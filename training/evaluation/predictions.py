@@ -1,6 +1,6 @@
-"""What a model said about some rows, in one form for all models, and what came true.
+"""The predictions of any model in one form, together with the true values.
 
-The module knows nothing of metrics, and nothing of how a model is loaded.
+This module knows nothing of metrics, and nothing of how a model is loaded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,16 +21,16 @@ Label = bool | int | float | str
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """What is predicted.
+    """Description of the target that a model predicts.
 
     Attributes:
-        task: binary, multiclass or regression.
-        classes: every label, in the order of a model's probability columns; empty for regression.
-        positive: for a binary task, the label whose probability is asked for.
-        threshold: for a binary task, the probability from which on the positive label is meant,
-            where a model returns probabilities only.
-        answers: what a model answers, and the label that it means by that; labels that are answered
-            as they are need no pair.
+        task: Kind of the task: binary, multiclass or regression.
+        classes: Every label, in the order of a model's probability columns; empty for regression.
+        positive: Label whose probability is predicted, for a binary task.
+        threshold: Smallest probability that means the positive label, for a binary task and a model
+            that returns probabilities only.
+        answers: Pairs of a model's answer and the label that it stands for; labels that the model
+            returns unchanged need no pair.
     """
 
     task: Task
@@ -59,12 +59,12 @@ class TargetSpec:
         positive: Label | None = None,
         threshold: float = 0.5,
     ) -> Self:
-        """The target that a column of the table holds: its labels in sorted order.
+        """Return the target that a column of the table holds, with its labels in sorted order.
 
-        Of two labels the greater is the positive one unless `positive` says otherwise.
+        Of two labels the greater one is positive unless `positive` says otherwise.
 
         Raises:
-            TrainingError: the column does not fit the task.
+            TrainingError: The column does not fit the task.
         """
         if task == "regression":
             return cls(task)
@@ -78,25 +78,25 @@ class TargetSpec:
 
     @property
     def positive_code(self) -> int:
-        """Position of the positive label in `classes`."""
+        """The position of the positive label in `classes`."""
         return self.classes.index(self.positive)
 
     def encode(self, values: Any) -> Codes:
-        """Labels as positions in `classes`, shape (n,).
+        """Return labels as positions in `classes`, shape (n,).
 
-        Labels that went through a file or a schema may have changed type; `1`, `1.0`, `True` and
-        `"1"` name one class as long as no other class reads the same.
+        Labels that were stored in a file or passed through a schema may have changed type; `1`,
+        `1.0`, `True` and `"1"` name one class as long as no other class has the same text.
 
         Raises:
-            TrainingError: a label is missing or not one of the classes.
+            TrainingError: A label is missing or not one of the classes.
         """
         return self._codes(values, {})
 
     def encode_answers(self, values: Any) -> Codes:
-        """What a model answered as positions in `classes`, shape (n,); see `answers`.
+        """Return a model's answers as positions in `classes`, shape (n,); see `answers`.
 
         Raises:
-            TrainingError: as `encode` does.
+            TrainingError: An answer is missing or stands for none of the classes.
         """
         return self._codes(values, dict(self.answers))
 
@@ -121,7 +121,7 @@ class TargetSpec:
         return lookup[codes]
 
     def knows(self, values: Any) -> bool:
-        """Whether every value is what a model may answer for a label of this target."""
+        """Return whether every value is a possible answer of a model for a label of this target."""
         try:
             self.encode_answers(values)
         except TrainingError:
@@ -131,14 +131,14 @@ class TargetSpec:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model said about n rows.
+    """The predictions of a model for n rows.
 
     Attributes:
-        target: what was asked.
-        codes: the predicted labels as positions in `target.classes`, shape (n,); None for
-            regression.
-        values: the predicted numbers, shape (n,); None unless regression.
-        probabilities: shape (n, classes), rows adding up to one; None where the model gives none.
+        target: Description of the target.
+        codes: Predicted labels as positions in `target.classes`, shape (n,); None for regression.
+        values: Predicted numbers, shape (n,); None unless regression.
+        probabilities: Probabilities of the classes, shape (n, classes), whose rows add up to one;
+            None if the model returns none.
     """
 
     target: TargetSpec
@@ -155,10 +155,10 @@ class Predictions:
         return np.asarray(self.target.classes)[self.codes]
 
     def positive_probability(self) -> Floats:
-        """For a binary task, the probability of the positive label, shape (n,).
+        """Return the probability of the positive label, shape (n,), for a binary task.
 
         Raises:
-            TrainingError: the model gives no probabilities.
+            TrainingError: The model returns no probabilities.
         """
         if self.probabilities is None:
             raise TrainingError("the model gives labels only, no probabilities")
@@ -166,7 +166,7 @@ class Predictions:
         return column
 
     def take(self, rows: npt.NDArray[Any]) -> "Predictions":
-        """The predictions for some rows, given as positions or as a mask."""
+        """Return the predictions for some rows, given as positions or as a mask."""
         return Predictions(
             self.target,
             None if self.codes is None else self.codes[rows],
@@ -177,11 +177,11 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Predictions beside what came true.
+    """Predictions with the true values for the same rows.
 
     Attributes:
-        truth: positions in `target.classes`, or numbers for regression; shape (n,).
-        predictions: for the same rows in the same order.
+        truth: True values: positions in `target.classes`, or numbers for regression; shape (n,).
+        predictions: Predictions for the same rows in the same order.
     """
 
     truth: npt.NDArray[Any]
@@ -189,10 +189,10 @@ class Outcome:
 
     @classmethod
     def of(cls, truth: Any, predictions: Predictions) -> Self:
-        """Join the target column, as the table holds it, with the predictions for its rows.
+        """Combine the target column of a table with the predictions for its rows.
 
         Raises:
-            TrainingError: a value is missing, not a label of the target, or the numbers of rows
+            TrainingError: A value is missing or not a label of the target, or the numbers of rows
                 differ.
         """
         target = predictions.target
@@ -209,20 +209,20 @@ class Outcome:
         return len(self.truth)
 
     def take(self, rows: npt.NDArray[Any]) -> "Outcome":
-        """The outcome for some rows, given as positions or as a mask."""
+        """Return the outcome for some rows, given as positions or as a mask."""
         return Outcome(self.truth[rows], self.predictions.take(rows))
 
 
 def numbers_of(values: Any, name: str) -> Floats:
-    """`values` as float64.
+    """Return `values` as float64.
 
     Raises:
-        TrainingError: one is missing, infinite or no number.
+        TrainingError: A value is missing, infinite or not a number.
     """
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        # The error's own text would show a value.
+        # The error's own text would show a value of a row.
         raise TrainingError(f"{name} does not hold numbers, but {_kinds(values)}") from error
     broken = int((~np.isfinite(numbers)).sum())
     if broken:
@@ -233,7 +233,7 @@ def numbers_of(values: Any, name: str) -> Floats:
 
 
 def _kinds(values: Any) -> str:
-    """Which kinds of Python objects a column holds."""
+    """Return the names of the Python types that a column contains."""
     return ", ".join(
         sorted({type(value).__name__ for value in np.ravel(np.asarray(values, object))})
     )
@@ -245,11 +245,11 @@ def _plain(label: Any) -> Label:
 
 
 def _sort_key(label: Label) -> tuple[bool, Any]:
-    """Numbers before texts, so that a column that mixes both still has an order."""
+    """Sort numbers before texts, so that a column that mixes both still has an order."""
     return isinstance(label, str), label
 
 
 def listed(names: Sequence[Any] | pd.Index, most: int = 8) -> str:
-    """The first names for a message, and how many more there are."""
+    """Return the first names for a message, and how many more there are."""
     shown = ", ".join(repr(name) for name in list(names)[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

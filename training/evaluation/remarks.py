@@ -1,4 +1,4 @@
-"""What a set of rows leaves out, and why it does not define a metric: sentences for people."""
+"""Sentences for people about rows that lack a class or do not define a metric."""
 
 from collections.abc import Iterator, Mapping
 from math import isnan
@@ -13,12 +13,12 @@ _OF_CLASSES = ("roc_auc", "balanced_accuracy")
 
 
 def undefined(outcome: Outcome, scores: Mapping[str, float]) -> dict[str, str]:
-    """Metric → why the outcome does not define it, for those whose value is `nan`."""
+    """Return by metric why the outcome does not define it, for metrics whose value is `nan`."""
     return {metric: _reason(metric, outcome) for metric, value in scores.items() if isnan(value)}
 
 
 def absent_classes(outcome: Outcome) -> list[str]:
-    """What follows from the classes that no row has: one sentence, or none."""
+    """Return a sentence about the classes that no row has; empty if every class occurs."""
     classes = outcome.predictions.target.classes
     present = np.unique(outcome.truth) if classes else ()
     absent = [label for code, label in enumerate(classes) if code not in present]
@@ -31,11 +31,11 @@ def absent_classes(outcome: Outcome) -> list[str]:
 
 
 def remarks(outcome: Outcome, found: Mapping[str, Interval]) -> Iterator[str]:
-    """What to know about the metrics of a holdout, one sentence each.
+    """Yield what a reader should know about the metrics of a holdout, one sentence each.
 
     Args:
-        outcome: truth and predictions.
-        found: metric → its value and interval.
+        outcome: True values and predictions.
+        found: Metric → its value and interval.
     """
     yield from absent_classes(outcome)
     scores = {metric: interval.value for metric, interval in found.items()}

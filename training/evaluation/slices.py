@@ -13,20 +13,20 @@ from cloche.training.evaluation.remarks import undefined
 
 MISSING = "(missing)"
 
-# A column with more values than this names rows rather than parts.
+# A column with more values than this identifies rows; it does not divide the holdout into parts.
 MOST_SLICES = 1_000
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The rows that share a value of a column.
+    """The rows that have the same value in a column.
 
     Attributes:
-        column: its name.
-        value: the shared value, as text; `(missing)` for rows without one.
-        rows: how many there are.
-        scores: metric → value, `nan` where the slice does not define it.
-        undefined: metric → why the slice does not define it.
+        column: Name of the column.
+        value: The common value, as text; `(missing)` for rows without one.
+        rows: Number of rows.
+        scores: Metric → value, `nan` if the slice does not define it.
+        undefined: Metric → why the slice does not define it.
     """
 
     column: str
@@ -37,15 +37,15 @@ class Slice:
 
 
 def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[Slice]:
-    """Score each part of the holdout that shares a value, the largest part first.
+    """Compute the metrics of each slice of the holdout, the largest slice first.
 
     Args:
-        values: the slicing column for the rows of `outcome`, in the same order.
-        outcome: truth and predictions.
-        metrics: what to compute.
+        values: Slice column for the rows of `outcome`, in the same order.
+        outcome: True values and predictions.
+        metrics: Names of the metrics.
 
     Raises:
-        DataError: the column has too many different values to be read as slices.
+        DataError: The column has too many different values for slices.
     """
     column = str(values.name)
     texts = _texts(values)
@@ -67,7 +67,7 @@ def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[
 
 
 def _texts(values: pd.Series) -> pd.Series:
-    """The values as people read them: whole floats lose the `.0` that a gap gave them."""
+    """Return the values as text; integers that a gap turned into floats lose the `.0`."""
     present = values.dropna()
     if pd.api.types.is_float_dtype(values) and (present == present.round()).all():
         values = values.astype("Int64")

@@ -1,9 +1,9 @@
-"""Every metric as a quick function of row weights, for one outcome and very many weightings.
+"""Every metric as a fast function of row weights, for one outcome and many weightings.
 
-A bootstrap resample of n rows is a vector of n counts. What does not depend on the counts (ranking
-by score, squared errors, positions in the confusion matrix) is done once in `prepare`; what remains
-is a few passes over the rows. The values are those of `score` in `metrics.py`, which is the
-definition; a property test holds the two together.
+A bootstrap resample of n rows is a vector of n counts. Work that does not depend on the counts
+(ranking by score, squared errors, positions in the confusion matrix) is done once in `prepare`; the
+rest is a few passes over the rows. The values equal those of `score` in `metrics.py`, which is the
+definition; a property test compares the two.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ NAN = float("nan")
 
 
 def prepare(metric: str, outcome: Outcome) -> Weighted:
-    """The metric of `outcome` as a function of row weights, shape (n,), not negative."""
+    """Return the metric of `outcome` as a function of row weights, shape (n,), not negative."""
     if not len(outcome) or not is_computable(metric, outcome):
         return lambda _: NAN
     return _PREPARATIONS[metric](outcome)
@@ -46,7 +46,7 @@ def _roc_auc(outcome: Outcome) -> Weighted:
 
 
 def _binary_auc(positive: npt.NDArray[np.bool_], scores: Floats) -> Weighted:
-    """Area under the ROC curve, by trapezoids between the last rows of each run of ties."""
+    """Return the area under the ROC curve, summed by trapezoids between groups of equal scores."""
     accumulate = _accumulation(positive, scores)
 
     def auc(weights: Floats) -> float:
@@ -77,9 +77,10 @@ def _average_precision(outcome: Outcome) -> Weighted:
 def _accumulation(
     positive: npt.NDArray[np.bool_], scores: Floats
 ) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """Weight of the positive rows, and of all rows, that score at least as high; score by score.
+    """Return a function that sums the weights of the rows that score at least as high, by score.
 
-    The scores descend, each counted once; both results start with 0, for no row at all.
+    It returns the sums of the positive rows and of all rows, for each different score in descending
+    order; both begin with 0, for no row at all.
     """
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.diff(scores[order], append=np.inf)) + 1
@@ -98,7 +99,7 @@ def _accumulation(
 
 
 def _dot(left: Floats, right: Floats) -> float:
-    """The inner product without BLAS, which would wake all its threads for each short product."""
+    """Return the inner product without BLAS, which would wake all its threads each time."""
     return float(np.einsum("i,i->", left, right))
 
 
@@ -127,7 +128,7 @@ def _mean(errors: Floats) -> Weighted:
 
 
 def _confusion(outcome: Outcome) -> Callable[[Floats], Floats]:
-    """The weighted confusion matrix, truth in rows and predictions in columns."""
+    """Return a function that computes the weighted confusion matrix, true labels in rows."""
     size = len(outcome.predictions.target.classes)
     cells = outcome.truth * size + outcome.predictions.codes
 
@@ -155,7 +156,7 @@ def _balanced_accuracy(outcome: Outcome) -> Weighted:
 def _of_labels(
     ratio: Callable[[Floats, Floats, Floats], tuple[Floats, Floats]],
 ) -> Callable[[Outcome], Weighted]:
-    """Precision, recall or F1 from hits, predicted and true totals of each class."""
+    """Return the preparation of precision, recall or F1 from the hits and totals of each class."""
 
     def preparation(outcome: Outcome) -> Weighted:
         target, confusion = outcome.predictions.target, _confusion(outcome)

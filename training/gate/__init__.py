@@ -1,1 +1,1 @@
-"""The gate: criteria, measurements, the decision, and the evidence of it."""
+"""The gate: criteria, measurements, the decision, and its evidence."""

@@ -1,4 +1,4 @@
-"""A version's artifacts on this machine's disk, fetched from the registry."""
+"""A version's artifacts on the local disk, downloaded from the registry."""
 
 import os
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from cloche.training.errors import RegistryError
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version on this machine's disk.
+    """A version on the local disk.
 
     Attributes:
-        version: its entry in the registry.
-        folder: its artifacts.
-        model: its MLmodel.
+        version: Entry of the version in the registry.
+        folder: Folder of the artifacts.
+        model: Content of the MLmodel file.
     """
 
     version: ModelVersion
@@ -35,19 +35,19 @@ class Candidate:
 
 
 def fetch(version: ModelVersion, folder: Path) -> Candidate:
-    """Download a version's artifacts into `folder`: for its digest, signature and probe.
+    """Download a version's artifacts into `folder`, for its digest, signature and probe.
 
     Raises:
-        RegistryError: the artifacts are gone, or are no MLflow model.
+        RegistryError: The artifacts are gone, or are no MLflow model.
     """
     label = f"{version.name} version {version.version}"
     try:
-        # Always a copy: where artifacts are local files, MLflow would hand out its own and write
-        # into them.
+        # Always a copy: from a local store, MLflow would return the stored files and write into
+        # them.
         files = files_of(version.name, str(version.version))
         path = Path(files.download_artifacts("", os.fspath(folder)))
         remove_bytecode(path)
-        if not (path / "MLmodel").is_file():  # stores of objects have no folders that could miss
+        if not (path / "MLmodel").is_file():  # object stores do not report a missing folder
             raise FileNotFoundError("MLmodel is not in the store")
         return Candidate(version, path, Model.load(os.fspath(path)))
     except (MlflowException, OSError) as error:

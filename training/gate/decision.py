@@ -1,4 +1,4 @@
-"""The decision: criteria and numbers in, verdicts out. It measures nothing and writes nothing."""
+"""The decision: a pure function from criteria and numbers to verdicts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from cloche.training.recipe.sections import Gate, NotWorse, SliceFloor
 
 Result = Literal["passed", "failed", "not applicable"]
 
-# More of them in one sentence than this is a list that nobody reads; the evidence has them all.
+# Most slices that one sentence names; the evidence contains all of them.
 _NAMED_SLICES = 5
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one criterion says.
+    """The result of one criterion.
 
     Attributes:
-        name: of the criterion.
-        required: what it asks for, as text.
-        measured: what was found, as text.
-        result: passed, failed, or not applicable.
-        sentence: the verdict for people.
+        name: Name of the criterion.
+        required: What the criterion requires, as text.
+        measured: What was measured, as text.
+        result: Outcome for this criterion: passed, failed, or not applicable.
+        sentence: The verdict for people.
     """
 
     name: str
@@ -44,39 +44,39 @@ class Decision:
 
     @property
     def passed(self) -> bool:
-        """Whether the version may serve: no criterion failed."""
+        """Whether the version may serve, because no criterion failed."""
         return not self.failed
 
     @property
     def failed(self) -> tuple[Verdict, ...]:
-        """The criteria that refuse the version."""
+        """The verdicts of the criteria that failed."""
         return tuple(verdict for verdict in self.verdicts if verdict.result == "failed")
 
 
 def decide(gate: Gate, measured: Measurements, *, allow_breaking: bool = False) -> Decision:
     """Judge a version by its criteria.
 
-    The rules, of which each gives one verdict:
+    Each of these rules gives one verdict:
 
-    - the model loads in a fresh process, and its input example is answered as it is served;
-    - each metric of `gate.minimum` reaches its floor;
-    - by `gate.not_worse`, the version is not worse than production by more than the margin: the
+    - The model loads in a fresh process, and answers its input example in the way it is served.
+    - Each metric of `gate.minimum` reaches its floor.
+    - By `gate.not_worse`, the version is not worse than production by more than the margin: the
       one-sided lower bound of the paired bootstrap of the gain is at least `-margin`. A version
-      that is truly worse by more than the margin is refused with the stated confidence, however
-      lucky its holdout score; one that is equal passes, as soon as the holdout is large enough to
-      tell; one that gives the very same predictions always passes;
-    - each floor of `gate.slices` is reached in every slice of at least `min_rows` rows;
-    - the median time of a one-row prediction is within `gate.latency_ms`;
-    - clients of production find its signature again.
+      that is truly worse by more than the margin is refused with the stated confidence, even if its
+      holdout score is high by luck. An equally good version passes once the holdout is large enough
+      to show that; one with identical predictions always passes.
+    - Each floor of `gate.slices` is reached in every slice of at least `min_rows` rows.
+    - The median time of a one-row prediction is within `gate.latency_ms`.
+    - The signature is compatible with the clients of production.
 
-    A number that is `nan` or infinite passes nothing. What compares with production does not
-    apply where nothing serves yet.
+    A number that is `nan` or infinite never passes. Comparisons with production are not applicable
+    while no version serves.
 
     Args:
-        gate: the criteria, with `not_worse.metric` named.
-        measured: the numbers.
-        allow_breaking: accept a changed signature, and a production version that cannot be scored
-            on this holdout.
+        gate: Criteria, with `not_worse.metric` set.
+        measured: Measurements of the version.
+        allow_breaking: Whether to accept a changed signature, and a production version that cannot
+            be scored on this holdout.
     """
     return Decision(
         (
@@ -92,7 +92,7 @@ def decide(gate: Gate, measured: Measurements, *, allow_breaking: bool = False) 
 
 
 def reaches(metric: str, value: float, floor: float) -> bool:
-    """Whether a value is as good as the floor, whichever way the metric points; `nan` never is."""
+    """Return whether a value is as good as the floor, in the metric's direction; `nan` never is."""
     if not isfinite(value):
         return False
     return value >= floor if METRICS[metric].greater_is_better else value <= floor
@@ -171,7 +171,7 @@ def _not_worse(
 
 
 def _compared(criterion: NotWorse, difference: Difference, version: str, rows: int) -> Verdict:
-    """The verdict on a difference that is known."""
+    """Return the verdict on a difference that is defined."""
     metric, margin = criterion.metric, f"{criterion.margin:g}"
     better = f"{abs(difference.gain):.4f} {'better' if difference.gain >= 0 else 'worse'}"
     confidence = f"with {difference.confidence:.0%} confidence"

@@ -1,4 +1,4 @@
-"""The evidence as plain data: what `evidence.json` holds and the report is drawn from."""
+"""The evidence as plain data, which `evidence.json` stores and the report shows."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +14,7 @@ Outcome = Literal["passed", "refused", "forced"]
 
 
 def outcome_of(judgement: Judgement, *, forced: bool) -> Outcome:
-    """What the version's `cloche.gate` tag says; force changes nothing where the gate passed."""
+    """Return the value of the tag `cloche.gate`; force has no effect if the gate passed."""
     if judgement.decision.passed:
         return "passed"
     return "forced" if forced else "refused"
@@ -23,13 +23,13 @@ def outcome_of(judgement: Judgement, *, forced: bool) -> Outcome:
 def evidence(
     judgement: Judgement, *, outcome: Outcome, reason: str | None, now: datetime
 ) -> dict[str, Any]:
-    """Everything that the decision rests on; numbers that are not defined are null.
+    """Return everything that the decision is based on; undefined numbers are null.
 
     Args:
-        judgement: what was measured and decided.
-        outcome: what came of it.
-        reason: why somebody promotes it, if they said so.
-        now: when it was judged, in UTC.
+        judgement: Measurements and decision.
+        outcome: Outcome of the judgement, force included.
+        reason: Reason that the user gave for the promotion, if any.
+        now: Time of the judgement, in UTC.
     """
     measured, policy = judgement.measured, judgement.policy
     numbers, production = measured.measurements, judgement.production
@@ -70,7 +70,7 @@ def evidence(
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can say: it knows no `nan` and no infinity."""
+    """Return a value as JSON can represent it: without `nan` and infinity."""
     if isinstance(value, Mapping):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

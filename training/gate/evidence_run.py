@@ -1,4 +1,4 @@
-"""Writes the evidence as an MLflow run: numbers, tables, report, and which rows were judged."""
+"""Writes the evidence as an MLflow run: numbers, tables, report, and the dataset of judged rows."""
 
 import warnings
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ REPORT_ARTIFACT = "report.html"
 VERDICTS_ARTIFACT = "verdicts.json"
 SLICES_ARTIFACT = "slices.json"
 
-# Where a version names no run of its own, MLflow's default experiment takes the evidence.
+# The evidence of a version without a training run goes to MLflow's default experiment.
 _DEFAULT_EXPERIMENT = "0"
 _PARAM_CHARACTERS = 500
 
@@ -36,14 +36,14 @@ def record(
     reason: str | None,
     now: datetime,
 ) -> str:
-    """Write a judgement as a finished run, beside the run that trained the version.
+    """Write a judgement as a finished run, in the experiment of the run that trained the version.
 
     Args:
-        client: of the tracking store.
-        judgement: what was measured and decided.
-        outcome: what came of it.
-        reason: why somebody promotes it, if they said so.
-        now: when it was judged, in UTC.
+        client: MLflow client for the tracking store.
+        judgement: Measurements and decision.
+        outcome: Outcome of the judgement, force included.
+        reason: Reason that the user gave for the promotion, if any.
+        now: Time of the judgement, in UTC.
 
     Returns:
         The run's id.
@@ -65,7 +65,7 @@ def record(
         _write(client, run_id, document, judgement)
     except BaseException as error:
         ended = isinstance(error, KeyboardInterrupt)
-        with suppress(MlflowException):  # the registry may have gone, which is why
+        with suppress(MlflowException):  # the store may be unreachable, which caused the error
             client.set_terminated(run_id, "KILLED" if ended else "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
@@ -98,13 +98,13 @@ def _log_dataset(client: MlflowClient, run_id: str, dataset: DatasetInput) -> No
     try:
         client.log_inputs(run_id, [dataset])
     except MlflowException:
-        # MLflow's stores fail the later one of two who log the same data at the same moment; by
-        # now it is there, and can be used.
+        # If two clients log the same dataset at the same time, MLflow's stores fail the second one.
+        # By now the dataset exists and can be used.
         client.log_inputs(run_id, [dataset])
 
 
 def _metrics(document: Mapping[str, Any]) -> dict[str, float]:
-    """Names as those of a training run: the group, a slash, the metric."""
+    """Return metrics named like those of a training run: the group, a slash, the metric."""
     found: dict[str, float | None] = {
         f"candidate/{metric}": value for metric, value in document["scores"].items()
     }
@@ -134,7 +134,7 @@ def _params(document: Mapping[str, Any]) -> dict[str, Any]:
 def _dataset(document: Mapping[str, Any], judgement: Judgement) -> DatasetInput:
     holdout = judgement.measured.holdout
     with warnings.catch_warnings():
-        # The advice is about signatures of models, and this schema only describes a table.
+        # The warning is meant for model signatures, and this schema only describes a table.
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
         dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
             holdout.frame,

@@ -1,4 +1,4 @@
-"""The rows that a version is judged on, wherever its policy says they are."""
+"""Fetches the rows that a version is judged on, from the source that its policy names."""
 
 import os
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class Holdout:
     """Rows that no judged model was trained on.
 
     Attributes:
-        frame: features, slice columns and target, n rows.
-        source: where they come from, for people.
-        digest: of the content of their source.
-        unanswered: how many rows of the source have no target, and are left out.
+        frame: Features, slice columns and target, n rows.
+        source: Origin of the rows, for people.
+        digest: Digest of the source's content.
+        unanswered: Number of rows of the source that are left out because they have no target.
     """
 
     frame: pd.DataFrame
@@ -36,16 +36,16 @@ class Holdout:
 
 
 def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> Holdout:
-    """Get the holdout that a policy names.
+    """Fetch the holdout that a policy names.
 
     Args:
-        client: of the tracking store.
-        policy: says where the rows are.
-        run_id: the run that trained the version.
+        client: MLflow client for the tracking store.
+        policy: The policy, which names the source of the rows.
+        run_id: Id of the run that trained the version.
 
     Raises:
-        RegistryError: the rows are gone, or not those that the version was trained beside.
-        DataError: the table cannot be read, or lacks the target.
+        RegistryError: The rows are gone, or differ from the holdout of the version's training.
+        DataError: The table cannot be read, or lacks the target.
     """
     if policy.holdout is not None:
         holdout = _carried(client, policy.holdout, run_id)

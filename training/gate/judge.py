@@ -1,4 +1,4 @@
-"""One judgement: a policy, two versions, the numbers, and the decision that follows from them."""
+"""One judgement: a policy, two versions, the measurements, and the decision based on them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Judgement:
     """Everything that the evidence is written from.
 
     Attributes:
-        candidate: the version that was judged.
-        production: the version that served meanwhile; None if none did.
-        policy: what it was judged by.
-        measured: what was found.
-        decision: what follows.
+        candidate: The version that was judged.
+        production: The version that served at that time; None if none did.
+        policy: Criteria and data of the judgement.
+        measured: Measurements of the versions.
+        decision: Verdicts on the candidate.
     """
 
     candidate: Candidate
@@ -43,7 +43,10 @@ def judge(
     interpreter: Callable[[Path], str] = lambda _: "",
     say: Say,
 ) -> Judgement:
-    """Measure and decide; nothing is written. For arguments and errors see `measure`, `decide`."""
+    """Measure and decide, without writing anything.
+
+    The arguments and errors are those of `measure` and `decide`.
+    """
     measured = measure(
         client, policy, candidate, production, allow_breaking=allow_breaking, timeout=timeout,
         widened=widened, interpreter=interpreter, say=say,

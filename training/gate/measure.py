@@ -1,4 +1,4 @@
-"""Gathers the numbers: the judged version and the one that serves, on the same rows."""
+"""Measures the judged version and the production version on the same rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,14 +28,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured, and the rows that it was measured on.
+    """Measurements, with the rows and the environment in which they were made.
 
     Attributes:
-        measurements: what the decision is made from.
-        intervals: metric → value of the judged version with its two-sided interval.
-        holdout: the rows.
-        notes: what somebody who reads the numbers should know.
-        environment: where the judged version was measured.
+        measurements: Numbers that the decision is based on.
+        intervals: Metric → value of the judged version with its two-sided interval.
+        holdout: Rows of the measurement.
+        notes: What a reader of the numbers should know.
+        environment: Environment in which the judged version was measured.
     """
 
     measurements: Measurements
@@ -57,24 +57,26 @@ def measure(
     interpreter: Callable[[Path], str] = lambda _: "",
     say: Say,
 ) -> Measured:
-    """Measure a version, beside production where there is one.
+    """Measure a version, and the production version if there is one.
 
     Args:
-        client: of the tracking store, which holds the holdout.
-        policy: what to measure, and on which rows.
-        candidate: the version that is judged.
-        production: the version that serves.
-        allow_breaking: accept a version that serves and cannot be measured.
-        timeout: seconds for each model to load and predict the holdout.
-        widened: variables that models get besides; see `cloche.processes.child_variables`.
-        interpreter: of the environment for a model's folder; empty for the one here.
-        say: told of each step as it begins.
+        client: MLflow client for the tracking store, which contains the holdout.
+        policy: The policy, which says what to measure on which rows.
+        candidate: The version that is judged.
+        production: The version that serves; None if none does.
+        allow_breaking: Whether to accept a production version that cannot be measured.
+        timeout: Seconds for each model to load and predict the holdout.
+        widened: Additional environment variables for models; see
+            `cloche.processes.child_variables`.
+        interpreter: Function from a model's folder to the interpreter of its environment; empty for
+            the current interpreter.
+        say: Called with a description of each step as it begins.
 
     Raises:
-        NotMeasured: a process of ours could not do its work.
-        RegistryError: the holdout cannot be fetched.
-        DataError: the table cannot be read or judged on.
-        TrainingError: the target column does not fit the task.
+        NotMeasured: A process of the gate could not do its work.
+        RegistryError: The holdout cannot be fetched.
+        DataError: The table cannot be read or judged on.
+        TrainingError: The target column does not fit the task.
     """
     say("fetching the holdout")
     holdout = fetch_holdout(client, policy, candidate.version.run_id)
@@ -151,7 +153,7 @@ def measure(
 
 
 def named(probed: Probed) -> dict[Stage, str]:
-    """The failures of a probe, with what they may come of where packages are others than logged."""
+    """Return the failures of a probe, each with the packages that differ from those logged."""
     differs = f" (logged with {', '.join(probed.differs)})" if probed.differs else ""
     return {stage: f"{text}{differs}" for stage, text in probed.failures.items()}
 
@@ -163,7 +165,7 @@ def _comparison(
     outcomes: tuple[Outcome, Outcome] | None,
     records: Records,
 ) -> Comparison:
-    """Compare outcomes of the judged and the serving version; None where either has none."""
+    """Compare the judged and the serving version; `outcomes` is None if one did not predict."""
     version = str(production.version.version)
     if outcomes is None:
         failures = named(serving)

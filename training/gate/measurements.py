@@ -1,4 +1,4 @@
-"""The numbers that a decision is made from: no criteria, no models, no registry."""
+"""The numbers that a decision is based on: no criteria, no models, no registry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,13 +12,14 @@ Stage = Literal["load", "example", "predict", "latency"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The version that serves, measured beside the one that is judged.
+    """Comparison of the judged version with the version that serves.
 
     Attributes:
-        version: number of the version that serves.
-        differences: metric → how much better the judged version is on the same rows.
-        failure: why the serving version could not be scored on this holdout, if it could not.
-        breaks: what a client of the serving version would trip over, one sentence each.
+        version: Number of the version that serves.
+        differences: Metric → how much better the judged version is on the same rows.
+        failure: Why the serving version could not be scored on this holdout; None if it could.
+        breaks: Changes of the signature that break clients of the serving version, one sentence
+            each.
     """
 
     version: str
@@ -29,18 +30,18 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Measurements:
-    """One version, measured.
+    """The measurements of one version.
 
     Attributes:
-        rows: of the holdout.
-        scores: metric → value on the holdout, `nan` where it is not defined.
-        undefined: metric → why the holdout does not define it.
-        slices: the parts of the holdout, every sliced column one after the other.
-        unsliced: column → why the holdout could not be sliced by it.
-        latency_ms: median time of a one-row prediction, in milliseconds; None if not measured.
-        load_seconds: how long a fresh process took to load the model; None if it did not load.
-        failures: stage of the probe → what went wrong there.
-        comparison: with the version that serves; None where none does.
+        rows: Number of rows of the holdout.
+        scores: Metric → value on the holdout, `nan` if it is not defined.
+        undefined: Metric → why the holdout does not define it.
+        slices: Slices of the holdout, one sliced column after the other.
+        unsliced: Column → why the holdout could not be sliced by it.
+        latency_ms: Median time of a one-row prediction, in milliseconds; None if not measured.
+        load_seconds: Seconds in which a fresh process loaded the model; None if it did not load.
+        failures: Stage of the probe → description of the failure.
+        comparison: Comparison with the version that serves; None if none serves.
     """
 
     rows: int

@@ -1,12 +1,12 @@
-"""The probe: loads one model in a process of its own, lets it predict, and writes what it saw.
+"""The probe: loads one model in a separate process, lets it predict, and reports the results.
 
-Run as `cloche/launch.py cloche.probing FOLDER` with the task in `FOLDER/task.json` and the holdout
-in `FOLDER/holdout.parquet`. What is found goes to `FOLDER/report.json`, again after each stage, so
-that whoever waits can tell how far a crash or a hang got; predictions go to
-`FOLDER/predictions.npz`.
+It is run as `cloche/launch.py cloche.probing FOLDER` with the task in `FOLDER/task.json` and the
+holdout in `FOLDER/holdout.parquet`. Results go to `FOLDER/report.json`, which is written after each
+stage, so that the waiting process knows in which stage a crash or a hang happened; predictions go
+to `FOLDER/predictions.npz`.
 
-It needs no Cloche code in the model, and takes the model's failures for results. The model's code
-may do anything to this process: what is used after it ran is bound before.
+The model needs no Cloche code, and its failures are results. The model's code may change anything
+in this process: functions that are used after it ran are bound before.
 """
 
 import json
@@ -41,40 +41,40 @@ from cloche.values import tensors
 from cloche.values.redaction import describe_error
 from cloche.values.tensors import Given, rows_at
 
-# One-row predictions: enough of them that the median is steady, within a time that people wait.
+# One-row predictions: enough for a stable median, within a time that users accept.
 WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0
 LATENCY_ROWS = 50
 
 _PACKAGES = ("mlflow", "mlflow-skinny", "scikit-learn", "pandas", "numpy")
-NO_ROOM = 75  # the exit code where the machine lacks what nobody can be judged without
+NO_ROOM = 75  # exit code if the machine lacks the memory or disk space for the measurement
 _REASON_CHARACTERS = 500
 _WHOLE: dict[Any, type] = {DataType.integer: np.int32, DataType.long: np.int64}
 _FRACTIONAL: dict[Any, type] = {DataType.float: np.float32, DataType.double: np.float64}
 
 
 class Host(Protocol):
-    """A model host, as far as a version is loaded, asked and answered for in it."""
+    """The functions of a model host that the probe uses."""
 
     def load(self, path: Path, /) -> PyFuncModel:
-        """The model at `path`, as a host loads it."""
+        """Load the model at `path` as a model host does."""
 
     def refusal(self, model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
-        """Why a host would not serve a loaded version; empty where it would."""
+        """Return why a model host would not serve a loaded version; empty if it would."""
 
     def unwritable(self, raw: Any, rows: int) -> str:
-        """Why a host cannot write what a model returned; empty where it can."""
+        """Return why a model host cannot encode what a model returned; empty if it can."""
 
 
 class StageError(Exception):
-    """A stage of the probe failed; the report says why."""
+    """A stage of the probe failed; the report contains the reason."""
 
 
 class Unserved(Exception):
-    """A host would not serve the model; the message is the reason, without what was in rows."""
+    """A model host would not serve the model; the message is the reason, without values of rows."""
 
 
 def main(folder: Path, host: Host) -> None:
-    """Probe the model that `folder` describes, as `host` would serve it."""
+    """Probe the model that the task file in `folder` names, as `host` would serve it."""
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     holdout = read_parquet(folder / "holdout.parquet")
     report = Report(folder)
@@ -128,12 +128,12 @@ def _probe(
     )
     latency = report.stage("latency", lambda: one_row_latency(model, rows), rows=holdout)
     report.add(latency_ms=latency)
-    if "example" not in report.failures:  # what the model did since may have broken its process
+    if "example" not in report.failures:  # the predictions may have broken the process since
         report.stage("example", served, rows=holdout)
 
 
 def environment() -> dict[str, Any]:
-    """Where the measurements are made: a latency means little without it."""
+    """Return a description of the environment, without which a latency means little."""
     packages = {}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
@@ -148,7 +148,7 @@ def environment() -> dict[str, Any]:
 
 
 class Report:
-    """What is known so far, on disk after every change."""
+    """The results so far, written to the disk after every change."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "report.json"
@@ -157,28 +157,29 @@ class Report:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Stage → what went wrong."""
+        """Stage → description of the failure."""
         found: dict[str, str] = self._content["failures"]
         return found
 
     def add(self, **facts: Any) -> None:
-        """Add facts and write the file, whole: a model may end this process at any moment."""
+        """Add facts and replace the file atomically: a model may end this process at any moment."""
         self._content.update(facts)
         coming = self._path.with_suffix(".coming")
         coming.write_text(self._encode(self._content), encoding="utf-8")
         coming.replace(self._path)
 
     def stage(self, name: str, work: Callable[[], Any], rows: pd.DataFrame | None = None) -> Any:
-        """Do the work of a stage; what the model throws is its result.
+        """Execute a stage; an exception of the model is its result.
 
         Args:
-            name: of the stage.
-            work: what is done.
-            rows: what is shown to the model, and to nobody who reads its message.
+            name: Name of the stage.
+            work: Function that does the work of the stage.
+            rows: Rows that the model receives; their values are removed from the message of a
+                failure.
 
         Raises:
-            StageError: the work raised, and the report says what.
-            Exception: the machine has no room for it.
+            StageError: The work raised an exception, which the report describes.
+            Exception: The machine lacks memory or disk space for the work.
         """
         self.add(stage=name)
         try:
@@ -190,7 +191,7 @@ class Report:
             raise StageError from error
         finally:
             supervisor.end_copy()
-            os.umask(0o077)  # the model may have changed it, and what comes now must be readable
+            os.umask(0o077)  # the model may have changed it, and later files must be readable
 
 
 def _text(error: Exception, rows: pd.DataFrame | None) -> str:
@@ -202,13 +203,13 @@ def _text(error: Exception, rows: pd.DataFrame | None) -> str:
 
 
 def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: list[str]) -> Given:
-    """What a model is given for a holdout: the columns and the types that its signature asks for.
+    """Return a holdout as a model takes it: with the columns and the types of its signature.
 
     Args:
-        holdout: n rows.
-        metadata: of the model.
-        target: the column that is predicted, never handed over.
-        features: columns for a model whose signature names none; empty for all but the target.
+        holdout: Table of n rows.
+        metadata: Metadata of the model.
+        target: Column that is predicted; it is never given to the model.
+        features: Columns for a model whose signature names none; if empty, all except the target.
     """
     schema = metadata.signature.inputs if metadata.signature else None
     inputs = holdout[[name for name in holdout.columns if name != target]]
@@ -225,16 +226,16 @@ def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: li
 
 
 def _of_tensors(inputs: pd.DataFrame, schema: Schema, features: list[str]) -> pd.DataFrame:
-    """The columns of the tensors' names, or those that make the one tensor."""
+    """Return the columns that have the tensors' names, or those that form a single tensor."""
     if tensors.of_columns(schema, inputs.columns) is not None:
         return inputs[features] if features else inputs
     return inputs[[name for name in schema.input_names() if name in inputs.columns]]
 
 
 def conform(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Give columns that a file made wider or plainer the schema's types, where no value changes.
+    """Convert columns to the schema's types, as long as no value changes.
 
-    A CSV file knows no 32-bit numbers and no dates; MLflow's serving parser converts them, while
+    A CSV file has no 32-bit numbers and no dates; MLflow's serving parser converts them, but
     `predict` on a table does not.
     """
     changed: dict[str, pd.Series] = {}
@@ -249,7 +250,7 @@ def conform(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         elif spec.type == DataType.boolean and column.isna().any():
             changed[name] = column.astype(object).where(column.notna(), None)
         elif spec.type == DataType.string and not _is_text(column):
-            changed[name] = as_text(column)  # as training did
+            changed[name] = as_text(column)  # the same conversion as in training
         elif spec.type in _FRACTIONAL and pd.api.types.is_numeric_dtype(column):
             changed[name] = column.astype(_FRACTIONAL[spec.type])
         elif spec.type in _WHOLE and pd.api.types.is_numeric_dtype(column):
@@ -263,7 +264,7 @@ def _is_text(column: pd.Series) -> bool:
 
 
 def _example(model: PyFuncModel, path: Path, rows: Given) -> str:
-    """The saved example as a request, or a row of the holdout."""
+    """Return the saved example as a request, or else one row of the holdout."""
     saved: Any = model.metadata.get_serving_input(str(path))
     if saved is None:
         saved = convert_input_example_to_serving_input(rows_at(rows, slice(1)))
@@ -273,12 +274,12 @@ def _example(model: PyFuncModel, path: Path, rows: Given) -> str:
 def one_row_latency(
     model: PyFuncModel, rows: Given, clock: Callable[[], float] | None = None
 ) -> float:
-    """Median time of a one-row prediction in milliseconds, one thread, over different rows.
+    """Return the median time of a one-row prediction in milliseconds, with one thread.
 
     Args:
-        model: that is asked.
-        rows: of which the first `LATENCY_ROWS` are asked in turn, one at a time.
-        clock: gives seconds; default `time_on_core`.
+        model: The model.
+        rows: Rows, of which the first `LATENCY_ROWS` are predicted in turn, one at a time.
+        clock: Function that returns seconds; by default `time_on_core`.
     """
     clock = clock or time_on_core
     count = len(rows) if isinstance(rows, pd.DataFrame) else len(next(iter(rows.values())))
@@ -297,12 +298,12 @@ def one_row_latency(
 
 
 def time_on_core() -> float:
-    """Seconds of a clock that stands still while this thread could run and other programs do.
+    """Return the seconds of a clock that stops while this thread waits for a core.
 
-    A machine that builds, tests or serves beside the gate would otherwise have a model refused for
-    what other programs took. Linux counts these waits for each thread (the second number of
-    https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat); where no such file is,
-    this is the plain time.
+    Otherwise a machine that also builds, tests or serves would make the gate refuse a model for
+    time that other programs used. Linux counts these waits for each thread (the second number of
+    https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat); on systems without this
+    file the function returns the plain time.
     """
     try:
         waited = int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1])

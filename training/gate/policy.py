@@ -1,6 +1,6 @@
-"""What a version is judged by, and on which rows: carried in its metadata, or read from a file.
+"""Policies: criteria and data of a judgement, from a version's metadata or from a file.
 
-A version that Cloche trained carries its policy; for any other one somebody writes a file.
+A version that Cloche trained carries its policy; for any other version, a user writes a file.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ class CarriedHoldout(BaseModel):
     """A holdout among the artifacts of the run that trained a version.
 
     Attributes:
-        artifact: its path there, a Parquet file.
-        digest: of the rows, by `cloche.training.dataset.reading.digest`.
-        rows: how many there are.
+        artifact: Path of the Parquet file among the artifacts.
+        digest: Digest of the rows, by `cloche.training.dataset.reading.digest`.
+        rows: Number of rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,22 +42,23 @@ class Policy(Section):
     """What is predicted, how it is judged, and on which rows.
 
     Attributes:
-        task: binary, multiclass or regression.
-        target: the column that holds what came true.
-        positive: for a binary task, the label that metrics are about.
-        classes: every label, in the order of the model's probability columns; found in the target
-            column by default.
-        labels: what the model answers → the label that it means, where the model answers otherwise
-            than the target column, like XGBoost in whole numbers.
-        threshold: for a binary task, where a model that returns probabilities only says positive.
-        output: which of several outputs is the prediction; told by what they look like by default.
-        features: columns handed to a model without a signature; all but the target by default.
-        metrics: what is measured; the first one is what production is compared by.
-        slices: columns whose values are measured one by one.
-        gate: the criteria.
-        seed: of the bootstrap.
-        holdout: the rows, where the version brings them along.
-        data: the rows, where somebody names a table; all of it is the holdout.
+        task: Kind of the task: binary, multiclass or regression.
+        target: Column with the true values.
+        positive: Label that metrics are about, for a binary task.
+        classes: Every label, in the order of the model's probability columns; by default found in
+            the target column.
+        labels: The model's answer → the label that it stands for, if the model answers otherwise
+            than the target column, like XGBoost with integers.
+        threshold: Smallest probability that means the positive label, for a binary task and a model
+            that returns probabilities only.
+        output: Name of the output that is the prediction; by default found by shapes and names.
+        features: Columns for a model without a signature; by default all except the target.
+        metrics: Names of the metrics; the first one is compared with production.
+        slices: Columns whose values are measured one by one.
+        gate: The criteria.
+        seed: Seed for the bootstrap.
+        holdout: Rows that the version carries.
+        data: Table that a user names; all of its rows are the holdout.
     """
 
     task: Task
@@ -90,19 +91,19 @@ class Policy(Section):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """Every metric that is measured, the one to compare by first."""
+        """Every metric that is measured; the one compared with production comes first."""
         chosen = self.metrics or tuple(metrics_for(self.task))
         floors = (*self.gate.minimum, *(floor.metric for floor in self.gate.slices))
         return tuple(dict.fromkeys((*chosen, *floors, *self._compared_by)))
 
     @property
     def sliced(self) -> tuple[str, ...]:
-        """Every column that is sliced by."""
+        """Every column that the holdout is sliced by."""
         return tuple(dict.fromkeys((*self.slices, *(f.column for f in self.gate.slices))))
 
     @property
     def criteria(self) -> Gate:
-        """The gate, with the metric of its comparison named."""
+        """The gate's criteria, with the metric of the comparison set."""
         if self.gate.not_worse is None or self.gate.not_worse.metric is not None:
             return self.gate
         named = self.gate.not_worse.model_copy(update={"metric": self.measured[0]})
@@ -110,11 +111,11 @@ class Policy(Section):
 
     @property
     def confidence(self) -> float:
-        """Of the bounds on differences."""
+        """The confidence level of the bounds on differences."""
         return (self.gate.not_worse or NotWorse()).confidence
 
     def target_of(self, truth: pd.Series) -> TargetSpec:
-        """What is predicted, with the labels that the policy names or the target column holds."""
+        """Return the target, with the labels that the policy names or the target column has."""
         if self.task == "regression" or not self.classes:
             target = TargetSpec.of(
                 self.task, truth, positive=self.positive, threshold=self.threshold
@@ -139,10 +140,10 @@ class Policy(Section):
 
 
 def carried_policy(metadata: Mapping[str, Any] | None) -> Policy | None:
-    """The policy in a model's metadata; None where Cloche did not train it.
+    """Return the policy in a model's metadata; None if Cloche did not train the model.
 
     Raises:
-        RegistryError: there is one, and this version of Cloche cannot read it.
+        RegistryError: This version of Cloche cannot read the policy.
     """
     carried = (metadata or {}).get(METADATA)
     if carried is None:
@@ -164,7 +165,7 @@ def carried_policy(metadata: Mapping[str, Any] | None) -> Policy | None:
 
 
 def holdout_digest(metadata: Mapping[str, Any] | None) -> str | None:
-    """Digest of the holdout that a version was trained beside; None if Cloche did not train it."""
+    """Return the digest of the holdout of a version's training; None if Cloche did not train it."""
     carried = (metadata or {}).get(METADATA) or {}
     digest: str | None = (carried.get("holdout") or {}).get("digest")
     return digest
@@ -174,7 +175,7 @@ def load_policy(path: str) -> Policy:
     """Read a policy from a YAML file.
 
     Raises:
-        RecipeError: with every mistake found.
+        RecipeError: The file has mistakes; the error lists all of them.
     """
     try:
         read = yaml_document.parse(Path(path).read_text(encoding="utf-8-sig"))

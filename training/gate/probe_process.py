@@ -1,7 +1,7 @@
-"""Runs the probe in a fresh process and tells what became of it: a result, a crash, or a hang.
+"""Runs the probe in a fresh process and reports how it ended: with a result, a crash, or a hang.
 
-What the model's code does to that process is a result. What this machine does to it is none: where
-memory runs out, or our own code cannot be imported, nobody knows anything about the model.
+A failure caused by the model's code is a result. A failure caused by this machine is not: if memory
+runs out, or Cloche's own code cannot be imported, nothing is known about the model.
 """
 
 import json
@@ -37,15 +37,16 @@ _DOING: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Probed:
-    """What a fresh process saw of a model.
+    """What a fresh process measured of a model.
 
     Attributes:
-        failures: stage → what went wrong.
-        predictions: for the holdout, in its order; None if there are none.
-        load_seconds: how long loading took.
-        latency_ms: median of one-row predictions, in milliseconds.
-        differs: in what its environment is not the one that the model was logged with.
-        environment: Python and packages of that process.
+        failures: Stage → description of the failure.
+        predictions: Predictions for the holdout, in its order; None if there are none.
+        load_seconds: Seconds that loading took.
+        latency_ms: Median time of one-row predictions, in milliseconds.
+        differs: Differences between the process's environment and the one that the model was logged
+            with.
+        environment: Python and packages of the process.
     """
 
     failures: dict[Stage, str] = field(default_factory=dict)
@@ -71,19 +72,21 @@ def probe(
     """Load a model in a new process and let it predict.
 
     Args:
-        model: folder of an MLflow model.
-        holdout: n rows with the columns that the model takes.
-        target: what is predicted.
-        target_column: the column that is never handed to the model.
-        features: columns for a model without a signature; empty for all but the target.
-        output: which of several outputs is the prediction; None to tell by what they look like.
-        timeout: seconds until the process is killed.
-        widened: variables that the model gets besides; see `cloche.processes.child_variables`.
-        interpreter: of the environment for a model's folder; empty for the one here.
+        model: Folder of an MLflow model.
+        holdout: Table of n rows with the columns that the model takes.
+        target: Description of the target.
+        target_column: Column that is never given to the model.
+        features: Columns for a model without a signature; if empty, all except the target.
+        output: Name of the output that is the prediction; None to find it by shapes and names.
+        timeout: Seconds after which the process is killed.
+        widened: Additional environment variables for the model; see
+            `cloche.processes.child_variables`.
+        interpreter: Function from a model's folder to the interpreter of its environment; empty for
+            the current interpreter.
 
     Raises:
-        NotMeasured: the process could not do its work, for no reason that lies in the model.
-        DataError: the holdout cannot be handed to it.
+        NotMeasured: The process could not do its work, for a reason that is not in the model.
+        DataError: The holdout cannot be written for the process.
     """
     try:
         python = interpreter(model)
@@ -116,10 +119,10 @@ def _result(folder: Path, ended: Ended, target: TargetSpec, widened: Sequence[st
     failures: dict[Stage, str] = dict(report.get("failures", {}))
     stage = report.get("stage")
     _refuse_to_judge(stage, ended, report)
-    if stage != "done":  # then all is known, whatever exit handlers do
+    if stage != "done":  # after it, all results are written, whatever exit handlers do
         doing = _DOING.get(stage or "load")
         how = ended.how if ended.code != 0 else "the process ended itself"
-        # Later it has been shown rows, and may have printed them.
+        # After the stage `load` the model has received rows and may have printed them.
         said = f": …{ended.said}" if stage in (None, "load") and ended.code and ended.said else ""
         failures[stage if doing and stage else "load"] = f"while {doing or 'ending'}: {how}{said}"
     predictions = None
@@ -137,7 +140,7 @@ def _result(folder: Path, ended: Ended, target: TargetSpec, widened: Sequence[st
 
 
 def _report(folder: Path) -> dict[str, Any]:
-    """What the probe wrote; the model's code may have written anything in its place."""
+    """Read the probe's report; the model's code may have written anything in its place."""
     try:
         report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         return {**report, "failures": dict(report["failures"])}
@@ -148,10 +151,10 @@ def _report(folder: Path) -> dict[str, Any]:
 
 
 def _refuse_to_judge(stage: str | None, ended: Ended, report: Mapping[str, Any]) -> None:
-    """See that the process could do its work.
+    """Check that the process could do its work.
 
     Raises:
-        NotMeasured: it could not, and the model is not to blame.
+        NotMeasured: The process could not, for a reason that is not in the model.
     """
     if stage == "done":
         return

@@ -1,4 +1,4 @@
-"""The evidence as a page for people: one HTML file that needs nothing from elsewhere."""
+"""Renders the evidence for people, as one HTML file without external resources."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,27 +9,29 @@ from typing import Any
 from cloche.templates import template
 from cloche.training.gate.decision import reaches
 
-# Width that positions are computed in; the page stretches it.
+# Width on which positions are computed; the page scales it.
 WIDTH = 400.0
 
-# More bars than this are a list; the table of the run has them all.
+# Most bars of one chart; the table of the run contains all slices.
 MOST_BARS = 30
 
 
 @dataclass(frozen=True)
 class GainRow:
-    """One metric's difference, drawn around zero on a scale of its own; positions are 0 to `WIDTH`.
+    """One metric's difference, drawn around zero on its own scale; positions are 0 to `WIDTH`.
 
     Attributes:
-        metric: its name.
-        difference: the numbers, as in the evidence.
-        low: where the interval starts.
-        high: where it ends.
-        gain: the point.
-        zero: no difference.
-        margin: how far back is still accepted; None for metrics that are not a criterion.
-        bound: the one-sided bound that the criterion looks at; None for the same metrics.
-        refused: whether the bound lies beyond the margin.
+        metric: Name of the metric.
+        difference: Numbers of the difference, as in the evidence.
+        low: Position where the interval starts.
+        high: Position where the interval ends.
+        gain: Position of the gain.
+        zero: Position of zero, which means no difference.
+        margin: Position of the largest loss that is accepted; None for metrics that are not a
+            criterion.
+        bound: Position of the one-sided bound that the criterion checks; None for metrics that are
+            not a criterion.
+        refused: Whether the bound lies beyond the margin.
     """
 
     metric: str
@@ -45,15 +47,15 @@ class GainRow:
 
 @dataclass(frozen=True)
 class Bar:
-    """One slice; positions are 0 to `WIDTH`.
+    """The bar of one slice; positions are 0 to `WIDTH`.
 
     Attributes:
-        value: what its rows share.
-        rows: how many they are.
-        score: the metric, None where it is not defined.
-        length: of the bar.
-        judged: whether it is large enough for the criterion.
-        low: whether it misses the floor.
+        value: Common value of the slice's rows.
+        rows: Number of rows.
+        score: Value of the metric; None if it is not defined.
+        length: Length of the bar.
+        judged: Whether the slice is large enough for the criterion.
+        low: Whether the metric misses the floor.
     """
 
     value: str
@@ -66,15 +68,15 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """The slices by one column.
+    """The chart of the slices by one column.
 
     Attributes:
-        column: its name.
-        metric: what the bars show.
-        floor: position of the required minimum; None if the column has no criterion.
-        minimum: the required minimum itself.
-        bars: the largest slices.
-        more: how many are not drawn.
+        column: Name of the column.
+        metric: Metric that the bars show.
+        floor: Position of the required minimum; None if the column has no criterion.
+        minimum: The required minimum itself; None if the column has no criterion.
+        bars: Bars of the largest slices.
+        more: Number of slices that are not drawn.
     """
 
     column: str
@@ -86,10 +88,10 @@ class Chart:
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """Draw the report.
+    """Render the report.
 
     Args:
-        document: as `cloche.training.gate.evidence` makes it.
+        document: Evidence, as `cloche.training.gate.evidence` returns it.
     """
     page = template("cloche.training.gate", "report.html.jinja", number=_number)
     return page.render(
@@ -102,7 +104,7 @@ def render(document: Mapping[str, Any]) -> str:
 
 
 def gain_rows(document: Mapping[str, Any]) -> list[GainRow]:
-    """The differences that can be drawn, in the order of the metrics."""
+    """Return the differences that can be drawn, in the order of the metrics."""
     criterion = document["policy"]["gate"].get("not_worse") or {}
     compared = (criterion.get("metric") or document["metric"]) if criterion else None
     rows = []
@@ -132,7 +134,7 @@ def gain_rows(document: Mapping[str, Any]) -> list[GainRow]:
 
 
 def charts(document: Mapping[str, Any]) -> list[Chart]:
-    """One chart for each criterion on slices, and one for each column that has none."""
+    """Return one chart for each criterion on slices, and one for each column that has none."""
     floors = document["policy"]["gate"].get("slices", ())
     drawn = []
     for column, grouped in groupby(document["slices"], key=lambda part: str(part["column"])):

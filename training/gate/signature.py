@@ -1,4 +1,4 @@
-"""What a client of one signature would trip over with another. Pure: it sees schemas, no models."""
+"""Finds the changes of a signature that break clients; it reads schemas and loads no models."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,10 +10,10 @@ Spec = ColSpec | TensorSpec
 
 
 def breaks(serving: ModelSignature | None, judged: ModelSignature | None) -> tuple[str, ...]:
-    """What changed for clients that send and read what `serving` promises, one sentence each.
+    """Return the changes that break clients of the signature `serving`, one sentence each.
 
     A removed or retyped column, and a new required input, break a client; new optional inputs and
-    new outputs do not. Nothing is promised where there is no signature.
+    new outputs do not. A version without a signature promises nothing that could break.
     """
     if serving is None:
         return ()
@@ -64,7 +64,7 @@ def _params(serving: ParamSchema | None, judged: ParamSchema | None) -> Iterator
 
 
 def _by_name(schema: Schema | None) -> dict[str | int, Spec]:
-    """Columns by name; by position where they have none."""
+    """Return columns by name, or by position if they have no names."""
     specs: Sequence[Spec] = schema.inputs if schema is not None else ()
     return {
         position if spec.name is None else spec.name: spec for position, spec in enumerate(specs)

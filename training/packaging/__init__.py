@@ -1,1 +1,1 @@
-"""What a version carries: signature, requirements, trusted types, reference profile."""
+"""The content of a version: signature, requirements, trusted types, reference profile."""

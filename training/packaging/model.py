@@ -1,4 +1,4 @@
-"""The model as MLflow stores it: code, pipeline, profile, and the policy of its gate."""
+"""Logs the model as MLflow stores it: code, pipeline, profile, and the policy of its gate."""
 
 import json
 import logging
@@ -28,22 +28,23 @@ from cloche.training.pipeline.fit import Fitted
 from cloche.training.recipe.cross_checks import is_database
 from cloche.training.recipe.schema import Recipe
 
-# Where MLflow's message about a table holds the table.
+# The part of MLflow's message that contains the rows of the table.
 _ROWS = re.compile(r" of data '.*' with schema", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Package:
-    """Everything that one version is made of.
+    """Everything that one version consists of.
 
     Attributes:
-        recipe: what was trained.
-        target: the labels, as the training rows hold them.
-        fitted: the pipeline and the description of its scorer.
-        signature: named inputs and outputs.
-        example: a few complete rows of inputs.
-        profile: the reference profile.
-        holdout: what the gate needs to find the holdout again: `artifact`, `digest`, `rows`.
+        recipe: Recipe of the training.
+        target: Target with the labels of the training rows.
+        fitted: Pipeline and description of its scorer.
+        signature: Named inputs and outputs.
+        example: A few complete rows of inputs.
+        profile: Reference profile.
+        holdout: Entries `artifact`, `digest` and `rows`, with which the gate finds the holdout
+            again.
     """
 
     recipe: Recipe
@@ -59,7 +60,8 @@ def log_package(package: Package) -> ModelInfo:
     """Log the model to the active run.
 
     Raises:
-        TrainingError: the pipeline holds types that nobody vouched for.
+        TrainingError: The pipeline contains types that the recipe does not trust, or the example
+            does not fit the signature.
     """
     recipe = package.recipe
     requirements = exact_requirements(package.fitted.pipeline)
@@ -91,10 +93,10 @@ def log_package(package: Package) -> ModelInfo:
 
 @contextmanager
 def _without_rows() -> Iterator[None]:
-    """Keep the rows of the input example out of what MLflow says of it.
+    """Remove the rows of the input example from MLflow's messages about it.
 
     Raises:
-        TrainingError: the example does not fit the signature.
+        TrainingError: The example does not fit the signature.
     """
 
     def reword(record: logging.LogRecord) -> bool:
@@ -119,7 +121,7 @@ def _without_rows() -> Iterator[None]:
 
 
 def _policy(package: Package) -> dict[str, Any]:
-    """The gate's criteria, and what it needs to judge by them: they travel with the version."""
+    """Return the gate's criteria and the data that it needs to apply them, for the metadata."""
     recipe = package.recipe
     return {
         "schema": METADATA_SCHEMA,
@@ -137,7 +139,7 @@ def _policy(package: Package) -> dict[str, Any]:
 
 
 def reading_of(recipe: Recipe) -> dict[str, Any]:
-    """How the table of the training was written, where it was CSV: `cloche score` reads alike."""
+    """Return the options with which a CSV training table was read; `cloche score` uses them."""
     data = recipe.data
     is_table = data.format in ("auto", "csv") and not is_database(data.source)
     return dict(data.options) if is_table and not is_parquet(Path(data.source)) else {}

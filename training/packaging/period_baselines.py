@@ -1,13 +1,14 @@
-"""How far natural pieces of the training data, its days and weeks, lie from the rest of it.
+"""How far natural periods of the training data, its days and weeks, differ from the rest of it.
 
-A batch is one day or one week, and no day looks like eight months. So that a later one can be
-compared with its like, the profile keeps for each column how large the differences were: each piece
-against all the others, by the measures that batch jobs take of a batch.
+A batch is one day or one week, and no day looks like eight months. So that a later batch can be
+compared with periods of the same length, the profile stores for each column how large the
+differences were: each period against all the others, by the measures that batch jobs compute for a
+batch.
 
 - `psi`: the population stability index over the bins of the profile, `missing` being one.
 - `shift`: the distance of the means, in standard deviations of all rows.
 - `outside`: the share of rows beyond the others' range, or with values that the others lack.
-- `missing`: the share of missing rows beyond, or below, that of the others.
+- `missing`: the absolute difference between the shares of missing rows.
 """
 
 from typing import Any
@@ -17,16 +18,16 @@ import pandas as pd
 
 UNITS = {"day": "D", "week": "W"}
 QUANTILES = {"0.5": 0.5, "0.95": 0.95, "0.99": 0.99, "1.0": 1.0}
-LEAST_PIECES = 20  # else nobody can say what 95 % of them are like
-LEAST_ROWS = 50  # of a piece; smaller ones differ by chance
-_HALF_ROW = 0.5  # what an empty bin counts, as in `cloche.serving.batch.report.drift`
+LEAST_PIECES = 20  # fewest periods from which a 95 % quantile can be estimated
+LEAST_ROWS = 50  # fewest rows of a period; smaller periods differ by chance
+_HALF_ROW = 0.5  # rows that an empty bin counts as, like in `cloche.serving.batch.report.drift`
 
 
 def periods(when: "pd.Series[pd.Timestamp]") -> dict[str, "np.ndarray"]:
-    """The number of each row's piece by unit, -1 for rows of none; only units with enough pieces.
+    """Return the period number of each row by unit, for units with enough periods; -1 for none.
 
     Args:
-        when: (n rows) their times.
+        when: (n rows) Times of the rows.
     """
     found = {}
     for unit, code in UNITS.items():
@@ -34,14 +35,14 @@ def periods(when: "pd.Series[pd.Timestamp]") -> dict[str, "np.ndarray"]:
         rows = np.bincount(numbers[numbers >= 0], minlength=1)
         large = np.flatnonzero(rows >= LEAST_ROWS)
         if len(large) >= LEAST_PIECES:
-            again = np.full(len(rows) + 1, -1)  # the last one for -1
+            again = np.full(len(rows) + 1, -1)  # the last entry is for rows with the number -1
             again[large] = np.arange(len(large))
             found[unit] = again[numbers]
     return found
 
 
 def sizes(parts: dict[str, "np.ndarray"]) -> dict[str, dict[str, int]]:
-    """How many pieces there are by unit, and how many rows the middle one has."""
+    """Return the number of periods and the median number of their rows, by unit."""
     rows = {unit: np.bincount(numbers[numbers >= 0]) for unit, numbers in parts.items()}
     return {
         unit: {"count": len(found), "rows": int(np.median(found))} for unit, found in rows.items()
@@ -51,12 +52,12 @@ def sizes(parts: dict[str, "np.ndarray"]) -> dict[str, dict[str, int]]:
 def usual(
     values: "pd.Series[Any]", described: dict[str, Any], parts: dict[str, "np.ndarray"]
 ) -> dict[str, Any]:
-    """Quantiles of the measures over the pieces: unit → measure → quantile.
+    """Return quantiles of the measures over the periods: unit → measure → quantile.
 
     Args:
-        values: (n rows) of one column or score; of texts, their lengths.
-        described: Its distribution in the profile.
-        parts: See `periods`.
+        values: (n rows) Values of one column or score; for texts, their lengths.
+        described: Distribution of the values in the profile.
+        parts: Period numbers of the rows, as `periods` returns them.
     """
     measure = _numbers if "edges" in described else _categories
     return {
@@ -109,7 +110,7 @@ def _categories(
 
 
 def _counts(numbers: "np.ndarray", bins: "np.ndarray", width: int) -> "np.ndarray":
-    """(pieces, bins) rows."""
+    """Return the number of rows by period and bin, of shape (periods, bins)."""
     height = numbers.max() + 1
     flat = np.bincount(numbers * width + bins, minlength=height * width)
     return flat.reshape(height, width)
@@ -142,11 +143,11 @@ def _shift(
 
 
 def _outside(numbers: "np.ndarray", found: "np.ndarray", rows: "np.ndarray") -> "np.ndarray":
-    """Shares of rows below the least or above the largest value of all other pieces."""
+    """Return the shares of rows beyond the smallest or largest value of all other periods."""
     shares = np.zeros(len(rows))
     for values in (found, -found):
         most = pd.Series(values).groupby(numbers).max().nlargest(2)
-        if len(most) == 2:  # only the piece with the largest value reaches beyond the others
+        if len(most) == 2:  # only the period with the largest value has rows beyond the others
             piece = most.index[0]
             beyond = (values[numbers == piece] > most.iloc[1]).sum()
             shares[piece] += beyond / rows[piece]

@@ -1,7 +1,7 @@
-"""The reference profile: how each column, and the score, was distributed in training.
+"""The reference profile: the distributions of each column, and of the scores, in training.
 
-Monitoring compares later data with it. It holds counts and no rows; of text columns only lengths,
-never words.
+Monitoring compares later data with the profile. It contains counts and no rows; for text columns it
+contains only lengths, never words.
 """
 
 from typing import Any
@@ -24,18 +24,19 @@ def profile(
     output: pd.DataFrame,
     when: "pd.Series[pd.Timestamp] | None" = None,
 ) -> dict[str, Any]:
-    """Describe the training rows and the scores they got.
+    """Describe the training rows and their scores.
 
     Args:
-        frame: (n rows) raw training rows.
-        columns: the features by role.
-        output: (n rows) what the model says about them.
-        when: (n rows) their times, where the recipe splits by time.
+        frame: (n rows) Raw training rows.
+        columns: The features by role.
+        output: (n rows) Output of the model for the rows.
+        when: (n rows) Times of the rows, if the recipe splits by time.
 
     Returns:
         A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution),
-        `scores`, and `periods` (unit → count and rows) with what is `usual` for them in each column
-        and score, see `cloche.training.packaging.period_baselines`.
+        `scores`, and `pieces` (unit → count and rows of its periods). Each column and score has an
+        entry `usual` with its differences between periods; see
+        `cloche.training.packaging.period_baselines`.
     """
     parts = periods(when) if when is not None else {}
     described: dict[str, Any] = {}
@@ -71,7 +72,7 @@ def profile(
 
 
 def numeric_distribution(values: pd.Series) -> dict[str, Any]:
-    """Missing count, moments, quantiles, and a histogram whose bins hold equal shares of rows."""
+    """Return missing count, moments, quantiles, and a histogram with equally filled bins."""
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     present = numbers[np.isfinite(numbers)]
     summary: dict[str, Any] = {"missing": int(len(numbers) - len(present))}

@@ -1,4 +1,4 @@
-"""Exact requirements of a version: what stock MLflow must install to score it."""
+"""The exact requirements of a version, which MLflow needs to install in order to score it."""
 
 from importlib.metadata import version
 from typing import Any
@@ -12,8 +12,8 @@ def exact_requirements(pipeline: Any) -> list[str]:
     """Pin the packages that loading and scoring `pipeline` imports.
 
     Args:
-        pipeline: the fitted scikit-learn pipeline; the packages of its steps' classes are added to
-            the usual ones.
+        pipeline: Fitted scikit-learn pipeline; the packages of its steps' classes are added to the
+            packages that every version needs.
 
     Returns:
         Requirements of the form `name==version`, sorted.

@@ -9,13 +9,14 @@ from cloche.training.recipe.sections import Columns
 
 
 def model_inputs(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """The feature columns of `frame` with the types that callers send.
+    """Return the feature columns of `frame` with the types that callers send.
 
-    Numbers take the types that a CSV reader gives them, because MLflow refuses a whole number where
-    the signature says double: int64 where every value is whole by type and none is missing, bool
-    likewise, float64 otherwise. Categories keep their type where every value has one; a mix of
-    types becomes text, and so do whole numbers of which some are missing, for MLflow has no column
-    of those. Truth values of which some are missing are Python's, with None. Everything else stays.
+    Numbers get the types that a CSV reader gives them, because MLflow refuses an integer if the
+    signature says double: int64 or bool if the column has that type and no missing value, float64
+    otherwise. Categories keep their type if all values have the same one; a mix of types becomes
+    text, and so do integers of which some are missing, because MLflow has no column type for those.
+    Booleans of which some are missing become Python objects, with None. All other columns stay
+    unchanged.
     """
     inputs = frame[list(columns.features)].copy()
     for name in columns.numeric:
@@ -40,7 +41,7 @@ def _categories(values: pd.Series) -> pd.Series:
 
 
 def as_text(values: pd.Series) -> pd.Series:
-    """Categories as text; whole numbers lose the `.0` that a missing neighbour gave them."""
+    """Return categories as text; integers that a gap turned into floats lose the `.0`."""
     return values.map(_text, na_action="ignore").astype("str")
 
 
@@ -58,12 +59,12 @@ def _text(value: object) -> str:
 
 
 def deciding_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that decide which schema MLflow infers for (n rows) `frame`.
+    """Return the rows that determine which schema MLflow infers for (n rows) `frame`.
 
-    MLflow looks at every cell in turn, for seconds where there are 200,000 rows. The type of a
-    column is that of its dtype, though, and the column is optional if any cell is missing: its
-    first present and its first missing cell say as much. Columns of Python objects are the
-    exception, because each cell may have a type of its own; a table that has one is returned whole.
+    MLflow checks every cell in turn, which takes seconds for 200,000 rows. However, the type of a
+    column follows from its dtype, and the column is optional if any cell is missing, so its first
+    present and its first missing cell are sufficient. Columns of Python objects are an exception,
+    because each cell may have its own type; a table with such a column is returned whole.
     """
     if any(map(pd.api.types.is_object_dtype, frame.dtypes)):
         return frame
@@ -73,8 +74,8 @@ def deciding_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def make_signature(inputs: pd.DataFrame, outputs: pd.DataFrame) -> ModelSignature:
-    """Infer the signature from all training rows: a column is optional if it was ever missing."""
+    """Infer the signature from all training rows; a column with a missing value is optional."""
     with warnings.catch_warnings():
-        # Whole-number categories and labels are meant; numeric features are float64 already.
+        # Integers are intended here: such a column had no missing value in training.
         warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
         return infer_signature(deciding_rows(inputs), deciding_rows(outputs))

@@ -1,8 +1,9 @@
-"""The list of types that a stored pipeline may contain, kept as short as the pipeline allows.
+"""Lists the types that a stored pipeline may contain, as few as the pipeline allows.
 
-skops refuses at load time every type that is neither known to be harmless nor on this list, which
-is stored with the version. A type is put on it only from packages that the recipe already trusts to
-run: scikit-learn, numpy, scipy and the estimator's own; anything else must be named in the recipe.
+When skops loads a pipeline, it refuses every type that is neither known to be harmless nor on this
+list, which is stored with the version. A type is added only from packages whose code the recipe
+already runs: scikit-learn, numpy, scipy and the estimator's own package; any other type must be
+named in the recipe.
 """
 
 from typing import Any
@@ -13,15 +14,15 @@ from cloche.training.errors import TrainingError
 from cloche.training.recipe.sections import Estimator
 
 _TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy")
-_HARMLESS = ("collections.OrderedDict",)  # of the standard library, and no more than a dict
+_HARMLESS = ("collections.OrderedDict",)  # from the standard library, no more powerful than a dict
 
 
 def trusted_types(pipeline: Any, estimator: Estimator) -> list[str]:
-    """List what skops must be told to trust in `pipeline`.
+    """List the types of `pipeline` that skops must be told to trust.
 
     Raises:
-        TrainingError: the pipeline contains types that the recipe does not vouch for, or code that
-            no file can hold.
+        TrainingError: The pipeline contains types that the recipe does not trust, or code that
+            cannot be stored.
     """
     try:
         unknown = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))

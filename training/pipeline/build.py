@@ -1,4 +1,4 @@
-"""The unfitted scikit-learn pipeline of a recipe: preprocessing by role, then the estimator."""
+"""Builds the unfitted pipeline of a recipe: preprocessing by role, then the estimator."""
 
 import importlib
 from typing import Any
@@ -16,23 +16,23 @@ from cloche.training.recipe.sections import Text
 
 
 def build_pipeline(recipe: Recipe, **params: Any) -> Pipeline:
-    """Make the pipeline that `recipe` describes.
+    """Build the pipeline that `recipe` describes.
 
     Args:
-        recipe: the checked recipe.
-        **params: parameters of the estimator that go before the recipe's own, as a search proposes
+        recipe: The checked recipe.
+        **params: Parameters of the estimator that override the recipe's own, as a search proposes
             them.
 
     Returns:
-        An unfitted pipeline with the steps `features` and `model`; it takes what `scorer.prepare`
-        returns.
+        An unfitted pipeline with the steps `features` and `model`; its input is the output of
+        `scorer.prepare`.
     """
     estimator = make_estimator(recipe, **params)
     return Pipeline([("features", _preprocessing(recipe, estimator)), ("model", estimator)])
 
 
 def make_estimator(recipe: Recipe, **params: Any) -> Any:
-    """Make the recipe's estimator, seeded where it can be."""
+    """Make the recipe's estimator, with the recipe's seed if it takes one."""
     module, _, name = recipe.estimator.class_.rpartition(".")
     estimator = getattr(importlib.import_module(module), name)(
         **{**recipe.estimator.params, **params}
@@ -45,8 +45,8 @@ def make_estimator(recipe: Recipe, **params: Any) -> Any:
 def _preprocessing(recipe: Recipe, estimator: Any) -> ColumnTransformer:
     """Encode each role as the estimator needs it.
 
-    Estimators that take missing values (trees) get numbers as they are and categories as ordinal
-    codes; the rest get imputed and scaled numbers and one-hot categories.
+    Estimators that accept missing values (trees) get unchanged numbers and ordinal codes for
+    categories; all others get imputed and scaled numbers and one-hot categories.
     """
     takes_missing = get_tags(estimator).input_tags.allow_nan
     encoding = recipe.estimator.categories

@@ -1,4 +1,4 @@
-"""Which installed packages the modules of a pipeline come from."""
+"""Finds the installed packages that the modules of a pipeline come from."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -7,5 +7,5 @@ from importlib.metadata import packages_distributions
 
 @cache
 def providers() -> Mapping[str, Sequence[str]]:
-    """Top-level module → names of packages; read once, as it walks everything installed."""
+    """Return the package names of each top-level module; cached, as all packages are read."""
     return packages_distributions()

@@ -1,4 +1,4 @@
-"""A fitted pipeline with the scorer around it, as MLflow will load it later."""
+"""Fits a pipeline, and wraps it in the scorer with which MLflow will load it later."""
 
 import sys
 from contextlib import redirect_stdout
@@ -14,7 +14,7 @@ from cloche.training.pipeline.scorer import Scorer, prepare
 from cloche.training.recipe.schema import Recipe
 from cloche.values.redaction import without_values
 
-_NUMBERED = "xgboost."  # its classifiers take no other labels than 0, 1, …
+_NUMBERED = "xgboost."  # package whose classifiers accept only the labels 0, 1, …
 
 
 @dataclass(frozen=True)
@@ -22,23 +22,23 @@ class Fitted:
     """A pipeline fitted on training rows.
 
     Attributes:
-        pipeline: the scikit-learn pipeline.
-        description: what `Scorer.configure` takes beside it, as plain JSON values.
+        pipeline: The scikit-learn pipeline.
+        description: Second argument of `Scorer.configure`, as plain JSON values.
     """
 
     pipeline: Any
     description: dict[str, Any]
 
     def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
-        """The version's output for (n rows) raw inputs, as stock MLflow will give it."""
+        """Return the version's output for (n rows) raw inputs, as stock MLflow will return it."""
         return self.score(self.prepare(inputs))
 
     def score(self, features: pd.DataFrame) -> pd.DataFrame:
-        """The same for (n rows) prepared features."""
+        """Return the version's output for (n rows) prepared features."""
         return Scorer().configure(self.pipeline, self.description).score(features)
 
     def prepare(self, inputs: pd.DataFrame) -> pd.DataFrame:
-        """(n rows) raw inputs as the pipeline takes them."""
+        """Return (n rows) raw inputs as features of the pipeline."""
         return prepare(inputs, self.description["columns"])
 
 
@@ -46,22 +46,22 @@ def fit(recipe: Recipe, inputs: pd.DataFrame, target: pd.Series, **params: Any) 
     """Fit the recipe's pipeline.
 
     Args:
-        recipe: the checked recipe.
-        inputs: (n rows) the feature columns.
-        target: (n,) true labels or values.
-        **params: parameters of the estimator that go before the recipe's own.
+        recipe: The checked recipe.
+        inputs: (n rows) Feature columns.
+        target: (n,) True labels or values.
+        **params: Parameters of the estimator that override the recipe's own.
 
     Raises:
-        TrainingError: the estimator refused the parameters or the data.
+        TrainingError: The estimator refused the parameters or the data.
     """
     columns = {role: list(names) for role, names in recipe.columns.model_dump().items()}
-    # A plain numpy array: the estimator must not remember a pandas dtype that skops has to trust.
+    # A plain numpy array: the estimator must not store a pandas dtype, which skops would not trust.
     truth = np.array(target.tolist())
     classes = None
     if recipe.task != "regression" and recipe.estimator.class_.startswith(_NUMBERED):
         classes, truth = np.unique(truth, return_inverse=True)
     try:
-        # Standard output is the command's own, and may be JSON: LightGBM prints there as it fits.
+        # LightGBM prints to stdout while it fits, and the command's own output there may be JSON.
         with redirect_stdout(sys.stderr):
             pipeline = build_pipeline(recipe, **params).fit(prepare(inputs, columns), truth)
     except (ValueError, TypeError) as error:

@@ -1,8 +1,9 @@
-"""The model's code: stored with every version, run by MLflow wherever that is loaded.
+"""The model's code: stored with every version, and executed by MLflow when it loads a version.
 
 MLflow executes this file as a "model from code" beside a scikit-learn pipeline in the skops format.
-It may import only what the version's requirements list (mlflow, numpy, pandas, scikit-learn);
-nothing of Cloche. Training calls the same functions, so that a row is prepared in exactly one way.
+The file may import only what the version's requirements list (mlflow, numpy, pandas, scikit-learn),
+and nothing of Cloche. Training calls the same functions, so that a row is prepared in exactly one
+way.
 """
 
 import json
@@ -15,21 +16,21 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-MISSING = ""  # stands for a missing category or text, in training and in serving alike
+MISSING = ""  # stands for a missing category or text, both in training and in serving
 DATETIME_PARTS = ("month", "day_of_week", "hour", "day_of_year")
 
 
 def prepare(frame: pd.DataFrame, columns: dict[str, list[str]]) -> pd.DataFrame:
-    """Turn raw columns into the features that the pipeline was fitted on.
+    """Convert raw columns to the features that the pipeline was fitted on.
 
     Args:
-        frame: (n rows) at least the columns named in `columns`, as MLflow's schema enforcement
-            leaves them. A column that the signature calls optional may be absent; it counts as
+        frame: (n rows) At least the columns named in `columns`, as MLflow's schema enforcement
+            returns them. A column that the signature calls optional may be absent; it counts as
             missing in every row.
-        columns: role → column names.
+        columns: Role → column names.
 
     Returns:
-        (n rows) numeric columns and parts of datetimes as float64 with NaN for missing; categories
+        (n rows) Numeric columns and parts of datetimes as float64 with NaN for missing; categories
         and texts as strings with `MISSING` for missing.
     """
     features: dict[str, Any] = {}
@@ -53,7 +54,7 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _label(value: Any) -> str:
-    """One category as text; whole floats lose the `.0` that a missing neighbour gave them."""
+    """Return one category as text; integers that a gap turned into floats lose the `.0`."""
     if isinstance(value, str):
         return value
     if value is None or pd.isna(value):
@@ -64,9 +65,9 @@ def _label(value: Any) -> str:
 
 
 class Scorer(PythonModel):
-    """Named outputs around a scikit-learn pipeline.
+    """Wraps a scikit-learn pipeline and names its outputs.
 
-    Answers a DataFrame with one row for each input row: `prediction`, and for classifiers
+    It returns a DataFrame with one row for each input row: `prediction`, and for classifiers
     `probability` (of the positive label) or one `probability_LABEL` for each class.
     """
 
@@ -76,10 +77,10 @@ class Scorer(PythonModel):
         self.configure(mlflow.sklearn.load_model(context.artifacts["pipeline"]), description)
 
     def configure(self, pipeline: Any, description: dict[str, Any]) -> "Scorer":
-        """Take a fitted pipeline and its description.
+        """Set the fitted pipeline and its description.
 
         Args:
-            pipeline: takes what `prepare` returns.
+            pipeline: Fitted pipeline, which takes the output of `prepare`.
             description: `task`, `columns` (role → names); for classifiers `classes` in the order of
                 the pipeline's probabilities; for a binary task also `positive` (one of the classes)
                 and `threshold`.

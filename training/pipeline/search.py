@@ -1,8 +1,8 @@
-"""The search for an estimator's parameters, on training rows only.
+"""Searches the estimator's parameters, on training rows only.
 
 Optuna proposes settings; each is fitted on one part of the training rows and judged on the other.
-The recipe's own parameters are the first trial, so a search can only improve on them by the measure
-that it tunes.
+The first trial uses the recipe's own parameters, so a search can only improve on them, measured by
+the metric that it tunes.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,10 +25,10 @@ class Trial:
     """One setting that was tried.
 
     Attributes:
-        number: counted from 0.
-        params: the estimator parameters that differ from the recipe's; empty for the recipe's own.
-        score: the primary metric on the validation rows.
-        seconds: fit and scoring together.
+        number: Number of the trial, from 0.
+        params: Estimator parameters that differ from the recipe's; empty for the first trial.
+        score: Primary metric on the validation rows.
+        seconds: Time of fit and scoring together.
     """
 
     number: int
@@ -47,13 +47,13 @@ def run_search(
     """Try settings until the recipe's trials or seconds are used up, and return the best one.
 
     Args:
-        recipe: with a `search` section.
-        judge: fits one setting and returns the primary metric on the validation rows.
-        greater_is_better: the metric's direction.
-        on_trial: told of each trial as it ends.
+        recipe: Recipe with a `search` section.
+        judge: Function that fits one setting and returns the primary metric on the validation rows.
+        greater_is_better: Whether a larger value of the metric is better.
+        on_trial: Called with each trial as it ends.
 
     Raises:
-        TrainingError: Optuna is not installed.
+        TrainingError: Optuna is not installed, or no trial has a defined metric.
     """
     if recipe.search is None:
         raise TrainingError(f"recipe {recipe.name!r} has no search section")
@@ -110,7 +110,7 @@ def _propose(trial: Any, search: Search) -> dict[str, Any]:
 
 
 def trials_frame(trials: Sequence[Trial]) -> pd.DataFrame:
-    """One row for each trial, for a table artifact."""
+    """Return a table with one row for each trial, to be stored as an artifact."""
     return pd.DataFrame(
         [{"trial": t.number, "score": t.score, "seconds": t.seconds, **t.params} for t in trials]
     )

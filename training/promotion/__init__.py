@@ -1,1 +1,1 @@
-"""Promotion: what the registry holds, and the order in which it changes."""
+"""Promotion: the state of a model in the registry, and the order in which it is changed."""

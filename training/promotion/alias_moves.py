@@ -1,7 +1,8 @@
 """The order of the writes that put a version into production.
 
-Everything about the version first, then `previous`, then `production`: whoever sees `production`
-move finds the rest in place, and whoever dies on the way leaves it on a version that is complete.
+All tags of the version are written first, then the alias `previous`, then `production`. So a reader
+that sees `production` move finds everything else in place, and a writer that dies before that
+leaves `production` on a complete version.
 """
 
 import warnings
@@ -21,19 +22,19 @@ _STAGES_ARE_DEPRECATED = r".*transition_model_version_stage.* is deprecated"
 def move_production(
     client: MlflowClient, held: Held, version: str, tags: Mapping[str, str]
 ) -> str | None:
-    """Put a version into production that is not there.
+    """Put a version into production that is not yet there.
 
     Args:
-        client: of the registry.
-        held: the lock, with the model as it is.
-        version: the version that is to serve.
-        tags: what is known of the version, written first.
+        client: MLflow client for the registry.
+        held: The lock, with the current state of the model.
+        version: Number of the version that is to serve.
+        tags: Tags of the version, which are written first.
 
     Returns:
-        Why stages could not be mirrored, None if they were.
+        Why the stage could not be set; None if it was.
 
     Raises:
-        RegistryError: the lock was lost before an alias moved.
+        RegistryError: The lock was lost before an alias moved.
     """
     model, serving = held.model.name, held.model.production
     for key, value in tags.items():
@@ -51,19 +52,19 @@ def move_production(
 def confirm_production(
     client: MlflowClient, held: Held, version: str, tags: Mapping[str, str]
 ) -> str | None:
-    """Write what is known of a version that serves already; `production` stays where it is.
+    """Write the tags of a version that already serves; `production` stays where it is.
 
     Args:
-        client: of the registry.
-        held: the lock, with the model as it is.
-        version: the version that serves.
-        tags: what is known of it.
+        client: MLflow client for the registry.
+        held: The lock, with the current state of the model.
+        version: Number of the version that serves.
+        tags: Tags of the version.
 
     Returns:
-        Why stages could not be mirrored, None if they were.
+        Why the stage could not be set; None if it was.
 
     Raises:
-        RegistryError: the lock was lost before a tag was written.
+        RegistryError: The lock was lost before a tag was written.
     """
     held.check()
     for key, value in tags.items():
@@ -72,10 +73,10 @@ def confirm_production(
 
 
 def follow_up(client: MlflowClient, model: RegisteredModel, version: str) -> str | None:
-    """What comes after `production` has moved; may be done again.
+    """Do the writes that follow the move of `production`; they may be repeated.
 
     Returns:
-        Why stages could not be mirrored, None if they were.
+        Why the stage could not be set; None if it was.
     """
     if model.challenger == version:
         client.delete_registered_model_alias(model.name, CHALLENGER)
@@ -83,12 +84,12 @@ def follow_up(client: MlflowClient, model: RegisteredModel, version: str) -> str
 
 
 def _mirror_stage(client: MlflowClient, model: str, version: str) -> str | None:
-    """Let `models:/NAME/Production` follow, as long as MLflow and the store have stages."""
+    """Let `models:/NAME/Production` follow the alias, if MLflow and the store have stages."""
     transition = getattr(client, "transition_model_version_stage", None)
     if transition is None:
         return "this MLflow has no stages"
     with warnings.catch_warnings():
-        # The user cannot do anything about it: servers that still follow the stage need it.
+        # The user cannot avoid the warning: servers that still follow the stage need this call.
         warnings.filterwarnings("ignore", _STAGES_ARE_DEPRECATED, FutureWarning)
         try:
             transition(model, version, PRODUCTION_STAGE, archive_existing_versions=True)

@@ -1,4 +1,4 @@
-"""Who moves an alias, when and why: the audit trail in the tags of a version."""
+"""The audit trail in the tags of a version: who moved an alias, when and why."""
 
 import getpass
 from collections.abc import Mapping
@@ -6,7 +6,8 @@ from datetime import datetime
 
 from cloche.training.names import PROMOTED_AT, PROMOTED_BY, REASON
 
-# CI system → the variables that say which person started it, and where to read about it.
+# Variable that marks a CI system → the variables with the person who started the job, and with the
+# job's id or URL.
 _CI: dict[str, tuple[str, str]] = {
     "GITHUB_ACTIONS": ("GITHUB_ACTOR", "GITHUB_RUN_ID"),
     "GITLAB_CI": ("GITLAB_USER_LOGIN", "CI_JOB_URL"),
@@ -16,10 +17,10 @@ _CI: dict[str, tuple[str, str]] = {
 
 
 def promoter(environ: Mapping[str, str]) -> str:
-    """Who is at work: the person behind a CI job, the one who logs in to MLflow, or the user.
+    """Return who promotes: the person behind a CI job, the MLflow user name, or the system's user.
 
     Args:
-        environ: the process environment.
+        environ: Environment variables of the process.
     """
     for marker, (actor, job) in _CI.items():
         if environ.get(marker):
@@ -30,10 +31,10 @@ def promoter(environ: Mapping[str, str]) -> str:
         return known
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user id without a name
+    except (OSError, KeyError):  # in a container, the user id may have no name
         return "unknown"
 
 
 def audit_tags(*, at: datetime, by: str, reason: str) -> dict[str, str]:
-    """The tags that say when (UTC), by whom and why a version was put into production."""
+    """Return the tags that say when (UTC), by whom and why a version was put into production."""
     return {PROMOTED_AT: at.isoformat(timespec="seconds"), PROMOTED_BY: by, REASON: reason}

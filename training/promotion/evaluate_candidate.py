@@ -1,4 +1,4 @@
-"""What asks for promotion, judged: everything that happens before the first write."""
+"""Judges the version that is to be promoted: everything that happens before the first write."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -22,14 +22,14 @@ from cloche.training.promotion.registry import RegisteredModel, find_version
 
 @dataclass(frozen=True)
 class Examined:
-    """A version with the gate's word on it.
+    """A version with the result of the gate.
 
     Attributes:
-        model: the registered model, as it was when the gate set to work.
-        version: number of the version.
-        judgement: the numbers and the verdicts.
-        outcome: what follows, force included.
-        digest: of the artifacts that were judged.
+        model: The registered model, as it was when the judgement began.
+        version: Number of the version.
+        judgement: Numbers and verdicts.
+        outcome: Outcome of the judgement, force included.
+        digest: Digest of the artifacts that were judged.
     """
 
     model: RegisteredModel
@@ -40,10 +40,10 @@ class Examined:
 
 
 def chosen(model: RegisteredModel, request: PromotionRequest) -> str:
-    """Number of the version that the request is about.
+    """Return the number of the version that the request names, or of the challenger.
 
     Raises:
-        RegistryError: it names none, and there is no challenger.
+        RegistryError: The request names no version, and there is no challenger.
     """
     number = request.version or model.challenger
     if number is None:
@@ -58,19 +58,20 @@ def chosen(model: RegisteredModel, request: PromotionRequest) -> str:
 def examine(
     client: MlflowClient, model: RegisteredModel, request: PromotionRequest, say: Say
 ) -> Examined:
-    """Judge the requested version against what serves now. Nothing is written.
+    """Judge the requested version against the production version, without writing anything.
 
     Args:
-        client: of the tracking store and the registry.
-        model: the registered model.
-        request: which version, and by which criteria.
-        say: told of each step as it begins.
+        client: MLflow client for the tracking store and the registry.
+        model: The registered model.
+        request: The request, which names the version and the criteria.
+        say: Called with a description of each step as it begins.
 
     Raises:
-        RegistryError: the version, its policy or its holdout is not there.
-        RecipeError: the policy file is wrong.
-        DataError: the holdout cannot be judged on.
-        TrainingError: the holdout's target does not fit the task.
+        NotMeasured: A process of the gate could not do its work.
+        RegistryError: The version, its policy or its holdout is not there.
+        RecipeError: The policy file is wrong.
+        DataError: The holdout cannot be judged on.
+        TrainingError: The holdout's target does not fit the task.
     """
     number = chosen(model, request)
     with TemporaryDirectory(prefix="cloche-") as folder:

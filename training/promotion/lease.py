@@ -1,4 +1,4 @@
-"""The note that says who is changing a registered model: text, and the rule of who may write it."""
+"""The text of a promotion's lock in the registry, and the rule that says who must wait."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,13 +8,13 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Lease:
-    """Somebody's claim to be the only one who moves a model's aliases.
+    """The lock of one promotion, which lets it alone move a model's aliases for a limited time.
 
     Attributes:
-        token: tells this claim from every other one.
-        holder: who it is, for people.
-        since: when it was made.
-        until: when it lapses if the holder does not come back.
+        token: Unique identifier of this lock.
+        holder: Name of the holder, for people.
+        since: Time when the lock was taken.
+        until: Time when the lock expires if the holder does not release it.
     """
 
     token: str
@@ -23,13 +23,13 @@ class Lease:
     until: datetime
 
     def to_text(self) -> str:
-        """What the registry stores."""
+        """Return the text that the registry stores."""
         times = {"since": self.since.isoformat(), "until": self.until.isoformat()}
         return json.dumps({**asdict(self), **times})
 
     @classmethod
     def from_text(cls, text: str | None) -> Self | None:
-        """Read a claim; what cannot be read claims nothing."""
+        """Read a lock; an unreadable text is no lock."""
         try:
             found = json.loads(text or "")
             return cls(
@@ -43,7 +43,7 @@ class Lease:
 
 
 def in_the_way(found: Lease | None, token: str, now: datetime) -> Lease | None:
-    """The claim that keeps the owner of `token` from writing; None where nothing does."""
+    """Return the lock that keeps the owner of `token` from writing; None if it does not."""
     if found is None or found.token == token or found.until <= now:
         return None
     return found

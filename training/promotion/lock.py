@@ -1,16 +1,18 @@
-"""One promotion at a time for each registered model, on a registry that cannot compare and swap.
+"""One promotion at a time for each registered model, on a registry without compare-and-swap.
 
-Each promotion writes a claim: a tag of the registered model, under a key that nobody else writes.
-Then it reads the claims of all. Who finds no other one holds the lock. Two cannot: of two who wrote
-before they read, the one that wrote later reads both claims. Time decides nothing here, as long as
-a read that begins after a write was answered sees it, which every store of MLflow gives.
+Each promotion writes its own lock: a tag of the registered model, under a key that no other
+promotion writes. Then it reads the locks of all. A promotion that finds no other lock may proceed.
+Two cannot both proceed: if both wrote before they read, the one that wrote later reads both locks.
+This does not depend on clocks, provided that a read that begins after a write was confirmed sees
+that write, which every store of MLflow guarantees.
 
-Of those who find others, the one with the smallest token waits until they are gone, and the rest
-withdraw; so one of many who ask at once gets the lock. (The idea is that of Lamport's bakery
-algorithm, 1974: registers with one writer each, and an order among those who meet.)
+Of the promotions that find other locks, the one with the smallest token waits until they are gone,
+and all others withdraw; so one of many simultaneous promotions proceeds. (The idea is that of
+Lamport's bakery algorithm, 1974: registers with one writer each, and an order among those who
+meet.)
 
-Claims lapse, so that a promotion that died blocks nobody for long. A holder therefore writes only
-in the first half of its lease; the other half is room for clocks that differ.
+Locks expire, so that a promotion that died does not block others for long. A holder therefore
+writes only in the first half of its lease; the second half allows for clocks that differ.
 """
 
 import time
@@ -30,13 +32,13 @@ from cloche.training.promotion.registry import RegisteredModel, find_model
 
 LEASE = timedelta(seconds=60)
 _HELD_SECONDS = LEASE.total_seconds() / 2
-_OTHERS_SECONDS = 10.0  # how long others are waited for
+_OTHERS_SECONDS = 10.0  # longest wait for other promotions
 _AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Clock:
-    """What the lock knows of time."""
+    """The functions with which the lock reads the time and sleeps."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     elapsed: Callable[[], float] = time.monotonic
@@ -48,9 +50,9 @@ class Held:
     """The lock, while it is held.
 
     Attributes:
-        model: the registered model, read when the lock was held.
-        until: when writing has to end, on the clock of elapsed seconds.
-        clock: the time.
+        model: The registered model, read while the lock was held.
+        until: End of the time for writing, on the clock of elapsed seconds.
+        clock: The clock.
     """
 
     model: RegisteredModel
@@ -58,10 +60,10 @@ class Held:
     clock: Clock
 
     def check(self) -> None:
-        """Make sure that the lock is held still; to be called before the write that matters.
+        """Check that the lock is still held; to be called before the write that matters.
 
         Raises:
-            RegistryError: the registry took so long that somebody else may hold it.
+            RegistryError: The registry took so long that another promotion may hold the lock.
         """
         if self.clock.elapsed() > self.until:
             raise RegistryError(
@@ -73,16 +75,16 @@ class Held:
 
 @contextmanager
 def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) -> Iterator[Held]:
-    """Be the only one who moves the aliases of `model`.
+    """Hold the lock on the aliases of `model` as long as the context lasts.
 
     Args:
-        client: of the registry.
-        model: name of the registered model.
-        holder: who asks, for the message that others get.
-        clock: the time.
+        client: MLflow client for the registry.
+        model: Name of the registered model.
+        holder: Name of the holder, for the error message of other promotions.
+        clock: The clock.
 
     Raises:
-        RegistryError: somebody else holds the lock.
+        RegistryError: Another promotion holds the lock.
     """
     started, now = clock.elapsed(), clock.now()
     lease = Lease(uuid4().hex, holder, now, now + LEASE)
@@ -91,7 +93,7 @@ def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) 
     try:
         client.set_registered_model_tag(model, key, lease.to_text())
         found = _alone(client, model, lease, clock)
-        over += _claims(found).keys() - {key}  # of promotions that died
+        over += _claims(found).keys() - {key}  # expired locks of promotions that died
         yield Held(found, started + _HELD_SECONDS, clock)
     finally:
         for each in over:
@@ -100,10 +102,10 @@ def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) 
 
 
 def _alone(client: MlflowClient, model: str, own: Lease, clock: Clock) -> RegisteredModel:
-    """The model as it is once nobody else has a claim.
+    """Wait until no other promotion has a lock, and return the state of the model then.
 
     Raises:
-        RegistryError: somebody else has one, who goes first or does not go.
+        RegistryError: Another promotion has precedence, or still holds its lock after the wait.
     """
     waited = 0.0
     while True:
@@ -119,7 +121,7 @@ def _alone(client: MlflowClient, model: str, own: Lease, clock: Clock) -> Regist
 
 
 def _claims(model: RegisteredModel) -> dict[str, Lease | None]:
-    """All claims, by the keys of their tags."""
+    """Return all locks of the model, by the keys of their tags."""
     return {
         key: Lease.from_text(text) for key, text in model.tags.items() if key.startswith(f"{LOCK}.")
     }

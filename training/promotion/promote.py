@@ -1,4 +1,4 @@
-"""A promotion from end to end: judge, write the evidence, and move the alias or say why not."""
+"""A whole promotion: judge, write the evidence, and move the alias or give the reasons why not."""
 
 import os
 from dataclasses import dataclass
@@ -29,15 +29,15 @@ _SYSTEM_CLOCK = Clock()
 
 @dataclass(frozen=True)
 class Promotion:
-    """What became of a version that asked for promotion.
+    """The result of a promotion.
 
     Attributes:
-        model: name of the registered model.
-        version: the version that was judged, or serves already.
-        replaced: the version that served before; None if none did, or nothing moved.
-        examined: what the gate said; None where the version served already.
-        run_id: of the evidence; None likewise.
-        stages: why stages could not be mirrored; None if they were.
+        model: Name of the registered model.
+        version: Number of the version that was judged, or that already serves.
+        replaced: Number of the version that served before; None if none did, or no alias moved.
+        examined: Result of the gate; None if the version already served and was not judged.
+        run_id: Id of the run with the evidence; None if none was written.
+        stages: Why the stage could not be set; None if it was.
     """
 
     model: str
@@ -52,8 +52,8 @@ class PromotionRefusal(GateRefusal):
     """The gate refused a version.
 
     Attributes:
-        examined: the verdicts.
-        run_id: of the evidence; None where none was written.
+        examined: Result of the gate.
+        run_id: Id of the run with the evidence; None if none was written.
     """
 
     def __init__(self, examined: Examined, run_id: str | None) -> None:
@@ -77,24 +77,27 @@ def promote(
     """Judge a version and, if it passes or is forced, put it into production.
 
     Args:
-        client: of the tracking store and the registry.
-        model: name of the registered model.
-        request: which version, by which criteria, with which liberties.
-        say: told of each step as it begins.
-        clock: the time.
+        client: MLflow client for the tracking store and the registry.
+        model: Name of the registered model.
+        request: The request, which names the version, the criteria and the exceptions to accept.
+        say: Called with a description of each step as it begins.
+        clock: The clock.
 
     Raises:
-        Refusal: the gate refused it; the evidence is written, and linked from the version.
-        RegistryError: something is not there, or changed while the gate was at work.
-        RecipeError: the policy file is wrong.
-        DataError: the holdout cannot be judged on.
-        TrainingError: the holdout's target does not fit the task.
+        PromotionRefusal: The gate refused the version; the evidence is written, and linked from the
+            version.
+        NotMeasured: A process of the gate could not do its work.
+        RegistryError: The version, its policy or its holdout is not there, or an alias moved during
+            the judgement.
+        RecipeError: The policy file is wrong.
+        DataError: The holdout cannot be judged on.
+        TrainingError: The holdout's target does not fit the task.
     """
     found = find_model(client, model)
     number = chosen(found, request)
     if number == found.production:
         version = find_version(client, found.name, number)
-        # One whose alias was set by hand has no verdict yet.
+        # A version whose alias was set by hand has no verdict yet.
         if version.tags.get(GATE) in _ACCEPTED:
             return _already_serving(client, found, version, clock)
     return carry_out(client, examine(client, found, request, say), request, say=say, clock=clock)
@@ -103,18 +106,18 @@ def promote(
 def carry_out(
     client: MlflowClient, examined: Examined, request: PromotionRequest, *, say: Say, clock: Clock
 ) -> Promotion:
-    """Write what the gate said, and act on it: every write of a promotion happens here.
+    """Write the result of the gate and act on it; all writes of a judged version happen here.
 
     Args:
-        client: of the tracking store and the registry.
-        examined: what the gate said.
-        request: what was asked of it.
-        say: told of each step as it begins.
-        clock: the time.
+        client: MLflow client for the tracking store and the registry.
+        examined: Result of the gate.
+        request: The request that was judged.
+        say: Called with a description of each step as it begins.
+        clock: The clock.
 
     Raises:
-        Refusal: the gate refused the version.
-        RegistryError: an alias moved while the gate was at work, or somebody else is promoting.
+        PromotionRefusal: The gate refused the version.
+        RegistryError: An alias moved during the judgement, or another promotion holds the lock.
     """
     found, number = examined.model, examined.version
     say("writing the evidence")
@@ -150,7 +153,7 @@ def carry_out(
 def _already_serving(
     client: MlflowClient, found: RegisteredModel, version: ModelVersion, clock: Clock
 ) -> Promotion:
-    """Nothing to judge; what an interrupted promotion left undone is done."""
+    """Complete an interrupted promotion of a version that already serves, without a judgement."""
     number = str(version.version)
     if found.challenger != number and version.current_stage == PRODUCTION_STAGE:
         return Promotion(found.name, number)
@@ -161,10 +164,10 @@ def _already_serving(
 
 
 def _unchanged(before: RegisteredModel, now: RegisteredModel, number: str, *, named: bool) -> None:
-    """See that the aliases are those that were read when the work began.
+    """Check that the aliases are those that were read when the judgement began.
 
     Raises:
-        RegistryError: one moved meanwhile.
+        RegistryError: An alias moved in the meantime.
     """
     moved = []
     if now.production != before.production:

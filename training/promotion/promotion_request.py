@@ -1,4 +1,4 @@
-"""What somebody asks of the gate; imports nothing that takes time."""
+"""The request for a promotion; this module imports nothing that takes time."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,18 +11,21 @@ PROBE_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class PromotionRequest:
-    """What somebody asks of the gate.
+    """A request to judge and promote a version.
 
     Attributes:
-        version: number of the version; the challenger by default.
-        policy: path of a YAML file with the criteria; those that the version carries by default.
-        allow_breaking: accept a changed signature, and a production that cannot be compared.
-        force: promote it even if the gate refuses; needs a reason.
-        reason: why, for the audit trail.
-        timeout: seconds that each model has to load and predict the holdout.
-        host_env: variables that models get besides; see `cloche.processes.child_variables`.
-        env_manager: what builds the environment that each version is measured in; `local` for none.
-        cache: where environments are kept.
+        version: Number of the version; by default the challenger.
+        policy: Path of a YAML file with the policy; by default the version's own policy.
+        allow_breaking: Whether to accept a changed signature, and a production version that cannot
+            be compared.
+        force: Whether to promote the version even if the gate refuses it; needs a reason.
+        reason: Reason for the promotion, for the audit trail.
+        timeout: Seconds that each model may take to load and predict the holdout.
+        host_env: Additional environment variables for models; see
+            `cloche.processes.child_variables`.
+        env_manager: Tool that builds the environment in which each version is measured; `local`
+            builds none.
+        cache: Folder where environments are kept.
     """
 
     version: str | None = None

@@ -1,4 +1,4 @@
-"""What the registry holds for one model; what it lacks is said with what it has."""
+"""Reads the registry's entries of one model; an error message lists what exists instead."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ _NAMED = 20
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A registered model's name, aliases and tags, read at one moment.
+    """A registered model's name, aliases and tags, read at one time.
 
     Attributes:
-        name: of the model.
-        aliases: alias → number of its version.
-        tags: of the model, not of its versions.
+        name: Name of the model.
+        aliases: Alias → number of its version.
+        tags: Tags of the model, not of its versions.
     """
 
     name: str
@@ -32,17 +32,17 @@ class RegisteredModel:
 
     @property
     def production(self) -> str | None:
-        """The version that serves."""
+        """Number of the version that serves; None if none does."""
         return self.aliases.get(PRODUCTION)
 
     @property
     def previous(self) -> str | None:
-        """The version that served before."""
+        """Number of the version that served before; None if none did."""
         return self.aliases.get(PREVIOUS)
 
     @property
     def challenger(self) -> str | None:
-        """The version that asks for promotion."""
+        """Number of the version that is to be promoted; None if there is none."""
         return self.aliases.get(CHALLENGER)
 
 
@@ -50,7 +50,7 @@ def find_model(client: MlflowClient, name: str) -> RegisteredModel:
     """Read a registered model.
 
     Raises:
-        RegistryError: there is none of that name.
+        RegistryError: There is no model of that name.
     """
     try:
         found = client.get_registered_model(name)
@@ -65,7 +65,7 @@ def find_model(client: MlflowClient, name: str) -> RegisteredModel:
 
 
 def as_model(found: Registered) -> RegisteredModel:
-    """A registered model as MLflow tells of it."""
+    """Convert MLflow's entity of a registered model."""
     aliases = {alias: str(version) for alias, version in found.aliases.items()}
     return RegisteredModel(found.name, aliases, found.tags)
 
@@ -74,7 +74,7 @@ def find_version(client: MlflowClient, model: str, number: str) -> ModelVersion:
     """Read a version.
 
     Raises:
-        RegistryError: there is none of that number.
+        RegistryError: There is no version of that number.
     """
     try:
         return client.get_model_version(model, number)
@@ -87,7 +87,7 @@ def find_version(client: MlflowClient, model: str, number: str) -> ModelVersion:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a message, not more than a person reads."""
+    """Return names for a message, up to the number that a person reads."""
     shown = list(names)
     more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
     return ", ".join(shown[:_NAMED]) + more

@@ -1,4 +1,4 @@
-"""The way back: `production` returns to a version that was in production before."""
+"""Rollback: moves `production` to a version that was in production before."""
 
 import os
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ _SYSTEM_CLOCK = Clock()
 
 @dataclass(frozen=True)
 class Rollback:
-    """What a rollback did.
+    """The result of a rollback.
 
     Attributes:
-        model: name of the registered model.
-        version: the version that serves again.
-        replaced: the version that served until now.
-        stages: why stages could not be mirrored; None if they were.
+        model: Name of the registered model.
+        version: Number of the version that serves again.
+        replaced: Number of the version that served until now; None if none did.
+        stages: Why the stage could not be set; None if it was.
     """
 
     model: str
@@ -52,20 +52,21 @@ def roll_back(
     force: bool = False,
     clock: Clock = _SYSTEM_CLOCK,
 ) -> Rollback:
-    """Put `production` back to `previous`, or to a version that was promoted before.
+    """Move `production` back to `previous`, or to another version that was promoted before.
 
-    The gate is not asked again: it judged the version once, and this is the way out of trouble.
+    The gate does not judge the version again: it judged it once, and a rollback has to work when
+    something is wrong.
 
     Args:
-        client: of the registry.
-        model: name of the registered model.
-        to: number of the version; `previous` by default.
-        reason: why, for the audit trail.
-        force: accept a version that no gate let pass.
-        clock: the time.
+        client: MLflow client for the registry.
+        model: Name of the registered model.
+        to: Number of the version; by default `previous`.
+        reason: Reason for the rollback, for the audit trail.
+        force: Whether to accept a version that was never in production.
+        clock: The clock.
 
     Raises:
-        RegistryError: there is nowhere to go back to, or somebody else is promoting.
+        RegistryError: There is no version to go back to, or another promotion holds the lock.
     """
     found = find_model(client, model)
     number = to or _previous(client, found)
@@ -92,10 +93,10 @@ def roll_back(
 
 
 def was_in_production(model: RegisteredModel, version: ModelVersion) -> bool:
-    """Whether the version served once, by the tags that promotions and rollbacks leave.
+    """Return whether the version has served, by the tags that promotions and rollbacks leave.
 
-    Where an alias was moved by hand there is no tag of its coming, so its going counts as well: the
-    tag that the next promotion leaves, and the alias `previous`, which comes before that.
+    If `production` was moved to a version by hand, no tag says so. But the next promotion adds a
+    tag to the version that it replaces and, before that, the alias `previous`; both count as well.
     """
     return (
         str(version.version) == model.previous
@@ -122,7 +123,7 @@ def _never_there(client: MlflowClient, found: RegisteredModel, number: str) -> s
 
 
 def _others(client: MlflowClient, found: RegisteredModel) -> list[str]:
-    """Numbers of the versions to go back to."""
+    """Return the numbers of the versions that a rollback could go back to."""
     return [
         str(version.version)
         for version in versions_of(client, found.name)

@@ -1,8 +1,8 @@
-"""What the registry says of its models, read only; models that Cloche never touched included.
+"""Reads the state of models from the registry, including models that Cloche did not train.
 
-One model is read in two calls and some for each version that is shown, which are made at once. Many
-models are read in one call for a thousand of them, which tells of the versions that have a stage or
-are new; only others that have an alias are asked for.
+One model needs two calls, and some more for each version that is shown, which are made in parallel.
+Many models need one call for each thousand of them, which returns the versions that have a stage or
+are new; each other version that has an alias needs one call more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,28 +31,29 @@ from cloche.training.names import (
 )
 from cloche.training.promotion.registry import RegisteredModel, as_model, find_model
 
-_AT_ONCE = 8  # calls; a server with one worker answers no more of them at a time
+_AT_ONCE = 8  # parallel calls; a server with one worker does not answer more at a time
 _GENERIC_FLAVOR = "python_function"
 
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """One version.
+    """The state of one version.
 
     Attributes:
-        version: its number.
-        created_at: when it was registered, UTC.
-        aliases: the aliases that point to it.
-        gate: passed, refused, forced, or None if no gate judged it.
-        gate_run_id: the run that holds the evidence.
-        digest: of its artifacts, where it was promoted.
-        promoted_at: when it went into production, UTC, ISO 8601.
-        promoted_by: who put it there.
-        reason: why.
-        run_id: the run that made it; None for a version without one.
-        flavor: of the model, as MLflow calls it; None if the artifacts cannot or need not be read.
-        metric: the metric that it is compared by; None if nothing says which.
-        score: its value on the holdout; None likewise.
+        version: Number of the version.
+        created_at: Time of the registration, UTC.
+        aliases: Aliases that point to the version.
+        gate: Outcome of the gate: passed, refused, forced, or None if no gate judged the version.
+        gate_run_id: Id of the run with the evidence; None if no gate judged the version.
+        digest: Digest of the artifacts; None unless the version was promoted.
+        promoted_at: Time when the version went into production, UTC, ISO 8601; None if it did not.
+        promoted_by: Who promoted the version; None if nobody did.
+        reason: Reason for the promotion; None if there was none.
+        run_id: Id of the run that made the version; None for a version without a run.
+        flavor: MLflow's name of the model's flavor; None if the artifacts cannot or need not be
+            read.
+        metric: Metric that the version is compared by; None if it is unknown.
+        score: Value of the metric on the holdout; None if it is unknown.
     """
 
     version: str
@@ -72,13 +73,13 @@ class VersionStatus:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """A registered model.
+    """The state of a registered model.
 
     Attributes:
-        name: of the model.
-        aliases: alias → number of its version.
-        versions: the newest first, and every one that has an alias.
-        more: how many older ones are left out; None where nobody counted.
+        name: Name of the model.
+        aliases: Alias → number of its version.
+        versions: The newest versions first, and every version with an alias.
+        more: Number of older versions that are left out; None if they were not counted.
     """
 
     name: str
@@ -87,20 +88,20 @@ class ModelStatus:
     more: int | None
 
     def at(self, alias: str) -> VersionStatus | None:
-        """The version that has an alias."""
+        """Return the version that has an alias; None if it is not among the versions."""
         return next((version for version in self.versions if alias in version.aliases), None)
 
 
 def status(client: MlflowClient, model: str, *, most: int) -> ModelStatus:
-    """Read what the registry says of a model.
+    """Read the state of a model.
 
     Args:
-        client: of the tracking store and the registry.
-        model: name of the registered model.
-        most: how many versions to look at; those with an alias come in any case.
+        client: MLflow client for the tracking store and the registry.
+        model: Name of the registered model.
+        most: Number of newest versions to read; versions with an alias are added.
 
     Raises:
-        RegistryError: there is no such model.
+        RegistryError: There is no such model.
     """
     found = find_model(client, model)
     everything = versions_of(client, model)
@@ -112,13 +113,13 @@ def status(client: MlflowClient, model: str, *, most: int) -> ModelStatus:
 
 
 def overview(client: MlflowClient, models: Sequence[Registered]) -> list[ModelStatus]:
-    """What the registry says of many models: their newest versions, and those with an alias.
+    """Read the state of many models: their newest versions, and those with an alias.
 
-    Flavors and scores are not looked at: they are in files and runs, call by call.
+    Flavors and scores are not read, because each would need a call for its file or run.
 
     Args:
-        client: of the registry.
-        models: as it lists them.
+        client: MLflow client for the registry.
+        models: MLflow's entities of the models.
     """
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         return list(threads.map(lambda model: _brief(client, model), models))
@@ -137,14 +138,14 @@ def _brief(client: MlflowClient, model: Registered) -> ModelStatus:
 
 
 def _whole(client: MlflowClient, model: RegisteredModel, version: ModelVersion) -> VersionStatus:
-    """A version with what is in its files and runs."""
+    """Return the state of a version, including what its files and runs contain."""
     mlmodel = _mlmodel(version)
     metric, score = _score(client, version, mlmodel)
     return replace(_version(model, version), flavor=_flavor(mlmodel), metric=metric, score=score)
 
 
 def _version(model: RegisteredModel, version: ModelVersion) -> VersionStatus:
-    """A version as the registry lists it."""
+    """Return the state of a version from its entry in the registry."""
     number, tags = str(version.version), version.tags
     return VersionStatus(
         version=number,
@@ -179,7 +180,7 @@ def _flavor(mlmodel: Model | None) -> str | None:
 def _score(
     client: MlflowClient, version: ModelVersion, mlmodel: Model | None
 ) -> tuple[str | None, float | None]:
-    """The first metric of the gate's evidence, or else of the training run."""
+    """Return the first metric of the gate's evidence, or else of the training, and its value."""
     evidence = _run_data(client, version.tags.get(GATE_RUN))
     if evidence is not None and "cloche.metric" in evidence.tags:
         metric = evidence.tags["cloche.metric"]

@@ -1,1 +1,1 @@
-"""What to train, in a data scientist's words: the recipe, its file form, and the shipped ones."""
+"""The recipe: what to train, as a YAML file that data scientists write, and the shipped recipes."""

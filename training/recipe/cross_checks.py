@@ -1,6 +1,7 @@
-"""What the parts of a recipe must agree on among themselves, each part being right on its own.
+"""Checks that the parts of a recipe agree with each other, if each part is valid by itself.
 
-It takes whatever parts are sound, so that a mistake in one key hides none in the others.
+The checks use whichever parts are valid, so that a mistake in one key does not hide mistakes in
+others.
 """
 
 import re
@@ -16,10 +17,10 @@ _URL = re.compile(r"[A-Za-z][\w+.-]*://")
 
 
 def disagreements(parts: Mapping[str, Any]) -> list[str]:
-    """One message for each disagreement, the key first.
+    """Return one message for each disagreement; it starts with the key.
 
     Args:
-        parts: name of a recipe's field → its validated value; fields may be absent.
+        parts: Name of a recipe's field → its validated value; fields may be absent.
     """
     return [
         *_data(parts),
@@ -30,12 +31,12 @@ def disagreements(parts: Mapping[str, Any]) -> list[str]:
 
 
 def is_database(source: str) -> bool:
-    """Whether a source is a SQLAlchemy URL: any URL but one of the web."""
+    """Return whether a source is a SQLAlchemy URL: any URL that is not `http://` or `https://`."""
     return bool(_URL.match(source)) and not is_web(source)
 
 
 def is_web(source: str) -> bool:
-    """Whether a source is an `http://` or `https://` URL."""
+    """Return whether a source is an `http://` or `https://` URL."""
     return bool(_WEB.match(source))
 
 

@@ -1,7 +1,7 @@
-"""Estimator classes by dotted path, and whether a recipe's settings fit them.
+"""Imports estimator classes by dotted path, and checks that a recipe's settings fit them.
 
-An estimator is a class with `fit`, `predict` and `get_params`. Modules of the standard library hold
-none and are never imported.
+An estimator is a class with `fit`, `predict` and `get_params`. The standard library has no
+estimators, so its modules are never imported.
 """
 
 import importlib
@@ -20,14 +20,14 @@ _METHODS = ("fit", "predict", "get_params")
 
 
 class UnknownEstimatorError(Exception):
-    """There is no estimator at a dotted path; the message says what is there, and the fix."""
+    """There is no estimator at a dotted path; the message says what was found, and the fix."""
 
 
 def estimator_class(path: str) -> type[Any]:
     """Import the estimator class at a dotted path.
 
     Raises:
-        UnknownEstimatorError: the module cannot be imported, or holds no such estimator.
+        UnknownEstimatorError: The module cannot be imported, or contains no such estimator.
     """
     module_name, _, name = path.rpartition(".")
     package = module_name.partition(".")[0]
@@ -40,7 +40,7 @@ def estimator_class(path: str) -> type[Any]:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise UnknownEstimatorError(f"no module {error.name!r}; {_elsewhere(path)}") from None
-    except Exception as error:  # whatever a stranger's module does
+    except Exception as error:  # the import of any package may raise any error
         raise UnknownEstimatorError(f"importing {module_name} fails: {error}") from error
     found = getattr(module, name, None)
     if found is None:
@@ -58,12 +58,13 @@ def estimator_class(path: str) -> type[Any]:
 def problems_of(
     estimator: Estimator | None, *, search: Search | None, task: Task | None
 ) -> list[str]:
-    """What does not fit between an estimator, its settings, the search and the task.
+    """Return the disagreements between an estimator, its settings, the search and the task.
 
     Args:
-        estimator: None when that section is not sound; then there is nothing to compare with.
-        search: None when there is none, or it is not sound.
-        task: None when it is not sound.
+        estimator: Estimator section of the recipe; None if it is not valid, which leaves nothing to
+            check.
+        search: Search section of the recipe; None if there is none, or it is not valid.
+        task: Task of the recipe; None if it is not valid.
     """
     if estimator is None:
         return []
@@ -85,7 +86,7 @@ def _misfits(
     known = {name: value for name, value in estimator.params.items() if name not in unknown}
     try:
         instance = found(**known)
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's constructor refuses
+    except Exception as error:  # noqa: BLE001 - the constructor of any package may raise any error
         yield f"estimator.params: {found.__name__} refuses them: {error}"
         return
     yield from _refused_values(instance)
@@ -98,8 +99,8 @@ def _misfits(
 
 
 def _refused_values(instance: Any) -> Iterator[str]:
-    # scikit-learn checks values when it fits; asked now, the mistake is seen before any work.
-    # LightGBM and XGBoost inherit the method and declare nothing that it could check.
+    # scikit-learn checks values only when it fits; checked here, a mistake is reported before any
+    # work. LightGBM and XGBoost inherit the method but declare no constraints that it could check.
     if not hasattr(instance, "_parameter_constraints"):
         return
     try:
@@ -128,10 +129,10 @@ def _tagged_kind(instance: Any) -> str | None:
 
 
 def _elsewhere(path: str) -> str:
-    """Where else a class of that name is, or what the module has instead."""
+    """Return a hint: where else a class of that name is, or what the module contains instead."""
     module_name, _, name = path.rpartition(".")
     if module_name.partition(".")[0] == "sklearn":
-        from sklearn.utils.discovery import all_estimators  # noqa: PLC0415 - imports all of it
+        from sklearn.utils.discovery import all_estimators  # noqa: PLC0415 - it imports all of sklearn
 
         found = {
             known: f"{one.__module__.partition('._')[0]}.{known}" for known, one in all_estimators()

@@ -1,4 +1,4 @@
-"""Recipes from YAML files and from the shipped ones, with every mistake reported at once."""
+"""Loads recipes from YAML files and shipped recipes; all mistakes are reported at once."""
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -24,15 +24,16 @@ _SUFFIXES = (".yaml", ".yml")
 def load_recipe(
     name_or_path: str, overrides: Sequence[str] = (), data: str | None = None
 ) -> Recipe:
-    """Read a recipe, lay the overrides over it, and validate the result.
+    """Read a recipe, apply the overrides, and validate the result.
 
     Args:
-        name_or_path: name of a shipped recipe, or path of a YAML file.
-        overrides: `key.sub.key=value` strings, the values written in YAML.
-        data: takes the place of `data.source`.
+        name_or_path: Name of a shipped recipe, or path of a YAML file.
+        overrides: `key.sub.key=value` strings, with values in YAML.
+        data: Source that replaces `data.source`.
 
     Raises:
-        RecipeError: with every mistake found, in the file, the overrides and the estimator.
+        RecipeError: The file, the overrides or the estimator have mistakes; the error lists all of
+            them.
     """
     read = _read(name_or_path)
     values, lines, problems = dict(read.values), dict(read.lines), list[str]()
@@ -67,7 +68,7 @@ def data_section(values: Mapping[str, Any]) -> Data:
     """Validate a data section by itself.
 
     Raises:
-        RecipeError: with every mistake found.
+        RecipeError: The section has mistakes; the error lists all of them.
     """
     try:
         data = Data.model_validate(values)
@@ -81,12 +82,12 @@ def data_section(values: Mapping[str, Any]) -> Data:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """YAML that loads to an equal recipe, with the defaults written out."""
+    """Return YAML that loads to an equal recipe, with the defaults written out."""
     return yaml_document.render(_plain(recipe.model_dump(by_alias=True)))
 
 
 def shipped() -> dict[str, str]:
-    """Name of each recipe that comes with Cloche → the first line of its description."""
+    """Return the first line of the description of each recipe in Cloche, by the recipe's name."""
     found = {}
     for name, file in _shipped_files().items():
         description = yaml_document.parse(file.read_text(encoding="utf-8")).values["description"]
@@ -136,7 +137,7 @@ def _file_text(source: str) -> str:
 
 
 def _with_source(section: Any, source: str) -> dict[str, Any]:
-    """The recipe's data section for another source, without what only fitted the old one."""
+    """Return the recipe's data section for another source, without options that do not fit it."""
     changed = {**section, "source": source} if isinstance(section, Mapping) else {"source": source}
     if changed.get("format") == "sample" or is_database(source) or source.startswith("sample:"):
         changed.pop("format", None)
@@ -148,7 +149,7 @@ def _with_source(section: Any, source: str) -> dict[str, Any]:
 
 
 def _sound_parts(error: ValidationError, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of a recipe that validate by themselves, for the checks between parts."""
+    """Return the parts of a recipe that are valid by themselves, for the checks between parts."""
     wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
     parts = {}
     for name, field in Recipe.model_fields.items():

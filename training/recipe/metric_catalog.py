@@ -1,7 +1,7 @@
-"""The closed lists that a recipe may choose from: tasks, metrics, roles.
+"""The closed lists that a recipe can choose from: tasks, metrics, roles.
 
-Kept apart from the schema so that error messages, the documentation and the code that computes a
-metric all read one list.
+They are separate from the schema so that error messages, the documentation and the code that
+computes a metric all use the same list.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of predictions against truth.
+    """A measure of predictions against the true values.
 
     Attributes:
-        tasks: the tasks that it is defined for.
-        greater_is_better: whether a larger value is a better model.
-        needs: whether it is computed from labels, from probabilities, or from predicted values.
+        tasks: Tasks for which the metric is defined.
+        greater_is_better: Whether a larger value means a better model.
+        needs: What the metric is computed from: labels, probabilities, or predicted values.
     """
 
     tasks: frozenset[Task]
@@ -50,5 +50,5 @@ METRICS: dict[str, Metric] = {
 
 
 def metrics_for(task: Task) -> list[str]:
-    """Names of the metrics that are defined for `task`, in the order of the list above."""
+    """Return names of the metrics that are defined for `task`, in the order of `METRICS`."""
     return [name for name, metric in METRICS.items() if task in metric.tasks]

@@ -1,4 +1,4 @@
-"""`key.sub.key=value` strings, laid over the values of a recipe."""
+"""Applies overrides, strings of the form `key.sub.key=value`, to the values of a recipe."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,19 +7,19 @@ from cloche.training.recipe.yaml_document import DocumentError, parse_value
 
 
 class OverrideError(Exception):
-    """An override cannot be laid over the recipe; the message names it and says why."""
+    """An override cannot be applied to the recipe; the message names it and the reason."""
 
 
 def apply(values: Mapping[str, Any], override: str) -> dict[str, Any]:
-    """`values` with one key set; mappings on the way are copied, and made where there are none.
+    """Return `values` with one key set; mappings on its path are copied, or created if absent.
 
     Args:
-        values: a recipe's plain values.
-        override: `key.sub.key=value`, the value written in YAML.
+        values: Plain values of a recipe.
+        override: `key.sub.key=value`, with the value in YAML.
 
     Raises:
-        OverrideError: it has no `=`, an empty key, a value that is no YAML, or leads through
-            something that has no keys.
+        OverrideError: The override has no `=`, an empty key, a value that is not YAML, or a path
+            through a value that has no keys.
     """
     key, equals, text = override.partition("=")
     path = [part.strip() for part in key.split(".")]

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a recipe, said so that a person can mend it.
+"""Turns pydantic's validation errors of a recipe into messages with which a user can fix it.
 
 Each message starts with the path of the key, says what was found, and ends with the fix.
 """
@@ -35,13 +35,13 @@ def explain(
     values: Mapping[str, Any],
     lines: Mapping[Path, int],
 ) -> list[str]:
-    """One message for each mistake.
+    """Return one message for each mistake.
 
     Args:
-        error: what pydantic raised.
-        model: the record that `values` were meant for.
-        values: what was validated.
-        lines: path of a value → its line in the file; values from elsewhere have none.
+        error: Error that pydantic raised.
+        model: Model class that `values` were validated against.
+        values: Values that were validated.
+        lines: Path of a value → its line in the file; values from elsewhere have none.
     """
     messages = []
     for item in error.errors(include_url=False):
@@ -55,7 +55,7 @@ def explain(
 
 
 def shown(value: Any) -> str:
-    """`value` for a message: short, and without the password of a URL."""
+    """Return `value` for a message: short, and without the password of a URL."""
     text = repr(mask(value)) if isinstance(value, str) else repr(value)
     return text if len(text) <= _FOUND_CHARACTERS else f"{text[:_FOUND_CHARACTERS]}…"
 
@@ -70,7 +70,8 @@ def _messages(
     elif kind == "missing":
         yield "missing; it is needed"
     elif kind == "value_error":
-        # A validator of a whole section speaks for itself; one of a value needs the value shown.
+        # The message of a section's validator is complete; that of a value's validator lacks the
+        # value.
         whole = isinstance(item["input"], dict)
         for line in str(context["error"]).splitlines():
             yield line if whole else f"{line}; found {found}"
@@ -93,12 +94,12 @@ def _messages(
 
 
 def _path(location: Sequence[str | int], values: Any, *, absent: bool) -> tuple[Path, list[str]]:
-    """The path in the file, and apart from it what pydantic adds: the tags of unions.
+    """Split pydantic's location into the path in the file and the tags of unions.
 
     Args:
-        location: as pydantic gives it.
-        values: what was validated.
-        absent: whether the last part is a key that `values` lack.
+        location: Location as pydantic reports it.
+        values: Values that were validated.
+        absent: Whether the last part is a key that `values` lack.
     """
     path: list[str | int] = []
     tags: list[str] = []
@@ -118,7 +119,7 @@ def _path(location: Sequence[str | int], values: Any, *, absent: bool) -> tuple[
 
 
 def _sections(model: type[BaseModel], path: Path, tags: Sequence[str]) -> Sequence[type[BaseModel]]:
-    """The records that the last part of `path` may be a key of."""
+    """Return the model classes in which the last part of `path` may be a key."""
     sections: list[type[BaseModel]] = [model]
     for part in path[:-1]:
         inner = [

@@ -1,4 +1,4 @@
-"""The recipe as a whole: what its sections make together, and what they must agree on."""
+"""The recipe as a whole, with the checks that concern several sections."""
 
 from typing import Annotated, Literal, Self
 
@@ -22,18 +22,30 @@ from cloche.training.recipe.values import MetricName, ModelName, Names, Scalar
 
 
 class Recipe(Section):
-    """What to train.
+    """Everything that defines a training.
 
     Attributes:
-        name: of the registered model.
-        positive: for a binary task, the label whose probability is predicted; the greater of the
-            two by default.
-        threshold: for a binary task, the probability from which on the positive label is predicted.
-        slices: columns whose values are evaluated one by one; they need not be features.
-        metrics: the first one is what a search tunes and what production is compared by.
-        acceleration: `auto` stores an accelerated twin with the version where one can be proven
-            equal; `off` does not try.
-        seed: of the split, the search and the estimator.
+        name: Name of the registered model.
+        description: Description of the registered model.
+        task: Kind of the task: binary, multiclass or regression.
+        data: Source of the table.
+        target: Column that is predicted.
+        positive: Label whose probability is predicted, for a binary task; by default the greater of
+            the two.
+        threshold: Smallest probability at which the positive label is predicted, for a binary task.
+        split: How the rows are split into training rows and holdout.
+        columns: The features by role.
+        text: How text columns become features.
+        estimator: Class and parameters of the estimator.
+        search: Search for parameters of the estimator; None for no search.
+        slices: Columns whose values are evaluated one by one; they need not be features.
+        metrics: Names of the metrics; the first one is tuned by a search and compared with
+            production.
+        gate: Criteria of the gate.
+        checks: Exceptions from the checks of the table.
+        acceleration: `auto` stores an accelerated twin with the version if one can be proven equal;
+            `off` does not try.
+        seed: Seed for the split, the search, the estimator and the evaluation.
     """
 
     name: ModelName
@@ -64,7 +76,7 @@ class Recipe(Section):
 
     @property
     def used_columns(self) -> tuple[str, ...]:
-        """Every column that the training reads: features, target, split and slices; each once."""
+        """Every column that the training reads, once: features, target, split and slices."""
         by = [] if isinstance(self.split, FractionSplit) else [self.split.column]
         judged = [floor.column for floor in self.gate.slices]
         names = [*self.columns.features, self.target, *by, *self.slices, *judged]
@@ -72,5 +84,5 @@ class Recipe(Section):
 
     @property
     def primary_metric(self) -> str:
-        """The metric that a search tunes and the gate compares by."""
+        """The metric that a search tunes and the gate compares."""
         return (self.metrics or tuple(metrics_for(self.task)))[0]

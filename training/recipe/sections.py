@@ -1,7 +1,7 @@
 """The sections of a recipe: frozen, validated records.
 
-The module knows nothing of files, data or estimators' code; `load.py` turns YAML into these
-records, and their validation errors into messages that name the key, the value and the fix.
+This module knows nothing of files, data or the code of estimators. `load.py` converts YAML to these
+records, and their validation errors to messages that name the key, the value and the fix.
 """
 
 from datetime import date
@@ -30,20 +30,20 @@ from cloche.training.recipe.values import (
 
 
 class Section(BaseModel):
-    """What sections share: unknown keys are errors, values do not change, no type is guessed."""
+    """Base class of sections: no unknown keys, immutable values, and no conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Data(Section):
-    """Where the table comes from.
+    """The source of the table.
 
     Attributes:
-        source: a path, glob, directory, `http(s)://` URL, SQLAlchemy URL, or `sample:NAME`;
+        source: A path, glob, directory, `http(s)://` URL, SQLAlchemy URL, or `sample:NAME`;
             `${VARIABLE}` stands for an environment variable, so that no password is stored.
-        format: `auto` goes by the source's name.
-        query: the SQL to run; only with a SQLAlchemy URL, and needed there.
-        options: handed to the reader of the format (`pandas.read_csv`, `pandas.read_parquet`).
+        format: Format of the source; `auto` derives it from the source's name.
+        query: SQL query for the rows; required with a SQLAlchemy URL, and refused otherwise.
+        options: Options for the reader of the format (`pandas.read_csv`, `pandas.read_parquet`).
     """
 
     source: Source
@@ -53,12 +53,13 @@ class Data(Section):
 
 
 class TimeSplit(Section):
-    """Train on one stretch of time, hold out a later one; rows outside both are left out.
+    """Train on one range of days, hold out a later one; rows outside both are left out.
 
     Attributes:
-        column: the column that tells when.
-        train: first and last day (inclusive), ISO dates.
-        holdout: first and last day (inclusive), ISO dates.
+        by: Kind of the split.
+        column: Column with the time of each row.
+        train: First and last day (inclusive) of the training rows, ISO dates.
+        holdout: First and last day (inclusive) of the holdout, ISO dates.
     """
 
     by: Literal["time"]
@@ -83,9 +84,10 @@ class FractionSplit(Section):
     """Hold out a share of the rows, drawn with the recipe's seed.
 
     Attributes:
-        holdout: the share.
-        stratify: whether both sides get the same shares of the classes; without effect on a
-            regression, which has none.
+        by: Kind of the split.
+        holdout: Share of the rows that is held out.
+        stratify: Whether both sides get the same shares of the classes; it has no effect on a
+            regression, which has no classes.
     """
 
     by: Literal["fraction"]
@@ -94,7 +96,13 @@ class FractionSplit(Section):
 
 
 class GroupSplit(Section):
-    """Hold out a share of the groups, so that no group is on both sides."""
+    """Hold out a share of the groups, so that no group is on both sides.
+
+    Attributes:
+        by: Kind of the split.
+        column: Column with the group of each row.
+        holdout: Share of the groups that is held out.
+    """
 
     by: Literal["group"]
     column: str
@@ -118,7 +126,7 @@ Split = Annotated[
 
 
 class Columns(Section):
-    """The features by role. A column in none of them is not a feature."""
+    """The features by role. A column without a role is not a feature."""
 
     numeric: Names = ()
     categorical: Names = ()
@@ -127,11 +135,11 @@ class Columns(Section):
 
     @property
     def features(self) -> tuple[str, ...]:
-        """All feature columns, in the order of the roles and, within one, of the recipe."""
+        """All feature columns, in the order of the roles and, within a role, of the recipe."""
         return tuple(name for role in ROLES for name in self.of(role))
 
     def of(self, role: Role) -> tuple[str, ...]:
-        """The columns that have `role`."""
+        """Return the columns that have `role`."""
         columns: tuple[str, ...] = getattr(self, role)
         return columns
 
@@ -152,12 +160,12 @@ class Text(Section):
     """How text columns become features: TF-IDF of words or of characters.
 
     Attributes:
-        analyzer: what is counted: words, characters, or characters within words.
-        ngrams: the shortest and the longest run of them.
-        max_features: how many of the most frequent ones are kept for each column.
-        min_count: rarer ones are dropped.
-        lowercase: whether `Word` and `word` are the same.
-        sublinear_tf: whether the n-th repetition counts less than the first.
+        analyzer: Units that are counted: words, characters, or characters within words.
+        ngrams: Shortest and longest sequence of units that is counted.
+        max_features: Number of the most frequent sequences that are kept for each column.
+        min_count: Fewest rows in which a kept sequence occurs.
+        lowercase: Whether `Word` and `word` are the same.
+        sublinear_tf: Whether the n-th repetition counts less than the first.
     """
 
     analyzer: Literal["word", "char", "char_wb"] = "word"
@@ -176,14 +184,14 @@ class Text(Section):
 
 
 class Estimator(Section):
-    """Any scikit-learn compatible class.
+    """A class that is compatible with scikit-learn.
 
     Attributes:
-        class_: its dotted path.
-        params: keyword arguments of its constructor.
-        categories: how categorical columns are encoded; `auto` takes ordinal codes for trees and
-            one-hot for the rest.
-        trusted_types: classes outside scikit-learn and the estimator's own package that the stored
+        class_: Dotted path of the class.
+        params: Keyword arguments of the constructor.
+        categories: Encoding of categorical columns; `auto` uses ordinal codes for trees and one-hot
+            for all others.
+        trusted_types: Classes outside scikit-learn and the estimator's own package that the stored
             model may contain.
     """
 
@@ -194,7 +202,13 @@ class Estimator(Section):
 
 
 class Range(Section):
-    """An interval that a search draws from; whole numbers when both ends are."""
+    """An interval from which a search draws; integers if both ends are integers.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        log: Whether values are drawn on a logarithmic scale.
+    """
 
     low: Number
     high: Number
@@ -227,14 +241,14 @@ Choice = Annotated[
 
 
 class Search(Section):
-    """Tuning on the training rows only.
+    """A search for the estimator's parameters, on the training rows only.
 
     Attributes:
-        trials: how many settings are tried, the estimator's own `params` first.
-        seconds: no further trial starts after this long.
-        validation: share of the training rows that trials are judged on: the latest ones when the
-            split is by time, whole groups when it is by group, drawn at random otherwise.
-        space: estimator parameter → range, or list of choices.
+        trials: Number of settings that are tried; the first one is the estimator's own `params`.
+        seconds: Time after which no further trial starts.
+        validation: Share of the training rows that trials are judged on: the latest ones if the
+            split is by time, whole groups if it is by group, drawn at random otherwise.
+        space: Estimator parameter → range, or list of choices.
     """
 
     trials: int = Field(default=20, gt=0)
@@ -244,11 +258,11 @@ class Search(Section):
 
 
 class Checks(Section):
-    """What the checks of the table let pass, because somebody looked and knows better.
+    """Findings that the checks of the table accept, because a user has reviewed them.
 
     Attributes:
-        accept_leakage: features that give the target away, and may.
-        duplicates: share of the holdout rows that may be copies of training rows.
+        accept_leakage: Features that may reveal the target.
+        duplicates: Share of the holdout rows that may be copies of training rows.
     """
 
     accept_leakage: Names = ()
@@ -256,12 +270,12 @@ class Checks(Section):
 
 
 class NotWorse(Section):
-    """Not worse than what serves now by more than a margin, beyond what noise explains.
+    """The criterion that a version is not worse than production by more than a margin.
 
     Attributes:
-        metric: the metric to compare; the recipe's first one by default.
-        margin: how much worse than production is still accepted, in the metric's own units.
-        confidence: of the one-sided bound on the paired difference.
+        metric: Metric that is compared; by default the recipe's first one.
+        margin: How much worse than production is still accepted, in the metric's own units.
+        confidence: Confidence level of the one-sided bound on the paired difference.
     """
 
     metric: MetricName | None = None
@@ -270,13 +284,13 @@ class NotWorse(Section):
 
 
 class SliceFloor(Section):
-    """A floor for a metric in every part of the holdout that shares a value of `column`.
+    """A floor for a metric in every slice of the holdout by the values of `column`.
 
     Attributes:
-        column: the column whose values make the slices.
-        metric: the metric to hold.
-        minimum: the worst value accepted (the largest one for metrics where lower is better).
-        min_rows: smaller slices are reported and not judged.
+        column: Column whose values make the slices.
+        metric: Metric that must reach the floor.
+        minimum: Worst value accepted (the largest one for metrics where lower is better).
+        min_rows: Fewest rows of a slice that is judged; smaller slices are only reported.
     """
 
     column: str
@@ -286,16 +300,16 @@ class SliceFloor(Section):
 
 
 class Gate(Section):
-    """The criteria that a version must meet before it may serve. They travel with the version.
+    """The criteria that a version must meet before it may serve. They are stored in the version.
 
     Attributes:
-        minimum: metric → the worst value accepted (the largest one where lower is better).
-        not_worse: comparison with production on the same rows; null switches it off.
-        slices: floors for parts of the holdout.
-        latency_ms: budget for the median time of a one-row prediction through MLflow's pyfunc, in
-            milliseconds. What other programs on a busy machine make it wait for a core is not
-            counted, where the system tells that (Linux).
-        resamples: of the paired bootstrap.
+        minimum: Metric → worst value accepted (the largest one if lower is better).
+        not_worse: Comparison with production on the same rows; null disables it.
+        slices: Floors for slices of the holdout.
+        latency_ms: Limit for the median time of a one-row prediction through MLflow's pyfunc, in
+            milliseconds. Time in which the prediction waits for a core that other programs use is
+            not counted, if the system reports it (Linux).
+        resamples: Number of draws of the paired bootstrap.
     """
 
     minimum: dict[MetricName, float] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Suggestions for a name that was mistyped."""
+"""Suggestions for mistyped names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ _LISTED = 12
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """What to write instead of `name`: the nearest known name, or the first of them.
+    """Return what to write instead of `name`: the nearest known name, or else the first ones.
 
     Returns:
         A clause for the end of a message, like "did you mean 'carrier'?".

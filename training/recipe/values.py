@@ -1,4 +1,4 @@
-"""The kinds of values that a recipe's keys hold, each with a message that says what it takes."""
+"""The types of values in a recipe, whose error messages say what each type accepts."""
 
 import re
 from datetime import date
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from cloche.training.recipe.metric_catalog import METRICS
 from cloche.training.recipe.suggestions import suggestion
 
-# A database's password may hold a slash and an at sign; on the web the path begins at the slash.
+# A database's password may contain `/` and `@`; in an http(s) URL the path begins at the first `/`.
 _SECRET = re.compile(
     r"(?P<scheme>https?://[^:/@\s]*):(?P<password>[^/]*)@"
     r"|(?P<database>(?!https?:)[A-Za-z][\w+.-]*://[^:/@\s]*):(?P<key>.*)@"
@@ -18,7 +18,7 @@ _VARIABLE = re.compile(r"\$\{\w+\}")
 
 
 def mask(source: str) -> str:
-    """`source` with the password of a URL replaced by stars; `${VARIABLE}` stays readable."""
+    """Return `source` with a URL's password replaced by `***`; `${VARIABLE}` stays readable."""
     found = _SECRET.match(source)
     if found is None or _VARIABLE.fullmatch(found["password"] or found["key"] or ""):
         return source
@@ -82,5 +82,5 @@ ModelName = Annotated[str, AfterValidator(_is_model_name)]
 DottedPath = Annotated[str, AfterValidator(_is_dotted_path)]
 Source = Annotated[str, Field(min_length=1), AfterValidator(_keeps_no_secret)]
 
-# YAML knows lists and no tuples: the outer type is converted, what is inside stays strict.
+# YAML has lists but no tuples: the outer type is converted, and the items are validated strictly.
 Names = Annotated[tuple[str, ...], Field(strict=False)]

@@ -1,8 +1,8 @@
-"""YAML text, and nothing of what it means: plain values, the line of each, and strict mistakes.
+"""Reads and writes YAML: plain values, the line of each value, and strict errors.
 
-The words of YAML 1.2 are read (`no` and `2013-01-31` are text, `1e-3` is a number), because those
-of YAML 1.1 surprise people. Keys that are given twice are mistakes. So are aliases: a recipe does
-not need them, and nested ones grow without bound.
+Scalars follow YAML 1.2 (`no` and `2013-01-31` are text, `1e-3` is a number), because the rules of
+YAML 1.1 surprise people. Duplicate keys are errors. So are aliases: a recipe does not need them,
+and nested aliases can expand without limit.
 """
 
 import math
@@ -19,23 +19,23 @@ Path = tuple[str | int, ...]
 
 
 class DocumentError(Exception):
-    """The text is not a YAML document of the kind that is read; the message says where and why."""
+    """The text is not a valid YAML document; the message says where and why."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML text says.
+    """The content of a YAML text.
 
     Attributes:
-        values: plain dicts, lists and scalars.
-        lines: path of a value → the line it stands on, from 1.
+        values: Plain dicts, lists and scalars.
+        lines: Path of a value → its line in the text, from 1.
     """
 
     values: dict[str, Any]
     lines: Mapping[Path, int]
 
 
-# PyYAML reads these as line breaks, and joins lines, wherever they are not escaped.
+# PyYAML treats these characters as line breaks, and joins the lines, unless they are escaped.
 _ODD_BREAKS: Final = frozenset("\r\x85\u2028\u2029")
 
 _NULL = re.compile(r"(~|null|Null|NULL|)$")
@@ -54,9 +54,9 @@ _RESOLVERS = (
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the words of YAML 1.2, without aliases and doubled keys."""
+    """PyYAML's safe loader with the scalars of YAML 1.2, without aliases and duplicate keys."""
 
-    # Left out are the words of YAML 1.1, and its dates, sets and bytes.
+    # This leaves out the scalars of YAML 1.1, and its dates, sets and bytes.
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012 - PyYAML declares it so
     yaml_constructors: ClassVar[dict[str | None, Any]] = {
         f"tag:yaml.org,2002:{kind}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{kind}"]
@@ -99,7 +99,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, quoting what a reader of YAML 1.1 or 1.2 would not take for text."""
+    """PyYAML's safe dumper, which quotes text that YAML 1.1 or 1.2 would not read as text."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
@@ -112,7 +112,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 class _OneLine(_Dumper):
-    """The same for values that must not be broken into lines."""
+    """The dumper for values that must not be broken into lines."""
 
     def text(self, value: str) -> yaml.ScalarNode:
         style = '"' if {"\n", *_ODD_BREAKS} & set(value) else None
@@ -132,7 +132,7 @@ def parse(text: str) -> Document:
     """Read a YAML text whose top level is a mapping.
 
     Raises:
-        DocumentError: it is empty, too long, no YAML, or something else than a mapping.
+        DocumentError: The text is empty, too long, not YAML, or not a mapping.
     """
     loader, root, values = _read(text)
     if root is None or values is None:
@@ -148,18 +148,18 @@ def parse_value(text: str) -> Any:
     """Read one value, like that of `--set key=value`.
 
     Raises:
-        DocumentError: it is no YAML.
+        DocumentError: The text is not YAML.
     """
     return _read(text)[2]
 
 
 def render(values: Mapping[str, Any]) -> str:
-    """YAML that `parse` reads as the same values."""
+    """Return YAML that `parse` reads as the same values."""
     return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def render_value(value: Any) -> str:
-    """One value on one line, as it stands after `key:`."""
+    """Return a value as YAML on one line, as it is written after `key:`."""
     endless = float("inf")
     text = yaml.dump(
         value, Dumper=_OneLine, default_flow_style=True, allow_unicode=True, width=endless

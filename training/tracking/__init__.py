@@ -1,1 +1,1 @@
-"""What a training run leaves in MLflow: parameters, metrics, plots, inputs, model, card."""
+"""Records of a training run in MLflow: parameters, metrics, plots, inputs, model, card."""

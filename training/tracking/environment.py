@@ -1,4 +1,4 @@
-"""Where a run happened: code, packages and machine, so that somebody can make it happen again."""
+"""The environment of a run: code, packages and machine, so that others can reproduce it."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def git_state() -> dict[str, str]:
-    """The working directory's commit and whether it was modified; empty outside a checkout."""
+    """Return the working directory's commit and whether it was modified; empty if not in git."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}
@@ -18,7 +18,7 @@ def git_state() -> dict[str, str]:
 def _git(*arguments: str) -> str | None:
     try:
         answer = subprocess.run(  # noqa: S603 (fixed arguments)
-            ["git", *arguments],  # noqa: S607 (whichever git the user has)
+            ["git", *arguments],  # noqa: S607 (the user's own git)
             capture_output=True,
             text=True,
             timeout=10,
@@ -30,14 +30,14 @@ def _git(*arguments: str) -> str | None:
 
 
 def installed_packages() -> str:
-    """Every installed distribution as `name==version`, one a line, sorted."""
-    described = (found.metadata for found in distributions())  # each look reads the file anew
+    """Return every installed distribution as `name==version`, one on each line, sorted."""
+    described = (found.metadata for found in distributions())  # each access reads the file again
     names = {f"{one['Name']}=={one['Version']}" for one in described if one["Name"]}
     return "".join(f"{name}\n" for name in sorted(names, key=str.lower))
 
 
 def machine() -> dict[str, Any]:
-    """Python, operating system, processor and number of cores; no host or user name."""
+    """Return Python, operating system, processor and number of cores, but no host or user name."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",

@@ -1,4 +1,4 @@
-"""The model card: what a person reads in the registry before they trust a version."""
+"""The model card, which describes a version in the registry for people."""
 
 import math
 
@@ -8,7 +8,7 @@ from cloche.training.evaluation.slices import Slice
 from cloche.training.recipe.metric_catalog import METRICS
 from cloche.training.recipe.schema import Recipe
 
-SMALLEST_SLICE = 200  # rows; the metric of fewer says more about chance than about the model
+SMALLEST_SLICE = 200  # rows; the metric of fewer rows depends more on chance than on the model
 
 
 def model_card(
@@ -17,11 +17,11 @@ def model_card(
     """Write the card in Markdown.
 
     Args:
-        recipe: what was trained.
-        evaluation: how good it is.
-        rows: rows on each side of the split, by name.
-        source: where the data came from, for people.
-        run_id: the training run.
+        recipe: Recipe of the training.
+        evaluation: Measured quality of the model.
+        rows: Number of rows on each side of the split, by name.
+        source: Origin of the data, for people.
+        run_id: Id of the training run.
     """
     weakest = {
         column: min(
@@ -47,7 +47,7 @@ def model_card(
 
 
 def shown(value: float) -> str:
-    """A metric's value for people."""
+    """Return a metric's value for people."""
     return "undefined" if math.isnan(value) else f"{value:.4f}"
 
 

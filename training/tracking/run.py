@@ -1,4 +1,4 @@
-"""The MLflow run of a training: where it belongs, and how it ends."""
+"""The MLflow run of a training: its experiment, and its status at the end."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,13 +16,14 @@ _KIND = "cloche.kind"
 
 @contextmanager
 def training_run(recipe: Recipe, say: Callable[[str], None]) -> Iterator[mlflow.ActiveRun]:
-    """The run that a training is logged to, as long as the context lasts.
+    """Yield the run that a training is logged to, and end it with the context.
 
-    It is `FINISHED` then, `KILLED` where somebody ended the training, and `FAILED` otherwise.
+    Its status is then `FINISHED`, `KILLED` if a user interrupted the training, or `FAILED`
+    otherwise.
 
     Args:
-        recipe: what is trained.
-        say: told where the environment names a run that is not taken.
+        recipe: Recipe of the training.
+        say: Called with a note if the environment names a run that is not used.
     """
     _leave_what_others_wrote(say)
     open_experiment(recipe)
@@ -35,10 +36,11 @@ def training_run(recipe: Recipe, say: Callable[[str], None]) -> Iterator[mlflow.
 
 
 def _leave_what_others_wrote(say: Callable[[str], None]) -> None:
-    """Go on with the run that MLFLOW_RUN_ID names only if it was begun for this training.
+    """Continue the run that MLFLOW_RUN_ID names only if it was started for this training.
 
-    `mlflow run` begins one. Any other is what somebody finished, or what this variable was set for
-    before: its parameters cannot be changed, and a failure here would be told as one of that run.
+    `mlflow run` starts such a run. Any other run is finished, or belongs to an earlier training for
+    which the variable was set: its parameters cannot be changed, and a failure of this training
+    would be recorded as a failure of that run.
     """
     named = os.environ.get("MLFLOW_RUN_ID")
     if not named:
@@ -53,9 +55,10 @@ def _leave_what_others_wrote(say: Callable[[str], None]) -> None:
 
 
 def open_experiment(recipe: Recipe) -> None:
-    """Make the recipe's experiment the active one, and have MLflow's UI show it as training.
+    """Make the recipe's experiment the active one, and mark it as training for MLflow's UI.
 
-    Where somebody chose the run or the experiment already, as `mlflow run` does, theirs is used.
+    If the environment already selects a run or an experiment, as `mlflow run` does, that one is
+    used.
     """
     if any(os.environ.get(name) for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")):
         return
@@ -63,8 +66,8 @@ def open_experiment(recipe: Recipe) -> None:
         mlflow.set_experiment(experiment_id=number)
         return
     mlflow.set_experiment(recipe.name)
-    # MLflow sets the variable for processes that this one starts; the next training here would
-    # take it for somebody's choice.
+    # MLflow sets the variable for child processes; the next training in this process would take it
+    # for the user's choice.
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
     mlflow.set_experiment_tags(
         {
@@ -75,7 +78,7 @@ def open_experiment(recipe: Recipe) -> None:
 
 
 def _tags(recipe: Recipe) -> dict[str, str]:
-    """Tags that make a training run findable."""
+    """Return tags by which a training run can be found."""
     git = {f"cloche.git_{key}": value for key, value in git_state().items()}
     return {
         "mlflow.runName": f"train {recipe.name}",

@@ -1,4 +1,4 @@
-"""Whether MLflow's stores can take what a training leaves, asked before anything is read."""
+"""Checks that MLflow's stores can store the results of a training, before any data is read."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from cloche.training.errors import ClocheError, RegistryError
 from cloche.training.recipe.schema import Recipe
 from cloche.values.passwords import without_password
 
-# A tag that nobody sets: deleting it asks for the right to write, and changes nothing.
+# A tag that does not exist: deleting it checks the permission to write, and changes nothing.
 _NOTHING = "cloche.nothing"
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "ENDPOINT_NOT_FOUND")
 _VERSION_SECONDS = 5.0
@@ -30,7 +30,7 @@ _WHOLE_ADDRESSES = ("databricks", "databricks-uc", "uc")
 
 
 def check_stores(recipe: Recipe) -> None:
-    """Ask for all that the training will need of the stores; nothing is written.
+    """Check everything that the training will need from the stores, without writing anything.
 
     Raises:
         RegistryError: Something is missing; the message says what, and what to do.
@@ -55,13 +55,14 @@ def check_stores(recipe: Recipe) -> None:
 
 @contextmanager
 def storing(kind: type[Exception]) -> Iterator[None]:
-    """Say in a sentence that the artifact store took nothing; each store raises its own.
+    """Turn an error of the artifact store into one sentence; each store raises its own errors.
 
     Args:
-        kind: What counts as that; `OSError` where other work is done as well.
+        kind: Type of the errors that count as such; `OSError` if the context does other work as
+            well.
 
     Raises:
-        RegistryError: Such was raised.
+        RegistryError: An error of this type was raised.
     """
     try:
         yield
@@ -78,7 +79,7 @@ def storing(kind: type[Exception]) -> Iterator[None]:
 
 
 def _experiment(client: MlflowClient, recipe: Recipe) -> Experiment | None:
-    """The experiment that the run will belong to; None where it is made for it."""
+    """Return the experiment that the run will belong to; None if it is yet to be created."""
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
         with _named_by_environment("MLFLOW_RUN_ID", f"the run {run_id!r}", "a run of its own"):
             info = client.get_run(run_id).info
@@ -99,12 +100,17 @@ def _experiment(client: MlflowClient, recipe: Recipe) -> Experiment | None:
 
 @contextmanager
 def _named_by_environment(variable: str, what: str, instead: str) -> Iterator[None]:
-    """Say which variable names what the store does not have; databases refuse some ids as wrong.
+    """Report which variable names an object that the store does not have.
+
+    Databases refuse some such ids as invalid.
 
     Args:
-        variable: its name.
-        what: it names.
-        instead: what the training gets without the variable.
+        variable: Name of the variable.
+        what: The object that the variable names.
+        instead: The object that the training gets without the variable.
+
+    Raises:
+        RegistryError: The store has no such object.
     """
     try:
         yield
@@ -119,10 +125,10 @@ def _named_by_environment(variable: str, what: str, instead: str) -> Iterator[No
 
 
 def _check_addresses() -> None:
-    """Say which variable holds an address that is none; MLflow takes some for folders.
+    """Report which variable contains an invalid address; MLflow takes some of them for folders.
 
     Raises:
-        RegistryError: The variable, what it holds, and an address of the kind that may be meant.
+        RegistryError: An address is invalid; the message has the variable, its value, and examples.
     """
     schemes = {
         *_SCHEMES,
@@ -135,7 +141,7 @@ def _check_addresses() -> None:
         if not uri or (mark and known) or uri in _WHOLE_ADDRESSES:
             continue
         if not mark and (Path(uri).is_dir() or uri.startswith((".", "/", "file:", "~"))):
-            continue  # a folder, of which MLflow says itself what to do
+            continue  # a folder, for which MLflow's own message says what to do
         raise RegistryError(
             f"{variable} is {without_password(uri)!r}, which is no address of a registry: expected "
             "one like http://HOST:5000, sqlite:///mlflow.db or postgresql://USER@HOST/NAME"
@@ -167,7 +173,7 @@ def _version(server: str) -> str:
 
 @contextmanager
 def _absent() -> Iterator[None]:
-    """Nothing that may not be written is what is not there yet, or what an old server lacks."""
+    """Ignore the error that an object is absent, or that an old server lacks an endpoint."""
     try:
         yield
     except MlflowException as error:

@@ -1,4 +1,4 @@
-"""What a training run leaves in MLflow, piece by piece. The caller holds the run open."""
+"""Logs each part of a training's results to MLflow. The caller keeps the run open."""
 
 import re
 import warnings
@@ -28,11 +28,11 @@ from cloche.training.tracking.environment import installed_packages, machine
 
 HOLDOUT_ARTIFACT = "holdout/holdout.parquet"
 TWIN_ARTIFACT = "acceleration/twin.json"
-MOST_SLICE_METRICS = 30  # values of one slice column that become metrics of their own
+MOST_SLICE_METRICS = 30  # most slices of one column that get a separate metric
 
 
 def record_recipe(recipe: Recipe) -> None:
-    """The recipe as a file, its choices as parameters, and the environment."""
+    """Log the recipe as a file, its choices as parameters, and the environment."""
     mlflow.log_text(dump_recipe(recipe), "recipe.yaml")
     mlflow.log_text(installed_packages(), "environment/requirements.txt")
     mlflow.log_dict(machine(), "environment/machine.json")
@@ -58,7 +58,7 @@ class _Table(PandasDataset):
 
 
 def record_input(frame: pd.DataFrame, source: str, recipe: Recipe, context: str) -> None:
-    """One side of the split as a dataset input of the run."""
+    """Log one side of the split as a dataset input of the run."""
     dataset = _Table(
         frame,
         source=CodeDatasetSource({"cloche.source": source}),
@@ -67,13 +67,13 @@ def record_input(frame: pd.DataFrame, source: str, recipe: Recipe, context: str)
         digest=frame_digest(frame)[:16],
     )
     with warnings.catch_warnings():
-        # Advice for signatures; this schema only describes the table.
+        # The warning is meant for model signatures; this schema only describes the table.
         warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
         mlflow.log_input(dataset, context=context)
 
 
 def record_holdout(holdout: pd.DataFrame) -> str:
-    """The holdout's rows, so that the gate can judge every later version on the very same ones.
+    """Log the holdout's rows, so that the gate can judge every later version on the same rows.
 
     Returns:
         The digest of the rows as they will be read back.
@@ -86,7 +86,7 @@ def record_holdout(holdout: pd.DataFrame) -> str:
 
 
 def record_trial(recipe: Recipe, trial: Trial) -> None:
-    """One search trial as a nested run."""
+    """Log one search trial as a nested run."""
     with mlflow.start_run(run_name=f"trial {trial.number}", nested=True):
         mlflow.set_tags({"cloche.kind": "trial", "cloche.recipe": recipe.name})
         mlflow.log_params({**recipe.estimator.params, **trial.params})
@@ -95,13 +95,13 @@ def record_trial(recipe: Recipe, trial: Trial) -> None:
 
 
 def record_search(trials: Sequence[Trial], best: Trial) -> None:
-    """All trials as one table, and which of them won."""
+    """Log all trials as one table, and the number of the best trial."""
     mlflow.log_table(trials_frame(trials), "search/trials.json")
     mlflow.log_params({"search_trials": len(trials), "search_best_trial": best.number})
 
 
 def record_evaluation(recipe: Recipe, evaluation: Evaluation) -> None:
-    """Metrics with their intervals, tables and plots."""
+    """Log metrics with their intervals, tables and plots."""
     for name, interval in evaluation.holdout.items():
         values = {"": interval.value, "_low": interval.low, "_high": interval.high}
         mlflow.log_metrics(_finite({f"holdout/{name}{end}": v for end, v in values.items()}))
@@ -117,7 +117,7 @@ def record_evaluation(recipe: Recipe, evaluation: Evaluation) -> None:
 
 
 def record_twin(twin: Twin) -> None:
-    """The proof of an accelerated twin."""
+    """Log the proof of an accelerated twin."""
     mlflow.set_tag(ACCELERATED, "onnx")
     mlflow.log_dict(twin.document, TWIN_ARTIFACT)
     mlflow.log_metrics(
@@ -130,7 +130,7 @@ def record_twin(twin: Twin) -> None:
 
 
 def record_no_twin(reason: str) -> None:
-    """Why there is no accelerated twin."""
+    """Log the reason why there is no accelerated twin."""
     mlflow.set_tag(ACCELERATED, "no")
     mlflow.set_tag("cloche.accelerated_reason", reason)
 
@@ -154,10 +154,10 @@ def _record_slices(recipe: Recipe, evaluation: Evaluation) -> None:
 
 
 def _name(text: str) -> str:
-    """What MLflow accepts in a metric's or an artifact's name."""
+    """Return a text as MLflow accepts it in the name of a metric or an artifact."""
     return re.sub(r"[^\w .-]", "_", text)
 
 
 def _finite(metrics: dict[str, Any]) -> dict[str, float]:
-    """Without values that the data does not define: stores refuse them."""
+    """Return the metrics without undefined values, which stores refuse."""
     return {name: float(value) for name, value in metrics.items() if value == value}  # noqa: PLR0124

@@ -1,1 +1,1 @@
-"""Pipelines as ONNX graphs: which estimators can be converted, and how."""
+"""Conversion of pipelines to ONNX graphs: which estimators can be converted, and how."""

@@ -1,8 +1,8 @@
-"""Reads the trees of LightGBM and XGBoost from what they store themselves.
+"""Reads the trees of LightGBM and XGBoost from the form in which these libraries store models.
 
-Neither library is imported: a model that is here has brought it. What is read is the form that the
-library itself loads a model from, so thresholds and leaves are the very numbers that it uses. What
-a stored model says and this module does not know is refused.
+Neither library is imported: a model that has been loaded has imported its own. The libraries load
+models from the same form, so the thresholds and leaves are exactly the numbers that they use. A
+model that uses a feature which this module does not know is refused.
 """
 
 import json
@@ -24,7 +24,7 @@ XGBOOST = frozenset(
 )
 BOOSTERS = LIGHTGBM | XGBOOST
 
-# Of a dense row LightGBM keeps the values above this magnitude only, and takes 0 for the others.
+# LightGBM replaces values of a dense row by 0 if they are not above this magnitude.
 _ZERO = float(np.float32(1e-35))
 _CATEGORICAL, _DEFAULT_LEFT, _MISSING_KIND = 1, 2, 12  # bits of LightGBM's decision_type
 _ZERO_MISSING, _NAN_MISSING = 4, 8
@@ -55,26 +55,26 @@ _XGBOOST_LINKS = {
         "identity",
     ),
 }
-# What makes LightGBM's predictions leave trees out.
+# LightGBM parameters that make predictions leave trees out.
 _AT_PREDICTION = ("pred_early_stop", "start_iteration_predict", "num_iteration_predict")
 _SIDES = ("left", "right")
 
 
 def public_name(model: Any) -> str:
-    """Package and class, like `xgboost.XGBClassifier`."""
+    """Return the top-level package and the class name, like `xgboost.XGBClassifier`."""
     return f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
 
 
 def is_booster(model: Any) -> bool:
-    """Whether its trees can be read here."""
+    """Return whether this module can read the model's trees."""
     return public_name(model) in BOOSTERS
 
 
 def read_booster(model: Any) -> Ensemble:
-    """Read a fitted model.
+    """Read the trees of a fitted model.
 
     Raises:
-        TwinRefused: it does something that a sum of trees does not hold.
+        TwinRefused: The model does something that a sum of trees cannot express.
     """
     read = _lightgbm(model) if public_name(model) in LIGHTGBM else _xgboost(model)
     if not is_classifier(model) or len(read.base) > 1:
@@ -90,7 +90,7 @@ def _lightgbm(model: Any) -> Ensemble:
     )
     if odd:
         raise TwinRefused(f"{odd[0]} changes how it predicts")
-    # Without num_iteration both this and its predictions end with the best one.
+    # Without num_iteration, both the stored text and predictions end with the best iteration.
     head, *blocks = model.booster_.model_to_string().partition("end of trees")[0].split("\nTree=")
     told = _lines(head)
     objective, *options = told.get("objective", "none").split()
@@ -117,13 +117,13 @@ def _lightgbm(model: Any) -> Ensemble:
 
 
 def _lines(text: str) -> dict[str, str]:
-    """`key=value` lines; a key alone has an empty value."""
+    """Parse `key=value` lines; a key without a value gets an empty one."""
     parts = (line.partition("=") for line in text.splitlines())
     return {key: value for key, _, value in parts}
 
 
 def _leafwise(told: dict[str, str], target: int) -> Tree:
-    """A tree whose inner nodes are counted from 0 and whose leaves from -1 downwards."""
+    """Read a tree whose inner nodes are numbered from 0 up and whose leaves from -1 down."""
     if told.get("is_linear", "0") != "0":
         raise TwinRefused("its leaves hold linear models (linear_tree)")
 
@@ -132,7 +132,7 @@ def _leafwise(told: dict[str, str], target: int) -> Tree:
 
     leaves = numbers("leaf_value", np.float64)
     inner = len(leaves) - 1
-    # A tree of one leaf has no splits, but may have empty lines for them.
+    # A tree with a single leaf has no splits, but its text may have empty lines for them.
     split, threshold = (
         numbers(name, kind)[:inner]
         for name, kind in (("split_feature", np.int64), ("threshold", np.float64))
@@ -145,7 +145,7 @@ def _leafwise(told: dict[str, str], target: int) -> Tree:
     missing = decision & _MISSING_KIND
     if (missing == _ZERO_MISSING).any():
         raise TwinRefused("it takes zeros for missing (zero_as_missing)")
-    # Where training saw no missing value, one counts as 0.
+    # If the feature had no missing value in training, LightGBM treats a missing value as 0.
     missing_left = np.where(missing == _NAN_MISSING, decision & _DEFAULT_LEFT != 0, threshold >= 0)
     none = np.zeros(len(leaves))
     return Tree(
@@ -191,15 +191,16 @@ def _xgboost(model: Any) -> Ensemble:
 
 
 def _last_tree(model: Any, starts: list[int]) -> int:
-    """The number of trees that predict: up to the best iteration of an early stop."""
-    best = getattr(model, "best_iteration", None)  # a property that raises where there was no stop
+    """Return the number of trees that predict: all up to the best iteration of an early stop."""
+    best = getattr(model, "best_iteration", None)  # a property that raises without an early stop
     return starts[-1] if best is None else starts[best + 1]
 
 
 def _margin(base: Any, link: str) -> Any:
-    """Where the sum starts, in the units of the sum, by XGBoost's operations.
+    """Return the start value of the sum, in the units of the sum, by XGBoost's operations.
 
-    Logarithms are rounded from float64, as those of C are; numpy's own for float32 are less exact.
+    Logarithms are computed in float64 and rounded, as C does it; numpy's float32 logarithms are
+    less exact.
     """
     if link == "exp":
         return np.float32(np.log(np.float64(base)))
@@ -209,7 +210,7 @@ def _margin(base: Any, link: str) -> Any:
 
 
 def _numbered(stored: dict[str, Any], target: int) -> Tree:
-    """A tree whose nodes are numbered, with gaps where branches were pruned."""
+    """Read a tree whose nodes are numbered, with gaps where branches were pruned."""
     if int(stored["tree_param"]["size_leaf_vector"]) > 1:
         raise TwinRefused("its leaves hold several values (multi_strategy)")
     if any(stored["split_type"]):

@@ -1,4 +1,4 @@
-"""From an original to an ONNX graph with one output, the scores, in float64 where ONNX can."""
+"""Converts a pipeline to an ONNX graph whose only output is scores, in float64 where possible."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ _TENSORS: dict[str, Callable[[list[int | None]], Any]] = {
     "int64": Int64TensorType,
     "string": StringTensorType,
 }
-# Words of scikit-learn's default pattern, in the domain of plain ASCII.
+# The words of scikit-learn's default token pattern, for text of printable ASCII.
 WORDS = "[a-zA-Z0-9_][a-zA-Z0-9_]+"
 _DEFAULT_PATTERN = r"(?u)\b\w\w+\b"
 
@@ -44,11 +44,11 @@ def convert(original: OriginalModel) -> onnx.ModelProto:
     """Convert the whole pipeline.
 
     Returns:
-        A graph with one input for each column of the signature, by the column's name, of shape
+        A graph with one input for each column of the signature, named like the column, of shape
         (rows, 1), and one output `scores`.
 
     Raises:
-        TwinRefused: there is no converter, or it failed; the message is its reason.
+        TwinRefused: There is no converter, or the converter failed; the message gives the reason.
     """
     estimator = _with_columns(original)
     *before, last = (step for _, step in estimator.steps)
@@ -56,7 +56,7 @@ def convert(original: OriginalModel) -> onnx.ModelProto:
     write_trees = partial(trees.convert, sparse=_is_sparse(before))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a converter whose result is proven anyway
+            warnings.simplefilter("ignore")  # the proof checks the converter's result anyway
             model = convert_sklearn(
                 estimator,
                 name="twin",
@@ -86,9 +86,9 @@ def convert(original: OriginalModel) -> onnx.ModelProto:
 
 
 def _named(model: onnx.ModelProto, columns: list[str]) -> onnx.ModelProto:
-    """The same with the columns' own names for its inputs: skl2onnx makes identifiers of them.
+    """Rename the graph's inputs to the columns' names, of which skl2onnx makes identifiers.
 
-    What is computed on the way gets a prefix, so that no column has the name of such a tensor.
+    Intermediate tensors get a prefix, so that none of them has the name of a column.
     """
     named: onnx.ModelProto = add_prefix(model, "cloche:", rename_inputs=False)
     given = dict(zip((one.name for one in named.graph.input), columns, strict=True))
@@ -100,7 +100,7 @@ def _named(model: onnx.ModelProto, columns: list[str]) -> onnx.ModelProto:
 
 
 def _with_columns(original: OriginalModel) -> Pipeline:
-    """A pipeline that begins with columns by name and gives its estimator float64."""
+    """Return a pipeline that selects columns by name and gives its estimator float64."""
     found = _split(original.pipeline)
     steps = [step for _, step in found.steps] if isinstance(found, Pipeline) else [found]
     if not isinstance(steps[0], ColumnTransformer):
@@ -111,7 +111,7 @@ def _with_columns(original: OriginalModel) -> Pipeline:
 
 
 def _is_sparse(steps: Iterable[Any]) -> bool:
-    """Whether what comes out of the last one is a sparse matrix."""
+    """Return whether the output of the last step is a sparse matrix."""
     sparse = False
     for step in steps:
         if isinstance(step, Pipeline):
@@ -126,7 +126,7 @@ def _is_sparse(steps: Iterable[Any]) -> bool:
 
 
 def _split(estimator: Any) -> Any:
-    """The same with each TfidfVectorizer as the two steps that it is, nothing of it changed."""
+    """Return the estimator with each TfidfVectorizer replaced by its two equivalent steps."""
     if isinstance(estimator, TfidfVectorizer):
         mine = estimator.get_params()
         counts = CountVectorizer(**{k: mine[k] for k in CountVectorizer().get_params()})
@@ -147,7 +147,7 @@ def _options(estimator: Pipeline) -> dict[int, dict[str, Any]]:
         if isinstance(one, CountVectorizer):
             options[id(one)] = {"tokenexp": _words(one), "locale": "C"}
     last = estimator.steps[-1][1]
-    if is_classifier(last):  # skl2onnx asks a class that it does not know for `zipmap`, if not told
+    if is_classifier(last):  # without an entry, skl2onnx requests `zipmap` from unknown classes too
         options[id(last)] = {} if trees.is_trees(last) else {"zipmap": False}
     return options
 
@@ -161,12 +161,13 @@ def _words(vectorizer: Any) -> str:
 
 
 def _only_scores(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Keep the output that holds scores: of two, the second; the first are labels."""
+    """Keep the output that holds the scores: the second of two, because the first holds labels."""
     name = model.graph.output[-1].name
     extractor = onnx.utils.Extractor(model)
     inputs = [one.name for one in model.graph.input]
     needed: onnx.ModelProto = extractor.extract_model(inputs, [name])
-    for node in needed.graph.node:  # the domain declines unknown categories, row by row
+    # An unknown category must not fail the whole batch: the domain declines it row by row.
+    for node in needed.graph.node:
         for attribute in node.attribute:
             if node.op_type == "OneHotEncoder" and attribute.name == "zeros":
                 attribute.i = 1

@@ -1,4 +1,4 @@
-"""What a fitted ensemble of trees asks and adds, whichever library grew it."""
+"""A fitted ensemble of trees in one form for all libraries: comparisons, leaves and their sum."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,17 +9,18 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Tree:
-    """One tree.
+    """One decision tree, as arrays over its nodes.
 
     Attributes:
-        feature: (nodes,) index of the feature that a node asks about.
-        threshold: (nodes,) it goes left if the feature is not above it, or is below it if strict.
-        left: (nodes,) index of the left child; itself or less for a leaf.
-        right: (nodes,) likewise.
-        missing_left: (nodes,) whether a missing feature goes left.
-        leaf: (nodes,) whether it asks nothing.
-        values: (nodes, targets) what a leaf adds.
-        targets: (targets,) to which scores.
+        feature: (nodes,) Index of the feature that a node compares.
+        threshold: (nodes,) Threshold of the comparison: a row goes left if its feature is at most
+            the threshold, or below it if the arithmetic is strict.
+        left: (nodes,) Index of the left child; 0 for a leaf, which has none.
+        right: (nodes,) Index of the right child; 0 for a leaf, which has none.
+        missing_left: (nodes,) Whether a row with a missing feature goes left.
+        leaf: (nodes,) Whether the node is a leaf.
+        values: (nodes, targets) Values that a leaf adds to the scores.
+        targets: (targets,) Indices of the scores that the values are added to.
     """
 
     feature: npt.NDArray[np.int64]
@@ -34,15 +35,15 @@ class Tree:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a library compares and sums.
+    """How a library compares features and sums leaves.
 
     Attributes:
-        rounds: a feature is rounded to float32 before it is compared.
-        strict: a feature goes left if it is below a threshold, not if it equals it.
-        single: thresholds and leaves are float32, and leaves are added up in float32, one tree
-            after the other, from the base on.
-        zero: magnitudes up to this one count as 0, if the features are no sparse matrix.
-        absent: what a sparse matrix does not hold is missing, and no 0.
+        rounds: Whether a feature is rounded to float32 before it is compared.
+        strict: Whether a feature goes left only if it is below a threshold, not if it equals it.
+        single: Whether thresholds and leaves are float32, and leaves are added up in float32, one
+            tree after the other, starting from the base.
+        zero: Magnitude up to which a feature counts as 0, unless the features are a sparse matrix.
+        absent: Whether an entry that a sparse matrix does not store is missing rather than 0.
     """
 
     rounds: bool = False
@@ -57,12 +58,12 @@ class Ensemble:
     """Trees whose leaves are summed.
 
     Attributes:
-        trees: in their order.
-        base: (targets,) what the sum starts from.
-        link: what makes scores of the sums: `identity`, `exp`, `sigmoids` (of each), `sigmoid` (of
-            one, for two classes) or `softmax`.
-        factor: of the sum, before the link.
-        arithmetic: how it is computed.
+        trees: The trees, in the order of summation.
+        base: (targets,) Start values of the sums.
+        link: Function from sums to scores: `identity`, `exp`, `sigmoids` (of each sum), `sigmoid`
+            (of one sum, for two classes) or `softmax`.
+        factor: Factor that the sum is multiplied by before the link.
+        arithmetic: How features are compared and leaves are summed.
     """
 
     trees: list[Tree]

@@ -1,4 +1,4 @@
-"""Adding nodes and constants to a graph that skl2onnx is writing."""
+"""Adds nodes and constants to a graph that skl2onnx is writing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 
 def writer(scope: Any, container: Any) -> Callable[..., str]:
-    """A function that adds a node to the graph and returns the name of its output."""
+    """Return a function that adds a node to the graph and returns the name of its output."""
 
     def node(
         kind: str,
@@ -35,7 +35,7 @@ def writer(scope: Any, container: Any) -> Callable[..., str]:
 
 
 def constant(scope: Any, container: Any, value: Any) -> str:
-    """The name of a new constant in float64, of shape (1,) or that of `value`."""
+    """Add a float64 constant of shape (1,) or the shape of `value`, and return its name."""
     values = np.atleast_1d(np.asarray(value, dtype=np.float64))
     name = str(scope.get_unique_variable_name("constant"))
     container.add_initializer(name, TensorProto.DOUBLE, list(values.shape), values.ravel())

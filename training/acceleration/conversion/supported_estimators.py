@@ -1,9 +1,10 @@
-"""Which scikit-learn classes may have a twin at all, by how small differences travel in them.
+"""Which scikit-learn classes may have a twin, depending on how they propagate small differences.
 
-ONNX sums in another order than numpy, so a result may differ in its last bits. Where a model is
-continuous that stays small, and rows can prove it. Where a model asks questions, as a tree does, a
-last bit can turn an answer around, and no number of rows would prove that it does not: everything
-before such a question must be exact, bit by bit. What is in no list is refused by its name.
+ONNX sums in another order than numpy, so a result may differ in its last bits. In a continuous
+model such a difference stays small, and rows can prove that. In a model that makes comparisons,
+such as a tree, a last bit can change the answer, and no number of rows would prove that it does
+not: everything before such a comparison must be exact, bit by bit. A class that is in no list is
+refused by name.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from cloche.training.acceleration.conversion.boosters import BOOSTERS, XGBOOST, 
 from cloche.training.acceleration.conversion.trees import TREES, is_trees
 from cloche.training.errors import TwinRefused
 
-# One operation for each value, the same one in both: same bits.
+# Transformers that apply one operation to each value, the same one in scikit-learn and ONNX, and so
+# give the same bits.
 _EXACT = {
     "MaxAbsScaler",
     "MinMaxScaler",
@@ -76,22 +78,22 @@ _NEIGHBOURS = {
 
 
 def is_exact(estimator: Any) -> bool:
-    """Whether a model only compares exact values, so that any magnitude is as good as any other."""
+    """Return whether a model only compares exact values, so that any magnitude is safe."""
     *before, last = leaves(estimator)
     return is_trees(last) and all(_name(one) in _EXACT for one in before)
 
 
 def adds_in_order(estimator: Any) -> bool:
-    """Whether a sum in another order than the original's would show: then one thread must do it."""
+    """Return whether sums must be computed in the original's order, and so by one thread."""
     *_, last = leaves(estimator)
     return _name(last) in XGBOOST
 
 
 def check(estimator: Any) -> None:
-    """See that every part of `estimator` is one that a proof can hold for.
+    """Check that every part of `estimator` belongs to a class whose twins can be proven.
 
     Raises:
-        TwinRefused: one is not, named with the reason.
+        TwinRefused: A part does not; the message gives its name and the reason.
     """
     *before, last = leaves(estimator)
     name = _name(last)
@@ -125,7 +127,7 @@ def _check_text(vectorizer: Any) -> None:
 
 
 def leaves(estimator: Any) -> Iterator[Any]:
-    """The parts that do the work, in their order; pipelines and column transformers opened."""
+    """Yield the estimators inside pipelines and column transformers, in their order."""
     if isinstance(estimator, Pipeline):
         for _, step in estimator.steps:
             yield from leaves(step)
@@ -143,7 +145,10 @@ def leaves(estimator: Any) -> Iterator[Any]:
 
 
 def _passes(estimator: Any) -> bool:
-    """Whether it hands its input on; ColumnTransformer fits one in place of `passthrough`."""
+    """Return whether an estimator returns its input unchanged.
+
+    ColumnTransformer replaces `passthrough` by such an estimator.
+    """
     return _name(estimator) == "FunctionTransformer" and estimator.func is None
 
 

@@ -1,4 +1,4 @@
-"""Transformers as ONNX in float64, where skl2onnx 1.20 has only float32, or another formula."""
+"""ONNX converters of transformers for which skl2onnx 1.20 has float32 only, or another formula."""
 
 from typing import Any
 
@@ -12,17 +12,18 @@ from cloche.training.errors import TwinRefused
 
 
 def shape(operator: Any) -> None:
-    """Tell skl2onnx that a transformer gives float64, a column for each that it takes."""
+    """Declare to skl2onnx that a transformer returns float64, one column for each input column."""
     rows = operator.inputs[0].get_first_dimension()
     columns = sum(one.type.shape[1] for one in operator.inputs)
     operator.outputs[0].type = DoubleTensorType([rows, columns])
 
 
 def impute(scope: Any, operator: Any, container: Any) -> None:
-    """SimpleImputer for numbers.
+    """Convert a SimpleImputer of numbers.
 
     Raises:
-        TwinRefused: it fills something else, or changes the number of columns.
+        TwinRefused: The imputer fills text or another value than NaN, or changes the number of
+            columns.
     """
     imputer = operator.raw_operator
     if isinstance(operator.inputs[0].type, StringTensorType):
@@ -45,10 +46,10 @@ def impute(scope: Any, operator: Any, container: Any) -> None:
 
 
 def weigh(scope: Any, operator: Any, container: Any) -> None:
-    """TfidfTransformer; skl2onnx has log(1 + count) where scikit-learn has 1 + log(count).
+    """Convert a TfidfTransformer: skl2onnx has log(1 + count), scikit-learn has 1 + log(count).
 
     Raises:
-        TwinRefused: it normalises in a way that scikit-learn does not know today.
+        TwinRefused: The transformer uses a norm that scikit-learn does not have today.
     """
     transformer = operator.raw_operator
     node = writer(scope, container)

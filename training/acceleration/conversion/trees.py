@@ -1,9 +1,9 @@
-"""Trees as ONNX, with the very comparisons that scikit-learn makes.
+"""Converts trees to ONNX with exactly the comparisons that scikit-learn makes.
 
 skl2onnx 1.20 stores thresholds as float32 and fails on histogram gradient boosting, whose nodes
-hold numpy integers and booleans. Here a threshold stays a float64 and is compared with a float64:
-a decision cannot change near it. Trees of `sklearn.tree` round a feature to float32 before they
-compare it, so their graph does, too; histogram gradient boosting compares it as it is.
+hold numpy integers and booleans. Here a threshold stays a float64 and is compared with a float64,
+so that a decision near it cannot change. Trees of `sklearn.tree` round a feature to float32 before
+they compare it, and so does their graph; histogram gradient boosting compares it unrounded.
 """
 
 from collections.abc import Iterator
@@ -50,13 +50,13 @@ _BOOSTED = (GradientBoostingClassifier, GradientBoostingRegressor)
 _HISTOGRAM = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 TREES = (*_SINGLE, *_AVERAGED, *_BOOSTED, *_HISTOGRAM)
 
-# A name of a link → the ONNX operator that makes scores of the summed leaves.
+# Name of a link → ONNX operator that turns the summed leaves into scores.
 _LINKS = {"identity": "Identity", "sigmoids": "Sigmoid", "exp": "Exp"}
-_ROUNDED = Arithmetic(rounds=True)  # of the trees of `sklearn.tree`
+_ROUNDED = Arithmetic(rounds=True)  # how the trees of `sklearn.tree` compare
 
 
 def is_trees(model: Any) -> bool:
-    """Whether a model is one of trees that can be read."""
+    """Return whether a model consists of trees that can be read."""
     return isinstance(model, TREES) or is_booster(model)
 
 
@@ -64,7 +64,7 @@ def ensemble_of(model: Any) -> Ensemble:
     """Read a fitted model of trees.
 
     Raises:
-        TwinRefused: it asks its features more than whether they are above a threshold.
+        TwinRefused: The model does more than compare features with thresholds and sum leaves.
     """
     if is_booster(model):
         return read_booster(model)
@@ -80,7 +80,7 @@ def ensemble_of(model: Any) -> Ensemble:
 
 
 def thresholds(model: Any) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-    """For each feature that the trees ask about: its index, and the sorted thresholds."""
+    """Yield the index and the sorted thresholds of each feature that the trees compare."""
     trees = ensemble_of(model).trees
     asked = np.concatenate([tree.feature[~tree.leaf] for tree in trees])
     values = np.concatenate([tree.threshold[~tree.leaf] for tree in trees])
@@ -152,7 +152,7 @@ def _histogram(model: Any) -> Ensemble:
 
 
 def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:  # noqa: ARG001
-    """Tell skl2onnx that the operator has one output, the scores."""
+    """Declare to skl2onnx that the operator has one output, the scores."""
     operator = scope.declare_local_operator(f"Cloche{type(model).__name__}", model)
     operator.inputs = list(inputs)
     operator.outputs.append(scope.declare_local_variable("scores", DoubleTensorType()))
@@ -160,20 +160,20 @@ def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> An
 
 
 def shape(operator: Any) -> None:
-    """Tell skl2onnx the type and the shape of the scores."""
+    """Declare to skl2onnx the type and the shape of the scores."""
     rows = operator.inputs[0].get_first_dimension()
     classes = getattr(operator.raw_operator, "classes_", (None,))
     operator.outputs[0].type = DoubleTensorType([rows, len(classes)])
 
 
 def convert(scope: Any, operator: Any, container: Any, *, sparse: bool = False) -> None:
-    """Write the trees; skl2onnx calls it with its own types.
+    """Write the trees into the graph; skl2onnx calls this function with its own types.
 
     Args:
-        scope: of the graph.
-        operator: with the model and its input.
-        container: of the graph.
-        sparse: whether the original takes its features as a sparse matrix.
+        scope: skl2onnx's scope of the graph, which gives unique names.
+        operator: The operator, with the model and its input.
+        container: skl2onnx's container of the graph's nodes.
+        sparse: Whether the original model takes its features as a sparse matrix.
     """
     ensemble = ensemble_of(operator.raw_operator)
     count = sum(len(tree.leaf) for tree in ensemble.trees)
@@ -213,12 +213,12 @@ def convert(scope: Any, operator: Any, container: Any, *, sparse: bool = False) 
 
 
 def _doubles(ensemble: Ensemble, *, parted: bool) -> dict[str, Any]:
-    """The attributes of the operator TreeEnsembleRegressor, with values in float64.
+    """Return the attributes of the operator TreeEnsembleRegressor, with values in float64.
 
     Args:
-        ensemble: the trees.
-        parted: two sums that are to be added, in place of one. The operator rounds a sum to float32
-            in the end, and an exponential makes a relative error of an absolute one.
+        ensemble: The trees.
+        parted: Whether to compute two sums to be added, instead of one. The operator rounds a sum
+            to float32 in the end, and an exponential turns an absolute error into a relative one.
     """
     if parted:
         ensemble = _in_parts(ensemble)
@@ -231,7 +231,7 @@ def _doubles(ensemble: Ensemble, *, parted: bool) -> dict[str, Any]:
 
 
 def _in_parts(ensemble: Ensemble) -> Ensemble:
-    """Every value as a coarse one, whose sums float32 holds exactly, and a small rest."""
+    """Split every value into a coarse one, whose sums float32 holds exactly, and a small rest."""
     most = np.abs(ensemble.base).sum() + sum(np.abs(t.values).max() for t in ensemble.trees)
     step = 2.0 ** (np.ceil(np.log2(most)) - 22) if most else 1.0
 
@@ -244,7 +244,10 @@ def _in_parts(ensemble: Ensemble) -> Ensemble:
 
 
 def _singles(ensemble: Ensemble) -> dict[str, Any]:
-    """The same in float32; the base is a first tree, because onnxruntime adds its own base last."""
+    """Return the operator's attributes with values in float32.
+
+    The base becomes a first tree, because onnxruntime adds its own base last.
+    """
     targets = range(len(ensemble.base))
     nothing = np.zeros(1, dtype=np.int64)
     base = Tree(
@@ -264,7 +267,7 @@ def _singles(ensemble: Ensemble) -> dict[str, Any]:
 def _attributes(
     ensemble: Ensemble,
 ) -> tuple[dict[str, Any], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Attributes without floating numbers; thresholds (nodes,); weights (leaves times targets,)."""
+    """Return attributes without floats, thresholds (nodes,) and weights (leaves times targets,)."""
     trees = ensemble.trees
     sizes = [len(tree.leaf) for tree in trees]
     leaves = [np.flatnonzero(tree.leaf) for tree in trees]

@@ -1,1 +1,1 @@
-"""The proof that a twin answers as its model does, also for rows that are hard for it."""
+"""The proof that a twin gives the same answers as its model, also for adversarial rows."""

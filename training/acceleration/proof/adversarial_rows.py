@@ -1,4 +1,4 @@
-"""Adversarial rows: where a twin and its original would disagree, if anywhere."""
+"""Generates adversarial rows: those on which a twin would most likely differ from its original."""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
@@ -12,8 +12,8 @@ from cloche.training.acceleration.conversion.trees import is_trees, thresholds
 from cloche.training.acceleration.original_model import Input, OriginalModel
 from cloche.training.acceleration.proof.input_domain import Domain
 
-THRESHOLDS = 200  # of one column, spread over all of them
-BASES = 50  # real rows that a strange value is put into
+THRESHOLDS = 200  # most thresholds of one column that are tested, evenly spread over all of them
+BASES = 50  # number of real rows into which adversarial values are put
 _MIXTURES = 300
 
 _NUMBERS = (
@@ -31,13 +31,13 @@ _TEXTS = (
 def adversarial(
     original: OriginalModel, real: pd.DataFrame, domain: Domain, *, seed: int
 ) -> Iterator[pd.DataFrame]:
-    """Strange rows, in tables of a kind; each row is a real one with strange values put in.
+    """Yield tables of adversarial rows; each row is a real one with adversarial values put in.
 
     Args:
-        original: whose inputs and thresholds are aimed at.
-        real: rows that it answers.
-        domain: whose edges are aimed at.
-        seed: of the mixtures.
+        original: The model, whose inputs and thresholds the rows target.
+        real: Rows that the model answers.
+        domain: The twin's domain, whose limits the rows target.
+        seed: Seed for the rows that mix adversarial values of several columns.
     """
     columns = [one.column for one in original.inputs]
     bases = real[columns].head(BASES).astype(object)
@@ -86,7 +86,7 @@ _VARIANTS = (
 
 
 def _thresholds(original: OriginalModel) -> dict[str, npt.NDArray[np.float64]]:
-    """Column → thresholds of the trees that ask about it, in the column's own units."""
+    """Return the thresholds of the trees for each column, in the column's own units."""
     steps = getattr(original.pipeline, "steps", [("", original.pipeline)])
     last, first = steps[-1][1], steps[0][1]
     if not is_trees(last):
@@ -114,7 +114,7 @@ def _thresholds(original: OriginalModel) -> dict[str, npt.NDArray[np.float64]]:
 def _undo(
     transformer: Any, values: npt.NDArray[np.float64], offset: int, width: int
 ) -> npt.NDArray[np.float64]:
-    """Thresholds before scaling; encoders and imputers leave them as they are."""
+    """Return the thresholds as they were before scaling; encoders and imputers keep them."""
     steps = [step for _, step in getattr(transformer, "steps", [("", transformer)])]
     for step in reversed(steps):
         if hasattr(step, "scale_"):
@@ -125,7 +125,7 @@ def _undo(
 
 
 def _around(values: npt.NDArray[np.float64]) -> list[float]:
-    """Each threshold, its neighbours in float64, and where float32 rounds to its other side."""
+    """Return each threshold, its float64 neighbours, and values that float32 rounds across it."""
     spread = values[np.unique(np.linspace(0, len(values) - 1, THRESHOLDS).astype(int))]
     with np.errstate(over="ignore"):
         single = spread.astype(np.float32)
@@ -146,7 +146,7 @@ def _put(bases: pd.DataFrame, column: str, values: Sequence[Any]) -> pd.DataFram
 
 
 def _typed(rows: pd.DataFrame, inputs: Sequence[Input]) -> pd.DataFrame:
-    """Columns of the types that schema enforcement leaves; numbers always as float64."""
+    """Return rows with the types that schema enforcement gives; numbers are always float64."""
     typed: dict[str, Any] = {}
     for one in inputs:
         column = rows[one.column]

@@ -1,9 +1,9 @@
-"""The proof: twin and original on the same rows, by the rules that serving follows.
+"""The proof: compares twin and original on the same rows, by the rules that serving follows.
 
-Serving takes a twin's scores only where all of them are finite, and its label only where none lies
-within twice the tolerance of another label; else the original answers that request. So on every row
-a twin must either decline, or score within the tolerance and, where it is sure, give the label that
-the original gives.
+Serving uses a twin's scores only if all of them are finite, and its label only if no other label
+lies within twice the tolerance; otherwise the original answers that request. So on every row a twin
+must either decline, or give scores within the tolerance and, where its label is certain, the label
+that the original gives.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,22 +17,23 @@ import pandas as pd
 from cloche.training.acceleration.original_model import Answers, Floats, OriginalModel
 from cloche.training.errors import TwinRefused
 
-TOLERANCE = 1e-6  # of a probability, or of a value relative to its size if that is above 1
-DEMANDED = TOLERANCE / 4  # on the rows of a proof: room for the rows that it does not hold
-_CHUNK = 5_000  # rows between two looks at the clock
-_MOST_OUTSIDE = 0.5  # a twin that declines or doubts more of the real rows is of no use
+TOLERANCE = 1e-6  # absolute for probabilities; for values relative to their size if it is above 1
+DEMANDED = TOLERANCE / 4  # limit in the proof; the rest is a reserve for rows that it did not test
+_CHUNK = 5_000  # rows between two checks of the time limit
+_MOST_OUTSIDE = 0.5  # a twin that leaves a larger share of the real rows to the original is useless
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What was compared, and how far apart it was.
+    """The result of a comparison of twin and original.
 
     Attributes:
-        rows: real rows.
-        adversarial_rows: adversarial ones.
-        largest_difference: between scores, as the tolerance is meant.
-        undecided_rows: real rows so near another label that serving asks the original.
-        outside_rows: real rows that the twin declines.
+        rows: Number of real rows.
+        adversarial_rows: Number of adversarial rows.
+        largest_difference: Largest difference between scores, measured as the tolerance is.
+        undecided_rows: Number of real rows that score so near another label that serving uses the
+            original.
+        outside_rows: Number of real rows that the twin declines.
     """
 
     rows: int = 0
@@ -42,7 +43,7 @@ class Proof:
     outside_rows: int = 0
 
     def combined(self, other: "Proof") -> "Proof":
-        """The comparisons of both as one."""
+        """Return the result for the rows of both comparisons; adversarial rows are not counted."""
         return Proof(
             self.rows + other.rows,
             largest_difference=max(self.largest_difference, other.largest_difference),
@@ -60,18 +61,19 @@ def prove(
     check: Callable[[], None],
     reasons: Callable[[pd.DataFrame], Sequence[str]] = lambda _: (),
 ) -> Proof:
-    """Compare both on all rows.
+    """Compare twin and original on all rows.
 
     Args:
-        original: answers or raises.
-        twin: raw rows → scores, NaN where it declines.
-        real: rows of the holdout.
-        adversarial: tables of adversarial rows.
-        check: called now and then; raises when the time is up.
-        reasons: real rows → why the twin declines some of them, one clause for each column.
+        original: The original; it answers or raises.
+        twin: Function from raw rows to scores, NaN for rows that the twin declines.
+        real: Rows of the holdout.
+        adversarial: Tables of adversarial rows.
+        check: Called before each comparison; raises when the time limit is reached.
+        reasons: Function from real rows to the reasons why the twin declines some of them, one
+            clause for each column.
 
     Raises:
-        TwinRefused: they disagree, or the twin declines most of the real rows.
+        TwinRefused: Twin and original disagree, or the twin declines most of the real rows.
     """
     on_real = Proof()
     for start in range(0, len(real), _CHUNK):
@@ -84,7 +86,7 @@ def prove(
             why.append(f"{on_real.undecided_rows:,} rows score so near two labels that it is asked")
         found = f": {'; '.join(why)}" if why else ""
         raise TwinRefused(f"it would leave {left:.0%} of the holdout's rows to the original{found}")
-    # One row alone takes another way through onnxruntime than many at once.
+    # onnxruntime executes a single row on another code path than many rows.
     few = real.head(20)
     alone = np.concatenate([twin(few.iloc[[at]]) for at in range(len(few))])
     if not np.allclose(alone, twin(few), rtol=DEMANDED, atol=DEMANDED, equal_nan=True):
@@ -103,10 +105,10 @@ def prove(
 def compare(
     original: OriginalModel, twin: Callable[[pd.DataFrame], Floats], rows: pd.DataFrame
 ) -> Proof:
-    """Compare both on (n rows) raw rows.
+    """Compare twin and original on (n rows) raw rows.
 
     Raises:
-        TwinRefused: they disagree on one, which the message describes.
+        TwinRefused: They disagree on a row, which the message describes.
     """
     rows = rows.reset_index(drop=True)
     scores = twin(rows)
@@ -141,7 +143,7 @@ def compare(
 
 
 def decided(original: OriginalModel, scores: Floats) -> npt.NDArray[np.bool_]:
-    """On which rows the label is further than twice the tolerance from another one."""
+    """Return for which rows the label is more than twice the tolerance away from another one."""
     if not original.classes:
         return np.isfinite(scores)
     if original.positive is not None and original.threshold is not None:
@@ -153,7 +155,7 @@ def decided(original: OriginalModel, scores: Floats) -> npt.NDArray[np.bool_]:
 
 
 def choose(original: OriginalModel, scores: Floats) -> npt.NDArray[np.int64]:
-    """The index of each row's label."""
+    """Return the index of each row's label."""
     if original.positive is None or original.threshold is None:
         return np.asarray(np.nan_to_num(scores, nan=-1.0).argmax(axis=1))
     over = scores[:, original.positive] >= original.threshold
@@ -161,7 +163,7 @@ def choose(original: OriginalModel, scores: Floats) -> npt.NDArray[np.int64]:
 
 
 def _answers(original: OriginalModel, rows: pd.DataFrame) -> Answers:
-    """Scores and labels of the original; NaN and None for rows that it refuses with an error."""
+    """Return scores and labels of the original; NaN and None for rows on which it raises."""
     parts = list(_halved(original, rows))
     width = (len(original.classes),) if original.classes else ()
     scores = [np.full((n, *width), np.nan) if found is None else found[0] for found, n in parts]
@@ -173,11 +175,11 @@ def _answers(original: OriginalModel, rows: pd.DataFrame) -> Answers:
 
 
 def _halved(original: OriginalModel, rows: pd.DataFrame) -> Iterator[tuple[Answers | None, int]]:
-    """Answers for stretches of rows, with their lengths; None for a row that raises."""
+    """Yield answers for consecutive rows, with their number; None for a single row that raises."""
     try:
         with np.errstate(all="ignore"):
             found = original.answers(rows)
-    except Exception:  # noqa: BLE001 (whatever the original raises, it does not answer)
+    except Exception:  # noqa: BLE001 (after any error there is no answer)
         found = None
     if found is not None or len(rows) == 1:
         yield found, len(rows)

@@ -1,8 +1,8 @@
-"""The domain of a twin: for which values its graph answers, and for which it declines with NaN.
+"""The domain of a twin: the values for which its graph answers; others it declines with NaN.
 
-scikit-learn refuses some values with an error (a missing one, an infinity, a category it never
-saw), and far from everything it was fitted on a proof is worth little. There the graph answers NaN,
-and serving asks the original.
+scikit-learn refuses some values with an error (a missing one, an infinity, a category that was not
+in the training data), and a proof is worth little for values far from all training data. For such
+values the graph answers NaN, and serving uses the original model.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,22 +18,22 @@ from cloche.training.acceleration.conversion.supported_estimators import leaves
 from cloche.training.acceleration.original_model import Input, OriginalModel
 from cloche.training.acceleration.proof.twin import SCORES
 
-FACTOR = 1024.0  # beyond the magnitudes of real rows, a twin of a model that computes is no use
+FACTOR = 1024.0  # limit of the domain, as a multiple of the largest magnitude of the real rows
 
-_PLAIN = r"[ -~\t\n\r]*"  # printable ASCII: where RE2's words are Python's
+_PLAIN = r"[ -~\t\n\r]*"  # printable ASCII, for which RE2 and Python find the same words
 _SINGLE_MAX = float(np.finfo(np.float32).max)
 _DOUBLE_MAX = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
 class Domain:
-    """What a graph answers.
+    """The values for which a graph answers.
 
     Attributes:
-        missing: columns in which a number may be missing.
-        limits: column of numbers → the largest magnitude.
-        known: column → the only values, where the original refuses any other.
-        plain: columns whose text must be printable ASCII.
+        missing: Columns in which a number may be missing.
+        limits: Column of numbers → the largest magnitude.
+        known: Column → the only values allowed, if the original refuses all others.
+        plain: Columns whose text must be printable ASCII.
     """
 
     missing: frozenset[str]
@@ -43,13 +43,13 @@ class Domain:
 
 
 def domain_of(original: OriginalModel, rows: pd.DataFrame, *, factor: float) -> Domain:
-    """Find the domain by asking the original.
+    """Find the domain by trying values on the original.
 
     Args:
-        original: answers or raises.
-        rows: a few rows that it answers.
-        factor: how far beyond the largest magnitude in `rows` the twin may answer; infinite for a
-            model that only compares.
+        original: The original; it answers or raises.
+        rows: A few rows that the original answers.
+        factor: Multiple of the largest magnitude in `rows` up to which the twin may answer;
+            infinite for a model that only compares.
     """
     numbers = [one.column for one in original.inputs if one.tensor == "double"]
     base = rows.head(1)
@@ -57,11 +57,11 @@ def domain_of(original: OriginalModel, rows: pd.DataFrame, *, factor: float) -> 
     def takes(values: dict[str, float]) -> bool:
         try:
             return bool(np.isfinite(original.answers(base.assign(**values))[0]).all())
-        except Exception:  # noqa: BLE001 (whatever the original raises, it does not answer)
+        except Exception:  # noqa: BLE001 (after any error there is no answer)
             return False
 
     def taken(value: float) -> set[str]:
-        """Columns in which the original takes a value, and its negative."""
+        """Return the columns in which the original accepts a value and its negative."""
         if all(takes(dict.fromkeys(numbers, sign * value)) for sign in (1.0, -1.0)):
             return set(numbers)
         return {
@@ -84,7 +84,7 @@ def domain_of(original: OriginalModel, rows: pd.DataFrame, *, factor: float) -> 
 
 
 def outside(domain: Domain, inputs: Sequence[Input], rows: pd.DataFrame) -> list[str]:
-    """For each column that puts rows outside of the domain: how many, why, and what to do."""
+    """Return a clause for each reason that puts rows outside the domain, with their number."""
     return [
         f"{one.column} {why} (in {int(where.sum()):,} of {len(rows):,} rows)"
         for one in inputs
@@ -94,7 +94,7 @@ def outside(domain: Domain, inputs: Sequence[Input], rows: pd.DataFrame) -> list
 
 
 def _declined(domain: Domain, one: Input, values: pd.Series) -> Iterator[tuple[pd.Series, str]]:
-    """Rows that a column puts outside, and why; for each reason that there may be."""
+    """Yield each reason why a column's values may be outside, with the mask of those rows."""
     absent = values.isna()
     if one.tensor == "double":
         if one.column not in domain.missing:
@@ -125,7 +125,7 @@ def _declined(domain: Domain, one: Input, values: pd.Series) -> Iterator[tuple[p
 
 
 def _known(original: OriginalModel) -> dict[str, tuple[Any, ...]]:
-    """Categories of encoders that refuse any other."""
+    """Return the categories of encoders that refuse any other category."""
     found: dict[str, tuple[Any, ...]] = {}
     for columns, transformer in _columns(original):
         if getattr(transformer, "handle_unknown", "") == "error":
@@ -134,7 +134,7 @@ def _known(original: OriginalModel) -> dict[str, tuple[Any, ...]]:
 
 
 def _columns(original: OriginalModel) -> Iterator[tuple[list[str], Any]]:
-    """Column names with the transformer that takes them first."""
+    """Yield column names with the transformer that receives them first."""
     first = original.pipeline
     if hasattr(first, "steps"):
         first = first.steps[0][1]
@@ -153,9 +153,9 @@ def _words(estimator: Any) -> Iterator[str]:
 
 
 def enclose(model: onnx.ModelProto, domain: Domain) -> onnx.ModelProto:
-    """A graph with one output and its domain; the output is `SCORES` then.
+    """Return the graph extended by its domain; its only output is `SCORES`.
 
-    Every value outside adds NaN to its row's scores; where nothing is outside, nothing is added.
+    Every value outside the domain adds NaN to its row's scores; other rows stay unchanged.
     """
     enclosed = onnx.ModelProto()
     enclosed.CopyFrom(model)
@@ -172,7 +172,7 @@ def enclose(model: onnx.ModelProto, domain: Domain) -> onnx.ModelProto:
 
 
 def _outside(graph: onnx.GraphProto, node: Callable[..., str], domain: Domain) -> Iterator[str]:
-    """Names of (rows, 1) tensors: zero inside the domain, NaN outside."""
+    """Yield the names of (rows, 1) tensors that are zero inside the domain and NaN outside."""
     taken = {one.name for one in graph.input}
     zero, nan, one = (_constant(graph, value) for value in (0.0, np.nan, [1]))
     inside: str
@@ -200,7 +200,7 @@ def _outside(graph: onnx.GraphProto, node: Callable[..., str], domain: Domain) -
 
 
 def _keys(values: Sequence[Any]) -> Any:
-    """Categories as a tensor compares them: text, or whole numbers."""
+    """Return categories as the graph compares them: as text, or as integers."""
     if any(isinstance(value, str) for value in values):
         return np.array(list(map(str, values)), dtype=object)
     return np.array([int(value) for value in values], dtype=np.int64)

@@ -1,6 +1,7 @@
-"""The twin as it is stored: the ONNX file, and what a reader must know to answer from it.
+"""The stored form of a twin: the ONNX file, and the document on how to answer from it.
 
-It imports without the packages that make one, which are an extra: whoever trains imports it.
+This module does not import the packages that make a twin, because they are an extra and every
+training imports this module.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ FOLDER = "onnx"
 GRAPH_FILE = "model.onnx"
 DOCUMENT_FILE = "twin.json"
 FORMAT = 1
-SCORES = "cloche_scores"  # the graph's output
+SCORES = "cloche_scores"  # name of the graph's output
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Twin:
     """A proven twin.
 
     Attributes:
-        graph: the ONNX file.
-        document: the content of `twin.json`.
-        proof: what was compared.
+        graph: Content of the ONNX file.
+        document: Content of `twin.json`.
+        proof: Result of the comparison with the original.
     """
 
     graph: bytes
@@ -34,12 +35,12 @@ class Twin:
 
     @property
     def text(self) -> str:
-        """`twin.json` as it is written."""
+        """The text of `twin.json`."""
         return json.dumps(self.document, indent=1, ensure_ascii=False) + "\n"
 
     @property
     def digest(self) -> str:
-        """SHA-256 of `twin.json`, which names that of the graph; hexadecimal."""
+        """SHA-256 of `twin.json`, hexadecimal; the document contains the graph's digest."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def write(self, folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""What would mislead a training: leaks, copies, unusable columns and targets."""
+"""Checks for data that would mislead a training: leaks, copies, unusable columns and targets."""

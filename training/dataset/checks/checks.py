@@ -1,7 +1,7 @@
-"""Whether a table, and its split, can be learned from; everything that is wrong is said at once.
+"""Checks whether a table and its split can be learned from; reports all problems at once.
 
-Problems stop a training: they make it fail, or its evaluation a lie. Warnings are returned, for the
-run to log.
+Problems stop a training, because it would fail or its evaluation would be wrong. Warnings are
+returned, for the run to log.
 """
 
 import math
@@ -21,7 +21,7 @@ from cloche.training.recipe.schema import Recipe
 from cloche.training.recipe.sections import FractionSplit, TimeSplit
 from cloche.training.recipe.suggestions import suggestion
 
-# So few rows change no metric that the confidence interval does not blur anyway.
+# Fewer copies than this change a metric by less than the width of its confidence interval.
 _FEW_COPIES: Final = 5
 
 
@@ -29,14 +29,14 @@ def check_table(frame: pd.DataFrame, recipe: Recipe) -> list[str]:
     """Check a table before it is split.
 
     Args:
-        frame: as it was read.
-        recipe: what is meant by its columns.
+        frame: The table as it was read.
+        recipe: The recipe, which gives the roles of the columns.
 
     Returns:
-        Warnings: what is odd, and yet no reason to stop.
+        Warnings about unusual data that is no reason to stop.
 
     Raises:
-        DataError: with every problem found.
+        DataError: The table has problems; the error lists all of them.
     """
     doubled = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
     if doubled:
@@ -66,13 +66,13 @@ def check_table(frame: pd.DataFrame, recipe: Recipe) -> list[str]:
 
 
 def check_split(split: Split, recipe: Recipe) -> list[str]:
-    """Check both sides of the split of a table that `check_table` let pass.
+    """Check both sides of the split of a table that `check_table` accepted.
 
     Returns:
-        Warnings: what is odd, and yet no reason to stop.
+        Warnings about unusual data that is no reason to stop.
 
     Raises:
-        DataError: with every problem found.
+        DataError: The split has problems; the error lists all of them.
     """
     problems: list[str] = []
     warnings: list[str] = []
@@ -164,12 +164,12 @@ def _classes(split: Split, recipe: Recipe) -> Iterator[str]:
 
 
 def _other_split(recipe: Recipe, rarest: int) -> str:
-    """What to change so that both sides have rows of a label that `rarest` rows have."""
+    """Return how to change the split so that both sides get a label that `rarest` rows have."""
     by = recipe.split
     if not isinstance(by, FractionSplit | TimeSplit):
         return "set another seed, which holds out other groups, or add groups with each label"
     fraction = by if isinstance(by, FractionSplit) else FractionSplit(by="fraction")
-    # Stratified sides have a row of a label as soon as their share of its rows is one.
+    # A stratified side has a row of a label once its share of the label's rows is at least one row.
     least = math.ceil(100 / max(rarest, 2)) / 100
     share = min(max(fraction.holdout, least), 1 - least)
     held = [] if share == fraction.holdout else [f"holdout: {share:g}"]

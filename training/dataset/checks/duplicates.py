@@ -1,9 +1,9 @@
-"""Rows that stand in a table twice, and rows of the holdout that were also learned from.
+"""Finds rows that occur twice in a table, and holdout rows that are also training rows.
 
-Rows that look alike are of two kinds. Copies of one record (a file read twice, a join that fanned
-out) have the same target, always. Different things that look alike in few coarse columns differ in
-the target now and then. So each disagreement is taken as the sign of several agreements by chance,
-and only what agrees beyond that counts as copied.
+There are two kinds of rows with equal features. Copies of one record (a file read twice, a join
+that multiplied rows) always have the same target. Different things that look equal in a few coarse
+columns sometimes differ in the target. So each disagreement is taken as a sign of several
+agreements by chance, and only rows that agree beyond that number count as copies.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from cloche.training.dataset.reading.digest import hashable
 from cloche.training.dataset.split import Split
 
 _AGREEMENTS_PER_DISAGREEMENT: Final = 4
-# Rows that are a few combinations of coarse values, each in many rows, are different things also
-# where a feature tells the target of all of them.
+# Rows that consist of few combinations of coarse values, with many rows for each, are different
+# things, even if a feature determines the target of all of them.
 _FEW_COMBINATIONS: Final = 50
 _MANY_ROWS_EACH: Final = 10
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """How many rows have the features of others: of training rows, or of rows of their own table.
+    """Counts of rows with the same features as training rows, or as other rows of their table.
 
     Attributes:
-        alike: all of them.
-        agreeing: those whose target is that of all the rows they are like.
+        alike: Number of rows with the same features as another row.
+        agreeing: Number of those rows whose target equals that of all rows with the same features.
     """
 
     alike: int
@@ -38,7 +38,7 @@ class Duplicates:
 
     @property
     def copies(self) -> int:
-        """How many of them must be copies: what chance does not explain."""
+        """The number of rows that must be copies, because chance does not explain them."""
         by_chance = _AGREEMENTS_PER_DISAGREEMENT * (self.alike - self.agreeing)
         return max(0, self.agreeing - by_chance)
 
@@ -47,9 +47,9 @@ def find_duplicates(split: Split, features: Sequence[str], target: str) -> Dupli
     """Compare the holdout with the training rows.
 
     Args:
-        split: both sides.
-        features: what makes two rows look alike.
-        target: what copies have in common, too.
+        split: Both sides of the split.
+        features: Columns in which duplicates are equal.
+        target: The target column, in which copies are equal, too.
     """
     learned, held = (_hashed(side, features, target) for side in (split.train, split.holdout))
     targets = learned.groupby("looks")["target"].agg(["min", "max"])
@@ -61,12 +61,12 @@ def find_duplicates(split: Split, features: Sequence[str], target: str) -> Dupli
 def record_numbers(
     frame: pd.DataFrame, features: Sequence[str], target: str
 ) -> npt.NDArray[np.intp]:
-    """The number of the record that each row is a copy of, shape (n,); all differ without copies.
+    """Return the number of each row's record, shape (n,); without copies all numbers differ.
 
     Args:
-        frame: n rows, copies among them perhaps.
-        features: what makes two rows look alike; running numbers among them do not count.
-        target: what copies have in common, too.
+        frame: Table of n rows, which may include copies.
+        features: Columns in which duplicates are equal; columns that number the rows are ignored.
+        target: The target column, in which copies are equal, too.
     """
     hashed = _hashed(frame, [name for name in features if not _is_running(frame[name])], target)
     alike = hashed[hashed.duplicated("looks", keep=False)].groupby("looks")["target"]
@@ -79,13 +79,13 @@ def record_numbers(
 
 
 def without_copies(frame: pd.DataFrame, features: Sequence[str], target: str) -> pd.DataFrame:
-    """A table with each record once, see `record_numbers`: what is evidence for a statistic."""
+    """Return a table with each record once (see `record_numbers`), as evidence for statistics."""
     numbers = pd.Series(record_numbers(frame, features, target))
     return frame[~numbers.duplicated().to_numpy()]
 
 
 def copies_note(copies: int, rows: int) -> str:
-    """What to know about a table with copies, as a clause."""
+    """Return a clause that says how many rows of a table are copies, and what to do."""
     return (
         f"{copies:,} of the {rows:,} rows are copies of others, and count as one record with them "
         "where columns are judged; remove them, because copies in training and holdout flatter "
@@ -94,7 +94,7 @@ def copies_note(copies: int, rows: int) -> str:
 
 
 def _hashed(frame: pd.DataFrame, features: Sequence[str], target: str) -> pd.DataFrame:
-    """Columns `looks` and `target`: hashes of the features and of the target of each row."""
+    """Return columns `looks` and `target`: hashes of the features and of the target of each row."""
     columns = {name: hashable(frame[name]) for name in (*features, target)}
     looks = pd.DataFrame({name: columns[name] for name in features}, index=frame.index)
     return pd.DataFrame(
@@ -106,7 +106,7 @@ def _hashed(frame: pd.DataFrame, features: Sequence[str], target: str) -> pd.Dat
 
 
 def _is_running(values: pd.Series) -> bool:
-    """Whether a column numbers the rows, in whatever order: that says nothing of the record."""
+    """Return whether a column only numbers the rows, in any order, and so says nothing of them."""
     return bool(
         pd.api.types.is_integer_dtype(values)
         and values.is_unique

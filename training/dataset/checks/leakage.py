@@ -1,7 +1,7 @@
-"""Features that give the target away.
+"""Finds features that reveal the target.
 
-A feature is suspected when it tells the target of every row, and when chance would make it do so
-less than once in a million tables.
+A feature is suspected if it determines the target of every row, and if this would happen by chance
+in less than one of a million tables.
 """
 
 import math
@@ -20,13 +20,13 @@ _SMALLEST: Final = float(np.finfo("float64").tiny)
 
 
 def leaks(frame: pd.DataFrame, target: str, columns: Columns, task: Task) -> dict[str, str]:
-    """Feature → how it tells the target, for those that tell all of it.
+    """Return how each feature that determines the target completely does so, by feature.
 
     Args:
-        frame: rows whose target is known.
-        target: its column.
-        columns: the features; those that `frame` lacks are passed over.
-        task: what the target is.
+        frame: Rows whose target is known.
+        target: Name of the target column.
+        columns: The features; those that `frame` lacks are skipped.
+        task: Task of the recipe, which gives the kind of the target.
     """
     truth = frame[target]
     return {
@@ -37,10 +37,10 @@ def leaks(frame: pd.DataFrame, target: str, columns: Columns, task: Task) -> dic
 
 
 def near_leaks(frame: pd.DataFrame, target: str, columns: Columns, task: Task) -> dict[str, float]:
-    """Numeric feature → how well its order alone tells the target, for those above 0.999.
+    """Return how well the order of each numeric feature predicts the target, if above 0.999.
 
     The measure is the area under the ROC curve for two classes, and the rank correlation for
-    numbers; the direction does not count.
+    numbers; the direction does not matter.
     """
     truth = frame[target]
     found = {}
@@ -59,7 +59,7 @@ def _leak(feature: pd.Series, truth: pd.Series, task: Task, *, text: bool) -> st
     known = feature.notna()
     feature, truth = feature[known], truth[known]
     distinct = feature.nunique()
-    # The same text has the same label for good reasons.
+    # That equal texts have equal labels is no leak.
     if (not text or distinct <= _FEW_VALUES) and _determines(feature, truth):
         if distinct == truth.nunique():
             return "is the target, or the target under other names"
@@ -73,25 +73,26 @@ def _leak(feature: pd.Series, truth: pd.Series, task: Task, *, text: bool) -> st
 
 
 def _determines(feature: pd.Series, truth: pd.Series) -> bool:
-    """Whether equal values of the feature always have equal targets, and not by chance."""
+    """Return whether equal values of the feature always have equal targets, and not by chance."""
     if feature.nunique() < 2 or truth.nunique() < 2:
         return False
     kinds = truth.groupby(feature.to_numpy(), observed=True).agg(["nunique", "size"])
     if (kinds["nunique"] > 1).any():
         return False
     shares = truth.value_counts(normalize=True).to_numpy()
-    # The chance that so many rows agree whose labels were drawn at random.
+    # The probability that so many rows would agree if their labels were drawn at random.
     sizes, counts = np.unique(kinds["size"].to_numpy(), return_counts=True)
     chances = np.array([np.sum(shares ** int(size)) for size in sizes])
     return float(counts @ np.log(np.maximum(chances, _SMALLEST))) < _CHANCE
 
 
 def _separates(feature: pd.Series, truth: pd.Series) -> bool:
-    """Whether the classes lie in intervals of the feature that do not touch, and not by chance."""
+    """Return whether the classes lie in disjoint intervals of the feature, and not by chance."""
     sides = feature.groupby(truth.to_numpy()).agg(["min", "max", "size"]).sort_values("min")
     if len(sides) < 2 or (sides["max"].shift().iloc[1:] >= sides["min"].iloc[1:]).any():
         return False
-    # One of the ways in which the labels could lie along the feature, times the orders of classes.
+    # The probability of this: one of all arrangements of the labels along the feature, times the
+    # number of orders of the classes.
     ways = math.lgamma(len(feature) + 1) - sum(math.lgamma(size + 1) for size in sides["size"])
     return math.lgamma(len(sides) + 1) - ways < _CHANCE
 

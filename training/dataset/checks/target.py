@@ -1,4 +1,4 @@
-"""Whether the target is what the task says."""
+"""Checks whether the target column fits the recipe's task."""
 
 from collections.abc import Collection, Iterator
 
@@ -14,12 +14,12 @@ _ONE_VALUE = "the target has one value in every row; name another column, or add
 
 
 def check_target(target: pd.Series, recipe: Recipe, *, records: int) -> list[str]:
-    """One message for each problem of the target column.
+    """Return one message for each problem of the target column.
 
     Args:
-        target: (n rows) the column.
-        recipe: says what the target is meant to be.
-        records: how many of the rows are no copies of others.
+        target: (n rows) The target column.
+        recipe: The recipe, which gives the task and the positive label.
+        records: Number of rows without copies.
     """
     known = target.dropna()
     if known.empty:
@@ -32,14 +32,15 @@ def check_target(target: pd.Series, recipe: Recipe, *, records: int) -> list[str
 
 
 def answered(frame: pd.DataFrame, target: str) -> pd.DataFrame:
-    """The rows whose target is known.
+    """Return the rows whose target is known.
 
-    Whole numbers that were read as fractions because of the gaps between them are whole again, and
-    so are truth values that were read as objects.
+    Integers that were read as floats because of missing values become integers again, and booleans
+    that were read as objects become booleans again.
 
     Args:
-        frame: n rows.
-        target: its column; a table that lacks it, or has it in every row, is returned as it is.
+        frame: Table of n rows.
+        target: Name of the target column; a table that lacks the column, or has a target in every
+            row, is returned unchanged.
     """
     if target not in frame or not (gaps := frame[target].isna()).any():
         return frame
@@ -52,7 +53,7 @@ def answered(frame: pd.DataFrame, target: str) -> pd.DataFrame:
 
 
 def unanswered_note(missing: int, rows: int) -> str:
-    """What to know about a table in which the target is missing in some rows, as a clause."""
+    """Return a clause that says how many rows of a table lack the target and are left out."""
     return f"the target is missing in {missing:,} of {rows:,} rows, which are left out"
 
 
@@ -86,9 +87,9 @@ def _classification(target: pd.Series, recipe: Recipe, records: int) -> Iterator
 
 
 def class_names(labels: Collection[object]) -> str:
-    """Labels as the names of classes; their number where they are many.
+    """Return the labels as class names for a message; only their number if they are many.
 
-    Many may be anything that rows hold, and a message shows no value of a row.
+    Many different labels may be any content of rows, and a message must not show values of rows.
     """
     if len(labels) > _SHOWN:
         return f"{len(labels):,} labels"

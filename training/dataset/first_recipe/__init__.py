@@ -1,1 +1,1 @@
-"""The first recipe for a table: `cloche init`."""
+"""Drafts a first recipe for a table, for `cloche init`."""

@@ -1,4 +1,4 @@
-"""What each column of an unseen table seems to be."""
+"""Guesses the role of each column of a table without a recipe."""
 
 import re
 from dataclasses import dataclass, field
@@ -25,11 +25,11 @@ _ROWS_FOR_EACH_CATEGORY: Final = 5
 
 @dataclass
 class Guess:
-    """The roles of a table's columns.
+    """The guessed roles of a table's columns.
 
     Attributes:
-        roles: role → columns that can be features.
-        left_out: column → why it is no feature.
+        roles: Role → columns that can be features.
+        left_out: Column → reason why it is no feature.
     """
 
     roles: dict[Role, list[str]] = field(default_factory=dict)
@@ -42,18 +42,18 @@ class Guess:
 
     @property
     def columns(self) -> Columns | None:
-        """The features by role; None when there are none."""
+        """The features by role; None if there are none."""
         named = {str(role): tuple(names) for role, names in self.roles.items() if names}
         return Columns.model_validate(named) if named else None
 
 
 def guess_roles(frame: pd.DataFrame, target: str, task: Task) -> Guess:
-    """Guess the role of each column but the target.
+    """Guess the role of each column except the target.
 
     Args:
-        frame: rows whose target is known.
-        target: its column.
-        task: what the target is; a feature that gives it away is left out.
+        frame: Rows whose target is known.
+        target: Name of the target column.
+        task: The task; features that reveal the target are left out.
     """
     guess = Guess()
     for column in frame.columns.drop(target):
@@ -76,7 +76,7 @@ def guess_roles(frame: pd.DataFrame, target: str, task: Task) -> Guess:
 
 
 def guess_role(values: pd.Series) -> Role | None:
-    """The role of a column that has values; None when it has too many different ones."""
+    """Return the role of a column that has values; None if it has too many different ones."""
     known = values.dropna()
     if pd.api.types.is_datetime64_any_dtype(known):
         return "datetime"
@@ -122,9 +122,9 @@ def _counts(values: pd.Series) -> bool:
 
 
 def is_time(values: pd.Series) -> bool:
-    """Whether a column of text holds times that are read as such."""
+    """Return whether a column of text holds times that can be read."""
     try:
-        # A name or a number can be read as a time by a lenient parser; a date has digits and marks.
+        # A lenient parser reads names and numbers as times, too; dates have digits and separators.
         sample = values.head(1000).astype("str")
         if not sample.str.contains(r"\d{1,4}[-/.:]\d{1,2}").all():
             return False

@@ -1,4 +1,4 @@
-"""A first recipe for a table that nobody has described yet, with a comment on every guess."""
+"""Drafts a first recipe for a table that has none yet, with a comment on every guess."""
 
 import re
 import textwrap
@@ -47,9 +47,10 @@ _METRICS: dict[Task, list[str]] = {
 
 
 def guess_target(frame: pd.DataFrame) -> str:
-    """The column that looks like the answer: one with a telling name, else the last that can be.
+    """Return the column that is probably the target: one with a typical name, or the last one.
 
-    Numbers that are formatted as text can be, once they are read as numbers.
+    Without a typical name it is the last column that can be predicted. Columns of numbers that are
+    formatted as text are included, because they can be read as numbers.
     """
     names = {str(name).casefold(): str(name) for name in frame.columns}
     telling = next((names[name] for name in _TARGET_NAMES if name in names), None)
@@ -68,15 +69,15 @@ def draft_recipe(table: Table, data: Data, target: str | None = None) -> str:
     """Write a first recipe.
 
     Args:
-        table: the rows to look at.
-        data: how they were read.
-        target: the column to predict; guessed when None.
+        table: The rows to inspect.
+        data: The data section that the rows were read with.
+        target: Column to predict; guessed if None.
 
     Returns:
-        YAML with comments; it validates.
+        A valid recipe in YAML, with comments.
 
     Raises:
-        DataError: the target is absent, or nothing can be learned about it from this table.
+        DataError: The target is absent, or nothing can be learned about it from this table.
     """
     frame = table.frame
     guessed = target is None
@@ -137,10 +138,10 @@ def _head(table: Table, data: Data, task: Task) -> Iterator[str]:
 
 
 def _no_task(target: pd.Series) -> str | None:
-    """Why a column cannot be predicted, with the fix; None where it can.
+    """Return why a column cannot be predicted, with the fix; None if it can.
 
     Args:
-        target: its values, without missing ones.
+        target: Values of the column, without missing ones.
     """
     other = "name another target with --target"
     if len(target) < _FEWEST_ROWS:
@@ -173,7 +174,7 @@ def _task(target: pd.Series) -> Task:
 
 
 def _is_quantity(target: pd.Series, labels: int) -> bool:
-    """Whether numbers are amounts rather than labels, of which each would have several rows."""
+    """Return whether numbers are quantities, not labels, each of which would have several rows."""
     if not pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target):
         return False
     return bool(
@@ -192,7 +193,7 @@ def _no_features(guess: Guess) -> str:
 
 
 def _name(source: str) -> str:
-    """A name for the model: that of the file without its wildcards, or else of its folder."""
+    """Return a name for the model: that of the file without wildcards, or that of its folder."""
     path = PurePath(re.split("[:@]", source)[-1])
     for part in (path.name.partition(".")[0], path.parent.name):
         name = re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-").lower()
@@ -228,7 +229,7 @@ def _copied(copies: int, rows: int) -> Iterator[str]:
 
 
 def _split_column(frame: pd.DataFrame, guess: Guess, target: str, task: Task) -> str | None:
-    """The first time column that a later part can be held out by."""
+    """Return the first time column by which later rows can be held out."""
     for name in guess.roles.get("datetime", []):
         if _BIRTH.search(name) or times(frame, name).dt.normalize().nunique() < _FEWEST_DAYS:
             continue
@@ -242,7 +243,7 @@ def _split_column(frame: pd.DataFrame, guess: Guess, target: str, task: Task) ->
 
 
 def _cut(frame: pd.DataFrame, name: str) -> date:
-    """The first day of the latest quarter of the rows, never the first day of all."""
+    """Return the first day of the latest quarter of the rows; never the first day of all rows."""
     days = times(frame, name).dropna().dt.normalize().sort_values()
     cut = days.iloc[int(len(days) * _TRAIN_SHARE)]
     later = days[days > days.iloc[0]]

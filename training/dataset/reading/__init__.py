@@ -1,1 +1,1 @@
-"""Tables from files, URLs, databases and samples, and how they are written."""
+"""Reads tables from files, URLs, databases and samples, and writes them."""

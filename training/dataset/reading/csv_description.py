@@ -1,4 +1,4 @@
-"""Tables to files, by the file's name."""
+"""Writes tables to files, in the format that the file's name implies."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from cloche.training.errors import DataError
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table to a `.csv`, `.csv.gz` or `.parquet` file, over what was there.
+    """Write a table to a `.csv`, `.csv.gz` or `.parquet` file, replacing an existing file.
 
     Raises:
-        DataError: the name says no known format, or the file cannot be written.
+        DataError: The file's name has no known suffix, or the file cannot be written.
     """
     try:
         if is_parquet(path):

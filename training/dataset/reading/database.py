@@ -1,4 +1,4 @@
-"""Tables from a SQL query; passwords stay out of every message."""
+"""Reads tables by SQL queries; messages never contain passwords."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,30 +13,31 @@ from cloche.training.errors import DataError
 
 
 def source_name(url: str) -> str:
-    """The URL without its password.
+    """Return the URL without its password.
 
     Raises:
-        DataError: it is none that SQLAlchemy understands.
+        DataError: SQLAlchemy does not understand the URL.
     """
     return _parsed(url).render_as_string(hide_password=True)
 
 
 def database_files(url: str) -> list[Path]:
-    """The file of a database that is one, like SQLite's."""
+    """Return the file that holds the database, as with SQLite; empty if there is no such file."""
     path = _parsed(url).database
     return [Path(path)] if path and Path(path).is_file() else []
 
 
 def read_query(url: str, query: str, columns: Sequence[str] | None) -> pd.DataFrame:
-    """The rows that `query` selects.
+    """Return the rows that `query` selects.
 
     Args:
-        url: a SQLAlchemy URL with its password.
-        query: a SELECT statement.
-        columns: the ones to keep; None keeps all.
+        url: SQLAlchemy URL with its password.
+        query: SELECT statement.
+        columns: Columns to keep; None keeps all.
 
     Raises:
-        DataError: the database cannot be reached, or refuses the query; or a column is absent.
+        DataError: The database cannot be reached or refuses the query, a column is absent, or there
+            are no rows.
     """
     parsed = _parsed(url)
     name = parsed.render_as_string(hide_password=True)
@@ -72,7 +73,7 @@ def _parsed(url: str) -> sqlalchemy.URL:
 
 
 def _refuse_absent_file(url: sqlalchemy.URL, name: str) -> None:
-    # SQLite would make an empty database and complain about its tables.
+    # SQLite would create an empty database and then report a missing table.
     file = url.database
     if url.get_backend_name() == "sqlite" and file and file != ":memory:":
         path = Path(file.removeprefix("file:").partition("?")[0])
@@ -81,7 +82,7 @@ def _refuse_absent_file(url: sqlalchemy.URL, name: str) -> None:
 
 
 def _reason(error: Exception, url: sqlalchemy.URL) -> str:
-    """What the database itself said, in a line and without the password."""
+    """Return the first line of the database's own message, without the password."""
     told = error.__cause__ if isinstance(error, DatabaseError) and error.__cause__ else error
     reason = str(getattr(told, "orig", None) or told).partition("\n")[0]
     return reason.replace(str(url.password), "***") if url.password else reason

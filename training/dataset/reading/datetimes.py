@@ -1,4 +1,4 @@
-"""Columns that tell when, and the rows of a stretch of days."""
+"""Reads columns of times, and selects the rows of a range of days."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ _ZONE = r"\d[T ]\d\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 
 def times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
-    """A column as times in UTC, missing where there is none; without a zone they count as UTC.
+    """Return a column as times in UTC, NaT if missing; times without a zone count as UTC.
 
     Raises:
-        ValueError: a value is no time.
+        ValueError: A value is not a time.
     """
     values = frame[column]
     if pd.api.types.is_numeric_dtype(values):
-        # pandas would take numbers for nanoseconds since 1970, which nobody means.
+        # pandas would read numbers as nanoseconds since 1970, which is never meant.
         raise ValueError("holds numbers, not times")
     found = datetimes.read(values)
     if found is None or found.unreadable.any():
         with warnings.catch_warnings():
-            # A form that pandas must guess for each value anew is not one to trust.
+            # pandas warns if it has to guess the format of each value: such a guess is unreliable.
             warnings.simplefilter("error")
             found = datetimes.read(pd.to_datetime(values))
     if found is None or found.unreadable.any():
@@ -34,7 +34,7 @@ def times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
 
 
 def no_times(values: pd.Series) -> str | None:
-    """Why a column cannot be read as times, as a clause with the fix; None where it can."""
+    """Return why a column cannot be read as times, as a clause with the fix; None if it can."""
     try:
         times(values.to_frame("value"), "value")
     except (ValueError, TypeError, AttributeError, UserWarning):
@@ -47,7 +47,7 @@ def no_times(values: pd.Series) -> str | None:
 
 
 def zoned(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Those of the time columns in which a time has a zone or an offset."""
+    """Return the time columns in which at least one time has a zone or an offset."""
     return [name for name in columns if _has_zone(frame[name])]
 
 
@@ -58,5 +58,5 @@ def _has_zone(values: pd.Series) -> bool:
 
 
 def within(when: "pd.Series[pd.Timestamp]", first: date, last: date) -> "pd.Series[bool]":
-    """Which times fall on the days from `first` to `last`, both inclusive."""
+    """Return which times fall on the days from `first` to `last`, both inclusive."""
     return (when >= pd.Timestamp(first)) & (when < pd.Timestamp(last + timedelta(days=1)))

@@ -1,4 +1,4 @@
-"""The identity of a table's content, equal wherever and whenever the same rows are read."""
+"""Computes a digest of a table's content, which is equal whenever the same rows are read."""
 
 import hashlib
 from collections.abc import Hashable
@@ -9,15 +9,15 @@ import pandas as pd
 
 
 def frame_digest(frame: pd.DataFrame) -> str:
-    """SHA-256 over column names, their types, and every value in the order of the rows.
+    """Return the SHA-256 of column names, their types, and every value in the order of the rows.
 
-    The index does not count: it says where a row was found, not what it holds.
+    The index is not included: it says where a row was found, not what it contains.
     """
     digest = hashlib.sha256()
     for name, kind in frame.dtypes.items():
         digest.update(f"{name!r}: {kind}\n".encode())
     plain = frame.copy(deep=False)
-    for at in range(frame.shape[1]):  # names may occur twice
+    for at in range(frame.shape[1]):  # by position, because names may occur twice
         plain.isetitem(at, hashable(frame.iloc[:, at]).array)
     rows = pd.util.hash_pandas_object(plain, index=False)
     digest.update(rows.to_numpy().tobytes())
@@ -25,18 +25,19 @@ def frame_digest(frame: pd.DataFrame) -> str:
 
 
 def hashable(values: pd.Series) -> pd.Series:
-    """The values of a column, with lists and mappings as text."""
+    """Return the values of a column, with lists and mappings as text."""
     if values.dtype != object or values.map(_has_hash).all():
         return values
     return values.map(lambda value: repr(_plain(value)))
 
 
 def _has_hash(value: object) -> bool:
-    return isinstance(value, Hashable) and not isinstance(value, tuple)  # which may hold anything
+    # A tuple may contain values that have no hash.
+    return isinstance(value, Hashable) and not isinstance(value, tuple)
 
 
 def _plain(value: Any) -> Any:
-    """A nested value in Python's own kinds, whichever reader it comes from."""
+    """Return a nested value as Python dicts, lists and scalars, whichever reader it comes from."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, np.ndarray | list | tuple):

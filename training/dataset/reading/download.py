@@ -1,4 +1,4 @@
-"""Files from the web, bounded in size and time."""
+"""Downloads files over HTTP, with limits on size and time."""
 
 import tempfile
 from collections.abc import Iterator
@@ -21,15 +21,17 @@ _SUFFIX_CHARACTERS = 20
 
 @contextmanager
 def downloaded(url: str, name: str, *, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
-    """The file at `url`, on disk as long as the context lasts, with the suffixes of its own name.
+    """Download the file at `url`, and yield its path as long as the context lasts.
+
+    The local file has the same suffixes as the remote one.
 
     Args:
-        url: `http://` or `https://`, with whatever secrets it needs.
-        name: the URL for messages, without secrets.
-        max_bytes: of the body; more is refused.
+        url: `http://` or `https://` URL, with the secrets that it needs.
+        name: URL for messages, without secrets.
+        max_bytes: Largest size of the body; a larger one is refused.
 
     Raises:
-        DataError: there is no such file, it is too large, or the server cannot be reached.
+        DataError: There is no such file, it is too large, or the server cannot be reached.
     """
     with tempfile.TemporaryDirectory(prefix="cloche-") as folder:
         try:
@@ -46,7 +48,7 @@ def downloaded(url: str, name: str, *, max_bytes: int = MAX_BYTES) -> Iterator[P
         except requests.Timeout:
             raise DataError(name, ["the server does not answer in time; try again"]) from None
         except (requests.RequestException, HTTPError, ValueError) as error:
-            # The exception's own text holds the whole URL, and so perhaps a password.
+            # The exception's own text contains the whole URL, which may hold a password.
             problem = f"cannot be reached ({type(error).__name__}); check the address"
             raise DataError(name, [problem]) from None
         yield path

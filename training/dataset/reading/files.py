@@ -1,4 +1,4 @@
-"""Files by path, glob or directory, in one fixed order."""
+"""Finds files by path, glob or directory, in a fixed order."""
 
 import glob
 from pathlib import Path
@@ -13,13 +13,13 @@ _MAGIC = set("*?[")
 
 
 def find_files(source: str) -> list[Path]:
-    """The files that a path, glob (`**` goes through folders) or directory stands for, sorted.
+    """Return the sorted files of a path, a glob (`**` includes subfolders) or a directory.
 
-    A directory stands for the tables in it and below; names that begin with `.` or `_` are the
-    bookkeeping of other programs, and are passed over.
+    A directory stands for all tables in it and its subfolders. Names that begin with `.` or `_` are
+    skipped, because other programs use them for internal files.
 
     Raises:
-        DataError: there are none.
+        DataError: There are no such files.
     """
     try:
         path = Path(source).expanduser()
@@ -27,7 +27,7 @@ def find_files(source: str) -> list[Path]:
             return [path]
         if path.is_dir():
             return _in_directory(source, path)
-    except (OSError, RuntimeError) as error:  # a name that is too long, a user that is unknown
+    except (OSError, RuntimeError) as error:  # the name is too long, or the user unknown
         raise DataError(source, [f"cannot be looked for: {error}"]) from None
     if _MAGIC & set(source):
         matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
@@ -39,7 +39,7 @@ def find_files(source: str) -> list[Path]:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is named like a Parquet file."""
+    """Return whether a file is named like a Parquet file."""
     return path.name.lower().endswith(PARQUET_SUFFIXES)
 
 

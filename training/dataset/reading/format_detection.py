@@ -1,4 +1,4 @@
-"""How a source that nobody has described wants to be read."""
+"""Detects how to read a source for which there is no recipe yet."""
 
 import codecs
 import csv
@@ -16,7 +16,7 @@ from cloche.training.recipe.sections import Data
 _LABELLED_LINE = re.compile(r"[^|]+.*\|\s*\S{1,20}\s*")
 _SEPARATORS = (",", ";", "\t", "|")
 _BLANKS = r"\s+"
-_EXCEL_HINT = re.compile(r"sep=(.)")  # a first line by which a spreadsheet is told the separator
+_EXCEL_HINT = re.compile(r"sep=(.)")  # a first line that gives Excel the separator
 _NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
 _LINES = 50
 
@@ -24,20 +24,20 @@ _LINES = 50
 def sniff_data(
     source: str, query: str | None = None, options: Mapping[str, Any] | None = None
 ) -> Data:
-    """The data section of a recipe for `source`.
+    """Return the data section of a recipe for `source`.
 
-    For files of text, the encoding is found where the file begins with a mark of it, the separator
-    of the first file's lines, and the lines above the header; lines `text|label` are told from a
-    table with bars.
+    For text files, this detects the encoding if the file begins with a byte order mark, the
+    separator from the first file's lines, and the number of lines above the header. Lines of the
+    form `text|label` are distinguished from a table separated by `|`.
 
     Args:
-        source: as a recipe names it.
-        query: the rows to read from a database.
-        options: for the reader of the format; what they say is not looked for.
+        source: Source as a recipe names it.
+        query: SQL query for the rows to read from a database.
+        options: Options for the reader of the format; what they set is not detected.
 
     Raises:
-        RecipeError: the source is none that a recipe can name.
-        DataError: there is no such file.
+        RecipeError: The source is not one that a recipe can name.
+        DataError: There is no such file.
     """
     values: dict[str, Any] = {"source": source}
     if query is not None:
@@ -67,7 +67,7 @@ def _file_form(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         with path.open(encoding=encoding, errors="replace") as file:
             lines = [line.rstrip("\n") for _, line in zip(range(_LINES), file, strict=False)]
     except (LookupError, UnicodeError):
-        return {}  # an encoding that is none: the reader says so
+        return {}  # the encoding is unknown or wrong, which the reader will report
     written = [line for line in lines if line.strip()]
     labelled = path.suffix.lower() == ".txt" and all(map(_LABELLED_LINE.fullmatch, written))
     if written and labelled and written[0].count("|") == 1:
@@ -77,7 +77,7 @@ def _file_form(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table_form(lines: Sequence[str]) -> dict[str, Any]:
-    """The separator, and how many lines stand above the header, where they are not as usual."""
+    """Return the separator and the number of lines above the header, if not the default."""
     if lines and (hint := _EXCEL_HINT.fullmatch(lines[0])):
         return {"sep": hint[1], "skiprows": 1}
     tables = [(found, mark) for mark in _SEPARATORS if (found := _shape(lines, mark))]
@@ -94,16 +94,17 @@ def _table_form(lines: Sequence[str]) -> dict[str, Any]:
 
 
 def _shape(lines: Sequence[str], mark: str) -> tuple[int, int] | None:
-    """How many lines stand above a table's header, and its fields; None where `mark` makes none.
+    """Return the number of lines above a table's header and of its fields; None if it is no table.
 
-    In a table, all lines from the header on have as many fields, two or more; those above have one.
+    In a table, all lines from the header on have the same number of fields, two or more; the lines
+    above it have one.
     """
     try:
         rows = list(csv.reader(lines, delimiter=mark))
     except csv.Error:
         return None
     if len(rows) != len(lines):
-        return None  # a field holds a line break, so that rows are no lines
+        return None  # a field contains a line break, so rows do not correspond to lines
     header = next((at for at, row in enumerate(rows) if len(row) > 1), None)
     if header is None:
         return None
@@ -112,7 +113,7 @@ def _shape(lines: Sequence[str], mark: str) -> tuple[int, int] | None:
 
 
 def _is_split_by_blanks(lines: Sequence[str]) -> bool:
-    """Whether runs of blanks separate numbers, or numbers from words, in all lines."""
+    """Return whether whitespace separates numbers, or numbers from words, in all lines."""
     rows = [line.split() for line in lines]
     if len(rows) < 2 or len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
         return False

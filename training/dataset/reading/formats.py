@@ -1,4 +1,4 @@
-"""Readers of one file, by format; what is wrong with it is said with the option that mends it."""
+"""Readers for one file of each format; their messages name the option that fixes the problem."""
 
 import lzma
 import re
@@ -27,7 +27,7 @@ Reader = Callable[[Path, Mapping[str, Any], Sequence[str] | None], pd.DataFrame]
 PARQUET_MAGIC = b"PAR1"
 _COMPRESSED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 _UNPACKED = "is compressed; unpack it, or end its name in {}, like .csv{}"
-# What files begin with that hold tables of another kind, and what to do then.
+# First bytes of files in other formats, each with the message that says what to do.
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (PARQUET_MAGIC, "is a Parquet file; set data.format: parquet"),
     (b"ARROW1", "is an Arrow (Feather) file, which is not read here; write it as CSV or Parquet"),
@@ -51,7 +51,11 @@ _SEPARATORS = (";", "\t", "|")
 
 
 class UnreadableError(Exception):
-    """A file is not what its format says; `problems` name what was found and the fix."""
+    """A file does not have the format that it should have.
+
+    Attributes:
+        problems: Messages that say what was found and how to fix it.
+    """
 
     def __init__(self, *problems: str) -> None:
         self.problems = problems
@@ -64,13 +68,13 @@ def read_file(
     """Read one file.
 
     Args:
-        path: the file.
-        form: what it is.
-        options: for the reader of the format.
-        columns: the ones to read; None reads all.
+        path: Path of the file.
+        form: Format of the file.
+        options: Options for the reader of the format.
+        columns: Columns to read; None reads all.
 
     Raises:
-        UnreadableError: it is empty, something else, or lacks a column.
+        UnreadableError: The file is empty, has another format, or lacks a column.
     """
     readers: dict[Format, Reader] = {
         "csv": _read_csv,
@@ -85,13 +89,13 @@ def read_file(
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
     if frame.empty:
         raise UnreadableError("has columns and no rows")
-    # pandas groups and sorts by no column of this type, and float32 has all of its values.
+    # pandas cannot group or sort by float16; float32 represents all of its values exactly.
     half = {name: np.float32 for name, kind in frame.dtypes.items() if kind == np.float16}
     return frame.astype(half) if half else frame
 
 
 def absent_columns(wanted: Sequence[str], present: Sequence[str]) -> list[str]:
-    """One message for each wanted column that is not present."""
+    """Return one message for each wanted column that is not present."""
     return [
         f"no column {name!r}; {suggestion(name, present)}" for name in wanted if name not in present
     ]
@@ -120,7 +124,7 @@ def _read_csv(
 
 
 def _without_cells(error: Exception, options: Mapping[str, Any]) -> str:
-    """What pandas says of a file; of what it quotes, options and columns remain, and no cell."""
+    """Return pandas' message about a file, with quoted options and columns but without cells."""
     quoted = re.findall(r"'([^']*)'", repr(options))
     return without_values(str(error), names=[*quoted, *signature(pd.read_csv).parameters, "python"])
 
@@ -159,7 +163,7 @@ def _read_parquet(
 def _read_labelled_lines(
     path: Path, options: Mapping[str, Any], columns: Sequence[str] | None
 ) -> pd.DataFrame:
-    """One row for each line `text|label`, split at the last bar: the text may hold bars itself."""
+    """Read a row from each line `text|label`, split at the last bar: the text may contain bars."""
     unknown = [name for name in options if name != "encoding"]
     if unknown:
         known = "labelled lines know only the option encoding"
@@ -186,7 +190,7 @@ def _read_labelled_lines(
 
 
 def _numbers(labels: "pd.Series[str]") -> pd.Series:
-    """Labels that are whole numbers, as such: `1` is meant as 1."""
+    """Return labels as integers if all of them are integers, so that `1` means 1."""
     return labels.astype("int64") if labels.str.fullmatch(r"-?\d{1,18}").all() else labels
 
 
@@ -220,7 +224,7 @@ def _refuse_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
     except zipfile.BadZipFile:
-        return  # told by the reader
+        return  # the reader reports the broken archive
     if any(name.startswith("xl/") for name in names):
         raise UnreadableError("is an Excel workbook, which is not read here; save it as CSV")
     if "content.xml" in names:
@@ -235,7 +239,7 @@ def _refuse_archive(path: Path) -> None:
 
 
 def _not_csv(error: Exception) -> str:
-    """What makes a file no CSV table, with the line."""
+    """Return why a file is no CSV table, with the line."""
     text = str(error).strip()
     if found := _BAD_LINE.search(text):
         expected, line, saw = found.groups()
@@ -263,7 +267,7 @@ def _wrong_encoding(tried: str) -> str:
     )
 
 
-# What pandas, and the packages that unpack for it, raise; the first that fits is told.
+# Exceptions of pandas and the packages that decompress for it; the first match gives the message.
 _CSV_PROBLEMS: tuple[tuple[Any, str | Callable[[Any], str]], ...] = (
     (UnicodeDecodeError, lambda error: _wrong_encoding(error.encoding)),
     (pd.errors.EmptyDataError, lambda _: "is empty"),

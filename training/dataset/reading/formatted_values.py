@@ -1,6 +1,6 @@
-"""Numbers and days that a table holds as text, formatted for people, and how to read them.
+"""Detects numbers and days that are stored as formatted text, and says how to read them.
 
-Only the form of a text is looked at, and no text is changed.
+The module only inspects the form of a text; it changes no values.
 """
 
 import shlex
@@ -10,7 +10,7 @@ import pandas as pd
 
 from cloche.training.recipe.yaml_document import render_value
 
-# pandas takes it for all spellings of infinity, and rows without a target are left out.
+# pandas then reads every spelling of infinity as missing, and rows without a target are left out.
 INFINITE_FIX: Final = (
     "read infinity as missing: data.options.na_values: [inf, -inf] for CSV, or write the value as "
     "missing"
@@ -24,7 +24,7 @@ _AFTER: Final = rf"(?:\s?%|\s?{_CURRENCY}|\s[^\W\d_]{{1,4}}|원|円|元|kg|km|cm
 _AMOUNT = rf"\s*\(?{_BEFORE}{_NUMBER}{_AFTER}\)?\s*"
 _DAY = r"\s*\d{1,2}[./-]\d{1,2}[./-]\d{4}(?:[ T].*)?"
 
-# How a number may be written, and the options of `pandas.read_csv` that read it.
+# Formats of numbers, each with the options of `pandas.read_csv` that read it.
 _WRITTEN: Final[tuple[tuple[str, dict[str, str]], ...]] = (
     (r"[-+]?\d{1,3}(?:,\d{3})*(?:\.\d+)?", {"thousands": ","}),
     (r"[-+]?\d+,\d+", {"decimal": ","}),
@@ -33,14 +33,14 @@ _WRITTEN: Final[tuple[tuple[str, dict[str, str]], ...]] = (
 
 
 def amount_options(values: "pd.Series[str]") -> dict[str, str] | None:
-    """How `pandas.read_csv` reads a column of numbers that are formatted for people.
+    """Return the options with which `pandas.read_csv` reads a column of formatted numbers.
 
     Args:
-        values: those that are not missing, as text.
+        values: The values that are not missing, as text.
 
     Returns:
-        The options; empty where no option reads them, as with a currency sign; None where the
-        column holds something else.
+        The options; empty if no option reads the numbers, as with a currency sign; None if the
+        column contains something else.
     """
     if values.empty or not values.str.fullmatch(_AMOUNT).all():
         return None
@@ -51,14 +51,16 @@ def amount_options(values: "pd.Series[str]") -> dict[str, str] | None:
 
 
 def day_options(values: "pd.Series[str]", name: str) -> dict[str, Any] | None:
-    """How `pandas.read_csv` reads a column of days whose year comes last, like 31.12.2024.
+    """Return the options with which `pandas.read_csv` reads days whose year comes last.
+
+    An example of such a day is 31.12.2024.
 
     Args:
-        values: those that are not missing, as text.
-        name: of the column.
+        values: The values that are not missing, as text.
+        name: Name of the column.
 
     Returns:
-        The options; empty where nothing tells the day from the month; None where the column holds
+        The options; empty if day and month cannot be told apart; None if the column contains
         something else.
     """
     if values.empty or not values.str.fullmatch(_DAY).all():
@@ -72,13 +74,13 @@ def day_options(values: "pd.Series[str]", name: str) -> dict[str, Any] | None:
 
 
 def formatted_note(values: pd.Series) -> str | None:
-    """What a column of formatted numbers or days is, and how to have it read, as a clause.
+    """Return a clause that describes a column of formatted numbers or days, and how to read it.
 
     Args:
-        values: of any type; missing ones do not count.
+        values: Values of any type; missing ones are ignored.
 
     Returns:
-        None where the column holds something else.
+        The clause; None if the column contains something else.
     """
     known = values.dropna()
     if not pd.api.types.is_string_dtype(known) or pd.api.types.is_numeric_dtype(known):
@@ -97,7 +99,7 @@ def formatted_note(values: pd.Series) -> str | None:
 
 
 def kinds_of(values: pd.Series) -> str:
-    """What a column holds, in words, and no value of it."""
+    """Return the kinds of values in a column, in words and without any value."""
     if pd.api.types.is_datetime64_any_dtype(values):
         return "times"
     if pd.api.types.is_bool_dtype(values):
@@ -109,7 +111,7 @@ def kinds_of(values: pd.Series) -> str:
 
 
 def is_amount(values: pd.Series) -> bool:
-    """Whether a column holds numbers that are formatted as text."""
+    """Return whether a column contains numbers that are formatted as text."""
     known = values.dropna()
     if not pd.api.types.is_string_dtype(known):
         return False

@@ -1,7 +1,7 @@
-"""Tables as Parquet files on their way to another process or into a run, and back.
+"""Writes tables to Parquet files for another process or a run, and reads them.
 
-A column of mappings with other keys in each row is a map there: as a struct, every row would get
-the keys of all. What no column of Parquet can hold is said with its name.
+A column of mappings whose keys differ between rows is stored as a map: in a struct, every row would
+get the keys of all rows. A column that Parquet cannot store raises an error with its name.
 """
 
 from pathlib import Path
@@ -15,15 +15,15 @@ from cloche.training.errors import DataError
 
 
 def write_parquet(frame: pd.DataFrame, path: Path, source: str) -> None:
-    """Write (n rows) a table; its index is left out.
+    """Write (n rows) a table without its index.
 
     Args:
-        frame: the table.
-        path: the file.
-        source: where the rows come from, for people.
+        frame: The table.
+        path: Path of the file.
+        source: Origin of the rows, for messages.
 
     Raises:
-        DataError: a column holds values that have no type in common.
+        DataError: A column contains values that have no type in common.
     """
     maps: dict[str, Any] = {}
     problems = []
@@ -50,14 +50,14 @@ def write_parquet(frame: pd.DataFrame, path: Path, source: str) -> None:
 
 
 def read_parquet(path: Path, **options: Any) -> pd.DataFrame:
-    """Read a table; maps become dictionaries, as models take them, and not lists of pairs.
+    """Read a table; maps become dictionaries, as models take them, not lists of pairs.
 
     Args:
-        path: the file.
-        options: of `pandas.read_parquet`.
+        path: Path of the file.
+        options: Options of `pandas.read_parquet`.
 
     Raises:
-        Exception: whatever pandas and pyarrow raise for a file that is none.
+        Exception: The file is no Parquet file; pandas and pyarrow raise various types.
     """
     frame = pd.read_parquet(path, **options)
     for field in pq.read_schema(path):
@@ -67,7 +67,7 @@ def read_parquet(path: Path, **options: Any) -> pd.DataFrame:
 
 
 def _is_of_maps(column: pd.Series) -> bool:
-    """Whether a column holds mappings whose keys differ from row to row."""
+    """Return whether a column contains mappings whose keys differ from row to row."""
     if column.dtype != object:
         return False
     known = column.dropna()

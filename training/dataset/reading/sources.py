@@ -1,4 +1,4 @@
-"""From a recipe's data section to a table, whatever the source."""
+"""Reads the table that a recipe's data section names, from any kind of source."""
 
 import os
 import re
@@ -30,11 +30,11 @@ def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
     """Read the table that `data` names.
 
     Args:
-        data: a recipe's data section.
-        columns: the ones to read; None reads all.
+        data: Data section of a recipe.
+        columns: Columns to read; None reads all.
 
     Raises:
-        DataError: it cannot be found or read, is empty, or lacks a column.
+        DataError: The table cannot be found or read, is empty, or lacks a column.
     """
     source = _with_secrets(data.source)
     if source.startswith(_SAMPLE):
@@ -43,7 +43,7 @@ def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
         name = source_name(source)
         return Table(read_query(source, data.query or "", columns), name)
     if is_web(source):
-        # Named as it is in the recipe, where variables stand in the place of secrets.
+        # The name is that of the recipe, in which variables stand for secrets.
         name = _without_secrets(data.source)
         with downloaded(source, name) as path:
             return Table(_read([path], name, data, columns), name)
@@ -51,7 +51,7 @@ def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
 
 
 def source_files(source: str) -> list[Path]:
-    """The files of this machine that hold a table; a database may be one."""
+    """Return the local files that hold a table; a database may be one."""
     source = _with_secrets(source)
     if source.startswith(_SAMPLE) or is_web(source):
         return []
@@ -102,7 +102,7 @@ def _difference(frame: pd.DataFrame, first: pd.DataFrame, first_path: Path) -> s
 
 
 def _with_secrets(source: str) -> str:
-    """`source` with each `${VARIABLE}` replaced by the environment's value."""
+    """Return `source` with each `${VARIABLE}` replaced by the environment's value."""
     names = re.findall(r"\$\{(\w+)\}", source)
     unset = [name for name in names if name not in os.environ]
     if unset:
@@ -111,5 +111,5 @@ def _with_secrets(source: str) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    """A web address without user, password and query, which may hold keys."""
+    """Return a web address without user, password and query, which may contain keys."""
     return re.sub(r"(?<=://)[^/@]*@", "", url).partition("?")[0]

@@ -1,4 +1,4 @@
-"""A table that was read, and where from."""
+"""A table with its source."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +10,11 @@ from cloche.training.dataset.reading.digest import frame_digest
 
 @dataclass(frozen=True)
 class Table:
-    """Rows, in the order of their source.
+    """Rows in the order of their source.
 
     Attributes:
-        frame: shape (rows, columns), indexed from 0.
-        source: where they come from, for people; without passwords.
+        frame: The rows, shape (rows, columns), indexed from 0.
+        source: Origin of the rows for people, without passwords.
     """
 
     frame: pd.DataFrame

@@ -1,1 +1,1 @@
-"""Data sets that come with installed packages, each as one tidy table."""
+"""Sample data sets from installed packages, each as one table."""

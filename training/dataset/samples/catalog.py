@@ -1,4 +1,4 @@
-"""The samples by name."""
+"""The catalogue of samples by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Sample:
     """A data set that comes with a package.
 
     Attributes:
-        load: makes the table; takes seconds at most.
-        about: what it is, in one line.
-        target: the column to predict.
-        time: the column that tells when, if there is one.
+        load: Function that makes the table; it takes a few seconds at most.
+        about: Description in one line.
+        target: Column to predict.
+        time: Column with the time of each row; None if there is none.
     """
 
     load: Callable[[], pd.DataFrame]
@@ -46,10 +46,10 @@ SAMPLES = {
 
 
 def find_sample(name: str) -> Sample:
-    """The sample of that name.
+    """Return the sample of that name.
 
     Raises:
-        DataError: there is none.
+        DataError: There is no such sample.
     """
     if name not in SAMPLES:
         raise DataError(f"sample:{name}", [f"no such sample; {suggestion(name, SAMPLES)}"])
@@ -59,16 +59,16 @@ def find_sample(name: str) -> Sample:
 def sample_rows(
     name: str, *, first: date | None = None, last: date | None = None, with_target: bool = True
 ) -> pd.DataFrame:
-    """The rows of a sample, like those of the days that a recipe keeps out of training.
+    """Return the rows of a sample, for example of days that a recipe keeps out of training.
 
     Args:
-        name: of the sample.
-        first: the first day wanted; None begins with the first there is.
-        last: the last day wanted, inclusive; None ends with the last there is.
-        with_target: whether the answer is in the table, too.
+        name: Name of the sample.
+        first: First day wanted; by default the first one of the sample.
+        last: Last day wanted, inclusive; by default the last one of the sample.
+        with_target: Whether the table includes the target column.
 
     Raises:
-        DataError: there is no such sample, it has no times, or no row of those days.
+        DataError: There is no such sample, or it has no times or no row of those days.
     """
     sample = find_sample(name)
     frame = sample.load()

