@@ -238,13 +238,7 @@ def settings_of(
 ) -> Settings:
     """Make the settings from options and environment variables.
 
-    Args:
-        cache_dir: The directory of versions and environments.
-        api_keys_file: The file with API keys.
-        max_wait_ms: The longest wait of a request for a batch, in milliseconds.
-        max_host_memory: The memory limit of a model host, in MiB.
-        allowed_hosts: The names of the server, separated by commas.
-        options: The options that have the names of settings.
+    Most options have the name and unit of their setting; the named parameters are converted.
 
     Raises:
         SettingsError: The options contradict each other, or the file has no valid API keys.

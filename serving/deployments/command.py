@@ -55,10 +55,7 @@ def promote(name: str, version: str, options: Options) -> None:
 
 
 def serve(arguments: Sequence[str]) -> None:
-    """Run `cloche serve` in the foreground until it is stopped.
-
-    Args:
-        arguments: The arguments of `cloche serve`.
+    """Run `cloche serve` with `arguments` in the foreground until it is stopped.
 
     Raises:
         MlflowException: The server ended with an error, which it printed.

@@ -19,12 +19,7 @@ from cloche.registry import connect_timeout
 
 
 def run(front: socket.socket, cache: str) -> None:
-    """Answer requests until the front closes the socket.
-
-    Args:
-        front: This process's end of the socket to the front.
-        cache: The directory of the cache.
-    """
+    """Answer requests until the front closes the socket."""
     launch.hide_memory()  # before the memory holds a secret
     with front.makefile("rb") as lines:  # the front sends nothing else before it has read HELLO
         os.environ.update(json.loads(lines.readline()))

@@ -29,12 +29,7 @@ class _Connection:
 
 
 class Registry:
-    """The MLflow registry, queried through a separate process.
-
-    Args:
-        cache: The directory of the cache.
-        processes: The launcher that starts the registry process.
-    """
+    """The MLflow registry, queried through a separate process."""
 
     def __init__(self, cache: Path, processes: Processes) -> None:
         self._cache = cache

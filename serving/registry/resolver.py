@@ -70,11 +70,7 @@ class ResolvedVersion:
 
 
 class Resolver:
-    """A registry to which the first query connects, as MLflow's client needs an existing store.
-
-    Args:
-        connect: The function that makes MLflow's client.
-    """
+    """A registry to which the first query connects, as MLflow's client needs an existing store."""
 
     def __init__(self, connect: Callable[[], MlflowClient]) -> None:
         self._connect = connect

@@ -37,12 +37,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Service:
-    """The methods that the front can call by name; they take and return JSON values.
-
-    Args:
-        cache: The cache of versions.
-        cache_directory: The directory in which environments of models are kept.
-    """
+    """The methods that the front can call by name; they take and return JSON values."""
 
     def __init__(self, cache: Cache, cache_directory: Path) -> None:
         self._cache = cache
