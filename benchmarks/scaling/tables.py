@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md, as a function for each with the table's name."""
+"""The tables of docs/scaling.md: a function for each, with the name of the table."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

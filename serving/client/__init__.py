@@ -1,1 +1,1 @@
-"""The Python client of the server. It knows the HTTP protocol and imports none of the server."""
+"""The Python client of the server. It knows only the HTTP API, and imports no server code."""

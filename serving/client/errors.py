@@ -2,7 +2,7 @@
 
 ClientError
 ├── Unreachable       no server answers at the address
-├── DeadlineExceeded  the request took longer than its timeout
+├── DeadlineExceeded  there was no response in time
 ├── AnswerTooLarge    the response has more bytes than `max_answer`
 └── Refused           the server answered with an error
     ├── RowsRefused      the rows do not fit the model; it names the columns and the row
@@ -25,7 +25,7 @@ class Unreachable(ClientError):
 
 
 class DeadlineExceeded(ClientError):
-    """The request took longer than its timeout."""
+    """There was no response within the client's timeout, or the server answered 504."""
 
 
 class AnswerTooLarge(ClientError):

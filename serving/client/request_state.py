@@ -1,7 +1,7 @@
 """The state of one request: its body and headers, the meaning of a response, and the retries.
 
-It does no I/O and reads no monotonic clock, so both the synchronous and the asynchronous client
-use it.
+It does no I/O, so the synchronous and the asynchronous client share it. The monotonic time is an
+argument.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The plugin that MLflow loads for `-t cloche`: a deployment client, `run_local`, `target_help`.
 
-A deployment is a registered model whose alias a server follows. Creation, update and deletion of a
-deployment change only this alias: the registry alone determines which version is served.
+A deployment is a registered model whose alias a server follows. To create, update or delete a
+deployment is to move or remove this alias: the registry alone determines which version is served.
 """
 
 from collections.abc import Mapping

@@ -45,7 +45,7 @@ class Cache:
         self._versions = self._root / "versions"
 
     def artifacts(self, target: ResolvedVersion, fetch: Callable[[Path], None]) -> Path:
-        """Return the directory with the artifacts of `target`, after `fetch` filled a new one."""
+        """Return the directory with the artifacts of `target`; `fetch` fills it if it is absent."""
         place = self._versions / _short(target.identity)
         if not place.is_dir():
             make_private(self._root)

@@ -17,7 +17,7 @@ from cloche.serving.processes.launcher import Process, Processes, kill
 from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE, store_modules
 
 _LINE_LIMIT = 1 << 24
-_START_SECONDS = 120.0  # the import of MLflow takes this long at worst, on a busy machine
+_START_SECONDS = 120.0  # long enough to import MLflow on a busy machine
 _logger = logging.getLogger(__name__)
 
 
