@@ -1,4 +1,4 @@
-"""Measures the online server against others that serve the same registered model.
+"""Benchmarks of Cloche against other servers of the same registered model.
 
-With the same client, in one run.
+All servers are measured with the same client, in one run.
 """

@@ -30,7 +30,14 @@ _ANSWER_LENGTH = 500
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A model, and a contender with its interpreter, that are measured together."""
+    """A model and a contender that serves it in a measurement.
+
+    Attributes:
+        model: The name of the model in the catalog.
+        made: The trained model.
+        name: The name of the contender.
+        python: The interpreter of the contender's environment.
+    """
 
     model: str
     made: Trained
@@ -74,7 +81,7 @@ def main() -> None:
 
 
 def _pythons(chosen: argparse.Namespace, result: Load) -> dict[str, Path]:
-    """The interpreters of the contenders whose environment could be made."""
+    """Return the interpreters of the contenders whose environment could be made."""
     found = {}
     for name in chosen.contenders:
         try:
@@ -103,10 +110,10 @@ def _miss(result: Load, missing: Missing) -> None:
 
 
 def _measure(pair: Pair, chosen: argparse.Namespace, result: Load) -> None:
-    """One start of a contender, and one run for each number of connections.
+    """Start a contender once, and run the client once for each number of connections.
 
     Raises:
-        NotServing: It did not start, or it ended under load.
+        NotServing: The contender did not start, or it ended under load.
     """
     model, name = pair.model, pair.name
     contender = catalog.contender(name)
@@ -144,7 +151,11 @@ def _measure(pair: Pair, chosen: argparse.Namespace, result: Load) -> None:
 def _first_prediction(
     server: Server, contender: Contender, url: str, question: Question
 ) -> tuple[float, str]:
-    """Seconds from the start to the first prediction, and the beginning of that answer."""
+    """Wait for the first prediction.
+
+    Returns:
+        The seconds from the start to the prediction, and the beginning of the response body.
+    """
     got: list[requests.Response] = []
 
     def predicts() -> bool:

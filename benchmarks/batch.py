@@ -34,7 +34,7 @@ _FORMATS = {"raw": ("memory",), "mlflow": ("csv",)}  # MLflow's command reads no
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A table, and how it is scored."""
+    """A table of input rows, and the way in which it is scored."""
 
     way: str
     format: str
@@ -95,10 +95,13 @@ def _free_bytes() -> int:
 
 
 def _run(task: Task, made: Trained, cache: Path) -> tuple[float, float]:
-    """Seconds, and the most MiB of all processes together.
+    """Score a table once.
+
+    Returns:
+        The seconds, and the highest total PSS of all processes in MiB.
 
     Raises:
-        NotServing: It failed.
+        NotServing: The command failed.
     """
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         place = Path(scratch)
@@ -108,7 +111,7 @@ def _run(task: Task, made: Trained, cache: Path) -> tuple[float, float]:
         }
         log = place / "log"
         if task.way == "raw":
-            # it says itself how long it predicted, without the time to load and to make frames
+            # This program measures its own predictions, without the time for loading and frames.
             source = [made.uri, str(task.rows), str(place / "seconds")]
             line = [sys.executable, "-m", "benchmarks.raw", *source]
         else:
@@ -142,7 +145,7 @@ def _command(task: Task, made: Trained, source: Path, place: Path) -> list[str]:
 
 @contextmanager
 def _watched(process: Server) -> Iterator[list[float]]:
-    """PSS of all processes together, in MiB, again and again while the block runs."""
+    """Sample the total PSS of all processes, in MiB, while the block runs."""
     found, ended = [0.0], threading.Event()
 
     def watch() -> None:

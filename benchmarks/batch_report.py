@@ -23,12 +23,17 @@ _REASON_LENGTH = 300
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The medians of all rounds of one way with so many rows.
+    """The medians of all rounds with one way, format and number of rows.
 
     Attributes:
-        times: Rows per second as a multiple of `mlflow models predict`, with as many rows or, if it
-            was not measured with those, with the most that it was measured with.
-        of_limit: The same as a share of the raw limit with as many rows.
+        rows: The number of rows.
+        format: The format of the input.
+        way: The way of scoring, a key of `WAYS`.
+        seconds: The duration in seconds.
+        mebibytes: The highest total PSS of all processes, in MiB.
+        times: The rows per second as a multiple of `mlflow models predict` with as many rows; or,
+            if that was not measured, with the largest number of rows that was.
+        of_limit: The rows per second as a share of the raw limit with as many rows.
     """
 
     rows: int
@@ -46,7 +51,7 @@ class Line:
 
 
 def lines(runs: list[BatchRun]) -> list[Line]:
-    """One for each number of rows, format and way."""
+    """Return one line for each number of rows, format and way."""
     groups: defaultdict[tuple[int, str, str], list[BatchRun]] = defaultdict(list)
     for run in runs:
         groups[run.rows, run.format, run.way].append(run)
@@ -70,7 +75,7 @@ def lines(runs: list[BatchRun]) -> list[Line]:
 
 
 def render(results: Results, folder: Path) -> None:
-    """Write `batch-results.md`."""
+    """Write the results to `batch-results.md` in a folder."""
     (folder / "batch-results.md").write_text("\n".join(_page(results)) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What was measured of batch scoring, as records and as the file `batch-results.json`."""
+"""The measurements of batch scoring, as records and as the file `batch-results.json`."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -13,11 +13,14 @@ _LIBRARIES = ("mlflow", "scikit-learn", "onnxruntime", "numpy", "pandas", "pyarr
 
 @dataclass(frozen=True, slots=True)
 class BatchRun:
-    """One table scored once.
+    """The measurement of one table that was scored once.
 
     Attributes:
-        seconds: Of the whole command, its start included.
-        mebibytes: The most PSS of all processes together.
+        way: The way of scoring, a key of `WAYS` in `benchmarks.batch_report`.
+        format: The format of the input.
+        rows: The number of rows.
+        seconds: The duration of the whole command, its start included.
+        mebibytes: The highest total PSS of all processes, in MiB.
     """
 
     way: str
@@ -29,7 +32,7 @@ class BatchRun:
 
 @dataclass(frozen=True, slots=True)
 class Unmeasured:
-    """What could not be measured, and why."""
+    """A measurement that could not be made, and the reason."""
 
     way: str
     format: str
@@ -39,7 +42,7 @@ class Unmeasured:
 
 @dataclass(slots=True)
 class Results:
-    """Everything that `python -m benchmarks.batch` measured."""
+    """All measurements of `python -m benchmarks.batch`."""
 
     machine: dict[str, str]
     versions: dict[str, str]
@@ -47,14 +50,14 @@ class Results:
     missing: list[Unmeasured] = field(default_factory=list)
 
     def forget(self, way: str, kind: str, rows: int) -> None:
-        """Drop what was measured before of the same."""
+        """Delete earlier measurements with the same way, format and number of rows."""
         key = (way, kind, rows)
         self.runs = [one for one in self.runs if (one.way, one.format, one.rows) != key]
         self.missing = [one for one in self.missing if (one.way, one.format, one.rows) != key]
 
 
 def read(folder: Path) -> Results:
-    """What earlier calls measured on this machine with these versions; else nothing."""
+    """Return the earlier measurements on this machine with these versions, if there are any."""
     versions = {name: metadata.version(name) for name in _LIBRARIES}
     here = machine()
     fresh = Results(here, versions)
@@ -69,7 +72,7 @@ def read(folder: Path) -> Results:
 
 
 def write(folder: Path, results: Results) -> None:
-    """Keep them."""
+    """Write the measurements to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(results), indent=1, ensure_ascii=False)
     (folder / _NAME).write_text(text + "\n")

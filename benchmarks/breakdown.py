@@ -30,7 +30,7 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of a request's way, and its mean duration."""
+    """A stage in the processing of a request, with its mean duration."""
 
     process: str
     name: str
@@ -39,7 +39,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """What was measured over so many requests."""
+    """The measured stages, as means over a number of requests."""
 
     model: str
     requests: int
@@ -79,10 +79,13 @@ def main() -> None:
 
 
 def ask(port: int, question: Question, count: int) -> list[tuple[int, int]]:
-    """Ask again and again on one connection; when each was sent and answered, in nanoseconds.
+    """Send a request `count` times on one connection.
+
+    Returns:
+        The times at which each request was sent and answered, in nanoseconds.
 
     Raises:
-        NotServing: An answer is not 200.
+        NotServing: The status of a response is not 200.
     """
     head = (
         f"POST {question.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -103,14 +106,14 @@ def ask(port: int, question: Question, count: int) -> list[tuple[int, int]]:
 
 
 def stages(waits: Sequence[tuple[int, int]], ways: Sequence[list[int]]) -> list[Stage]:
-    """The mean duration of each stage over the middle half of the requests, by duration.
+    """Return the mean duration of each stage, over the middle half of the requests by duration.
 
     Args:
-        waits: When the client sent each request and had its answer, in nanoseconds.
-        ways: When requests passed each mark; those that were not the client's may be among them.
+        waits: The times at which the client sent each request and had its response, in nanoseconds.
+        ways: The times at which requests passed each mark; other clients' requests may be included.
 
     Raises:
-        ValueError: No request passed all marks between its sending and its answer.
+        ValueError: No request passed all marks between its sending and its response.
     """
     lines = []
     remaining = iter(sorted(ways))
@@ -119,7 +122,7 @@ def stages(waits: Sequence[tuple[int, int]], ways: Sequence[list[int]]) -> list[
         while way is not None and way[0] < sent:
             way = next(remaining, None)
         if way is not None and way[0] <= answered:
-            # The last mark, the return from writing, may come after the client has the answer.
+            # The last mark, the return from writing, may come after the client has the response.
             lines.append([sent, *way, max(answered, way[-1])])
     if not lines:
         raise ValueError("No request passed all marks; see benchmarks/marks.py.")

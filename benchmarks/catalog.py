@@ -1,11 +1,11 @@
-"""Which contenders and models there are, in the order of the tables."""
+"""The contenders and the models, in the order of the tables."""
 
 from importlib import import_module
 from typing import Final, cast
 
 from benchmarks.place import Contender
 
-BASE: Final = "mlflow"  # what all others are compared with
+BASE: Final = "mlflow"  # the contender that all others are compared with
 CONTENDERS: Final = (
     *("echo", "mlflow", "fastapi", "bentoml", "litserve", "mlserver"),
     *("cloche", "cloche_no_acceleration"),
@@ -19,5 +19,5 @@ MODELS: Final = {
 
 
 def contender(name: str) -> Contender:
-    """The module of that contender."""
+    """Return the module of a contender."""
     return cast("Contender", import_module(f"benchmarks.contenders.{name}"))

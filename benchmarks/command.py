@@ -1,4 +1,4 @@
-"""What all commands of the benchmarks share: options, signals, and how a failure is told."""
+"""The options, signal handling and error messages that all benchmark commands share."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ _PROJECT = Path(__file__).parents[1]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add them to a command."""
+    """Add the shared options to a command."""
     for name, default, about in (
         ("--output", Path(__file__).parent, "folder of the results (default: benchmarks)"),
         ("--cache", _PROJECT / ".bench", "of environments and trained models (default: .bench)"),
@@ -24,11 +24,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(measure: Callable[[], None]) -> None:
-    """Run a command; a foreseen failure is a message, any other a traceback.
+    """Run a command; a `BenchmarkError` is printed as a message, any other error as a traceback.
 
-    SIGTERM ends it as Ctrl-C does, so that servers are ended, too. OpenMP threads sleep while they
-    wait, unless the environment says otherwise: spinning, they starve the client and each other on
-    few cores, and contenders that do not care for that themselves would look worse than they are.
+    SIGTERM ends the command as Ctrl-C does, so that its servers are ended, too. OpenMP threads
+    sleep while they wait, unless the environment sets OMP_WAIT_POLICY: on few cores, spinning
+    threads starve the client and each other, and contenders that do not set it would look worse.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

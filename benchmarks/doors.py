@@ -20,13 +20,22 @@ from benchmarks.row import Row
 from cloche.serving.host.codecs.messages import SERVICE, message
 
 _PATIENCE = 180.0
-_FRAME = struct.Struct("!BI")  # of gRPC: whether it is compressed, and the length
+_FRAME = struct.Struct("!BI")  # the prefix of a gRPC message: compressed flag and length
 _GRPC = {"content-type": "application/grpc", "te": "trailers"}
 
 
 @dataclass(frozen=True, slots=True)
 class DoorRun:
-    """One run of a client at one door."""
+    """The measurement of one run of a client with one protocol.
+
+    Attributes:
+        door: The protocol, a key of `DOORS`.
+        connections: The number of connections, or of HTTP/2 streams on one connection.
+        rate: The responses with predictions per second.
+        p50: The median latency in milliseconds.
+        p99: The 99th percentile of the latency in milliseconds.
+        failed: The number of failed requests.
+    """
 
     door: str
     connections: int
@@ -38,7 +47,7 @@ class DoorRun:
 
 @dataclass(slots=True)
 class Doors:
-    """What was measured."""
+    """All measurements of one call."""
 
     model: str
     seconds: int
@@ -88,10 +97,10 @@ def main() -> None:
 def _measure(
     door: str, url: str, made: Trained, *, connections: int, seconds: int, scratch: Path
 ) -> DoorRun:
-    """One run at one door.
+    """Run a client once with one protocol.
 
     Raises:
-        NotServing: Its answers are not those to a right request.
+        NotServing: The server answered no request with a prediction.
     """
     question = DOORS[door](made.row, made.registered)
     if door in _OVER_HTTP2:
@@ -109,17 +118,17 @@ def _measure(
 
 
 def invocations(row: Row, _: str) -> Question:
-    """MLflow's scoring protocol."""
+    """Build a request of MLflow's scoring protocol."""
     return Question("/invocations", row.split())
 
 
 def v2_json(row: Row, model: str) -> Question:
-    """The Open Inference Protocol in JSON."""
+    """Build a request of the Open Inference Protocol in JSON."""
     return Question(f"/v2/models/{model}/infer", row.open_inference())
 
 
 def v2_binary(row: Row, model: str) -> Question:
-    """The Open Inference Protocol with its inputs and outputs as bytes."""
+    """Build a request of the Open Inference Protocol with binary inputs and outputs."""
     body, size = row.open_inference_binary()
     headers = {
         "Content-Type": "application/octet-stream",
@@ -129,12 +138,12 @@ def v2_binary(row: Row, model: str) -> Question:
 
 
 def v1(row: Row, model: str) -> Question:
-    """TensorFlow Serving's REST API."""
+    """Build a request of TensorFlow Serving's REST API."""
     return Question(f"/v1/models/{model}:predict", row.instances())
 
 
 def grpc(row: Row, model: str) -> Question:
-    """The Open Inference Protocol over gRPC: a frame with a serialized ModelInferRequest."""
+    """Build a gRPC request of the Open Inference Protocol: one frame with a ModelInferRequest."""
     request = message("ModelInferRequest")(model_name=model)
     for tensor in row.tensors():
         request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=[1, 1])
@@ -151,7 +160,7 @@ DOORS: Final = {
     "grpc": grpc,
     "grpc, one connection": grpc,
 }
-# Whether each client has a connection of its own, or all share one.
+# Protocols over HTTP/2 → whether each client has its own connection, or all share one.
 _OVER_HTTP2: Final[Mapping[str, bool]] = {"grpc": True, "grpc, one connection": False}
 
 

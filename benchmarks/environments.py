@@ -1,7 +1,7 @@
 """The Python environment of each contender.
 
-One that has a file in `benchmarks/requirements` gets an environment of its own, with the model's
-libraries in exactly the versions that trained the models; the others run in Cloche's.
+A contender with a file in `benchmarks/requirements` gets its own environment, which has the model's
+libraries in the versions that trained the models. The other contenders run in Cloche's environment.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ _LIBRARIES = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 
 
 def python_of(contender: str, root: Path) -> Path:
-    """The interpreter for a contender, after its environment was made, if it was not there.
+    """Return the interpreter for a contender, and make its environment if it does not exist.
 
     Args:
-        contender: Its name.
-        root: Where environments are kept, by content.
+        contender: The name of the contender.
+        root: The folder of environments, which are named by a hash of their requirements.
 
     Raises:
         NotBuilt: The installer failed.
@@ -55,7 +55,7 @@ def python_of(contender: str, root: Path) -> Path:
 
 
 def versions(contender: str) -> str:
-    """What a contender's own requirements pin, to be read by people."""
+    """Return the pinned versions of a contender's own packages, as a text for the report."""
     file = REQUIREMENTS / f"{contender}.txt"
     if file.exists():
         return ", ".join(re.findall(r"^([\w-]+==[^\s;#]+)", file.read_text(), re.MULTILINE))
@@ -65,7 +65,7 @@ def versions(contender: str) -> str:
 
 
 def content_key(parts: list[str]) -> str:
-    """A short name for exactly these texts on this Python."""
+    """Return a short hash of these texts and of the Python version."""
     text = "\0".join([sys.version, *parts])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

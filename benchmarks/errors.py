@@ -1,33 +1,33 @@
-"""What can keep a benchmark from being measured.
+"""The exceptions of the benchmarks.
 
 BenchmarkError
-├── NoClient      wrk is not installed
+├── NoClient      wrk or h2load is not installed
 ├── NotBuilt      a contender's environment cannot be made
-├── NotTrained    a model cannot be made
-├── NotServing    a server did not start, or ended
-└── NoSuchMark    a function that the breakdown takes the time of is gone
+├── NotTrained    a model's data is missing, or its training failed
+├── NotServing    a server or command ended, answered wrongly, or was too slow
+└── NoSuchMark    a function that the breakdown measures does not exist
 """
 
 
 class BenchmarkError(Exception):
-    """A foreseen failure; the message names the fix, or ends with the log that does."""
+    """A foreseen failure; its message names the fix, or ends with the lines of a log."""
 
 
 class NoClient(BenchmarkError):
-    """The client is not installed."""
+    """The client, wrk or h2load, is not installed."""
 
 
 class NotBuilt(BenchmarkError):
-    """An environment cannot be made."""
+    """The environment of a contender cannot be made."""
 
 
 class NotTrained(BenchmarkError):
-    """A model's data is missing, or training failed."""
+    """The data of a model is missing, or its training failed."""
 
 
 class NotServing(BenchmarkError):
-    """A server ended, or did not answer in time."""
+    """A server or command ended, answered wrongly, or took too long."""
 
 
 class NoSuchMark(BenchmarkError):
-    """A function that a mark names is not there."""
+    """A function that a mark names does not exist."""

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.isolation`: what one row costs that ends the worker of a batch job.
+"""`python -m benchmarks.isolation`: the cost of one row that kills the worker of a batch job.
 
-A table of 20,000 rows is scored without such a row and with it; the ratio of both is what counts.
+A table of 20,000 rows is scored without such a row and with one; the result is the ratio of both.
 """
 
 import os
@@ -29,7 +29,7 @@ class _Deadly(PythonModel):
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the result."""
     with tempfile.TemporaryDirectory(prefix="cloche-") as name:
         folder = Path(name)
         rows = pd.DataFrame({"a": np.random.default_rng(0).normal(size=_ROWS), "b": range(_ROWS)})
@@ -49,7 +49,7 @@ def _seconds(model: str, source: Path) -> float:
     output = source.with_suffix(".parquet")
     command = [sys.executable, "-m", "cloche", "score", model, str(source), str(output)]
     started = time.monotonic()
-    subprocess.run([*command, "--no-track"], check=False, capture_output=True)  # it ends with 4
+    subprocess.run([*command, "--no-track"], check=False, capture_output=True)  # exit code 4
     return time.monotonic() - started
 
 

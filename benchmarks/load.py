@@ -1,6 +1,6 @@
-"""The clients of every measurement, one row per request, and how their reports are read.
+"""The load clients, wrk for HTTP/1.1 and h2load for gRPC over HTTP/2, and parsers of their reports.
 
-wrk asks over HTTP/1.1; h2load asks over HTTP/2, with one frame of gRPC for a body.
+Every request carries one row.
 """
 
 import re
@@ -25,13 +25,13 @@ file:close()
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one run of wrk saw.
+    """The result of one run of a load client.
 
     Attributes:
-        rate: Answers with status 200 per second.
-        p50: Milliseconds; of every answer, as wrk counts them.
-        p99: Likewise.
-        failed: Answers with another status, and connections that broke or timed out.
+        rate: The responses with status 200 per second.
+        p50: The median latency of all responses in milliseconds.
+        p99: The 99th percentile of the latency of all responses in milliseconds.
+        failed: The number of responses with another status and of broken or timed out connections.
     """
 
     rate: float
@@ -41,10 +41,10 @@ class Measurement:
 
 
 def require_client() -> None:
-    """Notice early that wrk is missing.
+    """Check that wrk is installed, before a long measurement begins.
 
     Raises:
-        NoClient: It is.
+        NoClient: wrk is not installed.
     """
     if shutil.which("wrk") is None:
         raise NoClient("wrk is not installed. On Debian: apt-get install wrk")
@@ -53,14 +53,14 @@ def require_client() -> None:
 def measure(
     url: str, question: Question, *, connections: int, seconds: int, scratch: Path
 ) -> Measurement:
-    """Ask for predictions on `connections` connections for `seconds`, without a pause.
+    """Send the same request repeatedly with wrk; each connection waits for its response.
 
     Args:
-        url: Of the server, without a path.
-        question: What is asked, again and again.
-        connections: How many clients ask at once; each waits for its answer.
-        seconds: For how long.
-        scratch: A folder for the body and the script that sends it.
+        url: The URL of the server, without a path.
+        question: The request.
+        connections: The number of connections.
+        seconds: The duration in seconds.
+        scratch: A folder for the request body and for wrk's script.
     """
     body, script = scratch / "body.json", scratch / "ask.lua"
     body.write_bytes(question.body)
@@ -75,10 +75,10 @@ def measure(
 
 
 def require_http2_client() -> None:
-    """Notice early that h2load is missing.
+    """Check that h2load is installed, before a long measurement begins.
 
     Raises:
-        NoClient: It is.
+        NoClient: h2load is not installed.
     """
     if shutil.which("h2load") is None:
         raise NoClient("h2load is not installed. On Debian: apt-get install nghttp2-client")
@@ -87,18 +87,18 @@ def require_http2_client() -> None:
 def measure_http2(
     url: str, question: Question, *, connections: int, streams: int, seconds: int, scratch: Path
 ) -> Measurement:
-    """Ask over HTTP/2, without a pause, for as long as `measure` does.
+    """Send the same request repeatedly with h2load, over HTTP/2.
+
+    h2load does not read trailers, where gRPC has its status. A failed call has no message, so the
+    size of the response bodies shows whether they are predictions.
 
     Args:
-        url: Of the server, without a path.
-        question: What is asked, again and again.
-        connections: How many there are.
-        streams: How many requests each carries at once.
-        seconds: For how long.
-        scratch: A folder for the body and the log.
-
-    h2load does not read trailers, where gRPC has its status: a refusal has no body, so the size of
-    the answers tells whether they are predictions.
+        url: The URL of the server, without a path.
+        question: The request.
+        connections: The number of connections.
+        streams: The number of concurrent requests on each connection.
+        seconds: The duration in seconds.
+        scratch: A folder for the request body and for h2load's log.
     """
     body, log = scratch / "body.grpc", scratch / "h2load.log"
     body.write_bytes(question.body)
@@ -113,10 +113,15 @@ def measure_http2(
 
 
 def read_http2_report(report: str, log: str, seconds: int) -> Measurement:
-    """What h2load printed, and what it wrote of every request.
+    """Parse the report and the log of h2load.
+
+    Args:
+        report: The text that h2load printed.
+        log: The text of h2load's log file, one line for each request.
+        seconds: The duration of the run in seconds.
 
     Raises:
-        ValueError: It is not a report of h2load.
+        ValueError: The text is not a report of h2load.
     """
     succeeded, failed = map(int, _found(r"(\d+) succeeded, (\d+) failed", report))
     (data,) = _found(r"\((\d+)\) data", report)
@@ -134,10 +139,10 @@ def read_http2_report(report: str, log: str, seconds: int) -> Measurement:
 
 
 def read_report(report: str) -> Measurement:
-    """What wrk printed.
+    """Parse the report that wrk printed.
 
     Raises:
-        ValueError: It is not a report of wrk.
+        ValueError: The text is not a report of wrk.
     """
     requests, duration, unit = _found(r"(\d+) requests in ([\d.]+)(us|ms|s|m|h)\b", report)
     other = re.search(r"Non-2xx or 3xx responses: (\d+)", report)

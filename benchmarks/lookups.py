@@ -27,9 +27,9 @@ from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
 
 _PATIENCE = 300.0
-_THREADS = 4  # of the client that asks as Cloche does
+_THREADS = 4  # of the client that queries as Cloche does
 _TICKS = os.sysconf("SC_CLK_TCK")
-# What a promotion writes beside the alias: they are part of every answer.
+# The tags that a promotion writes beside the alias: every response contains them.
 _TAGS = {
     "cloche.gate": "passed",
     "cloche.gate_run_id": "0" * 32,
@@ -45,11 +45,11 @@ _TAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What calls of one kind cost.
+    """The cost of one kind of call.
 
     Attributes:
-        rate: Calls per second that were answered.
-        server: Milliseconds of CPU that one took the server.
+        rate: The answered calls per second.
+        server: The CPU time of the server for one call, in milliseconds.
     """
 
     rate: float
@@ -57,7 +57,7 @@ class Cost:
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.lookups", description=__doc__)
     parser.add_argument("--models", type=int, default=20, help="registered models")
     parser.add_argument("--connections", type=int, default=16, help="of wrk")
@@ -81,7 +81,7 @@ def main() -> None:
                 url, chosen.connections, chosen.seconds
             ),
         }
-        # A server's first calls open a connection to its database for each of its threads.
+        # Warm-up: in its first calls, each thread of the server connects to the database.
         replayed(url, 64, chosen.seconds)
         found: dict[str, list[Cost]] = {name: [] for name in ways}
         for _ in range(chosen.rounds):
@@ -95,7 +95,7 @@ def main() -> None:
 
 @contextmanager
 def registry(folder: Path, models: int) -> Iterator[tuple[str, int]]:
-    """An MLflow server with one worker on SQLite; its address and its process."""
+    """Run an MLflow server with one worker on SQLite; yield its URL and process id."""
     store, port = f"sqlite:///{folder}/mlflow.db", free_port()
     fill(store, models)
     line = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
@@ -108,8 +108,8 @@ def registry(folder: Path, models: int) -> Iterator[tuple[str, int]]:
 
 
 def fill(store: str, models: int) -> None:
-    """Register models with three versions, the last as it is after a promotion."""
-    client = mlflow.MlflowClient(store, store)  # a server takes no versions without a run
+    """Register models with three versions; the last has the tags and alias of a promotion."""
+    client = mlflow.MlflowClient(store, store)  # a server accepts no version without a run
     for number in range(models):
         name = f"m{number}"
         client.create_registered_model(name)
@@ -119,14 +119,20 @@ def fill(store: str, models: int) -> None:
 
 
 def cost(server: int, ask: Callable[[], float], seconds: int) -> Cost:
-    """What the server spent while it was asked for about `seconds`."""
+    """Measure the cost of calls.
+
+    Args:
+        server: The process id of the server.
+        ask: A function that makes calls for about `seconds`, and returns the calls per second.
+        seconds: The duration of `ask` in seconds.
+    """
     before = cpu(server)
     rate = ask()
     return Cost(rate, 1000 * (cpu(server) - before) / max(1.0, rate * seconds))
 
 
 def cpu(server: int) -> float:
-    """Seconds of CPU that a process and all below it have used."""
+    """Return the CPU seconds that a process and all its descendants have used."""
     ticks = 0
     for pid in tree(server):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -135,7 +141,7 @@ def cpu(server: int) -> float:
 
 
 def asked(call: Callable[[], object], seconds: int) -> float:
-    """Calls per second of a few threads that make them without a pause."""
+    """Call a function repeatedly from a few threads; return the calls per second."""
     counts, end = [0] * _THREADS, time.monotonic() + seconds
 
     def ask(at: int) -> None:
@@ -152,7 +158,7 @@ def asked(call: Callable[[], object], seconds: int) -> float:
 
 
 def replayed(url: str, connections: int, seconds: int) -> float:
-    """Answers per second to the request that a look at an alias makes, sent by a client in C."""
+    """Repeat the HTTP request for an alias with wrk; return the responses per second."""
     query = urlencode({"name": "m0", "alias": "x"})
     address = f"{url}/api/2.0/mlflow/registered-models/alias?{query}"
     report = subprocess.run(

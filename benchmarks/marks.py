@@ -1,6 +1,7 @@
-"""The moments on a request's way that the breakdown takes the time of.
+"""The marks between the stages of a request, at which the breakdown takes the time.
 
-Each is the call of a function, or its return, named by where it is looked up when it is called.
+A mark is the call or the return of a function, which is named by the object that callers look it up
+in: the module or class whose attribute tracing replaces.
 """
 
 from dataclasses import dataclass
@@ -11,13 +12,13 @@ Process = Literal["client", "front", "host"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment, and the name of the stage that ends there.
+    """A point in the processing of a request, and the stage that ends there.
 
     Attributes:
-        stage: What was done since the mark before.
-        process: Where it happens.
-        targets: `module:qualified.name`; whichever of them is called.
-        leaving: Whether the moment is the function's return, not its call.
+        stage: The name of the stage between the previous mark and this one.
+        process: The process in which the function is called.
+        targets: The functions, as `module:qualified.name`; a request calls one of them.
+        leaving: Whether the mark is the function's return, not its call.
     """
 
     stage: str
@@ -38,7 +39,7 @@ _ANSWER = (
     "cloche.serving.api.predictions:respond",
 )
 
-# In the order in which a request passes them.
+# The marks in the order in which a request passes them.
 MARKS: Final = (
     Mark("wake the front", "front", ("cloche.serving.http.connection:Connection.data_received",)),
     Mark("read and parse HTTP", "front", _ENTER),

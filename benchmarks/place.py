@@ -1,4 +1,4 @@
-"""What a contender is given when it is started, and what it wants to be asked."""
+"""The interface of a contender: its start parameters, and the requests that it accepts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from benchmarks.row import Row
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one start of a contender happens.
+    """The parameters of one start of a contender.
 
     Attributes:
-        python: The interpreter of its environment.
-        uri: The registered model, for MLflow.
-        port: Where it must listen, on loopback.
-        directory: An empty folder for whatever it has to write.
+        python: The interpreter of the contender's environment.
+        uri: The MLflow URI of the registered model.
+        port: The port on loopback on which the server must listen.
+        directory: An empty folder for the server's files.
     """
 
     python: Path
@@ -27,7 +27,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A POST: to which path, and what; JSON, unless the headers say otherwise."""
+    """A POST request; its body is JSON, unless the headers give another content type."""
 
     path: str
     body: bytes
@@ -35,13 +35,13 @@ class Question:
 
 
 class Contender(Protocol):
-    """The functions that each module in `benchmarks/contenders` has."""
+    """The functions of each contender's module in `benchmarks/contenders`."""
 
     def command(self, place: Place) -> list[str]:
-        """How it is started."""
+        """Return the command line that starts the server."""
 
     def ready(self) -> str:
-        """Where it answers 200 when it can predict."""
+        """Return the path that answers 200 when the server can predict."""
 
     def question(self, row: Row) -> Question:
-        """How it is asked for the prediction of one row."""
+        """Build the request for the prediction of one row."""

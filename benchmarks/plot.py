@@ -1,4 +1,4 @@
-"""Throughput over connections, a panel for each model, both axes logarithmic."""
+"""The plot of throughput over connections: a panel for each model, both axes logarithmic."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _COLUMNS = 2
 
 
 def draw(by_model: Mapping[str, Sequence["Cell"]], path: Path) -> None:
-    """Write the plot as SVG, the same bytes for the same numbers."""
+    """Write the plot as SVG; the same numbers give the same bytes."""
     rows = -(-len(by_model) // _COLUMNS)
     figure = Figure(figsize=(10, 4 * max(rows, 1)), layout="constrained")
     FigureCanvasSVG(figure)
@@ -27,7 +27,7 @@ def draw(by_model: Mapping[str, Sequence["Cell"]], path: Path) -> None:
             own = [cell for cell in cells if cell.contender == name]
             axes.plot(
                 [cell.connections for cell in own],
-                [cell.rate or math.nan for cell in own],  # nothing answered: a gap
+                [cell.rate or math.nan for cell in own],  # no response: a gap in the line
                 color=f"C{color}", label=name, marker="o", markersize=4,
                 linewidth=2.5 if name.startswith("cloche") else 1.2,
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Servers as processes: started, waited for, measured, and ended with all that they started."""
+"""Server processes: their start, the wait for them, their memory, and the end of all children."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ _LINE_LENGTH = 400
 
 
 class Server:
-    """A process and all that it started, in a group of their own."""
+    """A process and its children, in a process group of their own."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str], log: Path) -> None:
         self._log = log
@@ -33,19 +33,19 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started first."""
+        """The id of the process, and of its process group."""
         return self._process.pid
 
     @property
     def age(self) -> float:
-        """Seconds since it was started."""
+        """The seconds since the start of the process."""
         return time.monotonic() - self._started
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Wait until `condition` holds.
 
         Raises:
-            NotServing: The process ended, or `seconds` were not enough.
+            NotServing: The process ended, or the timeout of `seconds` has passed.
         """
         end = time.monotonic() + seconds
         while not condition():
@@ -56,10 +56,10 @@ class Server:
             time.sleep(0.02)
 
     def wait(self, seconds: float) -> int:
-        """The exit code of a command that ends by itself.
+        """Wait for the end of a command that ends by itself; return its exit code.
 
         Raises:
-            NotServing: `seconds` were not enough.
+            NotServing: The timeout of `seconds` has passed.
         """
         try:
             return self._process.wait(seconds)
@@ -67,21 +67,21 @@ class Server:
             raise NotServing(f"{seconds:g} s were not enough.\n{self.last_lines()}") from error
 
     def check(self) -> None:
-        """Notice that it ended.
+        """Check that the process is still running.
 
         Raises:
-            NotServing: It did.
+            NotServing: The process has ended.
         """
         if (code := self._process.poll()) is not None:
             raise NotServing(f"It ended with code {code} under load.\n{self.last_lines()}")
 
     def last_lines(self) -> str:
-        """Of its log."""
+        """Return the last lines of the log."""
         lines = self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         return "\n".join(line[:_LINE_LENGTH] for line in lines)
 
     def end(self) -> None:
-        """Ask it to end; then end whatever is left of its group."""
+        """Send SIGTERM to the process; after its end, or 30 s, send SIGKILL to its group."""
         if self._process.poll() is None:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -93,7 +93,7 @@ class Server:
 
 @contextmanager
 def running(command: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Server]:
-    """A server that is ended however the block is left."""
+    """Run a server during the block, and end it also after an exception."""
     server = Server(command, environment, log)
     try:
         yield server
@@ -102,11 +102,11 @@ def running(command: list[str], environment: Mapping[str, str], log: Path) -> It
 
 
 def tree(parent: int) -> list[int]:
-    """A process and all below it."""
+    """Return the ids of a process and of all its descendants."""
     found, waiting = [], [parent]
     while waiting:
         process = waiting.pop()
-        with contextlib.suppress(OSError):  # it may end while we look
+        with contextlib.suppress(OSError):  # a process may end during the search
             for task in Path(f"/proc/{process}/task").iterdir():
                 waiting += map(int, (task / "children").read_text().split())
             found.append(process)
@@ -114,7 +114,7 @@ def tree(parent: int) -> list[int]:
 
 
 def mebibytes(parent: int) -> float:
-    """PSS of a process and all below it: pages that they share are counted once."""
+    """Return the total PSS of a process and its descendants, in MiB; shared pages count once."""
     total = 0
     for process in tree(parent):
         with contextlib.suppress(OSError):
@@ -125,7 +125,7 @@ def mebibytes(parent: int) -> float:
 
 
 def answers(url: str) -> bool:
-    """Whether something answers 200 there."""
+    """Whether a GET request to the URL is answered with a status below 400."""
     try:
         return requests.get(url, timeout=5).ok
     except requests.RequestException:
@@ -133,7 +133,7 @@ def answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -27,18 +27,18 @@ from benchmarks.processes import answers, free_port, running
 from benchmarks.swaps import two_versions
 
 _PATIENCE = 300.0
-_POLL_SECONDS = 2.0  # what `cloche serve` does by itself
+_POLL_SECONDS = 2.0  # the default of `cloche serve`
 _SECRET = "benchmark"  # noqa: S105  # between two servers on loopback
 _WAYS = {"poll": ("--poll-interval", str(_POLL_SECONDS)), "push": ("--poll-interval", "3600")}
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Seconds from when somebody asks to move the alias.
+    """The delays after one request to move the alias.
 
     Attributes:
-        noticed: Until the server begins to load the version.
-        answered: Until the first answer of the version.
+        noticed: The seconds until the server begins to load the version.
+        answered: The seconds until the first response of the version.
     """
 
     noticed: float
@@ -46,7 +46,7 @@ class Followed:
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pushes", description=__doc__)
     parser.add_argument("--model", choices=catalog.MODELS, default="twelve")
     parser.add_argument("--promotions", type=int, default=10)
@@ -69,7 +69,7 @@ def main() -> None:
 
 @contextmanager
 def registry(store: str, scratch: Path) -> Iterator[str]:
-    """An MLflow server that may push to loopback; its address."""
+    """Run an MLflow server that may send webhooks to loopback; yield its URL."""
     port = free_port()
     line = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     variables = {
@@ -85,7 +85,15 @@ def registry(store: str, scratch: Path) -> Iterator[str]:
 
 
 def follow(way: str, made: Trained, url: str, scratch: Path, promotions: int) -> list[Followed]:
-    """What one server needs for each of so many promotions, at no particular moment."""
+    """Measure the delays of promotions, at random moments between two polls.
+
+    Args:
+        way: How the server learns of a promotion, a key of `_WAYS`.
+        made: The trained model.
+        url: The URL of the MLflow server.
+        scratch: A folder for logs and the cache.
+        promotions: The number of promotions.
+    """
     contender, client = catalog.contender("cloche"), mlflow.MlflowClient(url)
     place = Place(Path(sys.executable), made.uri, free_port(), scratch)
     address, log = f"http://127.0.0.1:{place.port}", scratch / f"{way}.log"

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.raw URI ROWS FILE`: the limit of batch scoring.
+"""`python -m benchmarks.raw URI ROWS FILE`: the upper limit of batch scoring.
 
-The model's own `predict`, without MLflow around it, on frames that are in memory already, in one
-process for each core. The seconds from the first call to the end of the last go into FILE.
+It calls the model's own `predict`, without MLflow around it, on DataFrames that are in memory
+already, in one process for each core. It writes the seconds of all calls to FILE.
 """
 
 import multiprocessing
@@ -16,8 +16,8 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main(uri: str, rows: int, file: Path) -> None:
-    """Measure."""
-    os.environ |= dict.fromkeys(_THREADS, "1")  # each process is one core's
+    """Measure, and write the seconds to `file`."""
+    os.environ |= dict.fromkeys(_THREADS, "1")  # each process uses one core
     cores = len(os.sched_getaffinity(0))
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(cores + 1)
@@ -35,7 +35,7 @@ def main(uri: str, rows: int, file: Path) -> None:
 
 
 def _predict(uri: str, rows: int, barrier: Barrier) -> None:
-    import mlflow.sklearn  # noqa: PLC0415  # in the process whose threads were counted
+    import mlflow.sklearn  # noqa: PLC0415  # after the limits of threads are set
 
     from benchmarks.tables import groups  # noqa: PLC0415
 

@@ -45,7 +45,7 @@ _LISTING = (
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.registry", description=__doc__)
     parser.add_argument("--models", type=int, default=1000, help="registered models")
     parser.add_argument("--versions", type=int, default=10, help="of each model")
@@ -82,7 +82,7 @@ def main() -> None:
 
 @contextmanager
 def registry(folder: Path, models: int, versions: int) -> Iterator[tuple[str, Path]]:
-    """An MLflow server with one worker on SQLite; its address and its log."""
+    """Run an MLflow server with one worker on SQLite; yield its URL and the file of its log."""
     database, port, log = folder / "mlflow.db", free_port(), folder / "mlflow.log"
     fill(database, models, versions)
     line = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
@@ -94,7 +94,7 @@ def registry(folder: Path, models: int, versions: int) -> Iterator[tuple[str, Pa
 
 
 def fill(database: Path, models: int, versions: int) -> None:
-    """Register one model by MLflow, promoted as its last version but one, and copy its rows."""
+    """Register a model, promoted as its last version but one, and copy its rows for the others."""
     store = f"sqlite:///{database}"
     client = mlflow.MlflowClient(store, store)
     client.create_registered_model("m0")
@@ -115,7 +115,7 @@ def fill(database: Path, models: int, versions: int) -> None:
 
 
 def asked(line: list[str], environment: dict[str, str], log: Path) -> tuple[int, float]:
-    """How often a command asked the server, and its seconds."""
+    """Run a command; return the number of its requests to the server, and its seconds."""
     before, started = len(_ASKED.findall(log.read_bytes())), time.monotonic()
     subprocess.run(line, env=environment, stdout=subprocess.DEVNULL, check=True)
     seconds = time.monotonic() - started

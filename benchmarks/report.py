@@ -1,4 +1,4 @@
-"""The results as tables for people: `results.md`, and the plot beside it."""
+"""The report of the results: the tables in `results.md`, and the plot."""
 
 import statistics
 from collections import defaultdict
@@ -16,11 +16,16 @@ _REASON_LENGTH = 300
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The medians of all rounds of one contender with so many connections.
+    """The medians of all rounds of one contender with one number of connections.
 
     Attributes:
-        times: Throughput as a multiple of `mlflow models serve`; None where that was not measured.
-        failed: In all rounds together.
+        contender: The name of the contender.
+        connections: The number of connections.
+        rate: The responses with status 200 per second.
+        p50: The median latency in milliseconds.
+        p99: The 99th percentile of the latency in milliseconds.
+        failed: The number of failed requests in all rounds together.
+        times: The rate as a multiple of `mlflow models serve`; None if that was not measured.
     """
 
     contender: str
@@ -33,7 +38,7 @@ class Cell:
 
 
 def cells(runs: Iterable[Run]) -> list[Cell]:
-    """One for each number of connections and contender of one model, in the order measured."""
+    """Summarize the runs of one model by number of connections, and by contender in run order."""
     groups: defaultdict[tuple[int, str], list[Run]] = defaultdict(list)
     for run in runs:
         groups[run.connections, run.contender].append(run)
@@ -57,7 +62,7 @@ def cells(runs: Iterable[Run]) -> list[Cell]:
 
 
 def render(sections: Mapping[str, Any], folder: Path) -> None:
-    """Write `results.md` and, where there is load, `results.svg`."""
+    """Write `results.md` and, if the sections include load, `results.svg`."""
     parts: list[str] = []
     if "load" in sections:
         runs = [Run(**one) for one in sections["load"]["runs"]]

@@ -1,4 +1,4 @@
-"""What was measured, as records and as the file `results.json`, one section for each command."""
+"""The measurements, as records and as the file `results.json` with a section for each command."""
 
 import json
 import os
@@ -14,7 +14,7 @@ _NAME = "results.json"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the client against one contender."""
+    """The measurement of one run of wrk against one contender; see `load.Measurement`."""
 
     model: str
     contender: str
@@ -27,12 +27,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start of a contender.
+    """The measurement of one start of a contender.
 
     Attributes:
-        seconds: From the command to the first prediction.
-        mebibytes: PSS of the whole process tree after the load.
-        answer: The beginning of its first answer.
+        model: The name of the model.
+        contender: The name of the contender.
+        seconds: The seconds from the command to the first prediction.
+        mebibytes: The PSS of the whole process tree after the load, in MiB.
+        answer: The beginning of the first response body.
     """
 
     model: str
@@ -44,7 +46,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A contender that could not be measured, and why."""
+    """A contender that could not be measured, and the reason."""
 
     model: str
     contender: str
@@ -53,7 +55,7 @@ class Missing:
 
 @dataclass(slots=True)
 class Load:
-    """Everything that `python -m benchmarks` measured."""
+    """All measurements of `python -m benchmarks`."""
 
     seconds: int
     rounds: int
@@ -64,7 +66,7 @@ class Load:
 
 
 def write(folder: Path, section: str, content: Any) -> dict[str, Any]:
-    """Put `content` into its section of the folder's results; all sections."""
+    """Write `content` as a section of the results in a folder; return all sections."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _NAME
     sections = json.loads(path.read_text()) if path.exists() else {}
@@ -74,7 +76,7 @@ def write(folder: Path, section: str, content: Any) -> dict[str, Any]:
 
 
 def machine() -> dict[str, str]:
-    """What a reader has to know to compare."""
+    """Return the facts of this machine that a comparison of results needs."""
     cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     threads = [f"{name}={os.environ[name]}" for name in sorted(os.environ) if name[:4] == "OMP_"]

@@ -1,4 +1,4 @@
-"""The one row that every request of a model carries, in the bodies that servers read."""
+"""The one row that every request of a model carries, in the request formats of the servers."""
 
 import json
 import struct
@@ -17,7 +17,7 @@ _PACKED: dict[str, Callable[[Any], bytes]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's name, its type in the model's signature, and the value in it."""
+    """A column of the row: its name, its type in the model's signature, and its value."""
 
     name: str
     kind: str
@@ -35,33 +35,37 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row, by columns in the order of the signature."""
+    """A row of input, as columns in the order of the signature."""
 
     columns: tuple[Column, ...]
 
     def record(self) -> dict[str, Any]:
-        """Values by name."""
+        """Return the values by column name."""
         return {column.name: column.value for column in self.columns}
 
     def split(self) -> bytes:
-        """The body that MLflow's scoring protocol calls `dataframe_split`."""
+        """Encode the row in MLflow's format `dataframe_split`."""
         names = [column.name for column in self.columns]
         values = [column.value for column in self.columns]
         return json.dumps({"dataframe_split": {"columns": names, "data": [values]}}).encode()
 
     def instances(self) -> bytes:
-        """The body of TensorFlow Serving's REST API."""
+        """Encode the row for TensorFlow Serving's REST API."""
         return json.dumps({"instances": [self.record()]}).encode()
 
     def tensors(self) -> "list[Tensor]":
-        """Each column as a tensor of one element."""
+        """Return each column as a tensor of one element."""
         return [
             Tensor(column.name, _DATATYPES[column.kind], _PACKED[column.kind](column.value))
             for column in self.columns
         ]
 
     def open_inference_binary(self) -> tuple[bytes, int]:
-        """The same with binary inputs and outputs, and the length of the JSON before them."""
+        """Encode the row for the Open Inference Protocol with binary inputs and outputs.
+
+        Returns:
+            The request body, and the length in bytes of the JSON at its beginning.
+        """
         tensors = self.tensors()
         inputs = [
             {
@@ -77,7 +81,7 @@ class Row:
         return b"".join([text, *(one.packed for one in tensors)]), len(text)
 
     def open_inference(self) -> bytes:
-        """The body of the Open Inference Protocol, version 2."""
+        """Encode the row as JSON for the Open Inference Protocol, version 2."""
         inputs = [
             {
                 "name": column.name,
@@ -90,10 +94,10 @@ class Row:
         return json.dumps({"inputs": inputs}).encode()
 
     def write(self, path: Path) -> None:
-        """Keep it in a file."""
+        """Write the row to a file."""
         path.write_text(json.dumps([asdict(column) for column in self.columns]))
 
 
 def read(path: Path) -> Row:
-    """The row that was kept in a file."""
+    """Read a row that `Row.write` wrote to a file."""
     return Row(tuple(Column(**fields) for fields in json.loads(path.read_text())))

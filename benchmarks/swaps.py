@@ -37,15 +37,17 @@ _WINDOWS_BEFORE = 3
 
 @dataclass(frozen=True, slots=True)
 class Swaps:
-    """What was measured.
+    """All measurements of one call.
 
     Attributes:
-        seconds: Of each window.
-        before: Windows without swaps.
-        during: Windows while one swap followed the other.
-        delays: Seconds from each alias move to the first answer of the new version.
-        mebibytes_after_3: PSS of the whole server when three versions had served.
-        mebibytes_at_end: After the swaps.
+        model: The name of the model in the catalog.
+        connections: The number of connections of the client.
+        seconds: The duration of each window in seconds.
+        before: The windows without swaps.
+        during: The windows during swaps, which follow each other without a pause.
+        delays: The seconds from each move of the alias to the first response of the new version.
+        mebibytes_after_3: The PSS of the whole server after three versions, in MiB.
+        mebibytes_at_end: The PSS of the whole server after all swaps, in MiB.
     """
 
     model: str
@@ -60,7 +62,16 @@ class Swaps:
 
 @dataclass(frozen=True, slots=True)
 class BenchServer:
-    """A running `cloche serve`, and the registry that steers it."""
+    """A running `cloche serve`, and the client of the registry that it follows.
+
+    Attributes:
+        server: The process of the server.
+        url: The URL of the server, without a path.
+        question: The request for one prediction.
+        model: The name of the registered model.
+        client: The client of the registry.
+        processes: The number of processes while one version is loaded.
+    """
 
     server: Server
     url: str
@@ -70,14 +81,14 @@ class BenchServer:
     processes: int
 
     def swap(self, version: str) -> float:
-        """Move the alias; the seconds until the first answer of `version`."""
+        """Move the alias; return the seconds until the first response of `version`."""
         started = time.monotonic()
         self.client.set_registered_model_alias(self.model, "production", version)
         self.server.wait_until(lambda: self._answering() == version, _PATIENCE)
         return time.monotonic() - started
 
     def settled_mebibytes(self) -> float:
-        """Memory once the hosts of old versions have ended."""
+        """Return the PSS in MiB after the model hosts of old versions have ended."""
         self.server.wait_until(lambda: len(tree(self.server.pid)) <= self.processes, _PATIENCE)
         return mebibytes(self.server.pid)
 
@@ -130,7 +141,7 @@ def main() -> None:
 
 
 def two_versions(made: Trained, scratch: Path) -> str:
-    """A copy of the registry of `made` that has a second version of the same model; its URI."""
+    """Copy the registry of `made`, and add a second version of the same model; return its URI."""
     registry = scratch / "mlflow.db"
     shutil.copyfile(made.registry.removeprefix("sqlite:///"), registry)
     uri = f"sqlite:///{registry}"
@@ -144,7 +155,7 @@ def two_versions(made: Trained, scratch: Path) -> str:
 
 @contextmanager
 def made_models(made: Trained, scratch: Path) -> Iterator[BenchServer]:
-    """A server of `made`, on a copy of its registry that has a second version of the same model."""
+    """Run a server of `made` on a copy of its registry with a second version of the model."""
     uri = two_versions(made, scratch)
     client = mlflow.MlflowClient(uri)
     contender = catalog.contender("cloche")

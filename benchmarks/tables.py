@@ -1,4 +1,4 @@
-"""Tables of any size for the model `twelve`, made once and kept."""
+"""Input tables of any size for the model `twelve`, made once and kept."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,12 @@ _WORDS = ["alpha", "beta", "gamma", "delta"]
 
 
 def table(rows: int, kind: str, folder: Path) -> Path:
-    """The path of a table with so many rows.
+    """Return the path of a table, and make the table if it does not exist.
 
     Args:
-        rows: How many.
-        kind: `parquet` or `csv`.
-        folder: Where tables are kept.
+        rows: The number of rows.
+        kind: The format, `parquet` or `csv`.
+        folder: The folder in which tables are kept.
     """
     place = folder / f"{rows}.{kind}"
     if place.exists():
@@ -36,7 +36,7 @@ def table(rows: int, kind: str, folder: Path) -> Path:
 
 
 def groups(rows: int) -> Iterator[pa.Table]:
-    """The same rows for the same number, in pieces: an id, 8 numbers and 4 categories."""
+    """Generate rows with an id, 8 numbers and 4 categories, in chunks; always the same rows."""
     random = np.random.default_rng(1)
     for start in range(0, rows, _GROUP):
         count = min(_GROUP, rows - start)

@@ -1,8 +1,8 @@
-"""A server that writes down when a request passes each mark.
+"""A server that records the time at which a request passes each mark.
 
 `python -m benchmarks.tracing front FOLDER serve MODEL_URI …` is `cloche serve` with marks;
 `python -m benchmarks.tracing host FOLDER FD` is its model host. All processes of a machine share
-the clock, so the times of both can be put in one line.
+the clock, so the times of both processes can be compared.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from typing import Any
 from benchmarks.errors import NoSuchMark
 from benchmarks.marks import MARKS, Mark, Process
 
-_RECORD = struct.Struct("=Iq")  # which mark, and when in nanoseconds
+_RECORD = struct.Struct("=Iq")  # the position of a mark, and the time in nanoseconds
 
-Moment = tuple[int, int]  # the position of a mark in MARKS, and nanoseconds
+Moment = tuple[int, int]  # the position of a mark in MARKS, and the time in nanoseconds
 
 
 def install(process: Process, moments: list[Moment]) -> None:
-    """Have the functions that are marked in `process` append to `moments`.
+    """Wrap the marked functions of `process` so that each appends to `moments`.
 
     Raises:
-        NoSuchMark: One of them is not there.
+        NoSuchMark: A marked function does not exist.
     """
     for position, mark in enumerate(MARKS):
         if mark.process == process:
@@ -39,10 +39,10 @@ def install(process: Process, moments: list[Moment]) -> None:
 
 
 def find(target: str) -> tuple[Any, str, Callable[..., Any]]:
-    """What holds the function that a mark names, its name there, and the function.
+    """Return the module or class with a marked function, the attribute's name, and the function.
 
     Raises:
-        NoSuchMark: It is not there.
+        NoSuchMark: The function does not exist.
     """
     module, _, path = target.partition(":")
     *owners, name = path.split(".")
@@ -56,7 +56,7 @@ def find(target: str) -> tuple[Any, str, Callable[..., Any]]:
 
 
 def read(folder: Path) -> list[Moment]:
-    """All moments that the processes of a traced server wrote, in the order of time."""
+    """Return all moments that the processes of a traced server wrote, in the order of time."""
     found: list[Moment] = []
     for file in folder.glob("*.moments"):
         found += _RECORD.iter_unpack(file.read_bytes())
@@ -64,10 +64,10 @@ def read(folder: Path) -> list[Moment]:
 
 
 def chains(moments: list[Moment]) -> Iterator[list[int]]:
-    """The times at which single requests passed all marks.
+    """Iterate over the requests that passed all marks, with the time of each mark.
 
-    Of a mark that is passed more than once on the way, as when a body comes in pieces, the first
-    time counts. Requests must not overlap.
+    If a request passes a mark more than once, as with a body in several chunks, the first time
+    counts. Requests must not overlap.
     """
     times: dict[int, int] = {}
     for position, when in moments:
@@ -112,7 +112,7 @@ def _write(folder: Path, moments: list[Moment]) -> None:
 
 
 def _front(folder: Path, arguments: list[str]) -> None:
-    """Run the command with marks, and have it start hosts with marks."""
+    """Run the command with marks, and start its model hosts with marks."""
     spawn = asyncio.create_subprocess_exec
 
     async def spawn_traced(program: str, *rest: str, **options: Any) -> Any:

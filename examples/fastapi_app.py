@@ -1,4 +1,6 @@
-"""A FastAPI program that serves a model itself, and asks it in place: no second process to run.
+"""A FastAPI program with an embedded Cloche server, which it calls without a network.
+
+Start it with:
 
 MODEL_URI=models:/comment-abuse@production uvicorn --app-dir examples fastapi_app:app
 """
@@ -20,13 +22,13 @@ judge = AsyncClient("http://cloche", transport=httpx2.ASGITransport(cloche), tim
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Start the model with the program, and end it with it."""
+    """Start and stop the embedded server together with the program."""
     async with cloche.lifespan(app), judge:
         yield
 
 
 app = FastAPI(title="Comments", lifespan=lifespan)
-app.mount("/models", cloche)  # its probes, metrics and /invocations, for everybody else
+app.mount("/models", cloche)  # its probes, metrics and /invocations, for other clients
 
 
 class Comment(BaseModel):

@@ -1,4 +1,6 @@
-"""A guest book in Flask: a comment is judged before it is stored.
+"""A guest book in Flask that asks a model about each comment before it is stored.
+
+Start the server and the program with:
 
 cloche serve models:/comment-abuse@production
 CLOCHE_URL=http://127.0.0.1:8080 flask --app examples/flask_app.py run
@@ -23,7 +25,7 @@ with closing(sqlite3.connect(DATABASE)) as database, database:
 
 @app.post("/comments")
 def write() -> tuple[dict[str, Any], int]:
-    """Store a comment, unless it is abusive; one that nobody can judge now is not stored either."""
+    """Store a comment, unless it is abusive or the model cannot be reached."""
     text = (request.get_json(silent=True) or {}).get("text")
     if not isinstance(text, str) or not text.strip():
         return {"error": "Send a text."}, 400
@@ -41,7 +43,7 @@ def write() -> tuple[dict[str, Any], int]:
 
 @app.get("/comments")
 def read() -> list[dict[str, str]]:
-    """All comments, with the version that let them pass."""
+    """Return all comments, each with the model version that judged it."""
     with closing(sqlite3.connect(DATABASE)) as database:
         rows = database.execute("SELECT text, judged_by FROM comments").fetchall()
     return [{"text": text, "judged_by": version} for text, version in rows]

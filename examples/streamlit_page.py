@@ -1,4 +1,6 @@
-"""A page in Streamlit on which people try the model that serves.
+"""A Streamlit page on which people try a served model.
+
+Start the server and the page with:
 
 cloche serve models:/comment-abuse@production
 CLOCHE_URL=http://127.0.0.1:8080 streamlit run examples/streamlit_page.py
@@ -14,7 +16,7 @@ from cloche.client import Client, ClientError
 
 @st.cache_resource
 def client() -> Client:
-    """One client for all visitors: its connections are kept open."""
+    """Return the client that all visitors share, so that its connections stay open."""
     return Client(os.environ.get("CLOCHE_URL", "http://127.0.0.1:8080"), timeout=5.0)
 
 

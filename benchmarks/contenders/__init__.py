@@ -1,4 +1,4 @@
-"""One contender per module, with the functions of `benchmarks.place.Contender`.
+"""The contenders, one per module with the functions of `benchmarks.place.Contender`.
 
-A module whose name ends in `_server` is what such a contender runs, in its own environment.
+A module whose name ends in `_server` is the server program of a contender.
 """

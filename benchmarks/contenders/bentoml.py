@@ -9,7 +9,7 @@ _SERVICE = "benchmarks.contenders.bentoml_server:Pipeline"
 
 
 def command(place: Place) -> list[str]:
-    """How it is started."""
+    """Return the command line that starts the server."""
     return [
         *("env", "BENTOML_DO_NOT_TRACK=True", f"BENTOML_HOME={place.directory}"),
         *(str(place.python), "-m", "bentoml", "serve", _SERVICE, "--arg", f"uri={place.uri}"),
@@ -18,10 +18,10 @@ def command(place: Place) -> list[str]:
 
 
 def ready() -> str:
-    """Where it answers 200 when it can predict."""
+    """Return the path that answers 200 when the server can predict."""
     return "/readyz"
 
 
 def question(row: Row) -> Question:
-    """How it is asked for the prediction of one row."""
+    """Build the request for the prediction of one row."""
     return Question("/predict", json.dumps({"rows": [row.record()]}).encode())

@@ -1,4 +1,4 @@
-"""The service of the contender BentoML, as its guide to adaptive batching has it."""
+"""The service of the contender BentoML, written as in BentoML's guide to adaptive batching."""
 
 from typing import Any
 

@@ -1,19 +1,19 @@
-"""Cloche, with everything that is on by default."""
+"""Cloche with its default options."""
 
 from benchmarks.place import Place, Question
 from benchmarks.row import Row
 
 
 def command(place: Place) -> list[str]:
-    """How it is started."""
+    """Return the command line that starts the server."""
     return [str(place.python), "-m", "cloche", "serve", place.uri, "--port", str(place.port)]
 
 
 def ready() -> str:
-    """Where it answers 200 when it can predict."""
+    """Return the path that answers 200 when the server can predict."""
     return "/readyz"
 
 
 def question(row: Row) -> Question:
-    """How it is asked for the prediction of one row."""
+    """Build the request for the prediction of one row."""
     return Question("/invocations", row.split())

@@ -1,4 +1,4 @@
-"""Cloche without accelerated twins: every version is scored by its own model."""
+"""Cloche without accelerated twins: the model itself predicts every row."""
 
 from benchmarks.contenders import cloche
 from benchmarks.place import Place
@@ -8,5 +8,5 @@ question = cloche.question
 
 
 def command(place: Place) -> list[str]:
-    """How it is started."""
+    """Return the command line that starts the server."""
     return [*cloche.command(place), "--no-acceleration"]

@@ -1,6 +1,6 @@
-"""No model at all, on the same uvicorn: the limit.
+"""A server without a model, on the same uvicorn: the upper limit of throughput.
 
-Run as a script, it is the application itself.
+Run as a script, the module is the server itself.
 """
 
 import sys
@@ -14,17 +14,17 @@ from benchmarks.row import Row
 
 
 def command(place: Place) -> list[str]:
-    """How it is started."""
+    """Return the command line that starts the server."""
     return [str(place.python), "-m", __name__, str(place.port)]
 
 
 def ready() -> str:
-    """Where it answers 200 when it can predict."""
+    """Return the path that answers 200 when the server can predict."""
     return "/"
 
 
 def question(row: Row) -> Question:
-    """How it is asked for the prediction of one row."""
+    """Build the request for the prediction of one row."""
     return Question("/", row.split())
 
 
@@ -33,7 +33,7 @@ async def app(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Read a request and answer what a model might have."""
+    """Read a request, and answer with a fixed prediction."""
     while (await receive()).get("more_body"):
         pass
     headers = [(b"content-type", b"application/json"), (b"content-length", b"20")]

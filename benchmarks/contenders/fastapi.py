@@ -1,4 +1,4 @@
-"""The server that people write by hand: FastAPI, pydantic, pandas and the model in one process."""
+"""A server as people write it by hand: FastAPI, pydantic, pandas and the model in one process."""
 
 from benchmarks.contenders import fastapi_server
 from benchmarks.place import Place, Question
@@ -6,15 +6,15 @@ from benchmarks.row import Row
 
 
 def command(place: Place) -> list[str]:
-    """How it is started."""
+    """Return the command line that starts the server."""
     return [str(place.python), "-m", fastapi_server.__name__, place.uri, str(place.port)]
 
 
 def ready() -> str:
-    """Where it answers 200 when it can predict."""
+    """Return the path that answers 200 when the server can predict."""
     return "/ready"
 
 
 def question(row: Row) -> Question:
-    """How it is asked for the prediction of one row."""
+    """Build the request for the prediction of one row."""
     return Question("/invocations", row.split())

@@ -1,6 +1,6 @@
-"""A server written by hand, as tutorials do.
+"""The server of the contender FastAPI, written as in tutorials.
 
-`python -m benchmarks.contenders.fastapi_server URI PORT`.
+It is started as `python -m benchmarks.contenders.fastapi_server URI PORT`.
 """
 
 import sys

@@ -3,19 +3,19 @@
 from benchmarks.place import Place, Question
 from benchmarks.row import Row
 
-_SERVER = "benchmarks.contenders.litserve_server"  # imports what only its environment has
+_SERVER = "benchmarks.contenders.litserve_server"  # not importable here: it needs LitServe
 
 
 def command(place: Place) -> list[str]:
-    """How it is started."""
+    """Return the command line that starts the server."""
     return [str(place.python), "-m", _SERVER, place.uri, str(place.port)]
 
 
 def ready() -> str:
-    """Where it answers 200 when it can predict."""
+    """Return the path that answers 200 when the server can predict."""
     return "/health"
 
 
 def question(row: Row) -> Question:
-    """How it is asked for the prediction of one row."""
+    """Build the request for the prediction of one row."""
     return Question("/predict", row.split())

@@ -1,6 +1,6 @@
 """The server of the contender LitServe.
 
-`python -m benchmarks.contenders.litserve_server URI PORT`.
+It is started as `python -m benchmarks.contenders.litserve_server URI PORT`.
 """
 
 import sys
@@ -12,37 +12,37 @@ import pandas as pd
 
 
 class Pipeline(litserve.LitAPI):
-    """One registered model; what waits is predicted together."""
+    """A server of one registered model that predicts waiting requests together."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(max_batch_size=512, batch_timeout=0.005)
         self._uri = uri
 
     def setup(self, device: str) -> None:  # noqa: ARG002  # LitServe's signature
-        """Load the model, in the worker."""
+        """Load the model in the worker process."""
         self._model = mlflow.pyfunc.load_model(self._uri)
 
     def decode_request(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The table by rows."""
+        """Return the rows and column names of a request."""
         split: dict[str, Any] = request["dataframe_split"]
         return split
 
     def batch(self, inputs: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[int]]:
-        """One table, and how many rows each request has in it."""
+        """Join requests into one table; return it with the number of rows of each request."""
         rows = [row for one in inputs for row in one["data"]]
         return pd.DataFrame(rows, columns=inputs[0]["columns"]), [
             len(one["data"]) for one in inputs
         ]
 
     def predict(self, x: tuple[pd.DataFrame, list[int]]) -> tuple[list[Any], list[int]]:
-        """Predictions for all rows."""
+        """Predict all rows of the table."""
         predictions = self._model.predict(x[0])
         if isinstance(predictions, pd.DataFrame):
             return predictions.to_dict(orient="records"), x[1]
         return predictions.tolist(), x[1]
 
     def unbatch(self, output: tuple[list[Any], list[int]]) -> list[list[Any]]:
-        """The predictions of each request."""
+        """Split the predictions by request."""
         predictions, counts = output
         parts, start = [], 0
         for count in counts:
@@ -51,7 +51,7 @@ class Pipeline(litserve.LitAPI):
         return parts
 
     def encode_response(self, output: list[Any]) -> dict[str, Any]:
-        """As MLflow answers."""
+        """Return the response body in MLflow's format."""
         return {"predictions": output}
 
 

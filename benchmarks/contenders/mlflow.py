@@ -1,11 +1,11 @@
-"""`mlflow models serve`, as people start it."""
+"""`mlflow models serve`, started with the options that people usually give."""
 
 from benchmarks.place import Place, Question
 from benchmarks.row import Row
 
 
 def command(place: Place) -> list[str]:
-    """How it is started."""
+    """Return the command line that starts the server."""
     return [
         *(str(place.python), "-m", "mlflow", "models", "serve", "--model-uri", place.uri),
         *("--port", str(place.port), "--env-manager", "local"),
@@ -13,10 +13,10 @@ def command(place: Place) -> list[str]:
 
 
 def ready() -> str:
-    """Where it answers 200 when it can predict."""
+    """Return the path that answers 200 when the server can predict."""
     return "/ping"
 
 
 def question(row: Row) -> Question:
-    """How it is asked for the prediction of one row."""
+    """Build the request for the prediction of one row."""
     return Question("/invocations", row.split())

@@ -1,6 +1,6 @@
 """MLServer's MLflow runtime with its adaptive batching, in an environment of its own.
 
-It joins only requests of the Open Inference Protocol; its `/invocations` scores one by one.
+MLServer batches only requests of the Open Inference Protocol; `/invocations` predicts each alone.
 """
 
 import json
@@ -14,7 +14,7 @@ _MAX_BATCH_SECONDS = 0.005
 
 
 def command(place: Place) -> list[str]:
-    """How it is started."""
+    """Return the command line that starts the server."""
     settings = {
         "host": "127.0.0.1",
         "http_port": place.port,
@@ -35,10 +35,10 @@ def command(place: Place) -> list[str]:
 
 
 def ready() -> str:
-    """Where it answers 200 when it can predict."""
+    """Return the path that answers 200 when the server can predict."""
     return "/v2/models/pipeline/ready"
 
 
 def question(row: Row) -> Question:
-    """How it is asked for the prediction of one row."""
+    """Build the request for the prediction of one row."""
     return Question("/v2/models/pipeline/infer", row.open_inference())

@@ -1,1 +1,1 @@
-"""The models of the measurements: trained once, each into a registry of its own, and kept."""
+"""The models of the benchmarks: each is trained once, into a registry of its own, and kept."""

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.models MODEL [DATA]`: train one into the working directory.
+"""`python -m benchmarks.models MODEL [DATA]`: trains a model into the working directory.
 
-A process of its own, so that the measurements run beside nothing that training left in memory.
+Training is a separate process, so that its memory is freed before the measurements.
 """
 
 import json
@@ -14,10 +14,15 @@ from benchmarks.models import shipped, synthetic
 
 
 def main(name: str, source: Path | None) -> None:
-    """Train, register, move the alias, and write down what was made."""
+    """Train and register a model, set its alias, and write `row.json` and `registered.json`.
+
+    Args:
+        name: The name of the model in the benchmarks' catalog.
+        source: The data of a shipped recipe; None for the recipe's own.
+    """
     if name in synthetic.MAKERS:
         registered, row = name, synthetic.register(name, Path.cwd())
-        # What the shipped recipes get in training; a refusal would leave the version as it is.
+        # Training makes a twin for shipped recipes; without a proven twin, the version has none.
         subprocess.run(
             [
                 *(sys.executable, "-m", "cloche", "accelerate", name),
@@ -29,7 +34,7 @@ def main(name: str, source: Path | None) -> None:
         registered, row = shipped.register(name, source)
     mlflow.MlflowClient().set_registered_model_alias(registered, "production", "1")
     row.write(Path("row.json"))
-    Path("registered.json").write_text(json.dumps(registered))  # last: it says that all is there
+    Path("registered.json").write_text(json.dumps(registered))  # last: it marks completion
 
 
 if __name__ == "__main__":

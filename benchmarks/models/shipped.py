@@ -1,4 +1,4 @@
-"""Models of shipped recipes, trained by Cloche as a user would."""
+"""Models of shipped recipes, trained with `cloche train`."""
 
 import json
 import subprocess
@@ -12,17 +12,19 @@ from mlflow.models import Model
 from benchmarks.row import Column, Row
 
 _OURS = "오늘 저녁에 본 공연이 생각보다 훨씬 재미있어서 다음 주에 친구들과 또 가려고 합니다."
-# The shipped parameters without the search, whose bound in seconds would make the model depend on
-# the machine that trains it.
+# Without the parameter search: its time limit would make the model depend on the machine.
 OPTIONS: Final = {"flights": ("--set", "search.trials=1"), "comments": ()}
 
 
 def register(recipe: str, source: Path | None) -> tuple[str, Row]:
-    """Train the recipe as version 1; the registered name, and a row to ask for.
+    """Train a recipe as version 1.
 
     Args:
-        recipe: Its name.
-        source: What to read instead of what the recipe says.
+        recipe: The name of the recipe.
+        source: The data to read instead of the recipe's own.
+
+    Returns:
+        The name of the registered model, and a row to predict.
     """
     data = ("--data", str(source)) if source else ()
     done = subprocess.run(
@@ -30,13 +32,13 @@ def register(recipe: str, source: Path | None) -> tuple[str, Row]:
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
     name = str(json.loads(done.stdout)["model"])
-    if recipe == "comments":  # a sentence of ours: the data's are other people's
+    if recipe == "comments":  # our own sentence: the data was written by others
         return name, Row((Column("text", "string", _OURS),))
     return name, _example(f"models:/{name}/1")
 
 
 def _example(uri: str) -> Row:
-    """The first row of the version's input example in which no value is missing."""
+    """Return the first row without a missing value in the version's input example."""
     folder = Path(mlflow.artifacts.download_artifacts(uri))
     example = json.loads((folder / "serving_input_example.json").read_text())["dataframe_split"]
     values = next(row for row in example["data"] if None not in row)

@@ -1,4 +1,4 @@
-"""Where trained models are kept: a folder each, named by everything that went into it."""
+"""The store of trained models: a folder for each, named by a hash of all that determines it."""
 
 import json
 import os
@@ -17,17 +17,17 @@ from benchmarks.row import Row, read
 
 _PROJECT = Path(__file__).parents[2]
 _LIBRARIES = ("mlflow", "numpy", "pandas", "scikit-learn", "skops")
-COMMENTS: Final = Path("../shared/data/korean_comments.txt")  # as the recipe has it
+COMMENTS: Final = Path("../shared/data/korean_comments.txt")  # the path in the recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A model in a registry of its own.
+    """A trained model in a registry of its own.
 
     Attributes:
-        registered: Its name there.
-        registry: MLflow's tracking URI.
-        row: What to ask it for.
+        registered: The name of the registered model.
+        registry: The tracking URI of the registry.
+        row: The row to predict.
     """
 
     registered: str
@@ -36,20 +36,20 @@ class Trained:
 
     @property
     def uri(self) -> str:
-        """What servers are told to serve."""
+        """The model URI that servers serve."""
         return f"models:/{self.registered}@production"
 
 
 def trained(name: str, root: Path, comments: Path = COMMENTS) -> Trained:
-    """A model, after it was trained, if it was not kept.
+    """Return a model, and train it if it is not in the store.
 
     Args:
-        name: Of the benchmarks' catalog.
-        root: Where models are kept.
+        name: The name of the model in the benchmarks' catalog.
+        root: The folder of the store.
         comments: The data of the recipe `comments`, which cannot be shipped.
 
     Raises:
-        NotTrained: Its data is missing, or training failed.
+        NotTrained: The data is missing, or training failed.
     """
     if name == "comments" and not comments.is_file():
         raise NotTrained(
@@ -75,7 +75,7 @@ def trained(name: str, root: Path, comments: Path = COMMENTS) -> Trained:
 
 
 def _ingredients() -> Iterator[str]:
-    """All code that makes models, and the versions of the libraries."""
+    """Iterate over the texts of all code that trains models, and the versions of the libraries."""
     for folder in ("benchmarks/models", "training"):
         for path in sorted((_PROJECT / folder).rglob("*")):
             if path.suffix in (".py", ".yaml"):

@@ -1,4 +1,4 @@
-"""Models of made-up numbers and words, logged as anyone would, without Cloche."""
+"""Models of synthetic data, trained and registered with scikit-learn and MLflow alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from benchmarks.row import Column, Row
 
-ROWS: Final = Path("rows.parquet")  # what a model was fitted on, in its folder
+ROWS: Final = Path("rows.parquet")  # the training data, in the folder of a model
 _ROWS = 5000
 _TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "numpy.dtype"]
 
@@ -31,7 +31,7 @@ class Made:
 
 
 def twelve() -> Made:
-    """8 numbers and 4 categories, and histogram gradient boosting."""
+    """Fit histogram gradient boosting on 8 numbers and 4 categories."""
     random = np.random.default_rng(0)
     numbers = {f"n{i}": random.normal(size=_ROWS) for i in range(8)}
     words = {f"c{i}": random.choice(["alpha", "beta", "gamma", "delta"], _ROWS) for i in range(4)}
@@ -44,7 +44,7 @@ def twelve() -> Made:
 
 
 def wide() -> Made:
-    """600 numbers, and logistic regression: what is slow here is the width, not the model."""
+    """Fit logistic regression on 600 numbers: the number of columns is slow here, not the model."""
     random = np.random.default_rng(0)
     table = pd.DataFrame(
         random.normal(size=(_ROWS, 600)), columns=[f"feature_{i:03}" for i in range(600)]
@@ -58,7 +58,7 @@ MAKERS: Final[dict[str, Callable[[], Made]]] = {"twelve": twelve, "wide": wide}
 
 
 def register(name: str, folder: Path) -> Row:
-    """Fit the model, register it as `name` version 1, and choose a row to ask for."""
+    """Fit a model and register it as version 1 of `name`; return a row to predict."""
     made = MAKERS[name]()
     signature = infer_signature(made.table, made.pipeline.predict(made.table))
     path = folder / "model"

@@ -1,1 +1,1 @@
-"""What happens with more servers than one machine has: arithmetic and simulations, no clock."""
+"""Estimates for more servers than one machine can run: arithmetic and simulations, no clock."""

@@ -13,7 +13,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "scaling.md"
 
 
 def filled(text: str) -> str:
-    """The document, with each table under its mark, `<!-- table: NAME -->`, made anew."""
+    """Return the document with a new table after each mark `<!-- table: NAME -->`."""
 
     def made(match: re.Match[str]) -> str:
         return f"{match[1]}{TABLES[match[2]]()}\n"

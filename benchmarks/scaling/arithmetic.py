@@ -1,4 +1,4 @@
-"""What follows from the measurements by division and multiplication."""
+"""Estimates that follow from the measurements by multiplication and division."""
 
 import math
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from cloche.serving.dispatch.poll_policy import Pace
 from cloche.serving.observability.metrics import Metrics
 
 USED: Final = 0.6
-"""Share of what a pod can do that is planned with.
+"""The planned utilization, as a share of a pod's capacity.
 
-The rest is for the swap of a version, which takes a quarter of it for some seconds, for a lost
-machine, and until new pods are there.
+The rest is a reserve for the swap of a version, which takes a quarter of a pod for some seconds,
+for a lost machine, and for the time until new pods are ready.
 """
 
 CORES_OF_A_POD: Final = 2
@@ -22,13 +22,13 @@ CORES_OF_A_POD: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The pods for a load, and what they ask of others.
+    """The pods for a load, and the load that they put on other systems.
 
     Attributes:
-        pods: At least two.
-        looks: At an alias, each second.
-        registries: Cores of MLflow servers that answer them.
-        series: In Prometheus.
+        pods: The number of pods, at least two.
+        looks: The lookups of an alias per second.
+        registries: The cores of MLflow servers that the lookups need.
+        series: The time series in Prometheus.
     """
 
     pods: int
@@ -38,24 +38,24 @@ class Fleet:
 
 
 def fleet(path: Path, rate: float, interval: float = 2.0) -> Fleet:
-    """The pods for `rate` requests/s that look at the registry every `interval` seconds."""
+    """Return the pods for `rate` requests/s that poll the registry every `interval` seconds."""
     pods = max(2, math.ceil(rate / (path.rate * USED)))
     looks = pods / pause(interval)
     return Fleet(pods, looks, looks * LOOKUP_SECONDS, pods * series())
 
 
 def pause(interval: float) -> float:
-    """Seconds between two looks on average, while the registry is quick."""
+    """Return the mean seconds between two polls of a registry that answers quickly."""
     return Pace().pause(interval, draw=0.5)
 
 
 def servers(interval: float) -> int:
-    """How many servers one core of an MLflow server answers at their interval."""
+    """Return how many servers with this poll interval one core of an MLflow server can answer."""
     return math.floor(pause(interval) / LOOKUP_SECONDS)
 
 
 def series() -> int:
-    """Time series of one pod that serves one version, and has answered 200 only."""
+    """Return the number of time series of a pod that serves one version and answered only 200."""
     metrics, model, version = Metrics(), "m", "1"
     metrics.answered(model, version, 200, 0.001)
     metrics.looked(model, registry_age=0, in_progress=0, waiting=0)
@@ -76,5 +76,11 @@ def series() -> int:
 
 
 def wave(mebibytes: float, pods: int, gigabits: float) -> float:
-    """Seconds until all pods have fetched a version, through one link of so many Gbit/s."""
+    """Return the seconds until all pods have downloaded a version through one link.
+
+    Args:
+        mebibytes: The size of the version in MiB.
+        pods: The number of pods.
+        gigabits: The bandwidth of the link in Gbit/s.
+    """
     return pods * mebibytes * 8 * 1024 * 1024 / (gigabits * 1e9)

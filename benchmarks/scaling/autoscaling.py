@@ -1,7 +1,7 @@
-"""Pods under a load that changes, and the autoscaler of deploy/kubernetes: a simulation by seconds.
+"""A simulation, in steps of a second, of deploy/kubernetes's autoscaler under a changing load.
 
-A pod scores whatever waits as one batch, and meanwhile the next one gathers; so its queue grows
-smoothly with its load, long before it is full.
+A pod scores all waiting requests as one batch while the next batch gathers, so its queue grows
+steadily with the load, long before the pod is at its capacity.
 """
 
 import math
@@ -16,28 +16,28 @@ import yaml
 from benchmarks.scaling.measured import COLD_START_SECONDS, Path
 
 AUTOSCALER = File(__file__).parents[2] / "deploy" / "kubernetes" / "base" / "autoscaler.yaml"
-_SYNC_SECONDS = 15  # of the controller, and of scrapes
-_WINDOW_SECONDS = 60  # of the rule for prometheus-adapter
+_SYNC_SECONDS = 15  # the interval of the controller, and of Prometheus's scrapes
+_WINDOW_SECONDS = 60  # the window of the rule for prometheus-adapter
 _TOLERANCE = 0.1
 _MAX_BATCH = 512
 _MAX_QUEUE = 2048
-# Scheduling, with the image on the machine; start; the readiness probe and what routes to the pod.
+# 3 s to schedule, with the image on the node; the start; 3 s for the readiness probe and routing.
 POD_SECONDS = round(3 + COLD_START_SECONDS + 3)
 
 
 @dataclass(frozen=True, slots=True)
 class Autoscaler:
-    """What the manifest says.
+    """The settings of the HorizontalPodAutoscaler in the manifest.
 
     Attributes:
-        queue: Requests that may wait in a pod.
-        cpu: Share of a pod's two cores that may be used.
-        least: Pods.
-        most: Pods.
-        up: Percent that may be added in a period.
-        up_seconds: That period.
-        down: Percent that may be taken away in a minute.
-        stable: Seconds for which fewer pods must have been enough.
+        queue: The target for the mean number of requests that wait in a pod.
+        cpu: The target for the used share of a pod's two cores.
+        least: The least number of pods.
+        most: The largest number of pods.
+        up: The percentage of pods that may be added in a period.
+        up_seconds: The length of this period in seconds.
+        down: The percentage of pods that may be removed in a minute.
+        stable: The stabilization window in seconds, before pods are removed.
     """
 
     queue: float
@@ -51,7 +51,7 @@ class Autoscaler:
 
 
 def read(file: File = AUTOSCALER) -> Autoscaler:
-    """The autoscaler of a manifest."""
+    """Read the settings of the autoscaler from a manifest."""
     spec = yaml.safe_load(file.read_text())["spec"]
     metrics: dict[str, Any] = {metric["type"]: metric for metric in spec["metrics"]}
     rules = spec["behavior"]
@@ -69,13 +69,13 @@ def read(file: File = AUTOSCALER) -> Autoscaler:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """A second of the simulation.
+    """One second of the simulation.
 
     Attributes:
-        load: Requests that came.
-        pods: That were ready.
-        waiting: Requests that waited in each pod.
-        refused: Requests that found its queue full.
+        load: The number of requests that arrived.
+        pods: The number of ready pods.
+        waiting: The number of requests that waited in each pod.
+        refused: The number of requests that all pods refused, as their queues were full.
     """
 
     load: float
@@ -85,22 +85,22 @@ class Second:
 
 
 def capacity(path: Path) -> float:
-    """Requests/s at which one of a pod's two processes never rests."""
+    """Return the requests/s at which the front or the model host of a pod is always busy."""
     return min(1 / path.front, _MAX_BATCH / (path.batch + _MAX_BATCH * path.row))
 
 
 def batch(path: Path, rate: float) -> float:
-    """Requests of a batch: as many as come while the one before is scored."""
+    """Return the requests in a batch: those that arrive while the previous batch is scored."""
     return min(_MAX_BATCH, rate * path.batch / max(1e-9, 1 - rate * path.row))
 
 
 def waiting(path: Path, rate: float) -> float:
-    """Requests that wait in a pod on average: half a batch, while it keeps up."""
+    """Return the mean number of waiting requests in a pod below its capacity: half a batch."""
     return batch(path, rate) / 2
 
 
 def cpu(path: Path, rate: float) -> float:
-    """The share of a pod's two cores that is used."""
+    """Return the used share of a pod's two cores."""
     host = rate * (path.batch / max(1.0, batch(path, rate)) + path.row)
     return (min(1.0, host) + min(1.0, rate * path.front)) / 2
 
@@ -108,17 +108,17 @@ def cpu(path: Path, rate: float) -> float:
 def simulate(
     path: Path, scaler: Autoscaler, load: Callable[[int], float], seconds: int
 ) -> list[Second]:
-    """Second by second, from as many pods as the load needs at its beginning.
+    """Simulate the pods, which begin with as many as the load needs in its first second.
 
     Args:
-        path: How the pods predict.
-        scaler: Who adds and takes away pods.
-        load: Requests in a second.
-        seconds: How long.
+        path: The costs of a prediction in a pod.
+        scaler: The settings of the autoscaler.
+        load: A function that returns the requests/s in a second of the simulation.
+        seconds: The duration in seconds.
     """
     controller = _Controller(scaler)
     ready = max(scaler.least, math.ceil(load(0) / path.rate))
-    starting: list[int] = []  # when each of them will be ready
+    starting: list[int] = []  # the second in which each starting pod becomes ready
     backlog = 0.0
     seen: list[Second] = []
     for now in range(seconds):
@@ -140,7 +140,7 @@ def simulate(
 
 
 class _Controller:
-    """What the controller of Kubernetes does each time that it looks."""
+    """The decisions of Kubernetes's autoscaling controller."""
 
     def __init__(self, scaler: Autoscaler) -> None:
         self._scaler = scaler
@@ -148,13 +148,13 @@ class _Controller:
         self._changes = deque[tuple[int, int]]()
 
     def change(self, now: int, ready: int, pods: int, ratios: Sequence[float]) -> int:
-        """How many pods are added, or taken away.
+        """Return how many pods to add; a negative number of pods is to be removed.
 
         Args:
-            now: In seconds.
-            ready: Pods that serve.
-            pods: Those and the ones that start.
-            ratios: How far each metric lies above its target.
+            now: The time in seconds.
+            ready: The number of ready pods.
+            pods: The number of ready and starting pods.
+            ratios: The ratio of each metric to its target.
         """
         scaler = self._scaler
         asked = [pods if abs(one - 1) <= _TOLERANCE else math.ceil(ready * one) for one in ratios]
@@ -162,7 +162,7 @@ class _Controller:
         self._goals.append((now, goal))
         while self._goals[0][0] <= now - scaler.stable:
             self._goals.popleft()
-        if goal < pods:  # the most that was wanted of late
+        if goal < pods:  # the highest goal in the stabilization window applies
             goal = min(pods, max(one for _, one in self._goals))
         before = pods - self._changed(now, scaler.up_seconds, up=True)
         highest = max(pods, math.ceil(before * (1 + scaler.up / 100)))
@@ -174,12 +174,19 @@ class _Controller:
         return change
 
     def _changed(self, now: int, period: int, *, up: bool) -> int:
-        """Pods that were added, or taken away, in the period before."""
+        """Return the number of pods that were added, or (negative) removed, in the last period."""
         return sum(by for when, by in self._changes if when > now - period and (by > 0) is up)
 
 
 def ramp(low: float, high: float, *, rises: int, holds: int) -> Callable[[int], float]:
-    """A load that rises for a time, holds, and falls at once."""
+    """Make a load that rises from `low` to `high`, holds, and falls back at once.
+
+    Args:
+        low: The requests/s at the beginning and the end.
+        high: The highest requests/s.
+        rises: The duration of the rise in seconds.
+        holds: The duration of the highest load in seconds.
+    """
 
     def load(now: int) -> float:
         if now < rises:

@@ -1,7 +1,7 @@
-"""A registry and the servers that poll it, by the product's own pace: a simulation by events.
+"""A discrete-event simulation of a registry and the servers that poll it with the real poll policy.
 
-The registry answers one question after the other, also those that nobody waits for any more: a
-server that gave up does not take its question back.
+The registry answers one request after the other, also those whose server has given up: a timeout
+does not withdraw a request.
 """
 
 import heapq
@@ -12,35 +12,40 @@ from typing import Protocol
 
 from cloche.serving.dispatch.poll_policy import Pace
 
-_PATIENCE = 10.0  # MLFLOW_HTTP_REQUEST_TIMEOUT of the registry process
+_PATIENCE = 10.0  # seconds until a server gives up a poll
 
 
 class Pacing(Protocol):
-    """When a server looks again."""
+    """The policy for the pause between two polls of a server."""
 
     def after(self, seconds: float) -> "Pacing":
-        """The pacing after a look that took so long."""
+        """Return the policy after a poll that took `seconds`."""
 
     def pause(self, interval: float, draw: float) -> float:
-        """Seconds until the next look."""
+        """Return the seconds until the next poll.
+
+        Args:
+            interval: The server's `--poll-interval`.
+            draw: A random number from 0 to 1.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A pause that nothing changes, for comparison."""
+    """A policy with a constant pause, for comparison."""
 
     def after(self, seconds: float) -> "Fixed":  # noqa: ARG002
-        """The same."""
+        """Return the same policy."""
         return self
 
     def pause(self, interval: float, draw: float) -> float:  # noqa: ARG002
-        """The interval."""
+        """Return the interval."""
         return interval
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """When the registry is away: whoever asks is told at once, and its queue is lost."""
+    """A time, in seconds, in which the registry is down: polls fail at once, its queue is lost."""
 
     begins: float
     ends: float
@@ -48,15 +53,15 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is simulated: servers that all start in the same moment.
+    """The parameters of a simulation, in which all servers start at the same time.
 
     Attributes:
-        servers: How many, with one model each.
-        interval: Their `--poll-interval`.
-        pacing: When they look again.
-        lookup: Seconds that the registry works for one answer.
-        seconds: How long.
-        outage: When the registry is away, if it ever is.
+        servers: The number of servers, with one model each.
+        interval: The `--poll-interval` of each server.
+        pacing: The policy for the pause between polls.
+        lookup: The seconds that the registry needs for one response.
+        seconds: The duration of the simulation in seconds.
+        outage: The outage of the registry; None without one.
     """
 
     servers: int
@@ -69,17 +74,17 @@ class Case:
 
 @dataclass(slots=True)
 class Found:
-    """What came of it.
+    """The result of a simulation.
 
     Attributes:
-        asked: Looks that were begun.
-        answered: Of those, the ones that were answered in time,
-        late: answered when their server had given up,
-        refused: told that the registry is away, or lost with it,
-        waiting: and those that the registry had before it in the end.
-        busy: Seconds that the registry worked.
-        gaps: For each server, the longest time without an answer in the second half.
-        back: Seconds from the end of the outage until each server had an answer.
+        asked: The number of polls, which is the sum of the next four numbers.
+        answered: The polls that were answered in time.
+        late: The polls that were answered after their server had given up.
+        refused: The polls that failed or were lost in the outage.
+        waiting: The polls that were still in the registry's queue at the end.
+        busy: The seconds in which the registry worked.
+        gaps: The longest time without a response in the second half, for each server, in seconds.
+        back: The seconds from the end of the outage until each server had a response.
     """
 
     asked: int = 0
@@ -100,7 +105,7 @@ class _Look:
 
 
 def simulate(case: Case, seed: int = 0) -> Found:
-    """Run a case; the same seed gives the same numbers."""
+    """Run a simulation; the same seed gives the same result."""
     return _Simulation(case, seed).run()
 
 
@@ -152,7 +157,7 @@ class _Simulation:
 
     def _done(self, now: float, look: _Look) -> None:
         if look is not self._working:
-            return  # it was lost in an outage
+            return  # the request was lost in an outage
         self._working = None
         self.found.busy += self.case.lookup
         if look.open:

@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md, each by its name."""
+"""The tables of docs/scaling.md: a function for each, with the name of the table."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,13 +12,13 @@ _MINUTE = 60
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, with everything but the first column to the right."""
+    """Format a Markdown table, with all columns but the first aligned to the right."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
 
 
 def pods() -> str:
-    """The pods for a load, and what they ask of others."""
+    """Return the table of the pods for a load, and of the load on MLflow and Prometheus."""
     rows = []
     for rate in (10_000, 100_000, 1_000_000):
         for path in (TWIN, PLAIN):
@@ -33,13 +33,13 @@ def pods() -> str:
 
 
 def intervals() -> str:
-    """How many servers a core of MLflow answers."""
+    """Return the table of how many servers one core of an MLflow server can answer."""
     rows = [[f"{one} s", f"{arithmetic.servers(one):,}"] for one in (2, 10, 30, 60)]
     return table(["--poll-interval", "servers"], rows)
 
 
 def crowds() -> str:
-    """More and more servers with one registry."""
+    """Return the table of increasing numbers of servers that poll one registry."""
     rows = []
     for servers in (100, 250, 500, 1000, 2000):
         for name, pacing in _PACES.items():
@@ -56,7 +56,7 @@ def crowds() -> str:
 
 
 def returns() -> str:
-    """How soon servers read a registry again that was away for two minutes."""
+    """Return the table of how soon servers have a response after an outage of two minutes."""
     rows = []
     for servers in (250, 1000, 2000):
         away = polling.Outage(100, 220)
@@ -67,7 +67,7 @@ def returns() -> str:
 
 
 def waves() -> str:
-    """How long a promotion takes to reach all pods."""
+    """Return the table of how long all pods need to download a promoted version."""
     rows = []
     for size in (2, 100, 1000):
         for number in (10, 100, 1000):
@@ -81,7 +81,7 @@ def waves() -> str:
 
 
 def autoscaler() -> str:
-    """A load that grows tenfold, and the autoscaler of deploy/kubernetes."""
+    """Return the table of the autoscaler of deploy/kubernetes under a load that grows tenfold."""
     scaler = replace(autoscaling.read(), most=1000)
     rows = []
     for path, low in ((PLAIN, 10_000.0), (TWIN, 30_000.0)):

@@ -1,1 +1,1 @@
-"""The commands of serving."""
+"""The command lines of serving: options and output, without the work itself."""

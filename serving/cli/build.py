@@ -1,4 +1,4 @@
-"""`cloche build`: options become a build context, and an image from it."""
+"""`cloche build`: writes the build context of a version, and builds the image."""
 
 import re
 import shlex
@@ -94,6 +94,6 @@ def build(
 
 
 def _tag(name: str, version: str) -> str:
-    """An image's name; engines take fewer characters than MLflow does."""
+    """Return the name of the image; engines allow fewer characters in names than MLflow."""
     allowed = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return f"{allowed or 'model'}:{version}"

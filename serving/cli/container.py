@@ -1,4 +1,4 @@
-"""`cloche container`: `cloche serve`, with the options that a cloud's environment stands for."""
+"""`cloche container`: `cloche serve` with defaults from the environment variables of a cloud."""
 
 import os
 from typing import Any
@@ -23,7 +23,7 @@ Example:
 
 
 class _Container(click.Command):
-    """`cloche serve`, whose defaults are the cloud's."""
+    """The command `cloche serve` with the defaults of the cloud."""
 
     def make_context(
         self,
@@ -32,13 +32,13 @@ class _Container(click.Command):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        """Read the environment before the options, which go before it."""
+        """Make the context with defaults from the environment; given options override them."""
         found = find(os.environ)
         extra |= {"default_map": found.options, "obj": found.contract}
         return super().make_context(info_name, args, parent, **extra)
 
 
-def _serve(task: str, **options: Any) -> None:  # noqa: ARG001  # there is one
+def _serve(task: str, **options: Any) -> None:  # noqa: ARG001  # always "serve"
     """Run the command; see HELP."""
     contract = click.get_current_context().obj
     if not options["models"] and not options["all_with_alias"]:
@@ -46,7 +46,7 @@ def _serve(task: str, **options: Any) -> None:  # noqa: ARG001  # there is one
             "AIP_STORAGE_URI names no model. Upload the model with its artifact URI, or name one: "
             "cloche container serve models:/NAME@production"
         )
-    assert serve.callback is not None  # noqa: S101  # it is a command
+    assert serve.callback is not None  # noqa: S101  # for mypy: a command has one
     serve.callback(**options, contract=contract)
 
 

@@ -1,4 +1,4 @@
-"""Which day a job is for, and where it is named: `{date}` in paths and queries."""
+"""The day of a batch job (`--date`), and its placeholder `{date}` in paths and queries."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -6,14 +6,18 @@ from datetime import date, datetime, timedelta
 from cloche.serving.errors import SettingsError
 
 _BACK = {"today": 0, "yesterday": 1}
-_PLACE = re.compile(r"\{date(?::([^{}]+))?\}")  # other braces are the query's own
+_PLACE = re.compile(r"\{date(?::([^{}]+))?\}")  # other braces belong to the query
 
 
 def day_of(text: str, now: datetime) -> date:
-    """The day that a person means; `now` is the time where they are.
+    """Parse the value of `--date`.
+
+    Args:
+        text: A date like 2013-11-01, or `today` or `yesterday`.
+        now: The current local time.
 
     Raises:
-        SettingsError: It is no day.
+        SettingsError: `text` is none of these.
     """
     if text in _BACK:
         return now.date() - timedelta(days=_BACK[text])
@@ -26,10 +30,10 @@ def day_of(text: str, now: datetime) -> date:
 
 
 def filled(text: str, day: date) -> str:
-    """`text` with the day for each `{date}`, and written as asked for each `{date:%Y/%m}`."""
+    """Replace each `{date}` in `text` by the day; `{date:%Y/%m}` gives its format to strftime."""
     return _PLACE.sub(lambda place: day.strftime(place[1] or "%Y-%m-%d"), text)
 
 
 def names_day(text: str) -> bool:
-    """Whether `text` has a `{date}`."""
+    """Whether `text` contains a placeholder `{date}`."""
     return _PLACE.search(text) is not None

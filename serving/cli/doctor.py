@@ -1,4 +1,4 @@
-"""`cloche doctor`: the options of a server become an examination, and its findings lines."""
+"""`cloche doctor`: runs all checks with the options of `cloche serve`, and prints the results."""
 
 import json
 from dataclasses import asdict
@@ -31,7 +31,7 @@ _STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
 _SECRETS = {"--api-keys-file": "api_keys_file", "--tls-key": "tls_key"}
 
 
-def _doctor(*, as_json: bool, log_format: str, **options: Any) -> int:  # noqa: ARG001  # of a server
+def _doctor(*, as_json: bool, log_format: str, **options: Any) -> int:  # noqa: ARG001  # for serve
     """Run the command; see HELP."""
     if not options["models"] and not options["all_with_alias"]:
         options["all_with_alias"] = PRODUCTION

@@ -1,4 +1,4 @@
-"""`cloche report`: the report of a finished batch job, rendered again."""
+"""`cloche report`: renders the report of a finished batch job again."""
 
 import json
 from pathlib import Path

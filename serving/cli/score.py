@@ -1,4 +1,4 @@
-"""`cloche score`: options become a request to `cloche.serving.batch`."""
+"""`cloche score`: turns options into a batch job of `cloche.serving.batch`."""
 
 import json
 import os
@@ -197,7 +197,8 @@ def score(
         child_variables.check_widened(host_env)
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    # Only once the options were read, and while the workers import the same: it takes seconds.
+    # These imports take seconds: they follow the checks of options, and those after
+    # `prepare` run while the workers import the same modules.
     from cloche.serving.batch.job import silence_notice, worker_count  # noqa: PLC0415
     from cloche.serving.batch.scoring.local_engine import LocalEngine  # noqa: PLC0415
 
@@ -259,7 +260,11 @@ def score(
 
 @contextmanager
 def _explained(host_env: tuple[str, ...]) -> Iterator[None]:
-    """Say in the message of a failure if the model lacks a variable that models do not get."""
+    """Add to a failure's message the environment variables that the model lacks, if any.
+
+    Raises:
+        JobFailed: The failure of the block, with the longer message.
+    """
     try:
         yield
     except JobFailed as failure:
@@ -280,7 +285,7 @@ def _on_day(day: str | None, *texts: str) -> list[str]:
 
 
 def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> None:
-    from cloche.serving.batch.report.render import nulls  # noqa: PLC0415  # slow, see above
+    from cloche.serving.batch.report.render import nulls  # noqa: PLC0415  # a slow import
 
     if fresh:
         click.echo(f"{record['scored']:,} rows are in {output} after {record['seconds']:.1f} s.")
@@ -305,10 +310,10 @@ def _refuse_contradictions(
     source: str, output: str, *, query: str, resume: bool, as_json: bool, on_spark: bool,
     workers: int | None, patience: float | None, manager: str,
 ) -> None:  # fmt: skip
-    """Refuse options that cannot be had together.
+    """Refuse options that contradict each other.
 
     Raises:
-        SettingsError: There are such.
+        SettingsError: Two options contradict each other, or a tool for `manager` is missing.
     """
     if on_spark and output == "-":
         raise SettingsError(

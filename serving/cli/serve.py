@@ -1,4 +1,4 @@
-"""`cloche serve`: options and environment become settings."""
+"""`cloche serve`: turns options and environment variables into settings, and runs the server."""
 
 import os
 import sys
@@ -40,11 +40,14 @@ Example:
 """
 
 
-class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # it has no other public name
-    """URIs; in a variable one in each line, or without line ends, between blanks."""
+class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has no public name
+    """The type of model URIs, which reads several URIs from an environment variable."""
 
     def split_envvar_value(self, rv: str) -> list[str]:
-        """The URIs of a variable: a name may hold blanks, which divide only a single line."""
+        """Split a variable at line ends, or, if it has only one line, at blanks.
+
+        A model's name may contain blanks, so they separate URIs only in a single line.
+        """
         return [line for line in rv.split("\n") if line.strip()] if "\n" in rv else rv.split()
 
 
@@ -233,10 +236,12 @@ def settings_of(
     allowed_hosts: str,
     **options: Any,
 ) -> Settings:
-    """The settings that options and environment make.
+    """Make the settings from options and environment variables.
+
+    Most options have the name and unit of their setting; the named parameters are converted.
 
     Raises:
-        SettingsError: They do not fit together.
+        SettingsError: The options contradict each other, or the file has no valid API keys.
     """
     return Settings(
         **options,
@@ -250,7 +255,10 @@ def settings_of(
 
 
 def _api_keys(file: Path | None) -> tuple[str, ...]:
-    """The keys of the file and of the environment; secrets never come by the command line."""
+    """Return the API keys of the file and of the environment.
+
+    No option takes a key, as other users can read command lines.
+    """
     try:
         text = file.read_text(encoding="utf-8") if file else ""
     except UnicodeDecodeError as error:
@@ -263,5 +271,5 @@ def _api_keys(file: Path | None) -> tuple[str, ...]:
 
 
 def _split(text: str) -> tuple[str, ...]:
-    """What stands between commas."""
+    """Split a text at commas, without blanks and empty entries."""
     return tuple(filter(None, map(str.strip, text.split(","))))

@@ -1,1 +1,1 @@
-"""The client for programs in Python. It knows the wire, and nothing of the server behind it."""
+"""The Python client of the server. It knows only the HTTP API, and imports no server code."""

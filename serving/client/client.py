@@ -1,6 +1,6 @@
-"""Clients that wait, and clients that are awaited.
+"""The synchronous and the asynchronous client.
 
-They keep connections open, so one of either should live as long as the program asks.
+A client keeps its connections open, so a program should make one and use it for all requests.
 """
 
 import time
@@ -24,15 +24,15 @@ _MAX_ANSWER = 128 * 1024 * 1024
 
 
 class Options(TypedDict, total=False):
-    """Whom a client asks, how patiently, and as whom.
+    """The options of a client.
 
     Attributes:
-        model: Which of the server's models to ask; without one, its only model.
-        version: The version that must answer; without one, whichever serves.
-        api_key: Sent with each request, if the server asks for one.
-        timeout: Seconds that a question may take with all its attempts; 30 if unset.
-        max_answer: Bytes that an answer may have, also unpacked; 128 MiB if unset.
-        retries: How often to ask when the server is busy or unreachable.
+        model: The name of the model on the server; without it, the server's only model.
+        version: The version that must answer; without it, the version that serves.
+        api_key: The API key to send with each request, if the server requires one.
+        timeout: The seconds that a request may take with all its attempts; 30 if unset.
+        max_answer: The most bytes of a decompressed response body; 128 MiB if unset.
+        retries: The retry policy for a server that is busy or unreachable.
     """
 
     model: str
@@ -44,7 +44,7 @@ class Options(TypedDict, total=False):
 
 
 class _Questions:
-    """What both clients know before they ask."""
+    """The configuration that both clients share, and the interpretation of responses."""
 
     def __init__(
         self,
@@ -83,33 +83,33 @@ class _Questions:
     ) -> Prediction | float:
         outcome = call.answered(response, body, time.monotonic())
         if isinstance(outcome, Prediction):
-            call.left(time.monotonic())  # reading a large answer takes its time as well
+            call.left(time.monotonic())  # parsing a large response takes time, too
         return outcome
 
 
 class Client(_Questions):
-    """Asks for predictions, and waits for them. Threads may share one."""
+    """The synchronous client. Threads may share one."""
 
     def __init__(
         self, url: str, *, transport: httpx2.BaseTransport | None = None, **options: Unpack[Options]
     ) -> None:
-        """Prepare to ask the server at `url`, like http://127.0.0.1:8080; see `Options`."""
+        """Make a client of the server at `url`, like http://127.0.0.1:8080; see `Options`."""
         super().__init__(url, **options)
         self._http = httpx2.Client(transport=transport, **self._connecting)
 
     def predict(
         self, rows: Any, params: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> Prediction:
-        """The model's predictions for `rows`.
+        """Request the model's predictions for `rows`.
 
         Args:
             rows: A DataFrame; a list of records; columns or tensors by name; an array or nested
-                lists; or a whole payload of MLflow's scoring protocol.
-            params: What the model takes besides.
-            timeout: Seconds, if other than the client's.
+                lists; or a complete payload of MLflow's scoring protocol.
+            params: The inference parameters of the model (`params` in MLflow).
+            timeout: The timeout in seconds, if other than the client's.
 
         Raises:
-            ClientError: There are none; see `cloche.serving.client.errors`.
+            ClientError: The request failed; see `cloche.serving.client.errors`.
         """
         call = self._call(rows, params, timeout)
         while True:
@@ -130,11 +130,11 @@ class Client(_Questions):
             body = bytearray()
             for part in response.iter_bytes():
                 call.add(body, part)
-                call.left(time.monotonic())  # httpx2 watches each read, not all of them
+                call.left(time.monotonic())  # httpx2's timeout is for one read, not for all
         return self._outcome(call, response, body)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -148,7 +148,7 @@ class Client(_Questions):
 
 
 class AsyncClient(_Questions):
-    """Asks for predictions, and is awaited."""
+    """The asynchronous client."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class AsyncClient(_Questions):
         transport: httpx2.AsyncBaseTransport | None = None,
         **options: Unpack[Options],
     ) -> None:
-        """Prepare to ask the server at `url`, like http://127.0.0.1:8080; see `Options`."""
+        """Make a client of the server at `url`, like http://127.0.0.1:8080; see `Options`."""
         super().__init__(url, **options)
         self._http = httpx2.AsyncClient(transport=transport, **self._connecting)
 
@@ -168,7 +168,7 @@ class AsyncClient(_Questions):
         *,
         timeout: float | None = None,  # noqa: ASYNC109  # of all attempts, as in `Client.predict`
     ) -> Prediction:
-        """The model's predictions for `rows`; see `Client.predict`."""
+        """Request the model's predictions for `rows`; see `Client.predict`."""
         call = self._call(rows, params, timeout)
         while True:
             try:
@@ -193,7 +193,7 @@ class AsyncClient(_Questions):
         raise call.too_late()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:

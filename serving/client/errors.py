@@ -1,15 +1,15 @@
-"""Everything that asking for predictions can end with, under one base class.
+"""The exceptions of the client, under one base class.
 
 ClientError
 ├── Unreachable       no server answers at the address
-├── DeadlineExceeded  there was no answer in time
-├── AnswerTooLarge    the answer has more bytes than the client takes
-└── Refused           the server answered, and gave no predictions
+├── DeadlineExceeded  there was no response in time
+├── AnswerTooLarge    the response has more bytes than `max_answer`
+└── Refused           the server answered with an error
     ├── RowsRefused      the rows do not fit the model; it names the columns and the row
-    ├── Unauthenticated  no API key, or a wrong one
-    ├── NotServed        there is no such model or version
-    ├── Overloaded       too many requests wait, or no replica is there, after all attempts
-    └── ServerFailed     anything else that is the server's fault
+    ├── Unauthenticated  the API key is missing or wrong
+    ├── NotServed        the server has no such model or version
+    ├── Overloaded       too many requests wait, or no replica is ready, after all attempts
+    └── ServerFailed     any other failure of the server
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 
 
 class ClientError(Exception):
-    """Base class of everything that a client raises for what happened on the way."""
+    """Base class of the errors of a request."""
 
 
 class Unreachable(ClientError):
@@ -25,20 +25,20 @@ class Unreachable(ClientError):
 
 
 class DeadlineExceeded(ClientError):
-    """There was no answer in time."""
+    """There was no response within the client's timeout, or the server answered 504."""
 
 
 class AnswerTooLarge(ClientError):
-    """The answer has more bytes than the client takes."""
+    """The response has more bytes than `max_answer`."""
 
 
 class Refused(ClientError):
-    """The server answered, and gave no predictions.
+    """The server answered with an error.
 
     Attributes:
         status: The HTTP status.
-        code: The server's error code; empty when it gave none.
-        request_id: What the server's log knows the request by.
+        code: The error code in the response; empty if it has none.
+        request_id: The id of the request in the server's log.
     """
 
     def __init__(self, message: str, *, status: int, code: str = "", request_id: str = "") -> None:
@@ -52,8 +52,8 @@ class RowsRefused(Refused):
     """The rows do not fit the model.
 
     Attributes:
-        columns: The columns that are wrong or missing; empty where the server names none.
-        row: The position of the row that is wrong, from 0; None where the server names none.
+        columns: The columns that are wrong or missing; empty if the server names none.
+        row: The position of the wrong row, from 0; None if the server names none.
     """
 
     columns: tuple[str, ...] = ()
@@ -61,25 +61,25 @@ class RowsRefused(Refused):
 
 
 class Unauthenticated(Refused):
-    """No API key, or a wrong one."""
+    """The API key is missing or wrong."""
 
 
 class NotServed(Refused):
-    """The server does not serve such a model or version."""
+    """The server has no such model or version."""
 
 
 class Overloaded(Refused):
-    """Too many requests wait already, or no replica can answer now.
+    """Too many requests wait already, or no replica is ready.
 
     Attributes:
-        retry_after: Seconds after which the server asks to come back; None where it does not.
+        retry_after: The seconds in the response's `Retry-After` header; None without the header.
     """
 
     retry_after: float | None = None
 
 
 class ServerFailed(Refused):
-    """The server failed on the request; its log says why."""
+    """The server failed on the request; its log has the reason."""
 
 
 _BY_STATUS: dict[int, type[Refused]] = {
@@ -96,7 +96,14 @@ _BY_STATUS: dict[int, type[Refused]] = {
 def refusal(
     status: int, body: bytes | bytearray, request_id: str, retry_after: float | None
 ) -> Refused:
-    """The error that an answer without predictions stands for."""
+    """Return the exception for a response other than 200.
+
+    Args:
+        status: The HTTP status.
+        body: The response body.
+        request_id: The id of the request in the server's log.
+        retry_after: The seconds that the server asks the client to wait; None if it does not ask.
+    """
     told = _error_fields(body)
     message = str(told["message"])
     kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else Refused)
@@ -114,7 +121,7 @@ def refusal(
 
 
 def _error_fields(body: bytes | bytearray) -> dict[str, Any]:
-    """The fields of an error; a proxy on the way may speak otherwise."""
+    """Return the fields of an error; `message` is the body's text if a proxy wrote the response."""
     try:
         found: dict[str, Any] = json.loads(body)
         return found | {"message": found["message"]}

@@ -1,4 +1,4 @@
-"""Rows as programs have them, written as a body of MLflow's scoring protocol."""
+"""Encoding of a caller's rows as a request body of MLflow's scoring protocol."""
 
 import base64
 import json
@@ -12,21 +12,21 @@ _LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
 def is_frame(rows: Any) -> bool:
-    """Whether `rows` is a pandas DataFrame; who has one has imported pandas."""
+    """Whether `rows` is a pandas DataFrame, without an import of pandas, which is optional."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(rows, pandas.DataFrame)
 
 
 def body(rows: Any, params: Mapping[str, Any] | None = None) -> bytes:
-    """`rows` and the model's parameters as JSON.
+    """Encode `rows` and the model's parameters as JSON.
 
     Args:
         rows: A DataFrame; a list of records; columns or tensors by name; an array or nested lists;
-            or a whole payload, with one of MLflow's four layouts.
-        params: What the model takes besides.
+            or a complete payload in one of MLflow's four layouts.
+        params: The inference parameters of the model.
 
     Raises:
-        TypeError: JSON cannot hold a value.
+        TypeError: A value has no form in JSON.
     """
     payload = _payload(rows)
     if params is not None:
@@ -36,7 +36,7 @@ def body(rows: Any, params: Mapping[str, Any] | None = None) -> bytes:
 
 def _payload(rows: Any) -> dict[str, Any]:
     if is_frame(rows):
-        # not to_json: it cuts numbers after 15 digits
+        # DataFrame.to_json writes at most 15 digits of a number.
         held = rows.astype(object).where(rows.notna(), None).to_dict(orient="split")
         return {"dataframe_split": {"columns": held["columns"], "data": held["data"]}}
     if isinstance(rows, Mapping):
@@ -48,10 +48,10 @@ def _payload(rows: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no word for."""
-    if hasattr(value, "tolist"):  # arrays and scalars of numpy
+    """Convert a value that `json` cannot encode."""
+    if hasattr(value, "tolist"):  # NumPy arrays and scalars
         return value.tolist()
-    if isinstance(value, date):  # and datetime and Timestamp, which are dates
+    if isinstance(value, date):  # also datetime and Timestamp, its subclasses
         return value.isoformat()
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()

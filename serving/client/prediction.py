@@ -1,4 +1,4 @@
-"""What a server answered."""
+"""The predictions in a server's response."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,14 +9,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The predictions for one request, and what made them.
+    """The predictions for one request, and the version that made them.
 
     Attributes:
-        values: As the model gave them: one for each row; or, for models of some kinds, anything.
+        values: The predictions as decoded from JSON: usually a list with one value for each row;
+            some kinds of models return other values.
         model: The name of the model.
-        version: The version that answered; empty for one outside the registry.
-        request_id: What the server's log knows the request by.
-        index: That of the DataFrame that was sent; None when none was.
+        version: The version that answered; empty for a model outside the registry.
+        request_id: The id of the request in the server's log.
+        index: The index of the DataFrame that was sent; None for other inputs.
     """
 
     values: Any
@@ -26,11 +27,11 @@ class Prediction:
     index: "pd.Index | None" = field(default=None, compare=False, repr=False)
 
     def frame(self) -> "pd.DataFrame":
-        """The predictions as a DataFrame, with the index of the rows that were sent.
+        """Return the predictions as a DataFrame with the index of the rows that were sent.
 
         Records become columns; predictions without names are in the column `prediction`.
         """
-        import pandas as pd  # noqa: PLC0415  # only who wants frames must have pandas
+        import pandas as pd  # noqa: PLC0415  # pandas is optional, and only needed here
 
         values = self.values
         if isinstance(values, list) and not (values and isinstance(values[0], (dict, list))):

@@ -1,6 +1,7 @@
-"""One question on its way: what is sent, what an answer means, and when to ask again.
+"""The state of one request: its body and headers, the meaning of a response, and the retries.
 
-It does no I/O and reads no clock, so that asking with and without `await` share it.
+It does no I/O, so the synchronous and the asynchronous client share it. The monotonic time is an
+argument.
 """
 
 import json
@@ -31,13 +32,15 @@ class RequestState:
     """A request for predictions, with a deadline for all its attempts.
 
     Attributes:
-        rows: What is asked about.
-        params: What the model takes besides.
-        timeout: Seconds from the first attempt to the last answer.
-        max_answer: Bytes that an answer may have.
-        started: When it began, on the caller's clock.
-        retries: How often to ask.
-        attempt: How often it was asked.
+        rows: The rows to predict.
+        params: The inference parameters of the model.
+        timeout: The seconds from the start to the end of the last attempt.
+        max_answer: The most bytes of a response body.
+        started: The time of the start, on the caller's clock.
+        retries: The retry policy.
+        attempt: The number of attempts so far.
+        body: The request body.
+        headers: The request headers.
     """
 
     rows: Any
@@ -55,10 +58,10 @@ class RequestState:
         self.headers = {"content-type": "application/json", "x-request-id": uuid.uuid4().hex}
 
     def left(self, now: float) -> float:
-        """Seconds until the deadline.
+        """Return the seconds until the deadline.
 
         Raises:
-            DeadlineExceeded: There are none.
+            DeadlineExceeded: The deadline has passed.
         """
         seconds = self.started + self.timeout - now
         if seconds <= 0:
@@ -66,10 +69,10 @@ class RequestState:
         return seconds
 
     def add(self, body: bytearray, part: bytes) -> None:
-        """Add a part to the body of an answer.
+        """Append a chunk to the body of a response.
 
         Raises:
-            AnswerTooLarge: There is no room for it.
+            AnswerTooLarge: The body would exceed `max_answer`.
         """
         if len(body) + len(part) > self.max_answer:
             raise AnswerTooLarge(
@@ -81,10 +84,10 @@ class RequestState:
     def answered(
         self, response: httpx2.Response, body: bytearray, now: float
     ) -> Prediction | float:
-        """The predictions in an answer, or the seconds to wait until asking again.
+        """Return the predictions in a response, or the seconds to wait before the next attempt.
 
         Raises:
-            ClientError: It is neither.
+            ClientError: The response is an error, and there is no further attempt.
         """
         request_id = response.headers.get("x-request-id", self.headers["x-request-id"])
         if response.status_code == httpx2.codes.OK:
@@ -99,15 +102,15 @@ class RequestState:
         return pause
 
     def failed(self, error: httpx2.RequestError, now: float) -> float:
-        """The seconds to wait until asking again, after an attempt without a readable answer.
+        """Return the seconds to wait before the next attempt, after one without a response.
 
         Raises:
-            DeadlineExceeded: It took all the time there was.
-            Unreachable: It was the last attempt.
+            DeadlineExceeded: The attempt lasted until the deadline.
+            Unreachable: There is no further attempt.
         """
         if isinstance(
             error, httpx2.TimeoutException
-        ):  # attempts are given all the time that is left
+        ):  # the timeout of an attempt is all the time until the deadline
             raise self.too_late() from error
         usable = not isinstance(error, httpx2.UnsupportedProtocol)
         pause = self._pause(None, now) if usable else None
@@ -119,11 +122,11 @@ class RequestState:
         return pause
 
     def too_late(self) -> DeadlineExceeded:
-        """What is raised when the time is up."""
+        """Return the exception for a request that took longer than its timeout."""
         return DeadlineExceeded(f"There was no answer within {self.timeout:g} s.")
 
     def _pause(self, wait: float | None, now: float) -> float | None:
-        """Seconds to wait; None where that would be in vain."""
+        """Return the seconds to wait; None if no attempt is left before the deadline."""
         pause = self.retries.pause(self.attempt, wait, random.random())  # noqa: S311  # no secret
         return None if pause is None or now + pause >= self.started + self.timeout else pause
 

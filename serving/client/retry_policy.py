@@ -1,6 +1,6 @@
-"""When to ask again: exponential backoff with full jitter, never sooner than the server says.
+"""The retry policy: exponential backoff with full jitter, never sooner than `Retry-After`.
 
-Pure. Predictions change nothing, so asking twice is safe.
+The policy is pure. A prediction changes nothing on the server, so a repeated request is safe.
 """
 
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-PASSING = frozenset({429, 502, 503})  # answers that may be others in a moment
+PASSING = frozenset({429, 502, 503})  # statuses of temporary failures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
-    """How often to ask, and how long to wait in between.
+    """The number of attempts, and the pauses between them.
 
     Attributes:
-        attempts: How often at most; 1 never asks again.
-        first: Seconds of the longest first wait; it doubles with each.
-        longest: Seconds that a wait never exceeds, but for what the server asks.
+        attempts: The most attempts; 1 for no retries.
+        first: The longest first pause in seconds; the limit doubles with each attempt.
+        longest: The limit of a pause in seconds, before the seconds of `Retry-After` are added.
     """
 
     attempts: int = 4
@@ -26,12 +26,12 @@ class Retries:
     longest: float = 10.0
 
     def pause(self, attempt: int, retry_after: float | None, chance: float) -> float | None:
-        """Seconds to wait after attempt number `attempt`; None when it was the last.
+        """Return the seconds to wait after an attempt; None after the last one.
 
         Args:
-            attempt: From 1.
-            retry_after: Seconds that the server asks to wait; None when it asks for none.
-            chance: From 0 to 1, drawn anew each time, so that clients do not come back together.
+            attempt: The number of the attempt, from 1.
+            retry_after: The seconds that the server asks the client to wait; None if it does not.
+            chance: A new random number from 0 to 1, so that clients do not retry all at once.
         """
         if attempt >= self.attempts:
             return None
@@ -39,11 +39,11 @@ class Retries:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that a server asks to wait, which it may write as a number or as a date."""
+    """Return the seconds in the `Retry-After` header, which is a number or a date; None without."""
     text = headers.get("retry-after", "")
     if text.isdecimal():
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
-    except (ValueError, TypeError, OverflowError):  # none, or one that cannot be read
+    except (ValueError, TypeError, OverflowError):  # absent or malformed
         return None

@@ -1,1 +1,1 @@
-"""The target `cloche` of `mlflow deployments`: registry and server by MLflow's own door."""
+"""The target `cloche` of `mlflow deployments`, a plugin of MLflow's deployment interface."""

@@ -1,6 +1,6 @@
-"""Commands of Cloche in processes of their own.
+"""Execution of `cloche promote` and `cloche serve` as subprocesses.
 
-The gate belongs to training, which serving does not import: both meet in the command.
+The gate belongs to training, which serving must not import, so promotion runs as a command.
 """
 
 import os
@@ -18,7 +18,7 @@ from cloche import launch
 from cloche.serving.deployments.target import Options
 
 _ERRORS = {1: INTERNAL_ERROR, 2: INVALID_PARAMETER_VALUE, 3: INVALID_STATE}
-# What `cloche promote` says → how it is typed here.
+# Text in a message of `cloche promote` → the same advice for `mlflow deployments`.
 _HINTS = {
     "--policy FILE": "Here --policy FILE is -C policy=FILE.",
     "--allow-breaking": "Here --allow-breaking is -C allow-breaking=true.",
@@ -27,10 +27,15 @@ _HINTS = {
 
 
 def promote(name: str, version: str, options: Options) -> None:
-    """Let the gate judge a version and put it into production.
+    """Run `cloche promote`: the gate judges a version, and `production` moves to it.
+
+    Args:
+        name: The name of the registered model.
+        version: The number of the version.
+        options: The options of the deployment.
 
     Raises:
-        MlflowException: It refused, with its reasons, or could not judge.
+        MlflowException: The gate refused the version, with its reasons, or could not judge it.
     """
     arguments = [name, "--version", version]
     for option, value in (("--policy", options.policy), ("--reason", options.reason)):
@@ -50,16 +55,16 @@ def promote(name: str, version: str, options: Options) -> None:
 
 
 def serve(arguments: Sequence[str]) -> None:
-    """Serve in the foreground until somebody ends it.
+    """Run `cloche serve` with `arguments` in the foreground until it is stopped.
 
     Raises:
-        MlflowException: The server could not start, and said why.
+        MlflowException: The server ended with an error, which it printed.
     """
-    process = subprocess.Popen(_command("serve", arguments), env=_environment())  # noqa: S603  # see above
+    process = subprocess.Popen(_command("serve", arguments), env=_environment())  # noqa: S603  # as in `promote`
     with _passing_on(process):
         try:
             code = process.wait()
-        except KeyboardInterrupt:  # the terminal told the server, too
+        except KeyboardInterrupt:  # the terminal sent SIGINT to the server, too
             code = process.wait()
     if code:
         raise MlflowException(f"`cloche serve` ended with code {code}; it said why above.")
@@ -70,7 +75,7 @@ def _command(name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the stores that were chosen in this program."""
+    """Return this process's environment, with the stores that MLflow is set to use here."""
     stores = {
         "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
         "MLFLOW_REGISTRY_URI": mlflow.get_registry_uri(),
@@ -80,7 +85,7 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _passing_on(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """SIGTERM ends the server, which then ends this program's wait."""
+    """Forward SIGTERM to the server during the block; its end then ends the wait for it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What a caller gives to `predict`, as the body of a request. Pure."""
+"""Encoding of the inputs of `predict` as a request body. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ import pandas as pd
 from mlflow.utils.proto_json_utils import NumpyEncoder
 from scipy import sparse
 
-# The keys of the scoring protocol, and of the unified LLM form.
+# The keys of MLflow's scoring protocol, and of its unified LLM format.
 _BODIES = {"dataframe_split", "dataframe_records", "instances", "inputs", "messages", "prompt"}
 
 
 def encode(inputs: Any) -> bytes:
-    """A body for `/invocations`.
+    """Encode the body of a request to `/invocations`.
 
     Args:
         inputs: A DataFrame, an array or list, arrays by name, or a body as an object or as text.
@@ -26,7 +26,7 @@ def encode(inputs: Any) -> bytes:
 def _body(inputs: Any) -> Any:
     if isinstance(inputs, pd.DataFrame):
         present = inputs.astype(object).where(inputs.notna(), None)
-        # no index: a model gets none, and rows are read faster without
+        # Without the index, which the model does not receive, the server reads the rows faster.
         return {"dataframe_split": present.to_dict(orient="split", index=False)}
     if isinstance(inputs, Mapping) and not _BODIES.isdisjoint(inputs):
         return dict(inputs)

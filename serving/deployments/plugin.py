@@ -1,7 +1,7 @@
-"""What `mlflow deployments -t cloche` finds: one client, `run_local` and `target_help`.
+"""The plugin that MLflow loads for `-t cloche`: a deployment client, `run_local`, `target_help`.
 
-A deployment is a registered model whose alias a server follows. To create, update and delete one is
-to move that alias: the registry stays the only place that says what serves.
+A deployment is a registered model whose alias a server follows. To create, update or delete a
+deployment is to move or remove this alias: the registry alone determines which version is served.
 """
 
 from collections.abc import Mapping
@@ -56,17 +56,23 @@ Config (-C NAME=VALUE) of create and update; delete takes the first two
 
 
 def target_help() -> str:
-    """What `mlflow deployments help -t cloche` prints."""
+    """Return the text that `mlflow deployments help -t cloche` prints."""
     return _HELP
 
 
 def run_local(
     name: str, model_uri: str, flavor: str | None = None, config: Mapping[str, Any] | None = None
 ) -> None:
-    """Serve a model in the foreground, with the options of `cloche serve` as `config`.
+    """Serve a model in the foreground.
+
+    Args:
+        name: The name under which the model is served.
+        model_uri: The model URI.
+        flavor: None, or the name of the pyfunc flavor.
+        config: The options of `cloche serve`, without the leading `--`.
 
     Raises:
-        MlflowException: The server could not start.
+        MlflowException: The server ended with an error, or the flavor is another one.
     """
     _check_flavor(flavor)
     options: list[str] = []
@@ -81,7 +87,7 @@ def run_local(
 
 
 class ClocheDeployments(BaseDeploymentClient):
-    """Deployments on one server and in the registry that MLflow uses; see `target_help`."""
+    """The deployment client of one server and of the registry that MLflow is set to use."""
 
     def __init__(self, target_uri: str) -> None:
         super().__init__(target_uri)  # type: ignore[no-untyped-call]  # MLflow has no types here
@@ -99,8 +105,8 @@ class ClocheDeployments(BaseDeploymentClient):
         """Put a version into production, and wait until the server serves it.
 
         Raises:
-            MlflowException: The deployment is there already, the gate refused, or the server does
-                not follow.
+            MlflowException: The deployment exists already, the gate refused the version, or the
+                server does not serve it within the timeout.
         """
         options, alias = self._read(name, flavor, config, endpoint)
         if (version := self._versions.deployed(name, alias)) is not None:
@@ -122,8 +128,8 @@ class ClocheDeployments(BaseDeploymentClient):
         """Put another version into production, and wait until the server serves it.
 
         Raises:
-            MlflowException: There is no such deployment, the gate refused, or the server does not
-                follow.
+            MlflowException: The deployment does not exist, the gate refused the version, or the
+                server does not serve it within the timeout.
         """
         options, alias = self._read(name, flavor, config, endpoint)
         if model_uri is None:
@@ -137,19 +143,19 @@ class ClocheDeployments(BaseDeploymentClient):
     def delete_deployment(
         self, name: str, config: Mapping[str, Any] | None = None, endpoint: str | None = None
     ) -> None:
-        """Take the alias away; nothing happens where it is gone.
+        """Remove the alias, if it exists.
 
         Raises:
-            MlflowException: The server does not follow.
+            MlflowException: The server still serves the model after the timeout.
         """
         options, alias = self._read(name, None, config, endpoint)
         self._versions.remove(name, alias)
-        # a server that was told the model by name keeps its last version
+        # A server that was started with the model's URI, not with --all, keeps its last version.
         if options.wait and self._server.state().get("follows") == alias:
             self._server.wait_for(name, None, options.wait)
 
     def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
-        """Every model that the server serves or the registry has in its place."""
+        """Describe every model that the server serves or that has the alias in the registry."""
         _check_endpoint(endpoint)
         state, problem = self._look()
         alias = state.get("follows") or PRODUCTION
@@ -157,10 +163,10 @@ class ClocheDeployments(BaseDeploymentClient):
         return [self._describe(name, state, problem) for name in sorted(names)]
 
     def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
-        """What the registry and the server say of one deployment.
+        """Describe one deployment by the state of the registry and of the server.
 
         Raises:
-            MlflowException: There is no such deployment.
+            MlflowException: The deployment does not exist.
         """
         _check_endpoint(endpoint)
         found = self._describe(name, *self._look())
@@ -171,7 +177,7 @@ class ClocheDeployments(BaseDeploymentClient):
     def predict(
         self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
     ) -> PredictionsResponse:
-        """What the server predicts; see `payload.encode` for the forms of `inputs`.
+        """Request predictions from the server; see `payload.encode` for the forms of `inputs`.
 
         Raises:
             MlflowException: The server refuses the inputs, or does not answer.
@@ -192,7 +198,11 @@ class ClocheDeployments(BaseDeploymentClient):
         config: Mapping[str, Any] | None,
         endpoint: str | None,
     ) -> tuple[Options, str]:
-        """The options, and the alias that is meant; nothing is written before both are known."""
+        """Return the options and the alias to move, after a check of all arguments.
+
+        Raises:
+            MlflowException: An argument is invalid, or the server follows another alias.
+        """
         _check_flavor(flavor)
         _check_endpoint(endpoint)
         options = Options.read(config)
@@ -225,7 +235,7 @@ class ClocheDeployments(BaseDeploymentClient):
         return self._describe(name, self._server.wait_for(name, version, options.wait))
 
     def _look(self) -> tuple[State, str | None]:
-        """What the server says; or, where none answers, what to do about it."""
+        """Return the server's state and None; if it does not answer, no models and the error."""
         try:
             return self._server.state(), None
         except MlflowException as error:

@@ -1,4 +1,4 @@
-"""The server that a target names: what it says of itself, and what it predicts."""
+"""HTTP client of the server that a target names: its state and its predictions."""
 
 import os
 import time
@@ -18,7 +18,10 @@ State = dict[str, Any]
 
 
 class Server:
-    """A running `cloche serve`. It needs the key in CLOCHE_API_KEY where it was given keys."""
+    """A running `cloche serve`.
+
+    Requests carry the API key in the environment variable CLOCHE_API_KEY, if it is set.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -27,10 +30,10 @@ class Server:
             self._session.headers["Authorization"] = f"Bearer {key}"
 
     def state(self) -> State:
-        """What `/readyz` says.
+        """Return the JSON of `/readyz`.
 
         Raises:
-            MlflowException: No server of Cloche answers there.
+            MlflowException: No Cloche server answers at the URL.
         """
         try:
             found: State = self._session.get(f"{self.url}/readyz", timeout=_TIMEOUT).json()
@@ -51,17 +54,17 @@ class Server:
         return found
 
     def predict(self, name: str, body: bytes) -> str:
-        """The answer to a request body.
+        """Return the response to a prediction request for model `name`.
 
         Raises:
-            MlflowException: The server refuses it, or does not answer.
+            MlflowException: The server refuses the request, or does not answer.
         """
         url = f"{self.url}/models/{quote(name, safe='')}/invocations"
         headers = {"Content-Type": "application/json"}
         try:
             answer = self._session.post(url, body, headers=headers, timeout=_PREDICT_TIMEOUT)
         except requests.RequestException:
-            self.state()  # says what to do where nobody answers
+            self.state()  # raises an error with the fix if no server answers
             raise MlflowException(
                 f"{url} did not answer within {_PREDICT_TIMEOUT:g} s; the server's log says why.",
                 error_code=TEMPORARILY_UNAVAILABLE,
@@ -71,15 +74,18 @@ class Server:
         return answer.text
 
     def wait_for(self, name: str, version: str | None, patience: float) -> State:
-        """What the server says once it serves this version of a model, or the model no more.
+        """Wait until the server serves a version of a model, or no longer serves the model.
 
         Args:
-            name: The model.
-            version: Its version; None for no more.
-            patience: Seconds until that must be so.
+            name: The name of the model.
+            version: The version to wait for; None to wait until the model is not served.
+            patience: The timeout in seconds.
+
+        Returns:
+            The state of the server.
 
         Raises:
-            MlflowException: The version cannot serve, or `patience` seconds were not enough.
+            MlflowException: The version cannot serve, or the timeout has passed.
         """
 
         def arrived(state: State) -> bool:

@@ -1,7 +1,7 @@
-"""What a target and its options say. Pure.
+"""Parsing of a deployment target and its options. Pure.
 
-A target is `cloche` or `cloche:/URL`, with the address of a server; `cloche serve` listens on
-`DEFAULT_URL` when nothing else is said.
+A target is `cloche` or `cloche:/URL` with the URL of a server. `DEFAULT_URL` is the address on
+which `cloche serve` listens by default.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 
 
 def server_url(target: str) -> str:
-    """The address that a target names."""
+    """Return the URL of the server that a target names."""
     rest = target.removeprefix(SCHEME).removeprefix(":").lstrip("/").rstrip("/")
     if not rest:
         return DEFAULT_URL
@@ -26,15 +26,15 @@ def server_url(target: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What `-C NAME=VALUE` or `config` says.
+    """The options of a deployment, from `-C NAME=VALUE` or `config`.
 
     Attributes:
-        alias: Which alias moves; the one that the server follows by default.
-        wait: Seconds until the server must follow; 0 moves the alias and asks no server.
-        policy: File with the criteria, for a version that carries none.
-        force: Whether the gate is overruled, which needs a reason.
-        allow_breaking: Whether a changed signature is accepted.
-        reason: Why, for the audit trail.
+        alias: The alias to move; None for the one that the server follows.
+        wait: The seconds to wait until the server serves the version; 0 only moves the alias.
+        policy: The file with the gate's criteria, for a version that carries no policy.
+        force: Whether to overrule the gate, which needs a reason.
+        allow_breaking: Whether to accept a changed signature.
+        reason: The reason of the promotion, for the audit trail.
     """
 
     alias: str | None = None
@@ -46,10 +46,10 @@ class Options:
 
     @classmethod
     def read(cls, config: Mapping[str, Any] | None) -> Self:
-        """The options in a configuration, with `-` or `_` in their names.
+        """Read the options from a configuration, with `-` or `_` in their names.
 
         Raises:
-            MlflowException: There is no such option, or it has no such value.
+            MlflowException: An option is unknown, or its value is invalid.
         """
         given = {name.replace("-", "_"): value for name, value in (config or {}).items()}
         known = list(cls.__dataclass_fields__)
@@ -66,7 +66,12 @@ class Options:
 
 
 def followed(state: Mapping[str, Any], name: str) -> str | None:
-    """The alias of model `name` that a server follows, by its `/readyz`; None for none."""
+    """Return the alias of a model that a server follows; None if it follows none.
+
+    Args:
+        state: The JSON of the server's `/readyz`.
+        name: The name of the registered model.
+    """
     model = state["models"].get(name)
     if model is None:
         alias: str | None = state.get("follows")

@@ -1,4 +1,4 @@
-"""The registry behind a deployment: which version a URI means, and where its alias stands."""
+"""The registry's part of a deployment: resolution of model URIs, and changes of aliases."""
 
 import warnings
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from cloche.serving.registry.uri import Reference, parse, with_alias
 
 
 class Versions:
-    """The registry that MLflow is set to use."""
+    """The versions and aliases in the registry that MLflow is set to use."""
 
     def __init__(self) -> None:
         self._client = MlflowClient()
         self._resolver = Resolver(lambda: self._client)
 
     def find(self, name: str, uri: str) -> str:
-        """The number of the version of model `name` behind a URI.
+        """Return the number of the version of model `name` to which a URI resolves.
 
-        What is in no registry yet, like `runs:/RUN/model`, becomes a version of `name`.
+        A model outside the registry, like `runs:/RUN/model`, is registered as a version of `name`.
 
         Raises:
-            MlflowException: There is none, or it belongs to another registered model.
+            MlflowException: No version exists, or it belongs to another registered model.
         """
         with _as_mlflow_errors():
             parsed = parse(uri)
@@ -42,7 +42,7 @@ class Versions:
         return str(mlflow.register_model(uri, name).version)
 
     def deployed(self, name: str, alias: str) -> str | None:
-        """The number of the version with an alias; None if there is none."""
+        """Return the number of the version with an alias; None without such a version."""
         with _as_mlflow_errors():
             try:
                 return self._resolver.resolve(with_alias(name, alias)).version
@@ -50,16 +50,16 @@ class Versions:
                 return None
 
     def names(self, alias: str) -> list[str]:
-        """All registered models that have an alias."""
+        """Return the names of all registered models that have an alias."""
         with _as_mlflow_errors():
             return sorted(self._resolver.versions_with_alias(alias))
 
     def move(self, name: str, alias: str, version: str) -> None:
-        """Let an alias other than `production`, which is the gate's, name a version."""
+        """Move an alias to a version; `production` is moved by `command.promote` instead."""
         self._client.set_registered_model_alias(name, alias, version)
 
     def remove(self, name: str, alias: str) -> None:
-        """Take the alias away, and the stage that mirrors it; nothing happens where it is gone."""
+        """Remove an alias, if it exists; with `production`, also the stage that mirrors it."""
         version = self.deployed(name, alias)
         if version is None:
             return
@@ -71,14 +71,14 @@ class Versions:
         transition = getattr(self._client, "transition_model_version_stage", None)
         if transition is None:
             return
-        with warnings.catch_warnings(), suppress(MlflowException):  # a store may have no stages
+        with warnings.catch_warnings(), suppress(MlflowException):  # some stores have no stages
             warnings.simplefilter("ignore", FutureWarning)
             transition(name, version, "Archived")
 
 
 @contextmanager
 def _as_mlflow_errors() -> Iterator[None]:
-    """Translate our errors into MLflow's."""
+    """Translate Cloche's errors in the block into MLflow's."""
     try:
         yield
     except ModelUriError as error:

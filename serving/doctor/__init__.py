@@ -1,4 +1,4 @@
-"""What would keep `cloche serve` and `cloche score` from working here, each with its fix.
+"""Checks for what would keep `cloche serve` and `cloche score` from working, each with its fix.
 
-It looks, and changes nothing: no store is made, no port is kept, no secret is repeated.
+A check changes nothing: it creates no store, keeps no port, and prints no secret.
 """

@@ -1,4 +1,4 @@
-"""What one look found: a state, a sentence, and the command that mends it."""
+"""The result of one check: a state, a message, and the fix."""
 
 import enum
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from cloche.values.passwords import without_password
 
 
 class State(enum.StrEnum):
-    """How bad it is."""
+    """The severity of a result."""
 
     OK = "ok"
     WARN = "warn"
@@ -16,14 +16,14 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line of the examination.
+    """The result of one check, printed as one line.
 
     Attributes:
-        check: What was looked at.
-        state: Whether that works.
-        says: What was found.
-        fix: What to do, as a command where there is one; empty where nothing is to be done, or
-            where `says` ends with it.
+        check: The subject of the check.
+        state: The severity of the result.
+        says: The finding.
+        fix: The fix, as a command if there is one; empty if none is needed, or if `says` ends with
+            the fix.
     """
 
     check: str
@@ -33,15 +33,15 @@ class CheckResult:
 
 
 def ok(check: str, says: str) -> CheckResult:
-    """It works."""
+    """Make the result of a check that found no problem."""
     return CheckResult(check, State.OK, without_password(says))
 
 
 def warn(check: str, says: str, fix: str = "") -> CheckResult:
-    """It works, and will make trouble."""
+    """Make the result of a check whose subject works, but can cause problems."""
     return CheckResult(check, State.WARN, without_password(says), without_password(fix))
 
 
 def fail(check: str, says: str, fix: str = "") -> CheckResult:
-    """It does not work."""
+    """Make the result of a check whose subject does not work."""
     return CheckResult(check, State.FAIL, without_password(says), without_password(fix))

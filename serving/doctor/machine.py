@@ -1,4 +1,4 @@
-"""What this machine gives: room on its disks, open files, a locale, installed packages."""
+"""Checks of this machine: disk space, open files, locale and installed packages."""
 
 import importlib.metadata
 import locale
@@ -16,11 +16,11 @@ from cloche.serving.settings import Settings
 
 _GIB = 1 << 30
 _LITTLE, _NOTHING = 2 * _GIB, _GIB // 4
-_OTHER_FILES = 256  # of the front itself: libraries, hosts, sockets to them
+_OTHER_FILES = 256  # the front's other open files: libraries, sockets to model hosts
 
 
 def disk(settings: Settings) -> Iterator[CheckResult]:
-    """Whether versions, spools and downloads have room."""
+    """Check that the disks have room for versions, spools and downloads."""
     places = {"cache": settings.cache_directory, "temporary files": Path(_temporary())}
     for name, place in places.items():
         there = next(one for one in (place, *place.absolute().parents) if one.exists())
@@ -39,7 +39,7 @@ def disk(settings: Settings) -> Iterator[CheckResult]:
 
 
 def temporary(_: Settings) -> Iterator[CheckResult]:
-    """Whether temporary files can be written at all."""
+    """Check that temporary files can be written."""
     try:
         with tempfile.TemporaryFile() as file:
             file.write(b"x")
@@ -50,12 +50,12 @@ def temporary(_: Settings) -> Iterator[CheckResult]:
 def _temporary() -> str:
     try:
         return tempfile.gettempdir()
-    except FileNotFoundError:  # none can be written; `temporary` says so
-        return os.environ.get("TMPDIR", "/tmp")  # noqa: S108  # only its free space is asked for
+    except FileNotFoundError:  # no folder is writable; `temporary` reports this
+        return os.environ.get("TMPDIR", "/tmp")  # noqa: S108  # only its free space is read
 
 
 def open_files(settings: Settings) -> Iterator[CheckResult]:
-    """Whether each connection that the server would take can have its file."""
+    """Check that the limit of open files allows for the server's `max_connections`."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.max_connections + _OTHER_FILES
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -71,7 +71,7 @@ def open_files(settings: Settings) -> Iterator[CheckResult]:
 
 
 def text(_: Settings) -> Iterator[CheckResult]:
-    """Whether files of text, such as recipes and policies, are read as they were written."""
+    """Check that text files, such as recipes and policies, are read as UTF-8."""
     encoding = locale.getpreferredencoding(False)
     if encoding.lower().replace("-", "") == "utf8":
         yield ok("locale", "text is read as UTF-8")
@@ -84,7 +84,7 @@ def text(_: Settings) -> Iterator[CheckResult]:
 
 
 def packages(_: Settings) -> Iterator[CheckResult]:
-    """Whether what is installed is what Cloche was released for."""
+    """Check that the installed packages meet Cloche's requirements."""
     wrong, absent = [], set()
     for line in importlib.metadata.requires("cloche") or []:
         wanted = Requirement(line)

@@ -1,4 +1,4 @@
-"""Whether the ports that a server would listen on are free, and who has them if not."""
+"""Check that the ports of a server are free; a result names the process that holds one."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ _LISTENING = "0A"
 
 
 def ports(settings: Settings) -> Iterator[CheckResult]:
-    """The server's port, and that for gRPC if there is to be one."""
+    """Check the server's port, and its port for gRPC if the settings have one."""
     wanted = {
         "port": ("--port", settings.port),
         "gRPC port": ("--grpc-port", settings.grpc_port),
     }
     for check, (option, port) in wanted.items():
-        if not port:  # 0 is any free one
+        if not port:  # port 0 lets the system choose a free port
             continue
         try:
             listen(settings.host, port, option).close()
@@ -33,7 +33,7 @@ def ports(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _free_above(host: str, port: int) -> int:
-    """The next port that can be had; 0, which takes any, where none of the next hundred can."""
+    """Return the next free port; 0, for any free port, if the next hundred are in use."""
     for other in range(port + 1, min(port + 101, 65536)):
         with contextlib.suppress(SettingsError):
             listen(host, other).close()
@@ -42,10 +42,12 @@ def _free_above(host: str, port: int) -> int:
 
 
 def has_open(files: set[str]) -> tuple[int, str] | None:
-    """The process that has one of these files open, and its command, as far as this user sees.
+    """Return the id and the command of a process that has one of these files open.
+
+    Only processes whose open files this user may read are found; None if there is none.
 
     Args:
-        files: paths, or `socket:[INODE]`, as /proc shows them.
+        files: The paths, or `socket:[INODE]`, as /proc shows them.
     """
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

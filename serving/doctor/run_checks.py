@@ -1,4 +1,4 @@
-"""The order of an examination: what is quick and near first, then what the registry says."""
+"""The order of the checks: the quick ones of this machine first, then those of the registry."""
 
 import os
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from cloche.serving.settings import Settings
 
 
 def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[CheckResult]:
-    """Look at everything that serving and scoring need, as `settings` says.
+    """Run all checks for serving and scoring.
 
     Args:
-        settings: How a server would be started.
-        files: Those that hold secrets, by their option.
+        settings: The settings with which a server would start.
+        files: The files that hold secrets, by the option that names each.
     """
     yield from machine.packages(settings)
     yield from machine.text(settings)
@@ -39,7 +39,7 @@ def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Check
 
 def _registry(settings: Settings) -> Iterator[CheckResult]:
     connect_timeout.fail_soon(os.environ)
-    from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow, which takes seconds
+    from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow's import takes seconds
 
     broken = False
     for finding in tracking.stores():
@@ -47,7 +47,7 @@ def _registry(settings: Settings) -> Iterator[CheckResult]:
         yield finding
     try:
         uris = preflight.served(settings)
-        asked = not broken and tracking.is_there()  # a client would make a store that is not there
+        asked = not broken and tracking.is_there()  # a client would create a missing store
         if asked and settings.all_with_alias:
             uris += versions.with_alias(settings.all_with_alias)
             if not uris:

@@ -1,4 +1,4 @@
-"""Files that hold secrets, and whether a server that others reach has any."""
+"""Checks of files that hold secrets, and of the protection of a server that others can reach."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,10 +12,10 @@ _SOON = timedelta(days=14)
 
 
 def permissions(files: dict[str, Path | None]) -> Iterator[CheckResult]:
-    """Whether only the server's user reads its secrets.
+    """Check that no other user can read the files that hold secrets.
 
     Args:
-        files: By the option that names each.
+        files: The files, by the option that names each.
     """
     for option, file in files.items():
         if file is None:
@@ -30,7 +30,7 @@ def permissions(files: dict[str, Path | None]) -> Iterator[CheckResult]:
 
 
 def exposure(settings: Settings) -> Iterator[CheckResult]:
-    """Whether a server that other machines reach asks who is there."""
+    """Check that a server that other machines can reach requires API keys and has TLS."""
     if is_loopback(settings.host):
         return
     if not settings.api_keys:
@@ -48,10 +48,10 @@ def exposure(settings: Settings) -> Iterator[CheckResult]:
 
 
 def certificate(settings: Settings) -> Iterator[CheckResult]:
-    """Until when the certificate is good; whether it can be loaded is the settings' question."""
+    """Check the expiry of the certificate; `preflight` checks whether it can be loaded."""
     if settings.tls_certificate is None:
         return
-    from cryptography import x509  # noqa: PLC0415  # only where there is a certificate
+    from cryptography import x509  # noqa: PLC0415  # only needed for a certificate
 
     try:
         found = x509.load_pem_x509_certificate(settings.tls_certificate.read_bytes())

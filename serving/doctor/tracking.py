@@ -1,4 +1,4 @@
-"""The tracking store and the registry: a server, or a database that is asked directly."""
+"""Checks of the tracking store and the registry: an MLflow server, or a database."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -21,18 +21,18 @@ from cloche.serving.registry.error_messages import explain
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs"})
-# What SQLAlchemy imports for a database → the package that has it, where its name is another.
+# The module that SQLAlchemy imports for a database → its package, if that has another name.
 _DRIVERS = {
     "psycopg": "'cloche[postgres]'",
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
 }
 _SECONDS = 10.0
-_SKEW = 30.0  # half of a promotion's lease; S3 refuses 900, a webhook 300
+_SKEW = 30.0  # seconds: half of a promotion's lease; S3 refuses a skew of 900, a webhook of 300
 
 
 def stores() -> Iterator[CheckResult]:
-    """The tracking store, and the registry where it is another."""
+    """Check the tracking store, and the registry if it is another store."""
     found = {"tracking": mlflow.get_tracking_uri()}
     if mlflow.get_registry_uri() != found["tracking"]:
         found["registry"] = mlflow.get_registry_uri()
@@ -47,13 +47,13 @@ def stores() -> Iterator[CheckResult]:
 
 
 def is_there() -> bool:
-    """Whether there is a registry to ask: a client makes the database that it does not find."""
+    """Whether the registry exists; MLflow's client would create a missing SQLite database."""
     file = _file(mlflow.get_registry_uri())
     return file is None or file.exists()
 
 
 def _file(uri: str) -> Path | None:
-    """The file of a database that lies in one."""
+    """Return the file of a SQLite database; None for another store."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
@@ -71,11 +71,11 @@ def _server(check: str, uri: str) -> Iterator[CheckResult]:
 
 
 def _clock_and_version(uri: str) -> Iterator[CheckResult]:
-    """Both are open to everybody, also where MLflow asks for a password."""
+    """Check the server's clock and MLflow version; `/version` needs no password."""
     try:
         answer = requests.get(f"{uri.rstrip('/')}/version", timeout=_SECONDS)
     except requests.RequestException:
-        return  # behind something that lets only the API through
+        return  # a proxy may let only the API through
     now = datetime.now(UTC)
     if answer.ok and len(answer.text) < 30 and answer.text[:1].isdigit():
         yield _versions(Version(answer.text.strip()), Version(mlflow.__version__))
@@ -117,7 +117,7 @@ def _database(check: str, uri: str) -> Iterator[CheckResult]:
 
 
 def _sqlite(check: str, file: Path) -> CheckResult | None:
-    """What keeps a database in a file from being written."""
+    """Return the problem that keeps a SQLite database from being written; None if it can be."""
     try:
         with closing(sqlite3.connect(file, timeout=1, isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE")
@@ -149,7 +149,7 @@ def _locked(check: str, file: Path) -> CheckResult:
 
 
 def _file_system(file: Path) -> str:
-    """What the file lies on, by the longest mount point above it."""
+    """Return the type of the file system of a file; empty if it is unknown."""
     best, kind = "", ""
     try:
         mounts = Path("/proc/mounts").read_text().splitlines()
@@ -163,8 +163,8 @@ def _file_system(file: Path) -> str:
 
 
 def _schema(check: str, uri: str) -> CheckResult:
-    """Whether the database can be reached, and has the tables of this MLflow."""
-    from mlflow.store.db import utils  # noqa: PLC0415  # slow, and only for databases
+    """Check that the database can be reached, and has the schema of this MLflow version."""
+    from mlflow.store.db import utils  # noqa: PLC0415  # slow, and only needed here
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     try:
@@ -199,7 +199,7 @@ def _schema(check: str, uri: str) -> CheckResult:
 
 
 def webhook(secret: str) -> Iterator[CheckResult]:
-    """Whether the registry pushes to us, where a secret says that it should."""
+    """Check that the registry has a webhook for the server, if a webhook secret is set."""
     if not secret:
         return
     try:

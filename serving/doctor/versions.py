@@ -1,4 +1,4 @@
-"""What stands behind a model URI: whether it can be found, fetched, and run in this environment."""
+"""Checks of model URIs: whether each version can be found, downloaded and run here."""
 
 import shlex
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from cloche.serving.settings import Settings
 
 _FILES = ("MLmodel", "requirements.txt", "python_env.yaml")
 _EXTRAS = {"boto3": "aws", "botocore": "aws", "google": "gcp"}
-# What a store of objects says → what mends it.
+# Texts in the errors of an object store → the fix.
 _STORE_REFUSALS = {
     ("NoCredentials",): "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… (and AWS_ENDPOINT_URL "
     "where it is not AWS)",
@@ -33,14 +33,14 @@ _STORE_REFUSALS = {
     "does not know these keys: export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… that it knows",
     ("AccessDenied", "(403)"): "the store knows these keys and does not let them read: grant "
     "s3:GetObject and s3:ListBucket on the bucket",
-    # MLflow asks Google without credentials where it finds none.
+    # MLflow accesses Google Cloud Storage anonymously if it finds no credentials.
     ("DefaultCredentialsError", "Anonymous credentials", "Anonymous caller"): "export "
     "GOOGLE_APPLICATION_CREDENTIALS=FILE, or gcloud auth application-default login",
 }
 
 
 def followed(settings: Settings, uris: list[ModelUri]) -> Iterator[CheckResult]:
-    """The version behind each URI, from the registry to a process that could run it."""
+    """Check the version of each URI: the registry, the artifacts, the environment and the twin."""
     resolver = Resolver(MlflowClient)
     for one in uris:
         check = one.text
@@ -54,7 +54,7 @@ def followed(settings: Settings, uris: list[ModelUri]) -> Iterator[CheckResult]:
 
 
 def with_alias(alias: str) -> list[ModelUri]:
-    """The models that `--all` would serve.
+    """Return the URIs of the models that `--all` would serve.
 
     Raises:
         RegistryUnreachable: The registry does not answer.
@@ -79,7 +79,7 @@ def _version(target: ResolvedVersion, settings: Settings) -> Iterator[CheckResul
 
 
 def _fetched(target: ResolvedVersion, folder: Path) -> CheckResult | None:
-    """What keeps us from the files that say how to run a version."""
+    """Download the files that describe how to run a version; return the problem, if any."""
     wanted = [*_FILES, *(["onnx"] if target.twin else [])]
     for name in wanted:
         try:
@@ -103,7 +103,7 @@ def _fetched(target: ResolvedVersion, folder: Path) -> CheckResult | None:
 def _unreadable(target: ResolvedVersion, error: Exception) -> CheckResult:
     reason = explain(error) if isinstance(error, MlflowException) else refusal(error) or str(error)
     says = f"of {target.artifacts} cannot be read: {reason.strip().partition(chr(10))[0]}"
-    if refusal(error):  # it ends with the fix
+    if refusal(error):  # its message ends with the fix
         return fail("artifacts", says)
     found = " ".join(f"{type(one).__name__} {one}" for one in _causes(error))
     for words, fix in _STORE_REFUSALS.items():
@@ -111,20 +111,20 @@ def _unreadable(target: ResolvedVersion, error: Exception) -> CheckResult:
             return fail("artifacts", says, fix)
     place = target.artifacts
     if target.model:
-        with suppress(MlflowException):  # the place would only be of use
+        with suppress(MlflowException):  # the storage location is helpful, but not required
             place = MlflowClient().get_model_version_download_uri(target.model, target.version)
     return fail("artifacts", says, f"restore what was at {place}, or promote another version")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it was made from: MLflow leaves out the code of the store."""
+    """Iterate over an error and its causes, as MLflow's own error omits the store's error code."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _environment(target: ResolvedVersion, path: Path) -> CheckResult:
-    """Whether this environment is that of the version, which `--env-manager uv` would make."""
+    """Check that this environment has the packages with which the version was logged."""
     named = shlex.quote(target.artifacts)
     fix = f"cloche serve {named} --env-manager uv, or install what it asks for"
     unmet = mismatches(path)
@@ -142,6 +142,6 @@ def _twin(target: ResolvedVersion, path: Path) -> CheckResult:
         return warn("twin", reason, "pip install 'cloche[acceleration]'")
     if not target.model:
         return warn("twin", reason, "serve it with --no-acceleration, or log the model again")
-    # the version that serves, for without a number the challenger is meant
+    # Without --version, the command would take the challenger, not the version that serves.
     typed = f"cloche accelerate {shlex.quote(target.model)} --version {target.version}"
     return warn("twin", reason, typed)

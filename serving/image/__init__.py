@@ -1,1 +1,1 @@
-"""Images with one version baked in: what `cloche build` writes, and what runs inside the build."""
+"""Container images of one version: their build context, and the steps that run in the build."""

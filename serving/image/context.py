@@ -1,6 +1,6 @@
-"""A build context: one version's files, the note that says which it is, and a Dockerfile.
+"""The build context of an image: a version's artifacts, the note with its identity, a Dockerfile.
 
-It knows no engine; whoever has the context builds the same image from it, without a registry.
+A context is independent of the build engine, and needs no registry when the image is built.
 """
 
 import json
@@ -38,22 +38,22 @@ LABEL cloche.model={name} cloche.version={version} cloche.digest={digest}
 
 
 def write(uri: str, folder: Path, *, base: str, cache_directory: Path) -> Note:
-    """Fill `folder` with what an image of the version behind `uri` is built from.
+    """Write the build context for an image of the version to which `uri` resolves.
 
     Args:
-        uri: A model URI; an alias is resolved now, and never again.
-        folder: Where the context goes; it may not hold anything yet.
-        base: The image with Cloche.
-        cache_directory: Where fetched versions are kept.
+        uri: The model URI; an alias is resolved only now.
+        folder: The folder of the context; it must be empty or absent.
+        base: The name of the base image, which has Cloche.
+        cache_directory: The directory of the cache of versions.
 
     Returns:
-        Which version it is.
+        The note with the identity of the version.
 
     Raises:
-        ModelUriError: It is no model URI.
-        SettingsError: There is something in `folder`.
-        VersionRefused: Nothing stands behind `uri`, or it was altered since it was promoted.
-        RegistryUnreachable: The registry or the store does not answer.
+        ModelUriError: `uri` is not a model URI.
+        SettingsError: `folder` is not empty.
+        VersionRefused: `uri` resolves to no version, or its artifacts were altered since promotion.
+        RegistryUnreachable: The registry or the artifact store does not answer.
     """
     if folder.exists() and any(folder.iterdir()):
         raise SettingsError(
@@ -81,12 +81,12 @@ def write(uri: str, folder: Path, *, base: str, cache_directory: Path) -> Note:
 
 
 def _let_everybody_read(model: Path) -> None:
-    """Who fetched the files may be the only one who reads them, and is not who serves them."""
+    """Make the artifacts readable for all users: the image serves as a user of its own."""
     model.chmod(0o755)
     for path in model.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _quoted(text: str) -> str:
-    """A word of a Dockerfile, which would put variables into it."""
+    """Quote a value for a Dockerfile, and escape `$`, which would begin a variable."""
     return json.dumps(text, ensure_ascii=False).replace("$", "\\$")

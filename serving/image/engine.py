@@ -11,10 +11,10 @@ ENGINES = ("docker", "podman", "buildah")
 
 
 def find(name: str = "") -> str:
-    """The engine of that name, or the first that is here and works.
+    """Return the engine `name`; without a name, the first engine that is installed and works.
 
     Raises:
-        SettingsError: There is none.
+        SettingsError: The engine is not installed, or no engine works.
     """
     if name:
         if shutil.which(name) is None:
@@ -33,10 +33,16 @@ def find(name: str = "") -> str:
 
 
 def build(engine: str, context: Path, tag: str, options: Sequence[str]) -> None:
-    """Build `context` into the image `tag`; the engine tells its progress itself.
+    """Build the image `tag` from `context`; the engine prints its own progress.
+
+    Args:
+        engine: The name of the engine.
+        context: The folder of the build context.
+        tag: The name of the image, as NAME:TAG.
+        options: More options of the engine's build command.
 
     Raises:
-        BuildFailed: It does not work out.
+        BuildFailed: The engine ended with an error.
     """
     command = [engine, "build", "--file", str(context / "Dockerfile"), "--tag", tag, *options]
     done = subprocess.run([*command, str(context)], check=False)  # noqa: S603
@@ -49,7 +55,7 @@ def build(engine: str, context: Path, tag: str, options: Sequence[str]) -> None:
 
 
 def _works(engine: str) -> bool:
-    """A client of Docker may be installed where nothing answers it."""
+    """Whether the engine works; Docker's client may be installed without a running daemon."""
     if engine != "docker":
         return True
     asked = [engine, "version", "--format", "{{.Server.Version}}"]

@@ -1,7 +1,7 @@
-"""In a build, add what a version needs: `python -m cloche.serving.image.install_requirements DIR`.
+"""A build step that installs packages: `python -m cloche.serving.image.install_requirements DIR`.
 
-Only packages that are not there at all, and none that is there is changed: Cloche runs with what it
-was tested with. pip is not part of the image; it comes from the interpreter, and goes again.
+It installs only the version's requirements that are missing, and changes no installed package, as
+Cloche was tested with those. The image has no pip: the step makes one with `venv`, and removes it.
 """
 
 import os
@@ -17,7 +17,7 @@ from cloche.registry.installed_packages import absent
 
 
 def main(artifacts: Path) -> int:
-    """Install them; the exit code is pip's."""
+    """Install the missing requirements of a version; return pip's exit code."""
     wanted = absent(artifacts)
     if not wanted:
         return 0

@@ -1,7 +1,7 @@
-"""In a build, load a version as a host does: `python -m cloche.serving.image.load_check DIR`.
+"""A build step that loads a version as hosts do: `python -m cloche.serving.image.load_check DIR`.
 
-An image that cannot serve its version is not built. The model gets the variables that it would get
-from the server in the image, and none of the build's secrets.
+If the load fails, so does the build. The model gets the environment variables that the server in
+the image would pass to it, and none of the build's secrets.
 """
 
 import os
@@ -14,12 +14,12 @@ from cloche.processes.child_variables import for_models
 
 
 def main(artifacts: Path) -> None:
-    """Check its digest and load it; the exit code says whether that worked."""
+    """Check the digest of a version and load it; exit with code 0 if both succeed, else 1."""
     supervisor.run(lambda: sys.exit(_load(artifacts)), "cloche-trial")
 
 
 def _load(artifacts: Path) -> int:
-    # Not before: these import libraries that start threads.
+    # Imported after the fork by the supervisor, as these modules start threads.
     from cloche.registry.version_digest import digest_tree  # noqa: PLC0415
     from cloche.serving.errors import VersionRefused  # noqa: PLC0415
     from cloche.serving.host.load import LoadRefused, load  # noqa: PLC0415

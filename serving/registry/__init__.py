@@ -1,4 +1,4 @@
-"""What asks the MLflow registry which version is served, and fetches it.
+"""Resolution of model URIs in the MLflow registry, and the download and cache of versions.
 
-The only importer of MLflow's client.
+The online server imports MLflow's client only here.
 """

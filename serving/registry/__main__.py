@@ -1,8 +1,9 @@
 """The registry process.
 
-`cloche/launch.py cloche.serving.registry FD CACHE`, where FD is its end of a socket to the front.
-Where the fork server is, it is a fork that `run`s. It starts with the variables of a model's
-process; those of the registry, passwords among them, are the first line that the front sends.
+It is started as `cloche/launch.py cloche.serving.registry FD CACHE`, where FD is its end of a
+socket to the front; a server with a fork server forks it and calls `run` instead. The process
+starts with the environment variables of a model host. The variables for the registry, passwords
+among them, arrive as the first line that the front sends.
 """
 
 import gc
@@ -18,13 +19,13 @@ from cloche.registry import connect_timeout
 
 
 def run(front: socket.socket, cache: str) -> None:
-    """Answer questions until the front closes the socket."""
-    launch.hide_memory()  # before there is a secret in it
-    with front.makefile("rb") as lines:  # nothing else comes before HELLO was said
+    """Answer requests until the front closes the socket."""
+    launch.hide_memory()  # before the memory holds a secret
+    with front.makefile("rb") as lines:  # the front sends nothing else before it has read HELLO
         os.environ.update(json.loads(lines.readline()))
     connect_timeout.fail_soon(os.environ)
-    gc.disable()  # imports make few cycles and many objects: collecting is a sixth of their time
-    from cloche.serving.registry.service import serve  # noqa: PLC0415  # MLflow and more
+    gc.disable()  # imports make few cycles and many objects: collection is a sixth of their time
+    from cloche.serving.registry.service import serve  # noqa: PLC0415  # imports MLflow
 
     gc.freeze()
     gc.enable()
@@ -33,6 +34,6 @@ def run(front: socket.socket, cache: str) -> None:
 
 
 def main() -> None:
-    """Answer as a process of its own."""
+    """Run the registry process, with the socket and the cache from the command line."""
     front, cache = int(sys.argv[1]), sys.argv[2]
     supervisor.run(lambda: run(socket.socket(fileno=front), cache), "cloche-registry")

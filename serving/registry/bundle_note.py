@@ -1,7 +1,7 @@
-"""The note beside a version's files that says which version they are, outside any registry.
+"""A file beside a version's artifacts that identifies the version without a registry.
 
-`cloche build` writes it into images; a server that finds it serves the version by its name and
-number, and checks its digest.
+`cloche build` writes the note into images. A server that finds it serves the version under its
+registered name and number, and checks the digest of the artifacts.
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ from cloche.serving.errors import VersionRefused
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a registry knew of a version.
+    """The facts of a version that the registry held when the note was written.
 
     Attributes:
-        name: Of the registered model.
-        version: Its number.
-        digest: What its artifacts must hash to.
-        twin: The digest of the accelerated twin that may answer for it; empty for none.
-        retry: Whether a request whose host was lost may be given to another one.
+        name: The name of the registered model.
+        version: The number of the version.
+        digest: The digest that the artifacts must have.
+        twin: The digest of the twin that may answer in the model's place; empty without a twin.
+        retry: Whether a request whose model host was lost may be sent to another host.
     """
 
     name: str
@@ -32,15 +32,15 @@ class Note:
     retry: bool = True
 
     def write(self, artifacts: Path) -> None:
-        """Leave the note beside a version's files."""
+        """Write the note into the folder of a version's artifacts."""
         (artifacts / PINNED).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
 
 def read(artifacts: Path) -> Note | None:
-    """The note beside a version's files, if there is one.
+    """Return the note in a folder of artifacts; None if there is none.
 
     Raises:
-        VersionRefused: It cannot be read.
+        VersionRefused: The note cannot be read.
     """
     file = artifacts / PINNED
     try:

@@ -1,9 +1,7 @@
-"""The local cache of served versions.
+"""The local cache of served versions: their artifacts, and which version last served each URI.
 
-Artifacts as they were fetched, and which version last served each URI.
-
-A version is fetched into a directory of its own and appears under its name only when it is whole,
-so a server that was killed while fetching leaves nothing that could be mistaken for a version.
+A version is fetched into a temporary directory that is renamed when the download is complete, so a
+server that was killed during a download leaves nothing that could be mistaken for a version.
 """
 
 import contextlib
@@ -24,30 +22,30 @@ import mlflow
 from cloche.processes.private_folders import make_private
 from cloche.serving.registry.resolver import ResolvedVersion
 
-_KEPT = 2  # what serves, and where a rollback goes
+_KEPT = 2  # versions for each URI: the one that serves, and the one that a rollback goes to
 _ACCOUNT = re.compile(r"://[^/@]*@")
 _FRESH_SECONDS = 24 * 3600
-_UNHELD_SECONDS = 60.0  # in which a directory that was made is locked for certain
+_UNHELD_SECONDS = 60.0  # a download that is still running has locked its directory by then
 
 
 def registry_name() -> str:
-    """The stores that MLflow is set to use, as the cache knows them.
+    """Return the key under which the cache keeps versions of MLflow's current stores.
 
-    Neither a password nor a slash at the end makes another registry of one.
+    The key contains no credentials and no trailing slash, so changing either keeps the cache.
     """
     uris = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     return " ".join(_ACCOUNT.sub("://", uri).rstrip("/") for uri in uris)
 
 
 class Cache:
-    """A directory that belongs to one registry."""
+    """A directory with the cached versions of one registry."""
 
     def __init__(self, directory: Path, registry: str) -> None:
         self._root = directory / _short(registry)
         self._versions = self._root / "versions"
 
     def artifacts(self, target: ResolvedVersion, fetch: Callable[[Path], None]) -> Path:
-        """The directory with the artifacts of `target`; `fetch` fills one that is not there yet."""
+        """Return the directory with the artifacts of `target`; `fetch` fills it if it is absent."""
         place = self._versions / _short(target.identity)
         if not place.is_dir():
             make_private(self._root)
@@ -66,11 +64,11 @@ class Cache:
         return place
 
     def discard(self, target: ResolvedVersion) -> None:
-        """Forget artifacts that turned out to be altered."""
+        """Delete the artifacts of a version that turned out to be altered or incomplete."""
         shutil.rmtree(self._versions / _short(target.identity), ignore_errors=True)
 
     def remember(self, uri: str, target: ResolvedVersion) -> None:
-        """Note that `target` serves behind `uri`, and drop versions that served nowhere of late."""
+        """Record that `target` serves for `uri`, and delete versions that no URI used recently."""
         before = [one for one in self._noted(self._note(uri)) if one.identity != target.identity]
         targets = [target, *before][:_KEPT]
         file = self._note(uri)
@@ -82,21 +80,24 @@ class Cache:
         self._prune()
 
     def last_good(self, uri: str) -> ResolvedVersion | None:
-        """The version that last served behind `uri`, if its artifacts are still here."""
+        """Return the version that last served for `uri`, if its artifacts are still cached."""
         targets = self._noted(self._note(uri))
         if targets and (self._versions / _short(targets[0].identity)).is_dir():
             return targets[0]
         return None
 
     def _noted(self, file: Path) -> list[ResolvedVersion]:
-        """What served, the last first."""
+        """Return the versions in a record file, the most recent first."""
         try:
             return [ResolvedVersion(**one) for one in json.loads(file.read_text())]
         except (OSError, ValueError, TypeError):
             return []
 
     def _prune(self) -> None:
-        """Drop what no note names; fresh directories may belong to another server's next swap."""
+        """Delete versions that no record names, unless they are so new that a swap may need them.
+
+        Another server on this machine may have fetched such a version and not yet recorded it.
+        """
         notes = (self._root / "served").glob("*.json")
         named = {_short(target.identity) for note in notes for target in self._noted(note)}
         places = self._versions.iterdir() if self._versions.is_dir() else ()
@@ -106,7 +107,7 @@ class Cache:
                 shutil.rmtree(place, ignore_errors=True)
 
     def _drop_abandoned(self) -> None:
-        """Remove what downloads left that were given up or killed: they may be large."""
+        """Delete the directories of interrupted downloads, which may be large."""
         for fresh in self._versions.glob("*.*"):
             with contextlib.suppress(OSError):
                 age = datetime.now(UTC).timestamp() - fresh.stat().st_mtime
@@ -119,9 +120,10 @@ class Cache:
 
 
 def _hold(directory: Path) -> int | None:
-    """A descriptor that locks a directory until it is closed, as the end of a process does.
+    """Lock a directory until the returned descriptor is closed or the process ends.
 
-    None where another one holds it, or the file system has no locks.
+    Returns:
+        The descriptor; None if another process holds the lock or the file system has no locks.
     """
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""The front's way to the registry process: asks questions, and starts it anew when it is gone."""
+"""The front's client of the registry process, which it restarts when the process has ended."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from cloche.serving.processes.launcher import Process, Processes, kill
 from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE, store_modules
 
 _LINE_LIMIT = 1 << 24
-_START_SECONDS = 120.0  # importing MLflow on a machine that is busy
+_START_SECONDS = 120.0  # long enough to import MLflow on a busy machine
 _logger = logging.getLogger(__name__)
 
 
@@ -29,7 +29,7 @@ class _Connection:
 
 
 class Registry:
-    """The registry, through a process of its own."""
+    """The MLflow registry, queried through a separate process."""
 
     def __init__(self, cache: Path, processes: Processes) -> None:
         self._cache = cache
@@ -41,11 +41,19 @@ class Registry:
         self._count = 0
 
     async def ask(self, question: str, patience: float, **about: Any) -> Any:
-        """The answer to a question of `cloche.serving.registry.service.Service`.
+        """Call a method of `cloche.serving.registry.service.Service` in the registry process.
+
+        Args:
+            question: The name of the method.
+            patience: The timeout in seconds.
+            about: The arguments of the method, as JSON values.
+
+        Returns:
+            The return value of the method, as a JSON value.
 
         Raises:
-            VersionRefused: The registry was asked, and the version cannot serve.
-            RegistryUnreachable: There is no answer within `patience` seconds.
+            VersionRefused: The registry answered, and the version cannot serve.
+            RegistryUnreachable: There was no answer within `patience` seconds.
         """
         connection = await self._connect()
         self._count += 1
@@ -70,7 +78,7 @@ class Registry:
         return reply["answer"]
 
     async def close(self) -> None:
-        """End the process."""
+        """End the registry process."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.listener.cancel()
@@ -79,9 +87,10 @@ class Registry:
             await connection.process.wait()
 
     def _give_up(self, number: int) -> None:
-        """End a process whose threads all wait for what may never end; the next one is started.
+        """Record a timeout, and end the process when all its query threads may be blocked.
 
-        MLflow's client has no limit for a server that sends a byte now and then.
+        MLflow's client has no time limit for a server that sends a byte now and then. The next call
+        starts a new process.
         """
         self._given_up.add(number)
         if self._connection is not None and len(self._given_up) >= LOOKS_AT_ONCE:
@@ -110,7 +119,7 @@ class Registry:
             undone.callback(kill, process)
             reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
             undone.callback(writer.close)
-            # not by its environment: it is a fork of the process that model hosts are forks of
+            # Model hosts are forks of the same fork server, so its environment holds no secrets.
             writer.write(json.dumps(for_registry(os.environ)).encode() + b"\n")
             try:
                 hello = await asyncio.wait_for(reader.readline(), _START_SECONDS)

@@ -1,4 +1,4 @@
-"""MLflow's errors in words that name the fix: who was refused, where nobody answers."""
+"""Translation of MLflow's errors into messages that name the cause and the fix."""
 
 import os
 import re
@@ -15,12 +15,12 @@ _REASON = re.compile(
     r"|too many (\d{3} error)|(wrong version number)"
 )
 _STATUS = re.compile(r"API request to endpoint (\S+) failed with error code (\d{3}) ")
-_STATEMENT = "\n[SQL: "  # a database's refusal goes on with the statement and its parameters
+_STATEMENT = "\n[SQL: "  # after it, a database error has the statement and its parameters
 _NO_JSON = "was not in a valid JSON format"
 
 
 def explain(error: MlflowException) -> str:
-    """What happened and what to do about it; MLflow's own message where nothing is to be added."""
+    """Return a message with the cause and the fix; MLflow's own message for other errors."""
     message = str(error.message).partition(_STATEMENT)[0]
     if "Invalid Host header" in message:
         return (
@@ -46,7 +46,7 @@ def explain(error: MlflowException) -> str:
 
 
 def _locked(message: str) -> str:
-    """Words for a SQLite database into which another program writes; empty for all else."""
+    """Return the message for a locked SQLite database; empty for other errors."""
     if "database is locked" not in message:
         return ""
     return (
@@ -57,7 +57,7 @@ def _locked(message: str) -> str:
 
 
 def _no_api(message: str) -> str:
-    """Words for what is no answer of MLflow, whose errors are JSON; empty for all else."""
+    """Return the message for a response that is not MLflow's JSON; empty for other errors."""
     found = _STATUS.search(message)
     endpoint, status = found.groups() if found else ("", "200" if _NO_JSON in message else "")
     if not status:
@@ -76,7 +76,10 @@ def _no_api(message: str) -> str:
 
 
 def _is(error: MlflowException, status: int) -> bool:
-    """Whether the tracking server answered so; MLflow gives refusals of stores the same codes."""
+    """Whether the tracking server answered with this HTTP status.
+
+    The error code is no proof: MLflow also uses it for errors that a store raised in this process.
+    """
     if f"error code {status} " in str(error.message):
         return True
     return isinstance(error, RestException) and error.get_http_status_code() == status

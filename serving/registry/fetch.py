@@ -1,4 +1,4 @@
-"""Fetches the artifacts of a version into the cache and checks that they are what was promoted."""
+"""Download of a version's artifacts into the cache, and the check of their digest."""
 
 import errno
 from pathlib import Path
@@ -18,13 +18,13 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def fetch(target: ResolvedVersion, cache: Cache) -> Path:
-    """The directory that holds the artifacts of `target`, checked against its digest.
+    """Return the directory with the artifacts of `target`, checked against its digest.
 
     Raises:
-        VersionRefused: They are not what was promoted, or cannot be served.
-        RegistryUnreachable: They cannot be fetched right now, or not all of them.
+        VersionRefused: The artifacts differ from what was promoted, or hold no model.
+        RegistryUnreachable: Some artifacts cannot be downloaded at present.
     """
-    # artifacts on this machine are served where they lie
+    # A local folder outside the registry is served in place, without a copy in the cache.
     here = not target.model and Path(target.artifacts).is_dir()
     place = (
         Path(target.artifacts)
@@ -81,7 +81,7 @@ def _download(target: ResolvedVersion, place: Path) -> None:
         for child in got.iterdir():
             child.rename(place / child.name)
         got.rmdir()
-    if not (place / "MLmodel").is_file():  # stores of objects have no folders that could be missing
+    if not (place / "MLmodel").is_file():  # an object store reports no error for an absent folder
         raise _incomplete(target, ["MLmodel"])
 
 

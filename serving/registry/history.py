@@ -1,6 +1,6 @@
-"""What the registry tells of a model's versions: aliases, promotions, and the evidence of the gate.
+"""The history of a model's versions in the registry: aliases, promotions, evidence of the gate.
 
-For people who look at a server; nothing that is served depends on it.
+The history is only shown to people; which version is served does not depend on it.
 """
 
 from datetime import UTC, datetime
@@ -27,20 +27,20 @@ _SHOWN = 20
 
 
 class History:
-    """The versions of models, in the registry that a resolver asks."""
+    """Reader of the version history from the registry of a resolver."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._evidence: dict[str, dict[str, Any]] = {}  # by run: those are finished, and stay
+        self._evidence: dict[str, dict[str, Any]] = {}  # by run id: finished runs do not change
 
     def versions(self, uri: ModelUri) -> list[dict[str, Any]]:
-        """The newest versions of the model that `uri` is about, and all that have an alias.
+        """Return the newest versions of the model of `uri`, and all its versions with an alias.
 
-        Outside the registry there are none.
+        The list is empty for a model outside the registry.
 
         Raises:
             RegistryUnreachable: The registry does not answer.
-            VersionRefused: There is no such model.
+            VersionRefused: The model is not registered.
         """
         if uri.reference is Reference.ARTIFACTS:
             return []
@@ -69,7 +69,7 @@ class History:
         }
 
     def _judged(self, run_id: str | None) -> dict[str, Any] | None:
-        """What the gate found; None where no gate judged, or its run is not there."""
+        """Return the gate's evidence; None without a gate's decision, or if its run is gone."""
         if run_id and run_id not in self._evidence:
             try:
                 self._evidence[run_id] = self._read(run_id)
@@ -94,12 +94,12 @@ class History:
         }
 
     def _link(self, run_id: str) -> str | None:
-        """Where MLflow's UI shows a run; None without a server."""
+        """Return the URL of a run in MLflow's UI; None without a tracking server."""
         server = urlsplit(mlflow.get_tracking_uri())
         if server.scheme not in ("http", "https"):
             return None
         experiment = self._resolver.client.get_run(run_id).info.experiment_id
-        host = server.netloc.rpartition("@")[2]  # without a password
+        host = server.netloc.rpartition("@")[2]  # the link must not contain a password
         path = server.path.rstrip("/")
         return f"{server.scheme}://{host}{path}/#/experiments/{experiment}/runs/{run_id}"
 

@@ -1,6 +1,6 @@
-"""Names that the registry holds for Cloche.
+"""Names of the aliases, tags and artifacts that Cloche uses in the registry.
 
-With MLflow itself, the names are the whole interface between training and serving.
+Together with MLflow, these names are the whole interface between training and serving.
 """
 
 PRODUCTION = "production"

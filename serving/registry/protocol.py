@@ -1,9 +1,9 @@
-"""What the front and the registry process must agree on, besides the names of the questions."""
+"""Constants shared by the front and the registry process, and the modules to preload for it."""
 
 from collections.abc import Mapping
 
-HELLO = 0  # the id of the line that says the process takes questions
-LOOKS_AT_ONCE = 4  # questions to the registry that are asked at the same time
+HELLO = 0  # the id of the line with which the process reports that it is ready
+LOOKS_AT_ONCE = 4  # concurrent queries of the registry
 
 _DATABASES = {"sqlite", "postgresql", "mysql", "mssql"}
 _DATABASE_STORES = (
@@ -12,13 +12,13 @@ _DATABASE_STORES = (
 
 
 def store_modules(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """The modules by which MLflow asks a registry in a database; none for another registry.
+    """Return the modules with which MLflow queries a registry in a database; empty for a server.
 
-    They take more than a second to import. A fork server that has them spares that time to each
-    process that fetches a version.
+    Their import takes more than a second. A fork server that has imported them saves this time in
+    every process that fetches a version.
 
     Args:
-        variables: Of the environment, which name the stores. Where they name none, MLflow has a
+        variables: The environment variables, which name the stores. Without them, MLflow uses a
             database in the working directory.
     """
     named = [variables.get(f"MLFLOW_{store}_URI", "") for store in ("TRACKING", "REGISTRY")]

@@ -1,4 +1,4 @@
-"""Asks the registry which version stands behind a model URI, in one call per question."""
+"""Resolution of a model URI to a version, with one call to the registry for each resolution."""
 
 import hashlib
 import json
@@ -44,18 +44,19 @@ _NOTHING = (
 
 @dataclass(frozen=True, slots=True)
 class ResolvedVersion:
-    """The version behind a URI.
+    """The version to which a model URI resolves.
 
     Attributes:
-        version: Its number; empty for artifacts outside the registry.
-        artifacts: The URI of its artifacts; for people where there is a `model`.
-        identity: Differs between any two versions, even when a registry was set up anew.
-        revision: Changes whenever the version, its tags or its aliases change.
-        digest: What its artifacts must hash to; empty when nobody wrote it down.
-        twin: The digest of the accelerated twin that may answer for it: empty for none, ANY for
-            artifacts outside the registry, where nobody could write one down.
+        version: The number of the version; empty for artifacts outside the registry.
+        artifacts: The URI of the artifacts; only for messages where `model` is set.
+        identity: A text that differs between any two versions, even of a registry that was set up
+            again under the same address.
+        revision: A hash that changes whenever the version, its tags or its aliases change.
+        digest: The digest that the artifacts must have; empty if none was recorded.
+        twin: The digest of the twin that may answer in the model's place: empty without a twin, ANY
+            for artifacts outside the registry, where no digest can be recorded.
         model: The name of the registered model; empty for artifacts outside the registry.
-        retry: Whether a request whose host was lost may be given to another one.
+        retry: Whether a request whose model host was lost may be sent to another host.
     """
 
     version: str
@@ -69,7 +70,7 @@ class ResolvedVersion:
 
 
 class Resolver:
-    """One registry, connected to with the first question: a client needs its store to be there."""
+    """A registry to which the first query connects, as MLflow's client needs an existing store."""
 
     def __init__(self, connect: Callable[[], MlflowClient]) -> None:
         self._connect = connect
@@ -78,20 +79,20 @@ class Resolver:
 
     @property
     def client(self) -> MlflowClient:
-        """Of the registry."""
-        with self._connecting:  # a new store is set up by whoever asks first; two at once collide
+        """MLflow's client of the registry, connected on first use."""
+        with self._connecting:  # the first client sets up a new store; two at once would collide
             if self._connected is None:
                 client = self._connect()
-                if not mlflow.get_registry_uri().startswith("http"):  # servers are set up
+                if not mlflow.get_registry_uri().startswith("http"):  # a server's store exists
                     client.search_registered_models(max_results=1)
                 self._connected = client
             return self._connected
 
     def resolve(self, uri: ModelUri) -> ResolvedVersion:
-        """The version that stands behind `uri` now.
+        """Return the version to which `uri` resolves now.
 
         Raises:
-            VersionRefused: Nothing stands behind it.
+            VersionRefused: `uri` resolves to no version.
             RegistryUnreachable: The registry does not answer.
         """
         if uri.reference is Reference.ARTIFACTS:
@@ -100,10 +101,10 @@ class Resolver:
             return _target(self._find(uri))
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
-        """Name of each registered model that has `alias` → number of the version behind it.
+        """Return the version number with `alias`, by the name of each registered model that has it.
 
         Raises:
-            RegistryUnreachable: The registry does not answer, or cannot list them.
+            RegistryUnreachable: The registry does not answer, or cannot list the models.
         """
         with translated(f"the models with alias {alias}"):
             return versions_with_alias(self.client, alias)
@@ -124,9 +125,11 @@ class Resolver:
 
 @contextmanager
 def translated(subject: str) -> Iterator[None]:
-    """Translate MLflow's errors.
+    """Translate MLflow's errors in the block, with `subject` at the beginning of their messages.
 
-    What is absent is refused, everything else means an unreachable registry.
+    Raises:
+        VersionRefused: The model or version does not exist.
+        RegistryUnreachable: Any other error occurred.
     """
     try:
         yield
@@ -137,12 +140,12 @@ def translated(subject: str) -> Iterator[None]:
             raise VersionRefused(f"{subject}: {_NOTHING}") from error
         raise RegistryUnreachable(f"{subject}: {explain(error)}") from error
     except Exception as error:
-        reason = str(error).partition("\n")[0]  # a database error goes on with the statement
+        reason = str(error).partition("\n")[0]  # a database error continues with its SQL
         raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {reason}") from error
 
 
 def _outside(artifacts: str) -> ResolvedVersion:
-    """Artifacts outside the registry; a note beside them says which version they were in it."""
+    """Return the version of artifacts outside the registry, by the note beside them if any."""
     if not urlsplit(artifacts).scheme and not Path(artifacts).is_dir():
         raise VersionRefused(f"{artifacts}: there is no such folder any more.")
     note = bundle_note.read(Path(artifacts))
@@ -158,7 +161,7 @@ def _target(found: ModelVersion) -> ResolvedVersion:
     tags = dict(found.tags)
     accelerated = tags.get(ACCELERATED_TAG) == ONNX
     twin = tags.get(ACCELERATED_DIGEST_TAG, "") if accelerated else ""
-    # a version that is given a twin is loaded anew, as another one would be
+    # The twin is part of the identity, so a version that receives a twin is loaded again.
     identity = "/".join([found.name, str(found.version), str(found.creation_timestamp), twin])
     changing = json.dumps([identity, sorted(tags.items()), sorted(found.aliases)])
     return ResolvedVersion(

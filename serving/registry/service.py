@@ -1,10 +1,10 @@
-"""The registry process: answers the front's questions about the registry.
+"""The server side of the registry process: it queries the registry and fetches versions.
 
-One line of JSON each way.
+The front sends each request as one line of JSON, and receives one line of JSON.
 
-It is a process of its own because MLflow's client brings libraries that the front must not load,
-and because downloads, hashing and building environments must not hold up requests. It decides
-nothing: what is served is the front's choice.
+This is a separate process because MLflow's client imports libraries that the front must not load,
+and because downloads, hashing and the build of environments must not delay predictions. The front
+alone decides which version is served.
 """
 
 import json
@@ -29,15 +29,15 @@ from cloche.serving.registry.resolver import ResolvedVersion, Resolver
 from cloche.serving.registry.uri import ModelUri, Reference
 
 _LOOKS = "looks"
-# Threads by what they wait for: a registry that is silent keeps nobody from the cache, and a long
-# download nobody from the registry.
+# Each kind of work has its own threads: a silent registry does not block the cache, and a long
+# download does not block queries of the registry.
 _THREADS = {_LOOKS: LOOKS_AT_ONCE, "work": 4, "cache": 1}
 _KINDS = {"fetch": "work", "environment": "work", "remember": "cache", "last_good": "cache"}
 _logger = logging.getLogger(__name__)
 
 
 class Service:
-    """Answers questions by name; every answer is JSON."""
+    """The methods that the front can call by name; they take and return JSON values."""
 
     def __init__(self, cache: Cache, cache_directory: Path) -> None:
         self._cache = cache
@@ -46,37 +46,37 @@ class Service:
         self._history = History(self._resolver)
 
     def resolve(self, uri: dict[str, Any]) -> dict[str, Any]:
-        """The version behind a URI now."""
+        """Return the version to which a URI resolves now."""
         return asdict(self._resolver.resolve(_uri(uri)))
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
-        """All registered models that have the alias, with the number behind it."""
+        """Return the version number with the alias, by the name of each model that has it."""
         return self._resolver.versions_with_alias(alias)
 
     def history(self, uri: dict[str, Any]) -> list[dict[str, Any]]:
-        """The newest versions of the model behind a URI, with who promoted them and why."""
+        """Return the newest versions of the model of a URI, with who promoted them and why."""
         return self._history.versions(_uri(uri))
 
     def fetch(self, target: dict[str, Any]) -> str:
-        """The directory of a version's artifacts, checked."""
+        """Return the directory of a version's artifacts, checked against its digest."""
         return str(fetch(ResolvedVersion(**target), self._cache))
 
     def environment(self, artifacts: str, manager: str) -> str:
-        """The interpreter of the environment for a version's host."""
+        """Build the Python environment of a version; return the path of its interpreter."""
         return str(env_manager.build(Path(artifacts), manager, self._cache_directory))
 
     def remember(self, uri: str, target: dict[str, Any]) -> None:
-        """Note what serves behind a URI, for the day the registry is gone."""
+        """Record the version that serves for a URI, to serve it when the registry is down."""
         self._cache.remember(uri, ResolvedVersion(**target))
 
     def last_good(self, uri: str) -> dict[str, Any] | None:
-        """What last served behind a URI."""
+        """Return the version that last served for a URI; None if it is not cached."""
         target = self._cache.last_good(uri)
         return asdict(target) if target else None
 
 
 def serve(front: socket.socket, cache_directory: Path) -> None:
-    """Say that questions are taken, and answer them until the front closes the socket."""
+    """Report that the process is ready, and answer requests until the front closes the socket."""
     service = Service(Cache(cache_directory, registry_name()), cache_directory)
     lock = threading.Lock()
 
@@ -94,7 +94,7 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
 
 
 def _uri(parts: dict[str, Any]) -> ModelUri:
-    """A URI in its parts, as it came through JSON."""
+    """Return the URI whose fields the front sent as JSON."""
     return ModelUri(**{**parts, "reference": Reference(parts["reference"])})
 
 

@@ -1,6 +1,6 @@
-"""Model URIs that can be followed: which ones move, and by which name a model is served.
+"""Parsing of model URIs: which version a URI names, and under which name the model is served.
 
-It asks no registry. Behind `models:/` nothing is decoded, as MLflow decodes nothing there.
+The parser queries no registry. It decodes no percent-encoding after `models:/`, as MLflow does not.
 """
 
 import enum
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from cloche.serving.errors import ModelUriError
 from cloche.serving.registry import bundle_note
 
-# What MLflow's artifact repositories are registered for, see `mlflow.store.artifact`.
+# The schemes for which MLflow has artifact repositories, see `mlflow.store.artifact`.
 _STORES = frozenset(
     {"abfss", "b2", "dbfs", "file", "ftp", "gs", "hdfs", "http", "https", "mlflow-artifacts", "r2"}
     | {"runs", "s3", "sftp", "viewfs", "wasbs"}
@@ -20,7 +20,7 @@ _STORES = frozenset(
 
 
 class Reference(enum.StrEnum):
-    """How a URI names a version."""
+    """The way in which a URI names a version."""
 
     ALIAS = "alias"
     STAGE = "stage"
@@ -34,9 +34,9 @@ class ModelUri:
     """A parsed model URI.
 
     Attributes:
-        text: The URI as it was given, without the `NAME=` before it.
-        name: By which name the model is served.
-        reference: How the version is named.
+        text: The URI as it was given, without the prefix `NAME=`.
+        name: The name under which the model is served.
+        reference: The way in which the URI names the version.
         value: The alias, stage or version; empty for `LATEST` and `ARTIFACTS`.
         model: The name of the registered model; empty for `ARTIFACTS`.
     """
@@ -49,18 +49,18 @@ class ModelUri:
 
     @property
     def moves(self) -> bool:
-        """Whether another version can stand behind it later."""
+        """Whether the URI can resolve to another version later."""
         return self.reference in (Reference.ALIAS, Reference.STAGE, Reference.LATEST)
 
 
 def parse(text: str) -> ModelUri:
-    """Read a model URI, optionally given as `NAME=URI`.
+    """Parse a model URI, optionally given as `NAME=URI`.
 
     Raises:
-        ModelUriError: It is no model URI.
-        VersionRefused: It is a folder whose note of its version cannot be read.
+        ModelUriError: The text is not a model URI.
+        VersionRefused: The URI is a folder with a note (`bundle_note`) that cannot be read.
     """
-    head = re.split("[/:]", text, maxsplit=1)[0]  # names have neither
+    head = re.split("[/:]", text, maxsplit=1)[0]  # a name contains neither character
     name, _, start = head.rpartition("=")
     uri = start + text.removeprefix(head)
     if not uri:
@@ -84,12 +84,15 @@ def parse(text: str) -> ModelUri:
 
 
 def with_alias(model: str, alias: str) -> ModelUri:
-    """The URI of the version of a registered model that has an alias."""
+    """Return the URI of a registered model's version with an alias."""
     return ModelUri(f"models:/{model}@{alias}", model, Reference.ALIAS, alias, model)
 
 
 def is_a_name(model: str) -> bool:
-    """Whether MLflow and URLs can name a registered model so; registries of old have others."""
+    """Whether MLflow and URLs accept the name of a registered model.
+
+    Registries of older MLflow versions may hold other names.
+    """
     return not {"/", ":"}.intersection(model) and model != "." and not model.startswith("..")
 
 
