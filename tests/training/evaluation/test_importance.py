@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloche.training.evaluation.evaluate import Outcome, Target
+from cloche.training.evaluation.evaluate import Outcome, TargetSpec
 from cloche.training.evaluation.importance import (
     REPEATS,
     SECONDS,
@@ -30,7 +30,7 @@ def measured(*, seconds_each: float = 0.0, seed: int = 0) -> tuple[pd.DataFrame,
         columns=[f"c{at}" for at in range(COLUMNS)],
         index=range(7, ROWS + 7),
     )
-    target, said, ticks = Target("regression"), [], count()
+    target, said, ticks = TargetSpec("regression"), [], count()
 
     def judge(rows: pd.DataFrame, truth: np.ndarray) -> Outcome:
         return Outcome.of(truth, read((3 * rows["c0"] + rows["c1"]).to_numpy(), target, rows=ROWS))

@@ -94,7 +94,7 @@ def served(client, hands):
 def test_a_promotion_with_nothing_to_do_only_looks(counted, served, hands, monkeypatch):
     monkeypatch.setattr(promoting, "promotion_lock", lambda *_: pytest.fail("it took the lock"))
     before = hands.moment
-    promote(counted, "m", promoting.Request(version="2"), clock=hands.clock)
+    promote(counted, "m", promoting.PromotionRequest(version="2"), clock=hands.clock)
     assert counted.calls == {"get_registered_model": 1, "get_model_version": 1}
     assert hands.moment == before
 
