@@ -1,6 +1,7 @@
 """`cloche promote`: the gate judges a version, and the alias moves or the reasons are printed."""
 
 import json
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,8 +192,8 @@ def _moved(promotion: "Promotion") -> str:
     lines = [f"{promotion.model} version {promotion.version} is in production."]
     if promotion.replaced:
         lines.append(
-            f"Version {promotion.replaced} served before; `cloche rollback {promotion.model}` "
-            "brings it back."
+            f"Version {promotion.replaced} served before; "
+            f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
         )
     if promotion.stages is not None:
         lines.append(f"Note: {promotion.stages}.")

@@ -13,6 +13,7 @@ Claims lapse, so that a promotion that died blocks nobody for long. A holder the
 in the first half of its lease; the other half is room for clocks that differ.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -66,8 +67,8 @@ class Held:
         if self.clock.elapsed() > self.until:
             raise RegistryError(
                 f"the registry took more than {_HELD_SECONDS:g} s to answer, too long to change "
-                f"{self.model.name} safely; look at `cloche status {self.model.name}` and run the "
-                "command again"
+                f"{self.model.name} safely; look at `cloche status {shlex.quote(self.model.name)}` "
+                "and run the command again"
             )
 
 

@@ -291,7 +291,7 @@ def test_a_folder_holds_the_file_that_is_asked_for(write, values, tmp_path):
     ],
 )
 def test_an_override_that_is_advised_is_laid_over(override, mended, write, values):
-    path = write({**values, "metrics": ["roc_auc"], "search": {"space": {"C": [1.0]}}})
+    path = write({**values, "metrics": ["roc_auc"]})
     typed = mended(problem(path, override))
     recipe = load_recipe(path, [typed])
-    assert recipe.primary_metric == "f1" or recipe.search.trials == 5
+    assert recipe.primary_metric == "f1" or recipe.seed == 7
