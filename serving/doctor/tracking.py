@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
+from cloche import drivers
 from cloche.contact import answered, connect
 from cloche.serving.doctor.finding import Finding, State, fail, ok, warn
 from cloche.serving.doctor.ports import has_open
@@ -21,12 +22,6 @@ from cloche.serving.registry.told import told
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs"})
-# What SQLAlchemy imports for a database → the package that has it, where its name is another.
-_DRIVERS = {
-    "psycopg": "'cloche[postgres]'",
-    "psycopg2": "psycopg2-binary",
-    "MySQLdb": "mysqlclient",
-}
 _SECONDS = 10.0
 _SKEW = 30.0  # half of a promotion's lease; S3 refuses 900, a webhook 300
 
@@ -176,8 +171,7 @@ def _schema(check: str, uri: str) -> Finding:
             engine.dispose()
         wanted = utils._get_latest_schema_revision()
     except ImportError as error:
-        package = _DRIVERS.get(str(error.name), error.name)
-        return fail(check, f"{uri} needs {error.name}", f"pip install {package}")
+        return fail(check, f"{uri} needs {error.name}", drivers.installed_by(error))
     except MlflowException as error:
         return fail(check, told(error))
     except SQLAlchemyError as error:
