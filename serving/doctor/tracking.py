@@ -1,5 +1,6 @@
 """The tracking store and the registry: a server, or a database that is asked directly."""
 
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -123,7 +124,7 @@ def _sqlite(check: str, file: Path) -> Finding | None:
         if "readonly" in str(error) or "unable to open" in str(error):
             return warn(
                 check, f"{file} may be read and not written: nothing can be trained or promoted",
-                f"chmod u+w {file} {file.absolute().parent}",
+                f"chmod u+w {shlex.quote(str(file))} {shlex.quote(str(file.absolute().parent))}",
             )  # fmt: skip
         return fail(check, f"{file}: {error}", "export MLFLOW_TRACKING_URI=URL")
     if (kind := _file_system(file)) in _NETWORK:
