@@ -15,11 +15,13 @@ from cloche.serving.batch import supply
 from cloche.serving.batch.limit import Limit
 from cloche.serving.batch.output import describe
 from cloche.serving.batch.reading import chosen, parsed
-from cloche.serving.errors import ServingError, SettingsError
+from cloche.serving.batch.scoring import Scorer
+from cloche.serving.errors import JobFailed, ServingError, SettingsError
 from tests.serving.batch.conftest import HereEngine, table
 
 pytestmark = pytest.mark.xdist_group("batch")
 
+LOAD = Scorer.load  # which the other tests have load each model once
 Options = dict[str, Any]
 GOOD = "id,a,b,c\n1,0.5,1,x\n2,0.5,1,y\n"
 
@@ -233,3 +235,50 @@ def test_the_package_that_a_store_needs_is_named(monkeypatch):
     with pytest.raises(SettingsError) as refusal:
         describe("ftp://host/out/", None)
     assert str(refusal.value).endswith("this store needs fsspec: pip install fsspec")
+
+
+@pytest.mark.parametrize("way", ["Leave out the rows that it refuses", "--part-rows"])
+def test_a_model_that_looks_across_rows_is_given_fewer_or_none_that_it_refuses(way, score):
+    rows = table(150)
+    model = "crowded" if way == "--part-rows" else "because"
+    refused = rows.assign(a=rows["a"].where(rows.index > 0, 13.0)) if model == "because" else rows
+    refused.to_parquet("rows.parquet")
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.parquet", "out.csv", model=model, part_rows=2000)
+    assert way in str(refusal.value)
+    refused[refused["a"] != 13.0].to_parquet("rows.parquet")
+    fewer = 100 if way == "--part-rows" else 2000
+    done = score("rows.parquet", "out.csv", model=model, part_rows=fewer, overwrite=True)
+    assert done.record["refused"] == 0
+
+
+def test_rows_that_all_belong_into_quarantine_go_there_when_it_is_said(score, monkeypatch):
+    monkeypatch.setattr("cloche.serving.batch.worker._PROBED", 5)
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.csv", "out.csv", model="talkative", part_rows=100)
+    limit = re.search(r"say so with --max-bad-rows (\S+)\.$", str(refusal.value))
+    assert limit is not None, refusal.value
+    given = {"limit": Limit.parse(limit[1]), "overwrite": True}
+    done = score("rows.csv", "out.csv", model="talkative", part_rows=100, **given)
+    assert done.record["refused"] == 57
+
+
+def test_columns_that_would_be_doubled_are_left_out(score):
+    pd.read_csv("rows.csv").assign(prediction=1).to_csv("rows.csv", index=False)
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.csv", "out.csv", keep=True)
+    assert re.search(r"Say what to keep with --id-column, and leave it out\.$", str(refusal.value))
+    kept = {"id_columns": ("id", "a", "b", "c"), "overwrite": True}
+    assert score("rows.csv", "out.csv", **kept).record["scored"] == 57
+
+
+def test_a_twin_that_a_job_cannot_go_on_with_is_left_out(score, monkeypatch):
+    """The twin is one that the worker finds gone, and the job begins anew without it."""
+    monkeypatch.setattr("cloche.serving.batch.agreement.usable", lambda *_: "digest")
+    monkeypatch.setattr(Scorer, "load", staticmethod(LOAD))
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.csv", "out.csv")
+    options = re.search(r"Begin anew with (--\S+) --no-(\S+)\.$", str(refusal.value))
+    assert options is not None, refusal.value
+    given = {options[1].removeprefix("--"): True, options[2]: False}
+    assert score("rows.csv", "out.csv", **given).record["scored"] == 57

@@ -13,6 +13,8 @@ from cloche import main
 from cloche.serving.cli.report import report
 from cloche.serving.cli.score import _on_day, _refuse_contradictions, score
 from cloche.serving.errors import ServingError, SettingsError
+from cloche.serving.registry.pinned import PINNED
+from cloche.serving.registry.uri import parse
 
 JOB = ["models:/m/1", "rows.csv", "out/"]
 
@@ -188,3 +190,14 @@ def test_the_output_of_a_finished_job_is_given(tmp_path):
     document = {"profiled": False, "rows": 1, "refused": 0}
     (tmp_path / "out.csv.report.json").write_text(json.dumps(document))
     assert json.loads(CliRunner().invoke(report, ["out.csv", "--json"]).stdout) == document
+
+
+def test_a_note_that_cannot_be_read_is_written_by_building_again(model):
+    context = ("build", model, "--base", "known", "--context-only")
+    run(*context, "first")
+    (Path("first") / "model" / PINNED).write_text("{torn")
+    with pytest.raises(ServingError) as refusal:
+        parse("first/model")
+    assert re.search(r"Run cloche (build) again\.$", str(refusal.value))
+    run(*context, "second")
+    assert parse("second/model").name == model
