@@ -1,19 +1,24 @@
 """What the commands of training advise is typed, and does what it is to do."""
 
+import os
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
+import mlflow.cli
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from cloche import main
-from cloche.training.cli.promote import _moved
+from cloche.training.cli.promote import _link, _moved
 from cloche.training.promotion.promote import Promotion
 from cloche.training.promotion.registry import find_model
 from cloche.training.recipe.load import load_recipe
+from tests.stores import stores
 
 SPACED = "late flights"
 
@@ -219,3 +224,24 @@ def test_a_version_to_accelerate_is_named(client, served):
     said = refused("accelerate", "late-flights")
     option = typed(r"name one: (--version) N", said)
     assert "name one" not in refused("accelerate", "late-flights", *option, "1")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_run_of_a_judgement_is_seen_in_the_store_that_is_named(named, monkeypatch, tmp_path):
+    uri = f"sqlite:///{tmp_path}/{'another' if named else 'mlflow'}.db"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if named:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    link = _link(SimpleNamespace(tracking_uri=uri), "0" * 32)
+    words = typed(r"see it with `mlflow (.*)`\)$", os.path.expandvars(link))
+    command = mlflow.cli.cli.get_command(click.Context(mlflow.cli.cli), words[0])
+    shown = command.make_context(words[0], words[1:]).params["backend_store_uri"]
+    with stores():
+        assert (shown or mlflow.get_tracking_uri()) == uri
+
+
+def test_the_page_of_a_judgement_is_told_without_the_password():
+    run_of = SimpleNamespace(info=SimpleNamespace(experiment_id="7"))
+    client = SimpleNamespace(tracking_uri="https://ana:s3cret@host:1/mlflow/",
+                             get_run=lambda _: run_of)  # fmt: skip
+    assert _link(client, "r") == "https://host:1/mlflow/#/experiments/7/runs/r"
