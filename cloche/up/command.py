@@ -1,6 +1,7 @@
 """`cloche up`: train, gate, promote, serve, and say what to try."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -189,6 +190,7 @@ def difference(online: Any, batch: Any, predictor: str) -> str:
 
 
 def _what_to_try(name: str, version: str, ui: str, server: str, rows: "TryRows") -> str:
+    body = shlex.quote(json.dumps(rows.request))  # texts may hold apostrophes
     return f"""
 {name} version {version} is in production.
 
@@ -198,7 +200,7 @@ def _what_to_try(name: str, version: str, ui: str, server: str, rows: "TryRows")
 
 Try it:
 
-  curl -s {server}/invocations -H 'Content-Type: application/json' -d '{json.dumps(rows.request)}'
+  curl -s {server}/invocations -H 'Content-Type: application/json' -d {body}
 
   cloche status {name}
 

@@ -1,5 +1,6 @@
 """What is advised about variables, folders, ports and the registry's address is done, and helps."""
 
+import json
 import os
 import re
 import shlex
@@ -7,14 +8,17 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from cloche import env_manager, main
 from cloche.environment import check_widened, explained, for_models
-from cloche.up.command import up
+from cloche.up.command import _what_to_try, up
 from cloche.up.errors import ServiceError
+from cloche.up.samples import TryRows
 from tests import strange
 from tests.shelf import empty_store
 from tests.stores import stores
@@ -112,3 +116,18 @@ def test_another_registry_is_named_where_one_does_not_answer(tmp_path, monkeypat
     with stores(uri := f"sqlite:///{tmp_path}/mlflow.db"):
         monkeypatch.setenv(variable, uri)
         assert "holds no models yet" in CliRunner().invoke(main.cloche, ["status"]).output
+
+
+def test_the_row_to_try_is_sent_by_the_command_that_is_told():
+    bodies = []
+
+    def take(handler: Any, body: bytes) -> None:
+        bodies.append((handler.path, handler.headers["content-type"], json.loads(body)))
+        handler.reply(200, b"{}")
+
+    request = {"dataframe_records": [{"comment": 'it\'s 100 %, "really" 좋다'}]}
+    with strange.answering(take) as url:
+        said = _what_to_try("comments", "1", "http://ui", url, TryRows(pd.DataFrame(), request))
+        (command,) = re.findall(r"^  (curl .*)$", said, flags=re.MULTILINE)
+        subprocess.run(command, shell=True, check=True, capture_output=True)  # noqa: S602
+    assert bodies == [("/invocations", "application/json", request)]
