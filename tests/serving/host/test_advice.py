@@ -17,6 +17,8 @@ import pytest
 from mlflow.types import ColSpec, TensorSpec
 from mlflow.types.schema import Array, Map
 
+from cloche.serving.host.codecs.tensors import Output
+from cloche.serving.host.failures import RequestRefused
 from cloche.serving.host.frames import Door, Item
 from cloche.serving.host.media import CSV, JSON, PARQUET
 from tests.serving.host.test_diagnosis import refusal, scorer
@@ -151,3 +153,44 @@ def test_a_file_that_curl_changed_is_sent_by_the_command_that_is_advised(kind, t
     said = refusal(scorer(*NUMBERS), send("curl -d @FILE"), kind)["message"]
     advised = re.findall(r"`(curl --data-binary @FILE)`", said)
     assert answered(NUMBERS, send(advised[0]), kind) == 2
+
+
+def test_what_no_binary_tensor_holds_is_asked_for_as_json():
+    values = np.array([None, 2**53 + 1], dtype=object)
+    output = Output("x", "INT64", (2,), values)
+    with pytest.raises(RequestRefused, match="ask over HTTP, without binary_data"):
+        output.dense()
+    assert output.elements() == [None, 2**53 + 1]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [({"instances": RECORDS, "rows": 1}, "parameters"), (RECORDS, "instances"), ({}, "inputs")],
+)
+def test_a_body_of_v1_is_given_the_members_that_are_named(body, kind):
+    said = refusal(scorer(*NUMBERS), body, door=Door.V1)["message"]
+    assert kind in said
+    mended = {"instances": RECORDS, "parameters": {}} if kind == "parameters" else {kind: RECORDS}
+    assert answered(NUMBERS, mended, door=Door.V1) == 2
+
+
+# A tensor's mistake, what is said of it, and the member that is given then.
+TENSORS: dict[str, tuple[dict[str, Any], str, str, Callable[[str], Any]]] = {
+    "a shape": ({"shape": "2"}, r"shape must be (a list of whole numbers)", "shape", lambda _: [2]),
+    "a datatype": ({"datatype": "DOUBLE"}, r"must be one of .*\b(FP64)\b", "datatype", str),
+    "no list": ({"data": 1.5}, r"data must be (a list);", "data", lambda _: [1.5, 2.5]),
+    "too few": ({"data": [1.5]}, r"has (\d) elements, not 1", "data", lambda n: [1.5] * int(n)),
+    "a text": ({"data": [1.5, "x"]}, r"expected (FP64), found", "data", lambda _: [1.5, 2.5]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", TENSORS)
+def test_a_tensor_is_made_what_it_must_be(mistake):
+    change, pattern, member, mend = TENSORS[mistake]
+    columns = (ColSpec("double", "x"),)
+    tensor = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.5, 2.5], **change}
+    said = refusal(scorer(*columns), {"inputs": [tensor]}, door=Door.V2)["message"]
+    found = re.search(pattern, said)
+    assert found is not None, said
+    tensor[member] = mend(found[1])
+    assert answered(columns, {"inputs": [tensor]}, door=Door.V2)
