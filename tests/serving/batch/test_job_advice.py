@@ -282,3 +282,21 @@ def test_a_twin_that_a_job_cannot_go_on_with_is_left_out(score, monkeypatch):
     assert options is not None, refusal.value
     given = {options[1].removeprefix("--"): True, options[2]: False}
     assert score("rows.csv", "out.csv", **given).record["scored"] == 57
+
+
+def test_every_field_is_given_a_name(score):
+    Path("rows.csv").write_text("a,b\n1,2,3\n4,5,6\n")
+    with pytest.raises(JobFailed, match="give every field a name"):
+        score("rows.csv", "out.csv", model="seen")
+    Path("rows.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
+    assert score("rows.csv", "out.csv", model="seen").record["scored"] == 2
+
+
+def test_the_encoding_of_a_table_is_said_as_it_is_asked_for(score):
+    Path("rows.csv").write_text(GOOD.replace("x", "가나"))
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.csv", "out.csv", options={"encoding": "utf-32"})
+    typed = re.search(r"--options ('\{encoding: \S+\}')", str(refusal.value))
+    assert typed is not None, refusal.value
+    given = parsed(shlex.split(typed[1])[0].replace("NAME", "utf-8"))
+    assert score("rows.csv", "out.csv", options=given).record["scored"] == 2

@@ -298,6 +298,14 @@ def test_what_is_advised_about_a_source_has_it_read(odd, tmp_path, monkeypatch):
     assert len(load_table(Data.model_validate(mend(read(said, message))), columns).frame)
 
 
+def test_a_variable_that_is_named_in_a_source_is_set(tmp_path, monkeypatch):
+    (tmp_path / "rows.csv").write_text(CSV)
+    section = {"source": "${FOLDER_OF_ROWS}/rows.csv"}
+    message = problem(lambda: load_table(Data.model_validate(section)))
+    monkeypatch.setenv(read(r"the environment variable (\w+) is not set", message), str(tmp_path))
+    assert len(load_table(Data.model_validate(section)).frame) == 2
+
+
 def test_a_column_of_several_types_is_given_one(tmp_path):
     mixed = pd.DataFrame({"a": [1, "x"]}, dtype=object)
     message = problem(lambda: write_parquet(mixed, tmp_path / "t.parquet", "t"))

@@ -159,6 +159,15 @@ def gives_a_range_or_choices(values: Values, message: str) -> list[Values]:
     return [{**values, "search": {"space": {"C": space}}} for space in spaces]
 
 
+def puts_the_ends_in_order(values: Values, message: str) -> None:
+    pattern = r"(?:low \(2\) must be below high|needs low above 0|expected the shortest length)"
+    assert re.search(pattern, message)
+    if "ngrams" in message:
+        values["text"]["ngrams"].sort()
+    else:
+        values["search"]["space"]["C"] |= {"low": 1, "high": 2}
+
+
 def takes_a_class_of_that_kind(values: Values, message: str) -> None:
     names = {"classifier": "LogisticRegression", "regressor": "Ridge"}
     name = names[read(r"task needs a (\w+)", message)]
@@ -209,6 +218,13 @@ MISTAKES: dict[str, tuple[Values, Callable[[Values, str], list[Values] | None]]]
     "no choice": ({"search": {"space": {"C": []}}}, gives_one),
     "nothing to search": ({"search": {"space": {}}}, gives_one),
     "no range": ({"search": {"space": {"C": 3}}}, gives_a_range_or_choices),
+    "a range upside down": (
+        {"search": {"space": {"C": {"low": 2, "high": 1}}}}, puts_the_ends_in_order,
+    ),
+    "a logarithm of nothing": (
+        {"search": {"space": {"C": {"low": 0, "high": 1, "log": True}}}}, puts_the_ends_in_order,
+    ),
+    "runs of words": ({"text": {"ngrams": [3, 1]}}, puts_the_ends_in_order),
     "no feature": ({"columns": {}}, names_a_feature),
     "two roles": ({"columns": {"numeric": ["age"], "text": ["age"]}}, keeps_one_role),
     "no kind of split": ({"split": {"by": "tme", "column": "day"}}, takes_such_a_kind_of_split),
@@ -266,6 +282,14 @@ def test_what_is_advised_about_a_text_makes_it_load(mistake, write, values):
     text = yaml.safe_dump(values) + added
     assert re.search(said, problem(write(text)))
     assert load_recipe(write(text.replace(wrong, mended)))
+
+
+@pytest.mark.parametrize("text", ["", "just text"])
+def test_keys_and_values_are_written_like_the_example(text, write):
+    example = read(r"expected keys and values, like `(.*?)`", problem(write(text)))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(example))
+    assert not any(said.startswith("target") for said in caught.value.problems)
 
 
 @pytest.mark.parametrize("name", ["flight", "reciep.yaml"])
