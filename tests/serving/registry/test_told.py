@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
-from mlflow.server.security_utils import is_allowed_host_header
 
 from cloche.serving.registry.told import told
 from tests import strange
@@ -86,7 +85,10 @@ def test_the_variables_that_are_asked_for_let_in(way, wrong, monkeypatch):
         assert MlflowClient().search_registered_models() == []
 
 
+@pytest.mark.breadth  # imports MLflow's server
 def test_a_server_that_is_started_with_its_names_knows_them():
+    from mlflow.server.security_utils import is_allowed_host_header
+
     said = told(MlflowException(REFUSED.format(403, "Invalid Host header - x")))
     allowed = re.search(r"mlflow server --allowed-hosts '(.*)'$", said)[1]
     names = allowed.replace("HOST", "models.example.com").split(",")
