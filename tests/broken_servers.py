@@ -180,9 +180,10 @@ class Old:
             return 200, {"registered_models": [self._model(one) for one in self.models if lists]}
         if path == "model-versions/search":
             return 200, {"model_versions": [self._version(one) for one in self.models]}
-        if path == "registered-models/get":
-            known = name in self.models
-            return (200, {"registered_model": self._model(name)}) if known else (404, absent)
+        if path in ("registered-models/get", "model-versions/get"):
+            make = self._model if path.startswith("registered") else self._version
+            kind = path.partition("s/")[0].replace("-", "_")
+            return (200, {kind: make(name)}) if name in self.models else (404, absent)
         if path == "registered-models/alias" and self.aliases:
             return self._behind(name, asked["alias"])
         if path == "experiments/get-by-name":

@@ -1,6 +1,7 @@
 """`cloche up`: trains, gates, promotes and serves a model, and prints commands to try."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -190,6 +191,7 @@ def difference(online: Any, batch: Any, predictor: str) -> str:
 
 
 def _what_to_try(name: str, version: str, ui: str, server: str, rows: "TryRows") -> str:
+    body = shlex.quote(json.dumps(rows.request))  # texts may hold apostrophes
     return f"""
 {name} version {version} is in production.
 
@@ -199,7 +201,7 @@ def _what_to_try(name: str, version: str, ui: str, server: str, rows: "TryRows")
 
 Try it:
 
-  curl -s {server}/invocations -H 'Content-Type: application/json' -d '{json.dumps(rows.request)}'
+  curl -s {server}/invocations -H 'Content-Type: application/json' -d {body}
 
   cloche status {name}
 

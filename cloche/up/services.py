@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import Self
 
 import requests
 
+from cloche.serving.errors import SettingsError
+from cloche.serving.web.sockets import listen
 from cloche.up.errors import ServiceError
 
 STOP_SECONDS = 10
@@ -145,13 +146,8 @@ class Services:
 
 
 def require_free_port(host: str, port: int, option: str) -> None:
-    """Raise `ServiceError`, naming `option`, if something listens on the port already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServiceError(
-                f"{host}:{port} cannot be used ({error.strerror}). "
-                f"Stop what listens there, or choose another port: {option} {port + 1}"
-            ) from error
+    """Raise `ServiceError`, naming `option`, if nothing can listen on the port."""
+    try:
+        listen(host, port, option).close()
+    except SettingsError as error:
+        raise ServiceError(str(error)) from error

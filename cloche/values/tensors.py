@@ -52,9 +52,10 @@ def check_width(spec: TensorSpec, columns: Iterable[Any]) -> None:
     width = 1 if len(spec.shape) == 1 else spec.shape[1]
     named = f"the model's input {spec.name!r}" if spec.name else "the model's input"
     if len(spec.shape) > 2:
+        column = f"a column {spec.name!r}" if spec.name else "one column"
         raise UnfitTable(
             f"{named} has the shape {spec.shape} for so many rows, which columns of a table cannot "
-            f"make; give it a column {spec.name!r} of nested lists"
+            f"make; give it {column} of flat lists, each of all values of a row"
         )
     if width not in (-1, len(names)):
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -4,6 +4,7 @@ A deployment is a registered model whose alias a server follows. To create, upda
 deployment is to move or remove this alias: the registry alone determines which version is served.
 """
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,7 +113,7 @@ class ClocheDeployments(BaseDeploymentClient):
         if (version := self._versions.deployed(name, alias)) is not None:
             raise MlflowException(
                 f"{name} is deployed already, with version {version} as {alias}. Move it with "
-                "`mlflow deployments update`.",
+                f"`{self._typed('update', name)}`.",
                 error_code=RESOURCE_ALREADY_EXISTS,
             )
         return self._deploy(name, model_uri, alias, options)
@@ -134,10 +135,11 @@ class ClocheDeployments(BaseDeploymentClient):
         options, alias = self._read(name, flavor, config, endpoint)
         if model_uri is None:
             raise MlflowException.invalid_parameter_value(
-                f"Say which version: -m models:/{name}/N. Nothing else of a deployment can change."
+                f"Say which version: -m {shlex.quote(f'models:/{name}/N')}. Nothing else of a "
+                "deployment can change."
             )
         if self._versions.deployed(name, alias) is None:
-            raise _absent(name, alias)
+            raise self._absent(name, alias)
         return self._deploy(name, model_uri, alias, options)
 
     def delete_deployment(
@@ -171,7 +173,7 @@ class ClocheDeployments(BaseDeploymentClient):
         _check_endpoint(endpoint)
         found = self._describe(name, *self._look())
         if found["version"] is None and found["serving"] is None:
-            raise _absent(name, found["alias"] or PRODUCTION)
+            raise self._absent(name, found["alias"] or PRODUCTION)
         return found
 
     def predict(
@@ -185,7 +187,7 @@ class ClocheDeployments(BaseDeploymentClient):
         _check_endpoint(endpoint)
         if deployment_name is None:
             raise MlflowException.invalid_parameter_value(
-                "Which deployment is asked is not said: give --name NAME."
+                "Which deployment is asked is not said: give deployment_name=NAME."
             )
         answer = self._server.predict(deployment_name, encode(inputs))
         response: PredictionsResponse = PredictionsResponse.from_json(answer)  # type: ignore[no-untyped-call]
@@ -256,13 +258,17 @@ class ClocheDeployments(BaseDeploymentClient):
             "url": f"{self._server.url}/models/{name}/invocations",
         }
 
+    def _absent(self, name: str, alias: str) -> MlflowException:
+        return MlflowException(
+            f"There is no deployment {name}: no version of it is {alias}. Make one with "
+            f"`{self._typed('create', name)}`.",
+            error_code=RESOURCE_DOES_NOT_EXIST,
+        )
 
-def _absent(name: str, alias: str) -> MlflowException:
-    return MlflowException(
-        f"There is no deployment {name}: no version of it is {alias}. Make one with "
-        f"`mlflow deployments create -t cloche --name {name} -m models:/{name}/N`.",
-        error_code=RESOURCE_DOES_NOT_EXIST,
-    )
+    def _typed(self, verb: str, name: str) -> str:
+        """A command of MLflow's for this target; N stands for the version."""
+        words = ["-t", self.target_uri, "--name", name, "-m", f"models:/{name}/N"]
+        return f"mlflow deployments {verb} {shlex.join(words)}"
 
 
 def _check_flavor(flavor: str | None) -> None:

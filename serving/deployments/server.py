@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import requests
 from mlflow.exceptions import MlflowException, RestException
-from mlflow.protos.databricks_pb2 import INVALID_STATE, TEMPORARILY_UNAVAILABLE
+from mlflow.protos.databricks_pb2 import INVALID_STATE, TEMPORARILY_UNAVAILABLE, UNAUTHENTICATED
 
 _TIMEOUT = 10.0
 _PREDICT_TIMEOUT = 120.0
@@ -113,6 +113,11 @@ class Server:
 
 
 def _refusal(answer: requests.Response) -> MlflowException:
+    if answer.status_code == 401:
+        return MlflowException(
+            f"{answer.url} asks for an API key: export CLOCHE_API_KEY=KEY, one of the server's.",
+            error_code=UNAUTHENTICATED,
+        )
     try:
         return RestException(answer.json())
     except (ValueError, TypeError, AttributeError):

@@ -1,5 +1,6 @@
 """The registry's part of a deployment: resolution of model URIs, and changes of aliases."""
 
+import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,7 +37,7 @@ class Versions:
                 if parsed.model != name:
                     raise MlflowException.invalid_parameter_value(
                         f"{uri} is a version of {parsed.model}, and a server serves it under that "
-                        f"name: --name {parsed.model}"
+                        f"name: --name {shlex.quote(parsed.model)}"
                     )
                 return self._resolver.resolve(parsed).version
         return str(mlflow.register_model(uri, name).version)

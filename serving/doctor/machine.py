@@ -4,6 +4,7 @@ import importlib.metadata
 import locale
 import os
 import resource
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ def disk(settings: Settings) -> Iterator[CheckResult]:
         there = next(one for one in (place, *place.absolute().parents) if one.exists())
         free = shutil.disk_usage(there).free
         says = f"{place}: {free / _GIB:.1f} GiB free"
-        fix = f"df -h {there}; make room, or use another disk by " + (
+        fix = f"df -h {shlex.quote(str(there))}; make room, or use another disk by " + (
             "--cache-dir DIR" if name == "cache" else "TMPDIR=DIR"
         )
         check = f"disk for {name}"

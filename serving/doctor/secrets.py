@@ -1,5 +1,6 @@
 """Checks of files that hold secrets, and of the protection of a server that others can reach."""
 
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +23,8 @@ def permissions(files: dict[str, Path | None]) -> Iterator[CheckResult]:
             continue
         mode = file.stat().st_mode & 0o777
         if mode & 0o044:
-            yield warn(
-                option, f"{file} can be read by others (mode {mode:03o})", f"chmod 600 {file}"
-            )
+            typed = f"chmod 600 {shlex.quote(str(file))}"
+            yield warn(option, f"{file} can be read by others (mode {mode:03o})", typed)
         else:
             yield ok(option, f"{file} is closed to others")
 

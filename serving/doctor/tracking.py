@@ -1,5 +1,6 @@
 """Checks of the tracking store and the registry: an MLflow server, or a database."""
 
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
+from cloche import drivers
 from cloche.registry.connect_timeout import answered, connect
 from cloche.serving.doctor.check_result import CheckResult, State, fail, ok, warn
 from cloche.serving.doctor.ports import has_open
@@ -21,12 +23,6 @@ from cloche.serving.registry.error_messages import explain
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs"})
-# The module that SQLAlchemy imports for a database → its package, if that has another name.
-_DRIVERS = {
-    "psycopg": "'cloche[postgres]'",
-    "psycopg2": "psycopg2-binary",
-    "MySQLdb": "mysqlclient",
-}
 _SECONDS = 10.0
 _SKEW = 30.0  # seconds: half of a promotion's lease; S3 refuses a skew of 900, a webhook of 300
 
@@ -128,7 +124,7 @@ def _sqlite(check: str, file: Path) -> CheckResult | None:
         if "readonly" in str(error) or "unable to open" in str(error):
             return warn(
                 check, f"{file} may be read and not written: nothing can be trained or promoted",
-                f"chmod u+w {file} {file.absolute().parent}",
+                f"chmod u+w {shlex.quote(str(file))} {shlex.quote(str(file.absolute().parent))}",
             )  # fmt: skip
         return fail(check, f"{file}: {error}", "export MLFLOW_TRACKING_URI=URL")
     if (kind := _file_system(file)) in _NETWORK:
@@ -176,8 +172,7 @@ def _schema(check: str, uri: str) -> CheckResult:
             engine.dispose()
         wanted = utils._get_latest_schema_revision()
     except ImportError as error:
-        package = _DRIVERS.get(str(error.name), error.name)
-        return fail(check, f"{uri} needs {error.name}", f"pip install {package}")
+        return fail(check, f"{uri} needs {error.name}", drivers.installed_by(error))
     except MlflowException as error:
         return fail(check, explain(error))
     except SQLAlchemyError as error:

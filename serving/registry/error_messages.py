@@ -35,9 +35,10 @@ def explain(error: MlflowException) -> str:
     if _is(error, 401):
         who = os.environ.get("MLFLOW_TRACKING_USERNAME")
         found = f"refuses {who!r} with this password" if who else "asks who is there"
+        instead = "unset both and set " if who else ""  # a name goes before a token
         return (
             f"{_server()} {found}. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-            "MLFLOW_TRACKING_TOKEN."
+            f"{instead}MLFLOW_TRACKING_TOKEN."
         )
     forbidden = _is(error, 403) and (
         f"{_server()} does not allow this ({message}). Ask whoever administers it."

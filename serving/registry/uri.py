@@ -71,7 +71,7 @@ def parse(text: str) -> ModelUri:
     if scheme and scheme not in _STORES:
         raise ModelUriError(
             f"{uri}: no artifact store is called {scheme!r}. Give a path, or a URI like "
-            "models:/NAME@production, runs:/RUN/model or s3://BUCKET/model."
+            "models:/NAME@production, runs:/RUN/model or s3://BUCKET/NAME."
         )
     if not scheme and not Path(uri).is_dir():
         raise ModelUriError(
@@ -107,7 +107,12 @@ def _registered(uri: str, name: str) -> ModelUri:
             return ModelUri(uri, name or model, Reference.ALIAS, alias, model)
         if rest.startswith("m-"):  # a logged model, outside the registry
             return ModelUri(uri, name or rest, Reference.ARTIFACTS)
-        raise ModelUriError(f"{uri}: say which version: {uri}@production, {uri}/latest or {uri}/7.")
+        if not rest:
+            raise ModelUriError(f"{uri}: it names no model. Give one like models:/NAME@production.")
+        plain = f"models:/{rest}"
+        raise ModelUriError(
+            f"{uri}: say which version: {plain}@production, {plain}/latest or {plain}/7."
+        )
     if value.isdecimal():
         return ModelUri(uri, name or model, Reference.VERSION, value, model)
     if value.lower() == "latest":

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def served(settings: Settings) -> list[ModelUri]:
         if names[uri.name] > 1:
             raise SettingsError(
                 f"{uri.text}: another model is served under the name {uri.name!r} as well. Give "
-                f"one of them a name of its own: NAME={uri.text}"
+                f"one of them a name of its own: {shlex.quote(f'NAME={uri.text}')}"
             )
     return uris
 
@@ -88,7 +89,7 @@ def _check_tls(settings: Settings) -> None:
         if asked:
             raise SettingsError(
                 f"--tls-key {key}: it is encrypted, and nobody is there to type a passphrase. Give "
-                f"one without: openssl pkey -in {key} -out FILE"
+                f"one without: openssl pkey -in {shlex.quote(str(key))} -out FILE"
             ) from error
         if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
             raise SettingsError(

@@ -208,7 +208,11 @@ def test_a_variable_that_names_nothing_to_train_into(what, client):
 def test_an_address_with_a_typing_error(variable, typed):
     words = said(**{variable: typed})
     assert words.startswith(f"{variable} is {typed!r}, which is no address of a registry")
-    assert "http://HOST:5000, sqlite:///mlflow.db" in words
+    _, _, advised = words.replace(" or ", ", ").partition("expected one like ")
+    for address in advised.split(", "):
+        with environment(**{variable: address}):
+            _check_addresses()
+    assert len(advised.split(", ")) == 3
 
 
 @pytest.mark.parametrize(

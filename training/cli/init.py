@@ -1,5 +1,6 @@
 """`cloche init`: writes a first recipe for a table that has none yet."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,11 @@ def init(
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
     click.echo(f"Wrote {path}.")
+    typed = shlex.quote(str(path))
     Console(stderr=True, highlight=False).print(
         "Next: read its guesses, then\n"
-        f"  cloche train {path} --explain   to see what would happen\n"
-        f"  cloche train {path}             to train",
+        f"  cloche train {typed} --explain   to see what would happen\n"
+        f"  cloche train {typed}             to train",
         markup=False,
     )
 

@@ -1,9 +1,12 @@
 """`cloche promote`: the gate judges a version, and the alias moves or the reasons are printed."""
 
 import json
+import os
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 from rich import box
@@ -191,8 +194,8 @@ def _moved(promotion: "Promotion") -> str:
     lines = [f"{promotion.model} version {promotion.version} is in production."]
     if promotion.replaced:
         lines.append(
-            f"Version {promotion.replaced} served before; `cloche rollback {promotion.model}` "
-            "brings it back."
+            f"Version {promotion.replaced} served before; "
+            f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
         )
     if promotion.stages is not None:
         lines.append(f"Note: {promotion.stages}.")
@@ -227,9 +230,14 @@ def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | No
 
 
 def _link(client: "MlflowClient", run_id: str) -> str:
-    """Return where the evidence is: a page of the MLflow server, or the run id for file stores."""
-    uri = client.tracking_uri.rstrip("/")
-    if not uri.startswith("http"):
-        return f"run {run_id} (see it with `mlflow ui`)"
+    """Return where the evidence is: a page of the MLflow server, or the run id for a database."""
+    server = urlsplit(client.tracking_uri)
+    if server.scheme not in ("http", "https"):
+        # `mlflow ui` does not read the variable; without it, both look in this folder
+        named = "MLFLOW_TRACKING_URI" in os.environ
+        store = ' --backend-store-uri "$MLFLOW_TRACKING_URI"' if named else ""
+        return f"run {run_id} (see it with `mlflow ui{store}`)"
     experiment = client.get_run(run_id).info.experiment_id
-    return f"{uri}/#/experiments/{experiment}/runs/{run_id}"
+    host = server.netloc.rpartition("@")[2]  # without a password
+    path = server.path.rstrip("/")
+    return f"{server.scheme}://{host}{path}/#/experiments/{experiment}/runs/{run_id}"

@@ -56,7 +56,7 @@ def _misfits(values: pd.Series, role: Role) -> Iterator[str]:
     elif role == "numeric":
         yield from _not_numeric(values)
     elif role == "text" and not _is_text(values):
-        yield f"has the role text, and holds {kinds_of(values)}; list it under another role"
+        yield f"has the role text, and holds {kinds_of(values)}; {_listed_elsewhere(values)}"
     elif role == "categorical" and pd.api.types.is_datetime64_any_dtype(values):
         yield "has the role categorical, and holds times; list it under datetime"
     elif role == "datetime" and (problem := no_times(values)) is not None:
@@ -75,7 +75,18 @@ def _no_numbers(values: pd.Series) -> str:
     if not pd.api.types.is_datetime64_any_dtype(values):
         others = int(pd.to_numeric(values.astype(object), errors="coerce").isna().sum())
         held += f" ({others:,} of {len(values):,} values are no numbers)"
-    return f"{held}; list it under categorical, text or datetime"
+    return f"{held}; {_listed_elsewhere(values)}"
+
+
+def _listed_elsewhere(values: pd.Series) -> str:
+    """The roles that fit the values, as what to do."""
+    fits = {
+        "numeric": pd.api.types.is_numeric_dtype(values),
+        "categorical": not pd.api.types.is_datetime64_any_dtype(values),
+        "text": _is_text(values),
+        "datetime": no_times(values) is None,
+    }
+    return f"list it under {' or '.join(role for role, fitting in fits.items() if fitting)}"
 
 
 def _oddities(values: pd.Series, role: Role) -> Iterator[str]:

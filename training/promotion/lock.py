@@ -15,6 +15,7 @@ Locks expire, so that a promotion that died does not block others for long. A ho
 writes only in the first half of its lease; the second half allows for clocks that differ.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -68,8 +69,8 @@ class Held:
         if self.clock.elapsed() > self.until:
             raise RegistryError(
                 f"the registry took more than {_HELD_SECONDS:g} s to answer, too long to change "
-                f"{self.model.name} safely; look at `cloche status {self.model.name}` and run the "
-                "command again"
+                f"{self.model.name} safely; look at `cloche status {shlex.quote(self.model.name)}` "
+                "and run the command again"
             )
 
 

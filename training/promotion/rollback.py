@@ -1,6 +1,7 @@
 """Rollback: moves `production` to a version that was in production before."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,8 +86,8 @@ def roll_back(
     with promotion_lock(client, model, by, clock) as held:
         if held.model.aliases != found.aliases:
             raise RegistryError(
-                f"the aliases of {model} moved just now; look at `cloche status {model}` and run "
-                "the command again"
+                f"the aliases of {model} moved just now; "
+                f"look at `cloche status {shlex.quote(model)}` and run the command again"
             )
         stages = move_production(client, held, number, tags)
     return Rollback(model, number, found.production, stages)
@@ -118,7 +119,8 @@ def _never_there(client: MlflowClient, found: RegisteredModel, number: str) -> s
     there = f"promoted before: {listed(others)}" if others else "none was"
     return (
         f"{found.name} version {number} was never in production ({there}); "
-        f"`cloche promote {found.name} --version {number}` asks the gate, --force does without"
+        f"`cloche promote {shlex.quote(found.name)} --version {number}` asks the gate, --force "
+        "does without"
     )
 
 

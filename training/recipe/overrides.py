@@ -24,7 +24,7 @@ def apply(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
     path = [part.strip() for part in key.split(".")]
     if not equals or not all(path):
-        raise OverrideError(f"--set {override!r}: write key=value, like search.trials=5")
+        raise OverrideError(f"--set {override!r}: write key=value, like seed=7")
     try:
         value = parse_value(text)
     except DocumentError as error:

@@ -11,6 +11,7 @@ import sqlalchemy
 from pandas.errors import DatabaseError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from cloche import drivers
 from cloche.serving.errors import JobFailed, SettingsError
 
 
@@ -80,7 +81,8 @@ def _connection(url: str) -> Iterator[Any]:
     except NoSuchModuleError as error:
         raise SettingsError(f"{name}: SQLAlchemy has no dialect for it.") from error
     except ModuleNotFoundError as error:
-        raise SettingsError(f"{name}: it needs a driver: pip install {error.name}") from error
+        install = drivers.installed_by(error)
+        raise SettingsError(f"{name}: it needs a driver: {install}") from error
     except (SQLAlchemyError, DatabaseError) as error:
         said = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise JobFailed(f"{name}: the database refuses: {said}") from None

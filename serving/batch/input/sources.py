@@ -147,7 +147,8 @@ def _fsspec(source: str) -> tuple[fs.FileSystem, str]:
 
         system, path = fsspec.core.url_to_fs(source)
     except ImportError as error:
-        raise SettingsError(f"{source}: this store needs {error.name or error}.") from error
+        needed = f"{error.name}: pip install {error.name}" if error.name else error
+        raise SettingsError(f"{source}: this store needs {needed}") from error
     except ValueError as error:
         raise SettingsError(f"{source}: {error}") from error
     return fs.PyFileSystem(fs.FSSpecHandler(system)), path

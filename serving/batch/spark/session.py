@@ -93,7 +93,8 @@ def _builder(name: str) -> Any:
     if shutil.which(java) is None:
         raise SettingsError(
             f"--engine spark needs Java 17 or later, and {java} is not there. Install it (apt-get "
-            "install openjdk-17-jre-headless), or name it in JAVA_HOME."
+            "install openjdk-17-jre-headless; openjdk-21-jre-headless from Debian 13 on), or name "
+            "its folder in JAVA_HOME."
         )
     # PySpark 4.3 says it of all of pandas 3; what is used here is tested against that.
     warnings.filterwarnings(

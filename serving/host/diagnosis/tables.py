@@ -35,8 +35,8 @@ def of_csv(body: bytes, schema: Schema | None, *, hinted: bool = False) -> Mista
         text = body.decode()
     except UnicodeDecodeError as error:
         return Mistake(
-            f"The body is not CSV in UTF-8: byte {error.start} is not UTF-8. `iconv -t utf-8` "
-            "converts a file."
+            f"The body is not CSV in UTF-8: byte {error.start} is not UTF-8. `iconv -f NAME -t "
+            "utf-8 FILE` converts a file from the encoding NAME, like cp949 (Korean)."
         )
     if mistake := _text_mistake(text, schema):
         return mistake

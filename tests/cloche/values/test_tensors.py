@@ -1,5 +1,7 @@
 """Tables for models of tensors: of their type where no value changes, and else left alone."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,6 +86,18 @@ def test_columns_that_do_not_make_the_tensor_are_named_with_what_it_takes(
 ) -> None:
     with pytest.raises(UnfitTable, match=said):
         given(pd.DataFrame({"a": [1.0], "b": [2.0]}), schema("float64", *names, shape=shape))
+
+
+@pytest.mark.parametrize("name", ["X", None])
+def test_the_column_that_is_advised_makes_a_tensor_of_more_dimensions(name: str | None) -> None:
+    inputs = schema("float64", name, shape=(-1, 2, 2))
+    with pytest.raises(UnfitTable) as unfit:
+        given(pd.DataFrame({"a": [1.0], "b": [2.0]}), inputs)
+    advised = re.search(r"give it (?:a column '(\w+)'|one column) of flat lists", str(unfit.value))
+    assert advised is not None
+    column = pd.DataFrame({advised[1] or "pixels": [[1.0, 2.0, 3.0, 4.0]]})
+    enforced = _enforce_schema(given(column, inputs), inputs)
+    assert np.shape(enforced["X"] if name else enforced) == (1, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ import importlib.metadata
 import json
 import re
 import resource
+import shlex
 import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
@@ -32,7 +34,9 @@ from packaging.requirements import Requirement
 
 from cloche.main import cloche
 from cloche.serving.doctor import machine
+from cloche.serving.registry.bundle_note import Note
 from cloche.serving.settings import Settings
+from cloche.training.errors import TwinRefused
 from tests import warm
 from tests.clouds.aws import REGION, moto
 from tests.lifecycle.registry import Registry
@@ -198,6 +202,18 @@ def no_twin(setup: Setup) -> None:
         setup.registry.client.set_model_version_tag("m", "1", tag, value)
 
 
+def no_twin_of_a_folder(setup: Setup) -> None:
+    place = setup.folder / "baked"
+    shutil.copytree(setup.made / "artifacts" / "m" / "1", place)
+    Note("m", "1", "", "0" * 64).write(place)
+    setup.arguments = [str(place)]
+
+
+def nothing_to_serve(setup: Setup) -> None:
+    no_alias(setup)
+    setup.arguments = ["--all"]
+
+
 def cache_is_a_file(setup: Setup) -> None:
     (setup.folder / "file").write_text("")
     setup.options["--cache-dir"] = str(setup.folder / "file" / "cache")
@@ -216,7 +232,7 @@ def certificate_ends_soon(setup: Setup) -> None:
 
 
 def keys_for_everybody(setup: Setup) -> None:
-    keys = setup.folder / "keys"
+    keys = setup.folder / "the keys"
     keys.write_text(HUSHED)
     keys.chmod(0o644)
     setup.options["--api-keys-file"] = str(keys)
@@ -274,8 +290,23 @@ def _pem(setup: Setup, days: int) -> str:
 
 def types_it(setup: Setup, text: str) -> None:
     """The command up to the first word that is not part of it."""
-    command = re.search(r"chmod \d+ \S+|kill \d+|openssl .*; chmod \d+ \w+", text)[0]
+    command = re.search(r"chmod \d+ (?:'[^']+'|\S+)|kill \d+|openssl .*; chmod \d+ \w+", text)[0]
     subprocess.run(command, shell=True, check=True, cwd=setup.folder)  # noqa: S602
+
+
+def accelerates_it(setup: Setup, text: str) -> None:
+    """Without the proof, which says that there is no twin of such a model: it loses the tag."""
+    words = shlex.split(re.search(r"cloche (accelerate .*)$", text)[1])
+    rows = setup.folder / "rows.csv"
+    rows.write_text("a\n1\n")
+    refused = patch("cloche.training.accelerate.twin_of", side_effect=TwinRefused("by its flavor"))
+    with refused:
+        done = CliRunner().invoke(cloche, [*words, "--data", str(rows)], env=setup.variables)
+    assert isinstance(done.exception, TwinRefused), (done.output, done.exception)
+
+
+def gives_the_flag(setup: Setup, text: str) -> None:
+    setup.arguments.append(re.search(r"serve it with (--\S+),", text)[1])
 
 
 def gives_the_option(setup: Setup, text: str) -> None:
@@ -375,6 +406,9 @@ MENDS = {
     nobody_pushes: makes_the_webhook,
     two_of_one_name: gives_one_a_name,
     driver_without_a_name: installs_it,
+    no_twin: accelerates_it,
+    no_twin_of_a_folder: gives_the_flag,
+    nothing_to_serve: promotes,
 }
 
 
@@ -397,6 +431,8 @@ MENDS = {
         (no_keys_for_s3, ("fail", "artifacts"), "credentials", "AWS_ACCESS_KEY_ID"),
         (other_requirements, ("warn", "environment"), "Python 3.9 (", "--env-manager uv"),
         (no_twin, ("warn", "twin"), "not beside the model", "cloche accelerate m --version 1"),
+        (no_twin_of_a_folder, ("warn", "twin"), "not beside the model", "--no-acceleration"),
+        (nothing_to_serve, ("warn", "models"), "has the alias production", "cloche promote"),
         (cache_is_a_file, ("fail", "cache"), "--cache-dir", "Choose another"),
         (tls_without_key, ("fail", "options"), "TLS needs both", "--tls-key"),
         (certificate_ended, ("fail", "certificate"), "ended on", "renew it"),
@@ -449,6 +485,28 @@ def test_a_full_disk_is_told_before_it_is_full(tmp_path, monkeypatch, free, stat
     settings = Settings(models=(URI,), cache_directory=tmp_path / "not" / "yet")
 
     assert {one.state for one in machine.disk(settings)} == {state}
+
+
+@pytest.mark.parametrize("check", ["disk for cache", "disk for temporary files"])
+def test_another_disk_that_is_named_has_room(check, tmp_path, monkeypatch):
+    (tmp_path / "roomy").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def found(**options):
+        settings = Settings(models=(URI,), **{"cache_directory": tmp_path / "cache", **options})
+        return next(one for one in machine.disk(settings) if one.check == check)
+
+    def free(place):
+        return SimpleNamespace(free=(place == tmp_path / "roomy") * (9 << 30))
+
+    monkeypatch.setattr(shutil, "disk_usage", free)
+    advised = re.search(r"use another disk by (?:--)?([\w-]+)[ =]DIR$", found().fix)[1]
+    if advised == "cache-dir":
+        assert found(cache_directory=tmp_path / "roomy").state == "ok"
+    else:
+        monkeypatch.setenv(advised, str(tmp_path / "roomy"))
+        monkeypatch.setattr(tempfile, "tempdir", None)  # as in a process that starts then
+        assert found().state == "ok"
 
 
 @pytest.mark.breadth

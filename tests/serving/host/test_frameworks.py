@@ -38,8 +38,11 @@ def test_a_configuration_that_is_no_object_is_told(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CONFIG, text)
-    with pytest.raises(ValueError, match=f"{CONFIG} must be a JSON object"):
+    with pytest.raises(ValueError, match=f"{CONFIG} must be a JSON object") as refusal:
         loaded_with(tmp_path, monkeypatch)
+    advised = str(refusal.value).partition("such as ")[2].removesuffix(".")
+    monkeypatch.setenv(CONFIG, advised)
+    assert loaded_with(tmp_path, monkeypatch)["model_config"] == json.loads(advised)
 
 
 def test_a_model_gets_the_variable() -> None:

@@ -1,6 +1,7 @@
 """Registries of old tracking servers: their models are listed, or one sentence says why not."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -80,6 +81,15 @@ def test_an_empty_list_is_not_believed(answer, says):
             with_alias()
         for command in (["status"], ["doctor", "--port", "0"]):
             assert says in run(*command)
+
+
+def test_models_that_no_list_has_are_served_as_they_are_advised_to_be_named():
+    with answering(broken_servers.nothing_to_list(Old("2.0", models=MODELS))) as url, stores(url):
+        with pytest.raises(RegistryUnreachable) as refusal:
+            with_alias()
+        named = re.search(r"Name the models, like (\S+),", str(refusal.value))[1]
+        target = Resolver(MlflowClient).resolve(parse(named))
+    assert (target.model, target.version) == ("a", "1")
 
 
 def test_prompts_of_a_new_server_are_no_models(tmp_path):

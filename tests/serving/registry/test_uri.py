@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,23 @@ def test_stores_are_those_that_mlflow_knows() -> None:
 def test_a_slip_of_the_pen_is_told_at_once(text: str, fix: str) -> None:
     with pytest.raises(ModelUriError, match=fix):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ways"),
+    [
+        ("", 1), ("models:/", 1), ("models:/@production", 1), ("models:/a@", 1),
+        ("models:/flights", 3), ("models:/flights/", 3), ("modls:/flights@production", 3),
+        ("nowhere/flights", 1), ("s3://bucket/model", 1),
+    ],
+)  # fmt: skip
+def test_what_is_advised_in_its_place_can_be_followed(text: str, ways: int) -> None:
+    with pytest.raises(ModelUriError) as refused:
+        parse(text)
+    said = str(refused.value).removeprefix(f"{text}:").replace("NAME=URI", f"NAME={text}")
+    advised = re.findall(r"(?:NAME=)?(?:models|runs|s3):/[^\s,]+(?<!\.)", said)
+    assert len(advised) == ways
+    assert all(parse(one).name for one in advised)
 
 
 def test_a_model_can_be_served_under_another_name() -> None:

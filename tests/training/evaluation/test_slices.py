@@ -37,5 +37,8 @@ def test_a_slice_that_does_not_define_the_metric_is_reported_as_nan(binary_outco
 
 def test_a_column_that_names_rows_is_not_a_slice(binary_outcome):
     column = pd.Series(range(1_001), name="ticket")
-    with pytest.raises(DataError, match="1001 different values are too many for slices"):
-        slices(column, binary_outcome(rows=1_001), ["accuracy"])
+    outcome = binary_outcome(rows=1_001)
+    with pytest.raises(DataError, match="1001 different values are too many for slices") as refusal:
+        slices(column, outcome, ["accuracy"])
+    assert "slice by another column, or by ranges of this one" in str(refusal.value)
+    assert len(slices(pd.cut(column, 4).astype("str"), outcome, ["accuracy"])) == 4

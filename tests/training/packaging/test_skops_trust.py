@@ -1,6 +1,7 @@
 """The list of trusted types is as short as the pipeline allows, and never grows by itself."""
 
 import copy
+import re
 
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -34,6 +35,18 @@ def test_code_from_a_package_that_nobody_named_is_refused():
 
     with pytest.raises(TrainingError, match=r"copy\.copy.*estimator\.trusted_types"):
         trusted_types(pipeline.fit(ROWS, LABELS), LOGISTIC)
+
+
+def test_types_that_are_refused_are_trusted_under_the_key_that_is_named():
+    pipeline = make_pipeline(FunctionTransformer(copy.copy), LogisticRegression())
+    fitted = pipeline.fit(ROWS, LABELS)
+    with pytest.raises(TrainingError) as refusal:
+        trusted_types(fitted, LOGISTIC)
+    said = str(refusal.value)
+    types = re.search(r"not trusted: (.*?); review them", said)[1].split(", ")
+    key = re.search(r"list those you trust under estimator\.(\w+) in the recipe$", said)[1]
+    vouching = Estimator.model_validate({"class": LOGISTIC.class_, key: types})
+    assert trusted_types(fitted, vouching) == types
 
 
 def test_the_recipe_can_vouch_for_a_type():

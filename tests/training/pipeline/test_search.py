@@ -1,5 +1,7 @@
 """The search starts from the recipe, stays in its space and keeps to its budget."""
 
+import re
+import sys
 from math import nan
 from typing import Any
 
@@ -72,6 +74,30 @@ def test_trials_that_all_lack_a_score_are_an_error(make_recipe):
 
     with pytest.raises(TrainingError, match="do not define roc_auc"):
         collect(recipe, lambda _: nan)
+
+
+def test_another_metric_or_no_search_at_all_is_what_helps(make_recipe, monkeypatch):
+    given = {"metrics": ["roc_auc"], "search": {"trials": 2, "space": SPACE}}
+
+    def judged(recipe: Any) -> float:
+        return nan if recipe.primary_metric == "roc_auc" else 0.5
+
+    recipe = make_recipe(**given)
+    with pytest.raises(TrainingError) as refusal:
+        collect(recipe, lambda _: judged(recipe))
+    key = re.search(r"take another metric or a larger (\S+)$", str(refusal.value))[1]
+    section, name = key.split(".")
+    larger = make_recipe(**{**given, section: {**given[section], name: 0.5}})
+    assert larger.search.validation > recipe.search.validation
+    another = make_recipe(**{**given, "metrics": ["f1"]})
+    assert collect(another, lambda _: judged(another))[0].score == 0.5
+
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(TrainingError) as missing:
+        collect(another, lambda _: 0.5)
+    section = re.search(r"or remove the recipe's (\w+) section$", str(missing.value))[1]
+    del given[section]
+    assert make_recipe(**given).search is None
 
 
 def test_the_same_seed_proposes_the_same_settings(make_recipe):

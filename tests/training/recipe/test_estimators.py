@@ -1,6 +1,8 @@
 """Classes by dotted path, and what does not fit them."""
 
+import re
 import sys
+from importlib.metadata import packages_distributions
 
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -42,6 +44,15 @@ def test_what_is_no_estimator_is_refused_with_the_fix(path, message):
     with pytest.raises(UnknownEstimatorError) as caught:
         estimator_class(path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("module", ["sklearn", "optuna"])
+def test_the_package_that_is_to_be_installed_has_the_module(module, monkeypatch):
+    monkeypatch.setattr("cloche.training.recipe.estimators.find_spec", lambda _: None)
+    with pytest.raises(UnknownEstimatorError) as caught:
+        estimator_class(f"{module}.some.Estimator")
+    package = re.search(r"run: pip install (\S+)$", str(caught.value))[1]
+    assert package in packages_distributions()[module]
 
 
 def test_modules_of_python_itself_are_not_even_imported():

@@ -244,7 +244,7 @@ def test_a_mistake_in_an_override_is_named_with_the_nearest_key(write, values):
     path = write(values)
     assert problems(path, "sede=1") == ("sede: unknown key; did you mean 'seed'?",)
     assert problems(path, "split.holdot=0.1", "seed") == (
-        "--set 'seed': write key=value, like search.trials=5",
+        "--set 'seed': write key=value, like seed=7",
         "split.holdot: unknown key; did you mean 'holdout'?",
     )
 

@@ -69,7 +69,8 @@ def _adversarial(one: Input, real: pd.Series, domain: Domain) -> list[Any]:
         return [None, *numbers, 0, -1, 7, 2**31 - 1, -(2**63), 2**63 - 1]
     values = present.to_numpy(dtype=np.float64)
     limit = domain.limits[one.column]
-    edges = [f(limit) for f in (np.float64, np.negative, lambda x: np.nextafter(x, np.inf))]
+    with np.errstate(over="ignore"):  # the limit may be the largest number
+        edges = [limit, -limit, np.nextafter(limit, np.inf)]
     quantiles = np.quantile(values, np.linspace(0, 1, 9)) if len(values) else []
     nearby = (limit / 2, -limit / 2, limit / 1000) if np.isfinite(limit) else ()
     return [None, *_NUMBERS, *map(float, edges), *map(float, quantiles), *nearby]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pandas as pd
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from cloche.training.acceleration.conversion.supported_estimators import leaves
 from cloche.training.acceleration.original_model import Input, OriginalModel
@@ -20,6 +20,7 @@ from cloche.training.acceleration.proof.twin import SCORES
 
 FACTOR = 1024.0  # limit of the domain, as a multiple of the largest magnitude of the real rows
 
+_EQUAL_OF_TEXT = 19  # the ONNX operator set from which Equal takes text
 _PLAIN = r"[ -~\t\n\r]*"  # printable ASCII, for which RE2 and Python find the same words
 _SINGLE_MAX = float(np.finfo(np.float32).max)
 _DOUBLE_MAX = float(np.finfo(np.float64).max)
@@ -158,7 +159,7 @@ def enclose(model: onnx.ModelProto, domain: Domain) -> onnx.ModelProto:
     Every value outside the domain adds NaN to its row's scores; other rows stay unchanged.
     """
     enclosed = onnx.ModelProto()
-    enclosed.CopyFrom(model)
+    enclosed.CopyFrom(_comparing_text(model) if domain.known else model)
     graph = enclosed.graph
     node = _writer(graph)
     raw = graph.output[0].name
@@ -169,6 +170,13 @@ def enclose(model: onnx.ModelProto, domain: Domain) -> onnx.ModelProto:
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(SCORES, TensorProto.DOUBLE, None))
     return enclosed
+
+
+def _comparing_text(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same with operators that compare text: skl2onnx takes the oldest set that it needs."""
+    (found,) = (one.version for one in model.opset_import if one.domain in {"", "ai.onnx"})
+    newer = found >= _EQUAL_OF_TEXT
+    return model if newer else version_converter.convert_version(model, _EQUAL_OF_TEXT)
 
 
 def _outside(graph: onnx.GraphProto, node: Callable[..., str], domain: Domain) -> Iterator[str]:

@@ -62,7 +62,7 @@ def _regression(target: pd.Series) -> Iterator[str]:
     if not numeric:
         yield (
             "a regression needs numbers, and the target "
-            + (formatted_note(target) or "holds none; set task: binary or multiclass")
+            + (formatted_note(target) or f"holds none; set task: {_task_of(target)}")
         )
     elif (infinite := int(np.isinf(target.to_numpy(dtype="float64")).sum())) > 0:
         yield f"the target is infinite in {infinite:,} row(s); {INFINITE_FIX}"
@@ -84,6 +84,10 @@ def _classification(target: pd.Series, recipe: Recipe, records: int) -> Iterator
         yield f"a multiclass task needs 3 labels, and the target has {found}; set task: binary"
     if recipe.positive is not None and recipe.positive not in labels:
         yield f"positive: {recipe.positive!r} is not a label of the target, which has {found}"
+
+
+def _task_of(labels: pd.Series) -> str:
+    return "binary" if labels.nunique() <= 2 else "multiclass"
 
 
 def class_names(labels: Collection[object]) -> str:

@@ -8,6 +8,7 @@ import sqlalchemy
 from pandas.errors import DatabaseError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from cloche import drivers
 from cloche.training.dataset.reading.formats import absent_columns
 from cloche.training.errors import DataError
 
@@ -52,7 +53,8 @@ def read_query(url: str, query: str, columns: Sequence[str] | None) -> pd.DataFr
     except NoSuchModuleError:
         raise DataError(name, [_no_dialect(parsed.drivername)]) from None
     except ModuleNotFoundError as error:
-        raise DataError(name, [f"needs the driver; run: pip install {error.name}"]) from None
+        install = drivers.installed_by(error)
+        raise DataError(name, [f"needs the driver; run: {install}"]) from None
     except (SQLAlchemyError, DatabaseError) as error:
         raise DataError(name, [f"the database refuses: {_reason(error, parsed)}"]) from None
     absent = absent_columns(columns or (), list(frame.columns))

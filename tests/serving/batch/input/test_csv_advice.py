@@ -1,10 +1,12 @@
 """Odd tables are scored as they are, or end in one sentence with a fix: it is typed, and works."""
 
+import contextlib
 import io
 import json
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import unicodedata
 import zipfile
@@ -141,8 +143,22 @@ def test_letter_case_and_what_is_there_are_told(score, tmp_path):
         score(tmp_path / "d.csv", tmp_path / "out.csv")
     (options,) = advised(str(failure.value))
     assert score(tmp_path / "d.csv", tmp_path / "o.csv", options=options).record["scored"] == 1
-    with pytest.raises(JobFailed, match=r"'C'\. Rename 'A' for 'a', 'B' for 'b', 'C' for 'c'"):
+    with pytest.raises(JobFailed, match=r"'C'\. Rename 'A' for 'a', 'B' for") as failure:
         score(tmp_path / "d.parquet", tmp_path / "out.csv")
+    names = dict(re.findall(r"'(\w+)' for '(\w+)'", str(failure.value)))
+    pd.read_csv(tmp_path / "d.csv").rename(columns=names).to_parquet(tmp_path / "d.parquet")
+    assert score(tmp_path / "d.parquet", tmp_path / "p.csv").record["scored"] == 1
+
+
+def test_a_database_is_read_as_it_is_advised(score, tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        pd.DataFrame({"a": [0.5], "b": [1], "c": ["x"]}).to_sql("rows", connection, index=False)
+    with pytest.raises(SettingsError) as failure:
+        score(tmp_path / "shop.db", tmp_path / "out.csv")
+    said = re.search(r"score (sqlite:///)PATH with --query '(SELECT) …'", str(failure.value))
+    url, select = f"{said[1]}{tmp_path}/shop.db", f"{said[2]} * FROM rows"
+    done = score(inputs.Query(url, select, 10), tmp_path / "out.csv")
+    assert done.record["scored"] == 1
 
 
 def test_what_is_like_nothing_that_is_needed_is_only_told(score, tmp_path):
@@ -266,19 +282,37 @@ def test_json_lines_in_another_encoding_are_told_with_iconv(some, score, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "said", "mended"),
     [
-        ("가,₩1234,1,,", "'double' as plain numbers (double), without signs for money"),
-        ("가,1,3.5,,", "'long' as plain numbers (long)"),
-        ("가,1,1,someday,", "Write the column 'datetime' as datetime"),
+        ("가,₩1234,1,,true", "'double' as plain numbers (double), without signs for money",
+         "가,1234,1,,true"),
+        ("가,1,3.5,,true", "'long' as plain numbers (long)", "가,1,3,,true"),
+        ("가,1,1,someday,true", "Write the column 'datetime' as datetime",
+         "가,1,1,2024-01-01,true"),
     ],
-)
-def test_what_no_option_reads_is_told_in_words(row, said, score, tmp_path):
+)  # fmt: skip
+def test_what_no_option_reads_is_told_in_words(row, said, mended, score, tmp_path):
     (tmp_path / "d.csv").write_text(ROWS.partition("\n")[0] + f"\n{row}\n")
     with pytest.raises(TooManyBadRows) as failure:
         score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional")
     assert said in str(failure.value)
     assert "(row 0)" in str(failure.value)
+    (tmp_path / "d.csv").write_text(ROWS.partition("\n")[0] + f"\n{mended}\n")
+    option = re.search(r"score again with --(\w+)", str(failure.value))[1]
+    done = score(tmp_path / "d.csv", tmp_path / "out.csv", model="optional", **{option: True})
+    assert done.record["scored"] == 1
+
+
+@pytest.mark.parametrize("way", ["Fill them", "leave these rows out"])
+def test_cells_without_a_value_are_filled_or_their_rows_left_out(way, score, tmp_path):
+    (tmp_path / "d.csv").write_text("a,b,c\n0.5,,x\n1.5,,y\n")
+    with pytest.raises(TooManyBadRows, match="cells without a value") as failure:
+        score(tmp_path / "d.csv", tmp_path / "out.csv")
+    assert way in str(failure.value)
+    rows = "0.5,1,x\n" if way == "Fill them" else ""
+    (tmp_path / "d.csv").write_text(f"a,b,c\n{rows}1.5,2,y\n")
+    done = score(tmp_path / "d.csv", tmp_path / "out.csv", overwrite=True)
+    assert done.record["refused"] == 0
 
 
 def test_a_number_that_may_be_two_is_told_with_both(score, tmp_path):

@@ -1,0 +1,16 @@
+"""The packages that bring the drivers of databases, for who lacks one."""
+
+from typing import Final
+
+# What SQLAlchemy imports for a database → the package that has it, where its name is another.
+_PACKAGES: Final = {
+    "psycopg": "'cloche[postgres]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}
+
+
+def installed_by(error: ImportError) -> str:
+    """The command that installs the driver which SQLAlchemy could not import."""
+    module = str(error.name)
+    return f"pip install {_PACKAGES.get(module, module)}"

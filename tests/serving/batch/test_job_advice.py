@@ -1,0 +1,302 @@
+"""A job that is refused says what to ask for: asked for that, it is done."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cloche.serving.batch.input import inputs
+from cloche.serving.batch.input.csv_options import chosen, parsed
+from cloche.serving.batch.job.refusal_limit import Limit
+from cloche.serving.batch.output.layout import describe
+from cloche.serving.batch.scoring.predict import PartScorer
+from cloche.serving.errors import JobFailed, ServingError, SettingsError
+from tests.serving.batch.conftest import HereEngine, table
+
+pytestmark = pytest.mark.xdist_group("batch")
+
+LOAD = PartScorer.load  # which the other tests have load each model once
+Options = dict[str, Any]
+GOOD = "id,a,b,c\n1,0.5,1,x\n2,0.5,1,y\n"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table(57).to_csv("rows.csv", index=False)
+
+
+def option(pattern: str, said: str) -> Options:
+    """The option, without a value, that a message names at the place of a pattern's group."""
+    found = re.search(pattern, said)
+    assert found is not None, (pattern, said)
+    return {found[1].removeprefix("--").replace("-", "_"): True}
+
+
+def somebodys_file(score) -> None:
+    Path("out.csv").write_text("precious")
+
+
+def half_a_job(score) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        score("rows.csv", "out.csv", engine=HereEngine(1), part_rows=2)
+
+
+def half_a_job_of_other_rows(score) -> None:
+    half_a_job(score)
+    table(58).to_csv("rows.csv", index=False)
+
+
+def a_job_of_other_rows(score) -> None:
+    score("rows.csv", "out.csv")
+    table(58).to_csv("rows.csv", index=False)
+
+
+# What is there already, the options, and what may be done then.
+BEGUN: dict[str, tuple[Callable[..., None], Options, list[str]]] = {
+    "a file of somebody else": (somebodys_file, {}, [r"replace it with (--overwrite)\."]),
+    "an unfinished job": (
+        half_a_job, {}, [r"Go on with (--resume),", r"begin anew with (--overwrite)\."],
+    ),
+    "an unfinished job of other rows": (
+        half_a_job_of_other_rows, {"resume": True}, [r"Begin anew with (--overwrite)\."],
+    ),
+    "a finished job of other rows": (a_job_of_other_rows, {}, [r"replace it with (--overwrite)\."]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("there", BEGUN)
+def test_what_is_advised_about_what_is_there_lets_a_job_be_done(there, score):
+    begin, options, patterns = BEGUN[there]
+    begin(score)
+    with pytest.raises(ServingError) as refusal:
+        score("rows.csv", "out.csv", **options)
+    said = str(refusal.value)
+    if "Write elsewhere" in said:
+        assert score("rows.csv", "elsewhere.csv", **options).fresh
+    for pattern in patterns:
+        assert score("rows.csv", "out.csv", **option(pattern, said)).fresh
+        if len(patterns) > 1 and pattern is patterns[0]:
+            for path in Path().glob("*out.csv*"):
+                path.unlink()
+            begin(score)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [("rows.csv", GOOD, "rows.csv"), ("days/rows.csv", GOOD, "days"),
+     ("days/rows.csv", GOOD, "days/out/")],
+)  # fmt: skip
+def test_an_output_is_written_elsewhere(name, content, place, score):
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text(content)
+    source = "days" if place == "days/out/" else name
+    with pytest.raises(SettingsError, match=r"Write elsewhere\.$"):
+        score(source, place)
+    assert score(source, "elsewhere/").record["scored"] == 2
+
+
+# The input's name and content, the options, and what is asked for after what is said.
+INPUTS: dict[str, tuple[str, str, Options, str, Callable[[str], tuple[Any, Options]]]] = {
+    "no such column to keep": (
+        "rows.csv", GOOD, {"id_columns": ("no",)}, r"it has (\w+),",
+        lambda name: ("rows.csv", {"id_columns": (name,)}),
+    ),
+    "a name of no known format": (
+        "rows.data", GOOD, {}, r"for others give --input-format (\w+)",
+        lambda form: (inputs.Files("rows.data", form), {}),
+    ),
+    "a name of no known format, and another": (
+        "rows.data", GOOD, {}, r"Known are names that end in (\.\w+)",
+        lambda end: (Path("rows.data").rename(f"other{end}"), {}),
+    ),
+    "a file that is not there yet": (
+        "other.csv", GOOD, {}, r"Score it again (when it has come)\.",
+        lambda _: ((Path("come.csv").write_text(GOOD), "come.csv")[1], {}),
+    ),
+    "two columns of a name": (
+        "rows.csv", GOOD.replace("id,", "a,"), {}, r"(Give each column a name of its own);",
+        lambda _: ((Path("rows.csv").write_text(GOOD), "rows.csv")[1], {}),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", INPUTS)
+def test_what_is_advised_about_an_input_has_it_scored(odd, score):
+    name, content, options, pattern, mend = INPUTS[odd]
+    Path(name).write_text(content)
+    source = "come.csv" if "not there" in odd else name
+    with pytest.raises(ServingError) as refusal:
+        score(source, "out.csv", **options)
+    found = re.search(pattern, str(refusal.value))
+    assert found is not None, refusal.value
+    again, given = mend(found[1])
+    assert score(again, "out.csv", **given).record["scored"] == 2
+
+
+def test_line_feeds_are_given_as_it_is_advised(score):
+    Path("rows.csv").write_bytes(GOOD.replace("\n", "\r").encode())
+    with pytest.raises(ServingError) as refusal:
+        score("rows.csv", "out.csv")
+    typed = str(refusal.value).partition("Give it line feeds: ")[2]
+    typed = typed.replace("OLD", "rows.csv").replace("NEW", "mended.csv")
+    subprocess.run(typed, shell=True, check=True)  # noqa: S602
+    assert score("mended.csv", "out.csv").record["scored"] == 2
+
+
+@pytest.mark.parametrize("way", ["--id-column", "leave them out"])
+def test_columns_that_are_no_values_of_a_tensor_are_named_or_left_out(way, score):
+    rows = pd.DataFrame({"id": ["x", "y"], "a": [1, 2], "b": [0.5, 1.5]})
+    rows.to_csv("rows.csv", index=False)
+    with pytest.raises(ServingError) as refusal:
+        score("rows.csv", "out.csv", model="graph")
+    assert way in str(refusal.value)
+    if way == "leave them out":
+        rows.drop(columns="id").to_csv("rows.csv", index=False)
+    given = {"id_columns": ("id",)} if way == "--id-column" else {}
+    assert score("rows.csv", "out.csv", model="graph", **given).record["scored"] == 2
+
+
+def test_options_of_csv_are_left_out_where_there_is_none(score):
+    pd.read_csv("rows.csv").to_parquet("rows.parquet")
+    with pytest.raises(SettingsError, match=r"--options are for CSV, .*Leave them out\."):
+        score("rows.parquet", "out.csv", options={"sep": ";"})
+    assert score("rows.parquet", "out.csv").record["scored"] == 57
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "500%"])
+def test_a_limit_is_given_in_one_of_the_forms_that_are_named(text):
+    with pytest.raises(SettingsError) as refusal:
+        Limit.parse(text)
+    forms = re.search(r"a count like (\S+) or a share like (\S+)\.$", str(refusal.value)).groups()
+    assert [Limit.parse(form).given for form in forms] == [True, True]
+
+
+# What makes no sense after --options → what is said of it, and what is given then.
+READINGS: dict[str, tuple[str, Callable[[str], str]]] = {
+    "{sep: [": (r"--options ('.*')$", lambda text: shlex.split(text)[0]),
+    "sep": (r"--options ('.*')$", lambda text: shlex.split(text)[0]),
+    "{header: null}": (r"--options ('.*')$", lambda text: shlex.split(text)[0]),
+    "{encoding: klingon}": (r"(\w+) \(Korean\)", lambda name: f"{{encoding: {name}}}"),
+    "{encoding_errors: no}": (r"expected (\w+),", lambda name: f"{{encoding_errors: {name}}}"),
+    "{keep_default_na: maybe}": (r"expected (\w+) or", lambda one: f"{{keep_default_na: {one}}}"),
+    "{float_precision: low}": (r"or (\w+)$", lambda one: f"{{float_precision: {one}}}"),
+    "{header: 3}": (r"lines before it are (\w+)$", lambda name: f"{{{name}: 3}}"),
+    "{sep: ';;'}": (r"expected (one ASCII character);", lambda _: "{sep: ;}"),
+    "{skiprows: -1}": (r"expected (a number of lines);", lambda _: "{skiprows: 1}"),
+    "{na_values: {a: {b: c}}}": (r"expected (a list) of words", lambda _: "{na_values: {a: [c]}}"),
+    "{nrows: 5, sep: ;}": (r"(Leave it out); known are", lambda _: "{sep: ;}"),
+    "{comment: '#', sep: ;}": (r"it knows (\w+),", lambda name: f"{{{name}: ;}}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", READINGS)
+def test_what_is_advised_in_the_place_of_options_is_read(text):
+    pattern, mend = READINGS[text]
+    with pytest.raises(SettingsError) as refusal:
+        chosen({}, parsed(text))
+    found = re.search(pattern, str(refusal.value))
+    assert found is not None, refusal.value
+    given = parsed(mend(found[1]))
+    assert chosen({}, given).options.keys() == given.keys()
+
+
+@pytest.mark.parametrize("form", [None, "parquet"])
+def test_a_stream_is_given_what_it_lacks(form, score, tmp_path):
+    with Path("rows.csv").open("rb") as stream:
+        with pytest.raises(SettingsError) as refusal:
+            inputs.Stream(stream, form)
+        if form is None:
+            assert str(refusal.value).endswith("give --input-format.")
+            given: inputs.Inputs = inputs.Stream(stream, "csv")
+        else:
+            assert str(refusal.value).endswith("give a file.")
+            pd.read_csv("rows.csv").to_parquet("rows.parquet")
+            given = inputs.Files("rows.parquet", form)
+        assert score(given, "out.csv").record["scored"] == 57
+
+
+def test_a_place_in_a_bucket_is_named():
+    with pytest.raises(SettingsError) as refusal:
+        describe("s3://bucket?region=eu-west-1", None)
+    advised = re.search(r"in the bucket, like (\S+)\.$", str(refusal.value))
+    assert advised is not None, refusal.value
+    assert describe(f"{advised[1]}?region=eu-west-1", None).directory
+
+
+def test_the_package_that_a_store_needs_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(SettingsError) as refusal:
+        describe("ftp://host/out/", None)
+    assert str(refusal.value).endswith("this store needs fsspec: pip install fsspec")
+
+
+@pytest.mark.parametrize("way", ["Leave out the rows that it refuses", "--part-rows"])
+def test_a_model_that_looks_across_rows_is_given_fewer_or_none_that_it_refuses(way, score):
+    rows = table(150)
+    model = "crowded" if way == "--part-rows" else "because"
+    refused = rows.assign(a=rows["a"].where(rows.index > 0, 13.0)) if model == "because" else rows
+    refused.to_parquet("rows.parquet")
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.parquet", "out.csv", model=model, part_rows=2000)
+    assert way in str(refusal.value)
+    refused[refused["a"] != 13.0].to_parquet("rows.parquet")
+    fewer = 100 if way == "--part-rows" else 2000
+    done = score("rows.parquet", "out.csv", model=model, part_rows=fewer, overwrite=True)
+    assert done.record["refused"] == 0
+
+
+def test_rows_that_all_belong_into_quarantine_go_there_when_it_is_said(score, monkeypatch):
+    monkeypatch.setattr("cloche.serving.batch.scoring.worker._PROBED", 5)
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.csv", "out.csv", model="talkative", part_rows=100)
+    limit = re.search(r"say so with --max-bad-rows (\S+)\.$", str(refusal.value))
+    assert limit is not None, refusal.value
+    given = {"limit": Limit.parse(limit[1]), "overwrite": True}
+    done = score("rows.csv", "out.csv", model="talkative", part_rows=100, **given)
+    assert done.record["refused"] == 57
+
+
+def test_columns_that_would_be_doubled_are_left_out(score):
+    pd.read_csv("rows.csv").assign(prediction=1).to_csv("rows.csv", index=False)
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.csv", "out.csv", keep=True)
+    assert re.search(r"Say what to keep with --id-column, and leave it out\.$", str(refusal.value))
+    kept = {"id_columns": ("id", "a", "b", "c"), "overwrite": True}
+    assert score("rows.csv", "out.csv", **kept).record["scored"] == 57
+
+
+def test_a_twin_that_a_job_cannot_go_on_with_is_left_out(score, monkeypatch):
+    """The twin is one that the worker finds gone, and the job begins anew without it."""
+    monkeypatch.setattr("cloche.serving.batch.resume_checks.usable", lambda *_: "digest")
+    monkeypatch.setattr(PartScorer, "load", staticmethod(LOAD))
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.csv", "out.csv")
+    options = re.search(r"Begin anew with (--\S+) --no-(\S+)\.$", str(refusal.value))
+    assert options is not None, refusal.value
+    given = {options[1].removeprefix("--"): True, options[2]: False}
+    assert score("rows.csv", "out.csv", **given).record["scored"] == 57
+
+
+def test_every_field_is_given_a_name(score):
+    Path("rows.csv").write_text("a,b\n1,2,3\n4,5,6\n")
+    with pytest.raises(JobFailed, match="give every field a name"):
+        score("rows.csv", "out.csv", model="seen")
+    Path("rows.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
+    assert score("rows.csv", "out.csv", model="seen").record["scored"] == 2
+
+
+def test_the_encoding_of_a_table_is_said_as_it_is_asked_for(score):
+    Path("rows.csv").write_text(GOOD.replace("x", "가나"))
+    with pytest.raises(JobFailed) as refusal:
+        score("rows.csv", "out.csv", options={"encoding": "utf-32"})
+    typed = re.search(r"--options ('\{encoding: \S+\}')", str(refusal.value))
+    assert typed is not None, refusal.value
+    given = parsed(shlex.split(typed[1])[0].replace("NAME", "utf-8"))
+    assert score("rows.csv", "out.csv", options=given).record["scored"] == 2

@@ -1,0 +1,207 @@
+"""What deployments advise is typed into MLflow's command, and the deployment is there."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from mlflow.deployments import get_deploy_client
+from mlflow.deployments.cli import commands
+from mlflow.exceptions import MlflowException
+
+from cloche.serving.deployments import command
+from tests.lifecycle.registry import Registry
+from tests.shell import free_port
+from tests.stores import stores
+
+KEY = "a key"
+SPACED = "late flights"
+
+
+class Following(BaseHTTPRequestHandler):
+    """What a server says of itself that follows the aliases of a registry."""
+
+    registry: Registry
+    follows: str | None
+    named: dict[str, str]  # model → the URI that it was named by
+
+    def do_GET(self) -> None:
+        models = {}
+        for name in {"m", SPACED} if self.follows else self.named:
+            uri = self.named.get(name, f"models:/{name}@{self.follows}")
+            aliases = self.registry.client.get_registered_model(name).aliases
+            version = aliases.get(uri.rpartition("@")[2])
+            if version or name in self.named:
+                models[name] = {"uri": uri, "version": str(version), "ready": True, "problem": None}
+        self.answer(200, {"follows": self.follows, "models": models})
+
+    def do_POST(self) -> None:
+        if self.headers.get("Authorization") != f"Bearer {KEY}":
+            self.answer(401, {"error_code": "UNAUTHENTICATED", "message": "Send an API key."})
+        else:
+            self.answer(200, {"predictions": [1]})
+
+    def answer(self, status: int, document: Any) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """Two versions of two models; the gate lets each pass."""
+    registry = Registry(tmp_path)
+    for model in ("m", SPACED):
+        registry.register(model=model)  # none of the versions is loaded
+        for _ in range(2):
+            registry.client.create_model_version(model, "file:///nowhere")
+    monkeypatch.setattr(
+        command, "promote", lambda name, version, _: registry.promote(version, name)
+    )
+    with stores(registry.uri):
+        yield registry
+
+
+@pytest.fixture
+def serve(registry: Registry) -> Iterator[Callable[..., str]]:
+    """(follows, **URIs by name) → the address of a server."""
+    running = []
+
+    def start(follows: str | None = "production", **named: str) -> str:
+        kind = type("Kind", (Following,), {"registry": registry, "follows": follows,
+                                           "named": named})  # fmt: skip
+        running.append(server := ThreadingHTTPServer(("127.0.0.1", 0), kind))
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return f"cloche:/http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+def run(*words: str) -> str:
+    """What MLflow's command prints, or why it fails."""
+    done = CliRunner().invoke(commands, words)
+    assert done.exception is None or isinstance(done.exception, MlflowException), done.output
+    return str(done.exception or done.output)
+
+
+def typed(pattern: str, said: str) -> list[str]:
+    """The words of what a message says at the place of a pattern's group."""
+    found = re.search(pattern, said)
+    assert found is not None, (pattern, said)
+    return shlex.split(found[1])
+
+
+@pytest.mark.parametrize("model", ["m", SPACED])
+def test_a_deployment_is_made_and_moved_by_the_commands_that_are_advised(model, serve, registry):
+    target = ("-t", serve())
+    create = typed(r"`mlflow deployments (create .*)`", run("get", "--name", model, *target))
+    create = [word.replace("/N", "/1") for word in create]
+    assert "is created" in run(*create)
+    update = typed(r"`mlflow deployments (update .*)`", run(*create))
+    assert "is updated" in run(*(word.replace("/N", "/2") for word in update))
+    assert registry.client.get_model_version_by_alias(model, "production").version == 2
+    version = typed(r"Say which version: (-m .*?)\. ", run("update", "--name", model, *target))
+    again = (word.replace("/N", "/1") for word in version)
+    assert "is updated" in run("update", "--name", model, *target, *again)
+
+
+# What is typed for a deployment of version 1 beside the rest, the server, and what is typed then.
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], str, Callable[..., dict[str, Any]]]] = {
+    "no server": (
+        {"target": "cloche:/http://127.0.0.1:{port}"}, {}, r"(-C wait=0)",
+        lambda given, words, _: {**given, words[0]: words[1]},
+    ),
+    "no server, and another": (
+        {"target": "cloche:/http://127.0.0.1:{port}"}, {},
+        r"name another as -t (cloche:/http://HOST:PORT)",
+        lambda given, words, right: {**given, "target": right(words[0])},
+    ),
+    "another alias": (
+        {"-C": "alias=staging"}, {}, r"or only move the alias: (-C wait=0)",
+        lambda given, words, _: {**given, "-C ": words[1]},
+    ),
+    "a server that follows no alias": (
+        {}, {"m": "models:/m/1"}, r"or only move the alias: (-C wait=0)",
+        lambda given, words, _: {**given, words[0]: words[1]},
+    ),
+    "a server that follows no alias, and one that does": (
+        {}, {"m": "models:/m/1"}, r"Start it with --all or with (models:/m@production)",
+        lambda given, words, right: {**given, "target": right("", m=words[0])},
+    ),
+    "another model": (
+        {"--name": "flights"}, {}, r"under that name: (--name .*)",
+        lambda given, words, _: {**given, words[0]: words[1]},
+    ),
+    "a flavor": (
+        {"--flavor": "sklearn"}, {}, r"leave the (flavor) out",
+        lambda given, words, _: {k: v for k, v in given.items() if k != f"--{words[0]}"},
+    ),
+    "an endpoint": (
+        {"--endpoint": "e"}, {}, r"leave (--endpoint) out",
+        lambda given, words, _: {k: v for k, v in given.items() if k != words[0]},
+    ),
+    "no version": (
+        {"-m": "models:/m"}, {}, r"say which version: .*, .* or (models:/m/)7",
+        lambda given, words, _: {**given, "-m": f"{words[0]}1"},
+    ),
+    "no truth": (
+        {"-C": "force=perhaps"}, {}, r"is neither (true) nor false. Write one",
+        lambda given, words, _: {**given, "-C": f"force={words[0]}"},
+    ),
+    "no time": (
+        {"-C": "wait=long"}, {}, r"Give one like (\d+)",
+        lambda given, words, _: {**given, "-C": f"wait={words[0]}"},
+    ),
+    "a slip in an option": (
+        {"-C": "waits=0"}, {}, r"the target cloche takes alias, (wait),",
+        lambda given, words, _: {**given, "-C": f"{words[0]}=0"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", REFUSED)
+def test_what_is_advised_lets_a_deployment_be_made(mistake, serve, registry):
+    change, named, pattern, mend = REFUSED[mistake]
+    target = serve(None if named else "production", **named)
+    given = {"target": target, "--name": "m", "-m": "models:/m/1", **change}
+    given["target"] = given["target"].format(port=free_port())
+
+    def create(options: dict[str, Any]) -> str:
+        words = [word for pair in options.items() for word in pair]
+        return run("create", *("-t" if word == "target" else word.strip() for word in words))
+
+    def right(_: str, **others: str) -> str:
+        return serve(None, **others) if others else target
+
+    said = create(given)
+    assert "is created" not in said
+    assert "is created" in create(mend(given, typed(pattern, said), right)), said
+
+
+def test_a_key_that_is_asked_for_is_exported(serve, registry, monkeypatch, tmp_path):
+    registry.promote("1")
+    target = serve()
+    rows = tmp_path / "rows.json"
+    rows.write_text('[{"a": 1}]')
+    said = run("predict", "-t", target, "--name", "m", "-I", str(rows))
+    (exported,) = typed(r"export (\w+)=KEY", said)
+    monkeypatch.setenv(exported, KEY)
+    assert "[1]" in "".join(run("predict", "-t", target, "--name", "m", "-I", str(rows)).split())
+    client = get_deploy_client(target)
+    with pytest.raises(MlflowException) as refused:
+        client.predict(inputs={"inputs": [1]})
+    (argument,) = typed(r"give (\w+)=NAME", str(refused.value))
+    assert client.predict(**{argument: "m", "inputs": {"inputs": [1]}})["predictions"] == [1]

@@ -1,0 +1,271 @@
+"""What is advised about the options of `cloche serve` is given to it, and it would start."""
+
+import asyncio
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cloche.serving.cli.container import container
+from cloche.serving.cli.serve import serve, settings_of
+from cloche.serving.clouds.discovery import find
+from cloche.serving.errors import SettingsError
+from cloche.serving.host.answers.error_answers import UnsupportedMediaType
+from cloche.serving.host.parsing import content_types
+from cloche.serving.observability.tracing import from_environment
+from cloche.serving.processes.frames import Door
+from cloche.serving.server.preflight import check
+from cloche.serving.settings import Settings
+from cloche.serving.web.allowed_hosts import allowed_hosts
+from cloche.serving.web.asgi import HttpError, read_body
+from cloche.serving.web.authentication import Authentication
+from cloche.serving.web.cross_origin import check as check_origin
+from cloche.serving.web.sockets import listen
+
+MODEL = "models:/m@production"
+LOCAL = ["--port", "0", "--cache-dir", "cache", MODEL]
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate, its key, and the same key with a passphrase."""
+    folder = tmp_path_factory.mktemp("a pem")
+    for line in (
+        "req -x509 -newkey rsa:2048 -nodes -subj /CN=x -days 1 -keyout key -out certificate",
+        "pkey -in key -aes256 -passout pass:secret -out encrypted",
+    ):
+        subprocess.run(["openssl", *line.split()], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("korean").write_bytes("열쇠".encode("cp949"))
+
+
+def read(pattern: str, said: str) -> list[str]:
+    """The words of what a message says at the place of a pattern's group."""
+    found = re.search(pattern, said)
+    assert found is not None, (pattern, said)
+    return shlex.split(found[1])
+
+
+def would_start(words: list[str]) -> Settings:
+    """All that `cloche serve` looks at before it starts anything."""
+    given = serve.make_context("serve", list(words)).params
+    given.pop("log_format")
+    settings = settings_of(**given)
+    check(settings)
+    listen(settings.host, settings.port).close()
+    return settings
+
+
+def refused(words: list[str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        would_start(words)
+    return str(caught.value)
+
+
+# What is given, what is said, and what is given then.
+OPTIONS: dict[str, tuple[list[str], str, Callable[[list[str], list[str]], list[str]]]] = {
+    "no model": (LOCAL[:-1], r"name a model, like (\S+),", lambda g, said: [*g, *said]),
+    "no model, and all": (LOCAL[:-1], r"or use (--all)\.", lambda g, said: [*g, *said]),
+    "two of one name": (
+        [*LOCAL, "models:/late flights@canary", "models:/late flights/2"],
+        r"a name of its own: (.*)",
+        lambda g, said: [*g[:-2], g[-1], said[0]],
+    ),
+    "a long prediction": (
+        [*LOCAL, "--predict-timeout", "99"], r"longer than (--request-timeout) .*Raise that one",
+        lambda g, said: [*g, *said, "100"],
+    ),
+    "a long prediction, as long by default": (
+        [*LOCAL, "--predict-timeout", "99"], r"or leave out (--predict-timeout):",
+        lambda g, said: g[: g.index(*said)],
+    ),
+    "a cache that is a file": (
+        [*LOCAL, "--cache-dir", "file/x"], r"(--cache-dir) file/x: .* Choose another",
+        lambda g, said: [*g, *said, "another"],
+    ),
+    "a foreign address": (
+        [*LOCAL, "--host", "203.0.113.1"], r"Choose another (--host: 127.0.0.1) for",
+        lambda g, said: [*g, *" ".join(said).split(": ")],
+    ),
+    "a foreign address, and everybody's": (
+        [*LOCAL, "--host", "203.0.113.1"], r"this machine alone, (0.0.0.0) for everybody",
+        lambda g, said: [*g, "--host", *said],
+    ),
+    "a name of no variable": (
+        [*LOCAL, "--host-env", "MY APP"], r"and a \*: (--host-env \w+, --host-env '\w+\*')",
+        lambda g, said: [*g[:-2], *(word.strip(",") for word in said)],
+    ),
+    "a variable of the server": (
+        [*LOCAL, "--host-env", "CLOCHE_API_KEYS"], r"of its own, like (\w+)\.",
+        lambda g, said: [*g[:-1], *said],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", OPTIONS)
+def test_what_is_advised_about_the_options_lets_a_server_start(mistake):
+    given, pattern, mend = OPTIONS[mistake]
+    said = refused(given)
+    would_start(mend(given, read(pattern, said)))
+
+
+def test_a_port_that_is_taken_is_given_up_for_another():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        given = ["--cache-dir", "cache", MODEL, "--port", str(taken.getsockname()[1])]
+        option = read(r"something else does\. Choose another (--\S+)\.", refused(given))
+        would_start([*given, *option, "0"])
+
+
+@pytest.mark.parametrize("given", ["--tls-certificate", "--tls-key"])
+def test_the_other_half_of_tls_is_given(given, pem):
+    files = {"--tls-certificate": str(pem / "certificate"), "--tls-key": str(pem / "key")}
+    said = refused([*LOCAL, given, files[given]])
+    both = read(r"TLS needs both (.*)\.", said.replace(" and", ""))
+    would_start([*LOCAL, *(word for option in both for word in (option, files[option]))])
+
+
+def test_a_passphrase_is_taken_away_as_it_is_advised(pem):
+    tls = [*LOCAL, "--tls-certificate", str(pem / "certificate"), "--tls-key"]
+    typed = read(r"Give one without: (.*)$", refused([*tls, str(pem / "encrypted")]))
+    assert typed[-1] == "FILE"
+    typed += ["-passin", "pass:secret"]  # what a person types when it asks
+    subprocess.run(typed, check=True, capture_output=True)
+    would_start([*tls, "FILE"])
+
+
+@pytest.mark.parametrize("file", ["korean", "file"])
+def test_keys_are_written_as_they_are_asked_for(file):
+    said = refused([*LOCAL, "--api-keys-file", file])
+    assert re.search(r"Write one( API key)? per line\.$", said)
+    Path(file).write_text("one key\nanother\n")
+    settings = would_start([*LOCAL, "--api-keys-file", file])
+    Authentication(settings.api_keys).check([(b"authorization", b"Bearer another")])
+
+
+def test_an_environment_manager_is_installed_by_its_name(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with monkeypatch.context() as absent:
+        absent.setattr("importlib.util.find_spec", lambda _: None)
+        said = refused([*LOCAL, "--env-manager", "uv"])
+    (package,) = read(r"pip install (\w+)$", said)
+    assert would_start([*LOCAL, "--env-manager", package]).env_manager == "uv"
+
+
+COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+
+def test_spans_are_sent_by_the_protocol_that_is_named():
+    given = COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    with pytest.raises(SettingsError, match="Set it to that") as caught:
+        from_environment(given)
+    said = str(caught.value)
+    variable, protocol = re.search(r"(\w+)=.*spans are sent as (\S+) only", said).groups()
+
+    async def trace() -> None:
+        tracing = from_environment({**given, variable: protocol})
+        assert tracing is not None
+        await tracing.close()
+
+    asyncio.run(trace())
+
+
+def test_spans_are_switched_off_as_it_is_advised(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(SettingsError) as caught:
+        from_environment(COLLECTOR)
+    (switch,) = read(r"or set (\S+)\.$", str(caught.value))
+    assert from_environment(COLLECTOR | dict([switch.split("=")])) is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "pattern"),
+    [
+        ({"SAGEMAKER_BIND_TO_PORT": "http"}, "it must be a whole number"),
+        ({"AIP_HTTP_PORT": "80a"}, "it must be a whole number"),
+        ({"SAGEMAKER_BATCH_STRATEGY": "ALL"}, r"it must be (\w+) or (\w+)\."),
+    ],
+)
+def test_what_a_variable_of_a_cloud_must_be_is_taken(variables, pattern):
+    with pytest.raises(SettingsError) as caught:
+        find(variables)
+    found = re.search(pattern, str(caught.value))
+    for value in found.groups() or ("8080",):
+        assert find(dict.fromkeys(variables, value))
+
+
+@pytest.mark.parametrize("way", ["Upload the model", "name one"])
+def test_a_container_without_a_model_is_given_one(way, monkeypatch):
+    monkeypatch.setenv("AIP_HTTP_PORT", "8080")
+    with pytest.raises(SettingsError) as caught:
+        container.main(["serve"], standalone_mode=False)
+    said = str(caught.value)
+    typed = ["serve"]
+    if way == "name one":
+        typed = read(r"or name one: cloche container (.*)$", said)
+    else:
+        (variable,) = read(r"(\w+) names no model\. Upload the model with its artifact URI", said)
+        monkeypatch.setenv(variable, "gs://bucket/model")
+    assert len(container.make_context("container", typed).params["models"]) == 1
+
+
+def test_a_name_that_is_refused_is_allowed_or_a_key_is_set():
+    header = [(b"host", b"models.example.com")]
+
+    def ask(*options: str) -> None:
+        allowed_hosts(would_start([*LOCAL, *options])).check(header)
+
+    with pytest.raises(HttpError) as refusal:
+        ask()
+    option, _ = read(r"start it with (--allowed-hosts NAME)\.", str(refusal.value))
+    ask(option, "models.example.com")
+    Path("file").write_text("a key")
+    ask("--api-keys-file", "file")
+
+
+def test_a_body_that_is_too_large_is_sent_in_parts_or_allowed():
+    body = b"x" * 100
+
+    def send(part: bytes, *options: str) -> bytes:
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": part}
+
+        limit = would_start([*LOCAL, "--max-body", "64", *options]).max_body
+        return asyncio.run(read_body(receive, limit, 1))
+
+    with pytest.raises(HttpError, match="Send fewer rows at a time") as refusal:
+        send(body)
+    assert send(body[:50])
+    (option,) = read(r"with a larger (--\S+)\.", str(refusal.value))
+    assert send(body, option, "128") == body
+
+
+def test_the_key_that_is_asked_for_opens():
+    access = Authentication(["KEY"])
+    with pytest.raises(HttpError) as refusal:
+        access.check([])
+    name, value = re.search(r"Send an API key: (\S+): (.*)\.$", str(refusal.value)).groups()
+    access.check([(name.lower().encode(), value.encode())])
+
+
+def test_the_content_types_that_are_asked_for_are_taken():
+    with pytest.raises(HttpError) as refusal:
+        check_origin(Door.V2, "text/plain", [])
+    (kind,) = read(r"Send this content type: (\S+)\.$", str(refusal.value))
+    check_origin(Door.V2, kind, [(b"origin", b"https://elsewhere.example")])
+    with pytest.raises(UnsupportedMediaType) as unsupported:
+        content_types.check("text/plain")
+    kinds = read(r"Send one of these content types: (.*)\.$", str(unsupported.value))
+    assert [content_types.check(one.strip(",")) for one in kinds] == [
+        one.strip(",") for one in kinds
+    ]
