@@ -121,6 +121,9 @@ def _front(folder: Path, arguments: list[str]) -> None:
         return await spawn(program, *rest, **options)
 
     asyncio.create_subprocess_exec = spawn_traced  # type: ignore[assignment]
+    # A fork of the fork server would have no marks, so hosts are started as processes of their own.
+    processes: Any = import_module("cloche.serving.processes.launcher").Processes
+    processes.__init__ = functools.partialmethod(processes.__init__, forking=False)
     moments: list[Moment] = []
     install("front", moments)
     command = import_module("cloche.main")
@@ -134,16 +137,16 @@ def _host(folder: Path, descriptor: str) -> None:
     """Run a model host with marks."""
     moments: list[Moment] = []
     install("host", moments)
-    host: Any = import_module("cloche.serving.host.__main__")
-    serve = host.serve
+    loop: Any = import_module("cloche.serving.host.loop")
+    serve = loop.serve
 
     def serve_and_write(front: Any) -> None:
         serve(front)
         _write(folder, moments)
 
-    host.serve = serve_and_write
+    loop.serve = serve_and_write
     sys.argv = ["cloche.serving.host", descriptor]
-    host.main()
+    import_module("cloche.serving.host.__main__").main()
 
 
 if __name__ == "__main__":

@@ -65,6 +65,10 @@ class Settings:
             raise SettingsError(
                 "Nothing to serve: name a model, like models:/NAME@production, or use --all."
             )
+        if self.models and self.all_with_alias:
+            raise SettingsError(
+                "--all serves every model that has the alias: leave out the model URIs, or --all."
+            )
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise SettingsError("TLS needs both --tls-certificate and --tls-key.")
         if self.max_host_memory and not Path("/proc/self/statm").exists():

@@ -84,7 +84,7 @@ def accelerate_version(
         candidate = fetch(entry, Path(folder))
         rows = _rows(client, candidate, data)
         python = _interpreter(candidate, env_manager, cache, say)
-        say(f"proving a twin on {len(rows):,} rows and strange ones")
+        say(f"proving a twin on {len(rows):,} rows and adversarial ones")
         try:
             twin = twin_of(candidate.folder, rows, widened=widened, python=python)
         except TwinRefused as refusal:

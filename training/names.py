@@ -9,6 +9,7 @@ GATE_RUN = "cloche.gate_run_id"
 DIGEST = "cloche.digest"
 ACCELERATED = "cloche.accelerated"
 ACCELERATED_DIGEST = "cloche.accelerated_digest"
+ACCELERATED_REASON = "cloche.accelerated_reason"  # of a run: why there is no twin
 PROMOTED_AT = "cloche.promoted_at"
 PROMOTED_BY = "cloche.promoted_by"
 REASON = "cloche.reason"

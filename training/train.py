@@ -244,7 +244,8 @@ def _accelerate(
         return {}
     attach(MlflowClient(), model_id, twin)
     record.record_twin(twin)
-    say(f"twin proven on {twin.proof.rows:,} rows and {twin.proof.adversarial_rows:,} strange ones")
+    proof = twin.proof
+    say(f"twin proven on {proof.rows:,} rows and {proof.adversarial_rows:,} adversarial ones")
     return twin_tags(twin)
 
 

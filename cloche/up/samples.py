@@ -61,7 +61,9 @@ def _rows_of(name: str, version: str, folder: str) -> Any:
     holdout = mlflow.artifacts.download_artifacts(
         run_id=run_id, artifact_path=artifact, dst_path=folder
     )
-    return pd.read_parquet(holdout, columns=model.signature.inputs.input_names()).dropna()
+    rows = pd.read_parquet(holdout, columns=model.signature.inputs.input_names())
+    whole = rows.dropna()
+    return whole if len(whole) else rows
 
 
 def write_csv(rows: TryRows, folder: Path) -> Path:

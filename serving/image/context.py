@@ -7,13 +7,12 @@ import json
 import shutil
 from pathlib import Path
 
-import mlflow
 from mlflow.tracking import MlflowClient
 
 from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import SettingsError
 from cloche.serving.registry.bundle_note import Note
-from cloche.serving.registry.cache import Cache
+from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
@@ -61,8 +60,7 @@ def write(uri: str, folder: Path, *, base: str, cache_directory: Path) -> Note:
         )
     parsed = parse(uri)
     target = Resolver(MlflowClient).resolve(parsed)
-    registry = f"{mlflow.get_tracking_uri()} {mlflow.get_registry_uri()}"
-    artifacts = fetch(target, Cache(cache_directory, registry))
+    artifacts = fetch(target, Cache(cache_directory, registry_name()))
     digest = target.digest or digest_tree(artifacts)
     note = Note(parsed.name, target.version, digest, target.twin, target.retry)
     model = folder / "model"

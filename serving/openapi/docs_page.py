@@ -3,6 +3,7 @@
 import html
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.openapi.json_schema import specs
@@ -17,11 +18,12 @@ def page(models: Iterable[ServedModel]) -> str:
 def _section(model: ServedModel, *, alone: bool) -> str:
     description = model.current.description if model.current else {}
     signature = description.get("signature") or {}
-    path = "/invocations" if alone else f"/models/{model.name}/invocations"
+    name = quote(model.name, safe="")
+    path = "/invocations" if alone else f"/models/{name}/invocations"
     version = model.current.version if model.current else "none yet"
     example = description.get("example")
     other = ", ".join(
-        f"<code>POST {_text(one.format(model.name))}</code> ({protocol})"
+        f"<code>POST {_text(one.format(name))}</code> ({protocol})"
         for one, protocol in _DOORS.items()
     )
     parts = [

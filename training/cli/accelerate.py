@@ -14,9 +14,9 @@ from cloche.training.cli.spinner import steps
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
 
 cloche train does so by itself. The twin is compared with the model on the version's holdout, or
-on the rows of --data, and on strange ones: missing and extreme values, unseen categories, values
-around the thresholds of trees. A version that serves may be accelerated: its own files stay as
-they are.
+on the rows of --data, and on adversarial ones: missing and extreme values, unseen categories,
+values around the thresholds of trees. A version that serves may be accelerated: its own files stay
+as they are.
 
 \b
 Example:
@@ -70,6 +70,6 @@ def accelerate(
     proof = done.proof
     click.echo(
         f"{done.model} version {done.version} has an accelerated twin: on {proof.rows:,} rows and "
-        f"{proof.adversarial_rows:,} strange ones its scores differ by at most "
+        f"{proof.adversarial_rows:,} adversarial ones its scores differ by at most "
         f"{proof.largest_difference:.1e}, its labels on none."
     )

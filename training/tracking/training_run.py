@@ -19,7 +19,7 @@ from cloche.training.dataset.reading.digest import frame_digest
 from cloche.training.dataset.reading.parquet import write_parquet
 from cloche.training.evaluation.evaluate import Evaluation, slice_table
 from cloche.training.evaluation.plots import evaluation_plots, importance_plot, slices_plot
-from cloche.training.names import ACCELERATED
+from cloche.training.names import ACCELERATED, ACCELERATED_REASON
 from cloche.training.packaging.signature import deciding_rows
 from cloche.training.pipeline.search import Trial, trials_frame
 from cloche.training.recipe.load import dump_recipe
@@ -132,7 +132,7 @@ def record_twin(twin: Twin) -> None:
 def record_no_twin(reason: str) -> None:
     """Log the reason why there is no accelerated twin."""
     mlflow.set_tag(ACCELERATED, "no")
-    mlflow.set_tag("cloche.accelerated_reason", reason)
+    mlflow.set_tag(ACCELERATED_REASON, reason)
 
 
 def _record_slices(recipe: Recipe, evaluation: Evaluation) -> None:
