@@ -84,15 +84,15 @@ class Files:
         self.is_csv = any(file.format == "csv" for file in self.files)
 
     def read_by(self, reading: CsvOptions) -> None:
-        """See `Inputs`."""
+        """See `Inputs.read_by`."""
         self.files = [replace(file, reading=reading) for file in self.files]
 
     def columns(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.columns`."""
         return columns(self.files[0])
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Inputs`. Rows of JSON have keys of their own, so they are not judged here."""
+        """See `Inputs.lacking`. JSON rows may have different keys, so they are not checked here."""
         for file in self.files:
             found = set(columns(file)) if file.format != "jsonl" else set(needed)
             if absent := [name for name in needed if name not in found]:
@@ -100,7 +100,7 @@ class Files:
         return ""
 
     def advice(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.advice`."""
         for file in self.files:
             try:
                 names = columns(file) if file.format != "jsonl" else needed
@@ -114,20 +114,20 @@ class Files:
         return ""
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """See `Inputs`. Each file is a table of its own, as MLflow reads it."""
+        """See `Inputs.inferred`. Each file is a table of its own, as MLflow reads it."""
         return {file.name: file_types(file, len(columns(file))) for file in self.files}
 
     def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
-        """See `Inputs`."""
+        """See `Inputs.parts`."""
         return planner.parts(self.files, done)
 
     def changed(self) -> str:
-        """See `Inputs`."""
+        """See `Inputs.changed`."""
         now = {file.name: file.fingerprint for file in find(self._source, self._format)}
         return next((name for name, state in self.inputs.items() if now.get(name) != state), "")
 
     def reads(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.reads`."""
         return [*self.inputs, self._source]
 
 
@@ -145,30 +145,30 @@ class Query:
         self.inputs = {name: hashlib.sha256(query.encode()).hexdigest()[:32]}
 
     def read_by(self, reading: CsvOptions) -> None:
-        """See `Inputs`."""
+        """See `Inputs.read_by`."""
 
     def columns(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.columns`."""
         names = database.columns(self._url, self._query)
         refuse_doubled(names, "The query")
         return names
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.lacking`."""
         found = self.columns()
         absent = [name for name in needed if name not in found]
         return f"the query lacks {', '.join(absent)}" if absent else ""
 
     def advice(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.advice`."""
         return csv_advice.for_names(self.columns(), needed)
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """See `Inputs`. They come with the rows; that they do not change is seen then."""
+        """See `Inputs.inferred`. They come with the rows; that they do not change is seen then."""
         return {name: {} for name in self.inputs}
 
     def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
-        """See `Inputs`."""
+        """See `Inputs.parts`."""
         kept = planner.kept(done)
         if kept is not None:
             return iter(kept)
@@ -181,11 +181,11 @@ class Query:
         return planner.batches(silence_notice.each(found, "the database"))
 
     def changed(self) -> str:
-        """See `Inputs`. The rows were copied: they cannot change."""
+        """See `Inputs.changed`. The rows were copied: they cannot change."""
         return ""
 
     def reads(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.reads`."""
         return database.files(self._url)
 
 
@@ -211,11 +211,11 @@ class Stream:
         self.inputs = {"-": ""}
 
     def read_by(self, reading: CsvOptions) -> None:
-        """See `Inputs`."""
+        """See `Inputs.read_by`."""
         self._file = replace(self._file, reading=reading)
 
     def columns(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.columns`."""
         if self._file.format in TEXT:
             names = columns_of_text(self._text(io.BytesIO(self._head)), self._file)
         else:
@@ -227,19 +227,19 @@ class Stream:
         return self._file.reading.decoded(stream) if self._file.recoded else stream
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.lacking`."""
         found = self.columns() if self._file.format != "jsonl" else needed
         absent = [name for name in needed if name not in found]
         return f"standard input lacks {', '.join(absent)}" if absent else ""
 
     def advice(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.advice`."""
         if self.is_csv:
             return csv_advice.for_header(self._head, self._file, needed)
         return csv_advice.for_names(self.columns(), needed)
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """See `Inputs`. All rows decide, so they are kept on the disk until they are scored."""
+        """See `Inputs.inferred`. The stream is first copied to disk, because all rows decide."""
         kept = TemporaryFile()  # noqa: SIM115  # closed with the stack
         self._kept.enter_context(kept)
         shutil.copyfileobj(self._stream, kept, 1 << 20)
@@ -259,7 +259,7 @@ class Stream:
         return {"-": found}
 
     def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
-        """See `Inputs`."""
+        """See `Inputs.parts`."""
         with self._kept:
             if self._file.format in TEXT:
                 yield from planner.stream(self._file, self._text(self._stream))
@@ -268,11 +268,11 @@ class Stream:
                 yield from planner.batches(map(self._categories.complete, batches))
 
     def changed(self) -> str:
-        """See `Inputs`."""
+        """See `Inputs.changed`."""
         return ""
 
     def reads(self) -> list[str]:
-        """See `Inputs`. A shell may have opened a file as standard input."""
+        """See `Inputs.reads`. A shell may have opened a file as standard input."""
         return self._files
 
 

@@ -68,36 +68,36 @@ class Folder:
         self._folder = folder
 
     def shown(self, name: str) -> str:
-        """See `Location`."""
+        """See `Location.shown`."""
         return str(self._folder / name)
 
     def work(self, name: str, cache: Path) -> Path:  # noqa: ARG002
-        """See `Location`. It lies beside the output, so that files move into it in one step."""
+        """See `Location.work`. It lies beside the output, so that a rename publishes the files."""
         return self._folder / f".{name}.cloche"
 
     def occupied(self, name: str) -> bool:
-        """See `Location`."""
+        """See `Location.occupied`."""
         path = self._folder / name
         return any(path.iterdir()) if path.is_dir() else path.exists()
 
     def sizes(self, names: list[str]) -> list[int | None]:
-        """See `Location`."""
+        """See `Location.sizes`."""
         paths = [self._folder / name for name in names]
         return [path.stat().st_size if path.exists() else None for path in paths]
 
     def read(self, name: str) -> bytes | None:
-        """See `Location`."""
+        """See `Location.read`."""
         try:
             return (self._folder / name).read_bytes()
         except OSError:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Location`."""
+        """See `Location.write`."""
         atomic_write.write(self._folder / name, content)
 
     def put(self, fresh: Path, name: str) -> None:
-        """See `Location`. It moves, so it must lie on the same disk."""
+        """See `Location.put`. It moves, so it must lie on the same disk."""
         path = self._folder / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -106,7 +106,7 @@ class Folder:
     def put_directory(
         self, fresh: Path, name: str, last: tuple[str, ...], sure: Callable[[], None]  # noqa: ARG002
     ) -> None:  # fmt: skip
-        """See `Location`."""
+        """See `Location.put_directory`."""
         path = self._folder / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -115,5 +115,5 @@ class Folder:
         atomic_write.move(fresh, path)
 
     def remove(self, name: str) -> None:
-        """See `Location`."""
+        """See `Location.remove`."""
         (self._folder / name).unlink(missing_ok=True)

@@ -71,21 +71,21 @@ class Store:
         return cls(system, folder, given.rpartition("/")[0]), name
 
     def shown(self, name: str) -> str:
-        """See `Place`."""
+        """See `Location.shown`."""
         return f"{self._uri}/{name}"
 
     def work(self, name: str, cache: Path) -> Path:
-        """See `Place`. A store has no working directories, so it lies beside fetched versions."""
+        """See `Location.work`. It lies in the cache directory, because a store cannot hold it."""
         key = hashlib.sha256(self.shown(name).encode()).hexdigest()[:16]
         return cache.absolute() / "jobs" / f"{key}-{name}"
 
     def occupied(self, name: str) -> bool:
-        """See `Place`."""
+        """See `Location.occupied`."""
         with self._explaining(name):
             return bool(self._files(name))
 
     def sizes(self, names: list[str]) -> list[int | None]:
-        """See `Place`."""
+        """See `Location.sizes`."""
         if not names:
             return []
         with self._explaining(names[0]):
@@ -93,7 +93,7 @@ class Store:
         return [info.size if info.is_file else None for info in found]
 
     def read(self, name: str) -> bytes | None:
-        """See `Place`."""
+        """See `Location.read`."""
         with self._explaining(name):
             if not self._system.get_file_info(self._at(name)).is_file:
                 return None
@@ -102,14 +102,14 @@ class Store:
                 return content
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Place`."""
+        """See `Location.write`."""
         with NamedTemporaryFile() as fresh:
             fresh.write(content)
             fresh.flush()
             self.put(Path(fresh.name), name)
 
     def put(self, fresh: Path, name: str) -> None:
-        """See `Place`."""
+        """See `Location.put`."""
         path, size = self._at(name), fresh.stat().st_size
         with self._explaining(name), during(f"the upload of {self.shown(name)}"):
             try:
@@ -128,7 +128,7 @@ class Store:
     def put_directory(
         self, fresh: Path, name: str, last: tuple[str, ...], sure: Callable[[], None]
     ) -> None:
-        """See `Place`."""
+        """See `Location.put_directory`."""
         for one in reversed(last):  # first of all nobody must take it for complete
             self.remove(f"{name}/{one}")
         names = sorted(place.name for place in fresh.iterdir())
@@ -144,7 +144,7 @@ class Store:
             self.put(fresh / one, f"{name}/{one}")
 
     def remove(self, name: str) -> None:
-        """See `Place`."""
+        """See `Location.remove`."""
         self._delete(name, self._at(name))
 
     def _measure(self, path: str, size: int) -> None:

@@ -97,7 +97,7 @@ class LocalEngine:
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
     ) -> Generator[FinishedPart, None, None]:
-        """See `Engine`."""
+        """See `Engine.run`."""
         python = interpreter_of(job, self._interpreter)
         self._starter = self._starter or starter(self._variables, python)
         waiting = PartQueue(parts, self._workers)

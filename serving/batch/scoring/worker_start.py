@@ -81,7 +81,7 @@ class ForkStarter:
         self._server = BlockingForkServer(*self._about)
 
     def start(self, end: socket.socket, needs: Sequence[str] = ()) -> Process:
-        """See `Starter`."""
+        """See `Starter.start`."""
         try:
             return _Fork(self._server, self._server.fork(end, needs))
         except ForkServerLost:  # somebody killed it, and its forks with it: one more try
@@ -95,7 +95,7 @@ class ForkStarter:
             raise _unstarted(error) from error
 
     def close(self) -> None:
-        """See `Starter`."""
+        """See `Starter.close`."""
         self._server.close()
 
 
@@ -106,11 +106,11 @@ class _Fork:
         self._server, self.pid = server, pid
 
     def kill(self) -> None:
-        """See `Process`."""
+        """See `Process.kill`."""
         self._server.kill(self.pid)
 
     def code(self, seconds: float) -> int | None:
-        """See `Process`."""
+        """See `Process.code`."""
         return self._server.code(self.pid, seconds)
 
 
@@ -123,7 +123,7 @@ class SpawnStarter:
         self._variables, self._python = variables, python
 
     def start(self, end: socket.socket, needs: Sequence[str] = ()) -> Process:  # noqa: ARG002
-        """See `Starter`."""
+        """See `Starter.start`."""
         told = str(end.fileno())
         command = launch.command(
             "cloche.serving.batch.scoring.worker_process", told, python=self._python
@@ -138,7 +138,7 @@ class SpawnStarter:
         return _Child(process)
 
     def close(self) -> None:
-        """See `Starter`."""
+        """See `Starter.close`."""
 
 
 class _Child:
@@ -148,11 +148,11 @@ class _Child:
         self._process, self.pid = process, process.pid
 
     def kill(self) -> None:
-        """See `Process`."""
+        """See `Process.kill`."""
         supervisor.tell_to_end(self.pid)
 
     def code(self, seconds: float) -> int | None:
-        """See `Process`."""
+        """See `Process.code`."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
