@@ -42,7 +42,7 @@ class Partitioner:
             part_rows: The maximum number of rows of a part.
             spool: The directory for copies.
             types: File → types that its columns have in all rows; see `Part`.
-            copies: Whether files in an object store are copied, because workers lack its credentials.
+            copies: Whether files of object stores are copied, because workers have no credentials.
         """
         self._rows = part_rows
         self._types = types

@@ -84,7 +84,7 @@ def _kind(values: pd.Series) -> str:
             return _OBJECTS[inferred]
     if values.hasnans:
         return "g"
-    # In a column with numbers that need uint64, pandas leaves empty cells and words like NA as text.
+    # In a column with numbers that need uint64, pandas leaves empty cells and words like NA as is.
     return "v" if values.isin(STR_NA_VALUES).any() else "t"
 
 
