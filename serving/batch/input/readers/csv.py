@@ -160,7 +160,7 @@ class CsvReader:
     def _texts(
         self, header: bytes, body: bytes, form: Form, wanted: set[str], rows: int
     ) -> dict[str, Any]:
-        """Return columns as text of the file, by Arrow if possible, which is several times faster."""
+        """Return columns as text of the file, by Arrow if possible, which is much faster."""
         names = _names(header, self._reading, form)
         places = [at for at, name in enumerate(names) if name in wanted]
         with suppress(pa.ArrowInvalid):  # only pandas fills rows that are too short
