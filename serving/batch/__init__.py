@@ -1,4 +1,4 @@
-"""Batch scoring: tables of any size, in parts that are written whole or not at all.
+"""Batch scoring of tables of any size, in parts that are written completely or not at all.
 
-Nothing here knows the online front.
+Nothing here depends on the online front.
 """

@@ -1,7 +1,7 @@
-"""Refuses an output that would replace what the job reads, or be read by the next job.
+"""Refuses an output that would overwrite the input, or that the next job would read as input.
 
-Files of this machine are compared by what they are and not by their names, so that links, relative
-paths and the case of letters make no difference; objects of a store are compared by their names.
+Local files are compared by device and inode and not by name, so that links, relative paths and the
+case of letters make no difference; objects of a store are compared by their names.
 """
 
 import os
@@ -18,13 +18,13 @@ _SAME_STORE = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "ab
 def refuse(
     told: str, written: Sequence[str], read: Iterable[str], needed: Iterable[str] = ()
 ) -> None:
-    """Refuse to write over what is read.
+    """Refuse an output that overlaps with the input or with other files that must remain.
 
     Args:
-        told: The output, for people.
-        written: Paths and URIs of all files and folders that the job makes or replaces.
-        read: Those of the input; folders and globs stand for all that is in them.
-        needed: What must outlive the job besides: the version's folder, the working directory.
+        told: The name of the output in error messages.
+        written: Paths and URIs of all files and folders that the job creates or replaces.
+        read: Paths, URIs and globs of the input; a folder stands for all files in it.
+        needed: Other paths that must remain: the version's folder, the working directory.
 
     Raises:
         SettingsError: The output is the input, contains it, lies in it or matches it.
@@ -49,7 +49,7 @@ def refuse(
 
 
 def _lineage(name: str) -> list[Hashable]:
-    """What a file or folder is, and then each folder above it."""
+    """Return the identity of a file or folder, followed by those of the folders above it."""
     full = _full(name)
     if full.startswith("/"):
         path = Path(full)
@@ -59,7 +59,7 @@ def _lineage(name: str) -> list[Hashable]:
 
 
 def _full(name: str) -> str:
-    """A path from the root on without links, or a store, a bucket and a key."""
+    """Return an absolute path without links, or `STORE/BUCKET/KEY` for a URI."""
     scheme, separator, rest = name.partition("://")
     if not separator or scheme in ("file", "local"):
         return os.path.realpath(Path(rest if separator else name).expanduser())

@@ -1,8 +1,8 @@
-"""Puts the finished parts together and lets the output appear under its final name.
+"""Merges the finished parts and publishes the output under its final name.
 
-Every step may be repeated: a job that dies within is resumed, and does them again. The manifest of
-a file comes last; a directory appears in one step, with `_SUCCESS` and everything else in it, or in
-an object store with manifest and `_SUCCESS` last.
+Every step may be repeated: a job that dies while it publishes is resumed and repeats all steps. The
+manifest of a file is written last. A directory appears in one step, with `_SUCCESS` and everything
+else in it; in an object store its manifest and `_SUCCESS` are uploaded last.
 """
 
 import json
@@ -27,7 +27,7 @@ from cloche.serving.errors import JobFailed
 
 
 def record(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any]:
-    """What the manifest says of a finished job."""
+    """Return the manifest of a finished job, without the sizes of its files."""
     reasons: dict[str, int] = {}
     for part in parts:
         for reason, count in part.reasons.items():
@@ -51,13 +51,13 @@ def record(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any
 
 
 def predictors(parts: list[FinishedPart]) -> dict[str, int]:
-    """How many rows the twin answered, and how many the model."""
+    """Return how many rows the twin scored, and how many the model scored."""
     by_twin = sum(part.by_twin for part in parts)
     return {"onnx": by_twin, "pyfunc": sum(part.scored for part in parts) - by_twin}
 
 
 class Publisher:
-    """Publishes one job."""
+    """Publishes the output of one job."""
 
     def __init__(self, job: Job, manifest: WorkDir, output: Output) -> None:
         self._job, self._manifest, self._output = job, manifest, output
@@ -66,19 +66,19 @@ class Publisher:
         self, parts: list[FinishedPart], made: dict[str, Any], report: dict[str, Any],
         sure: Callable[[], None],
     ) -> dict[str, bytes]:  # fmt: skip
-        """Publish the output, and what goes with it.
+        """Publish the output, its manifest, its reports and its quarantine.
 
         Args:
-            parts: All of them, in row order.
-            made: The record; the sizes of the files are added to it.
-            report: See `cloche.serving.batch.report.render`.
-            sure: Raises if the output must not be called complete after all.
+            parts: All finished parts, in row order.
+            made: The manifest (see `record`); the sizes of the files are added to it.
+            report: The report; see `cloche.serving.batch.report.render.document`.
+            sure: Raises if the output must not be marked as complete.
 
         Returns:
-            Manifest and reports by their names.
+            The contents of the manifest and the reports, by file name.
 
         Raises:
-            JobFailed: It cannot be written.
+            JobFailed: The output cannot be written.
         """
         pages = {"report.json": _json(report), "report.html": render(report).encode()}
         try:
@@ -102,7 +102,7 @@ class Publisher:
         fresh = ready / output.name
         merge_parts.assemble(self._job, parts, self._manifest.parts, schema, fresh)
         made["files"] = {output.name: {"size": fresh.stat().st_size}}
-        sure()  # at once before the first change, and before the last
+        sure()  # checked before the first change and again before the last
         output.place.remove(output.beside("manifest.json"))
         for what, page in pages.items():
             output.place.write(output.beside(what), page)
@@ -153,7 +153,7 @@ class Publisher:
 
 
 def empty_schema(job: Job) -> pa.Schema:
-    """The columns of an output without rows, as far as the signature tells them."""
+    """Return the columns of an output without rows, as far as the signature names them."""
     outputs = Model.load(job.model.path).get_output_schema()
     names = outputs.input_names() if outputs is not None and outputs.has_input_names() else []
     predictions = [str(name) for name in names] or ["prediction"]

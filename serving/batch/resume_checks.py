@@ -1,4 +1,4 @@
-"""Whether a job may start: what is asked for, beside what was begun or finished before."""
+"""Checks whether a job may start, continue or is finished, given earlier jobs of this output."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,16 +24,16 @@ from cloche.serving.batch.version_pinning import pin, pin_again
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from cloche.values import tensors
 
-_METADATA = "cloche"  # of what Cloche trained
+_METADATA = "cloche"  # key in the metadata of models that Cloche trained
 
 
 def complete(
     request: JobOptions, supply: Inputs, output: Output, manifest: WorkDir
 ) -> dict[str, Any] | None:
-    """The record of the same job, if it is finished.
+    """Return the manifest of the same job, if that job is finished; else None.
 
     Raises:
-        JobRefused: Something else is there.
+        JobRefused: The output exists already and is not from this job.
     """
     record = output.manifest()
     if record is None:
@@ -55,17 +55,17 @@ def complete(
 
 
 def pinned(request: JobOptions, supply: Inputs, output: Output, say: Callable[[str], None]) -> Job:
-    """The job that begins now.
+    """Pin a new job: its version, inputs, layout and column types.
 
     Args:
-        request: What is asked for.
-        supply: The input.
-        output: Where the predictions go.
-        say: Is told why a twin is not used.
+        request: The options of the job.
+        supply: The inputs.
+        output: The output.
+        say: Receives messages, for instance why a twin is not used.
 
     Raises:
         JobFailed: The input lacks columns that the version needs.
-        SettingsError: It lacks columns that the output should have.
+        SettingsError: The input lacks columns that the output should have.
         ServingError: The version cannot be pinned.
     """
     model = pin(request.model, request.cache)
@@ -99,17 +99,17 @@ def pinned(request: JobOptions, supply: Inputs, output: Output, say: Callable[[s
 
 
 def _needed(schema: Schema | None) -> list[str]:
-    """The columns that an input must have for a version; tensors take what columns there are."""
+    """Return the columns that a version requires; a tensor signature requires none by name."""
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         return []
     return [str(name) for name in schema.required_input_names()]
 
 
 def _refuse_lacking(supply: Inputs, needed: list[str], why: str) -> None:
-    """Refuse an input that lacks columns, or of which not even the header can be read.
+    """Refuse an input that lacks columns, or whose header cannot be read.
 
     Raises:
-        JobFailed: It does.
+        JobFailed: Columns are missing, or the header cannot be decoded.
     """
     try:
         absent = supply.lacking(needed)
@@ -122,13 +122,13 @@ def _refuse_lacking(supply: Inputs, needed: list[str], why: str) -> None:
 def _reading(
     request: JobOptions, supply: Inputs, description: Model, say: Callable[[str], None]
 ) -> CsvOptions:
-    """By what options the input is read: those given, over those of the table of the training.
+    """Choose the CSV options of the input: the given ones override those of the training table.
 
-    A table that has the version's columns only where it is read plainly is read so: tables that are
-    scored need not be written like the one that was trained on.
+    Scored tables need not be written like the training table: if the version's columns are found
+    only with the default options, the defaults are used.
 
     Raises:
-        SettingsError: Options that make no sense.
+        SettingsError: An option is invalid, or options are given for input that is not CSV.
     """
     if not supply.is_csv:
         if request.options:
@@ -156,15 +156,15 @@ def _reading(
 def _lacking(supply: Inputs, needed: list[str]) -> bool:
     try:
         return bool(supply.lacking(needed))
-    except JobFailed:  # not even its header can be read so
+    except JobFailed:  # with these options the header cannot be read
         return True
 
 
 def _refuse_unclear(inferred: dict[str, dict[str, str]], model: Pinned) -> None:
-    """Refuse columns of which a part cannot be read as MLflow reads the whole.
+    """Refuse columns whose type in a single part cannot be made the one that MLflow finds overall.
 
     Raises:
-        JobFailed: There is one.
+        JobFailed: The input has such a column.
     """
     for name, types in inferred.items():
         for column, kind in types.items():
@@ -179,10 +179,10 @@ def _refuse_unclear(inferred: dict[str, dict[str, str]], model: Pinned) -> None:
 def resumed(
     request: JobOptions, supply: Inputs, output: Output, manifest: WorkDir
 ) -> tuple[Job, dict[str, Any], dict[int, FinishedPart]]:
-    """The job that began here, its notes, and the parts that are finished.
+    """Return the unfinished job of this output, its notes, and its finished parts by index.
 
     Raises:
-        JobRefused: Nobody asked to go on, or what it began from has changed.
+        JobRefused: `--resume` was not given; or the input, the version or the options have changed.
     """
     job, notes = manifest.job()
     done = manifest.finished()
@@ -208,7 +208,7 @@ def resumed(
 
 
 def _environment(request: JobOptions, model: Pinned) -> dict[str, Any]:
-    """Where the version runs, as the job notes it."""
+    """Return the `environment` of a job; see `cloche.serving.batch.job.pinned_job.Job`."""
     local = request.env_manager == LOCAL
     return {
         "manager": request.env_manager, "differs": mismatches(Path(model.path)) if local else []
@@ -221,9 +221,9 @@ def _in_words(environment: dict[str, Any]) -> str:
 
 
 def _difference(request: JobOptions, supply: Inputs, output: Output, before: Job) -> str:
-    """What differs between what is asked for and an earlier job; nothing if it is the same.
+    """Return what differs between this request and an earlier job; empty if nothing does.
 
-    With `--resume` the version that was pinned goes on, also when the alias has moved meanwhile.
+    With `--resume` the pinned version is kept, even if the alias has moved in the meantime.
     """
     for name, state in supply.inputs.items():
         if name not in before.inputs:
@@ -252,10 +252,10 @@ def _other_options(request: JobOptions, supply: Inputs, output: Output, before: 
 
 
 def _features(request: JobOptions, supply: Inputs, schema: Schema | None) -> tuple[str, ...]:
-    """What goes into the one tensor of a signature: all columns but those that only name the rows.
+    """Return the columns of the signature's only tensor: all columns but the id columns.
 
     Raises:
-        JobFailed: They do not make the tensor.
+        JobFailed: The columns do not have the width of the tensor.
     """
     if schema is None or not schema.is_tensor_spec():
         return ()
@@ -264,7 +264,7 @@ def _features(request: JobOptions, supply: Inputs, schema: Schema | None) -> tup
     if spec is None:
         return ()
     features = tuple(name for name in found if name not in request.id_columns)
-    if spec.name is None and len(features) == 1:  # which may hold lists
+    if spec.name is None and len(features) == 1:  # a single column may hold lists
         return features if request.id_columns else ()
     try:
         tensors.check_width(spec, features)

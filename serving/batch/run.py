@@ -1,4 +1,4 @@
-"""The order of the steps of a job, from the pinned version to the finished output."""
+"""Runs the steps of a job in order, from the pinned version to the finished output."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -31,12 +31,12 @@ Say = Callable[[str], None]
 def score(
     request: JobOptions, supply: Inputs, output: Output, *, engine: Engine, say: Say, report: Report
 ) -> JobResult:
-    """Do a job, go on with it, or find it done.
+    """Run a job, resume it, or return its manifest if it is already finished.
 
     Raises:
-        SettingsError: The output would replace what is read.
-        JobRefused: Another job owns the output, or what it began from has changed.
-        JobFailed: It cannot go on; what was done stays done.
+        SettingsError: The output would overwrite the input.
+        JobRefused: Another job owns the output, or a resumed job's inputs or options have changed.
+        JobFailed: The job cannot continue; its finished parts are kept for `--resume`.
         ServingError: The version cannot be pinned.
     """
     overlap_checks.refuse(
@@ -52,7 +52,7 @@ def score(
             None if request.overwrite else resume_checks.complete(request, supply, output, manifest)
         )
         if made is not None:
-            if manifest.begun:  # it died between its last two steps
+            if manifest.begun:  # the job died between its last two steps
                 claim.leave()
                 manifest.remove()
             return JobResult(made, fresh=False)
@@ -82,7 +82,7 @@ def score(
 
 
 def summary(job: Job, parts: list[FinishedPart], made: dict[str, Any]) -> dict[str, Any]:
-    """The report of all parts."""
+    """Return the report on all parts."""
     counted: dict[str, Any] = {}
     for part in parts:
         counted = add(counted, part.statistics)
@@ -92,7 +92,7 @@ def summary(job: Job, parts: list[FinishedPart], made: dict[str, Any]) -> dict[s
 def _begin(
     request: JobOptions, supply: Inputs, output: Output, manifest: WorkDir, say: Say
 ) -> tuple[Job, JobRun, dict[int, FinishedPart]]:
-    """The job, its run, and the parts that an earlier attempt finished."""
+    """Return the job, its MLflow run, and the parts that an earlier attempt finished, by index."""
     if manifest.begun and (request.overwrite or not supply.repeatable):
         manifest.clear()
     if manifest.begun:
@@ -110,7 +110,7 @@ def _begin(
 
 
 class _Scoring:
-    """Gets all parts of a job finished."""
+    """Scores the remaining parts of a job."""
 
     def __init__(
         self, job: Job, supply: Inputs, planner: Partitioner, manifest: WorkDir, request: JobOptions
@@ -122,7 +122,7 @@ class _Scoring:
     def finish(
         self, engine: Engine, done: dict[int, FinishedPart], report: Report
     ) -> list[FinishedPart]:
-        """All parts in row order; those that are not done yet are scored now."""
+        """Score the parts that are not in `done`, and return all finished parts in row order."""
         finished = dict(done)
         rows = sum(part.rows for part in done.values())
         refused = sum(part.refused for part in done.values())

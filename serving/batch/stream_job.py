@@ -1,4 +1,4 @@
-"""A job whose output is a stream: parts are written as they come, in order, and nothing is kept."""
+"""A job whose output is a stream: parts are written in row order, and no part is kept."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,11 +25,11 @@ def score(
     request: JobOptions, supply: Inputs, output: Output, *, engine: Engine, sink: IO[bytes],
     refused: Callable[[bytes], object], say: Callable[[str], None], report: Report,
 ) -> JobResult:  # fmt: skip
-    """Score a supply into `sink`; lines about refused rows go to `refused`.
+    """Score the inputs into `sink`; lines about refused rows go to `refused`.
 
     Raises:
-        SettingsError: The stream goes into a file that is read.
-        JobFailed: It cannot go on.
+        SettingsError: The stream is redirected into a file of the input.
+        JobFailed: The job cannot continue.
         ServingError: The version cannot be pinned.
     """
     overlap_checks.refuse("standard output", opened_file(sink), supply.reads())
@@ -64,7 +64,7 @@ def score(
 
 
 class _Written:
-    """What went out already; parts that come too early wait."""
+    """Writes finished parts to the stream in row order; a part waits for those before it."""
 
     def __init__(
         self, job: Job, directory: Path, sink: IO[bytes], tell: Callable[[bytes], object]
@@ -76,7 +76,7 @@ class _Written:
         self.rows = self.refused = 0
 
     def take(self, finished: FinishedPart) -> None:
-        """Write a part, and those that waited for it."""
+        """Write a part and the parts that waited for it, or keep it until its turn."""
         self._waiting[finished.index] = finished
         while (part := self._waiting.pop(len(self.parts), None)) is not None:
             if part.data is not None:
@@ -89,12 +89,12 @@ class _Written:
             self.rows, self.refused = self.rows + part.rows, self.refused + part.refused
 
     def close(self) -> None:
-        """Write what comes last; of an output without rows, its header."""
+        """Write the end of the output; for an output without rows, also its header."""
         self._append([]).close()
         self._sink.flush()
 
     def _append(self, parts: list[FinishedPart]) -> merge_parts.Appender:
-        """What appends; the first part with rows decides the columns."""
+        """Return the appender of the stream; the first part with rows decides the columns."""
         if self._appender is None:
             empty = empty_schema(self._job)
             schema = merge_parts.schema_of(self._job, parts, self._directory, empty)

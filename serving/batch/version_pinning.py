@@ -1,4 +1,4 @@
-"""Pins the version behind a model URI: asked once, fetched once, checked."""
+"""Pins the version behind a model URI: resolves it once, downloads it and checks its digest."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +18,12 @@ from cloche.serving.registry.uri import parse
 
 
 def pin(uri: str, cache_directory: Path) -> Pinned:
-    """The version that stands behind `uri` now, with the twin that the registry names.
+    """Return the version that `uri` refers to now, with the twin that the registry names.
 
     Raises:
-        ModelUriError: It is no model URI.
-        VersionRefused: Nothing stands behind it, or it was altered since it was promoted.
-        RegistryUnreachable: The registry or the store does not answer.
+        ModelUriError: `uri` is not a model URI.
+        VersionRefused: No such version exists, or its artifacts were altered since its promotion.
+        RegistryUnreachable: The registry or the artifact store does not answer.
     """
     parsed = parse(uri)
     if parsed.model:
@@ -48,10 +48,10 @@ def pin(uri: str, cache_directory: Path) -> Pinned:
 
 
 def pin_again(pinned: Pinned, cache_directory: Path) -> Pinned:
-    """The same version, when a job goes on: it may have to be fetched anew.
+    """Return the same version for a resumed job, downloaded again if it is not in the cache.
 
     Raises:
-        VersionRefused: It is gone, or not what it was.
+        VersionRefused: The version no longer exists, or its artifacts have changed.
     """
     found = pin(pinned.artifacts, cache_directory)
     if found.digest != pinned.digest:

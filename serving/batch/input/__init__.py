@@ -1,1 +1,1 @@
-"""Where rows come from: files, object stores, databases and streams, cut into parts and typed."""
+"""Input rows from files, object stores, databases and streams, cut into parts and typed."""

@@ -1,4 +1,4 @@
-"""Finds the rows that spoil the rest: halves what fails until single rows are left."""
+"""Finds the rows that make a batch fail: halves each failed range until single rows are left."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,18 +9,18 @@ T = TypeVar("T")
 def divide(
     attempt: Callable[[int, int], T], count: int, reason: Callable[[Exception], str]
 ) -> tuple[list[tuple[int, int, T]], dict[int, str]]:
-    """Attempt rows 0 to `count` together, and where that fails in ever smaller pieces.
+    """Attempt rows 0 to `count` together, and halve every range that fails.
 
-    A row is given up only when it fails alone. Memory that runs out is no fault of a single row:
-    it is raised when even that does not fit.
+    A row is refused only when it fails alone. Running out of memory is no fault of a row, so a
+    `MemoryError` is raised if even a single row does not fit.
 
     Args:
-        attempt: Does the work for rows from the first number up to, without, the second.
-        count: How many rows there are.
-        reason: Says why a row failed, and raises what is no fault of the row.
+        attempt: Processes the rows from the first number up to, but not including, the second.
+        count: The number of rows.
+        reason: Returns why a row failed, or raises errors that are no fault of the row.
 
     Returns:
-        Start, stop and result of each piece that went well, in order; and row → reason.
+        Start, stop and result of each range that succeeded, in order; and failed row → reason.
     """
     done: list[tuple[int, int, T]] = []
     failed: dict[int, str] = {}

@@ -1,6 +1,6 @@
-"""The categories of dictionary-encoded columns, of which a part has only some.
+"""The categories of dictionary-encoded columns in a whole file or stream.
 
-pandas makes categories of such a column, in the order in which the whole file or stream has them.
+A part holds only some of them, but pandas must see all categories in the order of the whole input.
 """
 
 from functools import lru_cache
@@ -14,10 +14,10 @@ from cloche.serving.batch.input.sources import opened
 
 @lru_cache(maxsize=64)
 def dtype_of(source: str, file_format: str, name: str) -> Any:
-    """The type that pandas gives a column of a whole Parquet or Arrow file.
+    """Return the dtype that pandas gives a column of a whole Parquet or Arrow file.
 
     Raises:
-        pa.ArrowException, OSError: It cannot be read.
+        pa.ArrowException, OSError: The file cannot be read.
     """
     with opened(source) as file:
         if file_format == "parquet":
@@ -28,13 +28,13 @@ def dtype_of(source: str, file_format: str, name: str) -> Any:
 
 
 class Categories:
-    """Those of a stream, which is read twice: to see them all, and to give them to each batch."""
+    """The categories of a stream that is read twice: to collect them and to set them in batches."""
 
     def __init__(self) -> None:
         self._seen: dict[str, pa.DictionaryArray] = {}
 
     def see(self, batch: pa.RecordBatch) -> None:
-        """Note what a batch has."""
+        """Collect the categories of a batch."""
         for field, column in zip(batch.schema, batch.columns, strict=True):
             if pa.types.is_dictionary(field.type):
                 known = [self._seen[field.name]] if field.name in self._seen else []
@@ -42,7 +42,7 @@ class Categories:
                 self._seen[field.name] = together.chunk(0)
 
     def complete(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The same batch; its columns have the categories of the whole stream."""
+        """Return the batch with the categories of the whole stream in its columns."""
         for at, field in enumerate(batch.schema):
             if field.name in self._seen:
                 whole = pa.chunked_array([self._seen[field.name], batch.column(at)])

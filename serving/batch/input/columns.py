@@ -1,4 +1,4 @@
-"""Which columns a file has, before anything of it is scored."""
+"""The column names of a file, read before the file is scored."""
 
 import itertools
 from typing import Any
@@ -16,10 +16,12 @@ _LINES = 1000
 
 
 def columns(file: InputFile) -> list[str]:
-    """The names, those given by directories last; of JSON lines, what the first rows have.
+    """Return the column names of a file, those given by directory names last.
+
+    JSON lines have the keys of their first rows.
 
     Raises:
-        JobFailed: It cannot be read.
+        JobFailed: The file cannot be read, or two columns have the same name.
     """
     names = _of_text(file) if file.format in ("csv", "jsonl") else _of_schema(file)
     refuse_doubled(names, file.name)
@@ -27,10 +29,10 @@ def columns(file: InputFile) -> list[str]:
 
 
 def refuse_doubled(names: list[str], name: str) -> None:
-    """Refuse a table in which a name stands for two columns, as the server does.
+    """Refuse a table in which two columns have the same name, as the server does.
 
     Raises:
-        JobFailed: It has such columns.
+        JobFailed: The table has such columns.
     """
     if doubled := sorted({one for one in names if names.count(one) > 1}):
         raise JobFailed(
@@ -59,7 +61,7 @@ def _of_text(file: InputFile) -> list[str]:
 
 
 def columns_of_text(stream: Any, file: InputFile) -> list[str]:
-    """The columns of a stream of text from its start; `file` describes it."""
+    """Return the column names of a text stream at its start; `file` describes the stream."""
     if file.format == "csv":
         header, _ = read_header(stream, file)
         try:

@@ -1,7 +1,7 @@
-"""How a CSV table that was refused can be scored: `--options` that were tried, or plain words.
+"""Advice on how to score a refused CSV table: `--options` that were tried, or a sentence.
 
-It looks at names of columns and at refused cells, and shows no cell. Options are only named if the
-names or the cells can be read by them.
+It examines column names and refused cells, and never shows a cell. It proposes only options with
+which the names or the cells can be read.
 """
 
 import io
@@ -29,8 +29,8 @@ from cloche.values import datetimes
 
 _MOST_NAMES = 20
 _SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "commas"}
-# Encoding → the characters beyond ASCII of which its texts consist. Bytes that are text in several
-# encodings are taken for the first.
+# Encoding → pattern of the non-ASCII characters of its usual texts. If bytes fit several encodings
+# equally well, the first one wins.
 _MARKS = "\u00a0-\u00bf\u2010-\u2026\u20ac\u3000-\u303f\uff01-\uff65"
 _ENCODINGS = {
     "cp949": f"[가-힣ㄱ-ㅣ{_MARKS}]",
@@ -53,31 +53,31 @@ _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 class Way(NamedTuple):
-    """Options by which cells of a column can be read, and what the cells then mean."""
+    """Options with which the cells of a column can be read, and what the cells then mean."""
 
     options: dict[str, Any]
     meaning: str = ""
 
 
 def written(options: Mapping[str, Any]) -> str:
-    """Options as they are typed in a shell."""
+    """Return options as they are typed in a shell."""
     pairs = (f"{name}: {json.dumps(one, ensure_ascii=False)}" for name, one in options.items())
     return f"--options {shlex.quote('{' + ', '.join(pairs) + '}')}"
 
 
 def shown(names: Sequence[str]) -> str:
-    """The names of columns, as many as fit."""
+    """Return column names for a message, shortened after the first few."""
     first = ", ".join(map(repr, names[:_MOST_NAMES]))
     return f"{first} and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else first
 
 
 def for_header(head: bytes, file: InputFile, needed: Sequence[str]) -> str:
-    """What a CSV file has in the place of the columns that are needed, and what to type.
+    """Return which columns a CSV file has instead of the needed ones, and what to type.
 
     Args:
-        head: The bytes that the file begins with, unpacked and in its own encoding.
-        file: The file, and how it is read now.
-        needed: The columns that are needed; empty if the header cannot be read at all.
+        head: The first bytes of the file, decompressed and in its own encoding.
+        file: The file with its current CSV options.
+        needed: The needed columns; empty if the header cannot be read at all.
     """
     if kind := other_kind(head):
         return f"It is {kind}"
@@ -108,7 +108,7 @@ def for_header(head: bytes, file: InputFile, needed: Sequence[str]) -> str:
 
 
 def for_names(names: Sequence[str], needed: Sequence[str]) -> str:
-    """What a table of another format has in the place of the columns that are needed."""
+    """Return which columns a table that is not CSV has instead of the needed ones."""
     renamed = _renamed(names, needed) or names
     pairs = [_pair(*two) for two in zip(names, renamed, strict=True) if two[0] != two[1]]
     rename = f" Rename {', '.join(pairs)}." if pairs else ""
@@ -116,14 +116,14 @@ def for_names(names: Sequence[str], needed: Sequence[str]) -> str:
 
 
 def _has(names: Sequence[str] | None, needed: Sequence[str]) -> str:
-    """What is there; nothing of a first line that may be a row."""
+    """Return the found names as a sentence; empty if the first line is probably a row."""
     if names is None or (not set(needed) & set(names) and any(map(_is_number, names))):
         return ""
     return f"It has {shown(names)}. "
 
 
 def _readings(head: bytes, file: InputFile) -> Iterator[tuple[CsvOptions, list[str], str]]:
-    """Ways to read the header, the names that it then has, and in what the way differs."""
+    """Yield CSV options to try, the column names they give, and how they differ, as a clause."""
     usual = file.reading.options
     encodings = [None, "utf-16", *_ENCODINGS]
     for encoding in encodings:
@@ -146,7 +146,7 @@ def _readings(head: bytes, file: InputFile) -> Iterator[tuple[CsvOptions, list[s
 
 
 def _names(head: bytes, reading: CsvOptions, file: InputFile) -> list[str] | None:
-    """The names that a header has if it is read so; None if it cannot be."""
+    """Return the names of a header under some options; None if it cannot be read with them."""
     read = replace(file, reading=reading)
     stream: Any = io.BytesIO(head)
     try:
@@ -157,7 +157,7 @@ def _names(head: bytes, reading: CsvOptions, file: InputFile) -> list[str] | Non
 
 
 def _renamed(found: Sequence[str], needed: Sequence[str]) -> list[str] | None:
-    """The names with needed ones in the place of those that look alike; None if one is lacking."""
+    """Return the names with similar ones replaced by needed ones; None if a needed one lacks."""
     alike = {_plain(name): name for name in needed}
     names = [name if name in needed else alike.get(_plain(name), name) for name in found]
     return names if set(needed) <= set(names) and len(set(names)) == len(names) else None
@@ -182,13 +182,13 @@ def _is_number(name: str) -> bool:
 
 
 def guessed_encoding(text: bytes) -> str:
-    """The encoding that bytes are likely written in; empty for those of which nobody can tell."""
-    text = text[: text.rfind(b"\n") + 1] or text  # no half of a character
+    """Return the likely encoding of some bytes; empty if no encoding is likely."""
+    text = text[: text.rfind(b"\n") + 1] or text  # do not end within a character
     shares = {}
     for encoding, letters in _ENCODINGS.items():
         try:
             characters = text.decode(encoding)
-            if encoding == "cp949":  # its other half are syllables that hardly a text has
+            if encoding == "cp949":  # beyond EUC-KR it adds only syllables that are rare in texts
                 characters = text.decode("euc_kr", errors="replace")
         except UnicodeDecodeError:
             continue
@@ -199,12 +199,12 @@ def guessed_encoding(text: bytes) -> str:
 
 
 def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: CsvOptions) -> str:
-    """What to type so that refused rows of CSV are read; empty if nobody knows.
+    """Return what to type so that refused CSV rows can be read; empty if unknown.
 
     Args:
-        refused: Lines of the quarantine.
+        refused: Parsed lines of the quarantine.
         types: The types of the version's columns.
-        reading: How they were read.
+        reading: The CSV options with which the rows were read.
     """
     if fix := _decoded(refused, reading):
         return fix
@@ -226,7 +226,7 @@ def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: CsvOpt
 
 
 def _decoded(refused: Sequence[Mapping[str, Any]], reading: CsvOptions) -> str:
-    """What to type so that rows of another encoding are read; empty for others."""
+    """Return what to type so that rows in another encoding are read; empty for other reasons."""
     if any(row["reason"] == f"the row is not {reading.encoding}" for row in refused):
         return f"If they are UTF-8, {_again(reading.options | {'encoding': 'utf-8'})}"
     if (encoding := _encoding(refused)) is None:
@@ -238,11 +238,11 @@ def _decoded(refused: Sequence[Mapping[str, Any]], reading: CsvOptions) -> str:
 
 
 def for_lines(refused: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> str:
-    """What to type so that refused JSON lines in another encoding are read; empty for others.
+    """Return how to convert refused JSON lines in another encoding; empty for other reasons.
 
     Args:
-        refused: Lines of the quarantine.
-        sources: The inputs of the job.
+        refused: Parsed lines of the quarantine.
+        sources: The names of the job's inputs.
     """
     if (encoding := _encoding(refused)) is None:
         return ""
@@ -255,7 +255,7 @@ def for_lines(refused: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> s
 
 
 def _encoding(refused: Sequence[Mapping[str, Any]]) -> str | None:
-    """What rows are written in that are not UTF-8, empty where nobody can tell; None for others."""
+    """Return the encoding of rows that are not UTF-8, empty if unknown; None if all are UTF-8."""
     if not any(row["reason"] == NOT_UTF8 for row in refused):
         return None
     raw = [row["input"] for row in refused if isinstance(row["input"], str)]
@@ -272,7 +272,7 @@ def _again(options: Mapping[str, Any]) -> str:
 def _unread(
     refused: Iterable[Mapping[str, Any]], types: Types, reading: CsvOptions
 ) -> dict[str, list[str]]:
-    """Column → its cells that do not have the type; of all columns, for a reason names only one."""
+    """Return column → cells without its type, for all columns: a reason names only one of them."""
     found: dict[str, list[str]] = {}
     for row in refused:
         if isinstance(row["input"], dict):
@@ -283,7 +283,7 @@ def _unread(
 
 
 def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> list[Way]:
-    """Options by which cells of a column have the type; several if they may mean several things."""
+    """Return the options that give all cells the type; several if the cells are ambiguous."""
     ways: list[Way] = []
     if kind in NUMBERS:
         ways = list(_ways_of_numbers(cells))
@@ -312,7 +312,7 @@ def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> l
 
 
 def _ways_of_numbers(cells: list[str]) -> Iterator[Way]:
-    """Options for numbers in groups of thousands, or with another mark before the decimals."""
+    """Yield options for numbers with a thousands separator or another decimal mark."""
     for group, point in _MARKS_OF_NUMBERS:
         form = rf"[+-]?(\d+|\d{{1,3}}({re.escape(group)}\d{{3}})+)({re.escape(point)}\d+)?"
         if not all(re.fullmatch(form, cell.strip()) for cell in cells):
@@ -356,7 +356,7 @@ def _fits(name: str, kind: DataType, cell: str, reading: CsvOptions) -> bool:
 
 
 def _words(name: str, kind: DataType | None, cells: list[str], reading: CsvOptions) -> str:
-    """What a column holds that no option reads."""
+    """Return advice for a column that no option can read."""
     needed = kind.name if kind is not None else "another type"
     if all(cell in reading.missing(name) for cell in cells):
         return (

@@ -1,4 +1,4 @@
-"""The start of a CSV file: where its header ends, and what stands above it."""
+"""Finds the end of the header of a CSV file, including skipped lines above it."""
 
 import codecs
 from typing import Any
@@ -7,16 +7,16 @@ from cloche.serving.batch.input import record_boundaries
 from cloche.serving.batch.input.sources import InputFile
 from cloche.serving.errors import JobFailed
 
-MOST_RECORD_BYTES = 256 << 20  # a quote that is never closed must not fill the memory
-_MOST_LINES = 1000  # of a header, with quoted line ends and blank lines above it
+MOST_RECORD_BYTES = 256 << 20  # limits the memory that an unclosed quote can take
+_MOST_LINES = 1000  # of a header with quoted line ends, including blank lines above it
 _CHUNK = 1 << 16
 
 
 def read_header(stream: Any, file: InputFile) -> tuple[bytes, bytes]:
-    """The bytes before the first row, and those that were read after them.
+    """Return the bytes before the first row, and the bytes that were read beyond them.
 
     Args:
-        stream: The file from its start, unpacked and in UTF-8.
+        stream: The content of the file from its start, decompressed and in UTF-8.
         file: The CSV file.
 
     Raises:
@@ -54,10 +54,10 @@ def read_header(stream: Any, file: InputFile) -> tuple[bytes, bytes]:
 
 
 def refuse_endless(name: str, block: bytes, most: int = MOST_RECORD_BYTES) -> None:
-    """Refuse a record that does not end.
+    """Refuse an incomplete record that is larger than a record may be.
 
     Raises:
-        JobFailed: The block, which is no whole record, has more bytes than a record may have.
+        JobFailed: `block` has more than `most` bytes.
     """
     if len(block) > most:
         raise JobFailed(

@@ -1,7 +1,7 @@
-"""How CSV tables are written: what of `pandas.read_csv` decides which cells a table has.
+"""CSV options: the arguments of `pandas.read_csv` that decide which cells a table has.
 
-A version tells by what options the table was read that it was trained on; a person may give others.
-The names are those of pandas, and of `data.options` in a recipe. It reads no tables.
+A version records the options with which its training table was read; a user may override them. The
+names are those of pandas, and of `data.options` in a recipe. This module reads no tables.
 """
 
 import codecs
@@ -18,7 +18,7 @@ from cloche.serving.errors import SettingsError
 
 _UTF8 = {"utf-8", "utf-8-sig", "ascii"}
 _CHUNK = 1 << 20
-# What chooses rows and columns, gives types or costs time: the signature and the parts decide that.
+# Arguments that choose rows, columns, types or speed: the signature and the parts decide these.
 _OTHERWISE = {
     "usecols", "nrows", "index_col", "dtype", "parse_dates", "low_memory", "memory_map", "engine",
     "compression", "on_bad_lines", "cache_dates", "dtype_backend", "storage_options",
@@ -27,12 +27,12 @@ _OTHERWISE = {
 
 
 class Form(NamedTuple):
-    """What divides text into records and fields.
+    """The characters that divide CSV text into records and fields.
 
     Attributes:
-        delimiter: Between fields.
-        quote: Around a field that holds delimiters.
-        spaced: Whether blanks after a delimiter are none of the field.
+        delimiter: The character between fields.
+        quote: The character around a field that contains delimiters.
+        spaced: Whether blanks after a delimiter are skipped.
     """
 
     delimiter: str
@@ -41,10 +41,10 @@ class Form(NamedTuple):
 
 
 class CsvOptions:
-    """The options by which a table is read; equal ones read alike."""
+    """The options with which a CSV table is read; comparable and hashable."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        """Take options that `chosen` has checked, or that a job pinned."""
+        """Store options that `chosen` has checked, or that a job has pinned."""
         self.options = dict(options or {})
         self._key = json.dumps(self.options, sort_keys=True)
 
@@ -55,33 +55,33 @@ class CsvOptions:
         return hash(self._key)
 
     def __str__(self) -> str:
-        """As a recipe writes it."""
+        """The options as in a recipe."""
         return ", ".join(f"{name}: {value!r}" for name, value in self.options.items())
 
     @property
     def has_header(self) -> bool:
         """Whether a line of the table names its columns."""
-        usual = None if self.names else 0  # as pandas has it
+        usual = None if self.names else 0  # the default of pandas
         return self.options.get("header", usual) is not None
 
     @property
     def skipped(self) -> int:
-        """Lines before the table."""
+        """The number of lines to skip before the table."""
         return int(self.options.get("skiprows", 0))
 
     @property
     def names(self) -> list[str]:
-        """The names of the columns, where they are given."""
+        """The column names given by the options; empty if the header names the columns."""
         return [str(name) for name in self.options.get("names") or ()]
 
     @property
     def encoding(self) -> str:
-        """How the text is encoded; empty for UTF-8, in which parts are read."""
+        """The encoding of the text; empty for UTF-8, in which parts are read."""
         named = str(self.options.get("encoding", "utf-8"))
         return "" if codecs.lookup(named).name in _UTF8 else named
 
     def form(self, name: str) -> Form:
-        """What divides the records of a file with this name."""
+        """Return the delimiter and quote for a file with this name; `.tsv` defaults to tabs."""
         by_name = "\t" if ".tsv" in Path(name).suffixes else ","
         return Form(
             self.options.get("sep", by_name), self.options.get("quotechar", '"'),
@@ -89,7 +89,7 @@ class CsvOptions:
         )  # fmt: skip
 
     def missing(self, name: str) -> list[Any]:
-        """What stands for a missing value in a column."""
+        """Return the texts that stand for a missing value in a column."""
         if not self.options.get("na_filter", True):
             return []
         given = self.options.get("na_values", [])
@@ -99,12 +99,12 @@ class CsvOptions:
         return [*usual, *own]
 
     def numbers(self) -> dict[str, Any]:
-        """Arguments of `pandas.read_csv` that say how numbers are written."""
+        """Return the arguments of `pandas.read_csv` for the format of numbers."""
         names = ("decimal", "thousands", "float_precision")
         return {name: self.options[name] for name in names if name in self.options}
 
     def heading(self, form: Form) -> dict[str, Any]:
-        """Arguments of `pandas.read_csv` that say how rows and header are written."""
+        """Return the arguments of `pandas.read_csv` for the format of rows and header."""
         found: dict[str, Any] = {
             "sep": form.delimiter, "quotechar": form.quote, "skipinitialspace": form.spaced,
             "skiprows": self.skipped, "header": 0 if self.has_header else None,
@@ -112,13 +112,13 @@ class CsvOptions:
         return found | ({"names": self.names} if self.names else {})
 
     def whole(self, form: Form) -> dict[str, Any]:
-        """Arguments of `pandas.read_csv` for a whole table whose types are to be found."""
+        """Return the arguments of `pandas.read_csv` for a table whose types are inferred."""
         words = ("na_values", "keep_default_na", "na_filter", "true_values", "false_values")
         given = {name: self.options[name] for name in words if name in self.options}
         return {**self.heading(form), **self.numbers(), **given}
 
     def decoded(self, stream: Any) -> Any:
-        """A stream of this encoding as UTF-8; bytes that it has not stay as they are."""
+        """Convert a stream to UTF-8; invalid bytes are kept, unless `encoding_errors` is set."""
         return _Recoded(stream, self.encoding, self.options.get("encoding_errors"))
 
 
@@ -126,15 +126,15 @@ PLAIN = CsvOptions()
 
 
 def parsed(text: str | None) -> dict[str, Any]:
-    """The options in a text of YAML, like `{sep: ;, encoding: cp949}`.
+    """Parse options in YAML, like `{sep: ;, encoding: cp949}`.
 
     Raises:
-        SettingsError: It is no mapping.
+        SettingsError: `text` is not a YAML mapping.
     """
     if text is None:
         return {}
-    try:  # as text, because YAML 1.1 makes false of `no`
-        found = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  # it makes nothing but text
+    try:  # all values stay text, because YAML 1.1 reads `no` as false
+        found = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  # BaseLoader creates only text
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or "not YAML"
         raise SettingsError(f"--options {text}: {problem}. {_EXAMPLE}") from error
@@ -144,10 +144,10 @@ def parsed(text: str | None) -> dict[str, Any]:
 
 
 def chosen(told: Mapping[str, Any], given: Mapping[str, Any]) -> CsvOptions:
-    """The options of a version with those that were given laid over them.
+    """Merge the options of a version (`told`) with those of the user (`given`), which win.
 
     Raises:
-        SettingsError: One of them makes no sense, or cannot be had.
+        SettingsError: An option is invalid or not supported.
     """
     options = {"sep" if name == "delimiter" else name: value for name, value in told.items()}
     options |= {"sep" if name == "delimiter" else name: value for name, value in given.items()}
@@ -158,7 +158,7 @@ def chosen(told: Mapping[str, Any], given: Mapping[str, Any]) -> CsvOptions:
     found = {}
     for name, value in options.items():
         if value in (None, "null", "~") and name != "header":
-            continue  # as if it was not given
+            continue  # null resets an option to its default
         if name not in _CHECKS and name in given:
             raise SettingsError(_refusal(name))
         try:
@@ -279,7 +279,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 
 class _Recoded(io.RawIOBase):
-    """See `CsvOptions.decoded`."""
+    """The stream of `CsvOptions.decoded`."""
 
     def __init__(self, stream: Any, encoding: str, errors: str | None) -> None:
         self._stream = stream
@@ -289,11 +289,11 @@ class _Recoded(io.RawIOBase):
         self._ready, self._ended = b"", False
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; fewer than asked for only at the end."""
+        """Return the next bytes; fewer than requested only at the end."""
         while not self._ended and (size < 0 or len(self._ready) < size):
             more = self._stream.read(_CHUNK)
             self._ended = not more
@@ -304,7 +304,7 @@ class _Recoded(io.RawIOBase):
         return found
 
     def readinto(self, buffer: Any) -> int:
-        """For readers of pandas and Arrow."""
+        """Read into a buffer, as the readers of pandas and Arrow do."""
         found = self.read(len(buffer))
         buffer[: len(found)] = found
         return len(found)

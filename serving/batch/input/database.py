@@ -1,4 +1,4 @@
-"""Rows of a SQL query as record batches; passwords stay out of every message."""
+"""Reads the rows of a SQL query as record batches; no message contains a password."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +16,10 @@ from cloche.serving.errors import JobFailed, SettingsError
 
 
 def shown(url: str) -> str:
-    """The URL without its password.
+    """Return the URL without its password.
 
     Raises:
-        SettingsError: It is none that SQLAlchemy understands.
+        SettingsError: SQLAlchemy cannot parse the URL.
     """
     try:
         return sqlalchemy.make_url(url).render_as_string(hide_password=True)
@@ -28,26 +28,28 @@ def shown(url: str) -> str:
 
 
 def files(url: str) -> list[str]:
-    """The file of a database that is one, like SQLite's."""
+    """Return the file of a database like SQLite's; empty for database servers."""
     path = sqlalchemy.make_url(url).database
     return [path] if path and Path(path).is_file() else []
 
 
 def columns(url: str, query: str) -> list[str]:
-    """The names of the columns that a query selects.
+    """Return the names of the columns that a query selects.
 
     Raises:
-        JobFailed: The database cannot be asked, or refuses.
+        SettingsError: SQLAlchemy lacks a dialect or a driver for the URL.
+        JobFailed: The database cannot be reached, or rejects the query.
     """
     with _connection(url) as connection:
         return list(connection.execute(sqlalchemy.text(query)).keys())
 
 
 def batches(url: str, query: str, rows: int) -> Iterator[pa.RecordBatch]:
-    """What a query selects, `rows` at a time, without holding more.
+    """Yield the rows of a query in batches of `rows`, with one batch in memory at a time.
 
     Raises:
-        JobFailed: The database cannot be asked, or refuses.
+        SettingsError: SQLAlchemy lacks a dialect or a driver for the URL.
+        JobFailed: The database cannot be reached, or rejects the query.
     """
     with _connection(url) as connection:
         streaming = connection.execution_options(stream_results=True, max_row_buffer=rows)
@@ -57,10 +59,10 @@ def batches(url: str, query: str, rows: int) -> Iterator[pa.RecordBatch]:
 
 
 def arrow_stream(stream: Any) -> Any:
-    """The reader of a stream in Arrow's format.
+    """Return the reader of an Arrow stream.
 
     Raises:
-        JobFailed: It is none.
+        JobFailed: `stream` is not in Arrow's stream format.
     """
     try:
         return pa.ipc.open_stream(stream)

@@ -1,4 +1,4 @@
-"""What a file is whose name says something else, and what to do with it."""
+"""Recognizes a file whose content is not what its name suggests, and advises what to do."""
 
 import re
 
@@ -20,7 +20,7 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
 
 
 def other_kind(head: bytes) -> str:
-    """What a file is, and how it is scored, as a clause; empty for text that may be CSV.
+    """Return the kind of a file and how to score it, as a clause; empty for possible CSV text.
 
     Args:
         head: The first bytes of the file.

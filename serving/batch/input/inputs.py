@@ -1,4 +1,4 @@
-"""What parts are made from: files, the rows of a query, or a stream that comes only once."""
+"""The inputs of a job: files, the rows of a SQL query, or a stream that is read once."""
 
 import hashlib
 import io
@@ -24,18 +24,18 @@ from cloche.serving.batch.job.part import Part
 from cloche.serving.batch.job.pinned_job import COLUMNAR, TEXT
 from cloche.serving.errors import JobFailed, SettingsError
 
-_HEAD = 1 << 20  # bytes of an input that hold its header, surely enough
+_HEAD = 1 << 20  # bytes, large enough to contain any usual header
 
 
 class Inputs(Protocol):
     """The input of a job.
 
     Attributes:
-        inputs: Name → fingerprint.
-        weight: What the starts and stops of all parts add up to; 0 if nobody knows.
-        repeatable: Whether the same parts can be had again.
-        told: Whether the fingerprints change when the input does.
-        is_csv: Whether any of it is CSV.
+        inputs: Name of each file or other source → its fingerprint.
+        weight: The sum of `stop - start` over all parts, for the progress bar; 0 if unknown.
+        repeatable: Whether the same parts can be produced again.
+        told: Whether the fingerprints change when the input changes.
+        is_csv: Whether any source is CSV.
     """
 
     inputs: dict[str, str]
@@ -45,32 +45,32 @@ class Inputs(Protocol):
     is_csv: bool
 
     def read_by(self, reading: CsvOptions) -> None:
-        """Read CSV by these options from now on."""
+        """Read CSV with these options from now on."""
 
     def columns(self) -> list[str]:
-        """The names of its columns."""
+        """Return the column names of the input."""
 
     def lacking(self, needed: list[str]) -> str:
-        """What says which of the needed columns are not there; empty if all are."""
+        """Return a clause that names the needed columns that are missing; empty if none is."""
 
     def advice(self, needed: list[str]) -> str:
-        """What is there in the place of needed columns that `lacking` misses, and what to type."""
+        """Return which columns the input has instead of missing ones, and what to type."""
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """Input → types that its columns have in all rows, for a version without signature."""
+        """Return source → column → type over all rows, for a version without a signature."""
 
     def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
-        """Its parts in row order; those that are done need not be readable."""
+        """Yield the parts in row order; parts whose index is in `done` need not be readable."""
 
     def changed(self) -> str:
-        """The name of what is no longer as it was; empty if all is."""
+        """Return the name of a source that has changed since it was listed; empty if none has."""
 
     def reads(self) -> list[str]:
-        """Paths and URIs of the files, folders and globs that it reads."""
+        """Return the paths, URIs and globs that the input reads."""
 
 
 class Files:
-    """Files by path, glob, directory or URI."""
+    """The files of a path, glob, directory or URI."""
 
     repeatable = True
     told = True
@@ -84,15 +84,15 @@ class Files:
         self.is_csv = any(file.format == "csv" for file in self.files)
 
     def read_by(self, reading: CsvOptions) -> None:
-        """See `Inputs`."""
+        """See `Inputs.read_by`."""
         self.files = [replace(file, reading=reading) for file in self.files]
 
     def columns(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.columns`."""
         return columns(self.files[0])
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Inputs`. Rows of JSON have keys of their own, so they are not judged here."""
+        """See `Inputs.lacking`. JSON rows may have different keys, so they are not checked here."""
         for file in self.files:
             found = set(columns(file)) if file.format != "jsonl" else set(needed)
             if absent := [name for name in needed if name not in found]:
@@ -100,7 +100,7 @@ class Files:
         return ""
 
     def advice(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.advice`."""
         for file in self.files:
             try:
                 names = columns(file) if file.format != "jsonl" else needed
@@ -109,30 +109,30 @@ class Files:
             if not names or not set(needed) <= set(names):
                 if file.format != "csv":
                     return csv_advice.for_names(names, needed)
-                with streamed(replace(file, reading=PLAIN)) as raw:  # in its own encoding
+                with streamed(replace(file, reading=PLAIN)) as raw:  # bytes in the file's encoding
                     return csv_advice.for_header(raw.read(_HEAD), file, needed)
         return ""
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """See `Inputs`. Each file is a table of its own, as MLflow reads it."""
+        """See `Inputs.inferred`. Each file is typed by itself, as MLflow reads it."""
         return {file.name: file_types(file, len(columns(file))) for file in self.files}
 
     def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
-        """See `Inputs`."""
+        """See `Inputs.parts`."""
         return planner.parts(self.files, done)
 
     def changed(self) -> str:
-        """See `Inputs`."""
+        """See `Inputs.changed`."""
         now = {file.name: file.fingerprint for file in find(self._source, self._format)}
         return next((name for name, state in self.inputs.items() if now.get(name) != state), "")
 
     def reads(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.reads`."""
         return [*self.inputs, self._source]
 
 
 class Query:
-    """The rows that a SQL query selects, copied once, so that every part can be had again."""
+    """The rows of a SQL query, copied to disk once so that each part can be read again."""
 
     repeatable = True
     told = False
@@ -145,30 +145,30 @@ class Query:
         self.inputs = {name: hashlib.sha256(query.encode()).hexdigest()[:32]}
 
     def read_by(self, reading: CsvOptions) -> None:
-        """See `Inputs`."""
+        """See `Inputs.read_by`."""
 
     def columns(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.columns`."""
         names = database.columns(self._url, self._query)
         refuse_doubled(names, "The query")
         return names
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.lacking`."""
         found = self.columns()
         absent = [name for name in needed if name not in found]
         return f"the query lacks {', '.join(absent)}" if absent else ""
 
     def advice(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.advice`."""
         return csv_advice.for_names(self.columns(), needed)
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """See `Inputs`. They come with the rows; that they do not change is seen then."""
+        """See `Inputs.inferred`. Batches carry their types; `Partitioner` refuses later changes."""
         return {name: {} for name in self.inputs}
 
     def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
-        """See `Inputs`."""
+        """See `Inputs.parts`."""
         kept = planner.kept(done)
         if kept is not None:
             return iter(kept)
@@ -181,11 +181,11 @@ class Query:
         return planner.batches(silence_notice.each(found, "the database"))
 
     def changed(self) -> str:
-        """See `Inputs`. The rows were copied: they cannot change."""
+        """See `Inputs.changed`. The rows cannot change because they were copied."""
         return ""
 
     def reads(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.reads`."""
         return database.files(self._url)
 
 
@@ -211,11 +211,11 @@ class Stream:
         self.inputs = {"-": ""}
 
     def read_by(self, reading: CsvOptions) -> None:
-        """See `Inputs`."""
+        """See `Inputs.read_by`."""
         self._file = replace(self._file, reading=reading)
 
     def columns(self) -> list[str]:
-        """See `Inputs`."""
+        """See `Inputs.columns`."""
         if self._file.format in TEXT:
             names = columns_of_text(self._text(io.BytesIO(self._head)), self._file)
         else:
@@ -227,20 +227,20 @@ class Stream:
         return self._file.reading.decoded(stream) if self._file.recoded else stream
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.lacking`."""
         found = self.columns() if self._file.format != "jsonl" else needed
         absent = [name for name in needed if name not in found]
         return f"standard input lacks {', '.join(absent)}" if absent else ""
 
     def advice(self, needed: list[str]) -> str:
-        """See `Inputs`."""
+        """See `Inputs.advice`."""
         if self.is_csv:
             return csv_advice.for_header(self._head, self._file, needed)
         return csv_advice.for_names(self.columns(), needed)
 
     def inferred(self) -> dict[str, dict[str, str]]:
-        """See `Inputs`. All rows decide, so they are kept on the disk until they are scored."""
-        kept = TemporaryFile()  # noqa: SIM115  # closed with the stack
+        """See `Inputs.inferred`. The stream is first copied to disk, because all rows decide."""
+        kept = TemporaryFile()  # noqa: SIM115  # closed by the exit stack
         self._kept.enter_context(kept)
         shutil.copyfileobj(self._stream, kept, 1 << 20)
         kept.seek(0)
@@ -259,7 +259,7 @@ class Stream:
         return {"-": found}
 
     def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
-        """See `Inputs`."""
+        """See `Inputs.parts`."""
         with self._kept:
             if self._file.format in TEXT:
                 yield from planner.stream(self._file, self._text(self._stream))
@@ -268,26 +268,26 @@ class Stream:
                 yield from planner.batches(map(self._categories.complete, batches))
 
     def changed(self) -> str:
-        """See `Inputs`."""
+        """See `Inputs.changed`."""
         return ""
 
     def reads(self) -> list[str]:
-        """See `Inputs`. A shell may have opened a file as standard input."""
+        """See `Inputs.reads`. Standard input may be a file that the shell opened."""
         return self._files
 
 
 class _HeadAndRest(io.RawIOBase):
-    """What was read of a stream already, and then the rest."""
+    """A stream of the bytes that were already read, followed by the rest of the stream."""
 
     def __init__(self, head: bytes, rest: IO[bytes]) -> None:
         self._head, self._rest = head, rest
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; fewer than asked for only at the end or where the head ends."""
+        """Return the next bytes; fewer than requested only at the end or where the head ends."""
         if self._head:
             wanted = len(self._head) if size < 0 else size
             found, self._head = self._head[:wanted], self._head[wanted:]
@@ -295,7 +295,7 @@ class _HeadAndRest(io.RawIOBase):
         return self._rest.read(size)
 
     def readinto(self, buffer: Any) -> int:
-        """For Arrow's readers."""
+        """Read into a buffer, as Arrow's readers do."""
         found = self.read(len(buffer))
         buffer[: len(found)] = found
         return len(found)

@@ -1,6 +1,6 @@
-"""Cuts the input into parts; the same input is cut the same way every time.
+"""Cuts the input into parts, the same input always into the same parts.
 
-Parts come one by one while others are scored, so that an input of any size starts at once.
+Parts are produced one by one while earlier ones are scored, so that scoring starts at once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,13 +20,13 @@ from cloche.serving.batch.job.pinned_job import COLUMNAR
 from cloche.serving.batch.storage import atomic_write, format_writers
 from cloche.serving.errors import JobFailed
 
-_COMPLETE = "complete"  # in the spool: how many parts a stream of record batches had
-_TEXT_ROW_BYTES = 128  # a part of text has as many bytes as rows of this length would
-_ROW_BYTES = 512  # a part of columns gets shorter when its rows are wider in memory than this
+_COMPLETE = "complete"  # a file in the spool with the number of parts of a stream
+_TEXT_ROW_BYTES = 128  # assumed length of a row; it decides how many bytes a text part has
+_ROW_BYTES = 512  # a columnar part gets fewer rows if its rows take more memory than this
 
 
 class Partitioner:
-    """Knows how large parts are, and where pieces go that must be copied out of a stream."""
+    """Cuts files and streams into parts, and copies parts of streams into the spool directory."""
 
     def __init__(
         self,
@@ -36,13 +36,13 @@ class Partitioner:
         *,
         copies: bool = False,
     ) -> None:
-        """Take how parts are made.
+        """Store the settings.
 
         Args:
-            part_rows: Most rows of one.
-            spool: Where copies go.
+            part_rows: The maximum number of rows of a part.
+            spool: The directory for copies.
             types: File → types that its columns have in all rows; see `Part`.
-            copies: Whether files in an object store are copied, because workers have no keys to it.
+            copies: Whether files of object stores are copied, because workers have no credentials.
         """
         self._rows = part_rows
         self._types = types
@@ -51,10 +51,10 @@ class Partitioner:
         self._spool = spool
 
     def parts(self, files: list[InputFile], done: frozenset[int] = frozenset()) -> Iterator[Part]:
-        """The parts of all files in row order; those that are `done` are not copied again.
+        """Yield the parts of all files in row order; parts in `done` are not copied again.
 
         Raises:
-            JobFailed: A file cannot be read, or not be cut.
+            JobFailed: A file cannot be read or cut.
         """
         index = 0
         for file in files:
@@ -63,15 +63,15 @@ class Partitioner:
                 index = part.index + 1
 
     def stream(self, file: InputFile, stream: Any) -> Iterator[Part]:
-        """The parts of a stream of text that can be read only once; `file` describes it."""
+        """Yield the parts of a text stream that can be read only once; `file` describes it."""
         for part in self._copied(file, stream, 0, frozenset()):
             yield replace(part, types=self._types.get(file.name, {}))
 
     def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
-        """The parts of a stream of record batches that can be read only once.
+        """Yield the parts of a stream of record batches that can be read only once.
 
         Raises:
-            JobFailed: Its columns change their types, and no signature says which is right.
+            JobFailed: A column changes its type, and no signature says which type is right.
         """
         index, schema, kinds = 0, None, None
         for batch in batches:
@@ -92,7 +92,7 @@ class Partitioner:
         atomic_write.write(self._spool / _COMPLETE, str(index).encode())
 
     def kept(self, done: frozenset[int]) -> list[Part] | None:
-        """The parts that `batches` copied, if it came to its end, without those that are done."""
+        """Return the copied parts that are not in `done`; None if `batches` did not complete."""
         try:
             count = int((self._spool / _COMPLETE).read_text())
         except (OSError, ValueError):
@@ -105,7 +105,7 @@ class Partitioner:
         ]
 
     def _spooled(self, index: int, place: Path, rows: int) -> Part:
-        types = next(iter(self._types.values()), {})  # there is no other input
+        types = next(iter(self._types.values()), {})  # a stream is the only input
         return Part(index, str(place), "arrow", 0, rows, types=types, transient=True)
 
     def _refuse_other(self, kinds: Any, first: Any) -> None:
@@ -176,7 +176,7 @@ class Partitioner:
 
 
 def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """A record batch whose columns that are missing in all rows have the types of the schema."""
+    """Return the batch with the schema's types for the columns that hold only missing values."""
     for at, field in enumerate(batch.schema):
         if pa.types.is_null(field.type) and field.name in schema.names:
             kind = schema.field(field.name).type
@@ -185,7 +185,7 @@ def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 class _Cutter:
-    """Cuts a stream of text into blocks of whole records."""
+    """Cuts a text stream into blocks of whole records."""
 
     def __init__(self, file: InputFile, size: int) -> None:
         self._file = file
@@ -193,9 +193,9 @@ class _Cutter:
         self._size = size
 
     def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, bytes]]:
-        """The header, the offset of a block, and the block; no header for JSON lines.
+        """Yield the header, the offset of a block, and the block; no header for JSON lines.
 
-        A file without rows has one empty block, so that its header is looked at.
+        A file without rows has one empty block, so that its header is checked.
         """
         header, waiting = read_header(stream, self._file) if self._is_csv else (b"", b"")
         start, size, first, ended = len(header), self._size, True, False
@@ -211,7 +211,7 @@ class _Cutter:
             if last:
                 return
             start, waiting = start + end, waiting[end:]
-            # a record that is longer than a part makes a longer part
+            # a record that is longer than a part needs a larger block
             size = self._size if end else 2 * size
             refuse_endless(self._file.name, waiting, max(MOST_RECORD_BYTES, 4 * self._size))
 
@@ -222,7 +222,7 @@ class _Cutter:
 
 
 def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:
-    """Row groups or record batches of a columnar file: number, rows, bytes in memory."""
+    """Yield the number, rows and bytes in memory of each row group or record batch."""
     with opened(file.name) as opened_file:
         try:
             if file.format == "parquet":

@@ -1,7 +1,7 @@
-"""Where records of CSV and JSON lines end in a block of bytes.
+"""Finds where CSV records end in a block of bytes.
 
-A line feed or a carriage return ends a record unless it lies within quotes. Quotes are read as
-pandas' C parser reads them: one that does not begin a field is an ordinary character.
+A line feed or a carriage return ends a record unless it lies within quotes. As in pandas' C parser,
+a quote that does not begin a field is an ordinary character.
 """
 
 import re
@@ -15,9 +15,9 @@ _ENDS = re.compile(rb"[\r\n]")
 
 
 def last_end(block: bytes, form: Form) -> int:
-    """The offset after the last whole CSV record of `block`, which starts with a record.
+    """Return the offset after the last whole record of `block`; 0 if no record is complete.
 
-    0 if there is none.
+    `block` must start at the beginning of a record.
     """
     if form.quote.encode() not in block:
         return block.rfind(b"\n") + 1
@@ -30,7 +30,7 @@ def last_end(block: bytes, form: Form) -> int:
 
 
 def split(block: bytes, form: Form) -> list[bytes]:
-    """The CSV records in `block`, without their line ends; blank lines are none."""
+    """Return the CSV records in `block` without their line ends; blank lines are skipped."""
     if form.quote.encode() not in block:
         lines = _ENDS.split(block)
     else:
@@ -43,11 +43,11 @@ def split(block: bytes, form: Form) -> list[bytes]:
 
 
 def _boundaries(block: bytes, form: Form) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Positions of quotes of which every second one ends what the one before began."""
+    """Return the positions of the quotes that open and close fields, alternately."""
     quote = ord(form.quote)
     quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == quote)
     opening = quotes[::2]
-    before = np.frombuffer(block, np.uint8)[opening - 1]  # of the first byte: any, see below
+    before = np.frombuffer(block, np.uint8)[opening - 1]  # at offset 0 any byte; allowed below
     allowed = np.frombuffer(f"{form.delimiter}\r\n{form.quote}".encode(), np.uint8)
     if np.all(np.isin(before, allowed) | (opening == 0)) and _pairs_touch(block, quotes, quote):
         return quotes
@@ -57,14 +57,14 @@ def _boundaries(block: bytes, form: Form) -> "np.ndarray[tuple[int], np.dtype[np
 def _pairs_touch(
     block: bytes, quotes: "np.ndarray[tuple[int], np.dtype[np.int64]]", quote: int
 ) -> bool:
-    """Whether an opening quote after a quote continues that quoted field: `""` within it."""
+    """Return whether each opening quote that follows a quote is part of an escaped quote, `""`."""
     opening = quotes[2::2]
     after_quote = np.frombuffer(block, np.uint8)[opening - 1] == quote
     return bool(np.all(quotes[1:-1:2][: len(opening)][after_quote] == opening[after_quote] - 1))
 
 
 def _walk(block: bytes, form: Form) -> list[int]:
-    """The same, quote by quote, for blocks where some quotes are ordinary characters."""
+    """Find the positions quote by quote, for blocks where some quotes are ordinary characters."""
     quote = form.quote.encode()
     starts = (form.delimiter.encode(), b"\r", b"\n", b"")
     found: list[int] = []

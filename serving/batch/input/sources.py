@@ -1,6 +1,6 @@
-"""Where the input lies: paths, globs, directories with partitions, object stores.
+"""Finds, opens and fingerprints input files: paths, globs, partitioned directories, object stores.
 
-It finds files, opens them and tells one state of a file from another; it reads no tables.
+This module reads no tables.
 """
 
 import gzip
@@ -49,14 +49,14 @@ class InputFile:
     """A file of the input.
 
     Attributes:
-        name: Its path or URI.
-        format: How its rows are written.
-        size: In bytes.
-        fingerprint: Changes when the file changes.
-        local: Whether it can be read by byte ranges at no cost.
-        packed: The suffix of its compression, or nothing.
-        constants: Columns that directories like `date=2013-11-01` give.
-        reading: By what options a CSV file is read.
+        name: The path or URI.
+        format: `csv`, `jsonl`, `parquet` or `arrow`.
+        size: The size in bytes.
+        fingerprint: A hash of size and modification time, which changes when the file changes.
+        local: Whether the file is on this machine, so that workers can read byte ranges of it.
+        packed: The suffix of the compression, like `.gz`; empty for none.
+        constants: Columns given by directory names like `date=2013-11-01`.
+        reading: The CSV options.
     """
 
     name: str
@@ -70,21 +70,21 @@ class InputFile:
 
     @property
     def form(self) -> Form:
-        """What divides the records of a CSV file."""
+        """The delimiter and quote of a CSV file."""
         return self.reading.form(self.name)
 
     @property
     def recoded(self) -> bool:
-        """Whether it is text in another encoding than UTF-8."""
+        """Whether the file is CSV in an encoding other than UTF-8."""
         return self.format == "csv" and bool(self.reading.encoding)
 
 
 def find(source: str, given_format: str | None = None) -> list[InputFile]:
-    """The files behind a path, glob, directory or URI, in the order of their names.
+    """Return the files of a path, glob, directory or URI, ordered by name.
 
     Raises:
-        SettingsError: Nobody knows their format.
-        JobFailed: There are none yet, or the store cannot be asked.
+        SettingsError: No file has a known format.
+        JobFailed: No file exists, or the store cannot be reached.
     """
     system, path = filesystem(source)
     try:
@@ -97,7 +97,7 @@ def find(source: str, given_format: str | None = None) -> list[InputFile]:
     if not usable:
         kind = ""
         with (
-            suppress(OSError),  # it may not be read: what is known of its name is told
+            suppress(OSError),  # if the file cannot be read, the message gives only its name
             system.open_input_stream(found[0].path, compression=None) as file,
         ):
             kind = other_kind(file.read(1 << 12))
@@ -113,15 +113,15 @@ def find(source: str, given_format: str | None = None) -> list[InputFile]:
 
 
 def filesystem(source: str) -> tuple[fs.FileSystem, str]:
-    """The store that a path or URI lies in, and its path there.
+    """Return the file system of a path, glob or URI, and the path in that file system.
 
     Raises:
-        SettingsError: Nobody knows such a store.
+        SettingsError: The kind of store is unknown.
     """
     if "://" not in source:
         return fs.LocalFileSystem(), str(Path(source).expanduser().absolute())
     scheme, _, rest = source.partition("://")
-    if _MAGIC & set(rest):  # not allowed in a URI that is parsed
+    if _MAGIC & set(rest):  # Arrow cannot parse a URI with glob characters
         with suppress(pa.ArrowInvalid, ValueError):
             system, _ = fs.FileSystem.from_uri(f"{scheme}://{rest.partition('/')[0]}")
             return system, rest
@@ -129,10 +129,10 @@ def filesystem(source: str) -> tuple[fs.FileSystem, str]:
 
 
 def store(uri: str) -> tuple[fs.FileSystem, str]:
-    """The same for a URI that is no glob, so that it may end in options, as `?region=eu-west-1`.
+    """Return the file system and path of a URI without globs, but maybe with `?region=eu-west-1`.
 
     Raises:
-        SettingsError: Nobody knows such a store.
+        SettingsError: The kind of store is unknown.
     """
     try:
         found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
@@ -143,7 +143,7 @@ def store(uri: str) -> tuple[fs.FileSystem, str]:
 
 def _fsspec(source: str) -> tuple[fs.FileSystem, str]:
     try:
-        import fsspec  # noqa: PLC0415  # only for stores that Arrow does not know
+        import fsspec  # noqa: PLC0415  # needed only for stores that Arrow lacks
 
         system, path = fsspec.core.url_to_fs(source)
     except ImportError as error:
@@ -155,15 +155,15 @@ def _fsspec(source: str) -> tuple[fs.FileSystem, str]:
 
 
 def fetched(name: str, folder: Path, state: str = "") -> str:
-    """The path of a copy of a file, made once in a folder that all who need it see.
+    """Copy a file into a folder unless a copy exists there, and return the path of the copy.
 
     Args:
         name: The path or URI of the file.
-        folder: Where copies lie.
-        state: Tells this state of the file from another.
+        folder: The folder of the copies, which several processes may share.
+        state: The fingerprint of the file; another state gets another copy.
 
     Raises:
-        JobFailed: It cannot be copied.
+        JobFailed: The file cannot be copied.
     """
     place = folder / hashlib.sha256(f"{name} {state}".encode()).hexdigest()[:32]
     if not place.exists():
@@ -175,16 +175,16 @@ def fetched(name: str, folder: Path, state: str = "") -> str:
         except OSError as error:
             raise JobFailed(f"{name}: cannot be copied to {place}: {error}") from error
         finally:
-            coming.unlink(missing_ok=True)  # half a copy, on a disk that may be full
+            coming.unlink(missing_ok=True)  # free the disk of an incomplete copy
     return str(place)
 
 
 @contextmanager
 def opened(name: str) -> Iterator[Any]:
-    """A file for random access, as Arrow's readers take it.
+    """Open a file for random access by Arrow's readers.
 
     Raises:
-        JobFailed: It cannot be read.
+        JobFailed: The file cannot be read.
     """
     system, path = filesystem(name)
     try:
@@ -197,10 +197,10 @@ def opened(name: str) -> Iterator[Any]:
 
 @contextmanager
 def streamed(file: InputFile) -> Iterator[Any]:
-    """The unpacked bytes of a file from its start, in UTF-8 if it is CSV.
+    """Open a file as a stream of decompressed bytes; CSV is converted to UTF-8.
 
     Raises:
-        JobFailed: It cannot be read.
+        JobFailed: The file cannot be read or decoded.
     """
     system, path = filesystem(file.name)
     if file.packed and not file.size:
@@ -241,7 +241,7 @@ def _listed(system: fs.FileSystem, path: str) -> list[fs.FileInfo]:
 
 
 def opened_file(stream: Any) -> list[str]:
-    """The name of the file that a stream comes from or goes to; none for pipes and terminals."""
+    """Return the path of the file behind a stream, as a list; empty for pipes and terminals."""
     try:
         path = os.path.realpath(f"/dev/fd/{stream.fileno()}")
     except (AttributeError, OSError):
@@ -250,12 +250,12 @@ def opened_file(stream: Any) -> list[str]:
 
 
 def matches(path: str, pattern: str) -> bool:
-    """Whether a path matches; `*` stays within a folder, `**` goes through folders."""
+    """Return whether a path matches a glob; `*` stays within a folder, `**` spans folders."""
     return _match_parts(path.strip("/").split("/"), pattern.strip("/").split("/"))
 
 
 def _match_parts(parts: list[str], patterns: list[str]) -> bool:
-    from fnmatch import fnmatchcase  # noqa: PLC0415  # small, and only for globs
+    from fnmatch import fnmatchcase  # noqa: PLC0415  # needed only for globs
 
     if not patterns:
         return not parts
@@ -267,7 +267,7 @@ def _match_parts(parts: list[str], patterns: list[str]) -> bool:
 
 
 def _hidden(path: str, folder: str) -> bool:
-    """Whether it is the bookkeeping of another program."""
+    """Return whether a file is hidden (`.` or `_`), like the bookkeeping of other programs."""
     return any(part.startswith((".", "_")) for part in path.removeprefix(folder).split("/"))
 
 
@@ -295,7 +295,7 @@ def _described(
 
 
 def _partition(path: str, root: str) -> dict[str, str]:
-    """Columns in the names of directories below what was asked for, as Hive writes them."""
+    """Return the columns that Hive-style directory names below the requested path give."""
     folder = root[: min((root.find(one) for one in _MAGIC if one in root), default=len(root))]
     below = path.removeprefix(folder.rpartition("/")[0] if folder != root else root)
     found = (part.partition("=") for part in below.split("/")[:-1])

@@ -1,7 +1,7 @@
-"""The types that pandas gives the columns of a whole file, found without holding the file.
+"""Infers the types that pandas gives the columns of a whole file, without loading the whole file.
 
-A model without a signature sees a table as pandas reads it, and pandas judges a column by all of
-its rows. A part has only some of them, so the judgement comes first and each part is read by it.
+A model without a signature gets a table as pandas reads it, and pandas types a column by all of its
+rows. A part holds only some rows, so types are inferred first, and each part is read with them.
 """
 
 from collections import defaultdict
@@ -18,26 +18,26 @@ from cloche.serving.batch.input.readers.jsonlines import parsed
 from cloche.serving.batch.input.sources import InputFile, opened, streamed
 from cloche.serving.errors import JobFailed
 
-# Names of what is no dtype; see `readers.csv`, and for dictionaries `readers.columnar`.
+# Type names that are no dtypes; `readers.csv` reads them, and `readers.columnar` dictionaries.
 VERBATIM, INTEGERS = "verbatim", "integers"
 MIXED, DICTIONARY = "mixed", "dictionary"
 UNCLEAR = {
     MIXED: "holds values of different types (numbers, words, true and false) in different blocks "
     "of its rows, which pandas leaves side by side, in blocks that no part has",
 }
-_OBJECTS = {"boolean": "o", "integer": "p"}  # the latter are too large for any dtype
-_BLOCK_CELLS = 1 << 20  # pandas' C parser judges the columns of so many cells at a time
+_OBJECTS = {"boolean": "o", "integer": "p"}  # integers of dtype object exceed 64 bits
+_BLOCK_CELLS = 1 << 20  # pandas' C parser infers types for blocks of this many cells
 
 
 def file_types(file: InputFile, width: int) -> dict[str, str]:
-    """How each column of a file is to be read; those of columnar files only where it matters.
+    """Return column → type in the whole file; for columnar files only types that parts may lose.
 
     Args:
         file: The file.
-        width: How many columns it has.
+        width: The number of columns.
 
     Raises:
-        JobFailed: It cannot be read.
+        JobFailed: The file cannot be read.
     """
     try:
         if file.format in ("csv", "jsonl"):
@@ -50,7 +50,7 @@ def file_types(file: InputFile, width: int) -> dict[str, str]:
 
 
 def text_types(stream: Any, file: InputFile, width: int) -> dict[str, str]:
-    """How each column of a stream of text is to be read; `file` describes it."""
+    """Return column → type for a whole text stream; `file` describes the stream."""
     return _csv_types(stream, file, width) if file.format == "csv" else _json_types(stream)
 
 
@@ -61,7 +61,7 @@ def _csv_types(stream: Any, file: InputFile, width: int) -> dict[str, str]:
     kinds: defaultdict[str, set[str]] = defaultdict(set)
     for block in pd.read_csv(stream, chunksize=rows, **file.reading.whole(file.form)):
         if not block.index.equals(pd.RangeIndex(seen, seen + len(block))):
-            raise ValueError(  # of the file, and not of an argument
+            raise ValueError(  # the callers turn it into a JobFailed
                 "its rows have more fields than its header, so that pandas, and MLflow with it, "
                 "takes the first fields for names of rows; give every field a name"
             )
@@ -73,23 +73,23 @@ def _csv_types(stream: Any, file: InputFile, width: int) -> dict[str, str]:
 
 
 def _kind(values: pd.Series) -> str:
-    """What pandas took the cells of a block for, in a letter."""
+    """Return a letter for the type that pandas inferred for a block of a column."""
     if values.dtype.kind in "iub":
         return values.dtype.kind
     if values.dtype.kind == "f":
-        return "f" if values.notna().any() else "n"  # nothing but missing cells
+        return "f" if values.notna().any() else "n"  # "n": all cells are missing
     if values.dtype == object:
         inferred = pd.api.types.infer_dtype(values, skipna=True)
         if inferred in _OBJECTS:
             return _OBJECTS[inferred]
     if values.hasnans:
         return "g"
-    # Beside whole numbers that only uint64 holds, pandas leaves empty cells and words like NA.
+    # In a column with numbers that need uint64, pandas leaves empty cells and words like NA as is.
     return "v" if values.isin(STR_NA_VALUES).any() else "t"
 
 
 def _together(kinds: set[str]) -> str:
-    """What pandas makes of blocks of these kinds."""
+    """Return the type that pandas gives a column whose blocks have these kinds."""
     if kinds <= set("niuf"):
         if {"i", "u"} <= kinds:
             return MIXED
@@ -108,7 +108,7 @@ def _json_types(stream: Any) -> dict[str, str]:
     counts: defaultdict[str, int] = defaultdict(int)
     samples: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for line in _lines(stream):
-        row = parsed(line)  # what is no object goes into the quarantine
+        row = parsed(line)  # a line that is no object is refused later
         if isinstance(row, dict):
             rows += 1
             for name, cell in row.items():
@@ -125,7 +125,7 @@ def _json_types(stream: Any) -> dict[str, str]:
 
 
 def _sort(cell: Any) -> str:
-    """What decides the type of a column that has this cell; of a whole number, how large it is."""
+    """Return the kind of a cell that decides its column's type; for integers also their size."""
     if type(cell) is not int:
         return type(cell).__name__
     bits = (~cell if cell < 0 else cell).bit_length()
@@ -165,11 +165,11 @@ def _arrow_types(source: Any) -> dict[str, str]:
 
 
 def stream_types(reader: Any, categories: Categories) -> dict[str, str]:
-    """How the columns of an Arrow stream are to be read, where it matters.
+    """Return column → type for an Arrow stream, for columns whose parts may get another type.
 
     Args:
-        reader: Of the stream.
-        categories: Sees those of all batches.
+        reader: The reader of the stream.
+        categories: Collects the categories of all batches.
     """
     gaps: set[str] = set()
     for batch in reader:
@@ -183,7 +183,7 @@ def stream_types(reader: Any, categories: Categories) -> dict[str, str]:
 
 
 def _schema_types(schema: pa.Schema, gaps: Any) -> dict[str, str]:
-    """What columns with a missing value become also where a part of them has none."""
+    """Return the dtypes of dictionaries, and of columns that missing values anywhere change."""
     full = schema.empty_table().to_pandas().dtypes
     gappy = pa.table([pa.nulls(1, kind) for kind in schema.types], schema=schema).to_pandas().dtypes
     encoded = {field.name for field in schema if pa.types.is_dictionary(field.type)}

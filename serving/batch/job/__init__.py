@@ -1,1 +1,1 @@
-"""What a job is, what it consists of, and what it tells while it runs."""
+"""A job, its options, its parts, and the messages that it prints while it runs."""

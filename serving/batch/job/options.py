@@ -1,4 +1,4 @@
-"""What a person asked for, and how it ended."""
+"""The options of a job as the user gave them, and the result of the job."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 from cloche.registry.env_manager import LOCAL
 from cloche.serving.batch.job.refusal_limit import Limit
 
-# A part has up to 65,536 rows. Models that answer a hundred rows in a second have the time for one,
-# and slower ones get fewer rows at once.
+# A model that scores a hundred rows per second can finish a part of 65,536 rows in this time; a
+# slower model gets fewer rows per call.
 PREDICT_SECONDS = 600.0
 INPUT_FORMATS = ("csv", "jsonl", "parquet", "arrow")
 OUTPUT_FORMATS = ("parquet", "csv", "jsonl")
@@ -16,23 +16,24 @@ OUTPUT_FORMATS = ("parquet", "csv", "jsonl")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """A job as it was asked for.
+    """The options of a job.
 
     Attributes:
         model: The model URI.
-        id_columns: Input columns that go into the output.
-        keep: Whether all of them do.
-        stamped: Whether each row names model, version and run.
+        id_columns: Input columns that are copied into the output.
+        keep: Whether all input columns are copied into the output.
+        stamped: Whether each output row names the model, its version and its run.
         limit: How many rows may be refused.
-        resume: Go on with what an earlier job left.
-        overwrite: Forget what is there.
-        workers: How many processes score.
-        part_rows: Most rows of a part.
-        cache: Where fetched versions are kept.
+        resume: Whether to continue an unfinished job of this output.
+        overwrite: Whether to discard an existing output or unfinished job.
+        workers: The number of worker processes.
+        part_rows: The maximum number of rows of a part.
+        cache: The directory of downloaded versions.
         tracked: Whether the job becomes a run in MLflow.
-        acceleration: Whether the version's accelerated twin may answer in its place.
-        env_manager: What builds the environment that the version runs in; `local` for none.
-        options: How CSV input is written, where the version does not tell or tells otherwise.
+        acceleration: Whether the version's accelerated twin may score rows in its place.
+        env_manager: The tool that builds the version's environment; `local` for none.
+        options: CSV options that override those of the version; see
+            `cloche.serving.batch.input.csv_options`.
     """
 
     model: str
@@ -53,11 +54,11 @@ class JobOptions:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """How a job ended.
+    """The result of a job.
 
     Attributes:
-        record: What its manifest says.
-        fresh: Whether anything was done; not if the job was finished already.
+        record: The manifest of the job.
+        fresh: Whether this call scored anything; False if the job was finished already.
     """
 
     record: dict[str, Any]
@@ -65,6 +66,6 @@ class JobResult:
 
     @property
     def quarantined(self) -> int:
-        """Rows in quarantine."""
+        """The number of rows in quarantine."""
         refused: int = self.record["refused"]
         return refused

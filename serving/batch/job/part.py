@@ -1,7 +1,7 @@
-"""A part: one piece of the input, and what became of it.
+"""The part, a range of rows that are scored together, and the finished part.
 
-What an engine is given and what it gives back. Both are plain data that survive JSON, because they
-cross process borders and lie in the journal of a job.
+An engine receives parts and returns finished parts. Both convert to JSON and back, because they
+are sent between processes, and finished parts are lines of the journal.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -10,19 +10,19 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which rows belong together.
+    """A range of rows of one file.
 
     Attributes:
-        index: Its place in the row order of the input, from 0.
-        source: The file, as a path or URI.
+        index: The position of the part in the row order of the input, from 0.
+        source: The path or URI of the file.
         format: `csv`, `jsonl`, `parquet` or `arrow`.
-        start: First byte (text), or first row within the group (columnar).
-        stop: Byte or row after the last.
-        group: Row group or record batch of a columnar file.
-        header: Bytes of a CSV file's header line, with whatever lies before it.
-        constants: Columns that the name of a directory gives, like `date=2013-11-01`.
-        types: Types that columns have in the whole file, for a version without signature.
-        transient: Whether the file was made for this part alone, and goes when the part is done.
+        start: The first byte (text), or the first row within the group (columnar).
+        stop: The byte or row after the last one.
+        group: The number of the row group or record batch in a columnar file.
+        header: The number of bytes up to the end of a CSV file's header.
+        constants: Columns given by directory names like `date=2013-11-01`.
+        types: Column → its type in the whole file, for a version without a signature.
+        transient: Whether the file was made for this part only, and is deleted after it.
     """
 
     index: int
@@ -37,13 +37,13 @@ class Part:
     transient: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the part as data for `json.dumps`."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class PartFile:
-    """A file that a part left in the working directory; empty parts leave none."""
+    """A file of a finished part in the working directory; parts without rows have none."""
 
     name: str
     size: int
@@ -52,19 +52,19 @@ class PartFile:
 
 @dataclass(frozen=True, slots=True)
 class FinishedPart:
-    """What became of a part.
+    """A part that was scored and written, with its counts.
 
     Attributes:
-        index: Which part.
-        rows: Rows that were read: scored and refused ones.
-        refused: Rows in quarantine.
-        reasons: Kind of reason → how many rows.
-        columns: Of the scored rows; none if there are no such rows.
-        data: The scored rows.
-        quarantine: The refused ones.
-        seconds: How long it took, and of that how long in the model.
-        statistics: Counts for the report, see `cloche.serving.batch.report.statistics`.
-        by_twin: Scored rows that the accelerated twin answered.
+        index: The index of the part.
+        rows: The number of rows read, both scored and refused.
+        refused: The number of rows in quarantine.
+        reasons: Kind of reason → number of refused rows.
+        columns: The names of the output columns; empty if no row was scored.
+        data: The file with the scored rows.
+        quarantine: The file with the refused rows.
+        seconds: Seconds for the whole part (`all`), reading (`read`) and predicting (`model`).
+        statistics: Counts for the report; see `cloche.serving.batch.report.statistics`.
+        by_twin: The number of rows that the accelerated twin scored.
     """
 
     index: int
@@ -80,19 +80,19 @@ class FinishedPart:
 
     @property
     def scored(self) -> int:
-        """Rows in the output."""
+        """The number of rows in the output."""
         return self.rows - self.refused
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the finished part as data for `json.dumps`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """The record that `to_json` made.
+        """Build a finished part from the data that `to_json` returned.
 
         Raises:
-            TypeError, KeyError: It is none.
+            TypeError, KeyError: `data` is not a finished part.
         """
         files = {
             name: PartFile(**data[name]) if data[name] else None for name in ("data", "quarantine")

@@ -1,4 +1,4 @@
-"""What a job is: everything that decides the bytes of its output, pinned when it starts."""
+"""The pinned job: everything that decides the bytes of its output, fixed when it starts."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -9,18 +9,18 @@ COLUMNAR = ("parquet", "arrow")
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """The version that scores the whole job, whatever is promoted meanwhile.
+    """The version that scores the whole job, even if another one is promoted in the meantime.
 
     Attributes:
-        uri: The model URI as it was given.
+        uri: The model URI as the user gave it.
         name: The model's name.
-        version: Its number; empty outside the registry.
-        run_id: The run that made it; empty if nobody knows.
+        version: The version's number; empty outside the registry.
+        run_id: The run that logged the version; empty if unknown.
         model_id: MLflow's id of the logged model; empty if there is none.
-        digest: SHA-256 over its artifacts.
-        path: Where the artifacts lie on this machine.
-        artifacts: The URI of exactly this version, which never moves.
-        twin: The digest of the accelerated twin that answers where it is sure; empty for none.
+        digest: The SHA-256 digest of the artifacts.
+        path: The local directory of the artifacts.
+        artifacts: The URI of exactly this version, independent of aliases.
+        twin: The digest of the accelerated twin that scores the rows it is sure of; empty for none.
     """
 
     uri: str
@@ -34,19 +34,19 @@ class Pinned:
     twin: str = ""
 
     def __str__(self) -> str:
-        """The version as a person says it."""
+        """The name and version for messages."""
         return f"{self.name} version {self.version}" if self.version else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the output looks like.
+    """The format and columns of the output.
 
     Attributes:
         format: `parquet`, `csv` or `jsonl`.
-        directory: Whether the parts stay files of their own.
-        carried: Input columns beside the predictions, in this order.
-        stamped: Whether each row names model, version and run.
+        directory: Whether the output is a directory with one file per part.
+        carried: Input columns that are copied into the output, in this order.
+        stamped: Whether each output row names the model, its version and its run.
     """
 
     format: str
@@ -57,20 +57,21 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job.
+    """A pinned job.
 
     Attributes:
-        model: The version.
-        inputs: Name → fingerprint of each file or other source.
-        layout: What the output looks like.
-        part_rows: Most rows of a part.
-        inferred: File → types that its columns have in all rows, for a version without signature.
-        features: The columns that make the one tensor of the model's signature; empty for all, and
-            where the signature names columns.
-        environment: Where the version runs: the `manager` of its environment, and in what it
-            `differs` from the one that the version was logged with; empty in jobs of old.
-        reading: By what options CSV input is read; see `cloche.serving.batch.input.csv_options`.
-        patient: Whether somebody said how many rows may be refused: then none are too many early.
+        model: The pinned version.
+        inputs: File or other source → its fingerprint.
+        layout: The format and columns of the output.
+        part_rows: The maximum number of rows of a part.
+        inferred: File → column → type over all rows, for a version without a signature.
+        features: The columns of the only tensor of the signature; empty for all columns, and for
+            signatures with column names.
+        environment: The environment of the version: its `manager`, and how its packages `differs`
+            from those that the version was logged with; empty in jobs of older releases.
+        reading: The CSV options of the input; see `cloche.serving.batch.input.csv_options`.
+        patient: Whether the user gave a limit of refused rows: only without one does a job stop
+            early because a sample of rows fails.
     """
 
     model: Pinned
@@ -84,25 +85,25 @@ class Job:
     reading: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the job as data for `json.dumps`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """The job that `to_json` wrote."""
+        """Build a job from the data that `to_json` returned."""
         layout = data["layout"] | {"carried": tuple(data["layout"]["carried"])}
         model, features = Pinned(**data["model"]), tuple(data.get("features", ()))
         return cls(**data | {"model": model, "layout": Layout(**layout), "features": features})
 
 
 def notes(job: Job) -> dict[str, str]:
-    """What a Parquet file says about where its predictions come from."""
+    """Return the metadata of a Parquet file that names the source of its predictions."""
     return {f"cloche.{name}": value for name, value in stamps(job).items()} | {
         "cloche.model_digest": job.model.digest
     }
 
 
 def stamps(job: Job) -> dict[str, str]:
-    """Model, version and run of the version, as columns or metadata."""
+    """Return the model's name, version and run, for columns or metadata."""
     model = job.model
     return {"model_name": model.name, "model_version": model.version, "model_run_id": model.run_id}

@@ -1,4 +1,4 @@
-"""How far a job is, on stderr: a bar on a terminal, a line now and then in a pipe."""
+"""Progress of a job on stderr: a bar on a terminal, a line every ten seconds elsewhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ _EVERY_SECONDS = 10.0
 
 
 class Report(Protocol):
-    """Told of each finished part."""
+    """A callback that receives the progress after each finished part."""
 
     def __call__(self, *, rows: int, refused: int, done: float | None) -> None:
-        """Rows so far, refused ones among them, and the share of the input, if it is known."""
+        """Report the rows so far (including refused ones), and the share of the input if known."""
 
 
 @contextmanager
 def progress(console: Console) -> Iterator[Report]:
-    """Give what is told of each finished part."""
+    """Yield a callback that shows progress on the console."""
     started = monotonic()
 
     def rate(rows: int) -> str:

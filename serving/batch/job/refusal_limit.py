@@ -1,4 +1,4 @@
-"""How many rows may be refused before a job fails: a count, or a share of all rows."""
+"""The limit of refused rows beyond which a job fails: a count, or a share of all rows."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from cloche.serving.errors import SettingsError, TooManyBadRows
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bound on refused rows; `share` is known to be broken only when all rows are read."""
+    """A limit on refused rows; `share` can be judged only when all rows are read."""
 
     count: int | None = None
     share: float | None = None
 
     @classmethod
     def parse(cls, text: str | None) -> "Limit":
-        """Read `100` or `5%`.
+        """Parse a count like `100` or a share like `5%`.
 
         Raises:
-            SettingsError: It is neither.
+            SettingsError: `text` is neither.
         """
         if text is None:
             return cls()
@@ -34,14 +34,14 @@ class Limit:
 
     @property
     def given(self) -> bool:
-        """Whether somebody thought about it."""
+        """Whether the user gave a limit."""
         return self.count is not None or self.share is not None
 
     def check(self, refused: int, rows: int, *, all_read: bool) -> None:
-        """Judge what was refused so far.
+        """Check the number of rows refused so far.
 
         Raises:
-            TooManyBadRows: It is too much.
+            TooManyBadRows: More rows were refused than the limit allows.
         """
         if self.count is not None and refused > self.count:
             raise TooManyBadRows(

@@ -1,4 +1,4 @@
-"""Says what a job waits for, when it has heard nothing for a minute."""
+"""Reports what a job waits for, after a minute without any response."""
 
 import io
 import itertools
@@ -16,17 +16,17 @@ Item = TypeVar("Item")
 
 @dataclass(slots=True)
 class Silence:
-    """How long somebody has said nothing, in the seconds that a clock of the caller's tells."""
+    """The time since something last responded, in seconds of a clock that the caller reads."""
 
     began: float
     word: float = field(default_factory=lambda: WORD_SECONDS)
 
     def lasts(self, now: float) -> float:
-        """Seconds of silence."""
+        """Return the seconds of silence."""
         return now - self.began
 
     def due(self, now: float) -> bool:
-        """Whether a line is due: after a minute, two, four and so on."""
+        """Return whether a message is due: after one minute, two, four and so on."""
         if self.lasts(now) < self.word:
             return False
         self.word *= 2
@@ -34,20 +34,24 @@ class Silence:
 
 
 class SilenceWatch:
-    """Seconds during which this process watched.
+    """A clock that counts only the seconds during which this process was watching.
 
-    Those in which it was stopped itself, or busy elsewhere, count as one look: a job that was
-    stopped by Ctrl-Z and goes on must not find that all its workers were silent for an hour.
+    Time in which the process itself was stopped or busy counts as at most one look: a job that was
+    stopped by Ctrl-Z and continues must not conclude that its workers were silent for an hour.
     """
 
     def __init__(self, longest: float) -> None:
-        """Count at most so many seconds from one look to the next."""
+        """Start the clock.
+
+        Args:
+            longest: The maximum number of seconds counted from one look to the next.
+        """
         self._longest = longest
         self._last = monotonic()
         self.seconds = 0.0
 
     def look(self) -> float:
-        """The seconds so far."""
+        """Advance the clock and return the seconds counted so far."""
         now = monotonic()
         self.seconds += min(now - self._last, self._longest)
         self._last = now
@@ -59,7 +63,7 @@ _waits: dict[object, tuple[str, Silence]] = {}
 
 @contextmanager
 def during(what: str) -> Iterator[None]:
-    """Wait for something that may be silent, like `standard input` or `the upload of x`."""
+    """Report `what` (like `standard input`) as silent while the body waits for a long time."""
     wait = object()
     _waits[wait] = what, Silence(monotonic())
     try:
@@ -69,7 +73,7 @@ def during(what: str) -> Iterator[None]:
 
 
 def each(items: Iterator[Item], what: str) -> Iterator[Item]:
-    """The items of an iterator that may be silent."""
+    """Yield the items of an iterator, and report `what` as silent while one is awaited."""
     while True:
         with during(what):
             found = list(itertools.islice(items, 1))
@@ -80,7 +84,7 @@ def each(items: Iterator[Item], what: str) -> Iterator[Item]:
 
 @contextmanager
 def say_when_silent(say: Callable[[str], None]) -> Iterator[None]:
-    """Say it when anything that is waited for is silent."""
+    """Pass a message to `say`, from a thread, whenever a wait in `during` has become long."""
     done = threading.Event()
 
     def look() -> None:
@@ -100,39 +104,39 @@ def say_when_silent(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def watched(stream: IO[bytes], name: str) -> IO[bytes]:
-    """A stream of which it is told when it keeps us waiting."""
+    """Return a stream that is reported as silent while a read or write blocks."""
     return cast("IO[bytes]", _Watched(stream, name))
 
 
 class _Watched(io.RawIOBase):
-    """See `watched`."""
+    """The stream of `watched`."""
 
     def __init__(self, stream: IO[bytes], name: str) -> None:
         self._stream, self._name = stream, name
 
     def fileno(self) -> int:
-        """That of the stream."""
+        """Return the file descriptor of the wrapped stream."""
         return self._stream.fileno()
 
     def readable(self) -> bool:
-        """As the stream."""
+        """Return whether the wrapped stream is readable."""
         return self._stream.readable()
 
     def writable(self) -> bool:
-        """As the stream."""
+        """Return whether the wrapped stream is writable."""
         return self._stream.writable()
 
     def read(self, size: int = -1) -> bytes:
-        """As the stream."""
+        """Read from the wrapped stream."""
         with during(self._name):
             return self._stream.read(size)
 
     def write(self, data: Any) -> int:
-        """As the stream."""
+        """Write to the wrapped stream."""
         with during(self._name):
             return self._stream.write(data)
 
     def flush(self) -> None:
-        """As the stream."""
+        """Flush the wrapped stream."""
         with during(self._name):
             self._stream.flush()

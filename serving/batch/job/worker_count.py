@@ -1,4 +1,4 @@
-"""How many processes this machine has room for, by its cores and its memory."""
+"""The number of worker processes that fit this machine's cores and memory."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _WORKER_BYTES = 600 << 20
 
 
 def workers() -> int:
-    """One for each core that may be used, as far as memory goes; at least one."""
+    """Return one worker per usable core, fewer if memory is short, but at least one."""
     return max(1, min(cores(), _free_memory() // _WORKER_BYTES))
 
 
@@ -18,7 +18,7 @@ def _free_memory() -> int:
             free = int(line.split()[1]) * 1024
             limit, used = _text("/sys/fs/cgroup/memory.max"), _text("/sys/fs/cgroup/memory.current")
             return min(free, int(limit) - int(used)) if limit.isdecimal() and used else free
-    return 1 << 40  # nothing is known: cores decide
+    return 1 << 40  # memory is unknown, so the number of cores decides
 
 
 def _text(path: str) -> str:

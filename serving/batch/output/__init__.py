@@ -1,1 +1,1 @@
-"""Where scored rows go: the working directory, the output and its layout, the lock of a job."""
+"""The destination of scored rows: working directory, output and its layout, output lock."""

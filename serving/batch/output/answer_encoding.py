@@ -1,7 +1,7 @@
-"""Answers of a model as a table of Arrow: what pandas itself makes of each column, or JSON.
+"""Converts predictions of a model to an Arrow table, column by column, or to JSON.
 
-A missing value is null, whichever way pandas has for it (None, NaN, NA, NaT). Values for which
-Arrow has no common type become JSON as the server writes it, in Arrow's type for that.
+A missing value becomes null, whether it is None, NaN, NA or NaT. Values without a common Arrow type
+become JSON as the server writes it, in Arrow's JSON type.
 """
 
 from typing import Any
@@ -14,21 +14,21 @@ from mlflow.utils.proto_json_utils import NumpyEncoder
 from cloche.serving.errors import JobFailed
 
 JSON = pa.json_(pa.string())
-_encode = NumpyEncoder(allow_nan=False).encode  # infinities are in no JSON
+_encode = NumpyEncoder(allow_nan=False).encode  # JSON has no infinities
 _MOMENTS = ("datetime", "datetime64", "timedelta", "timedelta64")
 _LISTS = (list, tuple, np.ndarray)
 
 
 def table(raw: Any, rows: int, names: list[str]) -> pa.Table:
-    """The answer to so many rows.
+    """Return the predictions of a model as a table.
 
     Args:
-        raw: What the model returned.
-        rows: How many rows it was asked about.
-        names: The outputs of the signature that have names.
+        raw: The return value of the model.
+        rows: The number of rows that the model was given.
+        names: The names of the signature's outputs; empty if they have none.
 
     Raises:
-        JobFailed: It has not one entry for each row, or cannot be written.
+        JobFailed: There is not one prediction for each row, or a value cannot be written.
     """
     columns = {}
     for name, values in named(raw, names).items():
@@ -51,10 +51,10 @@ def table(raw: Any, rows: int, names: list[str]) -> pa.Table:
 
 
 def named(raw: Any, names: list[str]) -> dict[str, Any]:
-    """Predictions of any kind as columns.
+    """Return predictions of any kind as columns by name.
 
-    Frames, records and dictionaries keep their names. Arrays get those of the output signature if
-    they fit, else `prediction`, or `prediction_0`, `prediction_1` and so on.
+    Frames, records and dictionaries keep their names. Arrays get the names of the output signature
+    if their number fits, else `prediction`, or `prediction_0`, `prediction_1` and so on.
     """
     if isinstance(raw, pd.DataFrame):
         return {str(name): raw.iloc[:, at] for at, name in enumerate(raw.columns)}
@@ -74,17 +74,17 @@ def named(raw: Any, names: list[str]) -> dict[str, Any]:
 
 
 def column(values: Any) -> pa.Array:
-    """One value for each row, of any kind, in Arrow's form.
+    """Return a column of values as an Arrow array, as JSON if they have no common type.
 
     Raises:
-        pa.ArrowException, TypeError, ValueError, RecursionError: There is none.
+        pa.ArrowException, TypeError, ValueError, RecursionError: A value cannot be converted.
     """
     values = _known_to_arrow(values)
     try:
         if not _is_mixed(values):
             return _plain(pa.Array.from_pandas(values), values)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        pass  # of different kinds, or wider than Arrow's types
+        pass  # values of different kinds, or wider than Arrow's types
     cells = map(_without_nan, values)
     return pa.array([None if one is None else _encode(one) for one in cells]).cast(JSON)
 
@@ -95,7 +95,7 @@ def _is_column(values: Any) -> bool:
 
 
 def _known_to_arrow(values: Any) -> Any:
-    """The same values in pandas' form where Arrow would refuse them, or cut moments short."""
+    """Return values as pandas types where Arrow would refuse them or truncate datetimes."""
     if isinstance(values, np.ndarray) and values.ndim > 1:
         return values.tolist()
     dtype = getattr(values, "dtype", None)
@@ -115,7 +115,7 @@ def _are_objects(values: Any) -> bool:
 
 
 def _is_mixed(values: Any) -> bool:
-    """Whether values are of several kinds, which Arrow would sometimes make one without a word."""
+    """Return whether values have several types, which Arrow might silently convert to one."""
     if not _are_objects(values):
         return False
     kind = pd.api.types.infer_dtype(values)
@@ -126,7 +126,7 @@ def _is_mixed(values: Any) -> bool:
 
 
 def _plain(array: Any, values: Any) -> pa.Array:
-    """An array of one piece, of a type that every reader knows."""
+    """Return an array as a single chunk, of a type that every reader supports."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if pa.types.is_dictionary(array.type):
@@ -139,7 +139,7 @@ def _plain(array: Any, values: Any) -> pa.Array:
 
 
 def _without_nan(value: Any) -> Any:
-    """`value` with None for whatever is missing in it; only None where it is missing itself."""
+    """Return `value` with None for every missing value in it; None if `value` itself is missing."""
     if isinstance(value, dict):
         return {key: _without_nan(one) for key, one in value.items()}
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""Where the output goes: its names, its layout, and when it counts as complete."""
+"""The output of a job: its names, its layout, and when it counts as complete."""
 
 import json
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A file, or a directory of parts with `_SUCCESS`.
+    """The output of a job: a file, or a directory of parts with `_SUCCESS`.
 
     Attributes:
-        place: The folder that it lies in, here or in an object store.
-        name: Its final name there.
+        place: The parent folder, on this machine or in an object store.
+        name: The final name in that folder.
         format: `parquet`, `csv` or `jsonl`.
-        directory: Whether it is a directory.
+        directory: Whether the output is a directory.
     """
 
     place: Location
@@ -30,29 +30,29 @@ class Output:
     directory: bool
 
     def __str__(self) -> str:
-        """Its path or URI."""
+        """The path or URI of the output."""
         return self.place.shown(self.name)
 
     def beside(self, what: str) -> str:
-        """The name of what goes with it.
+        """Return the name of an accompanying file.
 
-        It is `_report.html` in the directory, and `NAME.report.html` beside a file.
+        It is like `NAME/_report.html` for a directory, and `NAME.report.html` for a file.
         """
         return f"{self.name}/_{what}" if self.directory else f"{self.name}.{what}"
 
     def written(self, cache: Path) -> list[str]:
-        """Paths and URIs of everything that a job makes or replaces there."""
+        """Return the paths and URIs of everything that a job creates or replaces."""
         goes_with = ("manifest.json", "report.json", "report.html", "quarantine.jsonl")
         names = [self.name, f".{self.name}.cloche.json", *map(self.beside, goes_with)]
         return [*map(self.place.shown, names), str(self.place.work(self.name, cache))]
 
     @property
     def occupied(self) -> bool:
-        """Whether something is there; an empty directory is nothing."""
+        """Whether a file, or a directory that is not empty, has the name of the output."""
         return self.place.occupied(self.name)
 
     def manifest(self) -> dict[str, Any] | None:
-        """The record of the job that completed it; None if none did."""
+        """Return the manifest of a complete output; None if the output is not complete."""
         try:
             record: dict[str, Any] = json.loads(
                 self.place.read(self.beside("manifest.json")) or b""
@@ -66,11 +66,11 @@ class Output:
 
 
 def describe(text: str, given_format: str | None) -> Output:
-    """The output that a person named.
+    """Return the output that the user named.
 
     Raises:
-        SettingsError: The name cannot be written to.
-        JobFailed: The store that it names does not answer.
+        SettingsError: The store is unknown, or the URI names a whole bucket.
+        JobFailed: The store does not answer.
     """
     if text == "-":
         return Output(Folder(Path()), "-", given_format or "csv", directory=False)

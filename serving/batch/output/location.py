@@ -1,8 +1,8 @@
-"""Where an output lies: the folder of this machine that it appears in, or that of an object store.
+"""The location of an output: a folder on this machine or in an object store.
 
-Names are those below the folder, like `out.csv` or `out/_SUCCESS`. In both, a file is there whole
-or not at all. A folder of this machine shows a directory in one step, too; a store cannot, so there
-the files that say that it is complete come last.
+Names are relative to the folder, like `out.csv` or `out/_SUCCESS`. Both kinds write a file
+completely or not at all. A local folder also publishes a directory in one step; a store cannot, so
+there the files that mark the directory as complete are written last.
 """
 
 import shutil
@@ -14,53 +14,53 @@ from cloche.serving.batch.storage import atomic_write
 
 
 class Location(Protocol):
-    """A folder that outputs lie in.
+    """A folder for outputs.
 
     Attributes:
-        shared: Whether machines write there that do not see each other's working directories.
+        shared: Whether machines without access to each other's working directories write there.
     """
 
     shared: bool
 
     def shown(self, name: str) -> str:
-        """Where a person finds it."""
+        """Return the path or URI of a name for messages."""
 
     def work(self, name: str, cache: Path) -> Path:
-        """The working directory of a job that writes it."""
+        """Return the working directory of a job that writes this output."""
 
     def occupied(self, name: str) -> bool:
-        """Whether something is there; an empty directory is nothing."""
+        """Return whether a file, or a directory that is not empty, has this name."""
 
     def sizes(self, names: list[str]) -> list[int | None]:
-        """Bytes of each file, None for one that is not there."""
+        """Return the size of each file in bytes, None for a missing one."""
 
     def read(self, name: str) -> bytes | None:
-        """A small file, None if it is not there."""
+        """Return the content of a small file, None if it does not exist."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Let a small file be there in one step."""
+        """Write a small file in one step."""
 
     def put(self, fresh: Path, name: str) -> None:
-        """Let a finished file of this machine be there in one step, whatever was there before."""
+        """Publish a finished local file in one step, replacing what has this name."""
 
     def put_directory(
         self, fresh: Path, name: str, last: tuple[str, ...], sure: Callable[[], None]
     ) -> None:
-        """Let a directory be there, whatever was there before.
+        """Publish a finished local directory, replacing what has this name.
 
         Args:
-            fresh: A finished directory of this machine.
-            name: Its name there.
-            last: Its files that say that it is complete, in this order.
-            sure: Raises if they must not appear after all.
+            fresh: The local directory.
+            name: The name of the directory in this location.
+            last: The files that mark the directory as complete, in the order to write them.
+            sure: Raises if the directory must not be marked as complete.
         """
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
 
 
 class Folder:
-    """A folder of this machine."""
+    """A folder on this machine."""
 
     shared = False
 
@@ -68,36 +68,36 @@ class Folder:
         self._folder = folder
 
     def shown(self, name: str) -> str:
-        """See `Location`."""
+        """See `Location.shown`."""
         return str(self._folder / name)
 
     def work(self, name: str, cache: Path) -> Path:  # noqa: ARG002
-        """See `Location`. It lies beside the output, so that files move into it in one step."""
+        """See `Location.work`. It lies beside the output, so that a rename publishes the files."""
         return self._folder / f".{name}.cloche"
 
     def occupied(self, name: str) -> bool:
-        """See `Location`."""
+        """See `Location.occupied`."""
         path = self._folder / name
         return any(path.iterdir()) if path.is_dir() else path.exists()
 
     def sizes(self, names: list[str]) -> list[int | None]:
-        """See `Location`."""
+        """See `Location.sizes`."""
         paths = [self._folder / name for name in names]
         return [path.stat().st_size if path.exists() else None for path in paths]
 
     def read(self, name: str) -> bytes | None:
-        """See `Location`."""
+        """See `Location.read`."""
         try:
             return (self._folder / name).read_bytes()
         except OSError:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Location`."""
+        """See `Location.write`."""
         atomic_write.write(self._folder / name, content)
 
     def put(self, fresh: Path, name: str) -> None:
-        """See `Location`. It moves, so it must lie on the same disk."""
+        """See `Location.put`. The file is renamed, so it must lie on the same disk."""
         path = self._folder / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -106,7 +106,7 @@ class Folder:
     def put_directory(
         self, fresh: Path, name: str, last: tuple[str, ...], sure: Callable[[], None]  # noqa: ARG002
     ) -> None:  # fmt: skip
-        """See `Location`."""
+        """See `Location.put_directory`."""
         path = self._folder / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -115,5 +115,5 @@ class Folder:
         atomic_write.move(fresh, path)
 
     def remove(self, name: str) -> None:
-        """See `Location`."""
+        """See `Location.remove`."""
         (self._folder / name).unlink(missing_ok=True)

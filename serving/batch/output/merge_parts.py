@@ -1,4 +1,4 @@
-"""Puts finished parts together, in the order of the rows, into what a reader finds."""
+"""Merges finished parts, in row order, into the files of the output."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -18,13 +18,13 @@ from cloche.serving.batch.storage import atomic_write, format_writers
 def schema_of(
     job: Job, parts: Iterable[FinishedPart], directory: Path, empty: pa.Schema
 ) -> pa.Schema:
-    """The columns of the whole output: types wide enough for every part.
+    """Return the schema of the whole output, with types wide enough for every part.
 
     Args:
-        job: What is written.
-        parts: In row order.
-        directory: Where their files are.
-        empty: The columns where no part has rows.
+        job: The job.
+        parts: The finished parts, in row order.
+        directory: The directory of their files.
+        empty: The schema to use if no part has rows.
 
     Raises:
         JobFailed: Parts have different columns.
@@ -36,10 +36,10 @@ def schema_of(
 def assemble(
     job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.Schema, place: Path
 ) -> None:
-    """Write one file from all parts.
+    """Write all parts to one file.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     with place.open("wb") as file, closing(Appender(job, schema, file)) as append:
         for part in parts:
@@ -48,7 +48,7 @@ def assemble(
 
 
 def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.Schema) -> None:
-    """Give all files of a directory the same columns; only those that differ are written again."""
+    """Give all files of a directory the same schema; only files that differ are rewritten."""
     if job.layout.format in TEXT:
         return
     for part in parts:
@@ -59,7 +59,7 @@ def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.S
 
 
 class Appender:
-    """Appends parts to a file or stream."""
+    """Appends parts to a file or stream in the format of the job."""
 
     def __init__(self, job: Job, schema: pa.Schema, sink: IO[bytes]) -> None:
         self._schema = schema
@@ -77,7 +77,7 @@ class Appender:
             return
         merged_schema.refuse_other(
             self._schema.names, part.columns
-        )  # in a pipe nobody has asked yet
+        )  # a stream's schema comes from its first part alone
         place = directory / part.data.name
         if self._parquet is None:
             with place.open("rb") as file:
@@ -88,18 +88,18 @@ class Appender:
                 self._parquet.write_table(merged_schema.fitted(table, self._schema))
 
     def close(self) -> None:
-        """Write what comes last."""
+        """Finish the output; Parquet ends with a footer."""
         if self._parquet is not None:
             self._parquet.close()
 
 
 def quarantine(parts: Iterable[FinishedPart], directory: Path, before: int = 0) -> Iterator[bytes]:
-    """The parts' lines about refused rows, with rows counted through the input from `before`."""
+    """Yield the quarantine lines of parts, with row numbers of the whole input from `before`."""
     for part in parts:
         if part.quarantine is not None:
             with (directory / part.quarantine.name).open("rb") as lines:
                 for line in lines:
-                    # only the number at the start changes: the row itself stays as it was written
+                    # only the number at the start changes: the rest stays as it was written
                     number, comma, rest = line.removeprefix(b'{"row": ').partition(b",")
                     yield b'{"row": %d' % (before + int(number)) + comma + rest
         before += part.rows

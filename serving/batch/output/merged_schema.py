@@ -1,4 +1,4 @@
-"""Tables whose columns differ in type as one: in types that change no value."""
+"""Merges tables whose columns differ in type, into types that change no value."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from cloche.serving.errors import JobFailed
 
 
 def common(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """The columns of all tables with these schemas; those that have no type in common are JSON.
+    """Return the common schema; columns whose types have no common type become JSON.
 
     Raises:
-        JobFailed: They have different columns.
+        JobFailed: The schemas have different column names.
     """
     for one in schemas:
         refuse_other(schemas[0].names, one.names)
@@ -23,10 +23,10 @@ def common(schemas: Sequence[pa.Schema]) -> pa.Schema:
 
 
 def refuse_other(names: Sequence[str], later: Sequence[str]) -> None:
-    """Refuse columns that are not those of the rows before.
+    """Refuse column names that differ from those of earlier rows.
 
     Raises:
-        JobFailed: They are others.
+        JobFailed: The names differ.
     """
     if list(names) != list(later):
         raise JobFailed(
@@ -36,7 +36,7 @@ def refuse_other(names: Sequence[str], later: Sequence[str]) -> None:
 
 
 def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """A table with the types of a schema that is `common` to it and others.
+    """Return a table cast to a schema that `common` returned for it and others.
 
     Raises:
         JobFailed: A value would change.
@@ -50,7 +50,7 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def together(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables one below the other; a column that one of them lacks is missing there.
+    """Concatenate tables; a column that a table lacks is null in its rows.
 
     Raises:
         JobFailed: A value would change.
@@ -80,8 +80,8 @@ def _common(fields: list[pa.Field]) -> pa.Field:
 
 
 def _family(kind: pa.DataType) -> str:
-    """Types that become one without changing a value have one family, or a cast that complains."""
-    if pa.types.is_uint64(kind):  # Arrow takes it together with signed numbers to int64
+    """Return the family of a type; within a family a cast keeps every value or raises."""
+    if pa.types.is_uint64(kind):  # Arrow would unify it with signed integers to int64
         return "uint64"
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return "number"

@@ -1,4 +1,4 @@
-"""An output in an object store: what pyarrow and fsspec know, found by the usual environment."""
+"""Outputs in object stores of pyarrow and fsspec, configured by the usual environment variables."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,8 +15,8 @@ from cloche.serving.batch.input import sources
 from cloche.serving.batch.job.silence_notice import during
 from cloche.serving.errors import JobFailed, SettingsError
 
-_UPLOADS = 8  # at once: each waits for the network most of its time
-# What stores say → what to do about it. Arrow gives the words of the store and no codes.
+_UPLOADS = 8  # in parallel, because an upload mostly waits for the network
+# Words in errors of stores → advice. Arrow passes on the store's message without an error code.
 _FIXES = {
     ("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "bucket does not exist"): (
         "Make the bucket first, or correct its name."
@@ -26,7 +26,7 @@ _FIXES = {
     ),
     ("ACCESS_DENIED", "Forbidden", "PERMISSION_DENIED", "AuthorizationFailure", "status 403",
      "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "UNAUTHENTICATED", "status 401"): (
-        # Some answers to HEAD have no body, so that nobody can tell the one from the other.
+        # Some responses to HEAD have no body, so bad credentials look like missing permissions.
         "The credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of another cloud) "
         "must be ones that the store knows, and be allowed to list the bucket, and to get, put and "
         "delete objects there (s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject)."
@@ -42,23 +42,29 @@ _OTHERWISE = "What was done stays done: go on with --resume."
 class Store:
     """A folder in an object store; see `cloche.serving.batch.output.location.Location`.
 
-    A file is there when its upload ends. A directory is not there in one step, so what says that it
-    is complete comes last.
+    A file appears when its upload ends. A directory cannot appear in one step, so the files that
+    mark it as complete are uploaded last.
     """
 
     shared = True
 
     def __init__(self, system: fs.FileSystem, path: str, uri: str) -> None:
-        """Take the store, the folder there, and how a person names that."""
+        """Store the settings.
+
+        Args:
+            system: The store.
+            path: The path of the folder in the store.
+            uri: The URI of the folder, for messages.
+        """
         self._system, self._path, self._uri = system, path, uri
 
     @classmethod
     def of(cls, uri: str) -> tuple[Self, str]:
-        """The folder that an output lies in, and the name of the output there.
+        """Return the parent folder of an output, and the name of the output in it.
 
         Raises:
-            SettingsError: Nobody knows such a store, or it is a whole bucket.
-            JobFailed: It does not answer.
+            SettingsError: The store is unknown, or the URI names a whole bucket.
+            JobFailed: The store does not answer.
         """
         given = uri.partition("?")[0].rstrip("/")
         try:
@@ -71,21 +77,21 @@ class Store:
         return cls(system, folder, given.rpartition("/")[0]), name
 
     def shown(self, name: str) -> str:
-        """See `Place`."""
+        """See `Location.shown`."""
         return f"{self._uri}/{name}"
 
     def work(self, name: str, cache: Path) -> Path:
-        """See `Place`. A store has no working directories, so it lies beside fetched versions."""
+        """See `Location.work`. It lies in the cache directory, because a store cannot hold it."""
         key = hashlib.sha256(self.shown(name).encode()).hexdigest()[:16]
         return cache.absolute() / "jobs" / f"{key}-{name}"
 
     def occupied(self, name: str) -> bool:
-        """See `Place`."""
+        """See `Location.occupied`."""
         with self._explaining(name):
             return bool(self._files(name))
 
     def sizes(self, names: list[str]) -> list[int | None]:
-        """See `Place`."""
+        """See `Location.sizes`."""
         if not names:
             return []
         with self._explaining(names[0]):
@@ -93,7 +99,7 @@ class Store:
         return [info.size if info.is_file else None for info in found]
 
     def read(self, name: str) -> bytes | None:
-        """See `Place`."""
+        """See `Location.read`."""
         with self._explaining(name):
             if not self._system.get_file_info(self._at(name)).is_file:
                 return None
@@ -102,19 +108,19 @@ class Store:
                 return content
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Place`."""
+        """See `Location.write`."""
         with NamedTemporaryFile() as fresh:
             fresh.write(content)
             fresh.flush()
             self.put(Path(fresh.name), name)
 
     def put(self, fresh: Path, name: str) -> None:
-        """See `Place`."""
+        """See `Location.put`."""
         path, size = self._at(name), fresh.stat().st_size
         with self._explaining(name), during(f"the upload of {self.shown(name)}"):
             try:
-                # One call into Arrow, because its streams publish what they have when an exception
-                # closes them: nobody can interrupt it here.
+                # A single call that nothing can interrupt, because an Arrow stream that is closed
+                # by an exception publishes the incomplete file.
                 fs.copy_files(
                     str(fresh), path, source_filesystem=fs.LocalFileSystem(),
                     destination_filesystem=self._system, use_threads=False,
@@ -128,8 +134,8 @@ class Store:
     def put_directory(
         self, fresh: Path, name: str, last: tuple[str, ...], sure: Callable[[], None]
     ) -> None:
-        """See `Place`."""
-        for one in reversed(last):  # first of all nobody must take it for complete
+        """See `Location.put_directory`."""
+        for one in reversed(last):  # so that nobody takes it for complete
             self.remove(f"{name}/{one}")
         names = sorted(place.name for place in fresh.iterdir())
         first = [one for one in names if one not in last]
@@ -144,7 +150,7 @@ class Store:
             self.put(fresh / one, f"{name}/{one}")
 
     def remove(self, name: str) -> None:
-        """See `Place`."""
+        """See `Location.remove`."""
         self._delete(name, self._at(name))
 
     def _measure(self, path: str, size: int) -> None:
@@ -164,7 +170,7 @@ class Store:
         return f"{self._path}/{name}"
 
     def _files(self, name: str) -> list[str]:
-        """The objects under a name."""
+        """Return the paths of the objects under a name."""
         info = self._system.get_file_info(self._at(name))
         if info.type != fs.FileType.Directory:
             return [info.path] if info.is_file else []

@@ -1,12 +1,11 @@
-"""The note by which a job in an object store is known to machines that do not see each other.
+"""The lock file by which machines recognize a job whose output is in an object store.
 
-It lies beside the output, as `.NAME.cloche.json`, from the beginning to the end of the job, and is
-the job as it was pinned, the same bytes as `job.json` of the working directory. A machine that
-finds it goes on with the very same job: the same version, and so the same output, whichever of them
-finishes it.
+It lies beside the output, as `.NAME.cloche.json`, from the beginning to the end of the job, and has
+the same bytes as `job.json` of the working directory: the pinned job. A machine that finds it
+continues the same job with the same version, so the output is the same whichever machine finishes.
 
-A store has no locks, so this keeps nobody from beginning; it keeps a job that another one replaced
-from calling its output complete.
+A store has no real locks, so the file stops no job from beginning. It stops a job that was replaced
+by another one from marking its output as complete.
 """
 
 from cloche.serving.batch.output.layout import Output
@@ -15,7 +14,7 @@ from cloche.serving.errors import JobFailed
 
 
 class OutputLock:
-    """The note of one job; none for an output on this machine, where the kernel has locks."""
+    """The lock file of one job; not used for a local output, where the kernel has locks."""
 
     def __init__(self, output: Output, manifest: WorkDir) -> None:
         self._output, self._manifest = output, manifest
@@ -23,32 +22,32 @@ class OutputLock:
         self._needed = output.place.shared
 
     def adopt(self) -> None:
-        """Make the job that another machine began there that of this one, without its parts."""
+        """Take over the job that another machine began for this output, without its parts."""
         pinned = self._output.place.read(self._name) if self._needed else None
         if pinned is not None and not self._is_ours(pinned):
             self._manifest.clear()
             self._manifest.adopt(pinned)
 
     def take(self) -> None:
-        """Leave the note there, so that a store that cannot be written to is known at once.
+        """Write the lock file; this also detects at once a store that cannot be written to.
 
         Raises:
-            JobFailed: It cannot be written to.
+            JobFailed: The store cannot be written to.
         """
         if not self._needed:
             return
         try:
             self._output.place.put(self._manifest.pinned, self._name)
         except JobFailed:
-            if not self._manifest.finished():  # nothing to go on with when it can be written to
+            if not self._manifest.finished():  # without finished parts there is nothing to resume
                 self._manifest.clear()
             raise
 
     def check(self) -> None:
-        """Make sure that the note is still ours.
+        """Make sure that the lock file still belongs to this job.
 
         Raises:
-            JobFailed: Another job began or finished there.
+            JobFailed: Another job began or finished for the same output.
         """
         if self._needed and not self._is_ours(self._output.place.read(self._name)):
             raise JobFailed(
@@ -57,7 +56,7 @@ class OutputLock:
             )
 
     def leave(self) -> None:
-        """Take the note away: the output is complete."""
+        """Remove the lock file, because the output is complete."""
         if self._needed and self._is_ours(self._output.place.read(self._name)):
             self._output.place.remove(self._name)
 

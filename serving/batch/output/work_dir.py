@@ -1,9 +1,8 @@
-"""The memory of a job: its working directory, who owns it, what is pinned and which parts are done.
+"""The working directory of a job, with its lock, the pinned job and the journal of finished parts.
 
-The directory lies beside the output, so that finished files move under their final names in one
-step; for an output in an object store, with what is cached. It holds `job.json`, written once, and
-`journal.jsonl`, one line for each finished part; a part counts from the moment its line is on the
-disk.
+The directory lies beside a local output, so that a rename publishes the finished files; for an
+output in an object store it lies in the cache directory. It holds `job.json`, written once, and
+`journal.jsonl` with one line per finished part. A part is finished when its line is on the disk.
 """
 
 import fcntl
@@ -22,7 +21,7 @@ from cloche.serving.errors import JobFailed, JobRefused
 
 
 class WorkDir:
-    """The working directory of one job. Make it with `owned`."""
+    """The working directory of one job. Create it with `owned`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -33,26 +32,26 @@ class WorkDir:
 
     @property
     def begun(self) -> bool:
-        """Whether a job began here."""
+        """Whether a job began in this directory."""
         return self.pinned.exists()
 
     def begin(self, job: Job, notes: dict[str, Any]) -> None:
-        """Pin a job; `notes` are what only the record of it needs, like its MLflow run."""
+        """Pin a job; `notes` is data that does not affect the output, like its MLflow run."""
         self.adopt(json.dumps({"job": job.to_json(), "notes": notes}, indent=1).encode())
 
     def adopt(self, pinned: bytes) -> None:
-        """Pin a job that began here or on another machine, as its `job.json` has it."""
+        """Pin a job, given the content of its `job.json`, which may be from another machine."""
         for place in (self.parts, self.spool, self.ready):
             place.mkdir(exist_ok=True)
         atomic_write.write(self.pinned, pinned)
 
     def job(self) -> tuple[Job, dict[str, Any]]:
-        """The job that began here, and the notes."""
+        """Return the pinned job and its notes."""
         content = json.loads(self.pinned.read_text())
         return Job.from_json(content["job"]), content["notes"]
 
     def clear(self) -> None:
-        """Forget everything that was done here."""
+        """Delete everything but the lock."""
         for place in self.directory.iterdir():
             if place.name == "lock":
                 continue
@@ -62,7 +61,7 @@ class WorkDir:
                 place.unlink()
 
     def finished(self) -> dict[int, FinishedPart]:
-        """The parts whose line and files are whole, by index."""
+        """Return the parts whose journal line and files are complete, by index."""
         found = {}
         for part in self._journal():
             files = [file for file in (part.data, part.quarantine) if file is not None]
@@ -71,10 +70,10 @@ class WorkDir:
         return found
 
     def record(self, part: FinishedPart) -> None:
-        """Note that a part is finished.
+        """Append a finished part to the journal.
 
         Raises:
-            JobFailed: The disk does not take it.
+            JobFailed: The journal cannot be written.
         """
         try:
             with (self.directory / "journal.jsonl").open("ab") as journal:
@@ -85,7 +84,7 @@ class WorkDir:
             raise JobFailed(f"{self.directory}: cannot be written: {error.strerror}") from error
 
     def mend(self) -> None:
-        """Drop a last line of the journal that a crash cut short, so that the next one is whole."""
+        """Remove an incomplete last line of the journal, so that the next one is whole."""
         journal = self.directory / "journal.jsonl"
         if journal.exists():
             content = journal.read_bytes()
@@ -94,7 +93,7 @@ class WorkDir:
                 atomic_write.write(journal, whole)
 
     def remove(self) -> None:
-        """Remove the working directory; the output is complete."""
+        """Remove the working directory, because the output is complete."""
         shutil.rmtree(self.directory)
         atomic_write.sync(self.directory.parent)
 
@@ -106,7 +105,7 @@ class WorkDir:
             try:
                 yield FinishedPart.from_json(json.loads(line))
             except (ValueError, KeyError, TypeError):
-                continue  # the crash that cut this line short lost no more than this part
+                continue  # a crash truncated this line, so only this part is lost
 
     def _whole(self, file: PartFile) -> bool:
         place = self.parts / file.name
@@ -115,21 +114,21 @@ class WorkDir:
 
 @contextmanager
 def owned(directory: Path, output: str) -> Iterator[WorkDir]:
-    """The working directory for an output, for one job of this machine at a time.
+    """Create and lock the working directory for an output; one job of this machine may hold it.
 
-    The lock is the kernel's, so that it ends with the process that holds it, however that ends; its
-    file says who that is.
+    The kernel releases the lock when the process that holds it ends in any way. The lock file
+    contains the id of that process.
 
     Raises:
-        JobRefused: Another job writes this output now.
-        JobFailed: The directory cannot be made.
+        JobRefused: Another job is writing this output.
+        JobFailed: The directory cannot be created.
     """
     while True:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (directory / "lock").open("a+")
         except FileNotFoundError:
-            continue  # another job finished between the two lines, and removed it
+            continue  # another job finished between the two lines, and removed the directory
         except OSError as error:
             raise JobFailed(f"{directory}: cannot be made: {error.strerror}") from error
         with lock:
@@ -142,7 +141,7 @@ def owned(directory: Path, output: str) -> Iterator[WorkDir]:
                     "Wait for it, or write elsewhere."
                 ) from None
             if not _same(lock.fileno(), directory / "lock"):
-                continue  # that job finished and removed its directory, with the lock we just got
+                continue  # another job removed its directory with the lock file opened here
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()

@@ -1,1 +1,1 @@
-"""What a job tells at its end: refused rows, statistics, drift, the report, the MLflow run."""
+"""The results of a finished job: refused rows, statistics, drift, the report, the MLflow run."""

@@ -1,12 +1,12 @@
-"""How far later data is from the training data, from counts alone.
+"""Measures the drift of scored data from the training data, from counts alone.
 
 The profile of a version holds counts and no rows, so tools that compare two tables do not apply.
 PSI is the population stability index (N. Siddiqi, Credit Risk Scorecards, 2006, with its usual
 bounds 0.1 and 0.25). Because a small sample differs by chance, a column is called drifted only if
-Pearson's chi-squared test of homogeneity sees a difference too.
+Pearson's chi-squared test of homogeneity finds a difference too.
 
-A profile whose training rows had times says more: how far single days and weeks lay from all others
-(`cloche.training.packaging.period_baselines`). Then a batch is judged by that, see `judge`.
+If the training rows had timestamps, the profile also records how far single days and weeks lay from
+all other rows (`cloche.training.packaging.period_baselines`). A batch is then judged by `judge`.
 """
 
 import math
@@ -18,22 +18,22 @@ from scipy.special import chdtrc, chdtri, ndtri
 
 SHIFTED, DRIFTED = 0.1, 0.25
 _SIGNIFICANT = 0.01
-_HALF_ROW = 0.5  # what an empty bin counts, so that the logarithm is defined
-# Measure → what is too little to speak of, whatever is usual: to be shifted, and to be drifted.
+_HALF_ROW = 0.5  # the count used for an empty bin, so that the logarithm is defined
+# Measure → smallest values that may be called shifted and drifted, whatever is usual.
 _FLOORS = {
     "psi": (SHIFTED, DRIFTED), "shift": (0.25, 0.5), "outside": (0.05, 0.1), "missing": (0.05, 0.1)
 }  # fmt: skip
-RARE = 0.05  # of ordinary batches may have a look beyond its limit
-_MARGIN = 1.1  # beyond the largest usual one
+RARE = 0.05  # accepted share of ordinary batches with any measure beyond its limit
+_MARGIN = 1.1  # factor above the largest usual value
 
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """How two distributions over the same bins differ.
+    """The difference between two distributions over the same bins.
 
     Attributes:
-        psi: Population stability index; 0 for equal shares.
-        p_value: Of the chi-squared test; 1 where there is nothing to test.
+        psi: The population stability index; 0 for equal shares.
+        p_value: The p-value of the chi-squared test; 1 if there is nothing to test.
         verdict: `stable`, `shifted` or `drifted`.
     """
 
@@ -44,14 +44,14 @@ class Distance:
 
 @dataclass(frozen=True, slots=True)
 class DriftMeasure:
-    """One measure of one column or score, beside what is usual for it.
+    """One measure of one column or score, with its usual value.
 
     Attributes:
         measure: `psi`, `shift`, `outside` or `missing`; see
             `cloche.training.packaging.period_baselines`.
-        found: Its value now.
-        usual: What 95 % of the pieces of the training rows stay below.
-        red: From where on it is called drifted.
+        found: The value of the measure in the batch.
+        usual: The 95 % quantile of the measure over the periods of training.
+        red: The value above which the measure counts as drifted.
         verdict: `stable`, `shifted` or `drifted`.
     """
 
@@ -63,7 +63,7 @@ class DriftMeasure:
 
     @property
     def share(self) -> float:
-        """Which part of the way to `red` it has gone."""
+        """The value as a fraction of `red`."""
         return self.found / self.red
 
 
@@ -71,17 +71,18 @@ def judge(
     found: Mapping[str, float], usual: Mapping[str, Mapping[str, float]], *, looks: int,
     chance: Mapping[str, float],
 ) -> list[DriftMeasure]:  # fmt: skip
-    """Judge the measures of a column by what they are in single days, or weeks, of training.
+    """Judge the measures of a column by their values in single days, or weeks, of training.
 
-    Shifted is what 99 % of them stay below. Drifted is what is larger, by a margin, than in any of
-    them, and beyond the value that all looks together pass in one of 20 ordinary batches: the tail
-    of Pareto through 95 and 99 % (I. Weissman, JASA 73, 1978), because few of them are so large.
+    A measure is shifted above the 99 % quantile of the periods. It is drifted above the largest
+    period by a margin, and above the value that any of all measures exceeds in one of 20 ordinary
+    batches: extrapolated by a Pareto tail through the 95 and 99 % quantiles (I. Weissman, JASA 73,
+    1978), because few periods are so large.
 
     Args:
-        found: Measure → value now.
-        usual: Measure → quantile → value in training.
-        looks: How many measures are judged in all columns.
-        chance: Measure → what a batch that is smaller than theirs may add.
+        found: Measure → value in the batch.
+        usual: Measure → quantile → value over the periods of training.
+        looks: The number of measures that are judged in all columns together.
+        chance: Measure → what a batch with fewer rows than a period may have in addition.
     """
     judged = []
     for measure, value in found.items():
@@ -99,10 +100,16 @@ def judge(
 
 
 def chance(rows: int, piece: int, bins: int, looks: int) -> dict[str, float]:
-    """What each measure may have more than in pieces of `piece` rows, because there are fewer.
+    """Return measure → the increase by chance in a batch with fewer rows than a period.
 
-    The index of equal distributions is about chi-squared over the rows, a mean is about normal, and
-    a share that was not seen in n rows may be 3/n.
+    The PSI of equal distributions is about chi-squared divided by the rows, a mean is about normal,
+    and the share of values that n rows do not contain may be 3/n.
+
+    Args:
+        rows: The number of rows of the batch.
+        piece: The number of rows of a usual period.
+        bins: The number of bins of the column.
+        looks: The number of measures that are judged in all columns together.
     """
     fewer = max(1 / max(rows, 1) - 1 / max(piece, 1), 0.0)
     rare = RARE / looks
@@ -115,9 +122,9 @@ def chance(rows: int, piece: int, bins: int, looks: int) -> dict[str, float]:
 
 
 def distance(reference: Sequence[float], found: Sequence[float], looks: int = 1) -> Distance | None:
-    """Compare counts over the same bins; None where one side has no rows.
+    """Compare counts over the same bins; None if one side has no rows.
 
-    The test is as strict as it must be where `looks` columns are tested.
+    The significance level is divided by `looks`, the number of tests that are made.
     """
     before, after = np.asarray(reference, float), np.asarray(found, float)
     if before.sum() <= 0 or after.sum() <= 0:
@@ -134,9 +141,9 @@ def distance(reference: Sequence[float], found: Sequence[float], looks: int = 1)
 
 
 def _chi_squared(counts: "np.ndarray") -> float:
-    """The p-value of Pearson's test, as `scipy.stats.chi2_contingency` has it.
+    """Return the p-value of Pearson's test, as `scipy.stats.chi2_contingency` does.
 
-    Importing `scipy.stats` for these lines would take every job half a second.
+    Importing `scipy.stats` instead would cost every job half a second.
     """
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
     expected = np.outer(rows, columns) / counts.sum()

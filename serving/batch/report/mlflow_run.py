@@ -1,6 +1,7 @@
-"""What a job leaves in MLflow: a run in an experiment of its own, from the start to the end.
+"""Records a job as a run in MLflow, in the experiment `MODEL-batch`, from start to end.
 
-The output does not hang on it: a tracking server that is away is told of, and the job goes on.
+The output does not depend on it: if the tracking server is down, a message says so and the job
+continues.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ Say = Callable[[str], None]
 
 
 class JobRun:
-    """The run of one job; `run_id` is empty where there is none."""
+    """The MLflow run of one job; `run_id` is empty if there is no run."""
 
     def __init__(self, run_id: str, say: Say) -> None:
         self.run_id = run_id
@@ -30,7 +31,7 @@ class JobRun:
 
     @classmethod
     def begin(cls, job: Job, output: str, say: Say) -> "JobRun":
-        """Make the run of a job that starts now."""
+        """Create the run of a job that starts now."""
         lineage = cls("", say)
         with lineage._saying_errors():
             client = MlflowClient()
@@ -61,7 +62,7 @@ class JobRun:
         return lineage
 
     def finish(self, record: dict[str, Any], pages: dict[str, bytes]) -> None:
-        """Note how the job ended, and attach the report and the manifest by their names."""
+        """Log the metrics of the job, attach the report and the manifest, and finish the run."""
         if not self.run_id:
             return
         with self._saying_errors():
@@ -81,13 +82,13 @@ class JobRun:
             client.set_terminated(self.run_id, "FINISHED")
 
     def fail(self) -> None:
-        """Note that the job stopped; a job that goes on makes the run run again."""
+        """Mark the run as failed; a resumed job sets it to running again."""
         if self.run_id:
             with self._saying_errors():
                 MlflowClient().set_terminated(self.run_id, "FAILED")
 
     def go_on(self) -> None:
-        """Note that the job goes on."""
+        """Mark the run as running again for a resumed job."""
         if self.run_id:
             with self._saying_errors():
                 MlflowClient().update_run(self.run_id, "RUNNING")
@@ -108,7 +109,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
         return str(found.experiment_id)
     try:
         return str(client.create_experiment(name))
-    except MlflowException:  # another job made it at the same moment
+    except MlflowException:  # another job may have created it at the same moment
         found = client.get_experiment_by_name(name)
         if found is None:
             raise
@@ -116,7 +117,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 
 def _dataset(job: Job) -> DatasetInput:
-    """The input with a digest over the states of its files."""
+    """Return the input as an MLflow dataset, with a digest over the fingerprints of its files."""
     digest = hashlib.sha256(repr(sorted(job.inputs.items())).encode()).hexdigest()[:16]
     names = sorted(job.inputs)
     where = names[0] if len(names) == 1 else str(PurePosixPath(names[0]).parent)

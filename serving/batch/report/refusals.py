@@ -1,4 +1,4 @@
-"""What a job says of its refused rows: reasons, rows, where they are kept, and what reads them."""
+"""Messages about refused rows: reasons, row numbers, the file that holds them, and advice."""
 
 import json
 import shlex
@@ -28,20 +28,20 @@ _MOST_ROWS = 5
 def explain(
     job: Job, supply: Inputs, parts: Iterable[FinishedPart], directory: Path, kept: Path
 ) -> str:
-    """Why rows were refused, which ones, and what to type.
+    """Return why rows were refused, which rows, and what to type.
 
     Args:
         job: The job.
-        supply: Its input.
-        parts: Those that are finished.
-        directory: Where their files are.
-        kept: The file to which all their refused rows are written.
+        supply: The inputs of the job.
+        parts: The finished parts.
+        directory: The directory of the parts' files.
+        kept: The file to which all refused rows are written.
 
     Raises:
-        JobFailed: It cannot be written.
+        JobFailed: The file cannot be written.
     """
     ordered = sorted(parts, key=lambda part: part.index)
-    # rows are counted through the input, as far as all of it before them was read
+    # row numbers are known only for parts whose predecessors are all finished
     whole = [part for at, part in enumerate(ordered) if part.index == at]
     try:
         with kept.open("wb") as file:
@@ -66,13 +66,16 @@ def explain(
 
 
 def of_most(job: Job, supply: Inputs, parts: Sequence[FinishedPart], directory: Path) -> str:
-    """How the rows can be read that a finished job refused, where one reason made most of them.
+    """Return how to read the refused rows of a finished job, if most have the same reason.
 
     Args:
         job: The job.
-        supply: Its input.
-        parts: All of them, in row order.
-        directory: Where their files are.
+        supply: The inputs of the job.
+        parts: All finished parts, in row order.
+        directory: The directory of the parts' files.
+
+    Returns:
+        The advice; empty if there is none.
     """
     reasons = _reasons(parts)
     for reason, count in reasons.most_common(1):
@@ -80,7 +83,7 @@ def of_most(job: Job, supply: Inputs, parts: Sequence[FinishedPart], directory: 
             lines = islice(merge_parts.quarantine(parts, directory), _LOOKED_AT)
             rows = [row for row in map(json.loads, lines) if row["reason"].startswith(reason)]
             fix = _fix(job, supply, rows)
-            if any(way in fix for way in ("--options", "iconv")):  # else it is what was done
+            if any(way in fix for way in ("--options", "iconv")):  # other advice was followed
                 return f"If the whole input is like them: {fix}"
     return ""
 

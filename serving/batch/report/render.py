@@ -1,4 +1,4 @@
-"""What a job saw, for machines as a document and for people as a page that needs nothing else."""
+"""Renders the report of a job, as a JSON document and as a self-contained HTML page."""
 
 import math
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ _MEASURES = {
 def document(
     record: Mapping[str, Any], statistics: Mapping[str, Any], profile: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The report of a finished job.
+    """Build the report of a finished job.
 
     Args:
-        record: What its manifest says.
-        statistics: The counts of all parts, added up.
+        record: The manifest of the job.
+        statistics: The sum of the statistics of all parts.
         profile: The version's reference profile; empty if it has none.
     """
     columns, references = profile.get("columns", {}), profile.get("scores", {})
@@ -43,7 +43,7 @@ def document(
         "refused": record["refused"],
         "predictors": record["predictors"],
         "reasons": dict(sorted(record["reasons"].items(), key=lambda one: -one[1])),
-        "nulled": record.get("nulled", {}),  # none in manifests of older releases
+        "nulled": record.get("nulled", {}),  # manifests of older releases lack it
         "sampled": statistics.get("sampled", 0),
         "profiled": bool(profile),
         "like": {"unit": like.unit, "count": like.count, "looks": like.looks, "rare": RARE},
@@ -63,13 +63,13 @@ def document(
 
 @dataclass(frozen=True, slots=True)
 class _Like:
-    """The pieces of the training rows that a batch is compared with; no unit for all its rows.
+    """The periods of the training rows with which a batch is compared.
 
     Attributes:
-        unit: `day` or `week`.
-        count: How many of them training saw.
-        rows: What a usual one has.
-        looks: How many measures are judged; for a profile of an earlier time, each by itself.
+        unit: `day` or `week`; empty to compare with all training rows.
+        count: The number of periods in the training rows.
+        rows: The number of rows of a usual period.
+        looks: The number of measures that are judged together; 1 for profiles of older releases.
     """
 
     unit: str
@@ -79,7 +79,7 @@ class _Like:
 
 
 def _like(profile: Mapping[str, Any], rows: int, columns: int) -> _Like:
-    """Those whose number of rows is nearest."""
+    """Return the periods (days or weeks) whose usual number of rows is nearest to the batch."""
     pieces = profile.get("pieces")
     if not pieces:
         return _Like("", 0, 0, 1 if pieces is None else max(columns, 1))
@@ -90,7 +90,7 @@ def _like(profile: Mapping[str, Any], rows: int, columns: int) -> _Like:
 
 
 def drifted(report: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The names of the scores and columns that are no longer as in training, worst first."""
+    """Return the names of the drifted scores and columns, the columns with the worst first."""
     return {
         kind: [one["name"] for one in report[kind] if one["verdict"] == "drifted"]
         for kind in ("scores", "columns")
@@ -98,7 +98,7 @@ def drifted(report: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def drift(report: Mapping[str, Any]) -> str:
-    """The same as a sentence: what a person has to know before the tables."""
+    """Return a sentence that summarizes the drift, for the top of the report."""
     found = drifted(report)
     scores = ", ".join(found["scores"])
     said = f"Predictions drifted: {scores}" if scores else "Predictions are as in training"
@@ -109,7 +109,7 @@ def drift(report: Mapping[str, Any]) -> str:
 
 
 def nulls(record: Mapping[str, Any]) -> list[str]:
-    """Sentences about values that the format could not hold; none in manifests of earlier times."""
+    """Return messages about values that became null; empty for manifests of older releases."""
     return [
         f"{name}: {count:,} times null for infinite or NaN, which JSON does not have."
         for name, count in record.get("nulled", {}).items()
@@ -117,7 +117,7 @@ def nulls(record: Mapping[str, Any]) -> list[str]:
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """The page."""
+    """Render the HTML page."""
     page = template("cloche.serving.batch", "report.html.jinja", number=_number)
     return page.render(
         drift=drift,
@@ -126,19 +126,19 @@ def render(report: Mapping[str, Any]) -> str:
             "like": {"unit": ""},
             "nulled": {},
             **report,
-        },  # reports of an earlier time compared with nothing else, and counted less
+        },  # reports of older releases lack these keys
     )
 
 
 def _reference(described: Mapping[str, Any]) -> dict[str, Any]:
-    """The distribution of a column in the profile; of texts, that of their lengths."""
+    """Return the distribution of a column in the profile; for texts, that of their lengths."""
     return {**described, **described.get("length", {})}
 
 
 def _compared(
     name: str, found: Mapping[str, Any], reference: Mapping[str, Any] | None, like: _Like
 ) -> dict[str, Any]:
-    """One column or score beside its reference; `bars` are shares of rows per bin or value."""
+    """Compare a column or score with its reference; `bars` are shares of rows per bin or value."""
     reference = reference or {}
     labels, before, after = _bins(found, reference)
     compared = distance(before, after, like.looks) if reference else None
@@ -167,7 +167,7 @@ def _compared(
 def _worst(
     found: Mapping[str, Any], reference: Mapping[str, Any], like: _Like, psi: float, bins: int
 ) -> DriftMeasure:
-    """The look at a column that is furthest beyond what is usual."""
+    """Return the measure of a column that is largest relative to its limit."""
     rows = found["present"] + found["missing"]
     values = {"psi": psi, "outside": found.get("outside", found.get("other", 0)) / rows}
     values["missing"] = abs(found["missing"] / rows - (_share_missing(reference) or 0.0))
@@ -182,7 +182,7 @@ def _worst(
 def _bins(
     found: Mapping[str, Any], reference: Mapping[str, Any]
 ) -> tuple[list[str], list[float], list[float]]:
-    """Labels, counts before and counts now, over the same bins; what is missing is one of them."""
+    """Return labels, counts in training and counts now; the last bin counts missing values."""
     if "values" in found:
         known = reference.get("counts", {})
         names = list(known) or sorted(found["values"], key=lambda name: -found["values"][name])
@@ -227,7 +227,7 @@ def _bars(labels: list[str], before: list[float], after: list[float]) -> list[di
 
 
 def _segments(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The values whose rows move the mean score most."""
+    """Return the column values whose rows move the mean score most."""
     found = []
     for column, values in statistics.get("segments", {}).items():
         rows = sum(count for count, _ in values.values())

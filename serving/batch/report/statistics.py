@@ -1,7 +1,7 @@
-"""Counts of what went through a part, for the report: small, and added up over any number of parts.
+"""Statistics of scored rows for the report: small counts that add up over any number of parts.
 
-They are taken from rows spread evenly over each part, at most `SAMPLE` of them, because counting
-every row would cost a tenth of the scoring. Which rows is decided by their number alone.
+They are taken from at most `SAMPLE` rows spread evenly over each part, because counting every row
+would cost a tenth of the scoring time. The row number alone decides which rows are taken.
 """
 
 from collections import Counter
@@ -19,14 +19,14 @@ def count(inputs: pd.DataFrame, predictions: pa.Table, profile: dict[str, Any]) 
     """Count a sample of the scored rows.
 
     Args:
-        inputs: (n rows) what the model got.
-        predictions: (n rows) what it said.
+        inputs: (n rows) The model's inputs.
+        predictions: (n rows) The model's predictions.
         profile: The version's reference profile; empty if it has none.
     """
     step = max(1, -(-len(inputs) // SAMPLE))
     inputs = inputs.iloc[::step]
     sample = predictions.take(pa.array(range(0, predictions.num_rows, step)))
-    scores = sample.to_pandas(integer_object_nulls=True)  # a gap makes no other kind of column
+    scores = sample.to_pandas(integer_object_nulls=True)  # a gap must not make integers floats
     columns = {
         name: _column(inputs[name], described)
         for name, described in profile.get("columns", {}).items()
@@ -39,7 +39,7 @@ def count(inputs: pd.DataFrame, predictions: pa.Table, profile: dict[str, Any]) 
 
 
 def add(totals: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Two counts as one: numbers are added, lists place by place, objects key by key."""
+    """Add two statistics: numbers are added, lists element by element, objects key by key."""
     result = dict(totals)
     for key, value in more.items():
         if key not in result:
@@ -73,7 +73,7 @@ def _score(values: pd.Series, reference: dict[str, Any] | None) -> dict[str, Any
 
 
 def _numbers(values: pd.Series, edges: list[float] | None) -> dict[str, Any]:
-    """Counts per bin of the reference; what lies outside falls into the outermost bins."""
+    """Count numbers per bin of the reference; numbers outside fall into the outermost bins."""
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     present = numbers[np.isfinite(numbers)]
     found: dict[str, Any] = {
@@ -89,7 +89,7 @@ def _numbers(values: pd.Series, edges: list[float] | None) -> dict[str, Any]:
 
 
 def _values(values: pd.Series, known: list[str]) -> dict[str, Any]:
-    """Counts per value that the reference names, or of the most frequent; the rest is `other`."""
+    """Count the values that the reference names, or the most frequent; the rest is `other`."""
     counts = Counter(_label(value) for value in values if not pd.isna(value))
     kept = set(known) or {name for name, _ in counts.most_common(_MOST_VALUES)}
     other = sum(number for name, number in counts.items() if name not in kept)
@@ -102,14 +102,14 @@ def _values(values: pd.Series, known: list[str]) -> dict[str, Any]:
 
 
 def _label(value: Any) -> str:
-    """As the profile names it: whole floats lose the `.0` that a missing neighbour gave them."""
+    """Return a value's label in the profile; integers that gaps turned into floats lose `.0`."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _segments(
     inputs: pd.DataFrame, scores: pd.DataFrame, profile: dict[str, Any]
 ) -> dict[str, dict[str, list[float]]]:
-    """Column → value → rows and sum of the first score that is a number."""
+    """Return column → value → number of rows and sum of the first numeric score."""
     numeric = [name for name in scores.columns if pd.api.types.is_float_dtype(scores[name])]
     if not numeric:
         return {}

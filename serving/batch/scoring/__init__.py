@@ -1,1 +1,1 @@
-"""Parts are scored here: worker processes, what they predict, and what becomes of lost ones."""
+"""Scoring of parts: worker processes, their predictions, and recovery from crashed workers."""

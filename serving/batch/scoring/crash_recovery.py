@@ -1,6 +1,6 @@
-"""What to do with a part whose worker died or hung: again, in smaller pieces, without the row.
+"""Retries a part whose worker died or hung: unchanged, with fewer rows at once, without a row.
 
-Pure policy: it starts no processes.
+Pure policy: this module starts no processes.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ _MOST_KILLERS = 8
 
 @dataclass(frozen=True, slots=True)
 class WorkerDeath:
-    """How a worker came to its end with a part.
+    """The death of a worker while it worked on a part.
 
     Attributes:
-        how: As a person says it, like `killed by signal 9`.
-        reason: What the quarantine says of a row that does this; empty for the usual words.
-        rows: From which row of the part to which the model was asked then; None if nobody knows,
-            or it was not asked.
-        again: Whether the same may well succeed when it is tried again.
+        how: The cause for messages, like `killed by signal 9`.
+        reason: The reason in the quarantine for a row that causes this; empty for the default.
+        rows: The range of rows of the part in the model's current call; None if unknown or if the
+            model was not called.
+        again: Whether an unchanged retry may succeed.
     """
 
     how: str
@@ -36,47 +36,47 @@ class WorkerDeath:
 
 
 class PartRetry:
-    """One part on its way through workers.
+    """The state of one part over all attempts to score it.
 
-    The first death may have had any cause: the part is tried again as it is. After the second the
-    model gets fewer rows at once, which is what a lack of memory or of time needs. After the third
-    the rows that kill are looked for, half by half, among those that it was asked about last. If
-    none does so alone, the model gets half as many at once as killed it.
+    The first death may have had any cause, so the part is retried unchanged. After the second death
+    the model gets fewer rows per call, which helps if memory or time was short. After the third, a
+    binary search over the rows of the last call looks for the rows that kill workers. If no row
+    does so alone, the model gets half as many rows per call as killed it.
 
     Attributes:
         part: The part.
-        at_once: Most rows that the model gets together; None for all.
-        hung: Whether the model had no time for as many as it was given.
+        at_once: The maximum number of rows per call of the model; None for all.
+        hung: Whether a call of the model exceeded its timeout.
     """
 
     def __init__(self, part: Part, at_once: int | None = None) -> None:
-        """Take a part, and the most rows that the model may get at once, if that is known."""
+        """Start with a part, and the maximum number of rows per call of the model, if known."""
         self.part = part
         self.at_once = at_once
         self.hung = False
         self._deaths = 0
         self._without: dict[int, str] = {}
-        self._low, self._high = 0, 0  # while searching: a row that kills is in this range
+        self._low, self._high = 0, 0  # during the search: the range that contains a killing row
         self._half = 0
-        self._fewest = self._rows()  # rows that killed a worker together
+        self._fewest = self._rows()  # the smallest number of rows that killed a worker together
 
     @property
     def without(self) -> int:
-        """How many rows are left out, because they kill."""
+        """The number of rows that are left out because they kill workers."""
         return len(self._without)
 
     def request(self) -> dict[str, Any]:
-        """What a worker is asked next."""
+        """Return the next request to a worker."""
         asked: dict[str, Any] = {"part": self.part.to_json()}
         if self._high:
             return asked | {"try": [self._low, self._half], "without": self._without}
         return asked | {"without": self._without, "at_once": self.at_once}
 
     def died(self, death: WorkerDeath) -> None:
-        """The worker died on the last question, or was ended because it hung.
+        """Decide on the next attempt after a worker died, or was ended because it hung.
 
         Raises:
-            JobFailed: The part cannot be saved.
+            JobFailed: The part cannot be scored.
         """
         self._deaths += 1 if death.again or self._deaths else 2
         self.hung = self.hung or not death.again
@@ -96,10 +96,10 @@ class PartRetry:
             self._narrow(low, high)
 
     def survived(self) -> None:
-        """The worker scored the rows it was asked to try.
+        """Decide on the next attempt after a worker survived the rows that it tried.
 
         Raises:
-            JobFailed: No single row is to blame, and the model gets single rows already.
+            JobFailed: No row kills workers alone, and the model gets single rows already.
         """
         if self._high - self._low > 1:
             self._narrow(self._half, self._high)
@@ -118,10 +118,10 @@ class PartRetry:
         )
 
     def _rows(self) -> int:
-        """At least as many rows as the part has: a record takes a byte or more."""
+        """Return an upper bound of the part's rows: a record has at least one byte."""
         return self.part.stop - self.part.start
 
     def _narrow(self, low: int, high: int) -> None:
-        """Look on from one offset to another; a single row is tried once more, alone."""
+        """Search in this range of offsets; a single row is tried once more, alone."""
         self._low, self._high = low, high
         self._half = (low + high) // 2 if high - low > 1 else high

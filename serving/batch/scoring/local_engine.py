@@ -1,4 +1,4 @@
-"""What turns parts into finished parts; the local engine does it in processes on this machine."""
+"""The protocol of engines, which finish parts, and the local engine with worker processes."""
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,10 +18,10 @@ from cloche.serving.processes.thread_limits import sized
 
 
 class Engine(Protocol):
-    """Finishes parts in any order, anywhere, into a directory that the job can read.
+    """Finishes parts in any order, on any machine, into a directory that the job can read.
 
     Attributes:
-        reads_stores: Whether what reads the parts has the keys of object stores.
+        reads_stores: Whether the processes that read parts have credentials for object stores.
     """
 
     reads_stores: bool
@@ -29,18 +29,18 @@ class Engine(Protocol):
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
     ) -> Generator[FinishedPart, None, None]:
-        """Finish all parts; closed before its end, it stops all work.
+        """Yield all parts when they are finished; closing the generator early stops all work.
 
         Raises:
             JobFailed: A part cannot be finished.
         """
 
 
-Interpreter = Callable[[Path], str]  # of the environment for a version's artifacts; empty for ours
+Interpreter = Callable[[Path], str]  # artifacts → path of an interpreter; empty for the current one
 
 
 def interpreter_of(job: Job, interpreter: Interpreter) -> str:
-    """The interpreter of the environment for a job's version; empty for the one here.
+    """Return the interpreter of the environment of a job's version; empty for the current one.
 
     Raises:
         JobFailed: The environment cannot be built.
@@ -52,28 +52,29 @@ def interpreter_of(job: Job, interpreter: Interpreter) -> str:
 
 
 class LocalEngine:
-    """Worker processes on this machine, one for each core.
+    """Scores parts in worker processes on this machine.
 
-    Leave it as a context manager, so that what was prepared in vain is ended.
+    Use it as a context manager, so that processes that `prepare` started are ended.
     """
 
-    reads_stores = False  # a worker runs the model, too
+    reads_stores = False  # a worker also runs the model, which must not get the credentials
 
     def __init__(
         self, workers: int, ahead: int | None = None, widened: Sequence[str] = (), *,
         interpreter: Interpreter = lambda _: "", patience: float = PREDICT_SECONDS,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
-        """Take how workers are used.
+        """Store the settings.
 
         Args:
-            workers: How many there are.
-            ahead: How many parts may be finished before an earlier one is, which bounds what a
-                stream leaves on the disk; None is as many as there are.
-            widened: Variables that models get besides; see `cloche.processes.child_variables`.
-            interpreter: Of the environment for a version's artifacts; empty for the one here.
-            patience: Seconds that one call of the model may take.
-            say: Is told of workers that are silent.
+            workers: The number of worker processes.
+            ahead: How many parts may be finished before an earlier one is, which bounds the disk
+                space that a stream needs; None for no limit.
+            widened: Additional variables for models; see `cloche.processes.child_variables`.
+            interpreter: Returns the interpreter for a version's artifacts; empty for the current
+                one.
+            patience: The timeout of one call of the model, in seconds.
+            say: Receives messages about silent workers.
         """
         self._interpreter = interpreter
         self._workers = workers
@@ -91,13 +92,13 @@ class LocalEngine:
             self._starter.close()
 
     def prepare(self) -> None:
-        """Begin what workers need before there is a job: their imports take a second or two."""
+        """Start the imports of workers before the job is pinned: they take a second or two."""
         self._starter = starter(self._variables)
 
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
     ) -> Generator[FinishedPart, None, None]:
-        """See `Engine`."""
+        """See `Engine.run`."""
         python = interpreter_of(job, self._interpreter)
         self._starter = self._starter or starter(self._variables, python)
         waiting = PartQueue(parts, self._workers)
@@ -110,7 +111,7 @@ class LocalEngine:
                 while len(crew.workers) < self._workers and len(waiting) > len(crew.free):
                     crew.hire()
                 self._assign(crew, waiting, unfinished)
-                yield from news  # noted on the disk while the workers have their next part already
+                yield from news  # the caller writes the journal while workers score their next part
                 news = []
                 if not unfinished and not waiting:
                     return
@@ -119,11 +120,11 @@ class LocalEngine:
                         unfinished.discard(finished.index)
                         news.append(finished)
                 except JobFailed:
-                    yield from news  # what was done stays done
+                    yield from news  # so that the journal has the parts that are finished
                     raise
 
     def _assign(self, crew: WorkerPool, waiting: PartQueue, unfinished: set[int]) -> None:
-        """Give parts to the workers that have none."""
+        """Give parts to the workers that have no part."""
         for worker in crew.free:
             if worker.ready and waiting and not self._too_far(waiting, unfinished):
                 lanes = [one.lane for one in crew.workers if one is not worker]
@@ -137,7 +138,7 @@ class LocalEngine:
 
 
 def _variables(widened: Sequence[str]) -> dict[str, str]:
-    # onnxruntime's telemetry is a thread, which forks would not have
-    fixed = {"ARROW_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}  # each worker is one core's
+    # onnxruntime's telemetry runs in a thread, which forks would lack
+    fixed = {"ARROW_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}  # each worker uses one core
     own = child_variables.for_models(os.environ, widened)
     return {**fixed, **own, **sized(own, 1), "PYTHONUNBUFFERED": "1"}

@@ -1,8 +1,8 @@
-"""Which part is scored next, by whom. Pure policy.
+"""Decides which worker scores which part next. Pure policy.
 
-Parts of one row group are a lane. A worker stays in its lane, because reading on costs nothing and
-reading into the middle of a row group costs all rows before. Only when no lane is free it helps out
-at the far end of another's.
+The parts of one row group form a lane. A worker stays in its lane, because a reader must read a row
+group from its start to reach a row in the middle. Only when no lane is free does a worker take the
+last part of another worker's lane.
 """
 
 from collections import deque
@@ -15,12 +15,12 @@ Lane = tuple[str, int]
 
 
 def lane(part: Part) -> Lane:
-    """What parts have in common that are read one after the other."""
+    """Return the lane of a part: its row group, or the part itself for text."""
     return part.source, part.group if part.format in COLUMNAR else part.index
 
 
 class PartQueue:
-    """The parts that nobody works on yet, of which only the next few lanes are known."""
+    """The parts that no worker has yet; only the next few lanes are read from the input."""
 
     def __init__(self, parts: Iterator[Part], lanes: int) -> None:
         self._more = parts
@@ -32,14 +32,14 @@ class PartQueue:
         return sum(map(len, self._lanes.values()))
 
     def first(self) -> int:
-        """The lowest index that waits. There must be one."""
+        """Return the lowest index of a waiting part. There must be one."""
         return min(lane[0].index for lane in self._lanes.values())
 
     def take(self, own: Lane | None, taken: Collection[Lane]) -> Part:
-        """The next part for a worker. There must be one.
+        """Remove and return the next part for a worker. There must be one.
 
         Args:
-            own: The lane of the part that it scored last.
+            own: The lane of the worker's last part; None if it had none.
             taken: The lanes of the other workers.
         """
         if own not in self._lanes:

@@ -1,4 +1,4 @@
-"""What a loaded version predicts for a frame, as named columns of equal length."""
+"""Predicts with a loaded version: a DataFrame becomes named columns of equal length."""
 
 import logging
 from pathlib import Path
@@ -23,17 +23,17 @@ from cloche.values import tensors
 from cloche.values.redaction import describe_error, trace
 
 _logger = logging.getLogger(__name__)
-_OUT_OF_MEMORY = ("allocate", "bad_alloc")  # in what onnxruntime says
+_OUT_OF_MEMORY = ("allocate", "bad_alloc")  # words in onnxruntime's error messages
 
 
 class PartScorer:
-    """One loaded version.
+    """A loaded version that scores frames.
 
-    Its twin, if it is used, answers the rows that it is sure of. All others are the model's:
-    MLflow's own `predict`, enforcement of the signature included.
+    The twin, if the job uses it, scores the rows that it is sure of. The model scores all others by
+    MLflow's own `predict`, including the enforcement of the signature.
 
     Attributes:
-        by_twin: How many rows of the last `predict` the twin answered.
+        by_twin: The number of rows that the twin scored in the last call of `predict`.
     """
 
     def __init__(self, model: PyFuncModel, twin: Accelerator | None = None) -> None:
@@ -48,17 +48,17 @@ class PartScorer:
 
     @classmethod
     def load(cls, path: Path, twin: str = "") -> "PartScorer":
-        """Load the version whose artifacts lie at `path`.
+        """Load a version.
 
         Args:
-            path: The version's artifacts.
+            path: The directory of the version's artifacts.
             twin: The digest of the twin that the job uses; empty for none.
 
         Raises:
             JobFailed: The twin cannot be used here.
             Exception: Whatever MLflow or the model's code raises while loading.
         """
-        logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # warns of extra columns
+        logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # hide extra columns
         model = frameworks.load(path)
         if not twin:
             return cls(model)
@@ -74,23 +74,23 @@ class PartScorer:
 
     @property
     def schema(self) -> Schema | None:
-        """What the version takes."""
+        """The input schema of the version; None without a signature."""
         schema: Schema | None = self._model.metadata.get_input_schema()
         return schema
 
     def given(self, frame: pd.DataFrame) -> tensors.Given:
-        """What the model is given for a frame."""
+        """Convert a frame to the argument of the model's `predict`."""
         schema = self.schema
         if schema is None or not schema.is_tensor_spec():
             return frame
         return tensors.given(frame, schema)
 
     def predict(self, frame: pd.DataFrame) -> pa.Table:
-        """The prediction columns for (n rows) of a frame, n > 0.
+        """Return the prediction columns for a frame of n > 0 rows.
 
         Raises:
-            JobFailed: The answer has not n entries, is nothing that a file holds, or has other
-                columns than the twin's.
+            JobFailed: The model returned not n predictions, values that no file can hold, or other
+                columns than the twin.
             Exception: Whatever MLflow or the model raises.
         """
         self.by_twin = 0
@@ -106,10 +106,11 @@ class PartScorer:
         return table
 
     def prove(self, example: Any) -> None:
-        """Have twin and model answer the version's input example, if it has one.
+        """Compare twin and model on the version's input example, if it has one.
 
         Raises:
-            JobFailed: They differ: the proof was made elsewhere, and does not hold on this machine.
+            JobFailed: The predictions differ: the twin was proven elsewhere, and the proof does not
+                hold on this machine.
         """
         if self._twin is None or not isinstance(example, pd.DataFrame):
             return
@@ -131,14 +132,14 @@ class PartScorer:
         return answer_encoding.table(answer, len(frame), self._names)
 
     def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":
-        """Its answer, and of which rows it is sure; None where only the model can answer."""
+        """Return the twin's predictions and a mask of sure rows; None if it cannot score."""
         if self._twin is None:
             return None
         try:
             said = self._twin.predict(frame)
         except Exception as error:
             if any(word in str(error) for word in _OUT_OF_MEMORY):
-                raise MemoryError from error  # fewer rows are tried then, and not the model
+                raise MemoryError from error  # the caller then retries with fewer rows
             seen = trace(error, frame)
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return None
@@ -160,7 +161,7 @@ def _without_twin(reason: str) -> JobFailed:
 def _merged(
     sure: pa.Table, asked: pa.Table, at_sure: "np.ndarray", at_asked: "np.ndarray"
 ) -> pa.Table:
-    """The rows of both in their places; the twin's types hold for all parts."""
+    """Merge the rows of both tables in their order, with the twin's types as in other parts."""
     try:
         both = pa.concat_tables([sure.take(pa.array(at_sure)), asked.cast(sure.schema)])
     except (pa.ArrowInvalid, ValueError) as error:
@@ -174,7 +175,7 @@ def _merged(
 def differing(
     one: pa.Table, other: pa.Table, relative: float = 1e-4, absolute: float = 1e-6
 ) -> set[str]:
-    """The columns in which two tables of predictions differ by more than numbers are rounded."""
+    """Return the columns in which two tables of predictions differ by more than rounding."""
     if one.column_names != other.column_names:
         return set(one.column_names) ^ set(other.column_names) or set(one.column_names)
     return {

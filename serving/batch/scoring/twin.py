@@ -1,7 +1,7 @@
-"""The accelerated twin in a batch job: which one may be used, and what it is asked.
+"""The accelerated twin in a batch job: whether it may be used, and how it scores a frame.
 
-The choice is made once, when the job is pinned, and every worker has to keep it: a part that is
-scored again must get the same bytes.
+The choice is made once, when the job is pinned, and binds every worker: a part that is scored again
+must produce the same bytes.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ from mlflow.types import DataType
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_plan
 from cloche.serving.host.predictors.twin import ANY, DESCRIPTION, Prediction, Twin, TwinRefused
 
-_AT_ONCE = 8192  # rows: as fast as more, and the memory that onnxruntime keeps stays small
+_AT_ONCE = 8192  # rows per call: as fast as more, and onnxruntime keeps less memory
 
 
 def usable(path: Path, twin: str, say: Callable[[str], None]) -> str:
-    """The digest of the twin that a job uses; empty if the model scores alone.
+    """Return the digest of the twin that a job uses; empty if the model scores alone.
 
     Args:
-        path: The version's artifacts.
-        twin: The digest that the registry names; ANY where no registry could; empty for none.
-        say: Is told why a twin that is there is not used.
+        path: The directory of the version's artifacts.
+        twin: The digest in the registry; ANY for a version outside a registry; empty for none.
+        say: Receives a message if a twin exists but cannot be used.
     """
     try:
         if not twin or Accelerator.load(path, twin) is None:
@@ -41,10 +41,10 @@ def usable(path: Path, twin: str, say: Callable[[str], None]) -> str:
 
 
 class Accelerator:
-    """A twin, and how a frame becomes what it takes.
+    """A twin, with the column decoder that names and types its inputs.
 
     Attributes:
-        tolerance: How far its scores may lie from the model's, by its proof.
+        tolerance: The proven maximum difference of its scores from the model's.
     """
 
     def __init__(self, twin: Twin, plan: ColumnDecoder) -> None:
@@ -54,21 +54,21 @@ class Accelerator:
 
     @classmethod
     def load(cls, path: Path, digest: str) -> "Accelerator | None":
-        """The twin of the version whose artifacts lie at `path`; None if there is none to be used.
+        """Load the twin of a version; None if it has no usable twin.
 
         Args:
-            path: The version's artifacts.
-            digest: Of the twin; or ANY.
+            path: The directory of the version's artifacts.
+            digest: The digest of the twin, or ANY.
 
         Raises:
-            TwinRefused: There is one, and it cannot be trusted or run here.
+            TwinRefused: The twin cannot be trusted, or cannot run here.
         """
         plan = compile_plan(Model.load(str(path)))
         twin = Twin.load(path, plan.names, digest) if plan else None
         return cls(twin, plan) if plan and twin else None
 
     def predict(self, frame: pd.DataFrame) -> Prediction | None:
-        """What the twin says of rows; None if the frame has not exactly the signature's types."""
+        """Return the twin's predictions; None unless the frame has the signature's exact types."""
         columns = []
         for name, kind in zip(self._plan.names, self._plan.types, strict=True):
             values = _cells(frame[name], kind) if name in frame.columns else None
@@ -87,7 +87,7 @@ class Accelerator:
 
 
 def _cells(values: pd.Series, kind: DataType) -> Any:
-    """A column as the twin takes it; None unless MLflow's enforcement would leave it as it is."""
+    """Return a column as the twin's input; None if MLflow's enforcement would convert it."""
     if kind is not DataType.string:
         return values.to_numpy() if values.dtype == kind.to_numpy() else None
     if isinstance(values.dtype, pd.StringDtype):
@@ -96,7 +96,7 @@ def _cells(values: pd.Series, kind: DataType) -> Any:
 
 
 def _strings(cells: Any) -> Any:
-    """Strings as objects; equal ones are one object where there are few, as in categories."""
+    """Return strings as objects; if few are distinct, equal strings share one object."""
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.combine_chunks()
     encoded = cells.dictionary_encode()

@@ -1,6 +1,6 @@
-"""Scores one part after another with one loaded version, and leaves each as files, whole.
+"""Scores one part after another with one loaded version, and writes the files of each part.
 
-What every engine runs where the rows are; it knows neither the other parts nor who asked.
+Every engine runs workers where the rows are. A worker knows neither the other parts nor the engine.
 """
 
 import json
@@ -38,22 +38,22 @@ from cloche.serving.host.reference_profile import load_profile
 from cloche.values import tensors
 from cloche.values.redaction import describe_error, unwrapped
 
-_FEWER = (64, 16, 4, 2)  # rows at once, for 64 to be asked about again where all are too many
-_PROBED = 64  # rows that are tried alone before thousands are
+_FEWER = (64, 16, 4, 2)  # rows per call when 64 rows are scored again because all are too many
+_PROBED = 64  # rows that are tried alone before thousands are tried
 _DETAIL_CHARACTERS = 300
 Tell = Callable[..., object]
-_leave = partial(atomic_write.write, contested=True)  # on Spark a task that was given up may go on
+_leave = partial(atomic_write.write, contested=True)  # abandoned Spark tasks may still run
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """Why a row is in quarantine: the kind is counted, the detail only told."""
+    """The reason why a row is in quarantine: the report counts the kind and omits the detail."""
 
     kind: str
     detail: str = ""
 
     def __str__(self) -> str:
-        """As it stands in the quarantine."""
+        """The reason as written to the quarantine."""
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
@@ -61,7 +61,7 @@ class Worker:
     """Scores parts of one job into a directory.
 
     Attributes:
-        by_twin: How many rows of the last `score` the accelerated twin answered.
+        by_twin: The number of rows that the twin scored in the last call of `score`.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Worker:
         scorer: PartScorer | None = None,
         tell: Tell = lambda *_: None,
     ) -> None:
-        """Load the version, unless it is given.
+        """Load the version, unless a scorer is given.
 
         Args:
-            job: What is scored.
-            directory: Where the files of parts are left.
-            scorer: The version, if it is loaded.
-            tell: Is told what the worker begins to do, in a word, and for a call of the model from
-                which row of the part to which it is asked.
+            job: The job.
+            directory: The directory for the files of parts.
+            scorer: The loaded version; None to load it.
+            tell: Receives a word for what the worker begins to do, and for a call of the model the
+                range of rows of the part.
 
         Raises:
             Exception: Whatever MLflow or the model's code raises while loading.
@@ -108,12 +108,12 @@ class Worker:
     def finish(
         self, part: Part, without: dict[int, str] | None = None, at_once: int | None = None
     ) -> FinishedPart:
-        """Score a part and leave its files.
+        """Score a part and write its files.
 
         Args:
-            part: Which rows.
-            without: Offset → reason of rows that are refused unseen, because they kill workers.
-            at_once: Most rows that the model gets together; all by default.
+            part: The part.
+            without: Offset → reason of rows to refuse without scoring, because they kill workers.
+            at_once: The maximum number of rows per call of the model; None for all.
 
         Raises:
             JobFailed: The part cannot be read or written, or no row fits the model.
@@ -143,10 +143,10 @@ class Worker:
         )  # fmt: skip
 
     def read(self, part: Part) -> Rows:
-        """The typed rows of a part.
+        """Return the typed rows of a part.
 
         Raises:
-            JobFailed: It cannot be read.
+            JobFailed: The part cannot be read.
         """
         rows: Rows = self._readers[part.format].read(part)
         return rows
@@ -155,17 +155,17 @@ class Worker:
         self, part: Part, rows: Rows, scored: Any, predictions: list[pa.Table],
         refused: dict[int, RefusedRow],
     ) -> FinishedPart:  # fmt: skip
-        """Leave the files of a part.
+        """Write the files of a part.
 
         Args:
-            part: Which one.
-            rows: What was read of it.
-            scored: Positions of the rows that were scored.
-            predictions: Theirs.
-            refused: Offset → why, of the others.
+            part: The part.
+            rows: The rows of the part.
+            scored: The positions of the scored rows.
+            predictions: The predictions of the scored rows.
+            refused: Offset → reason of the other rows.
 
         Raises:
-            JobFailed: They cannot be written, or no table holds them.
+            JobFailed: A file cannot be written, or no table can hold the columns.
         """
         table = self._output(rows.carried, predictions, scored) if predictions else None
         try:
@@ -181,7 +181,7 @@ class Worker:
         )  # fmt: skip
 
     def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
-        """Score rows from one offset to another and keep nothing: does this worker survive it?"""
+        """Score a range of offsets and keep nothing, to see whether the worker survives."""
         self._tell("reading")
         rows = self.read(part)
         within = (rows.offsets >= start) & (rows.offsets < stop)
@@ -191,16 +191,16 @@ class Worker:
     def score(
         self, inputs: pd.DataFrame, at_once: int | None = None, offsets: Any = None
     ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, RefusedRow]]:
-        """Positions that were scored, their predictions, and why the others were not.
+        """Return the positions of scored rows, their predictions, and position → reason of others.
 
         Args:
-            inputs: (n rows) what the model gets.
-            at_once: Most rows that it gets together; all by default.
-            offsets: (n) where in the part these rows stood; there by default.
+            inputs: (n rows) The model's inputs.
+            at_once: The maximum number of rows per call of the model; None for all.
+            offsets: (n) The row numbers within the part; 0 to n - 1 by default.
 
         Raises:
-            JobFailed: No row fits the model; or rows would have to be scored in pieces whose
-                predictions hang on each other.
+            JobFailed: No row fits the model; or the rows had to be divided, and the model's
+                prediction of a row depends on the other rows.
         """
         self.by_twin = 0
         count = len(inputs)
@@ -225,36 +225,36 @@ class Worker:
     def _refuse_dependent(
         self, inputs: pd.DataFrame, predictions: list[pa.Table], most: int, span: tuple[int, int]
     ) -> None:
-        """Stop the job where the rows of a divided part were scored otherwise than together.
+        """Stop the job if dividing a part changed the predictions of its rows.
 
         Args:
-            inputs: (n rows) those that were scored.
-            predictions: What they got, in pieces.
-            most: How many rows the model may be asked about at once.
-            span: From where to where in the part these rows stood.
+            inputs: (n rows) The inputs of the scored rows.
+            predictions: The predictions of these rows, in several tables.
+            most: The maximum number of rows per call of the model.
+            span: The range of offsets of these rows.
 
         Raises:
-            JobFailed: They were.
+            JobFailed: The predictions of a row depend on the other rows of the call.
         """
         count = len(inputs)
         before = together(predictions)
-        # asked in one again, a single piece would only get the same answer
+        # scored again in one call, a single table would only be reproduced
         first = count if len(predictions) > 1 else count // 2
         for size in (first, *_FEWER):
             if not 1 <= size <= min(count, max(most, 2)):
                 continue
             asked = count if size == first else min(count, _FEWER[0])
             chosen = np.linspace(0, count - 1, asked).astype(int)
-            if size < len(chosen):  # other neighbours than in the pieces
+            if size < len(chosen):  # give rows other neighbours than before
                 chosen = np.concatenate([chosen[::2], chosen[1::2]])
             try:
                 again = self._ask_again(inputs, chosen, size, span)
                 found = differing(before.take(pa.array(chosen)), again)
-                if found:  # what the same question does not get twice says nothing
+                if found:  # ignore columns that differ between equal calls, like random ones
                     found -= differing(again, self._ask_again(inputs, chosen, size, span))
             except JobFailed:
                 raise
-            except Exception:  # noqa: BLE001, S112  # a model may raise anything; fewer may do
+            except Exception:  # noqa: BLE001, S112  # a model may raise anything; try fewer rows
                 continue
             if found:
                 raise JobFailed(
@@ -268,7 +268,7 @@ class Worker:
     def _ask_again(
         self, inputs: pd.DataFrame, chosen: Any, size: int, span: tuple[int, int]
     ) -> pa.Table:
-        """Predictions for some rows, so many at once."""
+        """Return the predictions for some rows, with `size` rows per call."""
         found = []
         for at in range(0, len(chosen), size):
             self._tell("predicting", span)
@@ -290,7 +290,7 @@ class Worker:
 
         def reason(error: Exception) -> str:
             nonlocal probed
-            if isinstance(error, JobFailed):  # no fault of a row
+            if isinstance(error, JobFailed):  # not caused by a row
                 raise error
             if not probed and not isinstance(error, MemoryError):
                 probed = True
@@ -303,10 +303,10 @@ class Worker:
         return done, {at: reasons[said] for at, said in failed.items()}
 
     def _refuse_hopeless(self, inputs: pd.DataFrame, offsets: Any) -> None:
-        """Stop the job where the table as a whole, and not a row of it, does not fit the model.
+        """Stop the job if the whole table, and not single rows, does not fit the model.
 
         Raises:
-            JobFailed: It does not.
+            JobFailed: The columns do not fit the signature, or a sample of single rows failed.
         """
         schema = self._scorer.schema
         if schema is not None:
@@ -333,13 +333,13 @@ class Worker:
         )
 
     def count(self, inputs: pd.DataFrame, predictions: list[pa.Table]) -> dict[str, Any]:
-        """The counts of scored rows for the report."""
+        """Return the statistics of scored rows for the report."""
         if not predictions:
             return {}
         return statistics.count(inputs, together(predictions), self._profile)
 
     def _nulled(self, table: pa.Table) -> dict[str, Any]:
-        """Column → how many values the format cannot hold, which are missing in the file."""
+        """Count the values per column that JSON lacks, which become null in the file."""
         if self._job.layout.format != "jsonl":
             return {}
         counts = {name: format_writers.without_json(table[name]) for name in table.column_names}
@@ -397,12 +397,12 @@ class Worker:
 
 
 def _range(offsets: Any) -> tuple[int, int]:
-    """From which offset to which rows stand."""
+    """Return the range of some offsets: the first, and the one after the last."""
     return int(offsets[0]), int(offsets[-1]) + 1
 
 
 def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:
-    """Some rows; all of them are not copied, which would cost as much as reading them."""
+    """Return some rows; all rows are returned uncopied, as a copy costs as much as reading."""
     return rows if len(positions) == len(rows) else rows.iloc[positions]
 
 

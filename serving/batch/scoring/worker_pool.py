@@ -1,4 +1,4 @@
-"""The worker processes of a job as the engine sees them, and what becomes of lost ones."""
+"""The worker processes of a job from the engine's side, and the replacement of lost ones."""
 
 import json
 import selectors
@@ -16,30 +16,30 @@ from cloche.serving.batch.scoring.part_queue import Lane, lane
 from cloche.serving.batch.scoring.worker_start import Process, Starter
 from cloche.serving.errors import JobFailed
 
-# Reading and writing a part, and loading a version, take seconds, and minutes on a slow disk.
+# Timeout outside the model: reading, writing and loading take up to minutes on a slow disk.
 _OTHERWISE_SECONDS = 1800.0
 _SEND_SECONDS = 60.0
-_ASKED_SECONDS = 5.0  # of which exit handlers have two
+_ASKED_SECONDS = 5.0  # for a worker to end by itself; its exit handlers have two of them
 _END_SECONDS = 10.0
 _LOOK_SECONDS = 0.25
-_MOST_STARTS = 64  # in the place of lost workers, where each takes seconds
+_MOST_STARTS = 64  # replacements of lost workers, where each start takes seconds
 
 
 class WorkerPool:
-    """The workers of a job, and what they said last."""
+    """The worker processes of a job."""
 
     def __init__(
         self, job: Job, directory: Path, starter: Starter, *, patience: float,
         say: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """Take what workers are told, and how they are treated.
+        """Store the settings.
 
         Args:
-            job: What they work on.
-            directory: Where they leave parts.
-            starter: Starts them.
-            patience: Seconds that one call of the model may take.
-            say: Is told of those that are silent.
+            job: The job.
+            directory: The directory for the files of parts.
+            starter: Starts worker processes.
+            patience: The timeout of one call of the model, in seconds.
+            say: Receives messages about silent workers.
         """
         self._hello = {"job": job.to_json(), "directory": str(directory)}
         self._starter = starter
@@ -66,18 +66,18 @@ class WorkerPool:
 
     @property
     def free(self) -> list["WorkerProcess"]:
-        """Workers without a part, also those that still load the version."""
+        """The workers without a part, including those that are still loading the version."""
         return [worker for worker in self.workers if worker.case is None]
 
     def give(self, worker: "WorkerProcess", part: Part) -> None:
-        """Have a free worker score a part, with as many rows at once as it had time for before."""
+        """Give a part to a free worker, with fewer rows per call if an earlier part timed out."""
         worker.give(PartRetry(part, self._at_once), self._watch.look())
 
     def hire(self, case: PartRetry | None = None) -> None:
-        """Start a worker, perhaps for a case that another one left.
+        """Start a worker, with the part of a lost worker if there is one.
 
         Raises:
-            JobFailed: None can be started.
+            JobFailed: No worker can be started.
         """
         worker = WorkerProcess(self._starter, self._needs, self._watch.look())
         worker.begin(self._hello, case)
@@ -85,10 +85,10 @@ class WorkerPool:
         self.workers.append(worker)
 
     def wait(self) -> Iterator[FinishedPart]:
-        """What is finished next, if anything.
+        """Wait for messages of workers for a short time, and yield the parts that are finished.
 
         Raises:
-            JobFailed: A worker says that it cannot go on, or a part kills every worker.
+            JobFailed: A worker reported that it cannot continue, or a part kills every worker.
         """
         for key, _ in self._selector.select(_LOOK_SECONDS):
             worker: WorkerProcess = key.data
@@ -110,11 +110,11 @@ class WorkerPool:
         finished = worker.take(message)
         if finished is not None:
             if case is not None and case.hung and not case.without:
-                self._at_once = case.at_once  # later parts need not hang first
+                self._at_once = case.at_once  # so that later parts need not time out first
             yield finished
 
     def _look_at(self, worker: "WorkerProcess", now: float) -> None:
-        """Say it when a worker is silent, and replace it when it has been for too long."""
+        """Report a silent worker, and replace it if its timeout has passed."""
         limit = self._patience if worker.rows else _OTHERWISE_SECONDS
         lasts = worker.silence.lasts(now)
         stopped = worker.is_stopped if lasts >= min(limit, worker.silence.word) else False
@@ -128,11 +128,11 @@ class WorkerPool:
             self._lose(worker, f"silent for {limit:g} s", again=stopped or not worker.rows)
 
     def _lose(self, worker: "WorkerProcess", silent: str, *, again: bool) -> None:
-        """Go on without a worker that is gone, or was silent for too long."""
+        """Replace a worker that has ended or exceeded its timeout."""
         self._selector.unregister(worker.socket)
         self.workers.remove(worker)
         how = worker.end(0.0 if silent else _ASKED_SECONDS)
-        if not worker.ready and not any(other.ready for other in self.workers):  # it is the version
+        if not worker.ready and not any(other.ready for other in self.workers):  # it cannot load
             raise JobFailed(f"A worker died while it loaded the version ({silent or how}).")
         if worker.case is None:
             return
@@ -151,17 +151,17 @@ class WorkerPool:
 
 
 class WorkerProcess:
-    """A worker process as the engine sees it.
+    """A worker process from the engine's side.
 
     Attributes:
-        socket: To the process.
-        ready: Whether it has loaded the version.
-        gone: Whether it has closed its end, or does not listen.
-        case: What it works on.
-        lane: That of its last part.
-        doing: What it does now, in words.
-        rows: From which row of the part to which the model is asked now, if it is.
-        silence: Since it said something last.
+        socket: The engine's end of the socket to the process.
+        ready: Whether the process has loaded the version.
+        gone: Whether the process has closed its end of the socket, or does not read from it.
+        case: The part that the worker is scoring; None if it has no part.
+        lane: The lane of the worker's last part; None before its first part.
+        doing: What the worker is doing now, for messages.
+        rows: The range of rows of the part in the model's current call; None outside a call.
+        silence: The time since the last message of the worker.
     """
 
     def __init__(self, starter: Starter, needs: list[str], now: float) -> None:
@@ -173,7 +173,7 @@ class WorkerProcess:
             except BaseException:
                 self.socket.close()
                 raise
-        self._pid = self._process.pid  # of its supervisor, until it says its own
+        self._pid = self._process.pid  # the supervisor's, until the worker reports its own
         self.ready = False
         self.gone = False
         self.lane: Lane | None = None
@@ -184,17 +184,17 @@ class WorkerProcess:
         self._read = b""
 
     def __str__(self) -> str:
-        """The part that it works on, or the worker."""
+        """The part that the worker is scoring, or the worker without one, for messages."""
         return f"part {self.case.part.index}" if self.case else f"worker {self._pid}"
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody expects it to say anything."""
+        """Whether the worker is loaded and has no part, so that no message is expected."""
         return self.ready and self.case is None
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a signal stopped it, as far as this system tells."""
+        """Whether a signal has stopped the process; always False without `/proc`."""
         try:
             state = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -202,18 +202,18 @@ class WorkerProcess:
         return state[:1] == ["T"]
 
     def begin(self, hello: dict[str, Any], case: PartRetry | None) -> None:
-        """Have it load the version of a job, perhaps for a case that another one left."""
+        """Have the worker load the version of a job, then score `case` if it is given."""
         self.case = case
         self._send(hello)
 
     def give(self, case: PartRetry, now: float) -> None:
-        """Have a case worked on."""
+        """Give a part to the worker."""
         self.case = case
         self.lane = lane(case.part)
         self._ask(now)
 
     def hear(self, now: float) -> Iterator[dict[str, Any]]:
-        """What it says now."""
+        """Receive the messages that have arrived from the worker."""
         try:
             data = self.socket.recv(1 << 20)
         except OSError:
@@ -224,7 +224,7 @@ class WorkerProcess:
         yield from map(json.loads, lines)
 
     def take(self, message: dict[str, Any]) -> FinishedPart | None:
-        """Go on after a message; the finished part, if it is one."""
+        """Process a message, send the next request if there is one, and return a finished part."""
         if "doing" in message:
             self.doing = message["doing"]
             self.rows = tuple(message["rows"]) if message["rows"] else None
@@ -242,12 +242,12 @@ class WorkerProcess:
         return None
 
     def end(self, patience: float) -> str:
-        """End the process, which may take so many seconds to do it by itself; how it ended."""
+        """Wait up to `patience` seconds, then kill the process; return how it ended."""
         self.socket.close()
         code = self._process.code(patience)
         if code is None:
             self._process.kill()
-            code = self._process.code(_END_SECONDS)  # it may hang in the kernel
+            code = self._process.code(_END_SECONDS)  # the kernel may delay its end
         return "it does not end" if code is None else _exit_in_words(code)
 
     def _ask(self, now: float) -> None:
@@ -258,7 +258,7 @@ class WorkerProcess:
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self.socket.sendall(json.dumps(message).encode() + b"\n")
-        except OSError as error:  # the case is given to another
+        except OSError as error:  # the pool gives the part to another worker
             self.gone = True
             if isinstance(error, TimeoutError):
                 self._process.kill()

@@ -1,8 +1,8 @@
 """The process of a worker: `cloche/launch.py cloche.serving.batch.scoring.worker_process FD`.
 
-FD is its end of a socket to the engine. Where there is a fork server, workers are forks that `run`.
-Lines of JSON both ways: the job first, then one part after the other; an answer to each, and before
-it what the worker does.
+FD is the worker's end of a socket to the engine. With a fork server, workers are forks that call
+`run`. The socket carries lines of JSON: the engine sends the job, then one request per part; the
+worker sends a response to each, and before it messages about what it is doing.
 """
 
 import gc
@@ -15,7 +15,7 @@ from typing import Any
 
 from cloche.processes import supervisor
 
-# What only some versions need, and the worker in the place of a lost one needs, too.
+# Modules that only some versions need; a replacement worker imports those of the lost worker.
 _SLOW_IMPORTS = (
     "onnxruntime", "sklearn", "mlflow.sklearn", "sklearn.ensemble", "skops.io", "xgboost",
     "lightgbm",
@@ -23,9 +23,9 @@ _SLOW_IMPORTS = (
 
 
 def run(engine: socket.socket) -> None:
-    """Answer until the engine closes the socket."""
+    """Answer requests until the engine closes the socket."""
     with engine, engine.makefile("rwb") as lines:
-        import cloche.serving.batch.scoring.worker  # noqa: F401, PLC0415  # slow: done while a job is pinned
+        import cloche.serving.batch.scoring.worker  # noqa: F401, PLC0415  # slow: runs while a job is pinned
 
         first = json.loads(lines.readline() or b"null")
         if first is not None:
@@ -33,12 +33,12 @@ def run(engine: socket.socket) -> None:
 
 
 def main() -> None:
-    """Serve as a process of its own."""
+    """Run as a process of its own, below a supervisor."""
     supervisor.run(lambda: run(socket.socket(fileno=int(sys.argv[1]))), "cloche-worker")
 
 
 def _serve(lines: Any, first: dict[str, Any]) -> None:
-    # after the thread pools were sized by the environment, and where a failure can be told
+    # imported late, so that the environment sizes thread pools and failures can be reported
     from cloche.serving.batch.job.part import Part  # noqa: PLC0415
     from cloche.serving.batch.job.pinned_job import Job  # noqa: PLC0415
     from cloche.serving.batch.scoring.worker import Worker  # noqa: PLC0415
@@ -54,7 +54,7 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
 
     try:
         worker = Worker(Job.from_json(first["job"]), Path(first["directory"]), tell=tell)
-        gc.freeze()  # what is loaded stays; collections need not walk it
+        gc.freeze()  # the loaded model stays in memory, so collections need not visit it
         gc.enable()  # the fork server has it off
     except ServingError as error:
         say({"failed": str(error)})
@@ -77,5 +77,5 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
             say({"finished": finished.to_json()})
         except ServingError as error:
             say({"failed": str(error)})
-        except Exception as error:  # noqa: BLE001  # the engine must hear of it, whatever it is
+        except Exception as error:  # noqa: BLE001  # any error must reach the engine
             say({"failed": f"Part {part.index}: {describe_error(error)}"})

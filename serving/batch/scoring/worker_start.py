@@ -1,7 +1,7 @@
-"""How worker processes start: as forks of a process that has imported what they need, or anew.
+"""Starts worker processes, as forks of a process that has imported their modules, or as new ones.
 
-A fork is there at once, so that finding a row that kills workers costs no imports. Anew: on systems
-where a process with imports cannot be forked safely.
+A fork starts at once, so that the search for a row that kills workers repeats no imports. New
+processes are for systems where a process with imports cannot be forked safely.
 """
 
 import socket
@@ -16,7 +16,7 @@ from cloche.serving.errors import JobFailed
 from cloche.serving.forkserver.client import BlockingForkServer, ForkRefused, ForkServerLost
 from cloche.serving.forkserver.protocol import Program
 
-_STDERR = 2  # what a model prints must not get between the lines of a result
+_STDERR = 2  # the prints of a model must not mix with the output on stdout
 _FORKING = sys.platform == "linux"
 
 
@@ -24,55 +24,55 @@ class Process(Protocol):
     """A worker process.
 
     Attributes:
-        pid: That of its supervisor (`cloche.processes.supervisor`).
+        pid: The process id of the worker's supervisor (`cloche.processes.supervisor`).
     """
 
     pid: int
 
     def kill(self) -> None:
-        """End it at once."""
+        """End the process at once."""
 
     def code(self, seconds: float) -> int | None:
-        """How it ended, if it does within so many seconds."""
+        """Wait for the end of the process; return the exit code, or None after a timeout."""
 
 
 class Starter(Protocol):
     """Starts worker processes.
 
     Attributes:
-        quick: Whether one more costs next to nothing.
+        quick: Whether a start takes almost no time.
     """
 
     quick: bool
 
     def start(self, end: socket.socket, needs: Sequence[str] = ()) -> Process:
-        """A worker that has this end of a socket.
+        """Start a worker that is connected to the engine by a socket.
 
         Args:
-            end: The worker's.
-            needs: Modules that workers before it turned out to need.
+            end: The worker's end of the socket.
+            needs: Modules that earlier workers imported for this version.
 
         Raises:
-            JobFailed: None can be started.
+            JobFailed: The worker cannot be started.
         """
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """End the processes that the starter itself runs."""
 
 
 def starter(variables: Mapping[str, str], python: str = "", *, forking: bool = _FORKING) -> Starter:
-    """What starts workers on this system.
+    """Return the starter of workers for this system.
 
     Args:
-        variables: Of their environment.
-        python: The interpreter; the one here if it is empty.
-        forking: Whether they are forks.
+        variables: The environment variables of the workers.
+        python: The interpreter; empty for the current one.
+        forking: Whether workers are forks.
     """
     return ForkStarter(variables, python) if forking else SpawnStarter(variables, python)
 
 
 class ForkStarter:
-    """Workers as forks; the process that they are forks of begins its imports at once."""
+    """Starts workers as forks of a fork server, which begins its imports at once."""
 
     quick = True
 
@@ -81,10 +81,10 @@ class ForkStarter:
         self._server = BlockingForkServer(*self._about)
 
     def start(self, end: socket.socket, needs: Sequence[str] = ()) -> Process:
-        """See `Starter`."""
+        """See `Starter.start`."""
         try:
             return _Fork(self._server, self._server.fork(end, needs))
-        except ForkServerLost:  # somebody killed it, and its forks with it: one more try
+        except ForkServerLost:  # it was killed with its forks: start another one and try once more
             self.close()
             self._server = BlockingForkServer(*self._about)
         except ForkRefused as error:
@@ -95,27 +95,27 @@ class ForkStarter:
             raise _unstarted(error) from error
 
     def close(self) -> None:
-        """See `Starter`."""
+        """See `Starter.close`."""
         self._server.close()
 
 
 class _Fork:
-    """A worker that is a fork."""
+    """A worker that is a fork of the fork server."""
 
     def __init__(self, server: BlockingForkServer, pid: int) -> None:
         self._server, self.pid = server, pid
 
     def kill(self) -> None:
-        """See `Process`."""
+        """See `Process.kill`."""
         self._server.kill(self.pid)
 
     def code(self, seconds: float) -> int | None:
-        """See `Process`."""
+        """See `Process.code`."""
         return self._server.code(self.pid, seconds)
 
 
 class SpawnStarter:
-    """Workers as processes that import for themselves."""
+    """Starts workers as new processes, which do their own imports."""
 
     quick = False
 
@@ -123,7 +123,7 @@ class SpawnStarter:
         self._variables, self._python = variables, python
 
     def start(self, end: socket.socket, needs: Sequence[str] = ()) -> Process:  # noqa: ARG002
-        """See `Starter`."""
+        """See `Starter.start`."""
         told = str(end.fileno())
         command = launch.command(
             "cloche.serving.batch.scoring.worker_process", told, python=self._python
@@ -138,21 +138,21 @@ class SpawnStarter:
         return _Child(process)
 
     def close(self) -> None:
-        """See `Starter`."""
+        """See `Starter.close`."""
 
 
 class _Child:
-    """A worker that was started anew."""
+    """A worker that is a new process."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process, self.pid = process, process.pid
 
     def kill(self) -> None:
-        """See `Process`."""
+        """See `Process.kill`."""
         supervisor.tell_to_end(self.pid)
 
     def code(self, seconds: float) -> int | None:
-        """See `Process`."""
+        """See `Process.code`."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:

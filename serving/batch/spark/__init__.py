@@ -1,11 +1,11 @@
-"""Does a job on Apache Spark: its executors read, score through MLflow's `spark_udf`, and write."""
+"""Runs a job on Apache Spark: executors read, score by MLflow's `spark_udf`, and write."""
 
-# By this name an executor is told what PYTHONPATH is on the driver's machine.
+# The variable that passes the driver's PYTHONPATH to an executor.
 PYTHONPATH_LATER = "CLOCHE_PYTHONPATH"
-# By these it is told which variables models get besides, and what its Python workers do.
+# The variables that pass additional variables for models, and the stage of the Python workers.
 HOST_ENV, STAGE = "CLOCHE_HOST_ENV", "CLOCHE_STAGE"
-READING = "read"  # the stage without code of a model
-# What Spark's workers read beside names that begin with PYTHON.
+READING = "read"  # the stage that runs no code of a model
+# Variables that Spark's workers read, besides those whose names begin with PYTHON.
 SPARKS_OWN = (
     "PYTHON_WORKER_FACTORY_*", "PYSPARK_EXECUTOR_MEMORY_MB", "SPARK_AUTH_SOCKET_TIMEOUT",
     "SPARK_BUFFER_SIZE", "SPARK_HIDE_TRACEBACK", "SPARK_PIPELINED_UDF*", "SPARK_PREFER_IPV6",

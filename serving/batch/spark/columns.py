@@ -1,7 +1,7 @@
-"""How a version's columns travel through Spark: typed by its signature, with numbers for names.
+"""The columns of a version within Spark: typed by its signature, named by numbers.
 
-Names stay outside, because Spark tells `A` from `a` as little as a dot from a path. Pure policy: it
-knows neither rows nor Spark.
+The original names are not used, because Spark does not distinguish `A` from `a` and reads a dot as
+a path. Pure policy: this module knows neither rows nor Spark.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Kind:
     """A type of columns.
 
     Attributes:
-        ddl: Its name in Spark.
-        arrow: Its type between Spark and Python.
-        zero: A value that stands where none is.
+        ddl: The name of the type in Spark.
+        arrow: The Arrow type between Spark and Python.
+        zero: The placeholder in rows that have no value.
     """
 
     ddl: str
@@ -43,7 +43,7 @@ _KINDS = {
     DataType.binary: Kind("binary", pa.binary(), b""),
     DataType.datetime: Kind("timestamp_ntz", pa.timestamp("us"), 0),
 }
-_ANSWERS = (_BOOLEAN, _INT, _BIGINT, _FLOAT, _DOUBLE, _STRING)  # what `spark_udf` takes
+_ANSWERS = (_BOOLEAN, _INT, _BIGINT, _FLOAT, _DOUBLE, _STRING)  # result types of `spark_udf`
 _TENSORS = {
     "bool": _BOOLEAN,
     "int8": _INT, "int16": _INT, "int32": _INT, "int64": _BIGINT,
@@ -55,12 +55,13 @@ _TENSORS = {
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the rows of a job look like within Spark.
+    """The columns of a job's rows within Spark.
 
     Attributes:
-        inputs: The columns that the model takes.
-        outputs: Those of its answer.
-        whole: Whether the signature says all of them; if not, there are none, and no rows travel.
+        inputs: Name → type of the model's input columns.
+        outputs: The types of the prediction columns.
+        whole: Whether the signature types all columns; if not, both are empty, and rows are not
+            passed through Spark.
     """
 
     inputs: dict[str, Kind]
@@ -69,7 +70,7 @@ class Columns:
 
     @classmethod
     def of(cls, inputs: Schema | None, outputs: Schema | None) -> "Columns":
-        """Those of a version with these schemas."""
+        """Return the columns of a version with these schemas."""
         types = scalar_types(inputs) if inputs is not None and inputs.has_input_names() else {}
         kinds = {str(name): _KINDS[kind] for name, kind in types.items() if kind in _KINDS}
         answers = _answers(outputs)
@@ -79,30 +80,30 @@ class Columns:
 
     @classmethod
     def none(cls) -> "Columns":
-        """Those of a job whose rows do not travel."""
+        """Return the columns of a job whose rows are not passed through Spark."""
         return cls({}, (), whole=False)
 
     @property
     def row(self) -> pa.Schema:
-        """What is read: a head for each part, see `reading`, and its rows."""
+        """The schema of the read stage: a head row per part (see `read_stage`), then its rows."""
         inputs = [(f"i{at}", kind.arrow) for at, kind in enumerate(self.inputs.values())]
         return pa.schema([("head", pa.binary()), ("told", pa.string()), *inputs])
 
     @property
     def row_ddl(self) -> str:
-        """The same for Spark."""
+        """The schema of the read stage as Spark DDL."""
         inputs = [f"i{at} {kind.ddl}" for at, kind in enumerate(self.inputs.values())]
         return ", ".join(["head binary", "told string", *inputs])
 
     @property
     def answer_ddl(self) -> str:
-        """The result type of the model: explicit, because MLflow takes a tensor for an array."""
+        """The result type of the model, because MLflow would type a tensor as an array."""
         outputs = [f"o{at} {kind.ddl}" for at, kind in enumerate(self.outputs)]
         return ", ".join([*outputs, "refused string", "told string"])
 
 
 def _answers(schema: Schema | None) -> tuple[Kind, ...]:
-    """The columns of an answer with a schema; none if it leaves them open."""
+    """Return the types of the prediction columns; empty if the schema does not type them all."""
     if schema is None:
         return ()
     found: list[Kind | None] = []
@@ -118,7 +119,7 @@ def _answers(schema: Schema | None) -> tuple[Kind, ...]:
 
 
 def _width(spec: TensorSpec) -> int:
-    """How many columns a tensor makes; none if nobody knows."""
+    """Return the number of columns of a tensor; 0 if unknown."""
     if len(spec.shape) == 1:
         return 1
     return max(spec.shape[1], 0) if len(spec.shape) == 2 else 0

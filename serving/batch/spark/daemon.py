@@ -1,7 +1,7 @@
-"""The process on an executor that Spark forks its Python workers from.
+"""The process on an executor from which Spark forks its Python workers.
 
-It imports what every one of them needs before the first fork; else each takes seconds to do so, and
-memory of its own. Where a model will run, it gives up the variables that models do not get.
+It imports the workers' modules before the first fork; otherwise each worker would spend seconds and
+memory on them. If a model will run, the process removes variables that models must not get.
 """
 
 import os
@@ -10,7 +10,7 @@ from cloche import launch
 from cloche.processes.child_variables import for_models
 from cloche.serving.batch.spark import HOST_ENV, PYTHONPATH_LATER, READING, SPARKS_OWN, STAGE
 
-if os.environ.get(STAGE) != READING:  # which reads object stores, and needs their keys
+if os.environ.get(STAGE) != READING:  # which needs the credentials of object stores
     widened = os.environ.get(HOST_ENV, "").split()
     ours = {name: os.environ[name] for name in (PYTHONPATH_LATER, STAGE) if name in os.environ}
     launch.restart_with({**for_models(os.environ, [*widened, *SPARKS_OWN]), **ours})

@@ -16,27 +16,27 @@ from cloche.serving.batch.spark.part_scheduler import PartScheduler, ScheduledPa
 from cloche.serving.batch.spark.session import session
 from cloche.serving.errors import JobFailed
 
-_JOBS = 2  # while the last tasks of one job of Spark run, the next one fills the free cores
-_TASKS = 4  # for each core and job: what is noted at once, and lost when the driver dies
-_THREADS = 64  # that wait for jobs
+_JOBS = 2  # while the last tasks of one Spark job run, the next job fills the free cores
+_TASKS = 4  # per core and Spark job: these parts are recorded together, and lost if the driver dies
+_THREADS = 64  # for waiting for Spark jobs
 
 
 class SparkEngine:
-    """Executors of Spark, at a master URL or where its own configuration says."""
+    """Scores parts on Spark executors, at a master URL or by Spark's own configuration."""
 
-    reads_stores = True  # in processes of their own, see `daemon.py`
+    reads_stores = True  # in separate processes, see `daemon.py`
 
     def __init__(
         self, master: str | None, widened: Sequence[str] = (), *,
         interpreter: Interpreter = lambda _: "",
     ) -> None:  # fmt: skip
-        """Take how executors are used.
+        """Store the settings.
 
         Args:
-            master: Where Spark is.
-            widened: Variables that models get besides; see `cloche.processes.child_variables`.
-            interpreter: Of the environment for a version's artifacts, which must have the same path
-                on all machines; empty for the executors' own.
+            master: The master URL; None for Spark's own configuration.
+            widened: Additional variables for models; see `cloche.processes.child_variables`.
+            interpreter: Returns the interpreter for a version's artifacts, which must have the same
+                path on all machines; empty for the executors' own.
         """
         self._master = master
         self._widened = widened
@@ -45,9 +45,9 @@ class SparkEngine:
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
     ) -> Generator[FinishedPart, None, None]:
-        """See `batch.engine.Engine`; `directory` must be the same on all machines."""
+        """See `local_engine.Engine.run`; `directory` must be shared by all machines."""
         first = next(parts, None)
-        if first is None:  # nothing is left: Spark need not start
+        if first is None:  # no part is left, so Spark need not start
             return
         python = interpreter_of(job, self._interpreter)
         with session(self._master, f"cloche score {job.model}", self._widened) as spark:
@@ -68,7 +68,7 @@ class SparkEngine:
 
 
 class _Driver:
-    """Has Spark work on what is on the agenda."""
+    """Submits the parts of the part scheduler to Spark."""
 
     def __init__(
         self, spark: Any, flowing: Any, agenda: PartScheduler, threads: ThreadPoolExecutor
@@ -78,7 +78,7 @@ class _Driver:
         self._running: dict[Future[list[Any]], ScheduledParts] = {}
 
     def finish(self) -> Iterator[FinishedPart]:
-        """All parts."""
+        """Yield all parts when they are finished."""
         while self._ask():
             with during("Spark"):
                 done, _ = wait(self._running, return_when=FIRST_COMPLETED)
@@ -93,7 +93,7 @@ class _Driver:
                 yield from self._agenda.answered(asked, answers)
 
     def _ask(self) -> bool:
-        """Keep Spark busy; whether anything runs."""
+        """Submit Spark jobs until all cores are busy; return whether any job is running."""
         cores = self._spark.sparkContext.defaultParallelism
         while sum(_JOBS if one.alone else cores for one in self._running.values()) < _JOBS * cores:
             asked = self._agenda.next(_TASKS * cores)
@@ -104,15 +104,15 @@ class _Driver:
         return bool(self._running)
 
     def _judge(self, error: Exception) -> str:
-        """How a task died.
+        """Return how a task died, for messages.
 
         Raises:
-            JobFailed: It did not: Spark is gone, or an executor cannot run our code.
+            JobFailed: No task died: Spark has stopped, or an executor cannot run Cloche's code.
         """
         from pyspark.errors import PythonException  # noqa: PLC0415  # an extra
 
         said = str(error)
-        # the latter when not even the process starts that Python workers are forked from
+        # the text occurs if the process from which workers are forked does not even start
         if isinstance(error, PythonException) or "Error from python worker" in said:
             raise JobFailed(
                 f"An executor of Spark cannot run the job: {_last_line(said)}. It needs the same "
@@ -128,12 +128,12 @@ class _Driver:
         context = self._spark.sparkContext._jsc
         try:
             return context is None or bool(context.sc().isStopped())
-        except Exception:  # noqa: BLE001  # py4j's: not even the process is there
+        except Exception:  # noqa: BLE001  # py4j's: the JVM process has ended
             return True
 
 
 def _last_line(said: str) -> str:
-    """What a traceback comes to."""
+    """Return the last line of a traceback that names an exception, or the whole text."""
     lines = [
         line.strip() for line in said.splitlines() if "Error: " in line or "Exception: " in line
     ]
@@ -141,16 +141,16 @@ def _last_line(said: str) -> str:
 
 
 def _find(finished: FinishedPart, directory: Path) -> None:
-    """Make sure that what an executor left is seen here.
+    """Make sure that the driver sees the files that an executor wrote.
 
     Raises:
-        JobFailed: It is not.
+        JobFailed: A file is missing on the driver.
     """
     for file in (finished.data, finished.quarantine):
         if file is not None and not (directory / file.name).exists():
             names = {
                 place.name for place in directory.iterdir()
-            }  # makes a network file system look
+            }  # makes a network file system refresh itself
             if file.name not in names:
                 raise JobFailed(
                     f"{directory / file.name}: an executor of Spark wrote it, and it is not here. "

@@ -1,8 +1,8 @@
-"""A worker on an executor that runs the version in an environment of its own.
+"""A worker on an executor that runs the version in the version's own environment.
 
-The Python of an executor belongs to Spark. So a version that has another environment runs in a
-process beside it, the same that the local engine starts, which reads, scores and writes whole parts
-by itself. The environment was built by the driver, and is looked for at the same path here.
+An executor's Python belongs to Spark. A version with another environment therefore runs in a second
+process, the same that the local engine starts, which reads, scores and writes whole parts. The
+driver has built the environment, and the executor expects it at the same path.
 """
 
 import json
@@ -22,18 +22,18 @@ _END_SECONDS = 5.0
 
 
 class EnvironmentWorker:
-    """Answers questions about parts, as `cloche.serving.batch.scoring.worker.Worker` does."""
+    """Scores parts in a second process that runs a `cloche.serving.batch.scoring.worker.Worker`."""
 
     def __init__(self, job: Job, directory: Path, python: str) -> None:
         """Start a process that loads the version.
 
         Args:
-            job: What is scored.
-            directory: Where the files of parts are left.
+            job: The job.
+            directory: The directory for the files of parts.
             python: The interpreter of the environment.
 
         Raises:
-            ServingError: The environment is not here, or the version cannot be loaded in it.
+            ServingError: The environment is missing, or the version cannot be loaded in it.
         """
         if not Path(python).exists():
             raise ServingError(
@@ -50,15 +50,15 @@ class EnvironmentWorker:
         self.ask({"job": job.to_json(), "directory": str(directory)})
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a question of `cloche.serving.batch.spark.part_scheduler`.
+        """Send a request of `cloche.serving.batch.spark.part_scheduler`; return the response.
 
-        A row that ends the process ends the executor's Python worker as well, which Spark tells the
-        driver: there the search for that row begins, as for any other version.
+        If a row ends the process, the executor's Python worker ends, too. Spark reports that to the
+        driver, which then searches for the row, as for any other version.
 
         Raises:
-            ServingError: The process says that it cannot go on.
+            ServingError: The process reported that it cannot continue.
         """
-        with suppress(OSError):  # the process is gone
+        with suppress(OSError):  # the process has ended
             self._lines.write(json.dumps(question).encode() + b"\n")
             self._lines.flush()
             for line in self._lines:
@@ -71,7 +71,7 @@ class EnvironmentWorker:
 
 
 def _end(lines: BufferedRWPair, process: Process) -> None:
-    """Have the process end, which it does when nobody can ask it any more."""
+    """End the process: it ends by itself when its socket is closed, else it is killed."""
     with suppress(OSError):
         lines.close()
     if process.code(_END_SECONDS) is None:

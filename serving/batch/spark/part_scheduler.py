@@ -1,9 +1,9 @@
-"""What Spark is asked next: many parts together, and alone those whose job failed.
+"""Decides which parts Spark scores next: many together, or one alone after its job failed.
 
-Pure policy: it knows nothing of Spark. A part flows first: its rows go through Spark to the model.
-Where they cannot (the signature leaves columns open, a value would not survive the way), the part
-is finished whole by one executor. Parts that were asked together when a task died are asked again
-alone, each as a `PartRetry`, so that a row that kills workers ends in quarantine as anywhere else.
+Pure policy: this module does not use Spark. At first a part "flows": its rows pass through Spark to
+the model. If they cannot (the signature leaves types open, or Spark would change a value), one
+executor reads, scores and writes the whole part. If a task dies, each part of its job is retried
+alone as a `PartRetry`, so that a row that kills workers ends in quarantine as with other engines.
 """
 
 from collections import deque
@@ -19,21 +19,27 @@ from cloche.serving.errors import JobFailed
 
 @dataclass(frozen=True, slots=True)
 class ScheduledParts:
-    """Parts that Spark is asked about in one job."""
+    """The parts of one Spark job.
+
+    Attributes:
+        cases: The parts with the state of their attempts.
+        flowing: Whether the rows pass through Spark; if not, executors finish whole parts.
+        alone: Whether the only part is retried after its job failed.
+    """
 
     cases: list[PartRetry]
     flowing: bool
     alone: bool = False
 
     def questions(self) -> list[dict[str, Any]]:
-        """What is asked, in their order."""
+        """Return the requests for the parts, in their order."""
         if self.flowing:
             return [{"flow": True, "part": case.part.to_json()} for case in self.cases]
         return [case.request() for case in self.cases]
 
 
 class PartScheduler:
-    """The parts that are not finished."""
+    """The parts that are not yet scheduled, and those to schedule again."""
 
     def __init__(self, parts: Iterator[Part], *, flowing: bool) -> None:
         self._fresh = parts
@@ -42,7 +48,7 @@ class PartScheduler:
         self._alone: deque[PartRetry] = deque()
 
     def next(self, most: int) -> ScheduledParts | None:
-        """What to ask about next, at most so many parts; None if nothing is left to ask now."""
+        """Return the next Spark job, with at most `most` parts; None if no part waits now."""
         if self._alone:
             return ScheduledParts([self._alone.popleft()], flowing=False, alone=True)
         if self._whole:
@@ -54,10 +60,10 @@ class PartScheduler:
     def answered(
         self, asked: ScheduledParts, answers: list[dict[str, Any]]
     ) -> Iterator[FinishedPart]:
-        """Take the answers; the parts that are finished.
+        """Process the responses of a Spark job, and yield the finished parts.
 
         Raises:
-            JobFailed: An executor says that it cannot go on.
+            JobFailed: An executor reported that it cannot continue.
         """
         for case, answer in zip(asked.cases, answers, strict=True):
             if "finished" in answer:
@@ -71,10 +77,10 @@ class PartScheduler:
                 raise JobFailed(answer["failed"])
 
     def died(self, asked: ScheduledParts, how: str) -> None:
-        """Go on after a job that failed in Spark, whatever the reason was.
+        """Schedule the parts of a failed Spark job to be retried alone.
 
         Raises:
-            JobFailed: A part cannot be saved.
+            JobFailed: A part cannot be scored.
         """
         if asked.alone:
             asked.cases[0].died(WorkerDeath(how))

@@ -1,8 +1,8 @@
 """Reads parts on an executor into rows of Spark.
 
-Each part has a head before its rows. `head` goes to where the rows are written: all that the model
-does not need, as an Arrow file, because Spark has not all of Arrow's types. `told` goes to the
-model: how the columns looked, so that it sees those that any other engine would show it.
+Each part begins with a head row. Its column `head` is for the write stage: all data that the model
+does not need, as an Arrow file, because Spark lacks some of Arrow's types. Its column `told` is for
+the model: the pandas dtypes of the columns, so that the model gets the same frame as elsewhere.
 """
 
 import json
@@ -26,31 +26,31 @@ from cloche.serving.batch.spark.columns import Columns
 from cloche.serving.batch.storage import format_writers
 from cloche.serving.errors import ServingError
 
-# A part, and what to do with it: see `cloche.serving.batch.spark.part_scheduler`.
+# A part and how to process it; see `cloche.serving.batch.spark.part_scheduler`.
 PartRequest = dict[str, Any]
 
 
 class UnloadedScorer(PartScorer):
-    """A version's signature without its model: enough to read by, and to write by."""
+    """A version's signature without its model, which is enough to read and write parts."""
 
     def __init__(self, schema: Schema | None) -> None:
         self._schema = schema
 
     @property
     def schema(self) -> Schema | None:
-        """What the version takes."""
+        """The input schema of the version; None without a signature."""
         return self._schema
 
 
 @lru_cache(maxsize=1)
 def unloaded_worker(job: str, schema: str, directory: str) -> Worker:
-    """A worker without a model; kept, because a reader goes on where it was in a file."""
+    """Return a worker without a model; cached, because its readers keep their file positions."""
     scorer = UnloadedScorer(Schema.from_json(schema) if schema else None)
     return Worker(Job.from_json(json.loads(job)), Path(directory), scorer)
 
 
 class ReadStage:
-    """What executors do first."""
+    """The first stage on executors: reads the requested parts."""
 
     def __init__(
         self, job: str, schema: str, directory: str, columns: Columns, questions: list[PartRequest]
@@ -60,7 +60,7 @@ class ReadStage:
         self._requests = questions
 
     def batches(self, ids: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows for the questions with these numbers."""
+        """Yield the rows for the requests with these numbers."""
         for batch in ids:
             for at in batch.column("id").to_pylist():
                 yield from self._answer(self._requests[at])
@@ -87,7 +87,7 @@ class ReadStage:
             yield pa.RecordBatch.from_arrays([*empty, *inputs], schema=self._columns.row)
 
     def _fetched(self, question: PartRequest) -> PartRequest:
-        """A question about a part that the next stage reads, which has no keys to stores."""
+        """Copy the source of a part from an object store, as the score stage has no credentials."""
         part = question["part"]
         if "://" not in part["source"]:
             return question
@@ -104,10 +104,10 @@ class ReadStage:
 
 
 def _plain(frame: pd.DataFrame, columns: Columns) -> tuple[list[pa.Array], dict[str, str]]:
-    """The columns in their types, and the pandas types of those that are there.
+    """Return the columns in their Arrow types, and name → pandas dtype of the present ones.
 
     Raises:
-        ValueError, pa.ArrowException: A value would not be the same after it.
+        ValueError, pa.ArrowException: The conversion would change a value.
     """
     arrays = []
     for name, kind in columns.inputs.items():
@@ -122,7 +122,7 @@ def _plain(frame: pd.DataFrame, columns: Columns) -> tuple[list[pa.Array], dict[
 
 
 def restored(frame: pd.DataFrame, told: dict[str, Any], columns: Columns) -> pd.DataFrame:
-    """The columns as the reader gave them, from what Spark made of them."""
+    """Return the frame of the reader, rebuilt from the columns that came through Spark."""
     found = {}
     for name, dtype in told.items():
         column: Any = frame[f"i{list(columns.inputs).index(name)}"]
@@ -134,7 +134,7 @@ _OFFSETS = "offset"
 
 
 def _packed(rows: Rows, part: dict[str, Any], seconds: float) -> memoryview:
-    """What the writer needs of rows beside their predictions."""
+    """Serialize what the write stage needs of the rows besides their predictions."""
     about = {"part": part, "count": rows.count, "refused": rows.refused, "seconds": seconds}
     offsets = pa.array(rows.offsets, pa.int64())
     carried = rows.carried.columns
@@ -143,7 +143,7 @@ def _packed(rows: Rows, part: dict[str, Any], seconds: float) -> memoryview:
 
 
 def unpacked(packed: bytes, worker: Worker) -> tuple[Part, Rows, float]:
-    """The part, its rows without what the model got, and how long it took to read them."""
+    """Return the part, its rows without the model's inputs, and the seconds of reading them."""
     table = pa.ipc.open_file(pa.BufferReader(packed)).read_all()
     about = json.loads(table.schema.metadata[b"cloche"])
     part = Part(**about["part"])

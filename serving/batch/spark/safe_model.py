@@ -1,10 +1,10 @@
-"""The model that `spark_udf` runs: the pinned version, with its refusals as answers.
+"""The model that `spark_udf` runs: the pinned version, which returns refusals instead of failing.
 
-A row that a model refuses fails all rows that it is asked about together, and in Spark the task and
-then the job. So the version is wrapped into a model of MLflow that divides what fails, as every
-engine does, and says for each row either a prediction or why there is none.
+A row that a model refuses makes the whole call fail, and in Spark the task and then the job. So the
+version is wrapped into an MLflow model that divides failing rows, as every engine does, and returns
+for each row either a prediction or the reason why there is none.
 
-Loaded by MLflow on the executors; `save` writes what is sent to them.
+MLflow loads this module on the executors; `save` writes the model that is sent to them.
 """
 
 import base64
@@ -40,12 +40,12 @@ _JOB = "job.json"
 
 
 def save(place: Path, job: Job, directory: Path, python: str) -> None:
-    """Make `place` the model for a job.
+    """Write the MLflow model for a job.
 
     Args:
-        place: A folder that is not there yet.
-        job: What is scored.
-        directory: Where its parts go.
+        place: The folder of the model, which must not exist yet.
+        job: The job.
+        directory: The directory for the files of parts.
         python: The interpreter of the version's environment; empty for the executors' own.
     """
     place.mkdir()
@@ -58,7 +58,7 @@ def save(place: Path, job: Job, directory: Path, python: str) -> None:
 
 
 def columns(version: Path, python: str) -> Columns:
-    """How the columns of a version travel; a process of an environment reads its parts itself."""
+    """Return a version's columns in Spark; with an environment, rows are not passed through it."""
     if python:
         return Columns.none()
     description = Model.load(version)
@@ -67,12 +67,12 @@ def columns(version: Path, python: str) -> Columns:
 
 @lru_cache(maxsize=1)
 def _load_pyfunc(path: str) -> "SafeModel":
-    """MLflow's way to load it; kept, because MLflow loads it for each task on one machine."""
+    """Load the model for MLflow; cached, because on one machine MLflow loads it for each task."""
     return SafeModel(Path(path))
 
 
 class SafeModel:
-    """The version of a job, loaded when the first part comes."""
+    """The wrapped version of a job, which is loaded for the first part."""
 
     def __init__(self, path: Path) -> None:
         about = json.loads((path / _JOB).read_text())
@@ -85,7 +85,7 @@ class SafeModel:
         self._apart: EnvironmentWorker | None = None
 
     def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
-        """Answer about one part: its head first, then its rows."""
+        """Score one part, whose first row is its head."""
         head = frame["told"].iat[0]
         told: dict[str, Any] = json.loads(head) if isinstance(head, str) else {"unfit": DIVIDED}
         try:
@@ -95,7 +95,7 @@ class SafeModel:
                 return self._score(frame, told["columns"])
         except ServingError as error:
             told = {"failed": str(error)}
-        except Exception as error:  # noqa: BLE001  # the driver must hear of it, whatever it is
+        except Exception as error:  # noqa: BLE001  # any error must reach the driver
             told = {"failed": redaction.describe_error(error, frame)}
         return self._answer(len(frame), told)
 
@@ -129,10 +129,10 @@ class SafeModel:
         return result
 
     def _fitting(self, predicted: pa.Table) -> dict[str, Any]:
-        """Predictions in the types that Spark expects.
+        """Return the predictions in the types that Spark expects.
 
         Raises:
-            ValueError, pa.ArrowException: They are not what the signature says.
+            ValueError, pa.ArrowException: The predictions do not fit the signature's outputs.
         """
         kinds = self._columns.outputs
         if predicted.num_columns != len(kinds):
@@ -148,7 +148,7 @@ class SafeModel:
         }
 
     def _finish(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Do with a whole part what the question says."""
+        """Process a request about a whole part."""
         if self._python:
             self._apart = self._apart or EnvironmentWorker(self._job, self._directory, self._python)
             return self._apart.ask(question)
@@ -180,7 +180,7 @@ class SafeModel:
         return self._worker
 
     def _answer(self, count: int, told: dict[str, Any]) -> pd.DataFrame:
-        """An answer without predictions; something must stand where they would."""
+        """Return a response without predictions; their columns hold placeholders."""
         cells: dict[str, Any] = {
             f"o{at}": np.full(count, kind.zero, object if kind.zero == "" else None)
             for at, kind in enumerate(self._columns.outputs)

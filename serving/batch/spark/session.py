@@ -1,4 +1,4 @@
-"""The connection to Spark: started for a job, with what a job needs, and stopped after it."""
+"""The Spark session of a job: started with the job's settings, and stopped after it."""
 
 import os
 import shutil
@@ -13,24 +13,24 @@ from cloche.serving.batch.spark import HOST_ENV, PYTHONPATH_LATER
 from cloche.serving.errors import JobFailed, SettingsError
 
 _SETTINGS = {
-    # a part is one batch for the model, as for any other engine
+    # a part is one batch for the model, as with any other engine
     "spark.sql.execution.arrow.maxRecordsPerBatch": "0",
     "spark.sql.session.timeZone": "UTC",
-    # a part whose task failed is asked about again by the job itself, which then looks for the row
+    # the part scheduler itself retries a part whose task failed, to search for the row
     "spark.task.maxFailures": "1",
     "spark.python.daemon.module": "cloche.serving.batch.spark.daemon",
-    # no module of the working directory is imported in place of Python's or of ours
+    # no module of the working directory may replace one of Python or Cloche
     "spark.executorEnv.PYTHONSAFEPATH": "1",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
 }
-_CONFIGURED = ("SPARK_HOME", "SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS")  # where a master is named
-_ALONE = {  # on one machine nobody else has a say
+_CONFIGURED = ("SPARK_HOME", "SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS")  # each may name a master
+_ALONE = {  # a local Spark needs no access from the network
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.ui.enabled": "false",
 }
-# Numerical libraries size their pools when imported: each task has one core.
+# Numerical libraries size their thread pools at import: each task has one core.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS", "POLARS_MAX_THREADS", "ARROW_NUM_THREADS",
@@ -39,16 +39,16 @@ _THREAD_VARIABLES = (
 
 @contextmanager
 def session(master: str | None, name: str, widened: Sequence[str] = ()) -> Iterator[Any]:
-    """A Spark session.
+    """Start a Spark session, and stop it at the end.
 
     Args:
-        master: Its URL; None leaves that to Spark's own configuration.
-        name: What Spark calls it.
-        widened: Variables of executors that models get besides; see
-                `cloche.processes.child_variables`.
+        master: The master URL; None for Spark's own configuration, or `local[*]` without any.
+        name: The name of the application in Spark.
+        widened: Additional variables for models on executors; see
+            `cloche.processes.child_variables`.
 
     Raises:
-        SettingsError: PySpark or Java is not there.
+        SettingsError: PySpark or Java is not installed.
         JobFailed: Spark does not start, or the master does not answer.
     """
     builder = _builder(name)
@@ -63,7 +63,7 @@ def session(master: str | None, name: str, widened: Sequence[str] = ()) -> Itera
     threads = {f"spark.executorEnv.{name}": "1" for name in _THREAD_VARIABLES}
     for key, value in (_SETTINGS | threads | (_ALONE if alone else {})).items():
         builder = builder.config(key, value)
-    # Spark would put it before Python's own modules; the daemon on the executor puts it behind.
+    # Spark would put PYTHONPATH before Python's own modules; the executor's daemon puts it after.
     named = os.environ.pop("PYTHONPATH", "")
     builder = builder.config(f"spark.executorEnv.{PYTHONPATH_LATER}", named if alone else "")
     builder = builder.config(f"spark.executorEnv.{HOST_ENV}", " ".join(widened))
@@ -79,7 +79,7 @@ def session(master: str | None, name: str, widened: Sequence[str] = ()) -> Itera
     try:
         yield spark
     finally:
-        with suppress(Exception):  # it may be gone already
+        with suppress(Exception):  # Spark may have stopped already
             spark.stop()
 
 
@@ -96,7 +96,7 @@ def _builder(name: str) -> Any:
             "install openjdk-17-jre-headless; openjdk-21-jre-headless from Debian 13 on), or name "
             "its folder in JAVA_HOME."
         )
-    # PySpark 4.3 says it of all of pandas 3; what is used here is tested against that.
+    # PySpark 4.3 warns of every pandas 3; the functions used here are tested with it.
     warnings.filterwarnings(
         "ignore", "PySpark does not yet fully support pandas", category=FutureWarning
     )

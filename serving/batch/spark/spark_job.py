@@ -1,4 +1,4 @@
-"""A job as Spark sees it: parts are read, scored by `spark_udf` and left, all on the executors."""
+"""The Spark jobs of a batch job: executors read parts, score them by `spark_udf` and write them."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ from cloche.serving.batch.spark.write_stage import RECORD_DDL, WriteStage
 
 
 class SparkJob:
-    """Makes Spark's jobs for one job of ours. Make it with `flow`."""
+    """Creates the Spark jobs of one batch job. Create it with `flow`."""
 
     def __init__(
         self, spark: Any, job: Job, directory: Path, model: Path, *, widened: Sequence[str],
@@ -40,9 +40,9 @@ class SparkJob:
             self._score = _quiet_udf(spark, model, self.columns.answer_ddl)
 
     def ask(self, questions: list[PartRequest]) -> Any:
-        """The frame of records about some parts; nothing runs before it is collected.
+        """Return a lazy Spark DataFrame of records about some parts.
 
-        Each part is a task of its own, so that its rows stay together and in order.
+        Each part is one task, so that its rows stay together and in order.
         """
         from pyspark.sql.functions import struct  # noqa: PLC0415  # an extra
 
@@ -60,7 +60,7 @@ class SparkJob:
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        """Give a stage processes of its own: only those that score keep the version in memory."""
+        """Give a stage its own processes: only the score stage keeps the version in memory."""
         environment = self._spark.sparkContext.environment
         environment[STAGE] = name
         try:
@@ -73,13 +73,13 @@ class SparkJob:
 def flow(
     spark: Any, job: Job, directory: Path, widened: Sequence[str] = (), python: str = ""
 ) -> Iterator[SparkJob]:
-    """The flow of a job.
+    """Create the Spark jobs of a batch job.
 
     Args:
-        spark: The session.
-        job: What is scored.
-        directory: Where its parts go.
-        widened: Variables that models get besides; see `cloche.processes.child_variables`.
+        spark: The Spark session.
+        job: The job.
+        directory: The directory for the files of parts.
+        widened: Additional variables for models; see `cloche.processes.child_variables`.
         python: The interpreter of the version's environment; empty for the executors' own.
     """
     with tempfile.TemporaryDirectory(prefix="cloche-") as place:
@@ -88,9 +88,9 @@ def flow(
 
 @contextmanager
 def _only_for_models(widened: Sequence[str]) -> Iterator[None]:
-    """Have no variables but those of models meanwhile.
+    """Remove all environment variables but those for models while the body runs.
 
-    MLflow's udf takes some along to the executors: the tracking URI, and keys like OpenAI's.
+    MLflow's UDF sends some to the executors: the tracking URI, and keys like OpenAI's.
     """
     given = for_models(os.environ, widened)
     withheld = {name: os.environ.pop(name) for name in set(os.environ) - set(given)}
@@ -101,10 +101,10 @@ def _only_for_models(widened: Sequence[str]) -> Iterator[None]:
 
 
 def _quiet_udf(spark: Any, model: Path, result_type: str) -> Any:
-    """MLflow's udf, without its warning that executors use their own environment.
+    """Return MLflow's UDF, without its warning that executors use their own environment.
 
-    The archive of the model that MLflow makes for the executors, and never removes, is put beside
-    the model, whose folder goes when the job ends.
+    MLflow creates an archive of the model for the executors and never removes it. It is put beside
+    the model, whose folder is removed when the job ends.
     """
     logger = logging.getLogger("mlflow.pyfunc")
     level, usual = logger.level, tempfile.tempdir

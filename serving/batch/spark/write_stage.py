@@ -1,4 +1,4 @@
-"""Leaves scored parts as files, on an executor, and sends the driver only what became of them."""
+"""Writes scored parts to files on an executor, and sends only their records to the driver."""
 
 import base64
 import json
@@ -18,13 +18,13 @@ RECORD_DDL = "record string"
 
 
 class WriteStage:
-    """What executors do last."""
+    """The last stage on executors: writes the scored parts."""
 
     def __init__(self, job: str, schema: str, directory: str) -> None:
         self._about = (job, schema, directory)
 
     def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """One line of JSON about the part whose rows these are."""
+        """Write a part from its scored rows, and yield its record as JSON."""
         pieces = list(batches)
         if pieces:
             record = self._record(pa.Table.from_batches(pieces))
@@ -33,7 +33,7 @@ class WriteStage:
     def _record(self, answered: pa.Table) -> dict[str, Any]:
         answer = answered.column("answer").combine_chunks()
         told: dict[str, Any] = json.loads(answer.field("told")[0].as_py())
-        if "rows" not in told:  # no rows came with it: it is the record itself
+        if "rows" not in told:  # a message without rows is the record itself
             return told
         packed = answered.column("head")[0].as_py()
         try:
@@ -63,7 +63,7 @@ class WriteStage:
 
 
 def _predictions(answer: pa.StructArray, scored: Any, schema: str) -> pa.Table:
-    """The columns that the model answered with, in the types that it gave them."""
+    """Return the prediction columns in the types that the model returned."""
     fields = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(schema)))
     columns = []
     for at, field in enumerate(fields):

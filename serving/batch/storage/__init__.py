@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, and the formats that rows are written in."""
+"""Atomic writes, and the file formats of scored rows."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after the power failed."""
+"""Writes files that exist completely or not at all, even after a power failure."""
 
 import hashlib
 import os
@@ -7,21 +7,21 @@ from pathlib import Path
 
 from cloche.serving.batch.job.part import PartFile
 
-_MASK = os.umask(0)  # kept, since a model may change that of its process
+_MASK = os.umask(0)  # read at import, because a model may change the umask later
 os.umask(_MASK)
 
 
 def write(place: Path, content: bytes | memoryview, *, contested: bool = False) -> PartFile:
-    """Put `content` under its name in one step, on the disk and not only in memory.
+    """Write a file in one step, and wait until it is on the disk.
 
     Args:
-        place: The name.
-        content: What it names.
-        contested: Whether another process, that was given up, may be writing the same file still.
-            What a crash leaves of it then stays under a name that nobody writes again.
+        place: The path of the file.
+        content: The content of the file.
+        contested: Whether an abandoned process may still be writing the same file. The temporary
+            file then has a random name, and a crash leaves it behind.
 
     Raises:
-        OSError: It cannot be written, for instance because the disk is full.
+        OSError: The file cannot be written, for instance because the disk is full.
     """
     own = f".{secrets.token_hex(4)}" if contested else ""
     fresh = place.with_name(f".{place.name}{own}.fresh")
@@ -39,13 +39,13 @@ def write(place: Path, content: bytes | memoryview, *, contested: bool = False) 
 
 
 def move(here: Path, there: Path) -> None:
-    """Rename a file or directory, replacing a file, so that the new name survives."""
+    """Rename a file or directory, replacing a file, so that the name survives a power failure."""
     here.replace(there)
     sync(there.parent)
 
 
 def sync(place: Path) -> None:
-    """Wait until a file's content, or a directory's names, are on the disk."""
+    """Wait until the content of a file, or the entries of a directory, are on the disk."""
     handle = os.open(place, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
-"""Scored rows as bytes: Parquet, Arrow, CSV and JSON lines, the same bytes for the same rows.
+"""Serializes scored rows as Parquet, Arrow, CSV or JSON lines, always to the same bytes.
 
 Numbers are written as the shortest text that reads back as the same number, whether it is read in
-64 bits or in fewer. Moments and bytes are in JSON what they are in the server's.
+64 bits or in fewer. Datetimes and bytes in JSON are written as the server writes them.
 """
 
 import base64
@@ -21,7 +21,7 @@ _FIXED_SIZE = pa.binary(1).id
 
 
 class _Encoder(NumpyEncoder):
-    """MLflow's JSON, with text for what MLflow refuses to write."""
+    """MLflow's JSON encoder, which writes `str(value)` for types that MLflow cannot encode."""
 
     def default(self, o: Any) -> Any:
         try:
@@ -34,7 +34,7 @@ _encode = _Encoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def parquet(table: pa.Table, notes: Mapping[str, str]) -> memoryview:
-    """A Parquet file; `notes` become its metadata."""
+    """Serialize a table as a Parquet file with `notes` as its metadata."""
     sink = pa.BufferOutputStream()
     table = table.replace_schema_metadata(dict(notes))
     with parquet_writer(sink, table.schema) as writer:
@@ -43,7 +43,7 @@ def parquet(table: pa.Table, notes: Mapping[str, str]) -> memoryview:
 
 
 def parquet_writer(sink: object, schema: pa.Schema) -> pq.ParquetWriter:
-    """What writes Parquet to a file or stream.
+    """Return a writer of Parquet to a file or stream.
 
     Only text gets dictionaries: for scores and ids they cost more than all the rest of the writing.
     """
@@ -56,7 +56,7 @@ def parquet_writer(sink: object, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def arrow(table: pa.Table) -> memoryview:
-    """An Arrow file."""
+    """Serialize a table as an Arrow file."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
@@ -64,20 +64,20 @@ def arrow(table: pa.Table) -> memoryview:
 
 
 def csv(table: pa.Table) -> bytes:
-    """Lines of CSV without a header."""
+    """Serialize a table as lines of CSV without a header."""
     cells = [_quoted(_text(column)) for column in table.columns]
-    if len(cells) == 1:  # a line with nothing in it would be none
+    if len(cells) == 1:  # readers skip an empty line
         cells = [pc.if_else(pc.equal(cells[0], ""), '""', cells[0])]
     return _join_cells(cells, ",", "", "\n")
 
 
 def csv_header(names: list[str]) -> bytes:
-    """The header line."""
+    """Return the header line of CSV."""
     return csv(pa.table([pa.array([name]) for name in names], names=names))
 
 
 def jsonl(table: pa.Table) -> bytes:
-    """Lines with a JSON object each; what `without_json` counts becomes null."""
+    """Serialize a table as JSON lines; values that `without_json` counts become null."""
     cells = []
     for position, name in enumerate(table.column_names):
         key = ("" if position == 0 else ", ") + json.dumps(name, ensure_ascii=False) + ": "
@@ -87,7 +87,7 @@ def jsonl(table: pa.Table) -> bytes:
 
 
 def without_json(column: pa.ChunkedArray | pa.Array) -> int:
-    """How many numbers in a column JSON does not have: NaN and infinities, nested ones too."""
+    """Count the numbers in a column that JSON lacks: NaN and infinities, also nested ones."""
     kind = column.type
     if pa.types.is_floating(kind):
         odd: int = pc.sum(pc.invert(pc.is_finite(column))).as_py() or 0
@@ -117,7 +117,7 @@ def _join_cells(
 
 
 def _content(strings: pa.LargeStringArray) -> bytes:
-    """All strings of an array, which lie behind one another in its buffer."""
+    """Return all strings of an array joined, as they are stored in its buffer."""
     _, offsets, values = strings.buffers()
     ends = memoryview(offsets).cast("q")
     first, last = ends[strings.offset], ends[strings.offset + len(strings)]
@@ -125,7 +125,7 @@ def _content(strings: pa.LargeStringArray) -> bytes:
 
 
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Cells as text; a missing one is empty."""
+    """Return cells as text; a missing value is empty."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _text(column.cast(kind.value_type))
@@ -147,7 +147,7 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _unquoted(text: str) -> str:
-    """JSON as a cell of CSV: text and truth values as they are in columns of their own."""
+    """Return JSON as a cell of CSV; strings and booleans as in columns of these types."""
     value = json.loads(text)
     if not isinstance(value, (str, bool)):
         return text
@@ -155,14 +155,14 @@ def _unquoted(text: str) -> str:
 
 
 def _float_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Floats that read back as floats: 1.0 and not 1."""
+    """Return floats as text that reads back as floats: 1.0 and not 1."""
     text = pc.cast(column.cast(pa.float64()), pa.string())
     whole = pc.match_substring_regex(text, r"^-?\d+$")
     return pc.if_else(whole, pc.binary_join_element_wise(text, ".0", ""), text)
 
 
 def _quoted(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Cells with quotes around those that need them; an empty one needs none."""
+    """Put quotes around the cells that need them; empty cells need none."""
     needed = pc.match_substring_regex(cells, '[",\r\n]')
     if not pc.any(needed).as_py():
         return cells
@@ -171,7 +171,7 @@ def _quoted(cells: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def json_texts(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    """Cells as JSON; null where there is none."""
+    """Return cells as JSON texts; null for values that JSON lacks."""
     kind = column.type
     if isinstance(kind, pa.JsonType):
         return column.cast(pa.string())
@@ -184,15 +184,15 @@ def json_texts(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         column = pc.cast(column, pa.string())
         plain = pc.invert(pc.match_substring_regex(column, r'["\\\x00-\x1f]'))
-        if pc.all(pc.fill_null(plain, True)).as_py():  # Arrow's interface
+        if pc.all(pc.fill_null(plain, True)).as_py():
             return pc.binary_join_element_wise('"', column, '"', "")
     return _each(column, lambda value: _encode(_finite(value)))
 
 
 def _each(column: pa.ChunkedArray, text: Callable[[Any], str]) -> pa.Array:
-    """What a function of Python makes of each cell."""
+    """Apply a Python function to each cell that is not missing."""
     moments = pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type)
-    # Python's own moments end at microseconds and at the year 9999
+    # Python's datetimes end at microseconds and at the year 9999
     values = column.to_pandas() if moments else column.to_pylist()
     return pa.array([None if _is_missing(one) else text(one) for one in values], pa.string())
 
@@ -202,7 +202,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _finite(value: Any) -> Any:
-    """`value` with None for the numbers in it that JSON does not have."""
+    """Return `value` with None in place of numbers that JSON lacks."""
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

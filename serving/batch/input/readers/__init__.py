@@ -1,1 +1,1 @@
-"""Read one part into typed rows; each format in a module of its own."""
+"""Readers of one part into typed rows, with one module per format."""

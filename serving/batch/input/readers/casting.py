@@ -1,8 +1,8 @@
-"""Gives columns the types of the signature, where no value changes, and finds rows that cannot.
+"""Casts columns to the types of the signature, and finds rows whose values would change.
 
-Files have types of their own, and a column's type in pandas hangs on which rows are in a part: the
-same column is int64 in one part and float64 in the next, where a value is missing. MLflow would
-refuse one of them. So columns are typed by the signature before MLflow enforces it.
+Files have their own types, and a column's dtype in pandas depends on the rows of a part: the same
+column is int64 in one part and float64 in the next, where a value is missing. MLflow would refuse
+one of them. So columns are cast to the signature's types before MLflow enforces the signature.
 """
 
 import re
@@ -15,7 +15,7 @@ from mlflow.types import DataType, Schema
 
 from cloche.values import datetimes
 
-Types = Mapping[Any, DataType]  # by name, or by place where the signature has no names
+Types = Mapping[Any, DataType]  # by name, or by position if the signature has no names
 
 WHOLE = re.compile(r"\s*[+-]?\d+(?:\.0*)?\s*", re.ASCII)
 INTEGERS: dict[DataType, Any] = {DataType.long: np.int64, DataType.integer: np.int32}
@@ -23,7 +23,7 @@ _FLOATS: dict[DataType, Any] = {DataType.double: np.float64, DataType.float: np.
 
 
 def scalar_types(schema: Schema | None) -> dict[str | int, DataType]:
-    """Column → type, for columns with scalar types; empty for tensors and without a signature."""
+    """Return column → scalar type of a schema; empty for tensors and without a schema."""
     if schema is None or schema.is_tensor_spec():
         return {}
     columns = zip(schema.input_names(), schema.input_types(), strict=True)
@@ -31,14 +31,14 @@ def scalar_types(schema: Schema | None) -> dict[str | int, DataType]:
 
 
 def type_of(types: Types, name: str, place: int) -> DataType | None:
-    """The type of a column."""
+    """Return the type of a column by its name or position; None if the signature lacks it."""
     return types.get(name, types.get(place))
 
 
 def cast(frame: pd.DataFrame, types: Types) -> tuple[pd.DataFrame, dict[int, str]]:
-    """The rows that have the types, with positions as index, and position → reason of the others.
+    """Return the rows that fit the types, indexed by position, and position → reason of the others.
 
-    A column that has no right type in any row is left as it is, for MLflow to say so.
+    A column whose dtype cannot be cast as a whole is left unchanged, so that MLflow reports it.
     """
     refused: dict[int, str] = {}
     columns: dict[str, Any] = {}
@@ -72,11 +72,14 @@ _NEEDED: dict[DataType | None, str] = {
 
 
 def unfitting(frame: pd.DataFrame, types: Types) -> str:
-    """The columns that no row has in the signature's type, and what to do; empty if none is known.
+    """Return advice about columns that have another type than the signature's in all rows.
 
     Args:
-        frame: What `cast` made of a table.
-        types: Of the signature.
+        frame: A table that `cast` returned.
+        types: The column types of the signature.
+
+    Returns:
+        The advice; empty if no such column is found.
     """
     found = []
     for at, (name, values) in enumerate(frame.items()):
@@ -98,7 +101,7 @@ def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
     if values.dtype.kind in "iu":
         limits = np.iinfo(wanted)
         gaps = values.isna().to_numpy()
-        if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):  # pandas' nullable ones
+        if isinstance(values.dtype, pd.api.extensions.ExtensionDtype):  # nullable integers
             values = pd.Series(values.fillna(0).to_numpy(), values.index)
         bad = ((values < limits.min) | (values > limits.max)).to_numpy() | gaps
         return (values if bad.any() else values.astype(wanted)), bad
@@ -112,7 +115,7 @@ def _to_integer(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
 
 
 def _digits(values: pd.Series, wanted: Any) -> tuple[pd.Series, Any]:
-    """Whole numbers of texts, which may be written as 7.0; those of 64 bits stay what they are."""
+    """Convert texts like `7` or `7.0` to integers, without rounding those beyond 2^53."""
     limits = np.iinfo(wanted)
     numbers = [
         int(cell.partition(".")[0]) if isinstance(cell, str) and WHOLE.fullmatch(cell) else None
@@ -133,7 +136,7 @@ def _to_float(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:
 
 
 def _to_text(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
-    """Whole numbers as their digits; how others would be written, a number does not tell."""
+    """Convert integers to their digits; other numbers have no unique text and stay unchanged."""
     if values.dtype.kind not in "iu":
         return values, np.zeros(len(values), bool)
     return values.astype(object).where(values.notna(), None).astype("str"), np.zeros(

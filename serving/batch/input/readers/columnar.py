@@ -1,4 +1,4 @@
-"""Parts of Parquet and Arrow files: only the columns that are needed, batch by batch."""
+"""Reads parts of Parquet and Arrow files: only the needed columns, batch by batch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -28,18 +28,18 @@ _NULLABLE = {
 
 
 class ColumnarReader:
-    """Reads parts one after the other; parts that follow each other cost no second look."""
+    """Reads parts of columnar files; consecutive parts do not read earlier rows again."""
 
     def __init__(
         self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types, *, stored: bool
     ) -> None:
-        """Take how parts are read.
+        """Store the settings.
 
         Args:
-            inputs: The names of the model's columns; None for all.
-            carried: The names of those carried along.
-            types: Of the signature.
-            stored: Whether the model gets the table as pandas wrote it: its index is no column.
+            inputs: The names of the model's columns; None for all columns.
+            carried: The names of the columns that are copied into the output.
+            types: The column types of the signature.
+            stored: Whether the model gets the table as pandas stored it, without its index.
         """
         self._inputs = inputs
         self._carried = carried
@@ -48,10 +48,10 @@ class ColumnarReader:
         self._cursor = _Cursor(None if inputs is None else {*inputs, *carried})
 
     def read(self, part: Part) -> Rows:
-        """The typed rows of a part.
+        """Return the typed rows of a part.
 
         Raises:
-            JobFailed: It cannot be read.
+            JobFailed: The file cannot be read.
         """
         table = self._cursor.table(part)
         names = table.column_names if self._inputs is None else self._inputs
@@ -62,9 +62,9 @@ class ColumnarReader:
             kind = type_of(self._types, name, at)
             exact = kind in INTEGERS or kind is DataType.string
             if exact and chosen.column(name).null_count:
-                # as doubles they would be rounded beyond 2^53
+                # without a nullable type, integers become doubles, rounded beyond 2^53
                 frame[name] = chosen.column(name).to_pandas(types_mapper=_NULLABLE.get)
-        if self._stored:  # else the signature decides
+        if self._stored:  # there is no signature that decides the types
             frame = frame.reset_index(drop=True)
             frame = frame.astype(
                 {
@@ -87,7 +87,7 @@ class ColumnarReader:
 
 
 class _Cursor:
-    """A place in a row group that moves forward."""
+    """A reading position in a row group that only moves forward."""
 
     def __init__(self, wanted: set[str] | None) -> None:
         self._wanted = wanted
@@ -98,7 +98,7 @@ class _Cursor:
         self._files = ExitStack()
 
     def table(self, part: Part) -> pa.Table:
-        """The rows of a part."""
+        """Return the rows of a part; opens its file if the position is not already before it."""
         try:
             if self._at != (part.source, part.group) or self._row > part.start:
                 self._open(part)
@@ -130,7 +130,7 @@ class _Cursor:
         return [name for name in schema.names if name in self._wanted]
 
     def _take(self, count: int) -> pa.Table:
-        """The next `count` rows."""
+        """Return the next `count` rows."""
         pieces = [] if self._rest is None else [self._rest]
         have = sum(piece.num_rows for piece in pieces)
         while have < count:
@@ -148,7 +148,7 @@ class _Cursor:
 
 
 def _categories(part: Part, name: str) -> Any:
-    """The type of a dictionary-encoded column in its whole file: all categories, in their order."""
+    """Return the dtype of a dictionary-encoded column in its whole file, with all categories."""
     try:
         return dtype_of(part.source, part.format, name)
     except (pa.ArrowException, OSError) as error:
@@ -156,13 +156,13 @@ def _categories(part: Part, name: str) -> Any:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Without dictionaries and pandas' own notes, so that every part gives the same types.
+    """Decode dictionaries and drop pandas' metadata, so that every part has the same types.
 
-    Decimals are numbers of the types that signatures have.
+    Decimals become int64 or float64, because signatures have no decimals.
     """
     for index, column in enumerate(table.schema):
         if pa.types.is_decimal(column.type):
-            with suppress(pa.ArrowInvalid):  # of more than 64 bits
+            with suppress(pa.ArrowInvalid):  # decimals of more than 64 bits stay
                 number = pa.float64() if column.type.scale else pa.int64()
                 table = table.set_column(index, column.name, table.column(index).cast(number))
         elif pa.types.is_dictionary(column.type):

@@ -1,7 +1,7 @@
-"""Parts of CSV files, read as `mlflow models predict` reads them, and row by row if need be.
+"""Reads parts of CSV files as `mlflow models predict` does, or row by row if that fails.
 
-The types come from the signature, or were found in the whole file, so every part is read alike.
-Columns that the signature does not name are carried as the text that the file holds.
+Types come from the signature or were inferred from the whole file, so all parts are read alike.
+Columns that the signature does not name are copied as the text of the file.
 """
 
 import csv
@@ -30,24 +30,24 @@ from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
 
 NUMBERS = frozenset((DataType.double, DataType.float, DataType.long, DataType.integer))
-# What is read as text here becomes something else in `cast`.
+# Columns of other types are read as text, which `cast` converts.
 _DTYPES: dict[Any, str] = {
     DataType.double: "float64",
     DataType.float: "float32",
     DataType.long: "int64",
     DataType.integer: "int32",
 }
-# What a whole file of a model without signature is, that is no dtype → as which it is read.
+# Inferred type of a whole file that is no dtype → the dtype with which its parts are read.
 _OF_WHOLE: dict[str, str | None] = dict.fromkeys(
     (type_inference.INTEGERS, type_inference.VERBATIM, type_inference.MIXED), "str"
 )
 _AS_IT_STANDS = {type_inference.VERBATIM, type_inference.MIXED}
-csv.field_size_limit(1 << 30)  # a record has a bound of its own, see `plan.py`
+csv.field_size_limit(1 << 30)  # records are limited in `csv_header`
 _REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecodeError)
 
 
 class HeaderUndecodable(JobFailed):
-    """The bytes of a header are no text in the encoding by which it is read."""
+    """The header cannot be decoded with the encoding of the CSV options."""
 
 
 class CsvReader:
@@ -57,15 +57,15 @@ class CsvReader:
         self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types,
         reading: CsvOptions = PLAIN, *, verbatim: bool = False,
     ) -> None:  # fmt: skip
-        """Take how parts are read.
+        """Store the settings.
 
         Args:
-            inputs: The model's columns; None for all.
-            carried: Those carried along.
-            types: Of the signature.
-            reading: The options.
-            verbatim: Whether columns are carried as the text of the file also if the model has
-                them, which CSV can hold; else they are carried with their types.
+            inputs: The names of the model's columns; None for all columns.
+            carried: The names of the columns that are copied into the output.
+            types: The column types of the signature.
+            reading: The CSV options.
+            verbatim: Whether the model's columns are copied as text of the file, which suits CSV
+                output; else they are copied with their types.
         """
         self._inputs = inputs
         self._carried = carried
@@ -74,10 +74,10 @@ class CsvReader:
         self._verbatim = verbatim
 
     def read(self, part: Part) -> Rows:
-        """The typed rows of a part.
+        """Return the typed rows of a part.
 
         Raises:
-            JobFailed: It cannot be read.
+            JobFailed: The file cannot be read.
         """
         header, body = _bytes(part)
         form = self._reading.form(part.source)
@@ -94,7 +94,7 @@ class CsvReader:
         carried = frame[[name for name in self._carried if name in frame.columns]]
         twice = inputs.columns.intersection(carried.columns)
         if self._verbatim and len(twice):
-            # as bytes again, for a number does not tell how it was written
+            # read again as text, because a number has lost its original form
             lines = self._kept(body, form, offsets) if len(refused) > len(bad) else body
             carried = carried.assign(**self._texts(header, lines, form, set(twice), len(frame)))
         else:
@@ -109,7 +109,7 @@ class CsvReader:
     def _parsed(
         self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
     ) -> pd.DataFrame:
-        """The rows of a block; whole numbers may be written as 7.0, as tools do beside gaps."""
+        """Parse the rows of a block; integers may be written as 7.0, as tools do beside gaps."""
         try:
             return self._parse(header, body, form, found)
         except _REFUSALS:
@@ -131,12 +131,12 @@ class CsvReader:
             words = typed and whole not in _AS_IT_STANDS
             missing[name] = self._reading.missing(name) if words else []
             if digits and kind in INTEGERS:
-                dtypes[name] = "str"  # for `cast` to look at
-            elif whole != "object":  # true, false and missing: pandas finds them in each part
+                dtypes[name] = "str"  # `cast` converts the texts
+            elif whole != "object":  # booleans with gaps: pandas infers them in each part
                 dtypes[name] = _OF_WHOLE.get(whole or "", whole) or _DTYPES.get(kind, "str")
         with warnings.catch_warnings():
             warnings.simplefilter("error", ParserWarning)
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a cast that pandas then refuses
+            warnings.simplefilter("ignore", RuntimeWarning)  # pandas then refuses the cast
             frame: pd.DataFrame = pd.read_csv(
                 io.BytesIO(header + body), dtype=dtypes, index_col=False,
                 na_values=missing, keep_default_na=False, low_memory=False,
@@ -153,17 +153,17 @@ class CsvReader:
         return frame
 
     def _kept(self, body: bytes, form: Form, offsets: Any) -> bytes:
-        """The records at some offsets."""
+        """Return the records at some offsets."""
         lines = record_boundaries.split(body, form)
         return b"".join(lines[at] + b"\n" for at in offsets.tolist())
 
     def _texts(
         self, header: bytes, body: bytes, form: Form, wanted: set[str], rows: int
     ) -> dict[str, Any]:
-        """Columns of the file as the text that it has; Arrow finds it several times sooner."""
+        """Return columns as text of the file, by Arrow if possible, which is much faster."""
         names = _names(header, self._reading, form)
         places = [at for at, name in enumerate(names) if name in wanted]
-        with suppress(pa.ArrowInvalid):  # rows that are too short, which pandas fills
+        with suppress(pa.ArrowInvalid):  # only pandas fills rows that are too short
             table = _arrow_texts(body, [str(at) for at in range(len(names))], places, form)
             if table.num_rows == rows:
                 return {names[at]: pd.array(table[str(at)], "str") for at in places}
@@ -174,7 +174,7 @@ class CsvReader:
         return {names[at]: texts.iloc[:, column].array for column, at in enumerate(places)}
 
     def _plainly(self, frame: pd.DataFrame, kinds: Mapping[str, DataType | None]) -> pd.DataFrame:
-        """Truths and dates that are written in words of the table's own, as anybody writes them."""
+        """Convert booleans and dates in the table's own format to true, false and ISO 8601."""
         options = self._reading.options
         truths = dict.fromkeys(map(str, options.get("true_values", [])), "true")
         truths |= dict.fromkeys(map(str, options.get("false_values", [])), "false")
@@ -192,7 +192,7 @@ class CsvReader:
     def _carefully(
         self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
     ) -> tuple[pd.DataFrame, "np.ndarray[tuple[int], np.dtype[np.int64]]", dict[int, str]]:
-        """The rows that can be read, where they stood, and why the others cannot be read."""
+        """Return the readable rows, their offsets, and offset → reason of the others."""
         names = _names(header, self._reading, form)
         lines = record_boundaries.split(body, form)
         refused = {}
@@ -212,7 +212,7 @@ class CsvReader:
         return pd.concat(pieces, ignore_index=True), kept, refused
 
     def _problem(self, line: bytes, names: list[str], form: Form) -> str | None:
-        """The first plain mistake in a record."""
+        """Return the first mistake that is found in a single record; None if there is none."""
         fields = _fields(line, form)
         if fields is None:
             encoding = self._reading.encoding
@@ -229,7 +229,7 @@ class CsvReader:
     def _originals(
         self, header: bytes, body: bytes, form: Form, wanted: Sequence[int]
     ) -> list[Any]:
-        """Rows as they were: cells by column, or the bare text where it does not fit the header."""
+        """Return the original rows: column → cell, or the text if it does not fit the header."""
         names = _names(header, self._reading, form)
         lines = record_boundaries.split(body, form)
         found: list[Any] = []
@@ -242,12 +242,12 @@ class CsvReader:
         return found
 
 
-_INT64_DIGITS = len(str(1 << 63))  # Python reads no number of more than 4,300 digits
+_INT64_DIGITS = len(str(1 << 63))  # longer ones are not parsed: `int` allows 4,300 digits
 
 
 @lru_cache(maxsize=1 << 16)
 def readable(kind: DataType, cell: str, name: str, reading: CsvOptions) -> bool:
-    """Whether pandas reads a cell of a column as a number of the type; asked of pandas itself."""
+    """Return whether pandas reads a cell of a column as a number of the type, by letting it try."""
     if kind in INTEGERS and WHOLE.fullmatch(cell) and not reading.numbers():
         whole = cell.partition(".")[0].lstrip("+-").lstrip("0")
         return len(whole) < _INT64_DIGITS or (len(whole) == _INT64_DIGITS and int(whole) < 1 << 63)
@@ -255,7 +255,7 @@ def readable(kind: DataType, cell: str, name: str, reading: CsvOptions) -> bool:
     missing = {"a": reading.missing(name)}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # as above
+            warnings.simplefilter("ignore", RuntimeWarning)  # pandas then refuses the cell
             pd.read_csv(
             io.StringIO(f"a\t\n{quoted}\t\n"), sep="\t", usecols=["a"], dtype={"a": _DTYPES[kind]},
             na_values=missing, keep_default_na=False, **reading.numbers(),
@@ -267,7 +267,7 @@ def readable(kind: DataType, cell: str, name: str, reading: CsvOptions) -> bool:
 
 @lru_cache(maxsize=64)
 def _names(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
-    """The names of the columns as the file has them, those that are there twice among them."""
+    """Return the column names as in the file, including duplicates."""
     if reading.names:
         return reading.names
     heading = reading.heading(form) | {"header": None}
@@ -284,7 +284,7 @@ def _names(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
     except _REFUSALS as error:
         raise JobFailed(f"its header cannot be read as CSV: {error}.") from error
     named = [str(name) for name in cells.iloc[0]] if len(cells) else []
-    # pandas itself names columns without a name, and those that are there twice
+    # columns without a name get pandas' name for them; pandas would also rename duplicates
     return [name or str(other) for name, other in zip(named, usual.columns, strict=True)]
 
 
@@ -305,12 +305,16 @@ def _arrow_texts(body: bytes, names: list[str], places: list[int], form: Form) -
 
 
 def header_columns(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
-    """The columns of a file with this header and these lines above it."""
+    """Return the column names in a header, including duplicates.
+
+    Raises:
+        JobFailed: The header cannot be decoded or parsed, or is empty.
+    """
     return _names(header, reading, form)
 
 
 def _bytes(part: Part) -> tuple[bytes, bytes]:
-    """The header of the file and the part's own bytes."""
+    """Return the bytes of the file's header and of the part."""
     try:
         with Path(part.source).open("rb") as file:
             header = os.pread(file.fileno(), part.header, 0)

@@ -1,4 +1,4 @@
-"""Parts of JSON lines files: one object per line, typed as MLflow types a request's records."""
+"""Reads parts of JSON lines files: one object per line, typed as MLflow types request records."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from cloche.serving.errors import JobFailed
 from cloche.serving.host.answers.error_answers import Unfit
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
 
-MOST_NESTED = 256  # of which every library on the way to the model and back has the depth
+MOST_NESTED = 256  # a depth that every library on the way to the model and back supports
 _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
@@ -38,7 +38,14 @@ class JsonLinesReader:
         types: Types,
         schema: Schema | None,
     ) -> None:
-        """Take the model's columns, None for all, those carried along, and the signature."""
+        """Store the settings.
+
+        Args:
+            inputs: The names of the model's columns; None for all columns.
+            carried: The names of the columns that are copied into the output.
+            types: The column types of the signature.
+            schema: The input schema; None without a signature.
+        """
         self._inputs = inputs
         self._carried = carried
         self._types = types
@@ -46,10 +53,10 @@ class JsonLinesReader:
         self._guard = MissingValueGuard(schema)
 
     def read(self, part: Part) -> Rows:
-        """The typed rows of a part.
+        """Return the typed rows of a part.
 
         Raises:
-            JobFailed: It cannot be read.
+            JobFailed: The file cannot be read.
         """
         lines = _lines(part)
         objects: list[dict[str, Any]] = []
@@ -84,7 +91,7 @@ class JsonLinesReader:
         )  # fmt: skip
 
     def _frame(self, objects: list[dict[str, Any]], found: Mapping[str, str]) -> pd.DataFrame:
-        if self._inputs is None:  # of types that the whole file has
+        if self._inputs is None:  # columns get the types inferred from the whole file
             wanted = [dict(one) for one in objects]
             known = self._guard.prepare({"dataframe_records": wanted})
             whole = pd.DataFrame(wanted, columns=list(found), dtype=object)
@@ -137,7 +144,7 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def parsed(line: bytes) -> Any:
-    """What a line of JSON says; None where it says nothing, or is nested too deeply."""
+    """Parse a line of JSON; None if it is invalid or nested too deeply."""
     try:
         return json.loads(line) if nesting(line) <= MOST_NESTED else None
     except ValueError:
@@ -145,28 +152,28 @@ def parsed(line: bytes) -> Any:
 
 
 def nesting(line: bytes) -> int:
-    """How deep JSON is nested, or more; exact only where it could be too much.
+    """Return the nesting depth of JSON, or an upper bound of it that `MOST_NESTED` allows.
 
-    Brackets in texts count as well as others, as long as all of them are few.
+    For few brackets the bound is their number, including those within strings.
     """
     most = line.count(b"[") + line.count(b"{")
     if most <= MOST_NESTED:
         return most
     depth = deepest = 0
-    for mark in _MARKS.findall(line):  # whole texts, so that their brackets are skipped
+    for mark in _MARKS.findall(line):  # matches whole strings, so their brackets are skipped
         depth += (mark in b"[{") - (mark in b"]}")
         deepest = max(deepest, depth)
     return deepest
 
 
 def _array(values: list[Any]) -> pa.Array:
-    """Values of one simple type as they are, and any other mix as its JSON."""
+    """Return values of one simple type unchanged, and any other mix as JSON texts."""
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) <= 1 and kinds <= {bool, int, float, str}:
         try:
             return pa.array(values)
         except (pa.ArrowInvalid, OverflowError):
-            pass  # whole numbers of more than 64 bits
+            pass  # integers of more than 64 bits
     texts = [
         one if one is None or isinstance(one, str) else json.dumps(one, ensure_ascii=False)
         for one in values

@@ -1,4 +1,4 @@
-"""The rows of a part: typed inputs for the model, what is carried along, and what was refused."""
+"""The rows of a part: typed inputs, columns copied into the output, and refused rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ Originals = Callable[[Sequence[int]], list[Any]]
 
 @dataclass(slots=True)
 class Rows:
-    """What was read of a part.
+    """The rows that were read from a part.
 
     Attributes:
-        inputs: (n rows) the model's columns.
-        carried: (n rows) the columns that go into the output as they are.
-        offsets: (n) where in the part each of these rows stood.
-        count: Rows of the part, refused ones among them.
-        originals: Gives rows by their offsets as they were in the input, for the quarantine.
-        refused: Offset → why the row cannot be read.
+        inputs: (n rows) The model's columns.
+        carried: (n rows) The columns that are copied into the output.
+        offsets: (n) The row numbers within the part.
+        count: The number of rows of the part, including refused ones.
+        originals: Returns original rows by their offsets, for the quarantine.
+        refused: Offset → reason why the row cannot be read.
     """
 
     inputs: pd.DataFrame
@@ -35,7 +35,7 @@ class Rows:
 
 
 def attach(frame: pd.DataFrame, constants: dict[str, str]) -> None:
-    """Add the columns that the name of a directory gives, where the rows do not have them."""
+    """Add columns given by directory names, unless the rows have columns of these names."""
     for name, value in constants.items():
         if name not in frame.columns:
             frame[name] = pd.Series(value, index=frame.index, dtype="str")
