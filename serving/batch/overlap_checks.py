@@ -27,7 +27,7 @@ def refuse(
         needed: Other paths that must remain: the version's folder, the working directory.
 
     Raises:
-        SettingsError: The output is the input, contains it, lies in it or matches it.
+        SettingsError: The output is the input, contains it, lies in it or matches its glob.
     """
     ours = [_lineage(name) for name in written]
     for name in read:

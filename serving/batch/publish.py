@@ -27,7 +27,7 @@ from cloche.serving.errors import JobFailed
 
 
 def record(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any]:
-    """Return the manifest of a finished job, without the sizes of its files."""
+    """Return the manifest of a finished job, as far as its parts decide it."""
     reasons: dict[str, int] = {}
     for part in parts:
         for reason, count in part.reasons.items():

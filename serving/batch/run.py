@@ -1,4 +1,4 @@
-"""Runs the steps of a job in order, from the pinned version to the finished output."""
+"""Runs the steps of a job, from the pinned version to the finished output."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing

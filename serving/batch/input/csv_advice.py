@@ -302,7 +302,7 @@ def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> l
     elif kind is DataType.datetime:
         forms = [f"{day}{clock}" for day in _DATES for clock in _CLOCKS]
         if any(map(str.isalpha, cells[0])) and (guessed := guess_datetime_format(cells[0])):
-            forms = list(dict.fromkeys([*forms, guessed]))  # a month with a name
+            forms = list(dict.fromkeys([*forms, guessed]))  # formats with the name of a month
         ways = [Way({"date_format": {name: one}}, _FIRST.get(one[:2], "")) for one in forms]
     readings = [CsvOptions(_merged(reading.options, way.options)) for way in ways]
     return [

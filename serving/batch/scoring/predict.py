@@ -58,7 +58,7 @@ class PartScorer:
             JobFailed: The twin cannot be used here.
             Exception: Whatever MLflow or the model's code raises while loading.
         """
-        logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # hide extra columns
+        logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # extra columns are fine
         model = frameworks.load(path)
         if not twin:
             return cls(model)

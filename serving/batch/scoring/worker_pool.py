@@ -132,7 +132,7 @@ class WorkerPool:
         self._selector.unregister(worker.socket)
         self.workers.remove(worker)
         how = worker.end(0.0 if silent else _ASKED_SECONDS)
-        if not worker.ready and not any(other.ready for other in self.workers):  # it cannot load
+        if not worker.ready and not any(other.ready for other in self.workers):  # it fails to load
             raise JobFailed(f"A worker died while it loaded the version ({silent or how}).")
         if worker.case is None:
             return

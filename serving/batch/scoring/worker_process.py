@@ -55,7 +55,7 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
     try:
         worker = Worker(Job.from_json(first["job"]), Path(first["directory"]), tell=tell)
         gc.freeze()  # the loaded model stays in memory, so collections need not visit it
-        gc.enable()  # the fork server has it off
+        gc.enable()  # the fork server has disabled it
     except ServingError as error:
         say({"failed": str(error)})
         return

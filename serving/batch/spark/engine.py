@@ -51,7 +51,7 @@ class SparkEngine:
             return
         python = interpreter_of(job, self._interpreter)
         with session(self._master, f"cloche score {job.model}", self._widened) as spark:
-            from cloche.serving.batch.spark.spark_job import flow  # noqa: PLC0415  # only where Spark is
+            from cloche.serving.batch.spark.spark_job import flow  # noqa: PLC0415  # needs PySpark
 
             with (
                 flow(spark, job, directory, self._widened, python) as flowing,
@@ -63,7 +63,7 @@ class SparkEngine:
                         _find(finished, directory)
                         yield finished
                 finally:
-                    with suppress(Exception):  # a Spark that is gone has no jobs left
+                    with suppress(Exception):  # a Spark that has stopped has no jobs left
                         spark.sparkContext.cancelAllJobs()
 
 
@@ -86,7 +86,7 @@ class _Driver:
                 asked = self._running.pop(future)
                 try:
                     records = future.result()
-                except Exception as error:  # noqa: BLE001  # Spark's own, and py4j's
+                except Exception as error:  # noqa: BLE001  # errors of Spark and of py4j
                     self._agenda.died(asked, self._judge(error))
                     continue
                 answers = [json.loads(row.record) for row in records]
@@ -109,7 +109,7 @@ class _Driver:
         Raises:
             JobFailed: No task died: Spark has stopped, or an executor cannot run Cloche's code.
         """
-        from pyspark.errors import PythonException  # noqa: PLC0415  # an extra
+        from pyspark.errors import PythonException  # noqa: PLC0415  # PySpark is an extra
 
         said = str(error)
         # the text occurs if the process from which workers are forked does not even start

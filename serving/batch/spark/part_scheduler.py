@@ -39,7 +39,7 @@ class ScheduledParts:
 
 
 class PartScheduler:
-    """The parts that are not yet scheduled, and those to schedule again."""
+    """Schedules the parts of a job, including those that must be scored again."""
 
     def __init__(self, parts: Iterator[Part], *, flowing: bool) -> None:
         self._fresh = parts

@@ -69,7 +69,7 @@ def session(master: str | None, name: str, widened: Sequence[str] = ()) -> Itera
     builder = builder.config(f"spark.executorEnv.{HOST_ENV}", " ".join(widened))
     try:
         spark = builder.getOrCreate()
-    except Exception as error:  # Spark's own, and py4j's
+    except Exception as error:  # errors of Spark and of py4j
         raise JobFailed(
             f"Spark does not start at {master or 'its default master'}: {error}"
         ) from error
@@ -85,7 +85,7 @@ def session(master: str | None, name: str, widened: Sequence[str] = ()) -> Itera
 
 def _builder(name: str) -> Any:
     try:
-        from pyspark.sql import SparkSession  # noqa: PLC0415  # an extra
+        from pyspark.sql import SparkSession  # noqa: PLC0415  # PySpark is an extra
     except ImportError as error:
         raise SettingsError("--engine spark needs PySpark: pip install 'cloche[spark]'.") from error
     home = os.environ.get("JAVA_HOME")

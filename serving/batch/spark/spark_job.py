@@ -44,7 +44,7 @@ class SparkJob:
 
         Each part is one task, so that its rows stay together and in order.
         """
-        from pyspark.sql.functions import struct  # noqa: PLC0415  # an extra
+        from pyspark.sql.functions import struct  # noqa: PLC0415  # PySpark is an extra
 
         count = len(questions)
         reading = ReadStage(*self._about, self.columns, questions)

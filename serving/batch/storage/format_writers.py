@@ -162,7 +162,7 @@ def _float_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _quoted(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Put quotes around the cells that need them; empty cells need none."""
+    """Put quotes around cells with commas, quotes or line ends."""
     needed = pc.match_substring_regex(cells, '[",\r\n]')
     if not pc.any(needed).as_py():
         return cells
