@@ -49,18 +49,9 @@ def _boundaries(block: bytes, form: Form) -> "np.ndarray[tuple[int], np.dtype[np
     opening = quotes[::2]
     before = np.frombuffer(block, np.uint8)[opening - 1]  # at offset 0 any byte; allowed below
     allowed = np.frombuffer(f"{form.delimiter}\r\n{form.quote}".encode(), np.uint8)
-    if np.all(np.isin(before, allowed) | (opening == 0)) and _pairs_touch(block, quotes, quote):
+    if np.all(np.isin(before, allowed) | (opening == 0)):
         return quotes
     return np.array(_walk(block, form), np.int64)
-
-
-def _pairs_touch(
-    block: bytes, quotes: "np.ndarray[tuple[int], np.dtype[np.int64]]", quote: int
-) -> bool:
-    """Return whether each opening quote that follows a quote is part of an escaped quote, `""`."""
-    opening = quotes[2::2]
-    after_quote = np.frombuffer(block, np.uint8)[opening - 1] == quote
-    return bool(np.all(quotes[1:-1:2][: len(opening)][after_quote] == opening[after_quote] - 1))
 
 
 def _walk(block: bytes, form: Form) -> list[int]:
