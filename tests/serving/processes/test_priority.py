@@ -18,7 +18,7 @@ pytestmark = [
 TWO_THREADS = """
 import os, threading
 from pathlib import Path
-from cloche.serving.host import priority
+from cloche.serving.processes import priority
 
 def priorities():
     threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
