@@ -99,7 +99,7 @@ def test_a_stopped_worker_is_noticed_and_its_part_is_done_again_whole(
         self: worker_pool.WorkerPool, worker: worker_pool.WorkerProcess, given: Part
     ) -> None:
         if not stopped:
-            stopped.extend(children(os.getpid(), "cloche-worker"))
+            stopped.extend(children(worker._process.pid, "cloche-worker"))
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
         give(self, worker, given)
