@@ -43,4 +43,5 @@ class RegistryPoller:
         """Wait until the next poll: about `interval` seconds, or more if the registry is slow."""
         pause = self._pace.pause(interval, random.random())  # noqa: S311  # jitter needs no secure randomness
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._wake.wait()

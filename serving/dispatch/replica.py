@@ -148,7 +148,8 @@ class Replica:
         if self._channel.news is None:
             return None
         try:
-            news = await asyncio.wait_for(asyncio.shield(self._channel.news), patience)
+            async with asyncio.timeout(patience):
+                news = await asyncio.shield(self._channel.news)
         except TimeoutError as error:
             raise _silent(patience, _LOAD_LIMIT) from error
         return None if news is None else self._loaded(news)
@@ -221,7 +222,8 @@ class Replica:
 
     async def _ends_within(self, seconds: float) -> bool:
         try:
-            await asyncio.wait_for(self._process.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._process.wait()
         except TimeoutError:
             return False
         return True
@@ -249,7 +251,8 @@ class Replica:
 
         self._channel.ask(frame, hear)
         try:
-            answer = await asyncio.wait_for(heard, patience)
+            async with asyncio.timeout(patience):
+                answer = await heard
         except TimeoutError as error:
             raise _silent(patience, _LOAD_LIMIT) from error
         if answer is None:

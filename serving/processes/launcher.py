@@ -221,7 +221,12 @@ class _ForkServer:
             forked = self._asked[number] = asyncio.get_running_loop().create_future()
             try:
                 socket.send_fds(self._connection, [question], descriptors)
-                return await asyncio.wait_for(forked, FORK_SECONDS)
+                async with asyncio.timeout(FORK_SECONDS):
+                    return await forked
+            except asyncio.CancelledError:
+                if forked.done() and not forked.cancelled() and forked.exception() is None:
+                    forked.result().kill()  # it came at the moment of the cancellation
+                raise
             except TimeoutError as error:
                 raise TimeoutError(
                     f"The fork server said nothing for {FORK_SECONDS:g} s."

@@ -63,7 +63,8 @@ class Registry:
         line = json.dumps({"id": number, "ask": question, "about": about}).encode() + b"\n"
         try:
             connection.writer.write(line)
-            reply = await asyncio.wait_for(future, patience)
+            async with asyncio.timeout(patience):
+                reply = await future
         except TimeoutError as error:
             self._give_up(number)
             raise RegistryUnreachable(f"The registry said nothing for {patience:g} s.") from error
@@ -122,7 +123,8 @@ class Registry:
             # Model hosts are forks of the same fork server, so its environment holds no secrets.
             writer.write(json.dumps(for_registry(os.environ)).encode() + b"\n")
             try:
-                hello = await asyncio.wait_for(reader.readline(), _START_SECONDS)
+                async with asyncio.timeout(_START_SECONDS):
+                    hello = await reader.readline()
             except TimeoutError:
                 hello = b""
             if not hello or json.loads(hello)["id"] != HELLO:

@@ -61,7 +61,8 @@ async def answers(paths: Iterable[str], *, at_once: bool) -> list[bytes]:
         if not at_once:
             writer.write(request)
         while len(ANSWER.findall(received)) < at:
-            received += await asyncio.wait_for(reader.read(9999), 30)
+            async with asyncio.timeout(30):
+                received += await reader.read(9999)
     writer.close()
     server.close()
     return ANSWER.findall(received)
