@@ -218,7 +218,8 @@ class _ForkServer:
         number = self._count
         question = packet(fork=program, arguments=arguments, id=number, needs=needs)
         async with self._at_once:
-            forked = self._asked[number] = asyncio.get_running_loop().create_future()
+            forked: asyncio.Future[_Fork] = asyncio.get_running_loop().create_future()
+            self._asked[number] = forked
             try:
                 socket.send_fds(self._connection, [question], descriptors)
                 async with asyncio.timeout(FORK_SECONDS):
