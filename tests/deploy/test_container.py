@@ -22,7 +22,12 @@ from tests.deploy.test_monitoring import asked, series
 from tests.online import tracking_server
 from tests.shell import environment, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("container")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.breadth,
+    pytest.mark.xdist_group("container"),
+    pytest.mark.timeout(1500),  # an image is built, beside three other workers
+]
 
 MODEL = "breast-cancer"
 NEEDED = ("buildah", "debootstrap", "unshare", "setpriv")
