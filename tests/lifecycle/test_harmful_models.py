@@ -37,7 +37,7 @@ def test_a_model_that_harms_its_process_harms_nobody_else(
         assert server.predict(value).json() == {"predictions": [1]}
         assert server.predict().json() == {"predictions": [1]}
     assert server.metric("cloche_lost_hosts_total") == 0
-    assert "forked and returned twice" in server.log.read_text()
+    wait_for(lambda: "forked and returned twice" in server.log.read_text())  # the copy says it
 
     for value, reason in reasons.items():
         lost = server.metric("cloche_lost_hosts_total")
