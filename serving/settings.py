@@ -67,7 +67,8 @@ class Settings:
             )
         if self.models and self.all_with_alias:
             raise SettingsError(
-                "--all serves every model that has the alias: leave out the model URIs, or --all."
+                "--all serves every model that has the alias: leave out the model URIs (also in "
+                "the variable CLOCHE_SERVE_MODELS), or --all."
             )
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise SettingsError("TLS needs both --tls-certificate and --tls-key.")

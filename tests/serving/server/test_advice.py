@@ -78,7 +78,7 @@ OPTIONS: dict[str, tuple[list[str], str, Callable[[list[str], list[str]], list[s
     "no model": (LOCAL[:-1], r"name a model, like (\S+),", lambda g, said: [*g, *said]),
     "no model, and all": (LOCAL[:-1], r"or use (--all)\.", lambda g, said: [*g, *said]),
     "a model beside all": (
-        [*LOCAL, "--all"], r"leave out the model URIs, or (--all)\.",
+        [*LOCAL, "--all"], r"leave out the model URIs .*, or (--all)\.",
         lambda g, said: [one for one in g if one not in said],
     ),
     "two of one name": (
