@@ -134,6 +134,8 @@ def children(ancestor: int, name: str) -> list[int]:
             if (known or name in (entry / "cmdline").read_text().split("\0")) and status[0] != "Z":
                 found.append(int(entry.name))
 
+    parents |= {fork: program for fork, program in warm.stand_ins().items() if fork in parents}
+
     def descends(pid: int) -> bool:
         return pid == ancestor or (pid in parents and descends(parents[pid]))
 
@@ -236,7 +238,7 @@ class Load:
 
     server: Server
     clients: int = 8
-    pause: float = 0.01  # without one, clients take the cores from what they wait for
+    pause: float = 0.04  # with less, clients take the cores from what they wait for
     path: str = "/invocations"
     body: dict[str, Any] = field(default_factory=lambda: {"dataframe_records": [{"a": 0}]})
     check: Callable[[requests.Response], bool] = lambda response: response.status_code == 200

@@ -106,6 +106,14 @@ def python() -> str:
     return str(programs() / "python")
 
 
+def stand_ins() -> dict[int, int]:
+    """The fork → the program that was started for it, for all that were ever made in this run."""
+    notes = [
+        (path, path.read_text(encoding="ascii")) for path in programs().parent.glob("socket.*")
+    ]
+    return {int(fork): int(path.suffix[1:]) for path, fork in notes if fork}
+
+
 class Warm:
     """The process that forks."""
 
@@ -118,9 +126,9 @@ class Warm:
         gc.enable()  # for the forks, as in any command
         self._path = sys.path[1:]
         self._door = socket.socket(socket.AF_UNIX)
-        self._door.bind(f"{address}.coming")
+        self._door.bind(f"{address}-coming")
         self._door.listen(64)
-        Path(f"{address}.coming").rename(address)
+        Path(f"{address}-coming").rename(address)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._door, selectors.EVENT_READ, self._accept)
 

@@ -62,6 +62,8 @@ def main(kind: str, python: str, address: str) -> NoReturn:
         socket.send_fds(warm, [len(told).to_bytes(8, "big")], descriptors)
         warm.sendall(told)
         child = int.from_bytes(warm.recv(8), "big")
+        with open(f"{address}.{os.getpid()}", "w", encoding="ascii") as note:  # noqa: PTH123
+            note.write(str(child))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGRTMIN):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda got, _: os.kill(child, got))

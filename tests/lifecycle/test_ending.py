@@ -26,7 +26,7 @@ def test_sigterm_under_load_finishes_what_runs_and_exits_with_0(
 ) -> None:
     registry.register("is slow")
     registry.promote("1")
-    server = serve(program=COMMAND).wait_until_ready()
+    server = serve().wait_until_ready()
     hosts = server.hosts()
     with Load(server, clients=4) as load:
         load.wait_for_more(4)

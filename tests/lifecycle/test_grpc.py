@@ -10,7 +10,7 @@ import pytest
 from cloche.serving.host.codecs.messages import message
 from tests.lifecycle.registry import Registry, Serve
 from tests.lifecycle.test_tracing import TRACE, Collector, collector
-from tests.online import COMMAND, Server, children, serving, wait_for
+from tests.online import Server, children, serving, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lifecycle-grpc")]
 
@@ -83,7 +83,7 @@ def test_only_the_front_has_grpc(registry: Registry, serve: Serve) -> None:
     """What forks, and what is forked, has none of its threads and locks."""
     registry.register("")
     registry.promote("1")
-    server = serve("--grpc-port", "0", program=COMMAND).wait_until_ready()
+    server = serve("--grpc-port", "0").wait_until_ready()
     with grpc.insecure_channel(server.grpc_address()) as channel:
         assert ask(channel).result()
     front = server.process.pid

@@ -12,7 +12,7 @@ import sqlalchemy
 from cloche.serving.host.codecs.messages import message
 from tests.lifecycle.registry import Registry, Serve, saved
 from tests.names import FEW, ODD
-from tests.online import COMMAND, Server, wait_for
+from tests.online import Server, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_every_model_answers_for_itself_and_a_name_of_old_harms_nobody(
         for table in ("registered_models", "model_versions", "registered_model_aliases"):
             renaming = f"update {table} set name = 'of/old' where name = 'of old'"  # noqa: S608
             rows.execute(sqlalchemy.text(renaming))
-    server = serve("--all", "--grpc-port", "0", program=COMMAND).wait_until_ready()
+    server = serve("--all", "--grpc-port", "0").wait_until_ready()
     assert set(server.get("/readyz").json()["models"]) == set(names)
     with grpc.insecure_channel(server.grpc_address()) as channel:
         ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")

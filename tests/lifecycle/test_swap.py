@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.lifecycle.registry import Registry, Serve
-from tests.online import COMMAND, Load, children, wait_for
+from tests.online import Load, children, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def says_its_version(response: requests.Response) -> bool:
 def test_promotions_under_load_lose_nothing(registry: Registry, serve: Serve) -> None:
     registry.register("", "")
     registry.promote("1")
-    server = serve("--replicas", "1", program=COMMAND).wait_until_ready()
+    server = serve("--replicas", "1").wait_until_ready()
     with Load(server, check=says_its_version) as load:
         for number in range(SWAPS):
             version = str(2 - number % 2)
@@ -42,7 +42,7 @@ def test_promotions_under_load_lose_nothing(registry: Registry, serve: Serve) ->
 def test_all_replicas_change_as_one_generation(registry: Registry, serve: Serve) -> None:
     registry.register("", "")
     registry.promote("1")
-    server = serve("--replicas", "2", program=COMMAND).wait_until_ready()
+    server = serve("--replicas", "2").wait_until_ready()
     assert len(server.hosts()) == 2
     seen = []
     with Load(
@@ -87,7 +87,7 @@ def test_a_version_that_hangs_while_it_loads_holds_up_nothing(
 ) -> None:
     registry.register("", "hangs", "")
     registry.promote("1")
-    server = serve(program=COMMAND).wait_until_ready()
+    server = serve().wait_until_ready()
     registry.promote("2")
     state = wait_for(lambda: (found := server.state())["loading"] and found)
     assert state["loading"]["version"] == "2"
@@ -135,7 +135,7 @@ def test_a_download_without_end_is_given_up_when_the_alias_leaves_it(
         address = f"http://127.0.0.1:{store.server_port}/api/2.0/mlflow-artifacts/artifacts/v"
         registry.client.create_model_version("m", address)
         registry.register("")
-        server = serve(program=COMMAND).wait_until_ready()
+        server = serve().wait_until_ready()
         registry.promote("2")
         wait_for(Endless.asked.is_set)
         registry.promote("3")
