@@ -85,7 +85,6 @@ class ServerFailed(Refused):
 _BY_STATUS: dict[int, type[Refused]] = {
     400: RowsRefused,
     401: Unauthenticated,
-    403: Unauthenticated,
     404: NotServed,
     429: Overloaded,
     502: Overloaded,

@@ -57,7 +57,7 @@ class ReplicaPool:
         self._tasks = Tasks()
         self._closing = False
         self._failures = 0
-        self._up = metrics.replicas.labels(**label)
+        self._replicas_gauge = metrics.replicas
         self._lost = metrics.hosts_lost.labels(**label)
         self._renewed = metrics.hosts_renewed.labels(**label)
 
@@ -163,8 +163,12 @@ class ReplicaPool:
     def _admit(self, replica: Replica) -> None:
         self._replicas.add(replica)
         self._idle.append(replica)
-        self._up.set(len(self._replicas))
+        self._count()
         replica.lost.add_done_callback(lambda _: self.lose(replica, HostFailed("The host ended.")))
+
+    def _count(self) -> None:
+        """Set the gauge, which a version that was never loaded does not have."""
+        self._replicas_gauge.labels(**self._label).set(len(self._replicas))
 
     async def _tell_loss(self, replica: Replica, error: HostFailed) -> None:
         """Log why a replica was lost, and end what is left of its processes."""
@@ -183,7 +187,7 @@ class ReplicaPool:
         self._replicas.discard(replica)
         if replica in self._idle:
             self._idle.remove(replica)
-        self._up.set(len(self._replicas))
+        self._count()
 
     async def _replace(self) -> None:
         while not self._closing:

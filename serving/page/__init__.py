@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from cloche.serving.web.asgi import HeaderList, Scope, Send, respond
+from cloche.serving.web.request_headers import takes_gzip
 
 _TYPES = {
     "html": b"text/html; charset=utf-8",
@@ -51,7 +52,7 @@ class File:
         headers.append((b"vary", b"accept-encoding"))
         if asked.get(b"if-none-match") == self.tag:
             await respond(send, 304, b"", self.content_type, headers)
-        elif b"gzip" in asked.get(b"accept-encoding", b""):
+        elif takes_gzip(asked.get(b"accept-encoding", b"")):
             headers.append((b"content-encoding", b"gzip"))
             await respond(send, 200, self.packed, self.content_type, headers)
         else:

@@ -8,8 +8,14 @@ _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 _SIZE = re.compile(rb"0*[1-9][0-9]{0,8}")
+_NO_GZIP = re.compile(rb"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
 _LENGTH_DIGITS = 18
 _LONGEST_TYPE = 256  # longer values are no supported content type
+
+
+def takes_gzip(accept_encoding: bytes) -> bool:
+    """Return whether a client with this Accept-Encoding header takes an answer in gzip."""
+    return b"gzip" in accept_encoding and not _NO_GZIP.search(accept_encoding)
 
 
 class RequestHeaders:
@@ -53,7 +59,7 @@ class RequestHeaders:
             elif name == b"content-encoding":
                 self.encoding = value.strip().lower()
             elif name == b"accept-encoding":
-                self.takes_gzip = b"gzip" in value and b"gzip;q=0" not in value.replace(b" ", b"")
+                self.takes_gzip = takes_gzip(value)
             elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 self.request_id = value
             elif name == b"inference-header-content-length":

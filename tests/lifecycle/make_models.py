@@ -71,7 +71,7 @@ class Version(PythonModel):
         if deed := DEEDS.get(model_input["a"].min()):
             deed()
         if self.behaviour == "leaks":
-            self.hoard.append(bytearray(1_000_000))
+            self.hoard.append(bytearray(4_000_000))
         if self.behaviour == "is slow":
             time.sleep(0.5)
         return [self.number] * len(model_input)

@@ -75,6 +75,7 @@ def test_a_broken_version_never_replaces_a_good_one(registry: Registry, serve: S
         wait_for(lambda reason=reason: reason in (server.state()["problem"] or ""))
         assert server.predict().headers["x-model-version"] == "1"
         assert server.metric("cloche_swaps_total", outcome="failed") == failed
+    assert server.get("/metrics").text.count("cloche_replicas{") == 1  # that of the good one
     good = str(len(BROKEN) + 2)
     registry.promote(good)
     server.wait_for_version(good)

@@ -124,7 +124,7 @@ def _dataset(job: Job) -> DatasetInput:
     dataset = Dataset(
         name=PurePosixPath(where).name,
         digest=digest,
-        source_type="s3" if where.startswith("s3://") else "local",
+        source_type=where.partition("://")[0] if "://" in where else "local",
         source=json.dumps({"uri": where}),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "scoring")])

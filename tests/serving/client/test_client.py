@@ -239,6 +239,7 @@ def test_a_proxy_that_speaks_otherwise_is_understood():
     error = refusal(500, b"<h1>Oops</h1>", "id", None)
 
     assert isinstance(error, ServerFailed)
+    assert not isinstance(refusal(403, b"not for you", "id", None), Unauthenticated)
     assert str(error) == "<h1>Oops</h1>"
 
 

@@ -14,7 +14,14 @@ def test_a_request_id_that_could_do_harm_is_replaced(sent: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("accepted", "packs"),
-    [(b"gzip", True), (b"br, gzip", True), (b"gzip; q=0", False), (b"br", False)],
+    [
+        (b"gzip", True),
+        (b"br, gzip", True),
+        (b"gzip;q=0.5, br", True),
+        (b"gzip; q=0", False),
+        (b"br;q=1, gzip;q=0.000", False),
+        (b"br", False),
+    ],
 )
 def test_an_answer_is_packed_only_for_those_who_take_it(accepted: bytes, packs: bool) -> None:
     assert RequestHeaders([(b"accept-encoding", accepted)]).takes_gzip is packs
