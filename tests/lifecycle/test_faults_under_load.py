@@ -1,8 +1,12 @@
-"""Whatever models and the registry do, under load: nobody who asks a healthy model notices."""
+"""Whatever models and the registry do, under load: nobody who asks a healthy model notices.
+
+With `CLOCHE_FAULT_SECONDS=60` each fault is lived with for a minute, and `-s` prints what was seen.
+"""
 
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.breadth]
 
 CONNECTIONS = 64
 ANSWERS = 500  # between two events
+SECONDS = float(os.environ.get("CLOCHE_FAULT_SECONDS", "0"))  # of load around each fault, at least
 Fault = Callable[[Server, Registry, str], None]
 
 
@@ -78,12 +83,17 @@ def test_faults_under_load_fail_no_request_of_a_healthy_model(
             registry.register(f"{behaviour}{pids}" if behaviour == STARTS_AND_RAISES else behaviour)
             registry.register("")
             load.wait_for_more(ANSWERS)
+            before, began = load.answered, time.monotonic()
+            time.sleep(SECONDS / 2)
             fault(server, registry, str(bad))
             seen |= set(server.hosts())
             load.wait_for_more(ANSWERS)
+            time.sleep(SECONDS / 2)
             registry.promote(str(bad + 1))
             server.wait_for_version(str(bad + 1))
             assert not load.failures, fault.__name__
+            count, seconds = load.answered - before, time.monotonic() - began
+            print(f"{fault.__name__}: 0 of {count} requests failed in {seconds:.0f} s")  # noqa: T201
             bad += 2
         load.wait_for_more(ANSWERS)
     assert not load.failures
