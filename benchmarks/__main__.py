@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every contender in turn, under load; writes tables and a plot."""
+"""`python -m benchmarks`: every contender in turn, under load; writes tables."""
 
 import argparse
 import itertools

@@ -1,4 +1,4 @@
-"""The report of the results: the tables in `results.md`, and the plot."""
+"""The report of the results: the tables in `results.md`."""
 
 import statistics
 from collections import defaultdict
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plot
 from benchmarks.catalog import BASE, MODELS
 from benchmarks.results import Missing, Run, Start
 
@@ -62,13 +61,12 @@ def cells(runs: Iterable[Run]) -> list[Cell]:
 
 
 def render(sections: Mapping[str, Any], folder: Path) -> None:
-    """Write `results.md` and, if the sections include load, `results.svg`."""
+    """Write `results.md`."""
     parts: list[str] = []
     if "load" in sections:
         runs = [Run(**one) for one in sections["load"]["runs"]]
         by_model = {model: cells(_of(model, runs)) for model in MODELS if list(_of(model, runs))}
         parts += _load(sections["load"], by_model)
-        plot.draw(by_model, folder / "results.svg")
     if "swaps" in sections:
         parts += _swaps(sections["swaps"])
     if "doors" in sections:

@@ -102,14 +102,3 @@ def test_swaps_are_compared_with_the_time_before_them(tmp_path):
     assert "| during swaps | 85 | 10.0 | 12.0 | 1 |" in text
     assert "first answer of the new version: 5.0 s\n(median; 4.0 to 9.0)" in text
     assert "400 MiB after 3 versions,\n410 MiB after 3 more" in text
-
-
-def test_the_plot_is_the_same_for_the_same_numbers(tmp_path):
-    result = load(runs=[run("mlflow", 95), run("cloche", 5000), run("cloche", 0, connections=1)])
-
-    plots = []
-    for _ in range(2):
-        render(write(tmp_path, "load", result), tmp_path)
-        plots.append((tmp_path / "results.svg").read_bytes())
-
-    assert plots[0] == plots[1]
