@@ -56,7 +56,7 @@ def main() -> None:
     command.add_options(parser)
     chosen = parser.parse_args()
     made = trained(chosen.model, chosen.cache / "models", chosen.comments)
-    contender = catalog.contender("cloche")
+    contender = catalog.CONTENDERS["cloche"]
     question = contender.question(made.row)
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch:
@@ -67,7 +67,7 @@ def main() -> None:
         ]
         environment = os.environ | {"MLFLOW_TRACKING_URI": made.registry, "XDG_CACHE_HOME": scratch}
         with running(traced, environment, folder / "server.log") as server:
-            ready = f"http://127.0.0.1:{port}{contender.ready()}"
+            ready = f"http://127.0.0.1:{port}{contender.ready}"
             server.wait_until(lambda: answers(ready), _PATIENCE)
             waits = ask(port, question, _WARM_UP + chosen.requests)[_WARM_UP:]
         ways = list(tracing.chains(tracing.read(folder)))

@@ -94,7 +94,7 @@ def follow(way: str, made: Trained, url: str, scratch: Path, promotions: int) ->
         scratch: A folder for logs and the cache.
         promotions: The number of promotions.
     """
-    contender, client = catalog.contender("cloche"), mlflow.MlflowClient(url)
+    contender, client = catalog.CONTENDERS["cloche"], mlflow.MlflowClient(url)
     place = Place(Path(sys.executable), made.uri, free_port(), scratch)
     address, log = f"http://127.0.0.1:{place.port}", scratch / f"{way}.log"
     variables = {
@@ -104,7 +104,7 @@ def follow(way: str, made: Trained, url: str, scratch: Path, promotions: int) ->
     }
     line, question = [*contender.command(place), *_WAYS[way]], contender.question(made.row)
     with running(line, os.environ | variables, log) as server:
-        server.wait_until(lambda: answers(address + contender.ready()), _PATIENCE)
+        server.wait_until(lambda: answers(address + contender.ready), _PATIENCE)
         if way == "push":
             client.create_webhook(
                 way, f"{address}/webhooks/registry", ["model_version_alias.created"],

@@ -158,12 +158,12 @@ def made_models(made: Trained, scratch: Path) -> Iterator[BenchServer]:
     """Run a server of `made` on a copy of its registry with a second version of the model."""
     uri = two_versions(made, scratch)
     client = mlflow.MlflowClient(uri)
-    contender = catalog.contender("cloche")
+    contender = catalog.CONTENDERS["cloche"]
     place = Place(Path(sys.executable), made.uri, free_port(), scratch)
     url = f"http://127.0.0.1:{place.port}"
     environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "XDG_CACHE_HOME": str(scratch)}
     with running(contender.command(place), environment, scratch / "server.log") as server:
-        server.wait_until(lambda: answers(url + contender.ready()), _PATIENCE)
+        server.wait_until(lambda: answers(url + contender.ready), _PATIENCE)
         yield BenchServer(
             server, url, contender.question(made.row), made.registered, client,
             processes=len(tree(server.pid)),
