@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=5, help="seconds of it after each start")
     command.add_options(parser)
     chosen = parser.parse_args()
-    load.require_client()
+    load.require("wrk")
     result = Load(
         chosen.seconds,
         chosen.rounds,

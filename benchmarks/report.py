@@ -145,15 +145,11 @@ def _doors(section: Mapping[str, Any]) -> Iterator[str]:
     yield "wrk asks over HTTP, h2load over gRPC.\n"
     yield "| connections | door | requests/s | p50 ms | p99 ms | failed |"
     yield "| ---: | --- | ---: | ---: | ---: | ---: |"
-    groups: defaultdict[tuple[int, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for one in section["runs"]:
-        groups[one["connections"], one["door"]].append(one)
-    for (connections, door), group in groups.items():
-        rate, p50, p99 = (
-            statistics.median(one[name] for one in group) for name in ("rate", "p50", "p99")
+    for one in cells(Run(**run) for run in section["runs"]):
+        yield (
+            f"| {one.connections} | {one.contender} | {one.rate:,.0f} "
+            f"| {one.p50:.2f} | {one.p99:.2f} | {one.failed} |"
         )
-        failed = sum(one["failed"] for one in group)
-        yield f"| {connections} | {door} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {failed} |"
 
 
 def _breakdown(section: Mapping[str, Any]) -> Iterator[str]:

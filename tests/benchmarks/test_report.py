@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.breakdown import Breakdown, Stage
-from benchmarks.doors import DoorRun, Doors
+from benchmarks.doors import Doors
 from benchmarks.load import Measurement
 from benchmarks.report import cells, render
 from benchmarks.results import Load, Missing, Run, Start, write
@@ -83,7 +83,7 @@ def test_a_part_that_runs_alone_leaves_the_other_parts_as_they_were(tmp_path):
 
 
 def test_doors_are_medians_of_their_rounds(tmp_path):
-    runs = [DoorRun("grpc", 64, rate, 1.0, 2.0, 1) for rate in (1000, 3000, 2000)]
+    runs = [run("grpc", rate, p50=1.0, failed=1) for rate in (1000, 3000, 2000)]
 
     render(write(tmp_path, "doors", Doors("twelve", 3, 3, runs)), tmp_path)
 
