@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.errors import NoClient
+from benchmarks.errors import BenchmarkError
 from benchmarks.place import Question
 
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
@@ -45,12 +45,12 @@ def require(*clients: str) -> None:
     """Check that load clients are installed, before a long measurement begins.
 
     Raises:
-        NoClient: A client is not installed.
+        BenchmarkError: A client is not installed.
     """
     for client in clients:
         if shutil.which(client) is None:
             package = _PACKAGES[client]
-            raise NoClient(f"{client} is not installed. On Debian: apt-get install {package}")
+            raise BenchmarkError(f"{client} is not installed. On Debian: apt-get install {package}")
 
 
 def measure(
