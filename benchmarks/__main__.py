@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every contender in turn, under load; writes tables and a plot."""
+"""`python -m benchmarks`: every contender in turn, under load; writes tables."""
 
 import argparse
 import itertools
@@ -49,7 +49,7 @@ def main() -> None:
     """Measure, and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--contenders", nargs="+", choices=catalog.CONTENDERS,
-                        default=catalog.CONTENDERS)  # fmt: skip
+                        default=list(catalog.CONTENDERS))  # fmt: skip
     parser.add_argument("--models", nargs="+", choices=catalog.MODELS,
                         default=list(catalog.MODELS))  # fmt: skip
     parser.add_argument("--connections", nargs="+", type=int, default=[1, 8, 64, 256])
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=5, help="seconds of it after each start")
     command.add_options(parser)
     chosen = parser.parse_args()
-    load.require_client()
+    load.require("wrk")
     result = Load(
         chosen.seconds,
         chosen.rounds,
@@ -116,7 +116,7 @@ def _measure(pair: Pair, chosen: argparse.Namespace, result: Load) -> None:
         NotServing: The contender did not start, or it ended under load.
     """
     model, name = pair.model, pair.name
-    contender = catalog.contender(name)
+    contender = catalog.CONTENDERS[name]
     question = contender.question(pair.made.row)
     with tempfile.TemporaryDirectory() as scratch:
         place = Place(pair.python, pair.made.uri, free_port(), Path(scratch))
@@ -167,7 +167,7 @@ def _first_prediction(
         )  # fmt: skip
         return got[-1].ok
 
-    server.wait_until(lambda: answers(url + contender.ready()), _START_SECONDS)
+    server.wait_until(lambda: answers(url + contender.ready), _START_SECONDS)
     try:
         server.wait_until(predicts, 10.0)
     except NotServing as error:

@@ -5,7 +5,6 @@ notes, so that the stages of a request add up to what the client waited.
 """
 
 import argparse
-import os
 import socket
 import statistics
 import sys
@@ -20,10 +19,9 @@ from benchmarks.errors import NotServing
 from benchmarks.marks import MARKS
 from benchmarks.models.store import trained
 from benchmarks.place import Question
-from benchmarks.processes import answers, free_port, running
+from benchmarks.processes import free_port, serving
 from benchmarks.results import write
 
-_PATIENCE = 180.0
 _WARM_UP = 200
 _CHUNK = 1 << 16
 
@@ -56,7 +54,7 @@ def main() -> None:
     command.add_options(parser)
     chosen = parser.parse_args()
     made = trained(chosen.model, chosen.cache / "models", chosen.comments)
-    contender = catalog.contender("cloche")
+    contender = catalog.CONTENDERS["cloche"]
     question = contender.question(made.row)
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch:
@@ -65,10 +63,8 @@ def main() -> None:
             *(sys.executable, "-m", tracing.__name__, "front", scratch),
             *("serve", made.uri, "--port", str(port), *chosen.option),
         ]
-        environment = os.environ | {"MLFLOW_TRACKING_URI": made.registry, "XDG_CACHE_HOME": scratch}
-        with running(traced, environment, folder / "server.log") as server:
-            ready = f"http://127.0.0.1:{port}{contender.ready()}"
-            server.wait_until(lambda: answers(ready), _PATIENCE)
+        variables = {"MLFLOW_TRACKING_URI": made.registry}
+        with serving(traced, variables, folder, f"http://127.0.0.1:{port}{contender.ready}"):
             waits = ask(port, question, _WARM_UP + chosen.requests)[_WARM_UP:]
         ways = list(tracing.chains(tracing.read(folder)))
     found = stages(waits, ways)

@@ -1,7 +1,6 @@
 """`python -m benchmarks.doors`: the same row asked at every door of one server, in turn."""
 
 import argparse
-import os
 import struct
 import sys
 import tempfile
@@ -14,45 +13,23 @@ from benchmarks import catalog, command, load, report
 from benchmarks.errors import NotServing
 from benchmarks.models.store import Trained, trained
 from benchmarks.place import Question
-from benchmarks.processes import answers, free_port, running
-from benchmarks.results import write
+from benchmarks.processes import free_port, serving
+from benchmarks.results import Run, write
 from benchmarks.row import Row
 from cloche.serving.host.codecs.messages import SERVICE, message
 
-_PATIENCE = 180.0
 _FRAME = struct.Struct("!BI")  # the prefix of a gRPC message: compressed flag and length
 _GRPC = {"content-type": "application/grpc", "te": "trailers"}
 
 
-@dataclass(frozen=True, slots=True)
-class DoorRun:
-    """The measurement of one run of a client with one protocol.
-
-    Attributes:
-        door: The protocol, a key of `DOORS`.
-        connections: The number of connections, or of HTTP/2 streams on one connection.
-        rate: The responses with predictions per second.
-        p50: The median latency in milliseconds.
-        p99: The 99th percentile of the latency in milliseconds.
-        failed: The number of failed requests.
-    """
-
-    door: str
-    connections: int
-    rate: float
-    p50: float
-    p99: float
-    failed: int
-
-
 @dataclass(slots=True)
 class Doors:
-    """All measurements of one call."""
+    """All measurements of one call; the contenders of its runs are protocols, keys of `DOORS`."""
 
     model: str
     seconds: int
     rounds: int
-    runs: list[DoorRun] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
 
 def main() -> None:
@@ -65,21 +42,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3)
     command.add_options(parser)
     chosen = parser.parse_args()
-    load.require_client()
-    load.require_http2_client()
+    load.require("wrk", "h2load")
     made = trained(chosen.model, chosen.cache / "models", chosen.comments)
     result = Doors(chosen.model, chosen.seconds, chosen.rounds)
     port, grpc_port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        serve = (
+        serve = [
             *(sys.executable, "-m", "cloche", "serve", made.uri),
             *("--port", str(port), "--grpc-port", str(grpc_port)),
-        )
-        environment = os.environ | {"MLFLOW_TRACKING_URI": made.registry, "XDG_CACHE_HOME": scratch}
-        with running(list(serve), environment, folder / "server.log") as server:
-            url = f"http://127.0.0.1:{port}"
-            server.wait_until(lambda: answers(f"{url}/readyz"), _PATIENCE)
+        ]
+        url, variables = f"http://127.0.0.1:{port}", {"MLFLOW_TRACKING_URI": made.registry}
+        with serving(serve, variables, folder, f"{url}/readyz") as server:
             for _ in range(chosen.rounds):
                 for connections in chosen.connections:
                     for door in chosen.doors:
@@ -96,7 +70,7 @@ def main() -> None:
 
 def _measure(
     door: str, url: str, made: Trained, *, connections: int, seconds: int, scratch: Path
-) -> DoorRun:
+) -> Run:
     """Run a client once with one protocol.
 
     Raises:
@@ -114,7 +88,7 @@ def _measure(
         )
     if not found.rate:
         raise NotServing(f"The door {door} gave no prediction.")
-    return DoorRun(door, connections, found.rate, found.p50, found.p99, found.failed)
+    return Run(made.registered, door, connections, found.rate, found.p50, found.p99, found.failed)
 
 
 def invocations(row: Row, _: str) -> Question:

@@ -9,11 +9,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.errors import NoClient
+from benchmarks.errors import BenchmarkError
 from benchmarks.place import Question
 
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}
 _SCRIPT = """
 wrk.method = "POST"
 {headers}
@@ -40,14 +41,16 @@ class Measurement:
     failed: int
 
 
-def require_client() -> None:
-    """Check that wrk is installed, before a long measurement begins.
+def require(*clients: str) -> None:
+    """Check that load clients are installed, before a long measurement begins.
 
     Raises:
-        NoClient: wrk is not installed.
+        BenchmarkError: A client is not installed.
     """
-    if shutil.which("wrk") is None:
-        raise NoClient("wrk is not installed. On Debian: apt-get install wrk")
+    for client in clients:
+        if shutil.which(client) is None:
+            package = _PACKAGES[client]
+            raise BenchmarkError(f"{client} is not installed. On Debian: apt-get install {package}")
 
 
 def measure(
@@ -66,22 +69,23 @@ def measure(
     body.write_bytes(question.body)
     headers = (f'wrk.headers["{name}"] = "{value}"' for name, value in question.headers.items())
     script.write_text(_SCRIPT.format(body=body, headers="\n".join(headers)))
+    return wrk(url + question.path, "-s", str(script), connections=connections, seconds=seconds)
+
+
+def wrk(address: str, *options: str, connections: int, seconds: int) -> Measurement:
+    """Run wrk from one thread; without a script, it sends GET requests.
+
+    Args:
+        address: The URL that is requested.
+        options: More options of wrk.
+        connections: The number of connections.
+        seconds: The duration in seconds.
+    """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
     report = subprocess.run(
-        [*command, "-s", str(script), url + question.path],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    return read_report(report)
-
-
-def require_http2_client() -> None:
-    """Check that h2load is installed, before a long measurement begins.
-
-    Raises:
-        NoClient: h2load is not installed.
-    """
-    if shutil.which("h2load") is None:
-        raise NoClient("h2load is not installed. On Debian: apt-get install nghttp2-client")
+        [*command, *options, address], capture_output=True, text=True, check=True
+    )
+    return read_report(report.stdout)
 
 
 def measure_http2(

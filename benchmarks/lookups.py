@@ -7,13 +7,10 @@ look at all models, costs a server with one worker on SQLite. It prints only.
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -21,12 +18,11 @@ from urllib.parse import urlencode
 import mlflow
 
 from benchmarks import command
-from benchmarks.load import read_report, require_client
-from benchmarks.processes import answers, free_port, running, tree
+from benchmarks.load import require, wrk
+from benchmarks.processes import mlflow_server, tree
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
 
-_PATIENCE = 300.0
 _THREADS = 4  # of the client that queries as Cloche does
 _TICKS = os.sysconf("SC_CLK_TCK")
 # The tags that a promotion writes beside the alias: every response contains them.
@@ -64,10 +60,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=10, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="each way in turn")
     chosen = parser.parse_args()
-    require_client()
+    require("wrk")
     with (
         tempfile.TemporaryDirectory() as scratch,
-        registry(Path(scratch), chosen.models) as (url, pid),
+        mlflow_server(filled(scratch, chosen.models), Path(scratch)) as (server, url),
     ):
         resolver, uri = Resolver(lambda: mlflow.MlflowClient(url, url)), parse("models:/m0@x")
         ways: dict[str, Callable[[], float]] = {
@@ -86,29 +82,19 @@ def main() -> None:
         found: dict[str, list[Cost]] = {name: [] for name in ways}
         for _ in range(chosen.rounds):
             for name, ask in ways.items():
-                found[name].append(cost(pid, ask, chosen.seconds))
+                found[name].append(cost(server.pid, ask, chosen.seconds))
     print(f"{'medians':44} calls/s   ms of the server's CPU per call")
     for name, costs in found.items():
         rate = statistics.median(one.rate for one in costs)
         print(f"{name:44} {rate:7,.0f}   {statistics.median(one.server for one in costs):5.2f}")
 
 
-@contextmanager
-def registry(folder: Path, models: int) -> Iterator[tuple[str, int]]:
-    """Run an MLflow server with one worker on SQLite; yield its URL and process id."""
-    store, port = f"sqlite:///{folder}/mlflow.db", free_port()
-    fill(store, models)
-    line = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
-    url = f"http://127.0.0.1:{port}"
-    with running(
-        [*line, "--backend-store-uri", store], os.environ, folder / "mlflow.log"
-    ) as server:
-        server.wait_until(lambda: answers(f"{url}/health"), _PATIENCE)
-        yield url, server.pid
+def filled(folder: str, models: int) -> str:
+    """Return the URI of a new registry of models with three versions.
 
-
-def fill(store: str, models: int) -> None:
-    """Register models with three versions; the last has the tags and alias of a promotion."""
+    The last version of each has the tags and alias of a promotion.
+    """
+    store = f"sqlite:///{folder}/mlflow.db"
     client = mlflow.MlflowClient(store, store)  # a server accepts no version without a run
     for number in range(models):
         name = f"m{number}"
@@ -116,6 +102,7 @@ def fill(store: str, models: int) -> None:
         for _ in range(3):
             made = client.create_model_version(name, source=f"/nowhere/{name}", tags=_TAGS)
         client.set_registered_model_alias(name, "x", made.version)
+    return store
 
 
 def cost(server: int, ask: Callable[[], float], seconds: int) -> Cost:
@@ -161,12 +148,7 @@ def replayed(url: str, connections: int, seconds: int) -> float:
     """Repeat the HTTP request for an alias with wrk; return the responses per second."""
     query = urlencode({"name": "m0", "alias": "x"})
     address = f"{url}/api/2.0/mlflow/registered-models/alias?{query}"
-    report = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s",
-         address],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    return read_report(report).rate
+    return wrk(address, connections=connections, seconds=seconds).rate
 
 
 if __name__ == "__main__":

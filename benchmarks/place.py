@@ -1,9 +1,8 @@
-"""The interface of a contender: its start parameters, and the requests that it accepts."""
+"""A contender: its start parameters, and the requests that it accepts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from benchmarks.row import Row
 
@@ -34,14 +33,22 @@ class Question:
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
-class Contender(Protocol):
-    """The functions of each contender's module in `benchmarks/contenders`."""
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A server that is compared with the others.
 
-    def command(self, place: Place) -> list[str]:
-        """Return the command line that starts the server."""
+    Attributes:
+        command: Returns the command line that starts the server.
+        ready: The path that answers 200 when the server can predict.
+        path: The path of predictions.
+        body: Encodes one row as the body of a request; by default in MLflow's `dataframe_split`.
+    """
 
-    def ready(self) -> str:
-        """Return the path that answers 200 when the server can predict."""
+    command: Callable[[Place], list[str]]
+    ready: str
+    path: str = "/invocations"
+    body: Callable[[Row], bytes] = Row.split
 
     def question(self, row: Row) -> Question:
         """Build the request for the prediction of one row."""
+        return Question(self.path, self.body(row))

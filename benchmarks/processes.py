@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import requests
 from benchmarks.errors import NotServing
 
 _END_SECONDS = 30.0
+_READY_SECONDS = 300.0
 _LOG_LINES = 15
 _LINE_LENGTH = 400
 
@@ -99,6 +101,37 @@ def running(command: list[str], environment: Mapping[str, str], log: Path) -> It
         yield server
     finally:
         server.end()
+
+
+@contextmanager
+def serving(
+    command: list[str], variables: Mapping[str, str], folder: Path, ready: str
+) -> Iterator[Server]:
+    """Run a server during the block, which begins when `ready` answers.
+
+    Args:
+        command: The command line.
+        variables: Environment variables besides those of this process.
+        folder: The folder for the server's log and cache.
+        ready: The URL that answers when the server can predict.
+    """
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder), **variables}
+    with running(command, environment, folder / "server.log") as server:
+        server.wait_until(lambda: answers(ready), _READY_SECONDS)
+        yield server
+
+
+@contextmanager
+def mlflow_server(store: str, folder: Path, **variables: str) -> Iterator[tuple[Server, str]]:
+    """Run an MLflow server with one worker on a store; yield it and its URL."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)),
+        *("--backend-store-uri", store),
+    ]
+    with serving(command, variables, folder, f"{url}/health") as server:
+        yield server, url
 
 
 def tree(parent: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The report of the results: the tables in `results.md`, and the plot."""
+"""The report of the results: the tables in `results.md`."""
 
 import statistics
 from collections import defaultdict
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plot
 from benchmarks.catalog import BASE, MODELS
 from benchmarks.results import Missing, Run, Start
 
@@ -62,13 +61,12 @@ def cells(runs: Iterable[Run]) -> list[Cell]:
 
 
 def render(sections: Mapping[str, Any], folder: Path) -> None:
-    """Write `results.md` and, if the sections include load, `results.svg`."""
+    """Write `results.md`."""
     parts: list[str] = []
     if "load" in sections:
         runs = [Run(**one) for one in sections["load"]["runs"]]
         by_model = {model: cells(_of(model, runs)) for model in MODELS if list(_of(model, runs))}
         parts += _load(sections["load"], by_model)
-        plot.draw(by_model, folder / "results.svg")
     if "swaps" in sections:
         parts += _swaps(sections["swaps"])
     if "doors" in sections:
@@ -147,15 +145,11 @@ def _doors(section: Mapping[str, Any]) -> Iterator[str]:
     yield "wrk asks over HTTP, h2load over gRPC.\n"
     yield "| connections | door | requests/s | p50 ms | p99 ms | failed |"
     yield "| ---: | --- | ---: | ---: | ---: | ---: |"
-    groups: defaultdict[tuple[int, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for one in section["runs"]:
-        groups[one["connections"], one["door"]].append(one)
-    for (connections, door), group in groups.items():
-        rate, p50, p99 = (
-            statistics.median(one[name] for one in group) for name in ("rate", "p50", "p99")
+    for one in cells(Run(**run) for run in section["runs"]):
+        yield (
+            f"| {one.connections} | {one.contender} | {one.rate:,.0f} "
+            f"| {one.p50:.2f} | {one.p99:.2f} | {one.failed} |"
         )
-        failed = sum(one["failed"] for one in group)
-        yield f"| {connections} | {door} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {failed} |"
 
 
 def _breakdown(section: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,6 @@ What clients feel while versions change, how long a change takes, and what stays
 """
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -21,14 +20,7 @@ import requests
 from benchmarks import catalog, command, load, report
 from benchmarks.models.store import Trained, trained
 from benchmarks.place import Place, Question
-from benchmarks.processes import (
-    Server,
-    answers,
-    free_port,
-    mebibytes,
-    running,
-    tree,
-)
+from benchmarks.processes import Server, free_port, mebibytes, serving, tree
 from benchmarks.results import write
 
 _PATIENCE = 300.0
@@ -84,20 +76,15 @@ class BenchServer:
         """Move the alias; return the seconds until the first response of `version`."""
         started = time.monotonic()
         self.client.set_registered_model_alias(self.model, "production", version)
-        self.server.wait_until(lambda: self._answering() == version, _PATIENCE)
+        self.server.wait_until(
+            lambda: answering_version(self.url, self.question) == version, _PATIENCE
+        )
         return time.monotonic() - started
 
     def settled_mebibytes(self) -> float:
         """Return the PSS in MiB after the model hosts of old versions have ended."""
         self.server.wait_until(lambda: len(tree(self.server.pid)) <= self.processes, _PATIENCE)
         return mebibytes(self.server.pid)
-
-    def _answering(self) -> str:
-        headers = {"content-type": "application/json"}
-        answer = requests.post(
-            self.url + self.question.path, self.question.body, headers=headers, timeout=30
-        )
-        return answer.headers["x-model-version"]
 
 
 def main() -> None:
@@ -109,7 +96,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=10, help="per window")
     command.add_options(parser)
     chosen = parser.parse_args()
-    load.require_client()
+    load.require("wrk")
     made = trained(chosen.model, chosen.cache / "models", chosen.comments)
     with tempfile.TemporaryDirectory() as scratch, made_models(made, Path(scratch)) as one:
 
@@ -140,6 +127,12 @@ def main() -> None:
     report.render(write(chosen.output, "swaps", result), chosen.output)
 
 
+def answering_version(url: str, question: Question) -> str:
+    """Return the version that answers a prediction."""
+    answer = requests.post(url + question.path, question.body, headers=question.headers, timeout=30)
+    return answer.headers["x-model-version"]
+
+
 def two_versions(made: Trained, scratch: Path) -> str:
     """Copy the registry of `made`, and add a second version of the same model; return its URI."""
     registry = scratch / "mlflow.db"
@@ -158,12 +151,11 @@ def made_models(made: Trained, scratch: Path) -> Iterator[BenchServer]:
     """Run a server of `made` on a copy of its registry with a second version of the model."""
     uri = two_versions(made, scratch)
     client = mlflow.MlflowClient(uri)
-    contender = catalog.contender("cloche")
+    contender = catalog.CONTENDERS["cloche"]
     place = Place(Path(sys.executable), made.uri, free_port(), scratch)
     url = f"http://127.0.0.1:{place.port}"
-    environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "XDG_CACHE_HOME": str(scratch)}
-    with running(contender.command(place), environment, scratch / "server.log") as server:
-        server.wait_until(lambda: answers(url + contender.ready()), _PATIENCE)
+    variables = {"MLFLOW_TRACKING_URI": uri}
+    with serving(contender.command(place), variables, scratch, url + contender.ready) as server:
         yield BenchServer(
             server, url, contender.question(made.row), made.registered, client,
             processes=len(tree(server.pid)),

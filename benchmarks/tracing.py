@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import NoSuchMark
+from benchmarks.errors import BenchmarkError
 from benchmarks.marks import MARKS, Mark, Process
 
 _RECORD = struct.Struct("=Iq")  # the position of a mark, and the time in nanoseconds
@@ -29,7 +29,7 @@ def install(process: Process, moments: list[Moment]) -> None:
     """Wrap the marked functions of `process` so that each appends to `moments`.
 
     Raises:
-        NoSuchMark: A marked function does not exist.
+        BenchmarkError: A marked function does not exist.
     """
     for position, mark in enumerate(MARKS):
         if mark.process == process:
@@ -42,7 +42,7 @@ def find(target: str) -> tuple[Any, str, Callable[..., Any]]:
     """Return the module or class with a marked function, the attribute's name, and the function.
 
     Raises:
-        NoSuchMark: The function does not exist.
+        BenchmarkError: The function does not exist.
     """
     module, _, path = target.partition(":")
     *owners, name = path.split(".")
@@ -52,7 +52,7 @@ def find(target: str) -> tuple[Any, str, Callable[..., Any]]:
             owner = getattr(owner, one)
         return owner, name, getattr(owner, name)
     except AttributeError as error:
-        raise NoSuchMark(f"{target} is not there: mend it in benchmarks/marks.py.") from error
+        raise BenchmarkError(f"{target} is not there: mend it in benchmarks/marks.py.") from error
 
 
 def read(folder: Path) -> list[Moment]:

@@ -1,4 +1,4 @@
-"""The contenders, one per module with the functions of `benchmarks.place.Contender`.
+"""The server programs of contenders that bring none of their own; `benchmarks.catalog` names them.
 
-A module whose name ends in `_server` is the server program of a contender.
+Some import packages that are only in their contender's environment.
 """

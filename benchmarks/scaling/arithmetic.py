@@ -37,10 +37,10 @@ class Fleet:
     series: int
 
 
-def fleet(path: Path, rate: float, interval: float = 2.0) -> Fleet:
-    """Return the pods for `rate` requests/s that poll the registry every `interval` seconds."""
+def fleet(path: Path, rate: float) -> Fleet:
+    """Return the pods for `rate` requests/s that poll the registry every two seconds."""
     pods = max(2, math.ceil(rate / (path.rate * USED)))
-    looks = pods / pause(interval)
+    looks = pods / pause(2.0)
     return Fleet(pods, looks, looks * LOOKUP_SECONDS, pods * series())
 
 

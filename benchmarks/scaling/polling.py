@@ -8,31 +8,15 @@ import heapq
 import random
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from cloche.serving.dispatch.poll_policy import Pace
 
 _PATIENCE = 10.0  # seconds until a server gives up a poll
 
 
-class Pacing(Protocol):
-    """The policy for the pause between two polls of a server."""
-
-    def after(self, seconds: float) -> "Pacing":
-        """Return the policy after a poll that took `seconds`."""
-
-    def pause(self, interval: float, draw: float) -> float:
-        """Return the seconds until the next poll.
-
-        Args:
-            interval: The server's `--poll-interval`.
-            draw: A random number from 0 to 1.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A policy with a constant pause, for comparison."""
+    """A policy for the pause between two polls, like `Pace`: a constant pause, for comparison."""
 
     def after(self, seconds: float) -> "Fixed":  # noqa: ARG002
         """Return the same policy."""
@@ -41,6 +25,9 @@ class Fixed:
     def pause(self, interval: float, draw: float) -> float:  # noqa: ARG002
         """Return the interval."""
         return interval
+
+
+Pacing = Fixed | Pace
 
 
 @dataclass(frozen=True, slots=True)

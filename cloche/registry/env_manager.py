@@ -82,6 +82,18 @@ def option(command: str) -> Callable[[Any], Any]:
     )
 
 
+def cache_dir(parameter: str, text: str) -> Callable[[Any], Any]:
+    """Return the option `--cache-dir`, whose value a command gets as `parameter`."""
+    return click.option(
+        "--cache-dir",
+        parameter,
+        type=click.Path(file_okay=False, path_type=Path),
+        default=default_cache,
+        show_default="~/.cache/cloche",
+        help=text,
+    )
+
+
 def host_env(command: str) -> Callable[[Any], Any]:
     """Return the option `--host-env` for a command that runs versions."""
     return click.option(

@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,10 +21,10 @@ from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
 from cloche.up.services import (
     Service,
-    Services,
     mlflow_environment,
     require_free_port,
     server_environment,
+    wait_for_an_end,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     ui, server = f"http://{host}:{ui_port}", f"http://{host}:{port}"
-    with TemporaryDirectory(prefix="cloche-up-") as folder, Services() as services:
+    with TemporaryDirectory(prefix="cloche-up-") as folder, ExitStack() as services:
         with steps(f"bringing up {recipe}") as say:
             say(f"checking the recipe {recipe}")
             checked = load_recipe(recipe)
@@ -92,10 +93,12 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
             # The UI takes 14 s of one core to start. The gate leaves one core free, but a fit
             # leaves none, and before a candidate exists the registry may have no tables.
             say(f"starting the MLflow UI: {ui}")
-            started = [services.add(_mlflow_ui(host, ui_port, Path(folder)))]
+            started = [_mlflow_ui(host, ui_port, Path(folder))]
+            services.callback(started[0].stop)
             version = ensure_production(checked, say)
             say("starting the server")
-            started.append(services.add(_server(checked.name, host, port, Path(folder))))
+            started.append(_server(checked.name, host, port, Path(folder)))
+            services.callback(started[1].stop)
             for service in started:
                 service.wait_until_ready(READY_SECONDS)
             rows = rows_to_try(checked.name, version, BATCH_ROWS)
@@ -103,7 +106,7 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
             _check(checked.name, server, rows, Path(folder))
             return
         click.echo(_what_to_try(checked.name, version, ui, server, rows))
-        services.wait_for_an_end()
+        wait_for_an_end(started)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -8,8 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import requests
 
@@ -114,35 +112,12 @@ def server_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
 
 
-class Services:
-    """A group of services that are stopped together."""
-
-    def __init__(self) -> None:
-        self._running: list[Service] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for service in reversed(self._running):
-            service.stop()
-
-    def add(self, service: Service) -> Service:
-        """Add a started service to the group."""
-        self._running.append(service)
-        return service
-
-    def wait_for_an_end(self) -> None:
-        """Wait until a service ends, and raise `ServiceError`."""
-        while True:
-            for service in self._running:
-                service.check_running()
-            time.sleep(0.5)
+def wait_for_an_end(services: Sequence[Service]) -> None:
+    """Wait until a service ends, and raise `ServiceError`."""
+    while True:
+        for service in services:
+            service.check_running()
+        time.sleep(0.5)
 
 
 def require_free_port(host: str, port: int, option: str) -> None:

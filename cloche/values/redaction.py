@@ -22,21 +22,21 @@ _QUOTED = re.compile(r"""(?<!\w)[bru]?(['"`])(.*?)(?<!\\)\1(?!\w)""")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w])")
 
 
-def describe_error(error: BaseException, rows: Any = None, names: Iterable[Any] = ()) -> str:
+def describe_error(error: BaseException, rows: Any = None) -> str:
     """Describe an error in one line, with its type.
 
     Args:
         error: The error.
         rows: The table, array or record that the error is about; its values are cut from the
             message.
-        names: Words that may be quoted in the message, in addition to the columns of `rows`.
     """
     error = unwrapped(error)
     said = _text(error)
     if said.startswith(_WRAPPERS):
         return type(error).__name__
+    names: list[str] = []
     if isinstance(error, ImportError) or (isinstance(error, OSError) and rows is None):
-        names = [*names, *(found[2] for found in _QUOTED.finditer(said))]  # names of modules, files
+        names = [found[2] for found in _QUOTED.finditer(said)]  # names of modules, files
     shown = without_values(said, rows, names)
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cloche.registry.env_manager import default_cache
+from cloche.registry import env_manager
 from cloche.serving.errors import SettingsError
 from cloche.serving.image.engine import ENGINES, find
 from cloche.serving.image.engine import build as build_image
@@ -54,13 +54,7 @@ Example:
     metavar="DIR",
     help="Write the build context there, and build nothing.",
 )
-@click.option(
-    "--cache-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=default_cache,
-    show_default="~/.cache/cloche",
-    help="Where fetched versions are kept.",
-)
+@env_manager.cache_dir("cache_dir", "Where fetched versions are kept.")
 def build(
     *,
     model: str,

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
@@ -158,13 +157,9 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(JobOptions)
     metavar="N",
     help="Most rows of a part.",
 )
-@click.option(
-    "--cache-dir",
+@env_manager.cache_dir(
     "cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=env_manager.default_cache,
-    show_default="~/.cache/cloche",
-    help="Where versions and environments are kept, and unfinished jobs of an OUTPUT in a store.",
+    "Where versions and environments are kept, and unfinished jobs of an OUTPUT in a store.",
 )
 @click.option(
     "--acceleration/--no-acceleration",

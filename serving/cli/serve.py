@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ Example:
 """
 
 
+def _setting(
+    flag: str, kind: "click.ParamType[Any]", metavar: str, text: str
+) -> Callable[[Any], Any]:
+    """Return an option with the name, the unit and the default of a setting."""
+    default = _DEFAULTS[flag.removeprefix("--").replace("-", "_")]
+    return click.option(flag, default=default, type=kind, metavar=metavar, help=text)
+
+
 class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has no public name
     """The type of model URIs, which reads several URIs from an environment variable."""
 
@@ -72,40 +81,16 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has
     "models come and go.",
 )
 @click.option("--host", default=_DEFAULTS["host"], metavar="ADDRESS", help="Address to listen on.")
-@click.option(
-    "--port",
-    default=_DEFAULTS["port"],
-    type=_PORT,
-    metavar="PORT",
-    help="Port to listen on; 0 takes any free one.",
-)
+@_setting("--port", _PORT, "PORT", "Port to listen on; 0 takes any free one.")
 @click.option(
     "--grpc-port",
     type=_PORT,
     metavar="PORT",
     help="Also serve the Open Inference Protocol over gRPC, on this port; needs 'cloche[grpc]'.",
 )
-@click.option(
-    "--replicas",
-    default=_DEFAULTS["replicas"],
-    type=_POSITIVE,
-    metavar="N",
-    help="Model hosts per model.",
-)
-@click.option(
-    "--poll-interval",
-    default=_DEFAULTS["poll_interval"],
-    type=_SECONDS,
-    metavar="SECONDS",
-    help="How often the registry is looked at.",
-)
-@click.option(
-    "--load-timeout",
-    default=_DEFAULTS["load_timeout"],
-    type=_SECONDS,
-    metavar="SECONDS",
-    help="How long a version may take to load.",
-)
+@_setting("--replicas", _POSITIVE, "N", "Model hosts per model.")
+@_setting("--poll-interval", _SECONDS, "SECONDS", "How often the registry is looked at.")
+@_setting("--load-timeout", _SECONDS, "SECONDS", "How long a version may take to load.")
 @click.option(
     "--request-timeout",
     envvar=["CLOCHE_SERVE_REQUEST_TIMEOUT", "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"],
@@ -123,19 +108,14 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has
     help="How long a model may take for a batch; then its requests are answered 504, and its "
     "host is replaced.",
 )
-@click.option(
-    "--drain-timeout",
-    default=_DEFAULTS["drain_timeout"],
-    type=_SECONDS,
-    metavar="SECONDS",
-    help="How long running requests are waited for at the end.",
+@_setting(
+    "--drain-timeout", _SECONDS, "SECONDS", "How long running requests are waited for at the end."
 )
-@click.option(
+@_setting(
     "--max-batch-rows",
-    default=_DEFAULTS["max_batch_rows"],
-    type=_POSITIVE,
-    metavar="N",
-    help="Most rows that are scored together; 1 never joins requests.",
+    _POSITIVE,
+    "N",
+    "Most rows that are scored together; 1 never joins requests.",
 )
 @click.option(
     "--max-wait-ms",
@@ -144,27 +124,9 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has
     metavar="MILLISECONDS",
     help="How long a request waits for others, to be scored together with them.",
 )
-@click.option(
-    "--max-queue",
-    default=_DEFAULTS["max_queue"],
-    type=_POSITIVE,
-    metavar="N",
-    help="Requests that may wait; more get 429.",
-)
-@click.option(
-    "--max-body",
-    default=_DEFAULTS["max_body"],
-    type=_POSITIVE,
-    metavar="BYTES",
-    help="Most bytes of a request body, also when unpacked.",
-)
-@click.option(
-    "--max-connections",
-    default=_DEFAULTS["max_connections"],
-    type=_POSITIVE,
-    metavar="N",
-    help="Connections that may be open; more get 503.",
-)
+@_setting("--max-queue", _POSITIVE, "N", "Requests that may wait; more get 429.")
+@_setting("--max-body", _POSITIVE, "BYTES", "Most bytes of a request body, also when unpacked.")
+@_setting("--max-connections", _POSITIVE, "N", "Connections that may be open; more get 503.")
 @click.option(
     "--max-host-memory",
     default=_DEFAULTS["max_host_memory"] // MIB,
@@ -172,13 +134,7 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has
     metavar="MIB",
     help="MiB after which a model host is renewed, for models that leak; 0 for never.",
 )
-@click.option(
-    "--client-timeout",
-    default=_DEFAULTS["client_timeout"],
-    type=_SECONDS,
-    metavar="SECONDS",
-    help="How long a client may take to send a request.",
-)
+@_setting("--client-timeout", _SECONDS, "SECONDS", "How long a client may take to send a request.")
 @env_manager.option("serve")
 @env_manager.host_env("serve")
 @click.option(
@@ -187,13 +143,7 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has
     default=_DEFAULTS["accelerate"],
     help="Whether a version's accelerated twin may answer in its place.",
 )
-@click.option(
-    "--cache-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=env_manager.default_cache,
-    show_default="~/.cache/cloche",
-    help="Where versions and environments are kept.",
-)
+@env_manager.cache_dir("cache_dir", "Where versions and environments are kept.")
 @click.option(
     "--api-keys-file",
     type=_FILE,

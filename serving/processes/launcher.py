@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from cloche import launch
 from cloche.processes import child_variables, supervisor
@@ -23,26 +23,6 @@ from cloche.serving.processes.thread_limits import sized
 
 _END_SECONDS = 5.0
 _AT_ONCE = 16  # pending messages to the fork server; hundreds would not fit into the socket
-
-
-class Process(Protocol):
-    """A process with a `cloche.processes.supervisor`, and methods like asyncio's `Process`.
-
-    Attributes:
-        pid: The process ID of the supervisor.
-    """
-
-    pid: int
-
-    @property
-    def returncode(self) -> int | None:
-        """The exit code; None while the process runs."""
-
-    async def wait(self) -> int:
-        """Wait until the process has ended, and return its exit code."""
-
-    def kill(self) -> None:
-        """End the process at once, with the processes that it started."""
 
 
 class Processes:
@@ -77,7 +57,7 @@ class Processes:
     async def start(
         self, program: Program, end: socket.socket, *arguments: str, output: int | None = None,
         needs: Sequence[str] = (),
-    ) -> Process:  # fmt: skip
+    ) -> "Process":  # fmt: skip
         """Start a program in the front's environment.
 
         Args:
@@ -96,7 +76,7 @@ class Processes:
             return await server.fork(program, arguments, end, output, needs)
         return await self._anew("", program, end, *arguments, output=output)
 
-    async def start_host_in(self, python: Path, end: socket.socket, output: int) -> Process:
+    async def start_host_in(self, python: Path, end: socket.socket, output: int) -> "Process":
         """Start a model host with the interpreter of another environment than the front's."""
         return await self._anew(str(python), Program.HOST, end, output=output)
 
@@ -128,14 +108,13 @@ class Processes:
     async def _anew(
         self, python: str, program: Program, end: socket.socket, *arguments: str,
         output: int | None,
-    ) -> Process:  # fmt: skip
+    ) -> "Process":  # fmt: skip
         told = (str(end.fileno()), *arguments)
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *launch.command(f"cloche.serving.{program}", *told, python=python),
             pass_fds=(end.fileno(),), env=self._variables(),
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
-        return _Anew(process)
 
     def _variables(self) -> dict[str, str]:
         # onnxruntime's telemetry starts a thread, which forks would not have; a program that mounts
@@ -145,28 +124,14 @@ class Processes:
         return {**quiet, **own, **sized(own, self._threads), "PYTHONUNBUFFERED": "1"}
 
 
-def kill(process: Process) -> None:
+def kill(process: "Process") -> None:
     """End a process at once, with the processes that it started, if it still runs."""
-    if process.returncode is None:
+    if process.returncode is not None:
+        return
+    if isinstance(process, _Fork):
         process.kill()
-
-
-class _Anew:
-    """A process that was started without the fork server."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.pid = process.pid
-        self._process = process
-
-    @property
-    def returncode(self) -> int | None:
-        return self._process.returncode
-
-    async def wait(self) -> int:
-        return await self._process.wait()
-
-    def kill(self) -> None:
-        supervisor.tell_to_end(self.pid)
+    else:
+        supervisor.tell_to_end(process.pid)
 
 
 class _ForkServer:
@@ -299,7 +264,7 @@ def _unforked(told: dict[str, Any]) -> Exception:
 
 
 class _Fork:
-    """A fork of the fork server."""
+    """A fork of the fork server, with the methods of asyncio's `Process` that the front uses."""
 
     def __init__(self, server: _ForkServer, pid: int) -> None:
         self.pid = pid
@@ -316,3 +281,7 @@ class _Fork:
     def kill(self) -> None:
         if not self.ended.done():
             self._server.kill(self.pid)
+
+
+Process = asyncio.subprocess.Process | _Fork
+"""A process with a `cloche.processes.supervisor`, whose process ID is `pid`; see `kill`."""

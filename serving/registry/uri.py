@@ -47,11 +47,6 @@ class ModelUri:
     value: str = ""
     model: str = ""
 
-    @property
-    def moves(self) -> bool:
-        """Whether the URI can resolve to another version later."""
-        return self.reference in (Reference.ALIAS, Reference.STAGE, Reference.LATEST)
-
 
 def parse(text: str) -> ModelUri:
     """Parse a model URI, optionally given as `NAME=URI`.

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.breakdown import stages
-from benchmarks.errors import NoSuchMark
+from benchmarks.errors import BenchmarkError
 from benchmarks.marks import MARKS
 from benchmarks.tracing import chains, find
 
@@ -19,7 +19,7 @@ def test_every_mark_is_on_a_function_that_exists(target):
 
 
 def test_a_mark_that_is_gone_says_where_to_mend_it():
-    with pytest.raises(NoSuchMark, match=r"benchmarks/marks\.py"):
+    with pytest.raises(BenchmarkError, match=r"benchmarks/marks\.py"):
         find("cloche.serving.host.scoring:Scorer.gone")
 
 

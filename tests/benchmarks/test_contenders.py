@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import environments
-from benchmarks.catalog import BASE, CONTENDERS, contender
+from benchmarks.catalog import BASE, CONTENDERS
 from benchmarks.place import Place
 from benchmarks.row import Column, Row, read
 
@@ -14,13 +14,13 @@ ROW = Row((Column("age", "double", 1.5), Column("plan", "string", "basic")))
 
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_every_contender_says_how_it_is_started_and_asked(name, tmp_path):
-    one = contender(name)
+    one = CONTENDERS[name]
 
     command = one.command(Place(Path(sys.executable), "models:/m@production", 18123, tmp_path))
 
     written = "".join(path.read_text() for path in tmp_path.iterdir())
     assert "18123" in " ".join(command) + written
-    assert one.ready().startswith("/")
+    assert one.ready.startswith("/")
     assert b"basic" in one.question(ROW).body
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.breakdown import Breakdown, Stage
-from benchmarks.doors import DoorRun, Doors
+from benchmarks.doors import Doors
 from benchmarks.load import Measurement
 from benchmarks.report import cells, render
 from benchmarks.results import Load, Missing, Run, Start, write
@@ -83,7 +83,7 @@ def test_a_part_that_runs_alone_leaves_the_other_parts_as_they_were(tmp_path):
 
 
 def test_doors_are_medians_of_their_rounds(tmp_path):
-    runs = [DoorRun("grpc", 64, rate, 1.0, 2.0, 1) for rate in (1000, 3000, 2000)]
+    runs = [run("grpc", rate, p50=1.0, failed=1) for rate in (1000, 3000, 2000)]
 
     render(write(tmp_path, "doors", Doors("twelve", 3, 3, runs)), tmp_path)
 
@@ -102,14 +102,3 @@ def test_swaps_are_compared_with_the_time_before_them(tmp_path):
     assert "| during swaps | 85 | 10.0 | 12.0 | 1 |" in text
     assert "first answer of the new version: 5.0 s\n(median; 4.0 to 9.0)" in text
     assert "400 MiB after 3 versions,\n410 MiB after 3 more" in text
-
-
-def test_the_plot_is_the_same_for_the_same_numbers(tmp_path):
-    result = load(runs=[run("mlflow", 95), run("cloche", 5000), run("cloche", 0, connections=1)])
-
-    plots = []
-    for _ in range(2):
-        render(write(tmp_path, "load", result), tmp_path)
-        plots.append((tmp_path / "results.svg").read_bytes())
-
-    assert plots[0] == plots[1]

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from math import inf
 from threading import current_thread, main_thread
 from time import monotonic
-from types import FrameType, TracebackType
+from types import FrameType
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
@@ -85,12 +85,7 @@ class _Deadline:
             signal.setitimer(signal.ITIMER_REAL, self._seconds, 1.0)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._signalled:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, self._before)

@@ -1,20 +1,11 @@
 """Options of the commands that run versions in separate processes."""
 
-from pathlib import Path
-
 import click
 
 from cloche.processes.child_variables import check_widened
 from cloche.registry import env_manager
 
-cache = click.option(
-    "--cache-dir",
-    "cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=env_manager.default_cache,
-    show_default="~/.cache/cloche",
-    help="Where environments are kept.",
-)
+cache = env_manager.cache_dir("cache", "Where environments are kept.")
 
 
 def check(manager: str, widened: tuple[str, ...]) -> None:

@@ -14,10 +14,8 @@ from sklearn import metrics as sk
 from cloche.training.evaluation.predictions import Floats, Outcome
 from cloche.training.recipe.metric_catalog import METRICS
 
-Weights = npt.NDArray[np.float64] | None
 
-
-def score(metric: str, outcome: Outcome, weights: Weights = None) -> float:
+def score(metric: str, outcome: Outcome) -> float:
     """Return the metric's value.
 
     For a binary task, precision, recall and F1 are those of the positive label. For a multiclass
@@ -27,22 +25,18 @@ def score(metric: str, outcome: Outcome, weights: Weights = None) -> float:
     Args:
         metric: Key of `METRICS`.
         outcome: True values and predictions, n rows.
-        weights: Weights of the rows, shape (n,), not negative; a row of weight zero is ignored.
 
     Returns:
         The value, `nan` if the metric is not defined.
     """
-    if weights is not None:
-        present = weights > 0
-        outcome, weights = outcome.take(present), weights[present]
     if not len(outcome) or not is_computable(metric, outcome):
         return float("nan")
-    return float(_FUNCTIONS[metric](outcome, weights))
+    return float(_FUNCTIONS[metric](outcome))
 
 
-def score_all(names: Iterable[str], outcome: Outcome, weights: Weights = None) -> dict[str, float]:
+def score_all(names: Iterable[str], outcome: Outcome) -> dict[str, float]:
     """Return the value of each metric, in the order of `names`."""
-    return {name: score(name, outcome, weights) for name in names}
+    return {name: score(name, outcome) for name in names}
 
 
 def is_computable(metric: str, outcome: Outcome) -> bool:
@@ -50,119 +44,68 @@ def is_computable(metric: str, outcome: Outcome) -> bool:
     return METRICS[metric].needs != "probabilities" or outcome.predictions.probabilities is not None
 
 
-def _roc_auc(outcome: Outcome, weights: Weights) -> float:
+def _roc_auc(outcome: Outcome) -> float:
     present = np.unique(outcome.truth)
     if len(present) < 2:
         return float("nan")
     if outcome.predictions.target.task == "binary":
-        truth, probability = _positive(outcome)
-        return float(sk.roc_auc_score(truth, probability, sample_weight=weights))
+        return float(sk.roc_auc_score(*_positive(outcome)))
     # roc_auc_score returns nan for the average if one class is absent.
-    probabilities = outcome.predictions.probabilities
-    return float(
-        np.mean(
-            [
-                sk.roc_auc_score(
-                    outcome.truth == code,
-                    probabilities[:, code],  # type: ignore[index]
-                    sample_weight=weights,
-                )
-                for code in present
-            ]
-        )
-    )
+    probabilities: Floats = outcome.predictions.probabilities  # type: ignore[assignment]
+    areas = [sk.roc_auc_score(outcome.truth == code, probabilities[:, code]) for code in present]
+    return float(np.mean(areas))
 
 
-def _average_precision(outcome: Outcome, weights: Weights) -> float:
+def _average_precision(outcome: Outcome) -> float:
     truth, probability = _positive(outcome)
-    if not truth.any():
-        return float("nan")
-    return float(sk.average_precision_score(truth, probability, sample_weight=weights))
+    return float(sk.average_precision_score(truth, probability)) if truth.any() else float("nan")
 
 
-def _log_loss(outcome: Outcome, weights: Weights) -> float:
+def _log_loss(outcome: Outcome) -> float:
     labels = np.arange(len(outcome.predictions.target.classes))
-    return float(
-        sk.log_loss(
-            outcome.truth, outcome.predictions.probabilities, labels=labels, sample_weight=weights
-        )
-    )
+    return float(sk.log_loss(outcome.truth, outcome.predictions.probabilities, labels=labels))
 
 
-def _brier(outcome: Outcome, weights: Weights) -> float:
-    truth, probability = _positive(outcome)
-    return float(sk.brier_score_loss(truth, probability, sample_weight=weights, pos_label=True))
-
-
-def _accuracy(outcome: Outcome, weights: Weights) -> float:
-    return float(sk.accuracy_score(outcome.truth, outcome.predictions.codes, sample_weight=weights))
-
-
-def _balanced_accuracy(outcome: Outcome, weights: Weights) -> float:
+def _balanced_accuracy(outcome: Outcome) -> float:
     classes = np.unique(outcome.truth)
     if len(classes) < 2:
         return float("nan")
     # balanced_accuracy_score warns about predicted classes that do not occur in the truth; the mean
     # recall of those that occur is the same number.
-    return float(
-        sk.recall_score(
-            outcome.truth,
-            outcome.predictions.codes,
-            labels=classes,
-            average="macro",
-            sample_weight=weights,
-        )
-    )
+    codes = outcome.predictions.codes
+    return float(sk.recall_score(outcome.truth, codes, labels=classes, average="macro"))
 
 
-def _of_labels(
-    function: Callable[..., float],
-) -> Callable[[Outcome, Weights], float]:
+def _of_labels(function: Callable[..., float]) -> Callable[[Outcome], float]:
     """Return the function for precision, recall or F1, of the positive label or macro-averaged."""
 
-    def compute(outcome: Outcome, weights: Weights) -> float:
+    def compute(outcome: Outcome) -> float:
         target, codes = outcome.predictions.target, outcome.predictions.codes
         if target.task == "multiclass":
+            classes = np.unique(outcome.truth)
             return function(
-                outcome.truth,
-                codes,
-                labels=np.unique(outcome.truth),
-                average="macro",
-                sample_weight=weights,
-                zero_division=0.0,
+                outcome.truth, codes, labels=classes, average="macro", zero_division=0.0
             )
-        return function(
-            outcome.truth == target.positive_code,
-            codes == target.positive_code,
-            pos_label=True,
-            sample_weight=weights,
-            zero_division=np.nan,
-        )
+        truth, predicted = outcome.truth == target.positive_code, codes == target.positive_code
+        return function(truth, predicted, pos_label=True, zero_division=np.nan)
 
     return compute
 
 
-def _r2(outcome: Outcome, weights: Weights) -> float:
+def _of_values(function: Callable[..., float]) -> Callable[[Outcome], float]:
+    return lambda outcome: function(outcome.truth, outcome.predictions.values)
+
+
+def _r2(outcome: Outcome) -> float:
     if np.ptp(outcome.truth) == 0:
         return float("nan")
-    return float(sk.r2_score(outcome.truth, outcome.predictions.values, sample_weight=weights))
+    return float(sk.r2_score(outcome.truth, outcome.predictions.values))
 
 
-def _mape(outcome: Outcome, weights: Weights) -> float:
+def _mape(outcome: Outcome) -> float:
     if (outcome.truth == 0).any():
         return float("nan")
-    return float(
-        sk.mean_absolute_percentage_error(
-            outcome.truth, outcome.predictions.values, sample_weight=weights
-        )
-    )
-
-
-def _of_values(function: Callable[..., float]) -> Callable[[Outcome, Weights], float]:
-    def compute(outcome: Outcome, weights: Weights) -> float:
-        return function(outcome.truth, outcome.predictions.values, sample_weight=weights)
-
-    return compute
+    return float(sk.mean_absolute_percentage_error(outcome.truth, outcome.predictions.values))
 
 
 def _positive(outcome: Outcome) -> tuple[npt.NDArray[np.bool_], Floats]:
@@ -170,12 +113,12 @@ def _positive(outcome: Outcome) -> tuple[npt.NDArray[np.bool_], Floats]:
     return outcome.truth == predictions.target.positive_code, predictions.positive_probability()
 
 
-_FUNCTIONS: dict[str, Callable[[Outcome, Weights], float]] = {
+_FUNCTIONS: dict[str, Callable[[Outcome], float]] = {
     "roc_auc": _roc_auc,
     "average_precision": _average_precision,
     "log_loss": _log_loss,
-    "brier": _brier,
-    "accuracy": _accuracy,
+    "brier": lambda outcome: sk.brier_score_loss(*_positive(outcome), pos_label=True),
+    "accuracy": lambda outcome: sk.accuracy_score(outcome.truth, outcome.predictions.codes),
     "balanced_accuracy": _balanced_accuracy,
     "f1": _of_labels(sk.f1_score),
     "precision": _of_labels(sk.precision_score),

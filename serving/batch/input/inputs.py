@@ -3,11 +3,12 @@
 import hashlib
 import io
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from tempfile import TemporaryFile
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -27,7 +28,7 @@ from cloche.serving.errors import JobFailed, SettingsError
 _HEAD = 1 << 20  # bytes, large enough to contain any usual header
 
 
-class Inputs(Protocol):
+class Inputs(ABC):
     """The input of a job.
 
     Attributes:
@@ -39,40 +40,49 @@ class Inputs(Protocol):
     """
 
     inputs: dict[str, str]
-    weight: int
-    repeatable: bool
-    told: bool
-    is_csv: bool
+    weight: int = 0
+    repeatable = True
+    told = False
+    is_csv = False
+    _name: str  # of the whole input, for messages
 
-    def read_by(self, reading: CsvOptions) -> None:
+    def read_by(self, reading: CsvOptions) -> None:  # noqa: B027  # only CSV has options
         """Read CSV with these options from now on."""
 
+    @abstractmethod
     def columns(self) -> list[str]:
         """Return the column names of the input."""
 
     def lacking(self, needed: list[str]) -> str:
         """Return a clause that names the needed columns that are missing; empty if none is."""
+        found = self.columns()
+        absent = [name for name in needed if name not in found]
+        return f"{self._name} lacks {', '.join(absent)}" if absent else ""
 
     def advice(self, needed: list[str]) -> str:
         """Return which columns the input has instead of missing ones, and what to type."""
+        return csv_advice.for_names(self.columns(), needed)
 
+    @abstractmethod
     def inferred(self) -> dict[str, dict[str, str]]:
         """Return source → column → type over all rows, for a version without a signature."""
 
+    @abstractmethod
     def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
         """Yield the parts in row order; parts whose index is in `done` need not be readable."""
 
     def changed(self) -> str:
         """Return the name of a source that has changed since it was listed; empty if none has."""
+        return ""
 
+    @abstractmethod
     def reads(self) -> list[str]:
         """Return the paths, URIs and globs that the input reads."""
 
 
-class Files:
+class Files(Inputs):
     """The files of a path, glob, directory or URI."""
 
-    repeatable = True
     told = True
 
     def __init__(self, source: str, given_format: str | None) -> None:
@@ -131,37 +141,21 @@ class Files:
         return [*self.inputs, self._source]
 
 
-class Query:
+class Query(Inputs):
     """The rows of a SQL query, copied to disk once so that each part can be read again."""
 
-    repeatable = True
-    told = False
-    weight = 0
-    is_csv = False
+    _name = "the query"
 
     def __init__(self, url: str, query: str, rows: int) -> None:
         self._url, self._query, self._rows = url, query, rows
         name = database.shown(url)
         self.inputs = {name: hashlib.sha256(query.encode()).hexdigest()[:32]}
 
-    def read_by(self, reading: CsvOptions) -> None:
-        """See `Inputs.read_by`."""
-
     def columns(self) -> list[str]:
         """See `Inputs.columns`."""
         names = database.columns(self._url, self._query)
         refuse_doubled(names, "The query")
         return names
-
-    def lacking(self, needed: list[str]) -> str:
-        """See `Inputs.lacking`."""
-        found = self.columns()
-        absent = [name for name in needed if name not in found]
-        return f"the query lacks {', '.join(absent)}" if absent else ""
-
-    def advice(self, needed: list[str]) -> str:
-        """See `Inputs.advice`."""
-        return csv_advice.for_names(self.columns(), needed)
 
     def inferred(self) -> dict[str, dict[str, str]]:
         """See `Inputs.inferred`. Batches carry their types; `Partitioner` refuses later changes."""
@@ -180,21 +174,16 @@ class Query:
         found = database.batches(self._url, self._query, self._rows)
         return planner.batches(silence_notice.each(found, "the database"))
 
-    def changed(self) -> str:
-        """See `Inputs.changed`. The rows cannot change because they were copied."""
-        return ""
-
     def reads(self) -> list[str]:
         """See `Inputs.reads`."""
         return database.files(self._url)
 
 
-class Stream:
+class Stream(Inputs):
     """A stream of text or Arrow, like standard input."""
 
     repeatable = False
-    told = False
-    weight = 0
+    _name = "standard input"
 
     def __init__(self, stream: IO[bytes], given_format: str | None) -> None:
         if given_format not in (*TEXT, *COLUMNAR):
@@ -227,16 +216,14 @@ class Stream:
         return self._file.reading.decoded(stream) if self._file.recoded else stream
 
     def lacking(self, needed: list[str]) -> str:
-        """See `Inputs.lacking`."""
-        found = self.columns() if self._file.format != "jsonl" else needed
-        absent = [name for name in needed if name not in found]
-        return f"standard input lacks {', '.join(absent)}" if absent else ""
+        """See `Inputs.lacking`. JSON rows may have different keys, so they are not checked here."""
+        return "" if self._file.format == "jsonl" else super().lacking(needed)
 
     def advice(self, needed: list[str]) -> str:
         """See `Inputs.advice`."""
         if self.is_csv:
             return csv_advice.for_header(self._head, self._file, needed)
-        return csv_advice.for_names(self.columns(), needed)
+        return super().advice(needed)
 
     def inferred(self) -> dict[str, dict[str, str]]:
         """See `Inputs.inferred`. The stream is first copied to disk, because all rows decide."""
@@ -266,10 +253,6 @@ class Stream:
             else:
                 batches = database.arrow_stream(self._stream)
                 yield from planner.batches(map(self._categories.complete, batches))
-
-    def changed(self) -> str:
-        """See `Inputs.changed`."""
-        return ""
 
     def reads(self) -> list[str]:
         """See `Inputs.reads`. Standard input may be a file that the shell opened."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.batch.output.location import Folder, Location
+from cloche.serving.batch.output.location import Folder
 from cloche.serving.batch.output.object_store import Store
 
 _SUFFIXES = {
@@ -24,7 +24,7 @@ class Output:
         directory: Whether the output is a directory.
     """
 
-    place: Location
+    place: Folder | Store
     name: str
     format: str
     directory: bool
@@ -74,7 +74,7 @@ def describe(text: str, given_format: str | None) -> Output:
     """
     if text == "-":
         return Output(Folder(Path()), "-", given_format or "csv", directory=False)
-    place: Location
+    place: Folder | Store
     if "://" in text and not text.startswith("file://"):
         place, name = Store.of(text)
         is_directory = text.partition("?")[0].endswith("/")

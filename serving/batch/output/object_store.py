@@ -40,7 +40,7 @@ _OTHERWISE = "What was done stays done: go on with --resume."
 
 
 class Store:
-    """A folder in an object store; see `cloche.serving.batch.output.location.Location`.
+    """A folder in an object store; see `cloche.serving.batch.output.location.Folder`.
 
     A file appears when its upload ends. A directory cannot appear in one step, so the files that
     mark it as complete are uploaded last.
@@ -77,21 +77,21 @@ class Store:
         return cls(system, folder, given.rpartition("/")[0]), name
 
     def shown(self, name: str) -> str:
-        """See `Location.shown`."""
+        """See `Folder.shown`."""
         return f"{self._uri}/{name}"
 
     def work(self, name: str, cache: Path) -> Path:
-        """See `Location.work`. It lies in the cache directory, because a store cannot hold it."""
+        """See `Folder.work`. It lies in the cache directory, because a store cannot hold it."""
         key = hashlib.sha256(self.shown(name).encode()).hexdigest()[:16]
         return cache.absolute() / "jobs" / f"{key}-{name}"
 
     def occupied(self, name: str) -> bool:
-        """See `Location.occupied`."""
+        """See `Folder.occupied`."""
         with self._explaining(name):
             return bool(self._files(name))
 
     def sizes(self, names: list[str]) -> list[int | None]:
-        """See `Location.sizes`."""
+        """See `Folder.sizes`."""
         if not names:
             return []
         with self._explaining(names[0]):
@@ -99,7 +99,7 @@ class Store:
         return [info.size if info.is_file else None for info in found]
 
     def read(self, name: str) -> bytes | None:
-        """See `Location.read`."""
+        """See `Folder.read`."""
         with self._explaining(name):
             if not self._system.get_file_info(self._at(name)).is_file:
                 return None
@@ -108,14 +108,14 @@ class Store:
                 return content
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Location.write`."""
+        """See `Folder.write`."""
         with NamedTemporaryFile() as fresh:
             fresh.write(content)
             fresh.flush()
             self.put(Path(fresh.name), name)
 
     def put(self, fresh: Path, name: str) -> None:
-        """See `Location.put`."""
+        """See `Folder.put`."""
         path, size = self._at(name), fresh.stat().st_size
         with self._explaining(name), during(f"the upload of {self.shown(name)}"):
             try:
@@ -134,7 +134,7 @@ class Store:
     def put_directory(
         self, fresh: Path, name: str, last: tuple[str, ...], sure: Callable[[], None]
     ) -> None:
-        """See `Location.put_directory`."""
+        """See `Folder.put_directory`."""
         for one in reversed(last):  # so that nobody takes it for complete
             self.remove(f"{name}/{one}")
         names = sorted(place.name for place in fresh.iterdir())
@@ -150,7 +150,7 @@ class Store:
             self.put(fresh / one, f"{name}/{one}")
 
     def remove(self, name: str) -> None:
-        """See `Location.remove`."""
+        """See `Folder.remove`."""
         self._delete(name, self._at(name))
 
     def _measure(self, path: str, size: int) -> None:

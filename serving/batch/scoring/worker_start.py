@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from cloche import launch
 from cloche.processes import supervisor
@@ -20,47 +19,9 @@ _STDERR = 2  # the prints of a model must not mix with the output on stdout
 _FORKING = sys.platform == "linux"
 
 
-class Process(Protocol):
-    """A worker process.
-
-    Attributes:
-        pid: The process id of the worker's supervisor (`cloche.processes.supervisor`).
-    """
-
-    pid: int
-
-    def kill(self) -> None:
-        """End the process at once."""
-
-    def code(self, seconds: float) -> int | None:
-        """Wait for the end of the process; return the exit code, or None after a timeout."""
-
-
-class Starter(Protocol):
-    """Starts worker processes.
-
-    Attributes:
-        quick: Whether a start takes almost no time.
-    """
-
-    quick: bool
-
-    def start(self, end: socket.socket, needs: Sequence[str] = ()) -> Process:
-        """Start a worker that is connected to the engine by a socket.
-
-        Args:
-            end: The worker's end of the socket.
-            needs: Modules that earlier workers imported for this version.
-
-        Raises:
-            JobFailed: The worker cannot be started.
-        """
-
-    def close(self) -> None:
-        """End the processes that the starter itself runs."""
-
-
-def starter(variables: Mapping[str, str], python: str = "", *, forking: bool = _FORKING) -> Starter:
+def starter(
+    variables: Mapping[str, str], python: str = "", *, forking: bool = _FORKING
+) -> "ForkStarter | SpawnStarter":
     """Return the starter of workers for this system.
 
     Args:
@@ -72,7 +33,11 @@ def starter(variables: Mapping[str, str], python: str = "", *, forking: bool = _
 
 
 class ForkStarter:
-    """Starts workers as forks of a fork server, which begins its imports at once."""
+    """Starts workers as forks of a fork server, which begins its imports at once.
+
+    Attributes:
+        quick: Whether a start takes almost no time.
+    """
 
     quick = True
 
@@ -80,8 +45,16 @@ class ForkStarter:
         self._about = (Program.WORKER, variables, python)
         self._server = BlockingForkServer(*self._about)
 
-    def start(self, end: socket.socket, needs: Sequence[str] = ()) -> Process:
-        """See `Starter.start`."""
+    def start(self, end: socket.socket, needs: Sequence[str] = ()) -> "_Fork":
+        """Start a worker that is connected to the engine by a socket.
+
+        Args:
+            end: The worker's end of the socket.
+            needs: Modules that earlier workers imported for this version.
+
+        Raises:
+            JobFailed: The worker cannot be started.
+        """
         try:
             return _Fork(self._server, self._server.fork(end, needs))
         except ForkServerLost:  # it was killed with its forks: start another one and try once more
@@ -95,22 +68,26 @@ class ForkStarter:
             raise _unstarted(error) from error
 
     def close(self) -> None:
-        """See `Starter.close`."""
+        """End the processes that the starter itself runs."""
         self._server.close()
 
 
 class _Fork:
-    """A worker that is a fork of the fork server."""
+    """A worker that is a fork of the fork server.
+
+    Attributes:
+        pid: The process id of the worker's supervisor (`cloche.processes.supervisor`).
+    """
 
     def __init__(self, server: BlockingForkServer, pid: int) -> None:
         self._server, self.pid = server, pid
 
     def kill(self) -> None:
-        """See `Process.kill`."""
+        """End the process at once."""
         self._server.kill(self.pid)
 
     def code(self, seconds: float) -> int | None:
-        """See `Process.code`."""
+        """Wait for the end of the process; return the exit code, or None after a timeout."""
         return self._server.code(self.pid, seconds)
 
 
@@ -122,8 +99,8 @@ class SpawnStarter:
     def __init__(self, variables: Mapping[str, str], python: str) -> None:
         self._variables, self._python = variables, python
 
-    def start(self, end: socket.socket, needs: Sequence[str] = ()) -> Process:  # noqa: ARG002
-        """See `Starter.start`."""
+    def start(self, end: socket.socket, needs: Sequence[str] = ()) -> "_Child":  # noqa: ARG002
+        """See `ForkStarter.start`."""
         told = str(end.fileno())
         command = launch.command(
             "cloche.serving.batch.scoring.worker_process", told, python=self._python
@@ -138,7 +115,7 @@ class SpawnStarter:
         return _Child(process)
 
     def close(self) -> None:
-        """See `Starter.close`."""
+        """See `ForkStarter.close`."""
 
 
 class _Child:
@@ -148,15 +125,19 @@ class _Child:
         self._process, self.pid = process, process.pid
 
     def kill(self) -> None:
-        """See `Process.kill`."""
+        """See `_Fork.kill`."""
         supervisor.tell_to_end(self.pid)
 
     def code(self, seconds: float) -> int | None:
-        """See `Process.code`."""
+        """See `_Fork.code`."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
+
+
+Process = _Fork | _Child
+Starter = ForkStarter | SpawnStarter
 
 
 def _unstarted(error: Exception) -> JobFailed:

@@ -80,7 +80,7 @@ class Diagnosis:
             or self._general()
         )
 
-    def of_params(self, params: dict[str, Any], *, word: str = "Parameter") -> Mistake | None:
+    def of_params(self, params: dict[str, Any]) -> Mistake | None:
         """Find the first parameter that MLflow refuses."""
         for spec in self._params:
             if spec.name in params and refuses_param(params[spec.name], spec):
@@ -90,7 +90,7 @@ class Diagnosis:
                     if spec.shape is None
                     else (f"expected a list of {spec.dtype!r}, found {found}")
                 )
-                return Mistake(f"{word} {spec.name!r}: {kind}.")
+                return Mistake(f"Parameter {spec.name!r}: {kind}.")
         return None
 
     def _general(self) -> Mistake:

@@ -7,6 +7,7 @@ one before, so that all of them cost about as much as parsing the request a few 
 
 import pickle
 import warnings
+from bisect import bisect
 from collections.abc import Callable
 from typing import Any
 
@@ -76,19 +77,8 @@ def first_refused(count: int, refuses: Callable[[slice], bool]) -> int | None:
         return start
     if count > _MOST_BESIDE_OTHERS or not refuses(slice(0, count)):
         return None
-    return _first_beside_others(count, refuses)
-
-
-def _first_beside_others(count: int, refuses: Callable[[slice], bool]) -> int:
-    """Return the position of the first part that is refused together with the parts before it."""
-    taken, refused = 0, count
-    while refused - taken > 1:
-        middle = (taken + refused) // 2
-        if refuses(slice(0, middle)):
-            refused = middle
-        else:
-            taken = middle
-    return taken
+    # the shortest refused beginning ends with the part that is refused beside the others
+    return bisect(range(1, count), False, key=lambda end: refuses(slice(0, end)))
 
 
 def _enforce(data: Any, schema: Schema) -> None:

@@ -112,11 +112,7 @@ def _table_mistake(table: pd.DataFrame, schema: Schema | None, read: Any) -> Mis
     if mistake := missing_columns([str(name) for name in table.columns], schema):
         return mistake
     specs = [spec for spec in schema.inputs if spec.name in table.columns]
-
-    def refuses(part: pd.DataFrame, known: Schema) -> bool:
-        return _refuses(read, part, known)
-
-    at = first_refused(len(specs), lambda some: refuses(table, Schema(specs[some])))
+    at = first_refused(len(specs), lambda some: _refuses(read, table, Schema(specs[some])))
     if at is None:
         return Mistake("The table holds no rows.") if table.empty else None
     return _column_mistake(str(specs[at].name), table[[specs[at].name]], specs[at], read)

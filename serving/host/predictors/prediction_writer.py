@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,22 +15,11 @@ BARE = ""  # the key of an output without a name
 encode = NumpyEncoder().encode
 
 
-class Predicted(Protocol):
-    """The predictions of a batch's rows; those of one request are the rows `start` up to `end`."""
-
-    def text(self, start: int, end: int) -> str:
-        """Return the predictions in JSON, as MLflow writes them."""
-
-    def columns(self, start: int, end: int) -> dict[str, Any]:
-        """Return the predictions by output; the key of an output without a name is `BARE`."""
-
-    @property
-    def single(self) -> bool:
-        """Whether there is exactly one named output."""
-
-
 class ByTwinPredicted:
-    """The predictions of the accelerated twin."""
+    """The predictions of the accelerated twin for a batch.
+
+    Those of one request are the rows `start` up to `end`.
+    """
 
     def __init__(self, prediction: Prediction) -> None:
         self._prediction = prediction
@@ -46,7 +35,7 @@ class ByTwinPredicted:
         return "[" + ", ".join(self._rows[start:end]) + "]"
 
     def columns(self, start: int, end: int) -> dict[str, Any]:
-        """Return the predictions by output."""
+        """Return the predictions by output; the key of an output without a name is `BARE`."""
         names = self._prediction.names
         cut = [column[start:end] for column in self._prediction.columns]
         return {BARE: cut[0]} if names is None else dict(zip(names, cut, strict=True))
@@ -102,6 +91,9 @@ class ByModelPredicted:
     @cached_property
     def _jsonable(self) -> Any:
         return _get_jsonable_obj(self._raw, pandas_orient="records")
+
+
+Predicted = ByTwinPredicted | ByModelPredicted
 
 
 def _by_name(rows: Sequence[Any]) -> dict[str, Any]:

@@ -91,8 +91,3 @@ def test_a_model_can_be_served_under_another_name() -> None:
 def test_what_names_no_version_is_refused(text: str) -> None:
     with pytest.raises(ModelUriError):
         parse(text)
-
-
-def test_only_aliases_stages_and_latest_move() -> None:
-    moving = [parse(f"models:/m{tail}").moves for tail in ("@p", "/Staging", "/latest", "/3")]
-    assert moving == [True, True, True, False]

@@ -53,16 +53,6 @@ def test_the_positive_label_decides_what_precision_and_ranking_are_about():
     }
 
 
-def test_a_weight_counts_as_that_many_rows(binary_outcome):
-    outcome = binary_outcome(rows=60)
-    counts = np.random.default_rng(3).integers(0, 4, 60)
-    repeated = outcome.take(np.repeat(np.arange(60), counts))
-    for metric in metrics_for("binary"):
-        assert score(metric, outcome, counts.astype(float)) == pytest.approx(
-            score(metric, repeated)
-        )
-
-
 @pytest.mark.parametrize("metric", ["roc_auc", "balanced_accuracy"])
 def test_ranking_and_balance_need_two_classes(metric):
     assert math.isnan(score(metric, of_probabilities([1, 1], [0.2, 0.9])))

@@ -1,6 +1,6 @@
-"""A server without a model, on the same uvicorn: the upper limit of throughput.
+"""The server of the contender echo: no model, on the same uvicorn as Cloche.
 
-Run as a script, the module is the server itself.
+It is started as `python -m benchmarks.contenders.echo_server PORT`.
 """
 
 import sys
@@ -8,24 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
-
-from benchmarks.place import Place, Question
-from benchmarks.row import Row
-
-
-def command(place: Place) -> list[str]:
-    """Return the command line that starts the server."""
-    return [str(place.python), "-m", __name__, str(place.port)]
-
-
-def ready() -> str:
-    """Return the path that answers 200 when the server can predict."""
-    return "/"
-
-
-def question(row: Row) -> Question:
-    """Build the request for the prediction of one row."""
-    return Question("/", row.split())
 
 
 async def app(
