@@ -1,8 +1,7 @@
 """The gRPC server: its sockets, its limits, and the threads that pass calls to the event loop.
 
 grpcio reads HTTP/2 in threads of its own, without the interpreter lock. Each call gets a thread of
-a pool, which checks the API key, receives the message, waits for the event loop's answer, and sends
-it.
+a pool, which receives the message, waits for the event loop's answer, and sends it.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -29,11 +28,17 @@ from cloche.serving.web.authentication import Authentication
 _THREADS = 512  # calls received, predicted or sent at the same time; others wait
 _PROBE_THREADS = 4  # they answer probes and refuse calls while all others wait for models
 _PROBES_AT_ONCE = 64  # calls accepted beyond --max-queue, so that probes get through
-_STREAMS = 1024  # concurrent calls of a connection; clients hold back further ones
+_STREAMS = 100  # concurrent calls of a connection; a flood on one lets others wait for so many
+_ENDED_STREAMS = 200  # of a connection beyond _STREAMS: ended calls whose memory is not yet freed
+_HEADERS = 250  # of a call: more of them exceed 8 KiB, from where on grpcio refuses at random
 _IDLE_SECONDS = 75
 _AGE_SECONDS = 3600  # maximum of a connection: clients must not leave answers unread for ever
 _SHORTEST_PING_SECONDS = 5  # clients ping every 10 seconds or more
 _TICK_SECONDS = 0.5
+_FULL = Ending(
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "More calls are waiting than --max-queue allows: ask again later.",
+)
 _logger = logging.getLogger(__name__)
 # This logger writes a traceback, with the value, for each header that is not UTF-8.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
@@ -108,14 +113,23 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             path: grpc.stream_unary_rpc_method_handler(partial(self._serve, path))
             for path in METHODS - PROBES
         }
-        self._full = self._quick(_refuse)
+        self._full = self._refuse(_FULL)
 
     def service(self, handler_call_details: Any) -> Any:
-        """The handler for a call of this method; None if there is no such method."""
-        path = handler_call_details.method
-        if path in self._others and len(self.threads.calls) >= self._most_calls:
-            return self._full
-        return self._probes.get(path) or self._others.get(path)
+        """The handler for a call of this method; None if there is no such method.
+
+        What is refused here occupies no thread that calls with an API key need.
+        """
+        path, metadata = handler_call_details.method, handler_call_details.invocation_metadata
+        if len(metadata) > _HEADERS:
+            return None
+        if path not in self._others:
+            return self._probes.get(path)
+        try:
+            self._access.check(_headers(metadata))
+        except HttpError as error:
+            return self._refuse(refusal(error))
+        return self._full if len(self.threads.calls) >= self._most_calls else self._others[path]
 
     async def end_slow_ones(self) -> None:
         """Cancel calls whose message arrives too slowly, or could take too much memory.
@@ -147,24 +161,16 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         handled.experimental_thread_pool = self._probe_threads
         return grpc.stream_unary_rpc_method_handler(handled)
 
+    def _refuse(self, ending: Ending) -> Any:
+        """A handler that ends a call before any of its message is received."""
+        return self._quick(lambda _, context: _send(context, ending))
+
     def _serve(self, path: str, messages: Iterator[bytes], context: Any) -> bytes:
         """Answer one call, in a thread of the pool."""
-        ending = self._ending(path, messages, context)
-        context.set_trailing_metadata(ending.metadata)
-        if ending.status is not grpc.StatusCode.OK:
-            context.abort(ending.status, ending.text)
-        return ending.message
+        return _send(context, self._ending(path, messages, context))
 
     def _ending(self, path: str, messages: Iterator[bytes], context: Any) -> Ending:
-        headers = [
-            (name.encode(), value.encode() if isinstance(value, str) else value)
-            for name, value in context.invocation_metadata()
-        ]
-        if path not in PROBES:  # before any of the message is received
-            try:
-                self._access.check(headers)
-            except HttpError as error:
-                return refusal(error)
+        headers = list(_headers(context.invocation_metadata()))
         self._receiving[context] = time.monotonic()
         try:
             body = next(messages, None)
@@ -202,11 +208,19 @@ class _Threads(ThreadPoolExecutor):
         return call
 
 
-def _refuse(_: Iterator[bytes], context: Any) -> bytes:
-    """Refuse a call because too many are waiting."""
-    text = "More calls are waiting than --max-queue allows: ask again later."
-    context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-    return b""
+def _headers(metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    return (
+        (name.encode(), value.encode() if isinstance(value, str) else value)
+        for name, value in metadata
+    )
+
+
+def _send(context: Any, ending: Ending) -> bytes:
+    """End a call: with the message that is returned, or with another status."""
+    context.set_trailing_metadata(ending.metadata)
+    if ending.status is not grpc.StatusCode.OK:
+        context.abort(ending.status, ending.text)
+    return ending.message
 
 
 def _started(count: int, name: str) -> _Threads:
@@ -235,6 +249,8 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", -1),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_concurrent_streams", _STREAMS),
+        # By default 0: then calls of clients that keep to _STREAMS are refused (REFUSED_STREAM).
+        ("grpc.http2.max_deallocating_streams", _ENDED_STREAMS),
         ("grpc.http2.bdp_probe", 0),  # growing windows would buffer data that nobody reads yet
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.client_timeout)),
         ("grpc.keepalive_time_ms", _milliseconds(settings.client_timeout)),

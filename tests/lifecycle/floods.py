@@ -15,7 +15,7 @@ from dataclasses import dataclass
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 MAX_BODY = 1_000_000
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
-END_STREAM, END_HEADERS = 1, 4
+ACK, END_STREAM, END_HEADERS = 1, 1, 4
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CHUNK = 65536
 
@@ -60,6 +60,11 @@ def indexed_fields(key: str) -> Iterator[bytes]:
         yield frame(CONTINUATION, END_HEADERS, stream)
 
 
+def unlimited_fields(key: str) -> Iterator[bytes]:
+    """The same, while the server has no ACK of its settings, and so limits headers to 16 MiB."""
+    return indexed_fields(key)
+
+
 def long_blocks(key: str) -> Iterator[bytes]:
     """Calls with 1,400 headers, each of them one byte."""
     return blocks(key, 1400)
@@ -72,8 +77,18 @@ def short_blocks(key: str) -> Iterator[bytes]:
 
 def blocks(key: str, count: int) -> Iterator[bytes]:
     block = head(key, b"\x8f" * count)
+    parts = [block[at : at + 16384] for at in range(0, len(block), 16384)]
     for stream in streams():
-        yield opened(stream, block, END_STREAM | END_HEADERS)
+        yield opened(stream, parts[0], END_STREAM | (END_HEADERS if len(parts) == 1 else 0))
+        for part in parts[1:-1]:
+            yield frame(CONTINUATION, 0, stream, part)
+        if len(parts) > 1:
+            yield frame(CONTINUATION, END_HEADERS, stream, parts[-1])
+
+
+def unlimited_blocks(key: str) -> Iterator[bytes]:
+    """Calls with 20,000 headers, which grpcio takes as long as it has no ACK of its settings."""
+    return blocks(key, 20_000)
 
 
 def window_updates(_: str) -> Iterator[bytes]:
@@ -140,11 +155,13 @@ def no_such_path(key: str) -> Iterator[bytes]:
 FLOODS: dict[str, Callable[[str], Iterator[bytes]]] = {
     flood.__name__: flood
     for flood in (
-        indexed_fields, long_blocks, short_blocks, window_updates, pings, settings, rapid_reset,
-        endless_headers, single_bytes,
-        empty_data, many_streams, bombs, no_such_path,
+        indexed_fields, long_blocks, short_blocks, unlimited_fields, unlimited_blocks,
+        window_updates, pings, settings, rapid_reset, endless_headers, single_bytes, empty_data,
+        many_streams, bombs, no_such_path,
     )
 }  # fmt: skip
+UNACKNOWLEDGED = {"unlimited_fields", "unlimited_blocks"}
+"""Floods of clients that do not acknowledge the server's settings, which it then does not hold."""
 KEYLESS = {"window_updates", "pings", "settings"}
 """Floods that have no headers, and so no place for a key."""
 
@@ -161,10 +178,14 @@ def send(flood: str, port: int, seconds: float, key: str) -> Sent:
     """Send a flood, on one connection at a time, and read what comes back."""
     sent, end = Sent(), time.monotonic() + seconds
     while time.monotonic() < end:
-        parts = itertools.chain([GREETING, frame(SETTINGS)], FLOODS[flood](key))
+        parts = FLOODS[flood](key)
         try:
             with socket.create_connection(("127.0.0.1", port)) as client:
                 sent.connections += 1
+                client.sendall(GREETING + frame(SETTINGS))
+                client.recv(CHUNK)  # the server's settings
+                if flood not in UNACKNOWLEDGED:
+                    client.sendall(frame(SETTINGS, ACK))
                 client.setblocking(False)
                 _pour(client, parts, end, sent)
         except OSError:

@@ -5,6 +5,7 @@ and prints what was seen.
 """
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -74,10 +75,14 @@ def test_a_flood_on_one_connection_keeps_nobody_waiting(
                 time.sleep(0.01)
             sent, _ = sending.communicate()
     print(  # noqa: T201
-        f"{flood:16}{key:6} livez {max(livez):.3f} s  call {max(calls):.3f} s  {len(calls)} calls  "
+        f"{flood:16} {key:5} livez {_seen(livez)}  call {_seen(calls)}  {len(calls)} calls  "
         f"{before:.0f}, at most {peak:.0f} MiB  {sent.strip()}"
     )
     assert sending.returncode == 0
     assert max(livez) < 5
-    assert max(calls) < 10
-    assert peak - before < 2000  # grpcio holds headers that are too large for a while
+    assert max(calls) < (30 if flood == "unlimited_blocks" else 5)  # 100 calls are before it
+    assert peak - before < 1000  # grpcio holds headers that are too large for a while
+
+
+def _seen(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.3f}, at most {max(seconds):.3f} s"

@@ -135,6 +135,15 @@ def test_large_and_small_and_many_share_a_connection(channel: grpc.Channel) -> N
     assert [len(call.result()) for call in large] == [4_000_000] * 4
 
 
+def test_no_call_of_a_client_that_keeps_to_the_limits_is_refused(echo: Echo) -> None:
+    """By default grpcio counts ended calls until their memory is freed, and refuses others."""
+    for _ in range(3):
+        with grpc.insecure_channel(f"127.0.0.1:{echo.port}", options=OWN) as channel:
+            ask = channel.unary_unary(PATH)
+            calls = [ask.future(b"x", timeout=SECONDS) for _ in range(1000)]
+            assert {call.code() for call in calls} == {OK}
+
+
 def test_metadata_go_both_ways(channel: grpc.Channel, echo: Echo) -> None:
     metadata = (("x-words", "some words"), ("x-raw-bin", bytes(range(256))))
     answer, call = channel.unary_unary(PATH).with_call(b"x", metadata=metadata, timeout=SECONDS)
@@ -215,6 +224,19 @@ def test_a_key_is_asked_for_before_a_message_is_taken() -> None:
         assert error.code() is grpc.StatusCode.UNAUTHENTICATED
         never.set()
         assert channel.unary_unary(LIVE)(b"x", timeout=SECONDS) == b"x"
+
+
+def test_a_call_with_more_headers_than_clients_may_send_is_refused_at_once() -> None:
+    """A client that does not acknowledge the settings of grpcio may send 16 MiB of them."""
+    with (
+        running() as echo,
+        socket.create_connection(("127.0.0.1", echo.port), timeout=SECONDS) as client,
+    ):
+        client.sendall(floods.GREETING + floods.frame(floods.SETTINGS))
+        client.sendall(floods.opened(1, floods.head("", b"\x8f" * 600)))
+        client.sendall(floods.frame(floods.DATA, floods.END_STREAM, 1, b"\0\0\0\0\1x"))
+        assert _received(client, floods.HEADERS, 1) == [1]
+        assert not echo.headers
 
 
 def test_probes_are_answered_while_all_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
