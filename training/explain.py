@@ -69,14 +69,5 @@ def _search(recipe: Recipe) -> list[str]:
 
 
 def _gate(recipe: Recipe) -> list[str]:
-    gate = recipe.gate
-    criteria = [f"{name} at least as good as {bound:g}" for name, bound in gate.minimum.items()]
-    if gate.not_worse:
-        metric = gate.not_worse.metric or recipe.primary_metric
-        criteria.append(
-            f"{metric} not worse than production by more than {gate.not_worse.margin:g}"
-        )
-    criteria += [f"{s.metric} by {s.column} at least as good as {s.minimum:g}" for s in gate.slices]
-    if gate.latency_ms:
-        criteria.append(f"one row within {gate.latency_ms:g} ms")
+    criteria = [one.summary(recipe.primary_metric) for one in recipe.gate.criteria()]
     return [f"gate        {'; '.join(criteria)}"] if criteria else []

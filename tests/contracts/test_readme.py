@@ -35,7 +35,7 @@ def test_the_gate_of_the_readme_is_a_gate():
     from pydantic import TypeAdapter
     from yaml import safe_load
 
-    from cloche.training.recipe.sections import Gate
+    from cloche.training.recipe.criteria.gate import Gate
 
     (block,) = blocks("yaml")
 

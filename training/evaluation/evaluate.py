@@ -13,7 +13,8 @@ from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Outcome, TargetSpec
 from cloche.training.evaluation.remarks import remarks
-from cloche.training.evaluation.slices import Slice, slices
+from cloche.training.evaluation.slices import slices
+from cloche.training.measurements import Slice
 from cloche.training.pipeline.fit import Fitted
 from cloche.training.recipe.metric_catalog import metrics_for
 from cloche.training.recipe.schema import Recipe

@@ -17,6 +17,7 @@ from cloche.training.errors import TrainingError
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.predictions import Floats, Outcome
 from cloche.training.evaluation.weighted_metrics import prepare
+from cloche.training.measurements import Difference
 from cloche.training.recipe.metric_catalog import METRICS
 
 Records = npt.NDArray[np.intp]
@@ -33,30 +34,6 @@ class Interval:
     value: float
     low: float
     high: float
-    confidence: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much better one model is than another on the same rows.
-
-    Attributes:
-        candidate: Metric of the candidate.
-        production: Metric of the production version.
-        gain: Difference of the two, positive if the candidate is better, whether the metric should
-            be large or small.
-        low: Lower end of the two-sided interval of the gain.
-        high: Upper end of the two-sided interval of the gain.
-        bound: One-sided lower bound of the gain: the gain is larger with probability `confidence`.
-        confidence: Confidence level of the interval and of the bound.
-    """
-
-    candidate: float
-    production: float
-    gain: float
-    low: float
-    high: float
-    bound: float
     confidence: float
 
 

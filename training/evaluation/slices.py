@@ -1,7 +1,6 @@
 """Metrics for parts of the holdout: one slice for each value of a column."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -10,30 +9,12 @@ from cloche.training.errors import DataError
 from cloche.training.evaluation.metrics import score_all
 from cloche.training.evaluation.predictions import Outcome
 from cloche.training.evaluation.remarks import undefined
+from cloche.training.measurements import Slice
 
 MISSING = "(missing)"
 
 # A column with more values than this identifies rows; it does not divide the holdout into parts.
 MOST_SLICES = 1_000
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The rows that have the same value in a column.
-
-    Attributes:
-        column: Name of the column.
-        value: The common value, as text; `(missing)` for rows without one.
-        rows: Number of rows.
-        scores: Metric → value, `nan` if the slice does not define it.
-        undefined: Metric → why the slice does not define it.
-    """
-
-    column: str
-    value: str
-    rows: int
-    scores: dict[str, float]
-    undefined: dict[str, str] = field(default_factory=dict)
 
 
 def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[Slice]:

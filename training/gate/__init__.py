@@ -1,1 +1,1 @@
-"""The gate: criteria, measurements, the decision, and its evidence."""
+"""The gate: measures versions, decides by the criteria of a policy, and writes the evidence."""

@@ -15,13 +15,13 @@ from cloche.training.evaluation.intervals import Interval, Records, intervals, p
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.predictions import Outcome
 from cloche.training.evaluation.remarks import remarks, undefined
-from cloche.training.evaluation.slices import Slice, slices
+from cloche.training.evaluation.slices import slices
 from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.holdout import Holdout, fetch_holdout
-from cloche.training.gate.measurements import Comparison, Measurements, Stage
 from cloche.training.gate.policy import Policy, holdout_digest
 from cloche.training.gate.probe_process import Probed, probe
 from cloche.training.gate.signature import breaks
+from cloche.training.measurements import Comparison, Measurements, Slice, Stage
 
 Say = Callable[[str], None]
 

@@ -15,10 +15,12 @@ from cloche.training.errors import RecipeError, RegistryError, TrainingError
 from cloche.training.evaluation.predictions import Label, TargetSpec, listed
 from cloche.training.names import METADATA, METADATA_SCHEMA
 from cloche.training.recipe import yaml_document
+from cloche.training.recipe.criteria.gate import Gate
+from cloche.training.recipe.criteria.not_worse import NotWorse
 from cloche.training.recipe.cross_checks import disagreements
 from cloche.training.recipe.metric_catalog import Task, metrics_for
 from cloche.training.recipe.problems import explain
-from cloche.training.recipe.sections import Data, Gate, NotWorse, Section
+from cloche.training.recipe.sections import Data, Section
 from cloche.training.recipe.values import MetricName, Names, Scalar
 
 
@@ -93,13 +95,12 @@ class Policy(Section):
     def measured(self) -> tuple[str, ...]:
         """Every metric that is measured; the one compared with production comes first."""
         chosen = self.metrics or tuple(metrics_for(self.task))
-        floors = (*self.gate.minimum, *(floor.metric for floor in self.gate.slices))
-        return tuple(dict.fromkeys((*chosen, *floors, *self._compared_by)))
+        return tuple(dict.fromkeys((*chosen, *(metric for _, metric in self.gate.metrics()))))
 
     @property
     def sliced(self) -> tuple[str, ...]:
         """Every column that the holdout is sliced by."""
-        return tuple(dict.fromkeys((*self.slices, *(f.column for f in self.gate.slices))))
+        return tuple(dict.fromkeys((*self.slices, *self.gate.columns())))
 
     @property
     def criteria(self) -> Gate:
@@ -132,11 +133,6 @@ class Policy(Section):
                 f"{listed(target.classes)}"
             )
         return replace(target, answers=tuple(self.labels.items()))
-
-    @property
-    def _compared_by(self) -> tuple[str, ...]:
-        not_worse = self.gate.not_worse
-        return (not_worse.metric,) if not_worse and not_worse.metric else ()
 
 
 def carried_policy(metadata: Mapping[str, Any] | None) -> Policy | None:

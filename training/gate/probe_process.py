@@ -24,8 +24,8 @@ from cloche.training.child_process import Ended, run_module
 from cloche.training.dataset.reading.parquet import write_parquet
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import Predictions, TargetSpec
-from cloche.training.gate.measurements import Stage
 from cloche.training.gate.model_probe import NO_ROOM
+from cloche.training.measurements import Stage
 
 _DOING: dict[str, str] = {
     "load": "loading",

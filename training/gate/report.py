@@ -7,7 +7,7 @@ from math import nan
 from typing import Any
 
 from cloche.templates import template
-from cloche.training.gate.decision import reaches
+from cloche.training.recipe.criteria.floors import reaches
 
 # Width on which positions are computed; the page scales it.
 WIDTH = 400.0

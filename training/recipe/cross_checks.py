@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cloche.training.recipe.criteria.gate import Gate
 from cloche.training.recipe.metric_catalog import METRICS, Task, metrics_for
-from cloche.training.recipe.sections import Columns, Data, Gate
+from cloche.training.recipe.sections import Columns, Data
 from cloche.training.recipe.suggestions import suggestion
 
 _WEB = re.compile(r"https?://", re.IGNORECASE)
@@ -65,10 +66,7 @@ def _metrics(parts: Mapping[str, Any]) -> Iterator[str]:
     metrics: tuple[str, ...] = parts.get("metrics") or ()
     named = [("metrics", name) for name in metrics]
     if gate is not None:
-        named += [(f"gate.minimum.{name}", name) for name in gate.minimum]
-        named += [("gate.slices", floor.metric) for floor in gate.slices]
-        if gate.not_worse is not None and gate.not_worse.metric is not None:
-            named.append(("gate.not_worse.metric", gate.not_worse.metric))
+        named += gate.metrics()
     for key, name in named:
         if task is not None and task not in METRICS[name].tasks:
             choices = ", ".join(metrics_for(task))

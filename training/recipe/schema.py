@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from cloche.training.recipe.criteria.gate import Gate
 from cloche.training.recipe.cross_checks import disagreements
 from cloche.training.recipe.metric_catalog import Task, metrics_for
 from cloche.training.recipe.sections import (
@@ -12,7 +13,6 @@ from cloche.training.recipe.sections import (
     Data,
     Estimator,
     FractionSplit,
-    Gate,
     Search,
     Section,
     Split,
@@ -78,8 +78,7 @@ class Recipe(Section):
     def used_columns(self) -> tuple[str, ...]:
         """Every column that the training reads, once: features, target, split and slices."""
         by = [] if isinstance(self.split, FractionSplit) else [self.split.column]
-        judged = [floor.column for floor in self.gate.slices]
-        names = [*self.columns.features, self.target, *by, *self.slices, *judged]
+        names = [*self.columns.features, self.target, *by, *self.slices, *self.gate.columns()]
         return tuple(dict.fromkeys(names))
 
     @property

@@ -21,7 +21,6 @@ from cloche.training.recipe.metric_catalog import ROLES, Role
 from cloche.training.recipe.values import (
     Day,
     DottedPath,
-    MetricName,
     Names,
     Number,
     Scalar,
@@ -267,53 +266,3 @@ class Checks(Section):
 
     accept_leakage: Names = ()
     duplicates: float = Field(default=0.01, ge=0, le=1)
-
-
-class NotWorse(Section):
-    """The criterion that a version is not worse than production by more than a margin.
-
-    Attributes:
-        metric: Metric that is compared; by default the recipe's first one.
-        margin: How much worse than production is still accepted, in the metric's own units.
-        confidence: Confidence level of the one-sided bound on the paired difference.
-    """
-
-    metric: MetricName | None = None
-    margin: float = Field(default=0.005, ge=0)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-
-
-class SliceFloor(Section):
-    """A floor for a metric in every slice of the holdout by the values of `column`.
-
-    Attributes:
-        column: Column whose values make the slices.
-        metric: Metric that must reach the floor.
-        minimum: Worst value accepted (the largest one for metrics where lower is better).
-        min_rows: Fewest rows of a slice that is judged; smaller slices are only reported.
-    """
-
-    column: str
-    metric: MetricName
-    minimum: float
-    min_rows: int = Field(default=200, gt=0)
-
-
-class Gate(Section):
-    """The criteria that a version must meet before it may serve. They are stored in the version.
-
-    Attributes:
-        minimum: Metric → worst value accepted (the largest one if lower is better).
-        not_worse: Comparison with production on the same rows; null disables it.
-        slices: Floors for slices of the holdout.
-        latency_ms: Limit for the median time of a one-row prediction through MLflow's pyfunc, in
-            milliseconds. Time in which the prediction waits for a core that other programs use is
-            not counted, if the system reports it (Linux).
-        resamples: Number of draws of the paired bootstrap.
-    """
-
-    minimum: dict[MetricName, float] = Field(default_factory=dict)
-    not_worse: NotWorse | None = NotWorse()
-    slices: Annotated[tuple[SliceFloor, ...], Field(strict=False)] = ()
-    latency_ms: float | None = Field(default=None, gt=0)
-    resamples: int = Field(default=500, ge=100)

@@ -4,7 +4,7 @@ import math
 
 from cloche.templates import template
 from cloche.training.evaluation.evaluate import Evaluation
-from cloche.training.evaluation.slices import Slice
+from cloche.training.measurements import Slice
 from cloche.training.recipe.metric_catalog import METRICS
 from cloche.training.recipe.schema import Recipe
 

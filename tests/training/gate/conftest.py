@@ -11,15 +11,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.models import Model
 
-from cloche.training.evaluation.intervals import Difference, Interval
-from cloche.training.evaluation.slices import Slice
+from cloche.training.evaluation.intervals import Interval
 from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.decision import decide
 from cloche.training.gate.holdout import Holdout
 from cloche.training.gate.judge import Judgement
 from cloche.training.gate.measure import Measured
-from cloche.training.gate.measurements import Comparison, Measurements
 from cloche.training.gate.policy import carried_policy
+from cloche.training.measurements import Comparison, Difference, Measurements, Slice
 
 MakeJudgement = Callable[..., Judgement]
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.training.evaluation.intervals import Difference
-from cloche.training.evaluation.slices import Slice
-from cloche.training.gate.decision import decide, reaches
-from cloche.training.gate.measurements import Comparison, Measurements
-from cloche.training.recipe.sections import Gate, NotWorse, SliceFloor
+from cloche.training.gate.decision import decide
+from cloche.training.measurements import Comparison, Difference, Measurements, Slice
+from cloche.training.recipe.criteria.floors import SliceFloor, reaches
+from cloche.training.recipe.criteria.gate import Gate
+from cloche.training.recipe.criteria.not_worse import NotWorse
 
 GATE = Gate(
     minimum={"roc_auc": 0.7, "log_loss": 0.5},

@@ -10,7 +10,7 @@ from cloche.training.errors import RecipeError, RegistryError, TrainingError
 from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Outcome
 from cloche.training.gate.policy import Policy, carried_policy, holdout_digest, load_policy
-from cloche.training.recipe.sections import Gate
+from cloche.training.recipe.criteria.gate import Gate
 
 CARRIED = {
     "schema": 1,

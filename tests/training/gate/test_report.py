@@ -5,11 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cloche.training.evaluation.intervals import Difference
-from cloche.training.evaluation.slices import Slice
 from cloche.training.gate.evidence import evidence
-from cloche.training.gate.measurements import Comparison
 from cloche.training.gate.report import MOST_BARS, WIDTH, charts, gain_rows, render
+from cloche.training.measurements import Comparison, Difference, Slice
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 VOID = {"meta", "br", "rect", "line"}

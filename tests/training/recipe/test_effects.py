@@ -22,9 +22,9 @@ from cloche.training.evaluation.predictions import Outcome, Predictions, TargetS
 from cloche.training.gate import measure
 from cloche.training.gate.decision import decide
 from cloche.training.gate.holdout import Holdout
-from cloche.training.gate.measurements import Measurements
 from cloche.training.gate.policy import carried_policy
 from cloche.training.gate.probe_process import Probed
+from cloche.training.measurements import Measurements
 from cloche.training.packaging import model
 from cloche.training.packaging.skops_trust import trusted_types
 from cloche.training.pipeline.fit import fit

@@ -1,13 +1,56 @@
-"""The numbers that a decision is based on: no criteria, no models, no registry."""
+"""The numbers that a decision is based on, as plain records: no criteria, no models, no registry.
+
+`gate/measure.py` fills them; each criterion of `recipe/criteria/` reads the ones that it needs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cloche.training.evaluation.intervals import Difference
-from cloche.training.evaluation.slices import Slice
-
 Stage = Literal["load", "example", "predict", "latency"]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows that have the same value in a column.
+
+    Attributes:
+        column: Name of the column.
+        value: The common value, as text; `(missing)` for rows without one.
+        rows: Number of rows.
+        scores: Metric → value, `nan` if the slice does not define it.
+        undefined: Metric → why the slice does not define it.
+    """
+
+    column: str
+    value: str
+    rows: int
+    scores: dict[str, float]
+    undefined: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one model is than another on the same rows.
+
+    Attributes:
+        candidate: Metric of the candidate.
+        production: Metric of the production version.
+        gain: Difference of the two, positive if the candidate is better, whether the metric should
+            be large or small.
+        low: Lower end of the two-sided interval of the gain.
+        high: Upper end of the two-sided interval of the gain.
+        bound: One-sided lower bound of the gain: the gain is larger with probability `confidence`.
+        confidence: Confidence level of the interval and of the bound.
+    """
+
+    candidate: float
+    production: float
+    gain: float
+    low: float
+    high: float
+    bound: float
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -58,3 +101,10 @@ class Measurements:
     def unpredicted(self) -> str | None:
         """Why there are no predictions for the holdout; None if there are."""
         return self.failures.get("load") or self.failures.get("predict")
+
+    def why_undefined(self, metric: str) -> str:
+        """Return why a metric has no value on the holdout, as a sentence."""
+        reason = self.unpredicted or self.undefined.get(
+            metric, "too few rows decide it, and many draws of the bootstrap do not define it"
+        )
+        return f"{metric} could not be computed: {reason}"
