@@ -110,7 +110,7 @@ def of_extra(name: str) -> list[str]:
     """Return the requirements of an extra of Cloche, as lines for pip."""
     asked = map(Requirement, requires("cloche") or ())
     return [
-        f"{one.name}{one.specifier}"
+        str(one).partition(";")[0].strip()
         for one in asked
         if one.marker and one.marker.evaluate({"extra": name}) and not one.marker.evaluate()
     ]

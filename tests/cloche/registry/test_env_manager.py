@@ -198,6 +198,15 @@ def test_what_batches_and_the_gate_need_is_added_where_it_would_lack(
     assert list(commands[-1][at + 2 :]) == more
 
 
+@pytest.mark.parametrize("line", ["psycopg[binary]>=3.2", "pyspark<4.4,>=4.3"])
+def test_an_extra_is_asked_for_with_all_that_its_lines_say(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = ["mlflow>=3", f"{line} ; extra == 'one'", "boto3 ; extra == 'other'"]
+    monkeypatch.setattr(env_manager, "requires", lambda _: listed)
+    assert env_manager.of_extra("one") == [line]
+
+
 def test_a_python_that_is_too_old_for_us_is_told(tmp_path: Path) -> None:
     artifacts = version(tmp_path / "version")
     (artifacts / "python_env.yaml").write_text("python: 3.10.4\n")

@@ -43,9 +43,10 @@ class Proof:
     outside_rows: int = 0
 
     def combined(self, other: "Proof") -> "Proof":
-        """Return the result for the rows of both comparisons; adversarial rows are not counted."""
+        """Return the result for the rows of both comparisons."""
         return Proof(
             self.rows + other.rows,
+            self.adversarial_rows + other.adversarial_rows,
             largest_difference=max(self.largest_difference, other.largest_difference),
             undecided_rows=self.undecided_rows + other.undecided_rows,
             outside_rows=self.outside_rows + other.outside_rows,

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cloche.training.acceleration.original_model import Input, OriginalModel
-from cloche.training.acceleration.proof.equivalence import DEMANDED, TOLERANCE, prove
+from cloche.training.acceleration.proof.equivalence import DEMANDED, TOLERANCE, Proof, prove
 from cloche.training.errors import TwinRefused
 
 ROWS = pd.DataFrame({"x": np.linspace(-3, 3, 40)})
@@ -47,6 +47,10 @@ def test_an_equal_twin_is_proven():
     proof = proof_of(probabilities, adversarial=[outside])
 
     assert (proof.rows, proof.adversarial_rows, proof.largest_difference) == (40, 2, 0.0)
+
+
+def test_proofs_of_parts_add_up_to_that_of_the_whole():
+    assert Proof(3, 2, 0.1, 1, 0).combined(Proof(4, 5, 0.2, 0, 2)) == Proof(7, 7, 0.2, 1, 2)
 
 
 def test_scores_that_differ_too_much_are_refused():
