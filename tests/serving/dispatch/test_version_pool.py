@@ -64,14 +64,10 @@ class FakeReplica:
 def request(*, left: bool = False) -> PredictionRequest:
     loop = asyncio.get_running_loop()
     return PredictionRequest(
-        rows=1,
-        size=10,
-        arrived=loop.time(),
-        deadline=loop.time() + 60,
-        item=Item("application/json", b""),
-        outcome=loop.create_future(),
+        rows=1, size=10, arrived=loop.time(), deadline=loop.time() + 60,
+        item=Item("application/json", b""), outcome=loop.create_future(),
         client_left=lambda: left,
-    )
+    )  # fmt: skip
 
 
 async def started(
@@ -85,12 +81,9 @@ async def started(
         return made[-1]
 
     plan = PoolSettings(
-        replicas=1,
-        load_timeout=1.0,
-        predict_timeout=1.0,
-        queue=QueueLimits(requests, 10**6, 10**6),
-        batches=BatchLimits(100, 10**6, wait),
-    )
+        replicas=1, load_timeout=1.0, predict_timeout=1.0,
+        queue=QueueLimits(requests, 10**6, 10**6), batches=BatchLimits(100, 10**6, wait),
+    )  # fmt: skip
     generation = VersionPool("m", "1", Path(), plan=plan, metrics=Metrics(), spawn=spawn)
     await generation.start(beside=False)  # its hosts are no processes with a priority
     return generation, made
@@ -187,34 +180,23 @@ def test_what_was_cut_off_or_may_have_effects_is_not_asked_again(
     asyncio.run(scenario())
 
 
-BAD = Answer(400, 0, 0, b"{}")
-
-
-def test_a_host_that_answers_with_errors_is_checked_and_goes_on_when_it_is_sound() -> None:
+@pytest.mark.parametrize(
+    ("checked", "hosts"), [(FakeReplica.checked, 1), (HostFailed("Something in it is broken."), 2)]
+)
+def test_a_host_that_answers_with_errors_is_checked_and_replaced_unless_it_is_sound(
+    checked: Result | HostFailed, hosts: int
+) -> None:
     async def scenario() -> None:
         generation, made = await started()
-        made[0].answer = BAD
-        for _ in range(20):
-            one = request()
-            generation.submit(one)
-            assert await answered([one]) == [400]
-        assert (len(made), made[0].checks) == (1, 1)
-
-    asyncio.run(scenario())
-
-
-def test_a_host_that_fails_its_own_example_is_replaced_and_nobody_waits_in_vain() -> None:
-    async def scenario() -> None:
-        generation, made = await started()
-        made[0].answer, made[0].checked = BAD, HostFailed("Something in it is broken.")
-        for _ in range(5):
+        made[0].answer, made[0].checked = Answer(400, 0, 0, b"{}"), checked
+        for _ in range(20 if hosts == 1 else 5):
             one = request()
             generation.submit(one)
             assert await answered([one]) == [400]
         after = request()
         generation.submit(after)
-        assert await answered([after]) == [200]
-        assert (len(made), made[0].checks) == (2, 1)
+        assert await answered([after]) == [400 if hosts == 1 else 200]
+        assert (len(made), made[0].checks) == (hosts, 1)
 
     asyncio.run(scenario())
 

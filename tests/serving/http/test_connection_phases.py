@@ -111,16 +111,16 @@ def test_a_client_that_takes_no_answer_is_ended_and_asks_no_more_meanwhile() -> 
 
 
 def test_a_client_that_takes_its_answer_again_may_ask_again() -> None:
-    async def talk() -> None:
+    async def talk() -> list[int]:
         wire = Wire()
         await wire.send(WHOLE)
         wire.connection.pause_writing()
         wire.connection.resume_writing()
         assert not wire.transport.paused
         await wire.send(WHOLE)
-        assert wire.statuses == [200, 200]
+        return wire.statuses
 
-    asyncio.run(talk())
+    assert asyncio.run(talk()) == [200, 200]
 
 
 def test_what_was_closed_and_is_not_taken_is_ended() -> None:

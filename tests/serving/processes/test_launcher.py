@@ -19,15 +19,6 @@ from cloche.serving.registry.client import Registry
 from cloche.serving.registry.protocol import store_modules
 from tests.online import children, wait_for
 
-WAYS = pytest.mark.parametrize(
-    "forking",
-    [
-        pytest.param(True, marks=pytest.mark.skipif(sys.platform != "linux", reason="forks")),
-        False,
-    ],
-    ids=["forked", "anew"],
-)
-
 
 @contextlib.asynccontextmanager
 async def processes(*, forking: bool = True) -> AsyncIterator[Processes]:
@@ -55,9 +46,13 @@ def below(name: str) -> set[int]:
     return set(children(os.getpid(), name))
 
 
-@WAYS
-def test_a_process_that_is_killed_tells_the_signal(forking: bool, tmp_path: Path):
-    async def main() -> None:
+@pytest.mark.parametrize("forking", [True, False], ids=["forked", "anew"])
+def test_a_process_tells_how_it_ended_and_prints_where_it_was_told(forking: bool, tmp_path: Path):
+    if forking and sys.platform != "linux":
+        pytest.skip("there is no fork server elsewhere")
+
+    async def main() -> bytes:
+        readable, writable = os.pipe()
         async with processes(forking=forking) as made:
             process, ours = await registry(made, tmp_path)
             assert process.returncode is None
@@ -65,26 +60,9 @@ def test_a_process_that_is_killed_tells_the_signal(forking: bool, tmp_path: Path
             assert await process.wait() == -signal.SIGKILL
             kill(process)  # twice is no mistake
             ours.close()
-
-    asyncio.run(main())
-
-
-@WAYS
-def test_a_process_ends_with_0_when_its_socket_is_closed(forking: bool, tmp_path: Path):
-    async def main() -> None:
-        async with processes(forking=forking) as made:
             process, ours = await registry(made, tmp_path)
             ours.close()
             assert await process.wait() == 0
-
-    asyncio.run(main())
-
-
-@WAYS
-def test_what_a_host_prints_goes_where_it_was_told(forking: bool):
-    async def main() -> bytes:
-        readable, writable = os.pipe()
-        async with processes(forking=forking) as made:
             ours, theirs = socket.socketpair()
             with theirs, os.fdopen(writable, "wb"):
                 process = await made.start(Program.HOST, theirs, output=writable)
