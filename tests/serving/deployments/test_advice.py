@@ -4,9 +4,8 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,45 +15,13 @@ from mlflow.deployments.cli import commands
 from mlflow.exceptions import MlflowException
 
 from cloche.serving.deployments import command
+from tests.broken_servers import answering
 from tests.lifecycle.registry import Registry
 from tests.shell import free_port
 from tests.stores import stores
 
 KEY = "a key"
 SPACED = "late flights"
-
-
-class Following(BaseHTTPRequestHandler):
-    """What a server says of itself that follows the aliases of a registry."""
-
-    registry: Registry
-    follows: str | None
-    named: dict[str, str]  # model → the URI that it was named by
-
-    def do_GET(self) -> None:
-        models = {}
-        for name in {"m", SPACED} if self.follows else self.named:
-            uri = self.named.get(name, f"models:/{name}@{self.follows}")
-            aliases = self.registry.client.get_registered_model(name).aliases
-            version = aliases.get(uri.rpartition("@")[2])
-            if version or name in self.named:
-                models[name] = {"uri": uri, "version": str(version), "ready": True, "problem": None}
-        self.answer(200, {"follows": self.follows, "models": models})
-
-    def do_POST(self) -> None:
-        if self.headers.get("Authorization") != f"Bearer {KEY}":
-            self.answer(401, {"error_code": "UNAUTHENTICATED", "message": "Send an API key."})
-        else:
-            self.answer(200, {"predictions": [1]})
-
-    def answer(self, status: int, document: Any) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture
@@ -74,20 +41,32 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
 
 @pytest.fixture
 def serve(registry: Registry) -> Iterator[Callable[..., str]]:
-    """(follows, **URIs by name) → the address of a server."""
-    running = []
+    """(follows, **URIs by name) → the address of a server that follows aliases of the registry."""
+    with ExitStack() as running:
 
-    def start(follows: str | None = "production", **named: str) -> str:
-        kind = type("Kind", (Following,), {"registry": registry, "follows": follows,
-                                           "named": named})  # fmt: skip
-        running.append(server := ThreadingHTTPServer(("127.0.0.1", 0), kind))
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return f"cloche:/http://127.0.0.1:{server.server_port}"
+        def start(follows: str | None = "production", **named: str) -> str:
+            def answer(handler: Any, _: bytes) -> None:
+                status, document = 200, {"follows": follows, "models": models(follows, named)}
+                if handler.command == "POST":
+                    status, document = 200, {"predictions": [1]}
+                    if handler.headers.get("Authorization") != f"Bearer {KEY}":
+                        said = {"error_code": "UNAUTHENTICATED", "message": "Send an API key."}
+                        status, document = 401, said
+                handler.reply(status, json.dumps(document).encode(), "application/json")
 
-    yield start
-    for server in running:
-        server.shutdown()
-        server.server_close()
+            return f"cloche:/{running.enter_context(answering(answer))}"
+
+        def models(follows: str | None, named: dict[str, str]) -> dict[str, Any]:
+            found = {}
+            for name in {"m", SPACED} if follows else named:
+                uri = named.get(name, f"models:/{name}@{follows}")
+                aliases = registry.client.get_registered_model(name).aliases
+                version = str(aliases.get(uri.rpartition("@")[2]))
+                if version != "None" or name in named:
+                    found[name] = {"uri": uri, "version": version, "ready": True, "problem": None}
+            return found
+
+        yield start
 
 
 def run(*words: str) -> str:

@@ -31,18 +31,6 @@ MODEL = "models:/m@production"
 LOCAL = ["--port", "0", "--cache-dir", "cache", MODEL]
 
 
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate, its key, and the same key with a passphrase."""
-    folder = tmp_path_factory.mktemp("a pem")
-    for line in (
-        "req -x509 -newkey rsa:2048 -nodes -subj /CN=x -days 1 -keyout key -out certificate",
-        "pkey -in key -aes256 -passout pass:secret -out encrypted",
-    ):
-        subprocess.run(["openssl", *line.split()], cwd=folder, check=True, capture_output=True)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -124,11 +112,13 @@ def test_what_is_advised_about_the_options_lets_a_server_start(mistake):
     would_start(mend(given, read(pattern, said)))
 
 
-def test_a_port_that_is_taken_is_given_up_for_another():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        given = ["--cache-dir", "cache", MODEL, "--port", str(taken.getsockname()[1])]
-        option = read(r"something else does\. Choose another (--\S+)\.", refused(given))
-        would_start([*given, *option, "0"])
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_port_that_is_taken_is_given_up_for_another(option):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingsError) as refusal:
+        listen("127.0.0.1", taken.getsockname()[1], option)
+    (advised,) = read(r"something else does\. Choose another (--\S+)\.", str(refusal.value))
+    assert advised == option
+    would_start([*LOCAL, option, "0"])
 
 
 @pytest.mark.parametrize("given", ["--tls-certificate", "--tls-key"])
@@ -193,19 +183,22 @@ def test_spans_are_switched_off_as_it_is_advised(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("variables", "pattern"),
+    ("name", "value", "pattern", "beside"),
     [
-        ({"SAGEMAKER_BIND_TO_PORT": "http"}, "it must be a whole number"),
-        ({"AIP_HTTP_PORT": "80a"}, "it must be a whole number"),
-        ({"SAGEMAKER_BATCH_STRATEGY": "ALL"}, r"it must be (\w+) or (\w+)\."),
+        ("SAGEMAKER_BIND_TO_PORT", "http", "it must be a whole number", {}),
+        ("AIP_HTTP_PORT", "-1", "it must be a whole number", {}),
+        ("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", "many", "it must be a whole number", {}),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "6MB", "it must be a whole", {"SAGEMAKER_BATCH": "true"}),
+        ("SAGEMAKER_BATCH_STRATEGY", "ALL", r"it must be (\w+) or (\w+)\.", {}),
     ],
 )
-def test_what_a_variable_of_a_cloud_must_be_is_taken(variables, pattern):
+def test_what_a_variable_of_a_cloud_must_be_is_taken(name, value, pattern, beside):
     with pytest.raises(SettingsError) as caught:
-        find(variables)
-    found = re.search(pattern, str(caught.value))
-    for value in found.groups() or ("8080",):
-        assert find(dict.fromkeys(variables, value))
+        find(beside | {name: value})
+    found = re.search(f"{name}={value}: {pattern}", str(caught.value))
+    assert found is not None, caught.value
+    for mended in found.groups() or ("8080",):
+        assert find(beside | {name: mended})
 
 
 @pytest.mark.parametrize("way", ["Upload the model", "name one"])

@@ -15,7 +15,6 @@ from cloche.serving.web.asgi import (
     gunzip,
     header_name,
     read_body,
-    too_large,
 )
 from tests.names import ODD
 
@@ -39,15 +38,12 @@ def part(body: bytes, *, more: bool) -> dict[str, Any]:
 GONE = {"type": "http.disconnect"}
 
 
-def test_a_body_is_joined_from_its_parts() -> None:
+def test_a_body_is_joined_from_its_parts_and_nobodys_where_it_is_cut_short() -> None:
     receive = receive_of(part(b"ab", more=True), part(b"c", more=False))
     assert asyncio.run(read_body(receive, 3, 9.0)) == b"abc"
-
-
-@pytest.mark.parametrize("before", [[], [part(b"ab", more=True)]])
-def test_a_body_that_is_cut_short_is_nobodys(before: list[dict[str, Any]]) -> None:
-    with pytest.raises(ClientLeft):
-        asyncio.run(read_body(receive_of(*before, GONE), 99, 9.0))
+    for before in ([], [part(b"ab", more=True)]):
+        with pytest.raises(ClientLeft):
+            asyncio.run(read_body(receive_of(*before, GONE), 99, 9.0))
 
 
 @pytest.mark.parametrize("parts", [[b"abcd"], [b"ab", b"cd"]])
@@ -110,13 +106,8 @@ def test_gzip_that_is_cut_short_is_a_bad_request(bodies: list[bytes], data: st.D
     assert refusal.value.status == 400
 
 
-@pytest.mark.parametrize("name", ODD)
-def test_a_header_can_name_every_model(name: str) -> None:
-    value = header_name(name)
-    assert unquote(value.decode("ascii")) == name
-    assert value.strip() == value
-    assert not any(byte < 0x21 or byte > 0x7E for byte in value)
-
-
-def test_a_body_that_is_too_large_is_told_the_option():
-    assert "--max-body" in str(too_large(100))
+def test_a_header_can_name_every_model() -> None:
+    for name in ODD:
+        value = header_name(name)
+        assert unquote(value.decode("ascii")) == name
+        assert not any(byte < 0x21 or byte > 0x7E for byte in value), name
