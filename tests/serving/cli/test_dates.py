@@ -43,6 +43,5 @@ def test_the_day_stands_where_it_is_named_and_other_braces_stay(text, expected):
 def test_an_input_that_has_not_come_yet_fails_and_is_no_wrong_usage(tmp_path):
     words = [f"{tmp_path}/{{date}}.csv", f"{tmp_path}/{{date}}.parquet", "--date", "2013-11-01"]
     error = CliRunner().invoke(score, ["models:/m/1", *words]).exception
-
     assert isinstance(error, JobFailed)
     assert "2013-11-01.csv: nothing is there" in str(error)

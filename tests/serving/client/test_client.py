@@ -60,16 +60,13 @@ def server(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def test_an_answer_says_what_made_it(ask, server):
     answer = ask(server.url, ROW, model="m")
-
     assert (answer.values, answer.model, answer.version) == ([2], "m", "2")
     assert answer.request_id
 
 
 def test_a_frame_comes_back_with_its_index(ask, server):
     frame = pd.DataFrame({"a": [0.0, 1.0]}, index=["x", "y"])
-
     answer = ask(server.url, frame, model="m").frame()
-
     pd.testing.assert_frame_equal(answer, pd.DataFrame({"prediction": [2, 2]}, index=["x", "y"]))
 
 
@@ -87,7 +84,6 @@ def test_rows_that_are_refused_name_their_column_and_row(
 ):
     with pytest.raises(RowsRefused, match=says) as told:
         ask(server.url, rows, model="m")
-
     assert (told.value.columns, told.value.row) == (columns, row)
     assert (told.value.status, told.value.code) == (400, code)
 
@@ -104,8 +100,9 @@ def test_what_is_not_served_is_told(ask, server, asked, says):
 def test_a_model_that_cannot_answer_now_is_overload_with_a_time_to_come_back(ask, server):
     with pytest.raises(Overloaded) as told:
         ask(server.url, ROW, model="broken", retries=ONCE)
-
     assert (told.value.status, told.value.retry_after) == (503, 1.0)
+    with pytest.raises(Overloaded):  # which says why to who cannot wait as long
+        ask(server.url, ROW, model="broken", timeout=0.5)
 
 
 def crowd(ask, server: Server, retries: Retries) -> list[Prediction | Exception]:
@@ -121,28 +118,18 @@ def crowd(ask, server: Server, retries: Retries) -> list[Prediction | Exception]
         return list(threads.map(one, range(6)))
 
 
-def test_a_crowd_is_told_to_come_back(ask, server):
+def test_a_crowd_is_told_to_come_back_and_served_when_it_does(ask, server):
     refused = [told for told in crowd(ask, server, ONCE) if isinstance(told, Overloaded)]
-
     assert refused
     assert {told.status for told in refused} == {429}
     assert all(told.retry_after >= 1 for told in refused)
-
-
-def test_a_crowd_that_comes_back_is_served(server, ask):
     told = crowd(ask, server, Retries(attempts=20, first=1.0))
-
     assert [one.values for one in told] == [[3]] * 6
 
 
 def test_nobody_waits_longer_than_the_deadline(ask, server):
     with pytest.raises(DeadlineExceeded, match=r"within 0\.2 s"):
         ask(server.url, ROW, model="slow", timeout=0.2)
-
-
-def test_who_cannot_wait_as_long_as_the_server_asks_is_told_why(ask, server):
-    with pytest.raises(Overloaded):
-        ask(server.url, ROW, model="broken", timeout=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +151,6 @@ def test_a_key_opens_and_connections_are_used_again(ask, guarded):
     with Client(guarded.url, api_key="open sesame") as client:
         for _ in range(5):
             client.predict(ROW)
-
         assert len(connections(guarded)) == before + 1
 
 
@@ -180,7 +166,6 @@ def test_a_server_that_was_killed_is_unreachable(guarded):
         client.predict(ROW)
         guarded.process.send_signal(signal.SIGKILL)
         guarded.process.wait(60)
-
         with pytest.raises(Unreachable, match="after 2 attempts"):
             client.predict(ROW)
 
@@ -204,7 +189,6 @@ def flaky() -> Iterator[tuple[str, list[str]]]:
 
 def test_one_question_is_asked_until_it_is_answered(ask, flaky):
     url, seen = flaky
-
     assert ask(url, ROW).values == [7]
     assert len(seen) == 3
     assert len(set(seen)) == 1
@@ -214,7 +198,6 @@ def test_a_proxy_that_speaks_otherwise_is_understood():
     from cloche.serving.client.errors import refusal
 
     error = refusal(500, b"<h1>Oops</h1>", "id", None)
-
     assert isinstance(error, ServerFailed)
     assert not isinstance(refusal(403, b"not for you", "id", None), Unauthenticated)
     assert str(error) == "<h1>Oops</h1>"

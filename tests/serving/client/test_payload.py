@@ -60,7 +60,6 @@ def test_what_cannot_be_sent_is_named():
 )
 def test_what_is_missing_is_null(column):
     text = body(pd.DataFrame({"a": column}), None)
-
     assert json.loads(text, parse_constant=pytest.fail)["dataframe_split"]["data"][1] == [None]
 
 
@@ -75,5 +74,4 @@ def test_what_is_missing_is_null(column):
 def test_predictions_become_a_frame_with_the_index_of_the_rows(values, expected):
     index = pd.Index(["x", "y"])
     found = Prediction(values, "m", "1", "id", index=index).frame()
-
     pd.testing.assert_frame_equal(found, expected.set_index(index))

@@ -19,7 +19,6 @@ def options(monkeypatch: pytest.MonkeyPatch, *arguments: str, **variables: str) 
 def test_the_cloud_says_what_nobody_else_does(monkeypatch):
     found = options(monkeypatch, "serve", SAGEMAKER_BIND_TO_PORT="8123")
     assert (found["models"], found["port"]) == (("model=/opt/ml/model",), 8123)
-
     told = {"CLOCHE_SERVE_PORT": "7", "CLOCHE_SERVE_REPLICAS": "3"}
     found = options(monkeypatch, "serve", "models:/m@production", **told)
     assert (found["port"], found["replicas"]) == (7, 3)

@@ -27,7 +27,6 @@ def written(predictions, accept, content_type="application/json"):
 @given(st.lists(st.dictionaries(st.text(), CELLS), min_size=1))
 def test_objects_are_records_whatever_is_in_them(rows):
     body = b"\n".join(json.dumps(row, ensure_ascii=False).encode() for row in rows)
-
     assert json.loads(translated(JSON_LINES, body).body) == {"dataframe_records": rows}
 
 
@@ -45,7 +44,6 @@ def test_arrays_take_the_names_of_the_model_or_are_instances(names, rows):
 def test_a_header_is_written_as_csv_writes_it_where_there_is_none():
     names = ["a,b", 'say "c"']
     sent = translated("text/csv; header=absent", b"1,2\n", names)
-
     assert sent.content_type == "text/csv"
     assert sent.body == b'"a,b","say ""c"""\n1,2\n'
     with pytest.raises(HttpError, match="needs a header"):
@@ -69,7 +67,6 @@ def test_a_header_is_written_as_csv_writes_it_where_there_is_none():
 def test_what_are_no_rows_is_refused(body, reason):
     with pytest.raises(HttpError, match=reason) as told:
         translated(JSON_LINES, body)
-
     assert told.value.status == 400
 
 

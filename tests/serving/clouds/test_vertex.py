@@ -20,7 +20,6 @@ def translated(body: bytes, content_type: str = "application/json") -> bytes:
 @given(st.lists(JSON), st.dictionaries(st.text(), JSON))
 def test_parameters_become_params_and_the_instances_stay(instances, parameters):
     body = json.dumps({"instances": instances, "parameters": parameters}).encode()
-
     assert json.loads(translated(body)) == {"instances": instances, "params": parameters}
 
 

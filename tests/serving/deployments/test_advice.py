@@ -1,8 +1,6 @@
 """What deployments advise is typed into MLflow's command, and the deployment is there."""
 
 import json
-import re
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +13,7 @@ from mlflow.deployments.cli import commands
 from mlflow.exceptions import MlflowException
 
 from cloche.serving.deployments import command
+from tests import advice
 from tests.broken_servers import answering
 from tests.lifecycle.registry import Registry
 from tests.shell import free_port
@@ -76,23 +75,18 @@ def run(*words: str) -> str:
     return str(done.exception or done.output)
 
 
-def typed(pattern: str, said: str) -> list[str]:
-    """The words of what a message says at the place of a pattern's group."""
-    found = re.search(pattern, said)
-    assert found is not None, (pattern, said)
-    return shlex.split(found[1])
-
-
 @pytest.mark.parametrize("model", ["m", SPACED])
 def test_a_deployment_is_made_and_moved_by_the_commands_that_are_advised(model, serve, registry):
     target = ("-t", serve())
-    create = typed(r"`mlflow deployments (create .*)`", run("get", "--name", model, *target))
+    create = advice.words(r"`mlflow deployments (create .*)`", run("get", "--name", model, *target))
     create = [word.replace("/N", "/1") for word in create]
     assert "is created" in run(*create)
-    update = typed(r"`mlflow deployments (update .*)`", run(*create))
+    update = advice.words(r"`mlflow deployments (update .*)`", run(*create))
     assert "is updated" in run(*(word.replace("/N", "/2") for word in update))
     assert registry.client.get_model_version_by_alias(model, "production").version == 2
-    version = typed(r"Say which version: (-m .*?)\. ", run("update", "--name", model, *target))
+    version = advice.words(
+        r"Say which version: (-m .*?)\. ", run("update", "--name", model, *target)
+    )
     again = (word.replace("/N", "/1") for word in version)
     assert "is updated" in run("update", "--name", model, *target, *again)
 
@@ -167,7 +161,7 @@ def test_what_is_advised_lets_a_deployment_be_made(mistake, serve, registry):
 
     said = create(given)
     assert "is created" not in said
-    assert "is created" in create(mend(given, typed(pattern, said), right)), said
+    assert "is created" in create(mend(given, advice.words(pattern, said), right)), said
 
 
 def test_a_key_that_is_asked_for_is_exported(serve, registry, monkeypatch, tmp_path):
@@ -176,11 +170,11 @@ def test_a_key_that_is_asked_for_is_exported(serve, registry, monkeypatch, tmp_p
     rows = tmp_path / "rows.json"
     rows.write_text('[{"a": 1}]')
     said = run("predict", "-t", target, "--name", "m", "-I", str(rows))
-    (exported,) = typed(r"export (\w+)=KEY", said)
+    (exported,) = advice.words(r"export (\w+)=KEY", said)
     monkeypatch.setenv(exported, KEY)
     assert "[1]" in "".join(run("predict", "-t", target, "--name", "m", "-I", str(rows)).split())
     client = get_deploy_client(target)
     with pytest.raises(MlflowException) as refused:
         client.predict(inputs={"inputs": [1]})
-    (argument,) = typed(r"give (\w+)=NAME", str(refused.value))
+    (argument,) = advice.words(r"give (\w+)=NAME", refused.value)
     assert client.predict(**{argument: "m", "inputs": {"inputs": [1]}})["predictions"] == [1]

@@ -43,7 +43,15 @@ def test_keys_and_rights_of_s3(monkeypatch, tmp_path: Path) -> None:
         person = Person(aws, "reader")
         for name, value in (aws.variables | {"MLFLOW_S3_ENDPOINT_URL": aws.url}).items():
             monkeypatch.setenv(name, value)
-
+        with monkeypatch.context() as patch:
+            for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+                patch.setenv(name, "/dev/null")
+            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+            names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+            for name in names:
+                patch.delenv(name)
+            found = artifacts("s3://bucket/model")
+        assert all(name in found.fix for name in names), found
         keys = person.keys()
         for wrong in ({"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"}, {"AWS_SECRET_ACCESS_KEY": "other"}):
             for name, value in (keys | wrong).items():

@@ -22,14 +22,10 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
 def scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
     return {
-        "method": "POST",
-        "path": "/models/m/versions/7/invocations",
-        "scheme": "http",
-        "http_version": "1.1",
-        "client": ("10.0.0.9", 5),
-        "server": ("10.0.0.1", 80),
+        "method": "POST", "path": "/models/m/versions/7/invocations", "scheme": "http",
+        "http_version": "1.1", "client": ("10.0.0.9", 5), "server": ("10.0.0.1", 80),
         "headers": [*headers],
-    }
+    }  # fmt: skip
 
 
 ROUTE = "/models/{name}/versions/{version}/invocations"
@@ -38,17 +34,10 @@ ROUTE = "/models/{name}/versions/{version}/invocations"
 def scored(attempts: int) -> PredictionRequest:
     """A request that came at second 10 of the loop's clock, and was given to a host at 12."""
     return PredictionRequest(
-        rows=1,
-        size=2,
-        arrived=10.0,
-        deadline=99.0,
-        item=Item("application/json", b"{}"),
+        rows=1, size=2, arrived=10.0, deadline=99.0, item=Item("application/json", b"{}"),
         outcome=asyncio.get_running_loop().create_future(),
-        client_left=lambda: False,
-        attempts=attempts,
-        given=12.0,
-        version="7",
-    )
+        client_left=lambda: False, attempts=attempts, given=12.0, version="7",
+    )  # fmt: skip
 
 
 def record(
@@ -92,16 +81,10 @@ def test_attributes_are_those_of_the_semantic_conventions() -> None:
         "http.response.status_code": 200,
         "http.route": "/models/{name}/versions/{version}/invocations",
         "url.path": "/models/m/versions/7/invocations",
-        "url.scheme": "http",
-        "network.protocol.version": "1.1",
-        "client.address": "10.0.0.9",
-        "server.address": "10.0.0.1",
-        "server.port": 80,
-        "user_agent.original": "test",
-        "cloche.model.name": "m",
-        "cloche.model.version": "7",
-        "cloche.attempts": 2,
-    }
+        "url.scheme": "http", "network.protocol.version": "1.1", "client.address": "10.0.0.9",
+        "server.address": "10.0.0.1", "server.port": 80, "user_agent.original": "test",
+        "cloche.model.name": "m", "cloche.model.version": "7", "cloche.attempts": 2,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, "UNSET"), (400, "UNSET"), (504, "ERROR")])
@@ -128,12 +111,10 @@ def test_a_caller_who_does_not_sample_is_not_sampled() -> None:
 @pytest.mark.parametrize(
     "environment",
     [
-        {},
-        {"OTEL_SERVICE_NAME": "x"},
-        ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"},
+        {}, {"OTEL_SERVICE_NAME": "x"}, ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"},
         ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"},
     ],
-)
+)  # fmt: skip
 def test_it_is_off_until_a_collector_is_named(environment: dict[str, str]) -> None:
     assert from_environment(environment) is None
 

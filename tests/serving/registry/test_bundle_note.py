@@ -27,10 +27,8 @@ def model(tmp_path: Path) -> Path:
 def test_a_folder_with_a_note_is_the_version_that_it_names(model: Path) -> None:
     note = bundle_note.Note("flight delay", "7", digest_tree(model), "a twin's digest")
     note.write(model)
-
     uri = parse(str(model))
     target = Resolver(nobody).resolve(uri)
-
     assert uri.name == "flight delay"
     assert (target.version, target.digest, target.twin) == ("7", note.digest, note.twin)
     assert parse(f"late={model}").name == "late", "another name may be given to it"

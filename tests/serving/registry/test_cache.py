@@ -89,7 +89,6 @@ def test_a_cache_is_closed_to_other_users_and_one_that_was_open_is_closed(tmp_pa
     cache.remember("uri", target("1"))
     (root,) = directory.iterdir()
     assert [folder.stat().st_mode & 0o777 for folder in (directory, root)] == [0o700, 0o700]
-
     root.chmod(0o755)  # as it was made before
     Cache(directory, "registry").remember("uri", target("1"))
     assert root.stat().st_mode & 0o777 == 0o700
