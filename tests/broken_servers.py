@@ -28,15 +28,17 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("content-length") or 0)
         self.server.answer(self, self.rfile.read(size))  # type: ignore[attr-defined]
 
-    def reply(self, status: int, body: bytes, kind: str = "text/html") -> None:
+    def reply(self, status: int, body: bytes, kind: str = "text/html", **headers: str) -> None:
         self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
+        given = {"content-type": kind, "content-length": str(len(body)), **headers}
+        for name, value in given.items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
 
-for _method in ("GET", "POST", "PATCH", "DELETE"):
+for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
     setattr(_Handler, f"do_{_method}", _Handler.answer)
 
 Answer = Callable[[_Handler, bytes], None]

@@ -45,7 +45,8 @@ def server(registry: Registry) -> Iterator[Server]:
 def guarded(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serves one of them to who has the key."""
     with serving(
-        f"models:/{COMMENTS}@production", directory=tmp_path_factory.mktemp("guarded"),
+        f"models:/{COMMENTS}@production", "--poll-interval", "3600",
+        directory=tmp_path_factory.mktemp("guarded"),
         environment={"MLFLOW_TRACKING_URI": registry.uri, "CLOCHE_API_KEYS": KEY},
     ) as server:  # fmt: skip
         yield server.wait_until_ready()

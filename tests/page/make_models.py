@@ -32,16 +32,11 @@ class Version(PythonModel):
 def register_flights(client: mlflow.MlflowClient, artifacts: Path) -> None:
     row = pd.DataFrame(
         {
-            "carrier": ["UA"],
-            "destination": ["IAH"],
-            ODD: [1416],
-            "cancelled": [False],
-            "at": [pd.Timestamp("2013-01-01 05:15:00")],
-            "temperature": [39.5],
-            **{name: ["usual"] for name in INHERITED},
-            "remark": ["all is well"],
+            "carrier": ["UA"], "destination": ["IAH"], ODD: [1416], "cancelled": [False],
+            "at": [pd.Timestamp("2013-01-01 05:15:00")], "temperature": [39.5],
+            **{name: ["usual"] for name in INHERITED}, "remark": ["all is well"],
         }
-    )
+    )  # fmt: skip
     answer = pd.DataFrame({"told": [""], "probability": [0.5]})
     profile = artifacts / "profile.json"
     profile.write_text(json.dumps(PROFILE))

@@ -23,7 +23,12 @@ def state(server: Server, model: str) -> dict[str, Any]:
     return answer
 
 
-def test_the_state_names_all_models_and_tells_one_at_length(server: Server) -> None:
+def test_the_state_names_all_models_and_tells_the_one_that_is_named_or_alone_at_length(
+    server: Server, guarded: Server
+) -> None:
+    assert state(server, "another")["model"] is None
+    headers = {"Authorization": f"Bearer {KEY}"}
+    assert guarded.get("/status.json", headers=headers).json()["model"]["name"] == COMMENTS
     found = state(server, COMMENTS)
     assert found["models"] == [
         {"name": FLIGHTS, "ready": True, "version": found["models"][0]["version"]},
@@ -34,22 +39,11 @@ def test_the_state_names_all_models_and_tells_one_at_length(server: Server) -> N
     assert (told["replicas"], told["waiting"], told["in_progress"]) == (1, 0, 0)
 
 
-def test_no_model_is_told_at_length_where_none_of_several_is_named(server: Server) -> None:
-    assert state(server, "another")["model"] is None
-
-
-def test_the_only_model_is_told_at_length_whatever_is_named(guarded: Server) -> None:
-    headers = {"Authorization": f"Bearer {KEY}"}
-    assert guarded.get("/status.json", headers=headers).json()["model"]["name"] == COMMENTS
-
-
 def test_the_counters_are_those_of_the_metrics(server: Server) -> None:
     path = f"/models/{quote(FLIGHTS, safe='')}/invocations"
     for row in (ROW, {**ROW, ODD: "far"}):
         requests.post(server.url + path, json={"dataframe_records": [row]}, timeout=30)
-
     counted = state(server, FLIGHTS)["model"]["counted"]
-
     for one in counted["requests"]:
         labels = {"model": FLIGHTS, "version": one["version"], "code": str(one["code"])}
         assert one["count"] == server.metric("cloche_requests_total", **labels) > 0
@@ -101,8 +95,5 @@ def test_the_files_of_the_page_need_no_key(guarded: Server, path: str) -> None:
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
     again = guarded.get(path, headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
-
-
-def test_what_is_no_file_of_the_page_is_not_there(guarded: Server) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
     assert guarded.get("/page/__init__.py", headers=headers).status_code == 404

@@ -50,6 +50,12 @@ def every_layout(table: pd.DataFrame) -> list[Body]:
     ]
 
 
+def in_rows(name: str, *cells: Any) -> list[Body]:
+    """Each cell in a row of its own, in all layouts that have rows."""
+    layouts = ("dataframe_records", "instances", "inputs")
+    return [text({layout: [{name: cell}]}) for cell in cells for layout in layouts]
+
+
 def numbers() -> list[Body]:
     wide = pd.DataFrame({"a": [0.5, 2.0], "b": [1.0, 3.0]})
     whole = pd.DataFrame({"a": [1, 2], "b": [0, 3]})
@@ -62,11 +68,7 @@ BY_KIND: dict[str, list[Body]] = {
     "scalars": every_layout(
         pd.DataFrame(
             {
-                "a": [1.5, 2],
-                "b": [0.1, 3],
-                "c": [2**60, -1],
-                "d": [7, 8],
-                "e": [True, False],
+                "a": [1.5, 2], "b": [0.1, 3], "c": [2**60, -1], "d": [7, 8], "e": [True, False],
                 "f": ["x", "é\n"],
             }
         )
@@ -89,14 +91,7 @@ BY_KIND: dict[str, list[Body]] = {
     "datetime": [
         text({"dataframe_records": [{"when": cell}]})
         for cell in (
-            "2026-01-02",
-            "2026-01-02T03:04:05",
-            "2026-01-02T03:04:05Z",
-            "x",
-            "",
-            None,
-            5,
-            1.5,
+            "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04:05Z", "x", "", None, 5, 1.5,
             True,
         )
     ]
@@ -105,84 +100,40 @@ BY_KIND: dict[str, list[Body]] = {
         text({"instances": [{"when": "2026-01-02"}]}),
         text({"inputs": {"when": ["2026-01-02", "2026-02-03T04:05:06"]}}),
     ],
-    "binary": [
-        text({layout: [{"blob": cell}]})
-        for cell in (BLOB, "!", "", None, 5)
-        for layout in ("dataframe_records", "instances", "inputs")
-    ],
+    "binary": in_rows("blob", BLOB, "!", "", None, 5),
     "integers": every_layout(pd.DataFrame({"a": [1, 2], "b": [3, 4]}))
     + every_layout(pd.DataFrame({"a": [1, None], "b": [3, 4]}))
     + every_layout(pd.DataFrame({"a": [1, 2], "b": [3.5, None]})),
-    "array_column": [
-        text({layout: [{"a": cell}]})
-        for cell in ([1.5, 2], [], [1], ["x"], None, 1, [[1.0]])
-        for layout in ("dataframe_records", "instances", "inputs")
-    ],
-    "object_column": [
-        text({layout: [{"a": cell}]})
-        for cell in (
-            {"x": 1},
-            {"x": 1, "y": "z"},
-            {"y": "z"},
-            {},
-            {"x": "1"},
-            {"x": 1, "q": 2},
-            None,
-            3,
-        )
-        for layout in ("dataframe_records", "instances", "inputs")
-    ],
-    "map_column": [
-        text({layout: [{"a": cell}]})
-        for cell in ({"k": 1}, {}, {"k": "x"}, {"k": None}, None, 3)
-        for layout in ("dataframe_records", "instances", "inputs")
-    ],
+    "array_column": in_rows("a", [1.5, 2], [], [1], ["x"], None, 1, [[1.0]]),
+    "object_column": in_rows(
+        "a", {"x": 1}, {"x": 1, "y": "z"}, {"y": "z"}, {}, {"x": "1"}, {"x": 1, "q": 2}, None, 3
+    ),
+    "map_column": in_rows("a", {"k": 1}, {}, {"k": "x"}, {"k": None}, None, 3),
     "tensor": [
         text({layout: cell})
         for cell in (
-            [[1, 2]],
-            [[1.5, 2], [3, 4]],
-            [1, 2],
-            [[1]],
-            [["x", "y"]],
-            [],
-            5,
-            {"x": [[1, 2]]},
+            [[1, 2]], [[1.5, 2], [3, 4]], [1, 2], [[1]], [["x", "y"]], [], 5, {"x": [[1, 2]]},
             [[None, 1]],
         )
         for layout in ("instances", "inputs")
     ]
     + every_layout(pd.DataFrame({"a": [1.0, 2], "b": [3.0, 4]})),
-    "embedding_predict": [
-        text({layout: [{"a": cell}]})
-        for cell in ([1.5, 2], [1, 2], [1], [], ["x", "y"], None, [[1.0, 2.0]], "secret")
-        for layout in ("dataframe_records", "instances", "inputs")
-    ]
+    "embedding_predict": in_rows(
+        "a", [1.5, 2], [1, 2], [1], [], ["x", "y"], None, [[1.0, 2.0]], "secret"
+    )
     + every_layout(pd.DataFrame({"a": [[1.5, 2.0], [0.0, 1.0]]})),
-    "nested": [
-        text({layout: [{"a": cell}]})
-        for cell in (
-            [{"x": 1, "tags": ["u"]}],
-            [{"x": 1}, {"x": 2, "tags": []}],
-            [],
-            [{"tags": ["u"]}],
-            [{"x": 1, "tags": [5]}],
-            [{"x": 1, "tags": None}],
-            [None],
-            {"x": 1},
-        )
-        for layout in ("dataframe_records", "instances", "inputs")
-    ],
+    "nested": in_rows(
+        "a", [{"x": 1, "tags": ["u"]}], [{"x": 1}, {"x": 2, "tags": []}], [], [{"tags": ["u"]}],
+        [{"x": 1, "tags": [5]}], [{"x": 1, "tags": None}], [None], {"x": 1},
+    ),
     "named_tensors": [
         text(body)
         for body in (
             {"inputs": {"x": [[1, 2]], "y": [3]}},
             {"inputs": {"x": [[1, 2], [3, 4]], "y": [3, 4]}},
             {"instances": [{"x": [1, 2], "y": 3}, {"x": [4, 5], "y": 6}]},
-            {"inputs": {"x": [[1, 2]]}},
-            {"inputs": {"x": [1, 2], "y": [3]}},
-            {"instances": [{"x": [1, 2]}]},
-            {"inputs": [[1, 2]]},
+            {"inputs": {"x": [[1, 2]]}}, {"inputs": {"x": [1, 2], "y": [3]}},
+            {"instances": [{"x": [1, 2]}]}, {"inputs": [[1, 2]]},
             {"inputs": {"x": [["a", "b"]], "y": [3]}},
             {"dataframe_records": [{"x": [1, 2], "y": 3}]},
         )
@@ -190,10 +141,8 @@ BY_KIND: dict[str, list[Body]] = {
     "type_hints": [
         text(body)
         for body in (
-            {"inputs": [{"role": "u", "content": "hi"}]},
-            {"inputs": [{"role": "u"}]},
-            {"inputs": []},
-            {"inputs": {"role": "u", "content": "x"}},
+            {"inputs": [{"role": "u", "content": "hi"}]}, {"inputs": [{"role": "u"}]},
+            {"inputs": []}, {"inputs": {"role": "u", "content": "x"}},
             {"instances": [{"role": "u", "content": "hi"}]},
             {"dataframe_records": [{"role": "u", "content": "hi"}]},
             {"inputs": "x"},
@@ -203,11 +152,8 @@ BY_KIND: dict[str, list[Body]] = {
         text(body)
         for body in (
             {"messages": [{"role": "user", "content": "hi"}]},
-            {"messages": [], "temperature": 0.5},
-            {"prompt": "x"},
-            {"input": ["a"]},
-            {"prompt": "x", "params": {"a": 1}},
-            {"inputs": ["a"]},
+            {"messages": [], "temperature": 0.5}, {"prompt": "x"}, {"input": ["a"]},
+            {"prompt": "x", "params": {"a": 1}}, {"inputs": ["a"]},
         )
     ],
     "failing": [*numbers(), text({"dataframe_records": [{"a": -1, "b": 1}]})],
@@ -215,7 +161,7 @@ BY_KIND: dict[str, list[Body]] = {
     + every_layout(pd.DataFrame({"text": ["x", None]}))
     + every_layout(pd.DataFrame({"text": [5]}))
     + [text({"inputs": ["good", "bad"]}), text({"inputs": "good"}), text({"instances": ["good"]})],
-}
+}  # fmt: skip
 CODED = every_layout(pd.DataFrame({"a": [1.5, 2], "b": [0.5, 1], "c": ["x", "z"]})) + every_layout(
     pd.DataFrame({"a": [1.5], "b": [0.5], "c": [None]})
 )
@@ -226,47 +172,26 @@ MALFORMED: list[Body] = [
     *(
         (JSON, body)
         for body in (
-            b"",
-            b"{",
-            b"null",
-            b"[]",
-            b"5",
-            b'"x"',
-            b"\xff\xfe",
-            b"{}",
-            b"NaN",
-            b"[" * 5000,
+            b"", b"{", b"null", b"[]", b"5", b'"x"', b"\xff\xfe", b"{}", b"NaN", b"[" * 5000,
         )
     ),
     *(
         text(body)
         for body in (
-            {"nonsense": 1},
-            {"instances": [], "inputs": []},
-            {"dataframe_split": {}},
-            {"dataframe_split": None},
-            {"dataframe_split": []},
+            {"nonsense": 1}, {"instances": [], "inputs": []}, {"dataframe_split": {}},
+            {"dataframe_split": None}, {"dataframe_split": []},
             {"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}},
             {"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}},
             {"dataframe_split": {"columns": "ab", "data": [[1, 2]]}},
             {"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [3]]}},
             {"dataframe_split": {"columns": ["a", "b"], "data": [], "other": 1}},
-            {"dataframe_records": {}},
-            {"dataframe_records": []},
-            {"dataframe_records": [1, 2]},
-            {"dataframe_records": "x"},
-            {"dataframe_records": [{"a": 1}]},
+            {"dataframe_records": {}}, {"dataframe_records": []}, {"dataframe_records": [1, 2]},
+            {"dataframe_records": "x"}, {"dataframe_records": [{"a": 1}]},
             {"dataframe_records": [{}]},
             {"dataframe_records": [{"a": {"deep": [1]}, "b": [[]]}]},
-            {"instances": None},
-            {"instances": "x"},
-            {"instances": []},
-            {"instances": [[]]},
-            {"instances": [{"a": 1}, {"b": 2}]},
-            {"inputs": None},
-            {"inputs": {}},
-            {"inputs": {"a": [1, 2], "b": [1]}},
-            {"inputs": [[1, 2], [3]]},
+            {"instances": None}, {"instances": "x"}, {"instances": []}, {"instances": [[]]},
+            {"instances": [{"a": 1}, {"b": 2}]}, {"inputs": None}, {"inputs": {}},
+            {"inputs": {"a": [1, 2], "b": [1]}}, {"inputs": [[1, 2], [3]]},
             {"dataframe_records": [{"a": "secret", "b": 1}]},
             {"dataframe_records": [{"a": 1e400, "b": 1}]},
             {"dataframe_records": [{"a": 1, "b": 2}], "params": [1]},
@@ -289,25 +214,18 @@ MALFORMED: list[Body] = [
     (PARQUET, b""),
     (PARQUET, b"PAR1"),
     (PARQUET, b"PAR1junkPAR1"),
-]
+]  # fmt: skip
 
 GOOD = b'{"dataframe_records": [{"a": 1, "b": 2}]}'
 CONTENT_TYPES: list[Body] = [
     (content_type, GOOD)
     for content_type in (
-        "application/json; charset=utf-8",
-        "application/json;charset=UTF-8",
-        "application/json; charset=latin-1",
-        "application/json; format=pandas",
-        "application/JSON",
-        "text/plain",
-        "",
-        "application/json;",
-        "application/json; charset",
-        "text/csv; charset=utf-16",
-        "multipart/form-data; boundary=x",
+        "application/json; charset=utf-8", "application/json;charset=UTF-8",
+        "application/json; charset=latin-1", "application/json; format=pandas", "application/JSON",
+        "text/plain", "", "application/json;", "application/json; charset",
+        "text/csv; charset=utf-16", "multipart/form-data; boundary=x",
     )
-]
+]  # fmt: skip
 
 
 def bodies_for(kind: str) -> list[Body]:

@@ -75,6 +75,7 @@ def contenders(zoo: Path, kinds: Sequence[str], directory: Path) -> Iterator[Con
     with ExitStack() as stack:
         doors = {kind: stack.enter_context(_bound()) for kind in kinds}
         stock = stack.enter_context(_stock({zoo / kind: doors[kind] for kind in kinds}, log))
+        named += ["--poll-interval", "3600"]  # it follows nothing
         ours = stack.enter_context(serving(*named, directory=directory)).wait_until_ready()
         ports = {kind: door.getsockname()[1] for kind, door in doors.items()}
         addresses = {kind: f"http://127.0.0.1:{port}" for kind, port in ports.items()}
@@ -136,14 +137,9 @@ def mlflow_server(path: Path) -> Iterator[MlflowServer]:
     backend = get_flavor_backend(str(path), env_manager="local", workers=1)
     with patch.dict(os.environ, environment()):  # it looks for uvicorn in the path
         process = backend.serve(
-            str(path),
-            port=port,
-            host="127.0.0.1",
-            timeout=60,
-            synchronous=False,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+            str(path), port=port, host="127.0.0.1", timeout=60, synchronous=False,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
     try:
         yield MlflowServer(process, f"http://127.0.0.1:{port}")
     finally:

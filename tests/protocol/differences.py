@@ -1,4 +1,7 @@
-"""What may differ between MLflow's answers and ours; `docs/differences.md` tells it to users."""
+"""What may differ between MLflow's answers and ours; `docs/differences.md` tells it to users.
+
+And which refusals only say that something is wrong, without the place.
+"""
 
 from typing import NamedTuple
 
@@ -22,3 +25,16 @@ DIFFERENCES = [
     Difference(400, 200, "A datetime with a time zone is taken, in UTC,", b':05Z"'),
     Difference(400, 200, "and a table of datetimes in CSV.", b"when\n"),
 ]
+
+MOST_GENERAL = 0.05  # of all refusals
+_GENERAL = (
+    "The request does not fit the model's signature",
+    "The inputs or parameters do not fit the model's signature",
+    "The request cannot be read, and the version has no signature",
+    "The body cannot be read as",
+)
+
+
+def is_general(message: str) -> bool:
+    """Whether a message names no column, parameter, property, shape, layout or line."""
+    return message.startswith(_GENERAL)

@@ -11,11 +11,9 @@ import datetime as dt
 import io
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -27,11 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow.pyfunc import PyFuncModel
-from mlflow.pyfunc.scoring_server import (
-    _parse_json_data,
-    parse_csv_input,
-    predictions_to_json,
-)
+from mlflow.pyfunc.scoring_server import _parse_json_data, parse_csv_input, predictions_to_json
 from mlflow.utils.proto_json_utils import NumpyEncoder
 from scipy import sparse
 
@@ -40,14 +34,13 @@ from cloche.serving.batch.input import inputs
 from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.batch.output import answer_encoding, layout
-from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.storage import format_writers
 from cloche.serving.errors import JobFailed
 from tests import warm
 from tests.protocol import bodies
 from tests.protocol.answers import ANSWERS, ROWS, SIGNATURES, UNWRITABLE
 from tests.protocol.differences import DIFFERENCES
-from tests.serving.batch.conftest import HereEngine
+from tests.serving.batch.conftest import HereEngine, quick  # noqa: F401  # used by each test
 
 # pyarrow 25 with pandas 3.1, of columns with a time zone
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning an ndarray that drops time")
@@ -166,7 +159,6 @@ FORMATS: dict[str, tuple[Callable[[pa.Table], Any], Callable[[bytes], Columns]]]
     "parquet": (lambda table: format_writers.parquet(table, {}), from_parquet),
     "arrow": (format_writers.arrow, from_arrow),
 }
-EACH_ANSWER = [pytest.param(name, id=name.replace(" ", "_")) for name in ANSWERS]
 
 
 def assert_holds(found: Columns, answer: str, file_format: str) -> None:
@@ -187,14 +179,11 @@ def assert_holds(found: Columns, answer: str, file_format: str) -> None:
             assert found[name] == without_nan(values, finite=file_format == "jsonl")
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
-@pytest.mark.parametrize("answer", EACH_ANSWER)
-def test_a_file_holds_the_values_that_mlflow_answers(answer: str, file_format: str) -> None:
-    write, read = FORMATS[file_format]
-
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_file_of_each_format_holds_the_values_that_mlflow_answers(answer: str) -> None:
     table = answer_encoding.table(ANSWERS[answer], ROWS, [])
-
-    assert_holds(read(bytes(write(table))), answer, file_format)
+    for file_format, (write, read) in FORMATS.items():
+        assert_holds(read(bytes(write(table))), answer, file_format)
 
 
 HERE = Path(__file__).parent
@@ -209,20 +198,6 @@ def answering(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load each model once for all tests, and do not wait for the disk: no power fails here."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(PartScorer, "load", staticmethod(_loaded))
-
-
-@cache
-def _loaded(
-    path: Path, twin: str = "", load: Callable[..., PartScorer] = PartScorer.load
-) -> PartScorer:
-    return load(path, twin)
-
-
 def score(model: Path, source: Path, made: Path, **options: Any) -> JobResult:
     """A job in this process."""
     request = JobOptions(
@@ -234,54 +209,46 @@ def score(model: Path, source: Path, made: Path, **options: Any) -> JobResult:
     )  # fmt: skip
 
 
-def assert_job_holds(model: Path, answer: str, file_format: str, folder: Path) -> None:
-    """A job of three rows comes to what MLflow answers."""
-    rows = pd.DataFrame({"kind": [answer] * ROWS})
-    rows.to_parquet(folder / "rows.parquet")
+JOBS = [
+    pytest.param(
+        answer, file_format, signature, id=f"{answer}-{signature}".replace(" ", "_"),
+        marks=[] if signature == "signature" and at % 10 == 0 else [pytest.mark.breadth],
+    )
+    for signature in SIGNATURES
+    for at, (answer, file_format) in enumerate(zip(ANSWERS, cycle(("jsonl", "csv", "parquet"))))
+]  # fmt: skip
 
-    outcome = score(model, folder / "rows.parquet", folder / f"made.{file_format}")
+
+@pytest.mark.parametrize(("answer", "file_format", "signature"), JOBS)
+def test_a_job_comes_to_the_values_that_mlflow_answers(
+    answer: str, file_format: str, signature: str, answering: Path, tmp_path: Path
+) -> None:
+    rows, made = tmp_path / "rows.parquet", tmp_path / f"made.{file_format}"
+    pd.DataFrame({"kind": [answer] * ROWS}).to_parquet(rows)
+
+    outcome = score(answering / signature, rows, made)
 
     assert (outcome.record["scored"], outcome.record["refused"]) == (ROWS, 0)
-    content = (folder / f"made.{file_format}").read_bytes()
-    found = FORMATS[file_format][1](content)
+    found = FORMATS[file_format][1](made.read_bytes())
     unwritable = answer.startswith("unwritable: ")
     if not unwritable and list(by_mlflow(ANSWERS[answer])) == ["prediction"] and "y" in found:
         found = {"prediction": found.pop("y"), **found}  # a bare answer has the output's name
     assert_holds(found, answer, file_format)
-    told = json.loads((folder / f"made.{file_format}.report.json").read_text())["nulled"]
+    told = json.loads((tmp_path / f"made.{file_format}.report.json").read_text())["nulled"]
     infinite = str(by_mlflow(ANSWERS[answer])).count("inf") if "infinit" in answer else 0
     if infinite and file_format == "jsonl":
         assert told == {"y": infinite}
 
 
-@pytest.mark.usefixtures("_quick")
-@pytest.mark.parametrize(
-    ("answer", "file_format"), [*zip(list(ANSWERS)[::10], cycle(("jsonl", "csv", "parquet")))]
-)
-def test_a_job_comes_to_the_values_that_mlflow_answers(
-    answer: str, file_format: str, answering: Path, tmp_path: Path
-) -> None:
-    assert_job_holds(answering / "signature", answer, file_format, tmp_path)
-
-
-@pytest.mark.breadth
-@pytest.mark.usefixtures("_quick")
-@pytest.mark.parametrize("signature", SIGNATURES)
-@pytest.mark.parametrize(
-    ("answer", "file_format"), [*zip(ANSWERS, cycle(("jsonl", "csv", "parquet")))]
-)
-def test_so_it_does_for_every_answer_with_and_without_a_signature(
-    answer: str, file_format: str, signature: str, answering: Path, tmp_path: Path
-) -> None:
-    assert_job_holds(answering / signature, answer, file_format, tmp_path)
-
-
-# kinds of model that take tables, and whose answers are columns
 TABLES = [
-    "array", "array_column", "arrays_predict", "bare_predict", "binary", "datetime",
-    "embedding_predict", "frame", "integers", "labels_predict", "labels_predict_proba",
-    "map_column", "names_predict", "nan", "nested", "no_signature", "object_column", "optional",
-    "records", "regression_predict", "scalars", "series", "text_predict", "unnamed",
+    "array_column", "binary", "datetime", "embedding_predict", "frame", "integers",
+    "labels_predict", "map_column", "nested", "no_signature", "object_column", "optional",
+    "scalars", "text_predict", "unnamed",
+]  # fmt: skip
+# which get the same rows as others of these
+ALIKE = [
+    "array", "arrays_predict", "bare_predict", "labels_predict_proba", "names_predict", "nan",
+    "records", "regression_predict", "series",
 ]  # fmt: skip
 
 
@@ -316,8 +283,9 @@ def read_by_mlflow(model: PyFuncModel, suffix: str, body: bytes) -> Columns | No
         return None
 
 
-@pytest.mark.usefixtures("_quick")
-@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize(
+    "kind", [*TABLES, *(pytest.param(kind, marks=pytest.mark.breadth) for kind in ALIKE)]
+)
 def test_rows_of_files_reach_a_model_as_bodies_reach_it(
     kind: str, zoo: Path, tmp_path: Path
 ) -> None:
@@ -342,10 +310,8 @@ def test_rows_of_files_reach_a_model_as_bodies_reach_it(
 
 @pytest.mark.breadth
 @pytest.mark.slow
-@pytest.mark.usefixtures("_quick")
-@pytest.mark.parametrize("answer", ["frame", "records", "column: Int64 gap", "column: float64 gap"])
-def test_mlflows_command_answers_the_same(answer: str, answering: Path, tmp_path: Path) -> None:
-    rows = {"dataframe_records": [{"kind": answer}] * ROWS}
+def test_mlflows_command_answers_the_same(answering: Path, tmp_path: Path) -> None:
+    rows = {"dataframe_records": [{"kind": "frame"}] * ROWS}
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows["dataframe_records"])))
     program = [

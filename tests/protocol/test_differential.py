@@ -14,19 +14,13 @@ import requests
 from tests.flavors.catalog import FRAMEWORKS, Save, needs
 from tests.online import wait_for
 from tests.protocol.contenders import Contenders, contenders, mlflow_server, post
-from tests.protocol.differences import DIFFERENCES
-from tests.protocol.kinds import KINDS
-from tests.protocol.refusals import MOST_GENERAL, is_general
+from tests.protocol.differences import DIFFERENCES, MOST_GENERAL, is_general
+from tests.protocol.kinds import FIRST, KINDS, REST
 
 pytestmark = pytest.mark.slow
 
-# One of each sort of signature and of failure; the others differ from these in their answers alone.
-FIRST = [
-    "chat", "datetime", "failing", "frame", "named_tensors", "nested", "no_signature", "optional",
-    "params", "tensor", "type_hints", "unnamed", "unwritable",
-]  # fmt: skip
 # Not all hosts at a time fit into the memory of a small machine. A framework is a wave of its own.
-WAVES = {"first": FIRST, "rest": [kind for kind in KINDS if kind not in FIRST]} | {
+WAVES = {"first": FIRST, "rest": REST} | {
     name: list(framework.models) for name, framework in FRAMEWORKS.items()
 }
 MARKS = {"rest": [pytest.mark.breadth]}
@@ -79,7 +73,9 @@ def test_the_zoo_holds_exactly_the_kinds_that_are_compared(zoo: Path) -> None:
 
 
 @each_kind
-def test_status_and_predictions_are_those_of_mlflow(both: Contenders, kind: str) -> None:
+def test_status_and_predictions_are_those_of_mlflow_and_no_host_is_lost(
+    both: Contenders, kind: str
+) -> None:
     wrong = []
     for replies in both.replies(kind):
         (_, body), theirs, ours = replies
@@ -95,12 +91,16 @@ def test_status_and_predictions_are_those_of_mlflow(both: Contenders, kind: str)
         if not same and both_ended not in allowed:
             wrong.append(replies)
     assert not wrong
+    assert both.cloche.metric("cloche_lost_hosts_total", model=kind) == 0
 
 
 @each_kind
-def test_an_error_keeps_its_code_and_shows_no_payload_and_no_trace(
+def test_an_error_keeps_its_code_says_what_is_wrong_and_shows_no_payload_and_no_trace(
     both: Contenders, kind: str
 ) -> None:
+    refused = [ours for _, _, ours in both.replies(kind) if ours.status_code == 400]
+    general = [ours.text for ours in refused if is_general(ours.json()["message"])]
+    assert len(general) <= MOST_GENERAL * len(refused), general
     for (_, body), theirs, ours in both.replies(kind):
         if ours.status_code == 200:
             continue
@@ -112,19 +112,6 @@ def test_an_error_keeps_its_code_and_shows_no_payload_and_no_trace(
         assert {"error_code", "message"} <= ours.json().keys() <= FIELDS
         if theirs.status_code == ours.status_code and is_json(theirs) and b"null" not in body:
             assert ours.json()["error_code"] == theirs.json()["error_code"]
-
-
-@each_kind
-def test_a_refusal_says_what_is_wrong(both: Contenders, kind: str) -> None:
-    replies = [(body, ours) for body, _, ours in both.replies(kind) if ours.status_code == 400]
-    general = [one for one in replies if is_general(one[1].json()["message"])]
-    assert len(general) <= MOST_GENERAL * len(replies), general
-
-
-@each_kind
-def test_every_body_leaves_the_host_alive(both: Contenders, kind: str) -> None:
-    both.replies(kind)
-    assert both.cloche.metric("cloche_lost_hosts_total", model=kind) == 0
 
 
 @pytest.mark.xdist_group("protocol-first")

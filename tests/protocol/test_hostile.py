@@ -22,7 +22,7 @@ UNDECIDABLE = "positive_data_acceptance,negative_data_rejection"
 
 @pytest.fixture(scope="module")
 def server(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    named = [f"{kind}={zoo / kind}" for kind in KINDS]
+    named = [*(f"{kind}={zoo / kind}" for kind in KINDS), "--poll-interval", "3600"]
     directory = tmp_path_factory.mktemp("hostile")
     with serving(*named, directory=directory, environment={"CLOCHE_API_KEYS": KEY}) as server:
         server.key = KEY

@@ -1,7 +1,10 @@
-"""Requests that are scored together are answered as each is alone."""
+"""The bodies of the differential test in this process.
 
-import warnings
-from collections.abc import Iterator
+Those that are scored together are answered as each is alone, and what is refused at the doors that
+the differential test does not ask is told what is wrong.
+"""
+
+import json
 from pathlib import Path
 
 import mlflow
@@ -9,28 +12,46 @@ import pytest
 
 from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.processes.frames import Item
-from tests.protocol.bodies import bodies_for
-from tests.protocol.kinds import KINDS
+from cloche.serving.processes.frames import Door, Item
+from tests.protocol.bodies import JSON, bodies_for
+from tests.protocol.differences import MOST_GENERAL, is_general
+from tests.protocol.kinds import KINDS, each_kind
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what models and pandas say of nonsense
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """What models and pandas warn about while they are given nonsense does not matter here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def scorer(path: Path) -> Scorer:
+    model = mlflow.pyfunc.load_model(str(path))
+    return Scorer(model, compile_plan(model.metadata), twin=None)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 def test_neighbours_in_a_batch_change_nothing(zoo: Path, kind: str) -> None:
-    model = mlflow.pyfunc.load_model(str(zoo / kind))
-    scorer = Scorer(model, compile_plan(model.metadata), twin=None)
-    sent = bodies_for(kind)
-    together = scorer.score([Item(*body) for body in sent]).answers
+    scoring, sent = scorer(zoo / kind), bodies_for(kind)
+    together = scoring.score([Item(*body) for body in sent]).answers
     wrong = [
         (body, alone, joined)
         for body, joined in zip(sent, together, strict=True)
-        if (alone := scorer.score([Item(*body)]).answers[0]) != joined
+        if (alone := scoring.score([Item(*body)]).answers[0]) != joined
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("door", [Door.V1, Door.TORCHSERVE])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(one, marks=[] if one == "nested" else pytest.mark.breadth) for one in KINDS],
+)
+def test_a_refusal_says_what_is_wrong(kind: str, door: Door, zoo: Path) -> None:
+    items = [
+        Item(content_type, body, "", door)
+        for content_type, body in bodies_for(kind)
+        if door is Door.TORCHSERVE or content_type == JSON
+    ]
+    scoring = scorer(zoo / kind)
+    answers = [answer for item in items for answer in scoring.score([item]).answers]
+    said = [json.loads(one.body) for one in answers if one.status == 400]
+    messages = [one.get("message", "") or one["error"] for one in said]
+    general = [message for message in messages if is_general(message)]
+    assert len(general) <= MOST_GENERAL * len(messages)
+    assert not any("secret" in message for message in messages)

@@ -6,6 +6,7 @@ concern the tests.
 
 import datetime as dt
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 NUMBERS = Schema([ColSpec("double", "a"), ColSpec("double", "b")])
-ONE_NUMBER = Schema([ColSpec("double")])
+POINT = Object([Property("x", "long"), Property("y", "string", required=False)])
+TAGGED = Object([Property("x", "long"), Property("tags", Array("string"), required=False)])
 
 
 class Echo(PythonModel):
@@ -41,30 +43,14 @@ class Echo(PythonModel):
         return [f"{type(model_input).__name__}:{model_input!r}"]
 
 
-class Sum(PythonModel):
+class Answer(PythonModel):
+    """Answers with what a function makes of the rows."""
+
+    def __init__(self, of: Callable[[Any], Any]) -> None:
+        self.of = of
+
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return model_input.sum(axis=1).to_numpy()
-
-
-class SumSeries(PythonModel):
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return model_input.sum(axis=1)
-
-
-class Frame(PythonModel):
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        total = model_input.sum(axis=1)
-        return pd.DataFrame({"prediction": total > 1, "probability": total / 10})
-
-
-class Records(PythonModel):
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return [{"sum": float(total), "parts": [1, "x", None]} for total in model_input.sum(axis=1)]
-
-
-class Named(PythonModel):
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return {"total": model_input.sum(axis=1).tolist(), "rows": len(model_input)}
+        return self.of(model_input)
 
 
 class Scaled(PythonModel):
@@ -72,35 +58,11 @@ class Scaled(PythonModel):
         return (model_input.sum(axis=1) * params["factor"]).tolist()
 
 
-class Dated(PythonModel):
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return pd.DataFrame(
-            {"day": model_input["when"], "when": [dt.date(2026, 1, 2)] * len(model_input)}
-        )
-
-
-class Odd(PythonModel):
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return np.array([[float("nan"), float("inf")]] * len(model_input))
-
-
 class Failing(PythonModel):
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         if (model_input["a"] < 0).any():
             raise ValueError(f"secret {model_input}")
         return model_input["a"].to_numpy()
-
-
-class Unwritable(PythonModel):
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return [object()] * len(model_input)
-
-
-class Wrong(PythonModel):
-    """Returns one value, however many rows it got."""
-
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return np.array([float(len(model_input))])
 
 
 class Message(pydantic.BaseModel):
@@ -111,11 +73,6 @@ class Message(pydantic.BaseModel):
 class Hinted(PythonModel):
     def predict(self, model_input: list[Message]) -> list[str]:
         return [f"{one.role}: {one.content}" for one in model_input]
-
-
-class Chat(PythonModel):
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        return {"seen": sorted(model_input) if isinstance(model_input, dict) else len(model_input)}
 
 
 def columns(**kinds: Any) -> Schema:
@@ -129,66 +86,61 @@ def columns(**kinds: Any) -> Schema:
 
 
 PYTHON: dict[str, tuple[PythonModel, ModelSignature | None]] = {
-    "array": (Sum(), ModelSignature(NUMBERS)),
-    "series": (SumSeries(), ModelSignature(NUMBERS)),
-    "frame": (Frame(), ModelSignature(NUMBERS)),
-    "records": (Records(), ModelSignature(NUMBERS)),
-    "named_outputs": (Named(), ModelSignature(NUMBERS)),
-    "nan": (Odd(), ModelSignature(NUMBERS)),
-    "failing": (Failing(), ModelSignature(NUMBERS)),
-    "unwritable": (Unwritable(), ModelSignature(NUMBERS)),
-    "wrong_count": (Wrong(), ModelSignature(NUMBERS)),
-    "no_signature": (Echo(), None),
-    "scalars": (
-        Echo(),
-        ModelSignature(
-            columns(a="double", b="float", c="long", d="integer", e="boolean", f="string")
-        ),
+    "array": (Answer(lambda rows: rows.sum(axis=1).to_numpy()), ModelSignature(NUMBERS)),
+    "series": (Answer(lambda rows: rows.sum(axis=1)), ModelSignature(NUMBERS)),
+    "frame": (
+        Answer(lambda rows: pd.DataFrame(
+            {"prediction": rows.sum(axis=1) > 1, "probability": rows.sum(axis=1) / 10})),
+        ModelSignature(NUMBERS),
     ),
+    "records": (
+        Answer(lambda rows: [
+            {"sum": float(total), "parts": [1, "x", None]} for total in rows.sum(axis=1)]),
+        ModelSignature(NUMBERS),
+    ),
+    "named_outputs": (
+        Answer(lambda rows: {"total": rows.sum(axis=1).tolist(), "rows": len(rows)}),
+        ModelSignature(NUMBERS),
+    ),
+    "nan": (
+        Answer(lambda rows: np.array([[float("nan"), float("inf")]] * len(rows))),
+        ModelSignature(NUMBERS),
+    ),
+    "failing": (Failing(), ModelSignature(NUMBERS)),
+    "unwritable": (Answer(lambda rows: [object()] * len(rows)), ModelSignature(NUMBERS)),
+    # one value, however many rows there are
+    "wrong_count": (Answer(lambda rows: np.array([float(len(rows))])), ModelSignature(NUMBERS)),
+    "no_signature": (Echo(), None),
+    "scalars": (Echo(), ModelSignature(
+        columns(a="double", b="float", c="long", d="integer", e="boolean", f="string"))),
     "optional": (Echo(), ModelSignature(columns(a="double", b_="double", f_="string"))),
-    "datetime": (Dated(), ModelSignature(columns(when="datetime"))),
+    "datetime": (
+        Answer(lambda rows: pd.DataFrame(
+            {"day": rows["when"], "when": [dt.date(2026, 1, 2)] * len(rows)})),
+        ModelSignature(columns(when="datetime")),
+    ),
     "binary": (Echo(), ModelSignature(columns(blob="binary"))),
     "integers": (Echo(), ModelSignature(columns(a="long", b_="long"))),
     "array_column": (Echo(), ModelSignature(columns(a=Array("double")))),
-    "object_column": (
-        Echo(),
-        ModelSignature(
-            columns(a=Object([Property("x", "long"), Property("y", "string", required=False)]))
-        ),
-    ),
-    "nested": (
-        Echo(),
-        ModelSignature(
-            columns(
-                a=Array(
-                    Object(
-                        [Property("x", "long"), Property("tags", Array("string"), required=False)]
-                    )
-                )
-            )
-        ),
-    ),
+    "object_column": (Echo(), ModelSignature(columns(a=POINT))),
+    "nested": (Echo(), ModelSignature(columns(a=Array(TAGGED)))),
     "map_column": (Echo(), ModelSignature(columns(a=Map("long")))),
     "unnamed": (Echo(), ModelSignature(Schema([ColSpec("double"), ColSpec("double")]))),
     "tensor": (Echo(), ModelSignature(Schema([TensorSpec(np.dtype("float64"), (-1, 2))]))),
     "named_tensors": (
         Echo(),
-        ModelSignature(
-            Schema(
-                [
-                    TensorSpec(np.dtype("float32"), (-1, 2), "x"),
-                    TensorSpec(np.dtype("int64"), (-1,), "y"),
-                ]
-            )
-        ),
+        ModelSignature(Schema([TensorSpec(np.dtype("float32"), (-1, 2), "x"),
+                               TensorSpec(np.dtype("int64"), (-1,), "y")])),
     ),
     "params": (
         Scaled(),
         ModelSignature(NUMBERS, params=ParamSchema([ParamSpec("factor", "double", 2.0)])),
     ),
     "type_hints": (Hinted(), None),
-    "chat": (Chat(), None),
-}
+    "chat": (
+        Answer(lambda rows: {"seen": sorted(rows) if isinstance(rows, dict) else len(rows)}), None
+    ),
+}  # fmt: skip
 
 
 def fitted() -> dict[str, tuple[Any, Any]]:

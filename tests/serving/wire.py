@@ -48,21 +48,23 @@ class Transport(asyncio.Transport):
 
 
 class Taking:
-    """A fast path that takes what is asked at /fast, and answers when it is told to."""
+    """A fast path that takes what is asked at /fast, and answers after turns of the event loop."""
 
-    def __init__(self, *, later: bool = False) -> None:
-        self.later = later
-        self.waiting: list[Client] = []
+    def __init__(self, turns: int = 0) -> None:
+        self._turns = turns
 
     def target(self, url: bytes) -> RouteTarget | None:
         return cast("RouteTarget", url) if url == b"/fast" else None
 
     def take(self, client: Client, target: Any, url: bytes, headers: Any, body: bytes) -> bool:
-        if self.later:
-            self.waiting.append(client)
+        self._wait(self._turns, client, body)
+        return True
+
+    def _wait(self, turns: int, client: Client, body: bytes) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._wait, turns - 1, client, body)
         else:
             client.answer(200, body, TEXT, [])
-        return True
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,12 +81,11 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 class Wire:
     """A connection, and both of its ends. Make it in a running loop."""
 
-    def __init__(self, *, later: bool = False) -> None:
+    def __init__(self, late: int = 0) -> None:
         config = uvicorn.Config(application, lifespan="off", ws="none", access_log=False)
-        self.taking = Taking(later=later)
         self.transport = Transport()
         self.connection = Connection(
-            config, ServerState(), {}, fast_path=cast("FastPath", self.taking)
+            config, ServerState(), {}, fast_path=cast("FastPath", Taking(late))
         )
         self.connection.connection_made(self.transport)
 

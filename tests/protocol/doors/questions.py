@@ -18,19 +18,10 @@ NUMBERS = {"a": np.array([0.5, 2.0]), "b": np.array([1.0, 3.0])}
 CODED = NUMBERS | {"c": words("x", "z")}
 MANY = {"a": np.linspace(-3, 3, 40), "b": np.linspace(0, 1, 40)}
 COLUMNS: dict[str, list[Arrays]] = {
-    "array": [NUMBERS, MANY],
-    "series": [NUMBERS, MANY],
-    "frame": [NUMBERS, MANY],
-    "records": [NUMBERS],
-    "named_outputs": [NUMBERS],
-    "nan": [NUMBERS],
-    "failing": [NUMBERS],
-    "wrong_count": [NUMBERS],
-    "params": [NUMBERS],
-    "regression_predict": [NUMBERS, MANY],
-    "labels_predict": [CODED],
-    "labels_predict_proba": [CODED],
-    "names_predict": [CODED],
+    "array": [NUMBERS, MANY], "series": [NUMBERS, MANY], "frame": [NUMBERS, MANY],
+    "records": [NUMBERS], "named_outputs": [NUMBERS], "nan": [NUMBERS], "failing": [NUMBERS],
+    "wrong_count": [NUMBERS], "params": [NUMBERS], "regression_predict": [NUMBERS, MANY],
+    "labels_predict": [CODED], "labels_predict_proba": [CODED], "names_predict": [CODED],
     "text_predict": [{"text": words("good day", "", "é\n")}],
     "optional": [
         {"a": np.array([1.5, np.nan]), "b": np.array([2.0, 0.1]), "f": words("x", "y")},
@@ -39,12 +30,9 @@ COLUMNS: dict[str, list[Arrays]] = {
     "integers": [{"a": np.array([1, 2**60]), "b": np.array([3, -4])}, {"a": np.array([1])}],
     "scalars": [
         {
-            "a": np.array([1.5, np.inf]),
-            "b": np.array([0.1, 3], np.float32),
-            "c": np.array([2**60, -1]),
-            "d": np.array([7, -8], np.int32),
-            "e": np.array([True, False]),
-            "f": words("x", "é\n"),
+            "a": np.array([1.5, np.inf]), "b": np.array([0.1, 3], np.float32),
+            "c": np.array([2**60, -1]), "d": np.array([7, -8], np.int32),
+            "e": np.array([True, False]), "f": words("x", "é\n"),
         }
     ],
     "datetime": [{"when": words("2026-01-02T03:04:05", "2026-02-03T00:00:00")}],
@@ -61,9 +49,7 @@ TENSORS: dict[str, list[Arrays]] = {
     "unnamed": [{"any": np.array([[1.5, 2], [3, 4]])}],
     "bare_predict": [{"any": np.array([[1.5, 2], [3, 4]])}],
     "no_signature": [{"any": np.array([[1.5, 2], [3, 4]])}],
-    "named_tensors": [
-        {"x": np.array([[1, 2], [3, 4]], np.float32), "y": np.array([3, 4])},
-    ],
+    "named_tensors": [{"x": np.array([[1, 2], [3, 4]], np.float32), "y": np.array([3, 4])}],
 }
 QUESTIONS = [
     pytest.param(kind, asked, id=f"{kind}-{at}-{title}")

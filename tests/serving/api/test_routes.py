@@ -20,10 +20,7 @@ from cloche.serving.api.routes import FORM, METADATA, PREDICT, Route, find
             "/v1/models/m:v2/labels/blue:predict",
             Route(PREDICT, "/v1/models/{name}/labels/{label}:predict", "m:v2", None, "blue"),
         ),
-        (
-            "/predictions/m/7",
-            Route(PREDICT, "/predictions/{name}/{version}", "m", "7"),
-        ),
+        ("/predictions/m/7", Route(PREDICT, "/predictions/{name}/{version}", "m", "7")),
     ],
 )
 def test_a_path_says_what_is_asked_of_whom(path: str, route: Route) -> None:

@@ -83,8 +83,12 @@ Score = Callable[..., JobResult]
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load each model once for all tests, and do not wait for the disk: no power fails here."""
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Work in a folder of the test, load each model once for all tests, and do not wait for disks.
+
+    No power fails here.
+    """
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(PartScorer, "load", staticmethod(_load))
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -125,37 +126,31 @@ class Crowded(Because):
         return super().predict(context, model_input)
 
 
-class Dice(PythonModel):
-    """Answers by chance, and looks at each row alone; it does not like a 13."""
+class Answer(PythonModel):
+    """Answers with what a function makes of the rows."""
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        if (model_input["a"] == PICKY).any():
-            raise ValueError("it holds a 13")
-        thrown = np.random.default_rng().random(len(model_input))
-        return pd.DataFrame({"thrown": thrown, "a": model_input["a"]})
+    def __init__(self, of: Callable[[pd.DataFrame], Any]) -> None:
+        self.of = of
 
-
-class Summing(PythonModel):
-    """Answers with one value, however many rows there are."""
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
-        return np.array([model_input["a"].sum()])
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return self.of(model_input)
 
 
-class Changing(PythonModel):
-    """Answers with another type where a value is large, as numpy does where one is missing."""
+def dice(rows: pd.DataFrame) -> pd.DataFrame:
+    """Answer by chance, and look at each row alone; it does not like a 13."""
+    if (rows["a"] == PICKY).any():
+        raise ValueError("it holds a 13")
+    return pd.DataFrame({"thrown": np.random.default_rng().random(len(rows)), "a": rows["a"]})
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        large = model_input["b"].max() > 1
-        return pd.DataFrame({"y": [0.5 if large else 2**53 + 1] * len(model_input)})
+
+def changing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Answer with another type where a value is large, as numpy does where one is missing."""
+    return pd.DataFrame({"y": [0.5 if rows["b"].max() > 1 else 2**53 + 1] * len(rows)})
 
 
-class Types(PythonModel):
-    """Says what reached it."""
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[str]:
-        kinds = " ".join(str(kind) for kind in model_input.dtypes)
-        return [kinds] * len(model_input)
+def types(rows: pd.DataFrame) -> list[str]:
+    """Say what reached the model."""
+    return [" ".join(str(kind) for kind in rows.dtypes)] * len(rows)
 
 
 class Seen(PythonModel):
@@ -167,18 +162,6 @@ class Seen(PythonModel):
             for name, values in model_input.items()
         ]
         return [" | ".join(row) for row in zip(*columns, strict=True)]
-
-
-class Wide(PythonModel):
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
-        return np.column_stack([model_input["a"], -model_input["a"]])
-
-
-class Tensor(PythonModel):
-    """Answers with a bare array, as scikit-learn's regressors do."""
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
-        return (model_input["a"] / 7 + model_input["b"]).to_numpy()
 
 
 KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
@@ -204,19 +187,20 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "hungry": (Hungry(), SIGNATURE),
     "because": (Because(), ModelSignature(SIGNATURE.inputs)),
     "crowded": (Crowded(), ModelSignature(SIGNATURE.inputs)),
-    "dice": (Dice(), ModelSignature(SIGNATURE.inputs)),
-    "summing": (Summing(), ModelSignature(SIGNATURE.inputs)),
-    "changing": (Changing(), ModelSignature(SIGNATURE.inputs)),
-    "types": (Types(), None),
+    "dice": (Answer(dice), ModelSignature(SIGNATURE.inputs)),
+    # one value, however many rows there are
+    "summing": (Answer(lambda rows: np.array([rows["a"].sum()])), ModelSignature(SIGNATURE.inputs)),
+    "changing": (Answer(changing), ModelSignature(SIGNATURE.inputs)),
+    "types": (Answer(types), None),
     "seen": (Seen(), None),
     "tensor": (
-        Tensor(),
+        Answer(lambda rows: (rows["a"] / 7 + rows["b"]).to_numpy()),
         ModelSignature(SIGNATURE.inputs, Schema([TensorSpec(np.dtype("float64"), (-1,))])),
     ),
     "graph": (Graph(), ModelSignature(Schema([TensorSpec(np.dtype("float32"), (-1, 2), "X")]))),
     "odd": (Plain(), ModelSignature(SIGNATURE.inputs, Schema([ColSpec("double", "prediction")]))),
     "kinds": (
-        Types(),
+        Answer(types),
         ModelSignature(
             Schema(
                 [*(ColSpec(kind, kind) for kind in KINDS), ColSpec("long", "o", required=False)]
@@ -236,7 +220,6 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
             )
         ),
     ),
-    "wide": (Wide(), ModelSignature(Schema([ColSpec("double", "a")]))),
 }
 
 

@@ -60,11 +60,10 @@ def quarantined(place: Path) -> dict[int, str]:
         ("deadly", True, "scoring it killed the worker (exit code 9)"),
         ("endless", True, "scoring it took longer than 1 s (--predict-timeout)"),
         pytest.param(
-            "deadly", False, "scoring it killed the worker (exit code 9)",
-            marks=pytest.mark.breadth,
+            "deadly", False, "scoring it killed the worker (exit code 9)", marks=pytest.mark.breadth
         ),
     ],
-)  # fmt: skip
+)
 def test_the_row_is_found_and_the_others_are_scored(
     rows, local, score, tmp_path, monkeypatch, *, model, forking, reason
 ):
@@ -140,7 +139,6 @@ def kill(case: PartRetry, deadly: set[int], rows: int, *, hangs: bool = False) -
 @pytest.mark.parametrize("deadly", [{0}, {19_999}, {7, 9_000}])
 def test_few_workers_are_lost_for_a_row_among_thousands(hangs, deadly):
     case = PartRetry(part(stop=1_000_000))
-
     assert kill(case, deadly, 20_000, hangs=hangs) <= 16 * len(deadly)
     assert set(case.request()["without"]) == deadly
 
@@ -168,7 +166,6 @@ def test_a_model_that_has_no_time_for_many_rows_gets_fewer_and_none_is_blamed():
 def test_where_processes_start_slowly_their_number_has_a_bound(rows, local, score, monkeypatch):
     monkeypatch.setattr(worker_pool, "_MOST_STARTS", 2)
     monkeypatch.setattr(worker_start.ForkStarter, "quick", False)
-
     with pytest.raises(JobFailed, match="each new one takes seconds to start"):
         score(rows, rows.parent / "out.csv", model="deadly", engine=local(), part_rows=1000)
 

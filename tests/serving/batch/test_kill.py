@@ -15,7 +15,7 @@ import pytest
 
 from cloche.serving.batch.output.layout import describe
 from tests import warm
-from tests.online import children, is_running, wait_for
+from tests.online import is_running, wait_for
 from tests.serving.batch.conftest import HERE, table
 from tests.shell import environment
 
@@ -152,13 +152,8 @@ def score(made_models: Path, shop: Path, tmp_path: Path) -> Iterator[Start]:
     running = []
 
     def start(place: Path, limit: str = "") -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable,
-            "-m",
-            "cloche",
-            "score",
-            *options(made_models, shop / "long.csv", place),
-        ]
+        words = options(made_models, shop / "long.csv", place)
+        command = [sys.executable, "-m", "cloche", "score", *words]
         limited = ["bash", "-c", f'{limit}; exec "$@"', "bash"] if limit else []
         with (tmp_path / "log").open("ab") as log:
             process = subprocess.Popen(
@@ -186,41 +181,26 @@ def undisturbed(made_models: Path, shop: Path) -> bytes:
     return place.read_bytes()
 
 
-def has_journal(place: Path) -> bool:
+def journal_size(place: Path) -> int:
     journal = working_directory(place) / "journal.jsonl"
-    return journal.exists() and journal.stat().st_size > 0
+    return journal.stat().st_size if journal.exists() else 0
 
 
-def test_the_real_command_goes_on_after_its_group_was_killed(score, undisturbed, tmp_path):
-    place = tmp_path / "out.csv"
+def test_the_real_command_goes_on_after_a_full_disk_and_after_its_group_was_killed(
+    score, undisturbed, tmp_path
+):
+    place, log = tmp_path / "out.csv", tmp_path / "log"
+    assert score(place, limit="ulimit -f 8").wait() == 1
+    assert "cannot be written: File too large" in log.read_text()
+    assert not place.exists()
+
+    done = journal_size(place)
     job = score(place)
-    wait_for(lambda: job.poll() is not None or has_journal(place))
+    wait_for(lambda: job.poll() is not None or journal_size(place) > done)
     os.killpg(job.pid, signal.SIGKILL)
-
     assert job.wait() == -signal.SIGKILL
     assert not place.exists()
-    assert score(place).wait() == 4, (tmp_path / "log").read_text()
-    assert place.read_bytes() == undisturbed
 
-
-@pytest.mark.breadth
-def test_a_worker_that_vanishes_is_replaced_and_no_row_is_missed(score, undisturbed, tmp_path):
-    place = tmp_path / "out.csv"
-    job = score(place)
-    wait_for(lambda: job.poll() is not None or has_journal(place))
-    os.kill(children(job.pid, "cloche-worker")[0], signal.SIGKILL)
-
-    assert job.wait() == 4, (tmp_path / "log").read_text()
-    assert place.read_bytes() == undisturbed
-
-
-def test_a_full_disk_is_told_and_what_was_done_stays_done(score, undisturbed, tmp_path):
-    place = tmp_path / "out.csv"
-
-    assert score(place, limit="ulimit -f 8").wait() == 1
-    said = (tmp_path / "log").read_text()
-    assert "cannot be written: File too large" in said
-    assert not place.exists()
-    assert score(place).wait() == 4, (tmp_path / "log").read_text()
-    assert "going on with picky after" in (tmp_path / "log").read_text()
+    assert score(place).wait() == 4, log.read_text()
+    assert "going on with picky after" in log.read_text()
     assert place.read_bytes() == undisturbed

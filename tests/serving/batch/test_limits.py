@@ -1,6 +1,7 @@
 """What parsers cannot take is one refused row, in every format, and never a trace."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,17 +19,13 @@ def nested(depth: int) -> str:
 
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("model", ["plain", "seen"])
-def test_json_lines_end_in_quarantine_row_by_row(keep, model, score, tmp_path):
+def test_json_lines_end_in_quarantine_row_by_row(keep, model, score):
     brackets = json.dumps(GOOD | {"c": "[" * 400})
     deep = [nested(depth) for depth in (MOST_NESTED, 900, 990, 1000, 50_000)]
     odd = ["", "1" * 5000, "\0", '{"a": ' + "9" * 5000 + "}", "[]", '{"a"'][1:]
     lines = [json.dumps(GOOD), brackets, nested(MOST_NESTED - 1), *deep, *odd]
-    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
-
-    outcome = score(
-        tmp_path / "rows.jsonl", tmp_path / "out.jsonl", model=model, keep=keep, part_rows=100_000
-    )
-
+    Path("rows.jsonl").write_text("\n".join(lines))
+    outcome = score("rows.jsonl", "out.jsonl", model=model, keep=keep, part_rows=100_000)
     assert outcome.record["scored"] == 3
     assert outcome.record["reasons"] == {
         f"the row is nested more than {MOST_NESTED} deep": len(deep),
@@ -36,17 +33,13 @@ def test_json_lines_end_in_quarantine_row_by_row(keep, model, score, tmp_path):
     }
 
 
-def test_csv_takes_long_cells_and_refuses_nul_and_huge_numbers_where_numbers_are_due(
-    score, tmp_path
-):
+def test_csv_takes_long_cells_and_refuses_nul_and_huge_numbers_where_numbers_are_due(score):
     cells = [
         ("1", "1", '"' + "[" * 50_000 + '"'), ("1", "9" * 5000, "x"), ("1", "\0", "x"),
         ("1", "1", "x" * 200_000), ("x", "1", "y" * 200_000),
     ]  # fmt: skip
-    (tmp_path / "rows.csv").write_text("a,b,c\n" + "".join(",".join(row) + "\n" for row in cells))
-
-    outcome = score(tmp_path / "rows.csv", tmp_path / "out.csv", part_rows=100_000)
-
+    Path("rows.csv").write_text("a,b,c\n" + "".join(",".join(row) + "\n" for row in cells))
+    outcome = score("rows.csv", "out.csv", part_rows=100_000)
     assert outcome.record["scored"] == 2
     assert outcome.record["reasons"] == {
         "column 'b': expected long": 2, "column 'a': expected double": 1,

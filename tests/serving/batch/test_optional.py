@@ -3,6 +3,7 @@
 import base64
 import datetime as dt
 import json
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +14,7 @@ from pyarrow import feather
 
 from cloche.serving.batch.input.readers.columnar import ColumnarReader
 from cloche.serving.batch.job.part import Part
+from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.errors import JobFailed
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -54,15 +56,12 @@ WRITERS = {
 }
 
 
-def _scored(cells, kind, suffix, score, tmp_path):
+def _scored(cells, kind, suffix, score):
     """Row → what reached the model of it; refused rows are left out."""
     table = pa.table({"id": range(len(cells)), kind: pa.array(cells, KINDS[kind][0])})
-    WRITERS[suffix](table, tmp_path / f"rows.{suffix}")
-    out = tmp_path / "out.parquet"
-    score(
-        tmp_path / f"rows.{suffix}", out, model="optional", id_columns=("id",), part_rows=2,
-        overwrite=True,
-    )  # fmt: skip
+    WRITERS[suffix](table, Path(f"rows.{suffix}"))
+    out = Path("out.parquet")
+    score(f"rows.{suffix}", out, model="optional", id_columns=("id",), part_rows=2, overwrite=True)
     found = pd.read_parquet(out)
     return dict(zip(found["id"].astype(int), found["prediction"], strict=True))
 
@@ -71,19 +70,18 @@ def _scored(cells, kind, suffix, score, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "suffix"),
     [
-        (kind, suffix)
+        # Arrow's files and Parquet have one reader
+        pytest.param(kind, suffix, marks=[pytest.mark.breadth] if suffix == "arrow" else [])
         for kind in KINDS
         for suffix in WRITERS
         if suffix != "csv" or kind not in ("binary", "booleans", "strings")  # CSV has text alone
     ],
 )
-def test_a_missing_cell_stays_missing_or_its_row_is_refused(kind, suffix, score, tmp_path):
+def test_a_missing_cell_stays_missing_or_its_row_is_refused(kind, suffix, score):
     one, other = KINDS[kind][1]
     cells = [one, other, None, one, None, None, other]
-
-    found = _scored(cells, kind, suffix, score, tmp_path)
-    whole = _scored([one, other], kind, suffix, score, tmp_path)
-
+    found = _scored(cells, kind, suffix, score)
+    whole = _scored([one, other], kind, suffix, score)
     for at, cell in enumerate(cells):
         if cell is None:
             assert at not in found or found[at].endswith(MISSING)
@@ -97,43 +95,44 @@ def test_a_missing_cell_stays_missing_or_its_row_is_refused(kind, suffix, score,
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", ["parquet", "arrow", "jsonl"])
 @pytest.mark.parametrize(("kind", "cell"), [("booleans", [True, None]), ("strings", ["a", None])])
-def test_a_list_that_no_array_can_hold_is_refused(kind, cell, suffix, score, tmp_path):
-    found = _scored([KINDS[kind][1][0], cell], kind, suffix, score, tmp_path)
-    (refused,) = (tmp_path / "out.parquet.quarantine.jsonl").read_text().splitlines()
+def test_a_list_that_no_array_can_hold_is_refused(kind, cell, suffix, score):
+    found = _scored([KINDS[kind][1][0], cell], kind, suffix, score)
+    (refused,) = Path("out.parquet.quarantine.jsonl").read_text().splitlines()
     assert list(found) == [0]
     assert json.loads(refused)["reason"].startswith(f"column '{kind}': expected Array")
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-@pytest.mark.parametrize("word", ["maybe", "tru", "no", "yes", "1.5x"])
-def test_a_word_is_no_truth_value(word, suffix, score, tmp_path):
-    rows = [{"id": 0, "boolean": True}, {"id": 1, "boolean": word}, {"id": 2, "boolean": None}]
-    text = {
-        "csv": f"id,boolean\n0,true\n1,{word}\n2,\n",
-        "jsonl": "".join(f"{json.dumps(row)}\n" for row in rows),
-    }[suffix]
-    (tmp_path / f"rows.{suffix}").write_text(text)
-    score(tmp_path / f"rows.{suffix}", tmp_path / "out.csv", model="optional", id_columns=("id",))
-    (refused,) = (tmp_path / "out.csv.quarantine.jsonl").read_text().splitlines()
-    assert json.loads(refused)["row"] == 1
-    assert json.loads(refused)["reason"] == "column 'boolean': expected boolean"
-    assert pd.read_csv(tmp_path / "out.csv")["id"].tolist() == [0, 2]
+def test_a_word_is_no_truth_value(suffix, score):
+    cells = [True, "maybe", "tru", "no", "yes", "1.5x", None]
+    rows = [{"id": at, "boolean": cell} for at, cell in enumerate(cells)]
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    if suffix == "csv":
+        text = pd.DataFrame(rows).to_csv(index=False)
+    Path(f"rows.{suffix}").write_text(text)
+    score(
+        f"rows.{suffix}", "out.csv", model="optional", id_columns=("id",), limit=Limit.parse("100%")
+    )
+    quarantine = Path("out.csv.quarantine.jsonl").read_text().splitlines()
+    refused = {json.loads(line)["row"]: json.loads(line)["reason"] for line in quarantine}
+    assert refused == dict.fromkeys(range(1, 6), "column 'boolean': expected boolean")
+    assert pd.read_csv("out.csv")["id"].tolist() == [0, 6]
 
 
 @pytest.mark.parametrize("rows", [40, 5000])
-def test_a_job_that_fails_tells_no_values(rows, score, tmp_path):
+def test_a_job_that_fails_tells_no_values(rows, score):
     frame = pd.DataFrame({"a": [13.0] * rows, "b": [4711] * rows, "c": ["Alice Liddell"] * rows})
-    frame.to_parquet(tmp_path / "rows.parquet")
+    frame.to_parquet("rows.parquet")
     with pytest.raises(JobFailed, match="the model failed with ValueError") as failed:
-        score(tmp_path / "rows.parquet", tmp_path / "out.csv", model="talkative", part_rows=rows)
+        score("rows.parquet", "out.csv", model="talkative", part_rows=rows)
     said = str(failed.value)
     assert not [secret for secret in ("Alice", "13.0", "4711") if secret in said]
 
 
 @pytest.mark.parametrize("types", [{"n": DataType.long}, {0: DataType.long}], ids=["named", "not"])
-def test_a_large_whole_number_beside_a_gap_keeps_its_digits(types, tmp_path):
-    place = tmp_path / "rows.parquet"
+def test_a_large_whole_number_beside_a_gap_keeps_its_digits(types):
+    place = Path("rows.parquet")
     pq.write_table(pa.table({"n": pa.array([2**53 + 1, None], pa.int64())}), place)
     reader = ColumnarReader(None, [], types, stored=False)
     rows = reader.read(Part(0, str(place), "parquet", 0, 2))

@@ -25,26 +25,22 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("kind", TAKEN)
-def test_a_type_that_changes_no_value_is_taken(kind, score, tmp_path):
+def test_a_type_that_changes_no_value_is_taken(kind, score):
     name, cells, expected = TAKEN[kind]
-    pq.write_table(pa.table({name: cells}), tmp_path / "rows.parquet")
-
-    score(tmp_path / "rows.parquet", tmp_path / "out.parquet", model="optional")
-
-    said = pd.read_parquet(tmp_path / "out.parquet")["prediction"]
+    pq.write_table(pa.table({name: cells}), "rows.parquet")
+    score("rows.parquet", "out.parquet", model="optional")
+    said = pd.read_parquet("out.parquet")["prediction"]
     assert [one.rpartition(" ")[2] for one in said] == expected
 
 
 @pytest.mark.parametrize("part_rows", [1, 100])
-def test_whole_numbers_of_csv_may_be_written_as_floats(part_rows, score, tmp_path):
+def test_whole_numbers_of_csv_may_be_written_as_floats(part_rows, score):
     cells = ["7.0", "-3.", str(LARGE), f"{LARGE}.0", "1.5", "1e3", "", "9223372036854775808"]
-    pd.DataFrame({"long": cells, "string": "x"}).to_csv(tmp_path / "rows.csv", index=False)
-
+    pd.DataFrame({"long": cells, "string": "x"}).to_csv("rows.csv", index=False)
     told = {"model": "optional", "part_rows": part_rows, "keep": True}
-    done = score(tmp_path / "rows.csv", tmp_path / "out.csv", **told)
-
+    done = score("rows.csv", "out.csv", **told)
     assert done.record["reasons"] == {"column 'long': expected long": 4}
-    said = pd.read_csv(tmp_path / "out.csv", dtype="str")
+    said = pd.read_csv("out.csv", dtype="str")
     numbers = ["7", "-3", str(LARGE), str(LARGE)]
     assert [one.split(" | ")[0].rpartition(" ")[2] for one in said["prediction"]] == numbers
     assert said["long"].tolist() == cells[:4]
@@ -64,11 +60,9 @@ def test_whole_numbers_of_csv_may_be_written_as_floats(part_rows, score, tmp_pat
         ("datetime", [20240101], "'datetime' holds whole numbers, and the model takes datetime"),
     ],
 )
-def test_a_type_that_would_change_values_is_told_in_plain_words(name, cells, said, score, tmp_path):
-    pq.write_table(pa.table({name: cells}), tmp_path / "rows.parquet")
-
+def test_a_type_that_would_change_values_is_told_in_plain_words(name, cells, said, score):
+    pq.write_table(pa.table({name: cells}), "rows.parquet")
     with pytest.raises((JobFailed, TooManyBadRows)) as failure:
-        score(tmp_path / "rows.parquet", tmp_path / "out.parquet", model="optional")
-
+        score("rows.parquet", "out.parquet", model="optional")
     assert said in str(failure.value)
     assert "Write it so in the input." in str(failure.value)

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -19,7 +20,6 @@ pytestmark = pytest.mark.xdist_group("batch")
 
 ROWS = table(40)
 INPUTS = ROWS[["a", "b", "c"]]
-LOAD = PartScorer.load  # before the other tests' fixture replaces it
 SHIFT = 0.25  # what tells the twin's scores from the model's
 
 
@@ -55,47 +55,32 @@ def twin_scores(monkeypatch, model):
     )
 
 
-def test_rows_that_the_twin_is_not_sure_of_are_the_models_in_their_places(model, made_models):
-    scorer = PartScorer(model, Twin(model))
-
+@pytest.mark.parametrize("failure", [None, RuntimeError("no such node")])
+def test_rows_that_the_twin_is_not_sure_of_are_the_models_in_their_places(
+    failure, model, made_models
+):
+    scorer = PartScorer(model, Twin(model, failure=failure))
     found = scorer.predict(INPUTS)
-
-    odd = INPUTS["b"].to_numpy() % 2 == 1
+    sure = (INPUTS["b"].to_numpy() % 2 == 1) & (failure is None)
     scores = expected(made_models, ROWS)["probability"].to_numpy()
-    np.testing.assert_array_equal(found["probability"], np.where(odd, scores + SHIFT, scores))
-    assert scorer.by_twin == odd.sum()
-
-
-def test_a_twin_that_fails_leaves_all_rows_to_the_model(model, made_models):
-    scorer = PartScorer(model, Twin(model, failure=RuntimeError("no such node")))
-
-    found = scorer.predict(INPUTS)
-
-    np.testing.assert_array_equal(found["probability"], expected(made_models, ROWS)["probability"])
-    assert scorer.by_twin == 0
+    np.testing.assert_array_equal(found["probability"], np.where(sure, scores + SHIFT, scores))
+    assert scorer.by_twin == sure.sum()
 
 
 def test_a_twin_without_memory_gets_fewer_rows_and_not_another_answer(model):
     failure = RuntimeError("Failed to allocate memory for requested buffer")
-
     with pytest.raises(MemoryError):
         PartScorer(model, Twin(model, failure=failure)).predict(INPUTS)
 
 
 def test_a_twin_that_differs_on_this_machine_stops_the_job(model):
     PartScorer(model, Twin(model, shift=1e-6)).prove(INPUTS)
-
     with pytest.raises(JobFailed, match=r"input example.*--overwrite --no-acceleration"):
         PartScorer(model, Twin(model, shift=1e-3)).prove(INPUTS)
 
 
-def test_a_twin_that_is_gone_when_a_worker_loads_it_stops_the_job(made_models):
-    with pytest.raises(JobFailed, match=r"It is gone\. Begin anew with --overwrite"):
-        LOAD(made_models / "plain", "digest")
-
-
 def test_a_model_with_other_columns_than_its_twin_stops_the_job_and_no_row_is_blamed(
-    twin_scores, monkeypatch, model, score, tmp_path
+    twin_scores, monkeypatch, model, score
 ):
     class Other(Twin):
         def predict(self, frame):
@@ -105,10 +90,10 @@ def test_a_model_with_other_columns_than_its_twin_stops_the_job_and_no_row_is_bl
     monkeypatch.setattr(
         PartScorer, "load", staticmethod(lambda *_: PartScorer(model, Other(model)))
     )
-    ROWS.to_parquet(tmp_path / "rows.parquet")
+    ROWS.to_parquet("rows.parquet")
 
     with pytest.raises(JobFailed, match="answers in other columns"):
-        score(tmp_path / "rows.parquet", tmp_path / "out.parquet")
+        score("rows.parquet", "out.parquet")
 
 
 @pytest.mark.parametrize("named", ["", "another"])
@@ -130,44 +115,28 @@ def test_only_the_twin_that_the_registry_names_is_used(named, made_models, tmp_p
     )
 
 
-def test_the_record_says_who_scored_how_many_rows(twin_scores, score, tmp_path):
-    ROWS.to_parquet(tmp_path / "rows.parquet")
-
-    outcome = score(tmp_path / "rows.parquet", tmp_path / "out.parquet")
-
+def test_the_record_says_who_scored_how_many_rows(twin_scores, score, made_models):
+    ROWS.to_parquet("rows.parquet")
+    outcome = score("rows.parquet", "out.parquet")
+    alone = score("rows.parquet", "alone.parquet", acceleration=False)
     odd = int((ROWS["b"] % 2 == 1).sum())
     assert outcome.record["predictors"] == {"onnx": odd, "pyfunc": len(ROWS) - odd}
     assert outcome.record["job"]["model"]["twin"] == "digest"
-    assert f"The accelerated twin answered {odd}" in (
-        (tmp_path / "out.parquet.report.html").read_text()
-    )
+    assert f"The accelerated twin answered {odd}" in Path("out.parquet.report.html").read_text()
+    assert alone.record["predictors"] == {"onnx": 0, "pyfunc": len(ROWS)}
+    found = pd.read_parquet("alone.parquet")["probability"]
+    pd.testing.assert_series_equal(found, expected(made_models, ROWS)["probability"])
 
 
-def test_a_job_goes_on_with_the_predictor_that_it_began_with(
-    twin_scores, score, tmp_path, monkeypatch
-):
-    ROWS.to_parquet(tmp_path / "rows.parquet")
-    source = tmp_path / "rows.parquet"
-    score(source, tmp_path / "whole.parquet")
+def test_a_job_goes_on_with_the_predictor_that_it_began_with(twin_scores, score, monkeypatch):
+    ROWS.to_parquet("rows.parquet")
+    source = Path("rows.parquet")
+    score(source, "whole.parquet")
     with pytest.raises(KeyboardInterrupt):
-        score(source, tmp_path / "out.parquet", engine=HereEngine(2))
-
+        score(source, "out.parquet", engine=HereEngine(2))
     with pytest.raises(JobRefused, match="begun with the accelerated twin"):
-        score(source, tmp_path / "out.parquet", resume=True, acceleration=False)
+        score(source, "out.parquet", resume=True, acceleration=False)
     monkeypatch.setattr(resume_checks, "usable", lambda *_: "")
-    score(source, tmp_path / "out.parquet", resume=True)
-
-    same = (tmp_path / "whole.parquet").read_bytes()
-    assert (tmp_path / "out.parquet").read_bytes() == same
-
-
-def test_without_acceleration_the_model_scores_alone(twin_scores, score, made_models, tmp_path):
-    ROWS.to_parquet(tmp_path / "rows.parquet")
-
-    outcome = score(tmp_path / "rows.parquet", tmp_path / "out.parquet", acceleration=False)
-
-    assert outcome.record["predictors"] == {"onnx": 0, "pyfunc": len(ROWS)}
-    pd.testing.assert_series_equal(
-        pd.read_parquet(tmp_path / "out.parquet")["probability"],
-        expected(made_models, ROWS)["probability"],
-    )
+    score(source, "out.parquet", resume=True)
+    same = Path("whole.parquet").read_bytes()
+    assert Path("out.parquet").read_bytes() == same

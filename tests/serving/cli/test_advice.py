@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cloche.serving.cli.score import _on_day, _refuse_contradictions, score
 from cloche.serving.errors import ServingError, SettingsError
 from cloche.serving.registry.bundle_note import PINNED
 from cloche.serving.registry.uri import parse
+from tests import advice
 
 JOB = ["models:/m/1", "rows.csv", "out/"]
 
@@ -22,13 +22,6 @@ JOB = ["models:/m/1", "rows.csv", "out/"]
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def read(pattern: str, said: str) -> list[str]:
-    """The words of what a message says at the place of a pattern's group."""
-    found = re.search(pattern, said)
-    assert found is not None, (pattern, said)
-    return shlex.split(found[1])
 
 
 def would_begin(words: list[str]) -> None:
@@ -111,7 +104,7 @@ def test_what_is_advised_about_options_of_a_job_contradicts_nothing(mistake):
     given, pattern, mend = CONTRADICTIONS[mistake]
     with pytest.raises(SettingsError) as refusal:
         would_begin(given)
-    would_begin(mend(given, read(pattern, str(refusal.value))))
+    would_begin(mend(given, advice.words(pattern, refusal.value)))
 
 
 @pytest.fixture
@@ -146,13 +139,15 @@ def run(*words: str) -> str:
 def test_an_image_is_built_with_the_engine_that_is_installed_or_without_one(engine, model):
     build = ("build", model, "--base", "known")
     said = run(*build)
-    option, _ = read(r"write the build context with (--context-only DIR)", said)
+    option, _ = advice.words(r"write the build context with (--context-only DIR)", said)
     context = run(*build, option, "a context")
-    typed = read(r"Build it: (.*)$", context.strip())
+    typed = advice.words(r"Build it: (.*)$", context.strip())
     assert (typed[0], (Path(typed[-1]) / "Dockerfile").is_file()) == ("docker", True)
-    again = read(r"does not exist yet: (--context-only NEW)", run(*build, option, "a context"))
+    again = advice.words(
+        r"does not exist yet: (--context-only NEW)", run(*build, option, "a context")
+    )
     assert "Build it" in run(*build, *again)
-    name = read(r"^(\w+), Podman or Buildah is needed", said)[0].lower()
+    name = advice.words(r"^(\w+), Podman or Buildah is needed", said)[0].lower()
     engine(name)
     assert "digest" in run(*build)
 
@@ -161,7 +156,7 @@ def test_an_engine_that_is_not_there_is_left_out_or_installed(engine, model):
     engine("podman")
     build = ("build", model, "--base", "known")
     said = run(*build, "--engine", "docker")
-    (option,) = read(r"Install it, or leave (--engine) out\.$", said)
+    (option,) = advice.words(r"Install it, or leave (--engine) out\.$", said)
     assert "digest" in run(*without([*build, "--engine", "docker"], [option]))
     engine("docker")
     assert "digest" in run(*build, "--engine", "docker")
@@ -170,17 +165,17 @@ def test_an_engine_that_is_not_there_is_left_out_or_installed(engine, model):
 def test_a_base_that_the_engine_has_is_named(engine, model):
     engine("podman")
     said = run("build", model)
-    option, _ = read(r"name one that it has: (--base IMAGE)$", said)
+    option, _ = advice.words(r"name one that it has: (--base IMAGE)$", said)
     assert "digest" in run("build", model, option, "known")
 
 
 def test_a_context_is_written_without_what_builds_images(engine, model):
     given = ["build", model, "--context-only", "context", "--tag", "t", "--engine", "podman"]
     said = run(*given)
-    left_out = read(r"leave out (--engine, --tag), and", said)
+    left_out = advice.words(r"leave out (--engine, --tag), and", said)
     assert "Build it" in run(*without(given, [word.strip(",") for word in left_out]))
     engine("podman")
-    (other,) = read(r"or leave out (--context-only)$", said)
+    (other,) = advice.words(r"or leave out (--context-only)$", said)
     assert "digest" in run(*without(given, [other]), "--base", "known")
 
 
@@ -201,3 +196,12 @@ def test_a_note_that_cannot_be_read_is_written_by_building_again(model):
     assert re.search(r"Run cloche (build) again\.$", str(refusal.value))
     run(*context, "second")
     assert parse("second/model").name == model
+
+
+@pytest.mark.parametrize("where", ["local", "spark"])
+def test_a_manager_of_environments_is_installed_before_anything_starts(where, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    words = [*JOB, "--env-manager", "uv", "--engine", where]
+    with pytest.raises(SettingsError, match="pip install uv"):
+        CliRunner().invoke(score, words, catch_exceptions=False)

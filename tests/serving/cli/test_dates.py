@@ -15,11 +15,7 @@ DAY = date(2013, 11, 1)
 
 @pytest.mark.parametrize(
     ("text", "day"),
-    [
-        ("yesterday", date(2013, 10, 31)),
-        ("today", DAY),
-        ("2013-02-28", date(2013, 2, 28)),
-    ],
+    [("yesterday", date(2013, 10, 31)), ("today", DAY), ("2013-02-28", date(2013, 2, 28))],
 )
 def test_a_day_is_read_as_a_person_means_it(text, day):
     assert day_of(text, NOW) == day
@@ -44,24 +40,8 @@ def test_the_day_stands_where_it_is_named_and_other_braces_stay(text, expected):
     assert filled(text, DAY) == (expected or text.replace("{date}", "2013-11-01"))
 
 
-def run(*arguments: str) -> Exception | None:
-    error = CliRunner().invoke(score, ["models:/m/1", *arguments]).exception
-    assert error is None or isinstance(error, Exception)
-    return error
-
-
-def test_a_place_without_a_day_and_a_day_without_a_place_are_refused():
-    place = run("rows.csv", "date={date}/")
-    day = run("rows.csv", "scores/", "--date", "yesterday")
-
-    assert isinstance(place, SettingsError)
-    assert "by --date" in str(place)
-    assert isinstance(day, SettingsError)
-    assert "{date}" in str(day)
-
-
 def test_an_input_that_has_not_come_yet_fails_and_is_no_wrong_usage(tmp_path):
-    error = run(f"{tmp_path}/{{date}}.csv", f"{tmp_path}/{{date}}.parquet", "--date", "2013-11-01")
-
+    words = [f"{tmp_path}/{{date}}.csv", f"{tmp_path}/{{date}}.parquet", "--date", "2013-11-01"]
+    error = CliRunner().invoke(score, ["models:/m/1", *words]).exception
     assert isinstance(error, JobFailed)
     assert "2013-11-01.csv: nothing is there" in str(error)

@@ -11,10 +11,7 @@ from cloche.serving.cli.serve import serve
     [
         ("models:/a@production  b=models:/b/2", ["models:/a@production", "b=models:/b/2"]),
         ("models:/a b@production\n", ["models:/a b@production"]),
-        (
-            "models:/a b@production\nc=models:/d e/1\n\n",
-            ["models:/a b@production", "c=models:/d e/1"],
-        ),
+        ("models:/a b@p\nc=models:/d e/1\n\n", ["models:/a b@p", "c=models:/d e/1"]),
     ],
 )
 def test_a_variable_names_models_with_and_without_blanks(

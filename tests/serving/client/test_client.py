@@ -3,11 +3,10 @@
 import gzip
 import signal
 import socket
-import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pandas as pd
@@ -27,6 +26,7 @@ from cloche.client import (
     Unreachable,
 )
 from cloche.serving.client.request_state import RequestState
+from tests.broken_servers import answering
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving, wait_for
 
@@ -34,7 +34,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("client")]
 
 ONCE = Retries(attempts=1)
 ROW = [{"a": 0.0}]
-REFUSED_BY_THE_MODEL = [{"a": -3.0}]
 
 
 @pytest.fixture(scope="module")
@@ -61,56 +60,49 @@ def server(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def test_an_answer_says_what_made_it(ask, server):
     answer = ask(server.url, ROW, model="m")
-
     assert (answer.values, answer.model, answer.version) == ([2], "m", "2")
     assert answer.request_id
 
 
 def test_a_frame_comes_back_with_its_index(ask, server):
     frame = pd.DataFrame({"a": [0.0, 1.0]}, index=["x", "y"])
-
     answer = ask(server.url, frame, model="m").frame()
-
     pd.testing.assert_frame_equal(answer, pd.DataFrame({"prediction": [2, 2]}, index=["x", "y"]))
 
 
-def test_a_version_can_be_asked_for(ask, server):
-    with pytest.raises(NotServed, match="This version is not loaded"):
-        ask(server.url, ROW, model="m", version="1", retries=ONCE)
+@pytest.mark.parametrize(
+    ("rows", "code", "says", "columns", "row"),
+    [
+        ([{"a": 0.0}, {"a": "many"}], "BAD_REQUEST", "expected double", ("a",), 1),
+        (pd.DataFrame({"b": [1.0]}), "INVALID_PARAMETER_VALUE", "lacks column 'a'", ("a",), None),
+        ([{"a": -3.0}], "BAD_REQUEST", "The model failed", (), None),
+    ],
+    ids=["a wrong value", "a missing column", "what the model refuses"],
+)
+def test_rows_that_are_refused_name_their_column_and_row(
+    *, ask, server, rows, code, says, columns, row
+):
+    with pytest.raises(RowsRefused, match=says) as told:
+        ask(server.url, rows, model="m")
+    assert (told.value.columns, told.value.row) == (columns, row)
+    assert (told.value.status, told.value.code) == (400, code)
 
 
-def test_a_model_that_is_not_served_is_told(ask, server):
-    with pytest.raises(NotServed):
-        ask(server.url, ROW, model="other")
-
-
-def test_a_wrong_value_names_its_column_and_row(ask, server):
-    with pytest.raises(RowsRefused, match="expected double") as told:
-        ask(server.url, [{"a": 0.0}, {"a": "many"}], model="m")
-
-    assert (told.value.columns, told.value.row) == (("a",), 1)
-    assert (told.value.status, told.value.code) == (400, "BAD_REQUEST")
-
-
-def test_a_missing_column_is_named(ask, server):
-    with pytest.raises(RowsRefused) as told:
-        ask(server.url, pd.DataFrame({"b": [1.0]}), model="m")
-
-    assert (told.value.columns, told.value.row) == (("a",), None)
-
-
-def test_rows_that_the_model_refuses_name_no_column(ask, server):
-    with pytest.raises(RowsRefused, match="The model failed") as told:
-        ask(server.url, REFUSED_BY_THE_MODEL, model="m")
-
-    assert (told.value.columns, told.value.row) == ((), None)
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [({"model": "m", "version": "1"}, "is not loaded"), ({"model": "o"}, "of this name")],
+)
+def test_what_is_not_served_is_told(ask, server, asked, says):
+    with pytest.raises(NotServed, match=says):
+        ask(server.url, ROW, retries=ONCE, **asked)
 
 
 def test_a_model_that_cannot_answer_now_is_overload_with_a_time_to_come_back(ask, server):
     with pytest.raises(Overloaded) as told:
         ask(server.url, ROW, model="broken", retries=ONCE)
-
     assert (told.value.status, told.value.retry_after) == (503, 1.0)
+    with pytest.raises(Overloaded):  # which says why to who cannot wait as long
+        ask(server.url, ROW, model="broken", timeout=0.5)
 
 
 def crowd(ask, server: Server, retries: Retries) -> list[Prediction | Exception]:
@@ -126,28 +118,18 @@ def crowd(ask, server: Server, retries: Retries) -> list[Prediction | Exception]
         return list(threads.map(one, range(6)))
 
 
-def test_a_crowd_is_told_to_come_back(ask, server):
+def test_a_crowd_is_told_to_come_back_and_served_when_it_does(ask, server):
     refused = [told for told in crowd(ask, server, ONCE) if isinstance(told, Overloaded)]
-
     assert refused
     assert {told.status for told in refused} == {429}
     assert all(told.retry_after >= 1 for told in refused)
-
-
-def test_a_crowd_that_comes_back_is_served(server, ask):
     told = crowd(ask, server, Retries(attempts=20, first=1.0))
-
     assert [one.values for one in told] == [[3]] * 6
 
 
 def test_nobody_waits_longer_than_the_deadline(ask, server):
     with pytest.raises(DeadlineExceeded, match=r"within 0\.2 s"):
         ask(server.url, ROW, model="slow", timeout=0.2)
-
-
-def test_who_cannot_wait_as_long_as_the_server_asks_is_told_why(ask, server):
-    with pytest.raises(Overloaded):
-        ask(server.url, ROW, model="broken", timeout=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -161,21 +143,14 @@ def guarded(registry: Registry, tmp_path_factory) -> Iterator[Server]:
         yield server.wait_until_ready()
 
 
-def test_a_key_opens(ask, guarded):
-    assert ask(guarded.url, ROW, api_key="open sesame").values == [1]
-
-
-def test_without_a_key_nothing_is_told(ask, guarded):
+def test_a_key_opens_and_connections_are_used_again(ask, guarded):
     with pytest.raises(Unauthenticated):
         ask(guarded.url, ROW)
-
-
-def test_connections_are_used_again(guarded):
+    assert ask(guarded.url, ROW, api_key="open sesame").values == [1]
     before = len(connections(guarded))
     with Client(guarded.url, api_key="open sesame") as client:
         for _ in range(5):
             client.predict(ROW)
-
         assert len(connections(guarded)) == before + 1
 
 
@@ -191,43 +166,29 @@ def test_a_server_that_was_killed_is_unreachable(guarded):
         client.predict(ROW)
         guarded.process.send_signal(signal.SIGKILL)
         guarded.process.wait(60)
-
         with pytest.raises(Unreachable, match="after 2 attempts"):
             client.predict(ROW)
 
 
 @pytest.fixture
-def flaky() -> Iterator[tuple[str, list[bytes]]]:
+def flaky() -> Iterator[tuple[str, list[str]]]:
     """A server that hangs up, then has no replica, then answers; and the ids that it was sent."""
-    seen: list[bytes] = []
+    seen: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            seen.append(self.headers["x-request-id"])
-            if len(seen) == 1:
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            self.send_response(503 if len(seen) == 2 else 200)
-            self.send_header("retry-after", "0")
-            self.end_headers()
-            self.wfile.write(b"" if len(seen) == 2 else b'{"predictions": [7]}')
+    def answer(handler: Any, _: bytes) -> None:
+        seen.append(handler.headers["x-request-id"])
+        if len(seen) == 1:
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            handler.close_connection = True
+        else:
+            handler.reply(503 if len(seen) == 2 else 200, b'{"predictions": [7]}')
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", seen
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(answer) as url:
+        yield url, seen
 
 
 def test_one_question_is_asked_until_it_is_answered(ask, flaky):
     url, seen = flaky
-
     assert ask(url, ROW).values == [7]
     assert len(seen) == 3
     assert len(set(seen)) == 1
@@ -237,7 +198,6 @@ def test_a_proxy_that_speaks_otherwise_is_understood():
     from cloche.serving.client.errors import refusal
 
     error = refusal(500, b"<h1>Oops</h1>", "id", None)
-
     assert isinstance(error, ServerFailed)
     assert not isinstance(refusal(403, b"not for you", "id", None), Unauthenticated)
     assert str(error) == "<h1>Oops</h1>"

@@ -71,18 +71,19 @@ def ask(
     return start["status"], found, content["body"]
 
 
-def test_a_prediction_is_translated_and_asked_where_all_are():
-    _, _, body = ask("/p:predict", content_type="text/csv", content_length="4", x_request_id="7")
-
+@pytest.mark.parametrize("left", [True, False])
+def test_a_prediction_is_translated_and_asked_where_all_are(left):
+    headers = {"content_type": "text/csv", "content_length": "4", "x_request_id": "7"}
+    _, _, body = ask("/p:predict", app=(app := App()), left=left, **headers)
     assert json.loads(body) == {
         "path": "/invocations", "body": "<rows>", "x-request-id": "7",
         "content-type": "application/json", "content-length": "6",
     }  # fmt: skip
+    assert app.left is left, "the application knows whether the client left"
 
 
 def test_an_answer_is_written_as_it_was_asked_for():
     _, headers, body = ask("/p:predict", accept="text/x", accept_encoding="gzip")
-
     assert headers == {"content-type": "text/x", "content-length": str(len(body))}
     assert b'"ACCEPT": "TEXT/X"' in body
     assert b"ENCODING" not in body  # the application must not pack what is rewritten
@@ -90,14 +91,12 @@ def test_an_answer_is_written_as_it_was_asked_for():
 
 def test_a_refusal_is_left_in_the_form_of_the_protocol():
     status, headers, body = ask("/p:predict", app=App(400), accept="text/x")
-
     assert (status, headers["content-type"]) == (400, "application/json")
     assert json.loads(body)["path"] == "/invocations"
 
 
 def test_a_packed_body_is_unpacked():
     _, _, body = ask("/p:predict", gzip.compress(b"rows", mtime=0), content_encoding="gzip")
-
     assert json.loads(body)["body"] == "<rows>"
     assert "content-encoding" not in json.loads(body)
 
@@ -117,18 +116,14 @@ def test_bodies_that_cannot_be_read_are_refused(body, headers, status):
 @pytest.mark.parametrize(("method", "headers"), [("PUT", {}), ("POST", {"content_encoding": "br"})])
 def test_what_the_application_refuses_anyway_is_not_read(method, headers):
     _, _, body = ask("/p:predict", method=method, **headers)
-
     assert json.loads(body)["body"] == "rows"
 
 
-def test_health_is_that_of_the_application():
-    assert json.loads(ask("/h", method="GET")[2])["path"] == "/ping"
-
-
-def test_a_page_of_the_cloud_is_told():
+def test_a_page_of_the_cloud_is_told_and_health_is_that_of_the_application():
     assert ask("/told", method="GET") == (
         200, {"content-type": "application/json", "content-length": "2"}, b"{}",
     )  # fmt: skip
+    assert json.loads(ask("/h", method="GET")[2])["path"] == "/ping"
 
 
 @pytest.mark.parametrize(
@@ -136,11 +131,3 @@ def test_a_page_of_the_cloud_is_told():
 )
 def test_everything_else_is_the_business_of_the_application(path, method):
     assert json.loads(ask(path, method=method)[2])["path"] == path
-
-
-@pytest.mark.parametrize("left", [True, False])
-def test_the_application_knows_whether_the_client_left(left):
-    app = App()
-    ask("/p:predict", app=app, left=left)
-
-    assert app.left is left

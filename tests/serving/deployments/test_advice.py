@@ -1,12 +1,9 @@
 """What deployments advise is typed into MLflow's command, and the deployment is there."""
 
 import json
-import re
-import shlex
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,45 +13,14 @@ from mlflow.deployments.cli import commands
 from mlflow.exceptions import MlflowException
 
 from cloche.serving.deployments import command
+from tests import advice
+from tests.broken_servers import answering
 from tests.lifecycle.registry import Registry
 from tests.shell import free_port
 from tests.stores import stores
 
 KEY = "a key"
 SPACED = "late flights"
-
-
-class Following(BaseHTTPRequestHandler):
-    """What a server says of itself that follows the aliases of a registry."""
-
-    registry: Registry
-    follows: str | None
-    named: dict[str, str]  # model → the URI that it was named by
-
-    def do_GET(self) -> None:
-        models = {}
-        for name in {"m", SPACED} if self.follows else self.named:
-            uri = self.named.get(name, f"models:/{name}@{self.follows}")
-            aliases = self.registry.client.get_registered_model(name).aliases
-            version = aliases.get(uri.rpartition("@")[2])
-            if version or name in self.named:
-                models[name] = {"uri": uri, "version": str(version), "ready": True, "problem": None}
-        self.answer(200, {"follows": self.follows, "models": models})
-
-    def do_POST(self) -> None:
-        if self.headers.get("Authorization") != f"Bearer {KEY}":
-            self.answer(401, {"error_code": "UNAUTHENTICATED", "message": "Send an API key."})
-        else:
-            self.answer(200, {"predictions": [1]})
-
-    def answer(self, status: int, document: Any) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture
@@ -74,20 +40,32 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
 
 @pytest.fixture
 def serve(registry: Registry) -> Iterator[Callable[..., str]]:
-    """(follows, **URIs by name) → the address of a server."""
-    running = []
+    """(follows, **URIs by name) → the address of a server that follows aliases of the registry."""
+    with ExitStack() as running:
 
-    def start(follows: str | None = "production", **named: str) -> str:
-        kind = type("Kind", (Following,), {"registry": registry, "follows": follows,
-                                           "named": named})  # fmt: skip
-        running.append(server := ThreadingHTTPServer(("127.0.0.1", 0), kind))
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return f"cloche:/http://127.0.0.1:{server.server_port}"
+        def start(follows: str | None = "production", **named: str) -> str:
+            def answer(handler: Any, _: bytes) -> None:
+                status, document = 200, {"follows": follows, "models": models(follows, named)}
+                if handler.command == "POST":
+                    status, document = 200, {"predictions": [1]}
+                    if handler.headers.get("Authorization") != f"Bearer {KEY}":
+                        said = {"error_code": "UNAUTHENTICATED", "message": "Send an API key."}
+                        status, document = 401, said
+                handler.reply(status, json.dumps(document).encode(), "application/json")
 
-    yield start
-    for server in running:
-        server.shutdown()
-        server.server_close()
+            return f"cloche:/{running.enter_context(answering(answer))}"
+
+        def models(follows: str | None, named: dict[str, str]) -> dict[str, Any]:
+            found = {}
+            for name in {"m", SPACED} if follows else named:
+                uri = named.get(name, f"models:/{name}@{follows}")
+                aliases = registry.client.get_registered_model(name).aliases
+                version = str(aliases.get(uri.rpartition("@")[2]))
+                if version != "None" or name in named:
+                    found[name] = {"uri": uri, "version": version, "ready": True, "problem": None}
+            return found
+
+        yield start
 
 
 def run(*words: str) -> str:
@@ -97,23 +75,18 @@ def run(*words: str) -> str:
     return str(done.exception or done.output)
 
 
-def typed(pattern: str, said: str) -> list[str]:
-    """The words of what a message says at the place of a pattern's group."""
-    found = re.search(pattern, said)
-    assert found is not None, (pattern, said)
-    return shlex.split(found[1])
-
-
 @pytest.mark.parametrize("model", ["m", SPACED])
 def test_a_deployment_is_made_and_moved_by_the_commands_that_are_advised(model, serve, registry):
     target = ("-t", serve())
-    create = typed(r"`mlflow deployments (create .*)`", run("get", "--name", model, *target))
+    create = advice.words(r"`mlflow deployments (create .*)`", run("get", "--name", model, *target))
     create = [word.replace("/N", "/1") for word in create]
     assert "is created" in run(*create)
-    update = typed(r"`mlflow deployments (update .*)`", run(*create))
+    update = advice.words(r"`mlflow deployments (update .*)`", run(*create))
     assert "is updated" in run(*(word.replace("/N", "/2") for word in update))
     assert registry.client.get_model_version_by_alias(model, "production").version == 2
-    version = typed(r"Say which version: (-m .*?)\. ", run("update", "--name", model, *target))
+    version = advice.words(
+        r"Say which version: (-m .*?)\. ", run("update", "--name", model, *target)
+    )
     again = (word.replace("/N", "/1") for word in version)
     assert "is updated" in run("update", "--name", model, *target, *again)
 
@@ -188,7 +161,7 @@ def test_what_is_advised_lets_a_deployment_be_made(mistake, serve, registry):
 
     said = create(given)
     assert "is created" not in said
-    assert "is created" in create(mend(given, typed(pattern, said), right)), said
+    assert "is created" in create(mend(given, advice.words(pattern, said), right)), said
 
 
 def test_a_key_that_is_asked_for_is_exported(serve, registry, monkeypatch, tmp_path):
@@ -197,11 +170,11 @@ def test_a_key_that_is_asked_for_is_exported(serve, registry, monkeypatch, tmp_p
     rows = tmp_path / "rows.json"
     rows.write_text('[{"a": 1}]')
     said = run("predict", "-t", target, "--name", "m", "-I", str(rows))
-    (exported,) = typed(r"export (\w+)=KEY", said)
+    (exported,) = advice.words(r"export (\w+)=KEY", said)
     monkeypatch.setenv(exported, KEY)
     assert "[1]" in "".join(run("predict", "-t", target, "--name", "m", "-I", str(rows)).split())
     client = get_deploy_client(target)
     with pytest.raises(MlflowException) as refused:
         client.predict(inputs={"inputs": [1]})
-    (argument,) = typed(r"give (\w+)=NAME", str(refused.value))
+    (argument,) = advice.words(r"give (\w+)=NAME", refused.value)
     assert client.predict(**{argument: "m", "inputs": {"inputs": [1]}})["predictions"] == [1]

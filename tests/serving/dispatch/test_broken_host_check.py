@@ -6,12 +6,9 @@ from hypothesis import strategies as st
 from cloche.serving.dispatch.broken_host_check import BrokenHostCheck
 
 
-def test_a_few_failures_are_the_clients() -> None:
+def test_a_few_failures_are_the_clients_and_a_sound_host_is_left_alone_for_a_while() -> None:
     assert not BrokenHostCheck().after(1).after(3).is_due(0.0)
     assert BrokenHostCheck().after(1).after(4).is_due(0.0)
-
-
-def test_a_host_that_was_found_sound_is_left_alone_for_a_while() -> None:
     doubt = BrokenHostCheck.settled(100.0, 0.01).after(1000)
     assert not doubt.is_due(109.0)
     assert doubt.is_due(110.0)

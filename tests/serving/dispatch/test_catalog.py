@@ -7,6 +7,7 @@ from typing import Any, cast
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.errors import RegistryUnreachable
 from cloche.serving.registry.uri import ModelUri
+from tests.in_a_loop import in_a_loop
 
 
 class FakeModel:
@@ -34,16 +35,6 @@ class FakeModel:
 
 
 class FakeRegistry:
-    """Names one model more with each look, and the first one no more."""
-
-    def __init__(self) -> None:
-        self.versions = iter([{"a": "1"}, {"b": "1"}])
-
-    async def ask(self, *_: Any, **__: Any) -> dict[str, str]:
-        return next(self.versions, {"b": "1", "c": "1"})
-
-
-class ToldRegistry:
     """Answers as the test says."""
 
     def __init__(self) -> None:
@@ -69,10 +60,11 @@ def test_a_model_that_leaves_holds_up_no_other_while_it_finishes() -> None:
             made.append(FakeModel(uri))
             return made[-1]
 
-        catalog = Catalog(make, 0.001)
-        following = asyncio.create_task(
-            catalog.follow_alias("production", cast("Any", FakeRegistry()))
-        )
+        registry, catalog = FakeRegistry(), Catalog(make, 0.001)
+        registry.answer = {"a": "1"}
+        following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
+        await until(lambda: len(catalog) == 1)
+        registry.answer = {"b": "1", "c": "1"}
         await until(lambda: {model.uri.name for model in catalog} == {"b", "c"})
         assert not made[0].ended.is_set()
         following.cancel()
@@ -82,24 +74,24 @@ def test_a_model_that_leaves_holds_up_no_other_while_it_finishes() -> None:
     assert all(model.ended.is_set() for model in asyncio.run(main()))
 
 
-def test_a_server_of_all_models_is_ready_when_they_are_listed_and_asks_for_what_changed() -> None:
-    async def main() -> None:
-        registry, catalog = ToldRegistry(), Catalog(cast("Any", FakeModel), 0.001)
-        following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
-        await until(lambda: catalog.problem)
-        assert (catalog.ready, catalog.problem) == (False, "It lists no aliases.")
-        registry.answer = {"a": "1", "b": "1"}
-        await until(lambda: len(catalog) == 2)
-        assert (catalog.ready, catalog.problem) == (True, "")
-        a, b = (cast("Any", catalog.get(name)) for name in "ab")
-        registry.answer = {"a": "1", "b": "2"}
-        await until(lambda: b.woken)
-        assert (a.woken, b.woken) == (0, 1)
-        assert a.interval == 30.0  # for what the list does not tell
-        registry.answer = RegistryUnreachable("It is away.")
-        await until(lambda: a.woken)
-        assert (a.woken, b.woken, catalog.problem) == (1, 2, "It is away.")
-        following.cancel()
-        await catalog.close()
-
-    asyncio.run(main())
+@in_a_loop
+async def test_a_server_of_all_models_is_ready_when_they_are_listed_and_asks_for_what_changed() -> (
+    None
+):
+    registry, catalog = FakeRegistry(), Catalog(cast("Any", FakeModel), 0.001)
+    following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
+    await until(lambda: catalog.problem)
+    assert (catalog.ready, catalog.problem) == (False, "It lists no aliases.")
+    registry.answer = {"a": "1", "b": "1"}
+    await until(lambda: len(catalog) == 2)
+    assert (catalog.ready, catalog.problem) == (True, "")
+    a, b = (cast("Any", catalog.get(name)) for name in "ab")
+    registry.answer = {"a": "1", "b": "2"}
+    await until(lambda: b.woken)
+    assert (a.woken, b.woken) == (0, 1)
+    assert a.interval == 30.0  # for what the list does not tell
+    registry.answer = RegistryUnreachable("It is away.")
+    await until(lambda: a.woken)
+    assert (a.woken, b.woken, catalog.problem) == (1, 2, "It is away.")
+    following.cancel()
+    await catalog.close()

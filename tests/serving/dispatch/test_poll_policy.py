@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,26 +25,22 @@ def test_a_version_is_loaded_when_it_is_new_and_not_known_to_be_broken(
 
 def pace(*seconds: float) -> Pace:
     """After looks that took so long."""
-    found = Pace()
-    for one in seconds:
-        found = found.after(one)
-    return found
+    return functools.reduce(Pace.after, seconds, Pace())
 
 
-def test_a_registry_that_answers_at_once_is_asked_at_the_interval() -> None:
-    assert pace(0.01, 0.01).pause(2, draw=0) == 2
-
-
-def test_a_single_slow_look_does_not_delay_the_next_one() -> None:
-    assert pace(0.01, 5).pause(2, draw=0) == 2
-
-
-def test_a_busy_registry_is_asked_for_at_most_a_tenth_of_the_time() -> None:
-    assert pace(1, 3).pause(2, draw=0) == pytest.approx(9)
-
-
-def test_an_answer_at_once_ends_the_long_pauses() -> None:
-    assert pace(10, 10, 0.01).pause(2, draw=0) == 2
+@pytest.mark.parametrize(
+    ("looks", "pause"),
+    [
+        pytest.param((0.01, 0.01), 2, id="the interval, for a registry that answers at once"),
+        pytest.param((0.01, 5), 2, id="a single slow look delays nothing"),
+        pytest.param((1, 3), 9, id="at most a tenth of the time, for a busy one"),
+        pytest.param((10, 10, 0.01), 2, id="an answer at once ends the long pauses"),
+    ],
+)
+def test_a_registry_is_asked_as_often_as_it_can_answer(
+    looks: tuple[float, ...], pause: float
+) -> None:
+    assert pace(*looks).pause(2, draw=0) == pytest.approx(pause)
 
 
 @given(

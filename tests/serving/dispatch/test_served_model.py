@@ -81,9 +81,8 @@ class Stage:
         self.registry = FakeRegistry()
         self.generations: dict[str, FakeGeneration] = {}
         self.model = ServedModel(
-            parse("models:/m@production"), cast("Any", self.registry), Metrics(),
-            make=self.make,
-        )  # fmt: skip
+            parse("models:/m@production"), cast("Any", self.registry), Metrics(), make=self.make
+        )
 
     async def make(self, _: str, target: dict[str, Any]) -> Any:
         generation = self.generations[target["version"]] = FakeGeneration(target["version"])

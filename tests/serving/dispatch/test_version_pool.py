@@ -15,6 +15,7 @@ from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
 from cloche.serving.queue.prediction_request import Ended, PredictionRequest
+from tests.in_a_loop import in_a_loop
 
 OK = Answer(200, 0, 1, b"{}")
 
@@ -64,14 +65,10 @@ class FakeReplica:
 def request(*, left: bool = False) -> PredictionRequest:
     loop = asyncio.get_running_loop()
     return PredictionRequest(
-        rows=1,
-        size=10,
-        arrived=loop.time(),
-        deadline=loop.time() + 60,
-        item=Item("application/json", b""),
-        outcome=loop.create_future(),
+        rows=1, size=10, arrived=loop.time(), deadline=loop.time() + 60,
+        item=Item("application/json", b""), outcome=loop.create_future(),
         client_left=lambda: left,
-    )
+    )  # fmt: skip
 
 
 async def started(
@@ -85,12 +82,9 @@ async def started(
         return made[-1]
 
     plan = PoolSettings(
-        replicas=1,
-        load_timeout=1.0,
-        predict_timeout=1.0,
-        queue=QueueLimits(requests, 10**6, 10**6),
-        batches=BatchLimits(100, 10**6, wait),
-    )
+        replicas=1, load_timeout=1.0, predict_timeout=1.0,
+        queue=QueueLimits(requests, 10**6, 10**6), batches=BatchLimits(100, 10**6, wait),
+    )  # fmt: skip
     generation = VersionPool("m", "1", Path(), plan=plan, metrics=Metrics(), spawn=spawn)
     await generation.start(beside=False)  # its hosts are no processes with a priority
     return generation, made
@@ -101,15 +95,13 @@ async def answered(requests: Sequence[PredictionRequest]) -> list[int]:
         return [(await one.outcome).status for one in requests]
 
 
-def test_requests_that_wait_while_a_replica_works_share_the_next_batch() -> None:
-    async def scenario() -> None:
-        generation, made = await started()
-        requests = [request() for _ in range(9)]
-        assert all(map(generation.submit, requests))
-        assert await answered(requests) == [200] * 9
-        assert made[0].batches == [1, 8]
-
-    asyncio.run(scenario())
+@in_a_loop
+async def test_requests_that_wait_while_a_replica_works_share_the_next_batch() -> None:
+    generation, made = await started()
+    requests = [request() for _ in range(9)]
+    assert all(map(generation.submit, requests))
+    assert await answered(requests) == [200] * 9
+    assert made[0].batches == [1, 8]
 
 
 def test_a_wave_of_requests_is_split_in_two_and_not_into_one_and_the_rest() -> None:
@@ -127,128 +119,101 @@ def test_a_wave_of_requests_is_split_in_two_and_not_into_one_and_the_rest() -> N
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.0001, 0.002])
-def test_no_wait_ever_strands_a_request(wait: float) -> None:
-    async def scenario() -> None:
-        generation, _ = await started(wait=wait)
-        for _ in range(20):
-            requests = [request() for _ in range(3)]
-            assert all(map(generation.submit, requests))
-            assert await answered(requests) == [200] * 3
-
-    asyncio.run(scenario())
+@in_a_loop
+async def test_no_wait_ever_strands_a_request(wait: float) -> None:
+    generation, _ = await started(wait=wait)
+    for _ in range(20):
+        requests = [request() for _ in range(3)]
+        assert all(map(generation.submit, requests))
+        assert await answered(requests) == [200] * 3
 
 
-def test_requests_of_a_lost_host_are_scored_alone_by_its_replacement() -> None:
-    async def scenario() -> None:
-        generation, made = await started(1)
-        first = request()
-        generation.submit(first)
-        rest = [request() for _ in range(3)]
-        assert all(map(generation.submit, rest))
-        assert await answered([first, *rest]) == [200] * 4
-        assert made[1].batches[0] == 1
-        assert first.attempts == 2
-
-    asyncio.run(scenario())
+@in_a_loop
+async def test_requests_of_a_lost_host_are_scored_alone_by_its_replacement() -> None:
+    generation, made = await started(1)
+    first = request()
+    generation.submit(first)
+    rest = [request() for _ in range(3)]
+    assert all(map(generation.submit, rest))
+    assert await answered([first, *rest]) == [200] * 4
+    assert made[1].batches[0] == 1
+    assert first.attempts == 2
 
 
-def test_a_request_that_loses_two_hosts_is_given_up() -> None:
-    async def scenario() -> None:
-        generation, _ = await started(1, 1)
-        doomed = request()
-        generation.submit(doomed)
-        with pytest.raises(Ended, match="host lost"):
-            await answered([doomed])
-
-    asyncio.run(scenario())
+@in_a_loop
+async def test_a_request_that_loses_two_hosts_is_given_up() -> None:
+    generation, _ = await started(1, 1)
+    doomed = request()
+    generation.submit(doomed)
+    with pytest.raises(Ended, match="host lost"):
+        await answered([doomed])
 
 
 @pytest.mark.parametrize(
     ("silent", "retry", "reason"),
     [(True, True, "cut off"), (True, False, "cut off"), (False, False, "not repeated")],
 )
-def test_what_was_cut_off_or_may_have_effects_is_not_asked_again(
+@in_a_loop
+async def test_what_was_cut_off_or_may_have_effects_is_not_asked_again(
     silent: bool, retry: bool, reason: str
 ) -> None:
-    async def scenario() -> None:
-        generation, (first,) = await started(1)
-        generation.retry = retry
-        if silent:
-            first.failure = HostSilent
-        one, waiting = request(), request()
-        assert all(map(generation.submit, [one]))
-        await asyncio.sleep(0)
-        generation.submit(waiting)
-        with pytest.raises(Ended, match=reason):
-            await answered([one])
-        assert await answered([waiting]) == [200]  # it was not given to the host that was lost
-        assert one.attempts == 1
-
-    asyncio.run(scenario())
+    generation, (first,) = await started(1)
+    generation.retry = retry
+    if silent:
+        first.failure = HostSilent
+    one, waiting = request(), request()
+    assert all(map(generation.submit, [one]))
+    await asyncio.sleep(0)
+    generation.submit(waiting)
+    with pytest.raises(Ended, match=reason):
+        await answered([one])
+    assert await answered([waiting]) == [200]  # it was not given to the host that was lost
+    assert one.attempts == 1
 
 
-BAD = Answer(400, 0, 0, b"{}")
+@pytest.mark.parametrize(
+    ("checked", "hosts"), [(FakeReplica.checked, 1), (HostFailed("Something in it is broken."), 2)]
+)
+@in_a_loop
+async def test_a_host_that_answers_with_errors_is_checked_and_replaced_unless_it_is_sound(
+    checked: Result | HostFailed, hosts: int
+) -> None:
+    generation, made = await started()
+    made[0].answer, made[0].checked = Answer(400, 0, 0, b"{}"), checked
+    for _ in range(20 if hosts == 1 else 5):
+        one = request()
+        generation.submit(one)
+        assert await answered([one]) == [400]
+    after = request()
+    generation.submit(after)
+    assert await answered([after]) == [400 if hosts == 1 else 200]
+    assert (len(made), made[0].checks) == (hosts, 1)
 
 
-def test_a_host_that_answers_with_errors_is_checked_and_goes_on_when_it_is_sound() -> None:
-    async def scenario() -> None:
-        generation, made = await started()
-        made[0].answer = BAD
-        for _ in range(20):
-            one = request()
-            generation.submit(one)
-            assert await answered([one]) == [400]
-        assert (len(made), made[0].checks) == (1, 1)
-
-    asyncio.run(scenario())
+@in_a_loop
+async def test_a_request_whose_client_left_is_not_scored() -> None:
+    generation, made = await started()
+    gone = [request(), request(left=True), request()]
+    assert all(map(generation.submit, gone))
+    assert await answered([gone[0], gone[2]]) == [200, 200]
+    assert made[0].batches == [1, 1]
 
 
-def test_a_host_that_fails_its_own_example_is_replaced_and_nobody_waits_in_vain() -> None:
-    async def scenario() -> None:
-        generation, made = await started()
-        made[0].answer, made[0].checked = BAD, HostFailed("Something in it is broken.")
-        for _ in range(5):
-            one = request()
-            generation.submit(one)
-            assert await answered([one]) == [400]
-        after = request()
-        generation.submit(after)
-        assert await answered([after]) == [200]
-        assert (len(made), made[0].checks) == (2, 1)
-
-    asyncio.run(scenario())
+@in_a_loop
+async def test_a_full_queue_refuses_and_those_who_left_make_room() -> None:
+    generation, _ = await started(requests=1)
+    assert generation.submit(request())  # is scored now
+    assert generation.submit(request(left=True))  # waits, for nobody
+    assert generation.submit(request())  # takes its place
+    assert not generation.submit(request())
 
 
-def test_a_request_whose_client_left_is_not_scored() -> None:
-    async def scenario() -> None:
-        generation, made = await started()
-        gone = [request(), request(left=True), request()]
-        assert all(map(generation.submit, gone))
-        assert await answered([gone[0], gone[2]]) == [200, 200]
-        assert made[0].batches == [1, 1]
-
-    asyncio.run(scenario())
-
-
-def test_a_full_queue_refuses_and_those_who_left_make_room() -> None:
-    async def scenario() -> None:
-        generation, _ = await started(requests=1)
-        assert generation.submit(request())  # is scored now
-        assert generation.submit(request(left=True))  # waits, for nobody
-        assert generation.submit(request())  # takes its place
-        assert not generation.submit(request())
-
-    asyncio.run(scenario())
-
-
-def test_those_who_wait_at_a_swap_go_to_the_next_generation() -> None:
-    async def scenario() -> None:
-        old, _ = await started()
-        new, _ = await started()
-        requests = [request() for _ in range(5)]
-        assert all(map(old.submit, requests))
-        new.adopt(old.release())
-        await old.close(lambda: new)
-        assert await answered(requests) == [200] * 5
-
-    asyncio.run(scenario())
+@in_a_loop
+async def test_those_who_wait_at_a_swap_go_to_the_next_generation() -> None:
+    old, _ = await started()
+    new, _ = await started()
+    requests = [request() for _ in range(5)]
+    assert all(map(old.submit, requests))
+    new.adopt(old.release())
+    await old.close(lambda: new)
+    assert await answered(requests) == [200] * 5

@@ -3,9 +3,8 @@
 import json
 import re
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from typing import Any
 
 import boto3
 import pytest
@@ -18,6 +17,7 @@ from cloche.serving.doctor.check_result import CheckResult
 from cloche.serving.doctor.versions import followed
 from cloche.serving.registry.uri import parse
 from cloche.serving.settings import Settings
+from tests.broken_servers import answering
 from tests.clouds.aws import REGION, Person, moto
 
 pytestmark = pytest.mark.breadth
@@ -43,7 +43,15 @@ def test_keys_and_rights_of_s3(monkeypatch, tmp_path: Path) -> None:
         person = Person(aws, "reader")
         for name, value in (aws.variables | {"MLFLOW_S3_ENDPOINT_URL": aws.url}).items():
             monkeypatch.setenv(name, value)
-
+        with monkeypatch.context() as patch:
+            for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+                patch.setenv(name, "/dev/null")
+            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+            names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+            for name in names:
+                patch.delenv(name)
+            found = artifacts("s3://bucket/model")
+        assert all(name in found.fix for name in names), found
         keys = person.keys()
         for wrong in ({"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"}, {"AWS_SECRET_ACCESS_KEY": "other"}):
             for name, value in (keys | wrong).items():
@@ -63,46 +71,31 @@ def test_keys_and_rights_of_s3(monkeypatch, tmp_path: Path) -> None:
             assert artifacts("s3://bucket/model").state == "ok"
 
 
-class Google(BaseHTTPRequestHandler):
-    """Google's store, which knows nobody, and its server of tokens, which counts questions."""
-
-    tokens = 0
-
-    def do_GET(self) -> None:
-        told = "Anonymous caller does not have storage.objects.list access to the bucket."
-        self._answer(401, {"error": {"code": 401, "message": told}})
-
-    def do_POST(self) -> None:
-        Google.tokens += 1
-        self._answer(400, {"error": "invalid_grant"})
-
-    def _answer(self, status: int, document: object) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None: ...
-
-
 @pytest.fixture
-def google() -> Iterator[str]:
-    """The address of such a server."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Google) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def google() -> Iterator[tuple[str, list[str]]]:
+    """Google's store, which knows nobody, with its server of tokens; and what it was sent."""
+    told = "Anonymous caller does not have storage.objects.list access to the bucket."
+    asked: list[str] = []
+
+    def answer(handler: Any, _: bytes) -> None:
+        asked.append(handler.command)
+        status, document = 400, {"error": "invalid_grant"}
+        if handler.command == "GET":
+            status, document = 401, {"error": {"code": 401, "message": told}}
+        handler.reply(status, json.dumps(document).encode(), "application/json")
+
+    with answering(answer) as url:
+        yield url, asked
 
 
 @pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning")
 def test_credentials_of_google(google, monkeypatch, tmp_path: Path) -> None:
+    url, asked = google
     monkeypatch.setenv("NO_GCE_CHECK", "true")  # what asks for a machine of Google's
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     with monkeypatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", google)
+        patch.setenv("STORAGE_EMULATOR_HOST", url)
         found = artifacts("gs://bucket/model")
     (variable,) = re.findall(r"export (\w+)=FILE", found.fix)
 
@@ -111,10 +104,10 @@ def test_credentials_of_google(google, monkeypatch, tmp_path: Path) -> None:
     )
     account = {
         "type": "service_account", "project_id": "p", "private_key": key.decode(),
-        "client_email": "a@p", "token_uri": f"{google}/token",
+        "client_email": "a@p", "token_uri": f"{url}/token",
     }  # fmt: skip
     (tmp_path / "account.json").write_text(json.dumps(account))
     monkeypatch.setenv(variable, str(tmp_path / "account.json"))
     found = artifacts("gs://bucket/model")
-    assert Google.tokens  # the file is taken; whom it lets in, Google decides
+    assert "POST" in asked  # the file is taken; whom it lets in, Google decides
     assert variable not in found.fix

@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +38,6 @@ from cloche.serving.registry.bundle_note import Note
 from cloche.serving.settings import Settings
 from cloche.training.errors import TwinRefused
 from tests import warm
-from tests.clouds.aws import REGION, moto
 from tests.lifecycle.registry import Registry
 from tests.shell import environment, free_port
 from tests.stores import stores
@@ -47,6 +46,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doctor")]
 
 URI = "models:/m@production"
 HUSHED = "what nobody may read"
+ELSEWHERE = "sqlite:///elsewhere.db"
 
 
 class Setup:
@@ -102,29 +102,37 @@ def setup(
         yield Setup(tmp_path, Registry(tmp_path), made_models.directory, stack)
 
 
+Break = Callable[[Setup], None]
+Mend = Callable[[Setup, str], None]
+
+
+def store(uri: str) -> Break:
+    """Have the tracking store at a URI, in which {port} is a port that nobody listens at."""
+
+    def break_it(setup: Setup) -> None:
+        setup.variables["MLFLOW_TRACKING_URI"] = uri.format(port=free_port())
+
+    return break_it
+
+
+def arguments(*words: str) -> Break:
+    return lambda setup: setattr(setup, "arguments", [*words])
+
+
+def certificate(days: int, *, key: bool = True) -> Break:
+    def break_it(setup: Setup) -> None:
+        setup.options["--tls-certificate"] = _pem(setup, days)
+        if key:
+            setup.options["--tls-key"] = _key(setup)
+
+    return break_it
+
+
 def listens_already(setup: Setup) -> None:
     """And something else on the next port."""
     for port in (setup.port, setup.port + 1):
         with contextlib.suppress(OSError):
             setup.stack.enter_context(socket.create_server(("127.0.0.1", port)))
-
-
-def no_server_answers(setup: Setup) -> None:
-    setup.variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{free_port()}"
-
-
-def a_database_that_is_away(setup: Setup) -> None:
-    setup.variables["MLFLOW_TRACKING_URI"] = (
-        f"postgresql+psycopg://mlflow:{HUSHED.replace(' ', '-')}@127.0.0.1:{free_port()}/mlflow"
-    )
-
-
-def no_driver(setup: Setup) -> None:
-    setup.variables["MLFLOW_TRACKING_URI"] = "postgresql+pg8000://mlflow@127.0.0.1/mlflow"
-
-
-def another_directory(setup: Setup) -> None:
-    setup.variables["MLFLOW_TRACKING_URI"] = "sqlite:///elsewhere.db"
 
 
 def old_tables(setup: Setup) -> None:
@@ -153,10 +161,6 @@ def no_alias(setup: Setup) -> None:
     setup.registry.client.delete_registered_model_alias("m", "production")
 
 
-def a_typing_error(setup: Setup) -> None:
-    setup.arguments = ["models:/n@production"]
-
-
 def artifacts_at(setup: Setup, place: str) -> None:
     """Have the registry say that the version's artifacts are there."""
     with closing(sqlite3.connect(setup.registry.database)) as database:
@@ -166,27 +170,20 @@ def artifacts_at(setup: Setup, place: str) -> None:
         database.commit()
 
 
-def no_artifacts(setup: Setup) -> None:
-    artifacts_at(setup, str(setup.folder / "gone"))
-
-
 def no_package_for_s3(setup: Setup) -> None:
     artifacts_at(setup, "s3://models/m")
     setup.stack.enter_context(patch.dict(sys.modules, {"boto3": None}))
 
 
 def driver_without_a_name(setup: Setup) -> None:
-    setup.variables["MLFLOW_TRACKING_URI"] = "postgresql+psycopg://mlflow@127.0.0.1/mlflow"
+    store("postgresql+psycopg://mlflow@127.0.0.1/mlflow")(setup)
     setup.stack.enter_context(patch.dict(sys.modules, {"psycopg": None}))
 
 
 def no_keys_for_s3(setup: Setup) -> None:
     artifacts_at(setup, "s3://models/m")
-    setup.variables |= {
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-        "AWS_CONFIG_FILE": "/dev/null",
-    }
+    files = dict.fromkeys(("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"), "/dev/null")
+    setup.variables |= {"AWS_EC2_METADATA_DISABLED": "true"} | files
 
 
 def other_requirements(setup: Setup) -> None:
@@ -209,28 +206,6 @@ def no_twin_of_a_folder(setup: Setup) -> None:
     setup.arguments = [str(place)]
 
 
-def nothing_to_serve(setup: Setup) -> None:
-    no_alias(setup)
-    setup.arguments = ["--all"]
-
-
-def cache_is_a_file(setup: Setup) -> None:
-    (setup.folder / "file").write_text("")
-    setup.options["--cache-dir"] = str(setup.folder / "file" / "cache")
-
-
-def tls_without_key(setup: Setup) -> None:
-    setup.options["--tls-certificate"] = _pem(setup, days=90)
-
-
-def certificate_ended(setup: Setup) -> None:
-    setup.options |= {"--tls-certificate": _pem(setup, days=-1), "--tls-key": _key(setup)}
-
-
-def certificate_ends_soon(setup: Setup) -> None:
-    setup.options |= {"--tls-certificate": _pem(setup, days=3), "--tls-key": _key(setup)}
-
-
 def keys_for_everybody(setup: Setup) -> None:
     keys = setup.folder / "the keys"
     keys.write_text(HUSHED)
@@ -238,27 +213,10 @@ def keys_for_everybody(setup: Setup) -> None:
     setup.options["--api-keys-file"] = str(keys)
 
 
-def no_keys_for_the_world(setup: Setup) -> None:
-    setup.options["--host"] = "0.0.0.0"  # noqa: S104
-    del setup.variables["CLOCHE_API_KEYS"]
-
-
 def few_files(setup: Setup) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
     setup.stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
-
-
-def text_in_latin_1(setup: Setup) -> None:
-    setup.stack.enter_context(patch("locale.getpreferredencoding", lambda _: "ISO-8859-1"))
-
-
-def nobody_pushes(setup: Setup) -> None:
-    setup.variables["CLOCHE_WEBHOOK_SECRET"] = HUSHED
-
-
-def two_of_one_name(setup: Setup) -> None:
-    setup.arguments = [URI, "models:/m/1"]
 
 
 def _key(setup: Setup) -> str:
@@ -272,13 +230,10 @@ def _pem(setup: Setup, days: int) -> str:
     made = x509.CertificateBuilder(
         name, name, key.public_key(), 1, now - timedelta(days=9), now + timedelta(days=days)
     ).sign(key, hashes.SHA256())  # fmt: skip
-    Path(_key(setup)).write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+    written = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    Path(_key(setup)).write_bytes(written)
     Path(_key(setup)).chmod(0o600)
     file = setup.folder / "certificate.pem"
     file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
@@ -305,10 +260,6 @@ def accelerates_it(setup: Setup, text: str) -> None:
     assert isinstance(done.exception, TwinRefused), (done.output, done.exception)
 
 
-def gives_the_flag(setup: Setup, text: str) -> None:
-    setup.arguments.append(re.search(r"serve it with (--\S+),", text)[1])
-
-
 def gives_the_option(setup: Setup, text: str) -> None:
     option, value = re.findall(r"(--port|--max-connections|--env-manager) (\w+)", text)[-1]
     setup.options[option] = value
@@ -319,10 +270,6 @@ def names_another_store(setup: Setup, text: str) -> None:
     good = setup.folder / "good.db"
     shutil.copy(setup.made / "mlflow.db", good)
     setup.variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{good}"
-
-
-def chooses_another_cache(setup: Setup, text: str) -> None:
-    setup.options["--cache-dir"] = str(setup.folder / "another")
 
 
 def restores_the_folder(setup: Setup, text: str) -> None:
@@ -361,10 +308,6 @@ def installs_it(setup: Setup, text: str) -> None:
     shutil.copy(setup.made / "mlflow.db", setup.registry.database)
 
 
-def gives_both(setup: Setup, text: str) -> None:
-    setup.options |= {"--tls-certificate": _pem(setup, days=90), "--tls-key": _key(setup)}
-
-
 def gives_the_keys(setup: Setup, text: str) -> None:
     types_it(setup, text)
     setup.options["--api-keys-file"] = str(setup.folder / "keys")
@@ -378,104 +321,120 @@ def makes_the_webhook(setup: Setup, text: str) -> None:
     setup.registry.client.create_webhook("w", url, [event], secret=HUSHED)
 
 
-def gives_one_a_name(setup: Setup, text: str) -> None:
-    setup.arguments = [URI, re.search(r"NAME=\S+", text)[0]]
+# fault → what is wrong, what is found and said of it, and what mends it: None where another test
+# shows that, or nobody but the user can.
+FAULTS: dict[str, tuple[Break, tuple[str, str], str, str, Mend | None]] = {
+    "the port is taken": (
+        listens_already, ("fail", "port"), "(pid ", "--port ", gives_the_option),
+    "no server answers": (
+        store("http://127.0.0.1:{port}"), ("fail", "tracking"),
+        "Connection refused", "MLFLOW_TRACKING_URI", names_another_store),
+    "a database that is away": (
+        store(f"postgresql+psycopg://mlflow:{HUSHED.replace(' ', '-')}@127.0.0.1:{{port}}/mlflow"),
+        ("fail", "tracking"), "mlflow:***@", "MLFLOW_TRACKING_URI", names_another_store),
+    "no driver": (
+        store("postgresql+pg8000://mlflow@127.0.0.1/mlflow"), ("fail", "tracking"),
+        "needs pg8000", "pip install pg8000", installs_it),
+    "a driver that is not named": (
+        driver_without_a_name, ("fail", "tracking"),
+        "needs psycopg", "cloche[postgres]", installs_it),
+    "another directory": (
+        store(ELSEWHERE), ("warn", "tracking"),
+        "not there yet", "export MLFLOW_TRACKING_URI", names_another_store),
+    "old tables": (
+        old_tables, ("fail", "tracking"), "tables of another MLflow", "mlflow db upgrade", None),
+    "a locked database": (locked, ("fail", "tracking"), "(pid ", "kill ", types_it),
+    "no database": (
+        no_database, ("fail", "tracking"),
+        "not a database", "MLFLOW_TRACKING_URI", names_another_store),
+    "no alias": (
+        no_alias, ("fail", URI), "no version stands behind it", "cloche promote", promotes),
+    "a typing error": (
+        arguments("models:/n@production"), ("fail", "models:/n@production"),
+        "no version", "cloche promote", takes_a_name_that_is_there),
+    "no artifacts": (
+        lambda setup: artifacts_at(setup, str(setup.folder / "gone")), ("fail", "artifacts"),
+        "cannot be read", "restore what was at", restores_the_folder),
+    "no package for S3": (
+        no_package_for_s3, ("fail", "artifacts"),
+        "need boto3", "pip install 'cloche[aws]'", installs_it),
+    "no keys for S3": (
+        no_keys_for_s3, ("fail", "artifacts"), "credentials", "AWS_ACCESS_KEY_ID", None),
+    "other requirements": (
+        other_requirements, ("warn", "environment"),
+        "Python 3.9 (", "--env-manager uv", gives_the_option),
+    "no twin": (
+        no_twin, ("warn", "twin"),
+        "not beside the model", "cloche accelerate m --version 1", accelerates_it),
+    "no twin of a folder": (
+        no_twin_of_a_folder, ("warn", "twin"),
+        "not beside the model", "--no-acceleration",
+        lambda setup, text: setup.arguments.append(re.search(r"serve it with (--\S+),", text)[1])),
+    "nothing to serve": (
+        lambda setup: (no_alias(setup), arguments("--all")(setup)), ("warn", "models"),
+        "has the alias production", "cloche promote", promotes),
+    "a cache that is a file": (
+        lambda setup: setup.options.update({"--cache-dir": f"{setup.registry.database}/cache"}),
+        ("fail", "cache"), "--cache-dir", "Choose another",
+        lambda setup, _: setup.options.update({"--cache-dir": str(setup.folder / "another")})),
+    "TLS without a key": (
+        certificate(90, key=False), ("fail", "options"), "TLS needs both", "--tls-key",
+        lambda setup, _: certificate(90)(setup)),
+    "a certificate that ended": (
+        certificate(-1), ("fail", "certificate"), "ended on", "renew it",
+        lambda setup, _: certificate(90)(setup)),
+    "a certificate that ends soon": (
+        certificate(3), ("warn", "certificate"), "is good until", "renew it",
+        lambda setup, _: certificate(90)(setup)),
+    "keys for everybody": (
+        keys_for_everybody, ("warn", "--api-keys-file"),
+        "read by others (mode 644)", "chmod 600", types_it),
+    "no keys for the world": (
+        lambda setup: (setup.options.update({"--host": "0.0.0.0"}),  # noqa: S104
+                       setup.variables.pop("CLOCHE_API_KEYS")),
+        ("warn", "API keys"), "everybody", "--api-keys-file", gives_the_keys),
+    "few files": (
+        few_files, ("warn", "open files"), "1024 may be open", "ulimit -n 4352", gives_the_option),
+    "text in Latin-1": (
+        lambda setup: setup.stack.enter_context(
+            patch("locale.getpreferredencoding", lambda _: "ISO-8859-1")),
+        ("warn", "locale"), "as ISO-8859-1", "LC_ALL=C.UTF-8", None),
+    "nobody pushes": (
+        lambda setup: setup.variables.update({"CLOCHE_WEBHOOK_SECRET": HUSHED}),
+        ("warn", "webhook"), "only polls", "create_webhook", makes_the_webhook),
+    "two of one name": (
+        arguments(URI, "models:/m/1"), ("fail", "models"),
+        "another model is served", "NAME=",
+        lambda setup, text: arguments(URI, re.search(r"NAME=\S+", text)[0])(setup)),
+}  # fmt: skip
 
 
-# fault → what mends it; other tests do where it is not here, or nobody but the user can
-MENDS = {
-    listens_already: gives_the_option,
-    no_server_answers: names_another_store,
-    a_database_that_is_away: names_another_store,
-    no_driver: installs_it,
-    another_directory: names_another_store,
-    locked: types_it,
-    no_database: names_another_store,
-    no_alias: promotes,
-    a_typing_error: takes_a_name_that_is_there,
-    no_artifacts: restores_the_folder,
-    no_package_for_s3: installs_it,
-    other_requirements: gives_the_option,
-    cache_is_a_file: chooses_another_cache,
-    tls_without_key: gives_both,
-    certificate_ended: gives_both,
-    certificate_ends_soon: gives_both,
-    keys_for_everybody: types_it,
-    no_keys_for_the_world: gives_the_keys,
-    few_files: gives_the_option,
-    nobody_pushes: makes_the_webhook,
-    two_of_one_name: gives_one_a_name,
-    driver_without_a_name: installs_it,
-    no_twin: accelerates_it,
-    no_twin_of_a_folder: gives_the_flag,
-    nothing_to_serve: promotes,
-}
-
-
-@pytest.mark.parametrize(
-    ("break_it", "found", "says", "fix"),
-    [
-        (listens_already, ("fail", "port"), "(pid ", "--port "),
-        (no_server_answers, ("fail", "tracking"), "Connection refused", "MLFLOW_TRACKING_URI"),
-        (a_database_that_is_away, ("fail", "tracking"), "mlflow:***@", "MLFLOW_TRACKING_URI"),
-        (no_driver, ("fail", "tracking"), "needs pg8000", "pip install pg8000"),
-        (driver_without_a_name, ("fail", "tracking"), "needs psycopg", "cloche[postgres]"),
-        (another_directory, ("warn", "tracking"), "not there yet", "export MLFLOW_TRACKING_URI"),
-        (old_tables, ("fail", "tracking"), "tables of another MLflow", "mlflow db upgrade"),
-        (locked, ("fail", "tracking"), "(pid ", "kill "),
-        (no_database, ("fail", "tracking"), "not a database", "MLFLOW_TRACKING_URI"),
-        (no_alias, ("fail", URI), "no version stands behind it", "cloche promote"),
-        (a_typing_error, ("fail", "models:/n@production"), "no version", "cloche promote"),
-        (no_artifacts, ("fail", "artifacts"), "cannot be read", "restore what was at"),
-        (no_package_for_s3, ("fail", "artifacts"), "need boto3", "pip install 'cloche[aws]'"),
-        (no_keys_for_s3, ("fail", "artifacts"), "credentials", "AWS_ACCESS_KEY_ID"),
-        (other_requirements, ("warn", "environment"), "Python 3.9 (", "--env-manager uv"),
-        (no_twin, ("warn", "twin"), "not beside the model", "cloche accelerate m --version 1"),
-        (no_twin_of_a_folder, ("warn", "twin"), "not beside the model", "--no-acceleration"),
-        (nothing_to_serve, ("warn", "models"), "has the alias production", "cloche promote"),
-        (cache_is_a_file, ("fail", "cache"), "--cache-dir", "Choose another"),
-        (tls_without_key, ("fail", "options"), "TLS needs both", "--tls-key"),
-        (certificate_ended, ("fail", "certificate"), "ended on", "renew it"),
-        (certificate_ends_soon, ("warn", "certificate"), "is good until", "renew it"),
-        (keys_for_everybody, ("warn", "--api-keys-file"), "read by others (mode 644)", "chmod 600"),
-        (no_keys_for_the_world, ("warn", "API keys"), "everybody", "--api-keys-file"),
-        (few_files, ("warn", "open files"), "1024 may be open", "ulimit -n 4352"),
-        (text_in_latin_1, ("warn", "locale"), "as ISO-8859-1", "LC_ALL=C.UTF-8"),
-        (nobody_pushes, ("warn", "webhook"), "only polls", "create_webhook"),
-        (two_of_one_name, ("fail", "models"), "another model is served", "NAME="),
-    ],
-)  # fmt: skip
-def test_what_is_broken_is_found_and_explained_and_the_advice_mends_it(
-    setup, break_it, found, says, fix
-):
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_broken_is_found_and_explained_and_the_advice_mends_it(setup: Setup, fault: str):
+    break_it, found, says, fix, mend = FAULTS[fault]
     break_it(setup)
-
     code, findings = setup.findings()
-
     (one,) = [one for one in findings if one["state"] != "ok"]
     assert (one["state"], one["check"]) == found
     assert says in one["says"]
     assert fix in f"{one['says']} {one['fix']}"
     assert code == (1 if one["state"] == "fail" else 0)
-
-    if break_it in MENDS:
-        MENDS[break_it](setup, f"{one['says']} {one['fix']}")
+    if mend:
+        mend(setup, f"{one['says']} {one['fix']}")
         left = [again for again in setup.findings()[1] if again["state"] != "ok"]
         assert found not in {(again["state"], again["check"]) for again in left}
 
 
 def test_a_set_up_that_works_is_told_to_work(setup: Setup):
     done = setup.told()
-
     assert done.returncode == 0, done.stdout
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
     assert f"{URI}: is version 1" in done.stdout
 
 
 def test_an_examination_makes_no_registry(setup: Setup):
-    another_directory(setup)
+    store(ELSEWHERE)(setup)
     setup.findings()
-
     assert not (setup.folder / "elsewhere.db").exists()
 
 
@@ -483,7 +442,6 @@ def test_an_examination_makes_no_registry(setup: Setup):
 def test_a_full_disk_is_told_before_it_is_full(tmp_path, monkeypatch, free, state):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     settings = Settings(models=(URI,), cache_directory=tmp_path / "not" / "yet")
-
     assert {one.state for one in machine.disk(settings)} == {state}
 
 
@@ -526,26 +484,6 @@ def test_old_tables_are_upgraded_by_the_command_that_is_told(setup: Setup):
 
     tracking = next(one for one in setup.findings()[1] if one["check"] == "tracking")
     assert tracking["state"] == "ok"
-
-
-@pytest.mark.breadth
-def test_artifacts_in_a_store_are_read_with_the_keys_that_are_asked_for(setup: Setup):
-    no_keys_for_s3(setup)
-    with moto() as aws:
-        client = aws.client("s3")
-        client.create_bucket(
-            Bucket="models", CreateBucketConfiguration={"LocationConstraint": REGION}
-        )
-        made = setup.made / "artifacts" / "m" / "1"
-        for file in made.rglob("*"):
-            if file.is_file():
-                client.upload_file(str(file), "models", f"m/{file.relative_to(made)}")
-        (one,) = [one for one in setup.findings()[1] if one["state"] != "ok"]
-        names = re.findall(r"(AWS_\w+)", one["fix"])
-        setup.variables |= {name: aws.variables[name] for name in names}
-
-        done = setup.told()  # in this process MLflow keeps the client without keys
-        assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("advice", ["LC_ALL=C.UTF-8", "PYTHONUTF8=1"])

@@ -206,15 +206,17 @@ def question(schema: Schema, described: list[Described], columns: list[list[Any]
     return found
 
 
-def v2_json(asked: Question) -> tuple[Door, bytes, int]:
+def v2(asked: Question, *, binary: bool) -> tuple[bytes, int]:
+    """The body of a request of REST, and the size of its JSON where tensors follow."""
+    data = [packed(one["datatype"], elements) if binary else b"" for one, _, elements in asked]
     inputs = [
-        {
-            "name": one["name"], "datatype": one["datatype"], "shape": shape,
-            "data": in_json(elements),
-        }
-        for one, shape, elements in asked
+        {"name": one["name"], "datatype": one["datatype"], "shape": shape}
+        | ({"parameters": {"binary_data_size": len(content)}} if binary
+           else {"data": in_json(elements)})
+        for (one, shape, elements), content in zip(asked, data, strict=True)
     ]  # fmt: skip
-    return Door.V2, json.dumps({"inputs": inputs}).encode(), 0
+    head = json.dumps({"inputs": inputs}).encode()
+    return head + b"".join(data), len(head) if binary else 0
 
 
 def packed(datatype: str, elements: list[Any]) -> bytes:
@@ -224,34 +226,21 @@ def packed(datatype: str, elements: list[Any]) -> bytes:
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
-def v2_binary(asked: Question) -> tuple[Door, bytes, int]:
-    data = [packed(one["datatype"], elements) for one, _, elements in asked]
-    inputs = [
-        {
-            "name": one["name"], "datatype": one["datatype"], "shape": shape,
-            "parameters": {"binary_data_size": len(content)},
-        }
-        for (one, shape, _), content in zip(asked, data, strict=True)
-    ]  # fmt: skip
-    head = json.dumps({"inputs": inputs}).encode()
-    return Door.V2, head + b"".join(data), len(head)
-
-
-def v2_grpc(asked: Question) -> tuple[Door, bytes, int]:
+def v2_grpc(asked: Question) -> bytes:
     request = message("ModelInferRequest")(model_name="m")
     for one, shape, elements in asked:
         request.inputs.add(name=one["name"], datatype=one["datatype"], shape=shape)
         request.raw_input_contents.append(packed(one["datatype"], elements))
-    return Door.GRPC, request.SerializeToString(), 0
+    content: bytes = request.SerializeToString()
+    return content
 
 
 def by_v2(model: Scorer, asked: Question) -> Iterator[list[str]]:
-    for form in (v2_json, v2_binary):
-        door, body, size = form(asked)
-        answer = ask(model, door, body, size)
+    for binary in (False, True):
+        answer = ask(model, Door.V2, *v2(asked, binary=binary))
         yield json.loads(bytes(answer.body))["outputs"][0]["data"]
-    door, body, _ = v2_grpc(asked)
-    response = message("ModelInferResponse").FromString(bytes(ask(model, door, body).body))
+    body = bytes(ask(model, Door.GRPC, v2_grpc(asked)).body)
+    response = message("ModelInferResponse").FromString(body)
     yield unpacked(response.raw_output_contents[0])
 
 
@@ -367,7 +356,6 @@ def test_what_is_described_of_type_hints_is_taken(kind: str, monkeypatch: Any) -
     body = json.dumps({"inputs": in_json(cells)}).encode()
     expected = json.loads(bytes(ask(model, Door.MLFLOW, body).body))["predictions"]
     assert len(expected) == ROWS
-
     asked = question(schema, tensors(signature, "inputs"), [cells])
     assert list(by_v2(model, asked)) == [expected] * 3
     assert list(by_v1(model, signature, [cells])) == [expected] * 2

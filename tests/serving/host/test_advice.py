@@ -21,6 +21,7 @@ from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.codecs.tensors import Output
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
 from cloche.serving.processes.frames import Door, Item
+from tests import advice
 from tests.serving.host.test_diagnosis import refusal, scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -79,9 +80,8 @@ BODIES: dict[str, tuple[Any, Any, str, Callable[[str], Any]]] = {
 def test_a_body_in_the_form_that_is_advised_is_answered(odd):
     specs, body, pattern, mend = BODIES[odd]
     said = refusal(scorer(*specs), body)["message"]
-    found = re.search(pattern, said)
-    assert found is not None, said
-    assert answered(specs, mend(found[1])) == 2
+    found = advice.part(pattern, said)
+    assert answered(specs, mend(found)) == 2
 
 
 @pytest.mark.parametrize("door", [Door.MLFLOW, Door.V1, Door.TORCHSERVE])
@@ -190,7 +190,6 @@ def test_a_tensor_is_made_what_it_must_be(mistake):
     columns = (ColSpec("double", "x"),)
     tensor = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.5, 2.5], **change}
     said = refusal(scorer(*columns), {"inputs": [tensor]}, door=Door.V2)["message"]
-    found = re.search(pattern, said)
-    assert found is not None, said
-    tensor[member] = mend(found[1])
+    found = advice.part(pattern, said)
+    tensor[member] = mend(found)
     assert answered(columns, {"inputs": [tensor]}, door=Door.V2)

@@ -85,58 +85,42 @@ PLAIN: list[tuple[str, Any, Any, str]] = [
     ("boolean", True, None, "expected boolean, found null"),
     ("datetime", "2026-01-02", SECRET, "expected datetime, found text"),
 ]
-PLAIN_CASES = [
-    pytest.param(*case, layout, id=f"{case[0]}-{at}-{layout}")
-    for at, case in enumerate(PLAIN)
-    for layout in LAYOUTS
-]
 
 
-@pytest.mark.parametrize(("kind", "good", "bad", "told", "layout"), PLAIN_CASES)
-def test_a_cell_is_named_in_every_layout(
-    kind: str, good: Any, bad: Any, told: str, layout: str
-) -> None:
+@pytest.mark.parametrize(("kind", "good", "bad", "told"), PLAIN)
+def test_a_cell_is_named_in_every_layout(kind: str, good: Any, bad: Any, told: str) -> None:
     cells = [good, good, good, bad, good]
-    body = table(cells, by_column=True)
-    if layout != "by column":
-        body = {layout: table(cells)[layout]}
-    for door in (Door.MLFLOW, Door.V1, Door.TORCHSERVE):
-        if door is Door.V1 and layout.startswith("dataframe"):
-            continue
-        said = refusal(scorer(ColSpec("double", "other"), ColSpec(kind, "x")), body, door=door)
-        assert said["message"] == f"Column 'x', row 3: {told}."
-        if door is Door.MLFLOW:
-            assert (said["columns"], said["row"], said["expected"]) == (["x"], 3, kind)
-
-
-@pytest.mark.parametrize(
-    ("kind", "cells", "told"),
-    [
-        ("double", ["1.5", SECRET], "Column 'x', row 1: expected double, found text."),
-        ("long", ["1", "1.5"], "Column 'x', row 1: expected long, found text."),
-        ("long", ["1", ""], "Column 'x', row 1: expected long, found an empty text."),
-        ("datetime", ["2026-01-02", SECRET], "Column 'x', row 1: expected datetime, found text."),
-    ],
-)
-def test_a_cell_of_a_csv_is_named(kind: str, cells: list[str], told: str) -> None:
-    body = pd.DataFrame({"other": ["1.5"] * 2, "x": cells}).to_csv(index=False).encode()
     scoring = scorer(ColSpec("double", "other"), ColSpec(kind, "x"))
-    assert refusal(scoring, body, CSV)["message"] == told
+    for layout in LAYOUTS:
+        body = table(cells, by_column=True)
+        if layout != "by column":
+            body = {layout: table(cells)[layout]}
+        for door in (Door.MLFLOW, Door.V1, Door.TORCHSERVE):
+            if door is Door.V1 and layout.startswith("dataframe"):
+                continue
+            said = refusal(scoring, body, door=door)
+            assert said["message"] == f"Column 'x', row 3: {told}.", (layout, door)
+            if door is Door.MLFLOW:
+                assert (said["columns"], said["row"], said["expected"]) == (["x"], 3, kind)
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("kind", "body", "told"),
     [
-        (b"", "The body is empty: "),
-        (b"a,x\n1,2\n3,4,5\n", "Line 3 of the CSV has 3 fields, and its header has 2."),
-        (b"a,x\n1,\xff\n", "byte 6 is not UTF-8"),
-        (b"1,s3cr3t\n2,s3cr3t\n", "The request lacks columns 'a', 'x'; it has none of "),
-        (b"a,y\n1,2\n", "The request lacks column 'x'; it has 'a', and 'y', which the model "),
-        (b"a,x1,s3cr3t", "`curl --data-binary @FILE`"),
+        ("double", b"a,x\n1,1.5\n1,s3cr3t\n", "Column 'x', row 1: expected double, found te"),
+        ("long", b"a,x\n1,1\n1,1.5\n", "Column 'x', row 1: expected long, found text."),
+        ("long", b"a,x\n1,1\n1,\n", "Column 'x', row 1: expected long, found an empty text."),
+        ("datetime", b"a,x\n1,2026-01-02\n1,s3cr3t\n", "row 1: expected datetime, found text."),
+        ("double", b"", "The body is empty: "),
+        ("double", b"a,x\n1,2\n3,4,5\n", "Line 3 of the CSV has 3 fields, and its header has 2."),
+        ("double", b"a,x\n1,\xff\n", "byte 6 is not UTF-8"),
+        ("double", b"1,s3cr3t\n2,s3cr3t\n", "lacks columns 'a', 'x'; it has none of "),
+        ("double", b"a,y\n1,2\n", "lacks column 'x'; it has 'a', and 'y', which the model "),
+        ("double", b"a,x1,s3cr3t", "`curl --data-binary @FILE`"),
     ],
 )
-def test_the_form_of_a_csv_is_told(body: bytes, told: str) -> None:
-    scoring = scorer(ColSpec("double", "a"), ColSpec("double", "x"))
+def test_a_cell_and_the_form_of_a_csv_are_told(kind: str, body: bytes, told: str) -> None:
+    scoring = scorer(ColSpec("double", "a"), ColSpec(kind, "x"))
     assert told in refusal(scoring, body, CSV)["message"]
 
 
@@ -163,21 +147,16 @@ NESTED: list[tuple[Any, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("layout", ["dataframe_split", "dataframe_records", "inputs"])
 @pytest.mark.parametrize(("kind", "cell", "told"), NESTED)
-def test_a_place_inside_a_cell_is_named(kind: Any, cell: Any, told: str, layout: str) -> None:
+def test_a_place_inside_a_cell_is_named(kind: Any, cell: Any, told: str) -> None:
     scoring = scorer(ColSpec("double", "other"), ColSpec(kind, "x"))
-    said = refusal(scoring, {layout: table([cell])[layout]})["message"]
-    assert said.startswith(f"Column 'x', row 0{told}")
-
-
-@pytest.mark.parametrize(
-    ("kind", "cell", "told"), [one for one in NESTED if one[0] != NESTED[0][0]]
-)
-def test_a_place_inside_json_in_a_tensor_is_named(kind: Any, cell: Any, told: str) -> None:
-    tensor = {"name": "x", "datatype": "BYTES", "shape": [1], "data": [json.dumps(cell)]}
-    said = refusal(scorer(ColSpec(kind, "x")), {"inputs": [tensor]}, door=Door.V2)["message"]
-    assert said.startswith(f"Input 'x', row 0{told}")
+    for layout in ("dataframe_split", "dataframe_records", "inputs"):
+        said = refusal(scoring, {layout: table([cell])[layout]})["message"]
+        assert said.startswith(f"Column 'x', row 0{told}"), layout
+    if kind != NESTED[0][0]:  # JSON in a tensor
+        tensor = {"name": "x", "datatype": "BYTES", "shape": [1], "data": [json.dumps(cell)]}
+        said = refusal(scorer(ColSpec(kind, "x")), {"inputs": [tensor]}, door=Door.V2)["message"]
+        assert said.startswith(f"Input 'x', row 0{told}")
 
 
 TENSORS: list[tuple[Any, str]] = [
@@ -199,19 +178,6 @@ def test_the_shape_of_a_tensor_is_told(value: Any, told: str, layout: str) -> No
         said = refusal(scorer(TensorSpec(*spec, "x")), named)
         assert said["message"].startswith("Input 'x'")
         assert said["message"].endswith(told.removeprefix("row 1: "))
-
-
-@pytest.mark.parametrize("layout", ["dataframe_split", "instances", "inputs"])
-@pytest.mark.parametrize("door", [Door.MLFLOW, Door.V1])
-def test_rows_without_names_are_told_the_columns_and_the_fix(layout: str, door: Door) -> None:
-    if door is Door.V1 and layout == "dataframe_split":
-        return
-    rows = [[1.5, 2.5]]
-    body = {layout: {"data": rows} if layout == "dataframe_split" else rows}
-    said = refusal(scorer(ColSpec("double", "a"), ColSpec("double", "b")), body, door=door)
-    assert "'a', 'b'" in said["message"]
-    assert "columns" in said["message"]
-    assert layout in said["message"]
 
 
 @pytest.mark.parametrize(
@@ -248,17 +214,13 @@ CHAT = (
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (
-            {"messages": [{"role": "user"}]},
-            "'messages', at [0]: the property 'content' is missing.",
-        ),
+        ({"messages": [{"role": "user"}]},
+         "'messages', at [0]: the property 'content' is missing."),
         ({"messages": SECRET}, "'messages': expected Array("),
-        (
-            {"messages": [{"role": "u", "content": "x"}], "temperature": SECRET},
-            "'temperature': expected double, found text.",
-        ),
+        ({"messages": [{"role": "u", "content": "x"}], "temperature": SECRET},
+         "'temperature': expected double, found text."),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_in_a_chat_is_named_and_its_layout_is_not_doubted(body: Any, told: str) -> None:
     assert refusal(scorer(*CHAT), body)["message"].startswith(told)
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -27,21 +26,13 @@ def fields(message: Descriptor) -> dict[str, object]:
     return found | {nested.name: fields(nested) for nested in message.nested_types}
 
 
-@pytest.fixture(scope="module")
-def theirs(triton: Triton) -> DescriptorPool:
-    """The messages that Triton's client knows."""
-    pool = DescriptorPool()
+def test_messages_have_the_fields_that_tritons_client_knows(triton: Triton) -> None:
+    theirs = DescriptorPool()
     for file in triton.descriptions():
-        pool.AddSerializedFile(file)
-    return pool
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_message_has_the_fields_that_tritons_client_knows(
-    theirs: DescriptorPool, name: str
-) -> None:
-    known = theirs.FindMessageTypeByName(f"inference.{name}")
-    assert fields(messages.message(name).DESCRIPTOR) == fields(known)
+        theirs.AddSerializedFile(file)
+    for name in NAMES:
+        known = theirs.FindMessageTypeByName(f"inference.{name}")
+        assert fields(messages.message(name).DESCRIPTOR) == fields(known), name
 
 
 def test_the_compiled_file_is_that_of_the_source(tmp_path: Path) -> None:

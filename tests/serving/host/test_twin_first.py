@@ -1,5 +1,6 @@
 """A twin may answer before its model is there: what it is sure of, and nothing else."""
 
+import copy
 import json
 import socket
 import threading
@@ -31,13 +32,9 @@ class Front:
 
     def load(self, path: Path, *, early: bool = True) -> tuple[Kind, dict[str, Any]]:
         told = {
-            "path": str(path),
-            "twin": "any",
-            "early": early,
-            "gently": False,
-            "model": "m",
+            "path": str(path), "twin": "any", "early": early, "gently": False, "model": "m",
             "version": "1",
-        }
+        }  # fmt: skip
         self._ours.sendall(control(Kind.LOAD, told))
         return self.hear_control()
 
@@ -119,26 +116,24 @@ def test_a_model_that_cannot_be_loaded_is_told_although_its_twin_answers(
     monkeypatch.setattr(frameworks, "load", fail)
     assert front.load(proven)[0] is Kind.EARLY
     front.may_load.set()
-    assert front.hear_control() == (
-        Kind.FAILED, {"reason": "ImportError: No module named skops"}
-    )  # fmt: skip
+    assert front.hear_control() == (Kind.FAILED, {"reason": "ImportError: No module named skops"})
 
 
-@pytest.mark.parametrize("proof", [{}, {"proof": {"versions": {"onnxruntime": "1.0"}}}])
-def test_a_twin_that_was_proven_elsewhere_waits_for_its_model(
-    front: Front, tmp_path: Path, proof: dict[str, Any]
+@pytest.mark.parametrize(
+    ("proof", "early"),
+    [({}, True), ({"proof": {"versions": {"onnxruntime": "1.0"}}}, True), (HERE, False)],
+    ids=["not proven", "proven elsewhere", "not asked for"],
+)
+def test_other_twins_wait_for_their_model(
+    front: Front, tmp_path: Path, proof: dict[str, Any], early: bool
 ) -> None:
     front.may_load.set()
-    assert front.load(save(fitted(), tmp_path / "model", **proof))[0] is Kind.READY
-
-
-def test_nothing_is_early_that_was_not_asked_to_be(front: Front, proven: Path) -> None:
-    front.may_load.set()
-    assert front.load(proven, early=False)[0] is Kind.READY
+    path = save(fitted(), tmp_path / "model", **proof)
+    assert front.load(path, early=early)[0] is Kind.READY
 
 
 def test_a_twin_that_its_model_contradicts_is_given_up(front: Front, tmp_path: Path) -> None:
-    other = fitted()
+    other = copy.deepcopy(fitted())
     other[-1].coef_ = -other[-1].coef_  # what the twin does not know of
     path = save(fitted(), tmp_path / "model", **HERE)
     twin = {name: (path / "onnx" / name).read_bytes() for name in ("model.onnx", "twin.json")}

@@ -1,7 +1,10 @@
 """A model with a twin that the tests make themselves, and how it is asked."""
 
+import functools
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +21,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from cloche.serving.processes.frames import Item, Result
+from tests.shelf import shelf
 
 NAMES = ["dose", "age", "word"]
 TOLERANCE = 1e-6
@@ -30,21 +34,30 @@ class Scores(Protocol):
         """One answer for each."""
 
 
+@functools.cache
 def fitted() -> Pipeline:
-    """A model of two numbers and a word."""
+    """A model of two numbers and a word; it is not to be changed."""
     random = np.random.default_rng(1)
-    table = pd.DataFrame(
-        {
-            "dose": random.normal(size=300),
-            "age": random.integers(1, 90, 300),
-            "word": random.choice(["red", "green", "blue"], 300),
-        }
-    )
+    numbers = {"dose": random.normal(size=300), "age": random.integers(1, 90, 300)}
+    table = pd.DataFrame({**numbers, "word": random.choice(["red", "green", "blue"], 300)})
     encoder = make_column_transformer(
         (OneHotEncoder(handle_unknown="ignore"), ["word"]), remainder="passthrough"
     )
     target = np.where(table.dose + table.age / 50 + (table.word == "red") > 1, "yes", "no")
     return make_pipeline(encoder, LogisticRegression(max_iter=1000)).fit(table, target)
+
+
+@functools.cache
+def _saved(pipeline: Pipeline) -> Path:
+    """The model alone, to be copied."""
+    example = pd.DataFrame({"dose": [0.5, -0.5], "age": [30, 60], "word": ["red", "blue"]})
+    kinds = ["double", "long", "string"]
+    inputs = Schema([ColSpec(kind, name) for kind, name in zip(kinds, NAMES, strict=True)])
+    path = Path(tempfile.mkdtemp(dir=shelf())) / "model"
+    mlflow.sklearn.save_model(
+        pipeline, path, signature=ModelSignature(inputs), input_example=example, pip_requirements=[]
+    )
+    return path
 
 
 def graph_of(pipeline: Pipeline, numbers: int) -> bytes:
@@ -89,12 +102,7 @@ def graph_of(pipeline: Pipeline, numbers: int) -> bytes:
 
 def save(pipeline: Pipeline, path: Path, numbers: str = "double", **changes: Any) -> Path:
     """The model and its twin at `path`; `changes` go into the twin's description."""
-    example = pd.DataFrame({"dose": [0.5, -0.5], "age": [30, 60], "word": ["red", "blue"]})
-    kinds = ["double", "long", "string"]
-    inputs = Schema([ColSpec(kind, name) for kind, name in zip(kinds, NAMES, strict=True)])
-    mlflow.sklearn.save_model(
-        pipeline, path, signature=ModelSignature(inputs), input_example=example, pip_requirements=[]
-    )
+    shutil.copytree(_saved(pipeline), path)
     graph = graph_of(pipeline, {"double": TensorProto.DOUBLE, "float": TensorProto.FLOAT}[numbers])
     description = {
         "format": 1,

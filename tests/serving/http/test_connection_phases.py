@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloche.serving.http.connection_phases import Phase, PhaseClock, PhaseLimits, PhaseSnapshot
+from tests.in_a_loop import in_a_loop
 from tests.serving.wire import Wire, request, turns
 
 PATIENCE = PhaseLimits(client=20.0, request=60.0, idle=75.0)
@@ -92,46 +93,42 @@ def test_a_client_that_drips_is_ended_in_each_state(name: str) -> None:
     asyncio.run(talk())
 
 
-def test_a_client_that_takes_no_answer_is_ended_and_asks_no_more_meanwhile() -> None:
-    async def talk() -> None:
-        wire = Wire()
-        wire.transport.full = True
-        await wire.send(WHOLE)
-        wire.connection.pause_writing()
-        assert wire.transport.paused
-        await turns()
-        assert wire.transport.paused
-        wire.connection.end_if_slow(0.0, PATIENCE)
-        wire.connection.end_if_slow(PATIENCE.client, PATIENCE)
-        assert not wire.transport.closed
-        wire.connection.end_if_slow(PATIENCE.client + 1, PATIENCE)
-        assert wire.transport.aborted
-
-    asyncio.run(talk())
+@in_a_loop
+async def test_a_client_that_takes_no_answer_is_ended_and_asks_no_more_meanwhile() -> None:
+    wire = Wire()
+    wire.transport.full = True
+    await wire.send(WHOLE)
+    wire.connection.pause_writing()
+    assert wire.transport.paused
+    await turns()
+    assert wire.transport.paused
+    wire.connection.end_if_slow(0.0, PATIENCE)
+    wire.connection.end_if_slow(PATIENCE.client, PATIENCE)
+    assert not wire.transport.closed
+    wire.connection.end_if_slow(PATIENCE.client + 1, PATIENCE)
+    assert wire.transport.aborted
 
 
 def test_a_client_that_takes_its_answer_again_may_ask_again() -> None:
-    async def talk() -> None:
+    async def talk() -> list[int]:
         wire = Wire()
         await wire.send(WHOLE)
         wire.connection.pause_writing()
         wire.connection.resume_writing()
         assert not wire.transport.paused
         await wire.send(WHOLE)
-        assert wire.statuses == [200, 200]
+        return wire.statuses
 
-    asyncio.run(talk())
+    assert asyncio.run(talk()) == [200, 200]
 
 
-def test_what_was_closed_and_is_not_taken_is_ended() -> None:
-    async def talk() -> None:
-        wire = Wire()
-        wire.transport.full = True
-        await wire.send(request("/x", "connection: close", body=b"1"))
-        assert wire.transport.closed
-        wire.connection.end_if_slow(0.0, PATIENCE)
-        assert not wire.transport.aborted
-        wire.connection.end_if_slow(99.0, PATIENCE)
-        assert wire.transport.aborted
-
-    asyncio.run(talk())
+@in_a_loop
+async def test_what_was_closed_and_is_not_taken_is_ended() -> None:
+    wire = Wire()
+    wire.transport.full = True
+    await wire.send(request("/x", "connection: close", body=b"1"))
+    assert wire.transport.closed
+    wire.connection.end_if_slow(0.0, PATIENCE)
+    assert not wire.transport.aborted
+    wire.connection.end_if_slow(99.0, PATIENCE)
+    assert wire.transport.aborted

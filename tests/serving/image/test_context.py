@@ -27,9 +27,7 @@ def test_the_files_are_those_of_the_version_and_everybody_may_read_them(
     model: Path, tmp_path: Path
 ) -> None:
     context = tmp_path / "context"
-
     note = write(str(model), context, base="cloche:1", cache_directory=tmp_path / "cache")
-
     assert digest_tree(context / "model") == note.digest == digest_tree(model)
     assert bundle_note.read(context / "model") == note
     for path in (context / "model").rglob("*"):
@@ -38,9 +36,7 @@ def test_the_files_are_those_of_the_version_and_everybody_may_read_them(
 
 def test_the_dockerfile_names_the_base_and_what_it_makes(model: Path, tmp_path: Path) -> None:
     bundle_note.Note('a "$HOME" of models', "7", digest_tree(model), "").write(model)
-
     write(str(model), tmp_path / "context", base="cloche:1", cache_directory=tmp_path / "cache")
-
     text = (tmp_path / "context" / "Dockerfile").read_text()
     assert re.search(r"^FROM cloche:1$", text, flags=re.MULTILINE)
     assert r'cloche.model="a \"\$HOME\" of models" cloche.version="7"' in text

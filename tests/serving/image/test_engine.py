@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cloche.serving.errors import BuildFailed, SettingsError
+from cloche.serving.errors import BuildFailed
 from cloche.serving.image.engine import build, find
 
 Install = Callable[..., Path]
@@ -25,30 +25,21 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return put
 
 
-def test_docker_is_first(install: Install) -> None:
-    for name in ("buildah", "podman", "docker"):
-        install(name)
-    assert find() == "docker"
-
-
-def test_a_client_of_docker_that_nobody_answers_is_passed_by(install: Install) -> None:
-    install("docker", code=1)
-    install("podman")
-    assert find() == "podman"
-
-
-def test_the_one_that_is_named_is_taken(install: Install) -> None:
-    for name in ("buildah", "podman"):
-        install(name)
-    assert find("buildah") == "buildah"
-
-
 @pytest.mark.parametrize(
-    ("name", "fix"), [("", "--context-only"), ("podman", "Install it, or leave")]
+    ("codes", "named", "found"),
+    [
+        ({"buildah": 0, "podman": 0, "docker": 0}, "", "docker"),
+        ({"podman": 0, "docker": 1}, "", "podman"),
+        ({"buildah": 0, "podman": 0}, "buildah", "buildah"),
+    ],
+    ids=["docker is first", "unless nobody answers its client", "or another is named"],
 )
-def test_what_to_do_without_one_is_told(install: Install, name: str, fix: str) -> None:
-    with pytest.raises(SettingsError, match=fix):
-        find(name)
+def test_an_engine_is_chosen(
+    install: Install, codes: dict[str, int], named: str, found: str
+) -> None:
+    for name, code in codes.items():
+        install(name, code)
+    assert find(named) == found
 
 
 def test_it_is_told_the_context_the_name_and_the_options(install: Install) -> None:

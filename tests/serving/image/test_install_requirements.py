@@ -33,7 +33,6 @@ def test_an_absent_package_is_installed_and_another_version_is_not(
     python: Path, tmp_path: Path
 ) -> None:
     done = fit(python, tmp_path, f"{ABSENT}\nnumpy==1.0\n")
-
     assert done.returncode == 0, done.stdout + done.stderr
     added = {path.name for path in python.parents[1].glob("lib/python3*/site-packages/*")}
     assert {name for name in added if not name.startswith("cowsay")} == set()

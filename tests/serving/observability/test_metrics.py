@@ -49,22 +49,15 @@ def label_names(metrics: Metrics, exposed: str) -> tuple[str, ...]:
     return tuple(name for name in family.samples[0].labels if name != "le")
 
 
-def test_exactly_the_promised_metrics_are_exposed() -> None:
+def test_exactly_the_promised_metrics_are_exposed_and_follow_the_conventions() -> None:
     assert {exposed_name(one) for one in families()} == set(PROMISED)
+    assert all(one.documentation.endswith(".") for one in families())
+    durations = [one for one in families() if "duration" in one.name]
+    assert all(one.type == "histogram" and one.name.endswith("_seconds") for one in durations)
 
 
 def test_metrics_have_the_promised_labels() -> None:
     assert {name: label_names(Metrics(), name) for name in PROMISED} == PROMISED
-
-
-def test_every_metric_explains_itself() -> None:
-    assert all(one.documentation.endswith(".") for one in families())
-
-
-def test_durations_are_histograms_in_seconds() -> None:
-    durations = [one for one in families() if "duration" in one.name]
-    assert all(one.type == "histogram" for one in durations)
-    assert all(one.name.endswith("_seconds") for one in durations)
 
 
 def test_the_counts_of_one_model_are_told_without_those_of_others() -> None:

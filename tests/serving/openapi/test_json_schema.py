@@ -26,25 +26,20 @@ def tensor(*shape: int, dtype: str = "float64", **name: str) -> dict[str, Any]:
     return {"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": shape}, **name}
 
 
-def test_named_columns_are_taken_in_every_layout() -> None:
-    assert list(branches(AGE)) == ["dataframe_split", "dataframe_records", "instances", "inputs"]
-
-
-def test_only_required_columns_are_required() -> None:
-    row = branches(AGE, NICK)["dataframe_records"]["items"]
+def test_named_columns_are_taken_in_every_layout_and_only_required_ones_are_required() -> None:
+    layouts = branches(AGE, NICK)
+    assert list(layouts) == ["dataframe_split", "dataframe_records", "instances", "inputs"]
+    row = layouts["dataframe_records"]["items"]
     assert row["properties"].keys() == {"age", "nick"}
     assert row["required"] == ["age"]
+    assert request_schema({})["type"] == "object", "without a signature any object is taken"
 
 
 def test_an_axis_of_a_tensor_is_as_long_as_the_signature_says() -> None:
     matrix = branches(tensor(-1, 2))["inputs"]
     assert "minItems" not in matrix
-    assert matrix["items"] == {
-        "type": "array",
-        "items": {"type": "number"},
-        "minItems": 2,
-        "maxItems": 2,
-    }
+    row = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+    assert matrix["items"] == row
 
 
 def test_named_tensors_are_whole_as_inputs_and_by_rows_as_instances() -> None:
@@ -81,7 +76,3 @@ def test_parameters_are_told_with_their_defaults() -> None:
     schema = request_schema({"inputs": json.dumps([AGE]), "params": json.dumps(params)})
     factor = schema["oneOf"][0]["properties"]["params"]["properties"]["factor"]
     assert factor["default"] == 2.0
-
-
-def test_a_model_without_a_signature_takes_any_object() -> None:
-    assert request_schema({})["type"] == "object"

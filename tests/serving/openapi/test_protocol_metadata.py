@@ -14,33 +14,23 @@ def signature(*inputs: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("spec", "datatype", "shape"),
     [
-        ({"name": "a", "type": "double"}, "FP64", [-1]),
-        ({"name": "a", "type": "string"}, "BYTES", [-1]),
-        ({"name": "a", "type": "array", "items": {"type": "float"}}, "FP32", [-1, -1]),
-        ({"name": "a", "type": "map", "values": {"type": "long"}}, "BYTES", [-1]),
-        (
-            {"name": "a", "type": "array", "items": {"type": "object", "properties": {}}},
-            "BYTES",
-            [-1],
-        ),
-        (
-            {"name": "a", "type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, 28]}},
-            "UINT8",
-            [-1, 28],
-        ),
+        ({"type": "double"}, "FP64", [-1]),
+        ({"type": "string"}, "BYTES", [-1]),
+        ({"type": "array", "items": {"type": "float"}}, "FP32", [-1, -1]),
+        ({"type": "map", "values": {"type": "long"}}, "BYTES", [-1]),
+        ({"type": "array", "items": {"type": "object", "properties": {}}}, "BYTES", [-1]),
+        ({"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, 28]}}, "UINT8",
+         [-1, 28]),
     ],
-)
+)  # fmt: skip
 def test_a_named_input_is_a_tensor(spec: dict[str, Any], datatype: str, shape: list[int]) -> None:
-    (told,) = tensors(signature(spec), "inputs")
+    (told,) = tensors(signature({"name": "a", **spec}), "inputs")
     assert told == {"name": "a", "datatype": datatype, "shape": shape}
 
 
-def test_columns_without_names_are_one_tensor() -> None:
+def test_columns_without_names_are_one_tensor_and_no_signature_has_none() -> None:
     told = tensors(signature({"type": "double"}, {"type": "double"}), "inputs")
     assert told == [{"name": "input", "datatype": "FP64", "shape": [-1, 2]}]
-
-
-def test_a_model_without_a_signature_has_no_tensors() -> None:
     assert tensors({}, "outputs") == []
 
 

@@ -34,16 +34,13 @@ def test_a_batch_survives_any_cutting_of_the_stream(sent: list[Item], cuts: list
     assert all(frames.read_batch(payload) == sent for _, payload in received)
 
 
-@given(st.builds(Result, moments, moments, counts, answers))
-def test_a_result_comes_back_as_it_was_sent(result: Result) -> None:
+@given(st.builds(Result, moments, moments, counts, answers), st.data())
+def test_a_result_comes_back_as_it_was_sent_and_one_that_is_cut_short_is_noticed(
+    result: Result, data: st.DataObject
+) -> None:
     ((kind, payload),) = FrameReader().feed(frames.result(result))
     assert kind is Kind.RESULT
     assert frames.read_result(payload) == result
-
-
-@given(st.builds(Result, moments, moments, counts, answers), st.data())
-def test_a_result_that_is_cut_short_is_noticed(result: Result, data: st.DataObject) -> None:
-    ((_, payload),) = FrameReader().feed(frames.result(result))
     cut = data.draw(st.integers(0, len(payload) - 1))
     with pytest.raises(ProtocolError):
         frames.read_result(payload[:cut])

@@ -17,16 +17,8 @@ from cloche.serving.forkserver.protocol import Program
 from cloche.serving.processes.launcher import Process, Processes, kill
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.protocol import store_modules
+from tests.in_a_loop import in_a_loop
 from tests.online import children, wait_for
-
-WAYS = pytest.mark.parametrize(
-    "forking",
-    [
-        pytest.param(True, marks=pytest.mark.skipif(sys.platform != "linux", reason="forks")),
-        False,
-    ],
-    ids=["forked", "anew"],
-)
 
 
 @contextlib.asynccontextmanager
@@ -55,9 +47,13 @@ def below(name: str) -> set[int]:
     return set(children(os.getpid(), name))
 
 
-@WAYS
-def test_a_process_that_is_killed_tells_the_signal(forking: bool, tmp_path: Path):
-    async def main() -> None:
+@pytest.mark.parametrize("forking", [True, False], ids=["forked", "anew"])
+def test_a_process_tells_how_it_ended_and_prints_where_it_was_told(forking: bool, tmp_path: Path):
+    if forking and sys.platform != "linux":
+        pytest.skip("there is no fork server elsewhere")
+
+    async def main() -> bytes:
+        readable, writable = os.pipe()
         async with processes(forking=forking) as made:
             process, ours = await registry(made, tmp_path)
             assert process.returncode is None
@@ -65,26 +61,9 @@ def test_a_process_that_is_killed_tells_the_signal(forking: bool, tmp_path: Path
             assert await process.wait() == -signal.SIGKILL
             kill(process)  # twice is no mistake
             ours.close()
-
-    asyncio.run(main())
-
-
-@WAYS
-def test_a_process_ends_with_0_when_its_socket_is_closed(forking: bool, tmp_path: Path):
-    async def main() -> None:
-        async with processes(forking=forking) as made:
             process, ours = await registry(made, tmp_path)
             ours.close()
             assert await process.wait() == 0
-
-    asyncio.run(main())
-
-
-@WAYS
-def test_what_a_host_prints_goes_where_it_was_told(forking: bool):
-    async def main() -> bytes:
-        readable, writable = os.pipe()
-        async with processes(forking=forking) as made:
             ours, theirs = socket.socketpair()
             with theirs, os.fdopen(writable, "wb"):
                 process = await made.start(Program.HOST, theirs, output=writable)
@@ -137,22 +116,19 @@ def test_what_asks_a_database_is_imported_once_and_not_by_each_registry_process(
     assert "/sqlalchemy/" in asyncio.run(main())
 
 
-def test_forks_end_with_the_fork_server_and_the_next_has_a_new_one(tmp_path: Path):
+@in_a_loop
+async def test_forks_end_with_the_fork_server_and_the_next_has_a_new_one(tmp_path: Path):
     others = below("cloche-forks")
-
-    async def main() -> None:
-        async with processes() as made:
-            process, ours = await registry(made, tmp_path)
-            (server,) = below("cloche-forks") - others
-            os.kill(server, signal.SIGKILL)
-            assert await process.wait() == -signal.SIGKILL
-            ours.close()
-            again, ours = await registry(made, tmp_path)
-            assert again.returncode is None
-            assert len(below("cloche-forks") - others - {server}) == 1
-            ours.close()
-
-    asyncio.run(main())
+    async with processes() as made:
+        process, ours = await registry(made, tmp_path)
+        (server,) = below("cloche-forks") - others
+        os.kill(server, signal.SIGKILL)
+        assert await process.wait() == -signal.SIGKILL
+        ours.close()
+        again, ours = await registry(made, tmp_path)
+        assert again.returncode is None
+        assert len(below("cloche-forks") - others - {server}) == 1
+        ours.close()
 
 
 def test_a_fork_server_that_ends_meanwhile_is_no_fault_of_the_program(tmp_path: Path):
@@ -172,54 +148,44 @@ def test_a_fork_server_that_ends_meanwhile_is_no_fault_of_the_program(tmp_path: 
         asyncio.run(main())
 
 
-def test_a_fork_that_nobody_waits_for_any_more_is_ended(tmp_path: Path):
+@in_a_loop
+async def test_a_fork_that_nobody_waits_for_any_more_is_ended(tmp_path: Path):
     others = below("cloche-forks") | below("cloche-registry")
-
-    async def main() -> None:
-        async with processes() as made:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                starting = asyncio.create_task(made.start(Program.REGISTRY, theirs, str(tmp_path)))
-                await asyncio.to_thread(wait_for, lambda: below("cloche-forks") - others)
-                starting.cancel()
-                await asyncio.wait([starting])
-            other, theirs = await registry(made, tmp_path)  # is not given the one of before
-            assert below("cloche-registry") - others == set(children(other.pid, "cloche-registry"))
-            ours.close()
-            theirs.close()
-
-    asyncio.run(main())
+    async with processes() as made:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            starting = asyncio.create_task(made.start(Program.REGISTRY, theirs, str(tmp_path)))
+            await asyncio.to_thread(wait_for, lambda: below("cloche-forks") - others)
+            starting.cancel()
+            await asyncio.wait([starting])
+        other, theirs = await registry(made, tmp_path)  # is not given the one of before
+        assert below("cloche-registry") - others == set(children(other.pid, "cloche-registry"))
+        ours.close()
+        theirs.close()
 
 
-def test_what_cannot_be_forked_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+@in_a_loop
+async def test_what_cannot_be_forked_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     # which Python imports when it starts
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['mlflow'] = None")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-    async def main() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(HostFailed, match="mlflow"):
         async with processes() as made:
-            ours, theirs = socket.socketpair()
-            with ours, theirs:
-                await made.start(Program.HOST, theirs)
-
-    with pytest.raises(HostFailed, match="mlflow"):
-        asyncio.run(main())
+            await made.start(Program.HOST, theirs)
 
 
-def test_what_a_host_turned_out_to_need_is_imported_for_the_next(
+@in_a_loop
+async def test_what_a_host_turned_out_to_need_is_imported_for_the_next(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     (tmp_path / "needed.py").write_text(
         "from pathlib import Path\nPath(__file__ + '.here').touch()"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-    async def main() -> None:
-        async with processes() as made:
-            made.learn(["needed"])  # there is nobody yet who could
-            _, ours = await registry(made, tmp_path)
-            made.learn(["absent", "needed"])
-            await asyncio.to_thread(wait_for, (tmp_path / "needed.py.here").exists)
-            ours.close()
-
-    asyncio.run(main())
+    async with processes() as made:
+        made.learn(["needed"])  # there is nobody yet who could
+        _, ours = await registry(made, tmp_path)
+        made.learn(["absent", "needed"])
+        await asyncio.to_thread(wait_for, (tmp_path / "needed.py.here").exists)
+        ours.close()

@@ -37,37 +37,21 @@ tickets = st.lists(
 
 
 @given(tickets)
-def test_every_ticket_is_scored_exactly_once(offered: list[Ticket]) -> None:
+def test_every_ticket_is_scored_once_in_order_and_in_batches_within_their_limits(
+    offered: list[Ticket],
+) -> None:
     queue = queue_of(offered, BatchLimits(rows=20, size=300))
-    taken = [one for batch in drained(queue) for one in batch]
+    batches = drained(queue)
+    taken = [one for batch in batches for one in batch]
     assert sorted(map(id, taken)) == sorted(map(id, offered))
     assert (len(queue), queue.rows, queue.size) == (0, 0, 0)
-
-
-@given(tickets)
-def test_a_joined_batch_stays_within_its_limits(offered: list[Ticket]) -> None:
-    for batch in drained(queue_of(offered, BatchLimits(rows=20, size=300))):
+    small = [one for one in offered if one.rows <= 20 and one.size <= 300]
+    assert [one for one in taken if one in small] == small
+    for batch in batches:
         if len(batch) > 1:
             assert sum(one.rows for one in batch) <= 20
             assert sum(one.size for one in batch) <= 300
-
-
-@given(tickets)
-def test_a_lone_ticket_never_shares_a_batch(offered: list[Ticket]) -> None:
-    for batch in drained(queue_of(offered, BatchLimits(rows=20, size=300))):
-        assert len(batch) == 1 or not any(one.alone for one in batch)
-
-
-@given(tickets)
-def test_tickets_of_one_lane_keep_their_order(offered: list[Ticket]) -> None:
-    small = [one for one in offered if one.rows <= 20 and one.size <= 300]
-    taken = [one for batch in drained(queue_of(offered, BatchLimits(20, 300))) for one in batch]
-    assert [one for one in taken if one in small] == small
-
-
-@given(tickets.filter(bool))
-def test_whoever_asks_gets_a_batch_at_once(offered: list[Ticket]) -> None:
-    assert queue_of(offered, BatchLimits(rows=20, size=300)).next_batch(0.0)
+            assert not any(one.alone for one in batch)
 
 
 @given(st.integers(1, 20), st.integers(1, 20))
@@ -97,14 +81,11 @@ def test_a_request_larger_than_the_queue_is_taken_when_nothing_waits() -> None:
     assert not queue.offer(ticket())
 
 
-def test_the_first_waits_for_company_as_long_as_it_was_told() -> None:
+def test_the_first_waits_for_company_as_long_as_it_was_told_and_a_full_batch_does_not() -> None:
     queue = queue_of([ticket(arrived=1.0)], BatchLimits(rows=8, size=10**6, wait=0.5))
     assert queue.next_batch(1.4) == []
     assert queue.wait_until(1.4) == 1.5
     assert len(queue.next_batch(1.5)) == 1
-
-
-def test_a_full_batch_does_not_wait_for_company() -> None:
     queue = queue_of([ticket() for _ in range(8)], BatchLimits(rows=8, size=10**6, wait=9.0))
     assert len(queue.next_batch(0.0)) == 8
 
@@ -139,18 +120,15 @@ def test_a_batch_is_worth_it_with_a_third_of_the_clients() -> None:
     assert queue.worth_a_batch
 
 
-def test_a_single_client_never_waits_for_others() -> None:
+def test_a_large_request_and_one_of_a_single_client_are_always_worth_a_batch() -> None:
+    queue = _after(queue_of([], BatchLimits(rows=100, size=1000)), 60)
+    assert queue.offer(ticket(rows=200))
+    assert queue.worth_a_batch
     queue = queue_of([], BatchLimits(rows=100, size=1000))
     for _ in range(3):
         assert queue.offer(ticket())
         assert queue.worth_a_batch
         assert len(queue.next_batch(0.0)) == 1
-
-
-def test_a_large_request_is_always_worth_a_batch() -> None:
-    queue = _after(queue_of([], BatchLimits(rows=100, size=1000)), 60)
-    assert queue.offer(ticket(rows=200))
-    assert queue.worth_a_batch
 
 
 def _after(queue: Queue[Ticket], wave: int) -> Queue[Ticket]:

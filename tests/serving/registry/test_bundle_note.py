@@ -27,28 +27,17 @@ def model(tmp_path: Path) -> Path:
 def test_a_folder_with_a_note_is_the_version_that_it_names(model: Path) -> None:
     note = bundle_note.Note("flight delay", "7", digest_tree(model), "a twin's digest")
     note.write(model)
-
     uri = parse(str(model))
     target = Resolver(nobody).resolve(uri)
-
     assert uri.name == "flight delay"
     assert (target.version, target.digest, target.twin) == ("7", note.digest, note.twin)
-
-
-def test_another_name_may_be_given_to_it(model: Path) -> None:
-    bundle_note.Note("flight delay", "7", "", "").write(model)
-    assert parse(f"late={model}").name == "late"
+    assert parse(f"late={model}").name == "late", "another name may be given to it"
+    assert digest_tree(model) == note.digest, "the note does not count in it"
 
 
 def test_a_folder_without_a_note_has_no_version(model: Path) -> None:
     target = Resolver(nobody).resolve(parse(str(model)))
     assert (target.version, target.digest, target.twin) == ("", "", ANY)
-
-
-def test_the_note_does_not_count_in_the_digest(model: Path) -> None:
-    before = digest_tree(model)
-    bundle_note.Note("flight delay", "7", before, "").write(model)
-    assert digest_tree(model) == before
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"name": "a", "number": 1}'])

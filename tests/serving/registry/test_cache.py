@@ -54,62 +54,43 @@ def test_what_a_dropped_download_left_is_removed_with_the_next(tmp_path: Path) -
     assert not left.exists()
 
 
-def test_the_version_that_served_last_is_remembered(tmp_path: Path) -> None:
+def test_the_version_that_served_last_is_remembered_by_its_registry_as_long_as_it_is_there(
+    tmp_path: Path,
+) -> None:
     cache = Cache(tmp_path, "r")
     assert cache.last_good("uri") is None
     for version in ("1", "2"):
         cache.artifacts(target(version), fill)
         cache.remember("uri", target(version))
     assert Cache(tmp_path, "r").last_good("uri") == target("2")
-
-
-def test_two_registries_do_not_share_versions(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, "one")
-    cache.artifacts(target("1"), fill)
-    cache.remember("uri", target("1"))
     assert Cache(tmp_path, "other").last_good("uri") is None
-
-
-def test_a_version_that_lost_its_artifacts_is_not_remembered(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, "r")
-    cache.artifacts(target("1"), fill)
-    cache.remember("uri", target("1"))
-    cache.discard(target("1"))
+    cache.discard(target("2"))
     assert cache.last_good("uri") is None
 
 
-def test_only_what_serves_and_what_served_before_is_kept(tmp_path: Path) -> None:
+def test_what_serves_and_what_served_before_is_kept_and_what_another_server_fetched_now(
+    tmp_path: Path,
+) -> None:
     cache = Cache(tmp_path, "r")
+    fresh = cache.artifacts(target("9"), fill)
     places = []
     for version in "123":
         places.append(cache.artifacts(target(version), fill))
         age(places[-1])
         cache.remember("uri", target(version))
-    assert [place.is_dir() for place in places] == [False, True, True]
-
-
-def test_a_fresh_version_of_another_server_is_kept(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, "r")
-    place = cache.artifacts(target("9"), fill)
-    cache.remember("uri", target("1"))
-    assert place.is_dir()
+    assert [place.is_dir() for place in (*places, fresh)] == [False, True, True, True]
 
 
 def test_a_cache_is_closed_to_other_users_and_one_that_was_open_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
     directory = tmp_path / "user" / "cloche"
     cache = Cache(directory, "registry")
     artifacts = cache.artifacts(target("1"), fill)
     cache.remember("uri", target("1"))
     (root,) = directory.iterdir()
     assert [folder.stat().st_mode & 0o777 for folder in (directory, root)] == [0o700, 0o700]
-
     root.chmod(0o755)  # as it was made before
     Cache(directory, "registry").remember("uri", target("1"))
     assert root.stat().st_mode & 0o777 == 0o700
     assert artifacts.is_dir()
-
-
-def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    Cache(tmp_path, "registry").artifacts(target("1"), fill)
-    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert tmp_path.stat().st_mode & 0o777 == 0o755, "a folder that was there keeps its mode"

@@ -47,7 +47,6 @@ def test_an_error_names_its_fix_and_no_password(error, says):
 
 def test_who_gave_no_name_is_asked_for_one(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
-
     assert "asks who is there" in explain(MlflowException(REFUSED.format(401, "")))
 
 

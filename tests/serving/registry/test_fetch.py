@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -46,49 +47,41 @@ def all_gone(files: Path) -> None:
     files.mkdir()
 
 
-def no_mlmodel(files: Path) -> None:
-    (files / "MLmodel").unlink()
-
-
-def no_model(files: Path) -> None:
-    (files / "python_model.pkl").unlink()
-
-
-def no_environment(files: Path) -> None:
-    (files / "conda.yaml").unlink()
-
-
-def altered(files: Path) -> None:
-    (files / "requirements.txt").write_text("altered")
-
-
-def cut_short(files: Path) -> None:
-    (files / "MLmodel").write_text("flavors: {")
+# What happens to the files of a version, what is said, and whether somebody must have noted it.
+CHANGES: dict[str, tuple[Callable[[Path], object], str, bool]] = {
+    "all are gone": (all_gone, "cannot be fetched: MLmodel is not in the store", False),
+    "no description": (
+        lambda files: (files / "MLmodel").unlink(),
+        "cannot be fetched: MLmodel is not in the store", False),
+    "a torn description": (
+        lambda files: (files / "MLmodel").write_text("flavors: {"),
+        "cannot be fetched: MLmodel is not in the store", True),
+    "no model": (
+        lambda files: (files / "python_model.pkl").unlink(),
+        "cannot be fetched: python_model.pkl is not in the store", True),
+    "no environment": (
+        lambda files: (files / "conda.yaml").unlink(),
+        "cannot be fetched: conda.yaml is not in the store", True),
+    "altered": (
+        lambda files: (files / "requirements.txt").write_text("altered"),
+        "its artifacts were altered", True),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("promoted", [True, False])
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (all_gone, "cannot be fetched: MLmodel is not in the store"),
-        (no_mlmodel, "cannot be fetched: MLmodel is not in the store"),
-        (cut_short, "cannot be fetched: MLmodel is not in the store"),
-        (no_model, "cannot be fetched: python_model.pkl is not in the store"),
-        (no_environment, "cannot be fetched: conda.yaml is not in the store"),
-        (altered, "its artifacts were altered"),
-    ],
-)
+@pytest.mark.parametrize("kind", CHANGES)
 def test_what_is_gone_cannot_be_fetched_and_what_is_altered_is_refused(
-    store: Store, tmp_path: Path, change, says: str, promoted: bool
+    store: Store, tmp_path: Path, kind: str, promoted: bool
 ) -> None:
+    change, says, noted = CHANGES[kind]
     digest = digest_tree(store.files) if promoted else ""
     target = ResolvedVersion("1", "models:/m/1", "m/1", "1", digest, model="m")
     cache = Cache(tmp_path / "cache", "r")
     change(store.files)
-    if not promoted and change not in (all_gone, no_mlmodel):
+    if noted and not promoted:
         fetch.fetch(target, cache)  # what nobody wrote down may be so
         return
-    refused = VersionRefused if change is altered else RegistryUnreachable
+    refused = VersionRefused if kind == "altered" else RegistryUnreachable
     for _ in range(2):  # and nothing of it is taken for the version later
         with pytest.raises(refused, match=says):
             fetch.fetch(target, cache)

@@ -38,7 +38,10 @@ def run(*arguments: str) -> str:
     return done.output if done.exception is None else main._message(done.exception)
 
 
-@pytest.mark.parametrize("version", ["2.9.2", "2.12.2", "2.16.2", "2.20.3"])
+@pytest.mark.parametrize(
+    "version",
+    ["2.9.2", *(pytest.param(one, marks=pytest.mark.breadth) for one in ("2.12.2", "2.20.3"))],
+)
 def test_models_of_a_server_that_knows_no_prompts_are_listed_in_one_call(version):
     old = Old(version, models=MODELS)
     with answering(old) as url, stores(url):

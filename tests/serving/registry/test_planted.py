@@ -122,23 +122,30 @@ REFUSED = {
     "requirements.txt": changed("requirements.txt"),
     "a file that is gone": lambda version: (version / "code" / "logged.py").unlink(),
 }
-PLANTS = [(name, plant, True) for name, plant in REFUSED.items()]
-PLANTS += [(name, plant, False) for name, plant in NEVER_RUN.items()]
+# A registry's version is fetched by MLflow, an image's copied: links, and a plant of each sort.
+FETCHED = ("a linked file", "a linked folder", "a .pth file", "bytecode beside its source")
 
 
-@pytest.mark.parametrize("where", ["registry", "image"])
 @pytest.mark.parametrize(
-    ("plant", "refused"), [one[1:] for one in PLANTS], ids=[one[0] for one in PLANTS]
-)
+    ("plant", "refused", "where"),
+    [
+        pytest.param(
+            plant, name in REFUSED, where, id=f"{name}-{where}",
+            marks=[pytest.mark.breadth] if where == "registry" and name not in FETCHED else [],
+        )
+        for name, plant in (REFUSED | NEVER_RUN).items()
+        for where in ("registry", "image")
+    ],
+)  # fmt: skip
 def test_what_is_planted_is_refused_or_never_run(
     tmp_path: Path, plant: Callable[[Path], None], refused: bool, where: str
 ) -> None:
     version = logged(tmp_path / "version")
     digest = digest_tree(version)
-    shutil.copy(empty_store(), tmp_path / "mlflow.db")
     with stores(f"sqlite:///{tmp_path}/mlflow.db"):
-        client = MlflowClient()
         if where == "registry":
+            shutil.copy(empty_store(), tmp_path / "mlflow.db")
+            client = MlflowClient()
             client.create_registered_model("m")
             client.create_model_version("m", source=str(version))
             client.set_model_version_tag("m", "1", "cloche.digest", digest)

@@ -16,12 +16,7 @@ from cloche.serving.registry.uri import _STORES, ModelUri, Reference, parse
         ("models:/flights/Production", "flights", Reference.STAGE, "Production"),
         ("models:/a%20b@production", "a%20b", Reference.ALIAS, "production"),  # as in MLflow
         ("models:/a@b/7", "a@b", Reference.VERSION, "7"),
-        (
-            "models:/main.sales.flights@production",
-            "main.sales.flights",
-            Reference.ALIAS,
-            "production",
-        ),
+        ("models:/main.sales.flights@prod", "main.sales.flights", Reference.ALIAS, "prod"),
         ("models:/m-0123abcd", "m-0123abcd", Reference.ARTIFACTS, ""),
         ("runs:/0123/model", "0123", Reference.ARTIFACTS, ""),
         ("s3://bucket/models/flights/artifacts", "flights", Reference.ARTIFACTS, ""),
@@ -32,6 +27,7 @@ def test_a_uri_says_what_is_followed(
 ) -> None:
     model = "" if reference is Reference.ARTIFACTS else name
     assert parse(text) == ModelUri(text, name, reference, value, model)
+    assert parse(f"late={text}") == ModelUri(text, "late", reference, value, model)
 
 
 def test_a_folder_is_served_by_its_own_name(tmp_path: Path) -> None:
@@ -51,18 +47,6 @@ def test_stores_are_those_that_mlflow_knows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "fix"),
-    [
-        ("modls:/flights@production", "no artifact store is called 'modls'"),
-        ("nowhere/flights", "there is no such folder"),
-    ],
-)
-def test_a_slip_of_the_pen_is_told_at_once(text: str, fix: str) -> None:
-    with pytest.raises(ModelUriError, match=fix):
-        parse(text)
-
-
-@pytest.mark.parametrize(
     ("text", "ways"),
     [
         ("", 1), ("models:/", 1), ("models:/@production", 1), ("models:/a@", 1),
@@ -77,17 +61,3 @@ def test_what_is_advised_in_its_place_can_be_followed(text: str, ways: int) -> N
     advised = re.findall(r"(?:NAME=)?(?:models|runs|s3):/[^\s,]+(?<!\.)", said)
     assert len(advised) == ways
     assert all(parse(one).name for one in advised)
-
-
-def test_a_model_can_be_served_under_another_name() -> None:
-    assert parse("late=models:/flights/7") == ModelUri(
-        "models:/flights/7", "late", Reference.VERSION, "7", "flights"
-    )
-
-
-@pytest.mark.parametrize(
-    "text", ["", "models:/", "models:/flights", "models:/@production", "models:/a@"]
-)
-def test_what_names_no_version_is_refused(text: str) -> None:
-    with pytest.raises(ModelUriError):
-        parse(text)

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shlex
 import socket
 import subprocess
 import sys
@@ -26,21 +25,10 @@ from cloche.serving.web.asgi import HttpError, read_body
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.web.cross_origin import check as check_origin
 from cloche.serving.web.sockets import listen
+from tests import advice
 
 MODEL = "models:/m@production"
 LOCAL = ["--port", "0", "--cache-dir", "cache", MODEL]
-
-
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate, its key, and the same key with a passphrase."""
-    folder = tmp_path_factory.mktemp("a pem")
-    for line in (
-        "req -x509 -newkey rsa:2048 -nodes -subj /CN=x -days 1 -keyout key -out certificate",
-        "pkey -in key -aes256 -passout pass:secret -out encrypted",
-    ):
-        subprocess.run(["openssl", *line.split()], cwd=folder, check=True, capture_output=True)
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -48,13 +36,6 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     Path("korean").write_bytes("열쇠".encode("cp949"))
-
-
-def read(pattern: str, said: str) -> list[str]:
-    """The words of what a message says at the place of a pattern's group."""
-    found = re.search(pattern, said)
-    assert found is not None, (pattern, said)
-    return shlex.split(found[1])
 
 
 def would_start(words: list[str]) -> Settings:
@@ -121,27 +102,29 @@ OPTIONS: dict[str, tuple[list[str], str, Callable[[list[str], list[str]], list[s
 def test_what_is_advised_about_the_options_lets_a_server_start(mistake):
     given, pattern, mend = OPTIONS[mistake]
     said = refused(given)
-    would_start(mend(given, read(pattern, said)))
+    would_start(mend(given, advice.words(pattern, said)))
 
 
-def test_a_port_that_is_taken_is_given_up_for_another():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        given = ["--cache-dir", "cache", MODEL, "--port", str(taken.getsockname()[1])]
-        option = read(r"something else does\. Choose another (--\S+)\.", refused(given))
-        would_start([*given, *option, "0"])
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_port_that_is_taken_is_given_up_for_another(option):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingsError) as refusal:
+        listen("127.0.0.1", taken.getsockname()[1], option)
+    (advised,) = advice.words(r"something else does\. Choose another (--\S+)\.", refusal.value)
+    assert advised == option
+    would_start([*LOCAL, option, "0"])
 
 
 @pytest.mark.parametrize("given", ["--tls-certificate", "--tls-key"])
 def test_the_other_half_of_tls_is_given(given, pem):
     files = {"--tls-certificate": str(pem / "certificate"), "--tls-key": str(pem / "key")}
     said = refused([*LOCAL, given, files[given]])
-    both = read(r"TLS needs both (.*)\.", said.replace(" and", ""))
+    both = advice.words(r"TLS needs both (.*)\.", said.replace(" and", ""))
     would_start([*LOCAL, *(word for option in both for word in (option, files[option]))])
 
 
 def test_a_passphrase_is_taken_away_as_it_is_advised(pem):
     tls = [*LOCAL, "--tls-certificate", str(pem / "certificate"), "--tls-key"]
-    typed = read(r"Give one without: (.*)$", refused([*tls, str(pem / "encrypted")]))
+    typed = advice.words(r"Give one without: (.*)$", refused([*tls, str(pem / "encrypted")]))
     assert typed[-1] == "FILE"
     typed += ["-passin", "pass:secret"]  # what a person types when it asks
     subprocess.run(typed, check=True, capture_output=True)
@@ -162,7 +145,7 @@ def test_an_environment_manager_is_installed_by_its_name(monkeypatch):
     with monkeypatch.context() as absent:
         absent.setattr("importlib.util.find_spec", lambda _: None)
         said = refused([*LOCAL, "--env-manager", "uv"])
-    (package,) = read(r"pip install (\w+)$", said)
+    (package,) = advice.words(r"pip install (\w+)$", said)
     assert would_start([*LOCAL, "--env-manager", package]).env_manager == "uv"
 
 
@@ -188,24 +171,27 @@ def test_spans_are_switched_off_as_it_is_advised(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(SettingsError) as caught:
         from_environment(COLLECTOR)
-    (switch,) = read(r"or set (\S+)\.$", str(caught.value))
+    (switch,) = advice.words(r"or set (\S+)\.$", caught.value)
     assert from_environment(COLLECTOR | dict([switch.split("=")])) is None
 
 
 @pytest.mark.parametrize(
-    ("variables", "pattern"),
+    ("name", "value", "pattern", "beside"),
     [
-        ({"SAGEMAKER_BIND_TO_PORT": "http"}, "it must be a whole number"),
-        ({"AIP_HTTP_PORT": "80a"}, "it must be a whole number"),
-        ({"SAGEMAKER_BATCH_STRATEGY": "ALL"}, r"it must be (\w+) or (\w+)\."),
+        ("SAGEMAKER_BIND_TO_PORT", "http", "it must be a whole number", {}),
+        ("AIP_HTTP_PORT", "-1", "it must be a whole number", {}),
+        ("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", "many", "it must be a whole number", {}),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "6MB", "it must be a whole", {"SAGEMAKER_BATCH": "true"}),
+        ("SAGEMAKER_BATCH_STRATEGY", "ALL", r"it must be (\w+) or (\w+)\.", {}),
     ],
 )
-def test_what_a_variable_of_a_cloud_must_be_is_taken(variables, pattern):
+def test_what_a_variable_of_a_cloud_must_be_is_taken(name, value, pattern, beside):
     with pytest.raises(SettingsError) as caught:
-        find(variables)
-    found = re.search(pattern, str(caught.value))
-    for value in found.groups() or ("8080",):
-        assert find(dict.fromkeys(variables, value))
+        find(beside | {name: value})
+    found = re.search(f"{name}={value}: {pattern}", str(caught.value))
+    assert found is not None, caught.value
+    for mended in found.groups() or ("8080",):
+        assert find(beside | {name: mended})
 
 
 @pytest.mark.parametrize("way", ["Upload the model", "name one"])
@@ -216,9 +202,11 @@ def test_a_container_without_a_model_is_given_one(way, monkeypatch):
     said = str(caught.value)
     typed = ["serve"]
     if way == "name one":
-        typed = read(r"or name one: cloche container (.*)$", said)
+        typed = advice.words(r"or name one: cloche container (.*)$", said)
     else:
-        (variable,) = read(r"(\w+) names no model\. Upload the model with its artifact URI", said)
+        (variable,) = advice.words(
+            r"(\w+) names no model\. Upload the model with its artifact URI", said
+        )
         monkeypatch.setenv(variable, "gs://bucket/model")
     assert len(container.make_context("container", typed).params["models"]) == 1
 
@@ -231,7 +219,7 @@ def test_a_name_that_is_refused_is_allowed_or_a_key_is_set():
 
     with pytest.raises(HttpError) as refusal:
         ask()
-    option, _ = read(r"start it with (--allowed-hosts NAME)\.", str(refusal.value))
+    option, _ = advice.words(r"start it with (--allowed-hosts NAME)\.", refusal.value)
     ask(option, "models.example.com")
     Path("file").write_text("a key")
     ask("--api-keys-file", "file")
@@ -250,7 +238,7 @@ def test_a_body_that_is_too_large_is_sent_in_parts_or_allowed():
     with pytest.raises(HttpError, match="Send fewer rows at a time") as refusal:
         send(body)
     assert send(body[:50])
-    (option,) = read(r"with a larger (--\S+)\.", str(refusal.value))
+    (option,) = advice.words(r"with a larger (--\S+)\.", refusal.value)
     assert send(body, option, "128") == body
 
 
@@ -265,11 +253,11 @@ def test_the_key_that_is_asked_for_opens():
 def test_the_content_types_that_are_asked_for_are_taken():
     with pytest.raises(HttpError) as refusal:
         check_origin(Door.V2, "text/plain", [])
-    (kind,) = read(r"Send this content type: (\S+)\.$", str(refusal.value))
+    (kind,) = advice.words(r"Send this content type: (\S+)\.$", refusal.value)
     check_origin(Door.V2, kind, [(b"origin", b"https://elsewhere.example")])
     with pytest.raises(UnsupportedMediaType) as unsupported:
         content_types.check("text/plain")
-    kinds = read(r"Send one of these content types: (.*)\.$", str(unsupported.value))
+    kinds = advice.words(r"Send one of these content types: (.*)\.$", unsupported.value)
     assert [content_types.check(one.strip(",")) for one in kinds] == [
         one.strip(",") for one in kinds
     ]

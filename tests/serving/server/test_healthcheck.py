@@ -1,48 +1,33 @@
 """The health check of the container."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
 from cloche.serving.server.healthcheck import main
+from tests.broken_servers import answering
 
 
-class Readiness(BaseHTTPRequestHandler):
-    status = 200
+@pytest.fixture(params=[200, 503])
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
+    """The port of a server, and how it answers when it is asked whether it is ready."""
 
-    def do_GET(self) -> None:  # its name there
-        self.send_response(self.status if self.path == "/readyz" else 404)
-        self.end_headers()
-        self.wfile.write(b'{"ready": "perhaps"}')
+    def answer(handler: Any, _: bytes) -> None:
+        status = request.param if handler.path == "/readyz" else 404
+        handler.reply(status, b'{"ready": "perhaps"}', connection="close")
 
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
-
-
-@pytest.fixture
-def server() -> Iterator[HTTPServer]:
-    with HTTPServer(("127.0.0.1", 0), Readiness) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+    with answering(answer) as url:
+        yield url.rpartition(":")[2], request.param
 
 
 @pytest.mark.parametrize("name", ["CLOCHE_SERVE_PORT", "AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT"])
-def test_it_asks_where_the_server_listens(server: HTTPServer, name: str) -> None:
-    assert main({name: str(server.server_port)}) == 0
-
-
-def test_a_server_that_is_not_ready_is_not_healthy_and_says_why(
-    server: HTTPServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_it_asks_where_the_server_listens_and_says_why_it_is_not_healthy(
+    server: tuple[str, int], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Readiness, "status", 503)
-
-    assert main({"CLOCHE_SERVE_PORT": str(server.server_port)}) == 1
-    assert "perhaps" in capsys.readouterr().out
+    port, status = server
+    assert main({name: port}) == (status != 200)
+    assert status == 200 or "perhaps" in capsys.readouterr().out
 
 
 def test_nobody_who_listens_is_not_healthy(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,10 +45,6 @@ def test_a_server_for_others_has_names_that_nobody_can_register(host: str) -> No
     assert not any(answered(found, *FOREIGN, "internal.evil.example"))
 
 
-def test_it_has_the_name_that_it_listens_on() -> None:
-    assert all(answered(hosts(host="models.example.com"), "models.example.com:8080"))
-
-
 @pytest.mark.parametrize(
     ("named", "name"),
     [
@@ -64,10 +60,8 @@ def test_it_has_the_names_that_are_named(named: str, name: str) -> None:
     found = hosts(allowed_hosts=(named,))
     assert all(answered(found, name, *LOOPBACK))
     assert any(answered(found, "other.example.org")) == (named == "*")
-
-
-def test_a_name_with_a_port_is_for_that_port() -> None:
-    found = hosts(allowed_hosts=("a.example.com:80",))
+    assert all(answered(hosts(host="models.example.com"), "models.example.com:8080"))
+    found = hosts(allowed_hosts=("a.example.com:80",))  # a name with a port is for that port
     assert answered(found, "a.example.com:80", "a.example.com:81")[:2] == [True, False]
 
 
@@ -75,10 +69,7 @@ def test_keys_and_clouds_guard_better_than_names() -> None:
     assert all(answered(hosts(api_keys=("k",)), *FOREIGN))
     assert all(answered(hosts(contract=CLOUD), *FOREIGN))
     assert not any(answered(hosts(api_keys=("k",), allowed_hosts=("a.example",)), *FOREIGN))
-
-
-def test_who_names_no_host_is_no_browser() -> None:
-    hosts().check([(b"accept", b"*/*")])
+    hosts().check([(b"accept", b"*/*")])  # who names no host is no browser
 
 
 def test_endless_names_are_not_all_remembered() -> None:

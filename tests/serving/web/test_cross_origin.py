@@ -29,6 +29,7 @@ def test_a_page_of_another_origin_can_send_nothing_without_asking(door: Door) ->
     assert not any(is_taken(door, kind, PAGE) for kind in SIMPLE)
     assert all(may_be_simple(door, kind) for kind in SIMPLE)
     assert not is_taken(door, "", [*TOOL, (b"origin", b"null")])
+    assert all(is_taken(door, f"application/{kind}", PAGE) for kind in ("json", "octet-stream"))
 
 
 @pytest.mark.parametrize("door", OTHERS)
@@ -37,9 +38,3 @@ def test_tools_that_name_no_type_or_the_usual_one_of_curl_are_answered(door: Doo
         assert is_taken(door, "application/x-www-form-urlencoded", headers)
         assert is_taken(door, "", headers)
         assert not is_taken(door, "text/plain", headers)
-
-
-@pytest.mark.parametrize("door", OTHERS)
-def test_what_a_browser_asks_for_first_passes(door: Door) -> None:
-    assert is_taken(door, "application/json", PAGE)
-    assert is_taken(door, "application/octet-stream", PAGE)

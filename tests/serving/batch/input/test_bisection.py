@@ -19,10 +19,10 @@ FORMATS = ["csv", "jsonl", "parquet"]
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> pd.DataFrame:
+def rows() -> pd.DataFrame:
     """Four hundred, in a file."""
     rows = table(400).fillna({"a": 0.0})
-    rows.to_parquet(tmp_path / "rows.parquet")
+    rows.to_parquet("rows.parquet")
     return rows
 
 
@@ -33,92 +33,86 @@ def read(place: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_answers_with_gaps_need_one_call_for_a_part(suffix, rows, made_models, score, tmp_path):
+def test_answers_with_gaps_need_one_call_for_a_part(suffix, rows, made_models, score):
     model = PartScorer.load(made_models / "because")._model.unwrap_python_model()
     model.asked.clear()
-
-    outcome = score(
-        tmp_path / "rows.parquet", tmp_path / f"out.{suffix}", model="because", part_rows=2000
-    )
-
+    outcome = score("rows.parquet", f"out.{suffix}", model="because", part_rows=2000)
     assert model.asked == [400]
     assert outcome.record["refused"] == 0
-    found = read(tmp_path / f"out.{suffix}")
+    found = read(Path(f"out.{suffix}"))
     answer = mlflow.pyfunc.load_model(str(made_models / "because")).predict(rows[["a", "b", "c"]])
     assert found["rank"].tolist() == answer["rank"].tolist()
     assert found["why"].fillna("").tolist() == answer["why"].fillna("").tolist()
 
 
-@pytest.mark.parametrize("bad", [[0], [7], [399], [3, 250], range(0, 400, 2), range(399)])
-def test_a_part_of_a_model_that_looks_across_rows_is_not_divided(bad, rows, score, tmp_path):
+@pytest.mark.parametrize(
+    "bad",
+    [[7], *(pytest.param(bad, marks=pytest.mark.breadth)
+            for bad in ([0], [399], [3, 250], range(0, 400, 2)))],
+)  # fmt: skip
+def test_a_part_of_a_model_that_looks_across_rows_is_not_divided(bad, rows, score):
     rows.loc[bad, "a"] = 13.0
-    rows.loc[399, "a"] = 0.0 if len(bad) == 399 else rows.loc[399, "a"]
-    rows.to_parquet(tmp_path / "rows.parquet")
-    options = {"model": "because", "part_rows": 2000}
-
-    if len(bad) == 399:  # a single row is left, and was asked alone
-        outcome = score(tmp_path / "rows.parquet", tmp_path / "out.csv", **options)
-        assert outcome.record["scored"] == 1
-        return
+    rows.to_parquet("rows.parquet")
     with pytest.raises(JobFailed, match=r"answers 'rank' of a row by the rows beside it"):
-        score(tmp_path / "rows.parquet", tmp_path / "out.csv", **options)
+        score("rows.parquet", "out.csv", model="because", part_rows=2000)
+    assert not Path("out.csv").exists()
 
-    assert not (tmp_path / "out.csv").exists()
+
+@pytest.mark.parametrize(("count", "bad"), [(400, 399), (2, 1)])
+def test_a_single_row_that_is_left_was_asked_alone(count, bad, rows, score):
+    rows.loc[: bad - 1, "a"] = 13.0
+    rows[:count].to_parquet("rows.parquet")
+    options = {"model": "because", "part_rows": 2000}
+    done = score("rows.parquet", "out.csv", **options)
+    assert done.record["scored"] == 1
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 5])
-def test_nor_is_a_part_of_few_rows(count, rows, score, tmp_path):
+@pytest.mark.parametrize("count", [3, pytest.param(5, marks=pytest.mark.breadth)])
+def test_nor_is_a_part_of_few_rows(count, rows, score):
     rows.loc[0, "a"] = 13.0
-    rows[:count].to_parquet(tmp_path / "rows.parquet")
-
-    if count == 2:
-        assert score(tmp_path / "rows.parquet", tmp_path / "o.csv", model="because")
-        return
+    rows[:count].to_parquet("rows.parquet")
     with pytest.raises(JobFailed, match="by the rows beside it"):
-        score(tmp_path / "rows.parquet", tmp_path / "o.csv", model="because")
+        score("rows.parquet", "o.csv", model="because")
 
 
 @pytest.mark.usefixtures("rows")
-def test_nor_for_want_of_memory(score, tmp_path):
+def test_nor_for_want_of_memory(score):
     with pytest.raises(JobFailed, match="by the rows beside it"):
-        score(tmp_path / "rows.parquet", tmp_path / "o.csv", model="crowded", part_rows=2000)
+        score("rows.parquet", "o.csv", model="crowded", part_rows=2000)
 
 
 @pytest.mark.usefixtures("rows")
-@pytest.mark.parametrize("at_once", [1, 2, 50, 250])
+@pytest.mark.parametrize(
+    "at_once", [250, *(pytest.param(one, marks=pytest.mark.breadth) for one in (1, 2, 50))]
+)
 def test_nor_after_it_killed_its_worker(at_once, made_models, tmp_path):
-    inputs = pd.read_parquet(tmp_path / "rows.parquet")[["a", "b", "c"]]
+    inputs = pd.read_parquet("rows.parquet")[["a", "b", "c"]]
     pinned = Pinned("", "because", "", "", "", "", str(made_models / "because"), "")
     worker = Worker(Job(pinned, {}, Layout("csv", directory=False), 2000), tmp_path)
-
     with pytest.raises(JobFailed, match="by the rows beside it"):
         worker.score(inputs, at_once)
 
 
-def test_what_is_thrown_by_chance_is_no_sign_of_looking_across_rows(rows, score, tmp_path):
+def test_what_is_thrown_by_chance_is_no_sign_of_looking_across_rows(rows, score):
     rows.loc[[3, 300], "a"] = 13.0
-    rows.to_parquet(tmp_path / "rows.parquet")
-
-    outcome = score(tmp_path / "rows.parquet", tmp_path / "out.csv", model="dice", part_rows=2000)
-
+    rows.to_parquet("rows.parquet")
+    outcome = score("rows.parquet", "out.csv", model="dice", part_rows=2000)
     assert outcome.record["refused"] == 2
 
 
 @pytest.mark.usefixtures("rows")
-def test_another_number_of_answers_than_rows_fails_the_job_at_once(score, tmp_path):
+def test_another_number_of_answers_than_rows_fails_the_job_at_once(score):
     with pytest.raises(JobFailed, match=r"answered 400 rows with 1 values of 'prediction'"):
-        score(tmp_path / "rows.parquet", tmp_path / "o.csv", model="summing", part_rows=2000)
+        score("rows.parquet", "o.csv", model="summing", part_rows=2000)
 
 
-def test_parts_of_types_that_no_value_survives_fail_the_job(rows, score, tmp_path):
+def test_parts_of_types_that_no_value_survives_fail_the_job(rows, score):
     rows["b"] = np.where(rows.index < 200, 1, 3)
-    rows.to_parquet(tmp_path / "rows.parquet")
+    rows.to_parquet("rows.parquet")
     options = {"model": "changing", "part_rows": 200}
-
     with pytest.raises(JobFailed, match=r"answered 'y' as int64 for some rows"):
-        score(tmp_path / "rows.parquet", tmp_path / "out.parquet", **options)
-    score(tmp_path / "rows.parquet", tmp_path / "out.jsonl", **options)
-
-    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+        score("rows.parquet", "out.parquet", **options)
+    score("rows.parquet", "out.jsonl", **options)
+    lines = Path("out.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["y"] == 2**53 + 1
     assert json.loads(lines[-1])["y"] == 0.5

@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -48,32 +49,27 @@ FORMS = {
 
 
 @pytest.mark.parametrize(
-    "form",
-    ["korean", *(pytest.param(one, marks=pytest.mark.breadth) for one in list(FORMS)[1:])],
+    "form", ["korean", *(pytest.param(one, marks=pytest.mark.breadth) for one in list(FORMS)[1:])]
 )
 @pytest.mark.parametrize("model", ["plain", "seen"])
-def test_it_scores_what_the_plain_table_scores(form, model, made_models, score, tmp_path):
+def test_it_scores_what_the_plain_table_scores(form, model, made_models, score):
     options = FORMS[form] | {"na_values": ["-"]}
-    (tmp_path / "odd.csv").write_bytes(written(ODD, options))
-    ODD.to_csv(tmp_path / "plain.csv", index=False)
+    Path("odd.csv").write_bytes(written(ODD, options))
+    ODD.to_csv("plain.csv", index=False)
     told = {"model": model, "keep": model == "plain"}
-
-    score(tmp_path / "odd.csv", tmp_path / "odd.out.csv", options=options, **told)
-    score(tmp_path / "plain.csv", tmp_path / "plain.out.csv", **told)
-
-    found, wanted = (pd.read_csv(tmp_path / f"{one}.out.csv") for one in ("odd", "plain"))
+    score("odd.csv", "odd.out.csv", options=options, **told)
+    score("plain.csv", "plain.out.csv", **told)
+    found, wanted = (pd.read_csv(f"{one}.out.csv") for one in ("odd", "plain"))
     columns = list(wanted) if model == "seen" else ["id", "b", "prediction", "probability"]
     pd.testing.assert_frame_equal(found[columns], wanted[columns])
 
 
-def test_rows_that_cannot_be_read_go_into_quarantine_as_they_are(score, tmp_path):
+def test_rows_that_cannot_be_read_go_into_quarantine_as_they_are(score):
     lines = written(ODD[:5], KOREAN).split(b"\n")
     lines[1:1] = [b"00099;abc;1;x", b"00098;1,5;1;\x81\n".strip(), b"00097;1,5;1,5;x"]
-    (tmp_path / "odd.csv").write_bytes(b"\n".join(lines))
-
-    outcome = score(tmp_path / "odd.csv", tmp_path / "out.jsonl", options=KOREAN)
-
-    refused = (tmp_path / "out.jsonl.quarantine.jsonl").read_text().splitlines()
+    Path("odd.csv").write_bytes(b"\n".join(lines))
+    outcome = score("odd.csv", "out.jsonl", options=KOREAN)
+    refused = Path("out.jsonl.quarantine.jsonl").read_text().splitlines()
     reasons = {json.loads(line)["row"]: json.loads(line)["reason"] for line in refused}
     assert reasons == {
         0: "column 'a': expected double", 1: "the row is not cp949", 2: "column 'b': expected long",
@@ -92,23 +88,17 @@ def test_rows_that_cannot_be_read_go_into_quarantine_as_they_are(score, tmp_path
         ("", "'a', 'b'", {"quotechar": "'", "skipinitialspace": True}),
     ],
 )
-def test_bytes_of_later_rows_keep_nobody_from_reading_the_header(above, header, options, tmp_path):
-    (tmp_path / "rows.csv").write_bytes(f"{above}{header}\n".encode() + b"\x81,1\n" * 3)
-
-    assert header_of(tmp_path / "rows.csv", options) == ["a", "b"]
-
-
-def test_a_header_may_have_line_ends_in_quotes(tmp_path):
-    (tmp_path / "rows.csv").write_bytes(b'\xef\xbb\xbf"a\n\nb",c\n1,\xb4\n')
-
-    assert header_of(tmp_path / "rows.csv", {}) == ["a\n\nb", "c"]
+def test_bytes_of_later_rows_keep_nobody_from_reading_the_header(above, header, options):
+    Path("rows.csv").write_bytes(f"{above}{header}\n".encode() + b"\x81,1\n" * 3)
+    assert header_of("rows.csv", options) == ["a", "b"]
+    Path("rows.csv").write_bytes(b'\xef\xbb\xbf"a\n\nb",c\n1,\xb4\n')
+    assert header_of("rows.csv", {}) == ["a\n\nb", "c"], "line ends in quotes"
 
 
-def test_a_header_that_does_not_end_is_refused_without_reading_all(tmp_path):
-    (tmp_path / "rows.csv").write_bytes(b'a,"b\n' + b"1,2\n" * 400_000)
-
+def test_a_header_that_does_not_end_is_refused_without_reading_all():
+    Path("rows.csv").write_bytes(b'a,"b\n' + b"1,2\n" * 20_000)
     with pytest.raises(JobFailed, match=r"rows\.csv: its header has no end.*quote never closed"):
-        header_of(tmp_path / "rows.csv", {})
+        header_of("rows.csv", {})
 
 
 def header_of(place, options):
@@ -130,14 +120,12 @@ def trained(made_models, tmp_path) -> str:
 def test_a_version_tells_how_its_table_was_read_and_a_plain_one_is_read_plainly(
     trained, made_models, score, tmp_path
 ):
-    (tmp_path / "odd.csv").write_bytes(written(ODD, KOREAN | {"na_values": ["-"]}))
-    ODD.to_csv(tmp_path / "plain.csv", index=False)
+    Path("odd.csv").write_bytes(written(ODD, KOREAN | {"na_values": ["-"]}))
+    ODD.to_csv("plain.csv", index=False)
     given = {"model": "file:" + trained, "options": {"na_values": ["-"]}}
     said: list[str] = []
-
-    score(tmp_path / "odd.csv", tmp_path / "a.csv", **given)
-    score(tmp_path / "plain.csv", tmp_path / "b.csv", model="file:" + trained, said=said)
-
+    score("odd.csv", "a.csv", **given)
+    score("plain.csv", "b.csv", model="file:" + trained, said=said)
     one, other = (pd.read_csv(tmp_path / name) for name in ("a.csv", "b.csv"))
     pd.testing.assert_frame_equal(one, other)
     assert any("read as plain CSV" in line for line in said), said
@@ -145,36 +133,14 @@ def test_a_version_tells_how_its_table_was_read_and_a_plain_one_is_read_plainly(
     assert one["prediction"].tolist() == wanted["prediction"].tolist()
 
 
-def test_a_job_goes_on_with_the_options_that_it_began_with(score, tmp_path):
-    (tmp_path / "odd.csv").write_bytes(written(ODD, KOREAN))
+def test_a_job_goes_on_with_the_options_that_it_began_with(score):
+    Path("odd.csv").write_bytes(written(ODD, KOREAN))
     with pytest.raises(KeyboardInterrupt):
-        score(tmp_path / "odd.csv", tmp_path / "o.csv", options=KOREAN, engine=HereEngine(1))
-
+        score("odd.csv", "o.csv", options=KOREAN, engine=HereEngine(1))
     other = KOREAN | {"decimal": "."}
     with pytest.raises(JobRefused, match="begun with other --options"):
-        score(tmp_path / "odd.csv", tmp_path / "o.csv", options=other, resume=True)
-    assert score(tmp_path / "odd.csv", tmp_path / "o.csv", options=KOREAN, resume=True).fresh
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{sep: ';;'}", "--options sep: expected one ASCII character"),
-        ("{encoding: klingon}", "'klingon' is not known"),
-        ("{comment: '#'}", "--options comment: cloche score does not read such tables"),
-        ("{nrows: 5}", "--options nrows: the signature"),
-        ("{header: null}", "needs the names of its columns"),
-        ("{skiprows: -1}", "expected a number of lines"),
-        ("{keep_default_na: maybe}", "expected true or false"),
-        ("{decimal: ,}", "--options decimal: expected one ASCII character"),
-        ("{sep: [", "--options {sep: [: "),
-        ("sep", "no keys and values"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_in_a_sentence(text, message):
-    with pytest.raises(SettingsError) as refusal:
-        chosen({}, parsed(text))
-    assert message in str(refusal.value)
+        score("odd.csv", "o.csv", options=other, resume=True)
+    assert score("odd.csv", "o.csv", options=KOREAN, resume=True).fresh
 
 
 @pytest.mark.parametrize(
@@ -192,7 +158,6 @@ def test_what_a_training_read_otherwise_is_told_with_what_then_works(name, value
 def test_options_are_written_as_in_a_recipe():
     text = '{sep: ";", na_values: [no, -9], keep_default_na: false, header: null, names: [a]}'
     found = chosen({"thousands": ".", "comment": None}, parsed(text)).options
-
     assert found == {
         "thousands": ".", "sep": ";", "na_values": ["no", "-9"], "keep_default_na": False,
         "header": None, "names": ["a"],
@@ -203,9 +168,9 @@ def test_options_are_written_as_in_a_recipe():
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "arrow", "tsv"])
-def test_a_name_of_two_columns_is_refused_in_every_format(suffix, score, tmp_path):
+def test_a_name_of_two_columns_is_refused_in_every_format(suffix, score):
     doubled = pa.table([[1.0], [2], ["x"], [3.0]], names=["a", "b", "c", "a"])
-    place = tmp_path / f"rows.{suffix}"
+    place = Path(f"rows.{suffix}")
     if suffix == "parquet":
         pq.write_table(doubled, place)
     elif suffix == "arrow":
@@ -213,9 +178,8 @@ def test_a_name_of_two_columns_is_refused_in_every_format(suffix, score, tmp_pat
             file.write_table(doubled)
     else:
         place.write_text("a,b,c,a\n1,2,x,3\n".replace(",", "\t" if suffix == "tsv" else ","))
-
     with pytest.raises(JobFailed, match=r"'a' is the name of several columns.*; 'a\.1' is what"):
-        score(place, tmp_path / "out.csv")
+        score(place, "out.csv")
 
 
 CELLS = {
@@ -226,23 +190,24 @@ CELLS = {
 }
 
 
-@pytest.mark.parametrize("part_rows", [1, 100])
-@pytest.mark.parametrize("bad", [[], ["soon", "1"], ["1", "1.5"]])
-def test_cells_that_are_kept_stay_as_they_are_written(bad, part_rows, score, tmp_path):
+@pytest.mark.parametrize(
+    ("bad", "part_rows"), [([], 100), (["soon", "1"], 100), (["1", "1.5"], 100), (["1", "1.5"], 1)]
+)
+def test_cells_that_are_kept_stay_as_they_are_written(bad, part_rows, score):
     """From CSV to CSV, whether the model has the column or not, beside refused rows, too."""
     table = pd.DataFrame(CELLS, dtype="str")
     odd = pd.DataFrame([[*bad, "y", "9"]] if bad else [], columns=list(CELLS))
-    pd.concat([table[:2], odd, table[2:]]).to_csv(tmp_path / "rows.csv", index=False)
+    pd.concat([table[:2], odd, table[2:]]).to_csv("rows.csv", index=False)
 
     told = {"keep": True, "part_rows": part_rows}
-    done = score(tmp_path / "rows.csv", tmp_path / "out.csv", **told)
+    done = score("rows.csv", "out.csv", **told)
 
     assert (done.record["scored"], done.record["refused"]) == (6, len(odd))
-    found = pd.read_csv(tmp_path / "out.csv", dtype="str", keep_default_na=False)
+    found = pd.read_csv("out.csv", dtype="str", keep_default_na=False)
     pd.testing.assert_frame_equal(found[list(CELLS)], table)
 
 
-def test_numbers_of_a_table_with_its_own_marks_are_kept_in_them(score, tmp_path):
-    (tmp_path / "odd.csv").write_bytes("id;a;b;c\n1;1.234,50;3;가\n".encode("cp949"))
-    score(tmp_path / "odd.csv", tmp_path / "out.csv", options=KOREAN, keep=True)
-    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith('1,"1.234,50",3,가,')
+def test_numbers_of_a_table_with_its_own_marks_are_kept_in_them(score):
+    Path("odd.csv").write_bytes("id;a;b;c\n1;1.234,50;3;가\n".encode("cp949"))
+    score("odd.csv", "out.csv", options=KOREAN, keep=True)
+    assert Path("out.csv").read_text().splitlines()[1].startswith('1,"1.234,50",3,가,')

@@ -43,29 +43,18 @@ def unpacked(folder, suffix, packed):
 
 @each_suffix
 @in_one_folder
-@given(bodies=pieces)
-def test_the_content_of_every_stream_is_read(suffix, bodies, tmp_path):
-    packed = b"".join(map(PACKERS[suffix], bodies))
-    assert unpacked(tmp_path, suffix, packed) == b"".join(bodies)
-
-
-@each_suffix
-@in_one_folder
 @given(bodies=pieces, data=st.data())
-def test_a_stream_that_is_cut_short_is_refused(suffix, bodies, data, tmp_path):
+def test_every_stream_is_read_and_one_that_is_cut_short_or_garbage_behind_them_is_refused(
+    suffix, bodies, data, tmp_path
+):
     *whole, last = map(PACKERS[suffix], bodies)
-    cut = last[: data.draw(st.integers(1 if whole else 0, len(last) - 1))]
-    with pytest.raises(JobFailed, match=r"cannot be read"):
-        unpacked(tmp_path, suffix, b"".join(whole) + cut)
-
-
-@each_suffix
-@in_one_folder
-@given(bodies=pieces, garbage=st.binary(min_size=1, max_size=40).filter(lambda one: one[0] != 0))
-def test_what_follows_the_streams_and_is_none_is_refused(suffix, bodies, garbage, tmp_path):
-    packed = b"".join(map(PACKERS[suffix], bodies))
-    with pytest.raises(JobFailed, match=r"cannot be read"):
-        unpacked(tmp_path, suffix, packed + garbage)
+    packed = b"".join([*whole, last])
+    assert unpacked(tmp_path, suffix, packed) == b"".join(bodies)
+    left = data.draw(st.integers(1 if whole else 0, len(last) - 1))
+    garbage = data.draw(st.binary(min_size=1, max_size=40).filter(lambda one: one[0] != 0))
+    for odd in (b"".join(whole) + last[:left], packed + garbage):
+        with pytest.raises(JobFailed, match=r"cannot be read"):
+            unpacked(tmp_path, suffix, odd)
 
 
 @each_suffix
@@ -126,6 +115,5 @@ def test_a_file_of_no_known_name_that_cannot_be_read_is_told_like_any_other(tmp_
     (tmp_path / "rows.odd").touch()
     found = pa.fs.FileInfo(str(tmp_path / "closed.odd"), pa.fs.FileType.File)
     monkeypatch.setattr(sources, "_listed", lambda *_: [found])
-
     with pytest.raises(SettingsError, match=r"closed\.odd\. Known are names that end in"):
         sources.find(str(tmp_path / "rows.odd"))

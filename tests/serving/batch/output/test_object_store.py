@@ -1,16 +1,12 @@
 """Outputs in an object store: moto's S3, with the files of a local one, crashes and refusals."""
 
-import io
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -20,6 +16,8 @@ import requests
 from cloche.serving.batch.output.layout import describe
 from cloche.serving.batch.output.object_store import Store
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
+from tests import warm
+from tests.broken_servers import answering
 from tests.clouds.aws import REGION, Aws, Person, moto
 from tests.online import wait_for
 from tests.serving.batch.conftest import HereEngine, table
@@ -27,7 +25,9 @@ from tests.shell import answers, environment, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("batch")]
 
-SHAPES = ("out.csv", "out.parquet", "out/")
+each_shape = pytest.mark.parametrize(
+    "shape", ["out.csv", "out/", pytest.param("out.parquet", marks=pytest.mark.breadth)]
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +100,12 @@ def here(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each_shape
 def test_the_files_are_those_of_a_local_output(shape, source, score, bucket, tmp_path):
     options = {"model": "picky", "id_columns": ("id",)}
     (tmp_path / "local").mkdir()
     score(source, f"{tmp_path}/local/{shape}", **options)
-
     outcome = score(source, bucket.at(f"scores/{shape}"), **options)
-
     assert outcome.quarantined == 2
     assert told(bucket.contents()) == told(here(tmp_path / "local"))
     assert not list((tmp_path / "cache" / "jobs").iterdir()), "it leaves no working directory"
@@ -115,22 +113,18 @@ def test_the_files_are_those_of_a_local_output(shape, source, score, bucket, tmp
 
 def test_a_store_is_read_and_written_in_one_job(source, score, bucket):
     bucket.write("in/rows.csv", source.read_bytes())
-
     score(bucket.at("in/"), bucket.at("scores/out.csv"))
-
     assert bucket.read("scores/out.csv").count(b"\n") == 58
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each_shape
 def test_a_finished_job_is_a_no_op_on_any_machine(shape, source, score, bucket, tmp_path):
     score(source, bucket.at(f"scores/{shape}"))
     before = bucket.contents()
     engine = HereEngine()
-
     again = score(
         source, bucket.at(f"scores/{shape}"), engine=engine, cache=tmp_path / "other machine"
     )
-
     assert not again.fresh
     assert engine.finished == []
     assert bucket.contents() == before
@@ -141,21 +135,17 @@ def test_a_changed_input_is_refused_until_it_is_to_be_replaced(source, score, bu
     score(source, place)
     old = set(bucket.contents())
     table(9).to_csv(source, index=False)
-
     with pytest.raises(JobRefused, match=r"rows\.csv has changed since"):
         score(source, place)
     score(source, place, overwrite=True)
-
     assert bucket.read("scores/out/part-000000.parquet")
     assert set(bucket.contents()) < old, "parts of the old output are gone"
 
 
 def test_what_somebody_else_put_there_is_not_replaced(source, score, bucket):
     bucket.write("scores/out/note.txt", b"mine")
-
     with pytest.raises(JobRefused, match="not from a finished job"):
         score(source, bucket.at("scores/out/"))
-
     assert bucket.names() == ["scores/out/note.txt"]
 
 
@@ -180,14 +170,11 @@ class Dying:
 @pytest.mark.parametrize(
     ("shape", "lost"),
     [
-        pytest.param("out/", True, id="out/-machine lost"),
-        pytest.param("out/", False, id="out/-same machine", marks=pytest.mark.breadth),
-        pytest.param("out.parquet", True, id="out.parquet-machine lost", marks=pytest.mark.breadth),
-        pytest.param(
-            "out.parquet", False, id="out.parquet-same machine", marks=pytest.mark.breadth
-        ),
+        ("out/", True),
+        *(pytest.param(*one, marks=pytest.mark.breadth)
+          for one in (("out/", False), ("out.parquet", True), ("out.parquet", False))),
     ],
-)
+)  # fmt: skip
 def test_dying_before_any_change_of_the_store_it_is_resumed_to_the_same_files(
     shape, lost, *, source, score, bucket, tmp_path, monkeypatch
 ):
@@ -224,12 +211,10 @@ def test_a_job_of_a_lost_machine_is_named_before_it_is_gone_on_with(
     with pytest.raises(KeyboardInterrupt):
         score(source, place, engine=HereEngine(dies_before=1))
     said: list[str] = []
-
     with pytest.raises(JobRefused, match="Go on with --resume"):
         score(source, place, cache=tmp_path / "other")
     assert bucket.names() == ["scores/.out.csv.cloche.json"], "nothing is there under its name"
     score(source, place, cache=tmp_path / "other", resume=True, said=said)
-
     assert said == ["going on with plain after 0 finished parts"]
     assert bucket.read("scores/out.csv").count(b"\n") == 58
 
@@ -265,48 +250,25 @@ def test_a_store_that_fails_is_told_with_the_fix_before_anything_is_scored(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     engine = HereEngine()
-
     with pytest.raises(JobFailed, match=fix):
         score(source, place, engine=engine)
-
     assert engine.finished == []
 
 
 @pytest.fixture
 def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], None]]:
     """Have a store answer everything with an error."""
-    answer = (0, "")
+    with ExitStack() as running:
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+        def refuse(code: int, name: str) -> None:
+            def answer(handler: Any, _: bytes) -> None:
+                body = f"<?xml version='1.0'?><Error><Code>{name}</Code></Error>".encode()
+                region = {"x_amz_bucket_region": "eu-central-1"} if code == 301 else {}
+                handler.reply(code, body, "application/xml", **region)
 
-        def refuse(self) -> None:
-            code, name = answer
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            body = f"<?xml version='1.0'?><Error><Code>{name}</Code></Error>".encode()
-            self.send_response(code)
-            if code == 301:
-                self.send_header("x-amz-bucket-region", "eu-central-1")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            monkeypatch.setenv("AWS_ENDPOINT_URL", running.enter_context(answering(answer)))
 
-        do_GET = do_PUT = do_HEAD = do_POST = refuse  # noqa: N815  # names that the base looks for
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-
-    def refuse(code: int, name: str) -> None:
-        nonlocal answer
-        answer = (code, name)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-
-    yield refuse
-    server.shutdown()
-    server.server_close()
+        yield refuse
 
 
 @pytest.mark.parametrize(
@@ -318,7 +280,6 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], N
 )
 def test_a_store_that_refuses_is_told_with_the_fix(code, name, fix, *, score, source, refusing):
     refusing(code, name)
-
     with pytest.raises(JobFailed, match=fix):
         score(source, "s3://bucket-of-others/scores/out.csv")
 
@@ -347,35 +308,11 @@ def test_keys_and_rights_that_are_advised_let_a_job_write(aws, bucket, score, so
     assert "scores/out.csv" in bucket.names()
 
 
-def test_a_store_that_is_lost_in_the_middle_costs_no_finished_part(
-    source, score, bucket, monkeypatch
-):
-    place, engine = bucket.at("scores/out/"), HereEngine()
-    put = Store.put
-
-    def lost(store: Store, fresh: Path, name: str) -> None:
-        if name.endswith("part-000001.parquet"):
-            raise JobFailed("lost")
-        put(store, fresh, name)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Store, "put", lost)
-        with pytest.raises(JobFailed, match="lost"):
-            score(source, place)
-    assert "scores/out/_SUCCESS" not in bucket.names()
-    score(source, place, resume=True, engine=engine)
-
-    assert engine.finished == []
-    assert "scores/out/_SUCCESS" in bucket.names()
-
-
 def test_half_an_upload_is_not_left_under_its_name(source, bucket, monkeypatch):
     place = describe(bucket.at("scores/out.csv"), None).place
     monkeypatch.setattr(Store, "_measure", lambda *_: (_ for _ in ()).throw(OSError("3 of 4")))
-
     with pytest.raises(JobFailed, match=r"out\.csv: 3 of 4\. What was done stays done"):
         place.put(source, "out.csv")
-
     assert "scores/out.csv" not in bucket.names()
 
 
@@ -395,13 +332,11 @@ def google() -> Iterator[str]:
         process.terminate()
 
 
-@pytest.mark.parametrize("shape", ["out.csv", "out/"])
+@pytest.mark.parametrize("shape", ["out/", pytest.param("out.csv", marks=pytest.mark.breadth)])
 def test_google_cloud_storage_has_the_same_files(shape, source, score, google, tmp_path):
     (tmp_path / "local").mkdir()
     score(source, f"{tmp_path}/local/{shape}", id_columns=("id",))
-
     score(source, google.format(f"scores/{shape}"), id_columns=("id",))
-
     place = describe(google.format(f"scores/{shape}"), None).place
     local = here(tmp_path / "local")
     assert told({name: place.read(name) for name in local}) == told(local)
@@ -413,46 +348,16 @@ def test_a_whole_bucket_is_no_output(bucket):
         describe(bucket.at(""), None)
 
 
-@pytest.mark.breadth  # test_kill.py does it to a local output
-def test_killed_during_the_upload_the_command_goes_on_where_it_was(
-    made_models, bucket, tmp_path, aws
-):
-    rows = table(600)
-    rows.to_csv(tmp_path / "rows.csv", index=False)
-    command = [
-        *(sys.executable, "-m", "cloche", "score", str(made_models / "plain")),
-        *(str(tmp_path / "rows.csv"), bucket.at("scores/out/"), "--resume", "--no-track"),
-        *("--part-rows", "5", "--workers", "2", "--id-column", "id"),
-        *("--cache-dir", str(tmp_path / "cache")),
-    ]
-    start = {"env": environment() | aws.variables, "text": True, "stderr": subprocess.PIPE}
-    job = subprocess.Popen(command, start_new_session=True, **start)
-    with job:
-        wait_for(lambda: job.poll() is not None or any("part-" in one for one in bucket.names()))
-        os.killpg(job.pid, signal.SIGKILL)
-
-    assert job.returncode == -signal.SIGKILL
-    assert "scores/out/_SUCCESS" not in bucket.names()
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, **start)
-    assert done.returncode == 0, done.stderr
-    parts = [bucket.read(one) for one in sorted(bucket.names()) if one.endswith(".parquet")]
-    assert f"going on with plain after {len(parts)} finished parts" in done.stderr
-    found = pd.concat(pd.read_parquet(io.BytesIO(part)) for part in parts)
-    assert found["id"].tolist() == rows["id"].tolist()
-
-
 def test_parquet_in_a_store_is_scored_by_workers_that_have_no_key_to_it(
     made_models, bucket, tmp_path, aws
 ):
     rows = table(40)
     bucket.write("in/rows.parquet", rows.to_parquet())
-
     done = subprocess.run(
-        [sys.executable, "-m", "cloche", "score", made_models / "plain", bucket.at("in/"),
+        [warm.python(), "-m", "cloche", "score", made_models / "plain", bucket.at("in/"),
          "out.csv", "--no-track", "--id-column", "id", "--part-rows", "15"],
         cwd=tmp_path, env=environment() | aws.variables, check=False, capture_output=True,
         text=True,
     )  # fmt: skip
-
     assert done.returncode == 0, done.stderr
     assert pd.read_csv(tmp_path / "out.csv", dtype={"id": str})["id"].tolist() == list(rows["id"])

@@ -14,9 +14,7 @@ counts = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=
 @given(counts)
 def test_the_p_value_is_that_of_scipy(pairs):
     before, after = zip(*pairs, strict=True)
-
     found = distance(before, after)
-
     assert found.p_value == pytest.approx(chi2_contingency(np.array([before, after])).pvalue)
 
 
@@ -29,13 +27,11 @@ NO_CHANCE = {"psi": 0.0}
 )
 def test_a_measure_is_judged_by_what_was_usual(value, verdict):
     (look,) = judge({"psi": value}, USUAL, looks=1, chance=NO_CHANCE)
-
     assert look.verdict == verdict
 
 
 def test_where_more_is_looked_at_more_is_asked_of_each_look():
     few, many = (judge({"psi": 2.3}, USUAL, looks=looks, chance=NO_CHANCE)[0] for looks in (1, 100))
-
     assert (few.verdict, many.verdict) == ("drifted", "shifted")
 
 
@@ -48,6 +44,5 @@ def test_a_batch_as_large_as_the_pieces_gets_no_allowance():
 def test_a_profile_without_times_is_tested_more_strictly_by_the_number_of_columns(rows):
     before, after = [rows, rows], [60, 40]
     alone, among = distance(before, after), distance(before, after, looks=50)
-
     assert among.psi == alone.psi
     assert among.verdict in (alone.verdict, "stable")

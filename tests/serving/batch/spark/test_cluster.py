@@ -122,9 +122,7 @@ def test_a_row_that_kills_workers_ends_in_quarantine(on_spark, tmp_path):
     rows = table(4)
     rows.loc[2, "a"] = PICKY
     rows.to_parquet(tmp_path / "rows.parquet", row_group_size=2)
-
     _ended(on_spark(tmp_path / "rows.parquet", tmp_path / "out", model="deadly"), 4)
-
     lines = (tmp_path / "out" / "_quarantine.jsonl").read_text().splitlines()
     refused = [json.loads(line) for line in lines]
     assert [one["row"] for one in refused] == [2]

@@ -16,14 +16,12 @@ from cloche.serving.errors import SettingsError
 )
 def test_what_executors_cannot_do_is_refused(output, option, message):
     words = ["models:/flight-delay@production", "rows.csv", output, "--engine", "spark", *option]
-
     with pytest.raises(SettingsError, match=message):
         score.main(words, standalone_mode=False)
 
 
 def test_a_missing_pyspark_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
-
     with pytest.raises(SettingsError, match=r"pip install 'cloche\[spark\]'"), session(None, "job"):
         pass
 
@@ -31,12 +29,10 @@ def test_a_missing_pyspark_is_named_with_the_command_that_installs_it(monkeypatc
 def test_a_missing_java_is_named_with_the_command_that_installs_it(monkeypatch, tmp_path):
     pytest.importorskip("pyspark", reason="pip install 'cloche[spark]'")
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-
     with pytest.raises(SettingsError, match="apt-get install openjdk"), session(None, "job"):
         pass
 
 
 def test_spark_is_not_started_when_nothing_is_left_to_score(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
-
     assert list(SparkEngine("spark://127.0.0.1:1").run(None, iter(()), tmp_path)) == []

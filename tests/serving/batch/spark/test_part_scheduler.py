@@ -20,29 +20,21 @@ def indices(asked: ScheduledParts | None) -> list[int]:
     return [case.part.index for case in asked.cases] if asked else []
 
 
-def test_parts_flow_together_as_many_as_are_wanted():
+def test_parts_flow_together_as_many_as_are_wanted_or_are_asked_for_whole():
     all_parts = agenda(5)
-
     asked = all_parts.next(3)
-
     assert [question["part"]["index"] for question in asked.questions()] == [0, 1, 2]
     assert all(question["flow"] for question in asked.questions())
     assert indices(all_parts.next(3)) == [3, 4]
     assert all_parts.next(3) is None
-
-
-def test_parts_whose_rows_cannot_flow_are_asked_for_whole():
     asked = agenda(2, flowing=False).next(2)
-
     assert [set(question) for question in asked.questions()] == [{"part", "without", "at_once"}] * 2
 
 
 def test_a_part_that_does_not_fit_is_asked_for_whole_and_the_others_are_finished():
     all_parts = agenda(3)
     asked = all_parts.next(3)
-
     done = list(all_parts.answered(asked, [finished(0), {"unfit": "it is odd"}, finished(2)]))
-
     assert [one.index for one in done] == [0, 2]
     again = all_parts.next(3)
     assert indices(again) == [1]
@@ -51,9 +43,7 @@ def test_a_part_that_does_not_fit_is_asked_for_whole_and_the_others_are_finished
 
 def test_after_a_death_each_part_is_asked_about_alone():
     all_parts = agenda(3)
-
     all_parts.died(all_parts.next(2), "in Spark")
-
     assert [indices(all_parts.next(9)) for _ in range(3)] == [[0], [1], [2]]
 
 
@@ -78,6 +68,5 @@ def test_a_row_that_kills_is_found_and_left_out():
 def test_what_an_executor_cannot_do_fails_the_job():
     all_parts = agenda(1)
     asked = all_parts.next(1)
-
     with pytest.raises(JobFailed, match="the disk is full"):
         list(all_parts.answered(asked, [{"failed": "the disk is full"}]))

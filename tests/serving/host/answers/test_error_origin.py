@@ -2,6 +2,7 @@
 
 import json
 import logging
+from itertools import product
 
 import pandas as pd
 import pytest
@@ -39,34 +40,29 @@ def bodies() -> dict[Door, bytes]:
     request = message("ModelInferRequest")(model_name="m")
     inputs = request.inputs.add(name="income", datatype="FP64", shape=[1])
     inputs.contents.fp64_contents.append(512.5)
-    return {
-        Door.MLFLOW: json.dumps({"inputs": {"income": [512.5]}}).encode(),
-        Door.V1: json.dumps({"inputs": {"income": [512.5]}}).encode(),
-        Door.TORCHSERVE: json.dumps({"inputs": {"income": [512.5]}}).encode(),
+    column = json.dumps({"inputs": {"income": [512.5]}}).encode()
+    return dict.fromkeys(Door, column) | {
         Door.V2: json.dumps({"inputs": [tensor]}).encode(),
         Door.GRPC: request.SerializeToString(),
     }
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=["500", "400", "by MLflow's own helper"])
-@pytest.mark.parametrize("signature", [SIGNATURE, None], ids=["signature", "no signature"])
-@pytest.mark.parametrize("door", Door)
 def test_what_a_model_raises_is_told_and_logged_as_its_refusal(
-    door: Door,
-    signature: ModelSignature | None,
-    error: MlflowException,
-    caplog: pytest.LogCaptureFixture,
+    error: MlflowException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = PyFuncModel(Model(signature=signature), Refusing(error))
-    scorer = Scorer(model, compile_plan(model.metadata), None, name="m", version="1")
-    item = Item("" if door is Door.GRPC else "application/json", bodies()[door], door=door)
-    with caplog.at_level(logging.DEBUG):
+    caplog.set_level(logging.DEBUG)
+    for signature, (door, body) in product((SIGNATURE, None), bodies().items()):
+        model = PyFuncModel(Model(signature=signature), Refusing(error))
+        scorer = Scorer(model, compile_plan(model.metadata), None, name="m", version="1")
+        caplog.clear()
+        item = Item("" if door is Door.GRPC else "application/json", body, door=door)
         (answer,) = scorer.score([item]).answers
-    assert answer.status == error.get_http_status_code()
-    assert b"The model refused this request" in answer.body
-    assert b"offers" not in answer.body
-    assert "MlflowException: no offers below a thousand" in caplog.text
-    assert "512" not in caplog.text
+        assert answer.status == error.get_http_status_code(), door
+        assert b"The model refused this request" in answer.body
+        assert b"offers" not in answer.body
+        assert "MlflowException: no offers below a thousand" in caplog.text
+        assert "512" not in caplog.text
 
 
 def raised(model: PyFuncModel, data: object) -> Exception:

@@ -9,10 +9,9 @@ from typing import Any
 import onnxruntime
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.types import DataType
-from sklearn.pipeline import Pipeline
 
 from cloche.serving.host.batch_predictors import ByTwin
 from cloche.serving.host.codecs.scoring_protocol import write_predictions
@@ -26,13 +25,8 @@ from tests.serving.host.twins import NAMES, TOLERANCE, ask, at_the_threshold, fi
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return fitted()
-
-
-@pytest.fixture(scope="module")
-def version(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(pipeline, tmp_path_factory.mktemp("version") / "model")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(fitted(), tmp_path_factory.mktemp("version") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +39,9 @@ def plain(version: Path) -> Scorer:
     return load(version, twin="")[0]
 
 
-def test_what_can_be_accelerated_is(version: Path) -> None:
+def test_rows_are_answered_by_the_twin(accelerated: Scorer, version: Path) -> None:
     assert load(version)[1]["predictor"] == "onnx"
     assert load(version, twin="")[1]["predictor"] == "pyfunc"
-
-
-def test_rows_are_answered_by_the_twin(accelerated: Scorer) -> None:
     result = ask(accelerated, [[0.5, 30, "red"]], [[-3.0, 20, "blue"], [9.0, 80, "no such word"]])
     assert [json.loads(answer.body) for answer in result.answers] == [
         {"predictions": ["yes"]},
@@ -66,7 +57,6 @@ cells = st.tuples(
 ).map(list)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(cells, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_twin_and_model_give_the_same_answers(
     accelerated: Scorer, plain: Scorer, tables: list[list[list[Any]]]
@@ -75,15 +65,10 @@ def test_twin_and_model_give_the_same_answers(
 
 
 @pytest.mark.parametrize("nudge", [0.0, TOLERANCE, -TOLERANCE, 1.9 * TOLERANCE])
-def test_a_row_near_the_threshold_is_left_to_the_model(
-    accelerated: Scorer, pipeline: Pipeline, nudge: float
-) -> None:
-    sure, unsure = [5.0, 30, "red"], at_the_threshold(pipeline, nudge)
+def test_a_row_near_the_threshold_is_left_to_the_model(accelerated: Scorer, nudge: float) -> None:
+    sure, unsure = [5.0, 30, "red"], at_the_threshold(fitted(), nudge)
     assert ask(accelerated, [sure], [sure, unsure]).accelerated_rows == 1
-
-
-def test_a_row_just_off_the_threshold_is_the_twins(accelerated: Scorer, pipeline: Pipeline) -> None:
-    assert ask(accelerated, [at_the_threshold(pipeline, 5 * TOLERANCE)]).accelerated_rows == 1
+    assert ask(accelerated, [at_the_threshold(fitted(), 5 * TOLERANCE)]).accelerated_rows == 1
 
 
 @pytest.mark.parametrize(
@@ -101,10 +86,8 @@ def test_what_the_tensors_cannot_hold_is_left_to_the_model(
     assert ask(accelerated, [[0.5, 30, "red"]], [row]).accelerated_rows == 1
 
 
-def test_single_precision_tensors_take_only_what_they_hold(
-    pipeline: Pipeline, tmp_path: Path
-) -> None:
-    scorer, _ = load(save(pipeline, tmp_path / "model", numbers="float"))
+def test_single_precision_tensors_take_only_what_they_hold(tmp_path: Path) -> None:
+    scorer, _ = load(save(fitted(), tmp_path / "model", numbers="float"))
     assert ask(scorer, [[0.5, 30, "red"]]).accelerated_rows == 1
     assert ask(scorer, [[0.1, 30, "red"]]).accelerated_rows == 0
     assert ask(scorer, [[0.5, 2**24 + 1, "red"]]).accelerated_rows == 0
@@ -126,23 +109,20 @@ def first_prediction(path: Path, row: list[Any]) -> Any:
     return json.loads(answer.body)["predictions"][0]
 
 
-def test_answers_may_be_records(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_answers_may_be_records_or_probabilities(tmp_path: Path) -> None:
     columns = [
         {"name": "prediction", "from": "label"},
         {"name": "100 %", "from": "probability", "class": 1},
     ]
-    save(pipeline, tmp_path / "model", answer={"columns": columns})
-    record = first_prediction(tmp_path / "model", [0.5, 30, "red"])
-    row = pd.DataFrame({"dose": [0.5], "age": [30], "word": ["red"]})
+    row = [0.5, 30, "red"]
+    record = first_prediction(
+        save(fitted(), tmp_path / "records", answer={"columns": columns}), row
+    )
+    no, yes = fitted().predict_proba(pd.DataFrame([row], columns=NAMES))[0]
     assert record["prediction"] == "yes"
-    assert math.isclose(record["100 %"], pipeline.predict_proba(row)[0, 1], abs_tol=TOLERANCE)
-
-
-def test_probabilities_may_be_the_answer(pipeline: Pipeline, tmp_path: Path) -> None:
-    save(pipeline, tmp_path / "model", answer={"array": "probabilities"})
-    no, yes = first_prediction(tmp_path / "model", [0.5, 30, "red"])
-    assert yes > no
-    assert math.isclose(no + yes, 1, abs_tol=TOLERANCE)
+    assert math.isclose(record["100 %"], yes, abs_tol=TOLERANCE)
+    array = save(fitted(), tmp_path / "array", answer={"array": "probabilities"})
+    assert first_prediction(array, row) == pytest.approx([no, yes], abs=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -155,24 +135,17 @@ def test_probabilities_may_be_the_answer(pipeline: Pipeline, tmp_path: Path) -> 
     ],
 )  # fmt: skip
 def test_a_twin_that_cannot_be_trusted_is_refused(
-    pipeline: Pipeline, tmp_path: Path, changes: dict[str, Any], reason: str
+    tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    path = save(pipeline, tmp_path / "model", **changes)
+    path = save(fitted(), tmp_path / "model", **changes)
     with pytest.raises(TwinRefused, match=reason):
         Twin.load(path, NAMES)
     assert load(path)[1]["predictor"] == "pyfunc"
 
 
-def test_only_the_twin_that_the_registry_names_answers(version: Path) -> None:
-    named = hashlib.sha256((version / "onnx" / "twin.json").read_bytes()).hexdigest()
-    assert Twin.load(version, NAMES, named) is not None
-    with pytest.raises(TwinRefused, match="not the one that the registry names"):
-        Twin.load(version, NAMES, "0" * 64)
-
-
-def test_a_torn_graph_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_torn_graph_is_refused(tmp_path: Path) -> None:
     torn = b"not a graph"
-    path = save(pipeline, tmp_path / "model", sha256=hashlib.sha256(torn).hexdigest())
+    path = save(fitted(), tmp_path / "model", sha256=hashlib.sha256(torn).hexdigest())
     (path / "onnx" / "model.onnx").write_bytes(torn)
     with pytest.raises(TwinRefused, match="cannot run"):
         Twin.load(path, NAMES)
@@ -180,7 +153,7 @@ def test_a_torn_graph_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("asked", "given"), [(1, 1), (None, 3)])
 def test_a_twin_gets_the_threads_that_its_proof_holds_for(
-    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Any, given: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Any, given: int
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     made: list[Any] = []
@@ -192,21 +165,25 @@ def test_a_twin_gets_the_threads_that_its_proof_holds_for(
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Noted)
 
-    assert Twin.load(save(pipeline, tmp_path / "model", threads=asked), NAMES) is not None
+    assert Twin.load(save(fitted(), tmp_path / "model", threads=asked), NAMES) is not None
     assert made == [given]
 
 
-def test_without_onnxruntime_the_model_answers(
+def test_without_onnxruntime_or_with_another_twin_than_the_registry_names_the_model_answers(
     version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    named = hashlib.sha256((version / "onnx" / "twin.json").read_bytes()).hexdigest()
+    assert Twin.load(version, NAMES, named) is not None
+    with pytest.raises(TwinRefused, match="not the one that the registry names"):
+        Twin.load(version, NAMES, "0" * 64)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(TwinRefused, match="pip install onnxruntime"):
         Twin.load(version, NAMES)
 
 
 def test_a_twin_that_contradicts_the_model_does_not_serve(
-    pipeline: Pipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = save(pipeline, tmp_path / "model", classes=["yes", "no"])
+    path = save(fitted(), tmp_path / "model", classes=["yes", "no"])
     assert load(path)[1]["predictor"] == "pyfunc"
     assert "input example" in caplog.text
