@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.types import ColSpec, TensorSpec
-from mlflow.types.schema import Array, Map
+from mlflow.types.schema import Array, Map, Object, Property
 
 from cloche.serving.host.answers.error_answers import RequestRefused
+from cloche.serving.host.codecs.messages import message
 from cloche.serving.host.codecs.tensors import Output
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
 from cloche.serving.processes.frames import Door, Item
@@ -193,3 +194,163 @@ def test_a_tensor_is_made_what_it_must_be(mistake):
     found = advice.part(pattern, said)
     tensor[member] = mend(found)
     assert answered(columns, {"inputs": [tensor]}, door=Door.V2)
+
+
+MLFLOW, V1, V2, GRPC = Door.MLFLOW, Door.V1, Door.V2, Door.GRPC
+X, TEXT = (ColSpec("double", "x"),), (ColSpec("string", "x"),)
+BARE = (ColSpec("double"), ColSpec("double"))  # columns without names
+NESTED = (ColSpec(Object([Property("k", "long")]), "x"),)
+BINARY = np.array([1.5, 2.5]).tobytes()
+
+
+def v2(*tail: bytes, **change: Any) -> Any:
+    """A request with a tensor; `...` leaves a member out, and bytes may follow."""
+    told = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.5, 2.5], **change}
+    body = {"inputs": [{name: value for name, value in told.items() if value is not ...}]}
+    return (body, *tail) if tail else body
+
+
+def raw(tail: bytes, size: int = 0, **change: Any) -> Any:
+    return v2(tail, data=..., parameters={"binary_data_size": size or len(tail)}, **change)
+
+
+def proto(*names: str, raw: Any = (), kind: str = "FP64", **contents: Any) -> bytes:
+    one = {"datatype": kind, "shape": [2], "contents": contents}
+    given = [{"name": name, **one} for name in names or ("x",)]
+    request = message("ModelInferRequest")(inputs=given, raw_input_contents=raw)
+    return bytes(request.SerializeToString())
+
+
+FP64 = {"fp64_contents": [1.5, 2.5]}
+# The model's columns, the door, a request, what is said, and the request that is sent then.
+FORMS: dict[str, tuple[Any, Door, Any, str, Any]] = {
+    "a list": (NUMBERS, MLFLOW, RECORDS, r"an object with one of .*(dataframe_records)",
+               lambda name: {name: RECORDS}),
+    "records by column": (NUMBERS, MLFLOW, {"dataframe_records": {"a": [1.5], "b": [2.5]}},
+                          "a list with an object for each row", {"dataframe_records": RECORDS}),
+    "one row as a list": (NUMBERS, MLFLOW, {"dataframe_records": [RECORDS[0], ROWS[1]]},
+                          "Row 1 .* must be an object as the others",
+                          {"dataframe_records": RECORDS}),
+    "an index": (
+        NUMBERS, MLFLOW, {"dataframe_split": {"columns": ["a", "b"], "data": ROWS, "index": [0]}},
+        r"must be a list of (\d), one a row",
+        lambda n: {"dataframe_split": {"data": ROWS, "columns": ["a", "b"],
+                                       "index": [*"xyz"[: int(n)]]}},
+    ),
+    "a row without its list": (NUMBERS, MLFLOW,
+                               {"dataframe_split": {"columns": ["a", "b"], "data": [1.5, 2.5]}},
+                               "Row 0 of data .* must be a list",
+                               {"dataframe_split": {"columns": ["a", "b"], "data": [[1.5, 2.5]]}}),
+    "a column of another name": (NUMBERS, MLFLOW, {"inputs": [{"a": 1.5, "bb": 2.5}]},
+                                 r"lacks column '(\w)'",
+                                 lambda name: {"inputs": [{"a": 1.5, name: 2.5}]}),
+    "no rows": (BARE, MLFLOW, {"instances": []}, r"a list of rows with (\d) cells each",
+                lambda width: {"instances": [[1.5] * int(width)]}),
+    "a list of objects for a tensor": ((TensorSpec(np.dtype("float64"), (-1, 2)),), MLFLOW,
+                                       {"instances": RECORDS}, "must be nested lists",
+                                       {"instances": ROWS}),
+    "a shape of a tensor": (TENSOR, MLFLOW, {"inputs": {"x": [[1.5]]}},
+                            r"of shape \[n, (\d)\], found shape",
+                            lambda width: {"inputs": {"x": [[1.5] * int(width)]}}),
+    "params": (X, MLFLOW, {"inputs": [{"x": 1.5}], "params": [2]}, "must be an object",
+               {"inputs": [{"x": 1.5}], "params": {"factor": 2.5}}),
+    "a parameter": (X, MLFLOW, {"inputs": [{"x": 1.5}], "params": {"steps": 1.5}},
+                    r"expected a list of .*long",
+                    {"inputs": [{"x": 1.5}], "params": {"steps": [1]}}),
+    "a property": (NESTED, MLFLOW, {"inputs": [{"x": {"j": 1}}]}, r"property '(\w)' is missing",
+                   lambda name: {"inputs": [{"x": {name: 1}}]}),
+    "another property": (NESTED, MLFLOW, {"inputs": [{"x": {"k": 1, "l": 1}}]}, r"there are '(\w)'",
+                         lambda name: {"inputs": [{"x": {name: 1}}]}),
+    "CSV without a header": (X, MLFLOW, b" ", "a header with the names of the columns",
+                             b"x\n1.5\n"),
+    "CSV with an open quote": (X, MLFLOW, b'x\n1.5\n"2.5\n', "look at its quotes",
+                               b'x\n1.5\n"2.5"\n'),
+    "CSV with few columns": (BARE, MLFLOW, b"a\n1\n", r"takes (\d) columns; there are 1",
+                             lambda width: b"a,b\n1,2\n" if width == "2" else b""),
+    "a list at V1": (NUMBERS, V1, RECORDS, r"exactly one of (\w+)",
+                     lambda layout: {layout: RECORDS}),
+    "one row at V1": (MAPS, V1, {"instances": 1.5}, "Expected a list of rows",
+                      {"instances": [{"m": {"k": 1.5}}]}),
+    "a short row at V1": (
+        (*MAPS, *X), V1, {"instances": [[{"k": 1.5}]]}, r"expected columns '(\w)', '(\w)'",
+        lambda *names: {"instances": [dict(zip(names, [{"k": 1.5}, 2.5], strict=True))]},
+    ),
+    "a list at V2": (X, V2, [1.5], r"an object with the list (\w+);",
+                     lambda name: {name: v2()["inputs"]}),
+    "no inputs": (X, V2, {"data": [1.5]},
+                  "inputs, a list of objects with name, shape, datatype and data", v2()),
+    "numbers for inputs": (X, V2, {"inputs": [1.5]}, "Each of inputs must be an object with", v2()),
+    "two of a name": (X, V2, {"inputs": v2()["inputs"] * 2}, "have the same name", v2()),
+    "another name": (X, V2, v2(name="z"), r"lacks input '(\w)'", lambda x: v2(name=x)),
+    "one name more": (X, V2, {"inputs": [*v2()["inputs"], *v2(name="z")["inputs"]]},
+                      r"it takes input '(\w)'\.", lambda name: v2(name=name)),
+    "an id": (X, V2, v2() | {"id": 5}, "must be a string", v2() | {"id": "5"}),
+    "parameters": (X, V2, v2(parameters=[]), "must be an object", v2(parameters={})),
+    "outputs": (X, V2, v2() | {"outputs": ["x"]}, "a list of objects with a name",
+                v2() | {"outputs": [{"name": "predict"}]}),
+    "an output": (X, V2, v2() | {"outputs": [{"name": "y"}]}, r"it has '(\w+)'",
+                  lambda name: v2() | {"outputs": [{"name": name}]}),
+    "uneven lists": (X, V2, v2(data=[[1.5], 2.5]), "nested unevenly", v2(data=[[1.5], [2.5]])),
+    "a matrix": (X, V2, v2(shape=[1, 2]), r"FP64 of shape \[n\] or \[n, (1)\]",
+                 lambda one: v2(shape=[2, int(one)])),
+    "too large for its datatype": ((ColSpec("float", "x"),), V2,
+                                   v2(datatype="FP32", data=[1e39, 1]), "not within FP32",
+                                   v2(datatype="FP32", data=[1e38, 1])),
+    "beyond what FP64 holds": (X, V2, v2(datatype="INT64", shape=[65], data=[2**60 + 1] * 65),
+                               "beyond 2.53, where FP64",
+                               v2(datatype="INT64", shape=[65], data=[2**53] * 65)),
+    "no base64": ((ColSpec("binary", "x"),), V2, v2(datatype="BYTES", data=["?", "x"]),
+                  "not base64", v2(datatype="BYTES", data=["QQ==", "QQ=="])),
+    "no JSON": (MAPS, V2, v2(name="m", datatype="BYTES", data=["k", "{}"]), "not JSON",
+                v2(name="m", datatype="BYTES", data=['{"k": 1.5}', "{}"])),
+    "a gap in a tensor": ((TensorSpec(np.dtype("str"), (-1,), "x"),), V2,
+                          v2(datatype="BYTES", data=["a", None]), "an element is missing",
+                          v2(datatype="BYTES", data=["a", ""])),
+    "twice at once": (X, V2, v2(BINARY, parameters={"binary_data_size": 16}),
+                      "both data and binary_data_size", raw(BINARY)),
+    "more bytes than follow": (X, V2, raw(BINARY, 99), "must be a number of bytes that follow",
+                               raw(BINARY)),
+    "too few bytes": (X, V2, raw(BINARY[8:]), r"of shape \[2\] has (\d+) bytes, not 8",
+                      lambda size: raw(BINARY, int(size))),
+    "texts without their lengths": (
+        TEXT, V2, raw(b"ab", datatype="BYTES"), r"each after its length in (\d) bytes",
+        lambda n: raw(b"".join(len(t).to_bytes(int(n), "little") + t for t in (b"a", b"b")),
+                      datatype="BYTES"),
+    ),
+    "no UTF-8": (TEXT, GRPC, proto(kind="BYTES", bytes_contents=[b"\xff", b"x"]), "is not UTF-8",
+                 proto(kind="BYTES", bytes_contents=["ÿ".encode(), b"x"])),
+    "twice at gRPC": (X, GRPC, proto(raw=[BINARY], **FP64), "contents must be empty",
+                      proto(raw=[BINARY])),
+    "bytes of one more": (X, GRPC, proto(raw=[BINARY] * 2), "one element for each of inputs",
+                          proto(raw=[BINARY])),
+    "two of a name at gRPC": (X, GRPC, proto("x", "x", **FP64), "have the same name",
+                              proto(**FP64)),
+    "another field": (X, GRPC, proto(fp32_contents=[1.5, 2.5]), r"belongs into (\w+),",
+                      lambda field: proto(**{field: [1.5, 2.5]})),
+    "a datatype without a field": (
+        X, GRPC, proto(kind="FP16"), r"must be in (raw)_input_contents\.",
+        lambda name: proto(kind="FP16", **{name: [np.array([1.5, 2.5], "<f2").tobytes()]}),
+    ),
+    "too few in the field": (X, GRPC, proto(fp64_contents=[1.5]),
+                             r"has (\d) elements, and fp64_contents 1",
+                             lambda n: proto(fp64_contents=[1.5] * int(n))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", FORMS)
+def test_a_request_is_given_the_form_that_it_must_have(odd):
+    specs, door, wrong, said, right = FORMS[odd]
+
+    def ask(body: Any) -> tuple[int, str]:
+        head, tail = body if isinstance(body, tuple) else (body, b"")
+        content = head if isinstance(head, bytes) else json.dumps(head).encode()
+        kind = CSV if isinstance(head, bytes) and door is MLFLOW else JSON
+        item = Item(kind, content + tail, "", door, len(content) if tail else 0)
+        (answer,) = scorer(*specs).score([item]).answers
+        return answer.status, bytes(answer.body).decode(errors="replace")
+
+    status, text = ask(wrong)
+    found = re.search(said, text.replace('\\"', '"'))
+    assert (status, found is not None) == (400, True), text
+    status, text = ask(right(*found.groups()) if callable(right) else right)
+    assert status == 200, text
