@@ -81,7 +81,10 @@ class WorkDir:
                 journal.flush()
                 os.fsync(journal.fileno())
         except OSError as error:
-            raise JobFailed(f"{self.directory}: cannot be written: {error.strerror}") from error
+            raise JobFailed(
+                f"{self.directory}: cannot be written: {error.strerror}. What was done stays done: "
+                "go on with --resume."
+            ) from error
 
     def mend(self) -> None:
         """Remove an incomplete last line of the journal, so that the next one is whole."""

@@ -113,8 +113,9 @@ class PartRetry:
     def _hopeless(self, death: WorkerDeath, why: str) -> JobFailed:
         return JobFailed(
             f"Part {self.part.index} of {self.part.source} killed {self._deaths} workers "
-            f"({death.how}), {why}. What was done stays done; --resume goes on when there is more "
-            "memory, the job has fewer --workers, or the model is mended."
+            f"({death.how}), {why}. What was done stays done: with more memory or fewer --workers, "
+            "go on with --resume. Where the model or its rows are mended, begin anew with "
+            "--overwrite."
         )
 
     def _rows(self) -> int:

@@ -172,7 +172,10 @@ class Worker:
             data = self._write_data(part, table) if table is not None else None
             quarantine = self._write_quarantine(part, rows, refused) if refused else None
         except OSError as error:
-            raise JobFailed(f"{self._directory}: cannot be written: {error.strerror}") from error
+            raise JobFailed(
+                f"{self._directory}: cannot be written: {error.strerror}. What was done stays "
+                "done: go on with --resume."
+            ) from error
         return FinishedPart(
             part.index, rows.count, len(refused),
             dict(sorted(Counter(one.kind for one in refused.values()).items())),

@@ -144,8 +144,9 @@ class WorkerPool:
         if not self._starter.quick and self._replaced > _MOST_STARTS:
             raise JobFailed(
                 f"{self._replaced} workers were lost ({silent or how}), and each new one takes "
-                "seconds to start on this system. What was done stays done; take out the rows that "
-                "end them, or mend the model, and go on with --resume."
+                "seconds to start on this system. What was done stays done: where only memory was "
+                "short, go on with --resume. Where the model or its rows are mended, begin anew "
+                "with --overwrite."
             )
         self.hire(worker.case)
 

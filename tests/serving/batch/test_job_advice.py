@@ -1,7 +1,11 @@
 """A job that is refused says what to ask for: asked for that, it is done."""
 
+import contextlib
+import os
 import re
 import shlex
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,14 +15,19 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cloche.serving.batch import resume_checks
 from cloche.serving.batch.input import inputs
 from cloche.serving.batch.input.csv_options import chosen, parsed
 from cloche.serving.batch.job.refusal_limit import Limit
+from cloche.serving.batch.output import merge_parts
 from cloche.serving.batch.output.layout import describe
+from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
 from cloche.serving.batch.scoring.predict import PartScorer
+from cloche.serving.batch.scoring.worker_start import _unstarted
+from cloche.serving.batch.storage import atomic_write
 from cloche.serving.errors import JobFailed, ServingError, SettingsError
 from tests import advice
-from tests.serving.batch.conftest import HereEngine, table
+from tests.serving.batch.conftest import HereEngine, part, table
 
 pytestmark = pytest.mark.xdist_group("batch")
 
@@ -282,3 +291,92 @@ def test_the_encoding_of_a_table_is_said_as_it_is_asked_for(score):
     typed = advice.part(r"--options ('\{encoding: \S+\}')", refusal.value)
     given = parsed(shlex.split(typed)[0].replace("NAME", "utf-8"))
     assert score("rows.csv", "out.csv", options=given).record["scored"] == 2
+
+
+class Failing(HereEngine):
+    """Finishes parts, and does something after each, which may fail."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        super().__init__()
+        self._then = then
+
+    def run(self, job, parts, directory):
+        for finished in super().run(job, parts, directory):
+            yield finished
+            self._then()
+
+
+def fails(error: Exception) -> Callable[..., object]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def killed(*_: object) -> None:
+    """What is said of a part that kills each worker, though none of its rows does."""
+    case = PartRetry(part(stop=4))
+    while True:
+        if "try" in case.request():
+            case.survived()
+        else:
+            case.died(WorkerDeath("killed by signal 9"))
+
+
+# What happens after a part, what is said at the end, and with what the job is done then.
+STOPPED: dict[str, tuple[Callable[..., object], str, Options]] = {
+    "no worker": (fails(_unstarted(OSError("no memory"))), r"go on with (--resume)\.$", {}),
+    "deaths": (killed, r"fewer --workers, go on with (--resume)\.", {}),
+    "deaths, and a mended model": (killed, r"begin anew with (--overwrite)\.$", {"model": "odd"}),
+    "deaths, and mended rows": (killed, r"begin anew with (--overwrite)\.$", {"rows": 9}),
+    "a full disk": (lambda _, here: here.setattr(atomic_write, "move", fails(OSError(1, "full"))),
+                    r"parts: cannot be written: full\. .* go on with (--resume)\.$", {}),
+    "a full disk at the end": (
+        lambda _, here: here.setattr(merge_parts, "assemble", fails(OSError(1, "full"))),
+        r"out\.csv: cannot be written: full\. .* go on with (--resume)\.$", {},
+    ),
+    "a changing input": (lambda *_: os.utime("rows.csv", ns=(1, 1)),
+                         r"again with (--overwrite) when it is complete", {}),
+    "another job": (lambda score, _: score("rows.csv", "out.csv"), r"or write (elsewhere)\.$",
+                    {"place": "other.csv"}),
+    "another job that ends": (lambda score, _: score("rows.csv", "out.csv"), "(Wait) for it", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stopped", STOPPED)
+def test_a_job_that_stopped_is_done_as_it_is_advised(stopped, score):
+    then, pattern, given = STOPPED[stopped]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ServingError) as failure:
+        score("rows.csv", "out.csv", engine=Failing(lambda: then(score, patch)))
+    advised = option(pattern, str(failure.value))
+    given = {**(advised if "--" in pattern else {"resume": True}), **given}
+    rows = given.pop("rows", 57)
+    if rows != 57:
+        table(rows).to_csv("rows.csv", index=False)
+    assert score("rows.csv", given.pop("place", "out.csv"), **given).record["scored"] == rows
+
+
+LACKING: list[str] = []  # what the environment lacks of what the version was logged with
+# What a job reads, by which model, what happens while it is stopped.
+STALE: dict[str, tuple[Any, str, Callable[[], object]]] = {
+    "a query": (inputs.Query("sqlite:///shop.db", "SELECT * FROM rows", 10), "plain", dict),
+    "a model": ("rows.csv", "mine", lambda: Path("mine/more").touch()),
+    "an environment": ("rows.csv", "plain", lambda: LACKING.append("numpy")),
+}
+
+
+@pytest.mark.parametrize("stale", STALE)
+def test_a_job_that_cannot_go_on_begins_anew(stale, score, made_models, monkeypatch):
+    source, model, happen = STALE[stale]
+    if model == "mine":
+        model = str(shutil.copytree(made_models / "plain", Path(model).absolute()))
+    with contextlib.closing(sqlite3.connect("shop.db")) as connection:
+        table(57).to_sql("rows", connection, index=False)
+    monkeypatch.setattr(resume_checks, "mismatches", lambda _: LACKING.copy())
+    with pytest.raises(KeyboardInterrupt):
+        score(source, "out.csv", model=model, engine=HereEngine(1))
+    happen()
+    with pytest.raises(ServingError) as refusal:
+        score(source, "out.csv", model=model, resume=True)
+    advised = option(r"Begin anew with (--overwrite)\.$", str(refusal.value))
+    assert score(source, "out.csv", model=model, **advised).record["scored"] == 57
