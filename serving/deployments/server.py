@@ -1,6 +1,7 @@
 """HTTP client of the server that a target names: its state and its predictions."""
 
 import os
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
@@ -97,15 +98,16 @@ class Server:
                 raise MlflowException(f"{self.url}: {problem}", error_code=INVALID_STATE)
             return bool(model["ready"] and model["version"] == version)
 
-        return self._poll(arrived, patience)
+        return self._poll(name, arrived, patience)
 
-    def _poll(self, arrived: Callable[[State], bool], patience: float) -> State:
+    def _poll(self, name: str, arrived: Callable[[State], bool], patience: float) -> State:
         end = time.monotonic() + patience
         while not arrived(state := self.state()):
             if time.monotonic() > end:
+                look = shlex.join(["get", "-t", f"cloche:/{self.url}", "--name", name])
                 raise MlflowException(
-                    f"{self.url} does not serve it yet after {patience:g} s; its log says why. The "
-                    "alias has moved: wait longer with -C wait=SECONDS, or move it back.",
+                    f"{self.url} does not follow after {patience:g} s; its log says why. The alias "
+                    f"has moved: look again with `mlflow deployments {look}`, or move it back.",
                     error_code=TEMPORARILY_UNAVAILABLE,
                 )
             time.sleep(_PAUSE)

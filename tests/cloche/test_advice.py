@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -63,6 +64,18 @@ def test_a_module_of_the_working_directory_is_found_by_the_variable_that_is_name
     (variable,) = read(r"or name the folder in (\w+)\)", explained(failed.stderr, {},
                                                                   folder=tmp_path))  # fmt: skip
     assert load(**{variable: str(tmp_path)}).returncode == 0
+
+
+def test_a_module_of_the_working_directory_is_logged_with_the_model(tmp_path, monkeypatch):
+    module = tmp_path / "its_features.py"
+    module.write_text("predict = print\ndef _load_pyfunc(_):\n    return __import__(__name__)\n")
+    said = explained(f"No module named '{module.stem}'", {}, folder=tmp_path)
+    option, path = re.search(r"log the model with (\w+)=\['(.*)'\]", said).groups()
+    given = {option: [str(tmp_path / path)]}
+    mlflow.pyfunc.save_model(tmp_path / "m", loader_module=module.stem, **given)
+    module.unlink()
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    assert mlflow.pyfunc.load_model(str(tmp_path / "m"))
 
 
 def test_without_an_environment_manager_an_old_version_runs_here(tmp_path):

@@ -1,6 +1,7 @@
 """`cloche serve --all` serves every registered model by its own name, at every door."""
 
 import json
+import re
 import shutil
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import requests
 import sqlalchemy
 
 from cloche.serving.host.codecs.messages import message
+from cloche.serving.registry.uri import parse
 from tests.lifecycle.registry import Registry, Serve, saved
 from tests.names import FEW, ODD
 from tests.online import Server, wait_for
@@ -65,6 +67,8 @@ def test_every_model_answers_for_itself_and_a_name_of_old_harms_nobody(
             asked.inputs.add(name="a", shape=[1], datatype="FP64").contents.fp64_contents.append(0)
             told = message("ModelInferResponse").FromString(ask(asked.SerializeToString()))
             assert told.model_name == name
+    (path,) = re.findall(r"use (/models/NAME/\w+)\.", server.predict().text)
+    assert server.predict(path=path.replace("NAME", quote(names[0], safe=""))).ok
     hosts = server.hosts()
     assert len(hosts) == len(names)
     registry.client.delete_registered_model_alias(names[1], "production")
@@ -75,4 +79,5 @@ def test_every_model_answers_for_itself_and_a_name_of_old_harms_nobody(
     assert answers_of(server, names[0])[0] == 1
     told = [line for line in server.log.read_text().splitlines() if "of/old" in line]
     assert len(told) == 1, "one line, and not one a look"
-    assert "NAME=runs:/RUN/model" in told[0]
+    (uri,) = re.findall(r"cloche serve (\S+:/RUN/model)", told[0])
+    assert parse(uri).name == "NAME"

@@ -5,6 +5,7 @@ Headers, routes, limits, keys, packing; and bad input never breaks anything.
 
 import gzip
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -175,6 +176,22 @@ def test_rows_of_every_gzip_member_are_answered_and_none_is_left_out(server: Ser
     assert len(requests.post(url, both, headers=headers, timeout=30).json()["predictions"]) == 4
     for damaged in (both[:-4], both + b"5\n", both + b"\0", b""):
         assert requests.post(url, damaged, headers=headers, timeout=30).status_code == 400
+
+
+def test_what_a_header_must_be_is_sent(server: Server) -> None:
+    tensor = {"name": "a", "shape": [1], "datatype": "FP64", "data": [0]}
+    body, url = json.dumps({"inputs": [tensor]}).encode(), f"{server.url}/v2/models/m/infer"
+
+    def send(body: bytes, **headers: str) -> requests.Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return requests.post(url, body, headers=sent, timeout=30)
+
+    refused = send(body, content_encoding="br")
+    (kind,) = re.findall(r"is read is (\w+)\.", refused.text)
+    assert send(gzip.compress(body), content_encoding=kind).ok
+    refused = send(body, inference_header_content_length="999")
+    (header,) = re.findall(r"([\w-]+) must be the length of the JSON", refused.text)
+    assert send(body, **{header: str(len(body))}).ok
 
 
 def test_a_bomb_is_413(server: Server) -> None:

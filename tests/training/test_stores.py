@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloche import main
+from cloche.registry import connect_timeout
 from cloche.training.recipe.load import load_recipe
 from cloche.training.tracking.stores import _check_addresses, check_stores
 from cloche.training.train import train
@@ -85,7 +86,9 @@ def test_an_artifact_store_that_cannot_be_written(client, tmp_path):
     words = said()
     assert "the artifact store file:///" in words
     assert "cannot be written: " in words
-    assert "grant the right to write" in words
+    assert "Make room there or grant the right to write, and train again" in words
+    (tmp_path / "file").unlink()
+    check_stores(load_recipe(RECIPE))
 
 
 def test_an_artifact_store_that_is_full_when_the_model_comes(client, monkeypatch):
@@ -128,8 +131,14 @@ def test_a_registry_in_a_file_that_this_user_may_only_read(client, monkeypatch, 
     file = Path(client.tracking_uri.removeprefix("sqlite:///"))
     refused = file if locked == "the file" else file.parent
     allowed = os.access  # the superuser may write anywhere
-    monkeypatch.setattr(os, "access", lambda path, mode: path != refused and allowed(path, mode))
-    assert f"{refused} cannot be written by this user" in said()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: path != refused and allowed(path, mode))
+        words = said()
+        assert f"{refused} cannot be written by this user" in words
+        variable = words.partition("Grant the right to write, or name another registry in ")[2]
+        with environment(**{variable.strip("."): "sqlite:///another.db"}):
+            connect_timeout._require_writable(os.environ["MLFLOW_TRACKING_URI"])
+    connect_timeout._require_writable(client.tracking_uri)
 
 
 def test_looking_leaves_nothing(client):

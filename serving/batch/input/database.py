@@ -24,7 +24,10 @@ def shown(url: str) -> str:
     try:
         return sqlalchemy.make_url(url).render_as_string(hide_password=True)
     except ArgumentError as error:
-        raise SettingsError("--query needs an INPUT like postgresql://HOST/DATABASE.") from error
+        raise SettingsError(
+            "--query needs a SQLAlchemy URL as INPUT, like sqlite:///shop.db or "
+            "postgresql://HOST/DATABASE."
+        ) from error
 
 
 def files(url: str) -> list[str]:

@@ -52,7 +52,7 @@ class OutputLock:
         if self._needed and not self._is_ours(self._output.place.read(self._name)):
             raise JobFailed(
                 f"{self._output}: another job began or finished there meanwhile. Look which one "
-                "is right, and score it again: what is finished is left as it is."
+                "is right; if it is this one, begin anew with --overwrite."
             )
 
     def leave(self) -> None:

@@ -40,4 +40,5 @@ def test_commands_refuse_before_they_work(command, arguments, tmp_path, monkeypa
     (tmp_path / "data.csv").write_text("a\n1\n")
     result = CliRunner().invoke(command, [*arguments, "data.csv"])
     assert result.exit_code == 2
-    assert "no HTML page" in result.stderr
+    assert "no HTML page; name another file." in result.stderr
+    assert CliRunner().invoke(command, [*arguments, "page.html"]).exit_code != 2

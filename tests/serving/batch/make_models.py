@@ -148,6 +148,12 @@ def changing(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"y": [0.5 if rows["b"].max() > 1 else 2**53 + 1] * len(rows)})
 
 
+def whole(rows: pd.DataFrame) -> pd.DataFrame:
+    """Answer with whole numbers, and with gaps among them."""
+    cells = [None if large else 2**53 + 1 for large in rows["b"] > 1]
+    return pd.DataFrame({"y": pd.array(cells, "Int64")})
+
+
 def types(rows: pd.DataFrame) -> list[str]:
     """Say what reached the model."""
     return [" ".join(str(kind) for kind in rows.dtypes)] * len(rows)
@@ -191,6 +197,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     # one value, however many rows there are
     "summing": (Answer(lambda rows: np.array([rows["a"].sum()])), ModelSignature(SIGNATURE.inputs)),
     "changing": (Answer(changing), ModelSignature(SIGNATURE.inputs)),
+    "whole": (Answer(whole), ModelSignature(SIGNATURE.inputs)),
     "types": (Answer(types), None),
     "seen": (Seen(), None),
     "tensor": (

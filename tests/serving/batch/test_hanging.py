@@ -166,8 +166,13 @@ def test_a_model_that_has_no_time_for_many_rows_gets_fewer_and_none_is_blamed():
 def test_where_processes_start_slowly_their_number_has_a_bound(rows, local, score, monkeypatch):
     monkeypatch.setattr(worker_pool, "_MOST_STARTS", 2)
     monkeypatch.setattr(worker_start.ForkStarter, "quick", False)
-    with pytest.raises(JobFailed, match="each new one takes seconds to start"):
+    with pytest.raises(JobFailed, match="each new one takes seconds to start") as failure:
         score(rows, rows.parent / "out.csv", model="deadly", engine=local(), part_rows=1000)
+    assert "Where the model or its rows are mended, begin anew with --overwrite." in str(
+        failure.value
+    )
+    table(60).to_parquet(rows)
+    score(rows, rows.parent / "out.csv", model="deadly", engine=local(), overwrite=True)
 
 
 def test_a_stream_that_keeps_us_waiting_is_named(monkeypatch):

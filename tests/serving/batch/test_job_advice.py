@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cloche.serving.batch.input import inputs
 from cloche.serving.batch.input.csv_options import chosen, parsed
 from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.batch.output import merge_parts
+from cloche.serving.batch.output.answer_encoding import table as answers
 from cloche.serving.batch.output.layout import describe
 from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
 from cloche.serving.batch.scoring.predict import PartScorer
@@ -117,6 +119,14 @@ INPUTS: dict[str, tuple[str, str, Options, str, Callable[[str], tuple[Any, Optio
         "other.csv", GOOD, {}, r"Score it again (when it has come)\.",
         lambda _: ((Path("come.csv").write_text(GOOD), "come.csv")[1], {}),
     ),
+    "no database for a query": (
+        "rows.csv", GOOD, {}, r"(sqlite:///)shop\.db or",
+        lambda url: (inputs.Query(f"{url}shop.db", "SELECT * FROM rows LIMIT 2", 10), {}),
+    ),
+    "a header that is never closed": (
+        "rows.csv", f'"{GOOD}' + "1,2\n" * 300_000, {}, r"(Is a quote never closed)\?$",
+        lambda _: ((Path("rows.csv").write_text(GOOD), "rows.csv")[1], {}),
+    ),
     "two columns of a name": (
         "rows.csv", GOOD.replace("id,", "a,"), {}, r"(Give each column a name of its own);",
         lambda _: ((Path("rows.csv").write_text(GOOD), "rows.csv")[1], {}),
@@ -129,8 +139,10 @@ def test_what_is_advised_about_an_input_has_it_scored(odd, score):
     name, content, options, pattern, mend = INPUTS[odd]
     Path(name).write_text(content)
     source = "come.csv" if "not there" in odd else name
+    with contextlib.closing(sqlite3.connect("shop.db")) as connection:
+        table(57).to_sql("rows", connection, index=False)
     with pytest.raises(ServingError) as refusal:
-        score(source, "out.csv", **options)
+        score(inputs.Query(name, "x", 1) if "query" in odd else source, "out.csv", **options)
     found = advice.part(pattern, refusal.value)
     again, given = mend(found)
     assert score(again, "out.csv", **given).record["scored"] == 2
@@ -327,8 +339,7 @@ def killed(*_: object) -> None:
 STOPPED: dict[str, tuple[Callable[..., object], str, Options]] = {
     "no worker": (fails(_unstarted(OSError("no memory"))), r"go on with (--resume)\.$", {}),
     "deaths": (killed, r"fewer --workers, go on with (--resume)\.", {}),
-    "deaths, and a mended model": (killed, r"begin anew with (--overwrite)\.$", {"model": "odd"}),
-    "deaths, and mended rows": (killed, r"begin anew with (--overwrite)\.$", {"rows": 9}),
+    "deaths, and mended": (killed, r"begin anew with (--overwrite)\.$", {"model": "odd"}),
     "a full disk": (lambda _, here: here.setattr(atomic_write, "move", fails(OSError(1, "full"))),
                     r"parts: cannot be written: full\. .* go on with (--resume)\.$", {}),
     "a full disk at the end": (
@@ -350,10 +361,7 @@ def test_a_job_that_stopped_is_done_as_it_is_advised(stopped, score):
         score("rows.csv", "out.csv", engine=Failing(lambda: then(score, patch)))
     advised = option(pattern, str(failure.value))
     given = {**(advised if "--" in pattern else {"resume": True}), **given}
-    rows = given.pop("rows", 57)
-    if rows != 57:
-        table(rows).to_csv("rows.csv", index=False)
-    assert score("rows.csv", given.pop("place", "out.csv"), **given).record["scored"] == rows
+    assert score("rows.csv", given.pop("place", "out.csv"), **given).record["scored"] == 57
 
 
 LACKING: list[str] = []  # what the environment lacks of what the version was logged with
@@ -380,3 +388,10 @@ def test_a_job_that_cannot_go_on_begins_anew(stale, score, made_models, monkeypa
         score(source, "out.csv", model=model, resume=True)
     advised = option(r"Begin anew with (--overwrite)\.$", str(refusal.value))
     assert score(source, "out.csv", model=model, **advised).record["scored"] == 57
+
+
+def test_a_model_lets_a_table_hold_what_it_answers():
+    with pytest.raises(JobFailed, match="Let it answer numbers, text, dates, or lists and dict"):
+        answers([object()] * 2, 2, [])
+    for cell in (1, 1.5, "a", date(2013, 1, 1), [1.5], {"k": "v"}):
+        assert answers([cell] * 2, 2, []).num_rows == 2

@@ -49,7 +49,8 @@ def test_a_header_is_written_as_csv_writes_it_where_there_is_none():
     with pytest.raises(HttpError, match="needs a header"):
         translated("text/csv; header=absent", b"1,2\n", [])
     for content_type in ("text/csv", "text/csv; header=present"):
-        assert translated(content_type, b"kind,size\n").body == b"kind,size\n"
+        for names in (NAMES, []):
+            assert translated(content_type, b"kind,size\n", names).body == b"kind,size\n"
 
 
 @pytest.mark.parametrize(

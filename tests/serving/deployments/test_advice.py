@@ -1,6 +1,7 @@
 """What deployments advise is typed into MLflow's command, and the deployment is there."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.stores import stores
 
 KEY = "a key"
 SPACED = "late flights"
+LATE = False  # whether servers have not followed yet
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def serve(registry: Registry) -> Iterator[Callable[..., str]]:
                 uri = named.get(name, f"models:/{name}@{follows}")
                 aliases = registry.client.get_registered_model(name).aliases
                 version = str(aliases.get(uri.rpartition("@")[2]))
-                if version != "None" or name in named:
+                if (version != "None" and not LATE) or name in named:
                     found[name] = {"uri": uri, "version": version, "ready": True, "problem": None}
             return found
 
@@ -162,6 +164,18 @@ def test_what_is_advised_lets_a_deployment_be_made(mistake, serve, registry):
     said = create(given)
     assert "is created" not in said
     assert "is created" in create(mend(given, advice.words(pattern, said), right)), said
+
+
+@pytest.mark.parametrize("model", ["m", SPACED])
+def test_a_slow_server_is_looked_at_again(model, serve, registry, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "LATE", True)
+    create = ["create", "-t", serve(), "--name", model, "-m", f"models:/{model}/1"]
+    look = advice.words(
+        r"look again with `mlflow deployments (.*)`, or", run(*create, "-C", "wait=0.1")
+    )
+    assert "serving: None" in run(*look)
+    monkeypatch.setattr(sys.modules[__name__], "LATE", False)
+    assert "serving: 1" in run(*look)
 
 
 def test_a_key_that_is_asked_for_is_exported(serve, registry, monkeypatch, tmp_path):

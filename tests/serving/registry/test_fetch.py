@@ -105,6 +105,9 @@ def test_a_cache_without_room_is_told_and_tried_again(
     with monkeypatch.context() as patched:
         full = OSError(errno.ENOSPC, "No space left on device")
         patched.setattr(store, "download_artifacts", Mock(side_effect=full))
-        with pytest.raises(RegistryUnreachable, match="No space left on device"):
+        with pytest.raises(
+            RegistryUnreachable, match=r"Make room, or choose another --cache-dir\.$"
+        ):
             fetch.fetch(target, cache)
+    assert (fetch.fetch(target, Cache(tmp_path / "another", "r")) / "MLmodel").exists()
     assert (fetch.fetch(target, cache) / "MLmodel").exists()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -112,6 +113,13 @@ def test_a_port_that_is_taken_is_given_up_for_another(option):
     (advised,) = advice.words(r"something else does\. Choose another (--\S+)\.", refusal.value)
     assert advised == option
     would_start([*LOCAL, option, "0"])
+
+
+def test_a_port_that_needs_rights_is_given_up_for_another(monkeypatch):
+    with monkeypatch.context() as refusing:
+        refusing.setattr(socket, "create_server", Mock(side_effect=PermissionError))
+        said = refused([*LOCAL, "--port", "80"])
+    would_start([*LOCAL, *advice.words(r"this user lacks\. Choose another (--\S+)\.$", said), "0"])
 
 
 @pytest.mark.parametrize("given", ["--tls-certificate", "--tls-key"])
@@ -261,3 +269,15 @@ def test_the_content_types_that_are_asked_for_are_taken():
     assert [content_types.check(one.strip(",")) for one in kinds] == [
         one.strip(",") for one in kinds
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern"),
+    [("; header=present", r"^(charset) is the only"), ("; charset=cp949", "(UTF-8)")],
+)
+def test_a_parameter_of_a_content_type_is_what_it_must_be(kind, pattern):
+    with pytest.raises(UnsupportedMediaType, match=pattern) as refusal:
+        content_types.check(f"text/csv{kind}")
+    said = advice.part(pattern, refusal.value)
+    mended = {"charset": "; charset=utf-8"}.get(said, f"; charset={said}")
+    assert content_types.check(f"text/csv{mended}") == "text/csv"

@@ -52,6 +52,12 @@ def categories(encoder: Any) -> Made:
     return make_pipeline(features, LogisticRegression()), known, rows
 
 
+def gaps(encoder: Any) -> Made:
+    """Rows of which most have no category."""
+    model, known, rows = categories(encoder)
+    return model, known, rows.replace("LGA", None)
+
+
 def words(**options: Any) -> Made:
     known = pd.DataFrame({"note": ["good film", "bad film"] * (ROWS // 2)})
     features = ColumnTransformer([("words", TfidfVectorizer(**options), "note")])
@@ -84,6 +90,10 @@ REFUSED: dict[str, tuple[Callable[[], Made], str, Callable[[str], Made]]] = {
     "a number is missing": (numbers, r"; (fill it), or impute", lambda _: filled(numbers())),
     "a number is missing in the pipeline": (
         numbers, r"or (impute) it in the pipeline", lambda _: numbers(SimpleImputer()),
+    ),
+    "a category is missing": (
+        lambda: gaps(OneHotEncoder()), r"for nothing that the model knows; (fill it)",
+        lambda _: filled(gaps(OneHotEncoder())),
     ),
     "a new category": (
         lambda: categories(OneHotEncoder()), r"give its encoder (handle_unknown='ignore'),",

@@ -77,6 +77,11 @@ USAGE: dict[str, tuple[list[str], str, Callable[[list[str]], list[str]]]] = {
         ["sample", "wine", "w.csv", "--from", "2013-11-01", "--to", "2013-11-02"],
         r"leave out (--from and --to)", lambda _: ["sample", "wine", "w.csv"],
     ),
+    "a sample of one day and several": (
+        ["sample", "flights", "f.csv", "--date", "2013-11-01", "--to", "2013-11-02"],
+        r"Give (--date) for one day",
+        lambda o: ["sample", "flights", "f.csv", *o, "2013-11-01"],
+    ),
     "a sample as a file of no known kind": (
         ["sample", "wine", "wine.txt"], r"name the file (\S+),",
         lambda f: ["sample", "wine", f"wine{f[0]}"],

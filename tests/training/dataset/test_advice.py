@@ -261,6 +261,13 @@ def test_what_is_advised_about_a_split_makes_it(odd, table, make_recipe):
 
 
 CSV = "a,b\n1,x\n2,y\n"
+
+
+def packed() -> bytes:
+    pd.DataFrame({"a": [1]}).to_parquet(file := io.BytesIO())
+    return file.getvalue()
+
+
 # Files, the section, what is said, and the section that is written then.
 SOURCES: dict[str, tuple[dict[str, bytes], Sections, str, Callable[[str], Any]]] = {
     "a name": ({"rows.csv": CSV.encode()}, {"source": "rosw.csv"}, r"did you mean '(.*)'\?",
@@ -272,6 +279,16 @@ SOURCES: dict[str, tuple[dict[str, bytes], Sections, str, Callable[[str], Any]]]
                     lambda sep: {"source": "rows.csv", "options": {"sep": sep}}),
     "two kinds": ({"rows/a.csv": CSV.encode(), "rows/b.parquet": b""}, {"source": "rows"},
                   r"name one kind, like data/(\S+)", lambda kind: {"source": f"rows/{kind}"}),
+    "another format": ({"rows.csv": packed()}, {"source": "rows.csv"},
+                       r"set data\.(format: parquet)$",
+                       lambda said: {"source": "rows.csv", **yaml.safe_load(said)}),
+    "nothing that is read": ({"rows.csv": CSV.encode()}, {"source": "klingon://x", "query": "x"},
+                             r"a source is (a path),", lambda _: {"source": "rows.csv"}),
+    "a line without its label": (
+        {"rows.txt": b"x|1\ny\n", "mended.txt": b"x|1\ntext|label\n"},
+        {"source": "rows.txt", "format": "labelled-lines"}, r"line 2: expected (text\|label)$",
+        lambda _: {"source": "mended.txt", "format": "labelled-lines"},
+    ),
     "a reader in steps": ({"rows.csv": CSV.encode()},
                           {"source": "rows.csv", "options": {"chunksize": 5}},
                           r"(remove it)", lambda _: {"source": "rows.csv"}),

@@ -49,6 +49,9 @@ def test_the_second_one_is_told_who_and_since_when(client, model, hands, token):
     ):
         pytest.fail("two holders")
     assert [found.holder for found in claims(client)] == ["ana"]
+    client.delete_registered_model_tag(model, f"{LOCK}.{token}")  # when that is done
+    with promotion_lock(client, model, "bo", hands.clock) as held:
+        held.check()
 
 
 def test_who_goes_first_waits_until_the_other_one_has_gone(client, model, hands):

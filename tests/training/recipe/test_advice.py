@@ -110,6 +110,23 @@ def writes_such_a_value(values: Values, message: str) -> None:
     holder[key] = yaml.safe_load(read(r"like (\[.*?\]|[\w.-]+)", message))
 
 
+EXPECTED: dict[str, Any] = {
+    "text, a number, true or false": 1, "a number": 0.5, "true or false": False,
+    "letters, digits, '.', '_' and '-', a letter or digit first": "a-b_1.c", "2 values": [1, 2],
+}  # fmt: skip
+
+
+def writes_what_is_expected(values: Values, message: str) -> None:
+    holder, key = place_of(values, message)
+    holder[key] = EXPECTED[read(r"expected (.*?)[,;] found", message)]
+
+
+def writes_the_key(values: Values, message: str) -> None:
+    assert message.endswith("missing; it is needed")
+    holder, key = place_of(values, message)
+    holder[key] = 1.0
+
+
 def puts_it_in_quotes(values: Values, message: str) -> None:
     assert "(in quotes, when it looks like a number)" in message
     holder, key = place_of(values, message)
@@ -210,6 +227,12 @@ MISTAKES: dict[str, tuple[Values, Callable[[Values, str], list[Values] | None]]]
     "a class": ({"estimator": {"class": "Ridge"}}, writes_such_a_value),
     "a column": ({"columns": {"numeric": "age"}}, writes_such_a_value),
     "a number for a name": ({"target": 2013}, puts_it_in_quotes),
+    "a model's name": ({"name": "my model"}, writes_what_is_expected),
+    "a label": ({"positive": [1]}, writes_what_is_expected),
+    "a minimum": ({"gate": {"minimum": {"f1": "high"}}}, writes_what_is_expected),
+    "a truth": ({"split": {"by": "fraction", "stratify": "maybe"}}, writes_what_is_expected),
+    "three lengths": ({"text": {"ngrams": [1, 2, 3]}}, writes_what_is_expected),
+    "half a range": ({"search": {"space": {"C": {"low": 0.1}}}}, writes_the_key),
     "a share": ({"split": {"by": "fraction", "holdout": 1}}, keeps_the_bound),
     "a margin": ({"gate": {"not_worse": {"margin": -1.0}}}, keeps_the_bound),
     "a time": ({"gate": {"latency_ms": 0}}, keeps_the_bound),
@@ -271,6 +294,8 @@ def test_what_is_advised_about_a_recipe_makes_it_load(mistake, write, values):
 TEXTS = {
     "a key given twice": ("seed: 1\nseed: 2\n", r"the key 'seed' is given twice; keep one",
                           "seed: 1\nseed: 2\n", "seed: 2\n"),
+    "a list as a key": ("? [a]\n: 1\n", "a list or mapping cannot be a key",
+                        "? [a]\n: 1\n", "seed: 1\n"),
     "an alias": ("metrics: &m [f1]\nslices: *m\n", r"aliases \(\*name\) are not supported",
                  "metrics: &m [f1]\nslices: *m\n", "metrics: [f1]\nslices: [f1]\n"),
 }  # fmt: skip

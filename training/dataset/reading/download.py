@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from cloche.training.errors import DataError
 
@@ -45,11 +45,14 @@ def downloaded(url: str, name: str, *, max_bytes: int = MAX_BYTES) -> Iterator[P
             raise DataError(
                 name, [f"the server answers {status} {error.response.reason}"]
             ) from None
-        except requests.Timeout:
-            raise DataError(name, ["the server does not answer in time; try again"]) from None
         except (requests.RequestException, HTTPError, ValueError) as error:
             # The exception's own text contains the whole URL, which may hold a password.
             problem = f"cannot be reached ({type(error).__name__}); check the address"
+            # requests reports a timeout in the middle of the body as a ConnectionError.
+            if isinstance(error, requests.Timeout) or isinstance(
+                next(iter(error.args), None), ReadTimeoutError
+            ):
+                problem = "the server does not answer in time; try again"
             raise DataError(name, [problem]) from None
         yield path
 
@@ -61,6 +64,6 @@ def _save(answer: requests.Response, path: Path, name: str, max_bytes: int) -> N
             size += len(chunk)
             if size > max_bytes:
                 limit = f"{max_bytes / 1024**2:,.0f} MiB"
-                fix = "download it yourself and pass the path with --data"
+                fix = "download it yourself, and name the file in its place"
                 raise DataError(name, [f"is larger than {limit}; {fix}"])
             file.write(chunk)

@@ -16,6 +16,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+import pyarrow as pa
 import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -25,6 +26,7 @@ from cloche.serving.batch.input.csv_advice import guessed_encoding, written
 from cloche.serving.batch.input.csv_options import parsed
 from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.errors import JobFailed, SettingsError, TooManyBadRows
+from tests import advice
 
 pytestmark = pytest.mark.xdist_group("batch")
 COMMENTS = Schema([ColSpec("string", "댓글"), ColSpec("double", "점수")])
@@ -94,6 +96,11 @@ OTHERS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "gzip": ("d.csv", lambda path: plain().to_csv(path, index=False, compression="gzip"), ".gz"),
     "bzip2": ("d.csv", lambda path: plain().to_csv(path, index=False, compression="bz2"), ".bz2"),
     "xz": ("d.data", lambda path: plain().to_csv(path, index=False, compression="xz"), ".xz"),
+    "zstd": ("d.csv", lambda path: path.write_bytes(pa.Codec("zstd").compress(PLAIN.encode())),
+             ".zst"),
+    "a workbook": ("d.xlsx", lambda path: path.write_bytes(b"PK" + b"." * 28 + b"xl/"), "as CSV"),
+    "an old workbook": ("d.csv", lambda path: path.write_bytes(b"\xd0\xcf\x11\xe0"), "as CSV"),
+    "a page": ("d.csv", lambda path: path.write_text("<html>"), "save its table as CSV"),
     "zip": ("d.csv.zip", lambda path: plain().to_csv(path, index=False), "with unzip"),
     "zip as CSV": ("d.csv", lambda path: plain().to_csv(path, index=False, compression="zip"),
                    "with unzip"),
@@ -127,6 +134,8 @@ def test_a_file_of_another_kind_is_told_with_what_then_works(kind, comments, sco
         (packed,) = zipfile.ZipFile(mended).namelist()
         mended = mended.with_name("d.csv")
         mended.write_bytes(zipfile.ZipFile(tmp_path / name).read(packed))
+    elif "as CSV" in advice:
+        plain().to_csv(mended := tmp_path / "saved.csv", index=False)
     else:
         mended = Path("rows.jsonl")
         rows = json.loads((tmp_path / name).read_text())
@@ -336,8 +345,12 @@ def test_what_may_be_two_is_told_with_both(text, both, read, score):
 def test_a_model_that_raises_is_told_with_its_rows(rows, limit, says, score):
     Path("d.csv").write_text(f"a,b,c\n{rows}")
     given = {"limit": Limit.parse(limit)} if limit else {}
-    with pytest.raises(TooManyBadRows, match=says):
+    with pytest.raises(TooManyBadRows, match=says) as failure:
         score("d.csv", "out.csv", model="picky", **given)
+    option = advice.part(r"leave them out, and score again with --(\w+)\.$", failure.value)
+    for mended in ("12,1,x\n12,2,y\n", "12,2,y\n"):
+        Path("d.csv").write_text("a,b,c\n" + mended)
+        assert not score("d.csv", "out.csv", model="picky", **{option: True}).record["refused"]
 
 
 @pytest.mark.parametrize(

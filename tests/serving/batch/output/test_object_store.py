@@ -1,6 +1,7 @@
 """Outputs in an object store: moto's S3, with the files of a local one, crashes and refusals."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from tests.shell import answers, environment, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("batch")]
 
+WHERE = {"LocationConstraint": REGION}
 each_shape = pytest.mark.parametrize(
     "shape", ["out.csv", "out/", pytest.param("out.parquet", marks=pytest.mark.breadth)]
 )
@@ -41,8 +43,7 @@ class Bucket:
 
     def __init__(self, client: Any, name: str) -> None:
         self._client, self._name = client, name
-        where = {"LocationConstraint": REGION}
-        client.create_bucket(Bucket=name, CreateBucketConfiguration=where)
+        client.create_bucket(Bucket=name, CreateBucketConfiguration=WHERE)
 
     def names(self) -> list[str]:
         """All objects but those that Arrow and S3's console leave for folders."""
@@ -230,29 +231,35 @@ def test_a_lost_machine_that_was_only_slow_does_not_call_its_output_complete(
             yield from super().run(job, parts, directory)
             score(other.with_suffix(".csv"), place, cache=other, overwrite=True)
 
-    with pytest.raises(JobFailed, match="another job began or finished there"):
+    with pytest.raises(JobFailed, match="another job began or finished there") as failure:
         score(source, place, engine=Overtaken())
 
     assert describe(place, None).manifest()["rows"] == 30
+    option = re.search(r"if it is this one, begin anew with --(\w+)\.$", str(failure.value))[1]
+    assert score(source, place, **{option: True}).record["rows"] == 57
 
 
 @pytest.mark.parametrize(
     ("variables", "place", "fix"),
     [
         ({}, "s3://nowhere-at-all/out.csv", "Make the bucket first"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "s3://nowhere-at-all/out.csv",
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "s3://nowhere-else/out.csv",
          "AWS_ENDPOINT_URL names it"),
     ],
 )  # fmt: skip
 def test_a_store_that_fails_is_told_with_the_fix_before_anything_is_scored(
-    variables, place, fix, *, source, score, bucket, monkeypatch
+    variables, place, fix, *, source, score, bucket, aws, monkeypatch
 ):
+    there = os.environ["AWS_ENDPOINT_URL"]
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     engine = HereEngine()
     with pytest.raises(JobFailed, match=fix):
         score(source, place, engine=engine)
     assert engine.finished == []
+    monkeypatch.setenv("AWS_ENDPOINT_URL", there)
+    aws.client("s3").create_bucket(Bucket=place.split("/")[2], CreateBucketConfiguration=WHERE)
+    assert score(source, place, engine=engine, resume=True).record["rows"] == 57
 
 
 @pytest.fixture

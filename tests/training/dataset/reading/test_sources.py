@@ -16,6 +16,7 @@ import pytest
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import DataError
 from cloche.training.recipe.sections import Data
+from tests import broken_servers
 
 SMALL = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
 
@@ -299,10 +300,29 @@ def test_a_body_beyond_the_bound_is_refused(server):
     from cloche.training.dataset.reading.download import downloaded
 
     with (
-        pytest.raises(DataError, match="is larger than"),
+        pytest.raises(DataError, match=r"is larger .*; download it yourself, and name the file"),
         downloaded(f"{server}/t.csv", "t.csv", max_bytes=3),
     ):
         pass
+    with downloaded(f"{server}/t.csv", "t.csv") as file:
+        assert len(read(file).frame) == 1
+
+
+def stalls(handler, _):
+    """It sends the head of a table, and no more."""
+    handler.send_response(200)
+    handler.end_headers()
+    broken_servers.silent(handler, b"")
+
+
+def test_a_server_that_is_slow_or_away_is_asked_again_at_its_address(server, monkeypatch):
+    for slow in (broken_servers.silent, stalls):
+        with broken_servers.answering(slow) as url, monkeypatch.context() as patch:
+            patch.setattr("cloche.training.dataset.reading.download.READ_SECONDS", 0.2)
+            assert problems(f"{url}/t.csv").endswith("in time; try again")
+    with broken_servers.away() as url:
+        assert problems(f"{url}/t.csv").endswith("check the address")
+    assert len(read(f"{server}/t.csv").frame) == 1
 
 
 def test_samples_are_known_by_name():
