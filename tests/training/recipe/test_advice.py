@@ -10,6 +10,7 @@ import yaml
 
 from cloche.training.errors import RecipeError
 from cloche.training.recipe.load import load_recipe, shipped
+from tests.advice import read
 
 Values = dict[str, Any]
 BY_TIME = {
@@ -39,13 +40,6 @@ def place_of(values: Values, message: str) -> tuple[Any, Any]:
     for part in path[:-1]:
         holder = holder[int(part) if isinstance(holder, list) else part]
     return holder, int(path[-1]) if isinstance(holder, list) else path[-1]
-
-
-def read(pattern: str, message: str) -> str:
-    """What a message says at the place of a pattern's group."""
-    found = re.search(pattern, message)
-    assert found is not None, (pattern, message)
-    return found[1]
 
 
 def renames_the_key(values: Values, message: str) -> None:
@@ -260,6 +254,7 @@ def test_what_is_advised_about_a_recipe_makes_it_load(mistake, write, values):
     change, mend = MISTAKES[mistake]
     wrong = {**values, **copy.deepcopy(change)}
     message = problem(write(wrong))
+    assert re.match(r"\w+", message)[0] in {"columns", *change}
 
     ways = mend(wrong, message) or [wrong]
 
