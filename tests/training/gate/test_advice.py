@@ -21,6 +21,7 @@ from cloche.training.gate.policy import Policy, carried_policy, load_policy
 from cloche.training.promotion.evaluate_candidate import _policy, chosen
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import find_model, find_version
+from tests.advice import read
 from tests.training.conftest import FEATURES
 
 Values = dict[str, Any]
@@ -38,13 +39,6 @@ def write(tmp_path, monkeypatch, holdout) -> Callable[[Values], str]:
         return "policy.yaml"
 
     return to_file
-
-
-def read(pattern: str, message: str) -> str:
-    """What a message says at the place of a pattern's group."""
-    found = re.search(pattern, message)
-    assert found is not None, (pattern, message)
-    return found[1]
 
 
 def problem(run: Callable[[], object]) -> str:
