@@ -1,8 +1,6 @@
 """What the commands of training advise is typed, and does what it is to do."""
 
 import os
-import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +16,10 @@ from cloche.training.cli.promote import _link, _moved
 from cloche.training.promotion.promote import Promotion
 from cloche.training.promotion.registry import find_model
 from cloche.training.recipe.load import load_recipe
+from tests.advice import typed
 from tests.stores import stores
 
-SPACED = "late flights"
+MODEL = "late flights"  # which a shell divides
 
 
 @pytest.fixture(autouse=True)
@@ -47,13 +46,6 @@ def done(*words: str) -> str:
     worked, said = run(*words)
     assert worked, (words, said)
     return said
-
-
-def typed(pattern: str, said: str) -> list[str]:
-    """The words of what a message says at the place of a pattern's group."""
-    found = re.search(pattern, said)
-    assert found is not None, (pattern, said)
-    return shlex.split(found[1])
 
 
 # What is typed, what it says, and what is typed then.
@@ -119,6 +111,7 @@ def test_what_a_usage_error_asks_for_is_typed_and_works(mistake, tmp_path):
     rows.to_csv("table.csv", index=False)
     words, said, mend = USAGE[mistake]
     again = mend(typed(said, refused(*words)))
+    assert (tmp_path / "there.csv").read_text() == "mine"
     done(*again)
 
 
@@ -161,46 +154,42 @@ def served(client) -> Callable[..., None]:
     return make
 
 
-@pytest.mark.parametrize("model", ["late-flights", SPACED])
-def test_a_way_back_that_is_named_leads_back(model, client, served):
-    served(model)
-    said = refused("rollback", model)
+def test_a_way_back_that_is_named_leads_back(client, served):
+    served(MODEL)
+    said = refused("rollback", MODEL)
     number = typed(r"promoted before: (\d+)", said)
-    done("rollback", model, *typed(r"name one: (--to) N", said), *number)
-    assert find_model(client, model).production == "1"
+    done("rollback", MODEL, *typed(r"name one: (--to) N", said), *number)
+    assert find_model(client, MODEL).production == "1"
 
 
-@pytest.mark.parametrize("model", ["late-flights", SPACED])
-def test_a_version_that_never_served_is_asked_about_or_forced(model, client, served, monkeypatch):
-    served(model)
-    client.set_model_version_tag(model, "3", "cloche.digest", "known")
-    said = refused("rollback", model, "--to", "3")
+def test_a_version_that_never_served_is_asked_about_or_forced(client, served, monkeypatch):
+    served(MODEL)
+    client.set_model_version_tag(MODEL, "3", "cloche.digest", "known")
+    said = refused("rollback", MODEL, "--to", "3")
     asked = typed(r"`cloche (.*?)` asks the gate", said)
-    assert asked == ["promote", model, "--version", "3"]
+    assert asked == ["promote", MODEL, "--version", "3"]
     judged = run(*asked)[1]
-    assert f"{model} version 3 cannot be fetched" in judged or "MLmodel" in judged
-    done("rollback", model, "--to", "3", *typed(r"(--force) does without", said))
-    assert find_model(client, model).production == "3"
+    assert f"{MODEL} version 3 cannot be fetched" in judged or "MLmodel" in judged
+    done("rollback", MODEL, "--to", "3", *typed(r"(--force) does without", said))
+    assert find_model(client, MODEL).production == "3"
 
 
-@pytest.mark.parametrize("model", ["late-flights", SPACED])
-def test_what_served_before_is_brought_back(model, client, served):
-    served(model)
-    client.set_registered_model_alias(model, "previous", "1")
-    done(*typed(r"`cloche (.*?)` brings it back", _moved(Promotion(model, "2", replaced="1"))))
-    assert find_model(client, model).production == "1"
+def test_what_served_before_is_brought_back(client, served):
+    served(MODEL)
+    client.set_registered_model_alias(MODEL, "previous", "1")
+    done(*typed(r"`cloche (.*?)` brings it back", _moved(Promotion(MODEL, "2", replaced="1"))))
+    assert find_model(client, MODEL).production == "1"
 
 
-@pytest.mark.parametrize("model", ["late-flights", SPACED])
-def test_a_registry_that_was_slow_is_looked_at(model, client, served, monkeypatch):
-    served(model)
-    client.set_registered_model_alias(model, "previous", "1")
+def test_a_registry_that_was_slow_is_looked_at(client, served, monkeypatch):
+    served(MODEL)
+    client.set_registered_model_alias(MODEL, "previous", "1")
     monkeypatch.setattr("cloche.training.promotion.lock._HELD_SECONDS", -1.0)
-    said = refused("rollback", model)
+    said = refused("rollback", MODEL)
     monkeypatch.undo()
     assert "production" in done(*typed(r"look at `cloche (.*?)`", said))
     assert "and run the command again" in said
-    done("rollback", model)
+    done("rollback", MODEL)
 
 
 def test_the_name_of_a_model_or_version_that_there_is_is_found(client, served):
