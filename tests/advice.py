@@ -4,13 +4,13 @@ import re
 import shlex
 
 
-def part(pattern: str, said: object) -> str:
+def text_of(pattern: str, said: object) -> str:
     """What a message says at the place of a pattern's group; it must fit."""
     found = re.search(pattern, str(said))
     assert found is not None, (pattern, said)
     return found[1]
 
 
-def words(pattern: str, said: object) -> list[str]:
+def words_of(pattern: str, said: object) -> list[str]:
     """The words of that, as a shell has them."""
-    return shlex.split(part(pattern, said))
+    return shlex.split(text_of(pattern, said))

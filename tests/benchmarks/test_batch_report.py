@@ -26,16 +26,13 @@ def test_a_line_is_the_median_of_its_rounds_beside_mlflow_and_the_limit():
 
 def test_where_mlflow_was_not_tried_its_rate_at_the_most_rows_counts():
     found = lines([run("mlflow", 1.0, 10), run("mlflow", 10.0, 50), run("cloche", 10.0, 1000)])
-
     assert found[-1].times == pytest.approx(100 / 5)
     assert found[-1].of_limit is None
 
 
 def test_what_is_measured_again_replaces_what_was_and_the_rest_stays():
     results = Results({}, {}, [run("cloche", 1.0), run("mlflow", 2.0)])
-
     results.forget("cloche", "csv", 1000)
-
     assert results.runs == [run("mlflow", 2.0)]
 
 
@@ -63,5 +60,4 @@ def test_both_formats_of_a_table_hold_the_same_rows(tmp_path):
     import pandas as pd
 
     parquet, text = (table(100, kind, tmp_path) for kind in ("parquet", "csv"))
-
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), pd.read_csv(text))

@@ -25,7 +25,6 @@ def test_a_mark_that_is_gone_says_where_to_mend_it():
 
 def test_requests_are_told_apart():
     moments = passing(100, 1) + passing(200, 2)
-
     assert [way[0] for way in chains(moments)] == [100, 200]
     assert [way[-1] for way in chains(moments)] == [100 + LAST, 200 + 2 * LAST]
 
@@ -33,9 +32,7 @@ def test_requests_are_told_apart():
 def test_a_body_in_pieces_counts_from_its_first_piece():
     first, *rest = passing(100, 10)
     pieces = [first, (0, 103), (0, 106)]
-
     (way,) = chains(pieces + rest)
-
     assert way[:2] == [100, 110]
 
 
@@ -43,7 +40,6 @@ def test_what_came_before_the_first_request_is_left_out():
     warm_up = [
         (position, position) for position, mark in enumerate(MARKS) if mark.process == "host"
     ]
-
     assert [way[0] for way in chains(warm_up + passing(100, 1))] == [100]
 
 

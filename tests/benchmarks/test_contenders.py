@@ -34,13 +34,11 @@ def test_every_requirements_file_belongs_to_a_contender():
 
 def test_a_row_survives_being_kept(tmp_path):
     ROW.write(tmp_path / "row.json")
-
     assert read(tmp_path / "row.json") == ROW
 
 
 def test_an_open_inference_body_has_a_typed_input_for_each_column():
     age, plan = json.loads(ROW.open_inference())["inputs"]
-
     assert age == {"name": "age", "shape": [1, 1], "datatype": "FP64", "data": [1.5]}
     assert plan["datatype"] == "BYTES"
 

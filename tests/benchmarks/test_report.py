@@ -19,19 +19,15 @@ def load(**content) -> Load:
 
 def test_a_cell_is_the_median_of_all_rounds_and_the_sum_of_all_failures():
     runs = [run("cloche", rate, p99=p99, failed=1) for rate, p99 in ((10, 9), (1000, 5), (30, 7))]
-
     (cell,) = cells(runs)
-
     assert (cell.rate, cell.p99, cell.failed) == (30, 7, 3)
 
 
 def test_throughput_is_compared_at_the_same_number_of_connections():
     runs = [
-        run("mlflow", 10, connections=1),
-        run("mlflow", 5, connections=64),
-        run("cloche", 20, connections=1),
-        run("cloche", 500, connections=64),
-    ]
+        run("mlflow", 10, connections=1), run("mlflow", 5, connections=64),
+        run("cloche", 20, connections=1), run("cloche", 500, connections=64),
+    ]  # fmt: skip
 
     times = {(one.contender, one.connections): one.times for one in cells(runs)}
 
@@ -44,31 +40,29 @@ def test_nothing_is_compared_with_a_base_that_answered_nothing(runs):
     assert cells(runs)[0].times is None
 
 
-def test_failures_stand_out_in_the_table(tmp_path):
-    result = load(runs=[run("cloche", 1234.5, failed=7)], starts=[])
-
-    render(write(tmp_path, "load", result), tmp_path)
-
-    assert "| 64 | cloche | 1,234 |  | 1.00 | 2.00 | **7** |" in (
-        (tmp_path / "results.md").read_text()
-    )
+def load_of(**content) -> tuple[str, Load]:
+    return "load", load(**content)
 
 
-def test_a_contender_that_could_not_be_measured_is_named_with_its_reason(tmp_path):
-    result = load(missing=[Missing("twelve", "mlserver", "It ended with code 1.\nno module")])
-
-    render(write(tmp_path, "load", result), tmp_path)
-
-    text = (tmp_path / "results.md").read_text()
-    assert "- mlserver with twelve: It ended with code 1. no module" in text
-
-
-def test_start_and_memory_are_medians(tmp_path):
-    starts = [Start("twelve", "cloche", s, m, "{}") for s, m in ((1, 300), (9, 100), (2, 200))]
-
-    render(write(tmp_path, "load", load(starts=starts)), tmp_path)
-
-    assert "| twelve | cloche | 2.0 | 200 |" in (tmp_path / "results.md").read_text()
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        (load_of(runs=[run("cloche", 1234.5, failed=7)], starts=[]),
+         "| 64 | cloche | 1,234 |  | 1.00 | 2.00 | **7** |"),
+        (load_of(missing=[Missing("twelve", "mlserver", "It ended with code 1.\nno module")]),
+         "- mlserver with twelve: It ended with code 1. no module"),
+        (load_of(starts=[Start("twelve", "cloche", seconds, mebibytes, "{}")
+                         for seconds, mebibytes in ((1, 300), (9, 100), (2, 200))]),
+         "| twelve | cloche | 2.0 | 200 |"),
+        (("doors", Doors("twelve", 3, 3, [run("grpc", rate, failed=1)
+                                          for rate in (1000, 3000, 2000)])),
+         "| 64 | grpc | 2,000 | 1.00 | 2.00 | 3 |"),
+    ],
+    ids=["failures stand out", "what is missing has its reason", "starts are medians", "doors too"],
+)  # fmt: skip
+def test_a_result_is_a_line(part, line, tmp_path):
+    render(write(tmp_path, *part), tmp_path)
+    assert line in (tmp_path / "results.md").read_text()
 
 
 def test_a_part_that_runs_alone_leaves_the_other_parts_as_they_were(tmp_path):
@@ -80,14 +74,6 @@ def test_a_part_that_runs_alone_leaves_the_other_parts_as_they_were(tmp_path):
     text = (tmp_path / "results.md").read_text()
     assert "| 64 | mlflow | 95 | 1.0 |" in text
     assert "| host | predict | 30 | 75% |" in text
-
-
-def test_doors_are_medians_of_their_rounds(tmp_path):
-    runs = [run("grpc", rate, p50=1.0, failed=1) for rate in (1000, 3000, 2000)]
-
-    render(write(tmp_path, "doors", Doors("twelve", 3, 3, runs)), tmp_path)
-
-    assert "| 64 | grpc | 2,000 | 1.00 | 2.00 | 3 |" in (tmp_path / "results.md").read_text()
 
 
 def test_swaps_are_compared_with_the_time_before_them(tmp_path):

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import socket
 import subprocess
 import sys
@@ -22,20 +21,14 @@ from cloche.up.command import _what_to_try, up
 from cloche.up.errors import ServiceError
 from cloche.up.samples import TryRows
 from tests import broken_servers
+from tests.advice import words_of
 from tests.shelf import empty_store
 from tests.stores import stores
 
 
-def read(pattern: str, said: str) -> list[str]:
-    """The words of what a message says at the place of a pattern's group."""
-    found = re.search(pattern, said)
-    assert found is not None, (pattern, said)
-    return shlex.split(found[1])
-
-
 def test_a_variable_that_a_model_lacks_is_given_to_it_by_the_option():
     here, failed = {"OPENAI_API_KEY": "o"}, "KeyError: 'OPENAI_API_KEY'"
-    option, name = read(r"\(.*: (--host-env \w+)\)$", explained(failed, here))
+    option, name = words_of(r"\(.*: (--host-env \w+)\)$", explained(failed, here))
     assert (option, for_models(here, [name])) == ("--host-env", here)
     check_widened([name])
 
@@ -43,12 +36,12 @@ def test_a_variable_that_a_model_lacks_is_given_to_it_by_the_option():
 def test_a_variable_of_its_own_is_given_to_a_model():
     with pytest.raises(ValueError, match="no model gets them") as refusal:
         check_widened(["CLOCHE_API_KEYS"])
-    (name,) = read(r"of its own, like (\w+)\.$", str(refusal.value))
+    (name,) = words_of(r"of its own, like (\w+)\.$", str(refusal.value))
     check_widened([name])
     assert for_models({name: "k"}, [name])
     with pytest.raises(ValueError, match="expected the name of a variable") as refusal:
         check_widened(["MY*APP"])
-    options = read(r"and a \*: (.*)$", str(refusal.value))
+    options = words_of(r"and a \*: (.*)$", str(refusal.value))
     check_widened([word.strip(",") for word in options if word != "--host-env"])
 
 
@@ -61,7 +54,7 @@ def test_a_module_of_the_working_directory_is_found_by_the_variable_that_is_name
                               cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
 
     failed = load()
-    (variable,) = read(r"or name the folder in (\w+)\)", explained(failed.stderr, {},
+    (variable,) = words_of(r"or name the folder in (\w+)\)", explained(failed.stderr, {},
                                                                   folder=tmp_path))  # fmt: skip
     assert load(**{variable: str(tmp_path)}).returncode == 0
 
@@ -80,7 +73,7 @@ def test_a_module_of_the_working_directory_is_logged_with_the_model(tmp_path, mo
 
 def test_without_an_environment_manager_an_old_version_runs_here(tmp_path):
     (tmp_path / "python_env.yaml").write_text("python: 3.9.1\n")
-    with pytest.raises(env_manager.NotBuilt) as refusal:
+    with pytest.raises(env_manager.NotBuilt, match=r"Python 3\.9") as refusal:
         env_manager.interpreter(tmp_path, "uv", tmp_path / "cache", print)
     assert "or leave --env-manager out" in str(refusal.value)
     default = env_manager.LOCAL
@@ -106,7 +99,7 @@ def test_another_port_lets_everything_come_up(option, brought_up):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ports = {"--port": "0", "--ui-port": "0", option: str(taken.getsockname()[1])}
         said = CliRunner().invoke(up, [word for pair in ports.items() for word in pair]).exception
-        (named,) = read(r"something else does\. Choose another (--\S+)\.$", str(said))
+        (named,) = words_of(r"something else does\. Choose another (--\S+)\.$", str(said))
         assert (named, brought_up) == (option, [])
         ports[named] = "0"
         CliRunner().invoke(up, ["diabetes", *(word for pair in ports.items() for word in pair)])
@@ -116,7 +109,7 @@ def test_another_port_lets_everything_come_up(option, brought_up):
 def test_an_address_of_this_machine_lets_everything_come_up(brought_up):
     ports = ["--port", "0", "--ui-port", "0"]
     said = str(CliRunner().invoke(up, [*ports, "--host", "203.0.113.1"]).exception)
-    option, address = read(r"Choose another (--host: \S+) for", said)
+    option, address = words_of(r"Choose another (--host: \S+) for", said)
     CliRunner().invoke(up, ["diabetes", *ports, option.strip(":"), address])
     assert brought_up == ["diabetes-progression"]
 
@@ -125,7 +118,7 @@ def test_another_registry_is_named_where_one_does_not_answer(tmp_path, monkeypat
     with broken_servers.away() as url, stores(url):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         failed = CliRunner().invoke(main.cloche, ["status"]).exception
-    (variable,) = read(r"or name another in (\w+)\.$", main._message(failed))
+    (variable,) = words_of(r"or name another in (\w+)\.$", main._message(failed))
     (tmp_path / "mlflow.db").write_bytes(Path(empty_store()).read_bytes())
     with stores(uri := f"sqlite:///{tmp_path}/mlflow.db"):
         monkeypatch.setenv(variable, uri)

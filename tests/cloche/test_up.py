@@ -27,7 +27,6 @@ ROW = {"label": 0, "score": 0.15994536239210277}
 )
 def test_predictions_that_differ_in_their_last_digits_are_explained(batch, predictor, told):
     said = difference([ROW], batch, predictor)
-
     assert ("the accelerated twin answers" in said) == told
     assert bool(said) == told
 

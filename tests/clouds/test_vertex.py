@@ -56,14 +56,10 @@ def storage(model: Path) -> Iterator[str]:
 def vertex(storage: str, tmp_path_factory) -> Iterator[Server]:
     """The container as Vertex AI starts it."""
     variables = {
-        "AIP_HTTP_PORT": "0",
-        "AIP_HEALTH_ROUTE": HEALTH,
-        "AIP_PREDICT_ROUTE": PREDICT,
-        "AIP_STORAGE_URI": "gs://artifacts/models/7/",
-        "AIP_MODE": "PREDICTION",
-        "AIP_FRAMEWORK": "CUSTOM_CONTAINER",
-        "STORAGE_EMULATOR_HOST": storage,
-    }
+        "AIP_HTTP_PORT": "0", "AIP_HEALTH_ROUTE": HEALTH, "AIP_PREDICT_ROUTE": PREDICT,
+        "AIP_STORAGE_URI": "gs://artifacts/models/7/", "AIP_MODE": "PREDICTION",
+        "AIP_FRAMEWORK": "CUSTOM_CONTAINER", "STORAGE_EMULATOR_HOST": storage,
+    }  # fmt: skip
     directory = tmp_path_factory.mktemp("vertex")
     with serving(directory=directory, environment=variables, command=COMMAND) as server:
         yield server.wait_until_ready()
@@ -78,7 +74,6 @@ ROWS = [{"size": 2, "kind": "new"}, {"size": 3.5, "kind": "used"}]
 
 def test_each_instance_gets_a_prediction(vertex: Server):
     answer = predict(vertex, {"instances": ROWS})
-
     assert answer.json() == {"predictions": [4.0, 3.5]}
 
 
@@ -90,19 +85,14 @@ def test_parameters_reach_the_model(vertex: Server, mlflow: MlflowServer):
     answer = predict(vertex, {"instances": ROWS, "parameters": {"factor": 3}})
 
     assert answer.json() == theirs.json() == {"predictions": [12.0, 10.5]}
-
-
-def test_parameters_may_be_null(vertex: Server):
     assert predict(vertex, {"instances": ROWS, "parameters": None}).status_code == 200
 
 
 def test_raw_predictions_take_everything_that_mlflow_does(vertex: Server):
     answer = requests.post(
-        vertex.url + PREDICT,
-        b"size,kind\n2,new\n",
-        headers={"content-type": "text/csv"},
+        vertex.url + PREDICT, b"size,kind\n2,new\n", headers={"content-type": "text/csv"},
         timeout=60,
-    )
+    )  # fmt: skip
 
     assert answer.json() == {"predictions": [4.0]}
 
@@ -110,16 +100,12 @@ def test_raw_predictions_take_everything_that_mlflow_does(vertex: Server):
 @pytest.mark.parametrize(
     "body",
     [
-        {"instances": [{"size": "big", "kind": "new"}]},
-        {"instances": ROWS, "parameters": 3},
-        {"parameters": {}},
-        {},
-        ["parameters"],
+        {"instances": [{"size": "big", "kind": "new"}]}, {"instances": ROWS, "parameters": 3},
+        {"parameters": {}}, {}, ["parameters"],
     ],
-)
+)  # fmt: skip
 def test_what_does_not_fit_is_refused_with_a_reason(vertex: Server, body):
     answer = predict(vertex, body)
-
     assert answer.status_code == 400
     assert answer.json()["message"]
 
@@ -137,14 +123,8 @@ def test_a_body_that_cannot_be_read_is_refused_and_counted_like_any_other(vertex
     assert vertex.metric("cloche_requests_total", **refused) == before + 1
 
 
-def test_health_is_told_where_vertex_asks(vertex: Server):
+def test_the_model_of_cloud_storage_is_served_to_everybody_where_vertex_asks(vertex: Server):
     assert vertex.get(HEALTH).status_code == 200
-
-
-def test_it_listens_for_everybody(vertex: Server):
     assert vertex.url.startswith("http://0.0.0.0:")
-
-
-def test_the_model_came_from_cloud_storage(vertex: Server):
     assert vertex.state("model")["ready"]
     assert '"model": "model"' in vertex.log.read_text()

@@ -32,13 +32,10 @@ RUNTIME_EXTRAS = tuple(name for name in project()["optional-dependencies"] if na
 def locked(name: str, python: str) -> dict[str, str]:
     """Package → version that a lock file gives on Linux with that Python."""
     environment = {
-        "python_version": python,
-        "python_full_version": f"{python}.9",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "platform_python_implementation": "CPython",
+        "python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux",
+        "platform_system": "Linux", "platform_python_implementation": "CPython",
         "implementation_name": "cpython",
-    }
+    }  # fmt: skip
     found = {}
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         if re.match(r"[A-Za-z0-9]", line):
@@ -58,25 +55,13 @@ def wanted(extras: tuple[str, ...]) -> list[Requirement]:
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_locks_satisfy_every_range(python):
-    for lock, extras in zip(LOCKS, (RUNTIME_EXTRAS, (*RUNTIME_EXTRAS, *HEAVY)), strict=True):
-        versions = locked(lock, python)
+def test_the_locks_satisfy_every_range_and_agree(python):
+    """What is tested is what runs, and what installs has the versions that are installed."""
+    runtime, development, build = (locked(lock, python) for lock in (*LOCKS, BUILD_LOCK))
+    for versions, extras in ((runtime, RUNTIME_EXTRAS), (development, (*RUNTIME_EXTRAS, *HEAVY))):
         for requirement in wanted(extras):
             assert versions[canonicalize_name(requirement.name)] in requirement.specifier
-
-
-@pytest.mark.parametrize("python", PYTHONS)
-def test_what_is_tested_is_what_runs(python):
-    runtime, development = (locked(lock, python) for lock in LOCKS)
-
-    assert runtime.items() <= development.items()
-
-
-@pytest.mark.parametrize("python", PYTHONS)
-def test_what_installs_has_the_versions_that_are_installed(python):
-    build, development = (locked(lock, python) for lock in (BUILD_LOCK, LOCKS[1]))
-
-    assert build.items() <= development.items()
+    assert runtime.items() | build.items() <= development.items()
     assert {"editables", "hatchling", "uv"} <= build.keys()
 
 
@@ -92,7 +77,9 @@ def test_the_oldest_version_that_is_allowed_is_tested():
 
 
 @pytest.mark.slow  # asks the index for the files that fit
-@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize(
+    "python", [*(pytest.param(one, marks=pytest.mark.breadth) for one in PYTHONS[:-1]), PYTHONS[-1]]
+)
 def test_only_the_sample_of_flights_is_a_source(python, tmp_path):
     """A machine without a compiler installs what runs, on every Python that is promised."""
     asked = [
@@ -132,7 +119,6 @@ def test_every_python_that_is_tested_is_supported_and_named():
 
 def test_mlflow_makes_the_environment_of_the_project_with_the_python_that_it_runs_on():
     found = _PythonEnv.from_conda_yaml(str(ROOT / "conda.yaml"))
-
     assert found.python == platform.python_version()
     assert found.dependencies == ["-r requirements.lock"]
 

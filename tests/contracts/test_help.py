@@ -78,7 +78,7 @@ BEFORE = {
     'cloche promote flight-delay --force --reason "the holdout is stale, agreed with operations"': (
         'python -c "from mlflow import MlflowClient;'
         " MlflowClient().set_registered_model_alias('flight-delay', 'challenger', 1)\""
-    ),
+    )
 }
 IN_ORDER = ["init", "train", "accelerate", "promote", "rollback", "status", "doctor", "sample"]
 
@@ -157,18 +157,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @from_the_shop
 @pytest.mark.slow
 @pytest.mark.parametrize("example", [*examples("serve"), *examples("container")])
-def test_every_example_of_serve_serves_until_it_is_told_to_end(
-    shop: Path, tmp_path: Path, foreground: list[subprocess.Popen[str]], example: str
-):
+def test_every_example_of_serve_serves_until_it_is_told_to_end(shop, tmp_path, foreground, example):
     port, log = free_port(), tmp_path / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            f"{example} --port {port}".split(),
-            cwd=shop,
-            env=environment() | {"XDG_CACHE_HOME": str(tmp_path)},
-            stdout=output,
-            stderr=output,
-        )
+            f"{example} --port {port}".split(), cwd=shop,
+            env=environment() | {"XDG_CACHE_HOME": str(tmp_path)}, stdout=output, stderr=output,
+        )  # fmt: skip
     foreground.append(process)
     wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/readyz"))
     process.send_signal(signal.SIGTERM)
@@ -238,13 +233,6 @@ def test_every_example_names_what_its_command_takes():
             program, word, *arguments = shlex.split(line)
             assert (program, word) == ("cloche", name)
             command.make_context(name, arguments)
-
-
-def test_every_command_is_shown_with_a_summary():
-    for name in COMMANDS:
-        command = cloche.get_command(click.Context(cloche), name)
-        assert command.get_short_help_str(), name
-        assert examples(name)
 
 
 def test_help_imports_no_model_library():

@@ -36,7 +36,6 @@ def command(name: str) -> click.Command:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_neither_control_characters_nor_markup(name):
     text = page(name, 80)
-
     assert all(character.isprintable() or character == "\n" for character in text)
     assert MARKUP.findall(text) == []
     assert EMPTY_WORDS.findall(text) == []

@@ -29,11 +29,8 @@ UNREAD = {
 }
 # record of options → by which names code has it
 RECORDS = {
-    Settings: "settings",
-    Job: "request|self",
-    Promotion: "request",
-    Options: "options|asked",
-}
+    Settings: "settings", Job: "request|self", Promotion: "request", Options: "options|asked",
+}  # fmt: skip
 
 
 def names_read(function: object) -> set[str]:
@@ -91,12 +88,10 @@ def written_defaults(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "record"),
     [
-        ("serving/cli/serve.py", Settings),
-        ("serving/cli/score.py", Job),
-        ("training/cli/promote.py", Promotion),
-        ("up/command.py", Settings),
+        ("serving/cli/serve.py", Settings), ("serving/cli/score.py", Job),
+        ("training/cli/promote.py", Promotion), ("up/command.py", Settings),
     ],
-)
+)  # fmt: skip
 def test_a_default_is_written_in_the_record_alone(module, record):
     """Whoever uses the record from Python gets what the command line gives."""
     known = {

@@ -151,9 +151,7 @@ def _used(node: ast.AST, own: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("package", sorted({name.partition(".")[0] for name in NAMES}))
-def test_a_package_with_private_names_is_bound_to_the_releases_that_were_tested(
-    package: str,
-) -> None:
+def test_a_package_with_private_names_is_bound_to_the_releases_that_were_tested(package):
     distribution = {"sklearn": "scikit-learn"}.get(package, package)
     ranges = {one.name: one.specifier for one in wanted(RUNTIME_EXTRAS)}
     major, minor, *_ = locked("requirements.lock", "3.11")[distribution].split(".")

@@ -12,21 +12,10 @@ from cloche.client import AsyncClient, Client, Prediction, Retries
 from cloche.serving.client.client import Options
 
 CLIENT = [
-    "AnswerTooLarge",
-    "AsyncClient",
-    "Client",
-    "ClientError",
-    "DeadlineExceeded",
-    "NotServed",
-    "Overloaded",
-    "Prediction",
-    "Refused",
-    "Retries",
-    "RowsRefused",
-    "ServerFailed",
-    "Unauthenticated",
-    "Unreachable",
-]
+    "AnswerTooLarge", "AsyncClient", "Client", "ClientError", "DeadlineExceeded", "NotServed",
+    "Overloaded", "Prediction", "Refused", "Retries", "RowsRefused", "ServerFailed",
+    "Unauthenticated", "Unreachable",
+]  # fmt: skip
 
 
 def test_the_names_are_these():
@@ -59,5 +48,4 @@ def test_importing_it_brings_no_model_library(module):
     heavy = "{'mlflow', 'numpy', 'pandas'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-
     assert told.stdout.strip() == "[]"

@@ -54,7 +54,6 @@ def test_the_wheel_holds_every_file_of_the_packages(names, folder):
 
 def test_the_wheel_has_one_name_at_the_top(names):
     tops = {name.split("/")[0] for name in names}
-
     assert {top for top in tops if not top.startswith("cloche-")} == {"cloche"}
 
 

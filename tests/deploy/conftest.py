@@ -34,16 +34,8 @@ def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     days = folder / "flights"
     days.mkdir()
     sample = "cloche sample flights --without-target --date"
-    subprocess.run(
-        [
-            "bash",
-            "-euc",
-            f"{TRAIN}\nfor day in {GOOD} {BAD}; do {sample} $day flights/$day.csv; done",
-        ],
-        cwd=folder,
-        env=environment(),
-        check=True,
-    )
+    script = f"{TRAIN}\nfor day in {GOOD} {BAD}; do {sample} $day flights/$day.csv; done"
+    subprocess.run(["bash", "-euc", script], cwd=folder, env=environment(), check=True)
     rows = (days / f"{BAD}.csv").read_text().splitlines(keepends=True)
     weekday = rows[0].split(",").index("weekday")
     for at in (5, 50, 500):

@@ -104,8 +104,5 @@ def kubernetes_mistakes(name: str, value: Any, where: str) -> list[str]:
 
 
 _PLAIN: dict[str, type | tuple[type, ...]] = {
-    "str": str,
-    "int": int,
-    "bool": bool,
-    "float": (int, float),
-}
+    "str": str, "int": int, "bool": bool, "float": (int, float),
+}  # fmt: skip

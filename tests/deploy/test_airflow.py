@@ -33,11 +33,9 @@ def home(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An AIRFLOW_HOME with its database."""
     folder = tmp_path_factory.mktemp("airflow")
     subprocess.run(
-        [programs / "airflow", "db", "migrate"],
+        [programs / "airflow", "db", "migrate"], check=True, capture_output=True,
         env=environment() | {"AIRFLOW_HOME": str(folder)},
-        check=True,
-        capture_output=True,
-    )
+    )  # fmt: skip
     return folder
 
 
@@ -72,13 +70,9 @@ def airflow(settings: dict[str, str]) -> Airflow:
 
     def call(*arguments: str, code: int = 0, **variables: str) -> str:
         answer = subprocess.run(
-            ["airflow", *arguments],
-            env=settings | variables,
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+            ["airflow", *arguments], env=settings | variables, cwd="/",
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
         assert answer.returncode == code, answer.stdout + answer.stderr
         return answer.stdout + answer.stderr
 
@@ -109,7 +103,6 @@ def test_yesterday_is_scored_and_rows_in_quarantine_are_a_warning_or_a_failure_a
 
 def test_a_day_that_is_not_there_fails_and_says_so(airflow: Airflow, flights: Path):
     told = airflow("dags", "test", "score_flights", *on(ABSENT), code=1)
-
     assert f"flights/{ABSENT}.csv: nothing is there" in told
     assert not (flights / "scores").exists()
 
@@ -132,17 +125,11 @@ def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], Non
 
     def service(name: str) -> None:
         with output.open("a") as log:
-            running.append(
-                subprocess.Popen(
-                    ["airflow", name],
-                    env=services,
-                    cwd="/",
-                    stdout=log,
-                    stderr=log,
-                    text=True,
-                    start_new_session=True,
-                )
-            )
+            process = subprocess.Popen(
+                ["airflow", name], env=services, cwd="/", stdout=log, stderr=log, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+            running.append(process)
 
     def answers() -> bool:
         with contextlib.suppress(requests.ConnectionError):

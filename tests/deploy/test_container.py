@@ -155,7 +155,6 @@ def test_it_does_not_grow_unseen(image: Image):
     used = subprocess.run(
         ["du", "--summarize", "--block-size=1M", image.root], capture_output=True, check=True
     )
-
     assert int(used.stdout.split()[0]) < LARGEST_MIB
 
 
@@ -164,7 +163,6 @@ def test_it_does_not_grow_unseen(image: Image):
 
 def test_it_answers_from_the_version_in_production(follower: Container, rows: dict[str, Any]):
     answer = ask(follower, rows)
-
     assert answer.headers["x-model-name"] == MODEL
     assert answer.headers["x-model-version"] == "1"
     assert follower.state(MODEL)["predictor"] == "onnx"
@@ -198,14 +196,12 @@ def test_it_runs_without_rights(follower: Container):
 def test_its_file_system_is_not_written(follower: Container):
     mounts = Path(f"/proc/{follower.first}/mountinfo").read_text().splitlines()
     (options,) = [line.split()[5] for line in mounts if line.split()[4] == "/"]
-
     assert "ro" in options.split(",")
 
 
 def test_its_health_is_what_the_server_says(follower: Container, image: Image, tmp_path: Path):
     nobody = {"CLOCHE_SERVE_PORT": str(free_port())}
     command = image.config["Healthcheck"]["Test"][1:]
-
     assert follower.check_health() == 0
     assert image.run(*command, entry_point=[], variables=nobody).returncode == 1
 
@@ -234,11 +230,9 @@ def baked(engine: Engine, image: Image, promoted: str, tmp_path_factory) -> Imag
 def on_vertex(baked: Image, tmp_path_factory) -> Iterator[Container]:
     """The baked image as Vertex AI starts it, without a registry and with no model in a store."""
     variables = {
-        "AIP_HTTP_PORT": "PORT",
-        "AIP_HEALTH_ROUTE": "/health-of-7",
-        "AIP_PREDICT_ROUTE": "/endpoints/7:predict",
-        "AIP_STORAGE_URI": "",
-    }
+        "AIP_HTTP_PORT": "PORT", "AIP_HEALTH_ROUTE": "/health-of-7",
+        "AIP_PREDICT_ROUTE": "/endpoints/7:predict", "AIP_STORAGE_URI": "",
+    }  # fmt: skip
     place = tmp_path_factory.mktemp("vertex")
     with baked.serving(directory=place, variables=variables) as container:
         yield container.wait_until_ready()
@@ -246,7 +240,6 @@ def on_vertex(baked: Image, tmp_path_factory) -> Iterator[Container]:
 
 def test_a_baked_version_answers_without_a_registry(on_vertex: Container, rows):
     answer = ask(on_vertex, rows, "/invocations")
-
     assert answer.headers["x-model-name"] == MODEL
     assert answer.headers["x-model-version"] == "1"
     assert on_vertex.state(MODEL)["predictor"] == "onnx"
@@ -276,9 +269,7 @@ def test_the_image_says_what_is_in_it(baked: Image, promoted: str):
     assert baked.config["User"] == "10001:10001"
 
 
-def test_sagemaker_starts_the_image_with_the_model_that_it_unpacked(
-    image: Image, baked: Image, rows, tmp_path: Path
-):
+def test_sagemaker_starts_the_image_with_the_model_that_it_unpacked(image, baked, rows, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(baked.root / "srv" / "model", model)
     (model / "cloche-pinned.json").unlink()
@@ -292,9 +283,7 @@ def test_sagemaker_starts_the_image_with_the_model_that_it_unpacked(
         assert "Ended." in container.log.read_text()
 
 
-def test_a_version_that_was_altered_is_not_built(
-    engine: Engine, image: Image, baked: Image, tmp_path: Path
-):
+def test_a_version_that_was_altered_is_not_built(engine, image, baked, tmp_path):
     """The note is there, and the files are not those that it speaks of."""
     shutil.copytree(baked.root / "srv" / "model", tmp_path / "model")
     with (tmp_path / "model" / "MLmodel").open("a") as file:

@@ -48,7 +48,6 @@ def test_a_run_that_is_still_going_is_not_started_twice(run: Run, flights: Path)
 @pytest.mark.breadth
 def test_a_day_without_trouble_is_not_worth_a_mail(run: Run, flights: Path):
     answer = run("nightly", GOOD)
-
     assert answer.stdout + answer.stderr == ""
     assert "936 rows are in" in (flights / "score-day.log").read_text()
 
@@ -56,7 +55,6 @@ def test_a_day_without_trouble_is_not_worth_a_mail(run: Run, flights: Path):
 @pytest.mark.breadth
 def test_rows_in_quarantine_are_worth_a_mail_that_says_why(run: Run, flights: Path):
     mail = run("nightly", BAD, code=4).stdout
-
     assert "3 rows are in quarantine" in mail
     assert "weekday" in mail
     assert (flights / "scores" / f"date={BAD}" / "_SUCCESS").exists()
@@ -79,9 +77,7 @@ def text_of(file: Path) -> str:
 
 
 @pytest.mark.breadth
-def test_cron_scores_yesterday_and_mails_what_went_wrong(
-    flights: Path, job: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-):
+def test_cron_scores_yesterday_and_mails_what_went_wrong(flights, job, tmp_path_factory):
     """Two lines at the same minute: one with yesterday's file, one in a folder without it."""
     day = yesterday()
     shutil.copy(flights / "flights" / f"{GOOD}.csv", flights / "flights" / f"{day}.csv")

@@ -17,9 +17,7 @@ def yesterday() -> str:
     return f"{datetime.now(ZoneInfo('America/New_York')) - timedelta(days=1):%Y-%m-%d}"
 
 
-def test_a_day_is_scored_into_its_partition_with_its_report_and_again_is_a_no_op(
-    run: Run, flights: Path
-):
+def test_a_day_is_scored_into_its_partition_with_its_report_and_again_is_a_no_op(run, flights):
     run("score-day", GOOD)
 
     scored = flights / "scores" / f"date={GOOD}"
@@ -34,9 +32,7 @@ def test_a_day_is_scored_into_its_partition_with_its_report_and_again_is_a_no_op
 
 def test_without_a_day_it_is_yesterday_in_new_york(run: Run, flights: Path):
     day = yesterday()
-
     answer = run("score-day", code=1)
-
     assert f"flights/{day}.csv: nothing is there" in answer.stderr
     assert not (flights / "scores").exists()
 
@@ -44,9 +40,7 @@ def test_without_a_day_it_is_yesterday_in_new_york(run: Run, flights: Path):
 def test_another_job_is_other_settings(run: Run, flights: Path):
     (flights / "flights" / f"{GOOD}.csv").rename(flights / "2013-11.csv")
     patterns = {"INPUT": "{date:%Y-%m}.csv", "OUTPUT": "monthly/{date:%Y/%m}.csv"}
-
     run("score-day", GOOD, "--keep", **patterns)
-
     assert "carrier" in pd.read_csv(flights / "monthly" / "2013" / "11.csv")
 
 

@@ -46,15 +46,12 @@ def runner(tmp_path: Path) -> Runner:
             file.write_text("")
         answer = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step(name)["run"]],
-            cwd=tmp_path,
+            cwd=tmp_path, capture_output=True, text=True, check=False,
             env=environment()
             | {"GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(summary)}
             | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
             | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        )  # fmt: skip
         written = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
         return Ended(answer.returncode, answer.stdout + answer.stderr, written, summary.read_text())
 
@@ -105,13 +102,11 @@ def test_a_refusal_is_no_failure_and_is_seen(runner: Runner, ends: Callable[[int
 
 def test_a_failure_of_the_gate_is_a_failure(runner: Runner, ends: Callable[[int], str]):
     failed = runner("gate", MODEL="churn", PATH=ends(1))
-
     assert (failed.code, failed.outputs) == (1, {})
     assert "what it says" in failed.log
 
 
 def test_nothing_is_trained_into_a_store_that_is_lost(runner: Runner):
     failed = runner("train", RECIPE="breast-cancer", MLFLOW_TRACKING_URI="")
-
     assert failed.code != 0
     assert "Set the secret MLFLOW_TRACKING_URI" in failed.log

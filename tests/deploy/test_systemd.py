@@ -70,7 +70,6 @@ def test_systemd_calls_what_a_service_may_do_little(analyze: str, unit: str):
 
 def test_a_server_has_longer_to_stop_than_its_requests_have():
     service = read("cloche-serve.service")["Service"]
-
     assert int(service["TimeoutStopSec"]) > Settings(all_with_alias="production").drain_timeout
 
 

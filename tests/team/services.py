@@ -134,15 +134,6 @@ class Tracking:
         )  # fmt: skip
         assert answer.ok, answer.text
 
-    def grant(self, name: str, model: str) -> None:
-        """Let somebody write to a registered model, as our message says."""
-        granted = {"username": name, "resource_type": "registered_model", "resource_id": model}
-        answer = requests.post(
-            f"{self.url}/api/3.0/mlflow/users/permissions/grant",
-            json={**granted, "permission": "EDIT"}, auth=ADMIN, timeout=30,
-        )  # fmt: skip
-        assert answer.ok, answer.text
-
     def _died(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "mlflow.log").read_text()[-4000:]

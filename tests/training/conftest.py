@@ -1,7 +1,10 @@
 """A registry of one's own, and small models whose quality is known beforehand."""
 
+import functools
+import json
 import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,11 +19,24 @@ from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
 from cloche.training.dataset.reading.digest import frame_digest
+from cloche.training.recipe.load import load_recipe
+from cloche.training.recipe.schema import Recipe
 from tests import warm
-from tests.shelf import empty_store
+from tests.shelf import empty_store, shelf
 from tests.stores import stores
 
 FEATURES = ["hour", "wind", "gust"]
+
+# A small sound recipe, as values.
+CHURN: dict[str, Any] = {
+    "name": "churn",
+    "task": "binary",
+    "data": {"source": "churn.csv"},
+    "target": "churned",
+    "split": {"by": "fraction", "holdout": 0.25},
+    "columns": {"numeric": ["age", "spend"], "categorical": ["plan"]},
+    "estimator": {"class": "sklearn.linear_model.LogisticRegression"},
+}
 
 LogVersion = Callable[..., str]
 SaveModel = Callable[..., Path]
@@ -55,27 +71,43 @@ def holdout() -> pd.DataFrame:
     return make_holdout()
 
 
+@functools.cache
+def _saved_once(error: float, features: tuple[str, ...], options: str) -> Path:
+    """A model that this process saves once, to be copied; the options of MLflow are JSON."""
+    classifier = make_classifier(error, [*features])
+    example = make_holdout(5)[[*features]]
+    path = Path(tempfile.mkdtemp(dir=shelf())) / "model"
+    with warnings.catch_warnings():
+        # MLflow 3.17 compares columns with a range, which pandas 3 deprecates.
+        warnings.filterwarnings("ignore", "Operation with range is deprecated")
+        mlflow.sklearn.save_model(
+            classifier, str(path), input_example=example, pyfunc_predict_fn="predict_proba",
+            signature=infer_signature(example, classifier.predict_proba(example)),
+            pip_requirements=["scikit-learn"], **json.loads(options),
+        )  # fmt: skip
+    return path
+
+
 @pytest.fixture
 def save_model(tmp_path: Path) -> SaveModel:
     """(error, features, **of mlflow) → folder of a saved model that answers with probabilities."""
 
     def save(error: float = 0.0, features: list[str] | None = None, **options: Any) -> Path:
-        classifier = make_classifier(error, features)
-        example = make_holdout(5)[features or FEATURES]
         path = tmp_path / f"model-{len(list(tmp_path.glob('model-*')))}"
-        defaults = {
-            "signature": infer_signature(example, classifier.predict_proba(example)),
-            "input_example": example,
-            "pyfunc_predict_fn": "predict_proba",
-            "pip_requirements": ["scikit-learn"],
-        }
-        with warnings.catch_warnings():
-            # MLflow 3.17 compares columns with a range, which pandas 3 deprecates.
-            warnings.filterwarnings("ignore", "Operation with range is deprecated")
-            mlflow.sklearn.save_model(classifier, str(path), **{**defaults, **options})
-        return path
+        once = _saved_once(error, tuple(features or FEATURES), json.dumps(options))
+        return Path(shutil.copytree(once, path))
 
     return save
+
+
+def small_recipe(*overrides: str) -> Recipe:
+    """A recipe that is trained in a second; `overrides` are KEY=VALUE, as for `--set`."""
+    forest = (
+        "estimator.class=sklearn.ensemble.RandomForestClassifier",
+        "estimator.params={n_estimators: 5}",
+        "gate.resamples=100",
+    )
+    return load_recipe("breast-cancer", [*forest, *overrides])
 
 
 def carried_policy(holdout: pd.DataFrame, gate: Mapping[str, Any]) -> dict[str, Any]:

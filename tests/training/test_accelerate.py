@@ -36,9 +36,7 @@ def tags(client, number) -> dict[str, str]:
 
 def test_the_challenger_is_proven_on_the_holdout_that_it_carries(client, log_version, holdout):
     number = log_version()
-
     done = accelerated(client)
-
     assert (done.model, done.version, done.proof.rows) == ("flight-delay", number, len(holdout))
     assert tags(client, number)["cloche.accelerated"] == "onnx"
 
@@ -46,7 +44,6 @@ def test_the_challenger_is_proven_on_the_holdout_that_it_carries(client, log_ver
 def test_without_a_challenger_it_is_what_serves(client, log_version, proven):
     number = log_version(challenger=False)
     client.set_registered_model_alias("flight-delay", "production", number)
-
     assert accelerated(client).version == number
 
 
@@ -59,13 +56,6 @@ def test_a_version_that_carries_no_rows_is_proven_on_those_that_are_named(
     with pytest.raises(RegistryError, match="--data FILE"):
         accelerated(client, version=number)
     assert accelerated(client, version=number, data=str(tmp_path / "rows.csv")).proof.rows == 100
-
-
-def test_nothing_to_accelerate_is_said(client):
-    client.create_registered_model("flight-delay")
-
-    with pytest.raises(RegistryError, match="--version N"):
-        accelerated(client)
 
 
 def test_a_twin_that_is_proven_no_longer_is_withdrawn(client, log_version, proven, monkeypatch):

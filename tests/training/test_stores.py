@@ -152,50 +152,29 @@ def test_looking_leaves_nothing(client):
     assert found() == before
 
 
-def run_of(client, *, deleted: bool) -> str:
-    made = client.create_run(client.create_experiment("mine")).info.run_id
-    if deleted:
-        client.delete_run(made)
-    return made
-
-
-def experiment_of(client) -> str:
+def deleted(client, variable: str) -> str:
+    """The id of a run or an experiment that was deleted."""
     made: str = client.create_experiment("mine")
-    client.delete_experiment(made)
+    if variable == "MLFLOW_EXPERIMENT_ID":
+        client.delete_experiment(made)
+    else:
+        client.delete_run(made := client.create_run(made).info.run_id)
     return made
-
-
-# Variable → what it holds, and what the refusal says.
-WRONG = {
-    "a run that is not there": ("MLFLOW_RUN_ID", lambda _: "0" * 32, "has none of that id: unset"),
-    "a run that was deleted": (
-        "MLFLOW_RUN_ID",
-        lambda client: run_of(client, deleted=True),
-        "which was deleted: unset MLFLOW_RUN_ID",
-    ),
-    "an experiment that is not there": (
-        "MLFLOW_EXPERIMENT_ID",
-        lambda _: "777",
-        "has none of that id: unset",
-    ),
-    "an experiment that is no number": (
-        "MLFLOW_EXPERIMENT_ID",
-        lambda _: "mine",
-        "has none of that id: unset",
-    ),
-    "an experiment that was deleted": (
-        "MLFLOW_EXPERIMENT_ID",
-        experiment_of,
-        "mlflow experiments restore --experiment-id",
-    ),
-}
 
 
 @pytest.mark.usefixtures("nothing_is_read")
-@pytest.mark.parametrize("what", WRONG)
-def test_a_variable_that_names_nothing_to_train_into(what, client):
-    variable, value, message = WRONG[what]
-    held = value(client)
+@pytest.mark.parametrize(
+    ("variable", "held", "message"),
+    [
+        ("MLFLOW_RUN_ID", "0" * 32, "has none of that id: unset"),
+        ("MLFLOW_RUN_ID", "", "which was deleted: unset MLFLOW_RUN_ID"),
+        ("MLFLOW_EXPERIMENT_ID", "777", "has none of that id: unset"),
+        ("MLFLOW_EXPERIMENT_ID", "mine", "has none of that id: unset"),
+        ("MLFLOW_EXPERIMENT_ID", "", "mlflow experiments restore --experiment-id"),
+    ],
+)
+def test_a_variable_that_names_nothing_to_train_into(variable, held, message, client):
+    held = held or deleted(client, variable)
     words = said(**{variable: held})
     assert message in words
     assert "deleted" in words or words.startswith(f"{variable} names ")
@@ -208,11 +187,15 @@ def test_a_variable_that_names_nothing_to_train_into(what, client):
 
 
 @pytest.mark.usefixtures("nothing_is_read")
-@pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"])
 @pytest.mark.parametrize(
-    "typed",
-    ["sqlit:///mlflow.db", "sqlite:/mlflow.db", "htp://localhost:5000", "localhost:5000",
-     "http:/localhost:5000", "http//localhost:5000", "databriks", "mlflow.db"],
+    ("variable", "typed"),
+    [
+        *(("MLFLOW_TRACKING_URI", typed) for typed in (
+            "sqlit:///mlflow.db", "sqlite:/mlflow.db", "htp://localhost:5000", "localhost:5000",
+            "http:/localhost:5000", "http//localhost:5000", "databriks", "mlflow.db",
+        )),
+        ("MLFLOW_REGISTRY_URI", "sqlit:///mlflow.db"),
+    ],
 )  # fmt: skip
 def test_an_address_with_a_typing_error(variable, typed):
     words = said(**{variable: typed})
@@ -247,9 +230,9 @@ def test_the_experiment_that_the_environment_names_is_taken_and_no_other(
 
     monkeypatch.setattr("cloche.training.train.fit", stop)
     mine = client.create_experiment("mine")
-    for recipe in (RECIPE, "diabetes") if not chosen else (RECIPE,):
-        if chosen:
-            monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mine)
+    if chosen:
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mine)
+    for recipe in (RECIPE,) if chosen else (RECIPE, "diabetes"):
         read = load_recipe(recipe)
         with pytest.raises(Stopped):
             train(read, lambda _: None)

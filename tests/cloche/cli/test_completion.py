@@ -6,8 +6,6 @@ import select
 import subprocess
 import time
 
-import pytest
-
 from tests.shell import environment
 
 READ_SECONDS = 60.0
@@ -43,22 +41,16 @@ class Terminal:
         os.close(self._ours)
 
 
-@pytest.fixture
-def terminal():
-    found = Terminal()
-    yield found
-    found.end()
-
-
-@pytest.mark.parametrize(
-    ("typed", "completed"),
-    [
-        ("cloche rol\t", "cloche rollback "),
-        ("cloche serve --max-bat\t", "--max-batch-rows "),
-        ("cloche serve --env-manager virt\t", "--env-manager virtualenv "),
-    ],
-)
-def test_tab_completes_commands_options_and_values(terminal, typed, completed):
-    terminal.type(typed)
-
-    terminal.read_until(completed)
+def test_tab_completes_commands_options_and_values():
+    terminal = Terminal()
+    try:
+        for typed, completed in (
+            ("cloche rol\t", "cloche rollback "),
+            ("cloche serve --max-bat\t", "--max-batch-rows "),
+            ("cloche serve --env-manager virt\t", "--env-manager virtualenv "),
+        ):
+            terminal.type(typed)
+            terminal.read_until(completed)
+            terminal.type("\x15")  # ends this line
+    finally:
+        terminal.end()

@@ -39,13 +39,11 @@ def test_a_model_gets_what_it_needs_to_run_and_no_secret():
 
 def test_a_build_gets_besides_what_reaches_the_package_index():
     proxy = {"https_proxy": SECRETS["https_proxy"]}
-
     assert for_builds(EVERYTHING) == ORDINARY | INDEX | proxy
 
 
 def test_the_registry_process_gets_all_but_the_servers_own_keys():
     kept = {name: value for name, value in EVERYTHING.items() if not name.startswith("CLOCHE_")}
-
     assert for_registry(EVERYTHING) == kept
 
 
@@ -61,7 +59,6 @@ def test_whatever_is_named_is_given_as_it_is_and_nothing_else(variables, widened
 @given(environments, st.lists(st.text("CLO_HE*")))
 def test_no_widening_gives_the_servers_own_keys(variables, widened):
     kept = for_models({**variables, "CLOCHE_API_KEYS": "k"}, widened)
-
     assert not any(name.startswith("CLOCHE_") for name in kept)
 
 
@@ -80,15 +77,9 @@ def test_a_name_that_models_never_get_is_refused_with_the_fix(name, why):
         check_widened(["MYAPP_*", "MYAPP_KEY", name])
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        "KeyError: 'OPENAI_API_KEY'",
-        "api_key must be set, as by the OPENAI_API_KEY environment variable",
-    ],
-)
-def test_an_error_about_a_variable_that_was_withheld_names_the_option(said):
+def test_an_error_about_a_variable_that_was_withheld_names_the_option():
     here = {"OPENAI_API_KEY": "o"}
+    said = "api_key must be set, as by the OPENAI_API_KEY environment variable"
 
     assert explained(said, here).endswith("--host-env OPENAI_API_KEY)")
     assert explained(said, here, ["OPENAI_API_KEY"]) == said

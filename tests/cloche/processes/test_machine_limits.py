@@ -1,7 +1,6 @@
 """A machine without memory or room: one sentence and exit code 1, from any command."""
 
 import errno
-from typing import Any
 
 import click
 import pytest
@@ -19,9 +18,7 @@ from cloche.processes.machine_limits import lacking
         (ValueError("of the model"), ""),
     ],
 )
-def test_what_the_machine_lacks_is_told_from_what_fails_on_it(
-    error: Exception, found: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_what_the_machine_lacks_is_told_from_what_fails_on_it(error, found, monkeypatch, capsys):
     wrapped = RuntimeError("it failed")
     wrapped.__cause__ = error
     assert lacking(error) == lacking(wrapped) == found

@@ -51,17 +51,11 @@ def left(folder: Path) -> list[int]:
 @pytest.mark.parametrize(
     ("end", "code"),
     [
-        ("returns", 0),
-        ("raises", 1),
-        ("exits", 3),
-        ("SIGSEGV", -signal.SIGSEGV),
-        ("SIGKILL", -signal.SIGKILL),
-        ("signals its group", -signal.SIGKILL),
+        ("returns", 0), ("raises", 1), ("exits", 3), ("SIGSEGV", -signal.SIGSEGV),
+        ("SIGKILL", -signal.SIGKILL), ("signals its group", -signal.SIGKILL),
     ],
-)
-def test_what_the_work_started_ends_with_it(
-    start: Start, tmp_path: Path, end: str, code: int
-) -> None:
+)  # fmt: skip
+def test_what_the_work_started_ends_with_it(start, tmp_path, end, code):
     process = start(end)
     process.communicate(timeout=60)  # nobody holds its output open
     assert process.returncode == code

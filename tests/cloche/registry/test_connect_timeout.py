@@ -1,6 +1,7 @@
 """Commands for people, where the registry is away or something else: given up soon, and told."""
 
 import os
+from functools import partial
 
 import pytest
 from click.testing import CliRunner
@@ -17,26 +18,16 @@ WAYS = {
     "no TLS": (broken_servers.without_tls, "does not answer (wrong version number)"),
     "no database": (broken_servers.database_away, "does not answer (Connection refused)"),
     "black hole": (broken_servers.black_hole, "does not answer (timed out)"),
-    "silent": (
-        lambda: broken_servers.answering(broken_servers.silent),
-        "does not answer (timed out)",
-    ),
-    "drips": (
-        lambda: broken_servers.answering(broken_servers.drips),
-        "does not answer (timed out)",
-    ),
-    "page": (
-        lambda: broken_servers.answering(broken_servers.page),
-        "does not answer as MLflow does",
-    ),
-    "proxy": (
-        lambda: broken_servers.answering(broken_servers.bad_gateway),
-        "does not answer (502 error)",
-    ),
-    "no page": (
-        lambda: broken_servers.answering(broken_servers.no_such_page),
-        "or no tracking server",
-    ),
+    **{
+        way: (partial(broken_servers.answering, answer), told)
+        for way, answer, told in (
+            ("silent", broken_servers.silent, "does not answer (timed out)"),
+            ("drips", broken_servers.drips, "does not answer (timed out)"),
+            ("page", broken_servers.page, "does not answer as MLflow does"),
+            ("proxy", broken_servers.bad_gateway, "does not answer (502 error)"),
+            ("no page", broken_servers.no_such_page, "or no tracking server"),
+        )
+    },
 }
 COMMANDS = {
     "status": ["status"],

@@ -139,18 +139,14 @@ READ_MODEL, READ_EXPERIMENT = (MODEL, "READ"), (EXPERIMENT, "READ")
     ("act", "granted"),
     [
         (look_for_trouble, [READ_MODEL, READ_EXPERIMENT]),
-        (move_an_alias, [READ_MODEL, (MODEL, "EDIT")]),
-        (serve_it, [READ_MODEL, READ_EXPERIMENT]),
-        (judge_it, [READ_MODEL, READ_EXPERIMENT]),
-        (say_what_serves, [READ_MODEL]),
-        (read_an_experiment, [READ_EXPERIMENT]),
-        (start_a_run, [(EXPERIMENT, "EDIT")]),
-        (note_something, [READ_MODEL, (MODEL, "EDIT")]),
-        (unlock, [READ_MODEL, (MODEL, "EDIT")]),
+        (move_an_alias, [READ_MODEL, (MODEL, "EDIT")]), (serve_it, [READ_MODEL, READ_EXPERIMENT]),
+        (judge_it, [READ_MODEL, READ_EXPERIMENT]), (say_what_serves, [READ_MODEL]),
+        (read_an_experiment, [READ_EXPERIMENT]), (start_a_run, [(EXPERIMENT, "EDIT")]),
+        (note_something, [READ_MODEL, (MODEL, "EDIT")]), (unlock, [READ_MODEL, (MODEL, "EDIT")]),
         (take_an_alias_away, [READ_MODEL, (MODEL, "MANAGE")]),
         (forget_something, [READ_MODEL, (MODEL, "MANAGE")]),
     ],
-)
+)  # fmt: skip
 def test_a_right_that_is_named_is_the_least_that_is_needed_and_is_enough(
     act: Callable[..., None], granted: list[tuple[str, str]], user: str, tracking, tmp_path
 ):

@@ -18,17 +18,12 @@ def schema(kind: str, *names: str | None, shape: tuple[int, ...] = (-1, 2)) -> S
 @pytest.mark.parametrize(
     ("values", "kind", "found"),
     [
-        ([0.1, 2.0], "float32", "float32"),
-        ([1, 2], "float32", "float32"),
-        ([1, 2], "int32", "int32"),
-        ([1, 2**40], "int32", "int64"),
-        ([1.5, 2.0], "int64", "float64"),
-        (["x", "y"], "float32", "str"),
+        ([0.1, 2.0], "float32", "float32"), ([1, 2], "float32", "float32"),
+        ([1, 2], "int32", "int32"), ([1, 2**40], "int32", "int64"),
+        ([1.5, 2.0], "int64", "float64"), (["x", "y"], "float32", "str"),
     ],
-)
-def test_numbers_get_the_type_of_the_tensor_if_it_can_hold_them(
-    values: list[object], kind: str, found: str
-) -> None:
+)  # fmt: skip
+def test_numbers_get_the_type_of_the_tensor_if_it_can_hold_them(values, kind, found):
     frame = given(pd.DataFrame({"a": values}), schema(kind))
     assert isinstance(frame, pd.DataFrame)
     assert str(frame["a"].dtype) == found
@@ -48,9 +43,7 @@ def test_columns_that_no_tensor_names_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("shape", [(-1, 2), (-1, -1)])
 @pytest.mark.parametrize("kind", ["float32", "float64", "int64", "object"])
-def test_the_columns_of_a_table_make_the_one_tensor_that_has_a_name(
-    kind: str, shape: tuple[int, ...]
-) -> None:
+def test_the_columns_of_a_table_make_the_one_tensor_that_has_a_name(kind, shape):
     values = [["a", "b"], ["c", "d"]] if kind == "object" else [[1, 2], [3, 4]]
     frame = pd.DataFrame(values, columns=["a", "b"]).astype(object if kind == "object" else "int64")
     inputs = schema(kind, "X", shape=shape)
@@ -81,9 +74,7 @@ def test_a_tensor_of_one_dimension_is_made_of_one_column() -> None:
         (("X",), (-1, 2, 2), "which columns of a table cannot make"),
     ],
 )
-def test_columns_that_do_not_make_the_tensor_are_named_with_what_it_takes(
-    names: tuple[str | None, ...], shape: tuple[int, ...], said: str
-) -> None:
+def test_columns_that_do_not_make_the_tensor_are_named_with_what_it_takes(names, shape, said):
     with pytest.raises(UnfitTable, match=said):
         given(pd.DataFrame({"a": [1.0], "b": [2.0]}), schema("float64", *names, shape=shape))
 

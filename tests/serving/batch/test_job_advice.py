@@ -45,7 +45,7 @@ def _rows() -> None:
 
 def option(pattern: str, said: str) -> Options:
     """The option, without a value, that a message names at the place of a pattern's group."""
-    found = advice.part(pattern, said)
+    found = advice.text_of(pattern, said)
     return {found.removeprefix("--").replace("-", "_"): True}
 
 
@@ -143,7 +143,7 @@ def test_what_is_advised_about_an_input_has_it_scored(odd, score):
         table(57).to_sql("rows", connection, index=False)
     with pytest.raises(ServingError) as refusal:
         score(inputs.Query(name, "x", 1) if "query" in odd else source, "out.csv", **options)
-    found = advice.part(pattern, refusal.value)
+    found = advice.text_of(pattern, refusal.value)
     again, given = mend(found)
     assert score(again, "out.csv", **given).record["scored"] == 2
 
@@ -209,7 +209,7 @@ def test_what_is_advised_in_the_place_of_options_is_read(text):
     pattern, mend = READINGS[text]
     with pytest.raises(SettingsError) as refusal:
         chosen({}, parsed(text))
-    found = advice.part(pattern, refusal.value)
+    found = advice.text_of(pattern, refusal.value)
     given = parsed(mend(found))
     assert chosen({}, given).options.keys() == given.keys()
 
@@ -232,7 +232,7 @@ def test_a_stream_is_given_what_it_lacks(form, score, tmp_path):
 def test_a_place_in_a_bucket_is_named():
     with pytest.raises(SettingsError) as refusal:
         describe("s3://bucket?region=eu-west-1", None)
-    advised = advice.part(r"in the bucket, like (\S+)\.$", refusal.value)
+    advised = advice.text_of(r"in the bucket, like (\S+)\.$", refusal.value)
     assert describe(f"{advised}?region=eu-west-1", None).directory
 
 
@@ -262,7 +262,7 @@ def test_rows_that_all_belong_into_quarantine_go_there_when_it_is_said(score, mo
     monkeypatch.setattr("cloche.serving.batch.scoring.worker._PROBED", 5)
     with pytest.raises(JobFailed) as refusal:
         score("rows.csv", "out.csv", model="talkative", part_rows=100)
-    limit = advice.part(r"say so with --max-bad-rows (\S+)\.$", refusal.value)
+    limit = advice.text_of(r"say so with --max-bad-rows (\S+)\.$", refusal.value)
     given = {"limit": Limit.parse(limit), "overwrite": True}
     done = score("rows.csv", "out.csv", model="talkative", part_rows=100, **given)
     assert done.record["refused"] == 57
@@ -283,7 +283,7 @@ def test_a_twin_that_a_job_cannot_go_on_with_is_left_out(score, monkeypatch):
     monkeypatch.setattr(PartScorer, "load", staticmethod(LOAD))
     with pytest.raises(JobFailed) as refusal:
         score("rows.csv", "out.csv")
-    one, other = advice.words(r"Begin anew with (--\S+ --no-\S+)\.$", refusal.value)
+    one, other = advice.words_of(r"Begin anew with (--\S+ --no-\S+)\.$", refusal.value)
     given = {one.removeprefix("--"): True, other.removeprefix("--no-"): False}
     assert score("rows.csv", "out.csv", **given).record["scored"] == 57
 
@@ -300,7 +300,7 @@ def test_the_encoding_of_a_table_is_said_as_it_is_asked_for(score):
     Path("rows.csv").write_text(GOOD.replace("x", "가나"))
     with pytest.raises(JobFailed) as refusal:
         score("rows.csv", "out.csv", options={"encoding": "utf-32"})
-    typed = advice.part(r"--options ('\{encoding: \S+\}')", refusal.value)
+    typed = advice.text_of(r"--options ('\{encoding: \S+\}')", refusal.value)
     given = parsed(shlex.split(typed)[0].replace("NAME", "utf-8"))
     assert score("rows.csv", "out.csv", options=given).record["scored"] == 2
 

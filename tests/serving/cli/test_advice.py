@@ -104,7 +104,7 @@ def test_what_is_advised_about_options_of_a_job_contradicts_nothing(mistake):
     given, pattern, mend = CONTRADICTIONS[mistake]
     with pytest.raises(SettingsError) as refusal:
         would_begin(given)
-    would_begin(mend(given, advice.words(pattern, refusal.value)))
+    would_begin(mend(given, advice.words_of(pattern, refusal.value)))
 
 
 @pytest.fixture
@@ -139,15 +139,15 @@ def run(*words: str) -> str:
 def test_an_image_is_built_with_the_engine_that_is_installed_or_without_one(engine, model):
     build = ("build", model, "--base", "known")
     said = run(*build)
-    option, _ = advice.words(r"write the build context with (--context-only DIR)", said)
+    option, _ = advice.words_of(r"write the build context with (--context-only DIR)", said)
     context = run(*build, option, "a context")
-    typed = advice.words(r"Build it: (.*)$", context.strip())
+    typed = advice.words_of(r"Build it: (.*)$", context.strip())
     assert (typed[0], (Path(typed[-1]) / "Dockerfile").is_file()) == ("docker", True)
-    again = advice.words(
+    again = advice.words_of(
         r"does not exist yet: (--context-only NEW)", run(*build, option, "a context")
     )
     assert "Build it" in run(*build, *again)
-    name = advice.words(r"^(\w+), Podman or Buildah is needed", said)[0].lower()
+    name = advice.words_of(r"^(\w+), Podman or Buildah is needed", said)[0].lower()
     engine(name)
     assert "digest" in run(*build)
 
@@ -156,7 +156,7 @@ def test_an_engine_that_is_not_there_is_left_out_or_installed(engine, model):
     engine("podman")
     build = ("build", model, "--base", "known")
     said = run(*build, "--engine", "docker")
-    (option,) = advice.words(r"Install it, or leave (--engine) out\.$", said)
+    (option,) = advice.words_of(r"Install it, or leave (--engine) out\.$", said)
     assert "digest" in run(*without([*build, "--engine", "docker"], [option]))
     engine("docker")
     assert "digest" in run(*build, "--engine", "docker")
@@ -165,17 +165,17 @@ def test_an_engine_that_is_not_there_is_left_out_or_installed(engine, model):
 def test_a_base_that_the_engine_has_is_named(engine, model):
     engine("podman")
     said = run("build", model)
-    option, _ = advice.words(r"name one that it has: (--base IMAGE)$", said)
+    option, _ = advice.words_of(r"name one that it has: (--base IMAGE)$", said)
     assert "digest" in run("build", model, option, "known")
 
 
 def test_a_context_is_written_without_what_builds_images(engine, model):
     given = ["build", model, "--context-only", "context", "--tag", "t", "--engine", "podman"]
     said = run(*given)
-    left_out = advice.words(r"leave out (--engine, --tag), and", said)
+    left_out = advice.words_of(r"leave out (--engine, --tag), and", said)
     assert "Build it" in run(*without(given, [word.strip(",") for word in left_out]))
     engine("podman")
-    (other,) = advice.words(r"or leave out (--context-only)$", said)
+    (other,) = advice.words_of(r"or leave out (--context-only)$", said)
     assert "digest" in run(*without(given, [other]), "--base", "known")
 
 

@@ -80,13 +80,15 @@ def run(*words: str) -> str:
 @pytest.mark.parametrize("model", ["m", SPACED])
 def test_a_deployment_is_made_and_moved_by_the_commands_that_are_advised(model, serve, registry):
     target = ("-t", serve())
-    create = advice.words(r"`mlflow deployments (create .*)`", run("get", "--name", model, *target))
+    create = advice.words_of(
+        r"`mlflow deployments (create .*)`", run("get", "--name", model, *target)
+    )
     create = [word.replace("/N", "/1") for word in create]
     assert "is created" in run(*create)
-    update = advice.words(r"`mlflow deployments (update .*)`", run(*create))
+    update = advice.words_of(r"`mlflow deployments (update .*)`", run(*create))
     assert "is updated" in run(*(word.replace("/N", "/2") for word in update))
     assert registry.client.get_model_version_by_alias(model, "production").version == 2
-    version = advice.words(
+    version = advice.words_of(
         r"Say which version: (-m .*?)\. ", run("update", "--name", model, *target)
     )
     again = (word.replace("/N", "/1") for word in version)
@@ -163,14 +165,14 @@ def test_what_is_advised_lets_a_deployment_be_made(mistake, serve, registry):
 
     said = create(given)
     assert "is created" not in said
-    assert "is created" in create(mend(given, advice.words(pattern, said), right)), said
+    assert "is created" in create(mend(given, advice.words_of(pattern, said), right)), said
 
 
 @pytest.mark.parametrize("model", ["m", SPACED])
 def test_a_slow_server_is_looked_at_again(model, serve, registry, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "LATE", True)
     create = ["create", "-t", serve(), "--name", model, "-m", f"models:/{model}/1"]
-    look = advice.words(
+    look = advice.words_of(
         r"look again with `mlflow deployments (.*)`, or", run(*create, "-C", "wait=0.1")
     )
     assert "serving: None" in run(*look)
@@ -184,11 +186,11 @@ def test_a_key_that_is_asked_for_is_exported(serve, registry, monkeypatch, tmp_p
     rows = tmp_path / "rows.json"
     rows.write_text('[{"a": 1}]')
     said = run("predict", "-t", target, "--name", "m", "-I", str(rows))
-    (exported,) = advice.words(r"export (\w+)=KEY", said)
+    (exported,) = advice.words_of(r"export (\w+)=KEY", said)
     monkeypatch.setenv(exported, KEY)
     assert "[1]" in "".join(run("predict", "-t", target, "--name", "m", "-I", str(rows)).split())
     client = get_deploy_client(target)
     with pytest.raises(MlflowException) as refused:
         client.predict(inputs={"inputs": [1]})
-    (argument,) = advice.words(r"give (\w+)=NAME", refused.value)
+    (argument,) = advice.words_of(r"give (\w+)=NAME", refused.value)
     assert client.predict(**{argument: "m", "inputs": {"inputs": [1]}})["predictions"] == [1]

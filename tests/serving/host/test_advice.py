@@ -81,7 +81,7 @@ BODIES: dict[str, tuple[Any, Any, str, Callable[[str], Any]]] = {
 def test_a_body_in_the_form_that_is_advised_is_answered(odd):
     specs, body, pattern, mend = BODIES[odd]
     said = refusal(scorer(*specs), body)["message"]
-    found = advice.part(pattern, said)
+    found = advice.text_of(pattern, said)
     assert answered(specs, mend(found)) == 2
 
 
@@ -191,7 +191,7 @@ def test_a_tensor_is_made_what_it_must_be(mistake):
     columns = (ColSpec("double", "x"),)
     tensor = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.5, 2.5], **change}
     said = refusal(scorer(*columns), {"inputs": [tensor]}, door=Door.V2)["message"]
-    found = advice.part(pattern, said)
+    found = advice.text_of(pattern, said)
     tensor[member] = mend(found)
     assert answered(columns, {"inputs": [tensor]}, door=Door.V2)
 

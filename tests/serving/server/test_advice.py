@@ -103,14 +103,14 @@ OPTIONS: dict[str, tuple[list[str], str, Callable[[list[str], list[str]], list[s
 def test_what_is_advised_about_the_options_lets_a_server_start(mistake):
     given, pattern, mend = OPTIONS[mistake]
     said = refused(given)
-    would_start(mend(given, advice.words(pattern, said)))
+    would_start(mend(given, advice.words_of(pattern, said)))
 
 
 @pytest.mark.parametrize("option", ["--port", "--grpc-port"])
 def test_a_port_that_is_taken_is_given_up_for_another(option):
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingsError) as refusal:
         listen("127.0.0.1", taken.getsockname()[1], option)
-    (advised,) = advice.words(r"something else does\. Choose another (--\S+)\.", refusal.value)
+    (advised,) = advice.words_of(r"something else does\. Choose another (--\S+)\.", refusal.value)
     assert advised == option
     would_start([*LOCAL, option, "0"])
 
@@ -119,20 +119,22 @@ def test_a_port_that_needs_rights_is_given_up_for_another(monkeypatch):
     with monkeypatch.context() as refusing:
         refusing.setattr(socket, "create_server", Mock(side_effect=PermissionError))
         said = refused([*LOCAL, "--port", "80"])
-    would_start([*LOCAL, *advice.words(r"this user lacks\. Choose another (--\S+)\.$", said), "0"])
+    would_start(
+        [*LOCAL, *advice.words_of(r"this user lacks\. Choose another (--\S+)\.$", said), "0"]
+    )
 
 
 @pytest.mark.parametrize("given", ["--tls-certificate", "--tls-key"])
 def test_the_other_half_of_tls_is_given(given, pem):
     files = {"--tls-certificate": str(pem / "certificate"), "--tls-key": str(pem / "key")}
     said = refused([*LOCAL, given, files[given]])
-    both = advice.words(r"TLS needs both (.*)\.", said.replace(" and", ""))
+    both = advice.words_of(r"TLS needs both (.*)\.", said.replace(" and", ""))
     would_start([*LOCAL, *(word for option in both for word in (option, files[option]))])
 
 
 def test_a_passphrase_is_taken_away_as_it_is_advised(pem):
     tls = [*LOCAL, "--tls-certificate", str(pem / "certificate"), "--tls-key"]
-    typed = advice.words(r"Give one without: (.*)$", refused([*tls, str(pem / "encrypted")]))
+    typed = advice.words_of(r"Give one without: (.*)$", refused([*tls, str(pem / "encrypted")]))
     assert typed[-1] == "FILE"
     typed += ["-passin", "pass:secret"]  # what a person types when it asks
     subprocess.run(typed, check=True, capture_output=True)
@@ -153,7 +155,7 @@ def test_an_environment_manager_is_installed_by_its_name(monkeypatch):
     with monkeypatch.context() as absent:
         absent.setattr("importlib.util.find_spec", lambda _: None)
         said = refused([*LOCAL, "--env-manager", "uv"])
-    (package,) = advice.words(r"pip install (\w+)$", said)
+    (package,) = advice.words_of(r"pip install (\w+)$", said)
     assert would_start([*LOCAL, "--env-manager", package]).env_manager == "uv"
 
 
@@ -179,7 +181,7 @@ def test_spans_are_switched_off_as_it_is_advised(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(SettingsError) as caught:
         from_environment(COLLECTOR)
-    (switch,) = advice.words(r"or set (\S+)\.$", caught.value)
+    (switch,) = advice.words_of(r"or set (\S+)\.$", caught.value)
     assert from_environment(COLLECTOR | dict([switch.split("=")])) is None
 
 
@@ -210,9 +212,9 @@ def test_a_container_without_a_model_is_given_one(way, monkeypatch):
     said = str(caught.value)
     typed = ["serve"]
     if way == "name one":
-        typed = advice.words(r"or name one: cloche container (.*)$", said)
+        typed = advice.words_of(r"or name one: cloche container (.*)$", said)
     else:
-        (variable,) = advice.words(
+        (variable,) = advice.words_of(
             r"(\w+) names no model\. Upload the model with its artifact URI", said
         )
         monkeypatch.setenv(variable, "gs://bucket/model")
@@ -227,7 +229,7 @@ def test_a_name_that_is_refused_is_allowed_or_a_key_is_set():
 
     with pytest.raises(HttpError) as refusal:
         ask()
-    option, _ = advice.words(r"start it with (--allowed-hosts NAME)\.", refusal.value)
+    option, _ = advice.words_of(r"start it with (--allowed-hosts NAME)\.", refusal.value)
     ask(option, "models.example.com")
     Path("file").write_text("a key")
     ask("--api-keys-file", "file")
@@ -246,7 +248,7 @@ def test_a_body_that_is_too_large_is_sent_in_parts_or_allowed():
     with pytest.raises(HttpError, match="Send fewer rows at a time") as refusal:
         send(body)
     assert send(body[:50])
-    (option,) = advice.words(r"with a larger (--\S+)\.", refusal.value)
+    (option,) = advice.words_of(r"with a larger (--\S+)\.", refusal.value)
     assert send(body, option, "128") == body
 
 
@@ -261,11 +263,11 @@ def test_the_key_that_is_asked_for_opens():
 def test_the_content_types_that_are_asked_for_are_taken():
     with pytest.raises(HttpError) as refusal:
         check_origin(Door.V2, "text/plain", [])
-    (kind,) = advice.words(r"Send this content type: (\S+)\.$", refusal.value)
+    (kind,) = advice.words_of(r"Send this content type: (\S+)\.$", refusal.value)
     check_origin(Door.V2, kind, [(b"origin", b"https://elsewhere.example")])
     with pytest.raises(UnsupportedMediaType) as unsupported:
         content_types.check("text/plain")
-    kinds = advice.words(r"Send one of these content types: (.*)\.$", unsupported.value)
+    kinds = advice.words_of(r"Send one of these content types: (.*)\.$", unsupported.value)
     assert [content_types.check(one.strip(",")) for one in kinds] == [
         one.strip(",") for one in kinds
     ]
@@ -278,6 +280,6 @@ def test_the_content_types_that_are_asked_for_are_taken():
 def test_a_parameter_of_a_content_type_is_what_it_must_be(kind, pattern):
     with pytest.raises(UnsupportedMediaType, match=pattern) as refusal:
         content_types.check(f"text/csv{kind}")
-    said = advice.part(pattern, refusal.value)
+    said = advice.text_of(pattern, refusal.value)
     mended = {"charset": "; charset=utf-8"}.get(said, f"; charset={said}")
     assert content_types.check(f"text/csv{mended}") == "text/csv"

@@ -47,7 +47,9 @@ def again(client, version, tmp_path):
     return fetch_again
 
 
-def test_a_version_gets_the_files_and_the_chain_of_digests(client, version, twin, again):
+def test_a_version_gets_the_files_and_the_chain_of_digests_and_is_withdrawn_by_its_tags(
+    client, version, twin, again
+):
     attach_to_version(client, version, twin)
 
     stored = again() / "onnx"
@@ -57,6 +59,10 @@ def test_a_version_gets_the_files_and_the_chain_of_digests(client, version, twin
     assert tags["cloche.accelerated_digest"] == hashlib.sha256(text).hexdigest()
     graph = (stored / "model.onnx").read_bytes()
     assert json.loads(text)["sha256"] == hashlib.sha256(graph).hexdigest()
+
+    withdraw(client, client.get_model_version(version.name, version.version))
+
+    assert not TAGS & client.get_model_version(version.name, version.version).tags.keys()
 
 
 def test_what_was_judged_keeps_its_digest_and_its_answers(client, version, folder, twin, again):
@@ -97,11 +103,3 @@ def test_readers_see_the_tag_only_while_the_files_are_whole(client, version, twi
     write = [("set", "cloche.accelerated_digest"), ("set", "cloche.accelerated")]
     withdrawn = [("delete", "cloche.accelerated"), ("delete", "cloche.accelerated_digest")]
     assert recording.seen == [*write, *withdrawn, *write]
-
-
-def test_a_twin_is_withdrawn_by_its_tags(client, version, twin):
-    attach_to_version(client, version, twin)
-
-    withdraw(client, client.get_model_version(version.name, version.version))
-
-    assert not TAGS & client.get_model_version(version.name, version.version).tags.keys()

@@ -60,49 +60,36 @@ FAMILIES = {
     "extra trees": (ExtraTreesClassifier(20, random_state=0), "binary"),
     "extra trees regression": (ExtraTreesRegressor(20, random_state=0), "regression"),
     "boosting": (GradientBoostingClassifier(n_estimators=20, random_state=0), "binary"),
-    "boosting, three classes": (
-        GradientBoostingClassifier(n_estimators=20, random_state=0),
-        "three",
-    ),
+    "boosting, three classes": (GradientBoostingClassifier(n_estimators=20), "three"),
     "boosting, exponential": (
-        GradientBoostingClassifier(n_estimators=20, loss="exponential", random_state=0),
-        "binary",
+        GradientBoostingClassifier(n_estimators=20, loss="exponential"), "binary",
     ),
-    "boosting regression": (
-        GradientBoostingRegressor(n_estimators=20, random_state=0),
-        "regression",
-    ),
+    "boosting regression": (GradientBoostingRegressor(n_estimators=20), "regression"),
     "histograms": (HistGradientBoostingClassifier(max_iter=20), "binary"),
     "histograms, three classes": (HistGradientBoostingClassifier(max_iter=20), "three"),
     "histograms regression": (HistGradientBoostingRegressor(max_iter=20), "regression"),
     "histograms, counts": (HistGradientBoostingRegressor(max_iter=20, loss="poisson"), "counts"),
     "network": (MLPClassifier((6,), max_iter=30, random_state=0), "three"),
     "network regression": (
-        MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0),
-        "regression",
+        MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, random_state=0), "regression",
     ),
     "gaussian bayes": (GaussianNB(), "three"),
     "bernoulli bayes": (BernoulliNB(), "binary"),
-}
+}  # fmt: skip
 # name → (class, parameters, task); from packages that need not be installed.
 BOOSTERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "lightgbm": ("lightgbm.LGBMClassifier", {}, "binary"),
     "lightgbm, three classes": ("lightgbm.LGBMClassifier", {}, "three"),
     "lightgbm, one against all": (
-        "lightgbm.LGBMClassifier",
-        {"objective": "multiclassova", "sigmoid": 2.0},
-        "three",
+        "lightgbm.LGBMClassifier", {"objective": "multiclassova", "sigmoid": 2.0}, "three",
     ),
     "lightgbm, dropping trees": ("lightgbm.LGBMClassifier", {"boosting_type": "dart"}, "binary"),
     "lightgbm, a forest": (
         "lightgbm.LGBMClassifier",
-        {"boosting_type": "rf", "bagging_fraction": 0.5, "bagging_freq": 1},
-        "three",
+        {"boosting_type": "rf", "bagging_fraction": 0.5, "bagging_freq": 1}, "three",
     ),
     "lightgbm, cross-entropy": (
-        "lightgbm.LGBMClassifier",
-        {"objective": "cross_entropy"},
-        "binary",
+        "lightgbm.LGBMClassifier", {"objective": "cross_entropy"}, "binary",
     ),
     "lightgbm regression": ("lightgbm.LGBMRegressor", {}, "regression"),
     "lightgbm, quantiles": ("lightgbm.LGBMRegressor", {"objective": "quantile"}, "regression"),
@@ -110,8 +97,7 @@ BOOSTERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "xgboost": ("xgboost.XGBClassifier", {}, "binary"),
     "xgboost, three classes": ("xgboost.XGBClassifier", {}, "three numbers"),
     "xgboost, pruned": (
-        "xgboost.XGBClassifier",
-        {"tree_method": "exact", "gamma": 5.0, "base_score": 0.2},
+        "xgboost.XGBClassifier", {"tree_method": "exact", "gamma": 5.0, "base_score": 0.2},
         "binary",
     ),
     "xgboost, a forest": ("xgboost.XGBRFClassifier", {}, "binary"),
@@ -119,7 +105,7 @@ BOOSTERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "xgboost, counts": ("xgboost.XGBRegressor", {"objective": "count:poisson"}, "counts"),
     "xgboost, gamma": ("xgboost.XGBRegressor", {"objective": "reg:gamma"}, "counts"),
     "xgboost, shares": ("xgboost.XGBRegressor", {"objective": "reg:logistic"}, "binary"),
-}
+}  # fmt: skip
 TEXTS = {
     "counted words": CountVectorizer(),
     "weighted words": TfidfVectorizer(),

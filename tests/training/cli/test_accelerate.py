@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from click.testing import CliRunner
 
 from cloche.training.acceleration.proof.equivalence import Proof
@@ -10,29 +9,21 @@ from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.cli.accelerate import accelerate
 from cloche.training.errors import TwinRefused
 
-pytestmark = pytest.mark.usefixtures("forked_probes")
-
 
 def run(*arguments):
     return CliRunner().invoke(accelerate, ["flight-delay", *arguments])
 
 
-def test_it_says_what_was_compared(log_version):
-    log_version()
-
-    answer = run().stdout
-
-    assert "flight-delay version 1 has an accelerated twin: on 600 rows and " in answer
-    assert answer.endswith("its labels on none.\n")
-
-
-def test_a_script_gets_json(log_version, monkeypatch):
+def test_it_says_what_was_compared_and_a_script_gets_json(log_version, monkeypatch):
     log_version()
     twin = Twin(b"", {}, Proof(rows=600))
     monkeypatch.setattr("cloche.training.accelerate.twin_of", lambda *_, **__: twin)
 
+    said = run().stdout
     document = json.loads(run("--version", "1", "--json").stdout)
 
+    assert "flight-delay version 1 has an accelerated twin: on 600 rows and " in said
+    assert said.endswith("its labels on none.\n")
     assert (document["model"], document["version"]) == ("flight-delay", "1")
     assert document["proof"]["rows"] == 600
 

@@ -1,8 +1,6 @@
 """What the commands of training advise is typed, and does what it is to do."""
 
 import os
-import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +16,10 @@ from cloche.training.cli.promote import _link, _moved
 from cloche.training.promotion.promote import Promotion
 from cloche.training.promotion.registry import find_model
 from cloche.training.recipe.load import load_recipe
+from tests.advice import words_of
 from tests.stores import stores
 
-SPACED = "late flights"
+MODEL = "late flights"  # which a shell divides
 
 
 @pytest.fixture(autouse=True)
@@ -47,13 +46,6 @@ def done(*words: str) -> str:
     worked, said = run(*words)
     assert worked, (words, said)
     return said
-
-
-def typed(pattern: str, said: str) -> list[str]:
-    """The words of what a message says at the place of a pattern's group."""
-    found = re.search(pattern, said)
-    assert found is not None, (pattern, said)
-    return shlex.split(found[1])
 
 
 # What is typed, what it says, and what is typed then.
@@ -123,21 +115,24 @@ def test_what_a_usage_error_asks_for_is_typed_and_works(mistake, tmp_path):
     rows = pd.DataFrame({"x": [(at * 7) % 11 for at in range(40)], "y": ["a", "b"] * 20})
     rows.to_csv("table.csv", index=False)
     words, said, mend = USAGE[mistake]
-    again = mend(typed(said, refused(*words)))
+    again = mend(words_of(said, refused(*words)))
+    assert (tmp_path / "there.csv").read_text() == "mine"
     done(*again)
 
 
 @pytest.mark.parametrize("output", ["wine.yaml", "my wine.yaml"])
 def test_what_comes_next_after_a_first_recipe_is_typed(output):
     said = done("init", "sample:wine", "--output", output)
-    words = typed(r"cloche (train .*? --explain)", said)
+    words = words_of(r"cloche (train .*? --explain)", said)
     assert "the target" not in done(*words)
-    assert load_recipe(typed(r"--explain .* cloche train (.*?) to train", said)[0]).name == "wine"
+    assert (
+        load_recipe(words_of(r"--explain .* cloche train (.*?) to train", said)[0]).name == "wine"
+    )
 
 
 @pytest.mark.usefixtures("client")
 def test_an_empty_registry_is_told_of_a_recipe_that_can_be_trained():
-    words = typed(r"Train one: cloche (.*)$", done("status"))
+    words = words_of(r"Train one: cloche (.*)$", done("status"))
     assert words == ["train", "flights"]
     assert load_recipe(words[1])
 
@@ -146,7 +141,7 @@ def test_the_versions_of_one_of_many_models_are_shown(client):
     for name in "abcd":
         client.create_registered_model(name)
         client.create_model_version(name, "file:///nowhere")
-    words = typed(r"cloche (status MODEL) shows", done("status"))
+    words = words_of(r"cloche (status MODEL) shows", done("status"))
     assert "unreadable" in done(*[word.replace("MODEL", "b") for word in words])
 
 
@@ -166,60 +161,56 @@ def served(client) -> Callable[..., None]:
     return make
 
 
-@pytest.mark.parametrize("model", ["late-flights", SPACED])
-def test_a_way_back_that_is_named_leads_back(model, client, served):
-    served(model)
-    said = refused("rollback", model)
-    number = typed(r"promoted before: (\d+)", said)
-    done("rollback", model, *typed(r"name one: (--to) N", said), *number)
-    assert find_model(client, model).production == "1"
+def test_a_way_back_that_is_named_leads_back(client, served):
+    served(MODEL)
+    said = refused("rollback", MODEL)
+    number = words_of(r"promoted before: (\d+)", said)
+    done("rollback", MODEL, *words_of(r"name one: (--to) N", said), *number)
+    assert find_model(client, MODEL).production == "1"
 
 
-@pytest.mark.parametrize("model", ["late-flights", SPACED])
-def test_a_version_that_never_served_is_asked_about_or_forced(model, client, served, monkeypatch):
-    served(model)
-    client.set_model_version_tag(model, "3", "cloche.digest", "known")
-    said = refused("rollback", model, "--to", "3")
-    asked = typed(r"`cloche (.*?)` asks the gate", said)
-    assert asked == ["promote", model, "--version", "3"]
+def test_a_version_that_never_served_is_asked_about_or_forced(client, served, monkeypatch):
+    served(MODEL)
+    client.set_model_version_tag(MODEL, "3", "cloche.digest", "known")
+    said = refused("rollback", MODEL, "--to", "3")
+    asked = words_of(r"`cloche (.*?)` asks the gate", said)
+    assert asked == ["promote", MODEL, "--version", "3"]
     judged = run(*asked)[1]
-    assert f"{model} version 3 cannot be fetched" in judged or "MLmodel" in judged
-    done("rollback", model, "--to", "3", *typed(r"(--force) does without", said))
-    assert find_model(client, model).production == "3"
+    assert f"{MODEL} version 3 cannot be fetched" in judged or "MLmodel" in judged
+    done("rollback", MODEL, "--to", "3", *words_of(r"(--force) does without", said))
+    assert find_model(client, MODEL).production == "3"
 
 
-@pytest.mark.parametrize("model", ["late-flights", SPACED])
-def test_what_served_before_is_brought_back(model, client, served):
-    served(model)
-    client.set_registered_model_alias(model, "previous", "1")
-    done(*typed(r"`cloche (.*?)` brings it back", _moved(Promotion(model, "2", replaced="1"))))
-    assert find_model(client, model).production == "1"
+def test_what_served_before_is_brought_back(client, served):
+    served(MODEL)
+    client.set_registered_model_alias(MODEL, "previous", "1")
+    done(*words_of(r"`cloche (.*?)` brings it back", _moved(Promotion(MODEL, "2", replaced="1"))))
+    assert find_model(client, MODEL).production == "1"
 
 
-@pytest.mark.parametrize("model", ["late-flights", SPACED])
-def test_a_registry_that_was_slow_is_looked_at(model, client, served, monkeypatch):
-    served(model)
-    client.set_registered_model_alias(model, "previous", "1")
+def test_a_registry_that_was_slow_is_looked_at(client, served, monkeypatch):
+    served(MODEL)
+    client.set_registered_model_alias(MODEL, "previous", "1")
     monkeypatch.setattr("cloche.training.promotion.lock._HELD_SECONDS", -1.0)
-    said = refused("rollback", model)
+    said = refused("rollback", MODEL)
     monkeypatch.undo()
-    assert "production" in done(*typed(r"look at `cloche (.*?)`", said))
+    assert "production" in done(*words_of(r"look at `cloche (.*?)`", said))
     assert "and run the command again" in said
-    done("rollback", model)
+    done("rollback", MODEL)
 
 
 def test_the_name_of_a_model_or_version_that_there_is_is_found(client, served):
     served("late-flights")
-    there = typed(r"there are (\S+)$", refused("status", "lateflights"))
+    there = words_of(r"there are (\S+)$", refused("status", "lateflights"))
     done("status", *there)
-    number = typed(r"there are (\d+),", refused("rollback", *there, "--to", "9"))
+    number = words_of(r"there are (\d+),", refused("rollback", *there, "--to", "9"))
     assert client.get_model_version(*there, *number)
 
 
 @pytest.mark.usefixtures("client")
 def test_a_gate_is_overruled_with_a_reason():
     said = refused("promote", "m", "--force")
-    reason = typed(r"--force needs (--reason) TEXT", said)
+    reason = words_of(r"--force needs (--reason) TEXT", said)
     assert "--reason" not in refused("promote", "m", "--force", *reason, "agreed")
 
 
@@ -227,7 +218,7 @@ def test_a_version_to_accelerate_is_named(client, served):
     served("late-flights")
     client.delete_registered_model_alias("late-flights", "production")
     said = refused("accelerate", "late-flights")
-    option = typed(r"name one: (--version) N", said)
+    option = words_of(r"name one: (--version) N", said)
     assert "name one" not in refused("accelerate", "late-flights", *option, "1")
 
 
@@ -238,7 +229,7 @@ def test_the_run_of_a_judgement_is_seen_in_the_store_that_is_named(named, monkey
     if named:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     link = _link(SimpleNamespace(tracking_uri=uri), "0" * 32)
-    words = typed(r"see it with `mlflow (.*)`\)$", os.path.expandvars(link))
+    words = words_of(r"see it with `mlflow (.*)`\)$", os.path.expandvars(link))
     command = mlflow.cli.cli.get_command(click.Context(mlflow.cli.cli), words[0])
     shown = command.make_context(words[0], words[1:]).params["backend_store_uri"]
     with stores():

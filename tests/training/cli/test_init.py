@@ -26,16 +26,6 @@ def test_a_recipe_is_written_that_loads(run, tmp_path):
     assert load_recipe(str(tmp_path / "wine.yaml")).target == "cultivar"
 
 
-def test_an_existing_file_is_kept_unless_forced(run, tmp_path):
-    (tmp_path / "wine.yaml").write_text("mine")
-    result = run("sample:wine")
-    assert result.exit_code == 2
-    assert "--force" in result.stderr
-    assert (tmp_path / "wine.yaml").read_text() == "mine"
-    assert run("sample:wine", "--force").exit_code == 0
-    assert load_recipe(str(tmp_path / "wine.yaml")).name == "wine"
-
-
 def test_the_file_and_the_target_can_be_named(run, tmp_path):
     result = run("sample:wine", "--target", "alcohol", "--output", "strength.yaml")
     assert result.exit_code == 0

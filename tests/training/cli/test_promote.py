@@ -29,11 +29,7 @@ def test_a_first_promotion_from_dry_run_to_production(client, log_version, tmp_p
 
     done = run("--json")
     document = json.loads(done.stdout)
-    assert (document["promoted"], document["outcome"], document["replaced"]) == (
-        True,
-        "passed",
-        None,
-    )
+    assert [document[key] for key in ("promoted", "outcome", "replaced")] == [True, "passed", None]
     assert client.get_run(document["evidence_run_id"]).info.status == "FINISHED"
     assert find_model(client, "flight-delay").aliases == {"production": "1"}
 
@@ -59,9 +55,3 @@ def test_a_refusal_prints_its_table_and_raises_with_the_reasons(client, log_vers
     assert forced.exit_code == 0
     assert "flight-delay version 1: forced" in forced.stdout
     assert "flight-delay version 1 is in production." in forced.stdout
-
-
-def test_force_without_a_reason_is_wrong_usage():
-    refused = run("--force")
-    assert refused.exit_code == 2
-    assert "--force needs --reason TEXT" in refused.stderr

@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from cloche.training.cli.sample import sample
+from cloche.training.dataset.samples import catalog
+from cloche.training.dataset.samples.catalog import Sample
 
 
 @pytest.fixture
@@ -32,12 +34,12 @@ def test_live_days_are_written_without_the_answer(run, tmp_path):
     assert "late" not in rows
 
 
-@pytest.mark.xdist_group("flights")
-def test_one_day_alone_is_written(run, tmp_path):
-    assert run("flights", "--date", "2013-11-01", "day.parquet").exit_code == 0
-    assert set(pd.read_parquet(tmp_path / "day.parquet")["flight_date"]) == {
-        pd.Timestamp("2013-11-01")
-    }
+def test_one_day_alone_is_written(run, monkeypatch):
+    rows = pd.DataFrame({"day": pd.date_range("2020-01-01", periods=4, freq="12h"), "y": range(4)})
+    visits = Sample(lambda: rows, "visits", target="y", time="day")
+    monkeypatch.setitem(catalog.SAMPLES, "flights", visits)
+    assert run("flights", "--date", "2020-01-02", "day.parquet").exit_code == 0
+    assert pd.read_parquet("day.parquet")["y"].tolist() == [2, 3]
 
 
 def test_one_day_and_a_stretch_of_days_are_not_asked_for_at_once(run):
@@ -49,19 +51,3 @@ def test_one_day_and_a_stretch_of_days_are_not_asked_for_at_once(run):
 def test_a_dash_writes_csv_to_stdout(run):
     rows = pd.read_csv(io.StringIO(run("wine", "-").stdout))
     assert rows.shape == (178, 14)
-
-
-def test_a_name_without_a_file_says_what_to_add(run):
-    result = run("wine")
-    assert result.exit_code == 2
-    assert "like wine.csv" in result.stderr
-
-
-def test_an_existing_file_is_kept_unless_forced(run, tmp_path):
-    (tmp_path / "wine.csv").write_text("mine")
-    result = run("wine", "wine.csv")
-    assert result.exit_code == 2
-    assert "--force" in result.stderr
-    assert (tmp_path / "wine.csv").read_text() == "mine"
-    assert run("wine", "wine.csv", "--force").exit_code == 0
-    assert len(pd.read_csv(tmp_path / "wine.csv")) == 178

@@ -5,7 +5,6 @@ import json
 from click.testing import CliRunner
 
 from cloche.training.cli.status import status
-from cloche.training.errors import RegistryError
 
 
 def run(*arguments):
@@ -57,7 +56,3 @@ def test_older_versions_are_counted(client):
     for _ in range(3):
         client.create_model_version("flight-delay", "file:///nowhere")
     assert "2 older versions are not shown" in run("--versions", "1").stdout
-
-
-def test_a_model_that_is_not_there_is_an_error(client):
-    assert isinstance(run("churn").exception, RegistryError)

@@ -2,11 +2,7 @@
 
 import datetime
 import decimal
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +17,7 @@ from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import ClocheError, DataError
 from cloche.training.recipe.sections import Data
+from tests.training.dataset.conftest import ANSWERS
 
 MOMENT = datetime.datetime(2020, 1, 2)  # noqa: DTZ001  # times of tables have none
 LATER = MOMENT.replace(day=3)
@@ -79,49 +76,6 @@ def test_mappings_keep_their_own_keys_and_tables_that_differ_have_other_digests(
     assert frame_digest(long) != frame_digest(other)
 
 
-def test_a_column_of_several_types_is_named(tmp_path):
-    frame = pd.DataFrame({"a": [1, 2], "mixed": pd.Series([1, "x"], dtype=object)})
-    with pytest.raises(DataError, match=r"mixed: holds values of different types \(int, str\)"):
-        write_parquet(frame, tmp_path / "mixed.parquet", "rows")
-
-
-ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
-    "/gone.csv": (404, {}, b""),
-    "/loop.csv": (302, {"Location": "/loop.csv"}, b""),
-    "/lost.csv": (302, {"Location": "http://[bad"}, b""),
-    "/short.csv": (200, {"Content-Length": "100"}, b"x,y\n1,2\n"),
-    "/chunks.csv": (200, {"Transfer-Encoding": "chunked"}, b"zz\r\nfoo"),
-    "/unpacked.csv": (200, {"Content-Encoding": "gzip"}, b"x,y\n1,2\n"),
-    "/empty.csv": (200, {}, b""),
-    "/page.csv": (200, {}, b"<!DOCTYPE html><html><body>\n<p>Sign in, please</p></body></html>"),
-    "/rows.json": (200, {}, b'[{"x": 1}]'),
-    "/no.parquet": (200, {}, b"x,y\n1,2\n"),
-    "/no.csv.gz": (200, {}, b"x,y\n1,2\n"),
-}
-
-
-@pytest.fixture(scope="module")
-def web() -> Iterator[str]:
-    """The address of a server that has a table at any path but those of `ANSWERS`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def do_GET(self) -> None:
-            status, headers, body = ANSWERS.get(self.path, (200, {}, b"x,y\n1,2\n"))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 @pytest.mark.parametrize("path", ["", "/", "/..", "/table.csv", f"/{'long' * 90}.csv", "/a%00.csv"])
 def test_a_table_in_the_web_is_read_whatever_its_path_is(web, path):
     assert load_table(Data(source=f"{web}{path}")).frame.to_dict("list") == {"x": [1], "y": [2]}
@@ -132,12 +86,11 @@ def test_a_table_in_the_web_is_read_whatever_its_path_is(web, path):
     [
         *(f"{{web}}{path}" for path in ANSWERS),
         *("http://", "http:///x", "https://", "http://[::1", "http://127.0.0.1:99999/x.csv"),
-        *("http://127.0.0.1:1/x.csv", "http:/x.csv", "http:x", "http://*.com/x.csv", "http://\0/x"),
+        *("http:/x.csv", "http:x", "http://*.com/x.csv", "http://\0/x"),
         *("https://127.0.0.1:1/x.csv", f"http://{'a' * 300}.com/x"),
         *("ftp://x/y.csv", "file:///x.csv", "s3://bucket/x.csv", "weird://x", "mysql://x/y"),
-        *("sqlite:///absent.db", "sqlite:////tmp", "sample:nothing", "sample:"),
-        *("absent.csv", "absent/", "absent/x.csv", ".", "*.nothing", "[", "~nobody/x.csv"),
-        *("\0", f"{'a' * 300}.csv", "${ABSENT_VARIABLE}", "/dev/null", "/proc/self/mem"),
+        *("sqlite:////tmp", "sample:", "absent/", ".", "[", "~nobody/x.csv"),
+        *("\0", f"{'a' * 300}.csv", "/dev/null", "/proc/self/mem"),
     ],
 )
 def test_what_is_no_table_is_refused_in_a_sentence(web, source, tmp_path, monkeypatch):
@@ -150,73 +103,31 @@ def test_what_is_no_table_is_refused_in_a_sentence(web, source, tmp_path, monkey
     assert "Traceback" not in str(refused.value)
 
 
-FILES = {
-    "book.xlsx": b"PK\x03\x04" + bytes(30),
-    "pickle.pkl": b"\x80\x05\0\0",
-    "table.arrow": b"ARROW1\0\0",
-    "bad.parquet": b"PAR1xxxx",
-    "rows.json": b'[{"a": 1}]',
-    "rows.jsonl": b'{"a": 1}\n{"a": 2}\n',
-    "page.html": b"<html></html>",
-    "cut.csv.zip": b"no zip",
-    "cut.csv.gz": b"no gzip",
-    "cut.csv.xz": b"no xz",
-    "cut.csv.bz2": b"no bzip2",
-    "cut.csv.zst": b"no zstd",
-    "cut.tar.gz": b"no tar",
-    "wide.csv": "a,b\n1,2\n".encode("utf-16"),
-    "header.csv": b"a,b\n",
-    "empty.csv": b"",
-    "lines.csv": b"\n\n",
-    "quote.csv": b'a,b\n"1,2\n',
-}
-
-
 @pytest.mark.parametrize(
-    "form",
+    ("name", "options"),
     [
-        "auto",
         *(
-            pytest.param(form, marks=pytest.mark.breadth)
-            for form in ("csv", "parquet", "labelled-lines")
+            ("t.csv", options)
+            for options in (
+                {"sep": 5}, {"encoding": "nope"}, {"usecols": ["z"]}, {"index_col": "z"},
+                {"nope": 1}, {"chunksize": 1}, {"iterator": True}, {"dtype": {"a": "nope"}},
+                {"dtype": {"a": "int8"}}, {"skiprows": 99}, {"header": 99}, {"engine": "nope"},
+                {"compression": "nope"}, {"names": ["a", "a"]}, {"converters": {"a": "x"}},
+                {"dialect": "z"}, {"nrows": -1},
+            )
+        ),
+        *(
+            ("t.parquet", options)
+            for options in (
+                {"engine": "nope"}, {"columns": ["z"]}, {"filters": 5},
+                {"filters": [("z", "=", 1)]}, {"dtype_backend": "nope"}, {"nope": 1},
+                {"filesystem": "x"}, {"storage_options": {"a": 1}},
+            )
         ),
     ],
-)
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_something_else_is_refused_in_a_sentence(name, form, tmp_path):
-    (tmp_path / name).write_bytes(FILES[name])
-    with pytest.raises(DataError):
-        load_table(Data(source=str(tmp_path / name), format=form))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        *({"sep": 5}, {"encoding": "nope"}, {"usecols": ["z"]}, {"index_col": "z"}, {"nope": 1}),
-        *({"chunksize": 1}, {"iterator": True}, {"dtype": {"a": "nope"}}, {"dtype": {"a": "int8"}}),
-        *({"skiprows": 99}, {"header": 99}, {"engine": "nope"}, {"compression": "nope"}),
-        *({"names": ["a", "a"]}, {"converters": {"a": "x"}}, {"dialect": "z"}, {"nrows": -1}),
-    ],
-)
-def test_options_that_do_not_fit_are_refused_in_a_sentence(options, tmp_path):
+)  # fmt: skip
+def test_options_that_do_not_fit_are_refused_in_a_sentence(name, options, tmp_path: Path):
     (tmp_path / "t.csv").write_text("a,b\nx,2\n")
-    with pytest.raises(DataError):
-        load_table(Data(source=str(tmp_path / "t.csv"), options=options))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        *({"engine": "nope"}, {"columns": ["z"]}, {"filters": 5}, {"filters": [("z", "=", 1)]}),
-        *(
-            {"dtype_backend": "nope"},
-            {"nope": 1},
-            {"filesystem": "x"},
-            {"storage_options": {"a": 1}},
-        ),
-    ],
-)
-def test_options_of_parquet_that_do_not_fit_are_refused_in_a_sentence(options, tmp_path: Path):
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(DataError):
-        load_table(Data(source=str(tmp_path / "t.parquet"), options=options))
+        load_table(Data(source=str(tmp_path / name), options=options))

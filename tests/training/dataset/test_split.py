@@ -17,16 +17,12 @@ SPLITS = {
     "unstratified": {"by": "fraction", "holdout": 0.3, "stratify": False},
     "group": {"by": "group", "column": "household", "holdout": 0.3},
     "time": {
-        "by": "time",
-        "column": "day",
-        "train": ["2020-01-01", "2020-04-30"],
+        "by": "time", "column": "day", "train": ["2020-01-01", "2020-04-30"],
         "holdout": ["2020-05-01", "2020-12-31"],
     },
-}
+}  # fmt: skip
 
-with_fixtures = settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+with_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @with_fixtures
@@ -81,11 +77,9 @@ def test_a_stratified_split_keeps_the_shares_of_the_classes(frame, make_recipe):
 
 def test_a_regression_is_not_stratified(frame, make_recipe):
     recipe = make_recipe(
-        task="regression",
-        target="spend",
-        columns={"numeric": ["age"]},
+        task="regression", target="spend", columns={"numeric": ["age"]},
         estimator={"class": "sklearn.linear_model.Ridge"},
-    )
+    )  # fmt: skip
     assert len(split(frame, recipe).holdout) == 50
 
 
@@ -134,11 +128,6 @@ def test_an_empty_side_is_refused_with_the_days_there_are(frame, make_recipe):
     assert all("2020-01-01 to 2020-07-18" in problem for problem in caught.value.problems)
 
 
-def test_one_group_cannot_be_split(frame, make_recipe):
-    with pytest.raises(DataError, match="household has 1 group"):
-        split(frame.assign(household=1), make_recipe(split=SPLITS["group"]))
-
-
 def test_rows_without_a_group_are_one_group_together(frame, make_recipe):
     frame = frame.assign(household=frame["household"].where(frame.index < 150))
     sides = split(frame, make_recipe(split=SPLITS["group"]))
@@ -147,29 +136,8 @@ def test_rows_without_a_group_are_one_group_together(frame, make_recipe):
     )
 
 
-def test_a_label_of_one_row_cannot_be_on_both_sides(frame, make_recipe):
-    frame = frame.assign(churned=[1] + [0] * 199)
-    with pytest.raises(DataError, match=r"only one row has the label 1, .*; add rows with it"):
-        split(frame, make_recipe())
-
-
-def test_too_few_rows_are_refused(frame, make_recipe):
-    with pytest.raises(DataError, match="too few rows"):
-        split(frame.head(1), make_recipe(split=SPLITS["unstratified"]))
-
-
 def test_a_label_of_one_row_is_learned_where_there_are_more_labels(frame, make_recipe):
     frame = frame.assign(churned=["rare", *["a", "b", "c"] * 66, "c"])
     sides = split(frame, make_recipe(task="multiclass"))
     assert 0 in sides.train.index
     assert len(sides.train) + len(sides.holdout) == 200
-
-
-def test_a_holdout_that_is_too_small_for_the_labels_says_which_size_is_enough(frame, make_recipe):
-    frame = frame.head(20).assign(churned=list(range(8)) * 2 + list(range(4)))
-    recipe = make_recipe(task="multiclass", split={"by": "fraction", "holdout": 0.25})
-    with pytest.raises(DataError, match=r"set split\.holdout: 0\.4, add rows, or set") as caught:
-        split(frame, recipe)
-    assert "5 rows for 8 labels" in str(caught.value)
-    split(frame, make_recipe(task="multiclass", split={"by": "fraction", "holdout": 0.4}))
-    split(frame, make_recipe(task="multiclass", split={"by": "fraction", "stratify": False}))

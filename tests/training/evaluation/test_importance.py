@@ -7,12 +7,7 @@ import pandas as pd
 import pytest
 
 from cloche.training.evaluation.evaluate import Outcome, TargetSpec
-from cloche.training.evaluation.importance import (
-    REPEATS,
-    SECONDS,
-    feature_importance,
-    unjudged,
-)
+from cloche.training.evaluation.importance import REPEATS, SECONDS, feature_importance, unjudged
 from cloche.training.evaluation.model_output import read
 
 ROWS, COLUMNS = 300, 50
@@ -79,7 +74,6 @@ def test_a_faster_machine_judges_more_columns_and_none_otherwise():
 @pytest.mark.parametrize("rounds", [1.5, 2.5])
 def test_the_most_important_columns_are_shuffled_again_first(rounds):
     found, _ = measured(seconds_each=SECONDS / (COLUMNS * rounds))
-
     assert found["repeats"][0] == int(rounds) + 1
     assert found["repeats"].min() == int(rounds)
     assert unjudged(found) is None

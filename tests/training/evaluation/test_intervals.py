@@ -86,10 +86,9 @@ def test_models_are_compared_on_the_same_rows_only(binary_outcome):
         )
 
 
-@pytest.mark.parametrize("times", [2, 5])
-def test_copies_make_no_interval_and_no_comparison_surer(binary_outcome, times):
+def test_copies_make_no_interval_and_no_comparison_surer(binary_outcome):
     ours, theirs = binary_outcome(rows=200), binary_outcome(rows=200, seed=4)
-    rows = np.tile(np.arange(200), times)
+    rows = np.tile(np.arange(200), 3)
     metrics = metrics_for("binary")
     drawn = {"resamples": 100, "seed": 0}
     once = intervals(ours, metrics, **drawn)
@@ -102,10 +101,10 @@ def test_copies_make_no_interval_and_no_comparison_surer(binary_outcome, times):
 
 
 def test_a_model_worse_by_the_margin_is_seldom_mistaken_for_one_that_is_not():
-    """200 holdouts, 95 % confidence: about 10 mistakes are expected, and 20 are far too many."""
+    """100 holdouts, 95 % confidence: about 5 mistakes are expected, and 12 are far too many."""
     margin, rows, mistakes = 0.05, 400, 0
     target = TargetSpec("binary", (0, 1), 1)
-    for seed in range(200):
+    for seed in range(100):
         generator = np.random.default_rng(seed)
         truth = generator.integers(0, 2, rows)
         right = generator.random(rows) < 0.8
@@ -118,4 +117,4 @@ def test_a_model_worse_by_the_margin_is_seldom_mistaken_for_one_that_is_not():
             candidate, production, ["accuracy"], resamples=200, confidence=0.95, seed=seed
         )
         mistakes += found["accuracy"].bound >= -margin
-    assert 0 < mistakes <= 20
+    assert 0 < mistakes <= 12

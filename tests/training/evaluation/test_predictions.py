@@ -26,12 +26,10 @@ def test_a_binary_table_of_cloche_keeps_its_labels_and_the_probability_of_the_po
 def test_a_multiclass_table_of_cloche_is_read_by_its_column_names_in_any_order():
     output = pd.DataFrame(
         {
-            "probability_pear": [0.7, 0.1],
-            "prediction": ["pear", "fig"],
-            "probability_fig": [0.2, 0.8],
-            "probability_apple": [0.1, 0.1],
+            "probability_pear": [0.7, 0.1], "prediction": ["pear", "fig"],
+            "probability_fig": [0.2, 0.8], "probability_apple": [0.1, 0.1],
         }
-    )
+    )  # fmt: skip
     predictions = read(output, FRUIT, rows=2)
     assert predictions.labels.tolist() == ["pear", "fig"]
     assert predictions.probabilities.tolist() == [[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]]
@@ -44,30 +42,16 @@ def test_a_regression_table_of_cloche_is_its_prediction_column():
 @pytest.mark.parametrize(
     "output",
     [
-        np.array([0.9, 0.2]),
-        [0.9, 0.2],
-        pd.Series([0.9, 0.2]),
-        np.array([[0.9], [0.2]]),
-        pd.DataFrame({"score": [0.9, 0.2]}),
-        np.array([[0.1, 0.9], [0.8, 0.2]]),
-        csr_matrix([[0.1, 0.9], [0.8, 0.2]]),
-        pd.DataFrame([[0.1, 0.9], [0.8, 0.2]]),
-        pd.DataFrame({"1": [0.9, 0.2], "0": [0.1, 0.8]}),
-        {"score": np.array([0.9, 0.2])},
+        np.array([0.9, 0.2]), [0.9, 0.2], pd.Series([0.9, 0.2]), np.array([[0.9], [0.2]]),
+        pd.DataFrame({"score": [0.9, 0.2]}), np.array([[0.1, 0.9], [0.8, 0.2]]),
+        csr_matrix([[0.1, 0.9], [0.8, 0.2]]), pd.DataFrame([[0.1, 0.9], [0.8, 0.2]]),
+        pd.DataFrame({"1": [0.9, 0.2], "0": [0.1, 0.8]}), {"score": np.array([0.9, 0.2])},
     ],
     ids=[
-        "array",
-        "list",
-        "series",
-        "column",
-        "one-column table",
-        "matrix",
-        "sparse matrix",
-        "table without names",
-        "table named by label",
-        "mapping",
+        "array", "list", "series", "column", "one-column table", "matrix", "sparse matrix",
+        "table without names", "table named by label", "mapping",
     ],
-)
+)  # fmt: skip
 def test_probabilities_of_strangers_are_read_in_every_shape(output):
     predictions = read(output, DIGIT, rows=2)
     np.testing.assert_allclose(predictions.positive_probability(), [0.9, 0.2])
@@ -189,24 +173,25 @@ def test_a_target_is_found_in_its_column_and_the_greater_label_is_positive():
     assert (target.classes, target.positive) == (("no", "yes"), "yes")
 
 
-def test_a_target_with_another_number_of_labels_than_two_is_not_binary():
-    with pytest.raises(TrainingError, match="has two labels, and this one has 3: 0, 1, 2"):
-        TargetSpec.of("binary", [0, 1, 2])
+def outcome(truth) -> Outcome:
+    return Outcome.of(truth, read([0, 1], DIGIT, rows=2))
 
 
-def test_a_positive_label_that_the_column_does_not_hold_is_an_error():
-    with pytest.raises(TrainingError, match="'maybe' is not one of 'no', 'yes'"):
-        TargetSpec.of("binary", ["yes", "no"], positive="maybe")
-
-
-def test_an_outcome_needs_a_prediction_for_each_row_of_the_target():
-    with pytest.raises(TrainingError, match="2 predictions for 3 rows"):
-        Outcome.of([0, 1, 1], read([0, 1], DIGIT, rows=2))
-
-
-def test_a_target_with_a_missing_label_is_refused():
-    with pytest.raises(TrainingError, match="1 of 2 labels are missing"):
-        Outcome.of(pd.Series([0, None]), read([0, 1], DIGIT, rows=2))
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TargetSpec.of("binary", [0, 1, 2]), "two labels, and this one has 3: 0, 1, 2"),
+        (
+            lambda: TargetSpec.of("binary", ["yes", "no"], positive="maybe"),
+            "'maybe' is not one of 'no', 'yes'",
+        ),
+        (lambda: outcome([0, 1, 1]), "2 predictions for 3 rows"),
+        (lambda: outcome(pd.Series([0, None])), "1 of 2 labels are missing"),
+    ],
+)
+def test_a_target_that_is_not_what_is_asked_for_is_refused(make, message):
+    with pytest.raises(TrainingError, match=message):
+        make()
 
 
 def test_taking_rows_takes_truth_and_predictions_together():

@@ -1,7 +1,5 @@
 """Slices: every value of a column, the rows without one, and no column of identifiers."""
 
-import math
-
 import pandas as pd
 import pytest
 
@@ -27,12 +25,6 @@ def test_rows_without_a_value_are_a_slice_of_their_own(binary_outcome):
     column = pd.Series([1.0, None, 1.0, None, 2.0], name="stops")
     parts = slices(column, binary_outcome(rows=5), ["accuracy"])
     assert {part.value: part.rows for part in parts} == {"1": 2, "(missing)": 2, "2": 1}
-
-
-def test_a_slice_that_does_not_define_the_metric_is_reported_as_nan(binary_outcome):
-    outcome = binary_outcome(rows=50)
-    column = pd.Series(outcome.truth, name="truth")
-    assert all(math.isnan(part.scores["roc_auc"]) for part in slices(column, outcome, ["roc_auc"]))
 
 
 def test_a_column_that_names_rows_is_not_a_slice(binary_outcome):

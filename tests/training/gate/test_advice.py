@@ -21,6 +21,7 @@ from cloche.training.gate.policy import Policy, carried_policy, load_policy
 from cloche.training.promotion.evaluate_candidate import _policy, chosen
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import find_model, find_version
+from tests.advice import text_of
 from tests.training.conftest import FEATURES
 
 Values = dict[str, Any]
@@ -40,13 +41,6 @@ def write(tmp_path, monkeypatch, holdout) -> Callable[[Values], str]:
     return to_file
 
 
-def read(pattern: str, message: str) -> str:
-    """What a message says at the place of a pattern's group."""
-    found = re.search(pattern, message)
-    assert found is not None, (pattern, message)
-    return found[1]
-
-
 def problem(run: Callable[[], object]) -> str:
     """Why something cannot be done."""
     with pytest.raises(ClocheError) as caught:
@@ -62,31 +56,31 @@ MISTAKES: dict[str, tuple[Values, Callable[[Values, str], Values]]] = {
     "no table": (
         without(VALUES, "data"),
         lambda values, said: {
-            **values, **yaml.safe_load(read(r"like: (.*)", said).replace("…", "rows.csv"))
+            **values, **yaml.safe_load(text_of(r"like: (.*)", said).replace("…", "rows.csv"))
         },
     ),
     "the table under another key": (
         {**without(VALUES, "data"), "holdout": {"source": "rows.csv"}},
         lambda values, said: {
-            **without(values, "holdout"), read(r"table under (\w+) instead", said):
+            **without(values, "holdout"), text_of(r"table under (\w+) instead", said):
                 values["holdout"],
         },
     ),
     "labels of a regression": (
         {**VALUES, "task": "regression", "labels": {0: 1}},
-        lambda values, said: without(values, read(r"(labels): .*; remove them$", said)),
+        lambda values, said: without(values, text_of(r"(labels): .*; remove them$", said)),
     ),
     "the target among the features": (
         {**VALUES, "features": ["hour", "late"]},
         lambda values, said: {
             **values, "features": [one for one in values["features"]
-                                   if one != read(r"'(\w+)' is the target; remove it$", said)],
+                                   if one != text_of(r"'(\w+)' is the target; remove it$", said)],
         },
     ),
     "a key": (
         {**VALUES, "metric": ["f1"]},
         lambda values, said: {
-            **without(values, "metric"), read(r"did you mean '(\w+)'", said): ["f1"]
+            **without(values, "metric"), text_of(r"did you mean '(\w+)'", said): ["f1"]
         },
     ),
 }  # fmt: skip
@@ -127,7 +121,7 @@ def test_a_version_without_criteria_is_judged_by_those_of_a_file(
 ):
     version = candidate(**CARRIED[carried])
     said = problem(lambda: _policy(version, PromotionRequest()))
-    option = read(r"(--policy) FILE", said)
+    option = text_of(r"(--policy) FILE", said)
 
     policy = _policy(version, PromotionRequest(**{option.strip("-"): write(VALUES)}))
 
@@ -155,7 +149,7 @@ def test_a_version_whose_holdout_is_gone_is_judged_on_that_of_a_file(
 def test_without_a_challenger_the_version_that_is_named_is_judged(client, log_version):
     number = log_version(challenger=False)
     model = find_model(client, "flight-delay")
-    option = read(
+    option = text_of(
         r"name a version: --(version) N", problem(lambda: chosen(model, PromotionRequest()))
     )
     assert chosen(model, PromotionRequest(**{option: number})) == number
@@ -173,13 +167,15 @@ def test_labels_are_meant_as_the_policy_says_them_in_the_form_that_is_advised(wr
         return list(read_output(np.array([2, 0, 1, 1]), target, rows=4).labels)
 
     said = problem(lambda: labels(load_policy(write(values))))
-    ((key, written),) = yaml.safe_load(read(r"like (labels: .*)", said).replace(", …", "")).items()
+    ((key, written),) = yaml.safe_load(
+        text_of(r"like (labels: .*)", said).replace(", …", "")
+    ).items()
     assert set(written) <= set(names)
     policy = load_policy(write({**values, key: names}))
     assert labels(policy) == ["virginica", "setosa", "versicolor", "versicolor"]
 
     wrong = load_policy(write({**values, key: {**names, 2: "virginca"}}))
-    known = read(r"and the target has (.*)", problem(lambda: labels(wrong)))
+    known = text_of(r"and the target has (.*)", problem(lambda: labels(wrong)))
     assert "virginica" in known
 
 
@@ -193,9 +189,9 @@ def test_the_output_that_is_advised_is_the_prediction(write):
     policy = load_policy(write(values))
     target = policy.target_of(pd.Series([0.0, 1.0, 2.0]))
     said = problem(lambda: answers(policy))
-    advised = yaml.safe_load(read(r"policy, like: (output: \w+)", said))
+    advised = yaml.safe_load(text_of(r"policy, like: (output: \w+)", said))
     assert answers(load_policy(write({**values, **advised}))) == [1, 1, 1]
-    named = read(r"name one '(\w+)'", said)
+    named = text_of(r"name one '(\w+)'", said)
     outputs[named] = outputs.pop("lower")
     assert answers(policy) == [0, 0, 0]
 
@@ -208,13 +204,13 @@ def test_the_features_that_are_advised_make_the_tensor(write, holdout):
         return model_rows(rows, model, "late", list(policy.features))
 
     said = problem(lambda: given(load_policy(write(VALUES))))
-    key = read(r"name what it takes in the policy: (\w+)$", said)
+    key = text_of(r"name what it takes in the policy: (\w+)$", said)
     assert np.shape(given(load_policy(write({**VALUES, key: FEATURES})))) == (600, 3)
 
 
 def test_the_feature_that_was_meant_is_in_the_table(write, client):
     wrong = load_policy(write({**VALUES, "features": ["houre"]}))
-    meant = read(r"did you mean '(\w+)'", problem(lambda: fetch_holdout(client, wrong, None)))
+    meant = text_of(r"did you mean '(\w+)'", problem(lambda: fetch_holdout(client, wrong, None)))
     assert fetch_holdout(client, load_policy(write({**VALUES, "features": [meant]})), None)
 
 
@@ -244,7 +240,7 @@ def test_the_output_that_a_policy_names_is_one_that_there_is(write):
     target = load_policy(write(VALUES)).target_of(pd.Series([0, 1, 1]))
     outputs = {"late": np.array([0, 1, 1]), "why": np.zeros(3)}
     said = problem(lambda: read_output(outputs, target, rows=3, name="delay"))
-    there = read(r"the model returned named outputs '?(\w+)", said)
+    there = text_of(r"the model returned named outputs '?(\w+)", said)
     assert len(read_output(outputs, target, rows=3, name=there)) == 3
 
 

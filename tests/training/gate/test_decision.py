@@ -54,19 +54,9 @@ def sentence(decision, name):
 def test_a_version_that_meets_every_criterion_passes_with_one_verdict_for_each():
     decision = decide(GATE, measurements())
     assert decision.passed
-    assert results(decision) == dict.fromkeys(
-        [
-            "loads",
-            "input example",
-            "minimum roc_auc",
-            "minimum log_loss",
-            "not worse by roc_auc",
-            "roc_auc by origin",
-            "latency",
-            "signature",
-        ],
-        "passed",
-    )
+    names = ["loads", "input example", "minimum roc_auc", "minimum log_loss",
+             "not worse by roc_auc", "roc_auc by origin", "latency", "signature"]  # fmt: skip
+    assert results(decision) == dict.fromkeys(names, "passed")
 
 
 def test_the_first_version_has_nothing_to_compare_with():
@@ -108,13 +98,9 @@ def test_a_model_that_does_not_load_fails_whatever_would_have_needed_it():
     )
     decision = decide(GATE, replace(broken, comparison=None))
     assert {verdict.name for verdict in decision.failed} == {
-        "loads",
-        "input example",
-        "minimum roc_auc",
-        "minimum log_loss",
-        "roc_auc by origin",
+        "loads", "input example", "minimum roc_auc", "minimum log_loss", "roc_auc by origin",
         "latency",
-    }
+    }  # fmt: skip
     assert all("no xgboost" in verdict.sentence for verdict in decision.failed)
 
 
@@ -269,12 +255,10 @@ def test_improving_any_number_never_turns_a_pass_into_a_refusal(measured, better
 def test_a_number_that_is_none_never_passes(measured, bad):
     known = replace(difference(), gain=bad, bound=bad)
     spoiled = replace(
-        measured,
-        scores=dict.fromkeys(measured.scores, bad),
-        slices=(Slice("origin", "JFK", 500, {"roc_auc": bad}),),
-        latency_ms=bad,
+        measured, scores=dict.fromkeys(measured.scores, bad),
+        slices=(Slice("origin", "JFK", 500, {"roc_auc": bad}),), latency_ms=bad,
         comparison=Comparison("7", {"roc_auc": known}),
-    )
+    )  # fmt: skip
     judged = results(decide(GATE, spoiled))
     for name in GATE.minimum:
         assert judged[f"minimum {name}"] == "failed"

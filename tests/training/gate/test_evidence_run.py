@@ -28,7 +28,9 @@ def load(client, run, name):
     return json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/{name}"))
 
 
-def test_the_run_lies_beside_the_training_run_and_can_be_found_by_its_tags(client, write):
+def test_the_run_lies_beside_the_training_run_with_its_tags_numbers_and_rows(
+    client, write, make_judgement
+):
     run = write()
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "gate flight-delay v2"
@@ -38,10 +40,7 @@ def test_the_run_lies_beside_the_training_run_and_can_be_found_by_its_tags(clien
         "and tags.`cloche.version` = '2' and tags.`cloche.decision` = 'passed'",
     )
     assert [one.info.run_id for one in found] == [run.info.run_id]
-
-
-def test_metrics_of_both_versions_and_their_difference_are_logged_where_they_are_defined(write):
-    assert write().data.metrics == {
+    assert run.data.metrics == {  # of both versions, where they are defined
         "candidate/roc_auc": 0.82,
         "production/roc_auc": 0.80,
         "gain/roc_auc": 0.02,
@@ -49,6 +48,9 @@ def test_metrics_of_both_versions_and_their_difference_are_logged_where_they_are
         "latency_ms": 4.5,
         "load_seconds": 1.5,
     }
+    [used] = run.inputs.dataset_inputs
+    assert used.dataset.digest == make_judgement().measured.holdout.digest[:16]
+    assert {tag.key: tag.value for tag in used.tags}["mlflow.data.context"] == "gate"
 
 
 def test_parameters_name_the_versions_and_what_failed(write):
@@ -59,25 +61,14 @@ def test_parameters_name_the_versions_and_what_failed(write):
     assert params["holdout_rows"] == "600"
 
 
-def test_the_holdout_is_an_input_of_the_run(write, make_judgement):
-    [used] = write().inputs.dataset_inputs
-    assert used.dataset.digest == make_judgement().measured.holdout.digest[:16]
-    assert {tag.key: tag.value for tag in used.tags}["mlflow.data.context"] == "gate"
-
-
 def test_the_artifacts_hold_numbers_tables_and_a_report(client, write):
     run = write()
     document = load(client, run, "evidence.json")
     assert document["judged_at"] == "2026-03-01T12:00:05+00:00"
     assert document["scores"] == {"roc_auc": 0.82, "log_loss": None}
     assert len(load(client, run, "verdicts.json")["data"]) == len(document["verdicts"])
-    assert load(client, run, "slices.json")["columns"] == [
-        "column",
-        "value",
-        "rows",
-        "roc_auc",
-        "log_loss",
-    ]
+    columns = ["column", "value", "rows", "roc_auc", "log_loss"]
+    assert load(client, run, "slices.json")["columns"] == columns
     assert "flight-delay version 2" in mlflow.artifacts.load_text(
         f"{run.info.artifact_uri}/report.html"
     )
@@ -140,17 +131,10 @@ def test_a_version_whose_run_is_gone_leaves_its_evidence_in_the_default_experime
     assert client.get_run(run_id).info.experiment_id == "0"
 
 
-@pytest.mark.parametrize(
-    ("auc", "forced", "outcome"),
-    [
-        (0.82, False, "passed"),
-        (0.82, True, "passed"),
-        (0.6, False, "refused"),
-        (0.6, True, "forced"),
-    ],
-)
-def test_force_changes_the_outcome_of_a_refusal_only(make_judgement, auc, forced, outcome):
-    assert outcome_of(make_judgement(scores={"roc_auc": auc}), forced=forced) == outcome
+def test_force_changes_the_outcome_of_a_refusal_only(make_judgement):
+    for auc, outcomes in ((0.82, ["passed", "passed"]), (0.6, ["refused", "forced"])):
+        judged = make_judgement(scores={"roc_auc": auc})
+        assert [outcome_of(judged, forced=forced) for forced in (False, True)] == outcomes
 
 
 def test_the_evidence_is_json_without_nan(make_judgement):

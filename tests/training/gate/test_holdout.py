@@ -33,18 +33,6 @@ def test_rows_that_were_changed_since_are_refused(client, carried, holdout, tmp_
         fetch_holdout(client, policy, run_id)
 
 
-def test_rows_that_are_gone_are_named_with_the_way_out(client, carried):
-    policy, run_id = carried
-    lost = policy.holdout.model_copy(update={"artifact": "holdout/lost.parquet"})
-    with pytest.raises(RegistryError, match=r"lost\.parquet cannot be fetched.*--policy FILE"):
-        fetch_holdout(client, policy.model_copy(update={"holdout": lost}), run_id)
-
-
-def test_a_version_without_a_run_has_no_holdout_to_find(client, carried):
-    with pytest.raises(RegistryError, match="names no training run"):
-        fetch_holdout(client, carried[0], None)
-
-
 @pytest.fixture
 def policy_of(tmp_path, holdout):
     """Write a table and a policy on it; return the policy."""
@@ -58,12 +46,6 @@ def policy_of(tmp_path, holdout):
         return load_policy(str(path))
 
     return make
-
-
-def test_a_table_that_a_policy_names_is_the_holdout_as_a_whole(client, policy_of, holdout):
-    found = fetch_holdout(client, policy_of(holdout), None)
-    assert len(found.frame) == len(holdout)
-    assert found.source.endswith("rows.csv")
 
 
 def test_a_table_without_the_target_cannot_be_judged_on(client, policy_of, holdout):

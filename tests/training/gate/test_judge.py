@@ -45,14 +45,10 @@ def test_a_worse_version_is_refused_by_comparison_and_by_slice(log_version, judg
     }
     judgement = judged(log_version(error=2.0, gate=gate), serving)
     assert verdicts(judgement) == {
-        "loads": "passed",
-        "input example": "passed",
-        "minimum roc_auc": "passed",
-        "not worse by roc_auc": "failed",
-        "roc_auc by origin": "failed",
-        "latency": "passed",
+        "loads": "passed", "input example": "passed", "minimum roc_auc": "passed",
+        "not worse by roc_auc": "failed", "roc_auc by origin": "failed", "latency": "passed",
         "signature": "passed",
-    }
+    }  # fmt: skip
     assert judgement.measured.notes == ()
     assert set(judgement.measured.intervals) == {"roc_auc", "log_loss"}
 

@@ -28,20 +28,23 @@ def with_signature(schema: Schema | None) -> Model:
     return Model(signature=ModelSignature(schema) if schema else None)
 
 
-def test_a_model_gets_the_columns_of_its_signature_and_never_the_target(holdout):
-    schema = Schema([ColSpec("double", "wind"), ColSpec("double", "hour")])
-    assert list(model_rows(holdout, with_signature(schema), "late", [])) == ["wind", "hour"]
+WIND, HOUR = ColSpec("double", "wind"), ColSpec("double", "hour")
+RAIN = ColSpec("double", "rain", required=False)
 
 
-def test_an_optional_column_that_the_holdout_lacks_is_left_out(holdout):
-    schema = Schema([ColSpec("double", "wind"), ColSpec("double", "rain", required=False)])
-    assert list(model_rows(holdout, with_signature(schema), "late", [])) == ["wind"]
-
-
-def test_a_model_without_a_signature_gets_all_columns_but_the_target_or_those_named(holdout):
-    nothing = with_signature(None)
-    assert list(model_rows(holdout, nothing, "late", [])) == ["hour", "wind", "gust", "origin"]
-    assert list(model_rows(holdout, nothing, "late", ["gust"])) == ["gust"]
+@pytest.mark.parametrize(
+    ("schema", "features", "given"),
+    [
+        (Schema([WIND, HOUR]), [], ["wind", "hour"]),
+        (Schema([WIND, RAIN]), [], ["wind"]),  # the holdout lacks an optional column
+        (None, [], ["hour", "wind", "gust", "origin"]),
+        (None, ["gust"], ["gust"]),
+    ],
+)
+def test_a_model_gets_the_columns_that_it_names_or_all_and_never_the_target(
+    schema, features, given, holdout
+):
+    assert list(model_rows(holdout, with_signature(schema), "late", features)) == given
 
 
 def test_a_model_of_tensors_gets_numbers_of_its_type(holdout):
@@ -53,22 +56,16 @@ def test_a_model_of_tensors_gets_numbers_of_its_type(holdout):
 def test_columns_that_a_file_made_wider_or_plainer_get_their_type_again():
     read = pd.DataFrame(
         {
-            "count": [1, 2],
-            "whole": [1.0, 2.0],
-            "share": [0.5, 0.25],
-            "day": ["2013-01-01", "2013-01-02"],
-            "name": ["a", "b"],
+            "count": [1, 2], "whole": [1.0, 2.0], "share": [0.5, 0.25],
+            "day": ["2013-01-01", "2013-01-02"], "name": ["a", "b"],
         }
-    )
+    )  # fmt: skip
     schema = Schema(
         [
-            ColSpec("integer", "count"),
-            ColSpec("long", "whole"),
-            ColSpec("float", "share"),
-            ColSpec("datetime", "day"),
-            ColSpec("string", "name"),
+            ColSpec("integer", "count"), ColSpec("long", "whole"), ColSpec("float", "share"),
+            ColSpec("datetime", "day"), ColSpec("string", "name"),
         ]
-    )
+    )  # fmt: skip
     rows = model_rows(read, with_signature(schema), "target", [])
     kinds = ["int32", "int64", "float32", "datetime64[ns]"]
     assert [str(kind) for kind in rows.dtypes][:4] == kinds

@@ -40,17 +40,11 @@ def unbalanced(page: str) -> list[str]:
         {},
         {"outcome": "forced", "reason": "agreed", "scores": {"roc_auc": 0.5}},
         {"comparison": None},
-        {
-            "scores": {},
-            "slices": (),
-            "latency_ms": None,
-            "load_seconds": None,
-            "failures": {"load": "boom"},
-            "comparison": None,
-        },
+        {"scores": {}, "slices": (), "latency_ms": None, "load_seconds": None,
+         "failures": {"load": "boom"}, "comparison": None},
     ],
     ids=["compared", "forced", "first version", "does not load"],
-)
+)  # fmt: skip
 def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(make_evidence, changes):
     page = render(make_evidence(**changes))
     assert unbalanced(page) == []

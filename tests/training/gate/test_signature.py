@@ -28,33 +28,30 @@ SERVING = signature(schema(hour="long", wind="double?"), schema(prediction="long
 @pytest.mark.parametrize(
     ("inputs", "found"),
     [
-        ({"hour": "long", "wind": "double?"}, ()),
-        ({"wind": "double?", "hour": "long"}, ()),
-        ({"hour": "long?", "wind": "double?", "gust": "double?"}, ()),
-        ({"hour": "long"}, ("input 'wind' is gone",)),
-        ({"hour": "string", "wind": "double?"}, ("input 'hour' was long and is string",)),
-        ({"hour": "long", "wind": "double"}, ("input 'wind' was optional and is required",)),
-        (
-            {"hour": "long", "wind": "double?", "gust": "double"},
-            ("input 'gust' is new and required",),
-        ),
+        ({"hour": "long", "wind": "double?"}, []),
+        ({"wind": "double?", "hour": "long"}, []),
+        ({"hour": "long?", "wind": "double?", "gust": "double?"}, []),
+        ({"hour": "long"}, ["input 'wind' is gone"]),
+        ({"hour": "string", "wind": "double?"}, ["input 'hour' was long and is string"]),
+        ({"hour": "long", "wind": "double"}, ["input 'wind' was optional and is required"]),
+        ({"hour": "long", "wind": "double?", "gust": "double"},
+         ["input 'gust' is new and required"]),
     ],
-)
+)  # fmt: skip
 def test_inputs(inputs, found):
-    judged = signature(schema(**inputs), schema(prediction="long"))
-    assert breaks(SERVING, judged) == found
+    assert [*breaks(SERVING, signature(schema(**inputs), schema(prediction="long")))] == found
 
 
 @pytest.mark.parametrize(
     ("outputs", "found"),
     [
-        ({"prediction": "long", "probability": "double"}, ()),
-        ({"probability": "double"}, ("output 'prediction' is gone",)),
-        ({"prediction": "string"}, ("output 'prediction' was long and is string",)),
+        ({"prediction": "long", "probability": "double"}, []),
+        ({"probability": "double"}, ["output 'prediction' is gone"]),
+        ({"prediction": "string"}, ["output 'prediction' was long and is string"]),
     ],
 )
 def test_outputs(outputs, found):
-    assert breaks(SERVING, signature(SERVING.inputs, schema(**outputs))) == found
+    assert [*breaks(SERVING, signature(SERVING.inputs, schema(**outputs)))] == found
 
 
 def test_outputs_without_names_are_compared_by_position():

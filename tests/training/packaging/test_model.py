@@ -20,12 +20,9 @@ def test_an_example_that_does_not_fit_its_signature_is_told_without_its_rows(tmp
     signature = ModelSignature(Schema([ColSpec("string", "who"), ColSpec("long", "age")]))
     with pytest.raises(TrainingError) as caught, _without_rows():
         mlflow.pyfunc.save_model(
-            str(tmp_path / "model"),
-            python_model=scorer.__file__,
-            signature=signature,
-            input_example=pd.DataFrame({"who": [CELL], "age": [41.5]}),
-            pip_requirements=["mlflow"],
-        )
+            str(tmp_path / "model"), python_model=scorer.__file__, signature=signature,
+            input_example=pd.DataFrame({"who": [CELL], "age": [41.5]}), pip_requirements=["mlflow"],
+        )  # fmt: skip
     assert CELL not in str(caught.value)
     assert "'age': long (required)" in str(caught.value)
     assert caught.value.__cause__ is None

@@ -34,18 +34,14 @@ def test_the_profile_is_plain_json_and_names_each_column_with_its_role(rows):
 
     assert described["rows"] == 100
     assert {name: column["role"] for name, column in described["columns"].items()} == {
-        "size": "numeric",
-        "town": "categorical",
-        "remark": "text",
-        "at": "datetime",
-    }
+        "size": "numeric", "town": "categorical", "remark": "text", "at": "datetime",
+    }  # fmt: skip
     assert described["scores"]["prediction"]["counts"] == {"0": 50, "1": 50}
     assert sum(described["scores"]["probability"]["counts"]) == 100
 
 
 def test_categories_beyond_the_most_frequent_are_counted_together(rows):
     town = profile(rows, COLUMNS, pd.DataFrame())["columns"]["town"]
-
     assert len(town["counts"]) == MOST_FREQUENT
     assert sum(town["counts"].values()) + town["other"] + town["missing"] == len(rows)
 
@@ -57,6 +53,5 @@ def test_no_word_of_a_text_is_kept(rows):
 @given(st.lists(st.none() | st.floats(allow_nan=False, width=32), max_size=60))
 def test_every_number_is_in_one_bin_or_counted_as_missing(values):
     described = numeric_distribution(pd.Series(values, dtype="float64"))
-
     assert sum(described.get("counts", [])) + described["missing"] == len(values)
     json.dumps(described, allow_nan=False)

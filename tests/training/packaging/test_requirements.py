@@ -17,5 +17,4 @@ def test_every_requirement_is_pinned_to_what_is_installed():
 
 def test_cloche_is_not_among_them():
     names = [line.partition("==")[0] for line in exact_requirements(Pipeline([("m", None)]))]
-
     assert names == ["mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops"]

@@ -11,27 +11,21 @@ from cloche.training.packaging.signature import deciding_rows, make_signature, m
 from cloche.training.recipe.sections import Columns
 
 COLUMNS = Columns(
-    numeric=("seats", "late", "delay"),
-    categorical=("gate", "zone", "code"),
-    text=("note",),
+    numeric=("seats", "late", "delay"), categorical=("gate", "zone", "code"), text=("note",),
     datetime=("at",),
-)
+)  # fmt: skip
 
 
 def frame() -> pd.DataFrame:
     """Three rows as a CSV reader leaves them."""
     return pd.DataFrame(
         {
-            "seats": [1, 2, 3],
-            "late": [True, False, True],
-            "delay": pd.array([1, None, 2], dtype="Int64"),
-            "gate": [7.0, np.nan, 8.0],
-            "zone": [1, 2, 3],
-            "code": ["a", 5, None],
-            "note": ["x", "y", None],
+            "seats": [1, 2, 3], "late": [True, False, True],
+            "delay": pd.array([1, None, 2], dtype="Int64"), "gate": [7.0, np.nan, 8.0],
+            "zone": [1, 2, 3], "code": ["a", 5, None], "note": ["x", "y", None],
             "at": ["2024-01-01", "2024-01-02", "2024-01-03"],
         }
-    )
+    )  # fmt: skip
 
 
 def test_inputs_are_typed_by_role_and_optional_where_training_saw_gaps():
@@ -40,15 +34,10 @@ def test_inputs_are_typed_by_role_and_optional_where_training_saw_gaps():
     schema = make_signature(inputs, pd.DataFrame({"prediction": [0, 1, 0]})).inputs
 
     assert {c.name: (c.type.name, c.required) for c in schema.inputs} == {
-        "seats": ("long", True),
-        "late": ("boolean", True),
-        "delay": ("double", False),
-        "gate": ("string", False),
-        "zone": ("long", True),
-        "code": ("string", False),
-        "note": ("string", False),
-        "at": ("datetime", True),
-    }
+        "seats": ("long", True), "late": ("boolean", True), "delay": ("double", False),
+        "gate": ("string", False), "zone": ("long", True), "code": ("string", False),
+        "note": ("string", False), "at": ("datetime", True),
+    }  # fmt: skip
 
 
 def test_whole_numbers_that_were_floats_only_for_a_gap_read_as_whole_numbers():
@@ -101,5 +90,4 @@ def test_the_deciding_rows_have_the_schema_of_all_rows(data: st.DataObject, coun
 
 def test_few_rows_decide():
     table = pd.DataFrame({"a": np.arange(1000.0), "b": ["x"] * 999 + [None]})
-
     assert deciding_rows(table).index.tolist() == [0, 999]

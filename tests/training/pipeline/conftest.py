@@ -39,13 +39,11 @@ def make_recipe() -> Callable[..., Recipe]:
             "target": "broken",
             "split": {"by": "fraction"},
             "columns": {
-                "numeric": ["size"],
-                "categorical": ["colour"],
-                "text": ["remark"],
+                "numeric": ["size"], "categorical": ["colour"], "text": ["remark"],
                 "datetime": ["moment"],
             },
             "estimator": {"class": "sklearn.linear_model.LogisticRegression"},
-        }
+        }  # fmt: skip
         return Recipe.model_validate(values | changes)
 
     return make

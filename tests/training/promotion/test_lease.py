@@ -13,11 +13,9 @@ CLAIM = Lease("t1", "ana", NOON, NOON + timedelta(seconds=60))
 
 
 @given(
-    token=st.text(),
-    holder=st.text(),
-    since=st.datetimes(timezones=st.just(UTC)),
+    token=st.text(), holder=st.text(), since=st.datetimes(timezones=st.just(UTC)),
     until=st.datetimes(timezones=st.just(UTC)),
-)
+)  # fmt: skip
 def test_a_claim_reads_as_it_was_written(token, holder, since, until):
     lease = Lease(token, holder, since, until)
     assert Lease.from_text(lease.to_text()) == lease
@@ -31,14 +29,11 @@ def test_what_cannot_be_read_claims_nothing(text):
 @pytest.mark.parametrize(
     ("found", "token", "seconds", "blocks"),
     [
-        (None, "t2", 0, False),
-        (CLAIM, "t2", 0, True),
-        (CLAIM, "t2", 59, True),
-        (CLAIM, "t2", 60, False),
-        (CLAIM, "t1", 0, False),
+        (None, "t2", 0, False), (CLAIM, "t2", 0, True), (CLAIM, "t2", 59, True),
+        (CLAIM, "t2", 60, False), (CLAIM, "t1", 0, False),
     ],
     ids=["nobody", "somebody", "just before it lapses", "lapsed", "one's own"],
-)
+)  # fmt: skip
 def test_a_claim_of_somebody_else_is_in_the_way_until_it_lapses(found, token, seconds, blocks):
     now = NOON + timedelta(seconds=seconds)
     assert (in_the_way(found, token, now) is not None) == blocks

@@ -4,11 +4,7 @@ import pytest
 
 from cloche.registry.version_listing import registered_models, versions_of
 from cloche.training.errors import RegistryError
-from cloche.training.promotion.registry import (
-    find_model,
-    find_version,
-    listed,
-)
+from cloche.training.promotion.registry import find_model, find_version, listed
 
 
 def test_a_model_has_its_aliases_by_name(client, log_version):

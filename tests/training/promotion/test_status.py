@@ -2,9 +2,6 @@
 
 from dataclasses import asdict
 
-import pytest
-
-from cloche.training.errors import RegistryError
 from cloche.training.promotion.status import status
 
 
@@ -58,8 +55,3 @@ def test_old_versions_are_counted_and_those_with_an_alias_always_shown(client, l
     assert [version.version for version in found.versions] == ["4", "3", "1"]
     assert found.more == 1
     assert asdict(found)["aliases"] == {"previous": "1"}
-
-
-def test_a_model_that_is_not_there_is_an_error(client):
-    with pytest.raises(RegistryError, match="no registered model 'churn'"):
-        status(client, "churn", most=1)

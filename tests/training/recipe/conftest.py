@@ -1,5 +1,6 @@
 """A small recipe, as values and as a file, for tests to change one thing in."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,21 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.training.conftest import CHURN
+
 Values = dict[str, Any]
 
 
 @pytest.fixture
 def values() -> Values:
     """The values of a small sound recipe."""
-    return {
-        "name": "churn",
-        "task": "binary",
-        "data": {"source": "churn.csv"},
-        "target": "churned",
-        "split": {"by": "fraction", "holdout": 0.25},
-        "columns": {"numeric": ["age", "spend"], "categorical": ["plan"]},
-        "estimator": {"class": "sklearn.linear_model.LogisticRegression", "params": {"C": 1.0}},
-    }
+    return copy.deepcopy(CHURN)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import yaml
 
 from cloche.training.errors import RecipeError
 from cloche.training.recipe.load import load_recipe, shipped
+from tests.advice import text_of
 
 Values = dict[str, Any]
 BY_TIME = {
@@ -41,30 +42,23 @@ def place_of(values: Values, message: str) -> tuple[Any, Any]:
     return holder, int(path[-1]) if isinstance(holder, list) else path[-1]
 
 
-def read(pattern: str, message: str) -> str:
-    """What a message says at the place of a pattern's group."""
-    found = re.search(pattern, message)
-    assert found is not None, (pattern, message)
-    return found[1]
-
-
 def renames_the_key(values: Values, message: str) -> None:
     holder, key = place_of(values, message)
-    holder[read(r"did you mean '([^']+)'\?", message)] = holder.pop(key)
+    holder[text_of(r"did you mean '([^']+)'\?", message)] = holder.pop(key)
 
 
 def takes_one_that_there_is(values: Values, message: str) -> None:
     holder, key = place_of(values, message)
-    holder[key] = read(r"there are (\w+)", message)
+    holder[key] = text_of(r"there are (\w+)", message)
 
 
 def writes_what_was_meant(values: Values, message: str) -> None:
     holder, key = place_of(values, message)
-    holder[key] = read(r"did you mean '?([\w.]+)'?\?", message)
+    holder[key] = text_of(r"did you mean '?([\w.]+)'?\?", message)
 
 
 def names_the_feature_that_was_meant(values: Values, message: str) -> None:
-    values["checks"]["accept_leakage"] = [read(r"did you mean '(\w+)'\?", message)]
+    values["checks"]["accept_leakage"] = [text_of(r"did you mean '(\w+)'\?", message)]
 
 
 def removes_it(values: Values, message: str) -> None:
@@ -74,25 +68,25 @@ def removes_it(values: Values, message: str) -> None:
 
 
 def removes_it_from_the_features(values: Values, message: str) -> None:
-    name = read(r"'(\w+)' is the target; remove it from the features", message)
+    name = text_of(r"'(\w+)' is the target; remove it from the features", message)
     for names in values["columns"].values():
         names[:] = [one for one in names if one != name]
 
 
 def takes_one_of_them(values: Values, message: str) -> list[Values]:
-    wrong, choices = read(r"'(\w+)' is not", message), read(r"take one of (.*)", message)
+    wrong, choices = text_of(r"'(\w+)' is not", message), text_of(r"take one of (.*)", message)
     text = yaml.safe_dump(values)
     return [yaml.safe_load(re.sub(rf"\b{wrong}\b", choice, text)) for choice in choices.split(", ")]
 
 
 def gives_such_a_source(values: Values, message: str) -> None:
-    values["data"]["source"] = read(r"like (\S+?)(?:,|$)", message)
+    values["data"]["source"] = text_of(r"like (\S+?)(?:,|$)", message)
     if "SQLAlchemy" in message:
         values["data"]["query"] = "SELECT 1"
 
 
 def gives_such_a_query(values: Values, message: str) -> None:
-    values["data"]["query"] = read(r"like: (.*)", message)
+    values["data"]["query"] = text_of(r"like: (.*)", message)
 
 
 def removes_it_or_gives_a_url(values: Values, message: str) -> list[Values]:
@@ -101,13 +95,13 @@ def removes_it_or_gives_a_url(values: Values, message: str) -> list[Values]:
 
 
 def writes_a_variable(values: Values, message: str) -> None:
-    variable = read(r"write (\$\{\w+\}) in its place", message)
+    variable = text_of(r"write (\$\{\w+\}) in its place", message)
     values["data"]["source"] = values["data"]["source"].replace("hunter2", variable)
 
 
 def writes_such_a_value(values: Values, message: str) -> None:
     holder, key = place_of(values, message)
-    holder[key] = yaml.safe_load(read(r"like (\[.*?\]|[\w.-]+)", message))
+    holder[key] = yaml.safe_load(text_of(r"like (\[.*?\]|[\w.-]+)", message))
 
 
 EXPECTED: dict[str, Any] = {
@@ -118,7 +112,7 @@ EXPECTED: dict[str, Any] = {
 
 def writes_what_is_expected(values: Values, message: str) -> None:
     holder, key = place_of(values, message)
-    holder[key] = EXPECTED[read(r"expected (.*?)[,;] found", message)]
+    holder[key] = EXPECTED[text_of(r"expected (.*?)[,;] found", message)]
 
 
 def writes_the_key(values: Values, message: str) -> None:
@@ -134,9 +128,9 @@ def puts_it_in_quotes(values: Values, message: str) -> None:
 
 
 def keeps_the_bound(values: Values, message: str) -> None:
-    bound = read(r"must be (above|at least|below|at most) ", message)
+    bound = text_of(r"must be (above|at least|below|at most) ", message)
     holder, key = place_of(values, message)
-    holder[key] = float(read(rf"{bound} ([\d.]+)", message))
+    holder[key] = float(text_of(rf"{bound} ([\d.]+)", message))
     holder[key] += {"above": 0.25, "below": -0.25}.get(bound, 0)
     if key in {"seed", "resamples"}:
         holder[key] = int(holder[key])
@@ -149,19 +143,21 @@ def gives_one(values: Values, message: str) -> None:
 
 
 def names_a_feature(values: Values, message: str) -> list[Values]:
-    roles = re.findall(r"\w+", read(r"feature under (.*)", message).replace(" or ", " "))
+    roles = re.findall(r"\w+", text_of(r"feature under (.*)", message).replace(" or ", " "))
     assert len(roles) == 4
     return [{**values, "columns": {role: ["age"]}} for role in roles]
 
 
 def keeps_one_role(values: Values, message: str) -> list[Values]:
-    name = read(r"listed more than once: (\w+); keep one role for each", message)
+    name = text_of(r"listed more than once: (\w+); keep one role for each", message)
     roles = [role for role, names in values["columns"].items() if name in names]
     return [{**values, "columns": {role: [name]}} for role in roles]
 
 
 def takes_such_a_kind_of_split(values: Values, message: str) -> list[Values]:
-    kinds = re.findall(r"\w+", read(r"needs the key `by`: ([^;]*)", message).replace(" or ", " "))
+    kinds = re.findall(
+        r"\w+", text_of(r"needs the key `by`: ([^;]*)", message).replace(" or ", " ")
+    )
     return [{**values, "split": SPLITS[kind]} for kind in kinds]
 
 
@@ -187,12 +183,12 @@ def puts_the_ends_in_order(values: Values, message: str) -> None:
 
 def takes_a_class_of_that_kind(values: Values, message: str) -> None:
     names = {"classifier": "LogisticRegression", "regressor": "Ridge"}
-    name = names[read(r"task needs a (\w+)", message)]
+    name = names[text_of(r"task needs a (\w+)", message)]
     values["estimator"]["class"] = f"sklearn.linear_model.{name}"
 
 
 def takes_such_a_class(values: Values, message: str) -> None:
-    values["estimator"]["class"] = read(r"predict_proba, like ([\w.]+)", message)
+    values["estimator"]["class"] = text_of(r"predict_proba, like ([\w.]+)", message)
 
 
 # What is wrong, and how what is said of it is carried out.
@@ -283,6 +279,7 @@ def test_what_is_advised_about_a_recipe_makes_it_load(mistake, write, values):
     change, mend = MISTAKES[mistake]
     wrong = {**values, **copy.deepcopy(change)}
     message = problem(write(wrong))
+    assert re.match(r"\w+", message)[0] in {"columns", *change}
 
     ways = mend(wrong, message) or [wrong]
 
@@ -311,7 +308,7 @@ def test_what_is_advised_about_a_text_makes_it_load(mistake, write, values):
 
 @pytest.mark.parametrize("text", ["", "just text"])
 def test_keys_and_values_are_written_like_the_example(text, write):
-    example = read(r"expected keys and values, like `(.*?)`", problem(write(text)))
+    example = text_of(r"expected keys and values, like `(.*?)`", problem(write(text)))
     with pytest.raises(RecipeError) as caught:
         load_recipe(write(example))
     assert not any(said.startswith("target") for said in caught.value.problems)
@@ -321,7 +318,7 @@ def test_keys_and_values_are_written_like_the_example(text, write):
 def test_the_recipe_that_was_meant_is_there(name, write, values, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(values)
-    meant = read(r"did you mean '(.*?)'\?", problem(name))
+    meant = text_of(r"did you mean '(.*?)'\?", problem(name))
     assert load_recipe(meant).name == {"flights": "flight-delay", "recipe.yaml": "churn"}[meant]
 
 
@@ -329,13 +326,13 @@ def test_a_folder_holds_the_file_that_is_asked_for(write, values, tmp_path):
     path = write(values)
     assert problem(str(tmp_path)).endswith("name the YAML file")
     assert load_recipe(path)
-    assert read(r"\((.*?),", problem("nothing-like-it")) in shipped()
+    assert text_of(r"\((.*?),", problem("nothing-like-it")) in shipped()
 
 
 @pytest.mark.parametrize(
     ("override", "mended"),
     [
-        ("seed", lambda said: read(r"like (\S+)", said)),
+        ("seed", lambda said: text_of(r"like (\S+)", said)),
         ("metrics.0=f1", lambda said: "metrics=[f1]" if "set it as a whole" in said else ""),
     ],
 )

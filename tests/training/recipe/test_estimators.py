@@ -29,14 +29,6 @@ def test_an_estimator_is_found_by_its_dotted_path():
         ("sklearn.base.clone", "is no class"),
         ("sklearn.base.BaseEstimator", "has no fit, predict"),
         ("sklearn.preprocessing.StandardScaler", "has no predict"),
-        (
-            "sklearn.ensembl.RandomForestClassifier",
-            "did you mean sklearn.ensemble.RandomForestClassifier?",
-        ),
-        (
-            "sklearn.linear_model.LogistcRegression",
-            "did you mean sklearn.linear_model.LogisticRegression?",
-        ),
         ("pandas.DataFrme", "did you mean 'DataFrame'?"),
     ],
 )
@@ -69,41 +61,10 @@ def test_a_module_that_fails_on_import_is_a_message(tmp_path, monkeypatch):
         estimator_class("broken_estimators.Model")
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"C": -1.0}, "'C' parameter"),
-        ({"max_itr": 5}, "estimator.params.max_itr: unknown parameter; did you mean 'max_iter'?"),
-    ],
-)
-def test_parameters_that_the_estimator_refuses_are_found(given, message):
-    found = problems_of(
-        estimator("sklearn.linear_model.LogisticRegression", **given), search=None, task="binary"
-    )
-    assert len(found) == 1
-    assert message in found[0]
-
-
-def test_the_keys_of_the_search_space_must_be_parameters():
-    search = Search.model_validate({"space": {"C": [1, 2], "max_dept": [3]}})
-    found = problems_of(
-        estimator("sklearn.tree.DecisionTreeClassifier"), search=search, task="binary"
-    )
-    assert any("search.space.max_dept" in message and "'max_depth'" in message for message in found)
-    assert any("search.space.C" in message for message in found)
-
-
-@pytest.mark.parametrize(
-    ("path", "task", "message"),
-    [
-        ("sklearn.linear_model.Ridge", "binary", "is a regressor"),
-        ("sklearn.linear_model.LogisticRegression", "regression", "is a classifier"),
-        ("sklearn.svm.LinearSVC", "multiclass", "gives no probabilities"),
-    ],
-)
-def test_an_estimator_for_another_task_is_refused(path, task, message):
-    (found,) = problems_of(estimator(path), search=None, task=task)
-    assert message in found
+def test_a_value_that_the_estimator_refuses_is_found():
+    given = estimator("sklearn.linear_model.LogisticRegression", C=-1.0)
+    (found,) = problems_of(given, search=None, task="binary")
+    assert "'C' parameter" in found
 
 
 def test_a_fitting_estimator_has_no_problems():
@@ -115,5 +76,4 @@ def test_a_fitting_estimator_has_no_problems():
 @pytest.mark.parametrize("path", ["lightgbm.LGBMClassifier", "xgboost.XGBClassifier"])
 def test_estimators_that_declare_no_constraints_have_no_problems(path):
     zoo.need(path.partition(".")[0])
-
     assert problems_of(estimator(path, max_depth=3), search=None, task="binary") == []

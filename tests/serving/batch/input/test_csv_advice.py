@@ -347,7 +347,7 @@ def test_a_model_that_raises_is_told_with_its_rows(rows, limit, says, score):
     given = {"limit": Limit.parse(limit)} if limit else {}
     with pytest.raises(TooManyBadRows, match=says) as failure:
         score("d.csv", "out.csv", model="picky", **given)
-    option = advice.part(r"leave them out, and score again with --(\w+)\.$", failure.value)
+    option = advice.text_of(r"leave them out, and score again with --(\w+)\.$", failure.value)
     for mended in ("12,1,x\n12,2,y\n", "12,2,y\n"):
         Path("d.csv").write_text("a,b,c\n" + mended)
         assert not score("d.csv", "out.csv", model="picky", **{option: True}).record["refused"]

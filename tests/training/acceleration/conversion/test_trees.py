@@ -21,11 +21,9 @@ from cloche.training.errors import TwinRefused
 from tests.training.acceleration import zoo
 
 ESTIMATORS = [
-    DecisionTreeRegressor(),
-    RandomForestRegressor(3),
-    GradientBoostingRegressor(n_estimators=3),
+    DecisionTreeRegressor(), RandomForestRegressor(3), GradientBoostingRegressor(n_estimators=3),
     HistGradientBoostingRegressor(max_iter=3),
-]
+]  # fmt: skip
 
 
 def fitted(estimator):
@@ -41,14 +39,19 @@ def scores(model, values) -> np.ndarray:
     return session.scores(rows)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_every_threshold_parts_the_same_numbers(estimator):
-    model = fitted(estimator)
+def around(model, *more: float) -> np.ndarray:
+    """Every threshold of a model, what float32 makes of it, more points, and all neighbours."""
     (_, found), *_ = trees.thresholds(model)
     single = found.astype(np.float32)
     halves = (single.astype(float) + np.nextafter(single, np.float32(np.inf))) / 2
-    points = np.concatenate([found, halves])
-    values = np.concatenate([points, *(np.nextafter(points, to) for to in (-np.inf, np.inf))])
+    points = np.concatenate([found, halves, more])
+    return np.concatenate([points, *(np.nextafter(points, to) for to in (-np.inf, np.inf))])
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_threshold_parts_the_same_numbers(estimator):
+    model = fitted(estimator)
+    values = around(model)
 
     expected = model.predict(pd.DataFrame({"x": values}))
 
@@ -81,20 +84,16 @@ def test_several_targets_are_refused():
 
 BOOSTERS = [
     ("lightgbm.LGBMRegressor", {}),
-    ("lightgbm.LGBMRegressor", {"objective": "poisson"}),
     ("xgboost.XGBRegressor", {}),
-    ("xgboost.XGBRegressor", {"objective": "count:poisson"}),
+    pytest.param("lightgbm.LGBMRegressor", {"objective": "poisson"}, marks=pytest.mark.breadth),
+    pytest.param("xgboost.XGBRegressor", {"objective": "count:poisson"}, marks=pytest.mark.breadth),
 ]
 
 
 @pytest.mark.parametrize(("path", "params"), BOOSTERS)
 def test_every_threshold_of_a_booster_parts_the_same_numbers(path, params):
     model = fitted(zoo.booster(path, **params))
-    (_, found), *_ = trees.thresholds(model)
-    single = found.astype(np.float32)
-    halves = (single.astype(float) + np.nextafter(single, np.float32(np.inf))) / 2
-    points = np.concatenate([found, halves, [0.0, 1e-35, -1e-35, float(np.float32(-1e-35))]])
-    values = np.concatenate([points, *(np.nextafter(points, to) for to in (-np.inf, np.inf))])
+    values = around(model, 0.0, 1e-35, -1e-35, float(np.float32(-1e-35)))
 
     expected = model.predict(pd.DataFrame({"x": values}))
 
@@ -117,14 +116,12 @@ def test_a_booster_takes_a_missing_value_as_it_did_in_training(path, params, row
 def test_the_sums_of_xgboost_are_its_own_to_the_last_bit():
     rows = pd.DataFrame({"x": np.random.default_rng(0).normal(size=500)})
     model = zoo.booster("xgboost.XGBRegressor", n_estimators=300).fit(rows, 1e6 + rows["x"] * 1e3)
-
     np.testing.assert_array_equal(scores(model, rows["x"]), model.predict(rows))
 
 
 def test_large_counts_lose_nothing_in_the_exponent():
     rows = pd.DataFrame({"x": np.random.default_rng(0).normal(size=500)})
     model = HistGradientBoostingRegressor(loss="poisson").fit(rows, np.exp(rows["x"] + 10))
-
     np.testing.assert_allclose(scores(model, rows["x"]), model.predict(rows), rtol=1e-10)
 
 

@@ -26,14 +26,9 @@ def classifier(answers=None, **changes) -> OriginalModel:
         return scores, scores.argmax(axis=1)
 
     fields = {
-        "pipeline": None,
-        "inputs": (Input("x", "double"),),
-        "answers": answers or standard,
-        "classes": (0, 1),
-        "positive": None,
-        "threshold": None,
-        "answer": {"array": "label"},
-    }
+        "pipeline": None, "inputs": (Input("x", "double"),), "answers": answers or standard,
+        "classes": (0, 1), "positive": None, "threshold": None, "answer": {"array": "label"},
+    }  # fmt: skip
     return OriginalModel(**{**fields, **changes})
 
 
@@ -43,9 +38,7 @@ def proof_of(twin, original=None, real=ROWS, adversarial=()):
 
 def test_an_equal_twin_is_proven():
     outside = pd.DataFrame({"x": [np.nan, 100.0]})
-
     proof = proof_of(probabilities, adversarial=[outside])
-
     assert (proof.rows, proof.adversarial_rows, proof.largest_difference) == (40, 2, 0.0)
 
 
@@ -124,14 +117,9 @@ def test_the_clock_may_end_the_proof():
 
 def test_values_are_compared_by_their_size():
     large = OriginalModel(
-        None,
-        (Input("x", "double"),),
-        lambda rows: (rows["x"].to_numpy() * 1e9, None),
-        classes=(),
-        positive=None,
-        threshold=None,
-        answer={"array": "value"},
-    )
+        None, (Input("x", "double"),), lambda rows: (rows["x"].to_numpy() * 1e9, None), classes=(),
+        positive=None, threshold=None, answer={"array": "value"},
+    )  # fmt: skip
 
     proof = proof_of(lambda rows: rows["x"].to_numpy() * 1e9 * (1 + 1e-8), large)
 

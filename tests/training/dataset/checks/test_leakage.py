@@ -20,13 +20,18 @@ def found(feature, truth, task="binary", role="numeric"):
     return leaks(frame, "target", Columns.model_validate({role: ["feature"]}), task).get("feature")
 
 
+NAMED = LABELS.map({0: "stays", 1: "leaves"})
+COUNTS = pd.Series(DRAW.integers(0, 12, ROWS))
+CLASSES = pd.Series(DRAW.integers(0, 3, ROWS))
+
+
 @pytest.mark.parametrize(
     ("feature", "role", "how"),
     [
         (LABELS, "numeric", "is the target"),
         (1 - LABELS, "numeric", "is the target"),
-        (LABELS.map({0: "stays", 1: "leaves"}), "categorical", "under other names"),
-        (LABELS.map({0: "stays", 1: "leaves"}), "text", "under other names"),
+        (NAMED, "categorical", "under other names"),
+        (NAMED, "text", "under other names"),
         (LABELS * 3 + DRAW.integers(0, 3, ROWS), "categorical", "each of its values"),
         (LABELS * 10 + DRAW.random(ROWS), "numeric", "a threshold"),
         (-LABELS + DRAW.random(ROWS) / 2, "numeric", "a threshold"),
@@ -38,26 +43,19 @@ def test_a_feature_that_tells_two_classes_is_found(feature, role, how):
 
 
 @pytest.mark.parametrize(
-    ("feature", "how"),
+    ("feature", "truth", "task", "role", "how"),
     [
-        (NUMBERS, "another scale"),
-        (NUMBERS * -3 + 7, "another scale"),
-        (np.exp(NUMBERS / 10), "another scale"),
+        (NUMBERS * -3 + 7, NUMBERS, "regression", "numeric", "another scale"),
+        (np.exp(NUMBERS / 10), NUMBERS, "regression", "numeric", "another scale"),
+        (COUNTS.map("level {}".format), COUNTS, "regression", "categorical", "target"),
+        (
+            CLASSES.map({0: 5.0, 1: -5.0, 2: 50.0}) + DRAW.random(ROWS),
+            CLASSES, "multiclass", "numeric", "a threshold",
+        ),
     ],
-)
-def test_a_monotone_copy_of_a_number_is_found(feature, how):
-    assert how in found(feature, NUMBERS, task="regression")
-
-
-def test_a_copy_of_whole_numbers_under_other_names_is_found():
-    counts = pd.Series(DRAW.integers(0, 12, ROWS))
-    assert "target" in found(counts.map("level {}".format), counts, "regression", "categorical")
-
-
-def test_three_classes_that_a_number_separates_are_found():
-    classes = pd.Series(DRAW.integers(0, 3, ROWS))
-    number = classes.map({0: 5.0, 1: -5.0, 2: 50.0}) + DRAW.random(ROWS)
-    assert "a threshold" in found(number, classes, "multiclass")
+)  # fmt: skip
+def test_a_feature_that_tells_a_number_or_many_classes_is_found(feature, truth, task, role, how):
+    assert how in found(feature, truth, task, role)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloche.training.dataset.checks.checks import check_split, check_table
 from cloche.training.dataset.first_recipe.column_roles import guess_role
 from cloche.training.dataset.first_recipe.draft import draft_recipe, guess_target
 from cloche.training.dataset.reading.table import Table
-from cloche.training.dataset.samples.catalog import SAMPLES
 from cloche.training.dataset.split import split
 from cloche.training.errors import DataError
 from cloche.training.recipe.load import load_recipe
@@ -125,8 +123,7 @@ def test_a_feature_that_gives_the_target_away_is_left_out(shop, tmp_path):
     assert "#   refund: is the target, or the target under other names" in text
 
 
-@pytest.mark.parametrize("target", ["returned", "items", "spent"])
-@pytest.mark.parametrize("times", [2, 3, 20])
+@pytest.mark.parametrize(("target", "times"), [("returned", 2), ("items", 3), ("spent", 20)])
 def test_copies_change_no_guess_and_are_told(shop, tmp_path, target, times):
     copied = pd.concat([shop] * times, ignore_index=True).sample(frac=1, random_state=0)
     once, _ = draft(shop, tmp_path, target)
@@ -143,21 +140,16 @@ def test_rows_without_an_answer_do_not_mislead_the_guesses(shop, tmp_path):
     assert "# The target is missing in 6 of 300 rows, which are left out." in text
 
 
-@pytest.mark.parametrize("name", sorted(set(SAMPLES) - {"flights"}))
-def test_the_draft_for_a_sample_passes_its_own_checks(name, tmp_path):
-    frame = SAMPLES[name].load()
-    recipe, _ = draft(frame, tmp_path)
-    assert recipe.target == SAMPLES[name].target
-    check_table(frame, recipe)
-    check_split(split(frame, recipe), recipe)
+def test_column_names_of_any_form_are_written_so_that_they_load(shop, tmp_path):
+    names = ["naïve: column", "a #b", "- dash", "yes", "1", "it's", '"quoted"', "tab\tname", "{x}"]
+    for at, name in enumerate(names):
+        shop.insert(at, name, np.random.default_rng(at).normal(size=ROWS))
+    assert set(names) < set(draft(shop, tmp_path)[0].columns.numeric)
 
 
-@pytest.mark.parametrize(
-    "name", ["naïve: column", "a #b", "- dash", "yes", "1", "it's", '"quoted"', "tab\tname", "{x}"]
-)
-def test_column_names_of_any_form_are_written_so_that_they_load(shop, tmp_path, name):
-    recipe, _ = draft(shop.rename(columns={"spent": name}), tmp_path)
-    assert name in recipe.columns.numeric
+def test_a_target_that_is_not_there_is_named_with_the_nearest(shop, tmp_path):
+    with pytest.raises(DataError, match="did you mean 'returned'"):
+        draft(shop, tmp_path, "retruned")
 
 
 def test_the_target_is_guessed_by_name_and_else_is_the_last_column():
@@ -166,60 +158,26 @@ def test_the_target_is_guessed_by_name_and_else_is_the_last_column():
 
 
 @pytest.mark.parametrize(
-    ("change", "target", "message"),
-    [
-        ({}, "retruned", "did you mean 'returned'?"),
-        ({}, "currency", "one value in all rows"),
-        ({}, "token", "300 labels of text"),
-    ],
+    "values", [["1.5 kg", "2.5 kg"], ["12-34", "99-77"], pd.Categorical(["a", "b"])]
 )
-def test_a_target_that_cannot_be_learned_is_refused(shop, tmp_path, change, target, message):
-    with pytest.raises(DataError) as caught:
-        draft(shop.assign(**change), tmp_path, target)
-    assert message in str(caught.value)
-
-
-def test_a_table_without_features_is_refused_with_the_reasons(shop, tmp_path):
-    with pytest.raises(DataError, match=r"no column can be a feature: order_id: an identifier"):
-        draft(shop[["order_id", "returned"]], tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("values", "role"),
-    [
-        (["2020-01-01", "2020-01-02"], "datetime"),
-        (["1.5 kg", "2.5 kg"], "categorical"),
-        (["12-34", "99-77"], "categorical"),
-        ([1, 2], "numeric"),
-        ([True, False], "categorical"),
-        (pd.Categorical(["a", "b"]), "categorical"),
-        (pd.to_datetime(["2020-01-01"]), "datetime"),
-    ],
-)
-def test_values_of_every_kind_have_a_role(values, role):
-    assert guess_role(pd.Series(values)) == role
+def test_what_is_neither_a_number_nor_a_day_is_a_category(values):
+    assert guess_role(pd.Series(values)) == "categorical"
 
 
 @pytest.mark.parametrize(
     ("source", "name"),
     [
-        ("exports/churn-*.csv", "churn"),
-        ("data/*.parquet", "data"),
-        ("sqlite:///shop.db", "shop"),
-        ("https://example.org/a/Late Orders.csv.gz", "late-orders"),
-        ("*.csv", "model"),
+        ("exports/churn-*.csv", "churn"), ("data/*.parquet", "data"), ("sqlite:///shop.db", "shop"),
+        ("https://example.org/a/Late Orders.csv.gz", "late-orders"), ("*.csv", "model"),
     ],
-)
+)  # fmt: skip
 def test_the_model_is_named_after_its_data(source, name):
     table = Table(pd.DataFrame({"age": [1.0, 2.0, 3.0] * 9, "paid": [0, 1] * 13 + [1]}), source)
-
     recipe = draft_recipe(table, Data(source=source), "paid")
-
     assert f"\nname: {name} " in recipe
 
 
-@pytest.mark.parametrize("days", [12, 30, 300])
-@pytest.mark.parametrize("last", [1, 80])
+@pytest.mark.parametrize(("days", "last"), [(12, 1), (30, 80), (300, 1)])
 def test_the_comment_on_the_holdout_says_its_share(shop, tmp_path, days, last):
     when = pd.date_range("2022-01-01", periods=days).repeat(-(-ROWS // days))[:ROWS].astype(str)
     shop["ordered_at"] = [*when[:-last], *[when[-1]] * last]

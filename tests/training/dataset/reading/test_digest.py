@@ -24,15 +24,10 @@ def test_the_digest_is_the_same_in_every_process():
 @pytest.mark.parametrize(
     "other",
     [
-        FRAME.rename(columns={"a": "z"}),
-        FRAME.astype({"a": "float32"}),
-        FRAME[["b", "a", "c"]],
-        FRAME.iloc[::-1],
-        FRAME.head(1),
-        FRAME.assign(b=["x", "z"]),
-        FRAME.assign(a=[1.5, 0.0]),
+        FRAME.rename(columns={"a": "z"}), FRAME.astype({"a": "float32"}), FRAME[["b", "a", "c"]],
+        FRAME.iloc[::-1], FRAME.head(1), FRAME.assign(b=["x", "z"]), FRAME.assign(a=[1.5, 0.0]),
     ],
-)
+)  # fmt: skip
 def test_any_change_of_the_content_changes_it(other):
     assert frame_digest(other) != frame_digest(FRAME)
 
