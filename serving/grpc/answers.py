@@ -15,8 +15,9 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from cloche.serving.api import error_formats
+from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.pending_response import PendingResponse
-from cloche.serving.api.predictions import Exchange, Predictions
+from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.route_target import RouteTarget, serving_generation
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
@@ -209,10 +210,10 @@ class _CallResponse(PendingResponse):
         if isinstance(ended, ClientLeft):
             self._call.end(Ending(StatusCode.CANCELLED))  # releases its thread
 
-    def answer(self, ended: Answer | HttpError) -> int:
-        """Send the answer with its trailing metadata; return the HTTP status to count."""
+    def answer(self, ended: Answer | HttpError) -> None:
+        """Send the answer with its trailing metadata."""
         exchange = self.exchange
-        self.predictions.trace(exchange, ended.status)
+        self.predictions.observers.answering(exchange, ended)
         named = _named(exchange.target.model.name, exchange.version)
         metadata: Metadata = (*named, ("x-request-id", exchange.id))
         if exchange.trace:
@@ -224,7 +225,6 @@ class _CallResponse(PendingResponse):
         else:
             ending = _refused(ended.status, ended.body.decode())
         self._call.end(ending._replace(metadata=metadata))
-        return ended.status
 
     def expire(self) -> None:
         """End the request because the client's own timeout has passed."""

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from cloche.serving.host.codecs.messages import message
 from tests.lifecycle.registry import Registry
-from tests.online import Server, serving
+from tests.online import Server, serving, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wire")]
 
@@ -54,6 +54,7 @@ def server(registry: Registry) -> Iterator[Server]:
         "models.example.com, *.example.org",
         "--grpc-port",
         "0",
+        "--access-log",
         directory=registry.directory,
         environment={
             "MLFLOW_TRACKING_URI": registry.uri,
@@ -313,6 +314,39 @@ def test_every_call_has_the_headers_of_every_answer_as_metadata(server: Server) 
             call = ask.future(body, timeout=60)
             assert call.code() is code
             assert ("x-served-by", "a test") in tuple(call.trailing_metadata())
+
+
+def test_a_prediction_is_counted_and_logged_whichever_way_it_comes(server: Server) -> None:
+    counted = server.metric("cloche_requests_total", version="1", code="200")
+    column = {"name": "a", "datatype": "FP64", "shape": [1], "data": [0.0]}
+    bodies = {
+        "/invocations": ASKED,
+        "/v2/models/m/infer": json.dumps({"inputs": [column]}).encode(),
+        "/v1/models/m:predict": b'{"instances": [{"a": 0}]}',
+        "/predictions/m": b'{"instances": [{"a": 0}]}',
+    }
+    sent = {}
+    for path, body in bodies.items():
+        for way in ("accept: */*", LAST):  # past ASGI, and through it
+            sent[request_id := f"way-{len(sent)}"] = path
+            asked = http(f"POST {path}", f"x-request-id: {request_id}", way, body=body)
+            assert talk(server, asked + BROKEN).startswith(b"HTTP/1.1 200 ")
+    call = message("ModelInferRequest")(model_name="m")
+    call.inputs.add(name="a", datatype="FP64", shape=[1]).contents.fp64_contents.append(0.0)
+    sent["grpc"] = "/inference.GRPCInferenceService/ModelInfer"
+    with grpc.insecure_channel(server.grpc_address()) as channel:
+        infer = channel.unary_unary(sent["grpc"])
+        infer(call.SerializeToString(), metadata=[("x-request-id", "grpc")], timeout=60)
+
+    wait_for(lambda: '"grpc"' in server.log.read_text())
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    logged = {line["request_id"]: line for line in lines if line.get("request_id") in sent}
+    assert {name: line["message"] for name, line in logged.items()} == {
+        name: f"POST {path} 200" for name, path in sent.items()
+    }
+    told = {(line["logger"], line["model"], line["version"]) for line in logged.values()}
+    assert told == {("cloche.access", "m", "1")}
+    assert server.metric("cloche_requests_total", version="1", code="200") == counted + len(sent)
 
 
 def test_a_name_of_another_site_opens_nothing_but_probes(server: Server) -> None:
