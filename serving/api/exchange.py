@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cloche.serving.api.route_target import RouteTarget
 from cloche.serving.queue.prediction_request import PredictionRequest
-from cloche.serving.web.asgi import Scope
+from cloche.serving.web.asgi import HeaderList, Scope, header_name, header_text
 from cloche.serving.web.request_headers import RequestHeaders
 
 
@@ -36,3 +36,14 @@ class Exchange:
     def version(self) -> str:
         """The version that answered, or else the one that served when the request arrived."""
         return (self.request.version if self.request else "") or self.serving
+
+    def headers(self) -> HeaderList:
+        """The headers of the answer, which gRPC sends as metadata; their values are ASCII."""
+        headers = [
+            (b"x-request-id", self.id),
+            (b"x-model-name", header_name(self.target.model.name)),
+            (b"x-model-version", header_text(self.version)),
+        ]
+        if self.trace:
+            headers.append((b"traceresponse", self.trace))
+        return headers

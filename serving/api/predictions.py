@@ -42,8 +42,6 @@ from cloche.serving.web.asgi import (
     Send,
     client_left,
     gunzip,
-    header_name,
-    header_text,
     read_body,
     respond,
     too_large,
@@ -206,15 +204,7 @@ class Predictions:
             if json_size:
                 extra.append((b"inference-header-content-length", b"%d" % json_size))
         self.observers.answering(exchange, ended)
-        headers = [
-            (b"x-request-id", exchange.id),
-            (b"x-model-name", header_name(exchange.target.model.name)),
-            (b"x-model-version", header_text(exchange.version)),
-            *extra,
-        ]
-        if exchange.trace:
-            headers.append((b"traceresponse", exchange.trace))
-        return Reply(status, body, content_type, headers)
+        return Reply(status, body, content_type, exchange.headers() + extra)
 
     async def _read(self, head: RequestHeaders, receive: Receive) -> bytes:
         limit = self._settings.max_body

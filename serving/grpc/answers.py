@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -26,7 +25,7 @@ from cloche.serving.host.codecs.messages import SERVICE, message
 from cloche.serving.openapi import protocol_metadata
 from cloche.serving.processes.frames import Answer, Item
 from cloche.serving.queue.prediction_request import EXPIRED
-from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError, header_name
+from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError
 from cloche.serving.web.request_headers import RequestHeaders
 
 _INFER = f"/{SERVICE}/ModelInfer"
@@ -214,16 +213,13 @@ class _CallResponse(PendingResponse):
         """Send the answer with its trailing metadata."""
         exchange = self.exchange
         self.predictions.observers.answering(exchange, ended)
-        named = _named(exchange.target.model.name, exchange.version)
-        metadata: Metadata = (*named, ("x-request-id", exchange.id))
-        if exchange.trace:
-            metadata += (("traceresponse", exchange.trace),)
         if isinstance(ended, HttpError):
             ending = refusal(ended)
         elif ended.status == 200:
             ending = Ending(StatusCode.OK, message=ended.body)
         else:
             ending = _refused(ended.status, ended.body.decode())
+        metadata = tuple((name.decode(), value) for name, value in exchange.headers())
         self._call.end(ending._replace(metadata=metadata))
 
     def expire(self) -> None:
@@ -241,15 +237,6 @@ def _refused(http_status: int, text: str) -> Ending:
     other = StatusCode.INTERNAL if http_status >= 500 else StatusCode.INVALID_ARGUMENT
     status = _STATUSES.get(http_status, other)
     return Ending(status, text.encode("utf-8", "replace")[:_LONGEST_TEXT].decode("utf-8", "ignore"))
-
-
-@lru_cache(64)
-def _named(model: str, version: str) -> Metadata:
-    """The metadata with the names of the model and of the version that answers."""
-    return (
-        ("x-model-name", header_name(model)),
-        ("x-model-version", version.encode("ascii", "replace")),
-    )
 
 
 def _written(name: str, /, **fields: Any) -> bytes:
