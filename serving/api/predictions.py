@@ -9,7 +9,6 @@ import itertools
 import math
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.observers import Observers
@@ -57,15 +56,6 @@ _NOT_REPEATED = (
 )
 _STOPPED = "The server ended before the model answered (--drain-timeout)."
 _CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
-
-
-class Reply(NamedTuple):
-    """The answer to a request over HTTP."""
-
-    status: int
-    body: bytes
-    content_type: bytes
-    headers: HeaderList
 
 
 class Predictions:
@@ -188,8 +178,10 @@ class Predictions:
         whose = "the client's own" if own else "--request-timeout"
         return f"There was no answer within {seconds:g} s ({whose})."
 
-    def reply(self, exchange: Exchange, ended: Answer | HttpError) -> Reply:
-        """The answer over HTTP to a request with this outcome."""
+    def reply(
+        self, exchange: Exchange, ended: Answer | HttpError
+    ) -> tuple[int, bytes, bytes, HeaderList]:
+        """The status, body, content type and headers of the answer to a request over HTTP."""
         content_type, extra = JSON, []
         if isinstance(ended, HttpError):
             status, body = ended.status, exchange.target.form.error(ended)
@@ -204,7 +196,7 @@ class Predictions:
             if json_size:
                 extra.append((b"inference-header-content-length", b"%d" % json_size))
         self.observers.answering(exchange, ended)
-        return Reply(status, body, content_type, exchange.headers() + extra)
+        return status, body, content_type, exchange.headers() + extra
 
     async def _read(self, head: RequestHeaders, receive: Receive) -> bytes:
         limit = self._settings.max_body
