@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 
-from cloche.serving.api.predictions import Exchange, Predictions
+from cloche.serving.api.exchange import Exchange
+from cloche.serving.api.predictions import Predictions
 from cloche.serving.processes.frames import Answer
 from cloche.serving.queue.prediction_request import Ended
 from cloche.serving.web.asgi import ClientLeft, HttpError
@@ -19,8 +20,8 @@ class PendingResponse(ABC):
         self._done = False
 
     @abstractmethod
-    def answer(self, ended: Answer | HttpError) -> int:
-        """Send the outcome to the client; return the status of the answer."""
+    def answer(self, ended: Answer | HttpError) -> None:
+        """Send the outcome to the client."""
 
     def done(self) -> bool:
         """Whether the request has ended."""
@@ -35,12 +36,12 @@ class PendingResponse(ABC):
         self.end(self.predictions.ending(self.exchange, ended))
 
     def end(self, ended: Answer | HttpError | ClientLeft) -> None:
-        """Answer the request, and count it."""
-        exchange = self.exchange
+        """Answer the request."""
+        exchange, observers = self.exchange, self.predictions.observers
         self._done = True
         exchange.target.model.in_progress -= 1
         if isinstance(ended, ClientLeft):
-            self.predictions.abandon(exchange)
+            observers.abandoned(exchange)
             return
-        status = self.answer(ended)
-        self.predictions.count(exchange, status)
+        self.answer(ended)
+        observers.answered(exchange, ended)

@@ -6,16 +6,13 @@ This is the hot path, so the code is kept minimal.
 import asyncio
 import gzip
 import itertools
-import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
+from cloche.serving.api.exchange import Exchange
+from cloche.serving.api.observers import Observers
 from cloche.serving.api.route_target import RouteTarget, serving_generation
-from cloche.serving.observability.metrics import Metrics
-from cloche.serving.observability.tracing import Tracing
 from cloche.serving.processes.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
 from cloche.serving.queue import row_estimate
 from cloche.serving.queue.deadlines import Deadlines
@@ -44,8 +41,6 @@ from cloche.serving.web.asgi import (
     Send,
     client_left,
     gunzip,
-    header_name,
-    header_text,
     read_body,
     respond,
     too_large,
@@ -61,71 +56,22 @@ _NOT_REPEATED = (
 )
 _STOPPED = "The server ended before the model answered (--drain-timeout)."
 _CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
-_access = logging.getLogger("cloche.access")
-_logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Exchange:
-    """A prediction request that is being answered.
-
-    Attributes:
-        target: The model, version and protocol of the request.
-        scope: The ASGI scope, or a mapping with the keys of it that are used.
-        head: The parsed headers.
-        id: The ID of the request in logs and in the answer.
-        started: The time of arrival, on the loop's clock.
-        serving: The version that served at that time; empty if none did.
-        trace: The W3C trace context of the answer; empty for none.
-        request: The queued request; None if it was not queued.
-    """
-
-    target: RouteTarget
-    scope: Scope
-    head: RequestHeaders
-    id: bytes
-    started: float
-    serving: str
-    trace: bytes
-    request: PredictionRequest | None = None
-
-    @property
-    def version(self) -> str:
-        """The version that answered, or else the one that served when the request arrived."""
-        return (self.request.version if self.request else "") or self.serving
-
-
-class Reply(NamedTuple):
-    """The answer to a request over HTTP."""
-
-    status: int
-    body: bytes
-    content_type: bytes
-    headers: HeaderList
 
 
 class Predictions:
-    """Answers the prediction requests of one server."""
+    """Answers the prediction requests of one server.
 
-    def __init__(
-        self,
-        settings: Settings,
-        metrics: Metrics,
-        deadlines: Deadlines,
-        tracing: Tracing | None = None,
-    ) -> None:
+    Attributes:
+        observers: Is called at the end of each request.
+    """
+
+    def __init__(self, settings: Settings, deadlines: Deadlines, observers: Observers) -> None:
+        self.observers = observers
         self._settings = settings
-        self._metrics = metrics
         self._deadlines = deadlines
-        self._tracing = tracing
         self._loop = asyncio.get_running_loop()
         prefix = os.urandom(6).hex().encode()
         self._ids = map(b"%b-%x".__mod__, zip(itertools.repeat(prefix), itertools.count(1)))
-
-    @property
-    def traced(self) -> bool:
-        """Whether requests are traced."""
-        return self._tracing is not None
 
     async def answer(self, target: RouteTarget, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request over HTTP."""
@@ -138,15 +84,14 @@ class Predictions:
             item = item_of(exchange, body)
             ended = await self.ask(exchange, item, client_left=lambda: client_left(receive))
         except ClientLeft:
-            self.abandon(exchange)
+            self.observers.abandoned(exchange)
             return
         except HttpError as error:
             ended = error
         finally:
             target.model.in_progress -= 1
-        reply = self.reply(exchange, ended)
-        await respond(send, *reply)
-        self.count(exchange, reply.status)
+        await respond(send, *self.reply(exchange, ended))
+        self.observers.answered(exchange, ended)
 
     def begin(self, target: RouteTarget, scope: Scope, head: RequestHeaders) -> Exchange:
         """Register a new request; its end must decrement the model's `in_progress`."""
@@ -202,7 +147,6 @@ class Predictions:
             client_left=client_left,
         )
         if not generation.submit(request):
-            self._metrics.rejected.labels(model.name, "queue full").inc()
             raise HttpError(
                 429, "REQUEST_LIMIT_EXCEEDED", "Too many requests wait already.",
                 [(b"retry-after", b"%d" % max(1, math.ceil(generation.seconds_to_drain)))],
@@ -214,7 +158,6 @@ class Predictions:
         if ended.reason == CLIENT_LEFT:
             return ClientLeft()
         if ended.reason in (EXPIRED, CUT_OFF):
-            self._metrics.expired.labels(exchange.target.model.name).inc()
             return HttpError(504, "DEADLINE_EXCEEDED", self._too_late(exchange, ended))
         if ended.reason == NOT_REPEATED:  # no Retry-After: a retry may repeat effects
             return HttpError(500, "INTERNAL_ERROR", _NOT_REPEATED)
@@ -235,8 +178,10 @@ class Predictions:
         whose = "the client's own" if own else "--request-timeout"
         return f"There was no answer within {seconds:g} s ({whose})."
 
-    def reply(self, exchange: Exchange, ended: Answer | HttpError) -> Reply:
-        """The answer over HTTP to a request with this outcome."""
+    def reply(
+        self, exchange: Exchange, ended: Answer | HttpError
+    ) -> tuple[int, bytes, bytes, HeaderList]:
+        """The status, body, content type and headers of the answer to a request over HTTP."""
         content_type, extra = JSON, []
         if isinstance(ended, HttpError):
             status, body = ended.status, exchange.target.form.error(ended)
@@ -250,42 +195,8 @@ class Predictions:
                 extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
             if json_size:
                 extra.append((b"inference-header-content-length", b"%d" % json_size))
-        self.trace(exchange, status)
-        headers = [
-            (b"x-request-id", exchange.id),
-            (b"x-model-name", header_name(exchange.target.model.name)),
-            (b"x-model-version", header_text(exchange.version)),
-            *extra,
-        ]
-        if exchange.trace:
-            headers.append((b"traceresponse", exchange.trace))
-        return Reply(status, body, content_type, headers)
-
-    def trace(self, exchange: Exchange, status: int) -> None:
-        """Record the spans of a request that is answered now, if tracing is on."""
-        if self._tracing is not None:
-            exchange.trace = self._tracing.record(
-                exchange.scope, status, exchange.started, exchange.request,
-                model=exchange.target.model.name, route=exchange.target.template,
-            )  # fmt: skip
-
-    def count(self, exchange: Exchange, status: int) -> None:
-        """Count a request that was answered, and log it if it failed or access logs are on."""
-        model, served = exchange.target.model.name, exchange.version
-        exchange.request = None  # breaks a reference cycle, which only the collector would free
-        seconds = self._loop.time() - exchange.started
-        self._metrics.answered(model, served, status, seconds)
-        if status >= 500 or self._settings.access_log:
-            log = _logger.error if status >= 500 else _access.info
-            log(
-                "%s %s %d", exchange.scope["method"], exchange.scope["path"], status,
-                extra={"request_id": exchange.id.decode(), "model": model, "version": served,
-                       "seconds": round(seconds, 6), "trace": exchange.trace.decode() or None},
-            )  # fmt: skip
-
-    def abandon(self, exchange: Exchange) -> None:
-        """Count a request whose client left."""
-        self._metrics.abandoned.labels(exchange.target.model.name).inc()
+        self.observers.answering(exchange, ended)
+        return status, body, content_type, exchange.headers() + extra
 
     async def _read(self, head: RequestHeaders, receive: Receive) -> bytes:
         limit = self._settings.max_body

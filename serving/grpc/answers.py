@@ -8,15 +8,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
 from cloche.serving.api import error_formats
+from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.pending_response import PendingResponse
-from cloche.serving.api.predictions import Exchange, Predictions
+from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.route_target import RouteTarget, serving_generation
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
@@ -25,7 +25,7 @@ from cloche.serving.host.codecs.messages import SERVICE, message
 from cloche.serving.openapi import protocol_metadata
 from cloche.serving.processes.frames import Answer, Item
 from cloche.serving.queue.prediction_request import EXPIRED
-from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError, header_name
+from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError
 from cloche.serving.web.request_headers import RequestHeaders
 
 _INFER = f"/{SERVICE}/ModelInfer"
@@ -209,22 +209,18 @@ class _CallResponse(PendingResponse):
         if isinstance(ended, ClientLeft):
             self._call.end(Ending(StatusCode.CANCELLED))  # releases its thread
 
-    def answer(self, ended: Answer | HttpError) -> int:
-        """Send the answer with its trailing metadata; return the HTTP status to count."""
+    def answer(self, ended: Answer | HttpError) -> None:
+        """Send the answer with its trailing metadata."""
         exchange = self.exchange
-        self.predictions.trace(exchange, ended.status)
-        named = _named(exchange.target.model.name, exchange.version)
-        metadata: Metadata = (*named, ("x-request-id", exchange.id))
-        if exchange.trace:
-            metadata += (("traceresponse", exchange.trace),)
+        self.predictions.observers.answering(exchange, ended)
         if isinstance(ended, HttpError):
             ending = refusal(ended)
         elif ended.status == 200:
             ending = Ending(StatusCode.OK, message=ended.body)
         else:
             ending = _refused(ended.status, ended.body.decode())
+        metadata = tuple((name.decode(), value) for name, value in exchange.headers())
         self._call.end(ending._replace(metadata=metadata))
-        return ended.status
 
     def expire(self) -> None:
         """End the request because the client's own timeout has passed."""
@@ -241,15 +237,6 @@ def _refused(http_status: int, text: str) -> Ending:
     other = StatusCode.INTERNAL if http_status >= 500 else StatusCode.INVALID_ARGUMENT
     status = _STATUSES.get(http_status, other)
     return Ending(status, text.encode("utf-8", "replace")[:_LONGEST_TEXT].decode("utf-8", "ignore"))
-
-
-@lru_cache(64)
-def _named(model: str, version: str) -> Metadata:
-    """The metadata with the names of the model and of the version that answers."""
-    return (
-        ("x-model-name", header_name(model)),
-        ("x-model-version", version.encode("ascii", "replace")),
-    )
 
 
 def _written(name: str, /, **fields: Any) -> bytes:

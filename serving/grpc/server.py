@@ -22,6 +22,7 @@ import grpc
 from cloche.serving.errors import SettingsError
 from cloche.serving.grpc.answers import METHODS, PROBES, Call, Ending, refusal
 from cloche.serving.settings import Settings
+from cloche.serving.web.answer_headers import HEADERS
 from cloche.serving.web.asgi import HttpError
 from cloche.serving.web.authentication import Authentication
 
@@ -217,7 +218,7 @@ def _headers(metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[tuple[byte
 
 def _send(context: Any, ending: Ending) -> bytes:
     """End a call: with the message that is returned, or with another status."""
-    context.set_trailing_metadata(ending.metadata)
+    context.set_trailing_metadata((*HEADERS, *ending.metadata))
     if ending.status is not grpc.StatusCode.OK:
         context.abort(ending.status, ending.text)
     return ending.message

@@ -294,9 +294,9 @@ class Connection(HttpToolsProtocol):
         if status == 400:
             self.send_400_response("Invalid HTTP request received.")
             return
-        self.transport.write(
-            STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n"
-        )
+        headers = _defaults.lines(self.server_state.default_headers)
+        end = b"content-length: 0\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[status] + headers + end)
         self.transport.close()
 
 

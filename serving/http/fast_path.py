@@ -8,8 +8,9 @@ front. Requests with a complete body and no Content-Encoding bypass it, unless a
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.pending_response import PendingResponse
-from cloche.serving.api.predictions import Exchange, Predictions, item_of
+from cloche.serving.api.predictions import Predictions, item_of
 from cloche.serving.api.route_target import RouteTarget
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.processes.frames import Answer
@@ -99,7 +100,7 @@ class FastPath:
         return True
 
     def _found(self, url: bytes) -> RouteTarget | None:
-        if self._predictions.traced or not _PLAIN.issuperset(url):
+        if self._predictions.observers.traced or not _PLAIN.issuperset(url):
             return None
         try:
             target = self._find(url.decode("ascii"))
@@ -120,8 +121,6 @@ class _FastResponse(PendingResponse):
         super().__init__(predictions, exchange)
         self._client = client
 
-    def answer(self, ended: Answer | HttpError) -> int:
-        """Send the answer in one write; return its status."""
-        reply = self.predictions.reply(self.exchange, ended)
-        self._client.answer(*reply)
-        return reply.status
+    def answer(self, ended: Answer | HttpError) -> None:
+        """Send the answer in one write."""
+        self._client.answer(*self.predictions.reply(self.exchange, ended))

@@ -20,6 +20,7 @@ from cloche.serving.server import preflight
 from cloche.serving.server.runtime import Runtime, running
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts, allowed_hosts
+from cloche.serving.web.answer_headers import HEADERS
 from cloche.serving.web.sockets import is_loopback, listen
 
 _KEEP_ALIVE_SECONDS = 75
@@ -122,6 +123,7 @@ def _uvicorn_config(settings: Settings, at_work: Runtime) -> uvicorn.Config:
         lifespan="off",
         ws="none",
         server_header=False,
+        headers=HEADERS,
         proxy_headers=False,
         limit_concurrency=settings.max_connections,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,

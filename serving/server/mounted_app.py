@@ -10,6 +10,7 @@ from cloche.serving.server import preflight
 from cloche.serving.server.runtime import Runtime, running
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import ANY, AllowedHosts
+from cloche.serving.web.answer_headers import with_headers
 from cloche.serving.web.asgi import Receive, Scope, Send, error_body, respond
 
 _NOT_STARTED = (
@@ -49,6 +50,7 @@ class Cloche:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or the server's lifespan events."""
+        send = with_headers(send)
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from cloche.registry.env_manager import LOCAL
 from cloche.serving.api.app import App
+from cloche.serving.api.observers import Observers
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.clouds.routes import CloudDoor
 from cloche.serving.dispatch.catalog import Catalog
@@ -75,7 +76,7 @@ async def running(
     registry = Registry(settings.cache_directory, processes)
     catalog = _catalog(settings, registry, processes, metrics)
     access = Authentication(settings.api_keys)
-    predictions = Predictions(settings, metrics, deadlines, traces)
+    predictions = Predictions(settings, deadlines, Observers(settings, metrics, traces))
     app = App(
         catalog, predictions, metrics,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,

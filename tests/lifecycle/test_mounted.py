@@ -26,8 +26,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from cloche.asgi import Cloche, Settings
+from cloche.serving.web.answer_headers import HEADERS
 from fastapi import FastAPI
 
+HEADERS.append(("x-served-by", "a test"))
 cloche = Cloche(Settings(models=("m={model}",), cache_directory=Path("cache")))
 app = FastAPI(lifespan=cloche.lifespan)
 app.mount("/cloche", cloche)
@@ -133,12 +135,19 @@ def test_an_error_below_the_mount_has_the_form_of_the_protocol(fastapi: Server):
     assert (answer.status_code, answer.json()["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
 
 
+def test_every_answer_below_the_mount_has_the_headers_of_every_answer(fastapi: Server):
+    for path in ("/", "/livez", "/nowhere", "/invocations"):
+        assert fastapi.get(f"/cloche{path}").headers["x-served-by"] == "a test"
+    assert fastapi.predict(path="/cloche/invocations").headers["x-served-by"] == "a test"
+    assert "x-served-by" not in fastapi.get("/own").headers
+
+
 def test_a_program_that_does_not_start_it_is_told_how(folder: Path):
     with running(folder, "forgetful") as program:
         wait_for(lambda: answers(f"{program.url}/docs"))
         answer = program.get("/cloche/readyz")
 
-    assert answer.status_code == 503
+    assert (answer.status_code, answer.headers["x-served-by"]) == (503, "a test")
     assert "FastAPI(lifespan=cloche.lifespan)" in answer.json()["message"]
 
 

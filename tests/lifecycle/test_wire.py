@@ -19,12 +19,18 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloche.serving.host.codecs.messages import message
 from tests.lifecycle.registry import Registry
-from tests.online import Server, serving
+from tests.online import Server, serving, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wire")]
 
 ROW = {"dataframe_records": [{"a": 0}]}
+# Python runs this when the server starts, as if it stood in the module.
+ONE_MORE_HEADER = """
+from cloche.serving.web.answer_headers import HEADERS
+HEADERS.append(("x-served-by", "a test"))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +43,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 @pytest.fixture(scope="module")
 def server(registry: Registry) -> Iterator[Server]:
+    (registry.directory / "sitecustomize.py").write_text(ONE_MORE_HEADER)
     with serving(
         "models:/m@production",
         "--max-body",
@@ -45,8 +52,14 @@ def server(registry: Registry) -> Iterator[Server]:
         "2",
         "--allowed-hosts",
         "models.example.com, *.example.org",
+        "--grpc-port",
+        "0",
+        "--access-log",
         directory=registry.directory,
-        environment={"MLFLOW_TRACKING_URI": registry.uri},
+        environment={
+            "MLFLOW_TRACKING_URI": registry.uri,
+            "PYTHONPATH": str(registry.directory),
+        },
     ) as server:
         yield server.wait_until_ready()
 
@@ -263,6 +276,93 @@ def test_what_is_broken_after_a_whole_request_leaves_it_its_answer(server: Serve
     answered = talk(server, whole + b"\x00\r\n\r\n")
     assert answered.startswith(b"HTTP/1.1 200 ")
     assert b'{"predictions": [1]}HTTP/1.1 400 ' in answered
+
+
+def http(line: str, *headers: str, body: bytes = b"", host: str = "localhost") -> bytes:
+    """A request whose body, if it has one, is JSON."""
+    lines = [f"{line} HTTP/1.1", f"host: {host}", *headers]
+    if body:
+        lines += ["content-type: application/json", f"content-length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+PREDICT, LAST, BROKEN = "POST /invocations", "connection: close", b"\x00\r\n\r\n"
+WAYS = {
+    "past ASGI, then a broken head": ([200, 400], http(PREDICT, body=ASKED) + BROKEN),
+    "past ASGI, an error": ([400, 400], http(PREDICT, body=b"{}") + BROKEN),
+    "through ASGI": ([200], http(PREDICT, LAST, body=ASKED)),
+    "no such version": ([404], http("POST /models/m/versions/2/invocations", LAST, body=ASKED)),
+    "V2": ([400], http("POST /v2/models/m/infer", LAST, body=ASKED)),
+    "the page": ([200], http("GET /", LAST)),
+    "a file of the page": ([200], http("GET /page/serving.js", LAST)),
+    "a probe": ([200], http("GET /livez", LAST)),
+    "no such path": ([404], http("GET /nowhere", LAST)),
+    "no such method": ([405], http("POST /livez", LAST, body=ASKED)),
+    "another site": ([403], http(PREDICT, LAST, body=ASKED, host="evil.example")),
+    "too large": ([413], http(PREDICT, "content-length: 100001")),
+    "a slow body": ([408], http(PREDICT, "content-length: 9") + b"{"),
+    "a slow head": ([408], b"GET /livez HT"),
+    "a head too large": ([431], b"GET /livez HTTP/1.1\r\nx: " + b"a" * 70_000),
+    "a tunnel": ([501], http("CONNECT localhost:80")),
+}
+
+
+@pytest.mark.parametrize(("statuses", "sent"), WAYS.values(), ids=WAYS)
+def test_every_answer_has_the_headers_of_every_answer(
+    server: Server, statuses: list[int], sent: bytes
+) -> None:
+    answered = talk(server, sent)
+    assert [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answered)] == statuses
+    for header in (b"date: ", b"x-served-by: a test\r\n"):
+        assert answered.count(b"\r\n" + header) == len(statuses)
+
+
+def test_every_call_has_the_headers_of_every_answer_as_metadata(server: Server) -> None:
+    named = message("ModelInferRequest")(model_name="n").SerializeToString()
+    asked = message("ModelInferRequest")(model_name="m").SerializeToString()
+    with grpc.insecure_channel(server.grpc_address()) as channel:
+        for method, body, code in (
+            ("ServerLive", b"", grpc.StatusCode.OK),
+            ("ModelInfer", named, grpc.StatusCode.NOT_FOUND),
+            ("ModelInfer", asked, grpc.StatusCode.INVALID_ARGUMENT),
+        ):
+            ask = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+            call = ask.future(body, timeout=60)
+            assert call.code() is code
+            assert ("x-served-by", "a test") in tuple(call.trailing_metadata())
+
+
+def test_a_prediction_is_counted_and_logged_whichever_way_it_comes(server: Server) -> None:
+    counted = server.metric("cloche_requests_total", version="1", code="200")
+    column = {"name": "a", "datatype": "FP64", "shape": [1], "data": [0.0]}
+    bodies = {
+        "/invocations": ASKED,
+        "/v2/models/m/infer": json.dumps({"inputs": [column]}).encode(),
+        "/v1/models/m:predict": b'{"instances": [{"a": 0}]}',
+        "/predictions/m": b'{"instances": [{"a": 0}]}',
+    }
+    sent = {}
+    for path, body in bodies.items():
+        for way in ("accept: */*", LAST):  # past ASGI, and through it
+            sent[request_id := f"way-{len(sent)}"] = path
+            asked = http(f"POST {path}", f"x-request-id: {request_id}", way, body=body)
+            assert talk(server, asked + BROKEN).startswith(b"HTTP/1.1 200 ")
+    call = message("ModelInferRequest")(model_name="m")
+    call.inputs.add(name="a", datatype="FP64", shape=[1]).contents.fp64_contents.append(0.0)
+    sent["grpc"] = "/inference.GRPCInferenceService/ModelInfer"
+    with grpc.insecure_channel(server.grpc_address()) as channel:
+        infer = channel.unary_unary(sent["grpc"])
+        infer(call.SerializeToString(), metadata=[("x-request-id", "grpc")], timeout=60)
+
+    wait_for(lambda: '"grpc"' in server.log.read_text())
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    logged = {line["request_id"]: line for line in lines if line.get("request_id") in sent}
+    assert {name: line["message"] for name, line in logged.items()} == {
+        name: f"POST {path} 200" for name, path in sent.items()
+    }
+    told = {(line["logger"], line["model"], line["version"]) for line in logged.values()}
+    assert told == {("cloche.access", "m", "1")}
+    assert server.metric("cloche_requests_total", version="1", code="200") == counted + len(sent)
 
 
 def test_a_name_of_another_site_opens_nothing_but_probes(server: Server) -> None:

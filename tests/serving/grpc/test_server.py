@@ -249,13 +249,17 @@ def test_probes_are_answered_while_all_threads_wait(monkeypatch: pytest.MonkeyPa
         assert [call.result() for call in calls] == [b"x"] * 4
 
 
-def test_more_calls_than_may_wait_are_refused_and_probes_are_not() -> None:
+def test_more_calls_than_may_wait_are_refused_and_probes_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cloche.serving.grpc.server.HEADERS", [("x-served-by", "a test")])
     with talking(max_queue=2) as (echo, channel):
         calls = [channel.unary_unary(PATH).future(b"wait", timeout=60) for _ in range(2)]
         assert all(echo.seen.acquire(timeout=SECONDS) for _ in calls)
         error = refused(channel.unary_unary(PATH), b"x")
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "--max-queue" in error.details()
+        assert ("x-served-by", "a test") in tuple(error.trailing_metadata())
         assert channel.unary_unary(LIVE)(b"x", timeout=SECONDS) == b"x"  # or it would be restarted
         for call in echo.waiting:
             call.end(Ending(OK, message=b"x"))

@@ -1,0 +1,74 @@
+"""What happens at the end of every prediction request: spans, metrics and log lines.
+
+`Predictions` calls this for ASGI, which includes the clouds and a mounted application, and
+`PendingResponse` for the fast path and for gRPC. A request that is refused before its model is
+known is no prediction request.
+"""
+
+import asyncio
+import logging
+
+from cloche.serving.api.exchange import Exchange
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.observability.tracing import Tracing
+from cloche.serving.processes.frames import Answer
+from cloche.serving.settings import Settings
+from cloche.serving.web.asgi import HttpError
+
+_access = logging.getLogger("cloche.access")
+_logger = logging.getLogger("cloche.serving.api.predictions")  # the name that log filters know
+
+
+class Observers:
+    """Observes how the prediction requests of one server end."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> None:
+        self._access_log = settings.access_log
+        self._metrics = metrics
+        self._tracing = tracing
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def traced(self) -> bool:
+        """Whether requests are traced."""
+        return self._tracing is not None
+
+    def answering(self, exchange: Exchange, ended: Answer | HttpError) -> None:
+        """Observe a request whose answer is sent next, with the trace context that this sets."""
+        if self._tracing is not None:
+            exchange.trace = self._tracing.record(
+                exchange.scope, ended.status, exchange.started, exchange.request,
+                model=exchange.target.model.name, route=exchange.target.template,
+            )  # fmt: skip
+
+    def answered(self, exchange: Exchange, ended: Answer | HttpError) -> None:
+        """Observe a request whose answer was sent.
+
+        Args:
+            exchange: The request. `exchange.request`, if it was queued, has its body and times.
+            ended: The answer of a model host, or the error that was sent in its place.
+        """
+        model, served, status = exchange.target.model.name, exchange.version, ended.status
+        seconds = self._loop.time() - exchange.started
+        self._metrics.answered(model, served, status, seconds)
+        if status >= 400:
+            self._count_error(model, ended)
+        if status >= 500 or self._access_log:
+            log = _logger.error if status >= 500 else _access.info
+            log(
+                "%s %s %d", exchange.scope["method"], exchange.scope["path"], status,
+                extra={"request_id": exchange.id.decode(), "model": model, "version": served,
+                       "seconds": round(seconds, 6), "trace": exchange.trace.decode() or None},
+            )  # fmt: skip
+        exchange.request = None  # breaks a reference cycle, which only the collector would free
+
+    def abandoned(self, exchange: Exchange) -> None:
+        """Observe a request whose client left before the answer."""
+        self._metrics.abandoned.labels(exchange.target.model.name).inc()
+
+    def _count_error(self, model: str, ended: Answer | HttpError) -> None:
+        """Count the front's own errors that have a metric of their own."""
+        if isinstance(ended, HttpError) and ended.status == 429:
+            self._metrics.rejected.labels(model, "queue full").inc()
+        elif isinstance(ended, HttpError) and ended.status == 504:
+            self._metrics.expired.labels(model).inc()
