@@ -1,8 +1,8 @@
 import pytest
 
 from benchmarks.breakdown import Breakdown, Stage
-from benchmarks.doors import Doors
 from benchmarks.load import Measurement
+from benchmarks.protocols import Protocols
 from benchmarks.report import cells, render
 from benchmarks.results import Load, Missing, Run, Start, write
 from benchmarks.swaps import Swaps
@@ -82,10 +82,10 @@ def test_a_part_that_runs_alone_leaves_the_other_parts_as_they_were(tmp_path):
     assert "| host | predict | 30 | 75% |" in text
 
 
-def test_doors_are_medians_of_their_rounds(tmp_path):
+def test_protocols_are_medians_of_their_rounds(tmp_path):
     runs = [run("grpc", rate, p50=1.0, failed=1) for rate in (1000, 3000, 2000)]
 
-    render(write(tmp_path, "doors", Doors("twelve", 3, 3, runs)), tmp_path)
+    render(write(tmp_path, "protocols", Protocols("twelve", 3, 3, runs)), tmp_path)
 
     assert "| 64 | grpc | 2,000 | 1.00 | 2.00 | 3 |" in (tmp_path / "results.md").read_text()
 

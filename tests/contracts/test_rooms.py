@@ -17,6 +17,7 @@ PRIVATE = frozenset(
         "corked",
         "crew",
         "dividing",
+        "door",
         "early",
         "examination",
         "familiar",
