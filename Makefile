@@ -60,10 +60,10 @@ test-all: install  ## the whole test suite, in three quarters of an hour: what C
 # what needs a store, Spark, a framework (CI demands them elsewhere) or the compiler of protocols. Old releases use
 # what has been deprecated since.
 WITHOUT := batch/spark batch/test_kill.py batch/output/test_object_store.py host/test_messages.py
-WITH_OLDEST := contracts/test_private_names.py protocol/test_plan.py protocol/doors/test_agreement.py \
+WITH_OLDEST := contracts/test_private_names.py protocol/test_plan.py protocol/others/test_agreement.py \
   serving/api serving/batch serving/client serving/clouds serving/dispatch serving/grpc serving/host serving/http \
-  serving/observability serving/openapi serving/processes serving/queue serving/registry serving/server \
-  serving/web training/acceleration training/pipeline training/recipe
+  serving/observability serving/openapi serving/processes serving/protocols serving/queue serving/registry \
+  serving/server serving/web training/acceleration training/pipeline training/recipe
 
 test-oldest: $(OLDEST)/.ready  ## prove the fast part with the oldest version of each dependency that is allowed
 	env -u CI $(OLDEST)/bin/python -m pytest -n 3 --dist loadgroup -m "not breadth" -W ignore::DeprecationWarning \
@@ -103,14 +103,14 @@ bench: install  ## measure everything, and write benchmarks/results.md
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.breakdown
 	$(BIN)/python -m benchmarks.batch
-	$(BIN)/python -m benchmarks.doors
+	$(BIN)/python -m benchmarks.protocols
 
 bench-quick: install  ## the same, one model and short: a look, not a result
 	$(BIN)/python -m benchmarks --models twelve --connections 1 64 --rounds 1 --seconds 2 --warm-up 1 --output .bench/quick
 	$(BIN)/python -m benchmarks.swaps --swaps 4 --seconds 5 --output .bench/quick
 	$(BIN)/python -m benchmarks.breakdown --output .bench/quick
 	$(BIN)/python -m benchmarks.batch --rows 200000 --output .bench/quick
-	$(BIN)/python -m benchmarks.doors --connections 64 --rounds 1 --seconds 2 --output .bench/quick
+	$(BIN)/python -m benchmarks.protocols --connections 64 --rounds 1 --seconds 2 --output .bench/quick
 
 clean:  ## remove .venv and caches; the registry (mlflow.db, mlruns/) stays
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

@@ -69,8 +69,8 @@ def render(sections: Mapping[str, Any], folder: Path) -> None:
         parts += _load(sections["load"], by_model)
     if "swaps" in sections:
         parts += _swaps(sections["swaps"])
-    if "doors" in sections:
-        parts += _doors(sections["doors"])
+    if "protocols" in sections:
+        parts += _protocols(sections["protocols"])
     if "breakdown" in sections:
         parts += _breakdown(sections["breakdown"])
     (folder / "results.md").write_text("\n".join(parts).strip() + "\n")
@@ -139,11 +139,11 @@ def _swaps(section: Mapping[str, Any]) -> Iterator[str]:
     yield f"{section['mebibytes_at_end']:.0f} MiB after {len(delays)} more."
 
 
-def _doors(section: Mapping[str, Any]) -> Iterator[str]:
-    yield f"\n## Doors\n\n{_machine(section)} One row of `{section['model']}` per request to one"
-    yield f"server; medians of {section['rounds']} rounds of {section['seconds']} s in turn."
+def _protocols(section: Mapping[str, Any]) -> Iterator[str]:
+    yield f"\n## Protocols\n\n{_machine(section)} One row of `{section['model']}` per request to"
+    yield f"one server; medians of {section['rounds']} rounds of {section['seconds']} s in turn."
     yield "wrk asks over HTTP, h2load over gRPC.\n"
-    yield "| connections | door | requests/s | p50 ms | p99 ms | failed |"
+    yield "| connections | protocol | requests/s | p50 ms | p99 ms | failed |"
     yield "| ---: | --- | ---: | ---: | ---: | ---: |"
     for one in cells(Run(**run) for run in section["runs"]):
         yield (

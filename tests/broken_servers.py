@@ -123,12 +123,15 @@ def database_away() -> Iterator[str]:
 @contextlib.contextmanager
 def black_hole() -> Iterator[str]:
     """A port that is open, behind which nobody takes connections any more."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as door, contextlib.ExitStack() as held:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
+        contextlib.ExitStack() as held,
+    ):
         for _ in range(4):  # the queue of the system is full, and the next one waits
             one = held.enter_context(socket.socket())
             one.setblocking(False)
-            one.connect_ex(door.getsockname())
-        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+            one.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def nothing_to_list(old: "Old") -> Answer:

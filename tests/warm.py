@@ -125,12 +125,12 @@ class Warm:
         gc.freeze()
         gc.enable()  # for the forks, as in any command
         self._path = sys.path[1:]
-        self._door = socket.socket(socket.AF_UNIX)
-        self._door.bind(f"{address}-coming")
-        self._door.listen(64)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(f"{address}-coming")
+        self._listener.listen(64)
         Path(f"{address}-coming").rename(address)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._door, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def serve(self) -> None:
         """Fork for everyone who asks, and tell them how it ended."""
@@ -139,13 +139,13 @@ class Warm:
                 key.data()
 
     def _accept(self) -> None:
-        asking, _ = self._door.accept()
+        asking, _ = self._listener.accept()
         with contextlib.suppress(OSError, ValueError):
             told, descriptors = _ask(asking)
             child = os.fork()
             if child == 0:
                 self._selector.close()
-                self._door.close()
+                self._listener.close()
                 asking.close()
                 _become(told, descriptors, self._path)
             for descriptor in descriptors:

@@ -7,24 +7,24 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 from urllib.parse import parse_qs
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from cloche.serving import page
-from cloche.serving.api import error_formats, routes
+from cloche.serving.api import routes
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.route_target import RouteTarget, serving_generation
-from cloche.serving.api.routes import FORM, METADATA, PREDICT, READY, TENSORFLOW_METADATA, Route
+from cloche.serving.api.routes import Route
 from cloche.serving.api.status import Status
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
-from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.openapi import docs_page, document
-from cloche.serving.openapi import protocol_metadata as described
+from cloche.serving.protocols.catalog import PROTOCOLS
+from cloche.serving.protocols.protocol import ServerPath
 from cloche.serving.registry.uri import Reference
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import (
@@ -44,7 +44,7 @@ _WEBHOOK = "/webhooks/registry"
 _WEBHOOK_LIMIT = 64 * 1024
 _WEBHOOK_SECONDS = 10.0
 _HTML = b"text/html; charset=utf-8"
-_POST, _POST_OR_PUT, _GET = (b"POST",), (b"POST", b"PUT"), (b"GET", b"HEAD")
+_POST, _GET = (b"POST",), (b"GET", b"HEAD")
 Page = Callable[[Scope, Send], Awaitable[None]]
 
 
@@ -74,8 +74,6 @@ class App:
             "/readyz": self._readyz,
             "/ping": self._ping,
             "/health": self._ping,
-            "/v2/health/live": self._live,
-            "/v2/health/ready": self._ready,
         }
         self._guarded: dict[str, Page] = {
             "/version": self._version,
@@ -83,9 +81,10 @@ class App:
             "/openapi.json": self._openapi,
             "/docs": self._docs,
             "/status.json": self._status_page,
-            "/v2": self._server,
-            "/v1/models": self._names,
         }
+        for path in (path for protocol in PROTOCOLS for path in protocol.server_paths):
+            pages = self._probes if path.is_probe else self._guarded
+            pages[path.path] = partial(self._server_path, path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -96,7 +95,7 @@ class App:
         except ClientLeft:
             return
         except HttpError as error:
-            body = error_formats.of_path(scope["path"]).error(error)
+            body = routes.protocol_of(scope["path"]).error(error)
             await respond(send, error.status, body, headers=error.headers)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,14 +115,15 @@ class App:
             await found(scope, send)
             return
         route = routes.find(path)
-        if route is not None and route.action != PREDICT:
+        if route is not None and route.describe is not None:
             model = self._model(route)
             _check_method(scope, _GET)
-            told = _describe(route.action, serving_generation(model, route.version))
+            serving = serving_generation(model, route.version)
+            told = route.describe(serving.model, serving.version, serving.description)
             await respond(send, 200, json.dumps(told).encode())
             return
         target = self.target(path)
-        _check_method(scope, _POST_OR_PUT if target.form is error_formats.TORCHSERVE else _POST)
+        _check_method(scope, target.protocol.methods)
         await self._predictions.answer(target, scope, receive, send)
 
     def target(self, path: str) -> RouteTarget:
@@ -133,13 +133,9 @@ class App:
             HttpError: The path is no prediction path, or the server has no such model.
         """
         route = routes.find(path)
-        if route is None or route.action != PREDICT:
-            if route is not None:
-                self._refuse_verb(route)
+        if route is None or route.describe is not None:
             raise HttpError(404, "ENDPOINT_NOT_FOUND", "There is no such path; /docs lists them.")
-        return RouteTarget(
-            self._model(route), route.version, error_formats.of_path(path), route.template
-        )
+        return RouteTarget(self._model(route), route.version, route.protocol, route.template)
 
     def _model(self, route: Route) -> ServedModel:
         """The model of a route."""
@@ -152,7 +148,10 @@ class App:
             return only
         model = self._catalog.get(route.name)
         if model is None:
-            self._refuse_verb(route)
+            name, colon, _ = route.name.rpartition(":")  # unknown verbs are read as part of a name
+            verb = route.protocol.unknown_verb
+            if verb and colon and self._catalog.get(name) is not None:
+                raise HttpError(404, "ENDPOINT_NOT_FOUND", verb)
             raise HttpError(
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
             )
@@ -163,16 +162,6 @@ class App:
                 "This label is no alias that the server follows for this model.",
             )  # fmt: skip
         return model
-
-    def _refuse_verb(self, route: Route) -> None:
-        """Refuse verbs of V1 other than `:predict`, which routes parse as part of the name."""
-        name, colon, _ = (route.name or "").rpartition(":")
-        if route.template.startswith("/v1/") and colon and self._catalog.get(name) is not None:
-            raise HttpError(
-                404, "ENDPOINT_NOT_FOUND",
-                "A model of V1 is asked by :predict; :explain, :classify and :regress are not "
-                "offered.",
-            )  # fmt: skip
 
     async def _registry_changed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a webhook of the registry; its signature replaces the API key."""
@@ -203,19 +192,11 @@ class App:
         ready = self._catalog.ready
         await respond(send, 200 if ready else 503, b"\n")
 
-    async def _live(self, _: Scope, send: Send) -> None:
-        await respond(send, 200, b'{"live": true}')
-
-    async def _ready(self, _: Scope, send: Send) -> None:
+    async def _server_path(self, path: ServerPath, _: Scope, send: Send) -> None:
         ready = self._catalog.ready
-        await respond(send, 200 if ready else 503, json.dumps({"ready": ready}).encode())
-
-    async def _server(self, _: Scope, send: Send) -> None:
-        await respond(send, 200, json.dumps(described.server()).encode())
-
-    async def _names(self, _: Scope, send: Send) -> None:
-        names = [model.name for model in self._catalog]
-        await respond(send, 200, json.dumps({"models": names}).encode())
+        told = path.answer(ready, [model.name for model in self._catalog])
+        status = 503 if path.is_readiness and not ready else 200
+        await respond(send, status, json.dumps(told).encode())
 
     async def _version(self, _: Scope, send: Send) -> None:
         versions = {
@@ -267,18 +248,3 @@ def _check_method(scope: Scope, allowed: Sequence[bytes]) -> None:
             405, "BAD_REQUEST", "This path does not take this method.",
             [(b"allow", b", ".join(allowed))],
         )  # fmt: skip
-
-
-def _describe(action: str, generation: VersionPool) -> dict[str, Any]:
-    """The metadata of the serving version that `action` requests."""
-    name, version = generation.model, generation.version
-    signature = generation.description.get("signature") or {}
-    if action == READY:
-        return {"name": name, "ready": True}
-    if action == FORM:
-        return described.form(version, generation.description)
-    if action == METADATA:
-        return described.open_inference(name, version, signature)
-    if action == TENSORFLOW_METADATA:
-        return described.tensorflow_metadata(name, version, signature)
-    return described.tensorflow_status(name, version)

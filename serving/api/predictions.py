@@ -13,8 +13,7 @@ from collections.abc import Callable
 from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.observers import Observers
 from cloche.serving.api.route_target import RouteTarget, serving_generation
-from cloche.serving.processes.frames import BINARY_BODY, TEXT_BODY, Answer, Door, Item
-from cloche.serving.queue import row_estimate
+from cloche.serving.processes.frames import BINARY_BODY, TEXT_BODY, Answer, Item
 from cloche.serving.queue.deadlines import Deadlines
 from cloche.serving.queue.prediction_request import (
     CLIENT_LEFT,
@@ -78,8 +77,8 @@ class Predictions:
         exchange = self.begin(target, scope, RequestHeaders(scope["headers"]))
         ended: Answer | HttpError
         try:
-            door, content_type = target.form.door, exchange.head.content_type
-            cross_origin.check(door, content_type, scope["headers"])
+            if target.protocol.takes_any_type:
+                cross_origin.check(exchange.head.content_type, scope["headers"])
             body = await self._read(exchange.head, receive)
             item = item_of(exchange, body)
             ended = await self.ask(exchange, item, client_left=lambda: client_left(receive))
@@ -138,7 +137,7 @@ class Predictions:
         model = exchange.target.model
         generation = serving_generation(model, exchange.target.version)
         exchange.request = request = PredictionRequest(
-            rows=row_estimate.rows(item.content_type, item.body, item.door),
+            rows=exchange.target.protocol.rows(item.content_type, item.body),
             size=len(item.body),
             arrived=exchange.started,
             deadline=exchange.started + min(self._settings.request_timeout, patience),
@@ -184,7 +183,7 @@ class Predictions:
         """The status, body, content type and headers of the answer to a request over HTTP."""
         content_type, extra = JSON, []
         if isinstance(ended, HttpError):
-            status, body = ended.status, exchange.target.form.error(ended)
+            status, body = ended.status, exchange.target.protocol.error(ended)
             extra = ended.headers
         else:
             status, body_type, _, body, json_size = ended
@@ -218,12 +217,12 @@ def item_of(exchange: Exchange, body: bytes) -> Item:
     Raises:
         HttpError: The header Inference-Header-Content-Length is wrong.
     """
-    head, door = exchange.head, exchange.target.form.door
-    size = head.json_size if door == Door.V2 else 0
+    head, protocol = exchange.head, exchange.target.protocol
+    size = head.json_size if protocol.has_binary_data else 0
     if size and not 0 < size <= len(body):
         raise HttpError(
             400, "BAD_REQUEST",
             "Inference-Header-Content-Length must be the length of the JSON that the body begins "
             "with.",
         )  # fmt: skip
-    return Item(head.content_type, body, exchange.id.decode(), door, size)
+    return Item(head.content_type, body, exchange.id.decode(), protocol.name, size)

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from cloche.serving.api.error_formats import ErrorFormat
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.protocols.protocol import Protocol
 from cloche.serving.web.asgi import HttpError
 
 
@@ -14,13 +14,13 @@ class RouteTarget(NamedTuple):
     Attributes:
         model: The served model.
         version: The requested version; None for the one that serves.
-        form: The format of the protocol.
+        protocol: The protocol of the request.
         template: The path with placeholders for names, by which traces group requests.
     """
 
     model: ServedModel
     version: str | None
-    form: ErrorFormat
+    protocol: Protocol
     template: str
 
 

@@ -24,7 +24,7 @@ from cloche.serving.web.request_headers import RequestHeaders
 _REPLACED = (b"content-type", b"content-length", b"content-encoding")
 
 
-class CloudDoor:
+class CloudRoutes:
     """An ASGI application under the paths and with the bodies of a cloud."""
 
     def __init__(

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
 
-from cloche.serving.api import error_formats
 from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.pending_response import PendingResponse
 from cloche.serving.api.predictions import Predictions
@@ -21,9 +20,10 @@ from cloche.serving.api.route_target import RouteTarget, serving_generation
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.grpc import health
-from cloche.serving.host.codecs.messages import SERVICE, message
-from cloche.serving.openapi import protocol_metadata
+from cloche.serving.host.codecs.open_inference.messages import SERVICE, message
 from cloche.serving.processes.frames import Answer, Item
+from cloche.serving.protocols import open_inference
+from cloche.serving.protocols.open_inference import OPEN_INFERENCE_GRPC
 from cloche.serving.queue.prediction_request import EXPIRED
 from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError
 from cloche.serving.web.request_headers import RequestHeaders
@@ -136,7 +136,7 @@ class Answers:
         try:
             self._predictions.submit(
                 exchange,
-                Item("", call.body, exchange.id.decode(), error_formats.GRPC.door),
+                Item("", call.body, exchange.id.decode(), OPEN_INFERENCE_GRPC.name),
                 waiting,
                 client_left=lambda: not call.is_active(),
                 patience=call.patience,
@@ -151,7 +151,7 @@ class Answers:
         except DecodeError:
             raise HttpError(400, "BAD_REQUEST", "The message is no ModelInferRequest.") from None
         model = self._model(named.model_name)
-        return RouteTarget(model, named.model_version or None, error_formats.GRPC, _INFER)
+        return RouteTarget(model, named.model_version or None, OPEN_INFERENCE_GRPC, _INFER)
 
     def _model(self, name: str) -> ServedModel:
         model = self._catalog.get(name)
@@ -173,7 +173,7 @@ class Answers:
         return health.health_response(serving=self._catalog.ready)
 
     def _server_metadata(self, _: bytes) -> bytes:
-        return _written("ServerMetadataResponse", **protocol_metadata.server())
+        return _written("ServerMetadataResponse", **open_inference.server_metadata())
 
     def _model_ready(self, body: bytes) -> bytes:
         asked = message("ModelReadyRequest").FromString(body)
@@ -186,8 +186,9 @@ class Answers:
     def _model_metadata(self, body: bytes) -> bytes:
         asked = message("ModelMetadataRequest").FromString(body)
         generation = serving_generation(self._model(asked.name), asked.version or None)
-        signature = generation.description.get("signature") or {}
-        told = protocol_metadata.open_inference(generation.model, generation.version, signature)
+        told = open_inference.model_metadata(
+            generation.model, generation.version, generation.description
+        )
         return _written("ModelMetadataResponse", **told)
 
 

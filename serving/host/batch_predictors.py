@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.codecs.scoring_protocol import write_predictions
+from cloche.serving.host.codecs.mlflow import write_predictions
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest

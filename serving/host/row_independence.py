@@ -6,7 +6,7 @@ Only then may requests be joined in a batch without changing their answers.
 import json
 from collections.abc import Callable, Sequence
 
-from cloche.serving.host.codecs.scoring_protocol import write_predictions
+from cloche.serving.host.codecs.mlflow import write_predictions
 from cloche.serving.host.parsing.column_decoder import Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.closeness import alike

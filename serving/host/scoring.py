@@ -176,7 +176,7 @@ class Scorer:
         if not self._joins:
             return None
         try:
-            return self._codecs[item.door].read(item)
+            return self._codecs[item.protocol].read(item)
         except Exception:  # noqa: BLE001  # the error occurs again, and is reported, alone
             return None
 
@@ -195,7 +195,7 @@ class Scorer:
         """Score one request alone, and return its answer."""
         self._model.reset()
         self._unwritten = None
-        codec = self._codecs[item.door]
+        codec = self._codecs[item.protocol]
         try:
             return codec.ask(item, self._model)
         except (RequestRefused, UnsupportedMediaType) as error:

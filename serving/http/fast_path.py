@@ -81,7 +81,7 @@ class FastPath:
         head = RequestHeaders(headers)
         if head.encoding or len(body) > self._max_body:
             return False
-        if may_be_simple(target.form.door, head.content_type):
+        if target.protocol.takes_any_type and may_be_simple(head.content_type):
             return False
         try:
             self._hosts.check(headers)

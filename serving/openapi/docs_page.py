@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from cloche.serving.dispatch.served_model import ServedModel
-from cloche.serving.openapi.json_schema import specs
+from cloche.serving.protocols.catalog import PROTOCOLS
+from cloche.serving.protocols.json_schema import specs
 
 
 def page(models: Iterable[ServedModel]) -> str:
@@ -23,8 +24,10 @@ def _section(model: ServedModel, *, alone: bool) -> str:
     version = model.current.version if model.current else "none yet"
     example = description.get("example")
     other = ", ".join(
-        f"<code>POST {_text(one.format(name))}</code> ({protocol})"
-        for one, protocol in _DOORS.items()
+        f"<code>POST {_text((one.bases[0] + path.end).format(name=name))}</code> ({one.title})"
+        for one in PROTOCOLS
+        for path in one.model_paths
+        if one.title and not path.describe
     )
     parts = [
         f"<h2>{_text(model.name)}</h2>"
@@ -69,11 +72,6 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-_DOORS = {
-    "/v2/models/{}/infer": "Open Inference Protocol",
-    "/v1/models/{}:predict": "TensorFlow Serving, KServe V1",
-    "/predictions/{}": "TorchServe",
-}
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">

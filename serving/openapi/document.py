@@ -1,35 +1,14 @@
 """The OpenAPI document of a server: its paths, request bodies and possible answers."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 from cloche.serving.dispatch.served_model import ServedModel
-from cloche.serving.openapi import protocol_paths
-from cloche.serving.openapi.json_schema import request_schema
+from cloche.serving.protocols.catalog import PROTOCOLS
+from cloche.serving.protocols.mlflow import MLFLOW
+from cloche.serving.protocols.protocol import Protocol
 
-_ERROR = {
-    "type": "object",
-    "required": ["error_code", "message"],
-    "properties": {
-        "error_code": {"type": "string"},
-        "message": {"type": "string"},
-        "columns": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "The columns that the message is about; absent where there are none.",
-        },
-        "row": {
-            "type": "integer",
-            "description": "The position of the row that it is about, from 0; absent likewise.",
-        },
-        "expected": {
-            "type": "string",
-            "description": "The plain type of that column in the signature; absent likewise.",
-        },
-    },
-}
 _READY = {"type": "object", "required": ["ready", "models"]}
 _FAILURES = {
     "400": "The request does not fit the model.",
@@ -52,8 +31,6 @@ _PROBES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/": ("What serves, live, and a form to ask it: a page for people.", "text/html", None),
     "/ping": ("As /readyz, without words.", "application/json", {}),
     "/health": ("As /ping.", "application/json", {}),
-    "/v2/health/live": ("As /livez, in the Open Inference Protocol.", "application/json", None),
-    "/v2/health/ready": ("As /ping, in the Open Inference Protocol.", "application/json", {}),
 }
 _PAGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/version": ("The MLflow version of the model hosts.", "text/plain", {}),
@@ -61,8 +38,6 @@ _PAGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "/openapi.json": ("This document.", "application/json", None),
     "/docs": ("This document for people.", "text/html", None),
     "/status.json": ("What the page at / shows.", "application/json", None),
-    "/v2": ("The server in the Open Inference Protocol.", "application/json", None),
-    "/v1/models": ("The names of the models, for KServe's V1 clients.", "application/json", None),
 }
 
 
@@ -83,31 +58,30 @@ def document(models: Iterable[ServedModel], *, guarded: bool, named: bool) -> di
         named: Whether the server refuses some Host headers.
     """
     served = list(models)
-    paths: dict[str, Any] = {path: {"get": _page(*told)} for path, told in _PROBES.items()}
     key: dict[str, Any] = {"security": [{"key": []}]} if guarded else {}
     refusals = ({"401": _KEYLESS} if guarded else {}) | ({"403": _ELSEWHERE} if named else {})
-    for path, told in _PAGES.items():
-        page = _page(*told)
-        schema = "PlainError" if path.startswith(("/v1", "/v2")) else "Error"
-        page["responses"] |= {
-            code: _failure(text, schema=schema) for code, text in refusals.items()
-        }
+    paths: dict[str, Any] = {path: {"get": _page(*told)} for path, told in _PROBES.items()}
+    pages = {path: (MLFLOW, _page(*told)) for path, told in _PAGES.items()}
+    for protocol in PROTOCOLS:
+        for path, summary, _, is_probe, is_readiness in protocol.server_paths:
+            page = _page(summary, "application/json", {} if is_readiness else None)
+            if is_probe:
+                paths[path] = {"get": page}
+            else:
+                pages[path] = (protocol, page)
+    for path, (protocol, page) in pages.items():
+        page["responses"] |= _failures(protocol, refusals)
         paths[path] = {"get": page | key}
     paths["/status.json"]["get"]["parameters"] = [_CHOSEN]
     for model in served:
-        operation = _operation(model) | key
-        operation["responses"] |= {code: _failure(text) for code, text in refusals.items()}
-        paths[f"/models/{quote(model.name, safe='')}/invocations"] = {"post": operation}
-        if len(served) == 1:
-            paths["/invocations"] = {"post": operation | {"operationId": "predict"}}
-        for path, methods in protocol_paths.of_model(model, _FAILURES | refusals).items():
-            paths[path] = {method: one | key for method, one in methods.items()}
+        for path, methods in _of_model(model, _FAILURES | refusals, alone=len(served) == 1):
+            paths[path] = {method: operation | key for method, operation in methods.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Cloche", "version": "1"},
         "paths": paths,
         "components": {
-            "schemas": {"Error": _ERROR, **protocol_paths.ERRORS},
+            "schemas": dict(one.error_schema for one in PROTOCOLS if one.error_schema),
             **({"securitySchemes": {"key": _BEARER}} if guarded else {}),
         },
     }
@@ -121,39 +95,34 @@ def _page(text: str, media_type: str, unready: dict[str, Any] | None) -> dict[st
     return {"summary": text, "responses": responses}
 
 
-def _operation(model: ServedModel) -> dict[str, Any]:
+def _of_model(
+    model: ServedModel, texts: dict[str, str], *, alone: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The paths of a model, each with its operations by method.
+
+    Args:
+        model: The served model.
+        texts: The description of each failure by status.
+        alone: Whether the server has no other model.
+    """
     description = model.current.description if model.current else {}
-    signature = description.get("signature") or {}
-    hinted = bool(description.get("type_hints"))
-    content: dict[str, Any] = {"schema": request_schema(signature, hinted=hinted)}
-    if description.get("example"):
-        content["example"] = json.loads(description["example"])
-    wrapped = {"type": "object", "required": ["predictions"], "properties": {"predictions": {}}}
-    answer = wrapped if signature.get("inputs") else {}  # without inputs, answers may be unwrapped
-    return {
-        "summary": f"Predictions of {model.name}",
-        "operationId": f"predict-{model.name}",
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": content,
-                "text/csv": {"schema": {"type": "string"}},
-                "application/vnd.apache.parquet": {"schema": {"type": "string"}},
-            },
-        },
-        "responses": {
-            "200": {
-                "description": "The predictions.",
-                "content": {"application/json": {"schema": answer}},
-            },
-            **{code: _failure(text) for code, text in _FAILURES.items()},
-            "415": _failure(_FAILURES["415"], {"text/plain": {}}),
-        },
-    }
+    for protocol in PROTOCOLS:
+        failures = _failures(protocol, texts)
+        for path in protocol.model_paths:
+            methods = (b"GET",) if path.describe else protocol.methods
+            operation = path.operation(model.name, description, failures)
+            yield (
+                (protocol.bases[0] + path.end).format(name=quote(model.name, safe="")),
+                {method.decode().lower(): operation for method in methods},
+            )
+            if alone and protocol is MLFLOW:
+                yield "/invocations", {"post": operation | {"operationId": "predict"}}
 
 
-def _failure(
-    text: str, also: dict[str, Any] | None = None, *, schema: str = "Error"
-) -> dict[str, Any]:
-    error = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"description": text, "content": error | (also or {})}
+def _failures(protocol: Protocol, texts: dict[str, str]) -> dict[str, Any]:
+    """The responses for failures in the protocol's format."""
+    if protocol.error_schema is None:
+        return {code: {"description": text} for code, text in texts.items()}
+    schema = {"$ref": f"#/components/schemas/{protocol.error_schema[0]}"}
+    content = {"application/json": {"schema": schema}}
+    return {code: {"description": text, "content": content} for code, text in texts.items()}

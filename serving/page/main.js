@@ -51,7 +51,7 @@ async function look() {
 
 /** Show a status; when to look again, if not as usual. */
 async function take(status) {
-  byId("door").hidden = true;
+  byId("sign-in").hidden = true;
   byId("forget").hidden = !key.value;
   choose(status.models);
   const { model } = status;
@@ -95,7 +95,7 @@ async function renewForm({ name, version, since }) {
 
 function onFailure(error) {
   if (error instanceof KeyWanted) {
-    openDoor();
+    askForKey();
     return null;
   }
   if (!(error instanceof Unreachable)) {
@@ -109,7 +109,7 @@ function onFailure(error) {
   return AGAIN[Math.min(failures++, AGAIN.length - 1)];
 }
 
-function openDoor() {
+function askForKey() {
   const refused = key.value !== "";
   key.value = "";
   [shown, formVersion, series, lost] = [null, null, new Series(), null];
@@ -120,7 +120,7 @@ function openDoor() {
   byId("nothing").hidden = true;
   byId("chooser").hidden = true;
   byId("forget").hidden = true;
-  byId("door").hidden = false;
+  byId("sign-in").hidden = false;
   document.title = "Cloche";
   tell("locked", "Key needed");
   byId("key-error").textContent = refused ? "The server does not know this key." : "";
@@ -152,7 +152,7 @@ async function askModel() {
   try {
     await predict(shown.name, body);
   } catch (error) {
-    if (error instanceof KeyWanted) openDoor();
+    if (error instanceof KeyWanted) askForKey();
     else if (error instanceof Unreachable) answers.fail("The server could not be reached. Nothing was predicted.");
     else throw error;
   } finally {
@@ -235,7 +235,7 @@ byId("docs-link").addEventListener("click", async (event) => {
     byId("docs-body").replaceChildren(...told.querySelectorAll("main > :not(h1)"));
     byId("docs").showModal();
   } catch (error) {
-    if (error instanceof KeyWanted) openDoor();
+    if (error instanceof KeyWanted) askForKey();
     else if (!(error instanceof Unreachable)) throw error;
   }
 });

@@ -35,19 +35,6 @@ class Kind(enum.IntEnum):
     CHECK = 7  # front: score the version's own input example again; a RESULT answers
 
 
-class Door(enum.IntEnum):
-    """The protocol of a request and its answer."""
-
-    MLFLOW = 0  # MLflow's scoring protocol
-    V2 = 1  # the Open Inference Protocol, over HTTP
-    GRPC = 2  # the Open Inference Protocol, over gRPC
-    V1 = 3  # TensorFlow Serving's REST API, which KServe calls V1
-    TORCHSERVE = 4
-
-
-_DOORS = tuple(Door)  # calling the enum would take longer than reading the rest of an item
-
-
 class ProtocolError(Exception):
     """A frame is invalid or too long."""
 
@@ -59,14 +46,14 @@ class Item(NamedTuple):
         content_type: The Content-Type header as sent.
         body: The body, decompressed.
         id: The ID of the request in logs.
-        door: The protocol in which to read the body.
+        protocol: The name of the protocol, by which the host chooses the codec.
         json_size: The length of the JSON at the start of the body, if binary data follow; else 0.
     """
 
     content_type: str
     body: bytes
     id: str = ""
-    door: Door = Door.MLFLOW
+    protocol: str = "mlflow"
     json_size: int = 0
 
 
@@ -113,10 +100,11 @@ def control(kind: Kind, message: dict[str, Any]) -> bytes:
 def batch(items: Sequence[Item]) -> bytes:
     """A `BATCH` frame."""
     parts = [_COUNT.pack(len(items))]
-    for content_type, body, request_id, door, json_size in items:
-        name, known_as = content_type.encode("latin-1", "replace"), request_id.encode("latin-1")
-        head = _ITEM.pack(door, len(name), len(known_as), len(body), json_size)
-        parts += (head, name, known_as, body)
+    for content_type, body, request_id, protocol, json_size in items:
+        spoken, media_type = protocol.encode(), content_type.encode("latin-1", "replace")
+        known_as = request_id.encode("latin-1")
+        head = _ITEM.pack(len(spoken), len(media_type), len(known_as), len(body), json_size)
+        parts += (head, spoken, media_type, known_as, body)
     return _framed(Kind.BATCH, parts)
 
 
@@ -163,13 +151,19 @@ def _items(payload: memoryview) -> Iterator[Item]:
     (count,) = _COUNT.unpack_from(payload)
     offset = _COUNT.size
     for _ in range(count):
-        door, name_length, id_length, body_length, json_size = _ITEM.unpack_from(payload, offset)
-        name_end = offset + _ITEM.size + name_length
-        id_end = name_end + id_length
-        end = id_end + body_length
-        name = str(payload[name_end - name_length : name_end], "latin-1")
-        request_id = str(payload[name_end:id_end], "latin-1")
-        yield Item(name, bytes(payload[id_end:end]), request_id, _DOORS[door], json_size)
+        protocol_length, type_length, id_length, body_length, json_size = _ITEM.unpack_from(
+            payload, offset
+        )
+        protocol_at = offset + _ITEM.size
+        type_at = protocol_at + protocol_length
+        id_at = type_at + type_length
+        body_at = id_at + id_length
+        end = body_at + body_length
+        media_type, request_id = payload[type_at:id_at], payload[id_at:body_at]
+        yield Item(
+            str(media_type, "latin-1"), bytes(payload[body_at:end]), str(request_id, "latin-1"),
+            str(payload[protocol_at:type_at], "ascii"), json_size,
+        )  # fmt: skip
         offset = end
 
 

@@ -72,7 +72,7 @@ async def _serve(
         _logger.info("Listening on %s://%s:%d", scheme, host, port)
         gc.freeze()  # garbage collections under load skip the objects that exist now
         try:
-            async with _grpc_door(settings, at_work, for_grpc):
+            async with _grpc_server(settings, at_work, for_grpc):
                 await server.serve([listener])
         finally:
             slow.cancel()
@@ -100,7 +100,7 @@ def _tell_unknown(name: str) -> None:
     _logger.warning("%s means nothing to this server, and changes nothing.", name)
 
 
-def _grpc_door(
+def _grpc_server(
     settings: Settings, at_work: Runtime, listener: socket.socket | None
 ) -> AbstractAsyncContextManager[None]:
     """A context in which the gRPC server runs, if `--grpc-port` is set."""

@@ -15,7 +15,7 @@ from cloche.registry.env_manager import LOCAL
 from cloche.serving.api.app import App
 from cloche.serving.api.observers import Observers
 from cloche.serving.api.predictions import Predictions
-from cloche.serving.clouds.routes import CloudDoor
+from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
@@ -24,9 +24,9 @@ from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.http.fast_path import FastPath
 from cloche.serving.observability import tracing
 from cloche.serving.observability.metrics import Metrics
-from cloche.serving.openapi.json_schema import specs
 from cloche.serving.processes.cpu_count import cores
 from cloche.serving.processes.launcher import Processes
+from cloche.serving.protocols.json_schema import specs
 from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
 from cloche.serving.queue.deadlines import Deadlines
 from cloche.serving.registry.client import Registry
@@ -117,7 +117,7 @@ def _entrance(app: App, settings: Settings, catalog: Catalog) -> Application:
         found = [spec.get("name", "") for spec in specs(signature or {}, "inputs")]
         return found if all(found) else []
 
-    return CloudDoor(
+    return CloudRoutes(
         app, settings.contract, names,
         max_body=settings.max_body, patience=settings.client_timeout,
     )  # fmt: skip

@@ -9,7 +9,6 @@ https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 
 from collections.abc import Iterable
 
-from cloche.serving.processes.frames import Door
 from cloche.serving.web.asgi import HttpError
 
 _CHECKED = ("application/json", "application/octet-stream")  # a browser sends a preflight first
@@ -17,18 +16,18 @@ _NEVER = frozenset({"text/plain", "multipart/form-data"})
 _UNASKED = frozenset({"", "application/x-www-form-urlencoded"})
 
 
-def may_be_simple(door: Door, content_type: str) -> bool:
-    """Whether `check` is needed; MLflow's protocol accepts no simple content type anyway."""
-    return door is not Door.MLFLOW and not content_type.startswith(_CHECKED)
+def may_be_simple(content_type: str) -> bool:
+    """Whether `check` is needed for a body of this type."""
+    return not content_type.startswith(_CHECKED)
 
 
-def check(door: Door, content_type: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Check the content type of a body.
+def check(content_type: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Check the content type of a body, for a codec that reads bodies of any type.
 
     Raises:
         HttpError: A page of another site could have sent the body.
     """
-    if not may_be_simple(door, content_type):
+    if not may_be_simple(content_type):
         return
     kind = content_type.partition(";")[0].strip().lower()
     if kind in _NEVER or (kind in _UNASKED and _is_foreign(dict(headers))):

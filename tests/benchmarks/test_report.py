@@ -1,8 +1,8 @@
 import pytest
 
 from benchmarks.breakdown import Breakdown, Stage
-from benchmarks.doors import Doors
 from benchmarks.load import Measurement
+from benchmarks.protocols import Protocols
 from benchmarks.report import cells, render
 from benchmarks.results import Load, Missing, Run, Start, write
 from benchmarks.swaps import Swaps
@@ -54,7 +54,7 @@ def load_of(**content) -> tuple[str, Load]:
         (load_of(starts=[Start("twelve", "cloche", seconds, mebibytes, "{}")
                          for seconds, mebibytes in ((1, 300), (9, 100), (2, 200))]),
          "| twelve | cloche | 2.0 | 200 |"),
-        (("doors", Doors("twelve", 3, 3, [run("grpc", rate, failed=1)
+        (("protocols", Protocols("twelve", 3, 3, [run("grpc", rate, failed=1)
                                           for rate in (1000, 3000, 2000)])),
          "| 64 | grpc | 2,000 | 1.00 | 2.00 | 3 |"),
     ],

@@ -1,4 +1,4 @@
-"""MLflow's own door: its deployments client and command, against a server that follows an alias."""
+"""MLflow's deployments client and command, against a server that follows an alias."""
 
 import json
 import signal

@@ -16,7 +16,7 @@ import grpc
 import pytest
 import requests
 
-from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.open_inference.messages import message
 from tests.lifecycle.floods import FLOODS, INFER, KEYLESS, MAX_BODY
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.open_inference.messages import message
 from tests.lifecycle.registry import Registry, Serve
 from tests.lifecycle.test_tracing import TRACE, Collector, collector
 from tests.online import Server, children, serving, wait_for

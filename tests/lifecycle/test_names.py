@@ -1,4 +1,4 @@
-"""`cloche serve --all` serves every registered model by its own name, at every door."""
+"""`cloche serve --all` serves every registered model by its own name, in every protocol."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 import requests
 import sqlalchemy
 
-from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.registry.uri import parse
 from tests.lifecycle.registry import Registry, Serve, saved
 from tests.names import FEW, ODD
@@ -34,7 +34,7 @@ def register(registry: Registry, names: tuple[str, ...]) -> None:
 
 
 def answers_of(server: Server, name: str) -> list[object]:
-    """What the model of this name predicts at every door."""
+    """What the model of this name predicts in every protocol."""
     path, url = quote(name, safe=""), server.url
     infer = requests.post(f"{url}/v2/models/{path}/infer", json=V2, timeout=60).json()
     assert infer["model_name"] == name

@@ -19,7 +19,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.open_inference.messages import message
 from tests.lifecycle.registry import Registry
 from tests.online import Server, serving, wait_for
 
@@ -380,7 +380,7 @@ def test_a_name_of_another_site_opens_nothing_but_probes(server: Server) -> None
     assert "--allowed-hosts" in server.log.read_text()
 
 
-def test_no_door_takes_what_a_page_of_another_site_sends_without_asking(server: Server) -> None:
+def test_no_protocol_takes_what_a_page_of_another_site_sends_without_asking(server: Server) -> None:
     for path in ("/invocations", "/v2/models/m/infer", "/v1/models/m:predict", "/predictions/m"):
         refused = server.predict(path=path, headers={"content-type": "text/plain"})
         assert refused.status_code == 415, path

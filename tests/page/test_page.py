@@ -46,7 +46,7 @@ def comments(page: Page, server: Server) -> Page:
 
 
 @pytest.fixture
-def door(page: Page, guarded: Server) -> Page:
+def locked(page: Page, guarded: Server) -> Page:
     """The page of a server that asks for a key."""
     page.goto(guarded.url)
     expect(page.get_by_label("API key")).to_be_focused()
@@ -214,31 +214,31 @@ def test_everything_is_asked_for_below_the_prefix_that_it_is_mounted_at(
     expect(page.get_by_role("heading", name="Ask the model")).to_be_visible()
 
 
-def test_nothing_is_shown_without_the_key_which_opens_until_it_is_forgotten(door: Page) -> None:
-    expect(door.get_by_role("heading", name="This server asks for a key")).to_be_visible()
-    assert COMMENTS not in door.content()
-    assert barriers(door) == []
-    key = door.get_by_label("API key")
+def test_nothing_is_shown_without_the_key_which_opens_until_it_is_forgotten(locked: Page) -> None:
+    expect(locked.get_by_role("heading", name="This server asks for a key")).to_be_visible()
+    assert COMMENTS not in locked.content()
+    assert barriers(locked) == []
+    key = locked.get_by_label("API key")
     key.fill("a wrong one")
-    door.keyboard.press("Enter")
+    locked.keyboard.press("Enter")
     expect(key).to_have_accessible_description(re.compile("not know"))
-    assert COMMENTS not in door.content()
+    assert COMMENTS not in locked.content()
 
     key.fill(KEY)
-    door.get_by_role("button", name="Open").click()
-    door.get_by_label("text").fill("let in")
-    ask_button(door).click()
-    expect(door.locator("#answer")).to_contain_text("let in")
+    locked.get_by_role("button", name="Open").click()
+    locked.get_by_label("text").fill("let in")
+    ask_button(locked).click()
+    expect(locked.locator("#answer")).to_contain_text("let in")
 
-    door.reload()
-    expect(door.get_by_role("heading", level=1, name=COMMENTS)).to_be_visible()
-    door.get_by_role("link", name="API").click()
-    expect(door.get_by_role("dialog")).to_contain_text("Open Inference Protocol")
-    door.keyboard.press("Escape")
+    locked.reload()
+    expect(locked.get_by_role("heading", level=1, name=COMMENTS)).to_be_visible()
+    locked.get_by_role("link", name="API").click()
+    expect(locked.get_by_role("dialog")).to_contain_text("Open Inference Protocol")
+    locked.keyboard.press("Escape")
 
-    door.get_by_role("button", name="Forget key").click()
+    locked.get_by_role("button", name="Forget key").click()
     expect(key).to_be_visible()
-    assert COMMENTS not in door.content()
+    assert COMMENTS not in locked.content()
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,11 @@ def contenders(zoo: Path, kinds: Sequence[str], directory: Path) -> Iterator[Con
     named = [f"{kind}={zoo / kind}" for kind in kinds]
     log = directory / "mlflow.log"
     with ExitStack() as stack:
-        doors = {kind: stack.enter_context(_bound()) for kind in kinds}
-        stock = stack.enter_context(_stock({zoo / kind: doors[kind] for kind in kinds}, log))
+        listeners = {kind: stack.enter_context(_bound()) for kind in kinds}
+        stock = stack.enter_context(_stock({zoo / kind: listeners[kind] for kind in kinds}, log))
         named += ["--poll-interval", "3600"]  # it follows nothing
         ours = stack.enter_context(serving(*named, directory=directory)).wait_until_ready()
-        ports = {kind: door.getsockname()[1] for kind, door in doors.items()}
+        ports = {kind: listener.getsockname()[1] for kind, listener in listeners.items()}
         addresses = {kind: f"http://127.0.0.1:{port}" for kind, port in ports.items()}
         for address in addresses.values():
             wait_for(partial(_pings, stock, address, log))
@@ -86,19 +86,19 @@ def contenders(zoo: Path, kinds: Sequence[str], directory: Path) -> Iterator[Con
 
 def _bound() -> socket.socket:
     """A socket with a port of its own, which nobody else gets while the models load."""
-    door = socket.socket()
-    door.bind(("127.0.0.1", 0))
-    return door
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    return listener
 
 
 @contextmanager
 def _stock(models: Mapping[Path, socket.socket], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """What `mlflow models serve` runs for each of the models, in one process; see `stock.py`."""
     program = Path(__file__).with_name("stock.py")
-    given = {door.fileno(): path for path, door in models.items()}
+    given = {listener.fileno(): path for path, listener in models.items()}
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, program, *(f"{door}={path}" for door, path in given.items())],
+            [sys.executable, program, *(f"{listener}={path}" for listener, path in given.items())],
             env=environment(), stdout=subprocess.DEVNULL, stderr=errors,
             pass_fds=list(given),
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """The bodies of the differential test in this process.
 
-Those that are scored together are answered as each is alone, and what is refused at the doors that
-the differential test does not ask is told what is wrong.
+Those that are scored together are answered as each is alone, and what is refused in the protocols
+that the differential test does not ask is told what is wrong.
 """
 
 import json
@@ -12,7 +12,7 @@ import pytest
 
 from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.processes.frames import Door, Item
+from cloche.serving.processes.frames import Item
 from tests.protocol.bodies import JSON, bodies_for
 from tests.protocol.differences import MOST_GENERAL, is_general
 from tests.protocol.kinds import KINDS, each_kind
@@ -37,16 +37,16 @@ def test_neighbours_in_a_batch_change_nothing(zoo: Path, kind: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("door", [Door.V1, Door.TORCHSERVE])
+@pytest.mark.parametrize("protocol", ["tf_serving", "torchserve"])
 @pytest.mark.parametrize(
     "kind",
     [pytest.param(one, marks=[] if one == "nested" else pytest.mark.breadth) for one in KINDS],
 )
-def test_a_refusal_says_what_is_wrong(kind: str, door: Door, zoo: Path) -> None:
+def test_a_refusal_says_what_is_wrong(kind: str, protocol: str, zoo: Path) -> None:
     items = [
-        Item(content_type, body, "", door)
+        Item(content_type, body, "", protocol)
         for content_type, body in bodies_for(kind)
-        if door is Door.TORCHSERVE or content_type == JSON
+        if protocol == "torchserve" or content_type == JSON
     ]
     scoring = scorer(zoo / kind)
     answers = [answer for item in items for answer in scoring.score([item]).answers]

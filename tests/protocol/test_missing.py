@@ -1,4 +1,4 @@
-"""What is missing stays missing at every door, or is refused; and a word is no truth value."""
+"""What is missing stays missing in every protocol, or is refused; and a word is no truth value."""
 
 import base64
 import contextlib
@@ -18,7 +18,7 @@ from mlflow.types.schema import Array, Map, Object, Property
 
 from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.processes.frames import Door, Item
+from cloche.serving.processes.frames import Item
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -100,16 +100,18 @@ def v2(kind: str, cells: list[Any]) -> dict[str, Any]:
 
 
 def items(kind: str, cells: list[Any]) -> dict[str, Item]:
-    """The same rows at every door."""
+    """The same rows in every protocol."""
     asked = {
-        f"{door.name} {layout}": Item(JSON, json.dumps(payload(layout, cells)).encode(), door=door)
-        for door, layouts in (
-            (Door.MLFLOW, LAYOUTS), (Door.TORCHSERVE, LAYOUTS), (Door.V1, LAYOUTS[2:]),
+        f"{protocol} {layout}": Item(
+            JSON, json.dumps(payload(layout, cells)).encode(), protocol=protocol
+        )
+        for protocol, layouts in (
+            ("mlflow", LAYOUTS), ("torchserve", LAYOUTS), ("tf_serving", LAYOUTS[2:]),
         )
         for layout in layouts
     }  # fmt: skip
     if kind not in ("booleans", "strings", "doubles", "lists of booleans"):
-        asked["V2"] = Item(JSON, json.dumps(v2(kind, cells)).encode(), door=Door.V2)
+        asked["V2"] = Item(JSON, json.dumps(v2(kind, cells)).encode(), protocol="open_inference")
     frame = pd.DataFrame({"x": pd.Series(cells, dtype=object), "id": range(len(cells))})
     if kind == "binary":
         frame["x"] = frame["x"].map(base64.b64decode, na_action="ignore")
@@ -133,7 +135,7 @@ def answers(scoring: Scorer, item: Item) -> list[str] | None:
         assert answer.status == 400
         return None
     told = json.loads(answer.body)
-    if item.door is Door.V2:
+    if item.protocol == "open_inference":
         return [json.loads(cell) for cell in told["outputs"][0]["data"]]
     if isinstance(told, dict):
         told = told["predictions"] if "predictions" in told else told["outputs"]
@@ -142,23 +144,23 @@ def answers(scoring: Scorer, item: Item) -> list[str] | None:
 
 @pytest.mark.parametrize("required", [False, True], ids=["optional", "required"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_missing_cell_stays_missing_or_is_refused_at_every_door(kind, required):
+def test_a_missing_cell_stays_missing_or_is_refused_in_every_protocol(kind, required):
     of, values = KINDS[kind]
     scoring = scorer(columns(of, required=required))
-    whole = {door: answers(scoring, item) for door, item in items(kind, values).items()}
+    whole = {protocol: answers(scoring, item) for protocol, item in items(kind, values).items()}
     kept = set()
     for cells in ([*values, None], [None, *values], [None], [None, None]):
-        for door, item in items(kind, cells).items():
+        for protocol, item in items(kind, cells).items():
             found = answers(scoring, item)
             if found is None:
                 continue
-            kept.add(door)
-            assert len(found) == len(cells), door
+            kept.add(protocol)
+            assert len(found) == len(cells), protocol
             for cell, got in zip(cells, found, strict=True):
-                right = MISSING if cell is None else (whole[door] or [])[values.index(cell)]
-                if door == "csv" and cell == "":
+                right = MISSING if cell is None else (whole[protocol] or [])[values.index(cell)]
+                if protocol == "csv" and cell == "":
                     continue  # CSV writes a missing text and an empty one alike
-                assert got == right, (door, cells, found)
+                assert got == right, (protocol, cells, found)
     if not required and kind in ("boolean", "string", "double", "float"):
         # CSV knows no missing truth value, and neither does BOOL of the Open Inference Protocol.
         assert kept >= set(items(kind, values)) - ({"csv", "V2"} if kind == "boolean" else set())
@@ -169,15 +171,15 @@ def test_a_missing_cell_stays_missing_or_is_refused_at_every_door(kind, required
 def test_what_is_no_truth_value_never_becomes_one(word, required):
     scoring = scorer(columns("boolean", required=required))
     asked = [items("boolean", [*beside, word]) for beside in ([], [True], [True, None])]
-    for door, item in (one for doors in asked for one in doors.items()):
-        if door == "csv" and word != "maybe":
+    for protocol, item in (one for protocols in asked for one in protocols.items()):
+        if protocol == "csv" and word != "maybe":
             continue  # CSV has no other words for truth, and no cell at all is missing
-        if door in ("parquet", "V2") and not isinstance(word, str):
+        if protocol in ("parquet", "V2") and not isinstance(word, str):
             continue  # a missing number is written as no value, and tensors may be nested
         found = answers(scoring, item)
-        assert found is None or found[-1] == MISSING, (door, found)
+        assert found is None or found[-1] == MISSING, (protocol, found)
         if isinstance(word, str):
-            assert found is None, door
+            assert found is None, protocol
 
 
 LOSSES = [
@@ -191,10 +193,10 @@ LOSSES = [
 
 
 @pytest.mark.parametrize(("kind", "cells"), LOSSES)
-def test_lists_that_no_array_can_hold_are_refused_at_every_door(kind, cells):
+def test_lists_that_no_array_can_hold_are_refused_in_every_protocol(kind, cells):
     scoring = scorer(columns(KINDS[kind][0]))
-    for door, item in items(kind, cells).items():
-        assert answers(scoring, item) is None, door
+    for protocol, item in items(kind, cells).items():
+        assert answers(scoring, item) is None, protocol
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def test_tensors_hold_nothing_missing(dtype, cells):
     if "maybe" not in cells and dtype != "bool":
         tensor = {"name": "x", "datatype": "BYTES", "shape": [2], "data": cells}
         body = json.dumps({"inputs": [tensor]}).encode()
-        assert answers(scoring, Item(JSON, body, door=Door.V2)) is None
+        assert answers(scoring, Item(JSON, body, protocol="open_inference")) is None
 
 
 @pytest.mark.parametrize("layout", ["inputs", "instances"])

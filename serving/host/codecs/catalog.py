@@ -6,22 +6,21 @@ from types import ModuleType
 
 from mlflow.models import Model
 
-from cloche.serving.host.codecs import open_inference_grpc, open_inference_rest
 from cloche.serving.host.codecs.codec import Codec
-from cloche.serving.host.codecs.open_inference import Inference
-from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol
+from cloche.serving.host.codecs.mlflow import ScoringProtocol
+from cloche.serving.host.codecs.open_inference import grpc, rest
+from cloche.serving.host.codecs.open_inference.codec import Inference
 from cloche.serving.host.codecs.tf_serving import V1
 from cloche.serving.host.codecs.torchserve import TorchServe
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, has_type_hints
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
-from cloche.serving.processes.frames import Door
 
 
 def codecs(
     metadata: Model, plan: ColumnDecoder | None, *, name: str, version: str
-) -> Mapping[Door, Codec]:
-    """Create the codecs for a version of a model, by protocol.
+) -> Mapping[str, Codec]:
+    """Create the codecs for a version of a model, by the name of the protocol.
 
     Args:
         metadata: The MLflow metadata of the version.
@@ -42,9 +41,9 @@ def codecs(
         )  # fmt: skip
 
     return {
-        Door.MLFLOW: ScoringProtocol(plan, schema, guard, diagnosis),
-        Door.V2: inference(open_inference_rest),
-        Door.GRPC: inference(open_inference_grpc),
-        Door.V1: V1(plan, schema, guard, diagnosis, hinted=hinted),
-        Door.TORCHSERVE: TorchServe(plan, schema, guard, diagnosis),
+        "mlflow": ScoringProtocol(plan, schema, guard, diagnosis),
+        "open_inference": inference(rest),
+        "open_inference_grpc": inference(grpc),
+        "tf_serving": V1(plan, schema, guard, diagnosis, hinted=hinted),
+        "torchserve": TorchServe(plan, schema, guard, diagnosis),
     }

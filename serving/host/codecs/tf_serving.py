@@ -15,7 +15,7 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake, described
-from cloche.serving.host.codecs.scoring_protocol import json_error
+from cloche.serving.host.codecs.mlflow import json_error
 from cloche.serving.host.codecs.tf_serving_layouts import Layout
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
 from cloche.serving.host.diagnosis.layouts import holds

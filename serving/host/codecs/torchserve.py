@@ -8,7 +8,7 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
-from cloche.serving.host.codecs.scoring_protocol import ScoringProtocol, json_error
+from cloche.serving.host.codecs.mlflow import ScoringProtocol, json_error
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder

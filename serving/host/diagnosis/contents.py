@@ -113,7 +113,7 @@ def _nameless(content: Content, known: list[str]) -> Mistake:
         return Mistake(f"{content.layout} holds no rows.")
     return Mistake(
         f"The rows of {content.layout} have no names, and the model takes {columns_of(known)}. "
-        "Send each row as an object by name.", tuple(known),  # which every door takes
+        "Send each row as an object by name.", tuple(known),  # which every protocol takes
     )  # fmt: skip
 
 

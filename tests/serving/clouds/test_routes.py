@@ -1,4 +1,4 @@
-"""The door before an application: what passes, what is translated, and what is refused in it."""
+"""The routes of a cloud before an application: what passes, what is translated or refused."""
 
 import asyncio
 import gzip
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloche.serving.cloud_contract import Contract, Translation
-from cloche.serving.clouds.routes import CloudDoor
+from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.web.asgi import HttpError, client_left, respond
 
 CONTRACT = Contract(
@@ -64,8 +64,8 @@ def ask(
 
     lines = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": lines}
-    door = CloudDoor(app or App(), CONTRACT, list, max_body=50, patience=1.0)
-    asyncio.run(door(scope, Client(body, left=left).receive, send))
+    routes = CloudRoutes(app or App(), CONTRACT, list, max_body=50, patience=1.0)
+    asyncio.run(routes(scope, Client(body, left=left).receive, send))
     start, content = sent
     found = {name.decode(): text.decode() for name, text in start["headers"]}
     return start["status"], found, content["body"]

@@ -24,14 +24,15 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array, Map, Object, Property
 from mlflow.types.type_hints import _infer_schema_from_list_type_hint
 
-from cloche.serving.host.codecs.messages import message
-from cloche.serving.host.codecs.tensors import BYTES, DTYPES
+from cloche.serving.host.codecs.open_inference.messages import message
+from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES
 from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.openapi.json_schema import request_schema
-from cloche.serving.openapi.protocol_metadata import tensorflow_metadata, tensors
-from cloche.serving.processes.frames import Door, Item
+from cloche.serving.processes.frames import Item
+from cloche.serving.protocols import tf_serving
+from cloche.serving.protocols.json_schema import request_schema
+from cloche.serving.protocols.open_inference import tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint", "ignore:no explicit representation")
 
@@ -65,9 +66,9 @@ def scorer(schema: Schema, model: PythonModel | None = None) -> Scorer:
     return Scorer(loaded, compile_plan(metadata), None, name="m", version="1")
 
 
-def ask(model: Scorer, door: Door, body: bytes, json_size: int = 0) -> Any:
-    (answer,) = model.score([Item(JSON, body, door=door, json_size=json_size)]).answers
-    assert answer.status == 200, (door, body, bytes(answer.body))
+def ask(model: Scorer, protocol: str, body: bytes, json_size: int = 0) -> Any:
+    (answer,) = model.score([Item(JSON, body, protocol=protocol, json_size=json_size)]).answers
+    assert answer.status == 200, (protocol, body, bytes(answer.body))
     return answer
 
 
@@ -237,9 +238,9 @@ def v2_grpc(asked: Question) -> bytes:
 
 def by_v2(model: Scorer, asked: Question) -> Iterator[list[str]]:
     for binary in (False, True):
-        answer = ask(model, Door.V2, *v2(asked, binary=binary))
+        answer = ask(model, "open_inference", *v2(asked, binary=binary))
         yield json.loads(bytes(answer.body))["outputs"][0]["data"]
-    body = bytes(ask(model, Door.GRPC, v2_grpc(asked)).body)
+    body = bytes(ask(model, "open_inference_grpc", v2_grpc(asked)).body)
     response = message("ModelInferResponse").FromString(body)
     yield unpacked(response.raw_output_contents[0])
 
@@ -255,14 +256,16 @@ def unpacked(content: bytes) -> list[str]:
 
 def by_v1(model: Scorer, signature: dict[str, Any], columns: list[list[Any]]) -> Iterator[Any]:
     """What the metadata of TensorFlow Serving describes, by row and by column."""
-    described = tensorflow_metadata("m", "1", signature)["metadata"]["signature_def"]
+    described = tf_serving.model_metadata("m", "1", {"signature": signature})["metadata"][
+        "signature_def"
+    ]
     names = list(described["signature_def"]["serving_default"]["inputs"])
     if len(names) != len(columns):
         columns = [[list(row) for row in zip(*columns, strict=True)]]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*in_json(columns), strict=True)]
     by_name = dict(zip(names, in_json(columns), strict=True))
     for body in ({"instances": rows}, {"inputs": by_name}):
-        answer = json.loads(bytes(ask(model, Door.V1, json.dumps(body).encode()).body))
+        answer = json.loads(bytes(ask(model, "tf_serving", json.dumps(body).encode()).body))
         yield answer.get("predictions", answer.get("outputs"))
 
 
@@ -311,7 +314,7 @@ def test_what_is_described_is_taken_by_every_protocol(schema: Schema, data: Any)
     for found in by_v1(model, signature, columns):
         assert len(found) == ROWS
     for body in bodies(schema, columns, promised(signature)):
-        answer = ask(model, Door.MLFLOW, json.dumps(body).encode())
+        answer = ask(model, "mlflow", json.dumps(body).encode())
         assert len(json.loads(bytes(answer.body))["predictions"]) == ROWS, body
 
 
@@ -354,7 +357,7 @@ def test_what_is_described_of_type_hints_is_taken(kind: str, monkeypatch: Any) -
     layouts = promised(signature, hinted=True)
     assert list(layouts) == ["inputs"]
     body = json.dumps({"inputs": in_json(cells)}).encode()
-    expected = json.loads(bytes(ask(model, Door.MLFLOW, body).body))["predictions"]
+    expected = json.loads(bytes(ask(model, "mlflow", body).body))["predictions"]
     assert len(expected) == ROWS
     asked = question(schema, tensors(signature, "inputs"), [cells])
     assert list(by_v2(model, asked)) == [expected] * 3

@@ -18,10 +18,10 @@ from mlflow.types import ColSpec, TensorSpec
 from mlflow.types.schema import Array, Map, Object, Property
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.codecs.messages import message
-from cloche.serving.host.codecs.tensors import Output
+from cloche.serving.host.codecs.open_inference.messages import message
+from cloche.serving.host.codecs.open_inference.tensors import Output
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
-from cloche.serving.processes.frames import Door, Item
+from cloche.serving.processes.frames import Item
 from tests import advice
 from tests.serving.host.test_diagnosis import refusal, scorer
 
@@ -36,10 +36,10 @@ RECORDS = [dict(zip("ab", row, strict=True)) for row in ROWS]
 FRAME = pd.DataFrame(RECORDS)
 
 
-def answered(specs: Any, body: Any, content_type: str = JSON, door: Door = Door.MLFLOW) -> int:
+def answered(specs: Any, body: Any, content_type: str = JSON, protocol: str = "mlflow") -> int:
     """How many rows are answered."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    (answer,) = scorer(*specs).score([Item(content_type, content, "", door)]).answers
+    (answer,) = scorer(*specs).score([Item(content_type, content, "", protocol)]).answers
     assert answer.status == 200, bytes(answer.body)
     document = json.loads(bytes(answer.body))
     if isinstance(document, list):  # as TorchServe has it
@@ -85,12 +85,12 @@ def test_a_body_in_the_form_that_is_advised_is_answered(odd):
     assert answered(specs, mend(found)) == 2
 
 
-@pytest.mark.parametrize("door", [Door.MLFLOW, Door.V1, Door.TORCHSERVE])
+@pytest.mark.parametrize("protocol", ["mlflow", "tf_serving", "torchserve"])
 @pytest.mark.parametrize("layout", ["instances", "inputs"])
-def test_rows_are_sent_by_name_as_it_is_advised_at_each_door(layout, door):
-    said = refusal(scorer(*NUMBERS), {layout: ROWS}, door=door)["message"]
+def test_rows_are_sent_by_name_as_it_is_advised_in_each_protocol(layout, protocol):
+    said = refusal(scorer(*NUMBERS), {layout: ROWS}, protocol=protocol)["message"]
     assert said.endswith("Send each row as an object by name.")
-    assert answered(NUMBERS, {layout: RECORDS}, door=door) == 2
+    assert answered(NUMBERS, {layout: RECORDS}, protocol=protocol) == 2
 
 
 def test_a_table_for_a_tensor_is_sent_as_it_is_advised():
@@ -102,10 +102,14 @@ def test_a_table_for_a_tensor_is_sent_as_it_is_advised():
 def test_an_output_is_asked_for_without_what_is_not_offered():
     tensors = [{"name": name, "datatype": "FP64", "shape": [2], "data": ROWS[0]} for name in "ab"]
     wanted = {"name": "predict", "parameters": {"classification": 3}}
-    said = refusal(scorer(*NUMBERS), {"inputs": tensors, "outputs": [wanted]}, door=Door.V2)
+    said = refusal(
+        scorer(*NUMBERS), {"inputs": tensors, "outputs": [wanted]}, protocol="open_inference"
+    )
     assert "Ask for the output without it" in said["message"]
     del wanted["parameters"]
-    assert answered(NUMBERS, {"inputs": tensors, "outputs": [wanted]}, door=Door.V2) == 1
+    assert (
+        answered(NUMBERS, {"inputs": tensors, "outputs": [wanted]}, protocol="open_inference") == 1
+    )
 
 
 def test_a_file_is_converted_as_it_is_advised(tmp_path):
@@ -169,10 +173,10 @@ def test_what_no_binary_tensor_holds_is_asked_for_as_json():
     [({"instances": RECORDS, "rows": 1}, "parameters"), (RECORDS, "instances"), ({}, "inputs")],
 )
 def test_a_body_of_v1_is_given_the_members_that_are_named(body, kind):
-    said = refusal(scorer(*NUMBERS), body, door=Door.V1)["message"]
+    said = refusal(scorer(*NUMBERS), body, protocol="tf_serving")["message"]
     assert kind in said
     mended = {"instances": RECORDS, "parameters": {}} if kind == "parameters" else {kind: RECORDS}
-    assert answered(NUMBERS, mended, door=Door.V1) == 2
+    assert answered(NUMBERS, mended, protocol="tf_serving") == 2
 
 
 # A tensor's mistake, what is said of it, and the member that is given then.
@@ -190,13 +194,13 @@ def test_a_tensor_is_made_what_it_must_be(mistake):
     change, pattern, member, mend = TENSORS[mistake]
     columns = (ColSpec("double", "x"),)
     tensor = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.5, 2.5], **change}
-    said = refusal(scorer(*columns), {"inputs": [tensor]}, door=Door.V2)["message"]
+    said = refusal(scorer(*columns), {"inputs": [tensor]}, protocol="open_inference")["message"]
     found = advice.text_of(pattern, said)
     tensor[member] = mend(found)
-    assert answered(columns, {"inputs": [tensor]}, door=Door.V2)
+    assert answered(columns, {"inputs": [tensor]}, protocol="open_inference")
 
 
-MLFLOW, V1, V2, GRPC = Door.MLFLOW, Door.V1, Door.V2, Door.GRPC
+MLFLOW, V1, V2, GRPC = "mlflow", "tf_serving", "open_inference", "open_inference_grpc"
 X, TEXT = (ColSpec("double", "x"),), (ColSpec("string", "x"),)
 BARE = (ColSpec("double"), ColSpec("double"))  # columns without names
 NESTED = (ColSpec(Object([Property("k", "long")]), "x"),)
@@ -222,8 +226,8 @@ def proto(*names: str, raw: Any = (), kind: str = "FP64", **contents: Any) -> by
 
 
 FP64 = {"fp64_contents": [1.5, 2.5]}
-# The model's columns, the door, a request, what is said, and the request that is sent then.
-FORMS: dict[str, tuple[Any, Door, Any, str, Any]] = {
+# The model's columns, the protocol, a request, what is said, and the request that is sent then.
+FORMS: dict[str, tuple[Any, Any, str, Any]] = {
     "a list": (NUMBERS, MLFLOW, RECORDS, r"an object with one of .*(dataframe_records)",
                lambda name: {name: RECORDS}),
     "records by column": (NUMBERS, MLFLOW, {"dataframe_records": {"a": [1.5], "b": [2.5]}},
@@ -329,13 +333,13 @@ FORMS: dict[str, tuple[Any, Door, Any, str, Any]] = {
 
 @pytest.mark.parametrize("odd", FORMS)
 def test_a_request_is_given_the_form_that_it_must_have(odd):
-    specs, door, wrong, said, right = FORMS[odd]
+    specs, protocol, wrong, said, right = FORMS[odd]
 
     def ask(body: Any) -> tuple[int, str]:
         head, tail = body if isinstance(body, tuple) else (body, b"")
         content = head if isinstance(head, bytes) else json.dumps(head).encode()
-        kind = CSV if isinstance(head, bytes) and door is MLFLOW else JSON
-        item = Item(kind, content + tail, "", door, len(content) if tail else 0)
+        kind = CSV if isinstance(head, bytes) and protocol is MLFLOW else JSON
+        item = Item(kind, content + tail, "", protocol, len(content) if tail else 0)
         (answer,) = scorer(*specs).score([item]).answers
         return answer.status, bytes(answer.body).decode(errors="replace")
 

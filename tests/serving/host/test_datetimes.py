@@ -11,10 +11,10 @@ import pytest
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array, Map, Object, Property
 
-from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
-from cloche.serving.openapi.json_schema import column
-from cloche.serving.processes.frames import Answer, Door, Item
+from cloche.serving.processes.frames import Answer, Item
+from cloche.serving.protocols.json_schema import column
 from cloche.values import datetimes
 from tests.serving.host.test_advertised import packed, scorer
 
@@ -47,30 +47,30 @@ def by_grpc() -> bytes:
 ROWS = [{"when": one} for one in FORMS]
 TENSOR = {"name": "when", "datatype": "BYTES", "shape": [len(FORMS)], "data": FORMS}
 ZONED = pd.to_datetime(["2024-01-01 09:00"] * 2).tz_localize("Asia/Seoul")
-WAYS: dict[str, tuple[Door, str, bytes]] = {
+WAYS: dict[str, tuple[str, str, bytes]] = {
     "split": (
-        Door.MLFLOW,
+        "mlflow",
         JSON,
         in_json({"dataframe_split": {"columns": ["when"], "data": [[one] for one in FORMS]}}),
     ),
-    "records": (Door.MLFLOW, JSON, in_json({"dataframe_records": ROWS})),
-    "instances": (Door.MLFLOW, JSON, in_json({"instances": ROWS})),
-    "instances without name": (Door.MLFLOW, JSON, in_json({"instances": FORMS})),
-    "inputs by column": (Door.MLFLOW, JSON, in_json({"inputs": {"when": FORMS}})),
-    "inputs by row": (Door.MLFLOW, JSON, in_json({"inputs": ROWS})),
-    "csv": (Door.MLFLOW, CSV, "\n".join(["when", *FORMS, ""]).encode()),
-    "parquet, text": (Door.MLFLOW, PARQUET, parquet(FORMS)),
-    "parquet, zoned": (Door.MLFLOW, PARQUET, parquet(ZONED)),
-    "v1 by row": (Door.V1, JSON, in_json({"instances": ROWS})),
-    "v1 by column": (Door.V1, JSON, in_json({"inputs": {"when": FORMS}})),
-    "torchserve": (Door.TORCHSERVE, JSON, in_json({"dataframe_records": ROWS})),
-    "v2": (Door.V2, JSON, in_json({"inputs": [TENSOR]})),
-    "grpc": (Door.GRPC, JSON, by_grpc()),
+    "records": ("mlflow", JSON, in_json({"dataframe_records": ROWS})),
+    "instances": ("mlflow", JSON, in_json({"instances": ROWS})),
+    "instances without name": ("mlflow", JSON, in_json({"instances": FORMS})),
+    "inputs by column": ("mlflow", JSON, in_json({"inputs": {"when": FORMS}})),
+    "inputs by row": ("mlflow", JSON, in_json({"inputs": ROWS})),
+    "csv": ("mlflow", CSV, "\n".join(["when", *FORMS, ""]).encode()),
+    "parquet, text": ("mlflow", PARQUET, parquet(FORMS)),
+    "parquet, zoned": ("mlflow", PARQUET, parquet(ZONED)),
+    "v1 by row": ("tf_serving", JSON, in_json({"instances": ROWS})),
+    "v1 by column": ("tf_serving", JSON, in_json({"inputs": {"when": FORMS}})),
+    "torchserve": ("torchserve", JSON, in_json({"dataframe_records": ROWS})),
+    "v2": ("open_inference", JSON, in_json({"inputs": [TENSOR]})),
+    "grpc": ("open_inference_grpc", JSON, by_grpc()),
 }
 
 
-def ask(schema: Schema, door: Door, media_type: str, body: bytes) -> Answer:
-    (answer,) = scorer(schema).score([Item(media_type, body, door=door)]).answers
+def ask(schema: Schema, protocol: str, media_type: str, body: bytes) -> Answer:
+    (answer,) = scorer(schema).score([Item(media_type, body, protocol=protocol)]).answers
     return answer
 
 
@@ -91,7 +91,7 @@ def test_what_is_no_moment_is_refused_with_its_row(bad: str) -> None:
         (JSON, in_json({"inputs": {"when": cells}})),
         (CSV, "\n".join(["when", *cells, ""]).encode()),
     ):  # fmt: skip
-        answer = ask(WHEN, Door.MLFLOW, media_type, body)
+        answer = ask(WHEN, "mlflow", media_type, body)
         assert answer.status == 400
         message = json.loads(bytes(answer.body))["message"]
         assert message == "Column 'when', row 1: expected datetime, found text.", body
@@ -106,7 +106,7 @@ def test_moments_within_lists_objects_and_maps_are_read_alike() -> None:
         ]
     )
     rows = [{"a": FORMS, "o": {"d": FORMS[1]}, "m": {"k": FORMS[2]}}, {"a": [], "o": {}, "m": {}}]
-    answer = ask(schema, Door.MLFLOW, JSON, in_json({"dataframe_records": rows}))
+    answer = ask(schema, "mlflow", JSON, in_json({"dataframe_records": rows}))
     body = bytes(answer.body).decode()
     assert answer.status == 200, body
     assert body.count("'2024-01-01T00:00:00.000000000'") == len(FORMS)

@@ -14,7 +14,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, Map, Object, Property
 
-from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.diagnosis import enforcement
 from cloche.serving.host.diagnosis.cells import inside
 from cloche.serving.host.diagnosis.contents import hinted_mistake
@@ -22,7 +22,7 @@ from cloche.serving.host.diagnosis.enforcement import first_refused
 from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.processes.frames import Door, Item
+from cloche.serving.processes.frames import Item
 from tests.serving.host.test_advertised import packed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -46,12 +46,12 @@ def scorer(*specs: Any) -> Scorer:
     return Scorer(PyFuncModel(metadata, Mute()), plan, None)
 
 
-def refusal(scoring: Scorer, body: Any, content_type: str = JSON, door: Door = Door.MLFLOW) -> Any:
+def refusal(scoring: Scorer, body: Any, content_type: str = JSON, protocol: str = "mlflow") -> Any:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    (answer,) = scoring.score([Item(content_type, content, "", door)]).answers
+    (answer,) = scoring.score([Item(content_type, content, "", protocol)]).answers
     assert answer.status == 400, answer
     assert SECRET not in bytes(answer.body).decode()
-    if door is Door.GRPC:
+    if protocol == "open_inference_grpc":
         return {"message": bytes(answer.body).decode()}
     said = json.loads(bytes(answer.body))
     return said | {"message": said.get("message", said.get("error"))}
@@ -95,12 +95,12 @@ def test_a_cell_is_named_in_every_layout(kind: str, good: Any, bad: Any, told: s
         body = table(cells, by_column=True)
         if layout != "by column":
             body = {layout: table(cells)[layout]}
-        for door in (Door.MLFLOW, Door.V1, Door.TORCHSERVE):
-            if door is Door.V1 and layout.startswith("dataframe"):
+        for protocol in ("mlflow", "tf_serving", "torchserve"):
+            if protocol == "tf_serving" and layout.startswith("dataframe"):
                 continue
-            said = refusal(scoring, body, door=door)
-            assert said["message"] == f"Column 'x', row 3: {told}.", (layout, door)
-            if door is Door.MLFLOW:
+            said = refusal(scoring, body, protocol=protocol)
+            assert said["message"] == f"Column 'x', row 3: {told}.", (layout, protocol)
+            if protocol == "mlflow":
                 assert (said["columns"], said["row"], said["expected"]) == (["x"], 3, kind)
 
 
@@ -155,7 +155,9 @@ def test_a_place_inside_a_cell_is_named(kind: Any, cell: Any, told: str) -> None
         assert said.startswith(f"Column 'x', row 0{told}"), layout
     if kind != NESTED[0][0]:  # JSON in a tensor
         tensor = {"name": "x", "datatype": "BYTES", "shape": [1], "data": [json.dumps(cell)]}
-        said = refusal(scorer(ColSpec(kind, "x")), {"inputs": [tensor]}, door=Door.V2)["message"]
+        said = refusal(scorer(ColSpec(kind, "x")), {"inputs": [tensor]}, protocol="open_inference")[
+            "message"
+        ]
         assert said.startswith(f"Input 'x', row 0{told}")
 
 
@@ -171,8 +173,11 @@ TENSORS: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("value", "told"), TENSORS)
 def test_the_shape_of_a_tensor_is_told(value: Any, told: str, layout: str) -> None:
     spec = np.dtype("float64"), (-1, 2)
-    for door in (Door.MLFLOW, Door.V1):
-        assert told in refusal(scorer(TensorSpec(*spec)), {layout: value}, door=door)["message"]
+    for protocol in ("mlflow", "tf_serving"):
+        assert (
+            told
+            in refusal(scorer(TensorSpec(*spec)), {layout: value}, protocol=protocol)["message"]
+        )
     named = {"inputs": {"x": value}} if layout == "inputs" else None
     if named:
         said = refusal(scorer(TensorSpec(*spec, "x")), named)
@@ -187,21 +192,21 @@ def test_the_shape_of_a_tensor_is_told(value: Any, told: str, layout: str) -> No
         ({"steps": [SECRET]}, "'steps': expected a list of long, found a list."),
     ],
 )
-def test_a_parameter_is_named_at_every_door(params: Any, told: str) -> None:
+def test_a_parameter_is_named_in_every_protocol(params: Any, told: str) -> None:
     scoring = scorer(ColSpec("double", "x"))
     body = {"dataframe_records": [{"x": 1.5}], "params": params}
     assert refusal(scoring, body)["message"] == f"Parameter {told}"
     body = {"instances": [{"x": 1.5}], "parameters": params}
-    assert refusal(scoring, body, door=Door.V1)["message"] == f"Parameter {told}"
+    assert refusal(scoring, body, protocol="tf_serving")["message"] == f"Parameter {told}"
     tensor = {"name": "x", "datatype": "FP64", "shape": [1], "data": [1.5]}
     body = {"inputs": [tensor], "parameters": params}
-    assert refusal(scoring, body, door=Door.V2)["message"] == f"Parameter {told}"
+    assert refusal(scoring, body, protocol="open_inference")["message"] == f"Parameter {told}"
     if "factor" in params:
         request = message("ModelInferRequest")(model_name="m")
         request.inputs.add(name="x", datatype="FP64", shape=[1])
         request.raw_input_contents.append(packed("FP64", [1.5]))
         request.parameters["factor"].string_param = SECRET
-        said = refusal(scoring, request.SerializeToString(), door=Door.GRPC)
+        said = refusal(scoring, request.SerializeToString(), protocol="open_inference_grpc")
         assert said["message"] == f"Parameter {told}"
 
 

@@ -7,7 +7,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_tools import protoc
 
-from cloche.serving.host.codecs import messages
+from cloche.serving.host.codecs.open_inference import messages
 from tests.triton.client import Triton
 
 HERE = Path(messages.__file__).parent

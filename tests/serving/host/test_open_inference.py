@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from mlflow.types import ColSpec
 
-from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.parsing.content_types import JSON
-from cloche.serving.processes.frames import Door, Item
+from cloche.serving.processes.frames import Item
 from tests.serving.host.test_diagnosis import scorer
 
 TENSOR = {"name": "x", "datatype": "FP64", "shape": [1], "data": [1.5]}
@@ -16,7 +16,7 @@ TENSOR = {"name": "x", "datatype": "FP64", "shape": [1], "data": [1.5]}
 
 def ask(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     content = json.dumps({"inputs": [TENSOR]} | body).encode()
-    item = Item(JSON, content, "", Door.V2)
+    item = Item(JSON, content, "", "open_inference")
     (answer,) = scorer(ColSpec("double", "x")).score([item]).answers
     return answer.status, json.loads(bytes(answer.body))
 
@@ -36,7 +36,7 @@ def test_tritons_class_count_is_refused_and_not_ignored() -> None:
     tensor = request.inputs.add(name="x", datatype="FP64", shape=[1])
     tensor.contents.fp64_contents.append(1.5)
     request.outputs.add(name="predict").parameters["classification"].int64_param = 3
-    item = Item("", request.SerializeToString(), "", Door.GRPC)
+    item = Item("", request.SerializeToString(), "", "open_inference_grpc")
     (told,) = scorer(ColSpec("double", "x")).score([item]).answers
     assert bytes(told.body).decode() == answer["error"]
 

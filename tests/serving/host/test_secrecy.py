@@ -12,7 +12,7 @@ from mlflow.types import ColSpec, Schema
 
 from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.processes.frames import Door, Item
+from cloche.serving.processes.frames import Item
 
 SCHEMA = Schema([ColSpec("string", "name"), ColSpec("double", "income")])
 
@@ -47,14 +47,14 @@ def test_neither_log_nor_answer_shows_what_was_asked(say, caplog):
         {"name": name, "datatype": kind, "shape": [1], "data": columns[name]}
         for name, kind in (("name", "BYTES"), ("income", "FP64"))
     ]
-    doors = (Door.MLFLOW, Door.V1, Door.V2, Door.TORCHSERVE)
-    for door, planned in itertools.product(doors, (True, False)):
+    protocols = ("mlflow", "tf_serving", "open_inference", "torchserve")
+    for protocol, planned in itertools.product(protocols, (True, False)):
         model = PyFuncModel(Model(signature=ModelSignature(SCHEMA)), Talkative(say))
         plan = compile_plan(model.metadata) if planned else None
         scorer = Scorer(model, plan, None, name="m", version="1")
-        body = json.dumps({"inputs": tensors if door is Door.V2 else columns}).encode()
+        body = json.dumps({"inputs": tensors if protocol == "open_inference" else columns}).encode()
         caplog.clear()
-        (answer,) = scorer.score([Item("application/json", body, door=door)]).answers
+        (answer,) = scorer.score([Item("application/json", body, protocol=protocol)]).answers
         seen = f"{caplog.text} {answer.body.decode()}"
         if answer.status != 200:
             assert "line" in caplog.text, "it says where"

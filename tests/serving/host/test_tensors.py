@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from mlflow.utils.proto_json_utils import _get_jsonable_obj
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.codecs import open_inference_grpc, open_inference_rest
-from cloche.serving.host.codecs.messages import message
-from cloche.serving.host.codecs.open_inference_request import OpenInferenceRequest
-from cloche.serving.host.codecs.open_inference_rest import Form
-from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor, output
+from cloche.serving.host.codecs.open_inference import grpc, rest
+from cloche.serving.host.codecs.open_inference.messages import message
+from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
+from cloche.serving.host.codecs.open_inference.rest import Form
+from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor, output
 from cloche.serving.host.predictors.prediction_writer import encode
 from cloche.serving.processes.frames import Item
 
@@ -58,7 +58,7 @@ def strictly(text: bytes) -> Any:
 
 
 def by_json(values: Any) -> Told:
-    answer = open_inference_rest.write("m", "1", asked(JSON), [output("y", values)], 1)
+    answer = rest.write("m", "1", asked(JSON), [output("y", values)], 1)
     (tensor,) = strictly(answer.body)["outputs"]
     return Told(tensor["datatype"], tensor["shape"], tensor["data"])
 
@@ -69,18 +69,18 @@ def unpacked(datatype: str, shape: list[int], data: bytes) -> list[Any]:
 
 
 def by_binary(values: Any) -> Told:
-    answer = open_inference_rest.write("m", "1", asked(BINARY), [output("y", values)], 1)
+    answer = rest.write("m", "1", asked(BINARY), [output("y", values)], 1)
     (tensor,) = strictly(answer.body[: answer.json_size])["outputs"]
-    rest, parameters = answer.body[answer.json_size :], tensor["parameters"]
-    assert parameters["binary_data_size"] == len(rest)
-    cells = unpacked(tensor["datatype"], tensor["shape"], rest)
+    data, parameters = answer.body[answer.json_size :], tensor["parameters"]
+    assert parameters["binary_data_size"] == len(data)
+    cells = unpacked(tensor["datatype"], tensor["shape"], data)
     return Told(tensor["datatype"], tensor["shape"], cells, parameters.get("missing", ""))
 
 
 def of_grpc(values: Mapping[str, Any], *, raw: bool) -> tuple[dict[str, Told], bool]:
     """The outputs of an answer over gRPC, and whether all of it is raw."""
     outputs = [output(name, cells) for name, cells in values.items()]
-    answer = open_inference_grpc.write("m", "1", asked(raw), outputs, 1)
+    answer = grpc.write("m", "1", asked(raw), outputs, 1)
     response = message("ModelInferResponse").FromString(answer.body)
     contents = response.raw_output_contents
     assert len(contents) in (0, len(outputs))
@@ -301,18 +301,16 @@ def test_a_tensor_that_comes_twice_is_refused() -> None:
     request = message("ModelInferRequest")(model_name="m")
     tensor = request.inputs.add(name="a", datatype="FP32", shape=[1])
     tensor.contents.fp32_contents.append(1.0)
-    assert open_inference_grpc.parse(Item("", request.SerializeToString())).tensors[
-        "a"
-    ].cells() == [1.0]
+    assert grpc.parse(Item("", request.SerializeToString())).tensors["a"].cells() == [1.0]
     request.raw_input_contents.append(np.float32(2).tobytes())
     with pytest.raises(RequestRefused, match="contents must be empty"):
-        open_inference_grpc.parse(Item("", request.SerializeToString()))
+        grpc.parse(Item("", request.SerializeToString()))
     request.ClearField("raw_input_contents")
     tensor.contents.fp64_contents.append(2.0)
     with pytest.raises(RequestRefused, match="belongs into fp32_contents, not fp64_contents"):
-        open_inference_grpc.parse(Item("", request.SerializeToString()))
+        grpc.parse(Item("", request.SerializeToString()))
 
     told = {"name": "a", "datatype": "FP32", "shape": [1], "data": [1.0]}
     head = json.dumps({"inputs": [told | {"parameters": {"binary_data_size": 4}}]}).encode()
     with pytest.raises(RequestRefused, match="both data and binary_data_size"):
-        open_inference_rest.parse(Item("", head + np.float32(2).tobytes(), json_size=len(head)))
+        rest.parse(Item("", head + np.float32(2).tobytes(), json_size=len(head)))

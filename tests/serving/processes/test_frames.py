@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from cloche.serving.processes import frames
 from cloche.serving.processes.frames import (
     Answer,
-    Door,
     FrameReader,
     Item,
     Kind,
@@ -14,8 +13,9 @@ from cloche.serving.processes.frames import (
 )
 
 latin = st.text(st.characters(max_codepoint=255), max_size=30)
+protocols = st.sampled_from(["mlflow", "open_inference_grpc"])
 sizes = st.integers(0, 10**6)
-items = st.lists(st.builds(Item, latin, st.binary(), latin, st.sampled_from(Door), sizes))
+items = st.lists(st.builds(Item, latin, st.binary(), latin, protocols, sizes))
 answers = st.lists(
     st.builds(Answer, st.integers(100, 599), st.integers(0, 2), sizes, st.binary(), sizes)
 )

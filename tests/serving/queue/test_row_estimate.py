@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from cloche.serving.processes.frames import Door
 from cloche.serving.queue.row_estimate import rows
 
 
@@ -19,12 +18,3 @@ def test_rows_of_json_are_told_from_its_brackets(layout: str, count: int) -> Non
 
 def test_rows_of_csv_are_its_lines_without_the_header() -> None:
     assert rows("text/csv", b"a,b\n1,2\n3,4\n") == 2
-
-
-def test_rows_of_tensors_are_the_first_axis() -> None:
-    body = json.dumps({"inputs": [{"name": "a", "shape": [70, 1], "data": [1] * 70}]}).encode()
-    assert rows("application/json", body, Door.V2) == 70
-
-
-def test_a_shape_that_lies_is_bounded_by_the_body() -> None:
-    assert rows("", b'{"inputs": [{"shape": [999999999]}]}', Door.V2) == 36

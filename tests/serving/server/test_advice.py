@@ -18,7 +18,6 @@ from cloche.serving.errors import SettingsError
 from cloche.serving.host.answers.error_answers import UnsupportedMediaType
 from cloche.serving.host.parsing import content_types
 from cloche.serving.observability.tracing import from_environment
-from cloche.serving.processes.frames import Door
 from cloche.serving.server.preflight import check
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
@@ -262,9 +261,9 @@ def test_the_key_that_is_asked_for_opens():
 
 def test_the_content_types_that_are_asked_for_are_taken():
     with pytest.raises(HttpError) as refusal:
-        check_origin(Door.V2, "text/plain", [])
+        check_origin("text/plain", [])
     (kind,) = advice.words_of(r"Send this content type: (\S+)\.$", refusal.value)
-    check_origin(Door.V2, kind, [(b"origin", b"https://elsewhere.example")])
+    check_origin(kind, [(b"origin", b"https://elsewhere.example")])
     with pytest.raises(UnsupportedMediaType) as unsupported:
         content_types.check("text/plain")
     kinds = advice.words_of(r"Send one of these content types: (.*)\.$", unsupported.value)

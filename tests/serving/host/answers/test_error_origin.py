@@ -13,10 +13,10 @@ from mlflow.pyfunc import PyFuncModel, PythonModel
 from mlflow.types import ColSpec, Schema
 
 from cloche.serving.host.answers.error_origin import of_model
-from cloche.serving.host.codecs.messages import message
+from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.processes.frames import Door, Item
+from cloche.serving.processes.frames import Item
 from cloche.values.redaction import describe_error
 
 SIGNATURE = ModelSignature(Schema([ColSpec("double", "income")]))
@@ -35,15 +35,15 @@ class Refusing:
         raise self._error
 
 
-def bodies() -> dict[Door, bytes]:
+def bodies() -> dict[str, bytes]:
     tensor = {"name": "income", "datatype": "FP64", "shape": [1], "data": [512.5]}
     request = message("ModelInferRequest")(model_name="m")
     inputs = request.inputs.add(name="income", datatype="FP64", shape=[1])
     inputs.contents.fp64_contents.append(512.5)
     column = json.dumps({"inputs": {"income": [512.5]}}).encode()
-    return dict.fromkeys(Door, column) | {
-        Door.V2: json.dumps({"inputs": [tensor]}).encode(),
-        Door.GRPC: request.SerializeToString(),
+    return dict.fromkeys(("mlflow", "tf_serving", "torchserve"), column) | {
+        "open_inference": json.dumps({"inputs": [tensor]}).encode(),
+        "open_inference_grpc": request.SerializeToString(),
     }
 
 
@@ -52,13 +52,15 @@ def test_what_a_model_raises_is_told_and_logged_as_its_refusal(
     error: MlflowException, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    for signature, (door, body) in product((SIGNATURE, None), bodies().items()):
+    for signature, (protocol, body) in product((SIGNATURE, None), bodies().items()):
         model = PyFuncModel(Model(signature=signature), Refusing(error))
         scorer = Scorer(model, compile_plan(model.metadata), None, name="m", version="1")
         caplog.clear()
-        item = Item("" if door is Door.GRPC else "application/json", body, door=door)
+        item = Item(
+            "" if protocol == "open_inference_grpc" else "application/json", body, protocol=protocol
+        )
         (answer,) = scorer.score([item]).answers
-        assert answer.status == error.get_http_status_code(), door
+        assert answer.status == error.get_http_status_code(), protocol
         assert b"The model refused this request" in answer.body
         assert b"offers" not in answer.body
         assert "MlflowException: no offers below a thousand" in caplog.text

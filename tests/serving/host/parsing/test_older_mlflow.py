@@ -13,11 +13,11 @@ from mlflow.types import ColSpec, Schema
 
 from cloche.serving.host.parsing import older_mlflow
 from cloche.serving.host.parsing.content_types import JSON
-from cloche.serving.processes.frames import Door, Item
+from cloche.serving.processes.frames import Item
 from tests.serving.host.test_advertised import scorer
 
 NUMBERS = Schema([ColSpec("double", "a")])
-EXAMPLE = Item(JSON, b'{"inputs": {"a": [1.0, 2.0]}}', door=Door.MLFLOW)
+EXAMPLE = Item(JSON, b'{"inputs": {"a": [1.0, 2.0]}}', protocol="mlflow")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlflow.types import DataType
 
 from cloche.serving.host.batch_predictors import ByTwin
-from cloche.serving.host.codecs.scoring_protocol import write_predictions
+from cloche.serving.host.codecs.mlflow import write_predictions
 from cloche.serving.host.load import load
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest

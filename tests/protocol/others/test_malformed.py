@@ -1,4 +1,4 @@
-"""Whatever comes through a door is answered in its protocol's form, and is never our mistake."""
+"""Whatever is sent is answered in its protocol's form, and is never our mistake."""
 
 import json
 import threading
@@ -11,10 +11,10 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloche.serving.host.codecs.messages import message
-from tests.protocol.doors.clients import KEY, KINDS, Doors
+from cloche.serving.host.codecs.open_inference.messages import message
+from tests.protocol.others.clients import KEY, KINDS, Protocols
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("protocols")]
 
 often = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -76,25 +76,25 @@ def check(response: requests.Response, keys: set[str]) -> None:
     tail=st.binary(max_size=20),
     off=axes,
 )
-def test_v2(doors: Doors, kind: str, text: str, tail: bytes, off: int, *, run: int) -> None:
+def test_v2(protocols: Protocols, kind: str, text: str, tail: bytes, off: int, *, run: int) -> None:
     size = len(text.encode()) + (off if off < 1 else 0)
     headers = {"Inference-Header-Content-Length": str(size)} if tail or off < 1 else {}
     body = text.encode() + tail
-    check(doors.ask(f"/v2/models/{kind}/infer", data=body, headers=headers), {"error"})
+    check(protocols.ask(f"/v2/models/{kind}/infer", data=body, headers=headers), {"error"})
 
 
 @once_and_again
 @often
 @given(kinds, v1_bodies.map(json.dumps) | st.text(max_size=20))
-def test_v1(doors: Doors, run: int, kind: str, text: str) -> None:
-    check(doors.ask(f"/v1/models/{kind}:predict", data=text.encode()), {"error"})
+def test_v1(protocols: Protocols, run: int, kind: str, text: str) -> None:
+    check(protocols.ask(f"/v1/models/{kind}:predict", data=text.encode()), {"error"})
 
 
 @once_and_again
 @often
 @given(kinds, v1_bodies.map(json.dumps) | st.text(max_size=20))
-def test_torchserve(doors: Doors, run: int, kind: str, text: str) -> None:
-    response = doors.ask(f"/predictions/{kind}", data=text.encode())
+def test_torchserve(protocols: Protocols, run: int, kind: str, text: str) -> None:
+    response = protocols.ask(f"/predictions/{kind}", data=text.encode())
     check(response, {"code", "type", "message"})
 
 
@@ -125,26 +125,26 @@ FINE = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NO
 @once_and_again
 @often
 @given(grpc_bodies | st.binary(max_size=50))
-def test_grpc(doors: Doors, run: int, body: bytes) -> None:
-    with grpc.insecure_channel(doors.grpc) as channel:
+def test_grpc(protocols: Protocols, run: int, body: bytes) -> None:
+    with grpc.insecure_channel(protocols.grpc) as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         answered = call.future(body, metadata=(("authorization", f"Bearer {KEY}"),), timeout=30)
         assert answered.code() in FINE, answered.details()
 
 
-def test_no_host_was_lost_over_it(doors: Doors) -> None:
-    assert doors.server.metric("cloche_lost_hosts_total") == 0
+def test_no_host_was_lost_over_it(protocols: Protocols) -> None:
+    assert protocols.server.metric("cloche_lost_hosts_total") == 0
 
 
 @pytest.mark.parametrize("verb", ["explain", "classify", "regress"])
-def test_what_v1_has_beside_predict_is_told_by_name(doors: Doors, verb: str) -> None:
-    answer = doors.ask(f"/v1/models/{KINDS[0]}:{verb}", data=b'{"instances": []}')
+def test_what_v1_has_beside_predict_is_told_by_name(protocols: Protocols, verb: str) -> None:
+    answer = protocols.ask(f"/v1/models/{KINDS[0]}:{verb}", data=b'{"instances": []}')
     assert answer.status_code == 404
     assert "is asked by :predict; :explain" in answer.json()["error"]
 
 
-def test_a_method_that_is_not_there_is_unimplemented(doors: Doors) -> None:
-    with grpc.insecure_channel(doors.grpc) as channel:
+def test_a_method_that_is_not_there_is_unimplemented(protocols: Protocols) -> None:
+    with grpc.insecure_channel(protocols.grpc) as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelConfig")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"\x0a\x05frame", timeout=60)  # ModelConfigRequest(name="frame")
@@ -159,7 +159,7 @@ def test_a_method_that_is_not_there_is_unimplemented(doors: Doors) -> None:
     ],
 )
 def test_a_call_that_its_head_refuses_is_answered_before_its_client_has_said_all(
-    doors: Doors, method: str, status: grpc.StatusCode
+    protocols: Protocols, method: str, status: grpc.StatusCode
 ) -> None:
     told = threading.Event()
 
@@ -167,7 +167,7 @@ def test_a_call_that_its_head_refuses_is_answered_before_its_client_has_said_all
         yield b"\x0a\x05frame"
         told.wait(120)
 
-    with grpc.insecure_channel(doors.grpc) as channel:
+    with grpc.insecure_channel(protocols.grpc) as channel:
         call = channel.stream_unary(f"/inference.GRPCInferenceService/{method}")
         try:
             with pytest.raises(grpc.RpcError) as caught:
@@ -187,7 +187,9 @@ def test_a_call_that_its_head_refuses_is_answered_before_its_client_has_said_all
         ("/invocations", {"error_code", "message"}),
     ],
 )
-def test_a_missing_key_is_told_in_each_form(doors: Doors, path: str, keys: set[str]) -> None:
-    response: Any = requests.post(doors.server.url + path, data=b"{}", timeout=30)
+def test_a_missing_key_is_told_in_each_form(
+    protocols: Protocols, path: str, keys: set[str]
+) -> None:
+    response: Any = requests.post(protocols.server.url + path, data=b"{}", timeout=30)
     assert response.status_code == 401
     assert response.json().keys() == keys

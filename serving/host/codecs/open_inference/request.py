@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cloche.serving.host.codecs.tensors import Tensor
+from cloche.serving.host.codecs.open_inference.tensors import Tensor
 
 
 class OpenInferenceRequest(NamedTuple):

@@ -1,4 +1,4 @@
-"""A server with all doors open, and how plain HTTP asks at them."""
+"""A server of all protocols, and how plain HTTP asks it."""
 
 from typing import Any, NamedTuple
 
@@ -15,12 +15,12 @@ def bearer() -> dict[str, str]:
     return {"authorization": f"Bearer {KEY}"}
 
 
-class Doors(NamedTuple):
+class Protocols(NamedTuple):
     """A running server.
 
     Attributes:
         server: With an API key.
-        grpc: The address of its gRPC door.
+        grpc: The address of its gRPC server.
     """
 
     server: Server

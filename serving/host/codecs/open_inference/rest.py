@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import described, listed
-from cloche.serving.host.codecs.open_inference import Split
-from cloche.serving.host.codecs.open_inference_request import OpenInferenceRequest
-from cloche.serving.host.codecs.scoring_protocol import json_error
-from cloche.serving.host.codecs.tensors import (
+from cloche.serving.host.codecs.mlflow import json_error
+from cloche.serving.host.codecs.open_inference.codec import Split
+from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
+from cloche.serving.host.codecs.open_inference.tensors import (
     Output,
     Tensor,
     from_json,

@@ -3,8 +3,12 @@ from typing import Any
 
 import pytest
 
-from cloche.serving.openapi import protocol_metadata
-from cloche.serving.openapi.protocol_metadata import form, tensors
+from cloche.serving.protocols.open_inference import (
+    OPEN_INFERENCE,
+    OPEN_INFERENCE_GRPC,
+    model_metadata,
+    tensors,
+)
 
 
 def signature(*inputs: dict[str, Any]) -> dict[str, str]:
@@ -34,11 +38,19 @@ def test_columns_without_names_are_one_tensor_and_no_signature_has_none() -> Non
     assert tensors({}, "outputs") == []
 
 
-def test_a_form_holds_no_number_that_json_does_not_know() -> None:
-    told = form("7", {"signature": signature({"type": "double"}), "example": '{"inputs": [NaN]}'})
-    assert told["example"] == {"inputs": [None]}
-
-
 def test_a_model_from_a_path_has_no_versions() -> None:
-    assert protocol_metadata.open_inference("m", "7", {})["versions"] == ["7"]
-    assert protocol_metadata.open_inference("m", "", {})["versions"] == []
+    assert model_metadata("m", "7", {})["versions"] == ["7"]
+    assert model_metadata("m", "", {})["versions"] == []
+
+
+def test_rows_of_tensors_are_the_first_axis() -> None:
+    body = json.dumps({"inputs": [{"name": "a", "shape": [70, 1], "data": [1] * 70}]}).encode()
+    assert OPEN_INFERENCE.rows("application/json", body) == 70
+
+
+def test_a_shape_that_lies_is_bounded_by_the_body() -> None:
+    assert OPEN_INFERENCE.rows("", b'{"inputs": [{"shape": [999999999]}]}') == 36
+
+
+def test_rows_of_messages_are_told_from_their_length() -> None:
+    assert [OPEN_INFERENCE_GRPC.rows("", bytes(size)) for size in (0, 512)] == [1, 2]

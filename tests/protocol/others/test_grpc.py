@@ -1,4 +1,4 @@
-"""What the gRPC door tells beside a prediction, to whom, and how it is asked for health."""
+"""What gRPC tells beside a prediction, to whom, and how it is asked for health."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ import grpc
 import numpy as np
 import pytest
 
-from cloche.serving.host.codecs.messages import message
-from tests.protocol.doors.clients import KEY, Doors, bearer
+from cloche.serving.host.codecs.open_inference.messages import message
+from tests.protocol.others.clients import KEY, Protocols, bearer
 from tests.triton.client import Triton
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("protocols")]
 
 SERVICE = "/inference.GRPCInferenceService"
 CHECK = "/grpc.health.v1.Health/Check"
@@ -19,8 +19,8 @@ KEYED = (("authorization", f"Bearer {KEY}"), ("x-request-id", "mine"))
 
 
 @pytest.fixture
-def channel(doors: Doors) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(doors.grpc) as channel:
+def channel(protocols: Protocols) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(protocols.grpc) as channel:
         yield channel
 
 
@@ -49,10 +49,10 @@ def test_so_does_a_refusal(channel: grpc.Channel) -> None:
     assert (told["x-request-id"], told["x-model-name"]) == ("mine", "frame")
 
 
-def test_a_question_may_be_packed(doors: Doors, triton: Triton) -> None:
+def test_a_question_may_be_packed(protocols: Protocols, triton: Triton) -> None:
     columns = {name: np.zeros(5000) for name in ("a", "b")}
     result = triton.infer(
-        "grpc", doors.grpc, "frame", columns, headers=bearer(), compression_algorithm="gzip"
+        "grpc", protocols.grpc, "frame", columns, headers=bearer(), compression_algorithm="gzip"
     )
     assert result["outputs"]["probability"].shape == (5000,)
 

@@ -11,8 +11,8 @@ import numpy as np
 from mlflow.types import DataType
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.codecs.request_templates import RequestTemplates
-from cloche.serving.host.codecs.tensors import BYTES, DTYPES, EXACT_IN_DOUBLE, Tensor
+from cloche.serving.host.codecs.open_inference.request_templates import RequestTemplates
+from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, EXACT_IN_DOUBLE, Tensor
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, table_key
 
 _FEW = 16  # number of elements up to which Python values are faster than an array

@@ -1,4 +1,4 @@
-"""The same rows for every door, by kind of model."""
+"""The same rows for every protocol, by kind of model."""
 
 import json
 from typing import Any

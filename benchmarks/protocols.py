@@ -1,4 +1,4 @@
-"""`python -m benchmarks.doors`: the same row asked at every door of one server, in turn."""
+"""`python -m benchmarks.protocols`: the same row asked in every protocol of one server, in turn."""
 
 import argparse
 import struct
@@ -16,15 +16,15 @@ from benchmarks.place import Question
 from benchmarks.processes import free_port, serving
 from benchmarks.results import Run, write
 from benchmarks.row import Row
-from cloche.serving.host.codecs.messages import SERVICE, message
+from cloche.serving.host.codecs.open_inference.messages import SERVICE, message
 
 _FRAME = struct.Struct("!BI")  # the prefix of a gRPC message: compressed flag and length
 _GRPC = {"content-type": "application/grpc", "te": "trailers"}
 
 
 @dataclass(slots=True)
-class Doors:
-    """All measurements of one call; the contenders of its runs are protocols, keys of `DOORS`."""
+class Protocols:
+    """All measurements of one call; the contenders of its runs are keys of `PROTOCOLS`."""
 
     model: str
     seconds: int
@@ -34,9 +34,9 @@ class Doors:
 
 def main() -> None:
     """Measure, and write the results."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.doors", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.protocols", description=__doc__)
     parser.add_argument("--model", choices=catalog.MODELS, default="twelve")
-    parser.add_argument("--doors", nargs="+", choices=DOORS, default=list(DOORS))
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 64])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3)
@@ -44,7 +44,7 @@ def main() -> None:
     chosen = parser.parse_args()
     load.require("wrk", "h2load")
     made = trained(chosen.model, chosen.cache / "models", chosen.comments)
-    result = Doors(chosen.model, chosen.seconds, chosen.rounds)
+    result = Protocols(chosen.model, chosen.seconds, chosen.rounds)
     port, grpc_port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -56,29 +56,29 @@ def main() -> None:
         with serving(serve, variables, folder, f"{url}/readyz") as server:
             for _ in range(chosen.rounds):
                 for connections in chosen.connections:
-                    for door in chosen.doors:
-                        where = f"http://127.0.0.1:{grpc_port}" if door in _OVER_HTTP2 else url
+                    for protocol in chosen.protocols:
+                        where = f"http://127.0.0.1:{grpc_port}" if protocol in _OVER_HTTP2 else url
                         one = _measure(
-                            door, where, made,
+                            protocol, where, made,
                             connections=connections, seconds=chosen.seconds, scratch=folder,
                         )  # fmt: skip
-                        print(f"{door:24}{connections:5}{one.rate:10,.0f} /s", flush=True)
+                        print(f"{protocol:24}{connections:5}{one.rate:10,.0f} /s", flush=True)
                         result.runs.append(one)
             server.check()
-    report.render(write(chosen.output, "doors", result), chosen.output)
+    report.render(write(chosen.output, "protocols", result), chosen.output)
 
 
 def _measure(
-    door: str, url: str, made: Trained, *, connections: int, seconds: int, scratch: Path
+    protocol: str, url: str, made: Trained, *, connections: int, seconds: int, scratch: Path
 ) -> Run:
     """Run a client once with one protocol.
 
     Raises:
         NotServing: The server answered no request with a prediction.
     """
-    question = DOORS[door](made.row, made.registered)
-    if door in _OVER_HTTP2:
-        clients, each = (connections, 1) if _OVER_HTTP2[door] else (1, connections)
+    question = PROTOCOLS[protocol](made.row, made.registered)
+    if protocol in _OVER_HTTP2:
+        clients, each = (connections, 1) if _OVER_HTTP2[protocol] else (1, connections)
         found = load.measure_http2(
             url, question, connections=clients, streams=each, seconds=seconds, scratch=scratch
         )
@@ -87,8 +87,10 @@ def _measure(
             url, question, connections=connections, seconds=seconds, scratch=scratch
         )
     if not found.rate:
-        raise NotServing(f"The door {door} gave no prediction.")
-    return Run(made.registered, door, connections, found.rate, found.p50, found.p99, found.failed)
+        raise NotServing(f"The protocol {protocol} gave no prediction.")
+    return Run(
+        made.registered, protocol, connections, found.rate, found.p50, found.p99, found.failed
+    )
 
 
 def invocations(row: Row, _: str) -> Question:
@@ -126,7 +128,7 @@ def grpc(row: Row, model: str) -> Question:
     return Question(f"/{SERVICE}/ModelInfer", _FRAME.pack(0, len(body)) + body, _GRPC)
 
 
-DOORS: Final = {
+PROTOCOLS: Final = {
     "invocations": invocations,
     "v2 json": v2_json,
     "v2 binary": v2_binary,

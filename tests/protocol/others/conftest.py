@@ -6,13 +6,13 @@ import pytest
 
 from tests import warm
 from tests.online import serving
-from tests.protocol.doors.clients import KEY, KINDS, Doors
+from tests.protocol.others.clients import KEY, KINDS, Protocols
 
 
 @pytest.fixture(scope="session")
-def doors(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    """A server with a few kinds of model, with an API key and all doors open."""
-    directory = tmp_path_factory.mktemp("doors")
+def protocols(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protocols]:
+    """A server with a few kinds of model, with an API key and all protocols."""
+    directory = tmp_path_factory.mktemp("protocols")
     model = directory / "typed"
     program = Path(__file__).with_name("typed.py")
     subprocess.run([warm.python(), program, model], check=True, capture_output=True)
@@ -22,4 +22,4 @@ def doors(zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors
     environment = {"CLOCHE_API_KEYS": KEY}
     with serving(*named, *options, directory=directory, environment=environment) as server:
         server.key = KEY
-        yield Doors(server.wait_until_ready(), server.grpc_address())
+        yield Protocols(server.wait_until_ready(), server.grpc_address())

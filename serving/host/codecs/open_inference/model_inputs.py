@@ -18,7 +18,7 @@ from mlflow.types import DataType, Schema
 from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.codecs.columns import (
+from cloche.serving.host.codecs.open_inference.columns import (
     NATIVE,
     check_bytes,
     check_exact,
@@ -26,7 +26,7 @@ from cloche.serving.host.codecs.columns import (
     reader,
     same_length,
 )
-from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
+from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor
 from cloche.serving.host.parsing import unnamed_columns
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
 from cloche.serving.host.parsing.older_mlflow import AnyType, Array

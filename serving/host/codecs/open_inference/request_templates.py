@@ -9,8 +9,8 @@ import struct
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from cloche.serving.host.codecs.open_inference_request import OpenInferenceRequest
-from cloche.serving.host.codecs.tensors import BYTES, FORMATS
+from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
+from cloche.serving.host.codecs.open_inference.tensors import BYTES, FORMATS
 from cloche.serving.host.parsing.column_decoder import Row, Table
 
 _MOST = 512  # maximum number of templates

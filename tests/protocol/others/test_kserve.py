@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests import kserve
-from tests.protocol.doors.clients import Doors, bearer
+from tests.protocol.others.clients import Protocols, bearer
 
-pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("doors")]
+pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("protocols")]
 
 # What a user of the client writes; it says what it was told as JSON.
 PROGRAM = """
@@ -34,9 +34,9 @@ print(json.dumps(asyncio.run(main())))
 """
 
 
-def ask(doors: Doors, protocol: str, model: str, data: Any) -> dict[str, Any]:
+def ask(protocols: Protocols, protocol: str, model: str, data: Any) -> dict[str, Any]:
     about = {
-        "protocol": protocol, "url": doors.server.url, "model": model, "data": data,
+        "protocol": protocol, "url": protocols.server.url, "model": model, "data": data,
         "headers": bearer(),
     }  # fmt: skip
     command = [kserve.python(), "-c", PROGRAM, json.dumps(about)]
@@ -46,25 +46,25 @@ def ask(doors: Doors, protocol: str, model: str, data: Any) -> dict[str, Any]:
     return told
 
 
-def test_rows_are_answered_by_v1(doors: Doors) -> None:
+def test_rows_are_answered_by_v1(protocols: Protocols) -> None:
     rows = [{"a": 0.5, "b": 1.0}, {"a": 2.0, "b": 3.0}]
-    told = ask(doors, "v1", "frame", {"instances": rows})
+    told = ask(protocols, "v1", "frame", {"instances": rows})
     assert told["ready"]
     assert [row["prediction"] for row in told["answer"]["predictions"]] == [True, True]
 
 
-def test_a_bad_row_is_an_error_of_v1(doors: Doors) -> None:
-    told = ask(doors, "v1", "frame", {"instances": [{"a": "no number", "b": 1.0}]})
+def test_a_bad_row_is_an_error_of_v1(protocols: Protocols) -> None:
+    told = ask(protocols, "v1", "frame", {"instances": [{"a": "no number", "b": 1.0}]})
     assert told["ready"]
     assert told["failed"] == "HTTPStatusError"
     assert "400" in told["says"]
 
 
-def test_tensors_are_answered_by_v2(doors: Doors) -> None:
+def test_tensors_are_answered_by_v2(protocols: Protocols) -> None:
     inputs = [
         {"name": name, "shape": [2], "datatype": "FP64", "data": data}
         for name, data in (("a", [0.5, 2.0]), ("b", [1.0, 3.0]))
     ]
-    told = ask(doors, "v2", "frame", {"inputs": inputs})
+    told = ask(protocols, "v2", "frame", {"inputs": inputs})
     assert told["ready"]
     assert told["answer"]["prediction"] == [True, True]

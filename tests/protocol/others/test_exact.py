@@ -1,4 +1,4 @@
-"""What every door answers to the same rows is what `/invocations` answers.
+"""What every protocol answers to the same rows is what `/invocations` answers.
 
 The bodies are made and read by Triton's own client.
 """
@@ -17,16 +17,16 @@ import pytest
 
 from cloche.serving.host.parsing.column_decoder import compile_plan
 from cloche.serving.host.scoring import Scorer
-from cloche.serving.processes.frames import Answer, Door, Item
-from tests.protocol.doors.questions import COLUMNS, QUESTIONS, Arrays, invocation
+from cloche.serving.processes.frames import Answer, Item
+from tests.protocol.others.questions import COLUMNS, QUESTIONS, Arrays, invocation
 from tests.triton.client import Triton
 
 # what models and pandas warn about does not matter here
-pytestmark = [pytest.mark.xdist_group("doors-exact"), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.xdist_group("protocols-exact"), pytest.mark.filterwarnings("ignore")]
 
 
 class Way(NamedTuple):
-    """How a door is asked, and how its answer is read."""
+    """How a protocol is asked, and how its answer is read."""
 
     ask: Callable[[Triton, Arrays], Item]
     read: Callable[[Triton, Answer], Any]
@@ -40,7 +40,7 @@ def scorer(path: Path) -> Scorer:
 
 def v2(triton: Triton, arrays: Arrays, *, binary: bool) -> Item:
     body, size = triton.http_body(arrays, binary=binary)
-    return Item("", body, door=Door.V2, json_size=size)
+    return Item("", body, protocol="open_inference", json_size=size)
 
 
 def read_v2(triton: Triton, answer: Answer) -> Any:
@@ -48,7 +48,7 @@ def read_v2(triton: Triton, answer: Answer) -> Any:
 
 
 def grpc(triton: Triton, arrays: Arrays) -> Item:
-    return Item("", triton.grpc_message("m", arrays), door=Door.GRPC)
+    return Item("", triton.grpc_message("m", arrays), protocol="open_inference_grpc")
 
 
 def read_grpc(triton: Triton, answer: Answer) -> Any:
@@ -142,7 +142,7 @@ each_table = pytest.mark.parametrize(
 def test_v1_predicts_what_invocations_predicts(zoo: Path, kind: str, arrays: Arrays) -> None:
     body = {"instances": rows_of(arrays)}
     answer = to_invocations(zoo / kind, body)
-    item = Item("", json.dumps(body).encode(), door=Door.V1)
+    item = Item("", json.dumps(body).encode(), protocol="tf_serving")
     (found,) = scorer(zoo / kind).score([item]).answers
     if answer.status != found.status:  # MLflow makes arrays of instances; lists in columns are none
         answer = to_invocations(zoo / kind, invocation(kind, arrays))
@@ -157,12 +157,12 @@ def test_v1_predicts_what_invocations_predicts(zoo: Path, kind: str, arrays: Arr
 def test_torchserve_gives_the_bare_predictions(zoo: Path, kind: str, arrays: Arrays) -> None:
     body = invocation(kind, arrays)
     answer = to_invocations(zoo / kind, body)
-    item = Item("", json.dumps(body).encode(), door=Door.TORCHSERVE)
+    item = Item("", json.dumps(body).encode(), protocol="torchserve")
     found = told(zoo / kind, item)
     assert same(json.loads(found.body), json.loads(answer.body)["predictions"])
 
 
-def test_requests_of_all_doors_share_a_batch(zoo: Path, triton: Triton) -> None:
+def test_requests_of_all_protocols_share_a_batch(zoo: Path, triton: Triton) -> None:
     one, other = ({"a": np.array([a]), "b": np.array([1.0])} for a in (2.0, 3.0))
     seen: list[int] = []
     served = scorer(zoo / "array")
@@ -176,7 +176,7 @@ def test_requests_of_all_doors_share_a_batch(zoo: Path, triton: Triton) -> None:
         Item("application/json", json.dumps(invocation("array", one)).encode()),
         v2(triton, other, binary=True),
         grpc(triton, {"a": np.arange(20.0), "b": np.arange(20.0)}),
-        Item("", json.dumps({"instances": rows_of(one)}).encode(), door=Door.V1),
+        Item("", json.dumps({"instances": rows_of(one)}).encode(), protocol="tf_serving"),
     ]
     with mock.patch.object(served._model, "predict_enforced", count):
         answers = served.score(items).answers

@@ -2,24 +2,26 @@
 
 import pytest
 
-from tests.protocol.doors.clients import Doors
+from tests.protocol.others.clients import Protocols
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("protocols")]
 
 BODY = b'{"instances": [{"a": 0.5, "b": 1.0}]}'
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", ""])
-def test_the_answer_is_the_models_output_unwrapped(doors: Doors, method: str, kind: str) -> None:
+def test_the_answer_is_the_models_output_unwrapped(
+    protocols: Protocols, method: str, kind: str
+) -> None:
     headers = {"content-type": kind} if kind else {}
-    response = doors.ask("/predictions/frame", data=BODY, headers=headers, method=method)
+    response = protocols.ask("/predictions/frame", data=BODY, headers=headers, method=method)
     assert [row["prediction"] for row in response.json()] == [True]
 
 
-def test_a_table_is_read_by_its_type(doors: Doors) -> None:
+def test_a_table_is_read_by_its_type(protocols: Protocols) -> None:
     headers = {"content-type": "text/csv"}
-    response = doors.ask("/predictions/frame", data=b"a,b\n0.5,1\n2,3\n", headers=headers)
+    response = protocols.ask("/predictions/frame", data=b"a,b\n0.5,1\n2,3\n", headers=headers)
     assert [row["prediction"] for row in response.json()] == [True, True]
 
 
@@ -32,9 +34,11 @@ def test_a_table_is_read_by_its_type(doors: Doors) -> None:
         ("/predictions/failing", "application/json", 400, "BadRequestException"),
     ],
 )
-def test_an_error_has_its_form(doors: Doors, path: str, kind: str, status: int, name: str) -> None:
+def test_an_error_has_its_form(
+    protocols: Protocols, path: str, kind: str, status: int, name: str
+) -> None:
     headers = {"content-type": kind}
-    response = doors.ask(path, data=b'{"instances": [{"a": -1, "b": 0}]}', headers=headers)
+    response = protocols.ask(path, data=b'{"instances": [{"a": -1, "b": 0}]}', headers=headers)
     told = response.json()
     assert (response.status_code, told["code"], told["type"]) == (status, status, name)
     assert told["message"]

@@ -6,10 +6,10 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
-from cloche.serving.host.codecs.messages import message
-from cloche.serving.host.codecs.open_inference import Split
-from cloche.serving.host.codecs.open_inference_request import OpenInferenceRequest
-from cloche.serving.host.codecs.tensors import (
+from cloche.serving.host.codecs.open_inference.codec import Split
+from cloche.serving.host.codecs.open_inference.messages import message
+from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
+from cloche.serving.host.codecs.open_inference.tensors import (
     BYTES,
     Output,
     Tensor,

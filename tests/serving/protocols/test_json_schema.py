@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cloche.serving.openapi.json_schema import column, request_schema
+from cloche.serving.protocols.json_schema import column, request_schema
 
 
 def branches(*inputs: dict[str, Any], params: list[dict[str, Any]] | None = None) -> dict[str, Any]:

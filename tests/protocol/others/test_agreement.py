@@ -1,4 +1,4 @@
-"""The same rows asked at every door of a running server: the values are the same.
+"""The same rows asked in every protocol of a running server: the values are the same.
 
 `same` is the whole table of what may differ. JSON of `/invocations`, of V1 and of TorchServe is
 MLflow's, where a missing number is NaN or null, and a missing date the text NaT. V2 has null, and
@@ -17,15 +17,15 @@ import pandas as pd
 import pytest
 
 from cloche.client import Client
-from cloche.serving.host.codecs.messages import message
-from cloche.serving.host.codecs.tensors import BYTES, DTYPES, Tensor
-from tests.protocol.doors.clients import KEY, Doors
+from cloche.serving.host.codecs.open_inference.messages import message
+from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor
+from tests.protocol.others.clients import KEY, Protocols
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("protocols")]
 
 Columns = dict[str, tuple[str, list[Any]]]  # by name: a datatype and cells
 Cells = dict[str, list[Any]]
-Ask = Callable[[Doors, str, Columns, Sequence[str]], Cells | None]  # None where it is refused
+Ask = Callable[[Protocols, str, Columns, Sequence[str]], Cells | None]  # None where it is refused
 _CONTENTS = {
     "BOOL": "bool_contents", "INT32": "int_contents", "INT64": "int64_contents",
     "FP32": "fp32_contents", "FP64": "fp64_contents", BYTES: "bytes_contents",
@@ -41,25 +41,31 @@ def by_column(found: list[dict[str, Any]]) -> Cells:
     return {name: [row[name] for row in found] for name in found[0]}
 
 
-def invocations(doors: Doors, model: str, columns: Columns, wanted: Sequence[str]) -> Cells | None:
+def invocations(
+    protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str]
+) -> Cells | None:
     body = {"dataframe_records": rows(columns)}
-    answer = doors.ask(f"/models/{model}/invocations", body)
+    answer = protocols.ask(f"/models/{model}/invocations", body)
     return by_column(answer.json()["predictions"]) if answer.status_code == 200 else None
 
 
-def v1(doors: Doors, model: str, columns: Columns, wanted: Sequence[str]) -> Cells | None:
-    answer = doors.ask(f"/v1/models/{model}:predict", {"instances": rows(columns)})
+def v1(protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str]) -> Cells | None:
+    answer = protocols.ask(f"/v1/models/{model}:predict", {"instances": rows(columns)})
     return by_column(answer.json()["predictions"]) if answer.status_code == 200 else None
 
 
-def torchserve(doors: Doors, model: str, columns: Columns, wanted: Sequence[str]) -> Cells | None:
-    answer = doors.ask(f"/predictions/{model}", {"instances": rows(columns)})
+def torchserve(
+    protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str]
+) -> Cells | None:
+    answer = protocols.ask(f"/predictions/{model}", {"instances": rows(columns)})
     return by_column(answer.json()) if answer.status_code == 200 else None
 
 
-def by_client(doors: Doors, model: str, columns: Columns, wanted: Sequence[str]) -> Cells | None:
+def by_client(
+    protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str]
+) -> Cells | None:
     frame = pd.DataFrame(rows(columns)).astype(object)
-    with Client(doors.server.url, model=model, api_key=KEY) as client:
+    with Client(protocols.server.url, model=model, api_key=KEY) as client:
         return by_column(client.predict(frame).values)
 
 
@@ -87,13 +93,13 @@ def dense(name: str, datatype: str, shape: Any, data: Any, missing: str) -> list
     return cells
 
 
-def v2(doors: Doors, model: str, columns: Columns, wanted: Sequence[str]) -> Cells | None:
+def v2(protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str]) -> Cells | None:
     inputs = [
         {"name": name, "datatype": datatype, "shape": [len(cells)], "data": cells}
         for name, (datatype, cells) in columns.items()
     ]
     asked = {"inputs": inputs, "outputs": [{"name": name} for name in wanted]}
-    answer = doors.ask(f"/v2/models/{model}/infer", asked)
+    answer = protocols.ask(f"/v2/models/{model}/infer", asked)
     if answer.status_code != 200:
         return None
     named = {"Infinity": math.inf, "-Infinity": -math.inf}
@@ -105,7 +111,9 @@ def v2(doors: Doors, model: str, columns: Columns, wanted: Sequence[str]) -> Cel
     }
 
 
-def v2_binary(doors: Doors, model: str, columns: Columns, wanted: Sequence[str]) -> Cells | None:
+def v2_binary(
+    protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str]
+) -> Cells | None:
     data = [packed(*column) for column in columns.values()]
     inputs = [
         {
@@ -116,7 +124,7 @@ def v2_binary(doors: Doors, model: str, columns: Columns, wanted: Sequence[str])
     ]  # fmt: skip
     asked = {"inputs": inputs, "outputs": [{"name": name} for name in wanted]}
     head = json.dumps(asked | {"parameters": {"binary_data_output": True}}).encode()
-    answer = doors.ask(
+    answer = protocols.ask(
         f"/v2/models/{model}/infer", data=head + b"".join(data),
         headers={"Inference-Header-Content-Length": str(len(head))},
     )  # fmt: skip
@@ -133,7 +141,9 @@ def v2_binary(doors: Doors, model: str, columns: Columns, wanted: Sequence[str])
     return found
 
 
-def _grpc(doors: Doors, model: str, columns: Columns, wanted: Sequence[str], *, raw: bool) -> Any:
+def _grpc(
+    protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str], *, raw: bool
+) -> Any:
     asked = message("ModelInferRequest")(model_name=model)
     for name, (datatype, cells) in columns.items():
         tensor = asked.inputs.add(name=name, datatype=datatype, shape=[len(cells)])
@@ -144,7 +154,7 @@ def _grpc(doors: Doors, model: str, columns: Columns, wanted: Sequence[str], *, 
             getattr(tensor.contents, _CONTENTS[datatype]).extend(plain)
     for name in wanted:
         asked.outputs.add(name=name)
-    with grpc.insecure_channel(doors.grpc) as channel:
+    with grpc.insecure_channel(protocols.grpc) as channel:
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         try:
             body = infer(
@@ -168,12 +178,12 @@ def _grpc(doors: Doors, model: str, columns: Columns, wanted: Sequence[str], *, 
     return found
 
 
-def grpc_contents(doors: Doors, model: str, columns: Columns, wanted: Sequence[str]) -> Any:
-    return _grpc(doors, model, columns, wanted, raw=False)
+def grpc_contents(protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str]) -> Any:
+    return _grpc(protocols, model, columns, wanted, raw=False)
 
 
-def grpc_raw(doors: Doors, model: str, columns: Columns, wanted: Sequence[str]) -> Any:
-    return _grpc(doors, model, columns, wanted, raw=True)
+def grpc_raw(protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str]) -> Any:
+    return _grpc(protocols, model, columns, wanted, raw=True)
 
 
 MLFLOW: dict[str, Ask] = {"v1": v1, "torchserve": torchserve, "client": by_client}
@@ -183,7 +193,7 @@ DENSE: dict[str, Ask] = {
 
 
 def known(cell: Any) -> Any:
-    """A cell as all doors mean it: None for what is missing, whatever stands for it."""
+    """A cell as all protocols mean it: None for what is missing, whatever stands for it."""
     if isinstance(cell, float) and math.isnan(cell):
         return None
     if isinstance(cell, dict):
@@ -192,7 +202,7 @@ def known(cell: Any) -> Any:
 
 
 def same(column: str, one: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Whether an answer of MLflow's protocol and one of another door hold the same."""
+    """Whether an answer of MLflow's protocol and one of another protocol hold the same."""
     expected = [known(None if cell == "NaT" else cell) for cell in one]
     found = [known(cell) for cell in other]
     if column in ("record", "mixed"):  # in text where a tensor holds no such thing
@@ -217,16 +227,16 @@ TOO_LARGE = {"Int64", "UInt64", "int64[pyarrow]", "uint64[pyarrow]", "whole"}
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_column_of_every_type_is_answered_alike(doors: Doors, question: str) -> None:
+def test_a_column_of_every_type_is_answered_alike(protocols: Protocols, question: str) -> None:
     at = QUESTIONS[question]
     asked: Columns = {"at": ("INT64", at)}
-    expected = invocations(doors, "typed", asked, ())
+    expected = invocations(protocols, "typed", asked, ())
     assert expected is not None
     for name, ask in MLFLOW.items():
-        assert known(list((ask(doors, "typed", asked, ()) or {}).values())) == known(
+        assert known(list((ask(protocols, "typed", asked, ()) or {}).values())) == known(
             list(expected.values())
         ), name
-    answers = v2(doors, "typed", asked, list(expected))
+    answers = v2(protocols, "typed", asked, list(expected))
     assert answers is not None
     wrong = [
         ("v2", column, cells, answers[column])
@@ -236,14 +246,14 @@ def test_a_column_of_every_type_is_answered_alike(doors: Doors, question: str) -
     refused = TOO_LARGE if 2 in at and {0, 1} & set(at) else set()
     fits = [column for column in expected if column not in refused]
     for name, ask in DENSE.items():
-        found = ask(doors, "typed", asked, fits)
+        found = ask(protocols, "typed", asked, fits)
         assert found is not None, name
         wrong += [
             (name, column, expected[column], found[column])
             for column in fits
             if not same(column, expected[column], found[column])
         ]
-        assert all(ask(doors, "typed", asked, [column]) is None for column in refused), name
+        assert all(ask(protocols, "typed", asked, [column]) is None for column in refused), name
     assert not wrong
 
 
@@ -279,23 +289,27 @@ INPUTS: dict[str, tuple[str, Columns]] = {
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_a_model_is_given_the_same_by_every_door(doors: Doors, name: str) -> None:
+def test_a_model_is_given_the_same_in_every_protocol(protocols: Protocols, name: str) -> None:
     model, columns = INPUTS[name]
-    expected = invocations(doors, model, columns, ())
+    expected = invocations(protocols, model, columns, ())
     assert expected is not None
-    for door, ask in {**MLFLOW, "v2": v2, **DENSE}.items():
-        assert ask(doors, model, columns, ()) == expected, door
+    for protocol, ask in {**MLFLOW, "v2": v2, **DENSE}.items():
+        assert ask(protocols, model, columns, ()) == expected, protocol
 
 
-def test_a_missing_number_reaches_the_model_as_such_by_every_door(doors: Doors) -> None:
+def test_a_missing_number_reaches_the_model_as_such_in_every_protocol(protocols: Protocols) -> None:
     """JSON has null for it and the dense forms NaN; a missing text can be told in JSON alone."""
     text: Columns = {"a": ("FP64", [1.5, None]), "b": ("FP64", [None, 2.5])}
-    expected = invocations(doors, "optional", text, ())
+    expected = invocations(protocols, "optional", text, ())
     assert expected is not None
     assert expected["a"][1] == "float64:nan"
-    assert by_client(doors, "optional", text, ()) == v2(doors, "optional", text, ()) == expected
+    assert (
+        by_client(protocols, "optional", text, ())
+        == v2(protocols, "optional", text, ())
+        == expected
+    )
     numbers: Columns = {"a": ("FP64", [1.5, math.nan]), "b": ("FP64", [math.nan, 2.5])}
-    for door, ask in DENSE.items():
-        assert ask(doors, "optional", numbers, ()) == expected, door
+    for protocol, ask in DENSE.items():
+        assert ask(protocols, "optional", numbers, ()) == expected, protocol
     text["f"] = (BYTES, ["x", None])
-    assert v2(doors, "optional", text, ()) == invocations(doors, "optional", text, ())
+    assert v2(protocols, "optional", text, ()) == invocations(protocols, "optional", text, ())

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.protocol.doors.clients import Doors, bearer
+from tests.protocol.others.clients import Protocols, bearer
 from tests.triton.client import Refused, Triton
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("doors")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("protocols")]
 
 WAYS = ("http", "grpc")
 both = pytest.mark.parametrize("way", WAYS)
@@ -18,9 +18,9 @@ COLUMNS = {"a": np.array([0.5, 2.0]), "b": np.array([1.0, 3.0])}
 class Client:
     """Triton's client of a server, with its key unless told otherwise."""
 
-    def __init__(self, triton: Triton, doors: Doors) -> None:
+    def __init__(self, triton: Triton, protocols: Protocols) -> None:
         self.triton = triton
-        self.addresses = {"http": doors.http, "grpc": doors.grpc}
+        self.addresses = {"http": protocols.http, "grpc": protocols.grpc}
 
     def call(self, way: str, method: str, *arguments: Any, **options: Any) -> Any:
         return self.triton.call(way, self.addresses[way], method, *arguments, **options)
@@ -31,8 +31,8 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def client(triton: Triton, doors: Doors) -> Client:
-    return Client(triton, doors)
+def client(triton: Triton, protocols: Protocols) -> Client:
+    return Client(triton, protocols)
 
 
 @both
@@ -173,9 +173,9 @@ def test_many_at_once_get_their_own_answers(client: Client, way: str) -> None:
     assert np.allclose(probabilities, [[at / 10] for at in range(20)])
 
 
-def test_requests_of_all_doors_are_counted_alike(doors: Doors, client: Client) -> None:
-    before = doors.server.metric("cloche_requests_total", model="frame", code="200")
+def test_requests_of_all_protocols_are_counted_alike(protocols: Protocols, client: Client) -> None:
+    before = protocols.server.metric("cloche_requests_total", model="frame", code="200")
     for way in WAYS:
         client.infer(way, "frame", COLUMNS)
-    after = doors.server.metric("cloche_requests_total", model="frame", code="200")
+    after = protocols.server.metric("cloche_requests_total", model="frame", code="200")
     assert after == before + 2

@@ -1,0 +1,1 @@
+"""The codec of the Open Inference Protocol, over HTTP and gRPC: tensors and messages."""
