@@ -93,12 +93,7 @@ def tell_to_end(pid: int) -> None:
 
 
 def end(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:
-    """Wait for a supervised process, end it after a timeout, and return its exit code.
-
-    Args:
-        process: The supervisor.
-        patience: The timeout in seconds, in which the process may end by itself.
-    """
+    """Wait for a supervised process, end it after `patience` seconds, and return its exit code."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         return process.wait(patience)
     tell_to_end(process.pid)

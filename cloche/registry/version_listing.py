@@ -108,13 +108,7 @@ def _make_sure_of_nothing(client: MlflowClient) -> None:
 
 
 def versions_of(client: MlflowClient, name: str, most: int | None = None) -> list[ModelVersion]:
-    """List the versions of a registered model, the newest first.
-
-    Args:
-        client: MLflow's client for the registry.
-        name: The name of the model.
-        most: The maximum number of versions; all by default.
-    """
+    """List the versions of a registered model, the newest first; at most `most`, or all."""
     quote = '"' if "'" in name else "'"  # MLflow's filters have no escape characters
     found: list[ModelVersion] = []
     token = None

@@ -178,13 +178,7 @@ def _predictor(server: str, name: str) -> str:
 
 
 def difference(online: Any, batch: Any, predictor: str) -> str:
-    """Explain why the two predictions of the first row differ; empty if they are equal.
-
-    Args:
-        online: The predictions in the server's answer.
-        batch: The first prediction of the batch.
-        predictor: The predictor of the server, `onnx` or `pyfunc`.
-    """
+    """Explain why the two predictions of the first row differ; empty if they are equal."""
     if predictor != "onnx" or list(online) == [batch]:
         return ""
     return (

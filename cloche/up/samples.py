@@ -29,12 +29,7 @@ class TryRows:
 
 
 def rows_to_try(name: str, version: str, count: int) -> TryRows:
-    """Take rows from the version's holdout, or its input example if Cloche did not train it.
-
-    Args:
-        name: The name of the registered model.
-        version: The number of the version.
-        count: The maximum number of rows.
+    """Take up to `count` rows from a version's holdout, or its example if Cloche did not train it.
 
     Raises:
         ServiceError: The version has neither a holdout nor an input example.

@@ -29,11 +29,7 @@ class Moments(NamedTuple):
 
 
 def read(values: pd.Series) -> Moments | None:
-    """Parse a column of datetimes, of dates, or of strings in ISO 8601.
-
-    Returns:
-        The parsed column; None for a column of other values, like numbers.
-    """
+    """Parse a column of datetimes, of dates, or of strings in ISO 8601; None for other values."""
     if not _may_be_moments(values):
         return None
     moments: Any = values

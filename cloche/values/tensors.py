@@ -22,12 +22,7 @@ class UnfitTable(Exception):
 
 
 def of_columns(schema: Schema | None, columns: Iterable[Any]) -> TensorSpec | None:
-    """Return the single tensor that all columns of a table form; None if there is none.
-
-    Args:
-        schema: The inputs of a signature.
-        columns: The names of the table's columns.
-    """
+    """Return the single tensor that all columns of a table form; None if there is none."""
     if schema is None or not schema.is_tensor_spec() or len(schema.inputs) != 1:
         return None
     (spec,) = schema.inputs
@@ -64,10 +59,6 @@ def check_width(spec: TensorSpec, columns: Iterable[Any]) -> None:
 
 def given(frame: pd.DataFrame, schema: Schema) -> Given:
     """Convert a table to the input of a model, cast to the tensors' types if no value changes.
-
-    Args:
-        frame: (n rows) The columns of the model's inputs.
-        schema: The inputs of the model's signature, which are tensors.
 
     Raises:
         UnfitTable: The columns do not form the single tensor.
