@@ -238,12 +238,7 @@ def _decoded(refused: Sequence[Mapping[str, Any]], reading: CsvOptions) -> str:
 
 
 def for_lines(refused: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> str:
-    """Return how to convert refused JSON lines in another encoding; empty for other reasons.
-
-    Args:
-        refused: Parsed lines of the quarantine.
-        sources: The names of the job's inputs.
-    """
+    """Return how to convert refused JSON lines in another encoding; empty for other reasons."""
     if (encoding := _encoding(refused)) is None:
         return ""
     source = shlex.quote(sources[0]) if len(sources) == 1 else "FILE"

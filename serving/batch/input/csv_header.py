@@ -13,11 +13,7 @@ _CHUNK = 1 << 16
 
 
 def read_header(stream: Any, file: InputFile) -> tuple[bytes, bytes]:
-    """Return the bytes before the first row, and the bytes that were read beyond them.
-
-    Args:
-        stream: The content of the file from its start, decompressed and in UTF-8.
-        file: The CSV file.
+    """Return the bytes of a UTF-8 stream before the first row, and those that were read beyond.
 
     Raises:
         JobFailed: The header does not end, or only carriage returns end lines.

@@ -20,10 +20,6 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
 
 
 def other_kind(head: bytes) -> str:
-    """Return the kind of a file and how to score it, as a clause; empty for possible CSV text.
-
-    Args:
-        head: The first bytes of the file.
-    """
+    """Return the kind of a file and how to score it, as a clause; empty for possible CSV text."""
     text = head.removeprefix(b"\xef\xbb\xbf")
     return next((kind for form, kind in _KINDS if re.match(form, text, re.S | re.I)), "")

@@ -56,7 +56,6 @@ class InputFile:
         local: Whether the file is on this machine, so that workers can read byte ranges of it.
         packed: The suffix of the compression, like `.gz`; empty for none.
         constants: Columns given by directory names like `date=2013-11-01`.
-        reading: The CSV options.
     """
 
     name: str

@@ -32,10 +32,6 @@ _BLOCK_CELLS = 1 << 20  # pandas' C parser infers types for blocks of this many 
 def file_types(file: InputFile, width: int) -> dict[str, str]:
     """Return column → type in the whole file; for columnar files only types that parts may lose.
 
-    Args:
-        file: The file.
-        width: The number of columns.
-
     Raises:
         JobFailed: The file cannot be read.
     """
@@ -165,12 +161,7 @@ def _arrow_types(source: Any) -> dict[str, str]:
 
 
 def stream_types(reader: Any, categories: Categories) -> dict[str, str]:
-    """Return column → type for an Arrow stream, for columns whose parts may get another type.
-
-    Args:
-        reader: The reader of the stream.
-        categories: Collects the categories of all batches.
-    """
+    """Return column → type for an Arrow stream, for columns whose parts may get another type."""
     gaps: set[str] = set()
     for batch in reader:
         categories.see(batch)

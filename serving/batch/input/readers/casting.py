@@ -72,15 +72,7 @@ _NEEDED: dict[DataType | None, str] = {
 
 
 def unfitting(frame: pd.DataFrame, types: Types) -> str:
-    """Return advice about columns that have another type than the signature's in all rows.
-
-    Args:
-        frame: A table that `cast` returned.
-        types: The column types of the signature.
-
-    Returns:
-        The advice; empty if no such column is found.
-    """
+    """Return advice about columns whose type in all rows is not the signature's; empty if none."""
     found = []
     for at, (name, values) in enumerate(frame.items()):
         kind = type_of(types, str(name), at)

@@ -33,14 +33,7 @@ class ColumnarReader:
     def __init__(
         self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types, *, stored: bool
     ) -> None:
-        """Store the settings.
-
-        Args:
-            inputs: The names of the model's columns; None for all columns.
-            carried: The names of the columns that are copied into the output.
-            types: The column types of the signature.
-            stored: Whether the model gets the table as pandas stored it, without its index.
-        """
+        """Store the settings; if `stored`, the model gets the table as pandas stored it."""
         self._inputs = inputs
         self._carried = carried
         self._types = types

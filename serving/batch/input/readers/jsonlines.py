@@ -38,14 +38,6 @@ class JsonLinesReader:
         types: Types,
         schema: Schema | None,
     ) -> None:
-        """Store the settings.
-
-        Args:
-            inputs: The names of the model's columns; None for all columns.
-            carried: The names of the columns that are copied into the output.
-            types: The column types of the signature.
-            schema: The input schema; None without a signature.
-        """
         self._inputs = inputs
         self._carried = carried
         self._types = types
