@@ -57,12 +57,6 @@ def complete(
 def pinned(request: JobOptions, supply: Inputs, output: Output, say: Callable[[str], None]) -> Job:
     """Pin a new job: its version, inputs, layout and column types.
 
-    Args:
-        request: The options of the job.
-        supply: The inputs.
-        output: The output.
-        say: Receives messages, for instance why a twin is not used.
-
     Raises:
         JobFailed: The input lacks columns that the version needs.
         SettingsError: The input lacks columns that the output should have.

@@ -19,14 +19,11 @@ class JobOptions:
     """The options of a job.
 
     Attributes:
-        model: The model URI.
         id_columns: Input columns that are copied into the output.
         keep: Whether all input columns are copied into the output.
         stamped: Whether each output row names the model, its version and its run.
-        limit: How many rows may be refused.
         resume: Whether to continue an unfinished job of this output.
         overwrite: Whether to discard an existing output or unfinished job.
-        workers: The number of worker processes.
         part_rows: The maximum number of rows of a part.
         cache: The directory of downloaded versions.
         tracked: Whether the job becomes a run in MLflow.

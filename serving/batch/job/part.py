@@ -55,7 +55,6 @@ class FinishedPart:
     """A part that was scored and written, with its counts.
 
     Attributes:
-        index: The index of the part.
         rows: The number of rows read, both scored and refused.
         refused: The number of rows in quarantine.
         reasons: Kind of reason → number of refused rows.

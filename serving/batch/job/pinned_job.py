@@ -13,7 +13,6 @@ class Pinned:
 
     Attributes:
         uri: The model URI as the user gave it.
-        name: The model's name.
         version: The version's number; empty outside the registry.
         run_id: The run that logged the version; empty if unknown.
         model_id: MLflow's id of the logged model; empty if there is none.
@@ -60,10 +59,7 @@ class Job:
     """A pinned job.
 
     Attributes:
-        model: The pinned version.
         inputs: File or other source → its fingerprint.
-        layout: The format and columns of the output.
-        part_rows: The maximum number of rows of a part.
         inferred: File → column → type over all rows, for a version without a signature.
         features: The columns of the only tensor of the signature; empty for all columns, and for
             signatures with column names.

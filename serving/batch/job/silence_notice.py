@@ -41,11 +41,7 @@ class SilenceWatch:
     """
 
     def __init__(self, longest: float) -> None:
-        """Start the clock.
-
-        Args:
-            longest: The maximum number of seconds counted from one look to the next.
-        """
+        """Start the clock, which counts at most `longest` seconds from one look to the next."""
         self._longest = longest
         self._last = monotonic()
         self.seconds = 0.0

@@ -20,12 +20,7 @@ _LISTS = (list, tuple, np.ndarray)
 
 
 def table(raw: Any, rows: int, names: list[str]) -> pa.Table:
-    """Return the predictions of a model as a table.
-
-    Args:
-        raw: The return value of the model.
-        rows: The number of rows that the model was given.
-        names: The names of the signature's outputs; empty if they have none.
+    """Return the predictions that a model returned for `rows` rows as a table.
 
     Raises:
         JobFailed: There is not one prediction for each row, or a value cannot be written.

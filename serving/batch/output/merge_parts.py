@@ -18,13 +18,7 @@ from cloche.serving.batch.storage import atomic_write, format_writers
 def schema_of(
     job: Job, parts: Iterable[FinishedPart], directory: Path, empty: pa.Schema
 ) -> pa.Schema:
-    """Return the schema of the whole output, with types wide enough for every part.
-
-    Args:
-        job: The job.
-        parts: The finished parts, in row order.
-        directory: The directory of their files.
-        empty: The schema to use if no part has rows.
+    """Return a schema of the output that is wide enough for every part; `empty` if none has rows.
 
     Raises:
         JobFailed: Parts have different columns.

@@ -49,13 +49,6 @@ class Store:
     shared = True
 
     def __init__(self, system: fs.FileSystem, path: str, uri: str) -> None:
-        """Store the settings.
-
-        Args:
-            system: The store.
-            path: The path of the folder in the store.
-            uri: The URI of the folder, for messages.
-        """
         self._system, self._path, self._uri = system, path, uri
 
     @classmethod

@@ -30,13 +30,6 @@ def explain(
 ) -> str:
     """Return why rows were refused, which rows, and what to type.
 
-    Args:
-        job: The job.
-        supply: The inputs of the job.
-        parts: The finished parts.
-        directory: The directory of the parts' files.
-        kept: The file to which all refused rows are written.
-
     Raises:
         JobFailed: The file cannot be written.
     """
@@ -66,17 +59,7 @@ def explain(
 
 
 def of_most(job: Job, supply: Inputs, parts: Sequence[FinishedPart], directory: Path) -> str:
-    """Return how to read the refused rows of a finished job, if most have the same reason.
-
-    Args:
-        job: The job.
-        supply: The inputs of the job.
-        parts: All finished parts, in row order.
-        directory: The directory of the parts' files.
-
-    Returns:
-        The advice; empty if there is none.
-    """
+    """Return how to read the refused rows of a job if most have the same reason; else empty."""
     reasons = _reasons(parts)
     for reason, count in reasons.most_common(1):
         if 2 * count >= reasons.total():

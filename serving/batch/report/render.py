@@ -23,13 +23,7 @@ _MEASURES = {
 def document(
     record: Mapping[str, Any], statistics: Mapping[str, Any], profile: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Build the report of a finished job.
-
-    Args:
-        record: The manifest of the job.
-        statistics: The sum of the statistics of all parts.
-        profile: The version's reference profile; empty if it has none.
-    """
+    """Build the report of a finished job."""
     columns, references = profile.get("columns", {}), profile.get("scores", {})
     seen = statistics.get("columns", {}), statistics.get("scores", {})
     like = _like(profile, record["scored"], sum(len(one) for one in seen))

@@ -16,13 +16,7 @@ _MOST_VALUES = 200
 
 
 def count(inputs: pd.DataFrame, predictions: pa.Table, profile: dict[str, Any]) -> dict[str, Any]:
-    """Count a sample of the scored rows.
-
-    Args:
-        inputs: (n rows) The model's inputs.
-        predictions: (n rows) The model's predictions.
-        profile: The version's reference profile; empty if it has none.
-    """
+    """Count a sample of the scored rows."""
     step = max(1, -(-len(inputs) // SAMPLE))
     inputs = inputs.iloc[::step]
     sample = predictions.take(pa.array(range(0, predictions.num_rows, step)))

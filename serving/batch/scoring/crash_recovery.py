@@ -44,7 +44,6 @@ class PartRetry:
     does so alone, the model gets half as many rows per call as killed it.
 
     Attributes:
-        part: The part.
         at_once: The maximum number of rows per call of the model; None for all.
         hung: Whether a call of the model exceeded its timeout.
     """

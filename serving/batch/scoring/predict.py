@@ -48,11 +48,7 @@ class PartScorer:
 
     @classmethod
     def load(cls, path: Path, twin: str = "") -> "PartScorer":
-        """Load a version.
-
-        Args:
-            path: The directory of the version's artifacts.
-            twin: The digest of the twin that the job uses; empty for none.
+        """Load a version, and the twin with the digest `twin` unless that is empty.
 
         Raises:
             JobFailed: The twin cannot be used here.

@@ -54,11 +54,7 @@ class Accelerator:
 
     @classmethod
     def load(cls, path: Path, digest: str) -> "Accelerator | None":
-        """Load the twin of a version; None if it has no usable twin.
-
-        Args:
-            path: The directory of the version's artifacts.
-            digest: The digest of the twin, or ANY.
+        """Load the twin with this digest, or ANY, of a version; None if it has no usable twin.
 
         Raises:
             TwinRefused: The twin cannot be trusted, or cannot run here.

@@ -157,13 +157,6 @@ class Worker:
     ) -> FinishedPart:  # fmt: skip
         """Write the files of a part.
 
-        Args:
-            part: The part.
-            rows: The rows of the part.
-            scored: The positions of the scored rows.
-            predictions: The predictions of the scored rows.
-            refused: Offset → reason of the other rows.
-
         Raises:
             JobFailed: A file cannot be written, or no table can hold the columns.
         """
@@ -229,12 +222,6 @@ class Worker:
         self, inputs: pd.DataFrame, predictions: list[pa.Table], most: int, span: tuple[int, int]
     ) -> None:
         """Stop the job if dividing a part changed the predictions of its rows.
-
-        Args:
-            inputs: (n rows) The inputs of the scored rows.
-            predictions: The predictions of these rows, in several tables.
-            most: The maximum number of rows per call of the model.
-            span: The range of offsets of these rows.
 
         Raises:
             JobFailed: The predictions of a row depend on the other rows of the call.

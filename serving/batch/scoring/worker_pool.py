@@ -32,15 +32,6 @@ class WorkerPool:
         self, job: Job, directory: Path, starter: Starter, *, patience: float,
         say: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """Store the settings.
-
-        Args:
-            job: The job.
-            directory: The directory for the files of parts.
-            starter: Starts worker processes.
-            patience: The timeout of one call of the model, in seconds.
-            say: Receives messages about silent workers.
-        """
         self._hello = {"job": job.to_json(), "directory": str(directory)}
         self._starter = starter
         self._patience = patience

@@ -22,13 +22,7 @@ _FORKING = sys.platform == "linux"
 def starter(
     variables: Mapping[str, str], python: str = "", *, forking: bool = _FORKING
 ) -> "ForkStarter | SpawnStarter":
-    """Return the starter of workers for this system.
-
-    Args:
-        variables: The environment variables of the workers.
-        python: The interpreter; empty for the current one.
-        forking: Whether workers are forks.
-    """
+    """Return the starter of workers for this system."""
     return ForkStarter(variables, python) if forking else SpawnStarter(variables, python)
 
 
@@ -47,10 +41,6 @@ class ForkStarter:
 
     def start(self, end: socket.socket, needs: Sequence[str] = ()) -> "_Fork":
         """Start a worker that is connected to the engine by a socket.
-
-        Args:
-            end: The worker's end of the socket.
-            needs: Modules that earlier workers imported for this version.
 
         Raises:
             JobFailed: The worker cannot be started.

@@ -27,11 +27,6 @@ class EnvironmentWorker:
     def __init__(self, job: Job, directory: Path, python: str) -> None:
         """Start a process that loads the version.
 
-        Args:
-            job: The job.
-            directory: The directory for the files of parts.
-            python: The interpreter of the environment.
-
         Raises:
             ServingError: The environment is missing, or the version cannot be loaded in it.
         """

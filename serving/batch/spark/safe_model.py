@@ -40,14 +40,7 @@ _JOB = "job.json"
 
 
 def save(place: Path, job: Job, directory: Path, python: str) -> None:
-    """Write the MLflow model for a job.
-
-    Args:
-        place: The folder of the model, which must not exist yet.
-        job: The job.
-        directory: The directory for the files of parts.
-        python: The interpreter of the version's environment; empty for the executors' own.
-    """
+    """Write the MLflow model for a job into a folder, which must not exist yet."""
     place.mkdir()
     shutil.copytree(job.model.path, place / _VERSION)
     about = {"job": job.to_json(), "directory": str(directory), "python": python}

@@ -73,15 +73,7 @@ class SparkJob:
 def flow(
     spark: Any, job: Job, directory: Path, widened: Sequence[str] = (), python: str = ""
 ) -> Iterator[SparkJob]:
-    """Create the Spark jobs of a batch job.
-
-    Args:
-        spark: The Spark session.
-        job: The job.
-        directory: The directory for the files of parts.
-        widened: Additional variables for models; see `cloche.processes.child_variables`.
-        python: The interpreter of the version's environment; empty for the executors' own.
-    """
+    """Create the Spark jobs of a batch job."""
     with tempfile.TemporaryDirectory(prefix="cloche-") as place:
         yield SparkJob(spark, job, directory, Path(place) / "model", widened=widened, python=python)
 
