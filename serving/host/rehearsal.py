@@ -22,13 +22,7 @@ load = frameworks.load
 
 
 def refusal(model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
-    """Explain why a host would not serve a loaded version; empty if it would.
-
-    Args:
-        model: The loaded MLflow model.
-        path: The folder of the version's artifacts.
-        example: The function that returns a request body, for versions without an input example.
-    """
+    """Explain why a host would not serve a loaded version; empty if it would."""
     try:
         loaded = prove(model, path, example=example)
     except LoadRefused as refused:

@@ -38,25 +38,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Scorer:
-    """Scores requests with one loaded version.
-
-    Attributes:
-        model: The model as MLflow loaded it.
-    """
+    """Scores requests with one loaded version."""
 
     def __init__(
         self, model: PyFuncModel, plan: ColumnDecoder | None, twin: Twin | None, *, name: str = "",
         version: str = "",
     ) -> None:  # fmt: skip
-        """Create the codecs and predictors for a loaded version.
-
-        Args:
-            model: The loaded MLflow model.
-            plan: The column decoder for the model's signature, if there is one.
-            twin: The accelerated twin that may answer in the model's place, if any.
-            name: The name by which the model is served; some protocols repeat it in answers.
-            version: The number of the version; some protocols repeat it in answers.
-        """
+        """Create the codecs and predictors; some protocols repeat name and version in answers."""
         self.model = model
         self._model = InstrumentedModel(model)
         self._codecs = codecs(model.metadata, plan, name=name, version=version)

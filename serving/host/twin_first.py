@@ -20,12 +20,7 @@ from cloche.serving.processes.frames import Item, Result
 
 
 class Loaded(NamedTuple):
-    """A version that can serve.
-
-    Attributes:
-        scorer: The scorer of the version.
-        description: The description of the version for the front.
-    """
+    """A version that can serve."""
 
     scorer: Scorer
     description: dict[str, Any]
@@ -44,16 +39,7 @@ class TwinFirstScorer:
         name: str,
         version: str,
     ) -> None:
-        """Start to load the version in a thread.
-
-        Args:
-            metadata: The MLflow metadata of the version.
-            plan: The column decoder for the version's signature.
-            twin: The twin that answers until the version is loaded.
-            load: The function that loads the version; called in a thread.
-            name: The name by which the version is served.
-            version: The number of the version.
-        """
+        """Start to load the version by `load` in a thread."""
         self._whole: Future[Loaded] = Future()
         coming = cast("PyFuncModel", ComingModel(metadata, self._model))
         self._early = Scorer(coming, plan, twin, name=name, version=version)

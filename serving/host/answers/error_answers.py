@@ -44,14 +44,6 @@ class Unfit(RequestRefused):
     """
 
     def __init__(self, name: Any, row: int, kind: Any, found: str) -> None:
-        """Create the message.
-
-        Args:
-            name: The name of the column; None if it has none.
-            row: The position of the row, from 0.
-            kind: The type of the column.
-            found: The description of the cell.
-        """
         self.reason = f"column {name!r}: expected {kind!r}"
         subject = "Row" if name is None else f"Column {name!r}, row"
         super().__init__(

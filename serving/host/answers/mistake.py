@@ -66,12 +66,7 @@ def type_name(kind: Any) -> str:
 
 
 def described(value: Any, kind: Any = None) -> str:
-    """Describe the kind of a value, without the value.
-
-    Args:
-        value: A value from JSON, CSV or a table.
-        kind: The type in the signature that the value should have.
-    """
+    """Describe the kind of a value, without the value."""
     if value is None or value is pd.NA or value is pd.NaT:
         return "null"
     if isinstance(value, float) and not math.isfinite(value):

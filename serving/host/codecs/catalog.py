@@ -20,14 +20,7 @@ from cloche.serving.host.parsing.missing_values import MissingValueGuard
 def codecs(
     metadata: Model, plan: ColumnDecoder | None, *, name: str, version: str
 ) -> Mapping[str, Codec]:
-    """Create the codecs for a version of a model, by the name of the protocol.
-
-    Args:
-        metadata: The MLflow metadata of the version.
-        plan: The column decoder for the version's signature, if there is one.
-        name: The name by which the model is served.
-        version: The number of the version.
-    """
+    """Create the codecs for a version of a model, by the name of the protocol."""
     schema = metadata.get_input_schema()
     hinted = has_type_hints(metadata)
     guard = MissingValueGuard(schema, by_type_hints=hinted)

@@ -11,13 +11,7 @@ from cloche.serving.host.diagnosis.enforcement import first_refused
 
 
 def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | None:
-    """Find why nested lists do not form the tensor of a signature; None if they do.
-
-    Args:
-        value: The nested lists from JSON.
-        spec: The specification of the tensor.
-        name: The name of the input; None if it has none.
-    """
+    """Find why nested lists do not form the tensor of a signature; None if they do."""
     subject = "The input" if name is None else f"Input {name!r}"
     columns = () if name is None else (name,)
     wanted = f"{type_name(spec.type)} of shape {shape_name(spec.shape)}"

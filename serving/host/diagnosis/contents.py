@@ -47,13 +47,7 @@ def hinted_mistake(value: Any, schema: Schema, whose: str = "inputs, row") -> Mi
 
 
 def named_mistake(content: Content, schema: Schema, word: str) -> Mistake | None:
-    """Find the first mistake in the rows for a model with named columns.
-
-    Args:
-        content: The rows.
-        schema: The signature's inputs.
-        word: The word for a column in the request's protocol.
-    """
+    """Find the first mistake in the rows for a model with named columns."""
     named = _with_names(content, schema)
     if isinstance(named, Mistake):
         return named

@@ -59,12 +59,7 @@ class Diagnosis:
             return unreadable(item.body)
 
     def of_payload(self, payload: Any, *, word: str = "Column") -> Mistake:
-        """Find the mistake in a parsed body in one of MLflow's layouts.
-
-        Args:
-            payload: The parsed body.
-            word: The word for a column in the request's protocol.
-        """
+        """Find the mistake in a body of MLflow's layouts; `word` is the protocol's for a column."""
         if isinstance(payload, dict) and self._is_unwrapped(payload):
             return self._unwrapped_mistake(payload) or self._general()
         content = found_in(payload, ("inputs",) if self._hinted else LAYOUTS)

@@ -59,10 +59,6 @@ def first_refused(count: int, refuses: Callable[[slice], bool]) -> int | None:
     First, parts that are refused by themselves are searched. Then, except in large requests, parts
     that are refused only together with others before them, like a text among numbers in a column
     that takes either; this search is more expensive.
-
-    Args:
-        count: The number of parts.
-        refuses: The function that tells whether a slice of the parts is refused.
     """
     if not count:
         return None

@@ -11,12 +11,7 @@ _SPLIT = {"columns", "data", "index"}
 
 
 class Content(NamedTuple):
-    """The content of a body in one of the layouts.
-
-    Attributes:
-        layout: The name of the layout.
-        value: The parsed JSON below the layout's name.
-    """
+    """The content of a body in one of the layouts."""
 
     layout: str
     value: Any
@@ -91,12 +86,7 @@ class Content(NamedTuple):
 
 
 def found_in(payload: Any, allowed: Sequence[str] = LAYOUTS) -> Content | Mistake:
-    """Return the content of a body, or the mistake in its form.
-
-    Args:
-        payload: The parsed body.
-        allowed: The layouts that the model accepts.
-    """
+    """Return the content of a body, or the mistake in its form."""
     one_of = ", ".join(allowed)
     if not isinstance(payload, dict):
         return Mistake(

@@ -24,13 +24,7 @@ _LINE_ENDS_LOST = (
 
 
 def of_csv(body: bytes, schema: Schema | None, *, hinted: bool = False) -> Mistake | None:
-    """Find the first mistake in a CSV table for a model with these inputs.
-
-    Args:
-        body: The bytes of the table.
-        schema: The signature's inputs.
-        hinted: Whether the inputs come from the type hint of the model's function.
-    """
+    """Find the first mistake in a CSV table for a model with these inputs."""
     try:
         text = body.decode()
     except UnicodeDecodeError as error:

@@ -40,8 +40,6 @@ class Table(NamedTuple):
 
     Attributes:
         key: The column types and parameters, which must be equal in tables that are joined.
-        rows: The rows of Python values.
-        params: The parameters of the request.
         columns: The columns of a request by column, instead of rows, in the form that
             `ColumnDecoder.columns` returns.
     """

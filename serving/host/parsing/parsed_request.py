@@ -12,12 +12,7 @@ Write = Callable[[Predicted, int, int], Answer]
 
 
 class ParsedRequest(NamedTuple):
-    """A parsed request for the batch predictors.
-
-    Attributes:
-        table: The rows of the request.
-        write: Writes the predictions of the rows as an answer in the request's protocol.
-    """
+    """A parsed request for the batch predictors."""
 
     table: Table
     write: Write

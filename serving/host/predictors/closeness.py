@@ -5,14 +5,7 @@ from typing import Any
 
 
 def alike(one: Any, other: Any, *, tolerance: float, relative: float = 1e-6) -> bool:
-    """Whether two parsed JSON predictions are equal within a tolerance.
-
-    Args:
-        one: The first prediction.
-        other: The second prediction.
-        tolerance: The absolute tolerance of numbers.
-        relative: The relative tolerance, which applies to larger numbers.
-    """
+    """Whether two parsed JSON predictions are equal within a tolerance."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(
             alike(one[key], other[key], tolerance=tolerance, relative=relative) for key in one

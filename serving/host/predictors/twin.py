@@ -163,12 +163,7 @@ class Twin:
 
 
 def _session(graph: bytes, demanded: int | None) -> Any:
-    """Create a session.
-
-    Args:
-        graph: The ONNX graph.
-        demanded: The number of threads with which the twin was proven; None for this process's
-            share.
+    """Create a session with the threads that the twin was proven with, or this process's share.
 
     Raises:
         TwinRefused: onnxruntime is not installed, or cannot run the graph.

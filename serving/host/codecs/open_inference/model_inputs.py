@@ -37,11 +37,6 @@ def model_input(
 ) -> Any:
     """Convert tensors to a model's input: a table, an array, arrays by name, or a list.
 
-    Args:
-        tensors: The tensors of the request, by name.
-        schema: The signature's inputs.
-        hinted: Whether the inputs come from the type hint of the model's function, which is a list.
-
     Raises:
         RequestRefused: The tensors do not fit the signature.
     """

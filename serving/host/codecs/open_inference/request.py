@@ -11,8 +11,6 @@ class OpenInferenceRequest(NamedTuple):
 
     Attributes:
         id: The client's id of the request; empty for none.
-        tensors: The tensors by name, in the order of the request.
-        parameters: The parameters of the request, unchanged.
         outputs: The names of the requested outputs; empty for all.
         form: The data that the codec's `write` needs to choose the form of the answer.
     """

@@ -27,12 +27,7 @@ class RequestTemplates:
         self._known: dict[Hashable, _Way] = {}
 
     def recall(self, key: Hashable, data: bytes) -> tuple[OpenInferenceRequest, Table] | None:
-        """Parse a request by its template; None if there is none.
-
-        Args:
-            key: The request without the bytes of its tensors.
-            data: The bytes of the tensors, one after the other.
-        """
+        """Parse a request by its template; None if there is none."""
         way = self._known.get(key)
         row = way.read(data) if way is not None else None
         if way is None or row is None:

@@ -55,7 +55,6 @@ class Tensor(NamedTuple):
     """One named tensor of a request.
 
     Attributes:
-        name: The name of the input.
         datatype: One of `DTYPES`, or BYTES.
         shape: The lengths of the axes.
         data: The elements in row-major order: a flat list of Python values, or bytes.
@@ -247,9 +246,6 @@ class Output(NamedTuple):
     data and gRPC have no null; `dense` documents their form of a missing value.
 
     Attributes:
-        name: The name of the output.
-        datatype: One of `DTYPES`, or BYTES.
-        shape: The lengths of the axes.
         values: An array, of objects if whole numbers or booleans are missing (None); for BYTES a
             flat list of str, bytes and None.
         missing: The positions of missing elements that `dense` left empty, separated by commas.
