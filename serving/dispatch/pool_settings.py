@@ -10,12 +10,9 @@ class PoolSettings:
     """The number of replicas of a version pool, and their limits.
 
     Attributes:
-        replicas: The number of replicas.
         load_timeout: The time limit for loading a replica, in seconds.
         predict_timeout: The time limit for a batch, in seconds.
         host_memory: The memory in bytes above which a replica is renewed; 0 for no limit.
-        queue: The limits of the requests that wait.
-        batches: The limits of a batch.
         twin: The digest of the accelerated twin that may answer; empty for none.
     """
 

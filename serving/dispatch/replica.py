@@ -66,11 +66,7 @@ class Replica:
 
     @classmethod
     async def start(cls, processes: Processes, environment: Path | None = None) -> "Replica":
-        """Start a host that has no version yet.
-
-        Args:
-            processes: The launcher of processes.
-            environment: The interpreter of another environment; None for the front's.
+        """Start a host without a version, by another environment's interpreter if one is given.
 
         Raises:
             HostFailed: The host cannot run in the front's environment.
@@ -117,11 +113,6 @@ class Replica:
     ) -> dict[str, Any]:
         """Load a version, and return the host's description of it.
 
-        Args:
-            version: The message to the host: the path of the artifacts, and how to load them.
-            label: The fields that mark the host's lines in the log.
-            patience: The time limit, in seconds.
-
         Raises:
             HostFailed: The version did not load within `patience` seconds, or the host died.
         """
@@ -138,9 +129,6 @@ class Replica:
 
         Returns the host's new description of its version; None if `load` returned the final one, or
         if the host died.
-
-        Args:
-            patience: The time limit, in seconds.
 
         Raises:
             HostFailed: The model cannot be loaded, or not within `patience` seconds.

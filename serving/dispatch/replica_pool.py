@@ -35,16 +35,6 @@ class ReplicaPool:
         spawn: Callable[[], Awaitable[Replica]],
         idle: Callable[[], None],
     ) -> None:
-        """Prepare a pool.
-
-        Args:
-            label: The model and version, for metrics and logs.
-            path: The path of the version's artifacts.
-            plan: The pool settings.
-            metrics: The metrics of the server.
-            spawn: Starts a host that has no version yet.
-            idle: Called when a new replica is ready for work.
-        """
         self.description: dict[str, Any] = {}
         self._label = label
         self._path = path

@@ -10,13 +10,7 @@ _logger = logging.getLogger(__name__)
 
 
 class VersionLoad:
-    """A version that is being loaded, in a task.
-
-    Attributes:
-        target: The registry's description of the version.
-        since: The time at which the load began.
-        task: The task that loads the version.
-    """
+    """A version that is being loaded, in a task."""
 
     task: asyncio.Task[None]
 

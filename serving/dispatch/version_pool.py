@@ -36,8 +36,6 @@ class VersionPool:
     """The replicas of one version, and the queue before them.
 
     Attributes:
-        model: The name under which the model is served.
-        version: The number of the version.
         retry: Whether a request whose host was lost is given to another host.
     """
 
@@ -103,11 +101,7 @@ class VersionPool:
         return batches * self._batch_seconds / max(1, len(self._pool))
 
     async def start(self, *, beside: bool = True) -> None:
-        """Load every replica.
-
-        Args:
-            beside: Whether another version serves meanwhile. If so, hosts load at a low priority;
-                if not, twins may answer before their models are loaded (see `complete`).
+        """Load every replica; see `ReplicaPool.start`.
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.

@@ -26,13 +26,7 @@ class BlockingForkServer:
     """A fork server, and the exit codes that it has reported."""
 
     def __init__(self, program: Program, variables: Mapping[str, str], python: str = "") -> None:
-        """Start a fork server.
-
-        Args:
-            program: The program whose modules are imported in advance.
-            variables: The environment variables of the fork server and its forks.
-            python: The interpreter; empty for that of this process.
-        """
+        """Start a fork server."""
         self._program = program
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -47,10 +41,6 @@ class BlockingForkServer:
 
     def fork(self, end: socket.socket, needs: Sequence[str] = ()) -> int:
         """Fork the program, and return the process ID of the fork.
-
-        Args:
-            end: The fork's end of a socket.
-            needs: Modules that the fork server imports first, for this fork and later ones.
 
         Raises:
             ForkServerLost: The fork server has ended, or does not answer in time.

@@ -35,13 +35,6 @@ class Processes:
     def __init__(
         self, threads: int, widened: Sequence[str] = (), *, forking: bool = sys.platform == "linux"
     ) -> None:
-        """Configure how processes are started.
-
-        Args:
-            threads: The number of threads of each model host.
-            widened: Further variables that models get; see `cloche.processes.child_variables`.
-            forking: Whether processes are forks of a fork server.
-        """
         self._threads = threads
         self._widened = tuple(widened)
         self._forking = forking

@@ -18,8 +18,6 @@ class Note:
     """The facts of a version that the registry held when the note was written.
 
     Attributes:
-        name: The name of the registered model.
-        version: The number of the version.
         digest: The digest that the artifacts must have.
         twin: The digest of the twin that may answer in the model's place; empty without a twin.
         retry: Whether a request whose model host was lost may be sent to another host.

@@ -43,14 +43,6 @@ class Registry:
     async def ask(self, question: str, patience: float, **about: Any) -> Any:
         """Call a method of `cloche.serving.registry.service.Service` in the registry process.
 
-        Args:
-            question: The name of the method.
-            patience: The timeout in seconds.
-            about: The arguments of the method, as JSON values.
-
-        Returns:
-            The return value of the method, as a JSON value.
-
         Raises:
             VersionRefused: The registry answered, and the version cannot serve.
             RegistryUnreachable: There was no answer within `patience` seconds.
