@@ -37,14 +37,7 @@ Dialect = Callable[[CloudRequest, bytes, list[str]], Translation]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """The paths and body formats that a cloud requires.
-
-    Attributes:
-        predict_path: The path of prediction requests.
-        health_path: The path of the cloud's health check.
-        dialect: Translates the bodies sent to `predict_path`.
-        pages: JSON documents that the cloud fetches, by path.
-    """
+    """The paths and body formats that a cloud requires."""
 
     predict_path: str
     health_path: str

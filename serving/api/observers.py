@@ -42,12 +42,7 @@ class Observers:
             )  # fmt: skip
 
     def answered(self, exchange: Exchange, ended: Answer | HttpError) -> None:
-        """Observe a request whose answer was sent.
-
-        Args:
-            exchange: The request. `exchange.request`, if it was queued, has its body and times.
-            ended: The answer of a model host, or the error that was sent in its place.
-        """
+        """Observe a request whose answer was sent."""
         model, served, status = exchange.target.model.name, exchange.version, ended.status
         seconds = self._loop.time() - exchange.started
         self._metrics.answered(model, served, status, seconds)

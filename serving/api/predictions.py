@@ -58,11 +58,7 @@ _CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
 
 
 class Predictions:
-    """Answers the prediction requests of one server.
-
-    Attributes:
-        observers: Is called at the end of each request.
-    """
+    """Answers the prediction requests of one server."""
 
     def __init__(self, settings: Settings, deadlines: Deadlines, observers: Observers) -> None:
         self.observers = observers
@@ -123,13 +119,6 @@ class Predictions:
         client_left: Callable[[], bool], patience: float = math.inf,
     ) -> None:  # fmt: skip
         """Queue a request.
-
-        Args:
-            exchange: The request.
-            item: The data that the model host receives.
-            outcome: The receiver of the answer or of the reason for none.
-            client_left: Returns whether the client closed its connection.
-            patience: The client's own timeout, in seconds.
 
         Raises:
             HttpError: The request cannot be queued.

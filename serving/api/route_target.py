@@ -12,9 +12,7 @@ class RouteTarget(NamedTuple):
     """The target of a prediction request.
 
     Attributes:
-        model: The served model.
         version: The requested version; None for the one that serves.
-        protocol: The protocol of the request.
         template: The path with placeholders for names, by which traces group requests.
     """
 

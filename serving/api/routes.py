@@ -13,7 +13,6 @@ class Route(NamedTuple):
     """A parsed path of a model.
 
     Attributes:
-        protocol: The protocol of the path.
         describe: Builds the metadata that the path answers; None for a path of predictions.
         template: The path with placeholders for names, by which traces group requests.
         name: The model's name; None for the server's only model.

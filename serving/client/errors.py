@@ -95,14 +95,7 @@ _BY_STATUS: dict[int, type[Refused]] = {
 def refusal(
     status: int, body: bytes | bytearray, request_id: str, retry_after: float | None
 ) -> Refused:
-    """Return the exception for a response other than 200.
-
-    Args:
-        status: The HTTP status.
-        body: The response body.
-        request_id: The id of the request in the server's log.
-        retry_after: The seconds that the server asks the client to wait; None if it does not ask.
-    """
+    """Return the exception for a response other than 200."""
     told = _error_fields(body)
     message = str(told["message"])
     kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else Refused)

@@ -20,11 +20,6 @@ def is_frame(rows: Any) -> bool:
 def body(rows: Any, params: Mapping[str, Any] | None = None) -> bytes:
     """Encode `rows` and the model's parameters as JSON.
 
-    Args:
-        rows: A DataFrame; a list of records; columns or tensors by name; an array or nested lists;
-            or a complete payload in one of MLflow's four layouts.
-        params: The inference parameters of the model.
-
     Raises:
         TypeError: A value has no form in JSON.
     """

@@ -36,15 +36,7 @@ class CloudRoutes:
         max_body: int,
         patience: float,
     ) -> None:
-        """Wrap an application.
-
-        Args:
-            app: The application with the paths of `cloche serve`.
-            contract: The paths and body formats that the cloud requires.
-            names: Returns the current names of the model's inputs.
-            max_body: The size limit of a body in bytes, before and after decompression.
-            patience: The time limit for sending a body, in seconds.
-        """
+        """Wrap an application; `max_body` limits a body before and after decompression."""
         self._app = app
         self._contract = contract
         self._names = names

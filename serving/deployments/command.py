@@ -29,11 +29,6 @@ _HINTS = {
 def promote(name: str, version: str, options: Options) -> None:
     """Run `cloche promote`: the gate judges a version, and `production` moves to it.
 
-    Args:
-        name: The name of the registered model.
-        version: The number of the version.
-        options: The options of the deployment.
-
     Raises:
         MlflowException: The gate refused the version, with its reasons, or could not judge it.
     """

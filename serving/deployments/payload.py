@@ -13,11 +13,7 @@ _BODIES = {"dataframe_split", "dataframe_records", "instances", "inputs", "messa
 
 
 def encode(inputs: Any) -> bytes:
-    """Encode the body of a request to `/invocations`.
-
-    Args:
-        inputs: A DataFrame, an array or list, arrays by name, or a body as an object or as text.
-    """
+    """Encode the body of a request to `/invocations`."""
     if isinstance(inputs, (str, bytes)):
         return inputs.encode() if isinstance(inputs, str) else inputs
     return json.dumps(_body(inputs), cls=NumpyEncoder).encode()

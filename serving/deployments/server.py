@@ -75,15 +75,9 @@ class Server:
         return answer.text
 
     def wait_for(self, name: str, version: str | None, patience: float) -> State:
-        """Wait until the server serves a version of a model, or no longer serves the model.
+        """Wait until the server serves a version, and return its state.
 
-        Args:
-            name: The name of the model.
-            version: The version to wait for; None to wait until the model is not served.
-            patience: The timeout in seconds.
-
-        Returns:
-            The state of the server.
+        Without a version, wait until the server no longer serves the model.
 
         Raises:
             MlflowException: The version cannot serve, or the timeout has passed.

@@ -66,12 +66,7 @@ class Options:
 
 
 def followed(state: Mapping[str, Any], name: str) -> str | None:
-    """Return the alias of a model that a server follows; None if it follows none.
-
-    Args:
-        state: The JSON of the server's `/readyz`.
-        name: The name of the registered model.
-    """
+    """Return the alias of a model that a server follows by its `/readyz`; None if it has none."""
     model = state["models"].get(name)
     if model is None:
         alias: str | None = state.get("follows")

@@ -19,9 +19,6 @@ class CheckResult:
     """The result of one check, printed as one line.
 
     Attributes:
-        check: The subject of the check.
-        state: The severity of the result.
-        says: The finding.
         fix: The fix, as a command if there is one; empty if none is needed, or if `says` ends with
             the fix.
     """

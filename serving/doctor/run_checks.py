@@ -14,12 +14,7 @@ from cloche.serving.settings import Settings
 
 
 def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[CheckResult]:
-    """Run all checks for serving and scoring.
-
-    Args:
-        settings: The settings with which a server would start.
-        files: The files that hold secrets, by the option that names each.
-    """
+    """Run all checks for serving and scoring."""
     yield from machine.packages(settings)
     yield from machine.text(settings)
     for check, look in preflight.LOOKS.items():

@@ -13,11 +13,7 @@ _SOON = timedelta(days=14)
 
 
 def permissions(files: dict[str, Path | None]) -> Iterator[CheckResult]:
-    """Check that no other user can read the files that hold secrets.
-
-    Args:
-        files: The files, by the option that names each.
-    """
+    """Check that no other user can read the files of secrets, each given by its option."""
     for option, file in files.items():
         if file is None:
             continue

@@ -36,7 +36,6 @@ class PhaseSnapshot(NamedTuple):
     """The state of a connection at the time of an inspection.
 
     Attributes:
-        phase: The current phase.
         request: The number of requests that have begun on the connection.
         unsent: The number of bytes in the write buffer, which the client has not accepted.
     """

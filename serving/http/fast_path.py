@@ -47,16 +47,6 @@ class FastPath:
         hosts: AllowedHosts,
         max_body: int,
     ) -> None:
-        """Prepare the fast path.
-
-        Args:
-            target: Finds the target of a path; raises HttpError if there is none.
-            catalog: The served models; when they change, cached targets are dropped.
-            predictions: The handler of prediction requests.
-            access: The check of API keys.
-            hosts: The check of Host headers.
-            max_body: The size limit of a body, in bytes.
-        """
         self._find = target
         self._catalog = catalog
         self._targets: dict[bytes, RouteTarget] = {}  # cached until a model is added or removed

@@ -87,11 +87,7 @@ def head_size(url: bytes, headers: HeaderList) -> int:
 
 
 class HeadCount:
-    """Counts the bytes of one head, piece by piece.
-
-    Attributes:
-        size: The number of bytes of the head so far.
-    """
+    """Counts the bytes of one head, piece by piece."""
 
     __slots__ = ("_tail", "size")
 

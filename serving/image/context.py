@@ -37,16 +37,7 @@ LABEL cloche.model={name} cloche.version={version} cloche.digest={digest}
 
 
 def write(uri: str, folder: Path, *, base: str, cache_directory: Path) -> Note:
-    """Write the build context for an image of the version to which `uri` resolves.
-
-    Args:
-        uri: The model URI; an alias is resolved only now.
-        folder: The folder of the context; it must be empty or absent.
-        base: The name of the base image, which has Cloche.
-        cache_directory: The directory of the cache of versions.
-
-    Returns:
-        The note with the identity of the version.
+    """Write the build context for the version to which `uri` resolves now; return its note.
 
     Raises:
         ModelUriError: `uri` is not a model URI.

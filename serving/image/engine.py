@@ -35,12 +35,6 @@ def find(name: str = "") -> str:
 def build(engine: str, context: Path, tag: str, options: Sequence[str]) -> None:
     """Build the image `tag` from `context`; the engine prints its own progress.
 
-    Args:
-        engine: The name of the engine.
-        context: The folder of the build context.
-        tag: The name of the image, as NAME:TAG.
-        options: More options of the engine's build command.
-
     Raises:
         BuildFailed: The engine ended with an error.
     """

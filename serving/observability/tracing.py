@@ -53,20 +53,7 @@ class Tracing:
         model: str,
         route: str,
     ) -> bytes:
-        """Make the spans of a request that was answered now.
-
-        Args:
-            scope: The scope of the request; its `traceparent` header names the parent span, and
-                whether it is sampled.
-            status: The status of the answer.
-            started: The time of arrival, on the loop's clock.
-            request: The queued request; None if it was not queued.
-            model: The name of the served model.
-            route: The path with placeholders for names, by which traces group requests.
-
-        Returns:
-            The value of the answer's `traceresponse` header.
-        """
+        """Make the spans of a request answered now; return the value of `traceresponse`."""
         trace = self._trace
         now = time.time_ns()
         offset = now - int(self._loop.time() * 1e9)  # from the loop's clock to Unix time

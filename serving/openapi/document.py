@@ -50,13 +50,7 @@ _CHOSEN = {
 
 
 def document(models: Iterable[ServedModel], *, guarded: bool, named: bool) -> dict[str, Any]:
-    """The OpenAPI document of a server with these models.
-
-    Args:
-        models: The served models.
-        guarded: Whether the server requires API keys.
-        named: Whether the server refuses some Host headers.
-    """
+    """The OpenAPI document of a server with these models."""
     served = list(models)
     key: dict[str, Any] = {"security": [{"key": []}]} if guarded else {}
     refusals = ({"401": _KEYLESS} if guarded else {}) | ({"403": _ELSEWHERE} if named else {})
@@ -98,13 +92,7 @@ def _page(text: str, media_type: str, unready: dict[str, Any] | None) -> dict[st
 def _of_model(
     model: ServedModel, texts: dict[str, str], *, alone: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The paths of a model, each with its operations by method.
-
-    Args:
-        model: The served model.
-        texts: The description of each failure by status.
-        alone: Whether the server has no other model.
-    """
+    """The paths of a model, each with its operations by method."""
     description = model.current.description if model.current else {}
     for protocol in PROTOCOLS:
         failures = _failures(protocol, texts)

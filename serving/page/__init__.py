@@ -31,14 +31,7 @@ SAFE: HeaderList = [
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One static file, compressed once.
-
-    Attributes:
-        content_type: The media type of the file.
-        body: The content of the file.
-        packed: The content, compressed with gzip.
-        tag: The ETag of the content.
-    """
+    """One static file, compressed once."""
 
     content_type: bytes
     body: bytes

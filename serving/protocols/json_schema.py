@@ -40,12 +40,7 @@ def specs(signature: Spec, side: str) -> list[Spec]:
 
 
 def request_schema(signature: Spec, *, hinted: bool = False) -> JsonSchema:
-    """The schema of a JSON request to a model with this signature.
-
-    Args:
-        signature: The signature in MLflow's JSON form.
-        hinted: Whether the signature was derived from type hints of the model's function.
-    """
+    """The schema of a JSON request to a model with this signature."""
     inputs = specs(signature, "inputs")
     if not inputs:
         return {

@@ -46,9 +46,6 @@ class Runtime(NamedTuple):
 
     Attributes:
         entrance: The ASGI application, wrapped in a cloud's routes if there is a contract.
-        catalog: The served models.
-        predictions: The handler of prediction requests.
-        access: The check of API keys.
         fast_path: The way around ASGI for plain prediction requests; None with a cloud's contract.
     """
 
