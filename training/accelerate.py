@@ -28,13 +28,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Accelerated:
-    """A version that has just received a twin.
-
-    Attributes:
-        model: Name of the registered model.
-        version: Number of the version.
-        proof: Result of the comparison between the twin and the model.
-    """
+    """A version that has just received a twin."""
 
     model: str
     version: str

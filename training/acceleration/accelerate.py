@@ -28,12 +28,6 @@ def accelerate(
 ) -> Twin:
     """Convert a model to ONNX and prove that the result gives equal answers.
 
-    Args:
-        original: The model.
-        real: Rows of the model's holdout, with the columns of its signature.
-        seconds: Time limit for the whole attempt.
-        seed: Seed for the sample of `real` and for the adversarial rows.
-
     Raises:
         TwinRefused: There is no proven twin; the message gives the reason.
     """

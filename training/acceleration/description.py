@@ -14,14 +14,7 @@ _PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
 def make_twin(original: OriginalModel, graph: bytes, taken: set[str], proof: Proof) -> Twin:
-    """Describe a proven graph.
-
-    Args:
-        original: The model that the graph is equal to.
-        graph: Content of the ONNX file.
-        taken: Names of the graph's inputs.
-        proof: Result of the proof that the two are equal.
-    """
+    """Describe a proven graph."""
     document = {
         "format": FORMAT,
         "sha256": hashlib.sha256(graph).hexdigest(),

@@ -18,8 +18,6 @@ class Session:
     """An ONNX graph that is loaded into memory.
 
     Args:
-        graph: Content of the ONNX file.
-        inputs: The columns, each with the tensor that it becomes.
         classes: Number of probabilities for each row; 0 for a regression.
 
     Attributes:

@@ -138,11 +138,6 @@ def of_estimator(
 ) -> OriginalModel:
     """Return the original of a plain scikit-learn model, which answers with arrays.
 
-    Args:
-        estimator: The fitted model.
-        signature: Signature of the version.
-        predict: Method that MLflow calls, `predict` or `predict_proba`.
-
     Raises:
         TwinRefused: The model's answers cannot be derived from scores, or it takes columns that no
             tensor can hold.
@@ -188,9 +183,6 @@ def of_folder(folder: Path) -> OriginalModel:
     """Return the original of a stored version, trained by Cloche or a plain scikit-learn model.
 
     MLflow loads the model here as it does to serve it, so the model must be trusted as much.
-
-    Args:
-        folder: Folder of the version's artifacts.
 
     Raises:
         TwinRefused: The version is of neither kind, or has no signature.

@@ -33,13 +33,6 @@ def twin_of(
 ) -> Twin:
     """Make a proven twin of a stored version.
 
-    Args:
-        model: Folder of the version's artifacts.
-        rows: Real rows, with the columns of the version's signature.
-        widened: Additional environment variables for the version's process; see
-            `cloche.processes.child_variables`.
-        python: Interpreter of the version's environment; empty for the current interpreter.
-
     Raises:
         TwinRefused: There is no proven twin; the message gives the reason.
         TrainingError: The version cannot be loaded, or its process ended early, so that it is

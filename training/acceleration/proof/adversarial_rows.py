@@ -31,14 +31,7 @@ _TEXTS = (
 def adversarial(
     original: OriginalModel, real: pd.DataFrame, domain: Domain, *, seed: int
 ) -> Iterator[pd.DataFrame]:
-    """Yield tables of adversarial rows; each row is a real one with adversarial values put in.
-
-    Args:
-        original: The model, whose inputs and thresholds the rows target.
-        real: Rows that the model answers.
-        domain: The twin's domain, whose limits the rows target.
-        seed: Seed for the rows that mix adversarial values of several columns.
-    """
+    """Yield tables of adversarial rows; each row is a real one with adversarial values put in."""
     columns = [one.column for one in original.inputs]
     bases = real[columns].head(BASES).astype(object)
     strange = {one.column: _adversarial(one, real[one.column], domain) for one in original.inputs}

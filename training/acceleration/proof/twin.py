@@ -21,13 +21,7 @@ SCORES = "cloche_scores"  # name of the graph's output
 
 @dataclass(frozen=True)
 class Twin:
-    """A proven twin.
-
-    Attributes:
-        graph: Content of the ONNX file.
-        document: Content of `twin.json`.
-        proof: Result of the comparison with the original.
-    """
+    """A proven twin."""
 
     graph: bytes
     document: dict[str, Any]
