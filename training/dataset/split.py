@@ -18,12 +18,7 @@ _MOST_HELD_OUT = 0.5
 
 @dataclass(frozen=True)
 class Split:
-    """Two disjoint parts of one table; each row keeps its index.
-
-    Attributes:
-        train: Rows to learn from.
-        holdout: Rows to be judged on.
-    """
+    """Two disjoint parts of one table; each row keeps its index."""
 
     train: pd.DataFrame
     holdout: pd.DataFrame

@@ -13,10 +13,6 @@ class OverrideError(Exception):
 def apply(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     """Return `values` with one key set; mappings on its path are copied, or created if absent.
 
-    Args:
-        values: Plain values of a recipe.
-        override: `key.sub.key=value`, with the value in YAML.
-
     Raises:
         OverrideError: The override has no `=`, an empty key, a value that is not YAML, or a path
             through a value that has no keys.

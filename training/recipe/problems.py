@@ -35,14 +35,7 @@ def explain(
     values: Mapping[str, Any],
     lines: Mapping[Path, int],
 ) -> list[str]:
-    """Return one message for each mistake.
-
-    Args:
-        error: Error that pydantic raised.
-        model: Model class that `values` were validated against.
-        values: Values that were validated.
-        lines: Path of a value → its line in the file; values from elsewhere have none.
-    """
+    """Return one message for each mistake."""
     messages = []
     for item in error.errors(include_url=False):
         path, tags = _path(item["loc"], values, absent=item["type"] == "missing")

@@ -26,14 +26,7 @@ _FEW_COPIES: Final = 5
 
 
 def check_table(frame: pd.DataFrame, recipe: Recipe) -> list[str]:
-    """Check a table before it is split.
-
-    Args:
-        frame: The table as it was read.
-        recipe: The recipe, which gives the roles of the columns.
-
-    Returns:
-        Warnings about unusual data that is no reason to stop.
+    """Check a table before it is split; return warnings about data that is no reason to stop.
 
     Raises:
         DataError: The table has problems; the error lists all of them.
@@ -66,10 +59,7 @@ def check_table(frame: pd.DataFrame, recipe: Recipe) -> list[str]:
 
 
 def check_split(split: Split, recipe: Recipe) -> list[str]:
-    """Check both sides of the split of a table that `check_table` accepted.
-
-    Returns:
-        Warnings about unusual data that is no reason to stop.
+    """Check the split of a table that `check_table` accepted; return warnings likewise.
 
     Raises:
         DataError: The split has problems; the error lists all of them.

@@ -44,13 +44,7 @@ class Duplicates:
 
 
 def find_duplicates(split: Split, features: Sequence[str], target: str) -> Duplicates:
-    """Compare the holdout with the training rows.
-
-    Args:
-        split: Both sides of the split.
-        features: Columns in which duplicates are equal.
-        target: The target column, in which copies are equal, too.
-    """
+    """Compare the holdout with the training rows."""
     learned, held = (_hashed(side, features, target) for side in (split.train, split.holdout))
     targets = learned.groupby("looks")["target"].agg(["min", "max"])
     found = held.join(targets, on="looks", how="inner")

@@ -20,14 +20,7 @@ _SMALLEST: Final = float(np.finfo("float64").tiny)
 
 
 def leaks(frame: pd.DataFrame, target: str, columns: Columns, task: Task) -> dict[str, str]:
-    """Return how each feature that determines the target completely does so, by feature.
-
-    Args:
-        frame: Rows whose target is known.
-        target: Name of the target column.
-        columns: The features; those that `frame` lacks are skipped.
-        task: Task of the recipe, which gives the kind of the target.
-    """
+    """Return how each feature that determines the target completely does so, by feature."""
     truth = frame[target]
     return {
         name: found

@@ -48,13 +48,7 @@ class Guess:
 
 
 def guess_roles(frame: pd.DataFrame, target: str, task: Task) -> Guess:
-    """Guess the role of each column except the target.
-
-    Args:
-        frame: Rows whose target is known.
-        target: Name of the target column.
-        task: The task; features that reveal the target are left out.
-    """
+    """Guess the role of each column except the target."""
     guess = Guess()
     for column in frame.columns.drop(target):
         name = str(column)

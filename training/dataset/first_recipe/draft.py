@@ -66,15 +66,7 @@ def _can_be_target(values: pd.Series) -> bool:
 
 
 def draft_recipe(table: Table, data: Data, target: str | None = None) -> str:
-    """Write a first recipe.
-
-    Args:
-        table: The rows to inspect.
-        data: The data section that the rows were read with.
-        target: Column to predict; guessed if None.
-
-    Returns:
-        A valid recipe in YAML, with comments.
+    """Write a first recipe in YAML with comments; without a target, it is guessed.
 
     Raises:
         DataError: The target is absent, or nothing can be learned about it from this table.
@@ -138,11 +130,7 @@ def _head(table: Table, data: Data, task: Task) -> Iterator[str]:
 
 
 def _no_task(target: pd.Series) -> str | None:
-    """Return why a column cannot be predicted, with the fix; None if it can.
-
-    Args:
-        target: Values of the column, without missing ones.
-    """
+    """Return why a column cannot be predicted, with the fix; None if it can."""
     other = "name another target with --target"
     if len(target) < _FEWEST_ROWS:
         return (

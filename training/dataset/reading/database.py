@@ -31,11 +31,6 @@ def database_files(url: str) -> list[Path]:
 def read_query(url: str, query: str, columns: Sequence[str] | None) -> pd.DataFrame:
     """Return the rows that `query` selects.
 
-    Args:
-        url: SQLAlchemy URL with its password.
-        query: SELECT statement.
-        columns: Columns to keep; None keeps all.
-
     Raises:
         DataError: The database cannot be reached or refuses the query, a column is absent, or there
             are no rows.

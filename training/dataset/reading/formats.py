@@ -67,12 +67,6 @@ def read_file(
 ) -> pd.DataFrame:
     """Read one file.
 
-    Args:
-        path: Path of the file.
-        form: Format of the file.
-        options: Options for the reader of the format.
-        columns: Columns to read; None reads all.
-
     Raises:
         UnreadableError: The file is empty, has another format, or lacks a column.
     """

@@ -35,9 +35,6 @@ _WRITTEN: Final[tuple[tuple[str, dict[str, str]], ...]] = (
 def amount_options(values: "pd.Series[str]") -> dict[str, str] | None:
     """Return the options with which `pandas.read_csv` reads a column of formatted numbers.
 
-    Args:
-        values: The values that are not missing, as text.
-
     Returns:
         The options; empty if no option reads the numbers, as with a currency sign; None if the
         column contains something else.
@@ -55,10 +52,6 @@ def day_options(values: "pd.Series[str]", name: str) -> dict[str, Any] | None:
 
     An example of such a day is 31.12.2024.
 
-    Args:
-        values: The values that are not missing, as text.
-        name: Name of the column.
-
     Returns:
         The options; empty if day and month cannot be told apart; None if the column contains
         something else.
@@ -75,9 +68,6 @@ def day_options(values: "pd.Series[str]", name: str) -> dict[str, Any] | None:
 
 def formatted_note(values: pd.Series) -> str | None:
     """Return a clause that describes a column of formatted numbers or days, and how to read it.
-
-    Args:
-        values: Values of any type; missing ones are ignored.
 
     Returns:
         The clause; None if the column contains something else.

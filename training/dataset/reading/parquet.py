@@ -17,11 +17,6 @@ from cloche.training.errors import DataError
 def write_parquet(frame: pd.DataFrame, path: Path, source: str) -> None:
     """Write (n rows) a table without its index.
 
-    Args:
-        frame: The table.
-        path: Path of the file.
-        source: Origin of the rows, for messages.
-
     Raises:
         DataError: A column contains values that have no type in common.
     """
@@ -51,10 +46,6 @@ def write_parquet(frame: pd.DataFrame, path: Path, source: str) -> None:
 
 def read_parquet(path: Path, **options: Any) -> pd.DataFrame:
     """Read a table; maps become dictionaries, as models take them, not lists of pairs.
-
-    Args:
-        path: Path of the file.
-        options: Options of `pandas.read_parquet`.
 
     Raises:
         Exception: The file is no Parquet file; pandas and pyarrow raise various types.

@@ -29,10 +29,6 @@ _SAMPLE = "sample:"
 def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
     """Read the table that `data` names.
 
-    Args:
-        data: Data section of a recipe.
-        columns: Columns to read; None reads all.
-
     Raises:
         DataError: The table cannot be found or read, is empty, or lacks a column.
     """

@@ -45,11 +45,7 @@ class Criterion(ABC):
 
     @abstractmethod
     def summary(self, primary_metric: str) -> str:
-        """Return what is required, for the description of a training.
-
-        Args:
-            primary_metric: First metric of the recipe.
-        """
+        """Return what is required, for the description of a training."""
 
     @abstractmethod
     def verdict(self, measured: Measurements, *, allow_breaking: bool) -> Verdict:
