@@ -47,10 +47,7 @@ class Trained:
     """The result of a training.
 
     Attributes:
-        name: Name of the registered model.
         version: Number of the new version, which has the alias `challenger`.
-        run_id: Id of the training run.
-        evaluation: Measured quality of the model.
     """
 
     name: str
@@ -77,10 +74,6 @@ class Prepared:
 def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
     """Read the recipe's table, check it, and split it.
 
-    Args:
-        recipe: Recipe that `load_recipe` has checked.
-        say: Called with a description of each step as it begins.
-
     Raises:
         DataError: The table cannot be read, or learning from it would mislead; the error lists all
             reasons.
@@ -104,10 +97,6 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
 
 def train(recipe: Recipe, say: Say) -> Trained:
     """Train, evaluate, log and register; the new version becomes the challenger.
-
-    Args:
-        recipe: Recipe that `load_recipe` has checked.
-        say: Called with a description of each step as it begins.
 
     Raises:
         RegistryError: The stores cannot store the results of the training.

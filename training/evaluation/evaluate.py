@@ -60,16 +60,7 @@ def evaluate(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
-    """Evaluate `fitted` on both sides of the split.
-
-    Args:
-        recipe: The recipe, which names the metrics, the slices and the seed.
-        fitted: The model.
-        target: Description of the target.
-        train: Rows that the model was fitted on, with the target column.
-        holdout: Later or other rows, with the target and the slice columns.
-        say: Called from time to time with a description of the progress.
-    """
+    """Evaluate `fitted` on both sides of the split."""
     outcome = judge(fitted, target, holdout, holdout[recipe.target])
     metrics = [name for name in reported_metrics(recipe) if is_computable(name, outcome)]
     found = intervals(

@@ -16,18 +16,11 @@ from cloche.training.recipe.metric_catalog import METRICS
 
 
 def score(metric: str, outcome: Outcome) -> float:
-    """Return the metric's value.
+    """Return the metric's value, `nan` if it is not defined.
 
     For a binary task, precision, recall and F1 are those of the positive label. For a multiclass
     task they are macro averages, and ROC AUC is the macro average of one class against the rest;
     both over the classes that occur in the rows, because nothing is known about the others.
-
-    Args:
-        metric: Key of `METRICS`.
-        outcome: True values and predictions, n rows.
-
-    Returns:
-        The value, `nan` if the metric is not defined.
     """
     if not len(outcome) or not is_computable(metric, outcome):
         return float("nan")

@@ -32,12 +32,6 @@ _SEVERAL = (Mapping, pd.DataFrame)
 def read(output: Any, target: TargetSpec, *, rows: int, name: str | None = None) -> Predictions:
     """Read what a pyfunc's `predict` returned for `rows` rows.
 
-    Args:
-        output: What `predict` returned.
-        target: Description of the target.
-        rows: Number of rows that the model received.
-        name: Name of the output that is the prediction; by default it is found by shapes and names.
-
     Raises:
         TrainingError: The output has another number of rows, missing values, or no single meaning
             for the task.

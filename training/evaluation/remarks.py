@@ -31,12 +31,7 @@ def absent_classes(outcome: Outcome) -> list[str]:
 
 
 def remarks(outcome: Outcome, found: Mapping[str, Interval]) -> Iterator[str]:
-    """Yield what a reader should know about the metrics of a holdout, one sentence each.
-
-    Args:
-        outcome: True values and predictions.
-        found: Metric → its value and interval.
-    """
+    """Yield what a reader should know about the metrics of a holdout, one sentence each."""
     yield from absent_classes(outcome)
     scores = {metric: interval.value for metric, interval in found.items()}
     for metric, reason in undefined(outcome, scores).items():

@@ -20,11 +20,6 @@ MOST_SLICES = 1_000
 def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[Slice]:
     """Compute the metrics of each slice of the holdout, the largest slice first.
 
-    Args:
-        values: Slice column for the rows of `outcome`, in the same order.
-        outcome: True values and predictions.
-        metrics: Names of the metrics.
-
     Raises:
         DataError: The column has too many different values for slices.
     """

@@ -37,12 +37,7 @@ class Package:
     """Everything that one version consists of.
 
     Attributes:
-        recipe: Recipe of the training.
-        target: Target with the labels of the training rows.
-        fitted: Pipeline and description of its scorer.
-        signature: Named inputs and outputs.
         example: A few complete rows of inputs.
-        profile: Reference profile.
         holdout: Entries `artifact`, `digest` and `rows`, with which the gate finds the holdout
             again.
     """

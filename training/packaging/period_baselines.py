@@ -24,11 +24,7 @@ _HALF_ROW = 0.5  # rows that an empty bin counts as, like in `cloche.serving.bat
 
 
 def periods(when: "pd.Series[pd.Timestamp]") -> dict[str, "np.ndarray"]:
-    """Return the period number of each row by unit, for units with enough periods; -1 for none.
-
-    Args:
-        when: (n rows) Times of the rows.
-    """
+    """Return the period number of each row by unit, for units with enough periods; -1 for none."""
     found = {}
     for unit, code in UNITS.items():
         numbers, _ = pd.factorize(when.dt.to_period(code))

@@ -9,15 +9,7 @@ _ALWAYS = ("mlflow", "numpy", "pandas", "scikit-learn", "scipy", "skops")
 
 
 def exact_requirements(pipeline: Any) -> list[str]:
-    """Pin the packages that loading and scoring `pipeline` imports.
-
-    Args:
-        pipeline: Fitted scikit-learn pipeline; the packages of its steps' classes are added to the
-            packages that every version needs.
-
-    Returns:
-        Requirements of the form `name==version`, sorted.
-    """
+    """Pin the packages that loading and scoring `pipeline` imports, as sorted `name==version`."""
     names = set(_ALWAYS)
     for step in pipeline.named_steps.values():
         names.update(providers().get(type(step).__module__.partition(".")[0], ()))

@@ -18,11 +18,6 @@ from cloche.training.recipe.sections import Text
 def build_pipeline(recipe: Recipe, **params: Any) -> Pipeline:
     """Build the pipeline that `recipe` describes.
 
-    Args:
-        recipe: The checked recipe.
-        **params: Parameters of the estimator that override the recipe's own, as a search proposes
-            them.
-
     Returns:
         An unfitted pipeline with the steps `features` and `model`; its input is the output of
         `scorer.prepare`.

@@ -22,7 +22,6 @@ class Fitted:
     """A pipeline fitted on training rows.
 
     Attributes:
-        pipeline: The scikit-learn pipeline.
         description: Second argument of `Scorer.configure`, as plain JSON values.
     """
 
@@ -44,12 +43,6 @@ class Fitted:
 
 def fit(recipe: Recipe, inputs: pd.DataFrame, target: pd.Series, **params: Any) -> Fitted:
     """Fit the recipe's pipeline.
-
-    Args:
-        recipe: The checked recipe.
-        inputs: (n rows) Feature columns.
-        target: (n,) True labels or values.
-        **params: Parameters of the estimator that override the recipe's own.
 
     Raises:
         TrainingError: The estimator refused the parameters or the data.

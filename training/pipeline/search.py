@@ -46,12 +46,6 @@ def run_search(
 ) -> Trial:
     """Try settings until the recipe's trials or seconds are used up, and return the best one.
 
-    Args:
-        recipe: Recipe with a `search` section.
-        judge: Function that fits one setting and returns the primary metric on the validation rows.
-        greater_is_better: Whether a larger value of the metric is better.
-        on_trial: Called with each trial as it ends.
-
     Raises:
         TrainingError: Optuna is not installed, or no trial has a defined metric.
     """

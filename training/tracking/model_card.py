@@ -14,15 +14,7 @@ SMALLEST_SLICE = 200  # rows; the metric of fewer rows depends more on chance th
 def model_card(
     recipe: Recipe, evaluation: Evaluation, *, rows: dict[str, int], source: str, run_id: str
 ) -> str:
-    """Write the card in Markdown.
-
-    Args:
-        recipe: Recipe of the training.
-        evaluation: Measured quality of the model.
-        rows: Number of rows on each side of the split, by name.
-        source: Origin of the data, for people.
-        run_id: Id of the training run.
-    """
+    """Write the card in Markdown."""
     weakest = {
         column: min(
             (part for part in parts if _tells(part, recipe.primary_metric)),

@@ -104,11 +104,6 @@ def _named_by_environment(variable: str, what: str, instead: str) -> Iterator[No
 
     Databases refuse some such ids as invalid.
 
-    Args:
-        variable: Name of the variable.
-        what: The object that the variable names.
-        instead: The object that the training gets without the variable.
-
     Raises:
         RegistryError: The store has no such object.
     """
