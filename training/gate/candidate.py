@@ -16,13 +16,7 @@ from cloche.training.errors import RegistryError
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version on the local disk.
-
-    Attributes:
-        version: Entry of the version in the registry.
-        folder: Folder of the artifacts.
-        model: Content of the MLmodel file.
-    """
+    """A version on the local disk."""
 
     version: ModelVersion
     folder: Path

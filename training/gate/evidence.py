@@ -23,14 +23,7 @@ def outcome_of(judgement: Judgement, *, forced: bool) -> Outcome:
 def evidence(
     judgement: Judgement, *, outcome: Outcome, reason: str | None, now: datetime
 ) -> dict[str, Any]:
-    """Return everything that the decision is based on; undefined numbers are null.
-
-    Args:
-        judgement: Measurements and decision.
-        outcome: Outcome of the judgement, force included.
-        reason: Reason that the user gave for the promotion, if any.
-        now: Time of the judgement, in UTC.
-    """
+    """Return everything that the decision is based on; undefined numbers are null."""
     measured, policy = judgement.measured, judgement.policy
     numbers, production = measured.measurements, judgement.production
     document = {

@@ -36,18 +36,7 @@ def record(
     reason: str | None,
     now: datetime,
 ) -> str:
-    """Write a judgement as a finished run, in the experiment of the run that trained the version.
-
-    Args:
-        client: MLflow client for the tracking store.
-        judgement: Measurements and decision.
-        outcome: Outcome of the judgement, force included.
-        reason: Reason that the user gave for the promotion, if any.
-        now: Time of the judgement, in UTC.
-
-    Returns:
-        The run's id.
-    """
+    """Write a judgement as a finished run beside the run of the training; return the run's id."""
     version = judgement.candidate.version
     document = evidence(judgement, outcome=outcome, reason=reason, now=now)
     run_id: str = client.create_run(

@@ -38,11 +38,6 @@ class Holdout:
 def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> Holdout:
     """Fetch the holdout that a policy names.
 
-    Args:
-        client: MLflow client for the tracking store.
-        policy: The policy, which names the source of the rows.
-        run_id: Id of the run that trained the version.
-
     Raises:
         RegistryError: The rows are gone, or differ from the holdout of the version's training.
         DataError: The table cannot be read, or lacks the target.

@@ -14,15 +14,7 @@ from cloche.training.gate.policy import Policy
 
 @dataclass(frozen=True)
 class Judgement:
-    """Everything that the evidence is written from.
-
-    Attributes:
-        candidate: The version that was judged.
-        production: The version that served at that time; None if none did.
-        policy: Criteria and data of the judgement.
-        measured: Measurements of the versions.
-        decision: Verdicts on the candidate.
-    """
+    """Everything that the evidence is written from."""
 
     candidate: Candidate
     production: Candidate | None

@@ -59,19 +59,6 @@ def measure(
 ) -> Measured:
     """Measure a version, and the production version if there is one.
 
-    Args:
-        client: MLflow client for the tracking store, which contains the holdout.
-        policy: The policy, which says what to measure on which rows.
-        candidate: The version that is judged.
-        production: The version that serves; None if none does.
-        allow_breaking: Whether to accept a production version that cannot be measured.
-        timeout: Seconds for each model to load and predict the holdout.
-        widened: Additional environment variables for models; see
-            `cloche.processes.child_variables`.
-        interpreter: Function from a model's folder to the interpreter of its environment; empty for
-            the current interpreter.
-        say: Called with a description of each step as it begins.
-
     Raises:
         NotMeasured: A process of the gate could not do its work.
         RegistryError: The holdout cannot be fetched.

@@ -274,13 +274,7 @@ def _example(model: PyFuncModel, path: Path, rows: Given) -> str:
 def one_row_latency(
     model: PyFuncModel, rows: Given, clock: Callable[[], float] | None = None
 ) -> float:
-    """Return the median time of a one-row prediction in milliseconds, with one thread.
-
-    Args:
-        model: The model.
-        rows: Rows, of which the first `LATENCY_ROWS` are predicted in turn, one at a time.
-        clock: Function that returns seconds; by default `time_on_core`.
-    """
+    """Return the median time of a one-row prediction in milliseconds, with one thread."""
     clock = clock or time_on_core
     count = len(rows) if isinstance(rows, pd.DataFrame) else len(next(iter(rows.values())))
     singles = [rows_at(rows, slice(at, at + 1)) for at in range(min(LATENCY_ROWS, count))]

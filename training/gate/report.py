@@ -88,11 +88,7 @@ class Chart:
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """Render the report.
-
-    Args:
-        document: Evidence, as `cloche.training.gate.evidence` returns it.
-    """
+    """Render the report."""
     page = template("cloche.training.gate", "report.html.jinja", number=_number)
     return page.render(
         evidence=document,

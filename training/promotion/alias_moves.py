@@ -24,12 +24,6 @@ def move_production(
 ) -> str | None:
     """Put a version into production that is not yet there.
 
-    Args:
-        client: MLflow client for the registry.
-        held: The lock, with the current state of the model.
-        version: Number of the version that is to serve.
-        tags: Tags of the version, which are written first.
-
     Returns:
         Why the stage could not be set; None if it was.
 
@@ -53,12 +47,6 @@ def confirm_production(
     client: MlflowClient, held: Held, version: str, tags: Mapping[str, str]
 ) -> str | None:
     """Write the tags of a version that already serves; `production` stays where it is.
-
-    Args:
-        client: MLflow client for the registry.
-        held: The lock, with the current state of the model.
-        version: Number of the version that serves.
-        tags: Tags of the version.
 
     Returns:
         Why the stage could not be set; None if it was.

@@ -26,8 +26,6 @@ class Examined:
 
     Attributes:
         model: The registered model, as it was when the judgement began.
-        version: Number of the version.
-        judgement: Numbers and verdicts.
         outcome: Outcome of the judgement, force included.
         digest: Digest of the artifacts that were judged.
     """
@@ -59,12 +57,6 @@ def examine(
     client: MlflowClient, model: RegisteredModel, request: PromotionRequest, say: Say
 ) -> Examined:
     """Judge the requested version against the production version, without writing anything.
-
-    Args:
-        client: MLflow client for the tracking store and the registry.
-        model: The registered model.
-        request: The request, which names the version and the criteria.
-        say: Called with a description of each step as it begins.
 
     Raises:
         NotMeasured: A process of the gate could not do its work.

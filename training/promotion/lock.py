@@ -78,12 +78,6 @@ class Held:
 def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) -> Iterator[Held]:
     """Hold the lock on the aliases of `model` as long as the context lasts.
 
-    Args:
-        client: MLflow client for the registry.
-        model: Name of the registered model.
-        holder: Name of the holder, for the error message of other promotions.
-        clock: The clock.
-
     Raises:
         RegistryError: Another promotion holds the lock.
     """

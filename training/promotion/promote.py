@@ -32,7 +32,6 @@ class Promotion:
     """The result of a promotion.
 
     Attributes:
-        model: Name of the registered model.
         version: Number of the version that was judged, or that already serves.
         replaced: Number of the version that served before; None if none did, or no alias moved.
         examined: Result of the gate; None if the version already served and was not judged.
@@ -52,7 +51,6 @@ class PromotionRefusal(GateRefusal):
     """The gate refused a version.
 
     Attributes:
-        examined: Result of the gate.
         run_id: Id of the run with the evidence; None if none was written.
     """
 
@@ -107,13 +105,6 @@ def carry_out(
     client: MlflowClient, examined: Examined, request: PromotionRequest, *, say: Say, clock: Clock
 ) -> Promotion:
     """Write the result of the gate and act on it; all writes of a judged version happen here.
-
-    Args:
-        client: MLflow client for the tracking store and the registry.
-        examined: Result of the gate.
-        request: The request that was judged.
-        say: Called with a description of each step as it begins.
-        clock: The clock.
 
     Raises:
         PromotionRefusal: The gate refused the version.

@@ -21,8 +21,6 @@ class RegisteredModel:
     """A registered model's name, aliases and tags, read at one time.
 
     Attributes:
-        name: Name of the model.
-        aliases: Alias → number of its version.
         tags: Tags of the model, not of its versions.
     """
 

@@ -32,7 +32,6 @@ class Rollback:
     """The result of a rollback.
 
     Attributes:
-        model: Name of the registered model.
         version: Number of the version that serves again.
         replaced: Number of the version that served until now; None if none did.
         stages: Why the stage could not be set; None if it was.

@@ -40,9 +40,7 @@ class VersionStatus:
     """The state of one version.
 
     Attributes:
-        version: Number of the version.
         created_at: Time of the registration, UTC.
-        aliases: Aliases that point to the version.
         gate: Outcome of the gate: passed, refused, forced, or None if no gate judged the version.
         gate_run_id: Id of the run with the evidence; None if no gate judged the version.
         digest: Digest of the artifacts; None unless the version was promoted.
@@ -93,12 +91,7 @@ class ModelStatus:
 
 
 def status(client: MlflowClient, model: str, *, most: int) -> ModelStatus:
-    """Read the state of a model.
-
-    Args:
-        client: MLflow client for the tracking store and the registry.
-        model: Name of the registered model.
-        most: Number of newest versions to read; versions with an alias are added.
+    """Read the state of a model: its `most` newest versions, and those with an alias.
 
     Raises:
         RegistryError: There is no such model.
@@ -116,10 +109,6 @@ def overview(client: MlflowClient, models: Sequence[Registered]) -> list[ModelSt
     """Read the state of many models: their newest versions, and those with an alias.
 
     Flavors and scores are not read, because each would need a call for its file or run.
-
-    Args:
-        client: MLflow client for the registry.
-        models: MLflow's entities of the models.
     """
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         return list(threads.map(lambda model: _brief(client, model), models))
