@@ -121,7 +121,7 @@ class CsvReader:
         self, header: bytes, body: bytes, form: Form, found: Mapping[str, str], *,
         digits: bool = False,
     ) -> pd.DataFrame:  # fmt: skip
-        names = _names(header, self._reading, form)
+        names = header_columns(header, self._reading, form)
         kinds = {name: type_of(self._types, name, at) for at, name in enumerate(names)}
         found = {name: whole for name, whole in found.items() if kinds.get(name) is None}
         dtypes, missing = {}, {}
@@ -161,7 +161,7 @@ class CsvReader:
         self, header: bytes, body: bytes, form: Form, wanted: set[str], rows: int
     ) -> dict[str, Any]:
         """Return columns as text of the file, by Arrow if possible, which is much faster."""
-        names = _names(header, self._reading, form)
+        names = header_columns(header, self._reading, form)
         places = [at for at, name in enumerate(names) if name in wanted]
         with suppress(pa.ArrowInvalid):  # only pandas fills rows that are too short
             table = _arrow_texts(body, [str(at) for at in range(len(names))], places, form)
@@ -193,7 +193,7 @@ class CsvReader:
         self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
     ) -> tuple[pd.DataFrame, "np.ndarray[tuple[int], np.dtype[np.int64]]", dict[int, str]]:
         """Return the readable rows, their offsets, and offset → reason of the others."""
-        names = _names(header, self._reading, form)
+        names = header_columns(header, self._reading, form)
         lines = record_boundaries.split(body, form)
         refused = {}
         for offset, line in enumerate(lines):
@@ -230,7 +230,7 @@ class CsvReader:
         self, header: bytes, body: bytes, form: Form, wanted: Sequence[int]
     ) -> list[Any]:
         """Return the original rows: column → cell, or the text if it does not fit the header."""
-        names = _names(header, self._reading, form)
+        names = header_columns(header, self._reading, form)
         lines = record_boundaries.split(body, form)
         found: list[Any] = []
         for at in wanted:
@@ -266,8 +266,12 @@ def readable(kind: DataType, cell: str, name: str, reading: CsvOptions) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _names(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
-    """Return the column names as in the file, including duplicates."""
+def header_columns(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
+    """Return the column names in a header, including duplicates.
+
+    Raises:
+        JobFailed: The header cannot be decoded or parsed, or is empty.
+    """
     if reading.names:
         return reading.names
     heading = reading.heading(form) | {"header": None}
@@ -302,15 +306,6 @@ def _arrow_texts(body: bytes, names: list[str], places: list[int], form: Form) -
             column_types=dict.fromkeys(columns, pa.string()), include_columns=columns
         ),
     )
-
-
-def header_columns(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
-    """Return the column names in a header, including duplicates.
-
-    Raises:
-        JobFailed: The header cannot be decoded or parsed, or is empty.
-    """
-    return _names(header, reading, form)
 
 
 def _bytes(part: Part) -> tuple[bytes, bytes]:

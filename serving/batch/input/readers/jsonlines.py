@@ -93,7 +93,7 @@ class JsonLinesReader:
             typed: pd.DataFrame = cast_df_types_according_to_schema(whole, known)  # by position
             return typed
         wanted = [{name: one[name] for name in self._inputs if name in one} for one in objects]
-        for name in self._required(objects):
+        for name in self._required():
             if any(name not in one for one in wanted):
                 raise ValueError(f"column {name!r} is missing")
         frame: pd.DataFrame = dataframe_from_parsed_json(
@@ -101,7 +101,7 @@ class JsonLinesReader:
         )
         return frame
 
-    def _required(self, objects: list[dict[str, Any]]) -> list[str]:  # noqa: ARG002
+    def _required(self) -> list[str]:
         if self._schema is None or not self._schema.has_input_names():
             return []
         return [str(name) for name in self._schema.required_input_names()]
