@@ -66,7 +66,7 @@ async def running(
     background; `/readyz` reports when they can answer.
     """
     metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
-    threads = max(1, _cores_for_hosts() // settings.replicas)
+    threads = max(1, (cores() - 1) // settings.replicas)  # one core is for the front
     processes = Processes(threads, settings.host_env)
     if settings.env_manager == LOCAL:
         processes.prepare_hosts()
@@ -173,8 +173,3 @@ async def _fetch(
         return Path(path), Path(environment)
     finally:
         await registry.close()
-
-
-def _cores_for_hosts() -> int:
-    """The number of cores for model hosts: all but one for the front, and at least one."""
-    return max(1, cores() - 1)

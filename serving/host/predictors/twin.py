@@ -79,7 +79,8 @@ class Twin:
         self.tolerance = float(description["tolerance"])
         proven_with = description.get("proof", {}).get("versions", {}).get("onnxruntime")
         self.proven_here = proven_with == version("onnxruntime")
-        self._classes = _as_array(description.get("classes"))
+        classes = description.get("classes")
+        self._classes = None if classes is None else np.array(classes)
         self._positive: int = description.get("positive") or 0
         self._threshold = description.get("threshold")
         answer = description["answer"]
@@ -181,10 +182,6 @@ def _session(graph: bytes, demanded: int | None) -> Any:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise TwinRefused(f"onnxruntime cannot run the twin: {error}") from error
-
-
-def _as_array(classes: Sequence[Any] | None) -> Array | None:
-    return None if classes is None else np.array(classes)
 
 
 def _doubles(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
