@@ -4,13 +4,7 @@ import json
 from dataclasses import replace
 
 from cloche.serving.protocols.json_schema import request_schema, specs
-from cloche.serving.protocols.protocol import (
-    JsonObject,
-    ModelPath,
-    Protocol,
-    metadata,
-    predictions,
-)
+from cloche.serving.protocols.protocol import JsonObject, ModelPath, Protocol, metadata, predictions
 from cloche.serving.web.asgi import HttpError, error_body
 
 _ERROR_SCHEMA: JsonObject = {

@@ -17,12 +17,7 @@ from cloche.training.names import DIGEST, GATE, PROMOTED_AT, REPLACED_AT
 from cloche.training.promotion.alias_moves import move_production
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.lock import Clock, promotion_lock
-from cloche.training.promotion.registry import (
-    RegisteredModel,
-    find_model,
-    find_version,
-    listed,
-)
+from cloche.training.promotion.registry import RegisteredModel, find_model, find_version, listed
 
 _SYSTEM_CLOCK = Clock()
 

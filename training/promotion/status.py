@@ -21,14 +21,7 @@ from mlflow.models import Model
 from cloche.registry.version_listing import files_of, versions_of
 from cloche.training.errors import RegistryError
 from cloche.training.gate.policy import carried_policy
-from cloche.training.names import (
-    DIGEST,
-    GATE,
-    GATE_RUN,
-    PROMOTED_AT,
-    PROMOTED_BY,
-    REASON,
-)
+from cloche.training.names import DIGEST, GATE, GATE_RUN, PROMOTED_AT, PROMOTED_BY, REASON
 from cloche.training.promotion.registry import RegisteredModel, as_model, find_model
 
 _AT_ONCE = 8  # parallel calls; a server with one worker does not answer more at a time

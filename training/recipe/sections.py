@@ -18,14 +18,7 @@ from pydantic import (
 )
 
 from cloche.training.recipe.metric_catalog import ROLES, Role
-from cloche.training.recipe.values import (
-    Day,
-    DottedPath,
-    Names,
-    Number,
-    Scalar,
-    Source,
-)
+from cloche.training.recipe.values import Day, DottedPath, Names, Number, Scalar, Source
 
 
 class Section(BaseModel):

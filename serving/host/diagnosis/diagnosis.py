@@ -6,12 +6,7 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
-from cloche.serving.host.answers.mistake import (
-    Mistake,
-    described,
-    expected,
-    listed,
-)
+from cloche.serving.host.answers.mistake import Mistake, described, expected, listed
 from cloche.serving.host.diagnosis import cells, tables
 from cloche.serving.host.diagnosis.contents import (
     hinted_mistake,
@@ -20,10 +15,7 @@ from cloche.serving.host.diagnosis.contents import (
     uneven,
     unnamed_mistake,
 )
-from cloche.serving.host.diagnosis.enforcement import (
-    refuses_element,
-    refuses_param,
-)
+from cloche.serving.host.diagnosis.enforcement import refuses_element, refuses_param
 from cloche.serving.host.diagnosis.layouts import LAYOUTS, UNWRAPPED, Content, found_in
 from cloche.serving.host.diagnosis.unreadable import unreadable
 from cloche.serving.host.parsing.column_decoder import has_type_hints

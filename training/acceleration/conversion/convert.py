@@ -11,11 +11,7 @@ import onnx
 import pandas as pd
 from onnx.compose import add_prefix
 from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import (
-    DoubleTensorType,
-    Int64TensorType,
-    StringTensorType,
-)
+from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
 from skl2onnx.sklapi import CastTransformer
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
