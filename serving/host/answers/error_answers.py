@@ -54,3 +54,5 @@ class Unfit(RequestRefused):
 
 class UnsupportedMediaType(Exception):
     """A content type that is not supported; answered in plain text, as MLflow does."""
+
+    status = 415

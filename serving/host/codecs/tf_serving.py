@@ -75,8 +75,7 @@ class V1:
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Write an error in TensorFlow Serving's format."""
-        status = error.status if isinstance(error, RequestRefused) else 415
-        return json_error(status, {"error": str(error)})
+        return json_error(error.status, {"error": str(error)})
 
     def _payload(self, item: Item) -> tuple[dict[str, Any], Write]:
         """Convert the body to a layout of MLflow's, with `params`, and choose the answer's writer.

@@ -49,9 +49,9 @@ class TorchServe(ScoringProtocol):
 
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Write an error in TorchServe's format."""
-        status = error.status if isinstance(error, RequestRefused) else 415
-        kind = _TYPES.get(status, "InternalServerException")
-        return json_error(status, {"code": status, "type": kind, "message": str(error)})
+        kind = _TYPES.get(error.status, "InternalServerException")
+        told = {"code": error.status, "type": kind, "message": str(error)}
+        return json_error(error.status, told)
 
 
 def _typed(item: Item) -> Item:

@@ -110,8 +110,7 @@ def write(
 
 def refused(error: RequestRefused | UnsupportedMediaType) -> Answer:
     """Write an error: its message, and the HTTP status, which determines the gRPC code."""
-    status = error.status if isinstance(error, RequestRefused) else 415
-    return Answer(status, TEXT_BODY, 0, str(error).encode())
+    return Answer(error.status, TEXT_BODY, 0, str(error).encode())
 
 
 def _typed(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> Tensor:

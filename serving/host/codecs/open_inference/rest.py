@@ -103,8 +103,7 @@ def write(
 
 def refused(error: RequestRefused | UnsupportedMediaType) -> Answer:
     """Write an error in the protocol's format."""
-    status = error.status if isinstance(error, RequestRefused) else 415
-    return json_error(status, {"error": str(error)})
+    return json_error(error.status, {"error": str(error)})
 
 
 def _tensors(inputs: list[Any], rest: memoryview) -> Iterator[Tensor]:
