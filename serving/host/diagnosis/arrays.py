@@ -1,13 +1,14 @@
 """Checks nested lists that should be tensors: their shape, and the type of each element."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from cloche.serving.host.answers.mistake import Mistake, described, type_name
 from cloche.serving.host.diagnosis.enforcement import first_refused
+from cloche.serving.host.parsing.missing_values import flattened
 
 
 def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | None:
@@ -27,7 +28,7 @@ def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | 
     )
     if not fits:
         return Mistake(f"{subject}: expected {wanted}, found shape {shape_name(shape)}.", columns)
-    leaves = list(_leaves(value))
+    leaves = list(flattened(value))
     at = first_refused(len(leaves), lambda some: _refuses(leaves[some], spec.type))
     if at is None:
         return None
@@ -50,14 +51,6 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 def shape_name(shape: Sequence[int]) -> str:
     """Format a shape, with n for an axis of any length."""
     return f"[{', '.join('n' if axis < 0 else str(axis) for axis in shape)}]"
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, list):
-        for one in value:
-            yield from _leaves(one)
-    else:
-        yield value
 
 
 def _refuses(leaves: list[Any], dtype: Any) -> bool:

@@ -99,7 +99,7 @@ class MissingValueGuard:
             key = next(iter([*rows[0]][at : at + 1]), None) if name is None else name
             return [row.get(key) for row in rows] if any(key in row for row in rows) else ()
         if name is None:  # MLflow casts all columns without names to the type of the first
-            return [*_leaves(content)] if at == 0 else ()
+            return [*flattened(content)] if at == 0 else ()
         return content if len(self._specs) == 1 else ()
 
 
@@ -161,7 +161,7 @@ def _lacks(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
     lacks = False
     for row, cell in enumerate(cells):
         if isinstance(spec, TensorSpec):
-            fits = all(_is_element(leaf, spec.type) for leaf in _leaves(cell))
+            fits = all(_is_element(leaf, spec.type) for leaf in flattened(cell))
         elif not isinstance(spec.type, DataType):
             fits = _holds(cell, spec.type)
         elif _is_missing(cell):
@@ -207,9 +207,10 @@ def _is_missing(cell: Any) -> bool:
     return cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _leaves(cell: Any) -> Iterator[Any]:
+def flattened(cell: Any) -> Iterator[Any]:
+    """Yield the elements of nested lists, or a cell that is no list."""
     if isinstance(cell, list):
         for one in cell:
-            yield from _leaves(one)
+            yield from flattened(one)
     else:
         yield cell

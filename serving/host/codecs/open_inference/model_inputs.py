@@ -18,6 +18,7 @@ from mlflow.types import DataType, Schema
 from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
 
 from cloche.serving.host.answers.error_answers import RequestRefused
+from cloche.serving.host.answers.mistake import plain_name
 from cloche.serving.host.codecs.open_inference.columns import (
     NATIVE,
     check_bytes,
@@ -131,7 +132,7 @@ def _unnamed_columns(tensors: Mapping[str, Tensor], schema: Schema) -> Any:
     """Convert tensors for columns without names: to one array, or to a table of one tensor each."""
     kinds = schema.input_types()
     names = unnamed_columns.names(len(kinds))
-    alike = unnamed_columns.side_by_side([_type_name(kind) for kind in kinds])
+    alike = unnamed_columns.side_by_side([plain_name(kind) for kind in kinds])
     if alike or (len(tensors) == 1 and len(kinds) > 1):
         return _side_by_side(_only(tensors), kinds)
     if len(tensors) != len(kinds) or (len(kinds) > 1 and tensors.keys() != set(names)):
@@ -155,10 +156,6 @@ def _side_by_side(tensor: Tensor, kinds: Sequence[Any]) -> Any:
     if native == "FP64" and tensor.datatype in ("INT64", "UINT64"):
         check_exact(tensor, array)
     return array.astype(DTYPES[native])
-
-
-def _type_name(kind: Any) -> str:
-    return kind.name if isinstance(kind, DataType) else ""
 
 
 def _objects(tensor: Tensor) -> Any:
