@@ -67,11 +67,7 @@ def day_options(values: "pd.Series[str]", name: str) -> dict[str, Any] | None:
 
 
 def formatted_note(values: pd.Series) -> str | None:
-    """Return a clause that describes a column of formatted numbers or days, and how to read it.
-
-    Returns:
-        The clause; None if the column contains something else.
-    """
+    """Describe a column of formatted numbers or days, and how to read it, as a clause; or None."""
     known = values.dropna()
     if not pd.api.types.is_string_dtype(known) or pd.api.types.is_numeric_dtype(known):
         return None
