@@ -1,5 +1,6 @@
 """Settings that must be in place before anything numerical is imported."""
 
+import gc
 import importlib
 import os
 import shutil
@@ -56,6 +57,12 @@ def _make_temporary_folder(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest first; the Makefile tells xdist to keep to this order."""
     items.sort(key=_place)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of every collection of garbage from here on."""
+    gc.collect()
+    gc.freeze()
 
 
 def _place(item: pytest.Item) -> int:

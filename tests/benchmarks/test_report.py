@@ -58,7 +58,7 @@ def load_of(**content) -> tuple[str, Load]:
                                           for rate in (1000, 3000, 2000)])),
          "| 64 | grpc | 2,000 | 1.00 | 2.00 | 3 |"),
     ],
-    ids=["failures stand out", "what is missing has its reason", "starts are medians", "protocols too"],
+    ids=["failures stand out", "what is missing has its reason", "starts", "protocols"],
 )  # fmt: skip
 def test_a_result_is_a_line(part, line, tmp_path):
     render(write(tmp_path, *part), tmp_path)

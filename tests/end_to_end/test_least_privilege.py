@@ -222,6 +222,7 @@ def test_an_executor_of_spark_sees_no_secret(room: Room):
     room.check("none")
 
 
+@pytest.mark.breadth
 def test_a_model_that_is_judged_sees_no_secret(room: Room):
     judged = ("--version", "1", "--policy", "gate.yaml", "--dry-run")
     room.run(COMMAND, "promote", "m", *judged, *WIDENED)

@@ -46,7 +46,7 @@ def user(
         variables["PYTHONPATH"] = ":/nowhere"
     user = User(COMMAND.parent, folder, variables)
     user.register(*models)
-    user.promote(1)
+    user.point("production", 1)
     return user
 
 
@@ -57,6 +57,7 @@ def test_a_batch_job_has_the_answers_of_the_model(user: User) -> None:
 @pytest.mark.breadth
 @pytest.mark.parametrize("user", [BOTH], indirect=True)
 def test_a_server_follows_from_one_version_with_such_modules_to_the_next(user: User) -> None:
+    user.promote(1)
     with user.serving() as server:
         server.wait_until_ready()
         assert server.predict(3).json() == {"predictions": [31.0]}

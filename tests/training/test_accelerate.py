@@ -34,6 +34,7 @@ def tags(client, number) -> dict[str, str]:
     return client.get_model_version("flight-delay", number).tags
 
 
+@pytest.mark.breadth  # whole_way does so by the command
 def test_the_challenger_is_proven_on_the_holdout_that_it_carries(client, log_version, holdout):
     number = log_version()
     done = accelerated(client)

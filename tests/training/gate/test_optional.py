@@ -75,7 +75,8 @@ def versions(client, tmp_path, monkeypatch):
     return versions
 
 
-@pytest.mark.parametrize("suffix", ["parquet", pytest.param("csv", marks=pytest.mark.breadth)])
+@pytest.mark.breadth
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_the_second_version_of_a_recipe_with_gaps_is_compared(suffix, versions, client, tmp_path):
     rows = table()
     if suffix == "csv":
