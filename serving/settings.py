@@ -6,7 +6,7 @@ They come from the command line and from environment variables.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cloche.processes.child_variables import check_widened
+from cloche.processes.child_variables import check_extra_names
 from cloche.registry.env_manager import LOCAL, default_cache
 from cloche.serving.cloud_contract import Contract
 from cloche.serving.errors import SettingsError
@@ -58,7 +58,7 @@ class Settings:
             SettingsError: An option is invalid, lacks another one, or contradicts it.
         """
         try:
-            check_widened(self.host_env)
+            check_extra_names(self.host_env)
         except ValueError as error:
             raise SettingsError(str(error)) from error
         if not self.models and not self.all_with_alias:

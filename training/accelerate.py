@@ -43,7 +43,7 @@ def accelerate_version(
     data: str | None,
     env_manager: str,
     cache: Path,
-    widened: Sequence[str] = (),
+    extra_names: Sequence[str] = (),
     say: Say,
 ) -> Accelerated:
     """Make a twin of a registered version, prove it, and store it with the version.
@@ -55,7 +55,7 @@ def accelerate_version(
         data: Source of the rows for the proof; by default the holdout that the version carries.
         env_manager: Tool that builds the environment for the proof; `local` builds none.
         cache: Folder where environments are kept.
-        widened: Additional environment variables for the version's process; see
+        extra_names: Additional environment variables for the version's process; see
             `cloche.processes.child_variables`.
         say: Called with a description of each step as it begins.
 
@@ -80,7 +80,7 @@ def accelerate_version(
         python = _interpreter(candidate, env_manager, cache, say)
         say(f"proving a twin on {len(rows):,} rows and adversarial ones")
         try:
-            twin = twin_of(candidate.folder, rows, widened=widened, python=python)
+            twin = twin_of(candidate.folder, rows, extra_names=extra_names, python=python)
         except TwinRefused as refusal:
             withdraw(client, entry)
             raise TwinRefused(f"{candidate.label} gets no accelerated twin: {refusal}") from refusal

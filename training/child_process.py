@@ -37,7 +37,7 @@ class Ended:
 
 
 def run_module(
-    module: str, folder: Path, timeout: float, *, widened: Sequence[str] = (), python: str = ""
+    module: str, folder: Path, timeout: float, *, extra_names: Sequence[str] = (), python: str = ""
 ) -> Ended:
     """Run a module with `folder` as its argument, and wait until its process ends.
 
@@ -46,7 +46,7 @@ def run_module(
         folder: Folder for the input and output files of the process; what it prints goes to
             `output.txt` there.
         timeout: Seconds after which the process is ended.
-        widened: Additional environment variables for the model; see
+        extra_names: Additional environment variables for the model; see
             `cloche.processes.child_variables`.
         python: Interpreter of the process; empty for the current one.
 
@@ -54,7 +54,7 @@ def run_module(
         NotMeasured: No process can be started.
     """
     variables = {
-        **for_models(os.environ, widened),
+        **for_models(os.environ, extra_names),
         "PYTHONDONTWRITEBYTECODE": "1",  # bytecode files would change the model's folder
         "MLFLOW_LOGGING_LEVEL": "ERROR",
     }

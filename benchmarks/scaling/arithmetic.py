@@ -46,7 +46,7 @@ def fleet(path: Path, rate: float) -> Fleet:
 
 def pause(interval: float) -> float:
     """Return the mean seconds between two polls of a registry that answers quickly."""
-    return Pace().pause(interval, draw=0.5)
+    return Pace().pause(interval, jitter=0.5)
 
 
 def servers(interval: float) -> int:
@@ -58,7 +58,7 @@ def series() -> int:
     """Return the number of time series of a pod that serves one version and answered only 200."""
     metrics, model, version = Metrics(), "m", "1"
     metrics.answered(model, version, 200, 0.001)
-    metrics.looked(model, registry_age=0, in_progress=0, waiting=0)
+    metrics.set_gauges(model, registry_age=0, in_progress=0, waiting=0)
     of_versions: list[Any] = [
         metrics.rows, metrics.accelerated_rows, metrics.replicas, metrics.hosts_lost,
         metrics.hosts_renewed, metrics.queue_seconds, metrics.predict_seconds, metrics.batch_rows,

@@ -22,7 +22,7 @@ class Fixed:
         """Return the same policy."""
         return self
 
-    def pause(self, interval: float, draw: float) -> float:  # noqa: ARG002
+    def pause(self, interval: float, jitter: float) -> float:  # noqa: ARG002
         """Return the interval."""
         return interval
 

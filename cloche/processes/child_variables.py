@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _OURS = "CLOCHE_"  # the server's settings and keys
-# Variables of other programs that match a prefix in the lists: Terraform's, and uv's to publish.
-_OTHERS = ("TF_VAR_", "UV_PUBLISH_")
+# Prefixes that are never given, although `TF_*` or `UV_*` in a list matches them.
+_NEVER_LISTED = ("TF_VAR_", "UV_PUBLISH_")
 
 # Each entry is a name, or a prefix that ends in `*`.
 _FOR_MODELS = (
@@ -61,14 +61,14 @@ _PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/\s]*@")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?")
 
 
-def for_models(variables: Mapping[str, str], widened: Iterable[str] = ()) -> dict[str, str]:
+def for_models(variables: Mapping[str, str], extra_names: Iterable[str] = ()) -> dict[str, str]:
     """Return the variables for a process that runs a model.
 
     Args:
         variables: The variables of this process.
-        widened: Additional names for models, or prefixes that end in `*`; see `check_widened`.
+        extra_names: Further names for models, or prefixes that end in `*`; see `check_extra_names`.
     """
-    named = tuple(widened)
+    named = tuple(extra_names)
     return {
         name: value
         for name, value in variables.items()
@@ -84,7 +84,7 @@ def for_builds(variables: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in variables.items()
-        if name in given or (name in listed and not name.startswith(_OTHERS))
+        if name in given or (name in listed and not name.startswith(_NEVER_LISTED))
     }
 
 
@@ -97,7 +97,7 @@ def for_registry(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if not name.startswith(_OURS)}
 
 
-def check_widened(names: Iterable[str]) -> None:
+def check_extra_names(names: Iterable[str]) -> None:
     """Refuse names that models can never get.
 
     Raises:
@@ -120,7 +120,7 @@ def check_widened(names: Iterable[str]) -> None:
 def explained(
     said: str,
     variables: Mapping[str, str],
-    widened: Iterable[str] = (),
+    extra_names: Iterable[str] = (),
     folder: Path = Path(),  # immutable, so safe as a default
 ) -> str:
     """Return the message of a model's process, with the fix if it lacks a variable or a module.
@@ -131,7 +131,7 @@ def explained(
     Args:
         said: The message of an error, or a line of the log.
         variables: The variables of this process.
-        widened: The argument `widened` that `for_models` was called with.
+        extra_names: The argument `extra_names` that `for_models` was called with.
         folder: The working directory.
     """
     if absent := re.search(r"No module named '(\w+)", said):
@@ -142,7 +142,7 @@ def explained(
         )  # fmt: skip
     if "KeyError" not in said and "environment variable" not in said:
         return said
-    given = for_models(variables, widened)
+    given = for_models(variables, extra_names)
     for name in re.findall(r"\w+", said):
         if name in variables and name not in given and not name.startswith(_OURS):
             return (
@@ -154,7 +154,7 @@ def explained(
 
 def _is_listed(name: str, value: str, listed: Iterable[str]) -> bool:
     """Whether the list contains a variable whose name and value do not look like a secret."""
-    if name.startswith(_OTHERS):
+    if name.startswith(_NEVER_LISTED):
         return False
     if not _SECRET_WORDS.isdisjoint(name.upper().split("_")) or _PASSWORD_IN_URL.search(value):
         return False

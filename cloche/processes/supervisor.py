@@ -41,7 +41,7 @@ _ORPHANED_SECONDS = 3.0  # from the parent's death to SIGKILL, for work that end
 _ASKED_SECONDS = 1.0  # from SIGTERM to SIGKILL, for processes that outlive the work
 _KILLED_SECONDS = 5.0  # after SIGKILL: the kernel keeps a process that waits for a disk
 _INSIST_SECONDS = 10.0  # longer than a supervisor needs to end
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 # Not SIGTERM, which systemd sends to every process of a service: the parent decides when to end.
 _END = signal.SIGRTMIN if _LINUX else signal.SIGKILL
@@ -62,7 +62,7 @@ def run(work: Callable[[], None], name: str, parent: int | None = None) -> NoRet
     """
     global _working_process  # noqa: PLW0603  # a process runs `work` only once
     if _LINUX:
-        _divide(parent or os.getppid())
+        _fork_supervisor(parent or os.getppid())
     with contextlib.suppress(PermissionError):  # the process already leads a session
         os.setsid()  # a model's signal to its process group reaches only processes that it started
     _working_process = os.getpid()
@@ -109,10 +109,10 @@ def _work_and_end(work: Callable[[], None]) -> NoReturn:
     try:
         work()
         code = 0
-    except SystemExit as told:
-        code = told.code if isinstance(told.code, int) else int(told.code is not None)
-        if isinstance(told.code, str):
-            print(told.code, file=sys.stderr)  # noqa: T201  # as Python itself does
+    except SystemExit as raised:
+        code = raised.code if isinstance(raised.code, int) else int(raised.code is not None)
+        if isinstance(raised.code, str):
+            print(raised.code, file=sys.stderr)  # noqa: T201  # as Python itself does
     except BaseException:  # noqa: BLE001  # as Python itself does
         sys.excepthook(*sys.exc_info())
     finally:
@@ -148,7 +148,7 @@ def _call_in_time(handlers: Callable[[], None]) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _divide(parent: int) -> None:
+def _fork_supervisor(parent: int) -> None:
     """Fork: return in the child process only, while this process supervises the child."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the kernel keeps no exit status
@@ -169,7 +169,7 @@ def _supervise(work: int) -> NoReturn:
     code = 1
     try:
         parent_watch.name("cloche-super")
-        _let_go()
+        _close_descriptors()
         code = os.waitstatus_to_exitcode(_status_of(work))
         _end_the_rest()
         if code < 0:
@@ -178,7 +178,7 @@ def _supervise(work: int) -> NoReturn:
         os._exit(code if code >= 0 else 1)
 
 
-def _let_go() -> None:
+def _close_descriptors() -> None:
     """Close inherited file descriptors, so that their other ends see when the work ends."""
     for number in _numbers_in("/proc/self/fd"):
         if number != _STDERR:
@@ -190,10 +190,10 @@ def _status_of(work: int) -> int:
     """Wait until the work ends, or end it when a signal asks for it; return its wait status."""
     end: float | None = None
     while True:
-        told = _wait_for({signal.SIGCHLD, _END, _ORPHANED}, end)
-        if told == _ORPHANED:
+        received = _wait_for({signal.SIGCHLD, _END, _ORPHANED}, end)
+        if received == _ORPHANED:
             end = time.monotonic() + _ORPHANED_SECONDS
-        elif told in (_END, None):
+        elif received in (_END, None):
             os.kill(work, signal.SIGKILL)
         for pid, status in _ended():
             if pid == work:
@@ -204,8 +204,8 @@ def _wait_for(numbers: set[int], end: float | None) -> int | None:
     """Wait for a signal and return it; None if none came until `end` (monotonic clock)."""
     if end is None:
         return signal.sigwaitinfo(numbers).si_signo
-    told = signal.sigtimedwait(numbers, max(0.0, end - time.monotonic()))
-    return None if told is None else told.si_signo
+    received = signal.sigtimedwait(numbers, max(0.0, end - time.monotonic()))
+    return None if received is None else received.si_signo
 
 
 def _ended() -> Iterator[tuple[int, int]]:
@@ -225,7 +225,7 @@ def _end_the_rest() -> None:
     killed = time.monotonic() + _KILLED_SECONDS
     while _has_children() and time.monotonic() < killed:
         _signal_all(signal.SIGKILL)  # repeated, for processes that were started meanwhile
-        _wait_for({signal.SIGCHLD}, time.monotonic() + _LOOK_SECONDS)
+        _wait_for({signal.SIGCHLD}, time.monotonic() + _POLL_SECONDS)
 
 
 def _has_children() -> bool:

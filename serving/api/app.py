@@ -16,7 +16,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from cloche.serving import page
 from cloche.serving.api import routes
 from cloche.serving.api.predictions import Predictions
-from cloche.serving.api.route_target import RouteTarget, serving_generation
+from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.api.routes import Route
 from cloche.serving.api.status import Status
 from cloche.serving.dispatch.catalog import Catalog
@@ -118,7 +118,7 @@ class App:
         if route is not None and route.describe is not None:
             model = self._model(route)
             _check_method(scope, _GET)
-            serving = serving_generation(model, route.version)
+            serving = serving_pool(model, route.version)
             told = route.describe(serving.model, serving.version, serving.description)
             await respond(send, 200, json.dumps(told).encode())
             return
@@ -214,7 +214,7 @@ class App:
         for model in self._catalog:
             waiting = model.current.queued if model.current else 0
             age = now - model.read_at
-            self._metrics.looked(
+            self._metrics.set_gauges(
                 model.name, registry_age=age, in_progress=model.in_progress, waiting=waiting
             )
         accept = dict(scope["headers"]).get(b"accept", b"")

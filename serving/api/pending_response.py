@@ -37,11 +37,11 @@ class PendingResponse(ABC):
 
     def end(self, ended: Answer | HttpError | ClientLeft) -> None:
         """Answer the request."""
-        exchange, observers = self.exchange, self.predictions.observers
+        exchange, observer = self.exchange, self.predictions.observer
         self._done = True
         exchange.target.model.in_progress -= 1
         if isinstance(ended, ClientLeft):
-            observers.abandoned(exchange)
+            observer.abandoned(exchange)
             return
         self.answer(ended)
-        observers.answered(exchange, ended)
+        observer.answered(exchange, ended)

@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable
 
 from cloche.serving.api.exchange import Exchange
-from cloche.serving.api.observers import Observers
-from cloche.serving.api.route_target import RouteTarget, serving_generation
+from cloche.serving.api.request_observer import RequestObserver
+from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.processes.frames import BINARY_BODY, TEXT_BODY, Answer, Item
 from cloche.serving.queue.deadlines import Deadlines
 from cloche.serving.queue.prediction_request import (
@@ -60,8 +60,8 @@ _CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
 class Predictions:
     """Answers the prediction requests of one server."""
 
-    def __init__(self, settings: Settings, deadlines: Deadlines, observers: Observers) -> None:
-        self.observers = observers
+    def __init__(self, settings: Settings, deadlines: Deadlines, observer: RequestObserver) -> None:
+        self.observer = observer
         self._settings = settings
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
@@ -79,14 +79,14 @@ class Predictions:
             item = item_of(exchange, body)
             ended = await self.ask(exchange, item, client_left=lambda: client_left(receive))
         except ClientLeft:
-            self.observers.abandoned(exchange)
+            self.observer.abandoned(exchange)
             return
         except HttpError as error:
             ended = error
         finally:
             target.model.in_progress -= 1
         await respond(send, *self.reply(exchange, ended))
-        self.observers.answered(exchange, ended)
+        self.observer.answered(exchange, ended)
 
     def begin(self, target: RouteTarget, scope: Scope, head: RequestHeaders) -> Exchange:
         """Register a new request; its end must decrement the model's `in_progress`."""
@@ -124,7 +124,7 @@ class Predictions:
             HttpError: The request cannot be queued.
         """
         model = exchange.target.model
-        generation = serving_generation(model, exchange.target.version)
+        pool = serving_pool(model, exchange.target.version)
         exchange.request = request = PredictionRequest(
             rows=exchange.target.protocol.rows(item.content_type, item.body),
             size=len(item.body),
@@ -134,10 +134,10 @@ class Predictions:
             outcome=outcome,
             client_left=client_left,
         )
-        if not generation.submit(request):
+        if not pool.submit(request):
             raise HttpError(
                 429, "REQUEST_LIMIT_EXCEEDED", "Too many requests wait already.",
-                [(b"retry-after", b"%d" % max(1, math.ceil(generation.seconds_to_drain)))],
+                [(b"retry-after", b"%d" % max(1, math.ceil(pool.seconds_to_drain)))],
             )  # fmt: skip
         self._deadlines.add(request)
 
@@ -183,7 +183,7 @@ class Predictions:
                 extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
             if json_size:
                 extra.append((b"inference-header-content-length", b"%d" % json_size))
-        self.observers.answering(exchange, ended)
+        self.observer.answering(exchange, ended)
         return status, body, content_type, exchange.headers() + extra
 
     async def _read(self, head: RequestHeaders, receive: Receive) -> bytes:

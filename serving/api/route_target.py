@@ -22,7 +22,7 @@ class RouteTarget(NamedTuple):
     template: str
 
 
-def serving_generation(model: ServedModel, version: str | None) -> VersionPool:
+def serving_pool(model: ServedModel, version: str | None) -> VersionPool:
     """The version pool that serves `model`.
 
     Raises:

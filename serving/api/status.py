@@ -53,7 +53,7 @@ class Status:
             "in_progress": model.in_progress,
             "registry_age": self._loop.time() - model.read_at,
             "counted": self._metrics.of_model(model.name),
-            "history": model.history.look(),
+            "history": model.history.known(),
         }
 
 

@@ -26,7 +26,7 @@ from cloche.serving.batch.storage import atomic_write
 from cloche.serving.errors import JobFailed
 
 
-def record(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any]:
+def manifest_of(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any]:
     """Return the manifest of a finished job, as far as its parts decide it."""
     reasons: dict[str, int] = {}
     for part in parts:
@@ -59,8 +59,8 @@ def predictors(parts: list[FinishedPart]) -> dict[str, int]:
 class Publisher:
     """Publishes the output of one job."""
 
-    def __init__(self, job: Job, manifest: WorkDir, output: Output) -> None:
-        self._job, self._manifest, self._output = job, manifest, output
+    def __init__(self, job: Job, work_dir: WorkDir, output: Output) -> None:
+        self._job, self._work_dir, self._output = job, work_dir, output
 
     def publish(
         self, parts: list[FinishedPart], made: dict[str, Any], report: dict[str, Any],
@@ -70,7 +70,7 @@ class Publisher:
 
         Args:
             parts: All finished parts, in row order.
-            made: The manifest (see `record`); the sizes of the files are added to it.
+            made: The manifest (see `manifest_of`); the sizes of the files are added to it.
             report: The report; see `cloche.serving.batch.report.render.document`.
             sure: Raises if the output must not be marked as complete.
 
@@ -83,7 +83,7 @@ class Publisher:
         pages = {"report.json": _json(report), "report.html": render(report).encode()}
         try:
             schema = merge_parts.schema_of(
-                self._job, parts, self._manifest.parts, empty_schema(self._job)
+                self._job, parts, self._work_dir.parts, empty_schema(self._job)
             )
             make = self._directory if self._output.directory else self._file
             pages["manifest.json"] = make(parts, schema, made, pages, sure)
@@ -98,9 +98,9 @@ class Publisher:
         self, parts: list[FinishedPart], schema: pa.Schema, made: dict[str, Any],
         pages: dict[str, bytes], sure: Callable[[], None],
     ) -> bytes:  # fmt: skip
-        output, ready = self._output, self._manifest.ready
+        output, ready = self._output, self._work_dir.ready
         fresh = ready / output.name
-        merge_parts.assemble(self._job, parts, self._manifest.parts, schema, fresh)
+        merge_parts.assemble(self._job, parts, self._work_dir.parts, schema, fresh)
         made["files"] = {output.name: {"size": fresh.stat().st_size}}
         sure()  # checked before the first change and again before the last
         output.place.remove(output.beside("manifest.json"))
@@ -123,19 +123,19 @@ class Publisher:
         pages: dict[str, bytes], sure: Callable[[], None],
     ) -> bytes:  # fmt: skip
         output = self._output
-        merge_parts.unify(self._job, parts, self._manifest.parts, schema)
-        fresh = self._manifest.ready / output.name
+        merge_parts.unify(self._job, parts, self._work_dir.parts, schema)
+        fresh = self._work_dir.ready / output.name
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
         made["files"] = {}
         for part in parts:
             if part.data is not None:
                 place = fresh / f"part-{part.data.name}"
-                os.link(self._manifest.parts / part.data.name, place)
+                os.link(self._work_dir.parts / part.data.name, place)
                 made["files"][f"{output.name}/{place.name}"] = {"size": place.stat().st_size}
         if not made["files"]:
             place = fresh / f"part-000000.{output.format}"
-            merge_parts.assemble(self._job, parts, self._manifest.parts, schema, place)
+            merge_parts.assemble(self._job, parts, self._work_dir.parts, schema, place)
         if made["refused"]:
             self._quarantine(parts, fresh / "_quarantine.jsonl")
         manifest = _json(made)
@@ -148,7 +148,7 @@ class Publisher:
 
     def _quarantine(self, parts: list[FinishedPart], place: Path) -> None:
         with place.open("wb") as file:
-            file.writelines(merge_parts.quarantine(parts, self._manifest.parts))
+            file.writelines(merge_parts.quarantine(parts, self._work_dir.parts))
         atomic_write.sync(place)
 
 

@@ -28,7 +28,7 @@ _METADATA = "cloche"  # key in the metadata of models that Cloche trained
 
 
 def complete(
-    request: JobOptions, supply: Inputs, output: Output, manifest: WorkDir
+    request: JobOptions, inputs: Inputs, output: Output, work_dir: WorkDir
 ) -> dict[str, Any] | None:
     """Return the manifest of the same job, if that job is finished; else None.
 
@@ -37,14 +37,14 @@ def complete(
     """
     record = output.manifest()
     if record is None:
-        if not manifest.begun and output.occupied:
+        if not work_dir.begun and output.occupied:
             raise JobRefused(
                 f"{output} is there already, not from a finished job. Write elsewhere, "
                 "or replace it with --overwrite."
             )
         return None
-    difference = _difference(request, supply, output, Job.from_json(record["job"]))
-    if not difference and not supply.told and not request.resume:
+    difference = _difference(request, inputs, output, Job.from_json(record["job"]))
+    if not difference and not inputs.has_fingerprints and not request.resume:
         difference = "nobody knows whether its input is still the same"
     if difference:
         raise JobRefused(
@@ -54,7 +54,7 @@ def complete(
     return record
 
 
-def pinned(request: JobOptions, supply: Inputs, output: Output, say: Callable[[str], None]) -> Job:
+def pinned(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[str], None]) -> Job:
     """Pin a new job: its version, inputs, layout and column types.
 
     Raises:
@@ -73,21 +73,21 @@ def pinned(request: JobOptions, supply: Inputs, output: Output, say: Callable[[s
     model = replace(model, twin=twin)
     description = Model.load(model.path)
     schema = description.get_input_schema()
-    reading = _reading(request, supply, description, say)
-    _refuse_lacking(supply, _needed(schema), f", which {model} needs")
-    layout = _layout(request, supply, output)
-    features = _features(request, supply, schema)
+    reading = _reading(request, inputs, description, say)
+    _refuse_lacking(inputs, _needed(schema), f", which {model} needs")
+    layout = _layout(request, inputs, output)
+    features = _features(request, inputs, schema)
     named = schema is not None and schema.has_input_names() and not features
     if schema is not None and schema.is_tensor_spec() and named:
         tensors_named = [str(name) for name in schema.required_input_names()]
-        _refuse_lacking(supply, tensors_named, f", which {model} needs")
+        _refuse_lacking(inputs, tensors_named, f", which {model} needs")
     if layout.carried:
-        _refuse_lacking(supply, list(layout.carried), "")
-    inferred = {} if named else supply.inferred()
+        _refuse_lacking(inputs, list(layout.carried), "")
+    inferred = {} if named else inputs.inferred()
     if schema is None:
         _refuse_unclear(inferred, model)
     return Job(
-        model, supply.inputs, layout, request.part_rows, request.limit.given,
+        model, inputs.inputs, layout, request.part_rows, request.limit.given,
         inferred, features, environment, reading.options,
     )  # fmt: skip
 
@@ -99,22 +99,22 @@ def _needed(schema: Schema | None) -> list[str]:
     return [str(name) for name in schema.required_input_names()]
 
 
-def _refuse_lacking(supply: Inputs, needed: list[str], why: str) -> None:
+def _refuse_lacking(inputs: Inputs, needed: list[str], why: str) -> None:
     """Refuse an input that lacks columns, or whose header cannot be read.
 
     Raises:
         JobFailed: Columns are missing, or the header cannot be decoded.
     """
     try:
-        absent = supply.lacking(needed)
+        absent = inputs.lacking(needed)
     except HeaderUndecodable as error:
-        raise JobFailed(f"{error} {supply.advice(needed)}") from error
+        raise JobFailed(f"{error} {inputs.advice(needed)}") from error
     if absent:
-        raise JobFailed(f"{absent}{why}. {supply.advice(needed)}".rstrip())
+        raise JobFailed(f"{absent}{why}. {inputs.advice(needed)}".rstrip())
 
 
 def _reading(
-    request: JobOptions, supply: Inputs, description: Model, say: Callable[[str], None]
+    request: JobOptions, inputs: Inputs, description: Model, say: Callable[[str], None]
 ) -> CsvOptions:
     """Choose the CSV options of the input: the given ones override those of the training table.
 
@@ -124,7 +124,7 @@ def _reading(
     Raises:
         SettingsError: An option is invalid, or options are given for input that is not CSV.
     """
-    if not supply.is_csv:
+    if not inputs.is_csv:
         if request.options:
             raise SettingsError("--options are for CSV, and no CSV is in INPUT. Leave them out.")
         return PLAIN
@@ -133,23 +133,23 @@ def _reading(
     reading = chosen(told, request.options)
     schema = description.get_input_schema()
     needed = _needed(schema)
-    supply.read_by(reading)
+    inputs.read_by(reading)
     if reading == PLAIN or request.options:
         return reading
-    if _lacking(supply, needed):
-        supply.read_by(PLAIN)
-        if not _lacking(supply, needed):
+    if _lacking(inputs, needed):
+        inputs.read_by(PLAIN)
+        if not _lacking(inputs, needed):
             say(f"read as plain CSV: read like the table of the training ({reading}), it lacks "
                 "columns")  # fmt: skip
             return PLAIN
-        supply.read_by(reading)
+        inputs.read_by(reading)
     say(f"read like the table of the training: {reading} (--options gives others)")
     return reading
 
 
-def _lacking(supply: Inputs, needed: list[str]) -> bool:
+def _lacking(inputs: Inputs, needed: list[str]) -> bool:
     try:
-        return bool(supply.lacking(needed))
+        return bool(inputs.lacking(needed))
     except JobFailed:  # with these options the header cannot be read
         return True
 
@@ -171,21 +171,21 @@ def _refuse_unclear(inferred: dict[str, dict[str, str]], model: Pinned) -> None:
 
 
 def resumed(
-    request: JobOptions, supply: Inputs, output: Output, manifest: WorkDir
+    request: JobOptions, inputs: Inputs, output: Output, work_dir: WorkDir
 ) -> tuple[Job, dict[str, Any], dict[int, FinishedPart]]:
     """Return the unfinished job of this output, its notes, and its finished parts by index.
 
     Raises:
         JobRefused: `--resume` was not given; or the input, the version or the options have changed.
     """
-    job, notes = manifest.job()
-    done = manifest.finished()
+    job, notes = work_dir.job()
+    done = work_dir.finished()
     if not request.resume:
         raise JobRefused(
             f"{output}: a job with {job.model} was not finished; {len(done)} parts are done. "
             "Go on with --resume, or begin anew with --overwrite."
         )
-    difference = _difference(request, supply, output, job)
+    difference = _difference(request, inputs, output, job)
     if not all(isinstance(types, dict) for types in job.inferred.values()):
         difference = "it was begun by an older release, which read such a version's table otherwise"
     if difference:
@@ -214,23 +214,23 @@ def _in_words(environment: dict[str, Any]) -> str:
     return f"with --env-manager {environment['manager']}{f' ({differs})' if differs else ''}"
 
 
-def _difference(request: JobOptions, supply: Inputs, output: Output, before: Job) -> str:
+def _difference(request: JobOptions, inputs: Inputs, output: Output, before: Job) -> str:
     """Return what differs between this request and an earlier job; empty if nothing does.
 
     With `--resume` the pinned version is kept, even if the alias has moved in the meantime.
     """
-    for name, state in supply.inputs.items():
+    for name, state in inputs.inputs.items():
         if name not in before.inputs:
             return f"{name} was not part of its input"
         if before.inputs[name] != state:
             return f"{name} has changed since"
-    if gone := before.inputs.keys() - supply.inputs.keys():
+    if gone := before.inputs.keys() - inputs.inputs.keys():
         return f"{min(gone)} is gone"
-    return _other_options(request, supply, output, before)
+    return _other_options(request, inputs, output, before)
 
 
-def _other_options(request: JobOptions, supply: Inputs, output: Output, before: Job) -> str:
-    supply.read_by(CsvOptions(before.reading))
+def _other_options(request: JobOptions, inputs: Inputs, output: Output, before: Job) -> str:
+    inputs.read_by(CsvOptions(before.reading))
     given = chosen({}, request.options).options
     if any(before.reading.get(name) != value for name, value in given.items()):
         return "it was begun with other --options"
@@ -240,12 +240,12 @@ def _other_options(request: JobOptions, supply: Inputs, output: Output, before: 
             return f"it was begun with {before.model}, and {request.model} is {model} now"
     if before.model.twin and not request.acceleration:
         return "it was begun with the accelerated twin"
-    if _layout(request, supply, output) != before.layout:
+    if _layout(request, inputs, output) != before.layout:
         return "it was asked for other columns or another format"
     return ""
 
 
-def _features(request: JobOptions, supply: Inputs, schema: Schema | None) -> tuple[str, ...]:
+def _features(request: JobOptions, inputs: Inputs, schema: Schema | None) -> tuple[str, ...]:
     """Return the columns of the signature's only tensor: all columns but the id columns.
 
     Raises:
@@ -253,7 +253,7 @@ def _features(request: JobOptions, supply: Inputs, schema: Schema | None) -> tup
     """
     if schema is None or not schema.is_tensor_spec():
         return ()
-    found = supply.columns()
+    found = inputs.columns()
     spec = tensors.of_columns(schema, found)
     if spec is None:
         return ()
@@ -270,10 +270,10 @@ def _features(request: JobOptions, supply: Inputs, schema: Schema | None) -> tup
     return features
 
 
-def _layout(request: JobOptions, supply: Inputs, output: Output) -> Layout:
+def _layout(request: JobOptions, inputs: Inputs, output: Output) -> Layout:
     carried: tuple[str, ...] = request.id_columns
     if request.keep or carried:
-        names = supply.columns()
+        names = inputs.columns()
         for name in carried:
             if name not in names:
                 raise SettingsError(

@@ -13,17 +13,17 @@ from cloche.serving.batch.input.sources import opened_file
 from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
-from cloche.serving.batch.job.progress import Report
+from cloche.serving.batch.job.progress import ProgressCallback
 from cloche.serving.batch.output import merge_parts
 from cloche.serving.batch.output.layout import Output
-from cloche.serving.batch.publish import empty_schema, record
+from cloche.serving.batch.publish import empty_schema, manifest_of
 from cloche.serving.batch.report.render import nulls
 from cloche.serving.batch.scoring.local_engine import Engine
 
 
 def score(
-    request: JobOptions, supply: Inputs, output: Output, *, engine: Engine, sink: IO[bytes],
-    refused: Callable[[bytes], object], say: Callable[[str], None], report: Report,
+    request: JobOptions, inputs: Inputs, output: Output, *, engine: Engine, sink: IO[bytes],
+    refused: Callable[[bytes], object], say: Callable[[str], None], on_progress: ProgressCallback,
 ) -> JobResult:  # fmt: skip
     """Score the inputs into `sink`; lines about refused rows go to `refused`.
 
@@ -32,18 +32,20 @@ def score(
         JobFailed: The job cannot continue.
         ServingError: The version cannot be pinned.
     """
-    overlap_checks.refuse("standard output", opened_file(sink), supply.reads())
+    overlap_checks.refuse("standard output", opened_file(sink), inputs.reads())
     started = perf_counter()
-    job = resume_checks.pinned(request, supply, output, say)
+    job = resume_checks.pinned(request, inputs, output, say)
     with tempfile.TemporaryDirectory(prefix="cloche-") as name:
         spool, directory = Path(name) / "spool", Path(name) / "parts"
         spool.mkdir()
         directory.mkdir()
         known: dict[int, Part] = {}
-        planner = Partitioner(job.part_rows, spool, job.inferred, copies=not engine.reads_stores)
+        partitioner = Partitioner(
+            job.part_rows, spool, job.inferred, copies=not engine.reads_stores
+        )
 
         def noted() -> Iterator[Part]:
-            for part in supply.parts(planner, frozenset()):
+            for part in inputs.parts(partitioner, frozenset()):
                 known[part.index] = part
                 yield part
 
@@ -54,10 +56,10 @@ def score(
                 Path(source.source).unlink(missing_ok=True)
             written.take(finished)
             request.limit.check(written.refused, written.rows, all_read=False)
-            report(rows=written.rows, refused=written.refused, done=None)
+            on_progress(rows=written.rows, refused=written.refused, done=None)
         request.limit.check(written.refused, written.rows, all_read=True)
         written.close()
-    made = record(job, written.parts, perf_counter() - started)
+    made = manifest_of(job, written.parts, perf_counter() - started)
     for line in nulls(made):
         say(line)
     return JobResult(made, fresh=True)

@@ -189,7 +189,7 @@ def score(
         workers=workers, patience=predict_timeout, manager=options["env_manager"],
     )  # fmt: skip
     try:
-        child_variables.check_widened(host_env)
+        child_variables.check_extra_names(host_env)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     # These imports take seconds: they follow the checks of options, and those after
@@ -233,23 +233,27 @@ def score(
             given = inputs.Query(source, query, request.part_rows)
         else:
             given = inputs.Files(source, input_format)
-        with _explained(host_env), progress(console) as report:
+        with _explained(host_env), progress(console) as on_progress:
             if output == "-":
                 return stream_job.score(
                     request, given, described, engine=local,
                     sink=silence_notice.watched(sys.stdout.buffer, "standard output"),
                     refused=lambda line: click.echo(line, err=True, nl=False),
-                    say=say, report=report,
+                    say=say, on_progress=on_progress,
                 )  # fmt: skip
             engine = (
                 SparkEngine(spark_master, host_env, interpreter=interpreter) if on_spark else local
             )
-            outcome = run.score(request, given, described, engine=engine, say=say, report=report)
+            outcome = run.score(
+                request, given, described, engine=engine, say=say, on_progress=on_progress
+            )
     if as_json:
-        click.echo(json.dumps({"done": outcome.fresh, "output": str(described), **outcome.record}))
+        click.echo(
+            json.dumps({"done": outcome.fresh, "output": str(described), **outcome.manifest})
+        )
     else:
         page = described.place.shown(described.beside("report.html"))
-        _tell(outcome.record, output, page, fresh=outcome.fresh)
+        _tell(outcome.manifest, output, page, fresh=outcome.fresh)
     return outcome
 
 

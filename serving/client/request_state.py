@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import httpx2
 
-from cloche.serving.client import payload as given
+from cloche.serving.client import payload
 from cloche.serving.client.errors import (
     AnswerTooLarge,
     DeadlineExceeded,
@@ -24,7 +24,7 @@ from cloche.serving.client.errors import (
     refusal,
 )
 from cloche.serving.client.prediction import Prediction
-from cloche.serving.client.retry_policy import PASSING, Retries, retry_after
+from cloche.serving.client.retry_policy import TEMPORARY_FAILURES, Retries, retry_after
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class RequestState:
     headers: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.body = given.body(self.rows, self.params)
+        self.body = payload.body(self.rows, self.params)
         self.headers = {"content-type": "application/json", "x-request-id": uuid.uuid4().hex}
 
     def left(self, now: float) -> float:
@@ -96,7 +96,7 @@ class RequestState:
         error = refusal(response.status_code, body, request_id, wait)
         if error.status == httpx2.codes.GATEWAY_TIMEOUT:
             raise DeadlineExceeded(str(error)) from error
-        pause = self._pause(wait, now) if error.status in PASSING else None
+        pause = self._pause(wait, now) if error.status in TEMPORARY_FAILURES else None
         if pause is None:
             raise error
         return pause
@@ -148,5 +148,5 @@ class RequestState:
             model=unquote(response.headers.get("x-model-name", "")),
             version=response.headers.get("x-model-version", ""),
             request_id=request_id,
-            index=self.rows.index if given.is_frame(self.rows) else None,
+            index=self.rows.index if payload.is_frame(self.rows) else None,
         )

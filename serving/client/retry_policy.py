@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-PASSING = frozenset({429, 502, 503})  # statuses of temporary failures
+TEMPORARY_FAILURES = frozenset({429, 502, 503})  # statuses of temporary failures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +25,17 @@ class Retries:
     first: float = 0.1
     longest: float = 10.0
 
-    def pause(self, attempt: int, retry_after: float | None, chance: float) -> float | None:
+    def pause(self, attempt: int, retry_after: float | None, jitter: float) -> float | None:
         """Return the seconds to wait after an attempt; None after the last one.
 
         Args:
             attempt: The number of the attempt, from 1.
             retry_after: The seconds that the server asks the client to wait; None if it does not.
-            chance: A new random number from 0 to 1, so that clients do not retry all at once.
+            jitter: A new random number from 0 to 1, so that clients do not retry all at once.
         """
         if attempt >= self.attempts:
             return None
-        return (retry_after or 0.0) + chance * min(self.longest, self.first * 2.0 ** (attempt - 1))
+        return (retry_after or 0.0) + jitter * min(self.longest, self.first * 2.0 ** (attempt - 1))
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -45,10 +45,10 @@ class CloudRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        path, looks = scope["path"], scope["method"] in ("GET", "HEAD")
-        if looks and path in self._contract.pages:
+        path, is_get = scope["path"], scope["method"] in ("GET", "HEAD")
+        if is_get and path in self._contract.pages:
             await respond(send, 200, self._contract.pages[path])
-        elif looks and path == self._contract.health_path:
+        elif is_get and path == self._contract.health_path:
             await self._app({**scope, "path": "/ping"}, receive, send)
         elif path == self._contract.predict_path:
             await self._predict({**scope, "path": "/invocations"}, receive, send)
@@ -68,7 +68,7 @@ class CloudRoutes:
                 body = gunzip(body, self._max_body)
             content_type, body, write = self._contract.dialect(asked, body, self._names())
         except (ClientLeft, HttpError) as error:
-            await self._app(scope, _Refused(error).receive, send)
+            await self._app(scope, _FailingBody(error).receive, send)
             return
         replaced = (*_REPLACED, b"accept-encoding") if write else _REPLACED
         scope["headers"] = [
@@ -76,11 +76,11 @@ class CloudRoutes:
             (b"content-type", content_type.encode("latin-1")),
             (b"content-length", b"%d" % len(body)),
         ]
-        answer = _Rewritten(send, write) if write else send
-        await self._app(scope, _Whole(body, receive).receive, answer)
+        answer = _RewritingSend(send, write) if write else send
+        await self._app(scope, _ReadBody(body, receive).receive, answer)
 
 
-class _Refused:
+class _FailingBody:
     """A body that cannot be read: the application answers and counts the error as its own."""
 
     def __init__(self, error: Exception) -> None:
@@ -96,7 +96,7 @@ class _Refused:
         raise self._error
 
 
-class _Whole:
+class _ReadBody:
     """A body that was read already, and the connection of its client."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
@@ -116,7 +116,7 @@ class _Whole:
         return {"type": "http.request", "body": body}
 
 
-class _Rewritten:
+class _RewritingSend:
     """Rewrites an answer for the cloud. The application sends it as a start and one body."""
 
     def __init__(self, send: Send, write: Writer) -> None:

@@ -27,13 +27,13 @@ class Catalog:
     """
 
     def __init__(self, make: Callable[[ModelUri], ServedModel], interval: float) -> None:
-        self._make = make
+        self._make_model = make
         self._interval = interval
         self._models: dict[str, ServedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[asyncio.Task[None], ServedModel] = {}
         self._watch: RegistryPoller | None = None
-        self._passed_over: set[str] = set()
+        self._unservable_names: set[str] = set()
         self._listed: dict[str, str] = {}
         self.alias = ""
         self.complete = True
@@ -64,7 +64,7 @@ class Catalog:
     def add(self, uri: ModelUri) -> None:
         """Serve the model behind `uri` from now on."""
         self.changes += 1
-        model = self._models[uri.name] = self._make(uri)
+        model = self._models[uri.name] = self._make_model(uri)
         interval = max(self._interval, _LISTED_SECONDS) if self.alias else self._interval
         self._tasks[uri.name] = asyncio.create_task(model.follow(interval))
 
@@ -73,7 +73,7 @@ class Catalog:
         self.changes += 1
         self._tasks.pop(name).cancel()
         model = self._models.pop(name)
-        leaving = asyncio.create_task(model.leave())
+        leaving = asyncio.create_task(model.drain())
         self._leaving[leaving] = model
         leaving.add_done_callback(lambda _: self._leaving.pop(leaving))
 
@@ -85,7 +85,7 @@ class Catalog:
         )
         while True:
             try:
-                self._match(await watch.look(), alias)
+                self._match(await watch.poll(), alias)
                 self.complete, self.problem = True, ""
             except ServingError as error:
                 if str(error) != self.problem:
@@ -116,11 +116,11 @@ class Catalog:
         for name in self._models.keys() - names:
             _logger.info("No longer served: the alias is gone.", extra={"model": name})
             self.remove(name)
-        for name in sorted(names - self._models.keys() - self._passed_over):
+        for name in sorted(names - self._models.keys() - self._unservable_names):
             if is_a_name(name):
                 self.add(with_alias(name, alias))
                 continue
-            self._passed_over.add(name)
+            self._unservable_names.add(name)
             _logger.error(
                 "Not served: MLflow takes no such name any more, and no URL can have it. Serve its "
                 "files under another one: cloche serve NAME=runs:/RUN/model",

@@ -10,7 +10,7 @@ from cloche.serving.processes.frames import FrameReader, Kind, ProtocolError
 Frame = tuple[Kind, memoryview]
 Hear = Callable[[Frame | None], None]
 
-_NEWS = (Kind.READY, Kind.FAILED)
+_FULL_LOAD = (Kind.READY, Kind.FAILED)
 
 
 class Channel(asyncio.Protocol):
@@ -18,12 +18,13 @@ class Channel(asyncio.Protocol):
 
     Attributes:
         lost: A future that is done when the socket is closed.
-        news: A future of the `READY` or `FAILED` frame after an `EARLY`, or of None if the socket
-            closes before; None if there was no `EARLY`.
+        full_load: After an `EARLY` (the twin answers, the model still loads): a future of the frame
+            that says how the load ended, or of None if the socket closes first. None without
+            `EARLY`.
     """
 
     def __init__(self) -> None:
-        self.news: asyncio.Future[Frame | None] | None = None
+        self.full_load: asyncio.Future[Frame | None] | None = None
         self._reader = FrameReader()
         self._hear: Hear | None = None
         self._transport: asyncio.Transport | None = None
@@ -45,9 +46,11 @@ class Channel(asyncio.Protocol):
             return
         for frame in frames:
             if frame[0] is Kind.EARLY:
-                self.news = asyncio.get_running_loop().create_future()
-            elif self.news is not None and frame[0] in _NEWS and not self.news.done():
-                self.news.set_result(frame)
+                self.full_load = asyncio.get_running_loop().create_future()
+            elif (
+                self.full_load is not None and frame[0] in _FULL_LOAD and not self.full_load.done()
+            ):
+                self.full_load.set_result(frame)
                 continue
             hear, self._hear = self._hear, None
             if hear is None:
@@ -58,8 +61,8 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """Report the loss to the waiting caller."""
         hear, self._hear = self._hear, None
-        if self.news is not None and not self.news.done():
-            self.news.set_result(None)
+        if self.full_load is not None and not self.full_load.done():
+            self.full_load.set_result(None)
         if not self.lost.done():
             self.lost.set_result(None)
         if hear is not None:

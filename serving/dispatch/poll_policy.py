@@ -8,7 +8,7 @@ _JITTER = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ServingState:
     """The state of a served model to which the registry's answer is compared.
 
     Attributes:
@@ -20,9 +20,9 @@ class Standing:
     refused_revision: str = ""
 
 
-def should_load(standing: Standing, identity: str, revision: str) -> bool:
+def should_load(state: ServingState, identity: str, revision: str) -> bool:
     """Whether the version with this identity and revision is new and has not failed to load."""
-    return identity != standing.identity and revision != standing.refused_revision
+    return identity != state.identity and revision != state.refused_revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Pace:
         """The pace after a poll that took so long."""
         return Pace(seconds, min(self.took, seconds))
 
-    def pause(self, interval: float, draw: float) -> float:
+    def pause(self, interval: float, jitter: float) -> float:
         """The seconds until the next poll.
 
         Args:
             interval: The seconds between polls of a registry that answers at once.
-            draw: A random number between 0 and 1, which spreads servers that started together.
+            jitter: A random number between 0 and 1, which spreads servers that started together.
         """
         wanted = max(interval, self.busy * (1 / _SHARE - 1))
-        return min(wanted, max(interval, _LONGEST_SECONDS)) * (1 - _JITTER * draw)
+        return min(wanted, max(interval, _LONGEST_SECONDS)) * (1 - _JITTER * jitter)

@@ -25,7 +25,7 @@ class RegistryPoller:
         """Poll now instead of after the pause."""
         self._wake.set()
 
-    async def look(self) -> Any:
+    async def poll(self) -> Any:
         """Poll the registry now, and return its answer.
 
         Raises:

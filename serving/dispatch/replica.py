@@ -40,7 +40,7 @@ class Replica:
     """A model host. Create one with `start`, `load` it once, then `score` one batch at a time.
 
     Attributes:
-        doubt: The failures of the host since its last check.
+        broken_check: The failures of the host since its last check.
         pid: The host's process ID; that of its supervisor until it is loaded.
     """
 
@@ -49,12 +49,13 @@ class Replica:
         process: Process,
         channel: Channel,
         output: tuple[asyncio.StreamReader, asyncio.ReadTransport],
-        learn: Callable[[Sequence[str]], None],
+        preload: Callable[[Sequence[str]], None],
         processes: Processes,
     ) -> None:
-        self.doubt = BrokenHostCheck()
+        self.broken_check = BrokenHostCheck()
         self.pid = process.pid
-        self._learn = learn
+        # called with the slow imports of this host, so that later forks have them
+        self._preload = preload
         self._explained = processes.explained
         self._ends = processes.ends
         self._process = process
@@ -92,8 +93,8 @@ class Replica:
             ours.setblocking(False)
             _, channel = await asyncio.get_running_loop().create_connection(Channel, sock=ours)
             undone.pop_all()
-        learn = processes.learn if environment is None else _learn_nothing
-        return cls(process, channel, (output, pipe), learn, processes)
+        preload = processes.preload if environment is None else _preload_nothing
+        return cls(process, channel, (output, pipe), preload, processes)
 
     @property
     def lost(self) -> asyncio.Future[None]:
@@ -133,14 +134,14 @@ class Replica:
         Raises:
             HostFailed: The model cannot be loaded, or not within `patience` seconds.
         """
-        if self._channel.news is None:
+        if self._channel.full_load is None:
             return None
         try:
             async with asyncio.timeout(patience):
-                news = await asyncio.shield(self._channel.news)
+                full_load = await asyncio.shield(self._channel.full_load)
         except TimeoutError as error:
             raise _silent(patience, _LOAD_LIMIT) from error
-        return None if news is None else self._loaded(news)
+        return None if full_load is None else self._loaded(full_load)
 
     def score(
         self, items: Sequence[Item], patience: float, done: Callable[[Result | HostFailed], None]
@@ -225,7 +226,7 @@ class Replica:
         kind, payload = frame
         message = Channel.read_control(payload)
         if kind in (Kind.READY, Kind.EARLY):
-            self._learn(message["imports"])
+            self._preload(message["imports"])
             self.pid = message["pid"]
             return message
         raise HostFailed(self._explained(message.get("reason", "The host answered out of turn.")))
@@ -257,7 +258,7 @@ class Replica:
                 _logger.log(level, "%s", self._said, extra={**self._label, "pid": self.pid})
 
 
-def _learn_nothing(_: Sequence[str]) -> None:
+def _preload_nothing(_: Sequence[str]) -> None:
     """Ignore the modules of a host in another environment: the front's may not have them."""
 
 

@@ -30,7 +30,7 @@ class ReplicaPool:
         label: dict[str, str],
         path: Path,
         *,
-        plan: PoolSettings,
+        settings: PoolSettings,
         metrics: Metrics,
         spawn: Callable[[], Awaitable[Replica]],
         idle: Callable[[], None],
@@ -38,7 +38,7 @@ class ReplicaPool:
         self.description: dict[str, Any] = {}
         self._label = label
         self._path = path
-        self._plan = plan
+        self._settings = settings
         self._spawn = spawn
         self._on_idle = idle
         self._replicas: set[Replica] = set()
@@ -71,7 +71,7 @@ class ReplicaPool:
         """
         loads = [
             asyncio.create_task(self._load_one(early=not beside, gently=beside))
-            for _ in range(self._plan.replicas)
+            for _ in range(self._settings.replicas)
         ]
         try:
             replicas = await asyncio.gather(*loads)
@@ -93,8 +93,10 @@ class ReplicaPool:
             HostFailed: A replica cannot load the model.
         """
         for replica in list(self._replicas):
-            self.description = await replica.complete(self._plan.load_timeout) or self.description
-        if self._plan.host_memory:
+            self.description = (
+                await replica.complete(self._settings.load_timeout) or self.description
+            )
+        if self._settings.host_memory:
             self._tasks.start(self._watch_memory())
 
     def take(self) -> Replica:
@@ -140,11 +142,11 @@ class ReplicaPool:
     async def _load_one(self, *, early: bool = False, gently: bool = False) -> Replica:
         replica = await self._spawn()
         version = {
-            "path": str(self._path), "twin": self._plan.twin, "early": early, "gently": gently,
+            "path": str(self._path), "twin": self._settings.twin, "early": early, "gently": gently,
             **self._label,
         }  # fmt: skip
         try:
-            self.description = await replica.load(version, self._label, self._plan.load_timeout)
+            self.description = await replica.load(version, self._label, self._settings.load_timeout)
         except BaseException:
             replica.stop_later()
             raise
@@ -194,7 +196,7 @@ class ReplicaPool:
 
     async def _watch_memory(self) -> None:
         """Renew hosts whose memory exceeds the limit, one at a time."""
-        limit = self._plan.host_memory
+        limit = self._settings.host_memory
         needed = max(replica.memory() for replica in self._replicas)
         if needed >= limit:
             _logger.error(

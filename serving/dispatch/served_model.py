@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cloche.serving.background_tasks import Tasks
-from cloche.serving.dispatch.poll_policy import Standing, should_load
+from cloche.serving.dispatch.poll_policy import ServingState, should_load
 from cloche.serving.dispatch.registry_poller import RegistryPoller
 from cloche.serving.dispatch.version_history import VersionHistory
-from cloche.serving.dispatch.version_load import Failures, VersionLoad, named
+from cloche.serving.dispatch.version_load import Failures, VersionLoad, sentence_start
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.observability.metrics import Metrics
@@ -26,7 +26,7 @@ _RESOLVE_SECONDS = 15.0
 _RETRY_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
-MakeGeneration = Callable[[str, dict[str, Any]], Awaitable[VersionPool]]
+MakeVersionPool = Callable[[str, dict[str, Any]], Awaitable[VersionPool]]
 
 
 class ServedModel:
@@ -48,7 +48,7 @@ class ServedModel:
         registry: Registry,
         metrics: Metrics,
         *,
-        make: MakeGeneration,
+        make: MakeVersionPool,
     ) -> None:
         self.uri = uri
         self.current: VersionPool | None = None
@@ -59,7 +59,7 @@ class ServedModel:
         self._metrics = metrics
         self._make = make
         self.in_progress = 0
-        self._standing = Standing()
+        self._state = ServingState()
         self._named = ""  # the identity of the version that the registry named last
         self._unreadable = ""  # why the registry could not be read
         self._failures = Failures()
@@ -102,7 +102,7 @@ class ServedModel:
         while True:
             pause = min(interval, _RETRY_SECONDS)
             try:
-                await self._look()
+                await self._poll()
                 pause = interval
             except ServingError as error:
                 self._note_unreadable(str(error))
@@ -110,7 +110,7 @@ class ServedModel:
                 _logger.exception("Following failed; it goes on.", extra={"model": self.name})
             await self._watch.rest(pause)
 
-    async def leave(self) -> None:
+    async def drain(self) -> None:
         """Cancel the load, and close every version pool after its running batches."""
         if self.current is not None:
             leaving, self.current = self.current, None
@@ -121,13 +121,13 @@ class ServedModel:
 
     async def close(self) -> None:
         """Close all version pools at once: no client is connected any more."""
-        for generation in (*self._retired.values(), *filter(None, [self.current])):
-            generation.hurry()
-        await self.leave()
+        for pool in (*self._retired.values(), *filter(None, [self.current])):
+            pool.hurry()
+        await self.drain()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         try:
-            target: dict[str, Any] = await self._watch.look()
+            target: dict[str, Any] = await self._watch.poll()
         except RegistryUnreachable as error:
             if self.current is None and self.loading is None:
                 await self._start_from_cache(error)
@@ -142,9 +142,9 @@ class ServedModel:
     def _follow_to(self, target: dict[str, Any]) -> None:
         """Load the version that the registry names if needed, and cancel any other load."""
         self._named = identity = target["identity"]
-        if self.current is not None and identity == self._standing.identity:
+        if self.current is not None and identity == self._state.identity:
             self.current.retry = target["retry"]
-        if not should_load(self._standing, identity, target["revision"]):
+        if not should_load(self._state, identity, target["revision"]):
             self._give_up()
         elif self.loading is None or self.loading.target["identity"] != identity:
             self._give_up()
@@ -184,7 +184,8 @@ class ServedModel:
             self._note_failure(load.target, str(error), lasting=False)
         except Exception as error:
             _logger.exception("A load failed; it is tried again.", extra={"model": self.name})
-            reason = f"{named(load.target)} cannot be loaded now: {type(error).__name__}: {error}"
+            start, kind = sentence_start(load.target), type(error).__name__
+            reason = f"{start} cannot be loaded now: {kind}: {error}"
             self._note_failure(load.target, reason, lasting=False)
         else:
             self._switch(fresh, load.target)
@@ -220,20 +221,20 @@ class ServedModel:
 
     def _refuse(self, target: dict[str, Any], error: Exception) -> None:
         """Stop serving a version that cannot be loaded, even if its twin answers already."""
-        served, serving = self._standing.identity, self.current
+        served, serving = self._state.identity, self.current
         if served == target["identity"] and serving is not None:
             served, self.current = "", None
             self._retire(serving)
-        self._standing = Standing(served, target["revision"])
+        self._state = ServingState(served, target["revision"])
         self._metrics.swaps.labels(self.name, "failed").inc()
-        self._note_failure(target, f"{named(target)} cannot serve: {error}", lasting=True)
+        self._note_failure(target, f"{sentence_start(target)} cannot serve: {error}", lasting=True)
 
     def _switch(self, fresh: VersionPool, target: dict[str, Any]) -> None:
         """Serve with `fresh`, which takes the requests that waited for the old version pool."""
         old, self.current = self.current, fresh
         self.since = datetime.now(UTC)
         self.history.outdate()
-        self._standing = Standing(target["identity"])
+        self._state = ServingState(target["identity"])
         self._failures.clear()
         if old is not None:
             fresh.adopt(old.release())

@@ -30,7 +30,7 @@ class VersionHistory:
         self._tasks = Tasks()
         self._loop = asyncio.get_running_loop()
 
-    def look(self) -> list[dict[str, Any]] | None:
+    def known(self) -> list[dict[str, Any]] | None:
         """The known versions, newest first; None until the registry has answered once."""
         if not self._asking and self._loop.time() - self._asked_at >= _FRESH_SECONDS:
             self._asking = True
@@ -38,7 +38,7 @@ class VersionHistory:
         return self._known
 
     def outdate(self) -> None:
-        """Have the next `look` ask the registry, because something changed."""
+        """Have the next call of `known` ask the registry, because something changed."""
         self._asked_at = -math.inf
 
     async def close(self) -> None:

@@ -32,7 +32,7 @@ class VersionLoad:
     @property
     def in_words(self) -> str:
         """A sentence on the load, for as long as it runs."""
-        return f"{named(self.target)} is being loaded, since {self.since:%H:%M:%S} UTC."
+        return f"{sentence_start(self.target)} is being loaded, since {self.since:%H:%M:%S} UTC."
 
     def describe(self) -> dict[str, str]:
         """The entry of the load in `/readyz`."""
@@ -54,7 +54,7 @@ class VersionLoad:
         return {"model": self._model, "version": self.target["version"]}
 
 
-def named(target: dict[str, Any]) -> str:
+def sentence_start(target: dict[str, Any]) -> str:
     """The version as the beginning of a sentence; models outside a registry have no number."""
     return f"Version {target['version']}" if target["version"] else "The model"
 

@@ -45,7 +45,7 @@ class VersionPool:
         version: str,
         path: Path,
         *,
-        plan: PoolSettings,
+        settings: PoolSettings,
         metrics: Metrics,
         spawn: Callable[[], Awaitable[Replica]],
         retry: bool = True,
@@ -54,10 +54,10 @@ class VersionPool:
         self.version = version
         self.retry = retry
         label = {"model": model, "version": version}
-        self._plan = plan
-        self._queue: Queue[PredictionRequest] = Queue(plan.queue, plan.batches)
+        self._settings = settings
+        self._queue: Queue[PredictionRequest] = Queue(settings.queue, settings.batches)
         self._pool = ReplicaPool(
-            label, path, plan=plan, metrics=metrics, spawn=spawn, idle=self._dispatch
+            label, path, settings=settings, metrics=metrics, spawn=spawn, idle=self._dispatch
         )
         self._given: dict[Replica, Sequence[PredictionRequest]] = {}
         self._finished: asyncio.Future[None] | None = None
@@ -97,7 +97,7 @@ class VersionPool:
     @property
     def seconds_to_drain(self) -> float:
         """An estimate of the seconds until all requests that wait now are scored."""
-        batches = 1 + self._queue.rows / self._plan.batches.rows
+        batches = 1 + self._queue.rows / self._settings.batches.rows
         return batches * self._batch_seconds / max(1, len(self._pool))
 
     async def start(self, *, beside: bool = True) -> None:
@@ -187,10 +187,12 @@ class VersionPool:
             self._queue_seconds.observe(given - request.arrived)
         self._given[replica] = batch
         replica.score(
-            [one.item for one in batch], self._plan.predict_timeout, partial(self._take, replica)
+            [one.item for one in batch],
+            self._settings.predict_timeout,
+            partial(self._receive_result, replica),
         )
 
-    def _take(self, replica: Replica, result: Result | HostFailed) -> None:
+    def _receive_result(self, replica: Replica, result: Result | HostFailed) -> None:
         if self._closed:
             return
         batch = self._given.pop(replica)
@@ -209,20 +211,22 @@ class VersionPool:
     def _give_back_or_check(self, replica: Replica, result: Result) -> None:
         """Return a replica to the pool, or check it first if it has failed too many requests."""
         if failures := sum(answer.status >= _FAILED for answer in result.answers):
-            replica.doubt = replica.doubt.after(failures)
-            if replica.doubt.is_due(began := self._loop.time()):
+            replica.broken_check = replica.broken_check.after(failures)
+            if replica.broken_check.is_due(began := self._loop.time()):
                 self._given[replica] = ()
-                replica.check(self._plan.predict_timeout, partial(self._take_check, replica, began))
+                replica.check(
+                    self._settings.predict_timeout, partial(self._receive_check, replica, began)
+                )
                 return
         self._pool.give_back(replica)
 
-    def _take_check(self, replica: Replica, began: float, result: Result | HostFailed) -> None:
+    def _receive_check(self, replica: Replica, began: float, result: Result | HostFailed) -> None:
         if isinstance(result, HostFailed):
-            self._take(replica, result)
+            self._receive_result(replica, result)
         elif not self._closed:
             del self._given[replica]
             now = self._loop.time()
-            replica.doubt = BrokenHostCheck.settled(now, now - began)
+            replica.broken_check = BrokenHostCheck.settled(now, now - began)
             self._pool.give_back(replica)
             self._dispatch()
             self._tell_finished()

@@ -16,7 +16,7 @@ from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
 from cloche.serving.settings import Settings
 
 _GIB = 1 << 30
-_LITTLE, _NOTHING = 2 * _GIB, _GIB // 4
+_WARN_BELOW, _FAIL_BELOW = 2 * _GIB, _GIB // 4
 _OTHER_FILES = 256  # the front's other open files: libraries, sockets to model hosts
 
 
@@ -31,9 +31,9 @@ def disk(settings: Settings) -> Iterator[CheckResult]:
             "--cache-dir DIR" if name == "cache" else "TMPDIR=DIR"
         )
         check = f"disk for {name}"
-        if free < _NOTHING:
+        if free < _FAIL_BELOW:
             yield fail(check, says, fix)
-        elif free < _LITTLE:
+        elif free < _WARN_BELOW:
             yield warn(check, says, fix)
         else:
             yield ok(check, says)

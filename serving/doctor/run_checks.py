@@ -17,9 +17,9 @@ def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Check
     """Run all checks for serving and scoring."""
     yield from machine.packages(settings)
     yield from machine.text(settings)
-    for check, look in preflight.LOOKS.items():
+    for check, check_one in preflight.CHECKS.items():
         try:
-            look(settings)
+            check_one(settings)
         except SettingsError as error:
             yield fail(check, str(error))
     yield from secrets.certificate(settings)

@@ -16,7 +16,7 @@ from grpc import StatusCode
 from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.pending_response import PendingResponse
 from cloche.serving.api.predictions import Predictions
-from cloche.serving.api.route_target import RouteTarget, serving_generation
+from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.grpc import health
@@ -177,18 +177,14 @@ class Answers:
 
     def _model_ready(self, body: bytes) -> bytes:
         asked = message("ModelReadyRequest").FromString(body)
-        generation = self._model(asked.name).current
-        ready = generation is not None and (
-            generation.ready and asked.version in ("", generation.version)
-        )
+        pool = self._model(asked.name).current
+        ready = pool is not None and (pool.ready and asked.version in ("", pool.version))
         return _written("ModelReadyResponse", ready=ready)
 
     def _model_metadata(self, body: bytes) -> bytes:
         asked = message("ModelMetadataRequest").FromString(body)
-        generation = serving_generation(self._model(asked.name), asked.version or None)
-        told = open_inference.model_metadata(
-            generation.model, generation.version, generation.description
-        )
+        pool = serving_pool(self._model(asked.name), asked.version or None)
+        told = open_inference.model_metadata(pool.model, pool.version, pool.description)
         return _written("ModelMetadataResponse", **told)
 
 
@@ -213,7 +209,7 @@ class _CallResponse(PendingResponse):
     def answer(self, ended: Answer | HttpError) -> None:
         """Send the answer with its trailing metadata."""
         exchange = self.exchange
-        self.predictions.observers.answering(exchange, ended)
+        self.predictions.observer.answering(exchange, ended)
         if isinstance(ended, HttpError):
             ending = refusal(ended)
         elif ended.status == 200:

@@ -22,7 +22,7 @@ import grpc
 from cloche.serving.errors import SettingsError
 from cloche.serving.grpc.answers import METHODS, PROBES, Call, Ending, refusal
 from cloche.serving.settings import Settings
-from cloche.serving.web.answer_headers import HEADERS
+from cloche.serving.web.answer_headers import ANSWER_HEADERS
 from cloche.serving.web.asgi import HttpError
 from cloche.serving.web.authentication import Authentication
 
@@ -31,7 +31,7 @@ _PROBE_THREADS = 4  # they answer probes and refuse calls while all others wait 
 _PROBES_AT_ONCE = 64  # calls accepted beyond --max-queue, so that probes get through
 _STREAMS = 100  # concurrent calls of a connection; a flood on one lets others wait for so many
 _ENDED_STREAMS = 200  # of a connection beyond _STREAMS: ended calls whose memory is not yet freed
-_HEADERS = 250  # of a call: more of them exceed 8 KiB, from where on grpcio refuses at random
+_MOST_HEADERS = 250  # of a call: more of them exceed 8 KiB, from where on grpcio refuses at random
 _IDLE_SECONDS = 75
 _AGE_SECONDS = 3600  # maximum of a connection: clients must not leave answers unread for ever
 _SHORTEST_PING_SECONDS = 5  # clients ping every 10 seconds or more
@@ -122,7 +122,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         What is refused here occupies no thread that calls with an API key need.
         """
         path, metadata = handler_call_details.method, handler_call_details.invocation_metadata
-        if len(metadata) > _HEADERS:
+        if len(metadata) > _MOST_HEADERS:
             return None
         if path not in self._others:
             return self._probes.get(path)
@@ -218,7 +218,7 @@ def _headers(metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[tuple[byte
 
 def _send(context: Any, ending: Ending) -> bytes:
     """End a call: with the message that is returned, or with another status."""
-    context.set_trailing_metadata((*HEADERS, *ending.metadata))
+    context.set_trailing_metadata((*ANSWER_HEADERS, *ending.metadata))
     if ending.status is not grpc.StatusCode.OK:
         context.abort(ending.status, ending.text)
     return ending.message

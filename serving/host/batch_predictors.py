@@ -36,9 +36,9 @@ class ByTwin:
         rows: The number of rows answered since this was last set to 0.
     """
 
-    def __init__(self, twin: Twin, plan: ColumnDecoder) -> None:
+    def __init__(self, twin: Twin, decoder: ColumnDecoder) -> None:
         self._twin = twin
-        self._plan = plan
+        self._decoder = decoder
         self.seconds = 0.0
         self.rows = 0
 
@@ -48,30 +48,30 @@ class ByTwin:
         Raises:
             Exception: Any error of the graph or the model.
         """
-        question = ParsedRequest(table, write_predictions)
-        (own,), (other,) = self.ask([question]), model.ask([question])
+        request = ParsedRequest(table, write_predictions)
+        (own,), (other,) = self.ask([request]), model.ask([request])
         if own is None or other is None:
             return own is None
         return alike(json.loads(own.body), json.loads(other.body), tolerance=self._twin.tolerance)
 
-    def answer(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
+    def answer(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
         """Answer each request if the twin is sure of all its rows; None for the others."""
         try:
-            return self.ask(questions)
+            return self.ask(requests)
         except Exception as error:  # noqa: BLE001  # the model answers after any error of the twin
             seen = trace(error)
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
-            return [None] * len(questions)
+            return [None] * len(requests)
 
-    def ask(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
+    def ask(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
         """Answer as `answer` does, but without catching errors.
 
         Raises:
             Exception: Any error of the graph.
         """
-        if questions[0].table.params:  # only the model can interpret parameters
-            return [None] * len(questions)
-        columns = self._plan.join([question.table for question in questions])
+        if requests[0].table.params:  # only the model can interpret parameters
+            return [None] * len(requests)
+        columns = self._decoder.join([request.table for request in requests])
         started = time.perf_counter()
         try:
             prediction = self._twin.predict(columns)
@@ -82,10 +82,10 @@ class ByTwin:
         all_sure = all(sure)
         answers: list[Answer | None] = []
         start = 0
-        for question in questions:
-            end = start + question.table.length
+        for request in requests:
+            end = start + request.table.length
             known = all_sure or all(sure[start:end])
-            answer = _written(question, predicted, start, end) if known else None
+            answer = _written(request, predicted, start, end) if known else None
             if answer is not None:
                 self.rows += end - start
             answers.append(answer)
@@ -96,40 +96,40 @@ class ByTwin:
 class ByModel:
     """Answers requests by the model, with the data frame that MLflow's enforcement would create."""
 
-    def __init__(self, model: InstrumentedModel, plan: ColumnDecoder) -> None:
+    def __init__(self, model: InstrumentedModel, decoder: ColumnDecoder) -> None:
         self._model = model
-        self._plan = plan
+        self._decoder = decoder
 
-    def answer(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
+    def answer(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
         """Answer all requests; None for each of them if they must be scored one by one."""
         try:
-            return self.ask(questions)
+            return self.ask(requests)
         except Exception:  # noqa: BLE001  # the error occurs again, and is reported, one by one
-            return [None] * len(questions)
+            return [None] * len(requests)
 
-    def ask(self, questions: Sequence[ParsedRequest]) -> list[Answer | None]:
+    def ask(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
         """Answer as `answer` does, but without catching errors.
 
         Raises:
             Exception: Any error of MLflow or the model.
         """
-        tables = [question.table for question in questions]
+        tables = [request.table for request in requests]
         counts = [table.length for table in tables]
-        frame = self._plan.frame(self._plan.join(tables))
+        frame = self._decoder.frame(self._decoder.join(tables))
         raw = self._model.predict_enforced(frame, tables[0].params)
         predicted = ByModelPredicted(raw, sum(counts))
         if len(counts) > 1 and not predicted.divisible:
-            return [None] * len(questions)
+            return [None] * len(requests)
         ends = list(itertools.accumulate(counts))
         return [
-            _written(question, predicted, end - count, end)
-            for question, count, end in zip(questions, counts, ends, strict=True)
+            _written(request, predicted, end - count, end)
+            for request, count, end in zip(requests, counts, ends, strict=True)
         ]
 
 
-def _written(question: ParsedRequest, predicted: Predicted, start: int, end: int) -> Answer | None:
+def _written(request: ParsedRequest, predicted: Predicted, start: int, end: int) -> Answer | None:
     """Write the answer; None if a requested output does not exist, which is reported later."""
     try:
-        return question.write(predicted, start, end)
+        return request.write(predicted, start, end)
     except RequestRefused:
         return None

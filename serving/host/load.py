@@ -1,4 +1,4 @@
-"""Loads one version and proves that it can serve.
+"""Loads one version and checks that it answers its own input example.
 
 The version must score its own input example before the host reports that it is ready.
 """
@@ -16,11 +16,15 @@ from mlflow.pyfunc import PyFuncModel
 
 from cloche.registry.installed_packages import mismatches
 from cloche.serving.host import frameworks
-from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_plan, has_type_hints
+from cloche.serving.host.parsing.column_decoder import (
+    ColumnDecoder,
+    compile_decoder,
+    has_type_hints,
+)
 from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.predictors.twin import ANY, Twin, TwinRefused
 from cloche.serving.host.reference_profile import load_profile, usual_values
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.host.twin_first import Loaded, TwinFirstScorer
 from cloche.serving.processes.frames import Item
 
@@ -57,14 +61,14 @@ def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> L
             "This environment is not the one that the version was logged with: %s. Serve it with "
             "--env-manager uv, or install what it asks for.", ", ".join(unmet),
         )  # fmt: skip
-    return prove(frameworks.load(path), path, twin=twin, name=name, version=version)
+    return prepare_scorer(frameworks.load(path), path, twin=twin, name=name, version=version)
 
 
-def prove(
+def prepare_scorer(
     model: PyFuncModel, path: Path, *, twin: str = "", name: str = "", version: str = "",
     example: Callable[[], str] | None = None,
 ) -> Loaded:  # fmt: skip
-    """Create the scorer of a loaded version, and prove it by the version's input example.
+    """Create the scorer of a loaded version, and check that it answers its input example.
 
     Args:
         model: The loaded MLflow model.
@@ -79,9 +83,9 @@ def prove(
     """
     for chatty in ("mlflow.pyfunc.scoring_server", "mlflow.models.utils"):
         logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn for each request
-    plan = compile_plan(model.metadata)
-    accelerated = _twin(path, plan, twin) if plan and twin else None
-    scorer = Scorer(model, plan, accelerated, name=name, version=version)
+    decoder = compile_decoder(model.metadata)
+    accelerated = _twin(path, decoder, twin) if decoder and twin else None
+    scorer = HostScorer(model, decoder, accelerated, name=name, version=version)
     asked = _serving_example(path)
     if asked is None and example is not None:
         asked = example()
@@ -103,12 +107,12 @@ def load_early(
         LoadRefused: The twin, or the model in its place, cannot score the input example.
     """
     metadata = Model.load(str(path))
-    plan = compile_plan(metadata)
-    accelerated = _twin(path, plan, twin) if plan and twin else None
-    if plan is None or accelerated is None or not accelerated.proven_here:
+    decoder = compile_decoder(metadata)
+    accelerated = _twin(path, decoder, twin) if decoder and twin else None
+    if decoder is None or accelerated is None or not accelerated.proven_here:
         return None
     scorer = TwinFirstScorer(
-        metadata, plan, accelerated, name=name, version=version,
+        metadata, decoder, accelerated, name=name, version=version,
         load=lambda: load(path, twin=twin, name=name, version=version),
     )  # fmt: skip
     if (example := _serving_example(path)) is not None:
@@ -116,27 +120,29 @@ def load_early(
     return scorer, _describe(path, metadata, accelerated=True)
 
 
-def _twin(path: Path, plan: ColumnDecoder, digest: str) -> Twin | None:
+def _twin(path: Path, decoder: ColumnDecoder, digest: str) -> Twin | None:
     try:
-        return Twin.load(path, plan.names, digest)
+        return Twin.load(path, decoder.names, digest)
     except TwinRefused as refusal:
         _logger.warning("The model answers without its twin. %s", refusal)
         return None
 
 
-def _warm_up(scorer: Scorer, example: str) -> None:
-    scorer.keep_only_exact_ways(Item(JSON, example.encode()))
+def _warm_up(scorer: HostScorer, example: str) -> None:
+    scorer.drop_inexact_predictors(Item(JSON, example.encode()))
     _score_example(scorer, example, _WARM_UP_SIZES if scorer.joins else (1,))
     scorer.remember(Item(JSON, example.encode(), "input example"))
 
 
-def _score_example(scorer: Scorer | TwinFirstScorer, example: str, sizes: Sequence[int]) -> None:
+def _score_example(
+    scorer: HostScorer | TwinFirstScorer, example: str, sizes: Sequence[int]
+) -> None:
     item = Item(JSON, example.encode())
     for size in sizes:
         for answer in scorer.score([item] * size).answers:
             said = _parsed(answer.body)
             if answer.status != 200:
-                raised = scorer.failed if isinstance(scorer, Scorer) else ""
+                raised = scorer.failed if isinstance(scorer, HostScorer) else ""
                 why = f" It raised {raised}" if raised else ""
                 raise LoadRefused(f"{_UNSCORED}: {said.get('message', '')}{why}")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from cloche.processes import supervisor
 from cloche.serving.host.load import load, load_early
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.host.twin_first import Loaded, TwinFirstScorer
 from cloche.serving.processes import priority
 from cloche.serving.processes.frames import (
@@ -71,7 +71,7 @@ class _Host:
         with self._lock:
             self._front.sendall(frame)
 
-    def load(self, told: dict[str, Any]) -> Scorer | TwinFirstScorer | None:
+    def load(self, told: dict[str, Any]) -> HostScorer | TwinFirstScorer | None:
         """Load the version in the front's message; None if it cannot be loaded."""
         path = Path(told["path"])
         known = {"twin": told["twin"], "name": told["model"], "version": told["version"]}
@@ -79,7 +79,7 @@ class _Host:
             if told["early"] and (early := load_early(path, **known)):
                 scorer, description = early
                 self.send(control(Kind.EARLY, {**description, "pid": os.getpid()}))
-                scorer.then(self._tell)
+                scorer.when_loaded(self._tell)
                 return scorer
             with priority.lowered() if told["gently"] else contextlib.nullcontext():
                 loaded = load(path, **known)

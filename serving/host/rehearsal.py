@@ -11,7 +11,7 @@ from typing import Any
 from mlflow.pyfunc import PyFuncModel
 
 from cloche.serving.host import frameworks
-from cloche.serving.host.load import LoadRefused, prove
+from cloche.serving.host.load import LoadRefused, prepare_scorer
 from cloche.serving.host.predictors.prediction_writer import ByModelPredicted
 from cloche.serving.processes.frames import HEADER, Kind, control
 from cloche.values.redaction import describe_error
@@ -24,7 +24,7 @@ load = frameworks.load
 def refusal(model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
     """Explain why a host would not serve a loaded version; empty if it would."""
     try:
-        loaded = prove(model, path, example=example)
+        loaded = prepare_scorer(model, path, example=example)
     except LoadRefused as refused:
         return str(refused)
     try:

@@ -37,21 +37,21 @@ _OK = 200
 _logger = logging.getLogger(__name__)
 
 
-class Scorer:
+class HostScorer:
     """Scores requests with one loaded version."""
 
     def __init__(
-        self, model: PyFuncModel, plan: ColumnDecoder | None, twin: Twin | None, *, name: str = "",
-        version: str = "",
+        self, model: PyFuncModel, decoder: ColumnDecoder | None, twin: Twin | None, *,
+        name: str = "", version: str = "",
     ) -> None:  # fmt: skip
         """Create the codecs and predictors; some protocols repeat name and version in answers."""
         self.model = model
         self._model = InstrumentedModel(model)
-        self._codecs = codecs(model.metadata, plan, name=name, version=version)
-        self._joins = plan is not None
+        self._codecs = codecs(model.metadata, decoder, name=name, version=version)
+        self._joins = decoder is not None
         self._unwritten: Exception | None = None
-        self._by_model = ByModel(self._model, plan) if plan is not None else None
-        self._by_twin = ByTwin(twin, plan) if plan is not None and twin is not None else None
+        self._by_model = ByModel(self._model, decoder) if decoder is not None else None
+        self._by_twin = ByTwin(twin, decoder) if decoder is not None and twin is not None else None
         self._example: Item | None = None
         self._also_alone = False
 
@@ -77,17 +77,17 @@ class Scorer:
             describe_error(self._unwritten, self._model.raw) if self._unwritten is not None else ""
         )
 
-    def keep_only_exact_ways(self, item: Item) -> None:
+    def drop_inexact_predictors(self, item: Item) -> None:
         """Turn off joining or the twin if they do not answer `item` as the model does alone.
 
         A model whose prediction for a row depends on other rows, for instance to normalize them,
         must get each request alone, as MLflow calls it: its requests are not joined. A twin that
         was proven on another machine must also agree with the model on this machine.
         """
-        question = self._read(item)
-        if question is None or self._by_model is None:
+        request = self._read(item)
+        if request is None or self._by_model is None:
             return
-        table = question.table
+        table = request.table
         if not self._is_rowwise(self._by_model, table):
             self._joins, self._by_model, self._by_twin = False, None, None
         elif self._by_twin is not None and not self._agrees(self._by_twin, self._by_model, table):
@@ -145,12 +145,12 @@ class Scorer:
         answers: list[Answer | None] = [None] * len(items)
         groups: dict[Hashable, list[tuple[int, ParsedRequest]]] = {}
         for position, item in enumerate(items):
-            question = self._read(item)
-            if question is not None:
-                groups.setdefault(question.table.key, []).append((position, question))
+            request = self._read(item)
+            if request is not None:
+                groups.setdefault(request.table.key, []).append((position, request))
         for group in groups.values():
-            positions, questions = zip(*group, strict=True)
-            for position, answer in zip(positions, self._together(questions), strict=True):
+            positions, requests = zip(*group, strict=True)
+            for position, answer in zip(positions, self._together(requests), strict=True):
                 answers[position] = answer
         whole = [
             self._alone(item) if answer is None else answer
@@ -168,13 +168,13 @@ class Scorer:
         except Exception:  # noqa: BLE001  # the error occurs again, and is reported, alone
             return None
 
-    def _together(self, questions: Sequence[ParsedRequest]) -> Sequence[Answer | None]:
+    def _together(self, requests: Sequence[ParsedRequest]) -> Sequence[Answer | None]:
         """Answer joined requests; None for those that must be scored alone."""
-        answers: list[Answer | None] = [None] * len(questions)
-        for way in (self._by_twin, self._by_model):
+        answers: list[Answer | None] = [None] * len(requests)
+        for predictor in (self._by_twin, self._by_model):
             left = [position for position, answer in enumerate(answers) if answer is None]
-            if way is not None and left:
-                given = way.answer([questions[position] for position in left])
+            if predictor is not None and left:
+                given = predictor.answer([requests[position] for position in left])
                 for position, answer in zip(left, given, strict=True):
                     answers[position] = answer
         return answers

@@ -15,14 +15,14 @@ from mlflow.pyfunc import PyFuncModel
 
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.predictors.twin import Twin
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item, Result
 
 
 class Loaded(NamedTuple):
     """A version that can serve."""
 
-    scorer: Scorer
+    scorer: HostScorer
     description: dict[str, Any]
 
 
@@ -32,7 +32,7 @@ class TwinFirstScorer:
     def __init__(
         self,
         metadata: Model,
-        plan: ColumnDecoder,
+        decoder: ColumnDecoder,
         twin: Twin,
         *,
         load: Callable[[], Loaded],
@@ -40,37 +40,37 @@ class TwinFirstScorer:
         version: str,
     ) -> None:
         """Start to load the version by `load` in a thread."""
-        self._whole: Future[Loaded] = Future()
-        coming = cast("PyFuncModel", ComingModel(metadata, self._model))
-        self._early = Scorer(coming, plan, twin, name=name, version=version)
+        self._loaded: Future[Loaded] = Future()
+        loading = cast("PyFuncModel", LoadingModel(metadata, self._model))
+        self._early = HostScorer(loading, decoder, twin, name=name, version=version)
         self._load = load
         threading.Thread(target=self._run, name="load", daemon=True).start()
 
     def score(self, items: Sequence[Item]) -> Result:
-        """Answer each item, in order; see `Scorer.score`."""
-        if self._whole.done():
-            return self._whole.result().scorer.score(items)
+        """Answer each item, in order; see `HostScorer.score`."""
+        if self._loaded.done():
+            return self._loaded.result().scorer.score(items)
         return self._early.score(items)
 
     def check(self) -> Result:
-        """Score the version's input example; see `Scorer.check`."""
-        return (self._whole.result().scorer if self._whole.done() else self._early).check()
+        """Score the version's input example; see `HostScorer.check`."""
+        return (self._loaded.result().scorer if self._loaded.done() else self._early).check()
 
-    def then(self, tell: Callable[["Future[Loaded]"], None]) -> None:
+    def when_loaded(self, tell: Callable[["Future[Loaded]"], None]) -> None:
         """Call `tell`, in another thread, when the version is loaded or cannot be loaded."""
-        self._whole.add_done_callback(tell)
+        self._loaded.add_done_callback(tell)
 
     def _model(self) -> PyFuncModel:
-        return self._whole.result().scorer.model
+        return self._loaded.result().scorer.model
 
     def _run(self) -> None:
         try:
-            self._whole.set_result(self._load())
+            self._loaded.set_result(self._load())
         except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
-            self._whole.set_exception(error)
+            self._loaded.set_exception(error)
 
 
-class ComingModel:
+class LoadingModel:
     """A stand-in for a model that is being loaded: all attributes but its metadata wait for it."""
 
     def __init__(self, metadata: Model, wait: Callable[[], PyFuncModel]) -> None:

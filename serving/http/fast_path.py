@@ -90,7 +90,7 @@ class FastPath:
         return True
 
     def _found(self, url: bytes) -> RouteTarget | None:
-        if self._predictions.observers.traced or not _PLAIN.issuperset(url):
+        if self._predictions.observer.traced or not _PLAIN.issuperset(url):
             return None
         try:
             target = self._find(url.decode("ascii"))

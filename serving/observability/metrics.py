@@ -160,7 +160,9 @@ class Metrics:
             "rows": sum(self.rows.of(model).values()),
         }
 
-    def looked(self, model: str, *, registry_age: float, in_progress: int, waiting: int) -> None:
+    def set_gauges(
+        self, model: str, *, registry_age: float, in_progress: int, waiting: int
+    ) -> None:
         """Set the gauges whose values are needed only when metrics are collected."""
         self.registry_age.labels(model).set(registry_age)
         self.in_progress.labels(model).set(in_progress)

@@ -33,29 +33,30 @@ class Processes:
     """
 
     def __init__(
-        self, threads: int, widened: Sequence[str] = (), *, forking: bool = sys.platform == "linux"
-    ) -> None:
+        self, threads: int, extra_names: Sequence[str] = (), *,
+        forking: bool = sys.platform == "linux",
+    ) -> None:  # fmt: skip
         self._threads = threads
-        self._widened = tuple(widened)
+        self._extra_names = tuple(extra_names)
         self._forking = forking
         self._server: _ForkServer | None = None
         self._starting = asyncio.Lock()
-        self._ahead = [Program.REGISTRY]
+        self._imported_programs = [Program.REGISTRY]
         self.ends = Tasks()
 
     def prepare_hosts(self) -> None:
         """Have the fork server import the modules of model hosts in advance as well."""
-        self._ahead.append(Program.HOST)
+        self._imported_programs.append(Program.HOST)
 
     async def start(
-        self, program: Program, end: socket.socket, *arguments: str, output: int | None = None,
-        needs: Sequence[str] = (),
+        self, program: Program, its_socket: socket.socket, *arguments: str,
+        output: int | None = None, needs: Sequence[str] = (),
     ) -> "Process":  # fmt: skip
         """Start a program in the front's environment.
 
         Args:
             program: The program to start.
-            end: The program's end of a socket to the front.
+            its_socket: The program's end of a socket to the front.
             arguments: Further arguments of the program.
             output: The file descriptor that the program prints to; None for the front's own.
             needs: Modules that the fork server imports first, for this fork and later ones.
@@ -66,21 +67,23 @@ class Processes:
         """
         if self._forking:
             server = await self._forks()
-            return await server.fork(program, arguments, end, output, needs)
-        return await self._anew("", program, end, *arguments, output=output)
+            return await server.fork(program, arguments, its_socket, output, needs)
+        return await self._new_process("", program, its_socket, *arguments, output=output)
 
-    async def start_host_in(self, python: Path, end: socket.socket, output: int) -> "Process":
+    async def start_host_in(
+        self, python: Path, its_socket: socket.socket, output: int
+    ) -> "Process":
         """Start a model host with the interpreter of another environment than the front's."""
-        return await self._anew(str(python), Program.HOST, end, output=output)
+        return await self._new_process(str(python), Program.HOST, its_socket, output=output)
 
     def explained(self, said: str) -> str:
         """The message of a host, with the fix if it lacks a variable that models do not get."""
-        return child_variables.explained(said, os.environ, self._widened)
+        return child_variables.explained(said, os.environ, self._extra_names)
 
-    def learn(self, modules: Sequence[str]) -> None:
+    def preload(self, modules: Sequence[str]) -> None:
         """Have the fork server import the modules that a host needed, when it is idle."""
         if self._server is not None:
-            self._server.learn(modules)
+            self._server.preload(modules)
 
     async def close(self) -> None:
         """Wait for `ends`, then end the fork server, and its forks with it."""
@@ -95,17 +98,17 @@ class Processes:
         async with self._starting:
             if self._server is None or self._server.ended:
                 await self._end_forks()
-                self._server = await _ForkServer.start(self._ahead, self._variables())
+                self._server = await _ForkServer.start(self._imported_programs, self._variables())
             return self._server
 
-    async def _anew(
-        self, python: str, program: Program, end: socket.socket, *arguments: str,
+    async def _new_process(
+        self, python: str, program: Program, its_socket: socket.socket, *arguments: str,
         output: int | None,
     ) -> "Process":  # fmt: skip
-        told = (str(end.fileno()), *arguments)
+        all_arguments = (str(its_socket.fileno()), *arguments)
         return await asyncio.create_subprocess_exec(
-            *launch.command(f"cloche.serving.{program}", *told, python=python),
-            pass_fds=(end.fileno(),), env=self._variables(),
+            *launch.command(f"cloche.serving.{program}", *all_arguments, python=python),
+            pass_fds=(its_socket.fileno(),), env=self._variables(),
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
 
@@ -113,7 +116,7 @@ class Processes:
         # onnxruntime's telemetry starts a thread, which forks would not have; a program that mounts
         # Cloche has not disabled it either
         quiet = {"ORT_DISABLE_TELEMETRY": "1"}
-        own = child_variables.for_models(os.environ, self._widened)
+        own = child_variables.for_models(os.environ, self._extra_names)
         return {**quiet, **own, **sized(own, self._threads), "PYTHONUNBUFFERED": "1"}
 
 
@@ -162,8 +165,8 @@ class _ForkServer:
         return self._listening.done()
 
     async def fork(
-        self, program: Program, arguments: Sequence[str], end: socket.socket, output: int | None,
-        needs: Sequence[str],
+        self, program: Program, arguments: Sequence[str], its_socket: socket.socket,
+        output: int | None, needs: Sequence[str],
     ) -> "_Fork":  # fmt: skip
         """Fork a process that runs the program.
 
@@ -171,7 +174,7 @@ class _ForkServer:
             HostFailed: The program cannot run here.
             OSError: There is no fork within two minutes, or the fork server has ended.
         """
-        descriptors = [end.fileno(), *([] if output is None else [output])]
+        descriptors = [its_socket.fileno(), *([] if output is None else [output])]
         self._count += 1
         number = self._count
         question = packet(fork=program, arguments=arguments, id=number, needs=needs)
@@ -198,7 +201,7 @@ class _ForkServer:
         with contextlib.suppress(OSError):  # the fork server has ended, and its forks with it
             self._connection.send(packet(kill=pid))
 
-    def learn(self, modules: Sequence[str]) -> None:
+    def preload(self, modules: Sequence[str]) -> None:
         """Have the fork server import these modules for later forks."""
         with contextlib.suppress(OSError):
             self._connection.send(packet(**{"import": modules}))
@@ -233,27 +236,27 @@ class _ForkServer:
                 fork.ended.set_result(-signal.SIGKILL)  # a fork ends with its parent
             self._forks.clear()
 
-    def _hear(self, told: dict[str, Any]) -> None:
-        if "ended" in told:
-            self._forks.pop(told["ended"]).ended.set_result(told["code"])
+    def _hear(self, message: dict[str, Any]) -> None:
+        if "ended" in message:
+            self._forks.pop(message["ended"]).ended.set_result(message["code"])
             return
-        asked = self._asked.get(told["id"])
-        if "forked" not in told:
+        asked = self._asked.get(message["id"])
+        if "forked" not in message:
             if asked is not None and not asked.done():
-                asked.set_exception(_unforked(told))
+                asked.set_exception(_unforked(message))
             return
-        fork = self._forks[told["forked"]] = _Fork(self, told["forked"])
+        fork = self._forks[message["forked"]] = _Fork(self, message["forked"])
         if asked is None or asked.done():
             fork.kill()  # the caller has stopped waiting
         else:
             asked.set_result(fork)
 
 
-def _unforked(told: dict[str, Any]) -> Exception:
+def _unforked(message: dict[str, Any]) -> Exception:
     """The exception for a fork that the fork server refused."""
-    if "full" in told:
-        return OSError(f"The machine has no room for another process: {told['full']}")
-    return HostFailed(f"A process cannot be forked. {told['failed']}")
+    if "full" in message:
+        return OSError(f"The machine has no room for another process: {message['full']}")
+    return HostFailed(f"A process cannot be forked. {message['failed']}")
 
 
 class _Fork:

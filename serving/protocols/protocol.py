@@ -13,7 +13,7 @@ Describe = Callable[[str, str, JsonObject], JsonObject]
 # From the name and description of a model, and the OpenAPI responses for failures by status.
 Operation = Callable[[str, JsonObject, JsonObject], JsonObject]
 
-_OF_METADATA = ("401", "403", "404", "503")
+_METADATA_FAILURES = ("401", "403", "404", "503")
 
 
 class ModelPath(NamedTuple):
@@ -82,13 +82,13 @@ class Protocol:
 
 
 def predictions(
-    whose: str, request: JsonObject, failures: JsonObject, answer: JsonObject | None = None,
+    subject: str, request: JsonObject, failures: JsonObject, answer: JsonObject | None = None,
     **more: str,
 ) -> JsonObject:  # fmt: skip
     """The OpenAPI operation of predictions.
 
     Args:
-        whose: The model's name, and the protocol.
+        subject: The model's name, and the protocol.
         request: The request body by media type.
         failures: The responses for failures by status.
         answer: The body of the predictions by media type; None for any JSON.
@@ -97,7 +97,7 @@ def predictions(
     answer = answer or {"application/json": {}}
     success = {"description": "The predictions.", "content": answer}
     return {
-        "summary": f"Predictions of {whose}",
+        "summary": f"Predictions of {subject}",
         **more,
         "requestBody": {"required": True, "content": request},
         "responses": {"200": success, **failures},
@@ -109,8 +109,8 @@ def metadata(summary: str) -> Operation:
     content = {"application/json": {"schema": {"type": "object"}}}
 
     def operation(_name: str, _description: JsonObject, failures: JsonObject) -> JsonObject:
-        told = {code: failures[code] for code in _OF_METADATA if code in failures}
+        listed = {code: failures[code] for code in _METADATA_FAILURES if code in failures}
         success = {"description": summary, "content": content}
-        return {"summary": summary, "responses": {"200": success, **told}}
+        return {"summary": summary, "responses": {"200": success, **listed}}
 
     return operation

@@ -14,7 +14,7 @@ from cloche.processes.child_variables import for_registry
 from cloche.serving.errors import HostFailed, RegistryUnreachable, VersionRefused
 from cloche.serving.forkserver.protocol import Program
 from cloche.serving.processes.launcher import Process, Processes, kill
-from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE, store_modules
+from cloche.serving.registry.protocol import HELLO, QUERIES_AT_ONCE, store_modules
 
 _LINE_LIMIT = 1 << 24
 _START_SECONDS = 120.0  # long enough to import MLflow on a busy machine
@@ -86,7 +86,7 @@ class Registry:
         starts a new process.
         """
         self._given_up.add(number)
-        if self._connection is not None and len(self._given_up) >= LOOKS_AT_ONCE:
+        if self._connection is not None and len(self._given_up) >= QUERIES_AT_ONCE:
             kill(self._connection.process)
 
     async def _connect(self) -> _Connection:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 HELLO = 0  # the id of the line with which the process reports that it is ready
-LOOKS_AT_ONCE = 4  # concurrent queries of the registry
+QUERIES_AT_ONCE = 4  # concurrent queries of the registry
 
 _DATABASES = {"sqlite", "postgresql", "mysql", "mssql"}
 _DATABASE_STORES = (

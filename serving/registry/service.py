@@ -24,14 +24,14 @@ from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefu
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.history import History
-from cloche.serving.registry.protocol import HELLO, LOOKS_AT_ONCE
+from cloche.serving.registry.protocol import HELLO, QUERIES_AT_ONCE
 from cloche.serving.registry.resolver import ResolvedVersion, Resolver
 from cloche.serving.registry.uri import ModelUri, Reference
 
-_LOOKS = "looks"
+_QUERIES = "queries"
 # Each kind of work has its own threads: a silent registry does not block the cache, and a long
 # download does not block queries of the registry.
-_THREADS = {_LOOKS: LOOKS_AT_ONCE, "work": 4, "cache": 1}
+_THREADS = {_QUERIES: QUERIES_AT_ONCE, "work": 4, "cache": 1}
 _KINDS = {"fetch": "work", "environment": "work", "remember": "cache", "last_good": "cache"}
 _logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
     threads = {kind: ThreadPoolExecutor(count) for kind, count in _THREADS.items()}
     with front.makefile("rb") as questions:
         for line in questions:
-            kind = _KINDS.get(json.loads(line)["ask"], _LOOKS)
+            kind = _KINDS.get(json.loads(line)["ask"], _QUERIES)
             threads[kind].submit(answer, line)
 
 

@@ -20,12 +20,14 @@ from cloche.serving.server import preflight
 from cloche.serving.server.runtime import Runtime, running
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts, allowed_hosts
-from cloche.serving.web.answer_headers import HEADERS
+from cloche.serving.web.answer_headers import ANSWER_HEADERS
 from cloche.serving.web.sockets import is_loopback, listen
 
 _KEEP_ALIVE_SECONDS = 75
 # Without a handler, each of these signals would end the process; other servers rotate logs on them.
-_UNKNOWN = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
+_IGNORED_SIGNALS = (
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF
+)  # fmt: skip
 _logger = logging.getLogger(__name__)
 
 
@@ -65,7 +67,7 @@ async def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, catalog.wake)
-        for number in _UNKNOWN:
+        for number in _IGNORED_SIGNALS:
             loop.add_signal_handler(number, _tell_unknown, number.name)
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_certificate else "http"
@@ -116,14 +118,14 @@ def _grpc_server(
 def _uvicorn_config(settings: Settings, at_work: Runtime) -> uvicorn.Config:
     connection: Any = partial(Connection, fast_path=at_work.fast_path)
     return uvicorn.Config(
-        at_work.entrance,
+        at_work.application,
         http=connection,
         log_config=None,
         access_log=False,
         lifespan="off",
         ws="none",
         server_header=False,
-        headers=HEADERS,
+        headers=ANSWER_HEADERS,
         proxy_headers=False,
         limit_concurrency=settings.max_connections,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,

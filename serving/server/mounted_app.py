@@ -58,7 +58,7 @@ class Cloche:
         elif self._running is None:
             await respond(send, 503, error_body("TEMPORARILY_UNAVAILABLE", _NOT_STARTED))
         else:
-            await self._running.entrance(_below(scope), receive, send)
+            await self._running.application(_below(scope), receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Handle the ASGI lifespan protocol."""

@@ -21,8 +21,8 @@ def check(settings: Settings) -> list[ModelUri]:
         SettingsError: Another setting cannot be used.
     """
     uris = served(settings)
-    for look in LOOKS.values():
-        look(settings)
+    for check_one in CHECKS.values():
+        check_one(settings)
     return uris
 
 
@@ -101,7 +101,7 @@ def _check_tls(settings: Settings) -> None:
         ) from error
 
 
-LOOKS: dict[str, Callable[[Settings], None]] = {
+CHECKS: dict[str, Callable[[Settings], None]] = {
     "TLS": _check_tls,
     "gRPC": _check_grpc,
     "environments": _check_environments,

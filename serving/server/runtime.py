@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from cloche.registry.env_manager import LOCAL
 from cloche.serving.api.app import App
-from cloche.serving.api.observers import Observers
 from cloche.serving.api.predictions import Predictions
+from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.pool_settings import PoolSettings
@@ -45,11 +45,11 @@ class Runtime(NamedTuple):
     """A running ASGI application and its models.
 
     Attributes:
-        entrance: The ASGI application, wrapped in a cloud's routes if there is a contract.
+        application: The ASGI application, wrapped in a cloud's routes if there is a contract.
         fast_path: The way around ASGI for plain prediction requests; None with a cloud's contract.
     """
 
-    entrance: Application
+    application: Application
     catalog: Catalog
     predictions: Predictions
     access: Authentication
@@ -73,7 +73,7 @@ async def running(
     registry = Registry(settings.cache_directory, processes)
     catalog = _catalog(settings, registry, processes, metrics)
     access = Authentication(settings.api_keys)
-    predictions = Predictions(settings, deadlines, Observers(settings, metrics, traces))
+    predictions = Predictions(settings, deadlines, RequestObserver(settings, metrics, traces))
     app = App(
         catalog, predictions, metrics,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
@@ -92,7 +92,7 @@ async def running(
             asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
         )
     try:
-        yield Runtime(_entrance(app, settings, catalog), catalog, predictions, access, fast_path)
+        yield Runtime(_application(app, settings, catalog), catalog, predictions, access, fast_path)
     finally:
         for task in background:
             task.cancel()
@@ -103,7 +103,7 @@ async def running(
             await traces.close()
 
 
-def _entrance(app: App, settings: Settings, catalog: Catalog) -> Application:
+def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
     if settings.contract is None:
         return app
 
@@ -123,7 +123,7 @@ def _entrance(app: App, settings: Settings, catalog: Catalog) -> Application:
 def _catalog(
     settings: Settings, registry: Registry, processes: Processes, metrics: Metrics
 ) -> Catalog:
-    plan = PoolSettings(
+    pool_settings = PoolSettings(
         replicas=settings.replicas,
         load_timeout=settings.load_timeout,
         predict_timeout=settings.predict_timeout or settings.request_timeout,
@@ -134,18 +134,18 @@ def _catalog(
 
     fetches = asyncio.Semaphore(_FETCHES)
 
-    async def generation(name: str, target: dict[str, Any]) -> VersionPool:
+    async def version_pool(name: str, target: dict[str, Any]) -> VersionPool:
         async with fetches:
             path, environment = await _fetch(settings, processes, target)
         spawn = partial(Replica.start, processes, environment)
-        with_twin = replace(plan, twin=target["twin"] if settings.accelerate else "")
+        with_twin = replace(pool_settings, twin=target["twin"] if settings.accelerate else "")
         return VersionPool(
-            name, target["version"], path, plan=with_twin, metrics=metrics, spawn=spawn,
+            name, target["version"], path, settings=with_twin, metrics=metrics, spawn=spawn,
             retry=target["retry"],
         )  # fmt: skip
 
     def model(uri: ModelUri) -> ServedModel:
-        return ServedModel(uri, registry, metrics, make=generation)
+        return ServedModel(uri, registry, metrics, make=version_pool)
 
     return Catalog(model, settings.poll_interval)
 

@@ -7,7 +7,7 @@ grpcio gives by itself have none: to unknown methods, and to calls beyond its li
 
 from cloche.serving.web.asgi import Message, Send
 
-HEADERS: list[tuple[str, str]] = []
+ANSWER_HEADERS: list[tuple[str, str]] = []
 """Names in lower case, and values. Both are ASCII, because gRPC allows nothing else."""
 
 
@@ -16,7 +16,7 @@ def with_headers(send: Send) -> Send:
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            added = [(name.encode(), value.encode()) for name, value in HEADERS]
+            added = [(name.encode(), value.encode()) for name, value in ANSWER_HEADERS]
             message = {**message, "headers": [*added, *message["headers"]]}
         await send(message)
 

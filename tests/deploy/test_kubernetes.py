@@ -170,7 +170,7 @@ def test_everything_that_selects_pods_selects_the_server(base: list[Manifest]) -
 
 def test_the_autoscaler_asks_for_a_metric_that_the_adapter_makes_from_ours(base):
     metrics = Metrics()
-    metrics.looked("m", registry_age=0, in_progress=0, waiting=0)
+    metrics.set_gauges("m", registry_age=0, in_progress=0, waiting=0)
     ours = set(re.findall(r"^(\w+)\{", generate_latest(metrics.registry).decode(), re.MULTILINE))
     (rule,) = yaml.safe_load((FOLDER / "monitoring" / "adapter-rules.yaml").read_text())["rules"][
         "custom"

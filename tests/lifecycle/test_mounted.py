@@ -26,10 +26,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from cloche.asgi import Cloche, Settings
-from cloche.serving.web.answer_headers import HEADERS
+from cloche.serving.web.answer_headers import ANSWER_HEADERS
 from fastapi import FastAPI
 
-HEADERS.append(("x-served-by", "a test"))
+ANSWER_HEADERS.append(("x-served-by", "a test"))
 cloche = Cloche(Settings(models=("m={model}",), cache_directory=Path("cache")))
 app = FastAPI(lifespan=cloche.lifespan)
 app.mount("/cloche", cloche)

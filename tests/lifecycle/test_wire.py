@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wire")]
 ROW = {"dataframe_records": [{"a": 0}]}
 # Python runs this when the server starts, as if it stood in the module.
 ONE_MORE_HEADER = """
-from cloche.serving.web.answer_headers import HEADERS
-HEADERS.append(("x-served-by", "a test"))
+from cloche.serving.web.answer_headers import ANSWER_HEADERS
+ANSWER_HEADERS.append(("x-served-by", "a test"))
 """
 
 

@@ -205,7 +205,7 @@ def score(model: Path, source: Path, made: Path, **options: Any) -> JobResult:
     )
     return run.score(
         request, inputs.Files(str(source), None), layout.describe(str(made), None),
-        engine=HereEngine(), say=lambda _: None, report=lambda **_: None,
+        engine=HereEngine(), say=lambda _: None, on_progress=lambda **_: None,
     )  # fmt: skip
 
 
@@ -228,7 +228,7 @@ def test_a_job_comes_to_the_values_that_mlflow_answers(
 
     outcome = score(answering / signature, rows, made)
 
-    assert (outcome.record["scored"], outcome.record["refused"]) == (ROWS, 0)
+    assert (outcome.manifest["scored"], outcome.manifest["refused"]) == (ROWS, 0)
     found = FORMATS[file_format][1](made.read_bytes())
     unwritable = answer.startswith("unwritable: ")
     if not unwritable and list(by_mlflow(ANSWERS[answer])) == ["prediction"] and "y" in found:

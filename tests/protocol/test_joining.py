@@ -10,8 +10,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from cloche.serving.host.parsing.column_decoder import compile_plan
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.parsing.column_decoder import compile_decoder
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item
 from tests.protocol.bodies import JSON, bodies_for
 from tests.protocol.differences import MOST_GENERAL, is_general
@@ -20,9 +20,9 @@ from tests.protocol.kinds import KINDS, each_kind
 pytestmark = pytest.mark.filterwarnings("ignore")  # what models and pandas say of nonsense
 
 
-def scorer(path: Path) -> Scorer:
+def scorer(path: Path) -> HostScorer:
     model = mlflow.pyfunc.load_model(str(path))
-    return Scorer(model, compile_plan(model.metadata), twin=None)
+    return HostScorer(model, compile_decoder(model.metadata), twin=None)
 
 
 @each_kind

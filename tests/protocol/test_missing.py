@@ -16,8 +16,8 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, Map, Object, Property
 
-from cloche.serving.host.parsing.column_decoder import compile_plan
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.parsing.column_decoder import compile_decoder
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -67,9 +67,9 @@ def _plain(cell: Any) -> Any:
     return repr(cell.item() if isinstance(cell, np.generic) else cell)
 
 
-def scorer(schema: Schema) -> Scorer:
+def scorer(schema: Schema) -> HostScorer:
     model = PyFuncModel(Model(signature=ModelSignature(schema)), Echo())
-    return Scorer(model, compile_plan(model.metadata), None, name="echo", version="1")
+    return HostScorer(model, compile_decoder(model.metadata), None, name="echo", version="1")
 
 
 def columns(kind: Any, *, required: bool = False) -> Schema:
@@ -128,7 +128,7 @@ def items(kind: str, cells: list[Any]) -> dict[str, Item]:
     return asked
 
 
-def answers(scoring: Scorer, item: Item) -> list[str] | None:
+def answers(scoring: HostScorer, item: Item) -> list[str] | None:
     """What reached the model; None if the request was refused."""
     (answer,) = scoring.score([item]).answers
     if answer.status != 200:
@@ -231,7 +231,7 @@ def test_tensors_hold_nothing_missing(dtype, cells):
 @pytest.mark.parametrize("width", [1, 2])
 def test_columns_without_names_take_no_missing_value(width, layout):
     spec = ColSpec("boolean")
-    scoring = Scorer(
+    scoring = HostScorer(
         PyFuncModel(Model(signature=ModelSignature(Schema([spec] * width))), Unnamed()), None, None
     )
     for rows, right in (

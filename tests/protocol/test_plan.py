@@ -13,7 +13,7 @@ from mlflow.models.utils import _enforce_schema
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 from mlflow.types import ColSpec, DataType, Schema
 
-from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, compile_plan
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, compile_decoder
 
 TYPES = ["double", "float", "long", "integer", "boolean", "string"]
 NAMES = [f"c_{kind}" for kind in TYPES]
@@ -33,8 +33,8 @@ odd = st.one_of(
 )  # fmt: skip
 
 
-def plan() -> ColumnDecoder:
-    compiled = compile_plan(Model(signature=ModelSignature(inputs=SCHEMA)))
+def decoder() -> ColumnDecoder:
+    compiled = compile_decoder(Model(signature=ModelSignature(inputs=SCHEMA)))
     assert compiled is not None
     return compiled
 
@@ -61,7 +61,7 @@ def payload(layout: str, table: list[list[Any]], names: list[str]) -> dict[str, 
 
 def frame(*tables: Table) -> pd.DataFrame:
     rows = [row for table in tables for row in table.rows]
-    return plan().frame(plan().columns(rows))
+    return decoder().frame(decoder().columns(rows))
 
 
 def mlflow_frame(body: dict[str, Any]) -> pd.DataFrame:
@@ -72,7 +72,7 @@ def mlflow_frame(body: dict[str, Any]) -> pd.DataFrame:
 @given(layouts, rows)
 def test_the_plan_gives_what_mlflow_gives_or_declines(layout: str, table: list[list[Any]]) -> None:
     body = json.loads(json.dumps(payload(layout, table, NAMES)))
-    read = plan().read(body)
+    read = decoder().read(body)
     if read is not None:
         pd.testing.assert_frame_equal(frame(read), mlflow_frame(body))
 
@@ -83,7 +83,7 @@ def test_joined_requests_keep_the_frames_they_have_alone(
     one_layout: str, one: list[list[Any]], other_layout: str, other: list[list[Any]]
 ) -> None:
     bodies = [payload(one_layout, one, NAMES), payload(other_layout, other, NAMES)]
-    read = [plan().read(json.loads(json.dumps(body))) for body in bodies]
+    read = [decoder().read(json.loads(json.dumps(body))) for body in bodies]
     first, second = read
     if first is None or second is None or first.key != second.key:
         return
@@ -97,14 +97,14 @@ ROW = [1.5, 2.5, 3, 4, True, "x"]
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_ordinary_requests_take_the_fast_path(layout: str) -> None:
-    assert plan().read(payload(layout, [ROW, ROW], NAMES)) is not None
+    assert decoder().read(payload(layout, [ROW, ROW], NAMES)) is not None
     gaps = payload(layout, [ROW, [None, None, 3, 4, True, None]], NAMES)
-    assert (plan().read(gaps) is not None) == layout.startswith("dataframe")
+    assert (decoder().read(gaps) is not None) == layout.startswith("dataframe")
 
 
 def test_columns_may_come_in_any_order() -> None:
     body = payload("dataframe_split", [ROW[::-1]], NAMES[::-1])
-    read = plan().read(body)
+    read = decoder().read(body)
     assert read is not None
     pd.testing.assert_frame_equal(frame(read), mlflow_frame(body))
 
@@ -123,7 +123,7 @@ def test_columns_may_come_in_any_order() -> None:
     ],
 )  # fmt: skip
 def test_what_it_does_not_know_it_declines(body: Any) -> None:
-    assert plan().read(body) is None
+    assert decoder().read(body) is None
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_what_it_does_not_know_it_declines(body: Any) -> None:
 )
 def test_other_signatures_have_no_plan(schema: Schema | None) -> None:
     signature = ModelSignature(inputs=schema) if schema else None
-    assert compile_plan(Model(signature=signature)) is None
+    assert compile_decoder(Model(signature=signature)) is None
 
 
 def test_every_scalar_type_is_planned_or_known_not_to_be() -> None:

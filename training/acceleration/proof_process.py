@@ -29,7 +29,7 @@ _TASK, _ROWS, _OUTCOME = "task.json", "rows.parquet", "outcome.json"
 
 
 def twin_of(
-    model: Path, rows: pd.DataFrame, *, widened: Sequence[str] = (), python: str = ""
+    model: Path, rows: pd.DataFrame, *, extra_names: Sequence[str] = (), python: str = ""
 ) -> Twin:
     """Make a proven twin of a stored version.
 
@@ -44,7 +44,7 @@ def twin_of(
         (folder / _TASK).write_text(json.dumps({"model": str(model)}), encoding="utf-8")
         write_parquet(rows, folder / _ROWS, "the rows to prove it on")
         seconds = PROOF_SECONDS + _LOAD_SECONDS
-        ended = run_module(__name__, folder, seconds, widened=widened, python=python)
+        ended = run_module(__name__, folder, seconds, extra_names=extra_names, python=python)
         try:
             outcome = json.loads((folder / _OUTCOME).read_text(encoding="utf-8"))
         except (OSError, ValueError):

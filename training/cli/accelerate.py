@@ -61,7 +61,7 @@ def accelerate(
             data=data,
             env_manager=env_manager,
             cache=cache,
-            widened=host_env,
+            extra_names=host_env,
             say=say,
         )
     if as_json:

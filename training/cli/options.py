@@ -2,20 +2,20 @@
 
 import click
 
-from cloche.processes.child_variables import check_widened
+from cloche.processes.child_variables import check_extra_names
 from cloche.registry import env_manager
 
 cache = env_manager.cache_dir("cache", "Where environments are kept.")
 
 
-def check(manager: str, widened: tuple[str, ...]) -> None:
+def check(manager: str, extra_names: tuple[str, ...]) -> None:
     """Check that versions can be run with the given `--env-manager` and `--host-env`.
 
     Raises:
         click.UsageError: They cannot; the message says what to do.
     """
     try:
-        check_widened(widened)
+        check_extra_names(extra_names)
         if manager != env_manager.LOCAL:
             env_manager.tool(manager)
     except (ValueError, env_manager.ManagerMissing) as error:

@@ -10,10 +10,10 @@ from cloche.training.gate.judge import Judgement
 
 SCHEMA = 1
 
-Outcome = Literal["passed", "refused", "forced"]
+GateOutcome = Literal["passed", "refused", "forced"]
 
 
-def outcome_of(judgement: Judgement, *, forced: bool) -> Outcome:
+def gate_outcome_of(judgement: Judgement, *, forced: bool) -> GateOutcome:
     """Return the value of the tag `cloche.gate`; force has no effect if the gate passed."""
     if judgement.decision.passed:
         return "passed"
@@ -21,7 +21,7 @@ def outcome_of(judgement: Judgement, *, forced: bool) -> Outcome:
 
 
 def evidence(
-    judgement: Judgement, *, outcome: Outcome, reason: str | None, now: datetime
+    judgement: Judgement, *, outcome: GateOutcome, reason: str | None, now: datetime
 ) -> dict[str, Any]:
     """Return everything that the decision is based on; undefined numbers are null."""
     measured, policy = judgement.measured, judgement.policy

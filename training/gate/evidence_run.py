@@ -14,7 +14,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from cloche.training.gate.evidence import Outcome, evidence
+from cloche.training.gate.evidence import GateOutcome, evidence
 from cloche.training.gate.judge import Judgement
 from cloche.training.gate.report import render
 
@@ -32,7 +32,7 @@ def record(
     client: MlflowClient,
     judgement: Judgement,
     *,
-    outcome: Outcome,
+    outcome: GateOutcome,
     reason: str | None,
     now: datetime,
 ) -> str:

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.decision import Decision, decide
-from cloche.training.gate.measure import Measured, Say, measure
+from cloche.training.gate.measure import MeasuredVersion, Say, measure
 from cloche.training.gate.policy import Policy
 
 
@@ -19,7 +19,7 @@ class Judgement:
     candidate: Candidate
     production: Candidate | None
     policy: Policy
-    measured: Measured
+    measured: MeasuredVersion
     decision: Decision
 
 
@@ -31,7 +31,7 @@ def judge(
     *,
     allow_breaking: bool,
     timeout: float,
-    widened: Sequence[str] = (),
+    extra_names: Sequence[str] = (),
     interpreter: Callable[[Path], str] = lambda _: "",
     say: Say,
 ) -> Judgement:
@@ -41,7 +41,7 @@ def judge(
     """
     measured = measure(
         client, policy, candidate, production, allow_breaking=allow_breaking, timeout=timeout,
-        widened=widened, interpreter=interpreter, say=say,
+        extra_names=extra_names, interpreter=interpreter, say=say,
     )  # fmt: skip
     decision = decide(policy.criteria, measured.measurements, allow_breaking=allow_breaking)
     return Judgement(candidate, production, policy, measured, decision)

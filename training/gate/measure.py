@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredVersion:
     """Measurements, with the rows and the environment in which they were made.
 
     Attributes:
@@ -53,10 +53,10 @@ def measure(
     *,
     allow_breaking: bool = False,
     timeout: float,
-    widened: Sequence[str] = (),
+    extra_names: Sequence[str] = (),
     interpreter: Callable[[Path], str] = lambda _: "",
     say: Say,
-) -> Measured:
+) -> MeasuredVersion:
     """Measure a version, and the production version if there is one.
 
     Raises:
@@ -85,7 +85,7 @@ def measure(
                 features=policy.features,
                 output=policy.output,
                 timeout=timeout,
-                widened=widened,
+                extra_names=extra_names,
                 interpreter=interpreter,
             )
         except NotMeasured as error:
@@ -105,18 +105,22 @@ def measure(
     probed, outcome = outcome_of(candidate)
     comparison = None
     if production is not None:
-        serving, theirs = outcome_of(production)
+        production_probe, production_outcome = outcome_of(production)
         say("comparing the two, row by row")
-        outcomes = (outcome, theirs) if outcome is not None and theirs is not None else None
+        outcomes = (
+            (outcome, production_outcome)
+            if outcome is not None and production_outcome is not None
+            else None
+        )
         comparison = replace(
-            _comparison(policy, production, serving, outcomes, records),
+            _comparison(policy, production, production_probe, outcomes, records),
             breaks=breaks(production.model.signature, candidate.model.signature),
         )
     parts, unsliced = _slices(policy, holdout, outcome)
     scores = {} if outcome is None else score_all(policy.measured, outcome)
     say("drawing intervals")
     found = _intervals(policy, outcome, records)
-    return Measured(
+    return MeasuredVersion(
         Measurements(
             rows=len(truth),
             scores=scores,
@@ -125,7 +129,7 @@ def measure(
             unsliced=unsliced,
             latency_ms=probed.latency_ms,
             load_seconds=probed.load_seconds,
-            failures=named(probed),
+            failures=failures_of(probed),
             comparison=comparison,
         ),
         found,
@@ -139,7 +143,7 @@ def measure(
     )
 
 
-def named(probed: Probed) -> dict[Stage, str]:
+def failures_of(probed: Probed) -> dict[Stage, str]:
     """Return the failures of a probe, each with the packages that differ from those logged."""
     differs = f" (logged with {', '.join(probed.differs)})" if probed.differs else ""
     return {stage: f"{text}{differs}" for stage, text in probed.failures.items()}
@@ -148,14 +152,14 @@ def named(probed: Probed) -> dict[Stage, str]:
 def _comparison(
     policy: Policy,
     production: Candidate,
-    serving: Probed,
+    production_probe: Probed,
     outcomes: tuple[Outcome, Outcome] | None,
     records: Records,
 ) -> Comparison:
     """Compare the judged and the serving version; `outcomes` is None if one did not predict."""
     version = str(production.version.version)
     if outcomes is None:
-        failures = named(serving)
+        failures = failures_of(production_probe)
         reason = failures.get("load") or failures.get("predict")
         return Comparison(version, failure=reason or "the judged version did not predict")
     differences = paired_differences(

@@ -66,7 +66,7 @@ def probe(
     features: Sequence[str] = (),
     output: str | None = None,
     timeout: float,
-    widened: Sequence[str] = (),
+    extra_names: Sequence[str] = (),
     interpreter: Callable[[Path], str] = lambda _: "",
 ) -> Probed:
     """Load a model in a new process and let it predict.
@@ -79,7 +79,7 @@ def probe(
         features: Columns for a model without a signature; if empty, all except the target.
         output: Name of the output that is the prediction; None to find it by shapes and names.
         timeout: Seconds after which the process is killed.
-        widened: Additional environment variables for the model; see
+        extra_names: Additional environment variables for the model; see
             `cloche.processes.child_variables`.
         interpreter: Function from a model's folder to the interpreter of its environment; empty for
             the current interpreter.
@@ -110,11 +110,13 @@ def probe(
         folder = Path(name)
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         write_parquet(holdout, folder / "holdout.parquet", "the holdout")
-        ended = run_module("cloche.probing", folder, timeout, widened=widened, python=python)
-        return replace(_result(folder, ended, target, widened), differs=differs)
+        ended = run_module(
+            "cloche.probing", folder, timeout, extra_names=extra_names, python=python
+        )
+        return replace(_result(folder, ended, target, extra_names), differs=differs)
 
 
-def _result(folder: Path, ended: Ended, target: TargetSpec, widened: Sequence[str]) -> Probed:
+def _result(folder: Path, ended: Ended, target: TargetSpec, extra_names: Sequence[str]) -> Probed:
     report = _report(folder)
     failures: dict[Stage, str] = dict(report.get("failures", {}))
     stage = report.get("stage")
@@ -132,7 +134,7 @@ def _result(folder: Path, ended: Ended, target: TargetSpec, widened: Sequence[st
                 predictions = Predictions(target, **dict(arrays))
         except (OSError, ValueError, TypeError, zipfile.BadZipFile):
             failures["predict"] = "its process left predictions that cannot be read"
-    failures = {stage: explained(text, os.environ, widened) for stage, text in failures.items()}
+    failures = {stage: explained(text, os.environ, extra_names) for stage, text in failures.items()}
     return Probed(
         failures, predictions, report.get("load_seconds"), report.get("latency_ms"),
         environment=report.get("environment", {}),

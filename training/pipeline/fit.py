@@ -14,7 +14,7 @@ from cloche.training.pipeline.scorer import Scorer, prepare
 from cloche.training.recipe.schema import Recipe
 from cloche.values.redaction import without_values
 
-_NUMBERED = "xgboost."  # package whose classifiers accept only the labels 0, 1, …
+_INTEGER_LABELS_ONLY = "xgboost."  # package whose classifiers accept only the labels 0, 1, …
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def fit(recipe: Recipe, inputs: pd.DataFrame, target: pd.Series, **params: Any) 
     # A plain numpy array: the estimator must not store a pandas dtype, which skops would not trust.
     truth = np.array(target.tolist())
     classes = None
-    if recipe.task != "regression" and recipe.estimator.class_.startswith(_NUMBERED):
+    if recipe.task != "regression" and recipe.estimator.class_.startswith(_INTEGER_LABELS_ONLY):
         classes, truth = np.unique(truth, return_inverse=True)
     try:
         # LightGBM prints to stdout while it fits, and the command's own output there may be JSON.

@@ -11,7 +11,7 @@ from cloche.registry.env_manager import interpreter
 from cloche.registry.version_digest import digest_tree
 from cloche.training.errors import RegistryError
 from cloche.training.gate.candidate import Candidate, fetch
-from cloche.training.gate.evidence import Outcome, outcome_of
+from cloche.training.gate.evidence import GateOutcome, gate_outcome_of
 from cloche.training.gate.judge import Judgement, judge
 from cloche.training.gate.measure import Say
 from cloche.training.gate.policy import Policy, carried_policy, load_policy
@@ -33,7 +33,7 @@ class Examined:
     model: RegisteredModel
     version: str
     judgement: Judgement
-    outcome: Outcome
+    outcome: GateOutcome
     digest: str
 
 
@@ -83,13 +83,13 @@ def examine(
             production,
             allow_breaking=request.allow_breaking,
             timeout=request.timeout,
-            widened=request.host_env,
+            extra_names=request.host_env,
             interpreter=partial(
                 interpreter, manager=request.env_manager, cache=request.cache, say=say
             ),
             say=say,
         )
-    outcome = outcome_of(judgement, forced=request.force)
+    outcome = gate_outcome_of(judgement, forced=request.force)
     return Examined(model, number, judgement, outcome, digest)
 
 

@@ -33,8 +33,8 @@ from cloche.training.promotion.registry import RegisteredModel, find_model
 
 LEASE = timedelta(seconds=60)
 _HELD_SECONDS = LEASE.total_seconds() / 2
-_OTHERS_SECONDS = 10.0  # longest wait for other promotions
-_AGAIN_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 10.0  # longest wait for other promotions
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) 
     started, now = clock.elapsed(), clock.now()
     lease = Lease(uuid4().hex, holder, now, now + LEASE)
     key = f"{LOCK}.{lease.token}"
-    over = [key]
+    released_keys = [key]
     try:
         client.set_registered_model_tag(model, key, lease.to_text())
         found = _alone(client, model, lease, clock)
-        over += _claims(found).keys() - {key}  # expired locks of promotions that died
+        released_keys += _locks(found).keys() - {key}  # expired locks of promotions that died
         yield Held(found, started + _HELD_SECONDS, clock)
     finally:
-        for each in over:
+        for each in released_keys:
             with suppress(MlflowException):
                 client.delete_registered_model_tag(model, each)
 
@@ -105,17 +105,17 @@ def _alone(client: MlflowClient, model: str, own: Lease, clock: Clock) -> Regist
     waited = 0.0
     while True:
         found, now = find_model(client, model), clock.now()
-        claims = _claims(found).values()
-        others = [one for claim in claims if (one := in_the_way(claim, own.token, now))]
+        locks = _locks(found).values()
+        others = [one for lock in locks if (one := in_the_way(lock, own.token, now))]
         if not others:
             return found
-        if waited >= _OTHERS_SECONDS or any(other.token < own.token for other in others):
+        if waited >= _LONGEST_WAIT_SECONDS or any(other.token < own.token for other in others):
             raise _taken(model, min(others, key=lambda other: other.since), now)
-        clock.sleep(_AGAIN_SECONDS)
-        waited += _AGAIN_SECONDS
+        clock.sleep(_POLL_SECONDS)
+        waited += _POLL_SECONDS
 
 
-def _claims(model: RegisteredModel) -> dict[str, Lease | None]:
+def _locks(model: RegisteredModel) -> dict[str, Lease | None]:
     """Return all locks of the model, by the keys of their tags."""
     return {
         key: Lease.from_text(text) for key, text in model.tags.items() if key.startswith(f"{LOCK}.")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cloche.processes.child_variables import check_widened
+from cloche.processes.child_variables import check_extra_names
 from cloche.registry.env_manager import LOCAL, default_cache
 
 PROBE_SECONDS = 300.0
@@ -41,4 +41,4 @@ class PromotionRequest:
     def __post_init__(self) -> None:
         if self.force and not (self.reason or "").strip():
             raise ValueError("a forced promotion needs a reason for the audit trail")
-        check_widened(self.host_env)
+        check_extra_names(self.host_env)

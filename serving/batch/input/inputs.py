@@ -35,14 +35,14 @@ class Inputs(ABC):
         inputs: Name of each file or other source → its fingerprint.
         weight: The sum of `stop - start` over all parts, for the progress bar; 0 if unknown.
         repeatable: Whether the same parts can be produced again.
-        told: Whether the fingerprints change when the input changes.
+        has_fingerprints: Whether `inputs` has fingerprints that reveal a changed input.
         is_csv: Whether any source is CSV.
     """
 
     inputs: dict[str, str]
     weight: int = 0
     repeatable = True
-    told = False
+    has_fingerprints = False
     is_csv = False
     _name: str  # of the whole input, for messages
 
@@ -68,7 +68,7 @@ class Inputs(ABC):
         """Return source → column → type over all rows, for a version without a signature."""
 
     @abstractmethod
-    def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
+    def parts(self, partitioner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
         """Yield the parts in row order; parts whose index is in `done` need not be readable."""
 
     def changed(self) -> str:
@@ -83,7 +83,7 @@ class Inputs(ABC):
 class Files(Inputs):
     """The files of a path, glob, directory or URI."""
 
-    told = True
+    has_fingerprints = True
 
     def __init__(self, source: str, given_format: str | None) -> None:
         self._source, self._format = source, given_format
@@ -127,9 +127,9 @@ class Files(Inputs):
         """See `Inputs.inferred`. Each file is typed by itself, as MLflow reads it."""
         return {file.name: file_types(file, len(columns(file))) for file in self.files}
 
-    def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
+    def parts(self, partitioner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
         """See `Inputs.parts`."""
-        return planner.parts(self.files, done)
+        return partitioner.parts(self.files, done)
 
     def changed(self) -> str:
         """See `Inputs.changed`."""
@@ -161,9 +161,9 @@ class Query(Inputs):
         """See `Inputs.inferred`. Batches carry their types; `Partitioner` refuses later changes."""
         return {name: {} for name in self.inputs}
 
-    def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
+    def parts(self, partitioner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
         """See `Inputs.parts`."""
-        kept = planner.kept(done)
+        kept = partitioner.kept(done)
         if kept is not None:
             return iter(kept)
         if done:
@@ -172,7 +172,7 @@ class Query(Inputs):
                 "give others. Begin anew with --overwrite."
             )
         found = database.batches(self._url, self._query, self._rows)
-        return planner.batches(silence_notice.each(found, "the database"))
+        return partitioner.batches(silence_notice.each(found, "the database"))
 
     def reads(self) -> list[str]:
         """See `Inputs.reads`."""
@@ -245,14 +245,14 @@ class Stream(Inputs):
         self._stream = kept
         return {"-": found}
 
-    def parts(self, planner: Partitioner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
+    def parts(self, partitioner: Partitioner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
         """See `Inputs.parts`."""
         with self._kept:
             if self._file.format in TEXT:
-                yield from planner.stream(self._file, self._text(self._stream))
+                yield from partitioner.stream(self._file, self._text(self._stream))
             else:
                 batches = database.arrow_stream(self._stream)
-                yield from planner.batches(map(self._categories.complete, batches))
+                yield from partitioner.batches(map(self._categories.complete, batches))
 
     def reads(self) -> list[str]:
         """See `Inputs.reads`. Standard input may be a file that the shell opened."""

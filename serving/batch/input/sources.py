@@ -41,7 +41,7 @@ _PACKED: dict[str, Callable[[Any], Any]] = {
     },
     ".zst": lambda raw: pa.CompressedInputStream(raw, "zstd"),
 }
-_MAGIC = frozenset("*?[")
+_WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def filesystem(source: str) -> tuple[fs.FileSystem, str]:
     if "://" not in source:
         return fs.LocalFileSystem(), str(Path(source).expanduser().absolute())
     scheme, _, rest = source.partition("://")
-    if _MAGIC & set(rest):  # Arrow cannot parse a URI with glob characters
+    if _WILDCARDS & set(rest):  # Arrow cannot parse a URI with glob characters
         with suppress(pa.ArrowInvalid, ValueError):
             system, _ = fs.FileSystem.from_uri(f"{scheme}://{rest.partition('/')[0]}")
             return system, rest
@@ -166,15 +166,16 @@ def fetched(name: str, folder: Path, state: str = "") -> str:
     """
     place = folder / hashlib.sha256(f"{name} {state}".encode()).hexdigest()[:32]
     if not place.exists():
-        coming = place.with_suffix(f".{uuid.uuid4().hex}")  # others may be copying the same file
+        # others may be copying the same file
+        incomplete = place.with_suffix(f".{uuid.uuid4().hex}")
         try:
-            with during(name), opened(name) as source, coming.open("wb") as copy:
+            with during(name), opened(name) as source, incomplete.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
-            coming.replace(place)
+            incomplete.replace(place)
         except OSError as error:
             raise JobFailed(f"{name}: cannot be copied to {place}: {error}") from error
         finally:
-            coming.unlink(missing_ok=True)  # free the disk of an incomplete copy
+            incomplete.unlink(missing_ok=True)  # free the disk of an incomplete copy
     return str(place)
 
 
@@ -223,8 +224,8 @@ def streamed(file: InputFile) -> Iterator[Any]:
 
 
 def _listed(system: fs.FileSystem, path: str) -> list[fs.FileInfo]:
-    if _MAGIC & set(path) and system.get_file_info(path).type == fs.FileType.NotFound:
-        folder = path[: min(path.find(one) for one in _MAGIC if one in path)].rpartition("/")[0]
+    if _WILDCARDS & set(path) and system.get_file_info(path).type == fs.FileType.NotFound:
+        folder = path[: min(path.find(one) for one in _WILDCARDS if one in path)].rpartition("/")[0]
         inside = system.get_file_info(
             fs.FileSelector(folder or "/", recursive=True, allow_not_found=True)
         )
@@ -295,7 +296,7 @@ def _described(
 
 def _partition(path: str, root: str) -> dict[str, str]:
     """Return the columns that Hive-style directory names below the requested path give."""
-    folder = root[: min((root.find(one) for one in _MAGIC if one in root), default=len(root))]
+    folder = root[: min((root.find(one) for one in _WILDCARDS if one in root), default=len(root))]
     below = path.removeprefix(folder.rpartition("/")[0] if folder != root else root)
     found = (part.partition("=") for part in below.split("/")[:-1])
     return {name: unquote(value) for name, equals, value in found if equals}

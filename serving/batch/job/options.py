@@ -54,15 +54,15 @@ class JobResult:
     """The result of a job.
 
     Attributes:
-        record: The manifest of the job.
+        manifest: The manifest of the job.
         fresh: Whether this call scored anything; False if the job was finished already.
     """
 
-    record: dict[str, Any]
+    manifest: dict[str, Any]
     fresh: bool
 
     @property
     def quarantined(self) -> int:
         """The number of rows in quarantine."""
-        refused: int = self.record["refused"]
+        refused: int = self.manifest["refused"]
         return refused

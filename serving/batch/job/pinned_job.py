@@ -66,15 +66,15 @@ class Job:
         environment: The environment of the version: its `manager`, and how its packages `differs`
             from those that the version was logged with; empty in jobs of older releases.
         reading: The CSV options of the input; see `cloche.serving.batch.input.csv_options`.
-        patient: Whether the user gave a limit of refused rows: only without one does a job stop
-            early because a sample of rows fails.
+        has_refusal_limit: Whether the user gave a limit of refused rows: only without one does a
+            job stop early because a sample of rows fails. Its key in `job.json` is `patient`.
     """
 
     model: Pinned
     inputs: dict[str, str]
     layout: Layout
     part_rows: int
-    patient: bool = False
+    has_refusal_limit: bool = False
     inferred: dict[str, dict[str, str]] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
@@ -82,11 +82,15 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as data for `json.dumps`."""
-        return asdict(self)
+        content = asdict(self)
+        keys = {"has_refusal_limit": "patient"}
+        return {keys.get(name, name): value for name, value in content.items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Build a job from the data that `to_json` returned."""
+        keys = {"patient": "has_refusal_limit"}
+        data = {keys.get(name, name): value for name, value in data.items()}
         layout = data["layout"] | {"carried": tuple(data["layout"]["carried"])}
         model, features = Pinned(**data["model"]), tuple(data.get("features", ()))
         return cls(**data | {"model": model, "layout": Layout(**layout), "features": features})

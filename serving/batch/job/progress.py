@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 _EVERY_SECONDS = 10.0
 
 
-class Report(Protocol):
+class ProgressCallback(Protocol):
     """A callback that receives the progress after each finished part."""
 
     def __call__(self, *, rows: int, refused: int, done: float | None) -> None:
@@ -19,7 +19,7 @@ class Report(Protocol):
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Report]:
+def progress(console: Console) -> Iterator[ProgressCallback]:
     """Yield a callback that shows progress on the console."""
     started = monotonic()
 

@@ -16,8 +16,8 @@ from cloche.serving.errors import JobFailed
 class OutputLock:
     """The lock file of one job; not used for a local output, where the kernel has locks."""
 
-    def __init__(self, output: Output, manifest: WorkDir) -> None:
-        self._output, self._manifest = output, manifest
+    def __init__(self, output: Output, work_dir: WorkDir) -> None:
+        self._output, self._work_dir = output, work_dir
         self._name = f".{output.name}.cloche.json"
         self._needed = output.place.shared
 
@@ -25,8 +25,8 @@ class OutputLock:
         """Take over the job that another machine began for this output, without its parts."""
         pinned = self._output.place.read(self._name) if self._needed else None
         if pinned is not None and not self._is_ours(pinned):
-            self._manifest.clear()
-            self._manifest.adopt(pinned)
+            self._work_dir.clear()
+            self._work_dir.adopt(pinned)
 
     def take(self) -> None:
         """Write the lock file; this also detects at once a store that cannot be written to.
@@ -37,10 +37,10 @@ class OutputLock:
         if not self._needed:
             return
         try:
-            self._output.place.put(self._manifest.pinned, self._name)
+            self._output.place.put(self._work_dir.pinned, self._name)
         except JobFailed:
-            if not self._manifest.finished():  # without finished parts there is nothing to resume
-                self._manifest.clear()
+            if not self._work_dir.finished():  # without finished parts there is nothing to resume
+                self._work_dir.clear()
             raise
 
     def check(self) -> None:
@@ -55,10 +55,10 @@ class OutputLock:
                 "is right; if it is this one, begin anew with --overwrite."
             )
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Remove the lock file, because the output is complete."""
         if self._needed and self._is_ours(self._output.place.read(self._name)):
             self._output.place.remove(self._name)
 
     def _is_ours(self, pinned: bytes | None) -> bool:
-        return self._manifest.begun and pinned == self._manifest.pinned.read_bytes()
+        return self._work_dir.begun and pinned == self._work_dir.pinned.read_bytes()

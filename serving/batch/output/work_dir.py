@@ -21,7 +21,7 @@ from cloche.serving.errors import JobFailed, JobRefused
 
 
 class WorkDir:
-    """The working directory of one job. Create it with `owned`."""
+    """The working directory of one job. Create it with `locked_work_dir`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -65,7 +65,7 @@ class WorkDir:
         found = {}
         for part in self._journal():
             files = [file for file in (part.data, part.quarantine) if file is not None]
-            if all(self._whole(file) for file in files):
+            if all(self._is_complete(file) for file in files):
                 found[part.index] = part
         return found
 
@@ -110,13 +110,13 @@ class WorkDir:
             except (ValueError, KeyError, TypeError):
                 continue  # a crash truncated this line, so only this part is lost
 
-    def _whole(self, file: PartFile) -> bool:
+    def _is_complete(self, file: PartFile) -> bool:
         place = self.parts / file.name
         return place.exists() and place.stat().st_size == file.size
 
 
 @contextmanager
-def owned(directory: Path, output: str) -> Iterator[WorkDir]:
+def locked_work_dir(directory: Path, output: str) -> Iterator[WorkDir]:
     """Create and lock the working directory for an output; one job of this machine may hold it.
 
     The kernel releases the lock when the process that holds it ends in any way. The lock file
@@ -148,11 +148,11 @@ def owned(directory: Path, output: str) -> Iterator[WorkDir]:
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
-            manifest = WorkDir(directory)
+            work_dir = WorkDir(directory)
             try:
-                yield manifest
+                yield work_dir
             finally:
-                if not manifest.begun:
+                if not work_dir.begun:
                     shutil.rmtree(directory, ignore_errors=True)
             return
 

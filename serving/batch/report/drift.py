@@ -68,7 +68,7 @@ class DriftMeasure:
 
 
 def judge(
-    found: Mapping[str, float], usual: Mapping[str, Mapping[str, float]], *, looks: int,
+    found: Mapping[str, float], usual: Mapping[str, Mapping[str, float]], *, comparisons: int,
     chance: Mapping[str, float],
 ) -> list[DriftMeasure]:  # fmt: skip
     """Judge the measures of a column by their values in single days, or weeks, of training.
@@ -81,7 +81,7 @@ def judge(
     Args:
         found: Measure → value in the batch.
         usual: Measure → quantile → value over the periods of training.
-        looks: The number of measures that are judged in all columns together.
+        comparisons: The number of measures that are judged in all columns together.
         chance: Measure → what a batch with fewer rows than a period may have in addition.
     """
     judged = []
@@ -90,7 +90,7 @@ def judge(
             continue
         p95, p99, most = (usual[measure][name] for name in ("0.95", "0.99", "1.0"))
         index = math.log(p99 / p95) / math.log(5) if p95 > 0 else 0.0
-        tail = p99 * max(looks * 0.01 / RARE, 1.0) ** index
+        tail = p99 * max(comparisons * 0.01 / RARE, 1.0) ** index
         amber, red = _FLOORS[measure]
         amber = max(amber, p99) + chance[measure]
         red = max(red, _MARGIN * most, tail) + chance[measure]
@@ -99,7 +99,7 @@ def judge(
     return judged
 
 
-def chance(rows: int, piece: int, bins: int, looks: int) -> dict[str, float]:
+def chance(rows: int, piece: int, bins: int, comparisons: int) -> dict[str, float]:
     """Return measure → the increase by chance in a batch with fewer rows than a period.
 
     The PSI of equal distributions is about chi-squared divided by the rows, a mean is about normal,
@@ -109,10 +109,10 @@ def chance(rows: int, piece: int, bins: int, looks: int) -> dict[str, float]:
         rows: The number of rows of the batch.
         piece: The number of rows of a usual period.
         bins: The number of bins of the column.
-        looks: The number of measures that are judged in all columns together.
+        comparisons: The number of measures that are judged in all columns together.
     """
     fewer = max(1 / max(rows, 1) - 1 / max(piece, 1), 0.0)
-    rare = RARE / looks
+    rare = RARE / comparisons
     return {
         "psi": float(chdtri(max(bins - 1, 1), rare)) * fewer,
         "shift": float(-ndtri(rare / 2)) * math.sqrt(fewer),
@@ -121,10 +121,12 @@ def chance(rows: int, piece: int, bins: int, looks: int) -> dict[str, float]:
     }
 
 
-def distance(reference: Sequence[float], found: Sequence[float], looks: int = 1) -> Distance | None:
+def distance(
+    reference: Sequence[float], found: Sequence[float], comparisons: int = 1
+) -> Distance | None:
     """Compare counts over the same bins; None if one side has no rows.
 
-    The significance level is divided by `looks`, the number of tests that are made.
+    The significance level is divided by `comparisons`, the number of tests that are made.
     """
     before, after = np.asarray(reference, float), np.asarray(found, float)
     if before.sum() <= 0 or after.sum() <= 0:
@@ -135,7 +137,7 @@ def distance(reference: Sequence[float], found: Sequence[float], looks: int = 1)
     p_value = 1.0
     if len(before) > 1:
         p_value = _chi_squared(np.stack([before, after]))
-    if psi < SHIFTED or p_value > _SIGNIFICANT / looks:
+    if psi < SHIFTED or p_value > _SIGNIFICANT / comparisons:
         return Distance(psi, p_value, "stable")
     return Distance(psi, p_value, "shifted" if psi < DRIFTED else "drifted")
 

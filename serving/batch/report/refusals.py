@@ -26,7 +26,7 @@ _MOST_ROWS = 5
 
 
 def explain(
-    job: Job, supply: Inputs, parts: Iterable[FinishedPart], directory: Path, kept: Path
+    job: Job, inputs: Inputs, parts: Iterable[FinishedPart], directory: Path, kept: Path
 ) -> str:
     """Return why rows were refused, which rows, and what to type.
 
@@ -52,20 +52,20 @@ def explain(
         said.append(f"{count:,} times {detail}" + (f" (row {numbers})" if rows else ""))
     if len(reasons) > _MOST_REASONS:
         said.append(f"and {len(reasons) - _MOST_REASONS} other reasons")
-    fix = _fix(job, supply, first)
+    fix = _fix(job, inputs, first)
     fix = fix or "Mend them, or leave them out, and score again with --overwrite."
     path = shlex.quote(str(kept.absolute()))
     return f"{'; '.join(said)}. They are kept with their reasons: `head {path}` shows them. {fix}"
 
 
-def of_most(job: Job, supply: Inputs, parts: Sequence[FinishedPart], directory: Path) -> str:
+def of_most(job: Job, inputs: Inputs, parts: Sequence[FinishedPart], directory: Path) -> str:
     """Return how to read the refused rows of a job if most have the same reason; else empty."""
     reasons = _reasons(parts)
     for reason, count in reasons.most_common(1):
         if 2 * count >= reasons.total():
             lines = islice(merge_parts.quarantine(parts, directory), _LOOKED_AT)
             rows = [row for row in map(json.loads, lines) if row["reason"].startswith(reason)]
-            fix = _fix(job, supply, rows)
+            fix = _fix(job, inputs, rows)
             if any(way in fix for way in ("--options", "iconv")):  # other advice was followed
                 return f"If the whole input is like them: {fix}"
     return ""
@@ -78,8 +78,8 @@ def _reasons(parts: Iterable[FinishedPart]) -> Counter[str]:
     return reasons
 
 
-def _fix(job: Job, supply: Inputs, refused: Sequence[Mapping[str, Any]]) -> str:
-    if not supply.is_csv:
-        return csv_advice.for_lines(refused, list(supply.inputs))
+def _fix(job: Job, inputs: Inputs, refused: Sequence[Mapping[str, Any]]) -> str:
+    if not inputs.is_csv:
+        return csv_advice.for_lines(refused, list(inputs.inputs))
     types = scalar_types(Model.load(job.model.path).get_input_schema())
     return csv_advice.for_rows(refused, types, CsvOptions(job.reading))

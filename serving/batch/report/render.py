@@ -26,7 +26,7 @@ def document(
     """Build the report of a finished job."""
     columns, references = profile.get("columns", {}), profile.get("scores", {})
     seen = statistics.get("columns", {}), statistics.get("scores", {})
-    like = _like(profile, record["scored"], sum(len(one) for one in seen))
+    periods = _periods(profile, record["scored"], sum(len(one) for one in seen))
     return {
         "schema": SCHEMA,
         "model": {key: record["job"]["model"][key] for key in ("name", "version", "run_id")},
@@ -40,13 +40,18 @@ def document(
         "nulled": record.get("nulled", {}),  # manifests of older releases lack it
         "sampled": statistics.get("sampled", 0),
         "profiled": bool(profile),
-        "like": {"unit": like.unit, "count": like.count, "looks": like.looks, "rare": RARE},
+        "like": {
+            "unit": periods.unit,
+            "count": periods.count,
+            "looks": periods.comparisons,
+            "rare": RARE,
+        },
         "scores": [
-            _compared(name, found, references.get(name), like) for name, found in seen[1].items()
+            _compared(name, found, references.get(name), periods) for name, found in seen[1].items()
         ],
         "columns": sorted(
             (
-                _compared(name, found, _reference(columns[name]), like)
+                _compared(name, found, _reference(columns[name]), periods)
                 for name, found in seen[0].items()
             ),
             key=lambda one: (-one["share"], -(one["psi"] or 0.0)),
@@ -56,31 +61,31 @@ def document(
 
 
 @dataclass(frozen=True, slots=True)
-class _Like:
+class _Periods:
     """The periods of the training rows with which a batch is compared.
 
     Attributes:
         unit: `day` or `week`; empty to compare with all training rows.
         count: The number of periods in the training rows.
         rows: The number of rows of a usual period.
-        looks: The number of measures that are judged together; 1 for profiles of older releases.
+        comparisons: The number of measures judged together; 1 for profiles of older releases.
     """
 
     unit: str
     count: int
     rows: int
-    looks: int
+    comparisons: int
 
 
-def _like(profile: Mapping[str, Any], rows: int, columns: int) -> _Like:
+def _periods(profile: Mapping[str, Any], rows: int, columns: int) -> _Periods:
     """Return the periods (days or weeks) whose usual number of rows is nearest to the batch."""
     pieces = profile.get("pieces")
     if not pieces:
-        return _Like("", 0, 0, 1 if pieces is None else max(columns, 1))
+        return _Periods("", 0, 0, 1 if pieces is None else max(columns, 1))
     unit = min(pieces, key=lambda one: abs(math.log(max(rows, 1) / pieces[one]["rows"])))
     described = [*profile["columns"].values(), *profile["scores"].values()]
-    looks = sum(len(one["usual"].get(unit, ())) for one in described)
-    return _Like(unit, pieces[unit]["count"], pieces[unit]["rows"], looks)
+    comparisons = sum(len(one["usual"].get(unit, ())) for one in described)
+    return _Periods(unit, pieces[unit]["count"], pieces[unit]["rows"], comparisons)
 
 
 def drifted(report: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -130,15 +135,17 @@ def _reference(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compared(
-    name: str, found: Mapping[str, Any], reference: Mapping[str, Any] | None, like: _Like
+    name: str, found: Mapping[str, Any], reference: Mapping[str, Any] | None, periods: _Periods
 ) -> dict[str, Any]:
     """Compare a column or score with its reference; `bars` are shares of rows per bin or value."""
     reference = reference or {}
     labels, before, after = _bins(found, reference)
-    compared = distance(before, after, like.looks) if reference else None
+    compared = distance(before, after, periods.comparisons) if reference else None
     rows = found["present"] + found["missing"]
-    usual = reference.get("usual", {}).get(like.unit)
-    look = _worst(found, reference, like, compared.psi, len(labels)) if usual and compared else None
+    usual = reference.get("usual", {}).get(periods.unit)
+    worst = (
+        _worst(found, reference, periods, compared.psi, len(labels)) if usual and compared else None
+    )
     return {
         "name": name,
         "missing": found["missing"] / rows if rows else 0.0,
@@ -148,18 +155,18 @@ def _compared(
         "outside": found.get("outside", found.get("other", 0)) / rows if rows else 0.0,
         "psi": compared.psi if compared else None,
         "p_value": compared.p_value if compared else None,
-        "verdict": look.verdict if look else compared.verdict if compared else "unknown",
-        "measure": look.measure if look else "psi",
-        "found": look.found if look else compared.psi if compared else None,
-        "usual": look.usual if look else None,
-        "red": look.red if look else DRIFTED,
-        "share": look.share if look else compared.psi / DRIFTED if compared else 0.0,
+        "verdict": worst.verdict if worst else compared.verdict if compared else "unknown",
+        "measure": worst.measure if worst else "psi",
+        "found": worst.found if worst else compared.psi if compared else None,
+        "usual": worst.usual if worst else None,
+        "red": worst.red if worst else DRIFTED,
+        "share": worst.share if worst else compared.psi / DRIFTED if compared else 0.0,
         "bars": _bars(labels, before, after),
     }
 
 
 def _worst(
-    found: Mapping[str, Any], reference: Mapping[str, Any], like: _Like, psi: float, bins: int
+    found: Mapping[str, Any], reference: Mapping[str, Any], periods: _Periods, psi: float, bins: int
 ) -> DriftMeasure:
     """Return the measure of a column that is largest relative to its limit."""
     rows = found["present"] + found["missing"]
@@ -168,9 +175,11 @@ def _worst(
     if found.get("sum") is not None and found["present"] and reference.get("mean") is not None:
         mean = found["sum"] / found["present"]
         values["shift"] = abs(mean - reference["mean"]) / (reference["std"] or 1.0)
-    by_chance = chance(rows, like.rows, bins, like.looks)
-    looks = judge(values, reference["usual"][like.unit], looks=like.looks, chance=by_chance)
-    return max(looks, key=lambda one: one.share)
+    by_chance = chance(rows, periods.rows, bins, periods.comparisons)
+    judged = judge(
+        values, reference["usual"][periods.unit], comparisons=periods.comparisons, chance=by_chance
+    )
+    return max(judged, key=lambda one: one.share)
 
 
 def _bins(

@@ -60,7 +60,7 @@ class LocalEngine:
     reads_stores = False  # a worker also runs the model, which must not get the credentials
 
     def __init__(
-        self, workers: int, ahead: int | None = None, widened: Sequence[str] = (), *,
+        self, workers: int, ahead: int | None = None, extra_names: Sequence[str] = (), *,
         interpreter: Interpreter = lambda _: "", patience: float = PREDICT_SECONDS,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
@@ -70,7 +70,7 @@ class LocalEngine:
             workers: The number of worker processes.
             ahead: How many parts may be finished before an earlier one is, which bounds the disk
                 space that a stream needs; None for no limit.
-            widened: Additional variables for models; see `cloche.processes.child_variables`.
+            extra_names: Additional variables for models; see `cloche.processes.child_variables`.
             interpreter: Returns the interpreter for a version's artifacts; empty for the current
                 one.
             patience: The timeout of one call of the model, in seconds.
@@ -79,7 +79,7 @@ class LocalEngine:
         self._interpreter = interpreter
         self._workers = workers
         self._ahead = ahead
-        self._variables = _variables(widened)
+        self._variables = _variables(extra_names)
         self._patience = patience
         self._say = say
         self._starter: Starter | None = None
@@ -137,8 +137,8 @@ class LocalEngine:
         return ahead is not None and waiting.first() - min(unfinished, default=1 << 62) >= ahead
 
 
-def _variables(widened: Sequence[str]) -> dict[str, str]:
+def _variables(extra_names: Sequence[str]) -> dict[str, str]:
     # onnxruntime's telemetry runs in a thread, which forks would lack
     fixed = {"ARROW_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}  # each worker uses one core
-    own = child_variables.for_models(os.environ, widened)
+    own = child_variables.for_models(os.environ, extra_names)
     return {**fixed, **own, **sized(own, 1), "PYTHONUNBUFFERED": "1"}

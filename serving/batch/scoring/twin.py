@@ -15,7 +15,7 @@ import pyarrow as pa
 from mlflow.models import Model
 from mlflow.types import DataType
 
-from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_plan
+from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_decoder
 from cloche.serving.host.predictors.twin import ANY, DESCRIPTION, Prediction, Twin, TwinRefused
 
 _AT_ONCE = 8192  # rows per call: as fast as more, and onnxruntime keeps less memory
@@ -47,9 +47,9 @@ class Accelerator:
         tolerance: The proven maximum difference of its scores from the model's.
     """
 
-    def __init__(self, twin: Twin, plan: ColumnDecoder) -> None:
+    def __init__(self, twin: Twin, decoder: ColumnDecoder) -> None:
         self._twin = twin
-        self._plan = plan
+        self._decoder = decoder
         self.tolerance = twin.tolerance
 
     @classmethod
@@ -59,14 +59,14 @@ class Accelerator:
         Raises:
             TwinRefused: The twin cannot be trusted, or cannot run here.
         """
-        plan = compile_plan(Model.load(str(path)))
-        twin = Twin.load(path, plan.names, digest) if plan else None
-        return cls(twin, plan) if plan and twin else None
+        decoder = compile_decoder(Model.load(str(path)))
+        twin = Twin.load(path, decoder.names, digest) if decoder else None
+        return cls(twin, decoder) if decoder and twin else None
 
     def predict(self, frame: pd.DataFrame) -> Prediction | None:
         """Return the twin's predictions; None unless the frame has the signature's exact types."""
         columns = []
-        for name, kind in zip(self._plan.names, self._plan.types, strict=True):
+        for name, kind in zip(self._decoder.names, self._decoder.types, strict=True):
             values = _cells(frame[name], kind) if name in frame.columns else None
             if values is None:
                 return None

@@ -42,7 +42,7 @@ _FEWER = (64, 16, 4, 2)  # rows per call when 64 rows are scored again because a
 _PROBED = 64  # rows that are tried alone before thousands are tried
 _DETAIL_CHARACTERS = 300
 Tell = Callable[..., object]
-_leave = partial(atomic_write.write, contested=True)  # abandoned Spark tasks may still run
+_write_file = partial(atomic_write.write, contested=True)  # abandoned Spark tasks may still run
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Worker:
     """Scores parts of one job into a directory.
 
     Attributes:
-        by_twin: The number of rows that the twin scored in the last call of `score`.
+        rows_by_twin: The number of rows that the twin scored in the last call of `score`.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class Worker:
             job: The job.
             directory: The directory for the files of parts.
             scorer: The loaded version; None to load it.
-            tell: Receives a word for what the worker begins to do, and for a call of the model the
-                range of rows of the part.
+            tell: Called as each step begins with its name ("reading", "predicting", "writing");
+                with "predicting" also the range of rows.
 
         Raises:
             Exception: Whatever MLflow or the model's code raises while loading.
@@ -86,7 +86,7 @@ class Worker:
         self._job = job
         self._directory = directory
         self._tell = tell
-        self.by_twin = 0
+        self.rows_by_twin = 0
         self._scorer = scorer or PartScorer.load(Path(job.model.path), job.model.twin)
         self._profile = load_profile(Path(job.model.path))
         schema = self._scorer.schema
@@ -131,7 +131,7 @@ class Worker:
         refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
         predicted = perf_counter()
         self._tell("writing")
-        finished = self.leave(part, rows, chosen[scored], predictions, refused)
+        finished = self.write_part(part, rows, chosen[scored], predictions, refused)
         return replace(
             finished,
             seconds={
@@ -139,7 +139,7 @@ class Worker:
             },
             statistics=finished.statistics
             | self.count(_at(rows.inputs, chosen[scored]), predictions),
-            by_twin=self.by_twin,
+            by_twin=self.rows_by_twin,
         )  # fmt: skip
 
     def read(self, part: Part) -> Rows:
@@ -151,7 +151,7 @@ class Worker:
         rows: Rows = self._readers[part.format].read(part)
         return rows
 
-    def leave(
+    def write_part(
         self, part: Part, rows: Rows, scored: Any, predictions: list[pa.Table],
         refused: dict[int, RefusedRow],
     ) -> FinishedPart:  # fmt: skip
@@ -198,7 +198,7 @@ class Worker:
             JobFailed: No row fits the model; or the rows had to be divided, and the model's
                 prediction of a row depends on the other rows.
         """
-        self.by_twin = 0
+        self.rows_by_twin = 0
         count = len(inputs)
         offsets = np.arange(count) if offsets is None else offsets
         step = at_once or max(count, 1)
@@ -275,7 +275,7 @@ class Worker:
         def attempt(start: int, stop: int) -> pa.Table:
             self._tell("predicting", _range(offsets[start:stop]))
             predictions = self._scorer.predict(inputs.iloc[start:stop].reset_index(drop=True))
-            self.by_twin += self._scorer.by_twin
+            self.rows_by_twin += self._scorer.by_twin
             return predictions
 
         def reason(error: Exception) -> str:
@@ -305,7 +305,7 @@ class Worker:
             except MlflowException as unfit:
                 why = unfitting(inputs, self._types) or str(unfit.message)
                 raise JobFailed(f"The input does not fit {self._job.model}: {why}") from unfit
-        if self._job.patient or len(inputs) < _PROBED**2:
+        if self._job.has_refusal_limit or len(inputs) < _PROBED**2:
             return
         said = ""
         for at in np.linspace(0, len(inputs) - 1, _PROBED).astype(int).tolist():
@@ -365,12 +365,12 @@ class Worker:
             )
             if layout.directory and layout.format == "csv":
                 text = format_writers.csv_header(table.column_names) + text
-            return _leave(name.with_suffix(f".{layout.format}"), text)
+            return _write_file(name.with_suffix(f".{layout.format}"), text)
         if layout.directory:
-            return _leave(
+            return _write_file(
                 name.with_suffix(".parquet"), format_writers.parquet(table, notes(self._job))
             )
-        return _leave(name.with_suffix(".arrow"), format_writers.arrow(table))
+        return _write_file(name.with_suffix(".arrow"), format_writers.arrow(table))
 
     def _write_quarantine(self, part: Part, rows: Rows, refused: dict[int, RefusedRow]) -> PartFile:
         offsets = sorted(refused)
@@ -383,7 +383,7 @@ class Worker:
             for offset, original in zip(offsets, rows.originals(offsets), strict=True)
         ]
         content = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
-        return _leave(self._directory / f"{part.index:06d}.refused.jsonl", content)
+        return _write_file(self._directory / f"{part.index:06d}.refused.jsonl", content)
 
 
 def _range(offsets: Any) -> tuple[int, int]:

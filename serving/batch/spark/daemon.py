@@ -11,9 +11,9 @@ from cloche.processes.child_variables import for_models
 from cloche.serving.batch.spark import HOST_ENV, PYTHONPATH_LATER, READING, SPARKS_OWN, STAGE
 
 if os.environ.get(STAGE) != READING:  # which needs the credentials of object stores
-    widened = os.environ.get(HOST_ENV, "").split()
+    extra_names = os.environ.get(HOST_ENV, "").split()
     ours = {name: os.environ[name] for name in (PYTHONPATH_LATER, STAGE) if name in os.environ}
-    launch.restart_with({**for_models(os.environ, [*widened, *SPARKS_OWN]), **ours})
+    launch.restart_with({**for_models(os.environ, [*extra_names, *SPARKS_OWN]), **ours})
 
 if named := os.environ.pop(PYTHONPATH_LATER, ""):
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), named]))

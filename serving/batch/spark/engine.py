@@ -27,19 +27,19 @@ class SparkEngine:
     reads_stores = True  # in separate processes, see `daemon.py`
 
     def __init__(
-        self, master: str | None, widened: Sequence[str] = (), *,
+        self, master: str | None, extra_names: Sequence[str] = (), *,
         interpreter: Interpreter = lambda _: "",
     ) -> None:  # fmt: skip
         """Store the settings.
 
         Args:
             master: The master URL; None for Spark's own configuration.
-            widened: Additional variables for models; see `cloche.processes.child_variables`.
+            extra_names: Additional variables for models; see `cloche.processes.child_variables`.
             interpreter: Returns the interpreter for a version's artifacts, which must have the same
                 path on all machines; empty for the executors' own.
         """
         self._master = master
-        self._widened = widened
+        self._extra_names = extra_names
         self._interpreter = interpreter
 
     def run(
@@ -50,17 +50,17 @@ class SparkEngine:
         if first is None:  # no part is left, so Spark need not start
             return
         python = interpreter_of(job, self._interpreter)
-        with session(self._master, f"cloche score {job.model}", self._widened) as spark:
+        with session(self._master, f"cloche score {job.model}", self._extra_names) as spark:
             from cloche.serving.batch.spark.spark_job import flow  # noqa: PLC0415  # needs PySpark
 
             with (
-                flow(spark, job, directory, self._widened, python) as flowing,
+                flow(spark, job, directory, self._extra_names, python) as flowing,
                 ThreadPoolExecutor(_THREADS) as threads,
             ):
                 try:
-                    agenda = PartScheduler(chain([first], parts), flowing=flowing.columns.whole)
-                    for finished in _Driver(spark, flowing, agenda, threads).finish():
-                        _find(finished, directory)
+                    scheduler = PartScheduler(chain([first], parts), flowing=flowing.columns.whole)
+                    for finished in _Driver(spark, flowing, scheduler, threads).finish():
+                        _require_files(finished, directory)
                         yield finished
                 finally:
                     with suppress(Exception):  # a Spark that has stopped has no jobs left
@@ -71,10 +71,10 @@ class _Driver:
     """Submits the parts of the part scheduler to Spark."""
 
     def __init__(
-        self, spark: Any, flowing: Any, agenda: PartScheduler, threads: ThreadPoolExecutor
+        self, spark: Any, flowing: Any, scheduler: PartScheduler, threads: ThreadPoolExecutor
     ) -> None:
         self._spark, self._flow = spark, flowing
-        self._agenda, self._threads = agenda, threads
+        self._scheduler, self._threads = scheduler, threads
         self._running: dict[Future[list[Any]], ScheduledParts] = {}
 
     def finish(self) -> Iterator[FinishedPart]:
@@ -83,24 +83,24 @@ class _Driver:
             with during("Spark"):
                 done, _ = wait(self._running, return_when=FIRST_COMPLETED)
             for future in done:
-                asked = self._running.pop(future)
+                submitted = self._running.pop(future)
                 try:
                     records = future.result()
                 except Exception as error:  # noqa: BLE001  # errors of Spark and of py4j
-                    self._agenda.died(asked, self._judge(error))
+                    self._scheduler.died(submitted, self._judge(error))
                     continue
                 answers = [json.loads(row.record) for row in records]
-                yield from self._agenda.answered(asked, answers)
+                yield from self._scheduler.answered(submitted, answers)
 
     def _ask(self) -> bool:
         """Submit Spark jobs until all cores are busy; return whether any job is running."""
         cores = self._spark.sparkContext.defaultParallelism
         while sum(_JOBS if one.alone else cores for one in self._running.values()) < _JOBS * cores:
-            asked = self._agenda.next(_TASKS * cores)
-            if asked is None:
+            submitted = self._scheduler.next(_TASKS * cores)
+            if submitted is None:
                 break
-            frame = self._flow.ask(asked.questions())
-            self._running[self._threads.submit(frame.collect)] = asked
+            frame = self._flow.ask(submitted.requests())
+            self._running[self._threads.submit(frame.collect)] = submitted
         return bool(self._running)
 
     def _judge(self, error: Exception) -> str:
@@ -140,7 +140,7 @@ def _last_line(said: str) -> str:
     return lines[-1] if lines else said
 
 
-def _find(finished: FinishedPart, directory: Path) -> None:
+def _require_files(finished: FinishedPart, directory: Path) -> None:
     """Make sure that the driver sees the files that an executor wrote.
 
     Raises:

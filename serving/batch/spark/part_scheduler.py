@@ -31,7 +31,7 @@ class ScheduledParts:
     flowing: bool
     alone: bool = False
 
-    def questions(self) -> list[dict[str, Any]]:
+    def requests(self) -> list[dict[str, Any]]:
         """Return the requests for the parts, in their order."""
         if self.flowing:
             return [{"flow": True, "part": case.part.to_json()} for case in self.cases]
@@ -42,19 +42,21 @@ class PartScheduler:
     """Schedules the parts of a job, including those that must be scored again."""
 
     def __init__(self, parts: Iterator[Part], *, flowing: bool) -> None:
-        self._fresh = parts
+        self._unscheduled = parts
         self._flowing = flowing
-        self._whole: deque[PartRetry] = deque()
+        self._for_whole_scoring: deque[PartRetry] = deque()
         self._alone: deque[PartRetry] = deque()
 
     def next(self, most: int) -> ScheduledParts | None:
         """Return the next Spark job, with at most `most` parts; None if no part waits now."""
         if self._alone:
             return ScheduledParts([self._alone.popleft()], flowing=False, alone=True)
-        if self._whole:
-            count = min(most, len(self._whole))
-            return ScheduledParts([self._whole.popleft() for _ in range(count)], flowing=False)
-        cases = [PartRetry(part) for part in islice(self._fresh, most)]
+        if self._for_whole_scoring:
+            count = min(most, len(self._for_whole_scoring))
+            return ScheduledParts(
+                [self._for_whole_scoring.popleft() for _ in range(count)], flowing=False
+            )
+        cases = [PartRetry(part) for part in islice(self._unscheduled, most)]
         return ScheduledParts(cases, flowing=self._flowing) if cases else None
 
     def answered(
@@ -69,7 +71,7 @@ class PartScheduler:
             if "finished" in answer:
                 yield FinishedPart.from_json(answer["finished"])
             elif "unfit" in answer:
-                self._whole.append(case)
+                self._for_whole_scoring.append(case)
             elif "survived" in answer:
                 case.survived()
                 self._alone.append(case)

@@ -80,29 +80,29 @@ class SafeModel:
     def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Score one part, whose first row is its head."""
         head = frame["told"].iat[0]
-        told: dict[str, Any] = json.loads(head) if isinstance(head, str) else {"unfit": DIVIDED}
+        message: dict[str, Any] = json.loads(head) if isinstance(head, str) else {"unfit": DIVIDED}
         try:
-            if "part" in told:
-                told = self._finish(told)
-            elif "columns" in told:
-                return self._score(frame, told["columns"])
+            if "part" in message:
+                message = self._finish(message)
+            elif "columns" in message:
+                return self._score(frame, message["columns"])
         except ServingError as error:
-            told = {"failed": str(error)}
+            message = {"failed": str(error)}
         except Exception as error:  # noqa: BLE001  # any error must reach the driver
-            told = {"failed": redaction.describe_error(error, frame)}
-        return self._answer(len(frame), told)
+            message = {"failed": redaction.describe_error(error, frame)}
+        return self._answer(len(frame), message)
 
-    def _score(self, frame: pd.DataFrame, told: dict[str, str]) -> pd.DataFrame:
+    def _score(self, frame: pd.DataFrame, types: dict[str, str]) -> pd.DataFrame:
         worker = self._loaded()
         try:
-            inputs = restored(frame.iloc[1:], told, self._columns)
+            inputs = restored(frame.iloc[1:], types, self._columns)
         except (TypeError, ValueError) as error:
             return self._answer(len(frame), {"unfit": str(error)})
         started = perf_counter()
         scored, tables, failed = worker.score(inputs)
         answer: dict[str, Any] = {
             "rows": len(inputs), "seconds": perf_counter() - started, "statistics": {},
-            "by_twin": worker.by_twin,
+            "by_twin": worker.rows_by_twin,
         }  # fmt: skip
         cells: dict[str, Any] = {}
         if tables:
@@ -172,14 +172,14 @@ class SafeModel:
                 ) from error
         return self._worker
 
-    def _answer(self, count: int, told: dict[str, Any]) -> pd.DataFrame:
+    def _answer(self, count: int, message: dict[str, Any]) -> pd.DataFrame:
         """Return a response without predictions; their columns hold placeholders."""
         cells: dict[str, Any] = {
             f"o{at}": np.full(count, kind.zero, object if kind.zero == "" else None)
             for at, kind in enumerate(self._columns.outputs)
         }
         cells["refused"] = np.full(count, "", object)
-        cells["told"] = np.array([json.dumps(told)] + [""] * (count - 1), object)
+        cells["told"] = np.array([json.dumps(message)] + [""] * (count - 1), object)
         return pd.DataFrame(cells)
 
 

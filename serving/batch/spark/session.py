@@ -38,13 +38,13 @@ _THREAD_VARIABLES = (
 
 
 @contextmanager
-def session(master: str | None, name: str, widened: Sequence[str] = ()) -> Iterator[Any]:
+def session(master: str | None, name: str, extra_names: Sequence[str] = ()) -> Iterator[Any]:
     """Start a Spark session, and stop it at the end.
 
     Args:
         master: The master URL; None for Spark's own configuration, or `local[*]` without any.
         name: The name of the application in Spark.
-        widened: Additional variables for models on executors; see
+        extra_names: Additional variables for models on executors; see
             `cloche.processes.child_variables`.
 
     Raises:
@@ -66,7 +66,7 @@ def session(master: str | None, name: str, widened: Sequence[str] = ()) -> Itera
     # Spark would put PYTHONPATH before Python's own modules; the executor's daemon puts it after.
     named = os.environ.pop("PYTHONPATH", "")
     builder = builder.config(f"spark.executorEnv.{PYTHONPATH_LATER}", named if alone else "")
-    builder = builder.config(f"spark.executorEnv.{HOST_ENV}", " ".join(widened))
+    builder = builder.config(f"spark.executorEnv.{HOST_ENV}", " ".join(extra_names))
     try:
         spark = builder.getOrCreate()
     except Exception as error:  # errors of Spark and of py4j

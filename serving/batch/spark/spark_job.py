@@ -24,7 +24,7 @@ class SparkJob:
     """Creates the Spark jobs of one batch job. Create it with `flow`."""
 
     def __init__(
-        self, spark: Any, job: Job, directory: Path, model: Path, *, widened: Sequence[str],
+        self, spark: Any, job: Job, directory: Path, model: Path, *, extra_names: Sequence[str],
         python: str,
     ) -> None:  # fmt: skip
         schema = Model.load(job.model.path).get_input_schema()
@@ -36,7 +36,7 @@ class SparkJob:
             str(directory),
         )
         safe_model.save(model, job, directory, python)
-        with _only_for_models(widened):
+        with _only_for_models(extra_names):
             self._score = _quiet_udf(spark, model, self.columns.answer_ddl)
 
     def ask(self, questions: list[PartRequest]) -> Any:
@@ -71,20 +71,22 @@ class SparkJob:
 
 @contextmanager
 def flow(
-    spark: Any, job: Job, directory: Path, widened: Sequence[str] = (), python: str = ""
+    spark: Any, job: Job, directory: Path, extra_names: Sequence[str] = (), python: str = ""
 ) -> Iterator[SparkJob]:
     """Create the Spark jobs of a batch job."""
     with tempfile.TemporaryDirectory(prefix="cloche-") as place:
-        yield SparkJob(spark, job, directory, Path(place) / "model", widened=widened, python=python)
+        yield SparkJob(
+            spark, job, directory, Path(place) / "model", extra_names=extra_names, python=python
+        )
 
 
 @contextmanager
-def _only_for_models(widened: Sequence[str]) -> Iterator[None]:
+def _only_for_models(extra_names: Sequence[str]) -> Iterator[None]:
     """Remove all environment variables but those for models while the body runs.
 
     MLflow's UDF sends some to the executors: the tracking URI, and keys like OpenAI's.
     """
-    given = for_models(os.environ, widened)
+    given = for_models(os.environ, extra_names)
     withheld = {name: os.environ.pop(name) for name in set(os.environ) - set(given)}
     try:
         yield

@@ -21,7 +21,7 @@ class WriteStage:
     """The last stage on executors: writes the scored parts."""
 
     def __init__(self, job: str, schema: str, directory: str) -> None:
-        self._about = (job, schema, directory)
+        self._worker_arguments = (job, schema, directory)
 
     def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Write a part from its scored rows, and yield its record as JSON."""
@@ -32,19 +32,21 @@ class WriteStage:
 
     def _record(self, answered: pa.Table) -> dict[str, Any]:
         answer = answered.column("answer").combine_chunks()
-        told: dict[str, Any] = json.loads(answer.field("told")[0].as_py())
-        if "rows" not in told:  # a message without rows is the record itself
-            return told
+        message: dict[str, Any] = json.loads(answer.field("told")[0].as_py())
+        if "rows" not in message:  # a message without rows is the record itself
+            return message
         packed = answered.column("head")[0].as_py()
         try:
-            return self._leave(packed, answer.slice(1), told)
+            return self._write_part(packed, answer.slice(1), message)
         except ServingError as error:
             return {"failed": str(error)}
 
-    def _leave(self, packed: bytes, answer: pa.StructArray, told: dict[str, Any]) -> dict[str, Any]:
-        worker = unloaded_worker(*self._about)
+    def _write_part(
+        self, packed: bytes, answer: pa.StructArray, message: dict[str, Any]
+    ) -> dict[str, Any]:
+        worker = unloaded_worker(*self._worker_arguments)
         part, rows, read = unpacked(packed, worker)
-        if not told["rows"] == len(answer) == len(rows.offsets):
+        if not message["rows"] == len(answer) == len(rows.offsets):
             return {"unfit": DIVIDED}
         reasons = answer.field("refused").to_pylist() if len(answer) else []
         scored = np.flatnonzero(np.array([not reason for reason in reasons], bool))
@@ -52,12 +54,12 @@ class WriteStage:
         for at, reason in enumerate(reasons):
             if reason:
                 refused[int(rows.offsets[at])] = RefusedRow(*json.loads(reason))
-        tables = [_predictions(answer, scored, told["schema"])] if "schema" in told else []
-        finished = worker.leave(part, rows, scored, tables, refused)
-        seconds = {"all": read + told["seconds"], "read": read, "model": told["seconds"]}
+        tables = [_predictions(answer, scored, message["schema"])] if "schema" in message else []
+        finished = worker.write_part(part, rows, scored, tables, refused)
+        seconds = {"all": read + message["seconds"], "read": read, "model": message["seconds"]}
         finished = replace(
-            finished, seconds=seconds, by_twin=told["by_twin"],
-            statistics=finished.statistics | told["statistics"],
+            finished, seconds=seconds, by_twin=message["by_twin"],
+            statistics=finished.statistics | message["statistics"],
         )  # fmt: skip
         return {"finished": finished.to_json()}
 

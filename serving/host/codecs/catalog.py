@@ -7,18 +7,18 @@ from types import ModuleType
 from mlflow.models import Model
 
 from cloche.serving.host.codecs.codec import Codec
-from cloche.serving.host.codecs.mlflow import ScoringProtocol
+from cloche.serving.host.codecs.mlflow import MlflowCodec
 from cloche.serving.host.codecs.open_inference import grpc, rest
-from cloche.serving.host.codecs.open_inference.codec import Inference
-from cloche.serving.host.codecs.tf_serving import V1
-from cloche.serving.host.codecs.torchserve import TorchServe
+from cloche.serving.host.codecs.open_inference.codec import OpenInferenceCodec
+from cloche.serving.host.codecs.tf_serving import TfServingCodec
+from cloche.serving.host.codecs.torchserve import TorchServeCodec
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, has_type_hints
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
 
 
 def codecs(
-    metadata: Model, plan: ColumnDecoder | None, *, name: str, version: str
+    metadata: Model, decoder: ColumnDecoder | None, *, name: str, version: str
 ) -> Mapping[str, Codec]:
     """Create the codecs for a version of a model, by the name of the protocol."""
     schema = metadata.get_input_schema()
@@ -26,17 +26,17 @@ def codecs(
     guard = MissingValueGuard(schema, by_type_hints=hinted)
     diagnosis = Diagnosis(metadata)
 
-    def inference(form: ModuleType) -> Inference:
+    def inference(form: ModuleType) -> OpenInferenceCodec:
         write = partial(form.write, name, version)
-        return Inference(
-            metadata, plan, diagnosis, split=form.split, parse=form.parse, write=write,
+        return OpenInferenceCodec(
+            metadata, decoder, diagnosis, split=form.split, parse=form.parse, write=write,
             refused=form.refused,
         )  # fmt: skip
 
     return {
-        "mlflow": ScoringProtocol(plan, schema, guard, diagnosis),
+        "mlflow": MlflowCodec(decoder, schema, guard, diagnosis),
         "open_inference": inference(rest),
         "open_inference_grpc": inference(grpc),
-        "tf_serving": V1(plan, schema, guard, diagnosis, hinted=hinted),
-        "torchserve": TorchServe(plan, schema, guard, diagnosis),
+        "tf_serving": TfServingCodec(decoder, schema, guard, diagnosis, hinted=hinted),
+        "torchserve": TorchServeCodec(decoder, schema, guard, diagnosis),
     }

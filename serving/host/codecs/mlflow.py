@@ -26,14 +26,14 @@ def write_predictions(predicted: Predicted, start: int, end: int) -> Answer:
     return Answer(200, JSON_BODY, end - start, body.encode())
 
 
-class ScoringProtocol:
+class MlflowCodec:
     """Reads MLflow's layouts, and writes predictions by the function `write`."""
 
     def __init__(
-        self, plan: ColumnDecoder | None, schema: Schema | None, guard: MissingValueGuard,
+        self, decoder: ColumnDecoder | None, schema: Schema | None, guard: MissingValueGuard,
         diagnosis: Diagnosis, write: Write = write_predictions,
     ) -> None:  # fmt: skip
-        self._plan = plan
+        self._decoder = decoder
         self._schema = schema
         self._guard = guard
         self._diagnosis = diagnosis
@@ -41,11 +41,11 @@ class ScoringProtocol:
 
     def read(self, item: Item) -> ParsedRequest | None:
         """Parse the request in `item`; None unless the column decoder reads it."""
-        if self._plan is None or not item.content_type.startswith(JSON):
+        if self._decoder is None or not item.content_type.startswith(JSON):
             return None
         try:
             check(item.content_type)
-            table = self._plan.read(read_json(item.body))
+            table = self._decoder.read(read_json(item.body))
         except (ValueError, RecursionError, UnsupportedMediaType):
             return None
         return None if table is None else ParsedRequest(table, self._write)

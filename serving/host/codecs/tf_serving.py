@@ -34,32 +34,32 @@ _DEEP = 64
 _PLAIN = frozenset({"params", "parameters", "signature_name", *_LAYOUTS})
 
 
-class V1:
+class TfServingCodec:
     """The codec of TensorFlow Serving's REST API."""
 
     def __init__(
         self,
-        plan: ColumnDecoder | None,
+        decoder: ColumnDecoder | None,
         schema: Schema | None,
         guard: MissingValueGuard,
         diagnosis: Diagnosis,
         *,
         hinted: bool = False,
     ) -> None:
-        self._plan = plan
+        self._decoder = decoder
         self._guard = guard
         self._diagnosis = diagnosis
         self._layout = Layout(schema, hinted=hinted)
 
     def read(self, item: Item) -> ParsedRequest | None:
         """Parse the request in `item`; None unless the column decoder reads it."""
-        if self._plan is None:
+        if self._decoder is None:
             return None
         try:
             payload, write = self._payload(item)
         except RequestRefused:  # reported when the request is scored alone
             return None
-        table = self._plan.read(payload)
+        table = self._decoder.read(payload)
         return None if table is None else ParsedRequest(table, write)
 
     def ask(self, item: Item, model: InstrumentedModel) -> Answer:

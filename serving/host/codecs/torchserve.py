@@ -8,7 +8,7 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
-from cloche.serving.host.codecs.mlflow import ScoringProtocol, json_error
+from cloche.serving.host.codecs.mlflow import MlflowCodec, json_error
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
@@ -22,17 +22,17 @@ _UNSAID = frozenset({"", "application/x-www-form-urlencoded", "application/octet
 _TYPES = {400: "BadRequestException", 415: "UnsupportedMediaTypeException"}
 
 
-class TorchServe(ScoringProtocol):
+class TorchServeCodec(MlflowCodec):
     """The codec of TorchServe's inference API."""
 
     def __init__(
         self,
-        plan: ColumnDecoder | None,
+        decoder: ColumnDecoder | None,
         schema: Schema | None,
         guard: MissingValueGuard,
         diagnosis: Diagnosis,
     ) -> None:
-        super().__init__(plan, schema, guard, diagnosis, _write)
+        super().__init__(decoder, schema, guard, diagnosis, _write)
 
     def read(self, item: Item) -> ParsedRequest | None:
         """Parse the request in `item`; None unless the column decoder reads it."""

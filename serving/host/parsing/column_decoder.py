@@ -195,7 +195,7 @@ def table_key(kinds: str, params: dict[str, Any] | None) -> Hashable:
     return kinds, json.dumps(params, sort_keys=True) if params else ""
 
 
-def compile_plan(metadata: Model) -> ColumnDecoder | None:
+def compile_decoder(metadata: Model) -> ColumnDecoder | None:
     """Create the column decoder for a model's signature; None if it is not known to be exact."""
     schema: Schema | None = metadata.get_input_schema()
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():

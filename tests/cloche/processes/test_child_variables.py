@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloche.processes.child_variables import (
-    check_widened,
+    check_extra_names,
     explained,
     for_builds,
     for_models,
@@ -48,17 +48,17 @@ def test_the_registry_process_gets_all_but_the_servers_own_keys():
 
 
 @given(environments, st.lists(st.sampled_from(["A*", "MY_*", "AWS_SECRET_ACCESS_KEY"])))
-def test_whatever_is_named_is_given_as_it_is_and_nothing_else(variables, widened):
-    without, given_now = for_models(variables), for_models(variables, widened)
+def test_whatever_is_named_is_given_as_it_is_and_nothing_else(variables, extra_names):
+    without, given_now = for_models(variables), for_models(variables, extra_names)
 
     assert without.items() <= given_now.items() <= variables.items()
     for name in given_now.keys() - without.keys():
-        assert any(name == one or name.startswith(one.removesuffix("*")) for one in widened)
+        assert any(name == one or name.startswith(one.removesuffix("*")) for one in extra_names)
 
 
 @given(environments, st.lists(st.text("CLO_HE*")))
-def test_no_widening_gives_the_servers_own_keys(variables, widened):
-    kept = for_models({**variables, "CLOCHE_API_KEYS": "k"}, widened)
+def test_no_widening_gives_the_servers_own_keys(variables, extra_names):
+    kept = for_models({**variables, "CLOCHE_API_KEYS": "k"}, extra_names)
     assert not any(name.startswith("CLOCHE_") for name in kept)
 
 
@@ -74,7 +74,7 @@ def test_no_widening_gives_the_servers_own_keys(variables, widened):
 )
 def test_a_name_that_models_never_get_is_refused_with_the_fix(name, why):
     with pytest.raises(ValueError, match=why):
-        check_widened(["MYAPP_*", "MYAPP_KEY", name])
+        check_extra_names(["MYAPP_*", "MYAPP_KEY", name])
 
 
 def test_an_error_about_a_variable_that_was_withheld_names_the_option():

@@ -15,8 +15,8 @@ import mlflow
 import numpy as np
 import pytest
 
-from cloche.serving.host.parsing.column_decoder import compile_plan
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.parsing.column_decoder import compile_decoder
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Answer, Item
 from tests.protocol.others.questions import COLUMNS, QUESTIONS, Arrays, invocation
 from tests.triton.client import Triton
@@ -33,9 +33,9 @@ class Way(NamedTuple):
 
 
 @cache
-def scorer(path: Path) -> Scorer:
+def scorer(path: Path) -> HostScorer:
     model = mlflow.pyfunc.load_model(str(path))
-    return Scorer(model, compile_plan(model.metadata), twin=None, name="m", version="3")
+    return HostScorer(model, compile_decoder(model.metadata), twin=None, name="m", version="3")
 
 
 def v2(triton: Triton, arrays: Arrays, *, binary: bool) -> Item:

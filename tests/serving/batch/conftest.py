@@ -115,7 +115,7 @@ def score(made_models: Path, tmp_path: Path) -> Score:
         given = inputs.Files(str(source), None) if isinstance(source, (Path, str)) else source
         return run.score(
             request, given, layout.describe(str(place), None), engine=engine or HereEngine(),
-            say=(said if said is not None else []).append, report=lambda **_: None,
+            say=(said if said is not None else []).append, on_progress=lambda **_: None,
         )  # fmt: skip
 
     return do

@@ -41,7 +41,7 @@ def test_texts_are_read_in_utc_and_a_bad_one_costs_its_own_row(suffix, score):
     source = written(CELLS, Path(f"rows.{suffix}"))
     limit = Limit.parse("100%")
     done = score(source, "out.parquet", model="optional", part_rows=5, limit=limit)
-    assert (done.record["scored"], done.record["refused"]) == (len(CELLS) - len(BAD), len(BAD))
+    assert (done.manifest["scored"], done.manifest["refused"]) == (len(CELLS) - len(BAD), len(BAD))
     said = pd.read_parquet("out.parquet")["prediction"]
     assert set(said) == {f"'datetime' {MOMENT}", "'datetime' datetime64[ns] NaTType NaT"}
 
@@ -71,5 +71,5 @@ def test_a_moment_beyond_nanoseconds_costs_its_own_row(score):
     pq.write_table(pa.table({"datetime": cells}), "rows.parquet")
     limit = Limit.parse("100%")
     done = score("rows.parquet", "out.parquet", model="optional", limit=limit)
-    assert (done.record["scored"], done.record["refused"]) == (2, 1)
-    assert done.record["reasons"] == {"column 'datetime': expected datetime": 1}
+    assert (done.manifest["scored"], done.manifest["refused"]) == (2, 1)
+    assert done.manifest["reasons"] == {"column 'datetime': expected datetime": 1}

@@ -79,7 +79,7 @@ def test_the_row_is_found_and_the_others_are_scored(
     )  # fmt: skip
 
     assert quarantined(tmp_path / "out.csv") == {17: reason}
-    assert outcome.record["scored"] == 59
+    assert outcome.manifest["scored"] == 59
     if model == "endless":  # a worker that starts slowly is silent, too
         assert any(line.startswith("part 0 has been silent") for line in said)
 
@@ -110,7 +110,7 @@ def test_a_stopped_worker_is_noticed_and_its_part_is_done_again_whole(
     )  # fmt: skip
 
     assert stopped
-    assert outcome.record["scored"] == 60
+    assert outcome.manifest["scored"] == 60
     assert any("its process is stopped" in line for line in said), said
 
 

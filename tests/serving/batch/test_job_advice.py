@@ -145,7 +145,7 @@ def test_what_is_advised_about_an_input_has_it_scored(odd, score):
         score(inputs.Query(name, "x", 1) if "query" in odd else source, "out.csv", **options)
     found = advice.text_of(pattern, refusal.value)
     again, given = mend(found)
-    assert score(again, "out.csv", **given).record["scored"] == 2
+    assert score(again, "out.csv", **given).manifest["scored"] == 2
 
 
 def test_line_feeds_are_given_as_it_is_advised(score):
@@ -155,7 +155,7 @@ def test_line_feeds_are_given_as_it_is_advised(score):
     typed = str(refusal.value).partition("Give it line feeds: ")[2]
     typed = typed.replace("OLD", "rows.csv").replace("NEW", "mended.csv")
     subprocess.run(typed, shell=True, check=True)  # noqa: S602
-    assert score("mended.csv", "out.csv").record["scored"] == 2
+    assert score("mended.csv", "out.csv").manifest["scored"] == 2
 
 
 @pytest.mark.parametrize("way", ["--id-column", "leave them out"])
@@ -168,14 +168,14 @@ def test_columns_that_are_no_values_of_a_tensor_are_named_or_left_out(way, score
     if way == "leave them out":
         rows.drop(columns="id").to_csv("rows.csv", index=False)
     given = {"id_columns": ("id",)} if way == "--id-column" else {}
-    assert score("rows.csv", "out.csv", model="graph", **given).record["scored"] == 2
+    assert score("rows.csv", "out.csv", model="graph", **given).manifest["scored"] == 2
 
 
 def test_options_of_csv_are_left_out_where_there_is_none(score):
     pd.read_csv("rows.csv").to_parquet("rows.parquet")
     with pytest.raises(SettingsError, match=r"--options are for CSV, .*Leave them out\."):
         score("rows.parquet", "out.csv", options={"sep": ";"})
-    assert score("rows.parquet", "out.csv").record["scored"] == 57
+    assert score("rows.parquet", "out.csv").manifest["scored"] == 57
 
 
 @pytest.mark.parametrize("text", ["many", "-1", "500%"])
@@ -226,7 +226,7 @@ def test_a_stream_is_given_what_it_lacks(form, score, tmp_path):
             assert str(refusal.value).endswith("give a file.")
             pd.read_csv("rows.csv").to_parquet("rows.parquet")
             given = inputs.Files("rows.parquet", form)
-        assert score(given, "out.csv").record["scored"] == 57
+        assert score(given, "out.csv").manifest["scored"] == 57
 
 
 def test_a_place_in_a_bucket_is_named():
@@ -255,7 +255,7 @@ def test_a_model_that_looks_across_rows_is_given_fewer_or_none_that_it_refuses(w
     refused[refused["a"] != 13.0].to_parquet("rows.parquet")
     fewer = 100 if way == "--part-rows" else 2000
     done = score("rows.parquet", "out.csv", model=model, part_rows=fewer, overwrite=True)
-    assert done.record["refused"] == 0
+    assert done.manifest["refused"] == 0
 
 
 def test_rows_that_all_belong_into_quarantine_go_there_when_it_is_said(score, monkeypatch):
@@ -265,7 +265,7 @@ def test_rows_that_all_belong_into_quarantine_go_there_when_it_is_said(score, mo
     limit = advice.text_of(r"say so with --max-bad-rows (\S+)\.$", refusal.value)
     given = {"limit": Limit.parse(limit), "overwrite": True}
     done = score("rows.csv", "out.csv", model="talkative", part_rows=100, **given)
-    assert done.record["refused"] == 57
+    assert done.manifest["refused"] == 57
 
 
 def test_columns_that_would_be_doubled_are_left_out(score):
@@ -274,7 +274,7 @@ def test_columns_that_would_be_doubled_are_left_out(score):
         score("rows.csv", "out.csv", keep=True)
     assert re.search(r"Say what to keep with --id-column, and leave it out\.$", str(refusal.value))
     kept = {"id_columns": ("id", "a", "b", "c"), "overwrite": True}
-    assert score("rows.csv", "out.csv", **kept).record["scored"] == 57
+    assert score("rows.csv", "out.csv", **kept).manifest["scored"] == 57
 
 
 def test_a_twin_that_a_job_cannot_go_on_with_is_left_out(score, monkeypatch):
@@ -285,7 +285,7 @@ def test_a_twin_that_a_job_cannot_go_on_with_is_left_out(score, monkeypatch):
         score("rows.csv", "out.csv")
     one, other = advice.words_of(r"Begin anew with (--\S+ --no-\S+)\.$", refusal.value)
     given = {one.removeprefix("--"): True, other.removeprefix("--no-"): False}
-    assert score("rows.csv", "out.csv", **given).record["scored"] == 57
+    assert score("rows.csv", "out.csv", **given).manifest["scored"] == 57
 
 
 def test_every_field_is_given_a_name(score):
@@ -293,7 +293,7 @@ def test_every_field_is_given_a_name(score):
     with pytest.raises(JobFailed, match="give every field a name"):
         score("rows.csv", "out.csv", model="seen")
     Path("rows.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
-    assert score("rows.csv", "out.csv", model="seen").record["scored"] == 2
+    assert score("rows.csv", "out.csv", model="seen").manifest["scored"] == 2
 
 
 def test_the_encoding_of_a_table_is_said_as_it_is_asked_for(score):
@@ -302,7 +302,7 @@ def test_the_encoding_of_a_table_is_said_as_it_is_asked_for(score):
         score("rows.csv", "out.csv", options={"encoding": "utf-32"})
     typed = advice.text_of(r"--options ('\{encoding: \S+\}')", refusal.value)
     given = parsed(shlex.split(typed)[0].replace("NAME", "utf-8"))
-    assert score("rows.csv", "out.csv", options=given).record["scored"] == 2
+    assert score("rows.csv", "out.csv", options=given).manifest["scored"] == 2
 
 
 class Failing(HereEngine):
@@ -361,7 +361,7 @@ def test_a_job_that_stopped_is_done_as_it_is_advised(stopped, score):
         score("rows.csv", "out.csv", engine=Failing(lambda: then(score, patch)))
     advised = option(pattern, str(failure.value))
     given = {**(advised if "--" in pattern else {"resume": True}), **given}
-    assert score("rows.csv", given.pop("place", "out.csv"), **given).record["scored"] == 57
+    assert score("rows.csv", given.pop("place", "out.csv"), **given).manifest["scored"] == 57
 
 
 LACKING: list[str] = []  # what the environment lacks of what the version was logged with
@@ -387,7 +387,7 @@ def test_a_job_that_cannot_go_on_begins_anew(stale, score, made_models, monkeypa
     with pytest.raises(ServingError) as refusal:
         score(source, "out.csv", model=model, resume=True)
     advised = option(r"Begin anew with (--overwrite)\.$", str(refusal.value))
-    assert score(source, "out.csv", model=model, **advised).record["scored"] == 57
+    assert score(source, "out.csv", model=model, **advised).manifest["scored"] == 57
 
 
 def test_a_model_lets_a_table_hold_what_it_answers():

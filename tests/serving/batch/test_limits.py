@@ -26,8 +26,8 @@ def test_json_lines_end_in_quarantine_row_by_row(keep, model, score):
     lines = [json.dumps(GOOD), brackets, nested(MOST_NESTED - 1), *deep, *odd]
     Path("rows.jsonl").write_text("\n".join(lines))
     outcome = score("rows.jsonl", "out.jsonl", model=model, keep=keep, part_rows=100_000)
-    assert outcome.record["scored"] == 3
-    assert outcome.record["reasons"] == {
+    assert outcome.manifest["scored"] == 3
+    assert outcome.manifest["reasons"] == {
         f"the row is nested more than {MOST_NESTED} deep": len(deep),
         "the row is not a JSON object": len(odd),
     }
@@ -40,8 +40,8 @@ def test_csv_takes_long_cells_and_refuses_nul_and_huge_numbers_where_numbers_are
     ]  # fmt: skip
     Path("rows.csv").write_text("a,b,c\n" + "".join(",".join(row) + "\n" for row in cells))
     outcome = score("rows.csv", "out.csv", part_rows=100_000)
-    assert outcome.record["scored"] == 2
-    assert outcome.record["reasons"] == {
+    assert outcome.manifest["scored"] == 2
+    assert outcome.manifest["reasons"] == {
         "column 'b': expected long": 2, "column 'a': expected double": 1,
     }  # fmt: skip
 

@@ -66,7 +66,7 @@ def test_an_output_that_meets_the_input_is_refused_and_nothing_changes(days, sco
     ],
 )  # fmt: skip
 def test_an_output_beside_the_input_is_written(source, place, days, score):
-    assert score(source, place).record["scored"] == 20
+    assert score(source, place).manifest["scored"] == 20
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_streams_of_a_shell_that_are_one_file_are_refused(tmp_path, made_models,
             with pytest.raises(SettingsError, match="standard output"):
                 stream_job.score(
                     request, given, describe("-", None), engine=HereEngine(), sink=sink,
-                    refused=lambda _: None, say=lambda _: None, report=lambda **_: None,
+                    refused=lambda _: None, say=lambda _: None, on_progress=lambda **_: None,
                 )  # fmt: skip
     with open(os.devnull, "r+b") as nothing:  # noqa: PTH123  # read and written by everybody
         assert not inputs.Stream(nothing, "csv").reads()

@@ -55,7 +55,7 @@ def test_every_format_gives_the_predictions_of_pyfunc_in_row_order(
     outcome = score(source, "out.parquet", id_columns=("id",))
 
     found = pd.read_parquet("out.parquet")
-    assert outcome.record["scored"] == 57
+    assert outcome.manifest["scored"] == 57
     assert found["id"].tolist() == rows["id"].tolist()
     text = suffix.startswith(("csv", "tsv"))
     read = pd.read_csv(source, sep="\t" if suffix == "tsv" else ",") if text else rows
@@ -117,7 +117,7 @@ def test_refused_rows_go_to_quarantine_with_number_reason_and_row(rows, made_mod
     assert refused[0]["reason"] == "the model failed with ValueError: it holds a 13"
     assert refused[1]["reason"] == "column 'b': expected long"
     found = pd.read_csv("out.csv", dtype={"id": str})
-    assert len(found) + len(refused) == outcome.record["rows"] == 57
+    assert len(found) + len(refused) == outcome.manifest["rows"] == 57
     assert not set(found["id"]) & {"00023", "00040"}
 
 
@@ -146,7 +146,7 @@ def test_a_model_that_lacks_memory_gets_fewer_rows_at_once(made_models, score):
     rows = table(1000)
     rows.to_parquet("rows.parquet")
     outcome = score("rows.parquet", "out.parquet", model="hungry", part_rows=1000)
-    assert outcome.record["refused"] == 0
+    assert outcome.manifest["refused"] == 0
     assert len(pd.read_parquet("out.parquet")) == 1000
 
 
@@ -250,7 +250,7 @@ def test_the_pinned_version_goes_on_after_a_promotion(rows, registry, score):
         score("rows.csv", "out.csv", model=uri, engine=HereEngine(1), part_rows=2)
     registry.set_registered_model_alias("plain", "production", "2")
     outcome = score("rows.csv", "out.csv", model=uri, resume=True, said=said)
-    assert outcome.record["job"]["model"]["version"] == "1"
+    assert outcome.manifest["job"]["model"]["version"] == "1"
     assert said == ["going on with plain version 1 after 1 finished parts"]
 
 

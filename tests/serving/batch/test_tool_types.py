@@ -39,7 +39,7 @@ def test_whole_numbers_of_csv_may_be_written_as_floats(part_rows, score):
     pd.DataFrame({"long": cells, "string": "x"}).to_csv("rows.csv", index=False)
     told = {"model": "optional", "part_rows": part_rows, "keep": True}
     done = score("rows.csv", "out.csv", **told)
-    assert done.record["reasons"] == {"column 'long': expected long": 4}
+    assert done.manifest["reasons"] == {"column 'long': expected long": 4}
     said = pd.read_csv("out.csv", dtype="str")
     numbers = ["7", "-3", str(LARGE), str(LARGE)]
     assert [one.split(" | ")[0].rpartition(" ")[2] for one in said["prediction"]] == numbers
@@ -69,7 +69,7 @@ def test_a_type_that_would_change_values_is_told_in_plain_words(name, cells, sai
     mended = pd.Series(cells).astype(AS_IT_IS_TAKEN[name])
     pq.write_table(pa.table({name: mended}), "rows.parquet")
     done = score("rows.parquet", "out.parquet", model="optional", overwrite=True)
-    assert done.record["refused"] == 0
+    assert done.manifest["refused"] == 0
 
 
 AS_IT_IS_TAKEN = {"string": "str", "boolean": "bool", "long": "int64", "datetime": "datetime64[ns]"}

@@ -120,10 +120,10 @@ def test_the_record_says_who_scored_how_many_rows(twin_scores, score, made_model
     outcome = score("rows.parquet", "out.parquet")
     alone = score("rows.parquet", "alone.parquet", acceleration=False)
     odd = int((ROWS["b"] % 2 == 1).sum())
-    assert outcome.record["predictors"] == {"onnx": odd, "pyfunc": len(ROWS) - odd}
-    assert outcome.record["job"]["model"]["twin"] == "digest"
+    assert outcome.manifest["predictors"] == {"onnx": odd, "pyfunc": len(ROWS) - odd}
+    assert outcome.manifest["job"]["model"]["twin"] == "digest"
     assert f"The accelerated twin answered {odd}" in Path("out.parquet.report.html").read_text()
-    assert alone.record["predictors"] == {"onnx": 0, "pyfunc": len(ROWS)}
+    assert alone.manifest["predictors"] == {"onnx": 0, "pyfunc": len(ROWS)}
     found = pd.read_parquet("alone.parquet")["probability"]
     pd.testing.assert_series_equal(found, expected(made_models, ROWS)["probability"])
 

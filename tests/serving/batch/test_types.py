@@ -373,7 +373,7 @@ def test_a_query_whose_columns_change_their_types_is_refused_with_the_fix(
             whole = pd.read_sql_query(wanted, connection)
         assert read("out.parquet") == said(made_models, whole)
     signed = inputs.Query(url, 'SELECT a AS "double", b AS string FROM rows', 2)
-    assert score(signed, "out.csv", model="optional", overwrite=True).record["scored"] == 6
+    assert score(signed, "out.csv", model="optional", overwrite=True).manifest["scored"] == 6
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet"])

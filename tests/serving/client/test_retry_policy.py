@@ -14,10 +14,10 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @given(st.integers(1, 50), st.floats(0, 1000), st.floats(0, 1))
 def test_a_wait_of_ones_own_has_a_limit_and_is_no_shorter_than_the_server_says(
-    attempt, wait, chance
+    attempt, wait, jitter
 ):
-    assert Retries(attempts=100, longest=2.0).pause(attempt, None, chance) <= 2.0
-    assert Retries(attempts=100).pause(attempt, wait, chance) >= wait
+    assert Retries(attempts=100, longest=2.0).pause(attempt, None, jitter) <= 2.0
+    assert Retries(attempts=100).pause(attempt, wait, jitter) >= wait
 
 
 def test_waits_may_double_and_the_last_attempt_is_the_last():

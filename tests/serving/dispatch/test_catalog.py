@@ -27,7 +27,7 @@ class FakeModel:
     def wake(self) -> None:
         self.woken += 1
 
-    async def leave(self) -> None:
+    async def drain(self) -> None:
         await self.ended.wait()
 
     async def close(self) -> None:

@@ -4,23 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.serving.dispatch.poll_policy import Pace, Standing, should_load
+from cloche.serving.dispatch.poll_policy import Pace, ServingState, should_load
 
 
 @pytest.mark.parametrize(
-    ("standing", "loads"),
+    ("state", "loads"),
     [
-        (Standing(), True),
-        (Standing(identity="m/1"), True),
-        (Standing(identity="m/2"), False),
-        (Standing(identity="m/1", refused_revision="r2"), False),
-        (Standing(identity="m/1", refused_revision="r1"), True),
+        (ServingState(), True),
+        (ServingState(identity="m/1"), True),
+        (ServingState(identity="m/2"), False),
+        (ServingState(identity="m/1", refused_revision="r2"), False),
+        (ServingState(identity="m/1", refused_revision="r1"), True),
     ],
 )
 def test_a_version_is_loaded_when_it_is_new_and_not_known_to_be_broken(
-    standing: Standing, loads: bool
+    state: ServingState, loads: bool
 ) -> None:
-    assert should_load(standing, identity="m/2", revision="r2") is loads
+    assert should_load(state, identity="m/2", revision="r2") is loads
 
 
 def pace(*seconds: float) -> Pace:
@@ -40,19 +40,19 @@ def pace(*seconds: float) -> Pace:
 def test_a_registry_is_asked_as_often_as_it_can_answer(
     looks: tuple[float, ...], pause: float
 ) -> None:
-    assert pace(*looks).pause(2, draw=0) == pytest.approx(pause)
+    assert pace(*looks).pause(2, jitter=0) == pytest.approx(pause)
 
 
 @given(
     looks=st.lists(st.floats(0, 1e4), max_size=5),
     interval=st.floats(0.1, 3600),
-    draw=st.floats(0, 1),
+    jitter=st.floats(0, 1),
 )
 def test_a_pause_is_never_longer_than_a_minute_or_the_interval(
-    looks: list[float], interval: float, draw: float
+    looks: list[float], interval: float, jitter: float
 ) -> None:
-    assert 0 < pace(*looks).pause(interval, draw) <= max(interval, 60)
+    assert 0 < pace(*looks).pause(interval, jitter) <= max(interval, 60)
 
 
 def test_servers_that_were_started_together_drift_apart_and_none_waits_longer() -> None:
-    assert [Pace().pause(2, draw) for draw in (0, 0.5, 1)] == [2, 1.8, 1.6]
+    assert [Pace().pause(2, jitter) for jitter in (0, 0.5, 1)] == [2, 1.8, 1.6]

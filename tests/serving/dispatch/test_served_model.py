@@ -37,7 +37,7 @@ class FakeRegistry:
         return self.names
 
 
-class FakeGeneration:
+class FakePool:
     """Is loaded and whole at once, or when the test says so."""
 
     model, ready, retry = "m", True, True
@@ -75,32 +75,32 @@ class FakeGeneration:
 
 
 class Stage:
-    """A model that follows a registry, and the generations of its versions."""
+    """A model that follows a registry, and the pools of its versions."""
 
     def __init__(self) -> None:
         self.registry = FakeRegistry()
-        self.generations: dict[str, FakeGeneration] = {}
+        self.pools: dict[str, FakePool] = {}
         self.model = ServedModel(
             parse("models:/m@production"), cast("Any", self.registry), Metrics(), make=self.make
         )
 
     async def make(self, _: str, target: dict[str, Any]) -> Any:
-        generation = self.generations[target["version"]] = FakeGeneration(target["version"])
-        return generation
+        pool = self.pools[target["version"]] = FakePool(target["version"])
+        return pool
 
-    async def loading(self, version: str) -> FakeGeneration:
-        """The generation of a version, once it is being loaded."""
-        await until(lambda: version in self.generations)
-        return self.generations.pop(version)
+    async def loading(self, version: str) -> FakePool:
+        """The pool of a version, once it is being loaded."""
+        await until(lambda: version in self.pools)
+        return self.pools.pop(version)
 
-    async def serve(self, version: str) -> FakeGeneration:
+    async def serve(self, version: str) -> FakePool:
         """Have the version named, loaded and served."""
         self.registry.names = target(version)
-        generation = await self.loading(version)
-        generation.loaded.set_result(None)
-        generation.whole.set_result(None)
-        await until(lambda: self.model.current is generation)  # type: ignore[comparison-overlap]
-        return generation
+        pool = await self.loading(version)
+        pool.loaded.set_result(None)
+        pool.whole.set_result(None)
+        await until(lambda: self.model.current is pool)  # type: ignore[comparison-overlap]
+        return pool
 
 
 def staged(scenario: Callable[[Stage], Awaitable[None]]) -> None:
@@ -124,13 +124,13 @@ async def until(reached: Callable[[], bool]) -> None:
 
 def test_the_first_version_serves_as_soon_as_its_twin_answers() -> None:
     async def scenario(stage: Stage) -> None:
-        generation = await stage.loading("1")
-        assert generation.was_beside is False
-        generation.loaded.set_result(None)
+        pool = await stage.loading("1")
+        assert pool.was_beside is False
+        pool.loaded.set_result(None)
         await until(lambda: stage.model.ready)
         assert stage.model.loading is None
         assert stage.registry.remembered == []
-        generation.whole.set_result(None)
+        pool.whole.set_result(None)
         await until(lambda: stage.registry.remembered == ["1"])
 
     staged(scenario)
@@ -138,15 +138,15 @@ def test_the_first_version_serves_as_soon_as_its_twin_answers() -> None:
 
 def test_a_version_whose_model_cannot_be_loaded_is_taken_out_of_service() -> None:
     async def scenario(stage: Stage) -> None:
-        generation = await stage.loading("1")
-        generation.loaded.set_result(None)
+        pool = await stage.loading("1")
+        pool.loaded.set_result(None)
         await until(lambda: stage.model.ready)
-        generation.whole.set_exception(HostFailed("ImportError: No module named skops"))
-        await until(lambda: generation.closed)
+        pool.whole.set_exception(HostFailed("ImportError: No module named skops"))
+        await until(lambda: pool.closed)
         await until(lambda: "skops" in stage.model.problem)
         assert not stage.model.ready
         await asyncio.sleep(0.05)
-        assert not stage.generations  # it is not tried again
+        assert not stage.pools  # it is not tried again
 
     staged(scenario)
 
@@ -198,15 +198,15 @@ def test_a_load_goes_on_while_the_registry_is_away_or_its_version_gets_a_tag() -
     async def scenario(stage: Stage) -> None:
         await stage.serve("1")
         stage.registry.names = target("2")
-        generation = await stage.loading("2")
+        pool = await stage.loading("2")
         stage.registry.names = RegistryUnreachable("The registry said nothing for 15 s.")
         await until(lambda: "said nothing" in stage.model.problem)
         stage.registry.names = target("2", retry=False)
         await until(lambda: "is being loaded" in stage.model.problem)
-        assert not generation.given_up
-        generation.loaded.set_result(None)
-        await until(lambda: stage.model.current is generation)  # type: ignore[comparison-overlap]
-        await until(lambda: not generation.retry)
+        assert not pool.given_up
+        pool.loaded.set_result(None)
+        await until(lambda: stage.model.current is pool)  # type: ignore[comparison-overlap]
+        await until(lambda: not pool.retry)
 
     staged(scenario)
 
@@ -244,7 +244,7 @@ def test_what_cannot_be_fetched_now_is_told_until_it_can(
             failing.loaded.set_exception(RegistryUnreachable("The store is away."))
             await until(lambda: stage.model.loading is None)
             await asyncio.sleep(0.01)  # as long as ten looks at the registry
-            assert not stage.generations, "it is not tried at every look"
+            assert not stage.pools, "it is not tried at every look"
         await stage.loading("2")
         assert stage.model.problem == "The store is away."
         assert caplog.text.count("The store is away.") == 1

@@ -41,24 +41,24 @@ def test_the_registry_is_asked_only_when_somebody_looks_and_once_for_many_looks(
     async def steps(history: VersionHistory, registry: Asked) -> None:
         await answered()
         assert registry.count == 0
-        assert history.look() is None
+        assert history.known() is None
         for _ in range(5):
             await answered()
-            assert history.look() == [{"version": "1"}]
+            assert history.known() == [{"version": "1"}]
 
     watch(steps)
 
 
 def test_what_is_outdated_is_asked_for_with_the_next_look_and_known_until_it_is_told() -> None:
     async def steps(history: VersionHistory, registry: Asked) -> None:
-        history.look()
+        history.known()
         await answered()
         history.outdate()
-        assert history.look() == [{"version": "1"}]
+        assert history.known() == [{"version": "1"}]
         await answered()
         registry.gone = True
         for _ in range(2):
-            assert history.look() == [{"version": "2"}]
+            assert history.known() == [{"version": "2"}]
             history.outdate()
             await answered()
 

@@ -29,7 +29,7 @@ class FakeReplica:
     failure: type[HostFailed] = HostFailed
 
     def __init__(self, failures: int = 0) -> None:
-        self.doubt = BrokenHostCheck()
+        self.broken_check = BrokenHostCheck()
         self.checks = 0
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.failures = failures
@@ -74,20 +74,20 @@ def request(*, left: bool = False) -> PredictionRequest:
 async def started(
     *failures: int, wait: float = 0.0, requests: int = 100
 ) -> tuple[VersionPool, list[FakeReplica]]:
-    """A generation with one replica; its hosts fail so many times, in the order of their making."""
+    """A pool with one replica; its hosts fail so many times, in the order of their making."""
     made: list[FakeReplica] = []
 
     async def spawn() -> Any:
         made.append(FakeReplica(failures[len(made)] if len(made) < len(failures) else 0))
         return made[-1]
 
-    plan = PoolSettings(
+    settings = PoolSettings(
         replicas=1, load_timeout=1.0, predict_timeout=1.0,
         queue=QueueLimits(requests, 10**6, 10**6), batches=BatchLimits(100, 10**6, wait),
     )  # fmt: skip
-    generation = VersionPool("m", "1", Path(), plan=plan, metrics=Metrics(), spawn=spawn)
-    await generation.start(beside=False)  # its hosts are no processes with a priority
-    return generation, made
+    pool = VersionPool("m", "1", Path(), settings=settings, metrics=Metrics(), spawn=spawn)
+    await pool.start(beside=False)  # its hosts are no processes with a priority
+    return pool, made
 
 
 async def answered(requests: Sequence[PredictionRequest]) -> list[int]:
@@ -97,20 +97,20 @@ async def answered(requests: Sequence[PredictionRequest]) -> list[int]:
 
 @in_a_loop
 async def test_requests_that_wait_while_a_replica_works_share_the_next_batch() -> None:
-    generation, made = await started()
+    pool, made = await started()
     requests = [request() for _ in range(9)]
-    assert all(map(generation.submit, requests))
+    assert all(map(pool.submit, requests))
     assert await answered(requests) == [200] * 9
     assert made[0].batches == [1, 8]
 
 
 def test_a_wave_of_requests_is_split_in_two_and_not_into_one_and_the_rest() -> None:
     async def scenario() -> list[int]:
-        generation, (replica,) = await started()
+        pool, (replica,) = await started()
         for wave in (1, 30, 30):
             sent = [request() for _ in range(wave)]
             for one in sent:
-                assert generation.submit(one)
+                assert pool.submit(one)
             assert await answered(sent) == [200] * wave
         return replica.batches
 
@@ -121,20 +121,20 @@ def test_a_wave_of_requests_is_split_in_two_and_not_into_one_and_the_rest() -> N
 @pytest.mark.parametrize("wait", [0.0, 0.0001, 0.002])
 @in_a_loop
 async def test_no_wait_ever_strands_a_request(wait: float) -> None:
-    generation, _ = await started(wait=wait)
+    pool, _ = await started(wait=wait)
     for _ in range(20):
         requests = [request() for _ in range(3)]
-        assert all(map(generation.submit, requests))
+        assert all(map(pool.submit, requests))
         assert await answered(requests) == [200] * 3
 
 
 @in_a_loop
 async def test_requests_of_a_lost_host_are_scored_alone_by_its_replacement() -> None:
-    generation, made = await started(1)
+    pool, made = await started(1)
     first = request()
-    generation.submit(first)
+    pool.submit(first)
     rest = [request() for _ in range(3)]
-    assert all(map(generation.submit, rest))
+    assert all(map(pool.submit, rest))
     assert await answered([first, *rest]) == [200] * 4
     assert made[1].batches[0] == 1
     assert first.attempts == 2
@@ -142,9 +142,9 @@ async def test_requests_of_a_lost_host_are_scored_alone_by_its_replacement() -> 
 
 @in_a_loop
 async def test_a_request_that_loses_two_hosts_is_given_up() -> None:
-    generation, _ = await started(1, 1)
+    pool, _ = await started(1, 1)
     doomed = request()
-    generation.submit(doomed)
+    pool.submit(doomed)
     with pytest.raises(Ended, match="host lost"):
         await answered([doomed])
 
@@ -157,14 +157,14 @@ async def test_a_request_that_loses_two_hosts_is_given_up() -> None:
 async def test_what_was_cut_off_or_may_have_effects_is_not_asked_again(
     silent: bool, retry: bool, reason: str
 ) -> None:
-    generation, (first,) = await started(1)
-    generation.retry = retry
+    pool, (first,) = await started(1)
+    pool.retry = retry
     if silent:
         first.failure = HostSilent
     one, waiting = request(), request()
-    assert all(map(generation.submit, [one]))
+    assert all(map(pool.submit, [one]))
     await asyncio.sleep(0)
-    generation.submit(waiting)
+    pool.submit(waiting)
     with pytest.raises(Ended, match=reason):
         await answered([one])
     assert await answered([waiting]) == [200]  # it was not given to the host that was lost
@@ -178,34 +178,34 @@ async def test_what_was_cut_off_or_may_have_effects_is_not_asked_again(
 async def test_a_host_that_answers_with_errors_is_checked_and_replaced_unless_it_is_sound(
     checked: Result | HostFailed, hosts: int
 ) -> None:
-    generation, made = await started()
+    pool, made = await started()
     made[0].answer, made[0].checked = Answer(400, 0, 0, b"{}"), checked
     for _ in range(20 if hosts == 1 else 5):
         one = request()
-        generation.submit(one)
+        pool.submit(one)
         assert await answered([one]) == [400]
     after = request()
-    generation.submit(after)
+    pool.submit(after)
     assert await answered([after]) == [400 if hosts == 1 else 200]
     assert (len(made), made[0].checks) == (hosts, 1)
 
 
 @in_a_loop
 async def test_a_request_whose_client_left_is_not_scored() -> None:
-    generation, made = await started()
+    pool, made = await started()
     gone = [request(), request(left=True), request()]
-    assert all(map(generation.submit, gone))
+    assert all(map(pool.submit, gone))
     assert await answered([gone[0], gone[2]]) == [200, 200]
     assert made[0].batches == [1, 1]
 
 
 @in_a_loop
 async def test_a_full_queue_refuses_and_those_who_left_make_room() -> None:
-    generation, _ = await started(requests=1)
-    assert generation.submit(request())  # is scored now
-    assert generation.submit(request(left=True))  # waits, for nobody
-    assert generation.submit(request())  # takes its place
-    assert not generation.submit(request())
+    pool, _ = await started(requests=1)
+    assert pool.submit(request())  # is scored now
+    assert pool.submit(request(left=True))  # waits, for nobody
+    assert pool.submit(request())  # takes its place
+    assert not pool.submit(request())
 
 
 @in_a_loop

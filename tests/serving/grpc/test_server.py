@@ -252,7 +252,7 @@ def test_probes_are_answered_while_all_threads_wait(monkeypatch: pytest.MonkeyPa
 def test_more_calls_than_may_wait_are_refused_and_probes_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cloche.serving.grpc.server.HEADERS", [("x-served-by", "a test")])
+    monkeypatch.setattr("cloche.serving.grpc.server.ANSWER_HEADERS", [("x-served-by", "a test")])
     with talking(max_queue=2) as (echo, channel):
         calls = [channel.unary_unary(PATH).future(b"wait", timeout=60) for _ in range(2)]
         assert all(echo.seen.acquire(timeout=SECONDS) for _ in calls)

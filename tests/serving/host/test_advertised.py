@@ -26,9 +26,9 @@ from mlflow.types.type_hints import _infer_schema_from_list_type_hint
 
 from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES
-from cloche.serving.host.parsing.column_decoder import compile_plan
+from cloche.serving.host.parsing.column_decoder import compile_decoder
 from cloche.serving.host.parsing.content_types import JSON
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item
 from cloche.serving.protocols import tf_serving
 from cloche.serving.protocols.json_schema import request_schema
@@ -55,7 +55,7 @@ def told(given: Any) -> list[str]:
     return [repr(one) for one in given]
 
 
-def scorer(schema: Schema, model: PythonModel | None = None) -> Scorer:
+def scorer(schema: Schema, model: PythonModel | None = None) -> HostScorer:
     """Of a model with such a signature; one with a model of its own has it from type hints."""
     signature = ModelSignature(schema)
     signature._is_signature_from_type_hint = model is not None
@@ -63,10 +63,10 @@ def scorer(schema: Schema, model: PythonModel | None = None) -> Scorer:
     metadata.add_flavor("python_function", loader_module="mlflow.pyfunc.model")
     wrapped = _PythonModelPyfuncWrapper(model or Echo(), None, signature)
     loaded = PyFuncModel(model_meta=metadata, model_impl=wrapped)
-    return Scorer(loaded, compile_plan(metadata), None, name="m", version="1")
+    return HostScorer(loaded, compile_decoder(metadata), None, name="m", version="1")
 
 
-def ask(model: Scorer, protocol: str, body: bytes, json_size: int = 0) -> Any:
+def ask(model: HostScorer, protocol: str, body: bytes, json_size: int = 0) -> Any:
     (answer,) = model.score([Item(JSON, body, protocol=protocol, json_size=json_size)]).answers
     assert answer.status == 200, (protocol, body, bytes(answer.body))
     return answer
@@ -236,7 +236,7 @@ def v2_grpc(asked: Question) -> bytes:
     return content
 
 
-def by_v2(model: Scorer, asked: Question) -> Iterator[list[str]]:
+def by_v2(model: HostScorer, asked: Question) -> Iterator[list[str]]:
     for binary in (False, True):
         answer = ask(model, "open_inference", *v2(asked, binary=binary))
         yield json.loads(bytes(answer.body))["outputs"][0]["data"]
@@ -254,7 +254,7 @@ def unpacked(content: bytes) -> list[str]:
     return found
 
 
-def by_v1(model: Scorer, signature: dict[str, Any], columns: list[list[Any]]) -> Iterator[Any]:
+def by_v1(model: HostScorer, signature: dict[str, Any], columns: list[list[Any]]) -> Iterator[Any]:
     """What the metadata of TensorFlow Serving describes, by row and by column."""
     described = tf_serving.model_metadata("m", "1", {"signature": signature})["metadata"][
         "signature_def"

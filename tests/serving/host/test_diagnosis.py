@@ -19,9 +19,9 @@ from cloche.serving.host.diagnosis import enforcement
 from cloche.serving.host.diagnosis.cells import inside
 from cloche.serving.host.diagnosis.contents import hinted_mistake
 from cloche.serving.host.diagnosis.enforcement import first_refused
-from cloche.serving.host.parsing.column_decoder import compile_plan
+from cloche.serving.host.parsing.column_decoder import compile_decoder
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item
 from tests.serving.host.test_advertised import packed
 
@@ -38,15 +38,17 @@ class Mute:
         return [0] * len(data)
 
 
-def scorer(*specs: Any) -> Scorer:
+def scorer(*specs: Any) -> HostScorer:
     schema = Schema(list(specs)) if specs else None
     signature = ModelSignature(schema, params=PARAMS) if schema else None
     metadata = Model(signature=signature)
-    plan = compile_plan(metadata)
-    return Scorer(PyFuncModel(metadata, Mute()), plan, None)
+    decoder = compile_decoder(metadata)
+    return HostScorer(PyFuncModel(metadata, Mute()), decoder, None)
 
 
-def refusal(scoring: Scorer, body: Any, content_type: str = JSON, protocol: str = "mlflow") -> Any:
+def refusal(
+    scoring: HostScorer, body: Any, content_type: str = JSON, protocol: str = "mlflow"
+) -> Any:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     (answer,) = scoring.score([Item(content_type, content, "", protocol)]).answers
     assert answer.status == 400, answer

@@ -10,8 +10,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, Schema
 
-from cloche.serving.host.parsing.column_decoder import compile_plan
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.parsing.column_decoder import compile_decoder
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item
 
 SCHEMA = Schema([ColSpec("string", "name"), ColSpec("double", "income")])
@@ -50,8 +50,8 @@ def test_neither_log_nor_answer_shows_what_was_asked(say, caplog):
     protocols = ("mlflow", "tf_serving", "open_inference", "torchserve")
     for protocol, planned in itertools.product(protocols, (True, False)):
         model = PyFuncModel(Model(signature=ModelSignature(SCHEMA)), Talkative(say))
-        plan = compile_plan(model.metadata) if planned else None
-        scorer = Scorer(model, plan, None, name="m", version="1")
+        decoder = compile_decoder(model.metadata) if planned else None
+        scorer = HostScorer(model, decoder, None, name="m", version="1")
         body = json.dumps({"inputs": tensors if protocol == "open_inference" else columns}).encode()
         caplog.clear()
         (answer,) = scorer.score([Item("application/json", body, protocol=protocol)]).answers

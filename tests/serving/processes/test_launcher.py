@@ -184,8 +184,8 @@ async def test_what_a_host_turned_out_to_need_is_imported_for_the_next(
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     async with processes() as made:
-        made.learn(["needed"])  # there is nobody yet who could
+        made.preload(["needed"])  # there is nobody yet who could
         _, ours = await registry(made, tmp_path)
-        made.learn(["absent", "needed"])
+        made.preload(["absent", "needed"])
         await asyncio.to_thread(wait_for, (tmp_path / "needed.py.here").exists)
         ours.close()

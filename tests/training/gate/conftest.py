@@ -16,7 +16,7 @@ from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.decision import decide
 from cloche.training.gate.holdout import Holdout
 from cloche.training.gate.judge import Judgement
-from cloche.training.gate.measure import Measured
+from cloche.training.gate.measure import MeasuredVersion
 from cloche.training.gate.policy import carried_policy
 from cloche.training.measurements import Comparison, Difference, Measurements, Slice
 
@@ -68,7 +68,7 @@ def make_judgement(client: MlflowClient, log_version: Any, holdout: pd.DataFrame
             candidate,
             production if measurements.comparison else None,
             policy,
-            Measured(
+            MeasuredVersion(
                 measurements,
                 {"roc_auc": Interval(0.82, 0.78, 0.86, 0.95)},
                 Holdout(holdout, "runs:/1/holdout/holdout.parquet", policy.holdout.digest),

@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from cloche.training.gate.evidence import evidence, outcome_of
+from cloche.training.gate.evidence import evidence, gate_outcome_of
 from cloche.training.gate.evidence_run import record
 
 NOW = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
@@ -134,7 +134,7 @@ def test_a_version_whose_run_is_gone_leaves_its_evidence_in_the_default_experime
 def test_force_changes_the_outcome_of_a_refusal_only(make_judgement):
     for auc, outcomes in ((0.82, ["passed", "passed"]), (0.6, ["refused", "forced"])):
         judged = make_judgement(scores={"roc_auc": auc})
-        assert [outcome_of(judged, forced=forced) for forced in (False, True)] == outcomes
+        assert [gate_outcome_of(judged, forced=forced) for forced in (False, True)] == outcomes
 
 
 def test_the_evidence_is_json_without_nan(make_judgement):

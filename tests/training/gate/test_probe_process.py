@@ -14,7 +14,7 @@ from mlflow.types import Schema, TensorSpec
 from cloche.registry.env_manager import NotBuilt
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import TargetSpec
-from cloche.training.gate.measure import named
+from cloche.training.gate.measure import failures_of
 from cloche.training.gate.probe_process import probe
 from tests.online import started
 
@@ -358,6 +358,6 @@ def test_an_environment_that_cannot_be_built_is_no_verdict(holdout, tmp_path):
 def test_a_failure_names_what_was_logged_and_what_is_installed(save_code, holdout):
     folder = save_code("return [0] * len(model_input)", prelude="raise RuntimeError('_loss')")
     (folder / "requirements.txt").write_text("mlflow\npandas==0.1\n")
-    failures = named(probed(folder, holdout))
+    failures = failures_of(probed(folder, holdout))
     assert "_loss" in failures["load"]
     assert f"pandas==0.1 (installed: {pd.__version__})" in failures["load"]

@@ -18,9 +18,9 @@ from cloche.training.acceleration.original_model import Answers, Floats, Origina
 from cloche.training.errors import TwinRefused
 
 TOLERANCE = 1e-6  # absolute for probabilities; for values relative to their size if it is above 1
-DEMANDED = TOLERANCE / 4  # limit in the proof; the rest is a reserve for rows that it did not test
+PROOF_TOLERANCE = TOLERANCE / 4  # limit in the proof; the rest is a reserve for untested rows
 _CHUNK = 5_000  # rows between two checks of the time limit
-_MOST_OUTSIDE = 0.5  # a twin that leaves a larger share of the real rows to the original is useless
+_MOST_LEFT = 0.5  # a twin that leaves a larger share of the real rows to the original is useless
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def prove(
         check()
         on_real = on_real.combined(compare(original, twin, real.iloc[start : start + _CHUNK]))
     left = (on_real.undecided_rows + on_real.outside_rows) / max(on_real.rows, 1)
-    if left > _MOST_OUTSIDE:
+    if left > _MOST_LEFT:
         why = list(reasons(real))
         if on_real.undecided_rows:
             why.append(f"{on_real.undecided_rows:,} rows score so near two labels that it is asked")
@@ -90,7 +90,9 @@ def prove(
     # onnxruntime executes a single row on another code path than many rows.
     few = real.head(20)
     alone = np.concatenate([twin(few.iloc[[at]]) for at in range(len(few))])
-    if not np.allclose(alone, twin(few), rtol=DEMANDED, atol=DEMANDED, equal_nan=True):
+    if not np.allclose(
+        alone, twin(few), rtol=PROOF_TOLERANCE, atol=PROOF_TOLERANCE, equal_nan=True
+    ):
         raise TwinRefused("one row alone scores otherwise than among others")
     on_adversarial = Proof()
     for table in adversarial:
@@ -121,19 +123,19 @@ def compare(
     expected, labels = _answers(original, rows)
     answered = np.isfinite(_wide(expected)).all(axis=1)
     _fail(~answered, rows, "the original gives no answer, and the twin does")
-    apart = _wide(np.abs(scores - expected))
+    differences = _wide(np.abs(scores - expected))
     if not original.classes:
-        apart = apart / np.maximum(1.0, _wide(np.abs(expected)))
-    largest = float(apart.max())
+        differences = differences / np.maximum(1.0, _wide(np.abs(expected)))
+    largest = float(differences.max())
     _fail(
-        apart.max(axis=1) > DEMANDED,
+        differences.max(axis=1) > PROOF_TOLERANCE,
         rows,
-        f"scores differ by up to {largest:.2g}, and {DEMANDED:.2g} is tolerated",
+        f"scores differ by up to {largest:.2g}, and {PROOF_TOLERANCE:.2g} is tolerated",
     )
     sure = decided(original, scores)
     if labels is not None:
-        told = np.asarray(original.classes, dtype=object)[choose(original, scores)]
-        wrong = np.array([a != b for a, b in zip(told, labels, strict=True)], dtype=bool)
+        twin_labels = np.asarray(original.classes, dtype=object)[choose(original, scores)]
+        wrong = np.array([a != b for a, b in zip(twin_labels, labels, strict=True)], dtype=bool)
         _fail(sure & wrong, rows, "labels differ")
     return Proof(
         rows=outside + len(rows),

@@ -42,13 +42,13 @@ class Split(NamedTuple):
     data: bytes
 
 
-class Inference:
+class OpenInferenceCodec:
     """The codec of both forms; `split`, `parse` and `write` read and write the form's bytes."""
 
     def __init__(
         self,
         metadata: Model,
-        plan: ColumnDecoder | None,
+        decoder: ColumnDecoder | None,
         diagnosis: Diagnosis,
         *,
         split: Callable[[Item], Split | None],
@@ -59,7 +59,7 @@ class Inference:
         self._schema: Schema | None = metadata.get_input_schema()
         self._diagnosis = diagnosis
         self._hinted = has_type_hints(metadata)
-        self._planned = PlannedColumns(plan) if plan is not None else None
+        self._planned = PlannedColumns(decoder) if decoder is not None else None
         known = metadata.get_params_schema()
         self._reserved = _RESERVED - {param.name for param in (known.params if known else ())}
         self._bare = _bare_name(metadata.get_output_schema())

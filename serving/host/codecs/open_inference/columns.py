@@ -38,12 +38,12 @@ def fitting(native: str) -> frozenset[str]:
 class PlannedColumns:
     """Reads tensors into the columns of a column decoder, without MLflow."""
 
-    def __init__(self, plan: ColumnDecoder) -> None:
-        self._names = plan.names
-        self._readers = [reader(kind) for kind in plan.types]
-        self._natives = [NATIVE.get(kind, BYTES) for kind in plan.types]
-        self._kinds = "".join(_KINDS.get(kind, "n") for kind in plan.types)
-        self._strings = [at for at, kind in enumerate(plan.types) if kind is DataType.string]
+    def __init__(self, decoder: ColumnDecoder) -> None:
+        self._names = decoder.names
+        self._readers = [reader(kind) for kind in decoder.types]
+        self._natives = [NATIVE.get(kind, BYTES) for kind in decoder.types]
+        self._kinds = "".join(_KINDS.get(kind, "n") for kind in decoder.types)
+        self._strings = [at for at, kind in enumerate(decoder.types) if kind is DataType.string]
 
     def templates(self) -> RequestTemplates:
         """Create the memory of request templates for these columns."""

@@ -38,7 +38,7 @@ def test_answers_with_gaps_need_one_call_for_a_part(suffix, rows, made_models, s
     model.asked.clear()
     outcome = score("rows.parquet", f"out.{suffix}", model="because", part_rows=2000)
     assert model.asked == [400]
-    assert outcome.record["refused"] == 0
+    assert outcome.manifest["refused"] == 0
     found = read(Path(f"out.{suffix}"))
     answer = mlflow.pyfunc.load_model(str(made_models / "because")).predict(rows[["a", "b", "c"]])
     assert found["rank"].tolist() == answer["rank"].tolist()
@@ -64,7 +64,7 @@ def test_a_single_row_that_is_left_was_asked_alone(count, bad, rows, score):
     rows[:count].to_parquet("rows.parquet")
     options = {"model": "because", "part_rows": 2000}
     done = score("rows.parquet", "out.csv", **options)
-    assert done.record["scored"] == 1
+    assert done.manifest["scored"] == 1
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(5, marks=pytest.mark.breadth)])
@@ -97,7 +97,7 @@ def test_what_is_thrown_by_chance_is_no_sign_of_looking_across_rows(rows, score)
     rows.loc[[3, 300], "a"] = 13.0
     rows.to_parquet("rows.parquet")
     outcome = score("rows.parquet", "out.csv", model="dice", part_rows=2000)
-    assert outcome.record["refused"] == 2
+    assert outcome.manifest["refused"] == 2
 
 
 @pytest.mark.usefixtures("rows")
@@ -105,7 +105,7 @@ def test_another_number_of_answers_than_rows_fails_the_job_at_once(score):
     with pytest.raises(JobFailed, match=r"answered 400 rows with 1 values of 'prediction'"):
         score("rows.parquet", "o.csv", model="summing", part_rows=2000)
     mended = {"model": "tensor", "overwrite": True}  # it has one for each row
-    assert score("rows.parquet", "o.csv", **mended).record["scored"] == 400
+    assert score("rows.parquet", "o.csv", **mended).manifest["scored"] == 400
 
 
 def test_parts_of_types_that_no_value_survives_fail_the_job(rows, score):
@@ -116,7 +116,7 @@ def test_parts_of_types_that_no_value_survives_fail_the_job(rows, score):
     with pytest.raises(JobFailed, match=several):
         score("rows.parquet", "out.parquet", **options)
     whole = options | {"model": "whole", "overwrite": True}
-    assert score("rows.parquet", "out.parquet", **whole).record["scored"] == 400
+    assert score("rows.parquet", "out.parquet", **whole).manifest["scored"] == 400
     score("rows.parquet", "out.jsonl", **options)
     lines = Path("out.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["y"] == 2**53 + 1

@@ -141,7 +141,7 @@ def test_a_file_of_another_kind_is_told_with_what_then_works(kind, comments, sco
         rows = json.loads((tmp_path / name).read_text())
         mended.write_text("\n".join(map(json.dumps, rows)))  # as jq does
     done = score(inputs.Files(str(mended), given), "o.csv", model=comments)
-    assert done.record["scored"] == 2
+    assert done.manifest["scored"] == 2
 
 
 def test_letter_case_and_what_is_there_are_told(score):
@@ -150,12 +150,12 @@ def test_letter_case_and_what_is_there_are_told(score):
     with pytest.raises(JobFailed, match=r"It has 'id', 'A', 'B', 'C'\.") as failure:
         score("d.csv", "out.csv")
     (options,) = advised(str(failure.value))
-    assert score("d.csv", "o.csv", options=options).record["scored"] == 1
+    assert score("d.csv", "o.csv", options=options).manifest["scored"] == 1
     with pytest.raises(JobFailed, match=r"'C'\. Rename 'A' for 'a', 'B' for") as failure:
         score("d.parquet", "out.csv")
     names = dict(re.findall(r"'(\w+)' for '(\w+)'", str(failure.value)))
     pd.read_csv("d.csv").rename(columns=names).to_parquet("d.parquet")
-    assert score("d.parquet", "p.csv").record["scored"] == 1
+    assert score("d.parquet", "p.csv").manifest["scored"] == 1
 
 
 def test_a_database_is_read_as_it_is_advised(score, tmp_path):
@@ -166,7 +166,7 @@ def test_a_database_is_read_as_it_is_advised(score, tmp_path):
     said = re.search(r"score (sqlite:///)PATH with --query '(SELECT) …'", str(failure.value))
     url, select = f"{said[1]}{tmp_path}/shop.db", f"{said[2]} * FROM rows"
     done = score(inputs.Query(url, select, 10), "out.csv")
-    assert done.record["scored"] == 1
+    assert done.manifest["scored"] == 1
 
 
 def test_what_is_like_nothing_that_is_needed_is_only_told(score):
@@ -237,10 +237,10 @@ def test_refused_rows_are_told_with_what_reads_them(odd, score):
 def test_a_job_that_refused_some_rows_says_what_reads_most_of_them(odd, score):
     options, _ = written_oddly(odd, Path("d.csv"), plain_rows=8)
     done = score("d.csv", "out.csv", model="optional", options=options)
-    assert done.record["refused"] == 2
-    assert done.record["advice"].startswith("If the whole input is like them: ")
-    assert "234" not in done.record["advice"]
-    fix, *_ = advised(done.record["advice"])
+    assert done.manifest["refused"] == 2
+    assert done.manifest["advice"].startswith("If the whole input is like them: ")
+    assert "234" not in done.manifest["advice"]
+    fix, *_ = advised(done.manifest["advice"])
     score("d.csv", "o.csv", model="optional", options=fix)
     assert len(pd.read_csv("o.csv")) == 10
 
@@ -252,8 +252,8 @@ def test_a_job_says_nothing_where_reasons_differ_or_no_option_helps(score):
     for rows in ([good, bad], [good, bad.replace("x", '"1,5"'), *others]):
         Path("d.csv").write_text("\n".join([head, *rows]))
         done = score("d.csv", "o.csv", model="optional", overwrite=True)
-        assert done.record["refused"]
-        assert done.record["advice"] == ""
+        assert done.manifest["refused"]
+        assert done.manifest["advice"] == ""
 
 
 def test_rows_that_are_not_in_the_encoding_of_the_training_are_read_as_utf8(score):
@@ -262,7 +262,7 @@ def test_rows_that_are_not_in_the_encoding_of_the_training_are_read_as_utf8(scor
         score("d.csv", "o.csv", model="optional", options={"encoding": "cp949"})
     (fix,) = advised(str(failure.value))
     done = score("d.csv", "o.csv", model="optional", options=fix, overwrite=True)
-    assert done.record["scored"] == 2
+    assert done.manifest["scored"] == 2
 
 
 @pytest.mark.parametrize("some", [0, 4])
@@ -272,13 +272,13 @@ def test_json_lines_in_another_encoding_are_told_with_iconv(some, score):
     Path("an input.jsonl").write_bytes(text.encode("cp949"))
     if some:
         done = score("an input.jsonl", "out.csv", model="optional")
-        message = done.record["advice"]
+        message = done.manifest["advice"]
     else:
         with pytest.raises(TooManyBadRows, match="2 times the row is not UTF-8") as failure:
             score("an input.jsonl", "out.csv", model="optional")
         message = str(failure.value)
     subprocess.run(message[message.index("iconv") :], shell=True, check=True)  # noqa: S602
-    assert score("utf8.jsonl", "again.csv", model="optional").record["scored"] == some + 2
+    assert score("utf8.jsonl", "again.csv", model="optional").manifest["scored"] == some + 2
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_what_no_option_reads_is_told_in_words(row, said, mended, score):
     Path("d.csv").write_text(ROWS.partition("\n")[0] + f"\n{mended}\n")
     option = re.search(r"score again with --(\w+)", str(failure.value))[1]
     done = score("d.csv", "out.csv", model="optional", **{option: True})
-    assert done.record["scored"] == 1
+    assert done.manifest["scored"] == 1
 
 
 @pytest.mark.parametrize("way", ["Fill them", "leave these rows out"])
@@ -312,7 +312,7 @@ def test_cells_without_a_value_are_filled_or_their_rows_left_out(way, score):
     rows = "0.5,1,x\n" if way == "Fill them" else ""
     Path("d.csv").write_text(f"a,b,c\n{rows}1.5,2,y\n")
     done = score("d.csv", "out.csv", overwrite=True)
-    assert done.record["refused"] == 0
+    assert done.manifest["refused"] == 0
 
 
 DATES = ROWS.replace("2024-02-13", "01/02/2024").replace("2024-02-14", "03/04/2024")
@@ -350,7 +350,7 @@ def test_a_model_that_raises_is_told_with_its_rows(rows, limit, says, score):
     option = advice.text_of(r"leave them out, and score again with --(\w+)\.$", failure.value)
     for mended in ("12,1,x\n12,2,y\n", "12,2,y\n"):
         Path("d.csv").write_text("a,b,c\n" + mended)
-        assert not score("d.csv", "out.csv", model="picky", **{option: True}).record["refused"]
+        assert not score("d.csv", "out.csv", model="picky", **{option: True}).manifest["refused"]
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_an_odd_table_is_scored_as_it_is(odd, score):
     content, rows = AS_THEY_ARE[odd]
     Path("d.csv").write_bytes(content)
     done = score("d.csv", "out.csv", keep=True)
-    assert (done.record["scored"], done.record["refused"]) == (rows, 0)
+    assert (done.manifest["scored"], done.manifest["refused"]) == (rows, 0)
     assert len(pd.read_csv("out.csv")) == rows
 
 

@@ -74,7 +74,7 @@ def test_rows_that_cannot_be_read_go_into_quarantine_as_they_are(score):
     assert reasons == {
         0: "column 'a': expected double", 1: "the row is not cp949", 2: "column 'b': expected long",
     }  # fmt: skip
-    assert outcome.record["scored"] == 5
+    assert outcome.manifest["scored"] == 5
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_cells_that_are_kept_stay_as_they_are_written(bad, part_rows, score):
     told = {"keep": True, "part_rows": part_rows}
     done = score("rows.csv", "out.csv", **told)
 
-    assert (done.record["scored"], done.record["refused"]) == (6, len(odd))
+    assert (done.manifest["scored"], done.manifest["refused"]) == (6, len(odd))
     found = pd.read_csv("out.csv", dtype="str", keep_default_na=False)
     pd.testing.assert_frame_equal(found[list(CELLS)], table)
 

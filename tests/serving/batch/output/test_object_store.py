@@ -236,7 +236,7 @@ def test_a_lost_machine_that_was_only_slow_does_not_call_its_output_complete(
 
     assert describe(place, None).manifest()["rows"] == 30
     option = re.search(r"if it is this one, begin anew with --(\w+)\.$", str(failure.value))[1]
-    assert score(source, place, **{option: True}).record["rows"] == 57
+    assert score(source, place, **{option: True}).manifest["rows"] == 57
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_store_that_fails_is_told_with_the_fix_before_anything_is_scored(
     assert engine.finished == []
     monkeypatch.setenv("AWS_ENDPOINT_URL", there)
     aws.client("s3").create_bucket(Bucket=place.split("/")[2], CreateBucketConfiguration=WHERE)
-    assert score(source, place, engine=engine, resume=True).record["rows"] == 57
+    assert score(source, place, engine=engine, resume=True).manifest["rows"] == 57
 
 
 @pytest.fixture

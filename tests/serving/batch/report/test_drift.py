@@ -26,12 +26,15 @@ NO_CHANCE = {"psi": 0.0}
     ("value", "verdict"), [(1.4, "stable"), (1.6, "shifted"), (2.1, "shifted"), (2.3, "drifted")]
 )
 def test_a_measure_is_judged_by_what_was_usual(value, verdict):
-    (look,) = judge({"psi": value}, USUAL, looks=1, chance=NO_CHANCE)
-    assert look.verdict == verdict
+    (judged,) = judge({"psi": value}, USUAL, comparisons=1, chance=NO_CHANCE)
+    assert judged.verdict == verdict
 
 
 def test_where_more_is_looked_at_more_is_asked_of_each_look():
-    few, many = (judge({"psi": 2.3}, USUAL, looks=looks, chance=NO_CHANCE)[0] for looks in (1, 100))
+    few, many = (
+        judge({"psi": 2.3}, USUAL, comparisons=comparisons, chance=NO_CHANCE)[0]
+        for comparisons in (1, 100)
+    )
     assert (few.verdict, many.verdict) == ("drifted", "shifted")
 
 
@@ -43,6 +46,6 @@ def test_a_batch_as_large_as_the_pieces_gets_no_allowance():
 @given(st.integers(2, 10_000))
 def test_a_profile_without_times_is_tested_more_strictly_by_the_number_of_columns(rows):
     before, after = [rows, rows], [60, 40]
-    alone, among = distance(before, after), distance(before, after, looks=50)
+    alone, among = distance(before, after), distance(before, after, comparisons=50)
     assert among.psi == alone.psi
     assert among.verdict in (alone.verdict, "stable")

@@ -88,7 +88,7 @@ def test_the_cluster_leaves_in_a_store_the_files_and_the_report_of_this_machine(
             name = one["Key"].removeprefix("out/")
             client.download_file("scores", one["Key"], str(there / name))
 
-    assert here.record["refused"] == 3
+    assert here.manifest["refused"] == 3
     assert not list(temporary.iterdir()), "a copy of the model"
     assert _files(there) == _files(tmp_path / "here")
     assert _report(there) == _report(tmp_path / "here")

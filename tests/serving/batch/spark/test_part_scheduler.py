@@ -23,12 +23,12 @@ def indices(asked: ScheduledParts | None) -> list[int]:
 def test_parts_flow_together_as_many_as_are_wanted_or_are_asked_for_whole():
     all_parts = agenda(5)
     asked = all_parts.next(3)
-    assert [question["part"]["index"] for question in asked.questions()] == [0, 1, 2]
-    assert all(question["flow"] for question in asked.questions())
+    assert [question["part"]["index"] for question in asked.requests()] == [0, 1, 2]
+    assert all(question["flow"] for question in asked.requests())
     assert indices(all_parts.next(3)) == [3, 4]
     assert all_parts.next(3) is None
     asked = agenda(2, flowing=False).next(2)
-    assert [set(question) for question in asked.questions()] == [{"part", "without", "at_once"}] * 2
+    assert [set(question) for question in asked.requests()] == [{"part", "without", "at_once"}] * 2
 
 
 def test_a_part_that_does_not_fit_is_asked_for_whole_and_the_others_are_finished():
@@ -53,8 +53,7 @@ def test_a_row_that_kills_is_found_and_left_out():
     deadly = 2
 
     while (
-        "try" in (question := (asked := all_parts.next(1)).questions()[0])
-        or not question["without"]
+        "try" in (question := (asked := all_parts.next(1)).requests()[0]) or not question["without"]
     ):
         low, high = question.get("try", (0, 4))
         if low <= deadly < high:

@@ -14,8 +14,8 @@ from mlflow.types import ColSpec, Schema
 
 from cloche.serving.host.answers.error_origin import of_model
 from cloche.serving.host.codecs.open_inference.messages import message
-from cloche.serving.host.parsing.column_decoder import compile_plan
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.parsing.column_decoder import compile_decoder
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item
 from cloche.values.redaction import describe_error
 
@@ -54,7 +54,7 @@ def test_what_a_model_raises_is_told_and_logged_as_its_refusal(
     caplog.set_level(logging.DEBUG)
     for signature, (protocol, body) in product((SIGNATURE, None), bodies().items()):
         model = PyFuncModel(Model(signature=signature), Refusing(error))
-        scorer = Scorer(model, compile_plan(model.metadata), None, name="m", version="1")
+        scorer = HostScorer(model, compile_decoder(model.metadata), None, name="m", version="1")
         caplog.clear()
         item = Item(
             "" if protocol == "open_inference_grpc" else "application/json", body, protocol=protocol

@@ -58,7 +58,7 @@ def test_a_check_that_fails_is_told_as_that(
 
     monkeypatch.setattr(model._model, "predict_enforced", broken)
     with caplog.at_level(logging.WARNING):
-        model.keep_only_exact_ways(EXAMPLE)
+        model.drop_inexact_predictors(EXAMPLE)
 
     assert not model.joins
     assert "could not be found out" in caplog.text

@@ -19,7 +19,7 @@ from cloche.serving.host.load import load
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.twin import Twin, TwinRefused
-from cloche.serving.host.scoring import Scorer
+from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item
 from tests.serving.host.twins import NAMES, TOLERANCE, ask, at_the_threshold, fitted, save
 
@@ -30,16 +30,16 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def accelerated(version: Path) -> Scorer:
+def accelerated(version: Path) -> HostScorer:
     return load(version)[0]
 
 
 @pytest.fixture(scope="module")
-def plain(version: Path) -> Scorer:
+def plain(version: Path) -> HostScorer:
     return load(version, twin="")[0]
 
 
-def test_rows_are_answered_by_the_twin(accelerated: Scorer, version: Path) -> None:
+def test_rows_are_answered_by_the_twin(accelerated: HostScorer, version: Path) -> None:
     assert load(version)[1]["predictor"] == "onnx"
     assert load(version, twin="")[1]["predictor"] == "pyfunc"
     result = ask(accelerated, [[0.5, 30, "red"]], [[-3.0, 20, "blue"], [9.0, 80, "no such word"]])
@@ -59,13 +59,15 @@ cells = st.tuples(
 
 @given(st.lists(st.lists(cells, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_twin_and_model_give_the_same_answers(
-    accelerated: Scorer, plain: Scorer, tables: list[list[list[Any]]]
+    accelerated: HostScorer, plain: HostScorer, tables: list[list[list[Any]]]
 ) -> None:
     assert ask(accelerated, *tables).answers == ask(plain, *tables).answers
 
 
 @pytest.mark.parametrize("nudge", [0.0, TOLERANCE, -TOLERANCE, 1.9 * TOLERANCE])
-def test_a_row_near_the_threshold_is_left_to_the_model(accelerated: Scorer, nudge: float) -> None:
+def test_a_row_near_the_threshold_is_left_to_the_model(
+    accelerated: HostScorer, nudge: float
+) -> None:
     sure, unsure = [5.0, 30, "red"], at_the_threshold(fitted(), nudge)
     assert ask(accelerated, [sure], [sure, unsure]).accelerated_rows == 1
     assert ask(accelerated, [at_the_threshold(fitted(), 5 * TOLERANCE)]).accelerated_rows == 1
@@ -80,7 +82,7 @@ def test_a_row_near_the_threshold_is_left_to_the_model(accelerated: Scorer, nudg
     ],
 )
 def test_what_the_tensors_cannot_hold_is_left_to_the_model(
-    accelerated: Scorer, row: list[Any]
+    accelerated: HostScorer, row: list[Any]
 ) -> None:
     assert ask(accelerated, [row]).accelerated_rows == 0
     assert ask(accelerated, [[0.5, 30, "red"]], [row]).accelerated_rows == 1
@@ -93,7 +95,7 @@ def test_single_precision_tensors_take_only_what_they_hold(tmp_path: Path) -> No
     assert ask(scorer, [[0.5, 2**24 + 1, "red"]]).accelerated_rows == 0
 
 
-def test_requests_with_parameters_are_the_models(accelerated: Scorer) -> None:
+def test_requests_with_parameters_are_the_models(accelerated: HostScorer) -> None:
     body = {"dataframe_split": {"columns": NAMES, "data": [[0.5, 30, "red"]]}, "params": {"a": 1}}
     result = accelerated.score([Item("application/json", json.dumps(body).encode())])
     assert (result.answers[0].status, result.accelerated_rows) == (200, 0)
@@ -103,8 +105,10 @@ def first_prediction(path: Path, row: list[Any]) -> Any:
     """What the twin at `path` says of one row."""
     twin = Twin.load(path, NAMES)
     assert twin is not None
-    plan = ColumnDecoder(NAMES, [DataType.double, DataType.long, DataType.string])
-    (answer,) = ByTwin(twin, plan).answer([ParsedRequest(Table("key", [row]), write_predictions)])
+    decoder = ColumnDecoder(NAMES, [DataType.double, DataType.long, DataType.string])
+    (answer,) = ByTwin(twin, decoder).answer(
+        [ParsedRequest(Table("key", [row]), write_predictions)]
+    )
     assert answer is not None
     return json.loads(answer.body)["predictions"][0]
 

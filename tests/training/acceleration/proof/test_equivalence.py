@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cloche.training.acceleration.original_model import Input, OriginalModel
-from cloche.training.acceleration.proof.equivalence import DEMANDED, TOLERANCE, Proof, prove
+from cloche.training.acceleration.proof.equivalence import PROOF_TOLERANCE, TOLERANCE, Proof, prove
 from cloche.training.errors import TwinRefused
 
 ROWS = pd.DataFrame({"x": np.linspace(-3, 3, 40)})
@@ -52,8 +52,8 @@ def test_scores_that_differ_too_much_are_refused():
 
 
 def test_the_proof_demands_more_than_serving_tolerates():
-    assert proof_of(lambda rows: probabilities(rows) + DEMANDED / 2).largest_difference > 0
-    assert DEMANDED < TOLERANCE
+    assert proof_of(lambda rows: probabilities(rows) + PROOF_TOLERANCE / 2).largest_difference > 0
+    assert PROOF_TOLERANCE < TOLERANCE
 
 
 def test_a_wrong_label_is_refused():

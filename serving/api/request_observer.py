@@ -16,11 +16,15 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.asgi import HttpError
 
 _access = logging.getLogger("cloche.access")
-_logger = logging.getLogger("cloche.serving.api.predictions")  # the name that log filters know
+# users' log filters name predictions.py, where this code was
+_logger = logging.getLogger("cloche.serving.api.predictions")
 
 
-class Observers:
-    """Observes how the prediction requests of one server end."""
+class RequestObserver:
+    """Makes the span, the metrics and the log line at the end of each prediction request.
+
+    Whatever else must happen then belongs in `answered`.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> None:
         self._access_log = settings.access_log
