@@ -192,8 +192,7 @@ def test_the_server_of_the_deployment_serves_probes_clients_and_prometheus_and_e
     pods: dict[str, Manifest], tmp_path: Path
 ) -> None:
     registry, of = Registry(tmp_path), container(pods["Deployment"])
-    registry.register("", model="flight-delay")
-    registry.promote("1", model="flight-delay")
+    registry.register("", model="flight-delay", promote=True)
     here = {"0.0.0.0": "127.0.0.1", "/cache": str(tmp_path / "cache")}  # noqa: S104
     variables = {"CLIENT_KEYS": "anna,ben", "METRICS_KEY": "prometheus"}
     composed = next(each["value"] for each in of["env"] if each["name"] == "CLOCHE_API_KEYS")

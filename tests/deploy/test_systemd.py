@@ -77,8 +77,7 @@ def test_a_server_has_longer_to_stop_than_its_requests_have():
 def test_what_the_unit_starts_reloads_and_stops_as_the_unit_says(tmp_path: Path):
     service = read("cloche-serve.service")["Service"]
     registry = Registry(tmp_path)
-    registry.register("", "")
-    registry.promote("1")
+    registry.register("", "", promote=True)
     line = service["ExecStart"].replace("$MODELS", "models:/m@production")
     program, *words = shlex.split(line)
     variables = dict(one.split("=") for one in service["Environment"].split())

@@ -24,8 +24,7 @@ pytestmark = pytest.mark.slow
 def test_sigterm_under_load_finishes_what_runs_and_exits_with_0(
     registry: Registry, serve: Serve, everybody: bool
 ) -> None:
-    registry.register("is slow")
-    registry.promote("1")
+    registry.register("is slow", promote=True)
     server = serve().wait_until_ready()
     hosts = server.hosts()
     with Load(server, clients=4) as load:
@@ -44,8 +43,7 @@ def test_a_killed_front_leaves_no_orphan_and_signals_of_others_change_nothing(
     registry: Registry, serve: Serve, tmp_path: Path
 ) -> None:
     (tmp_path / "pids").mkdir()
-    registry.register(f"{make_models.STARTS}{tmp_path}/pids")
-    registry.promote("1")
+    registry.register(f"{make_models.STARTS}{tmp_path}/pids", promote=True)
     server = serve(program=COMMAND).wait_until_ready()
     left = server.hosts() + children(server.process.pid, "cloche-registry")
     assert len(left) == 2
@@ -95,8 +93,7 @@ def test_nothing_that_a_version_started_outlives_its_host(
 
 
 def test_sighup_looks_at_the_registry_at_once(registry: Registry, serve: Serve) -> None:
-    registry.register("", "")
-    registry.promote("1")
+    registry.register("", "", promote=True)
     server = serve("--poll-interval", "3600").wait_until_ready()
     registry.promote("2")
     server.process.send_signal(signal.SIGHUP)
@@ -106,8 +103,7 @@ def test_sighup_looks_at_the_registry_at_once(registry: Registry, serve: Serve) 
 def test_a_port_that_is_taken_is_told_and_nothing_is_started(
     registry: Registry, serve: Serve
 ) -> None:
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     server = serve()
     port = requests.utils.urlparse(server.url).port
     with pytest.raises(AssertionError, match="Choose another --port"):

@@ -19,8 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def server(registry: Registry, serve: Serve) -> Server:
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     return serve("--predict-timeout", "3", "--request-timeout", "40").wait_until_ready()
 
 
@@ -124,8 +123,7 @@ def test_a_client_that_leaves_within_its_body_reaches_no_host(server: Server) ->
 
 
 def test_a_client_that_leaves_the_queue_is_not_scored(registry: Registry, serve: Serve) -> None:
-    registry.register("is slow")
-    registry.promote("1")
+    registry.register("is slow", promote=True)
     server = serve().wait_until_ready()
     address = urlsplit(server.url)
     body = b'{"dataframe_records": [{"a": 1}]}'
@@ -146,8 +144,7 @@ def test_a_client_that_leaves_the_queue_is_not_scored(registry: Registry, serve:
 
 
 def test_a_full_queue_is_answered_at_once(registry: Registry, serve: Serve) -> None:
-    registry.register("is slow")
-    registry.promote("1")
+    registry.register("is slow", promote=True)
     server = serve("--max-queue", "2", "--max-batch-rows", "1").wait_until_ready()
     with Load(server, clients=8, check=lambda r: r.status_code in (200, 429)) as load:
         load.wait_for_more(30)
@@ -158,8 +155,7 @@ def test_a_full_queue_is_answered_at_once(registry: Registry, serve: Serve) -> N
 def test_a_model_may_take_as_long_as_its_request_and_is_asked_once(
     registry: Registry, serve: Serve
 ) -> None:
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     server = serve(MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT="2").wait_until_ready()
     answer = server.predict(HANG)
     assert answer.status_code == 504
@@ -171,8 +167,7 @@ def test_a_model_may_take_as_long_as_its_request_and_is_asked_once(
 def test_a_host_that_leaks_is_renewed_without_losing_a_request(
     registry: Registry, serve: Serve
 ) -> None:
-    registry.register("leaks")
-    registry.promote("1")
+    registry.register("leaks", promote=True)
     server = serve("--max-host-memory", "600", program=COMMAND).wait_until_ready()
     hosts = server.hosts()
     with Load(server) as load:
@@ -186,8 +181,7 @@ def test_a_host_that_leaks_is_renewed_without_losing_a_request(
 
 @pytest.mark.breadth
 def test_a_limit_that_a_fresh_host_exceeds_renews_nothing(registry: Registry, serve: Serve) -> None:
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     server = serve("--max-host-memory", "10", program=COMMAND).wait_until_ready()
     wait_for(lambda: "Raise --max-host-memory" in server.log.read_text())
     assert server.predict().ok

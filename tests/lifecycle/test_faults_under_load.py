@@ -70,10 +70,8 @@ def test_faults_under_load_fail_no_request_of_a_healthy_model(
     """One server lives through all of them, each followed by the promotion of a good version."""
     pids = registry.directory / "pids"
     pids.mkdir()
-    registry.register("")
-    registry.register("", model="other")
-    registry.promote("1")
-    registry.promote("1", model="other")
+    registry.register("", promote=True)
+    registry.register("", model="other", promote=True)
     limits = ("--predict-timeout", "2", "--drain-timeout", "10")
     server = serve("--all", *limits, program=COMMAND).wait_until_ready()
     seen: set[int] = set()

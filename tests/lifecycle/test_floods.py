@@ -16,10 +16,9 @@ import grpc
 import pytest
 import requests
 
-from cloche.serving.host.codecs.open_inference.messages import message
 from tests.lifecycle.floods import FLOODS, INFER, KEYLESS, MAX_BODY
-from tests.lifecycle.registry import Registry
-from tests.online import Server, serving
+from tests.lifecycle.registry import infer_request, serving_production
+from tests.online import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("lifecycle-floods")]
 
@@ -32,16 +31,11 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    registry = Registry(tmp_path_factory.mktemp("floods"))
-    registry.register("")
-    registry.promote("1")
-    environment = {"MLFLOW_TRACKING_URI": registry.uri, "CLOCHE_API_KEYS": KEY}
-    with serving(
-        "models:/m@production", "--grpc-port", "0", "--max-body", str(MAX_BODY),
-        directory=registry.directory, environment=environment,
-    ) as server:  # fmt: skip
+    options = ("--grpc-port", "0", "--max-body", str(MAX_BODY))
+    folder = tmp_path_factory.mktemp("floods")
+    with serving_production(folder, *options, CLOCHE_API_KEYS=KEY) as server:
         server.key = KEY
-        yield server.wait_until_ready()
+        yield server
 
 
 def memory(pid: int) -> float:
@@ -53,9 +47,7 @@ def memory(pid: int) -> float:
 def test_a_flood_on_one_connection_keeps_nobody_waiting(
     server: Server, flood: str, key: str
 ) -> None:
-    asked = message("ModelInferRequest")(model_name="m")
-    asked.inputs.add(name="a", datatype="FP64", shape=[1]).contents.fp64_contents.append(0.0)
-    body, metadata = asked.SerializeToString(), (("authorization", f"Bearer {KEY}"),)
+    body, metadata = infer_request(), (("authorization", f"Bearer {KEY}"),)
     address = server.grpc_address()
     _, _, port = address.rpartition(":")
     livez, calls, peak, before = [], [], 0.0, memory(server.process.pid)

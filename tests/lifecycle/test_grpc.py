@@ -7,10 +7,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from cloche.serving.host.codecs.open_inference.messages import message
-from tests.lifecycle.registry import Registry, Serve
+from tests.lifecycle.registry import Registry, Serve, infer_request, serving_production
 from tests.lifecycle.test_tracing import TRACE, Collector, collector
-from tests.online import Server, children, serving, wait_for
+from tests.online import Server, children, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lifecycle-grpc")]
 
@@ -21,15 +20,9 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose model takes half a second for a batch."""
-    registry = Registry(tmp_path_factory.mktemp("grpc"))
-    registry.register("is slow")
-    registry.promote("1")
-    environment = {"MLFLOW_TRACKING_URI": registry.uri}
-    with serving(
-        "models:/m@production", "--grpc-port", "0",
-        directory=registry.directory, environment=environment,
-    ) as server:  # fmt: skip
-        yield server.wait_until_ready()
+    folder = tmp_path_factory.mktemp("grpc")
+    with serving_production(folder, "--grpc-port", "0", behaviour="is slow") as server:
+        yield server
 
 
 @pytest.fixture
@@ -38,15 +31,8 @@ def channel(slow: Server) -> Iterator[grpc.Channel]:
         yield channel
 
 
-def question() -> bytes:
-    asked = message("ModelInferRequest")(model_name="m")
-    asked.inputs.add(name="a", datatype="FP64", shape=[1]).contents.fp64_contents.append(0.0)
-    body: bytes = asked.SerializeToString()
-    return body
-
-
 def ask(channel: grpc.Channel, seconds: float = 60) -> grpc.Future:
-    return channel.unary_unary(INFER).future(question(), timeout=seconds)
+    return channel.unary_unary(INFER).future(infer_request(), timeout=seconds)
 
 
 def at_work(server: Server, count: int) -> None:
@@ -81,8 +67,7 @@ def test_a_call_ends_when_its_client_waits_no_longer(slow: Server, channel: grpc
 @pytest.mark.breadth
 def test_only_the_front_has_grpc(registry: Registry, serve: Serve) -> None:
     """What forks, and what is forked, has none of its threads and locks."""
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     server = serve("--grpc-port", "0").wait_until_ready()
     with grpc.insecure_channel(server.grpc_address()) as channel:
         assert ask(channel).result()
@@ -94,8 +79,7 @@ def test_only_the_front_has_grpc(registry: Registry, serve: Serve) -> None:
 
 
 def test_sigterm_finishes_calls_that_run(registry: Registry, serve: Serve) -> None:
-    registry.register("is slow")
-    registry.promote("1")
+    registry.register("is slow", promote=True)
     server = serve("--grpc-port", "0").wait_until_ready()
     with grpc.insecure_channel(server.grpc_address()) as channel:
         calls = [ask(channel) for _ in range(3)]
@@ -108,13 +92,12 @@ def test_sigterm_finishes_calls_that_run(registry: Registry, serve: Serve) -> No
 def test_a_call_leaves_its_spans(
     registry: Registry, serve: Serve, collector: Collector
 ) -> None:  # fmt: skip
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
     server = serve("--grpc-port", "0", **endpoint).wait_until_ready()
     parent = (("traceparent", f"00-{TRACE}-b7ad6b7169203331-01"),)
     with grpc.insecure_channel(server.grpc_address()) as channel:
-        _, call = channel.unary_unary(INFER).with_call(question(), metadata=parent, timeout=60)
+        _, call = channel.unary_unary(INFER).with_call(infer_request(), metadata=parent, timeout=60)
     told = dict(call.trailing_metadata())
     assert server.end() == 0
     (resource,) = collector.received

@@ -30,8 +30,7 @@ ENDS_NOTHING = (-109, -105, -106, -107, -108)
 def test_a_model_that_harms_its_process_harms_nobody_else(
     registry: Registry, serve: Serve, reasons: dict[int, str]
 ) -> None:
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     server = serve("--predict-timeout", "3").wait_until_ready()
     for value in ENDS_NOTHING:
         assert server.predict(value).json() == {"predictions": [1]}

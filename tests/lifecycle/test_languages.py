@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from tests import shell
-from tests.lifecycle.registry import Registry
-from tests.online import Server, serving, wait_for
+from tests.lifecycle.registry import serving_production
+from tests.online import Server, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wire")]
 
@@ -116,14 +116,9 @@ def program(tool: str, packages: str) -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    registry = Registry(tmp_path_factory.mktemp("languages"))
-    registry.register("")
-    registry.promote("1")
-    with serving(
-        "models:/m@production", "--allowed-hosts", BEHIND, directory=registry.directory,
-        environment={"MLFLOW_TRACKING_URI": registry.uri},
-    ) as server:  # fmt: skip
-        yield server.wait_until_ready()
+    folder = tmp_path_factory.mktemp("languages")
+    with serving_production(folder, "--allowed-hosts", BEHIND) as server:
+        yield server
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -84,18 +85,13 @@ def behind(program: int) -> list[int]:
     return [pid for name in names for pid in children(program, name)]
 
 
-def hosts_of(program: Server) -> list[int]:
-    """The model hosts of a program, or of the process that its server started for it."""
-    return children(program.process.pid, "cloche-host")
-
-
 @pytest.mark.parametrize(
     "server", ["uvicorn", pytest.param("hypercorn", marks=pytest.mark.breadth)]
 )
 def test_any_asgi_server_runs_it_and_ends_it(folder: Path, server: str):
     with running(folder, "cloche", server=server) as program:
         wait_for(lambda: answers(f"{program.url}/readyz"))
-        hosts = hosts_of(program)
+        hosts = program.hosts()
         with Client(program.url) as client:
             assert client.predict(ROW).values == [1]
 
@@ -184,8 +180,6 @@ def test_what_cannot_be_served_is_told_when_it_starts(tmp_path: Path):
 
 
 def test_nothing_is_left_when_it_was_ended(model: Path, tmp_path: Path):
-    import os
-
     cloche = Cloche(Settings(models=(f"m={model}",), cache_directory=tmp_path))
     others = behind(os.getpid())  # programs of other tests
 

@@ -25,8 +25,7 @@ def says_its_version(response: requests.Response) -> bool:
 
 
 def test_promotions_under_load_lose_nothing(registry: Registry, serve: Serve) -> None:
-    registry.register("", "")
-    registry.promote("1")
+    registry.register("", "", promote=True)
     server = serve("--replicas", "1").wait_until_ready()
     with Load(server, check=says_its_version) as load:
         for number in range(SWAPS):
@@ -40,16 +39,16 @@ def test_promotions_under_load_lose_nothing(registry: Registry, serve: Serve) ->
 
 
 def test_all_replicas_change_as_one_generation(registry: Registry, serve: Serve) -> None:
-    registry.register("", "")
-    registry.promote("1")
+    registry.register("", "", promote=True)
     server = serve("--replicas", "2").wait_until_ready()
     assert len(server.hosts()) == 2
     seen = []
-    with Load(
-        server,
-        clients=1,
-        check=lambda response: seen.append(response.headers["x-model-version"]) or True,
-    ) as load:
+
+    def note(response: requests.Response) -> bool:
+        seen.append(response.headers["x-model-version"])
+        return True
+
+    with Load(server, clients=1, check=note) as load:
         registry.promote("2")
         server.wait_for_version("2")
         load.wait_for_more(20)
@@ -67,8 +66,7 @@ BROKEN = {
 
 
 def test_a_broken_version_never_replaces_a_good_one(registry: Registry, serve: Serve) -> None:
-    registry.register("", *BROKEN, "")
-    registry.promote("1")
+    registry.register("", *BROKEN, "", promote=True)
     server = serve("--load-timeout", "10").wait_until_ready()
     for failed, reason in enumerate(BROKEN.values(), 1):
         registry.promote(str(1 + failed))
@@ -86,8 +84,7 @@ def test_a_broken_version_never_replaces_a_good_one(registry: Registry, serve: S
 def test_a_version_that_hangs_while_it_loads_holds_up_nothing(
     registry: Registry, serve: Serve
 ) -> None:
-    registry.register("", "hangs", "")
-    registry.promote("1")
+    registry.register("", "hangs", "", promote=True)
     server = serve().wait_until_ready()
     registry.promote("2")
     state = wait_for(lambda: (found := server.state())["loading"] and found)
@@ -129,8 +126,7 @@ class Endless(http.server.BaseHTTPRequestHandler):
 def test_a_download_without_end_is_given_up_when_the_alias_leaves_it(
     registry: Registry, serve: Serve
 ) -> None:
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as store:
         threading.Thread(target=store.serve_forever).start()
         address = f"http://127.0.0.1:{store.server_port}/api/2.0/mlflow-artifacts/artifacts/v"
@@ -171,8 +167,7 @@ def test_a_version_whose_files_are_not_those_that_were_logged_is_refused(
 def test_an_absent_registry_changes_nothing_and_a_restart_serves_from_the_cache(
     registry: Registry, serve: Serve
 ) -> None:
-    registry.register("", "")
-    registry.promote("1")
+    registry.register("", "", promote=True)
     first = serve().wait_until_ready()
     shutil.move(registry.directory / "artifacts", registry.directory / "gone")
     contents = registry.database.read_bytes()
@@ -189,10 +184,8 @@ def test_an_absent_registry_changes_nothing_and_a_restart_serves_from_the_cache(
 
 
 def test_two_models_of_which_one_is_broken(registry: Registry, serve: Serve) -> None:
-    registry.register("")
-    registry.register("raises", model="broken")
-    registry.promote("1")
-    registry.promote("1", model="broken")
+    registry.register("", promote=True)
+    registry.register("raises", model="broken", promote=True)
     server = serve("--all")
     wait_for(
         lambda: server.version() == "1" and "broken" in (server.state("broken")["problem"] or "")

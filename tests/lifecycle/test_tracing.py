@@ -58,8 +58,7 @@ def collector() -> Iterator[Collector]:
 def test_a_request_leaves_its_spans_with_the_collector(
     registry: Registry, serve: Serve, collector: Collector
 ) -> None:
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     server = serve(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url).wait_until_ready()
     sent = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     answer = server.predict(headers=sent)
@@ -75,12 +74,9 @@ def test_a_request_leaves_its_spans_with_the_collector(
 
 
 def test_a_collector_that_is_not_there_holds_up_nothing(registry: Registry, serve: Serve) -> None:
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     nowhere = f"http://127.0.0.1:{free_port()}"
-    server = serve(
-        OTEL_EXPORTER_OTLP_ENDPOINT=nowhere,
-        OTEL_EXPORTER_OTLP_TIMEOUT="1",  # of 10 seconds
-    ).wait_until_ready()
+    limited = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"}  # of 10 seconds
+    server = serve(OTEL_EXPORTER_OTLP_ENDPOINT=nowhere, **limited).wait_until_ready()
     assert server.predict().ok
     assert server.end() == 0

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.lifecycle.registry import Registry
-from tests.online import Server, serving
+from tests.lifecycle.registry import serving_production
+from tests.online import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ways")]
 
@@ -46,14 +46,8 @@ LONG_WAY = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    registry = Registry(tmp_path_factory.mktemp("ways"))
-    registry.register("")
-    registry.promote("1")
-    environment = {"MLFLOW_TRACKING_URI": registry.uri}
-    with serving(
-        "models:/m@production", directory=registry.directory, environment=environment
-    ) as server:
-        yield server.wait_until_ready()
+    with serving_production(tmp_path_factory.mktemp("ways")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloche.serving.host.codecs.open_inference.messages import message
-from tests.lifecycle.registry import Registry
+from tests.lifecycle.registry import Registry, infer_request
 from tests.online import Server, serving, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wire")]
@@ -36,8 +36,7 @@ ANSWER_HEADERS.append(("x-served-by", "a test"))
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     registry = Registry(tmp_path_factory.mktemp("wire"))
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     return registry
 
 
@@ -45,22 +44,11 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 def server(registry: Registry) -> Iterator[Server]:
     (registry.directory / "sitecustomize.py").write_text(ONE_MORE_HEADER)
     with serving(
-        "models:/m@production",
-        "--max-body",
-        "100000",
-        "--client-timeout",
-        "2",
-        "--allowed-hosts",
-        "models.example.com, *.example.org",
-        "--grpc-port",
-        "0",
-        "--access-log",
+        "models:/m@production", "--max-body", "100000", "--client-timeout", "2",
+        "--allowed-hosts", "models.example.com, *.example.org", "--grpc-port", "0", "--access-log",
         directory=registry.directory,
-        environment={
-            "MLFLOW_TRACKING_URI": registry.uri,
-            "PYTHONPATH": str(registry.directory),
-        },
-    ) as server:
+        environment={"MLFLOW_TRACKING_URI": registry.uri, "PYTHONPATH": str(registry.directory)},
+    ) as server:  # fmt: skip
         yield server.wait_until_ready()
 
 
@@ -97,13 +85,10 @@ def test_a_model_is_found_by_each_of_its_paths(server: Server, path: str) -> Non
 @pytest.mark.parametrize(
     "path",
     [
-        "/v1/models/m:predict",
-        "/v1/models/m/versions/1:predict",
-        "/v1/models/m/labels/production:predict",
-        "/predictions/m",
-        "/predictions/m/1",
+        "/v1/models/m:predict", "/v1/models/m/versions/1:predict",
+        "/v1/models/m/labels/production:predict", "/predictions/m", "/predictions/m/1",
     ],
-)
+)  # fmt: skip
 def test_a_model_is_found_by_the_paths_of_other_protocols(server: Server, path: str) -> None:
     answer = requests.post(server.url + path, json={"instances": [{"a": 0}]}, timeout=30)
     assert answer.json() in ([1], {"predictions": [1]})
@@ -120,14 +105,10 @@ def test_a_label_is_the_alias_that_is_followed_and_no_other(server: Server) -> N
 @pytest.mark.parametrize(
     "path",
     [
-        "/models/x/invocations",
-        "/models/m/versions/2/invocations",
-        "/models/m",
-        "/page/",
-        "/invocations/",
-        "/%ff",
+        "/models/x/invocations", "/models/m/versions/2/invocations", "/models/m", "/page/",
+        "/invocations/", "/%ff",
     ],
-)
+)  # fmt: skip
 def test_what_is_not_there_is_404(server: Server, path: str) -> None:
     assert server.predict(path=path).status_code == 404
 
@@ -135,18 +116,10 @@ def test_what_is_not_there_is_404(server: Server, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/ping",
-        "/health",
-        "/version",
-        "/livez",
-        "/readyz",
-        "/metrics",
-        "/openapi.json",
-        "/docs",
-        "/",
-        "/status.json",
+        "/ping", "/health", "/version", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs",
+        "/", "/status.json",
     ],
-)
+)  # fmt: skip
 def test_every_page_answers(server: Server, path: str) -> None:
     assert server.get(path).status_code == 200
     assert requests.post(server.url + path, timeout=30).status_code == 405
@@ -347,12 +320,10 @@ def test_a_prediction_is_counted_and_logged_whichever_way_it_comes(server: Serve
             sent[request_id := f"way-{len(sent)}"] = path
             asked = http(f"POST {path}", f"x-request-id: {request_id}", way, body=body)
             assert talk(server, asked + BROKEN).startswith(b"HTTP/1.1 200 ")
-    call = message("ModelInferRequest")(model_name="m")
-    call.inputs.add(name="a", datatype="FP64", shape=[1]).contents.fp64_contents.append(0.0)
     sent["grpc"] = "/inference.GRPCInferenceService/ModelInfer"
     with grpc.insecure_channel(server.grpc_address()) as channel:
         infer = channel.unary_unary(sent["grpc"])
-        infer(call.SerializeToString(), metadata=[("x-request-id", "grpc")], timeout=60)
+        infer(infer_request(), metadata=[("x-request-id", "grpc")], timeout=60)
 
     wait_for(lambda: '"grpc"' in server.log.read_text())
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
@@ -405,30 +376,13 @@ def test_the_trace_of_a_request_is_named_in_its_answer(server: Server) -> None:
 
 
 raw = st.binary(max_size=200)
+names = st.sampled_from([
+    "a", "b", "columns", "data", "index", "dataframe_split", "dataframe_records", "instances",
+    "inputs", "params", "messages",
+])  # fmt: skip
 lookalike = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "a",
-                    "b",
-                    "columns",
-                    "data",
-                    "index",
-                    "dataframe_split",
-                    "dataframe_records",
-                    "instances",
-                    "inputs",
-                    "params",
-                    "messages",
-                ]
-            ),
-            inner,
-            max_size=3,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=12,
 ).map(lambda value: json.dumps(value).encode())
 kinds = st.sampled_from(
@@ -461,12 +415,9 @@ def test_keys_are_asked_for_everything_but_probes(registry: Registry, tmp_path: 
     keys = tmp_path / "keys"
     keys.write_text("# the old one\nold\nnew\n")
     with serving(
-        "models:/m@production",
-        "--api-keys-file",
-        str(keys),
-        directory=tmp_path,
-        environment={"MLFLOW_TRACKING_URI": registry.uri},
-    ) as server:
+        "models:/m@production", "--api-keys-file", str(keys),
+        directory=tmp_path, environment={"MLFLOW_TRACKING_URI": registry.uri},
+    ) as server:  # fmt: skip
         server.wait_until_ready()
         assert server.predict().status_code == 401
         assert server.get("/metrics").status_code == 401
@@ -478,37 +429,17 @@ def test_tls_is_spoken_when_there_is_a_certificate(registry: Registry, tmp_path:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
         [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-subj",
-            "/CN=localhost",
-            "-days",
-            "1",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            key,
-            "-out",
-            certificate,
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
+            *("-days", "1", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", key, "-out", certificate),
         ],
-        check=True,
-        capture_output=True,
-    )
+        check=True, capture_output=True,
+    )  # fmt: skip
     with serving(
-        "models:/m@production",
-        "--tls-certificate",
-        str(certificate),
-        "--tls-key",
-        str(key),
-        "--grpc-port",
-        "0",
-        directory=tmp_path,
-        environment={"MLFLOW_TRACKING_URI": registry.uri},
-    ) as server:
+        *("models:/m@production", "--grpc-port", "0"),
+        *("--tls-certificate", str(certificate), "--tls-key", str(key)),
+        directory=tmp_path, environment={"MLFLOW_TRACKING_URI": registry.uri},
+    ) as server:  # fmt: skip
         trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
         with grpc.secure_channel(server.grpc_address(), trusted) as channel:
             live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")

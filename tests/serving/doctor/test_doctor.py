@@ -87,8 +87,7 @@ class Setup:
 def made_models(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """A registry with a version of `m` in production, to copy."""
     registry = Registry(tmp_path_factory.mktemp("made_models"))
-    registry.register("")
-    registry.promote("1")
+    registry.register("", promote=True)
     return registry
 
 
