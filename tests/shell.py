@@ -39,13 +39,9 @@ def shell(folder: Path) -> Shell:
 
     def run(line: str, *, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
         answer = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", f"trap '{_END_JOBS}' EXIT\n{line}"],
-            cwd=folder,
-            env=environment() | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+            ["bash", "-euo", "pipefail", "-c", f"trap '{_END_JOBS}' EXIT\n{line}"], cwd=folder,
+            env=environment() | variables, capture_output=True, text=True, check=False,
+        )  # fmt: skip
         assert answer.returncode == code, f"{line}\n{answer.stdout}\n{answer.stderr}"
         return answer
 

@@ -121,13 +121,9 @@ def foreground(desk: Path) -> Iterator[list[subprocess.Popen[str]]]:
 def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, example):
     port, ui_port = free_port(), free_port()
     process = subprocess.Popen(
-        [*IN_A_SCRIPT, *f"{example} --port {port} --ui-port {ui_port}".split()],
-        cwd=desk,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+        [*IN_A_SCRIPT, *f"{example} --port {port} --ui-port {ui_port}".split()], cwd=desk,
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     foreground.append(process)
     if "--check" not in example:
         for line in process.stdout:

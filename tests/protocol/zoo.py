@@ -181,13 +181,10 @@ def main(directory: Path) -> None:
         known = features is not None
         for method in ("predict", "predict_proba") if name == "labels" else ("predict",):
             mlflow.sklearn.save_model(
-                model,
-                directory / f"{name}_{method}",
+                model, directory / f"{name}_{method}",
                 signature=infer_signature(features, model.predict(features)) if known else None,
-                pyfunc_predict_fn=method,
-                pip_requirements=[],
-                skops_trusted_types=TRUSTED,
-            )
+                pyfunc_predict_fn=method, pip_requirements=[], skops_trusted_types=TRUSTED,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

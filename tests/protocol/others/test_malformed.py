@@ -106,12 +106,9 @@ contents = st.builds(
     bytes_contents=st.lists(st.binary(max_size=5), max_size=3),
 )
 grpc_tensors = st.builds(
-    message("ModelInferRequest").InferInputTensor,
-    name=names,
-    datatype=datatypes,
-    shape=st.lists(axes, max_size=3),
-    contents=contents,
-)
+    message("ModelInferRequest").InferInputTensor, name=names, datatype=datatypes,
+    shape=st.lists(axes, max_size=3), contents=contents,
+)  # fmt: skip
 grpc_bodies = st.builds(
     message("ModelInferRequest"),
     model_name=kinds,

@@ -197,13 +197,11 @@ REFUSED = {
         options=("--option", "encoding=cp949"),
     ),
     "Shift JIS": Odd(
-        csv(people(plan=["無料", "基本"] * 60), encoding="shift_jis"),
-        refused="shift_jis (Japanese)",
+        csv(people(plan=["無料", "基本"] * 60), encoding="shift_jis"), refused="shift_jis (Japanese)",
         options=("--option", "encoding=shift_jis"),
     ),
     "Latin-1": Odd(
-        csv(people().rename(columns={"age": "âge"}), encoding="latin-1"),
-        refused="or latin-1",
+        csv(people().rename(columns={"age": "âge"}), encoding="latin-1"), refused="or latin-1",
         options=("--option", "encoding=latin-1"),
     ),
     **{
@@ -218,14 +216,12 @@ REFUSED = {
     },
     "thousands with commas": Odd(
         with_target(price=[f"{value:,.2f}" for value in MONEY]),
-        refused="(with cloche init: --option thousands=,)",
-        options=("--option", "thousands=,"),
+        refused="(with cloche init: --option thousands=,)", options=("--option", "thousands=,"),
         task="regression",
     ),
     "decimals with commas": Odd(
         with_target(price=[f"{value:.2f}".replace(".", ",") for value in MONEY]),
-        refused="(with cloche init: --option decimal=,)",
-        options=("--option", "decimal=,"),
+        refused="(with cloche init: --option decimal=,)", options=("--option", "decimal=,"),
         task="regression",
     ),
     "a line with a field too many": Odd(
@@ -246,17 +242,14 @@ REFUSED = {
     "an infinite target": Odd(
         with_target(price=MONEY.where(MONEY.index > 0, -np.inf)),
         refused="price: the target is infinite in 1 row(s)",
-        overrides=("data.options.na_values=[inf, -inf]",),
-        task="regression",
+        overrides=("data.options.na_values=[inf, -inf]",), task="regression",
     ),
     "copies": Odd(
-        csv(pd.concat([people()] * 3)),
-        refused="remove the duplicates",
+        csv(pd.concat([people()] * 3)), refused="remove the duplicates",
         mended=csv(pd.concat([people()] * 3).drop_duplicates()),
     ),
     "copies that are none": Odd(
-        csv(pd.concat([people()] * 3)),
-        refused="accept it: checks.duplicates: 0.9",
+        csv(pd.concat([people()] * 3)), refused="accept it: checks.duplicates: 0.9",
         overrides=("checks.duplicates=1",),
     ),
     "no row": Odd(csv(people().head(0)), refused="has columns and no rows", mended=csv()),
@@ -270,13 +263,11 @@ REFUSED = {
     "one label": Odd(
         csv(people(churned="no")),
         refused="churned: one value in all rows; name another target with --target",
-        options=("--target", "plan"),
-        task="multiclass",
+        options=("--target", "plan"), task="multiclass",
     ),
     "free text": Odd(
         csv(people(churned=WORDS)).replace(b"churned", b"label", 1),
-        refused="labels of text; name another target with --target",
-        options=("--target", "plan"),
+        refused="labels of text; name another target with --target", options=("--target", "plan"),
         task="multiclass",
     ),
     "days": Odd(

@@ -8,8 +8,6 @@ from sklearn.metrics import roc_auc_score
 from cloche.training.pipeline.fit import fit
 from tests.training.acceleration import zoo
 
-WITHOUT_TEXT = {"numeric": ["size"], "categorical": ["colour"], "datetime": ["moment"]}
-
 
 @pytest.mark.parametrize(
     "estimator",
