@@ -6,13 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import boto3
 import requests
 
+from tests.broken_servers import answering
 from tests.online import wait_for
 from tests.shell import answers, free_port
 
@@ -104,33 +103,14 @@ class Gateway:
 def gateway(container: str) -> Iterator[Gateway]:
     found = Gateway(container)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            found.passed = {
-                name: value for name, value in self.headers.items()
-                if name.lower() in ("content-type", "accept")
-                or name.lower().startswith("x-amzn-sagemaker")
-            }  # fmt: skip
-            body = self.rfile.read(int(self.headers["content-length"]))
-            answer = requests.post(
-                f"{container}/invocations", body, headers=found.passed, timeout=60
-            )
-            self.send_response(answer.status_code)
-            self.send_header("content-type", answer.headers["content-type"])
-            self.send_header("content-length", str(len(answer.content)))
-            self.end_headers()
-            self.wfile.write(answer.content)
+    def pass_on(handler: Any, body: bytes) -> None:
+        found.passed = {
+            name: value for name, value in handler.headers.items()
+            if name.lower() in ("content-type", "accept")
+            or name.lower().startswith("x-amzn-sagemaker")
+        }  # fmt: skip
+        answer = requests.post(f"{container}/invocations", body, headers=found.passed, timeout=60)
+        handler.reply(answer.status_code, answer.content, answer.headers["content-type"])
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with answering(pass_on) as found.url:
         yield found
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -1,14 +1,15 @@
 """The alias moves, and the server follows without losing a request."""
 
-import http.server
 import json
 import os
 import shutil
 import threading
+from typing import Any
 
 import pytest
 import requests
 
+from tests.broken_servers import answering
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import Load, children, wait_for
 
@@ -99,47 +100,36 @@ def test_a_version_that_hangs_while_it_loads_holds_up_nothing(
     assert server.state()["problem"] is None
 
 
-class Endless(http.server.BaseHTTPRequestHandler):
-    """A store of artifacts whose files have no end."""
-
-    asked = threading.Event()
-    left = threading.Event()
-
-    def do_GET(self) -> None:
-        listing = json.dumps({"files": [{"path": "MLmodel", "is_dir": False, "file_size": 1}]})
-        self.send_response(200)
-        if "?" in self.path:
-            self.send_header("content-length", str(len(listing)))
-            self.end_headers()
-            self.wfile.write(listing.encode())
-            return
-        self.send_header("content-length", "1000000000")
-        self.end_headers()
-        self.asked.set()
-        self.connection.recv(1)
-        self.left.set()
-
-    def log_message(self, *_: object) -> None:
-        """Be quiet."""
-
-
 def test_a_download_without_end_is_given_up_when_the_alias_leaves_it(
     registry: Registry, serve: Serve
 ) -> None:
+    asked, left = threading.Event(), threading.Event()
+
+    def endless(handler: Any, _: bytes) -> None:
+        """Lists one file, which has no end."""
+        if "?" in handler.path:
+            listing = {"files": [{"path": "MLmodel", "is_dir": False, "file_size": 1}]}
+            handler.reply(200, json.dumps(listing).encode(), "application/json")
+            return
+        handler.send_response(200)
+        handler.send_header("content-length", "1000000000")
+        handler.end_headers()
+        asked.set()
+        handler.connection.recv(1)
+        left.set()
+
     registry.register("", promote=True)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as store:
-        threading.Thread(target=store.serve_forever).start()
-        address = f"http://127.0.0.1:{store.server_port}/api/2.0/mlflow-artifacts/artifacts/v"
+    with answering(endless) as store:
+        address = f"{store}/api/2.0/mlflow-artifacts/artifacts/v"
         registry.client.create_model_version("m", address)
         registry.register("")
         server = serve().wait_until_ready()
         registry.promote("2")
-        wait_for(Endless.asked.is_set)
+        wait_for(asked.is_set)
         registry.promote("3")
         server.wait_for_version("3")
-        wait_for(Endless.left.is_set)
+        wait_for(left.is_set)
         wait_for(lambda: len(children(server.process.pid, "cloche-registry")) == 1)
-        store.shutdown()
 
 
 def test_a_version_whose_files_are_not_those_that_were_logged_is_refused(

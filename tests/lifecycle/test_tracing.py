@@ -1,14 +1,14 @@
 """Spans reach a collector over OTLP; one that is not there holds up nothing."""
 
 import gzip
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
+from tests.broken_servers import answering, nothing
 from tests.lifecycle.registry import Registry, Serve
 from tests.shell import free_port
 
@@ -17,42 +17,26 @@ pytestmark = pytest.mark.slow
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-class Collector(ThreadingHTTPServer):
-    """An OTLP collector on a free port."""
+class Collector:
+    """What an OTLP collector is sent, and its address."""
+
+    url: str
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.received: list[ResourceSpans] = []
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.headers.get("content-encoding") == "gzip":
+    def __call__(self, handler: Any, body: bytes) -> None:
+        if handler.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        self.server.received += ExportTraceServiceRequest.FromString(body).resource_spans
-        self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.received += ExportTraceServiceRequest.FromString(body).resource_spans
+        nothing(handler, body)
 
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    collector = Collector()
+    with answering(collector) as collector.url:
+        yield collector
 
 
 def test_a_request_leaves_its_spans_with_the_collector(

@@ -6,9 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from cloche.serving.host.codecs.open_inference.tensors import Output
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
 from cloche.serving.processes.frames import Item
 from tests import advice
+from tests.broken_servers import answering, nothing
 from tests.serving.host.test_diagnosis import refusal, scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -128,18 +127,12 @@ def taking() -> Iterator[tuple[str, list[bytes]]]:
     """The address of a server, and the bodies that it was sent."""
     bodies: list[bytes] = []
 
-    class Taking(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(204)
-            self.end_headers()
+    def take(handler: Any, body: bytes) -> None:
+        bodies.append(body)
+        nothing(handler, body)
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Taking) as server:
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", bodies
-        server.shutdown()
+    with answering(take) as url:
+        yield url, bodies
 
 
 @pytest.mark.parametrize("kind", [CSV, PARQUET])
