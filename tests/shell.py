@@ -48,6 +48,12 @@ def shell(folder: Path) -> Shell:
     return run
 
 
+@pytest.fixture
+def forked_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test has this process start is a fork of one that has made its imports."""
+    monkeypatch.setattr(sys, "executable", warm.python())
+
+
 def free_port() -> int:
     """A port that nobody listens at, and that no client gets before the server that it is for.
 

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from mlflow.deployments import get_deploy_client
 from mlflow.deployments.cli import commands
 from mlflow.exceptions import MlflowException
 
-from tests import warm
 from tests.lifecycle.registry import Registry
 from tests.online import COMMAND, Server, serving, wait_for
 from tests.shell import answers, environment, free_port
@@ -51,15 +49,6 @@ def policy(registry: Registry) -> str:
     return str(file)
 
 
-@pytest.fixture
-def forked_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client's commands are forks of a process that has made their imports.
-
-    `test_the_same_by_the_command` creates by real ones.
-    """
-    monkeypatch.setattr(sys, "executable", warm.python())
-
-
 @pytest.fixture(scope="module")
 def server(registry: Registry) -> Iterator[Server]:
     variables = {"MLFLOW_TRACKING_URI": registry.uri}
@@ -67,7 +56,7 @@ def server(registry: Registry) -> Iterator[Server]:
         yield running.wait_until_ready()
 
 
-@pytest.mark.usefixtures("forked_commands")
+@pytest.mark.usefixtures("forked_programs")  # the next test creates by real ones
 def test_a_deployment_from_creation_to_deletion(
     registry: Registry, server: Server, policy: str
 ) -> None:
@@ -100,7 +89,7 @@ def test_a_deployment_from_creation_to_deletion(
 
 
 @pytest.mark.breadth
-@pytest.mark.usefixtures("forked_commands")
+@pytest.mark.usefixtures("forked_programs")
 def test_the_same_by_the_command(registry: Registry, server: Server, policy: str) -> None:
     target = f"cloche:/{server.url}"
     rows = registry.directory / "rows.json"

@@ -3,7 +3,6 @@
 import functools
 import json
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,6 @@ from sklearn.linear_model import LogisticRegression
 from cloche.training.dataset.reading.digest import frame_digest
 from cloche.training.recipe.load import load_recipe
 from cloche.training.recipe.schema import Recipe
-from tests import warm
 from tests.shelf import empty_store, shelf
 from tests.stores import stores
 
@@ -130,15 +128,6 @@ def carried_policy(holdout: pd.DataFrame, gate: Mapping[str, Any]) -> dict[str, 
             },
         }
     }
-
-
-@pytest.fixture
-def forked_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gate's processes are forks of one that has made their imports.
-
-    `gate/test_process.py` has a real one.
-    """
-    monkeypatch.setattr(sys, "executable", warm.python())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.errors import RegistryError, TwinRefused
 
-pytestmark = pytest.mark.usefixtures("forked_probes")
+pytestmark = pytest.mark.usefixtures("forked_programs")
 
 
 @pytest.fixture

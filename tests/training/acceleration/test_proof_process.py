@@ -60,7 +60,7 @@ def test_it_is_made_by_the_interpreter_that_is_named(save, tmp_path):
     assert (twin.proof.rows, twin.proof.outside_rows) == (len(ROWS), 0)
 
 
-@pytest.mark.usefixtures("forked_probes")
+@pytest.mark.usefixtures("forked_programs")
 @pytest.mark.parametrize(
     ("estimator", "reason"),
     [(Killing(), "killed by SIGKILL"), (Raising(), "cannot be loaded: ModuleNotFoundError")],

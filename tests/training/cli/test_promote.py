@@ -9,7 +9,7 @@ from cloche.training.cli.promote import promote
 from cloche.training.promotion.promote import PromotionRefusal
 from cloche.training.promotion.registry import find_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_programs")]
 
 
 def run(*arguments):

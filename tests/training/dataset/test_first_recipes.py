@@ -197,8 +197,8 @@ REFUSED = {
         options=("--option", "encoding=cp949"),
     ),
     "Shift JIS": Odd(
-        csv(people(plan=["無料", "基本"] * 60), encoding="shift_jis"), refused="shift_jis (Japanese)",
-        options=("--option", "encoding=shift_jis"),
+        csv(people(plan=["無料", "基本"] * 60), encoding="shift_jis"),
+        refused="shift_jis (Japanese)", options=("--option", "encoding=shift_jis"),
     ),
     "Latin-1": Odd(
         csv(people().rename(columns={"age": "âge"}), encoding="latin-1"), refused="or latin-1",
@@ -456,7 +456,7 @@ def test_tables_of_a_package_pass(name, first_recipe):
     ["blanks", "UTF-16", "a label of one row", "5 rows", "a quantity in 20 rows",
      "names with marks"],
 )  # fmt: skip
-@pytest.mark.usefixtures("client", "forked_probes")
+@pytest.mark.usefixtures("client", "forked_programs")
 def test_a_first_recipe_is_trained_promoted_and_scored_without_a_change(name, first_recipe):
     odd = PASS[name]
     assert isinstance(odd.content, bytes)

@@ -7,7 +7,7 @@ from cloche.training.gate.candidate import fetch
 from cloche.training.gate.judge import judge
 from cloche.training.gate.policy import carried_policy
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_programs")]
 
 
 @pytest.fixture

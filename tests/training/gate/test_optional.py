@@ -11,7 +11,7 @@ from cloche.training.gate.policy import carried_policy
 from cloche.training.recipe.load import load_recipe
 from cloche.training.train import train
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_programs")]
 
 ROWS = 240
 

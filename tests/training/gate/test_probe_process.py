@@ -19,7 +19,7 @@ from cloche.training.gate.probe_process import probe
 from tests.online import started
 
 pytestmark = pytest.mark.slow
-forked = pytest.mark.usefixtures("forked_probes")
+forked = pytest.mark.usefixtures("forked_programs")
 
 # Starts two dozen processes, half of which nobody is the parent of, and a thread that stays.
 GUEST = """

@@ -23,7 +23,7 @@ from cloche.training.promotion.promote import PromotionRefusal, carry_out, promo
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import find_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_probes")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_programs")]
 
 MODEL = "flight-delay"
 COMPLETE = {
