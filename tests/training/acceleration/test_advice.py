@@ -1,6 +1,5 @@
 """What is advised where there is no twin is done to the model or its rows, and there is one."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +21,7 @@ from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.errors import TwinRefused
 from cloche.training.recipe.load import load_recipe
 from cloche.training.train import _accelerate
+from tests.advice import text_of
 from tests.training.acceleration import zoo
 
 Made = tuple[Any, pd.DataFrame, pd.DataFrame]  # a model, what it is fitted on, what it is proven on
@@ -119,9 +119,7 @@ def test_what_is_advised_where_there_is_no_twin_makes_one(reason):
     made, pattern, mend = REFUSED[reason]
     with pytest.raises(TwinRefused) as caught:
         proven(*made())
-    said = re.search(pattern, str(caught.value))
-    assert said is not None, caught.value
-    assert proven(*mend(said[1])).outside_rows == 0
+    assert proven(*mend(text_of(pattern, caught.value))).outside_rows == 0
 
 
 @pytest.mark.breadth
@@ -147,10 +145,8 @@ def test_an_attempt_is_saved_as_it_is_advised():
     foreign = known.assign(note=["좋은 영화", "나쁜 영화"] * (ROWS // 2))
     with pytest.raises(TwinRefused) as caught:
         proven(model, known, foreign)
-    advised = re.search(r"\((acceleration: \w+) saves the attempt\)", str(caught.value))
-    assert advised is not None
-
-    recipe = load_recipe("comments", [advised[1].replace(": ", "=")])
+    advised = text_of(r"\((acceleration: \w+) saves the attempt\)", caught.value)
+    recipe = load_recipe("comments", [advised.replace(": ", "=")])
 
     def original() -> Any:
         pytest.fail("it was attempted")
