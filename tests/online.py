@@ -181,6 +181,29 @@ def serving(
 
 
 @contextlib.contextmanager
+def running_program(command: Sequence[str | Path], url: str, **options: Any) -> Iterator[None]:
+    """Have a program run that answers at an address, and end it however the test goes."""
+    process = subprocess.Popen(command, **options)
+    try:
+        wait_for(lambda: shell.answers(url))
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@contextlib.contextmanager
+def cloud_storage() -> Iterator[str]:
+    """The address of an empty Google Cloud Storage."""
+    port, quiet = shell.free_port(), subprocess.DEVNULL
+    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with running_program(command, f"{url}/storage/v1/b?project=p", stdout=quiet, stderr=quiet):
+        yield url
+
+
+@contextlib.contextmanager
 def tracking_server(
     store: str,
     directory: Path,

@@ -12,8 +12,8 @@ import boto3
 import requests
 
 from tests.broken_servers import answering
-from tests.online import wait_for
-from tests.shell import answers, free_port
+from tests.online import running_program
+from tests.shell import free_port
 
 REGION = "eu-west-1"
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
@@ -75,13 +75,9 @@ class Person:
 def moto() -> Iterator[Aws]:
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/moto-api/data.json"))
-        yield Aws(f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait(60)
+    url, quiet = f"http://127.0.0.1:{port}", subprocess.DEVNULL
+    with running_program(command, f"{url}/moto-api/data.json", stdout=quiet, stderr=quiet):
+        yield Aws(url)
 
 
 @dataclass

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.online import Server, serving, wait_for
+from tests.online import Server, cloud_storage, serving
 from tests.protocol.contenders import MlflowServer
-from tests.shell import answers, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("clouds")]
 
@@ -33,23 +32,10 @@ for file in root.rglob("*"):
 @pytest.fixture(scope="module")
 def storage(model: Path) -> Iterator[str]:
     """The address of a Cloud Storage that holds the model."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    emulator = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory"]
-    process = subprocess.Popen(
-        [*emulator, "--host", "127.0.0.1", "--port", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        wait_for(lambda: answers(f"{url}/storage/v1/b?project=p"))
-        subprocess.run(
-            [sys.executable, "-c", UPLOAD, model],
-            env=os.environ | {"STORAGE_EMULATOR_HOST": url}, check=True,
-        )  # fmt: skip
+    with cloud_storage() as url:
+        variables = os.environ | {"STORAGE_EMULATOR_HOST": url}
+        subprocess.run([sys.executable, "-c", UPLOAD, model], env=variables, check=True)
         yield url
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 @pytest.fixture(scope="module")

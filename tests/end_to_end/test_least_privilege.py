@@ -23,9 +23,9 @@ from cloche.serving.image.context import write
 from cloche.serving.processes.launcher import Processes
 from tests import spark
 from tests.end_to_end import looking_model
-from tests.online import COMMAND, children, serving, wait_for
+from tests.online import COMMAND, children, running_program, serving, wait_for
 from tests.shelf import empty_store
-from tests.shell import answers, environment, free_port
+from tests.shell import environment, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("least_privilege")]
 
@@ -185,16 +185,12 @@ def test_a_mounted_model_sees_no_secret(room: Room):
     (room.folder / "program.py").write_text(PROGRAM)
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "program:cloche", "--port", str(port)]
-    log = room.folder / "program.log"
-    with log.open("wb") as output:
-        program = subprocess.Popen(
-            command, cwd=room.folder, env=room.environment(), stdout=output, stderr=output
-        )
-    try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/readyz"))
-    finally:
-        program.terminate()
-        program.wait(60)
+    url, where = f"http://127.0.0.1:{port}/readyz", {"cwd": room.folder, "env": room.environment()}
+    with (
+        (room.folder / "program.log").open("wb") as log,
+        running_program(command, url, **where, stdout=log, stderr=log),
+    ):
+        pass  # it answers: the model was run
 
     room.check("cloche-forks")
 

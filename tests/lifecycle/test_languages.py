@@ -11,7 +11,7 @@ import requests
 
 from tests import shell
 from tests.lifecycle.registry import serving_production
-from tests.online import Server, wait_for
+from tests.online import Server, running_program
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wire")]
 
@@ -166,13 +166,10 @@ http {{
 def test_a_proxy_may_put_everything_below_a_prefix(server: Server, tmp_path: Path) -> None:
     command, port = program("nginx", "nginx-light"), shell.free_port()
     (tmp_path / "nginx.conf").write_text(NGINX.format(port=port, url=server.url))
-    proxy = subprocess.Popen(
-        [command, "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr"],
-        stderr=subprocess.DEVNULL, env=shell.environment(),
-    )  # fmt: skip
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: shell.answers(f"{url}/below/here/livez"))
+    proxy = [command, "-p", str(tmp_path), "-c", "nginx.conf", "-e", "stderr"]
+    url, options = f"http://127.0.0.1:{port}", {"stderr": subprocess.DEVNULL}
+    environment = shell.environment()
+    with running_program(proxy, f"{url}/below/here/livez", env=environment, **options):
         for path in ("", "docs", "openapi.json", "status.json", "page/main.js", "models/m/form"):
             assert requests.get(f"{url}/below/here/{path}", timeout=30).status_code == 200, path
         page = requests.get(f"{url}/below/here/", timeout=30).text
@@ -187,6 +184,3 @@ def test_a_proxy_may_put_everything_below_a_prefix(server: Server, tmp_path: Pat
                 f"{url}/named/invocations", BODY, headers={**typed, "Host": host}, timeout=30
             )
             assert answer.status_code == status
-    finally:
-        proxy.terminate()
-        proxy.wait(30)

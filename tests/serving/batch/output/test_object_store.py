@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,9 +19,9 @@ from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from tests import warm
 from tests.broken_servers import answering
 from tests.clouds.aws import REGION, Aws, Person, moto
-from tests.online import wait_for
+from tests.online import cloud_storage
 from tests.serving.batch.conftest import HereEngine, table
-from tests.shell import answers, environment, free_port
+from tests.shell import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("batch")]
 
@@ -326,17 +325,10 @@ def test_half_an_upload_is_not_left_under_its_name(source, bucket, monkeypatch):
 @pytest.fixture(scope="module")
 def google() -> Iterator[str]:
     """The URI of a bucket in a Cloud Storage, but for the path, and its options."""
-    port = free_port()
-    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory"]
-    with subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        url = f"http://127.0.0.1:{port}/storage/v1/b?project=p"
-        wait_for(lambda: answers(url))
-        requests.post(url, json={"name": "bucket"}, timeout=60)
-        yield f"gs://anonymous@bucket/{{}}?scheme=http&endpoint_override=127.0.0.1:{port}"
-        process.terminate()
+    with cloud_storage() as url:
+        requests.post(f"{url}/storage/v1/b?project=p", json={"name": "bucket"}, timeout=60)
+        place = url.removeprefix("http://")
+        yield f"gs://anonymous@bucket/{{}}?scheme=http&endpoint_override={place}"
 
 
 @pytest.mark.parametrize("shape", ["out/", pytest.param("out.csv", marks=pytest.mark.breadth)])
