@@ -62,10 +62,8 @@ def container_definition(aws: Aws, role: str, model: Path, tmp_path_factory) -> 
             *("--name", NAME, "-m", str(model)),
             *(part for name, value in config.items() for part in ("-C", f"{name}={value}")),
         ],
-        env=environment() | aws.variables,
-        cwd=tmp_path_factory.mktemp("operator"),
-        check=True,
-    )
+        env=environment() | aws.variables, cwd=tmp_path_factory.mktemp("operator"), check=True,
+    )  # fmt: skip
     sagemaker = aws.client("sagemaker")
     endpoint = sagemaker.describe_endpoint(EndpointName=NAME)
     configuration = sagemaker.describe_endpoint_config(
@@ -180,11 +178,8 @@ def test_mlflow_predicts_through_sagemaker(aws: Aws, runtime: Gateway, tmp_path:
             *("--name", NAME, "-I", str(rows)),
         ],
         env=environment() | aws.variables | {"AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime.url},
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+        cwd=tmp_path, check=True, capture_output=True, text=True,
+    )  # fmt: skip
 
     assert json.loads(told.stdout)["predictions"] == [4.0, 3.0]
 
@@ -194,10 +189,8 @@ def test_a_ping_is_answered_with_an_empty_line_and_transform_jobs_are_told_how_t
 
     assert (answer.status_code, answer.text.strip()) == (200, "")
     assert container.get("/execution-parameters").json() == {
-        "MaxConcurrentTransforms": 8,
-        "BatchStrategy": "MULTI_RECORD",
-        "MaxPayloadInMB": 6,
-    }
+        "MaxConcurrentTransforms": 8, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6,
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -215,10 +208,8 @@ def transform(base: Path, tmp_path_factory) -> Iterator[Server]:
 
 def test_a_job_that_was_configured_hears_what_it_said(transform: Server):
     assert transform.get("/execution-parameters").json() == {
-        "MaxConcurrentTransforms": 2,
-        "BatchStrategy": "SINGLE_RECORD",
-        "MaxPayloadInMB": 20,
-    }
+        "MaxConcurrentTransforms": 2, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 20,
+    }  # fmt: skip
 
 
 def test_a_payload_may_be_as_large_as_the_job_says(transform: Server):

@@ -48,11 +48,8 @@ def pip_settings() -> tuple[str, Path | None]:
     for name in ("index-url", "extra-index-url", "cert"):
         asked = [sys.executable, "-m", "pip", "config", "get", f"global.{name}"]
         told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
-        value = os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or " ".join(
-            one
-            for one in told
-            if not one.startswith("file:")  # not there, inside the build
-        )
+        outside = [one for one in told if not one.startswith("file:")]  # no files of this machine
+        value = os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or " ".join(outside)
         if name == "cert" and value:
             certificates, value = Path(value), "/etc/pip.ca.pem"
         lines += [f"{name} = {value}"] if value else []

@@ -198,14 +198,10 @@ def test_the_server_of_the_deployment_serves_probes_clients_and_prometheus_and_e
     composed = next(each["value"] for each in of["env"] if each["name"] == "CLOCHE_API_KEYS")
     keys = re.sub(r"\$\((\w+)\)", lambda match: variables[match[1]], composed)
     with serving(
-        directory=tmp_path,
-        command=[here.get(each, each) for each in of["args"]],
-        environment={
-            "MLFLOW_TRACKING_URI": registry.uri,
-            "CLOCHE_API_KEYS": keys,
-            "CLOCHE_SERVE_PORT": str(free_port()),
-        },
-    ) as server:
+        directory=tmp_path, command=[here.get(each, each) for each in of["args"]],
+        environment={"MLFLOW_TRACKING_URI": registry.uri, "CLOCHE_API_KEYS": keys,
+                     "CLOCHE_SERVE_PORT": str(free_port())},
+    ) as server:  # fmt: skip
         server.wait_until_ready()
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             assert of[probe]["httpGet"]["port"] == of["ports"][0]["name"]

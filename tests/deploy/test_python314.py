@@ -57,7 +57,13 @@ class Machine:
         }
         given = [f"{name}={value}" for name, value in variables.items()]
         enter = [
-            *["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc"],
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-euc",
             _ENTER,
             "sh",
         ]

@@ -24,12 +24,8 @@ def stock_server(folder: Path, tmp_path: Path) -> Iterator[Callable[[str], str]]
                     *("mlflow", "models", "serve", "--env-manager", "local"),
                     *("-m", model_uri, "-p", str(port)),
                 ],
-                cwd=folder,
-                env=environment(),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+                cwd=folder, env=environment(), stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
         running.append(process)
         address = f"http://127.0.0.1:{port}"
         while not answers(f"{address}/ping"):

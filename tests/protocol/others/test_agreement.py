@@ -20,6 +20,7 @@ from cloche.client import Client
 from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor
 from tests.protocol.others.clients import KEY, Protocols
+from tests.serving.host.test_tensors import strictly
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("protocols")]
 
@@ -69,13 +70,6 @@ def by_client(
         return by_column(client.predict(frame).values)
 
 
-def strict(text: bytes) -> Any:
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
 def packed(datatype: str, cells: list[Any]) -> bytes:
     if datatype != BYTES:
         return np.array(cells, DTYPES[datatype]).tobytes()
@@ -107,7 +101,7 @@ def v2(protocols: Protocols, model: str, columns: Columns, wanted: Sequence[str]
         one["name"]: [
             named.get(cell, cell) if one["datatype"] != BYTES else cell for cell in one["data"]
         ]
-        for one in strict(answer.content)["outputs"]
+        for one in strictly(answer.content)["outputs"]
     }
 
 
@@ -132,7 +126,7 @@ def v2_binary(
         return None
     size = int(answer.headers["Inference-Header-Content-Length"])
     rest, found = memoryview(answer.content)[size:], {}
-    for one in strict(answer.content[:size])["outputs"]:
+    for one in strictly(answer.content[:size])["outputs"]:
         parameters = one["parameters"]
         here, rest = rest[: parameters["binary_data_size"]], rest[parameters["binary_data_size"] :]
         found[one["name"]] = dense(
