@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -52,6 +53,15 @@ def shell(folder: Path) -> Shell:
 def forked_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test has this process start is a fork of one that has made its imports."""
     monkeypatch.setattr(sys, "executable", warm.python())
+
+
+def program(name: str, packages: str) -> str:
+    """Where a program of Debian packages is; skips without it, and in CI it must be there."""
+    found = shutil.which(name)
+    if found is None:
+        assert not os.environ.get("CI"), f"CI installs {packages} by .ci/install-system"
+        pytest.skip(f"no {name}: apt-get install --yes --no-install-recommends {packages}")
+    return found
 
 
 def free_port() -> int:

@@ -23,6 +23,7 @@ from cloche.up.samples import TryRows
 from tests import broken_servers
 from tests.advice import words_of
 from tests.shelf import empty_store
+from tests.shell import program
 from tests.stores import stores
 
 
@@ -126,6 +127,7 @@ def test_another_registry_is_named_where_one_does_not_answer(tmp_path, monkeypat
 
 
 def test_the_row_to_try_is_sent_by_the_command_that_is_told():
+    program("curl", "curl")
     bodies = []
 
     def take(handler: Any, body: bytes) -> None:

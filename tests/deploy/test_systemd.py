@@ -1,7 +1,6 @@
 """The units of systemd: what it says of them, and what they start, reload and stop."""
 
 import configparser
-import os
 import shlex
 import shutil
 import signal
@@ -15,6 +14,7 @@ from cloche.serving.settings import Settings
 from tests.deploy.conftest import DEPLOY
 from tests.lifecycle.registry import Registry
 from tests.online import serving
+from tests.shell import program
 
 UNITS = DEPLOY / "systemd"
 PROGRAMS = "/srv/cloche/bin/"
@@ -22,10 +22,8 @@ PROGRAMS = "/srv/cloche/bin/"
 
 @pytest.fixture(scope="module")
 def analyze() -> str:
-    for program, package in {"kill": "procps", "systemd-analyze": "systemd"}.items():
-        if not shutil.which(program):
-            assert not os.environ.get("CI"), f"CI installs {package} by .ci/install-system"
-            pytest.skip(f"{program} is not installed: apt-get install {package}")
+    for name, package in {"kill": "procps", "systemd-analyze": "systemd"}.items():
+        program(name, package)
     return "systemd-analyze"
 
 

@@ -87,7 +87,8 @@ def test_a_version_is_served_scored_and_judged_in_one_environment_of_its_own(
 
 def test_an_environment_that_cannot_be_built_is_told(registry: Registry, serve: Serve) -> None:
     registry.register("")
-    (registry.artifacts("1") / "requirements.txt").write_text("a-package-that-nobody-has==1.2.3\n")
+    needed = "dependencies: [a-package-that-nobody-has==1.2.3]\n"
+    (registry.artifacts("1") / "python_env.yaml").write_text(needed)
     registry.promote("1")
     server = serve("--env-manager", "uv")
     wait_for(lambda: "a-package-that-nobody-has" in (server.state()["problem"] or ""))

@@ -1,7 +1,6 @@
 """HTTP clients of other languages, with their own defaults, are answered, also through a proxy."""
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import requests
 from tests import shell
 from tests.lifecycle.registry import serving_production
 from tests.online import Server, running_program
+from tests.shell import program
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wire")]
 
@@ -104,14 +104,6 @@ CLIENTS: dict[str, tuple[str, str, str, str, list[str]]] = {
     "PHP": ("php", "php-cli php-curl", "ask.php", PHP, ["ask.php"]),
     "Ruby": ("ruby", "ruby", "ask.rb", RUBY, ["ask.rb"]),
 }  # fmt: skip
-
-
-def program(tool: str, packages: str) -> str:
-    """Where a tool is; the test is skipped where it is not installed."""
-    found = shutil.which(tool)
-    if found is None:
-        pytest.skip(f"no {tool}: apt-get install --yes --no-install-recommends {packages}")
-    return found
 
 
 @pytest.fixture(scope="module")

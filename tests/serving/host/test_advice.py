@@ -23,6 +23,7 @@ from cloche.serving.processes.frames import Item
 from tests import advice
 from tests.broken_servers import answering, nothing
 from tests.serving.host.test_diagnosis import refusal, scorer
+from tests.shell import program
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -137,6 +138,7 @@ def taking() -> Iterator[tuple[str, list[bytes]]]:
 
 @pytest.mark.parametrize("kind", [CSV, PARQUET])
 def test_a_file_that_curl_changed_is_sent_by_the_command_that_is_advised(kind, taking, tmp_path):
+    program("curl", "curl")
     url, bodies = taking
     file: Path = tmp_path / "rows"
     packed = io.BytesIO()
