@@ -53,11 +53,11 @@ MARKS: Final = (
     Mark(
         "write to the host, wake it", "host", ("cloche.serving.processes.frames:FrameReader.feed",)
     ),
-    Mark("unframe", "host", ("cloche.serving.host.scoring:Scorer.score",)),
-    Mark("decode", "host", ("cloche.serving.host.scoring:Scorer._read",), leaving=True),
+    Mark("unframe", "host", ("cloche.serving.host.scoring:HostScorer.score",)),
+    Mark("decode", "host", ("cloche.serving.host.scoring:HostScorer._read",), leaving=True),
     Mark("make the table", "host", _PREDICT),
     Mark("predict", "host", _PREDICT, leaving=True),
-    Mark("split and encode", "host", ("cloche.serving.host.scoring:Scorer.score",), leaving=True),
+    Mark("split and encode", "host", ("cloche.serving.host.scoring:HostScorer.score",), leaving=True),
     Mark("frame", "host", ("cloche.serving.host.loop:result",), leaving=True),
     Mark(
         "write to the front, wake it",

@@ -20,7 +20,7 @@ def test_every_mark_is_on_a_function_that_exists(target):
 
 def test_a_mark_that_is_gone_says_where_to_mend_it():
     with pytest.raises(BenchmarkError, match=r"benchmarks/marks\.py"):
-        find("cloche.serving.host.scoring:Scorer.gone")
+        find("cloche.serving.host.scoring:HostScorer.gone")
 
 
 def test_requests_are_told_apart():
