@@ -57,7 +57,9 @@ MARKS: Final = (
     Mark("decode", "host", ("cloche.serving.host.scoring:HostScorer._read",), leaving=True),
     Mark("make the table", "host", _PREDICT),
     Mark("predict", "host", _PREDICT, leaving=True),
-    Mark("split and encode", "host", ("cloche.serving.host.scoring:HostScorer.score",), leaving=True),
+    Mark(
+        "split and encode", "host", ("cloche.serving.host.scoring:HostScorer.score",), leaving=True
+    ),
     Mark("frame", "host", ("cloche.serving.host.loop:result",), leaving=True),
     Mark(
         "write to the front, wake it",

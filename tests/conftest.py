@@ -20,7 +20,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 # A machine that is busy with other tests makes single examples slow; their number is the bound.
 hypothesis.settings.register_profile("breadth", deadline=None, max_examples=50)
-hypothesis.settings.register_profile("once", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("once", deadline=None, max_examples=20)
 
 # The workers end together when what takes long begins first: groups that take a minute or more,
 # then everything else that starts processes, and the quick tests, by the thousand, to fill up.

@@ -28,11 +28,11 @@ START_SECONDS = 180.0
 
 def wait_for(condition: Callable[[], Any], seconds: float = START_SECONDS) -> Any:
     """What `condition` returns as soon as it is true; fails after `seconds`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < seconds:
         if value := condition():
             return value
-        time.sleep(0.05)
+        time.sleep(min(0.05 + waited / 10, 0.25))  # a look takes a core's time from what it is for
     raise AssertionError(f"waited {seconds:g} s in vain")
 
 
@@ -160,7 +160,7 @@ def serving(
         process = subprocess.Popen(
             [
                 str(program or warm.programs() / "cloche"),
-                *command, "--poll-interval", "0.2", *arguments,
+                *command, "--poll-interval", "0.4", *arguments,
             ],
             stdout=output, stderr=output, cwd=directory,
             env=shell.environment() | cache | dict(environment or {}),

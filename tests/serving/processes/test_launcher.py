@@ -47,7 +47,13 @@ def below(name: str) -> set[int]:
     return set(children(os.getpid(), name))
 
 
-@pytest.mark.parametrize("forking", [True, False], ids=["forked", "anew"])
+@pytest.mark.parametrize(
+    "forking",
+    [
+        pytest.param(True, id="forked"),
+        pytest.param(False, id="anew", marks=pytest.mark.breadth),
+    ],
+)
 def test_a_process_tells_how_it_ended_and_prints_where_it_was_told(forking: bool, tmp_path: Path):
     if forking and sys.platform != "linux":
         pytest.skip("there is no fork server elsewhere")
