@@ -50,7 +50,7 @@ frameworks: install  ## what tests of XGBoost, LightGBM, PyTorch, TensorFlow, st
 
 PYTEST := $(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder --durations 20
 
-test: install  ## prove every behaviour once, in about nine minutes
+test: install  ## prove every behaviour once, in about eight minutes
 	$(PYTEST) -m "not breadth"
 
 test-all: install  ## the whole test suite, in three quarters of an hour: what CI runs

@@ -40,6 +40,10 @@ _FULL = Ending(
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     "More calls are waiting than --max-queue allows: ask again later.",
 )
+_LONG_HEAD = Ending(
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    f"The call has more than {_MOST_HEADERS} headers: send fewer.",
+)
 _logger = logging.getLogger(__name__)
 # This logger writes a traceback, with the value, for each header that is not UTF-8.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
@@ -115,6 +119,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             for path in METHODS - PROBES
         }
         self._full = self._refuse(_FULL)
+        self._long_head = self._refuse(_LONG_HEAD)
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler for a call of this method; None if there is no such method.
@@ -123,7 +128,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         """
         path, metadata = handler_call_details.method, handler_call_details.invocation_metadata
         if len(metadata) > _MOST_HEADERS:
-            return None
+            return self._long_head
         if path not in self._others:
             return self._probes.get(path)
         try:

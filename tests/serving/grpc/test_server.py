@@ -237,6 +237,14 @@ def test_a_call_with_more_headers_than_clients_may_send_is_refused_at_once() -> 
         assert not echo.headers
 
 
+def test_a_call_with_too_many_headers_is_told_so(channel: grpc.Channel) -> None:
+    """Between 8 and 16 KiB grpcio refuses some itself, with the same status."""
+    many = [("a", "b")] * 300
+    errors = [refused(channel.unary_unary(PATH), b"x", metadata=many) for _ in range(20)]
+    assert {error.code() for error in errors} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert any("more than 250 headers: send fewer" in error.details() for error in errors)
+
+
 def test_probes_are_answered_while_all_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloche.serving.grpc.server._THREADS", 2)
     with running() as echo, grpc.insecure_channel(f"127.0.0.1:{echo.port}", options=OWN) as channel:
