@@ -22,7 +22,7 @@ from cloche.serving.batch.job.options import (
     JobOptions,
 )
 from cloche.serving.cli.dates import day_of, filled, names_day
-from cloche.serving.errors import JobFailed, SettingsError
+from cloche.serving.errors import RESUME, JobFailed, SettingsError
 
 HELP = """Score a table of any size, in parts; nothing is lost or doubled.
 
@@ -59,6 +59,7 @@ Example:
     s3://flights/day/ s3://scores/day/ --resume
 """
 
+_BEGIN_ANEW = "The job cannot go on from there: run it again, with all of its input."
 _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(JobOptions)}
 
 
@@ -233,7 +234,10 @@ def score(
             given = inputs.Query(source, query, request.part_rows)
         else:
             given = inputs.Files(source, input_format)
-        with _explained(host_env), progress(console) as on_progress:
+        with (
+            _explained(host_env, repeatable=given.repeatable and output != "-"),
+            progress(console) as on_progress,
+        ):
             if output == "-":
                 return stream_job.score(
                     request, given, described, engine=local,
@@ -258,8 +262,8 @@ def score(
 
 
 @contextmanager
-def _explained(host_env: tuple[str, ...]) -> Iterator[None]:
-    """Add to a failure's message the environment variables that the model lacks, if any.
+def _explained(host_env: tuple[str, ...], *, repeatable: bool) -> Iterator[None]:
+    """Add to a failure's message the variables that the model lacks, and how the job goes on.
 
     Raises:
         JobFailed: The failure of the block, with the longer message.
@@ -268,6 +272,8 @@ def _explained(host_env: tuple[str, ...]) -> Iterator[None]:
         yield
     except JobFailed as failure:
         said = child_variables.explained(str(failure), os.environ, host_env)
+        if not repeatable:
+            said = said.replace(RESUME, _BEGIN_ANEW)
         raise type(failure)(said) from failure
 
 
