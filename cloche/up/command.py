@@ -16,6 +16,7 @@ import click
 
 from cloche import launch
 from cloche.serving.settings import Settings
+from cloche.serving.web.sockets import authority
 from cloche.training.cli.spinner import steps
 from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
@@ -77,7 +78,7 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
     # SIGINT is set too, because a script starts its background processes with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    ui, server = f"http://{host}:{ui_port}", f"http://{host}:{port}"
+    ui, server = f"http://{authority(host, ui_port)}", f"http://{authority(host, port)}"
     with TemporaryDirectory(prefix="cloche-up-") as folder, ExitStack() as services:
         with steps(f"bringing up {recipe}") as say:
             say(f"checking the recipe {recipe}")
@@ -122,7 +123,7 @@ def _mlflow_ui(host: str, port: int, folder: Path) -> Service:
             *(sys.executable, "-Pm", "mlflow", "server", "--host", host, "--port", str(port)),
             *("--workers", "1", "--backend-store-uri", mlflow.get_tracking_uri()),
         ],
-        f"http://{host}:{port}/health",
+        f"http://{authority(host, port)}/health",
         folder / "ui.log",
         {**mlflow_environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
@@ -135,7 +136,7 @@ def _server(name: str, host: str, port: int, folder: Path) -> Service:
             *launch.command("cloche.main", "serve", f"models:/{name}@production"),
             *("--host", host, "--port", str(port)),
         ],
-        f"http://{host}:{port}/readyz",
+        f"http://{authority(host, port)}/readyz",
         folder / "server.log",
         server_environment(),
     )

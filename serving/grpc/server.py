@@ -25,6 +25,7 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.answer_headers import ANSWER_HEADERS
 from cloche.serving.web.asgi import HttpError
 from cloche.serving.web.authentication import Authentication
+from cloche.serving.web.sockets import authority
 
 _THREADS = 512  # calls received, predicted or sent at the same time; others wait
 _PROBE_THREADS = 4  # they answer probes and refuse calls while all others wait for models
@@ -70,7 +71,7 @@ async def opened(
     with listener:
         calls = Calls(settings, access, answer)
         host, port = listener.getsockname()[:2]
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    address = authority(host, port)
     server = grpc.server(
         calls.threads, handlers=[calls], options=_options(settings),
         maximum_concurrent_rpcs=settings.max_queue + _PROBES_AT_ONCE,
