@@ -3,7 +3,7 @@
 Pure: no clock, no tasks, no web.
 
 The policy is work-conserving: `next_batch` returns waiting requests at once, unless a wait for
-further requests is configured; `worth_a_batch` tells when to call it while more requests are being
+further requests is configured; `worth_a_batch` says when to call it while more requests are being
 read. Requests larger than a batch wait in a lane of their own, are scored alone, and take turns
 with the batches of small requests, so neither lane can starve the other.
 """

@@ -59,7 +59,7 @@ def check_table(frame: pd.DataFrame, recipe: Recipe) -> list[str]:
 
 
 def check_split(split: Split, recipe: Recipe) -> list[str]:
-    """Check the split of a table that `check_table` accepted; return warnings likewise.
+    """Check the split of a table that `check_table` accepted; return warnings that do not stop it.
 
     Raises:
         DataError: The split has problems; the error lists all of them.
