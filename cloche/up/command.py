@@ -31,10 +31,10 @@ from cloche.up.services import (
 if TYPE_CHECKING:
     from cloche.up.samples import TryRows
 
-HELP = """Go the whole way: train RECIPE, gate it, promote it, serve it.
+HELP = """Train RECIPE, judge the version by the gate, promote it and serve it.
 
-Nothing is trained when the recipe's model has a version in production already. Stays in the
-foreground until Ctrl-C, and then stops everything that it started.
+If the recipe's model has a version in production already, nothing is trained. The command runs
+until Ctrl-C, and then stops everything that it started.
 
 \b
 Example:
@@ -48,7 +48,7 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Settings)}
 BATCH_ROWS = 1_000
 
 
-@click.command(help=HELP, short_help="Go the whole way: train, gate, promote, MLflow UI, serve.")
+@click.command(help=HELP, short_help="Train, gate, promote and serve a model, with MLflow's UI.")
 @click.argument("recipe", default="flights")
 @click.option(
     "--host",

@@ -30,16 +30,16 @@ MODEL_URI is models:/NAME@production or any other MLflow model URI; the version 
 when the job starts. INPUT is a file, a glob, a directory or a URI like s3://BUCKET/day/, in CSV,
 JSON lines, Parquet or Arrow; with --query it is a SQLAlchemy URL; - is standard input. OUTPUT is a
 file that ends in .parquet, .csv or .jsonl, or a directory of parts, and appears under its name when
-it is complete; - is standard output. Rows that the model refuses go into a quarantine beside it,
-with their row number (from 0) and the reason, and the exit code is 4.
+it is complete; - is standard output. Rows that the model refuses are written to a quarantine file
+beside it, with row number (from 0) and reason; the exit code is then 4.
 
-OUTPUT in an object store (s3://, gs://, abfs:// and what fsspec knows) is the same files, uploaded
-when all is scored; manifest and _SUCCESS come last. Endpoint and credentials are those of the
-environment: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and so on. What is not finished lies in jobs/ of
---cache-dir. If that is lost, --resume begins again on any machine, with the version pinned.
+An OUTPUT in an object store (s3://, gs://, abfs:// and others that fsspec supports) has the same
+files, uploaded after all rows are scored; manifest and _SUCCESS are last. Endpoint and credentials
+come from the environment: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and so on. Unfinished parts are in
+jobs/ of --cache-dir. If they are lost, --resume begins again on any machine, with the same version.
 
-For a job of every day, write {date} or {date:%Y/%m/%d} into INPUT, OUTPUT or the query, and say
-which day by --date; yesterday is that of the time zone TZ.
+For a daily job, write {date} or {date:%Y/%m/%d} into INPUT, OUTPUT or the query, and give the day
+by --date; yesterday is computed in the time zone TZ.
 
 \b
 Example:

@@ -7,11 +7,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-HELP = """Look at the table DATA and write a first recipe for it.
+HELP = """Inspect the table DATA and write a first recipe for it.
 
 DATA is whatever a recipe's data.source may be: a path, glob, directory, URL, database or sample.
 Every guess is commented: task, roles of the columns, split, estimator. An existing file is kept,
-unless --force says otherwise.
+unless --force is given.
 
 \b
 Example:

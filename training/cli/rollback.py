@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import click
 
-HELP = """Put production of MODEL back to the version that served before, or to version N.
+HELP = """Move production of MODEL back to the version that served before, or to version N.
 
-The gate is not asked again: the version was in production once.
+The gate does not judge the version again, because it was in production before.
 
 \b
 Example:
