@@ -5,6 +5,8 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -132,6 +134,15 @@ def black_hole() -> Iterator[str]:
             one.setblocking(False)
             one.connect_ex(listener.getsockname())
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+# Every way in which a registry can be away.
+AWAY: dict[str, Callable[[], AbstractContextManager[str]]] = {
+    "refused": away, "no name": without_name, "no TLS": without_tls, "no database": database_away,
+    "black hole": black_hole, "silent": partial(answering, silent),
+    "drips": partial(answering, drips), "page": partial(answering, page),
+    "proxy": partial(answering, bad_gateway), "no page": partial(answering, no_such_page),
+}  # fmt: skip
 
 
 def nothing_to_list(old: "Old") -> Answer:

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloche import main
-from cloche.processes.child_variables import check_extra_names, explained, for_models
+from cloche.processes.child_variables import explained, for_models
 from cloche.registry import env_manager
 from cloche.up.command import _what_to_try, up
 from cloche.up.errors import ServiceError
@@ -25,25 +25,6 @@ from tests.advice import words_of
 from tests.shelf import empty_store
 from tests.shell import program
 from tests.stores import stores
-
-
-def test_a_variable_that_a_model_lacks_is_given_to_it_by_the_option():
-    here, failed = {"OPENAI_API_KEY": "o"}, "KeyError: 'OPENAI_API_KEY'"
-    option, name = words_of(r"\(.*: (--host-env \w+)\)$", explained(failed, here))
-    assert (option, for_models(here, [name])) == ("--host-env", here)
-    check_extra_names([name])
-
-
-def test_a_variable_of_its_own_is_given_to_a_model():
-    with pytest.raises(ValueError, match="no model gets them") as refusal:
-        check_extra_names(["CLOCHE_API_KEYS"])
-    (name,) = words_of(r"of its own, like (\w+)\.$", str(refusal.value))
-    check_extra_names([name])
-    assert for_models({name: "k"}, [name])
-    with pytest.raises(ValueError, match="expected the name of a variable") as refusal:
-        check_extra_names(["MY*APP"])
-    options = words_of(r"and a \*: (.*)$", str(refusal.value))
-    check_extra_names([word.strip(",") for word in options if word != "--host-env"])
 
 
 def test_a_module_of_the_working_directory_is_found_by_the_variable_that_is_named(tmp_path):

@@ -235,12 +235,6 @@ def test_csv_without_a_header_is_answered_line_by_line(transform: Server):
     assert answer.text == "4.0\n2.0\n"
 
 
-def test_a_whole_file_is_answered_as_mlflow_does(transform: Server, mlflow: MlflowServer):
-    body = b"size,kind\n2,new\n3,used\n"
-    ours, theirs = (piece(server, "text/csv", body) for server in (transform, mlflow))
-    assert ours.json() == theirs.json()
-
-
 def test_mlflow_deploys_a_transform_job(aws: Aws, role: str, model: Path, tmp_path: Path):
     code = (
         "import mlflow.sagemaker, sys; mlflow.sagemaker.deploy_transform_job(job_name='nightly',"
@@ -257,9 +251,3 @@ def test_mlflow_deploys_a_transform_job(aws: Aws, role: str, model: Path, tmp_pa
 
     assert job["TransformInput"]["SplitType"] == "Line"
     assert job["TransformOutput"]["Accept"] == "text/csv"
-
-
-def test_it_ends_in_time_when_it_is_told_to(base: Path, tmp_path: Path):
-    variables = {"SAGEMAKER_BASE_DIR": str(base), "SAGEMAKER_BIND_TO_PORT": "0"}
-    with serving(directory=tmp_path, environment=variables, command=COMMAND) as server:
-        assert server.wait_until_ready().end() == 0

@@ -130,6 +130,8 @@ def test_without_extras_it_trains_promotes_scores_and_serves_among_modules_of_an
     user.register(*(save_version(tmp_path / f"repository {at}", at) for at in (1, 2)))
 
     assert "cloche promote" in user.run("--help")
+    assert "tracking" in user.run("doctor")
+    user.run("init", "sample:breast_cancer")
     user.run("train", "breast-cancer")
     user.run("promote", "breast-cancer")
     user.run("sample", "breast_cancer", "--without-target", "cells.csv")
@@ -137,6 +139,7 @@ def test_without_extras_it_trains_promotes_scores_and_serves_among_modules_of_an
     assert len((folder / "scored.csv").read_text().splitlines()) == 570
 
     user.point("production", 1)
+    assert "production" in user.run("status", "m")
     assert user.score() == [1.0 + 10 * at for at in range(200)]
     with user.serving() as server:
         server.wait_until_ready()
@@ -144,6 +147,9 @@ def test_without_extras_it_trains_promotes_scores_and_serves_among_modules_of_an
         user.promote(2)
         server.wait_for_version("2")
         assert server.predict(3).json() == {"predictions": [61.0]}
+        user.run("rollback", "m")
+        server.wait_for_version("1")
+        assert server.predict(3).json() == {"predictions": [31.0]}
 
 
 USERS_PROGRAM = """

@@ -18,7 +18,6 @@ from mlflow import MlflowClient
 
 from tests.deploy.conftest import DEPLOY
 from tests.deploy.engine import Container, Engine, Image
-from tests.deploy.test_monitoring import asked, series
 from tests.online import tracking_server
 from tests.shell import environment, free_port
 
@@ -166,10 +165,6 @@ def test_it_answers_from_the_version_in_production(follower: Container, rows: di
     assert answer.headers["x-model-name"] == MODEL
     assert answer.headers["x-model-version"] == "1"
     assert follower.state(MODEL)["predictor"] == "onnx"
-
-
-def test_it_shows_what_the_dashboard_and_the_alerts_ask_for(follower: Container):
-    assert asked() <= series(follower.get("/metrics").text)
 
 
 def test_it_follows_a_promotion(follower: Container, promoted: str, rows: dict[str, Any]):

@@ -141,15 +141,3 @@ def test_every_step_is_told_before_it_begins(brought_up):
 def test_only_what_runs_is_installed(machine):
     assert machine.run("python", "-c", "import mlflow, onnxruntime, skl2onnx").returncode == 0
     assert machine.run("python", "-c", "import pytest").returncode != 0
-
-
-@pytest.mark.usefixtures("brought_up")
-def test_a_file_is_scored_by_what_was_promoted(machine):
-    for line in (
-        "cloche sample breast_cancer --without-target rows.csv",
-        "cloche score models:/breast-cancer@production rows.csv scores.csv",
-    ):
-        done = machine.run(*line.split())
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    assert len((machine.root / "src" / "scores.csv").read_text().splitlines()) == 570

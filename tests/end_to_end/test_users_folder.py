@@ -13,7 +13,7 @@ from tests.shell import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("users_folder")]
 
-BOTH = "the working directory and PYTHONPATH"
+BOTH, EMPTY = "the working directory and PYTHONPATH", "an empty entry of PYTHONPATH"
 BY = [1.0 + 10 * at for at in range(200)]  # what version 1 answers for the rows 0 to 199
 
 
@@ -23,13 +23,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [save_version(tmp_path_factory.mktemp(f"repository {at}"), at) for at in (1, 2)]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        BOTH,
-        pytest.param("an empty entry of PYTHONPATH", marks=pytest.mark.breadth),
-    ],
-)
+@pytest.fixture(scope="module", params=[BOTH, pytest.param(EMPTY, marks=pytest.mark.breadth)])
 def user(
     request: pytest.FixtureRequest, models: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> User:
@@ -54,36 +48,12 @@ def test_a_batch_job_has_the_answers_of_the_model(user: User) -> None:
     assert user.score("--workers", "2") == BY
 
 
-@pytest.mark.breadth
-@pytest.mark.parametrize("user", [BOTH], indirect=True)
-def test_a_server_follows_from_one_version_with_such_modules_to_the_next(user: User) -> None:
-    user.promote(1)
-    with user.serving() as server:
-        server.wait_until_ready()
-        assert server.predict(3).json() == {"predictions": [31.0]}
-        try:
-            user.point("previous", 1)
-            user.point("production", 2)
-            server.wait_for_version("2")
-            assert server.predict(3).json() == {"predictions": [61.0]}
-        finally:
-            user.run("rollback", "m")
-        server.wait_for_version("1")
-        assert server.predict(3).json() == {"predictions": [31.0]}
-
-
-@pytest.mark.breadth  # test_wheel.py runs them where there are modules in both places
-def test_commands_that_run_no_model_work_there(user: User) -> None:
-    assert "cloche train" in user.run("--help")
-    assert "production" in user.run("status", "m")
+@pytest.mark.breadth  # where there are modules in both, test_wheel.py does it by single commands
+@pytest.mark.parametrize("user", [EMPTY], indirect=True)
+def test_commands_work_where_an_entry_of_pythonpath_is_empty(user: User) -> None:
     assert "tracking" in user.run("doctor")
     user.run("sample", "breast_cancer", "sample.csv")
     user.run("init", "sample.csv", "--target", "benign")
-
-
-@pytest.mark.breadth  # test_wheel.py does it by single commands, where there are modules in both
-@pytest.mark.parametrize("user", ["an empty entry of PYTHONPATH"], indirect=True)
-def test_a_version_is_trained_promoted_served_and_scored_there(user: User) -> None:
     ports = ("--port", str(free_port()), "--ui-port", str(free_port()))
     said = user.run("up", "breast-cancer", "--check", *ports)
     assert "online" in said

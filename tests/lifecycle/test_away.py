@@ -1,35 +1,20 @@
 """A server that starts while its registry is away, in every way in which a registry can be away."""
 
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.resolver import ResolvedVersion
-from tests import broken_servers
+from tests.broken_servers import AWAY
 from tests.lifecycle.registry import saved
 from tests.online import serving, wait_for
 from tests.stores import stores
 
 pytestmark = pytest.mark.slow
 
-Way = Callable[[], AbstractContextManager[str]]
 MODELS = [f"m{at}" for at in range(6)]  # more than the registry process asks for at once
-WAYS: dict[str, Way] = {
-    "drips": lambda: broken_servers.answering(broken_servers.drips),
-    "refused": broken_servers.away,
-    "no name": broken_servers.without_name,
-    "no TLS": broken_servers.without_tls,
-    "no database": broken_servers.database_away,
-    "black hole": broken_servers.black_hole,
-    "silent": lambda: broken_servers.answering(broken_servers.silent),
-    "page": lambda: broken_servers.answering(broken_servers.page),
-    "proxy": lambda: broken_servers.answering(broken_servers.bad_gateway),
-    "no page": lambda: broken_servers.answering(broken_servers.no_such_page),
-}
 
 
 def remember(directory: Path, url: str, model: str) -> None:
@@ -43,12 +28,12 @@ def remember(directory: Path, url: str, model: str) -> None:
 
 @pytest.mark.parametrize(
     "way",
-    [way if way == "refused" else pytest.param(way, marks=pytest.mark.breadth) for way in WAYS],
+    [way if way == "refused" else pytest.param(way, marks=pytest.mark.breadth) for way in AWAY],
 )
 def test_what_served_last_is_served_from_the_cache_and_the_rest_says_why_not(
     way: str, tmp_path: Path
 ) -> None:
-    with WAYS[way]() as url:
+    with AWAY[way]() as url:
         for model in MODELS[:2]:
             remember(tmp_path, f"{url}/" if url.startswith("http") else url, model)
         uris = [f"models:/{model}@production" for model in reversed(MODELS)]

@@ -5,7 +5,6 @@ import signal
 from pathlib import Path
 
 import pytest
-import requests
 
 from tests.lifecycle import make_models
 from tests.lifecycle.registry import Registry, Serve
@@ -98,13 +97,3 @@ def test_sighup_looks_at_the_registry_at_once(registry: Registry, serve: Serve) 
     registry.promote("2")
     server.process.send_signal(signal.SIGHUP)
     server.wait_for_version("2")
-
-
-def test_a_port_that_is_taken_is_told_and_nothing_is_started(
-    registry: Registry, serve: Serve
-) -> None:
-    registry.register("", promote=True)
-    server = serve()
-    port = requests.utils.urlparse(server.url).port
-    with pytest.raises(AssertionError, match="Choose another --port"):
-        serve("--port", str(port))

@@ -45,7 +45,6 @@ KINDS: dict[str, tuple[Any, list[Any]]] = {
     "maps": (Map("boolean"), [{"a": True}, {"b": False}]),
     "maps of lists": (Map(Array("string")), [{"a": ["x"]}, {"b": ["y"]}]),
 }
-NESTED = [kind for kind, (of, _) in KINDS.items() if not isinstance(of, str)]
 LAYOUTS = ["dataframe_split", "dataframe_records", "instances", "inputs"]
 
 
@@ -246,10 +245,3 @@ def test_columns_without_names_take_no_missing_value(width, layout):
 class Unnamed:
     def predict(self, data: pd.DataFrame) -> list[str]:
         return [json.dumps(_plain(row)) for row in data.astype(object).to_numpy().tolist()]
-
-
-def test_a_refusal_names_the_column_and_the_row():
-    scoring = scorer(columns("boolean", required=True))
-    body = json.dumps(payload("dataframe_records", [True, None])).encode()
-    (answer,) = scoring.score([Item(JSON, body)]).answers
-    assert "Column 'x', row 1: expected boolean, found null." in answer.body.decode()

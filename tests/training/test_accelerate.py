@@ -10,8 +10,6 @@ from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.errors import RegistryError, TwinRefused
 
-pytestmark = pytest.mark.usefixtures("forked_programs")
-
 
 @pytest.fixture
 def proven(monkeypatch):
@@ -32,14 +30,6 @@ def accelerated(client: MlflowClient, *, version=None, data=None):
 
 def tags(client, number) -> dict[str, str]:
     return client.get_model_version("flight-delay", number).tags
-
-
-@pytest.mark.breadth  # whole_way does so by the command
-def test_the_challenger_is_proven_on_the_holdout_that_it_carries(client, log_version, holdout):
-    number = log_version()
-    done = accelerated(client)
-    assert (done.model, done.version, done.proof.rows) == ("flight-delay", number, len(holdout))
-    assert tags(client, number)["cloche.accelerated"] == "onnx"
 
 
 def test_without_a_challenger_it_is_what_serves(client, log_version, proven):

@@ -132,11 +132,6 @@ def test_a_training_without_a_twin_says_why_and_leaves_the_version_as_it_was(cli
     assert not [path for path in files_of(lacking) if path.parent.name == "onnx"]
 
 
-def test_a_recipe_may_switch_acceleration_off(client, plain):
-    assert "cloche.accelerated" not in client.get_run(plain.run_id).data.tags
-    assert "cloche.accelerated" not in client.get_model_version("plain", plain.version).tags
-
-
 def test_the_same_recipe_data_and_seed_give_the_same_predictions(result, plain):
     other = trained("name=other", "seed=7", "acceleration=off")
     rows = rows_to_predict(result)

@@ -1,7 +1,6 @@
 """Commands for people, where the registry is away or something else: given up soon, and told."""
 
 import os
-from functools import partial
 
 import pytest
 from click.testing import CliRunner
@@ -9,25 +8,21 @@ from click.testing import CliRunner
 from cloche import main
 from cloche.registry import connect_timeout
 from tests import broken_servers
+from tests.broken_servers import AWAY
 from tests.stores import stores
 
-# How the registry is, what the message must have, and whether it comes by the deadline alone.
-WAYS = {
-    "refused": (broken_servers.away, "does not answer (Connection refused)"),
-    "no name": (broken_servers.without_name, "does not answer (Name or service not known)"),
-    "no TLS": (broken_servers.without_tls, "does not answer (wrong version number)"),
-    "no database": (broken_servers.database_away, "does not answer (Connection refused)"),
-    "black hole": (broken_servers.black_hole, "does not answer (timed out)"),
-    **{
-        way: (partial(broken_servers.answering, answer), told)
-        for way, answer, told in (
-            ("silent", broken_servers.silent, "does not answer (timed out)"),
-            ("drips", broken_servers.drips, "does not answer (timed out)"),
-            ("page", broken_servers.page, "does not answer as MLflow does"),
-            ("proxy", broken_servers.bad_gateway, "does not answer (502 error)"),
-            ("no page", broken_servers.no_such_page, "or no tracking server"),
-        )
-    },
+# What the message must have, by how the registry is away.
+TOLD = {
+    "refused": "does not answer (Connection refused)",
+    "no name": "does not answer (Name or service not known)",
+    "no TLS": "does not answer (wrong version number)",
+    "no database": "does not answer (Connection refused)",
+    "black hole": "does not answer (timed out)",
+    "silent": "does not answer (timed out)",
+    "drips": "does not answer (timed out)",
+    "page": "does not answer as MLflow does",
+    "proxy": "does not answer (502 error)",
+    "no page": "or no tracking server",
 }
 COMMANDS = {
     "status": ["status"],
@@ -62,22 +57,21 @@ def said(arguments):
 @pytest.mark.parametrize(
     ("way", "command"),
     [
-        *((way, "status") for way in WAYS),
+        *((way, "status") for way in AWAY),
         *(("silent", command) for command in COMMANDS if command != "status"),
         *(
             pytest.param(way, command, marks=pytest.mark.breadth)
-            for way in WAYS
+            for way in AWAY
             for command in COMMANDS
             if way != "silent" and command != "status"
         ),
     ],
 )
 def test_a_registry_that_is_away_is_given_up_and_told(way, command, monkeypatch):
-    make, told = WAYS[way]
-    with make() as url, stores(url):
+    with AWAY[way]() as url, stores(url):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         words = said(COMMANDS[command])
-    assert told in words
+    assert TOLD[way] in words
     assert "MLFLOW_TRACKING_URI" in words
     assert "hushed" not in words
 

@@ -71,7 +71,6 @@ def test_the_metadata_is_that_of_the_signature(protocols: Protocols) -> None:
         ("/v1/models/nobody:predict", 404),
         ("/v1/models/frame/versions/77:predict", 404),
         ("/v1/models/frame/labels/canary:predict", 404),
-        ("/v1/models/frame:classify", 404),
         ("/v1/models/frame:predict", 400),
     ],
 )

@@ -146,12 +146,6 @@ def test_a_version_that_is_not_loaded_is_not_found(client: Client, way: str) -> 
         client.infer(way, "frame", COLUMNS, model_version="77")
 
 
-@both
-def test_a_key_is_asked_for(client: Client, way: str) -> None:
-    with pytest.raises(Refused, match="API key"):
-        client.infer(way, "frame", COLUMNS, headers=None)
-
-
 def test_a_deadline_of_the_client_is_kept(client: Client) -> None:
     with pytest.raises(Refused, match=r"(?i)deadline"):
         client.infer("grpc", "frame", COLUMNS, client_timeout=1e-6)
@@ -171,11 +165,3 @@ def test_many_at_once_get_their_own_answers(client: Client, way: str) -> None:
     found = client.triton.infer_together(way, address, "frame", requests, bearer())
     probabilities = [result["outputs"]["probability"].tolist() for result in found]
     assert np.allclose(probabilities, [[at / 10] for at in range(20)])
-
-
-def test_requests_of_all_protocols_are_counted_alike(protocols: Protocols, client: Client) -> None:
-    before = protocols.server.metric("cloche_requests_total", model="frame", code="200")
-    for way in WAYS:
-        client.infer(way, "frame", COLUMNS)
-    after = protocols.server.metric("cloche_requests_total", model="frame", code="200")
-    assert after == before + 2

@@ -31,46 +31,42 @@ SIGNATURE = ModelSignature(
 
 
 class Plain(PythonModel):
-    """Scores each row by itself."""
+    """Scores each row by itself, when functions that may refuse the rows have seen them."""
+
+    def __init__(self, *first: Callable[[pd.DataFrame], None]) -> None:
+        self.first = first
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        for look in self.first:
+            look(model_input)
         words = model_input["c"].map(len, na_action="ignore").astype("float64").fillna(0)
         score = model_input["a"] / 7 + model_input["b"] + words / 3
         return pd.DataFrame({"prediction": (score > 1).astype("int64"), "probability": score})
 
 
-class Picky(Plain):
-    """Fails on a batch with a value that it does not like."""
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        if (model_input["a"] == PICKY).any():
-            raise ValueError("it holds a 13")
-        return super().predict(context, model_input)
+def fail_on_13(rows: pd.DataFrame) -> None:
+    if (rows["a"] == PICKY).any():
+        raise ValueError("it holds a 13")
 
 
-class Talkative(Plain):
-    """Fails, and says on what."""
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        raise ValueError(f"cannot score {model_input.iloc[0].to_dict()} of\n{model_input}")
+def fail_and_quote(rows: pd.DataFrame) -> None:
+    raise ValueError(f"cannot score {rows.iloc[0].to_dict()} of\n{rows}")
 
 
-class Deadly(Plain):
-    """Takes its process with it."""
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        if (model_input["a"] == PICKY).any():
-            os._exit(9)
-        return super().predict(context, model_input)
+def end_process_on_13(rows: pd.DataFrame) -> None:
+    if (rows["a"] == PICKY).any():
+        os._exit(9)
 
 
-class Endless(Plain):
-    """Never comes back."""
+def hang_on_13(rows: pd.DataFrame) -> None:
+    while (rows["a"] == PICKY).any():
+        time.sleep(1)
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        while (model_input["a"] == PICKY).any():
-            time.sleep(1)
-        return super().predict(context, model_input)
+
+def lack_memory(rows: pd.DataFrame) -> None:
+    """There is memory for a hundred rows."""
+    if len(rows) > 100:
+        raise MemoryError
 
 
 class Guest(Plain):
@@ -95,35 +91,20 @@ class Guest(Plain):
         return answer
 
 
-class Hungry(Plain):
-    """Has memory for a hundred rows."""
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        if len(model_input) > 100:
-            raise MemoryError
-        return super().predict(context, model_input)
-
-
 class Because(PythonModel):
-    """Looks across the rows, and says why with gaps; a 13 may be too much for it."""
+    """Looks across the rows, and says why with gaps."""
 
     asked: ClassVar[list[int]] = []  # how many rows, each time
 
+    def __init__(self, *first: Callable[[pd.DataFrame], None]) -> None:
+        self.first = first
+
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         self.asked.append(len(model_input))
-        if (model_input["a"] == PICKY).any():
-            raise ValueError("it holds a 13")
+        for look in self.first:
+            look(model_input)
         reasons = pd.Series([None, "because"] * len(model_input))[: len(model_input)]
         return pd.DataFrame({"why": reasons, "rank": model_input["a"].rank()})
-
-
-class Crowded(Because):
-    """The same with memory for a hundred rows."""
-
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        if len(model_input) > 100:
-            raise MemoryError
-        return super().predict(context, model_input)
 
 
 class Answer(PythonModel):
@@ -138,8 +119,7 @@ class Answer(PythonModel):
 
 def dice(rows: pd.DataFrame) -> pd.DataFrame:
     """Answer by chance, and look at each row alone; it does not like a 13."""
-    if (rows["a"] == PICKY).any():
-        raise ValueError("it holds a 13")
+    fail_on_13(rows)
     return pd.DataFrame({"thrown": np.random.default_rng().random(len(rows)), "a": rows["a"]})
 
 
@@ -185,14 +165,14 @@ class Graph(PythonModel):
 
 MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "plain": (Plain(), SIGNATURE),
-    "picky": (Picky(), SIGNATURE),
-    "talkative": (Talkative(), SIGNATURE),
-    "deadly": (Deadly(), SIGNATURE),
-    "endless": (Endless(), SIGNATURE),
+    "picky": (Plain(fail_on_13), SIGNATURE),
+    "talkative": (Plain(fail_and_quote), SIGNATURE),
+    "deadly": (Plain(end_process_on_13), SIGNATURE),
+    "endless": (Plain(hang_on_13), SIGNATURE),
     "guest": (Guest(), SIGNATURE),
-    "hungry": (Hungry(), SIGNATURE),
-    "because": (Because(), ModelSignature(SIGNATURE.inputs)),
-    "crowded": (Crowded(), ModelSignature(SIGNATURE.inputs)),
+    "hungry": (Plain(lack_memory), SIGNATURE),
+    "because": (Because(fail_on_13), ModelSignature(SIGNATURE.inputs)),
+    "crowded": (Because(lack_memory, fail_on_13), ModelSignature(SIGNATURE.inputs)),
     "dice": (Answer(dice), ModelSignature(SIGNATURE.inputs)),
     # one value, however many rows there are
     "summing": (Answer(lambda rows: np.array([rows["a"].sum()])), ModelSignature(SIGNATURE.inputs)),

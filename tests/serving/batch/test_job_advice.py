@@ -162,7 +162,8 @@ def test_line_feeds_are_given_as_it_is_advised(score):
 def test_columns_that_are_no_values_of_a_tensor_are_named_or_left_out(way, score):
     rows = pd.DataFrame({"id": ["x", "y"], "a": [1, 2], "b": [0.5, 1.5]})
     rows.to_csv("rows.csv", index=False)
-    with pytest.raises(ServingError) as refusal:
+    said = r"'X' takes 2 values a row, and there are 3: id, a, b\."
+    with pytest.raises(ServingError, match=said) as refusal:
         score("rows.csv", "out.csv", model="graph")
     assert way in str(refusal.value)
     if way == "leave them out":

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cloche.serving.batch.input import inputs
 from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.batch.storage import atomic_write
-from cloche.serving.errors import JobFailed, JobRefused, SettingsError, TooManyBadRows
+from cloche.serving.errors import JobFailed, JobRefused, TooManyBadRows
 from tests.serving.batch.conftest import HereEngine, expected, table
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -260,15 +260,6 @@ def test_another_version_cannot_go_on(rows, registry, score):
         score("rows.csv", "out.csv", model="models:/plain/1", engine=HereEngine(1), part_rows=2)
     with pytest.raises(JobRefused, match=r"begun with plain version 1.*plain version 2 now"):
         score("rows.csv", "out.csv", model="models:/plain/2", resume=True)
-
-
-def test_missing_columns_are_named_before_anything_is_scored(rows, score):
-    rows.drop(columns="b").to_csv("rows.csv", index=False)
-    with pytest.raises(JobFailed, match=r"rows.csv lacks b, which plain needs"):
-        score("rows.csv", "out.csv")
-    rows.to_csv("rows.csv", index=False)
-    with pytest.raises(SettingsError, match="no such column; it has id, a, b, c"):
-        score("rows.csv", "out.csv", id_columns=("name",))
 
 
 def test_without_a_signature_every_part_has_the_types_of_the_whole_file(score):

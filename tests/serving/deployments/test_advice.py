@@ -165,6 +165,7 @@ def test_what_is_advised_lets_a_deployment_be_made(mistake, serve, registry):
 
     said = create(given)
     assert "is created" not in said
+    assert "production" not in registry.client.get_registered_model("m").aliases
     assert "is created" in create(mend(given, advice.words_of(pattern, said), right)), said
 
 

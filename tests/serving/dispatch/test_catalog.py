@@ -52,26 +52,24 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
-def test_a_model_that_leaves_holds_up_no_other_while_it_finishes() -> None:
-    async def main() -> list[FakeModel]:
-        made: list[FakeModel] = []
+@in_a_loop
+async def test_a_model_that_leaves_holds_up_no_other_while_it_finishes() -> None:
+    made: list[FakeModel] = []
 
-        def make(uri: ModelUri) -> Any:
-            made.append(FakeModel(uri))
-            return made[-1]
+    def make(uri: ModelUri) -> Any:
+        made.append(FakeModel(uri))
+        return made[-1]
 
-        registry, catalog = FakeRegistry(), Catalog(make, 0.001)
-        registry.answer = {"a": "1"}
-        following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
-        await until(lambda: len(catalog) == 1)
-        registry.answer = {"b": "1", "c": "1"}
-        await until(lambda: {model.uri.name for model in catalog} == {"b", "c"})
-        assert not made[0].ended.is_set()
-        following.cancel()
-        await catalog.close()
-        return made
-
-    assert all(model.ended.is_set() for model in asyncio.run(main()))
+    registry, catalog = FakeRegistry(), Catalog(make, 0.001)
+    registry.answer = {"a": "1"}
+    following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
+    await until(lambda: len(catalog) == 1)
+    registry.answer = {"b": "1", "c": "1"}
+    await until(lambda: {model.uri.name for model in catalog} == {"b", "c"})
+    assert not made[0].ended.is_set()
+    following.cancel()
+    await catalog.close()
+    assert all(model.ended.is_set() for model in made)
 
 
 @in_a_loop

@@ -1,7 +1,8 @@
 """How a served model takes up versions, while the registry may change its mind."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.errors import HostFailed, RegistryUnreachable, VersionRefused
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.uri import parse
+from tests.in_a_loop import in_a_loop
 
 
 def target(version: str, *, retry: bool = True) -> dict[str, Any]:
@@ -103,18 +105,17 @@ class Stage:
         return pool
 
 
-def staged(scenario: Callable[[Stage], Awaitable[None]]) -> None:
-    async def main() -> None:
-        stage = Stage()
-        following = asyncio.create_task(stage.model.follow(0.001))
-        try:
-            async with asyncio.timeout(30):
-                await scenario(stage)
-        finally:
-            following.cancel()
-            await stage.model.close()
-
-    asyncio.run(main())
+@asynccontextmanager
+async def staged() -> AsyncIterator[Stage]:
+    """A stage whose model follows the registry."""
+    stage = Stage()
+    following = asyncio.create_task(stage.model.follow(0.001))
+    try:
+        async with asyncio.timeout(30):
+            yield stage
+    finally:
+        following.cancel()
+        await stage.model.close()
 
 
 async def until(reached: Callable[[], bool]) -> None:
@@ -122,8 +123,9 @@ async def until(reached: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-def test_the_first_version_serves_as_soon_as_its_twin_answers() -> None:
-    async def scenario(stage: Stage) -> None:
+@in_a_loop
+async def test_the_first_version_serves_as_soon_as_its_twin_answers() -> None:
+    async with staged() as stage:
         pool = await stage.loading("1")
         assert pool.was_beside is False
         pool.loaded.set_result(None)
@@ -133,11 +135,10 @@ def test_the_first_version_serves_as_soon_as_its_twin_answers() -> None:
         pool.whole.set_result(None)
         await until(lambda: stage.registry.remembered == ["1"])
 
-    staged(scenario)
 
-
-def test_a_version_whose_model_cannot_be_loaded_is_taken_out_of_service() -> None:
-    async def scenario(stage: Stage) -> None:
+@in_a_loop
+async def test_a_version_whose_model_cannot_be_loaded_is_taken_out_of_service() -> None:
+    async with staged() as stage:
         pool = await stage.loading("1")
         pool.loaded.set_result(None)
         await until(lambda: stage.model.ready)
@@ -148,11 +149,10 @@ def test_a_version_whose_model_cannot_be_loaded_is_taken_out_of_service() -> Non
         await asyncio.sleep(0.05)
         assert not stage.pools  # it is not tried again
 
-    staged(scenario)
 
-
-def test_what_loads_is_told_and_since_when() -> None:
-    async def scenario(stage: Stage) -> None:
+@in_a_loop
+async def test_what_loads_is_told_and_since_when() -> None:
+    async with staged() as stage:
         assert stage.model.problem == "The first version is being loaded."
         await stage.serve("1")
         assert (stage.model.problem, stage.model.describe()["loading"]) == ("", None)
@@ -163,8 +163,6 @@ def test_what_loads_is_told_and_since_when() -> None:
         assert loading["version"] == "2"
         assert loading["since"].endswith("+00:00")
 
-    staged(scenario)
-
 
 NO_ALIAS = VersionRefused("models:/m@production: no version stands behind it.")
 
@@ -173,8 +171,9 @@ NO_ALIAS = VersionRefused("models:/m@production: no version stands behind it.")
 @pytest.mark.parametrize(
     "names", [target("1"), target("3"), NO_ALIAS], ids=["what serves", "another", "none"]
 )
-def test_a_load_that_the_alias_has_left_is_given_up(names: Any, serves: bool) -> None:
-    async def scenario(stage: Stage) -> None:
+@in_a_loop
+async def test_a_load_that_the_alias_has_left_is_given_up(names: Any, serves: bool) -> None:
+    async with staged() as stage:
         if serves:
             await stage.serve("1")
         stage.registry.names = target("2")
@@ -191,11 +190,10 @@ def test_a_load_that_the_alias_has_left_is_given_up(names: Any, serves: bool) ->
             await stage.serve(names["version"])
             assert stage.model.problem == ""
 
-    staged(scenario)
 
-
-def test_a_load_goes_on_while_the_registry_is_away_or_its_version_gets_a_tag() -> None:
-    async def scenario(stage: Stage) -> None:
+@in_a_loop
+async def test_a_load_goes_on_while_the_registry_is_away_or_its_version_gets_a_tag() -> None:
+    async with staged() as stage:
         await stage.serve("1")
         stage.registry.names = target("2")
         pool = await stage.loading("2")
@@ -208,11 +206,10 @@ def test_a_load_goes_on_while_the_registry_is_away_or_its_version_gets_a_tag() -
         await until(lambda: stage.model.current is pool)  # type: ignore[comparison-overlap]
         await until(lambda: not pool.retry)
 
-    staged(scenario)
 
-
-def test_a_refused_version_is_told_whenever_the_alias_is_on_it_and_tried_once() -> None:
-    async def scenario(stage: Stage) -> None:
+@in_a_loop
+async def test_a_refused_version_is_told_whenever_the_alias_is_on_it_and_tried_once() -> None:
+    async with staged() as stage:
         await stage.serve("1")
         stage.registry.names = target("2")
         (await stage.loading("2")).loaded.set_exception(HostFailed("It is broken."))
@@ -228,15 +225,13 @@ def test_a_refused_version_is_told_whenever_the_alias_is_on_it_and_tried_once() 
         await stage.loading("2")
         assert "is being loaded" in stage.model.problem
 
-    staged(scenario)
 
-
-def test_what_cannot_be_fetched_now_is_told_until_it_can(
+@in_a_loop
+async def test_what_cannot_be_fetched_now_is_told_until_it_can(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cloche.serving.dispatch.served_model._RETRY_SECONDS", 0.05)
-
-    async def scenario(stage: Stage) -> None:
+    async with staged() as stage:
         await stage.serve("1")
         stage.registry.names = target("2")
         for _ in range(3):
@@ -250,5 +245,3 @@ def test_what_cannot_be_fetched_now_is_told_until_it_can(
         assert caplog.text.count("The store is away.") == 1
         await stage.serve("3")
         assert stage.model.problem == ""
-
-    staged(scenario)

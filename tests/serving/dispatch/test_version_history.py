@@ -1,11 +1,13 @@
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from cloche.serving.dispatch.version_history import VersionHistory
 from cloche.serving.errors import RegistryUnreachable
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.uri import parse
+from tests.in_a_loop import in_a_loop
 
 
 class Asked:
@@ -22,14 +24,12 @@ class Asked:
         return [{"version": str(self.count)}]
 
 
-def watch(steps: Callable[[VersionHistory, Asked], Coroutine[Any, Any, None]]) -> None:
-    async def run() -> None:
-        registry = Asked()
-        history = VersionHistory(parse("models:/m@production"), cast(Registry, registry))
-        await steps(history, registry)
-        await history.close()
-
-    asyncio.run(run())
+@asynccontextmanager
+async def watched() -> AsyncIterator[tuple[VersionHistory, Asked]]:
+    registry = Asked()
+    history = VersionHistory(parse("models:/m@production"), cast(Registry, registry))
+    yield history, registry
+    await history.close()
 
 
 async def answered() -> None:
@@ -37,8 +37,9 @@ async def answered() -> None:
         await asyncio.sleep(0)
 
 
-def test_the_registry_is_asked_only_when_somebody_looks_and_once_for_many_looks() -> None:
-    async def steps(history: VersionHistory, registry: Asked) -> None:
+@in_a_loop
+async def test_the_registry_is_asked_only_when_somebody_looks_and_once_for_many_looks() -> None:
+    async with watched() as (history, registry):
         await answered()
         assert registry.count == 0
         assert history.known() is None
@@ -46,11 +47,12 @@ def test_the_registry_is_asked_only_when_somebody_looks_and_once_for_many_looks(
             await answered()
             assert history.known() == [{"version": "1"}]
 
-    watch(steps)
 
-
-def test_what_is_outdated_is_asked_for_with_the_next_look_and_known_until_it_is_told() -> None:
-    async def steps(history: VersionHistory, registry: Asked) -> None:
+@in_a_loop
+async def test_what_is_outdated_is_asked_for_with_the_next_look_and_known_until_it_is_told() -> (
+    None
+):
+    async with watched() as (history, registry):
         history.known()
         await answered()
         history.outdate()
@@ -61,5 +63,3 @@ def test_what_is_outdated_is_asked_for_with_the_next_look_and_known_until_it_is_
             assert history.known() == [{"version": "2"}]
             history.outdate()
             await answered()
-
-    watch(steps)

@@ -104,18 +104,15 @@ async def test_requests_that_wait_while_a_replica_works_share_the_next_batch() -
     assert made[0].batches == [1, 8]
 
 
-def test_a_wave_of_requests_is_split_in_two_and_not_into_one_and_the_rest() -> None:
-    async def scenario() -> list[int]:
-        pool, (replica,) = await started()
-        for wave in (1, 30, 30):
-            sent = [request() for _ in range(wave)]
-            for one in sent:
-                assert pool.submit(one)
-            assert await answered(sent) == [200] * wave
-        return replica.batches
-
+@in_a_loop
+async def test_a_wave_of_requests_is_split_in_two_and_not_into_one_and_the_rest() -> None:
+    pool, (replica,) = await started()
+    for wave in (1, 30, 30):
+        sent = [request() for _ in range(wave)]
+        assert all(map(pool.submit, sent))
+        assert await answered(sent) == [200] * wave
     # The second wave meets a queue that knows of one client, the third one that knows of 30.
-    assert asyncio.run(scenario()) == [1, 1, 29, 10, 20]
+    assert replica.batches == [1, 1, 29, 10, 20]
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.0001, 0.002])

@@ -325,6 +325,8 @@ FORMS: dict[str, tuple[Any, Any, str, Any]] = {
         X, GRPC, proto(kind="FP16"), r"must be in (raw)_input_contents\.",
         lambda name: proto(kind="FP16", **{name: [np.array([1.5, 2.5], "<f2").tobytes()]}),
     ),
+    "two fields": (X, GRPC, proto(fp32_contents=[1.5, 2.5], **FP64),
+                   "belongs into fp64_contents, not fp32", proto(**FP64)),
     "too few in the field": (X, GRPC, proto(fp64_contents=[1.5]),
                              r"has (\d) elements, and fp64_contents 1",
                              lambda n: proto(fp64_contents=[1.5] * int(n))),

@@ -20,7 +20,6 @@ from cloche.serving.host.codecs.open_inference.request import OpenInferenceReque
 from cloche.serving.host.codecs.open_inference.rest import Form
 from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor, output
 from cloche.serving.host.predictors.prediction_writer import encode
-from cloche.serving.processes.frames import Item
 
 LARGE = 2**53 + 1  # not a double
 NAN, INF = math.nan, math.inf
@@ -294,23 +293,3 @@ def test_a_datatype_without_a_field_makes_the_whole_answer_raw(without: str) -> 
         expected = Told(beside, [1], ["x" if beside == BYTES else 1])
         assert told["before"] == told["after"] == expected
         assert not of_grpc({"one": values}, raw=False)[1] or beside == without
-
-
-def test_a_tensor_that_comes_twice_is_refused() -> None:
-    """What is sent in two places may differ, and one of them would be ignored."""
-    request = message("ModelInferRequest")(model_name="m")
-    tensor = request.inputs.add(name="a", datatype="FP32", shape=[1])
-    tensor.contents.fp32_contents.append(1.0)
-    assert grpc.parse(Item("", request.SerializeToString())).tensors["a"].cells() == [1.0]
-    request.raw_input_contents.append(np.float32(2).tobytes())
-    with pytest.raises(RequestRefused, match="contents must be empty"):
-        grpc.parse(Item("", request.SerializeToString()))
-    request.ClearField("raw_input_contents")
-    tensor.contents.fp64_contents.append(2.0)
-    with pytest.raises(RequestRefused, match="belongs into fp32_contents, not fp64_contents"):
-        grpc.parse(Item("", request.SerializeToString()))
-
-    told = {"name": "a", "datatype": "FP32", "shape": [1], "data": [1.0]}
-    head = json.dumps({"inputs": [told | {"parameters": {"binary_data_size": 4}}]}).encode()
-    with pytest.raises(RequestRefused, match="both data and binary_data_size"):
-        rest.parse(Item("", head + np.float32(2).tobytes(), json_size=len(head)))

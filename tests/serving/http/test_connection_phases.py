@@ -1,6 +1,5 @@
 """Each phase of a connection has an end, and what brings no request forward does not put it off."""
 
-import asyncio
 import math
 
 import pytest
@@ -72,25 +71,22 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_client_that_drips_is_ended_in_each_state(name: str) -> None:
+@in_a_loop
+async def test_a_client_that_drips_is_ended_in_each_state(name: str) -> None:
     pieces, phase, status = STATES[name]
-
-    async def talk() -> None:
-        wire = Wire()
-        await wire.send(*pieces)
-        wire.transport.written.clear()
-        now, limit = 0.0, PATIENCE.limit(PhaseSnapshot(phase, 0, 0))
+    wire = Wire()
+    await wire.send(*pieces)
+    wire.transport.written.clear()
+    now, limit = 0.0, PATIENCE.limit(PhaseSnapshot(phase, 0, 0))
+    wire.connection.end_if_slow(now, PATIENCE)
+    while not wire.transport.closed:
+        assert now <= limit + 1, "it is open still"
+        now += 0.9
+        if now % 5 < 1 and name != "new":
+            await wire.send(b"\r\n" if name == "after an empty line" else DRIPS[phase])
         wire.connection.end_if_slow(now, PATIENCE)
-        while not wire.transport.closed:
-            assert now <= limit + 1, "it is open still"
-            now += 0.9
-            if now % 5 < 1 and name != "new":
-                await wire.send(b"\r\n" if name == "after an empty line" else DRIPS[phase])
-            wire.connection.end_if_slow(now, PATIENCE)
-        assert now > limit
-        assert wire.statuses == ([status] if status else [])
-
-    asyncio.run(talk())
+    assert now > limit
+    assert wire.statuses == ([status] if status else [])
 
 
 @in_a_loop
@@ -109,17 +105,15 @@ async def test_a_client_that_takes_no_answer_is_ended_and_asks_no_more_meanwhile
     assert wire.transport.aborted
 
 
-def test_a_client_that_takes_its_answer_again_may_ask_again() -> None:
-    async def talk() -> list[int]:
-        wire = Wire()
-        await wire.send(WHOLE)
-        wire.connection.pause_writing()
-        wire.connection.resume_writing()
-        assert not wire.transport.paused
-        await wire.send(WHOLE)
-        return wire.statuses
-
-    assert asyncio.run(talk()) == [200, 200]
+@in_a_loop
+async def test_a_client_that_takes_its_answer_again_may_ask_again() -> None:
+    wire = Wire()
+    await wire.send(WHOLE)
+    wire.connection.pause_writing()
+    wire.connection.resume_writing()
+    assert not wire.transport.paused
+    await wire.send(WHOLE)
+    assert wire.statuses == [200, 200]
 
 
 @in_a_loop

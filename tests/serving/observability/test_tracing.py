@@ -1,7 +1,6 @@
 """Which spans a request leaves, and when tracing is off."""
 
 import asyncio
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from cloche.serving.errors import SettingsError
 from cloche.serving.observability.tracing import Tracing, from_environment
 from cloche.serving.processes.frames import Item
 from cloche.serving.queue.prediction_request import PredictionRequest
@@ -117,9 +115,3 @@ def test_a_caller_who_does_not_sample_is_not_sampled() -> None:
 )  # fmt: skip
 def test_it_is_off_until_a_collector_is_named(environment: dict[str, str]) -> None:
     assert from_environment(environment) is None
-
-
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(SettingsError, match=r"cloche\[otel\]"):
-        from_environment(ENDPOINT)

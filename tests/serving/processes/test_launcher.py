@@ -54,33 +54,32 @@ def below(name: str) -> set[int]:
         pytest.param(False, id="anew", marks=pytest.mark.breadth),
     ],
 )
-def test_a_process_tells_how_it_ended_and_prints_where_it_was_told(forking: bool, tmp_path: Path):
+@in_a_loop
+async def test_a_process_tells_how_it_ended_and_prints_where_it_was_told(
+    forking: bool, tmp_path: Path
+):
     if forking and sys.platform != "linux":
         pytest.skip("there is no fork server elsewhere")
-
-    async def main() -> bytes:
-        readable, writable = os.pipe()
-        async with processes(forking=forking) as made:
-            process, ours = await registry(made, tmp_path)
-            assert process.returncode is None
-            kill(process)
-            assert await process.wait() == -signal.SIGKILL
-            kill(process)  # twice is no mistake
-            ours.close()
-            process, ours = await registry(made, tmp_path)
-            ours.close()
-            assert await process.wait() == 0
-            ours, theirs = socket.socketpair()
-            with theirs, os.fdopen(writable, "wb"):
-                process = await made.start(Program.HOST, theirs, output=writable)
-            ours.sendall(b"no frame of ours")
-            ours.shutdown(socket.SHUT_WR)
-            assert await process.wait() == 1
-            ours.close()
-        with os.fdopen(readable, "rb") as printed:
-            return printed.read()
-
-    assert b"ProtocolError" in asyncio.run(main())
+    readable, writable = os.pipe()
+    async with processes(forking=forking) as made:
+        process, ours = await registry(made, tmp_path)
+        assert process.returncode is None
+        kill(process)
+        assert await process.wait() == -signal.SIGKILL
+        kill(process)  # twice is no mistake
+        ours.close()
+        process, ours = await registry(made, tmp_path)
+        ours.close()
+        assert await process.wait() == 0
+        ours, theirs = socket.socketpair()
+        with theirs, os.fdopen(writable, "wb"):
+            process = await made.start(Program.HOST, theirs, output=writable)
+        ours.sendall(b"no frame of ours")
+        ours.shutdown(socket.SHUT_WR)
+        assert await process.wait() == 1
+        ours.close()
+    with os.fdopen(readable, "rb") as printed:
+        assert b"ProtocolError" in printed.read()
 
 
 @pytest.mark.parametrize(
@@ -105,21 +104,19 @@ def test_what_asks_a_database_is_imported_for_a_database_alone(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no fork server elsewhere")
-def test_what_asks_a_database_is_imported_once_and_not_by_each_registry_process(
+@in_a_loop
+async def test_what_asks_a_database_is_imported_once_and_not_by_each_registry_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     others = below("cloche-forks")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-
-    async def main() -> str:
-        async with processes() as made:
-            asked = Registry(tmp_path, made)
-            await asked.ask("last_good", 60, uri="models:/m@production")
-            (server,) = below("cloche-forks") - others
-            await asked.close()
-            return await asyncio.to_thread(Path(f"/proc/{server}/maps").read_text)
-
-    assert "/sqlalchemy/" in asyncio.run(main())
+    async with processes() as made:
+        asked = Registry(tmp_path, made)
+        await asked.ask("last_good", 60, uri="models:/m@production")
+        (server,) = below("cloche-forks") - others
+        await asked.close()
+        mapped = await asyncio.to_thread(Path(f"/proc/{server}/maps").read_text)
+    assert "/sqlalchemy/" in mapped
 
 
 @in_a_loop
@@ -137,21 +134,18 @@ async def test_forks_end_with_the_fork_server_and_the_next_has_a_new_one(tmp_pat
         ours.close()
 
 
-def test_a_fork_server_that_ends_meanwhile_is_no_fault_of_the_program(tmp_path: Path):
+@in_a_loop
+async def test_a_fork_server_that_ends_meanwhile_is_no_fault_of_the_program(tmp_path: Path):
     others = below("cloche-forks")
-
-    async def main() -> None:
-        async with processes() as made:
-            ours, theirs = socket.socketpair()
-            with ours, theirs:
-                starting = asyncio.create_task(made.start(Program.REGISTRY, theirs, str(tmp_path)))
-                await asyncio.to_thread(wait_for, lambda: below("cloche-forks") - others)
-                (server,) = below("cloche-forks") - others
-                os.kill(server, signal.SIGKILL)
+    async with processes() as made:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            starting = asyncio.create_task(made.start(Program.REGISTRY, theirs, str(tmp_path)))
+            await asyncio.to_thread(wait_for, lambda: below("cloche-forks") - others)
+            (server,) = below("cloche-forks") - others
+            os.kill(server, signal.SIGKILL)
+            with pytest.raises(OSError, match="The fork server ended"):
                 await starting
-
-    with pytest.raises(OSError, match="The fork server ended"):
-        asyncio.run(main())
 
 
 @in_a_loop

@@ -183,7 +183,7 @@ def test_spans_are_sent_by_the_protocol_that_is_named():
 
 def test_spans_are_switched_off_as_it_is_advised(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(SettingsError, match=r"cloche\[otel\]") as caught:
         from_environment(COLLECTOR)
     (switch,) = advice.words_of(r"or set (\S+)\.$", caught.value)
     assert from_environment(COLLECTOR | dict([switch.split("=")])) is None

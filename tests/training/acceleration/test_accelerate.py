@@ -96,13 +96,6 @@ def test_a_version_that_cloche_trains_answers_by_names():
     assert document["inputs"][-1] == sex
 
 
-def test_without_the_extra_the_message_says_how_to_get_it(original, monkeypatch):
-    monkeypatch.setattr(room, "find_spec", lambda name: None)
-
-    with pytest.raises(TwinRefused, match=r"pip install 'cloche\[acceleration\]'"):
-        accelerate(original, zoo.table())
-
-
 def test_a_proof_needs_rows_and_takes_no_longer_than_it_may(original):
     with pytest.raises(TwinRefused, match="took longer than 0 s"):
         accelerate(original, zoo.table(), seconds=0)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import mlflow
@@ -46,18 +45,6 @@ def save(tmp_path: Path):
         return tmp_path / "model"
 
     return save_model
-
-
-@pytest.mark.breadth
-def test_it_is_made_by_the_interpreter_that_is_named(save, tmp_path):
-    program = tmp_path / "python"
-    program.write_text(f'#!/bin/sh\ntouch "{tmp_path}/asked"\nexec "{sys.executable}" "$@"\n')
-    program.chmod(0o700)
-
-    twin = twin_of(save(LinearRegression()), ROWS, python=str(program))
-
-    assert (tmp_path / "asked").exists()
-    assert (twin.proof.rows, twin.proof.outside_rows) == (len(ROWS), 0)
 
 
 @pytest.mark.usefixtures("forked_programs")

@@ -7,7 +7,6 @@ from click.testing import CliRunner
 from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.cli.accelerate import accelerate
-from cloche.training.errors import TwinRefused
 
 
 def run(*arguments):
@@ -26,14 +25,3 @@ def test_it_says_what_was_compared_and_a_script_gets_json(log_version, monkeypat
     assert said.endswith("its labels on none.\n")
     assert (document["model"], document["version"]) == ("flight-delay", "1")
     assert document["proof"]["rows"] == 600
-
-
-def test_a_refusal_is_an_error(log_version, monkeypatch):
-    log_version()
-
-    def refuse(*_, **__):
-        raise TwinRefused("labels differ")
-
-    monkeypatch.setattr("cloche.training.accelerate.twin_of", refuse)
-
-    assert isinstance(run().exception, TwinRefused)

@@ -130,13 +130,6 @@ def test_what_comes_next_after_a_first_recipe_is_typed(output):
     )
 
 
-@pytest.mark.usefixtures("client")
-def test_an_empty_registry_is_told_of_a_recipe_that_can_be_trained():
-    words = words_of(r"Train one: cloche (.*)$", done("status"))
-    assert words == ["train", "flights"]
-    assert load_recipe(words[1])
-
-
 def test_the_versions_of_one_of_many_models_are_shown(client):
     for name in "abcd":
         client.create_registered_model(name)

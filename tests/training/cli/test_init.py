@@ -26,12 +26,6 @@ def test_a_recipe_is_written_that_loads(run, tmp_path):
     assert load_recipe(str(tmp_path / "wine.yaml")).target == "cultivar"
 
 
-def test_the_file_and_the_target_can_be_named(run, tmp_path):
-    result = run("sample:wine", "--target", "alcohol", "--output", "strength.yaml")
-    assert result.exit_code == 0
-    assert load_recipe(str(tmp_path / "strength.yaml")).task == "regression"
-
-
 def test_a_dash_writes_the_recipe_alone_to_stdout(run, tmp_path):
     result = run("sample:wine", "--output", "-")
     (tmp_path / "copy.yaml").write_text(result.stdout)

@@ -42,12 +42,6 @@ def test_one_day_alone_is_written(run, monkeypatch):
     assert pd.read_parquet("day.parquet")["y"].tolist() == [2, 3]
 
 
-def test_one_day_and_a_stretch_of_days_are_not_asked_for_at_once(run):
-    result = run("flights", "--date", "2013-11-01", "--to", "2013-11-02", "day.csv")
-    assert result.exit_code == 2
-    assert "--date for one day" in result.stderr
-
-
 def test_a_dash_writes_csv_to_stdout(run):
     rows = pd.read_csv(io.StringIO(run("wine", "-").stdout))
     assert rows.shape == (178, 14)

@@ -75,14 +75,6 @@ def test_a_stratified_split_keeps_the_shares_of_the_classes(frame, make_recipe):
     assert sides.train["churned"].mean() == pytest.approx(0.1)
 
 
-def test_a_regression_is_not_stratified(frame, make_recipe):
-    recipe = make_recipe(
-        task="regression", target="spend", columns={"numeric": ["age"]},
-        estimator={"class": "sklearn.linear_model.Ridge"},
-    )  # fmt: skip
-    assert len(split(frame, recipe).holdout) == 50
-
-
 def test_both_days_of_a_stretch_are_in_it_and_the_rest_is_left_out(frame, make_recipe):
     moments = ["2020-01-01 00:00", "2020-01-02 23:59:59", "2020-01-03 00:00", "2020-01-05 12:00"]
     frame = frame.head(4).assign(day=moments)
@@ -118,14 +110,6 @@ def test_a_search_without_an_earlier_part_is_refused(frame, make_recipe):
     recipe = make_recipe(split=SPLITS["time"], search=SEARCH)
     with pytest.raises(DataError, match="an earlier and a later part"):
         validation_split(frame.assign(day="2020-01-01"), recipe)
-
-
-def test_an_empty_side_is_refused_with_the_days_there_are(frame, make_recipe):
-    by = {"train": ["2019-01-01", "2019-06-30"], "holdout": ["2021-01-01", "2021-02-01"]}
-    with pytest.raises(DataError) as caught:
-        split(frame, make_recipe(split={"by": "time", "column": "day", **by}))
-    assert len(caught.value.problems) == 2
-    assert all("2020-01-01 to 2020-07-18" in problem for problem in caught.value.problems)
 
 
 def test_rows_without_a_group_are_one_group_together(frame, make_recipe):

@@ -13,7 +13,6 @@ from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Outcome, Predictions, TargetSpec
 from cloche.training.evaluation.remarks import remarks, undefined
 from cloche.training.evaluation.slices import slices
-from cloche.training.evaluation.weighted_metrics import prepare
 from cloche.training.recipe.metric_catalog import METRICS, metrics_for
 
 LABELS = {"text": ("a", "b", "c", "d", "e"), "whole": (3, 5, 7, 11, 13)}
@@ -89,12 +88,7 @@ def test_metrics_of_many_classes_are_those_over_the_classes_that_are_there(kind,
     truth = np.random.default_rng(1).choice(sorted(there), 60)
     outcome = outcome_of(LABELS[kind], truth)
     expected = over_classes(outcome)
-    found = score_all(metrics_for("multiclass"), outcome)
-    same(found, expected)
-    same({name: prepare(name, outcome)(np.ones(60)) for name in found}, expected)
-    drawn = np.random.default_rng(2).integers(0, 3, 60).astype(float)
-    again = outcome.take(np.repeat(np.arange(60), drawn.astype(int)))
-    same({name: prepare(name, outcome)(drawn) for name in found}, score_all(list(found), again))
+    same(score_all(metrics_for("multiclass"), outcome), expected)
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -106,7 +100,6 @@ def test_metrics_of_two_classes_are_defined_or_have_a_reason(kind, there, only):
     expected = of_two_classes(outcome)
     found = score_all(metrics_for("binary"), outcome)
     same(found, expected)
-    same({name: prepare(name, outcome)(np.ones(40)) for name in found}, expected)
     reasons = undefined(outcome, found)
     assert set(reasons) == {name for name, value in expected.items() if isnan(value)}
     for name, reason in reasons.items():
@@ -148,16 +141,6 @@ def test_metrics_of_numbers_are_defined_or_have_a_reason(truth, reasons):
 def told(outcome):
     metrics = metrics_for(outcome.predictions.target.task)
     return list(remarks(outcome, intervals(outcome, metrics, resamples=100, seed=0)))
-
-
-def test_the_class_that_a_holdout_lacks_is_told():
-    outcome = outcome_of(LABELS["text"], [0, 1, 2, 3] * 20)
-    assert told(outcome) == [
-        "no row of the holdout has the label 'e'; averages over the classes are those over the "
-        "others"
-    ]
-    found = intervals(outcome, ["roc_auc", "recall"], resamples=100, seed=0)
-    assert all(one.low < one.value < one.high for one in found.values())
 
 
 def test_a_metric_without_a_value_or_an_interval_is_told_with_the_reason():

@@ -1,6 +1,7 @@
 """The quick forms give the definition's numbers, for any scores, ties, weights and classes."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,28 +46,20 @@ def regressions(draw):
     return Outcome.of(truth, read(values, TargetSpec("regression"), rows=rows)), weights
 
 
-def same(task, outcome, weights):
+@pytest.mark.parametrize(
+    "outcomes",
+    [classifications(("no", "yes")), classifications(("a", "b", "c")), regressions()],
+    ids=["binary", "multiclass", "regression"],
+)
+@given(data=st.data())
+def test_metrics_are_the_same_by_either_way(outcomes, data):
+    outcome, weights = data.draw(outcomes)
     drawn = outcome.take(np.repeat(np.arange(len(outcome)), weights.astype(int)))
-    for metric in metrics_for(task):
+    for metric in metrics_for(outcome.predictions.target.task):
         np.testing.assert_allclose(
             prepare(metric, outcome)(weights), score(metric, drawn),
             rtol=1e-9, atol=1e-12, err_msg=metric,
         )  # fmt: skip
-
-
-@given(drawn=classifications(("no", "yes")))
-def test_binary_metrics_are_the_same_by_either_way(drawn):
-    same("binary", *drawn)
-
-
-@given(drawn=classifications(("a", "b", "c")))
-def test_multiclass_metrics_are_the_same_by_either_way(drawn):
-    same("multiclass", *drawn)
-
-
-@given(drawn=regressions())
-def test_regression_metrics_are_the_same_by_either_way(drawn):
-    same("regression", *drawn)
 
 
 def test_labels_alone_have_no_weighted_ranking():

@@ -214,50 +214,9 @@ def test_the_feature_that_was_meant_is_in_the_table(write, client):
     assert fetch_holdout(client, load_policy(write({**VALUES, "features": [meant]})), None)
 
 
-# The task, what a model answers, what is said, and what it answers then.
-ANSWERS: dict[str, tuple[str, Any, str, Any]] = {
-    "a cube": ("regression", np.zeros((3, 1, 1)), "one prediction for each row was expected",
-               np.zeros(3)),
-    "a matrix": ("regression", np.zeros((3, 2)), "one prediction for each row was expected",
-                 np.zeros((3, 1))),
-    "no probability": ("binary", pd.DataFrame({"probability": [0, 1.5, 1]}),
-                       "must lie between 0 and 1", pd.DataFrame({"probability": [0, 0.5, 1]})),
-    "no probabilities": ("binary", np.ones((3, 2)), "must be non-negative and add up to 1",
-                         np.full((3, 2), 0.5)),
-    "columns": ("binary", np.ones((3, 3)), "3 columns, and the target has 2", np.full((3, 2), 0.5)),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("odd", ANSWERS)
-def test_a_model_answers_as_it_must(odd, write):
-    task, wrong, said, right = ANSWERS[odd]
-    target = load_policy(write({**VALUES, "task": task})).target_of(pd.Series([0, 1, 1]))
-    assert said in problem(lambda: read_output(wrong, target, rows=3))
-    assert len(read_output(right, target, rows=3)) == 3
-
-
-def test_the_output_that_a_policy_names_is_one_that_there_is(write):
-    target = load_policy(write(VALUES)).target_of(pd.Series([0, 1, 1]))
-    outputs = {"late": np.array([0, 1, 1]), "why": np.zeros(3)}
-    said = problem(lambda: read_output(outputs, target, rows=3, name="delay"))
-    there = text_of(r"the model returned named outputs '?(\w+)", said)
-    assert len(read_output(outputs, target, rows=3, name=there)) == 3
-
-
 def test_rows_with_a_target_are_added(write, client, holdout):
     policy = load_policy(write(VALUES))
     holdout.assign(late=None).to_csv("rows.csv", index=False)
     assert problem(lambda: fetch_holdout(client, policy, None)).endswith("to judge on; add some")
     holdout.to_csv("rows.csv", index=False)
     assert len(fetch_holdout(client, policy, None).frame) == len(holdout)
-
-
-def test_a_version_beside_another_holdout_is_trained_again(candidate, client):
-    version = candidate()
-    policy = carried_policy(version.model.metadata)
-    other = policy.model_copy(
-        update={"holdout": policy.holdout.model_copy(update={"digest": "0" * 64})}
-    )
-    run_id = version.version.run_id
-    assert problem(lambda: fetch_holdout(client, other, run_id)).endswith("; train again")
-    assert len(fetch_holdout(client, policy, run_id).frame)  # what a training leaves

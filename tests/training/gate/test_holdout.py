@@ -29,7 +29,8 @@ def test_rows_that_were_changed_since_are_refused(client, carried, holdout, tmp_
     changed = tmp_path / "holdout.parquet"
     holdout.assign(late=1).to_parquet(changed)
     client.log_artifact(run_id, str(changed), "holdout")
-    with pytest.raises(RegistryError, match="is not the one that the version was trained beside"):
+    said = "is not the one that the version was trained beside.*; train again$"
+    with pytest.raises(RegistryError, match=said):
         fetch_holdout(client, policy, run_id)
 
 
@@ -60,5 +61,3 @@ def test_rows_without_a_target_are_left_out_and_counted(client, policy_of, holdo
     assert found.frame["late"].dtype == "int64"
     (note,) = _notes(found, None, copies=0)
     assert note == ("in the holdout, the target is missing in 100 of 600 rows, which are left out")
-    with pytest.raises(DataError, match="no rows with a target to judge on"):
-        fetch_holdout(client, policy_of(holdout.assign(late=None)), None)

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,22 +79,10 @@ def test_a_value_that_would_change_keeps_the_columns_type_for_mlflow_to_judge(va
     assert rows["count"].dtype == read["count"].dtype
 
 
-def test_latency_is_measured_on_single_rows(save_model, holdout):
-    model = mlflow.pyfunc.load_model(str(save_model()))
-    seen = []
-
-    class Spy:
-        def predict(self, rows):
-            seen.append(len(rows))
-            return model.predict(rows)
-
-    assert one_row_latency(Spy(), holdout[["hour", "wind", "gust"]]) > 0
-    assert set(seen) == {1}
-
-
-def test_latency_is_the_median_of_what_the_clock_tells():
+def test_latency_is_the_median_of_single_rows_by_what_the_clock_tells():
     class Model:
-        def predict(self, rows): ...
+        def predict(self, rows):
+            assert len(rows) == 1
 
     clock = itertools.cycle([0, 0.001, 0, 0.002, 0, 0.009])
     rows = pd.DataFrame({"hour": range(100)})

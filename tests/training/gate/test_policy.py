@@ -6,7 +6,6 @@ import pytest
 
 from cloche.training.errors import RecipeError, RegistryError
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome
 from cloche.training.gate.policy import Policy, carried_policy, holdout_digest, load_policy
 from cloche.training.recipe.criteria.gate import Gate
 
@@ -121,25 +120,6 @@ def test_what_a_file_must_agree_on(write, change, message):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"nowhere\.yaml: 1 mistake\n.*cannot be read"):
         load_policy(str(tmp_path / "nowhere.yaml"))
-
-
-NUMBERED = """
-task: multiclass
-target: species
-labels: {0: setosa, 1: versicolor, 2: virginica}
-data: {source: iris.csv}
-"""
-SPECIES = pd.Series(["virginica", "setosa", "versicolor", "setosa"])
-
-
-@pytest.mark.parametrize(
-    "kind", [np.array, pd.Series, lambda answers: {"label": np.array(answers)}]
-)
-def test_a_policy_says_which_labels_a_model_means_by_numbers(write, kind):
-    target = load_policy(write(NUMBERED)).target_of(SPECIES)
-    predictions = read(kind([2, 0, 1, 1]), target, rows=4)
-    assert list(predictions.labels) == ["virginica", "setosa", "versicolor", "versicolor"]
-    assert list(Outcome.of(SPECIES, predictions).truth) == [2, 0, 1, 0]
 
 
 def test_numbers_that_swap_the_labels_of_a_target_are_meant_as_the_policy_says(write):

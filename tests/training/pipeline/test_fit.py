@@ -63,9 +63,3 @@ def test_xgboost_answers_with_labels_that_are_no_numbers(make_recipe, table):
     assert roc_auc_score(truth == "no", output["probability"]) > 0.8
     assert set(output["prediction"]) == {"yes", "no"}
     assert output["probability"].dtype == np.float64
-
-
-def test_regression_predicts_numbers(make_recipe, table):
-    recipe = make_recipe(task="regression", estimator={"class": "sklearn.linear_model.Ridge"})
-    output = fit(recipe, table, table["size"].fillna(0)).predict(table)
-    assert output.dtypes.to_dict() == {"prediction": np.dtype("float64")}

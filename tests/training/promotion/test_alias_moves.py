@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -57,21 +56,6 @@ def test_tags_come_first_then_previous_then_production_then_the_rest(client, two
         ("delete_registered_model_alias", "challenger"),
         ("transition_model_version_stage", "2", "Production"),
     ]
-
-
-def test_alias_and_stage_load_the_same_version_without_a_warning(client, two):
-    move(client, "2")
-    stages = {v.version: v.current_stage for v in client.search_model_versions("")}
-    assert {int(number): stage for number, stage in stages.items()} == {
-        1: "Archived",
-        2: "Production",
-    }
-    for uri in ("models:/flight-delay@production", "models:/flight-delay/Production"):
-        model = mlflow.pyfunc.load_model(uri)
-        assert (
-            model.metadata.run_id
-            == mlflow.pyfunc.load_model("models:/flight-delay/2").metadata.run_id
-        )
 
 
 def test_a_lock_that_was_lost_keeps_the_aliases_where_they_were(client, two):

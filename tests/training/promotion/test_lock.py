@@ -191,29 +191,3 @@ def test_in_whatever_order_many_ask_there_is_one_holder_at_a_time_and_at_least_o
     turns.play([threading.Thread(target=contend, args=(f"p{n}",)) for n in range(people)])
     assert most[0] <= 1
     assert held
-
-
-@pytest.mark.slow
-def test_of_many_at_once_exactly_one_wins_and_the_others_are_told(client, model):
-    ready, done = threading.Barrier(4), threading.Event()
-    inside, told = [], []
-
-    def contend(name):
-        ready.wait()
-        try:
-            with promotion_lock(client, model, name, Clock()):
-                inside.append(name)
-                done.wait(60)
-        except RegistryError as error:
-            told.append(str(error))
-        if len(told) == 3:
-            done.set()
-
-    threads = [threading.Thread(target=contend, args=(f"person {n}",)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(inside) == 1
-    assert len(told) == 3
-    assert all("promot" in message for message in told)

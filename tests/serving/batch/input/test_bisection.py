@@ -76,12 +76,6 @@ def test_nor_is_a_part_of_few_rows(count, rows, score):
 
 
 @pytest.mark.usefixtures("rows")
-def test_nor_for_want_of_memory(score):
-    with pytest.raises(JobFailed, match="by the rows beside it"):
-        score("rows.parquet", "o.csv", model="crowded", part_rows=2000)
-
-
-@pytest.mark.usefixtures("rows")
 @pytest.mark.parametrize(
     "at_once", [250, *(pytest.param(one, marks=pytest.mark.breadth) for one in (1, 2, 50))]
 )

@@ -15,7 +15,7 @@ import requests
 
 from cloche.serving.batch.output.layout import describe
 from cloche.serving.batch.output.object_store import Store
-from cloche.serving.errors import JobFailed, JobRefused, SettingsError
+from cloche.serving.errors import JobFailed, JobRefused
 from tests import warm
 from tests.broken_servers import answering
 from tests.clouds.aws import REGION, Aws, Person, moto
@@ -340,11 +340,6 @@ def test_google_cloud_storage_has_the_same_files(shape, source, score, google, t
     local = here(tmp_path / "local")
     assert told({name: place.read(name) for name in local}) == told(local)
     assert not score(source, google.format(f"scores/{shape}"), id_columns=("id",)).fresh
-
-
-def test_a_whole_bucket_is_no_output(bucket):
-    with pytest.raises(SettingsError, match="name a file or a folder in the bucket"):
-        describe(bucket.at(""), None)
 
 
 def test_parquet_in_a_store_is_scored_by_workers_that_have_no_key_to_it(

@@ -6,18 +6,7 @@ import pytest
 
 from cloche.serving.batch.spark.engine import SparkEngine
 from cloche.serving.batch.spark.session import session
-from cloche.serving.cli.score import score
 from cloche.serving.errors import SettingsError
-
-
-@pytest.mark.parametrize(
-    ("output", "option", "message"),
-    [("-", (), "name a file or directory"), ("out/", ("--workers", "2"), r"local\[2\]")],
-)
-def test_what_executors_cannot_do_is_refused(output, option, message):
-    words = ["models:/flight-delay@production", "rows.csv", output, "--engine", "spark", *option]
-    with pytest.raises(SettingsError, match=message):
-        score.main(words, standalone_mode=False)
 
 
 def test_a_missing_pyspark_is_named_with_the_command_that_installs_it(monkeypatch):

@@ -107,14 +107,6 @@ def test_a_twin_that_scores_a_row_alone_otherwise_is_refused():
         proof_of(lambda rows: probabilities(rows) + (1e-6 if len(rows) == 1 else 0))
 
 
-def test_the_clock_may_end_the_proof():
-    def out_of_time():
-        raise TwinRefused("too long")
-
-    with pytest.raises(TwinRefused, match="too long"):
-        prove(classifier(), probabilities, ROWS, [], check=out_of_time)
-
-
 def test_values_are_compared_by_their_size():
     large = OriginalModel(
         None, (Input("x", "double"),), lambda rows: (rows["x"].to_numpy() * 1e9, None), classes=(),

@@ -166,18 +166,6 @@ def test_another_seed_or_more_groups_that_are_advised_have_each_label(frame, mak
     assert not any(first_problem(more, make_recipe(split=by, seed=seed)) for seed in range(20))
 
 
-@pytest.mark.parametrize("label", [str, int])
-def test_a_class_that_the_holdout_lacks_is_told(frame, make_recipe, label):
-    frame = frame.assign(churned=(np.arange(200) % 5).astype(label))
-    train, holdout = frame.iloc[:150], frame.iloc[150:]
-    held = holdout[holdout["churned"] != label(4)]
-    found = check_split(Split(train, held), make_recipe(task="multiclass"))
-    assert found == [
-        f"churned: no row of the holdout has the label {label(4)!r}; "
-        "averages over the classes are those over the others"
-    ]
-
-
 def test_a_feature_with_one_value_to_learn_from_is_a_warning(frame, make_recipe):
     sides = split(frame, make_recipe())
     assert check_split(Split(sides.train.assign(spend=1.0), sides.holdout), make_recipe()) == [

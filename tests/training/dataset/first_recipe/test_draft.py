@@ -140,13 +140,6 @@ def test_rows_without_an_answer_do_not_mislead_the_guesses(shop, tmp_path):
     assert "# The target is missing in 6 of 300 rows, which are left out." in text
 
 
-def test_column_names_of_any_form_are_written_so_that_they_load(shop, tmp_path):
-    names = ["naïve: column", "a #b", "- dash", "yes", "1", "it's", '"quoted"', "tab\tname", "{x}"]
-    for at, name in enumerate(names):
-        shop.insert(at, name, np.random.default_rng(at).normal(size=ROWS))
-    assert set(names) < set(draft(shop, tmp_path)[0].columns.numeric)
-
-
 def test_a_target_that_is_not_there_is_named_with_the_nearest(shop, tmp_path):
     with pytest.raises(DataError, match="did you mean 'returned'"):
         draft(shop, tmp_path, "retruned")
