@@ -55,7 +55,7 @@ class InstrumentedModel:
         self.failed_on: Any = None
         self.raw: Any = None
 
-    def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
+    def predict(self, data: Any, params: dict[str, Any] | None = None) -> list[Any]:
         """Predict for `data`, with MLflow's enforcement of the signature.
 
         Returns:

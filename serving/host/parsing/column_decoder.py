@@ -161,19 +161,29 @@ class ColumnDecoder:
 
         Loops over its rows would take as long as parsing it. None for what `_rows` must read.
         """
+        rows: Any = content
+        form: type = dict
+        keys: Sequence[Any] | None = self.names
         if layout == "dataframe_split":
-            data = content.get("data") if isinstance(content, dict) else None
-            if isinstance(data, list) and len(data) >= _MANY_ROWS:
-                rows = self._from_split(content)
-                return None if rows is None else list(zip(*rows, strict=True))
+            if not isinstance(content, dict) or content.keys() != {"columns", "data"}:
+                return None
+            rows, form = content["data"], list
+            keys = self._order(content["columns"])
+        if keys is None or not isinstance(rows, list) or len(rows) < _MANY_ROWS:
             return None
-        if not isinstance(content, list) or len(content) < _MANY_ROWS:
-            return None
-        if set(map(type, content)) != {dict} or set(map(len, content)) != {len(self.names)}:
+        if set(map(type, rows)) != {form} or set(map(len, rows)) != {len(keys)}:
             return None
         with suppress(KeyError):
-            return [tuple(map(itemgetter(name), content)) for name in self.names]
+            return [tuple(map(itemgetter(key), rows)) for key in keys]
         return None
+
+    def _order(self, names: Any) -> list[int] | None:
+        """Return the position of each column in `names`; None if they are not the columns'."""
+        if not isinstance(names, list) or len(names) != len(self.names):
+            return None
+        if {name for name in names if type(name) is str} != self._name_set:
+            return None
+        return [names.index(name) for name in self.names]
 
     def _rows(self, layout: str, content: Any) -> Sequence[Row] | None:
         if layout == "dataframe_split":
@@ -194,10 +204,9 @@ class ColumnDecoder:
                 return None
         if names == self.names:
             return rows
-        if len(names) != width or {n for n in names if type(n) is str} != self._name_set:
+        order = self._order(names)
+        if order is None:
             return None
-        place = {name: position for position, name in enumerate(names)}
-        order = [place[name] for name in self.names]
         return [[row[position] for position in order] for row in rows]
 
     def _from_records(self, content: Any) -> Sequence[Row] | None:
