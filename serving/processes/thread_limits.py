@@ -5,11 +5,11 @@ cores is left to the front, which has nothing to do while it waits for a batch o
 may use that core as well for such a batch.
 """
 
+import importlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
-from threadpoolctl import threadpool_limits
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 _SHARE = "OMP_NUM_THREADS"  # scikit-learn, XGBoost, LightGBM and PyTorch use OpenMP
 _LARGE_SHARE = "CLOCHE_LARGE_BATCH_THREADS"
@@ -40,15 +40,19 @@ def share() -> int:
     return int(os.environ.get(_SHARE, "1").partition(",")[0])
 
 
-@contextmanager
-def for_rows(count: int) -> Iterator[None]:
-    """Have OpenMP use all threads that this process may use for a batch of `count` rows.
+def for_rows(count: int) -> AbstractContextManager[Any]:
+    """Return the context manager in which a batch of `count` rows is scored.
 
-    Numerical libraries without OpenMP keep their share: more threads of BLAS may change the last
-    bit of a sum.
+    Many rows are scored with all threads that OpenMP may use in this process. Numerical libraries
+    without OpenMP keep their share: more threads of BLAS may change the last bit of a sum.
     """
     if count < _MANY_ROWS or _LARGE_SHARE not in os.environ:
-        yield
-        return
-    with threadpool_limits(limits=int(os.environ[_LARGE_SHARE]), user_api="openmp"):
-        yield
+        return nullcontext()
+    try:
+        threadpoolctl = importlib.import_module("threadpoolctl")
+    except ImportError:  # the environment of a version may lack it
+        return nullcontext()
+    most = int(os.environ[_LARGE_SHARE])
+    limited: AbstractContextManager[Any]
+    limited = threadpoolctl.threadpool_limits(limits=most, user_api="openmp")
+    return limited
