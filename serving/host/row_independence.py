@@ -25,7 +25,7 @@ def is_rowwise(score: Score, table: Table) -> bool:
     if together is None:
         return False
     joined = json.loads(together.body)["predictions"]
-    if not isinstance(joined, list) or len(joined) != len(table.rows):
+    if not isinstance(joined, list) or len(joined) != table.length:
         return False
     for row, single in zip(joined, table.single_rows(), strict=True):
         (alone,) = score([ParsedRequest(single, write_predictions)])

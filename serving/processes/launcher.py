@@ -33,10 +33,10 @@ class Processes:
     """
 
     def __init__(
-        self, threads: int, extra_names: Sequence[str] = (), *,
+        self, threads: int, extra_names: Sequence[str] = (), *, large_batch_threads: int = 0,
         forking: bool = sys.platform == "linux",
     ) -> None:  # fmt: skip
-        self._threads = threads
+        self._threads = threads, large_batch_threads
         self._extra_names = tuple(extra_names)
         self._forking = forking
         self._server: _ForkServer | None = None
@@ -117,7 +117,7 @@ class Processes:
         # Cloche has not disabled it either
         quiet = {"ORT_DISABLE_TELEMETRY": "1"}
         own = child_variables.for_models(os.environ, self._extra_names)
-        return {**quiet, **own, **sized(own, self._threads), "PYTHONUNBUFFERED": "1"}
+        return {**quiet, **own, **sized(own, *self._threads), "PYTHONUNBUFFERED": "1"}
 
 
 def kill(process: "Process") -> None:

@@ -67,7 +67,8 @@ async def running(
     """
     metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
     threads = max(1, (cores() - 1) // settings.replicas)  # one core is for the front
-    processes = Processes(threads, settings.host_env)
+    large_batch_threads = cores() // settings.replicas
+    processes = Processes(threads, settings.host_env, large_batch_threads=large_batch_threads)
     if settings.env_manager == LOCAL:
         processes.prepare_hosts()
     registry = Registry(settings.cache_directory, processes)

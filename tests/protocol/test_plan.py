@@ -3,6 +3,7 @@
 import copy
 import json
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from mlflow.models.utils import _enforce_schema
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 from mlflow.types import ColSpec, DataType, Schema
 
+from cloche.serving.host.parsing import column_decoder
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, compile_decoder
 
 TYPES = ["double", "float", "long", "integer", "boolean", "string"]
@@ -60,8 +62,13 @@ def payload(layout: str, table: list[list[Any]], names: list[str]) -> dict[str, 
 
 
 def frame(*tables: Table) -> pd.DataFrame:
-    rows = [row for table in tables for row in table.rows]
-    return decoder().frame(decoder().columns(rows))
+    return decoder().frame(decoder().join(tables))
+
+
+def read(body: Any, *, many: bool = False) -> Table | None:
+    """What the decoder reads; by columns, as of a thousand rows, if `many`."""
+    with mock.patch.object(column_decoder, "_MANY_ROWS", 1 if many else 1000):
+        return decoder().read(json.loads(json.dumps(body)))
 
 
 def mlflow_frame(body: dict[str, Any]) -> pd.DataFrame:
@@ -72,19 +79,20 @@ def mlflow_frame(body: dict[str, Any]) -> pd.DataFrame:
 @given(layouts, rows)
 def test_the_plan_gives_what_mlflow_gives_or_declines(layout: str, table: list[list[Any]]) -> None:
     body = json.loads(json.dumps(payload(layout, table, NAMES)))
-    read = decoder().read(body)
-    if read is not None:
-        pd.testing.assert_frame_equal(frame(read), mlflow_frame(body))
+    by_rows, by_columns = read(body), read(body, many=True)
+    assert (by_rows is None) == (by_columns is None)
+    for one in (by_rows, by_columns):
+        if one is not None:
+            pd.testing.assert_frame_equal(frame(one), mlflow_frame(body))
 
 
 @settings(max_examples=2 * settings().max_examples)
-@given(layouts, rows, layouts, rows)
+@given(layouts, rows, layouts, rows, st.booleans())
 def test_joined_requests_keep_the_frames_they_have_alone(
-    one_layout: str, one: list[list[Any]], other_layout: str, other: list[list[Any]]
+    one_layout: str, one: list[list[Any]], other_layout: str, other: list[list[Any]], many: bool
 ) -> None:
     bodies = [payload(one_layout, one, NAMES), payload(other_layout, other, NAMES)]
-    read = [decoder().read(json.loads(json.dumps(body))) for body in bodies]
-    first, second = read
+    first, second = read(bodies[0], many=many), read(bodies[1])
     if first is None or second is None or first.key != second.key:
         return
     joined = frame(first, second)
@@ -102,11 +110,13 @@ def test_ordinary_requests_take_the_fast_path(layout: str) -> None:
     assert (decoder().read(gaps) is not None) == layout.startswith("dataframe")
 
 
-def test_columns_may_come_in_any_order() -> None:
-    body = payload("dataframe_split", [ROW[::-1]], NAMES[::-1])
-    read = decoder().read(body)
-    assert read is not None
-    pd.testing.assert_frame_equal(frame(read), mlflow_frame(body))
+@pytest.mark.parametrize("layout", ["dataframe_split", "dataframe_records"])
+def test_columns_may_come_in_any_order(layout: str) -> None:
+    body = payload(layout, [ROW[::-1]], NAMES[::-1])
+    for many in (False, True):
+        found = read(body, many=many)
+        assert found is not None
+        pd.testing.assert_frame_equal(frame(found), mlflow_frame(body))
 
 
 @pytest.mark.parametrize(
@@ -117,13 +127,17 @@ def test_columns_may_come_in_any_order() -> None:
         {"dataframe_split": {"columns": [[]] * 6, "data": [ROW]}},
         {"dataframe_split": {"columns": NAMES, "data": []}},
         {"dataframe_split": {"columns": NAMES, "data": [ROW], "index": [7]}},
+        {"dataframe_split": [dict(zip(NAMES, ROW, strict=True))]},
+        {"dataframe_records": {"columns": NAMES, "data": [ROW]}},
+        {"dataframe_records": [dict(zip([*NAMES[1:], "other"], ROW, strict=True))]},
         payload("dataframe_records", [ROW], NAMES) | {"messages": []},
         payload("dataframe_records", [ROW], NAMES) | {"instances": []},
         payload("dataframe_records", [ROW], NAMES) | {"params": 1},
     ],
 )  # fmt: skip
 def test_what_it_does_not_know_it_declines(body: Any) -> None:
-    assert decoder().read(body) is None
+    assert read(body) is None
+    assert read(body, many=True) is None
 
 
 @pytest.mark.parametrize(

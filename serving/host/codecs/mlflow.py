@@ -10,13 +10,13 @@ from mlflow.types import Schema
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
-from cloche.serving.host.instrumented_model import InstrumentedModel
+from cloche.serving.host.instrumented_model import PLACEHOLDER, InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.parsing.content_types import CSV, JSON, check
 from cloche.serving.host.parsing.json_body import read_json
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
 from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
-from cloche.serving.host.predictors.prediction_writer import Predicted
+from cloche.serving.host.predictors.prediction_writer import ByModelPredicted, Predicted
 from cloche.serving.processes.frames import JSON_BODY, TEXT_BODY, Answer, Item
 
 
@@ -52,11 +52,12 @@ class MlflowCodec:
 
     def ask(self, item: Item, model: InstrumentedModel) -> Answer:
         """Score one request by MLflow's own scoring function, and return its answer."""
-        response = self._invoke(item, model)
-        return Answer(200, JSON_BODY, model.rows, response.encode())
+        around = self._invoke(item, model)
+        text = ByModelPredicted(model.raw, model.rows).text(0, model.rows)
+        return Answer(200, JSON_BODY, model.rows, around.replace(PLACEHOLDER, text).encode())
 
     def _invoke(self, item: Item, model: InstrumentedModel) -> str:
-        """Call MLflow's own scoring function, and return its answer in JSON.
+        """Call MLflow's own scoring function, and return what it wrote around the placeholder.
 
         Raises:
             RequestRefused: MLflow would change a missing value.

@@ -11,7 +11,9 @@ ways with generated requests. Declining is always correct.
 import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +32,7 @@ _SINGLE_MAX = float(np.finfo(np.float32).max)
 _NOT_PLANNED = {"messages", "prompt", "input"}  # keys of MLflow's unified LLM format
 _LAYOUTS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
 _TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow converts to numpy arrays first
+_MANY_ROWS = 1000  # of a request that is converted by columns, not together with others
 _JUDGEMENTS = 512  # maximum number of cached combinations of cell types
 
 
@@ -56,7 +59,12 @@ class Table(NamedTuple):
 
     def single_rows(self) -> list["Table"]:
         """Split the table into tables of one row each."""
-        return [Table(self.key, [row], self.params) for row in self.rows]
+        if self.columns is None:
+            return [Table(self.key, [row], self.params) for row in self.rows]
+        return [
+            Table(self.key, (), self.params, [column[at : at + 1] for column in self.columns])
+            for at in range(self.length)
+        ]
 
 
 class ColumnDecoder:
@@ -76,11 +84,15 @@ class ColumnDecoder:
         params = payload.get("params")
         if params is not None and not isinstance(params, dict):
             return None
-        rows = self._rows(layout, payload[layout])
-        if rows is None:
-            return None
-        kinds = self._kinds(rows, layout in _TENSOR_LIKE)
-        if kinds is None:
+        content, tensor_like = payload[layout], layout in _TENSOR_LIKE
+        columns = self._columns_of_many(layout, content)
+        if columns is not None:
+            kinds = self._kinds_of_columns(columns, tensor_like)
+            typed = self._typed(columns) if kinds else None
+            return Table(table_key(kinds, params), (), params, typed) if kinds else None
+        rows = self._rows(layout, content)
+        kinds = None if rows is None else self._kinds(rows, tensor_like)
+        if rows is None or kinds is None:
             return None
         return Table(table_key(kinds, params), rows, params)
 
@@ -88,6 +100,8 @@ class ColumnDecoder:
         """Concatenate the columns of `tables`, which must have equal keys."""
         if all(table.columns is None for table in tables):
             return self.columns([row for table in tables for row in table.rows])
+        if len(tables) == 1 and tables[0].columns is not None:
+            return list(tables[0].columns)
         parts = [
             self.columns(table.rows) if table.columns is None else table.columns for table in tables
         ]
@@ -100,9 +114,12 @@ class ColumnDecoder:
 
     def columns(self, rows: Sequence[Row]) -> list[Column]:
         """Convert `rows` to columns: arrays of the planned types, strings unchanged."""
+        return self._typed(zip(*rows, strict=True))
+
+    def _typed(self, columns: Iterable[Cells]) -> list[Column]:
         return [
             cells if kind is DataType.string else np.array(cells, kind.to_numpy())
-            for kind, cells in zip(self.types, zip(*rows, strict=True), strict=True)
+            for kind, cells in zip(self.types, columns, strict=True)
         ]
 
     def frame(self, columns: Sequence[Column]) -> pd.DataFrame:
@@ -112,18 +129,18 @@ class ColumnDecoder:
 
     def _kinds(self, rows: Sequence[Row], tensor_like: bool) -> str | None:
         """Return one letter for each column's resulting type; None if the request is declined."""
-        columns: Sequence[Cells]
-        if len(rows) == 1:
-            types: Iterable[Types] = map(type, rows[0])
-            columns = ()
-        else:
-            columns = list(zip(*rows, strict=True))
-            types = (frozenset(map(type, column)) for column in columns)
-        kinds, checks = self._judge(tuple(types), tensor_like)
+        if len(rows) > 1:
+            return self._kinds_of_columns(list(zip(*rows, strict=True)), tensor_like)
+        kinds, checks = self._judge(tuple(map(type, rows[0])), tensor_like)
         for position, fits in checks:
-            if not fits(columns[position] if columns else (rows[0][position],)):
+            if not fits((rows[0][position],)):
                 return None
         return kinds
+
+    def _kinds_of_columns(self, columns: Sequence[Cells], tensor_like: bool) -> str | None:
+        types = tuple(frozenset(map(type, column)) for column in columns)
+        kinds, checks = self._judge(types, tensor_like)
+        return kinds if all(fits(columns[position]) for position, fits in checks) else None
 
     def _judge_types(self, types: Sequence[Types], tensor_like: bool) -> "_Judgement":
         """Judge the columns by the types of their cells alone; the result is cached."""
@@ -138,6 +155,35 @@ class ColumnDecoder:
             if rule.fits is not None and matters:
                 checks.append((position, rule.fits))
         return _Judgement("".join(kinds), tuple(checks))
+
+    def _columns_of_many(self, layout: str, content: Any) -> Sequence[Cells] | None:
+        """Return the columns of a request of many rows, which is not converted with others.
+
+        Loops over its rows would take as long as parsing it. None for what `_rows` must read.
+        """
+        rows: Any = content
+        form: type = dict
+        keys: Sequence[Any] | None = self.names
+        if layout == "dataframe_split":
+            if not isinstance(content, dict) or content.keys() != {"columns", "data"}:
+                return None
+            rows, form = content["data"], list
+            keys = self._order(content["columns"])
+        if keys is None or not isinstance(rows, list) or len(rows) < _MANY_ROWS:
+            return None
+        if set(map(type, rows)) != {form} or set(map(len, rows)) != {len(keys)}:
+            return None
+        with suppress(KeyError):
+            return [tuple(map(itemgetter(key), rows)) for key in keys]
+        return None
+
+    def _order(self, names: Any) -> list[int] | None:
+        """Return the position of each column in `names`; None if they are not the columns'."""
+        if not isinstance(names, list) or len(names) != len(self.names):
+            return None
+        if {name for name in names if type(name) is str} != self._name_set:
+            return None
+        return [names.index(name) for name in self.names]
 
     def _rows(self, layout: str, content: Any) -> Sequence[Row] | None:
         if layout == "dataframe_split":
@@ -158,10 +204,9 @@ class ColumnDecoder:
                 return None
         if names == self.names:
             return rows
-        if len(names) != width or {n for n in names if type(n) is str} != self._name_set:
+        order = self._order(names)
+        if order is None:
             return None
-        place = {name: position for position, name in enumerate(names)}
-        order = [place[name] for name in self.names]
         return [[row[position] for position in order] for row in rows]
 
     def _from_records(self, content: Any) -> Sequence[Row] | None:

@@ -6,6 +6,7 @@ other than UTF-8, lone surrogates) are parsed by `json`.
 `tests/serving/host/parsing/test_json_body.py` compares both.
 """
 
+import gc
 import json
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ except ImportError:  # the environment of a version may lack it
     msgspec = None  # type: ignore[assignment]
 
 _read_fast: Callable[[bytes], Any] | None = msgspec.json.Decoder().decode if msgspec else None
+_LARGE = 1 << 20  # bytes; collections look at all rows again and again while these are made
 # Errors of msgspec are ValueErrors since 0.21; the environment of a version may have an older one.
 _UNREAD = (ValueError, RecursionError, *((msgspec.MsgspecError,) if msgspec else ()))
 
@@ -28,8 +30,14 @@ def read_json(body: bytes) -> Any:
         RecursionError: The document is nested too deeply.
     """
     if _read_fast is not None:
+        collects = len(body) >= _LARGE and gc.isenabled()
+        if collects:
+            gc.disable()
         try:
             return _read_fast(body)
         except _UNREAD:
             pass
+        finally:
+            if collects:
+                gc.enable()
     return json.loads(body.decode())

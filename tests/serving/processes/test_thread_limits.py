@@ -1,16 +1,25 @@
 """How many threads a host's libraries get."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
-from mlflow.models import ModelSignature
+import sklearn.ensemble  # noqa: F401  # loads OpenMP
+from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema, TensorSpec
 from onnx import TensorProto, helper
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from cloche.serving.host import frameworks
+from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.processes import thread_limits
+
+LARGE = "CLOCHE_LARGE_BATCH_THREADS"
 
 
 def test_what_the_operator_set_stays_and_the_rest_is_shared_out() -> None:
@@ -42,3 +51,26 @@ def test_an_onnx_model_gets_the_share_unless_it_says_otherwise(
     )  # fmt: skip
     session = frameworks.load(tmp_path / "model").get_raw_model()
     assert session.get_session_options().intra_op_num_threads == found
+
+
+def test_a_batch_of_many_rows_may_use_the_fronts_core_unless_the_operator_limits_it() -> None:
+    assert thread_limits.sized({}, 1, 2).items() >= {LARGE: "2", "OMP_NUM_THREADS": "1"}.items()
+    assert LARGE not in thread_limits.sized({}, 1, 1)
+    assert LARGE not in thread_limits.sized({"OMP_NUM_THREADS": "1"}, 1, 2)
+
+
+@pytest.mark.parametrize(("rows", "threads"), [(9_999, 1), (10_000, 3)])
+def test_the_model_is_asked_with_more_threads_for_many_rows(
+    monkeypatch: pytest.MonkeyPatch, rows: int, threads: int
+) -> None:
+    monkeypatch.setenv(LARGE, "3")
+
+    def predict(_: Any, **__: Any) -> int:
+        return max(one["num_threads"] for one in threadpool_info() if one["user_api"] == "openmp")
+
+    stub = SimpleNamespace(predict=predict, _predict_fn=predict, metadata=Model())
+    model, table = InstrumentedModel(cast("PyFuncModel", stub)), pd.DataFrame({"a": range(rows)})
+    with threadpool_limits(1):
+        model.predict(table)
+        assert (model.raw, model.predict_enforced(table, None)) == (threads, threads)
+        assert predict(table) == 1

@@ -94,8 +94,8 @@ class OpenInferenceCodec:
         """Score one request, with MLflow's enforcement of the signature, and return its answer."""
         asked = self._parse(item)
         given = model_input(asked.tensors, self._schema, hinted=self._hinted)
-        raw = model.predict(given, self._params(asked))
-        return self._answer(asked, ByModelPredicted(raw, model.rows), 0, model.rows)
+        model.predict(given, self._params(asked))
+        return self._answer(asked, ByModelPredicted(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> Mistake:
         """Explain why MLflow's enforcement refused inputs that the codec has accepted."""
