@@ -1,13 +1,11 @@
 """The process in which the gate measures a version, loaded and scored as it would be served.
 
-Run as `cloche/launch.py cloche.probing FOLDER`; see `cloche.training.gate.model_probe`. This is one
+Run as `cloche/launch.py cloche.probing`; see `cloche.training.gate.model_probe`. This is one
 of the few modules that import both training and serving: the gate uses the code of a model host.
 """
 
 import gc
-import sys
 import warnings
-from pathlib import Path
 
 from cloche.processes import supervisor
 
@@ -22,7 +20,8 @@ def _probe() -> None:
     warnings.simplefilter("ignore")
     gc.disable()  # garbage collection takes a sixth of the import time, and finds few cycles
     from cloche.serving.host import rehearsal  # noqa: PLC0415
+    from cloche.training.child_process import given_folder  # noqa: PLC0415
     from cloche.training.gate import model_probe  # noqa: PLC0415
 
     gc.enable()
-    model_probe.main(Path(sys.argv[1]), rehearsal)
+    model_probe.main(given_folder(), rehearsal)

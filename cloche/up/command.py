@@ -16,7 +16,7 @@ import click
 
 from cloche import launch
 from cloche.serving.settings import Settings
-from cloche.training.cli.spinner import steps
+from cloche.cli.spinner import steps
 from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
 from cloche.up.services import (

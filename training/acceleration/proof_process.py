@@ -6,7 +6,6 @@ environment, and if it does, the proof is not valid for the environment that ser
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,7 @@ from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
 from cloche.training.acceleration.original_model import of_folder
 from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof.twin import DOCUMENT_FILE, FOLDER, GRAPH_FILE, Twin
-from cloche.training.child_process import run_module
+from cloche.training.child_process import given_folder, run_module
 from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
 from cloche.training.errors import TrainingError, TwinRefused
 from cloche.values.redaction import describe_error
@@ -63,12 +62,12 @@ def twin_of(
 
 
 def main() -> None:
-    """Make the twin that the task file in the folder `sys.argv[1]` describes."""
+    """Make the twin that the task file in the given folder describes."""
     supervisor.run(_work, "cloche-twin")
 
 
 def _work() -> None:
-    folder = Path(sys.argv[1])
+    folder = given_folder()
     task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
     _write(folder, _outcome(Path(task["model"]), folder))
 
