@@ -117,9 +117,7 @@ def _prepare(folder: Path, rows: int) -> None:
     for name in ("train", "promote"):
         waited(lines[name], folder)
     sample = folder / "sample.csv"
-    waited(
-        [str(_COMMAND), "sample", "breast_cancer", "--without-target", str(sample)], folder
-    )
+    waited([str(_COMMAND), "sample", "breast_cancer", "--without-target", str(sample)], folder)
     header, *some = sample.read_text().splitlines(keepends=True)
     some *= -(-rows // len(some))
     (folder / "rows.csv").write_text("".join([header, *some[:rows]]))

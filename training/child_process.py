@@ -1,20 +1,20 @@
 """Runs a module of Cloche that loads a version in a separate process, and reports how it ended.
 
 The process has only the environment variables that models get, may run in the environment that the
-version was logged with, and is ended together with all processes that it started. It may be started
-before its work is known, so that its imports, which take seconds, run beside those of the caller.
+version was logged with, and is ended together with all processes that it started. It is a fork of a
+process that has imported the module (`cloche.processes.fork_loop`), which may be started before its
+work is known: its imports, which take seconds, then run beside those of the caller.
 """
 
 import os
 import signal
+import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
 
 from cloche import launch
 from cloche.processes import supervisor
@@ -23,6 +23,7 @@ from cloche.training.errors import NotMeasured
 
 PROBE = "cloche.probing"  # the module of the gate; see `cloche.training.gate.probe_process`
 _TAIL_CHARACTERS = 300
+_END_SECONDS = 10.0  # longer than a supervisor needs to end
 
 
 @dataclass(frozen=True)
@@ -42,61 +43,96 @@ class Ended:
     own: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _Started:
-    """A process that waits for its folder, and the file of what it prints."""
-
-    module: str
-    process: subprocess.Popen[bytes]
-    input: IO[bytes]
-    output: IO[bytes]
-
-    def tell(self, folder: Path) -> None:
-        """Tell the process where its files are; it may have ended already."""
-        with suppress(BrokenPipeError), self.input:
-            self.input.write(os.fsencode(folder))
-
-    def end(self) -> None:
-        """End the process, if it has not ended, and close its files."""
-        supervisor.end(self.process)
-        self.input.close()
-        self.output.close()
-
-
-_ahead: list[_Started] = []
-
-
-@contextmanager
-def started_ahead(module: str, extra_names: Sequence[str] = ()) -> Iterator[None]:
-    """Start a process for the next `run_module` of the same module and of the current interpreter.
-
-    A process that was not needed ends with the context.
+class _ImportedModule:
+    """A process that has imported a module, and whose forks do the work.
 
     Raises:
         NotMeasured: No process can be started.
     """
-    started = _start(module, extra_names, "")
-    _ahead.append(started)
+
+    def __init__(self, module: str, extra_names: Sequence[str], python: str = "") -> None:
+        variables = {
+            **for_models(os.environ, extra_names),
+            "PYTHONDONTWRITEBYTECODE": "1",  # bytecode files would change the model's folder
+            "MLFLOW_LOGGING_LEVEL": "ERROR",
+        }
+        self._own = not python
+        self._output = TemporaryFile(buffering=0)  # the process writes at the same position
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own module
+                    launch.command("cloche.processes.fork_loop", module, python=python),
+                    stdin=theirs,
+                    stdout=self._output,
+                    stderr=subprocess.STDOUT,
+                    env=variables,
+                )
+            except OSError as error:
+                raise NotMeasured(f"no process can be started: {error.strerror}") from error
+
+    def run(self, folder: Path, timeout: float) -> Ended:
+        """Do the work of the module in `folder`; see `run_module`."""
+        try:
+            with suppress(OSError):  # it has ended already, and its exit code says how
+                self._socket.sendall(os.fsencode(folder))
+            code = self._code(timeout)
+            if code is None:
+                supervisor.tell_to_end(self._process.pid)
+                self._code(_END_SECONDS)
+        except BaseException:
+            self.end()
+            raise
+        self._output.seek(0)
+        said = self._output.read().decode(errors="replace")[-_TAIL_CHARACTERS:]
+        self._output.seek(0)
+        self._output.truncate()
+        how = f"no answer within {timeout:g} s" if code is None else _exit(code)
+        return Ended(code, how, " ".join(said.split()), own=self._own)
+
+    def end(self) -> None:
+        """End the process, and what it is doing."""
+        self._socket.close()
+        supervisor.end(self._process)
+        self._output.close()
+
+    def _code(self, timeout: float) -> int | None:
+        """Return the exit code of the work, or of the process itself; None after a timeout."""
+        self._socket.settimeout(timeout)
+        try:
+            answer = self._socket.recv(64)
+        except TimeoutError:
+            return None
+        except OSError:
+            answer = b""
+        return int(answer) if answer else self._process.wait()
+
+
+_ahead: dict[str, _ImportedModule] = {}
+
+
+@contextmanager
+def imported(module: str, extra_names: Sequence[str] = ()) -> Iterator[None]:
+    """Import a module now, in a process of its own, for the calls of `run_module` in the context.
+
+    Raises:
+        NotMeasured: No process can be started.
+    """
+    _ahead[module] = _ImportedModule(module, extra_names)
     try:
         yield
     finally:
-        if started in _ahead:
-            _ahead.remove(started)
-            started.end()
-
-
-def given_folder() -> Path:
-    """Return, in a process of `run_module`, the folder of its files, as soon as it is known."""
-    return Path(os.fsdecode(sys.stdin.buffer.read()))
+        _ahead.pop(module).end()
 
 
 def run_module(
     module: str, folder: Path, timeout: float, *, extra_names: Sequence[str] = (), python: str = ""
 ) -> Ended:
-    """Run a module that calls `given_folder`, and wait until its process ends.
+    """Do the work of a module in a new process, and wait until the process ends.
 
     Args:
-        module: Module whose function `main` is called; see `cloche.launch`.
+        module: Module with the function `work`, which is called with `folder`, and the name
+            `PROCESS` of its process.
         folder: Folder for the input and output files of the process.
         timeout: Seconds after which the process is ended.
         extra_names: Additional environment variables for the model; see
@@ -106,45 +142,13 @@ def run_module(
     Raises:
         NotMeasured: No process can be started.
     """
-    ready = None if python else next((one for one in _ahead if one.module == module), None)
-    if ready is not None:
-        _ahead.remove(ready)
-    started = ready or _start(module, extra_names, python)
+    if module in _ahead and not python:
+        return _ahead[module].run(folder, timeout)
+    process = _ImportedModule(module, extra_names, python)
     try:
-        started.tell(folder)
-        try:
-            code: int | None = started.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            code = None
-        supervisor.end(started.process)
-        started.output.seek(0)
-        said = started.output.read().decode(errors="replace")[-_TAIL_CHARACTERS:]
+        return process.run(folder, timeout)
     finally:
-        started.end()
-    how = f"no answer within {timeout:g} s" if code is None else _exit(code)
-    return Ended(code, how, " ".join(said.split()), own=not python)
-
-
-def _start(module: str, extra_names: Sequence[str], python: str) -> _Started:
-    variables = {
-        **for_models(os.environ, extra_names),
-        "PYTHONDONTWRITEBYTECODE": "1",  # bytecode files would change the model's folder
-        "MLFLOW_LOGGING_LEVEL": "ERROR",
-    }
-    output = TemporaryFile()
-    try:
-        process = subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
-            launch.command(module, python=python),
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=variables,
-        )
-    except OSError as error:
-        output.close()
-        raise NotMeasured(f"no process can be started: {error.strerror}") from error
-    assert process.stdin is not None  # noqa: S101  # it is a pipe
-    return _Started(module, process, process.stdin, output)
+        process.end()
 
 
 def _exit(code: int) -> str:

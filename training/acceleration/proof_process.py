@@ -13,17 +13,17 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from cloche.processes import supervisor
 from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
 from cloche.training.acceleration.original_model import of_folder
 from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof.twin import DOCUMENT_FILE, FOLDER, GRAPH_FILE, Twin
-from cloche.training.child_process import given_folder, run_module
+from cloche.training.child_process import run_module
 from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
 from cloche.training.errors import TrainingError, TwinRefused
 from cloche.values.redaction import describe_error
 
 _LOAD_SECONDS = 300.0  # time to import and to load the model, in addition to the proof's time
+PROCESS = "cloche-twin"
 _TASK, _ROWS, _OUTCOME = "task.json", "rows.parquet", "outcome.json"
 
 
@@ -61,13 +61,8 @@ def twin_of(
         return Twin(graph, document, Proof(**outcome["proof"]))
 
 
-def main() -> None:
-    """Make the twin that the task file in the given folder describes."""
-    supervisor.run(_work, "cloche-twin")
-
-
-def _work() -> None:
-    folder = given_folder()
+def work(folder: Path) -> None:
+    """Make the twin that the task file in `folder` describes."""
     task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
     _write(folder, _outcome(Path(task["model"]), folder))
 

@@ -109,7 +109,7 @@ def promote(
         raise click.UsageError(str(error)) from error
     options.check(env_manager, host_env)
     launch.stop_when_asked()
-    with steps(f"judging {model}") as say, request.probe_ahead():
+    with steps(f"judging {model}") as say, request.importing():
         # Not at the top: these imports take seconds, and `cloche --help` imports every command.
         from mlflow import MlflowClient  # noqa: PLC0415
 

@@ -1,6 +1,5 @@
 """Judges the version that is to be promoted: everything that happens before the first write."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,14 +66,13 @@ def examine(
         TrainingError: The holdout's target does not fit the task.
     """
     number = chosen(model, request)
-    with TemporaryDirectory(prefix="cloche-") as folder, ExitStack() as stack:
+    with TemporaryDirectory(prefix="cloche-") as folder:
         say(f"fetching {model.name} version {number}")
         candidate = fetch(find_version(client, model.name, number), _folder(folder, "candidate"))
         policy = _policy(candidate, request)
         digest = digest_tree(candidate.folder)
         production = None
         if model.production not in (None, number):
-            stack.enter_context(request.probe_ahead())
             say(f"fetching {model.name} version {model.production}, which serves now")
             serving = find_version(client, model.name, str(model.production))
             production = fetch(serving, _folder(folder, "production"))

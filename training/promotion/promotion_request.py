@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cloche.processes.child_variables import check_extra_names
 from cloche.registry.env_manager import LOCAL, default_cache
-from cloche.training.child_process import PROBE, started_ahead
+from cloche.training.child_process import PROBE, imported
 
 PROBE_SECONDS = 300.0
 
@@ -45,7 +45,7 @@ class PromotionRequest:
             raise ValueError("a forced promotion needs a reason for the audit trail")
         check_extra_names(self.host_env)
 
-    def probe_ahead(self) -> AbstractContextManager[None]:
-        """Start the process of the next measurement, unless its environment is yet to be built."""
+    def importing(self) -> AbstractContextManager[None]:
+        """Begin the imports of the processes that measure, unless each has its own environment."""
         local = self.env_manager == LOCAL
-        return started_ahead(PROBE, self.host_env) if local else nullcontext()
+        return imported(PROBE, self.host_env) if local else nullcontext()
