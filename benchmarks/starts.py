@@ -83,15 +83,16 @@ def waited(line: list[str], folder: Path) -> Wait:
     variables = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     started = last = time.monotonic()
     first, said = None, b""
+    printed, ours = os.pipe()
     process = subprocess.Popen(
-        line, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    with process:
-        assert process.stdout is not None
-        while some := os.read(process.stdout.fileno(), _LARGEST):
-            last = time.monotonic()
-            first, said = first or last, said + some
+        line, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=ours, stderr=ours
+    )
+    os.close(ours)
+    while some := os.read(printed, _LARGEST):
+        last = time.monotonic()
+        first, said = first or last, said + some
+    os.close(printed)
+    process.wait()
     ended = time.monotonic()
     if process.returncode:
         raise NotServing(f"{' '.join(line)} ended with code {process.returncode}.\n{said.decode()}")

@@ -57,14 +57,15 @@ class _ImportedModule:
             "MLFLOW_LOGGING_LEVEL": "ERROR",
         }
         self._own = not python
-        self._output = TemporaryFile(buffering=0)  # the process writes at the same position
+        # unbuffered, because the process writes at the same position
+        self._output = TemporaryFile(buffering=0)  # noqa: SIM115  # closed by `end`
         self._socket, theirs = socket.socketpair()
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module
                     launch.command("cloche.processes.fork_loop", module, python=python),
-                    stdin=theirs,
-                    stdout=self._output,
+                    stdin=theirs.fileno(),
+                    stdout=self._output.fileno(),
                     stderr=subprocess.STDOUT,
                     env=variables,
                 )

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from cloche import launch
+from cloche.cli.spinner import steps
 from cloche.registry import env_manager as environments
 from cloche.training.cli import options
-from cloche.cli.spinner import steps
 
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
 

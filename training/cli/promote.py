@@ -16,9 +16,9 @@ from rich.text import Text
 
 from cloche import launch
 from cloche.cli.page_option import PageFile
+from cloche.cli.spinner import steps
 from cloche.registry import env_manager as environments
 from cloche.training.cli import options
-from cloche.cli.spinner import steps
 from cloche.training.promotion.promotion_request import PROBE_SECONDS, PromotionRequest
 
 if TYPE_CHECKING:
