@@ -70,6 +70,8 @@ class _ImportedModule:
                     env=variables,
                 )
             except OSError as error:
+                self._socket.close()
+                self._output.close()
                 raise NotMeasured(f"no process can be started: {error.strerror}") from error
 
     def run(self, folder: Path, timeout: float) -> Ended:
