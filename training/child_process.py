@@ -74,6 +74,11 @@ class _ImportedModule:
                 self._output.close()
                 raise NotMeasured(f"no process can be started: {error.strerror}") from error
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the process can work: one that does not fork ends with its first work."""
+        return self._process.poll() is None
+
     def run(self, folder: Path, timeout: float) -> Ended:
         """Do the work of the module in `folder`; see `run_module`."""
         try:
@@ -145,8 +150,9 @@ def run_module(
     Raises:
         NotMeasured: No process can be started.
     """
-    if module in _ahead and not python:
-        return _ahead[module].run(folder, timeout)
+    ahead = None if python else _ahead.get(module)
+    if ahead is not None and ahead.is_there:
+        return ahead.run(folder, timeout)
     process = _ImportedModule(module, extra_names, python)
     try:
         return process.run(folder, timeout)
