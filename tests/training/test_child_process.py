@@ -51,6 +51,15 @@ def test_work_that_follows_finds_the_imports_and_nothing_else(module: str, tmp_p
     assert not children(os.getpid(), "cloche-forks")
 
 
+def test_where_no_process_can_be_forked_all_work_is_done_all_the_same(module: str, tmp_path: Path):
+    spawning = "from cloche.processes import fork_loop\nfork_loop.FORKING = False\n"
+    (tmp_path / "some_work.py").write_text(spawning + WORK)
+    with imported(module):
+        first, second = (done(module, tmp_path / name) for name in ("a", "b"))
+    assert [code for code, _, _ in (first, second)] == [7, 7]
+    assert first[2][0] != second[2][0]  # imported twice
+
+
 def test_work_that_hangs_is_ended_and_the_next_one_is_done(module: str, tmp_path: Path):
     with imported(module):
         hung = done(module, tmp_path / "hangs", timeout=3)
