@@ -1,4 +1,4 @@
-"""The packages that bring the drivers of databases, for who lacks one."""
+"""Names the packages that install the drivers of databases."""
 
 from typing import Final
 

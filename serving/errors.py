@@ -16,6 +16,10 @@ A message names what was found and what to do about it. HTTP status codes are as
 `cloche.serving.api`, `web` and `host`, exit codes in `cloche.main`, not here.
 """
 
+RESUME = "What was done stays done: go on with --resume."
+"""How a job goes on that stopped for want of something; `cloche score` has another sentence for a
+job whose input cannot be read twice."""
+
 
 class ServingError(Exception):
     """The base class of serving's errors: commands print the message without a traceback."""

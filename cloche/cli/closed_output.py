@@ -25,7 +25,7 @@ class OutputFailed(Exception):
 
 
 class _Output(io.FileIO):
-    """Standard output whose write errors are `OutputFailed`, unlike those of other files."""
+    """Standard output that raises `OutputFailed` if it cannot be written."""
 
     def write(self, data: Any, /) -> int:
         try:

@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import get_completion_class
 
-HELP = """Print what makes SHELL complete the commands of cloche and their options.
+HELP = """Print the script with which SHELL completes commands and options of cloche.
 
 \b
 Example:

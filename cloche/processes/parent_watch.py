@@ -1,4 +1,4 @@
-"""The bond of a child process to its parent: it ends when the parent asks for it, or dies."""
+"""Lets a child process end when its parent asks for it, or dies."""
 
 import contextlib
 import ctypes
@@ -38,9 +38,9 @@ def leave_signals_to_parent() -> None:
     """Do nothing on signals that are meant for the process that started this one.
 
     Ctrl-C reaches the whole process group, and systemd signals every process of a service, but the
-    front finishes running requests first. The signals are handled rather than ignored, because a
-    program that a model starts would inherit that they are ignored. A fork that a model makes would
-    inherit the handler, and the model could not end it: there the default handlers are restored.
+    front finishes running requests first. The signals are handled and not ignored, because programs
+    that a model starts would ignore them, too. In forks that a model makes, the default handlers
+    are restored, so that the model can end them.
     """
     for number in _MEANT_FOR_PARENT:
         signal.signal(number, _do_nothing)

@@ -25,7 +25,7 @@ _Answer = TypeVar("_Answer")
 
 
 def fail_soon(environment: MutableMapping[str, str]) -> None:
-    """Let MLflow's client give a request up soon, for callers that retry or check the server."""
+    """Shorten the timeouts of MLflow's client, for callers that retry or check the server."""
     for name, value in _SOON.items():
         environment.setdefault(name, value)
     environment.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -1,10 +1,10 @@
 """The digest of a version, which proves that the served version is the one that was judged.
 
-SHA-256 over the artifact tree. For every regular file, symbolic links followed: its path relative
-to the root with `/`, one zero byte, the hexadecimal SHA-256 of its content, one line feed;
-concatenated in the order of the paths' UTF-8 bytes. Excluded are the files that MLflow adds to
-downloads and `cloche build` to images, Python's bytecode (which is never run, see
-`remove_bytecode`), the accelerated twin (whose digest is a tag of its own) and empty folders.
+It is the SHA-256 of a text with one entry for each regular file, sorted by the UTF-8 bytes of the
+paths: the path relative to the root (with `/`), a zero byte, the SHA-256 of the content in
+hexadecimal, and a line feed. Symbolic links are followed. Excluded are files that MLflow adds to
+downloads or `cloche build` to images, Python's bytecode (it never runs, see `remove_bytecode`), the
+accelerated twin (its digest is a tag of its own) and empty folders.
 """
 
 import hashlib

@@ -17,6 +17,7 @@ import click
 from cloche import launch
 from cloche.cli.spinner import steps
 from cloche.serving.settings import Settings
+from cloche.serving.web.sockets import authority
 from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
 from cloche.up.services import (
@@ -30,10 +31,10 @@ from cloche.up.services import (
 if TYPE_CHECKING:
     from cloche.up.samples import TryRows
 
-HELP = """Go the whole way: train RECIPE, gate it, promote it, serve it.
+HELP = """Train RECIPE, judge the version by the gate, promote it and serve it.
 
-Nothing is trained when the recipe's model has a version in production already. Stays in the
-foreground until Ctrl-C, and then stops everything that it started.
+If the recipe's model has a version in production already, nothing is trained. The command runs
+until Ctrl-C, and then stops everything that it started.
 
 \b
 Example:
@@ -47,7 +48,7 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Settings)}
 BATCH_ROWS = 1_000
 
 
-@click.command(help=HELP, short_help="Go the whole way: train, gate, promote, MLflow UI, serve.")
+@click.command(help=HELP, short_help="Train, gate, promote and serve a model, with MLflow's UI.")
 @click.argument("recipe", default="flights")
 @click.option(
     "--host",
@@ -77,7 +78,7 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
     # SIGINT is set too, because a script starts its background processes with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    ui, server = f"http://{host}:{ui_port}", f"http://{host}:{port}"
+    ui, server = f"http://{authority(host, ui_port)}", f"http://{authority(host, port)}"
     with TemporaryDirectory(prefix="cloche-up-") as folder, ExitStack() as services:
         with steps(f"bringing up {recipe}") as say:
             say(f"checking the recipe {recipe}")
@@ -122,7 +123,7 @@ def _mlflow_ui(host: str, port: int, folder: Path) -> Service:
             *(sys.executable, "-Pm", "mlflow", "server", "--host", host, "--port", str(port)),
             *("--workers", "1", "--backend-store-uri", mlflow.get_tracking_uri()),
         ],
-        f"http://{host}:{port}/health",
+        f"http://{authority(host, port)}/health",
         folder / "ui.log",
         {**mlflow_environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
@@ -135,7 +136,7 @@ def _server(name: str, host: str, port: int, folder: Path) -> Service:
             *launch.command("cloche.main", "serve", f"models:/{name}@production"),
             *("--host", host, "--port", str(port)),
         ],
-        f"http://{host}:{port}/readyz",
+        f"http://{authority(host, port)}/readyz",
         folder / "server.log",
         server_environment(),
     )

@@ -1,8 +1,8 @@
 """Removes the values of rows from error messages of models and libraries.
 
 MLflow quotes the whole table in its messages, pandas and scikit-learn quote cells, and a model may
-write anything. Evidence, answers and logs are read by people who may not see rows, so a message
-keeps its type, its first line and the names of columns, and loses all possible values.
+write anything. People who are not allowed to see rows read evidence, answers and logs. A message
+therefore keeps its type, its first line and the names of columns, but no possible value of a row.
 """
 
 import re

@@ -1,9 +1,9 @@
 """Converts rows of a table to the inputs of a model whose signature has tensors.
 
-MLflow casts JSON to the type of the tensor, but accepts a table only if it has that type already,
-which a file with wider or plainer types has not. For a named tensor, like the input `X` of an ONNX
-model, MLflow expects a column of that name, while a table has one column for each value of the
-tensor. The gate and batch jobs use this module.
+MLflow casts JSON to the type of the tensor, but accepts a table only if its columns have that type
+already; in files, types are often wider or simpler. For a named tensor, like the input `X` of an
+ONNX model, MLflow expects a column of that name, while a table has one column for each value of
+the tensor. The gate and batch jobs use this module.
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ def of_columns(schema: Schema | None, columns: Iterable[Any]) -> TensorSpec | No
 
 
 def unnamed(schema: Schema) -> Schema:
-    """Return the same inputs, of a single tensor, without the tensor's name."""
+    """Return a schema of a single tensor without the tensor's name."""
     (spec,) = schema.inputs
     assert isinstance(spec, TensorSpec)  # noqa: S101  # the caller has called `of_columns`
     return Schema([TensorSpec(spec.type, spec.shape)])

@@ -23,7 +23,7 @@ from cloche.serving.batch.output.layout import Output
 from cloche.serving.batch.output.work_dir import WorkDir
 from cloche.serving.batch.report.render import render
 from cloche.serving.batch.storage import atomic_write
-from cloche.serving.errors import JobFailed
+from cloche.serving.errors import RESUME, JobFailed
 
 
 def manifest_of(job: Job, parts: list[FinishedPart], seconds: float) -> dict[str, Any]:
@@ -89,8 +89,7 @@ class Publisher:
             pages["manifest.json"] = make(parts, schema, made, pages, sure)
         except OSError as error:
             raise JobFailed(
-                f"{self._output}: cannot be written: {error.strerror}. What was done stays "
-                "done: go on with --resume."
+                f"{self._output}: cannot be written: {error.strerror}. {RESUME}"
             ) from error
         return {PurePath(self._output.beside(what)).name: page for what, page in pages.items()}
 

@@ -13,13 +13,13 @@ from cloche.serving.errors import SettingsError
 from cloche.serving.image.engine import ENGINES, find
 from cloche.serving.image.engine import build as build_image
 
-HELP = """Bake one version into an image that serves it without a registry.
+HELP = """Build an image that serves one version without a registry.
 
-MODEL_URI is models:/NAME@production or any other MLflow model URI; the version behind it is fetched
-now, checked against the digest of its promotion, and stays the one that the image serves. The image
-is made from --base, one with Cloche, by Docker, Podman or Buildah; what stands behind -- goes to
-their build command, like -- --platform linux/amd64. Any engine runs it, and so do SageMaker and
-Vertex AI. Where no engine is at hand, --context-only writes what one builds elsewhere.
+MODEL_URI is models:/NAME@production or any other MLflow model URI. Its version is downloaded now
+and checked against the digest of its promotion; the image always serves this version. Docker,
+Podman or Buildah builds the image from --base, an image with Cloche. Arguments after -- are passed
+to their build command, like -- --platform linux/amd64. Any engine runs the image, also SageMaker
+and Vertex AI. Without an engine, use --context-only and build the context on another machine.
 
 \b
 Example:

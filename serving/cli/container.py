@@ -9,12 +9,12 @@ from cloche.serving.cli.serve import serve
 from cloche.serving.clouds.discovery import find
 from cloche.serving.errors import SettingsError
 
-HELP = """Serve inside a container of a cloud, as its variables say.
+HELP = """Serve inside a container of a cloud, as the cloud's variables require.
 
-What an image for SageMaker or Vertex AI starts with. On Vertex AI, told by AIP_*, the model comes
-from AIP_STORAGE_URI; elsewhere it lies in /opt/ml/model. Or name a MODEL_URI, to follow a registry.
-The options are those of cloche serve, and so are their variables, like CLOCHE_SERVE_REPLICAS,
-which is how a deployment sets them.
+Images for SageMaker and Vertex AI start with this command. On Vertex AI, which sets AIP_*
+variables, the model is read from AIP_STORAGE_URI; elsewhere from /opt/ml/model. With a MODEL_URI,
+the server follows a registry. The command has the options of cloche serve; a deployment sets them
+by variables, like CLOCHE_SERVE_REPLICAS.
 
 \b
 Example:

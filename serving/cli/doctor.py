@@ -14,11 +14,11 @@ from cloche.serving.doctor.run_checks import examine
 from cloche.serving.errors import SettingsError
 from cloche.serving.registry.names import PRODUCTION
 
-HELP = """Look for what would keep cloche serve and cloche score from working here.
+HELP = """Check whether cloche serve and cloche score can work here.
 
-It takes what cloche serve takes, and reads the same variables: put doctor where serve stands.
-Without MODEL_URI it looks at all models in production. Each finding is a line with its fix, and
-nothing is changed. The exit code is 1 where something fails, and 0 where there are only warnings.
+It takes the arguments and variables of cloche serve: type doctor instead of serve. Without
+MODEL_URI it checks all models in production. It prints one line for each result, with the fix, and
+changes nothing. The exit code is 1 if a check fails, and 0 if there are only warnings.
 
 \b
 Example:

@@ -22,7 +22,7 @@ from cloche.serving.batch.job.options import (
     JobOptions,
 )
 from cloche.serving.cli.dates import day_of, filled, names_day
-from cloche.serving.errors import JobFailed, SettingsError
+from cloche.serving.errors import RESUME, JobFailed, SettingsError
 from cloche.values.passwords import without_password
 
 HELP = """Score a table of any size, in parts; nothing is lost or doubled.
@@ -31,16 +31,16 @@ MODEL_URI is models:/NAME@production or any other MLflow model URI; the version 
 when the job starts. INPUT is a file, a glob, a directory or a URI like s3://BUCKET/day/, in CSV,
 JSON lines, Parquet or Arrow; with --query it is a SQLAlchemy URL; - is standard input. OUTPUT is a
 file that ends in .parquet, .csv or .jsonl, or a directory of parts, and appears under its name when
-it is complete; - is standard output. Rows that the model refuses go into a quarantine beside it,
-with their row number (from 0) and the reason, and the exit code is 4.
+it is complete; - is standard output. Rows that the model refuses are written to a quarantine file
+beside it, with row number (from 0) and reason; the exit code is then 4.
 
-OUTPUT in an object store (s3://, gs://, abfs:// and what fsspec knows) is the same files, uploaded
-when all is scored; manifest and _SUCCESS come last. Endpoint and credentials are those of the
-environment: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and so on. What is not finished lies in jobs/ of
---cache-dir. If that is lost, --resume begins again on any machine, with the version pinned.
+An OUTPUT in an object store (s3://, gs://, abfs:// and others that fsspec supports) has the same
+files, uploaded after all rows are scored; manifest and _SUCCESS are last. Endpoint and credentials
+come from the environment: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and so on. Unfinished parts are in
+jobs/ of --cache-dir. If they are lost, --resume begins again on any machine, with the same version.
 
-For a job of every day, write {date} or {date:%Y/%m/%d} into INPUT, OUTPUT or the query, and say
-which day by --date; yesterday is that of the time zone TZ.
+For a daily job, write {date} or {date:%Y/%m/%d} into INPUT, OUTPUT or the query, and give the day
+by --date; yesterday is computed in the time zone TZ.
 
 \b
 Example:
@@ -60,6 +60,7 @@ Example:
     s3://flights/day/ s3://scores/day/ --resume
 """
 
+_BEGIN_ANEW = "The job cannot go on from there: run it again, with all of its input."
 _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(JobOptions)}
 
 
@@ -235,7 +236,10 @@ def score(
             given = inputs.Query(source, query, request.part_rows)
         else:
             given = inputs.Files(source, input_format)
-        with _explained(host_env), progress(console) as on_progress:
+        with (
+            _explained(host_env, repeatable=given.repeatable and output != "-"),
+            progress(console) as on_progress,
+        ):
             if output == "-":
                 return stream_job.score(
                     request, given, described, engine=local,
@@ -260,8 +264,8 @@ def score(
 
 
 @contextmanager
-def _explained(host_env: tuple[str, ...]) -> Iterator[None]:
-    """Add to a failure's message the environment variables that the model lacks, if any.
+def _explained(host_env: tuple[str, ...], *, repeatable: bool) -> Iterator[None]:
+    """Add to a failure's message the variables that the model lacks, and how the job goes on.
 
     Raises:
         JobFailed: The failure of the block, with the longer message.
@@ -270,6 +274,8 @@ def _explained(host_env: tuple[str, ...]) -> Iterator[None]:
         yield
     except JobFailed as failure:
         said = child_variables.explained(str(failure), os.environ, host_env)
+        if not repeatable:
+            said = said.replace(RESUME, _BEGIN_ANEW)
         raise type(failure)(said) from failure
 
 

@@ -26,11 +26,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 HELP = """Serve models online, and follow the registry.
 
 MODEL_URI is models:/NAME@production or any other MLflow model URI; put NAME= before it to serve
-it under another name. When the alias moves, the version behind it is loaded beside the one that
-serves, and takes over when it is warm: no restart, no failed request. Every option can be set by a
-variable, like CLOCHE_SERVE_PORT, and the URIs by CLOCHE_SERVE_MODELS: between blanks, or, where
-a name has blanks, each in a line that ends. With a secret in CLOCHE_WEBHOOK_SECRET, an MLflow
-webhook to /webhooks/registry makes the server look at the registry at once.
+it under another name. When the alias moves, the new version is loaded beside the one that serves,
+and takes over when it is warm: no restart, no failed request. Every option can be set by a
+variable, like CLOCHE_SERVE_PORT, and the URIs by CLOCHE_SERVE_MODELS, separated by blanks; if a
+name has blanks, write each URI in a line of its own, which ends with a line feed. With a secret in
+CLOCHE_WEBHOOK_SECRET, an MLflow webhook to /webhooks/registry makes the server poll at once.
 
 \b
 Example:
@@ -89,7 +89,7 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has
     help="Also serve the Open Inference Protocol over gRPC, on this port; needs 'cloche[grpc]'.",
 )
 @_setting("--replicas", _POSITIVE, "N", "Model hosts per model.")
-@_setting("--poll-interval", _SECONDS, "SECONDS", "How often the registry is looked at.")
+@_setting("--poll-interval", _SECONDS, "SECONDS", "How often the registry is polled.")
 @_setting("--load-timeout", _SECONDS, "SECONDS", "How long a version may take to load.")
 @click.option(
     "--request-timeout",

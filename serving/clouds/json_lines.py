@@ -1,9 +1,8 @@
 """Bodies with one row per line: a transform job splits files into them, and joins the answers.
 
-Part of a split file has no header, so JSON Lines and CSV without a header (`text/csv;
-header=absent`, RFC 4180) take the column names from the model. Answers are lines if `Accept` asks
-for them or the request was JSON Lines: one line for each row, as joining with the input requires.
-Everything else is MLflow's protocol.
+The parts of a split file have no header, so JSON Lines and CSV without a header (`text/csv;
+header=absent`, RFC 4180) take the column names from the model. The answer has one line for each
+row if `Accept` requests lines or the request was JSON Lines. Other bodies are MLflow's protocol.
 """
 
 import csv

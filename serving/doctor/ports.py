@@ -7,7 +7,7 @@ from pathlib import Path
 from cloche.serving.doctor.check_result import CheckResult, fail, ok
 from cloche.serving.errors import SettingsError
 from cloche.serving.settings import Settings
-from cloche.serving.web.sockets import listen
+from cloche.serving.web.sockets import authority, listen
 
 _LISTENING = "0A"
 
@@ -29,7 +29,7 @@ def ports(settings: Settings) -> Iterator[CheckResult]:
             by = f" It is {holder[1]} (pid {holder[0]})." if holder else ""
             yield fail(check, f"{error}{by}", f"{kill}{option} {_free_above(settings.host, port)}")
         else:
-            yield ok(check, f"{settings.host}:{port} is free")
+            yield ok(check, f"{authority(settings.host, port)} is free")
 
 
 def _free_above(host: str, port: int) -> int:

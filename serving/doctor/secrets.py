@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
 from cloche.serving.settings import Settings
-from cloche.serving.web.sockets import is_loopback
+from cloche.serving.web.sockets import authority, is_loopback
 
 _SOON = timedelta(days=14)
 
@@ -29,16 +29,17 @@ def exposure(settings: Settings) -> Iterator[CheckResult]:
     """Check that a server that other machines can reach requires API keys and has TLS."""
     if is_loopback(settings.host):
         return
+    address = authority(settings.host, settings.port)
     if not settings.api_keys:
         yield warn(
             "API keys",
-            f"everybody who reaches {settings.host}:{settings.port} may ask for predictions",
+            f"everybody who reaches {address} may ask for predictions",
             "openssl rand -hex 32 > keys; chmod 600 keys; cloche serve --api-keys-file keys …",
         )
     elif not settings.tls_certificate:
         yield warn(
             "TLS",
-            f"API keys reach {settings.host}:{settings.port} unencrypted, unless a proxy has TLS",
+            f"API keys reach {address} unencrypted, unless a proxy has TLS",
             "--tls-certificate FILE --tls-key FILE",
         )
 

@@ -38,7 +38,7 @@ _QUIET_SECONDS = 5.0
 
 
 class ForkServer:
-    """A fork server with one thread: forks of more threads could inherit locks never released."""
+    """A fork server. It has one thread: a fork could inherit a lock that another thread holds."""
 
     def __init__(self, front: socket.socket, programs: Sequence[Program]) -> None:
         """Listen to `front`, a packet socket, and import the modules of `programs` in advance."""

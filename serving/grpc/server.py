@@ -25,6 +25,7 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.answer_headers import ANSWER_HEADERS
 from cloche.serving.web.asgi import HttpError
 from cloche.serving.web.authentication import Authentication
+from cloche.serving.web.sockets import authority
 
 _THREADS = 512  # calls received, predicted or sent at the same time; others wait
 _PROBE_THREADS = 4  # they answer probes and refuse calls while all others wait for models
@@ -70,7 +71,7 @@ async def opened(
     with listener:
         calls = Calls(settings, access, answer)
         host, port = listener.getsockname()[:2]
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    address = authority(host, port)
     server = grpc.server(
         calls.threads, handlers=[calls], options=_options(settings),
         maximum_concurrent_rpcs=settings.max_queue + _PROBES_AT_ONCE,
@@ -124,7 +125,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def service(self, handler_call_details: Any) -> Any:
         """The handler for a call of this method; None if there is no such method.
 
-        What is refused here occupies no thread that calls with an API key need.
+        A call that is refused here takes no thread from calls with an API key.
         """
         path, metadata = handler_call_details.method, handler_call_details.invocation_metadata
         if len(metadata) > _MOST_HEADERS:
@@ -140,9 +141,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     async def end_slow_ones(self) -> None:
         """Cancel calls whose message arrives too slowly, or could take too much memory.
 
-        The size of a message is unknown until it is complete, and many clients may send slowly. So
-        of the messages that take longer than a tick, only as many may continue as messages of
-        --max-body bytes fit into --max-queue-bytes.
+        The size of a message is unknown until it is complete, and many clients may send slowly. At
+        most --max-queue-bytes divided by --max-body messages may therefore take longer than a tick.
         """
         while True:
             await asyncio.sleep(_TICK_SECONDS)

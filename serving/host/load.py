@@ -1,7 +1,4 @@
-"""Loads one version and checks that it answers its own input example.
-
-The version must score its own input example before the host reports that it is ready.
-"""
+"""Loads one version; the host reports that it is ready when the input example was scored."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Limits on the data that a client sends beside bodies; and request heads without upgrades.
+"""Limits on the size of request heads, and the removal of upgrades from heads.
 
 Pure: it receives bytes, and the URL and headers that a parser found in them.
 """
@@ -13,9 +13,9 @@ _END = b"\r\n\r\n"
 class MessageMeter:
     """Counts the bytes of requests beside their bodies, and reports when there are too many.
 
-    A parser hands out complete headers only, so a header that never ends shows in the count of
-    bytes alone. A head at the beginning of a piece of received data is counted by its bytes; a head
-    that follows another request in the same piece, by the headers that the parser found.
+    A parser reports complete headers only, so bytes must be counted to notice a header that never
+    ends. If a head follows another request in the same piece of received data, its size is computed
+    from the headers that the parser found.
 
     Attributes:
         begun: The number of requests that have begun.

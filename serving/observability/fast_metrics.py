@@ -1,7 +1,7 @@
 """Counters and histograms for events that happen on every request.
 
-Those of prometheus_client take a lock and make several checks each time, for threads that the front
-does not have. These count on one thread, and give the same metric families when collected.
+prometheus_client takes a lock and makes several checks for each event, for programs with threads.
+The front counts on one thread; these classes give the same metric families when collected.
 """
 
 from bisect import bisect_left

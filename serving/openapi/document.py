@@ -44,7 +44,7 @@ _PAGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
 _CHOSEN = {
     "name": "model",
     "in": "query",
-    "description": "The one that is told of at length; the only one, if there are no others.",
+    "description": "The model to describe in detail; by default the only one.",
     "schema": {"type": "string"},
 }
 

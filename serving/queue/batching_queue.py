@@ -3,7 +3,7 @@
 Pure: no clock, no tasks, no web.
 
 The policy is work-conserving: `next_batch` returns waiting requests at once, unless a wait for
-further requests is configured; `worth_a_batch` tells when to call it while more requests are being
+further requests is configured; `worth_a_batch` says when to call it while more requests are being
 read. Requests larger than a batch wait in a lane of their own, are scored alone, and take turns
 with the batches of small requests, so neither lane can starve the other.
 """
@@ -75,9 +75,9 @@ class Queue(Generic[T]):
     def worth_a_batch(self) -> bool:
         """Whether enough requests wait to score them while others are still being read.
 
-        Clients that send without a pause do so in waves, and the last two batches held about as
-        many requests as there are such clients. A third of them keeps a replica busy until the rest
-        is read; a batch with only the first request of a wave would cost as much as one with many.
+        Clients that send without a pause send in waves. The last two batches together held about
+        one request of each of these clients; a third of that number is enough for a batch, which
+        keeps a replica busy until the rest is read. A smaller batch would cost about as much.
         """
         return bool(self._large) or _SHARE * len(self._small) >= self._last_two
 

@@ -66,7 +66,7 @@ class ResolvedVersion:
 
 
 class Resolver:
-    """A registry to which the first query connects, as MLflow's client needs an existing store."""
+    """A registry, connected on the first query: MLflow's client needs a store that exists."""
 
     def __init__(self, connect: Callable[[], MlflowClient]) -> None:
         self._connect = connect

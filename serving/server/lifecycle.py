@@ -21,7 +21,7 @@ from cloche.serving.server.runtime import Runtime, running
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts, allowed_hosts
 from cloche.serving.web.answer_headers import ANSWER_HEADERS
-from cloche.serving.web.sockets import is_loopback, listen
+from cloche.serving.web.sockets import authority, is_loopback, listen
 
 _KEEP_ALIVE_SECONDS = 75
 # Without a handler, each of these signals would end the process; other servers rotate logs on them.
@@ -71,7 +71,7 @@ async def _serve(
             loop.add_signal_handler(number, _tell_unknown, number.name)
         host, port = listener.getsockname()[:2]
         scheme = "https" if settings.tls_certificate else "http"
-        _logger.info("Listening on %s://%s:%d", scheme, host, port)
+        _logger.info("Listening on %s://%s", scheme, authority(host, port))
         gc.freeze()  # garbage collections under load skip the objects that exist now
         try:
             async with _grpc_server(settings, at_work, for_grpc):

@@ -18,6 +18,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def authority(host: str, port: int) -> str:
+    """Return an address and a port as a URL has them: an IPv6 address is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     """Open a listening socket.
 
@@ -25,7 +30,7 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
         SettingsError: The address or the port cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    where = f"Cannot listen on {host}:{port}"
+    where = f"Cannot listen on {authority(host, port)}"
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except PermissionError as error:

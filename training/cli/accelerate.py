@@ -13,7 +13,7 @@ from cloche.training.cli import options
 
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
 
-cloche train does so by itself. The twin is compared with the model on the version's holdout, or
+cloche train does so, too. The twin is compared with the model on the version's holdout, or
 on the rows of --data, and on adversarial ones: missing and extreme values, unseen categories,
 values around the thresholds of trees. A version that serves may be accelerated: its own files stay
 as they are.

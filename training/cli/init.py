@@ -10,11 +10,11 @@ from rich.console import Console
 from cloche.cli.spinner import steps
 from cloche.values.passwords import without_password
 
-HELP = """Look at the table DATA and write a first recipe for it.
+HELP = """Inspect the table DATA and write a first recipe for it.
 
 DATA is whatever a recipe's data.source may be: a path, glob, directory, URL, database or sample.
 Every guess is commented: task, roles of the columns, split, estimator. An existing file is kept,
-unless --force says otherwise.
+unless --force is given.
 
 \b
 Example:

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
 
-It is compared with what serves now on the same held-out rows, by the criteria of its recipe. Every
-judgement is an MLflow run with its numbers and a report, linked from the version. Exit code 3 says
-that the gate refused.
+It is compared with the production version on the same held-out rows, by the criteria of its recipe.
+Every judgement is an MLflow run with its numbers and a report, linked from the version. Exit code 3
+means that the gate refused.
 
 \b
 Example:

@@ -7,9 +7,9 @@ import click
 
 from cloche.cli.spinner import steps
 
-HELP = """Put production of MODEL back to the version that served before, or to version N.
+HELP = """Move production of MODEL back to the version that served before, or to version N.
 
-The gate is not asked again: the version was in production once.
+The gate does not judge the version again, because it was in production before.
 
 \b
 Example:

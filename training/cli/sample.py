@@ -10,8 +10,8 @@ from cloche.cli.spinner import steps
 
 HELP = """Write the sample NAME to OUTPUT, or list the samples when no NAME is given.
 
-The kind of file goes by its name: .csv, .csv.gz or .parquet; - is CSV on standard output. An
-existing file is kept, unless --force says otherwise.
+The name decides the format: .csv, .csv.gz or .parquet; - is CSV on standard output. An existing
+file is kept, unless --force is given.
 
 November and December are kept out of the training of flights: score those days with its model.
 

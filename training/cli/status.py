@@ -17,9 +17,9 @@ from cloche.values.passwords import without_password
 if TYPE_CHECKING:
     from cloche.training.promotion.status import ModelStatus, VersionStatus
 
-HELP = """Say what the registry holds: versions, aliases, evidence, and what serves.
+HELP = """Show what the registry holds: versions, aliases, evidence, and what serves.
 
-Without MODEL it is all models, a line for each where they are more than a few.
+Without MODEL it shows all models; if there are many, one line for each.
 
 \b
 Example:

@@ -1,9 +1,8 @@
-"""How far natural periods of the training data, its days and weeks, differ from the rest of it.
+"""Measures how far single days and weeks of the training data differ from the rest of it.
 
-A batch is one day or one week, and no day looks like eight months. So that a later batch can be
-compared with periods of the same length, the profile stores for each column how large the
-differences were: each period against all the others, by the measures that batch jobs compute for a
-batch.
+A batch usually covers a day or a week, and always differs from months of training data. The profile
+therefore stores, for each column, how far each period differed from all other periods, by the
+measures that batch jobs compute. A batch is compared with periods of its own length.
 
 - `psi`: the population stability index over the bins of the profile, `missing` being one.
 - `shift`: the distance of the means, in standard deviations of all rows.

@@ -1,4 +1,4 @@
-"""Finds the installed packages that the modules of a pipeline come from."""
+"""Finds the installed packages to which imported modules belong."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache

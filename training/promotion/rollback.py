@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from cloche.registry.version_digest import digest_tree
 from cloche.registry.version_listing import versions_of
 from cloche.training.errors import RegistryError
 from cloche.training.gate.candidate import fetch
-from cloche.training.names import DIGEST, GATE, PROMOTED_AT, REPLACED_AT
+from cloche.training.names import DIGEST, GATE, PREVIOUS, PRODUCTION, PROMOTED_AT, REPLACED_AT
 from cloche.training.promotion.alias_moves import move_production
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.lock import Clock, promotion_lock
@@ -101,15 +102,33 @@ def was_in_production(model: RegisteredModel, version: ModelVersion) -> bool:
 
 
 def _previous(client: MlflowClient, found: RegisteredModel) -> str:
-    if found.previous is not None and found.previous != found.production:
-        return found.previous
-    others = _others(client, found)
-    there = f"promoted before: {listed(others)}; name one: --to N" if others else "none was before"
-    raise RegistryError(f"{found.name} has no previous version to go back to ({there})")
+    """Return the number of the version that served before, if the registry leaves no doubt.
+
+    An alias that was moved by hand leaves no tags, so `previous` stays where the last promotion set
+    it: the version that served until then is between the two. A promotion that was interrupted
+    looks the same, and its version never served. A person has to say which it is.
+    """
+    versions = versions_of(client, found.name)
+    others = _others(versions, found)
+    if found.previous is None or found.previous == found.production:
+        there = (
+            f"promoted before: {listed(others)}; name one: --to N" if others else "none was before"
+        )
+        raise RegistryError(f"{found.name} has no previous version to go back to ({there})")
+    at = {str(v.version): v.tags[PROMOTED_AT] for v in versions if PROMOTED_AT in v.tags}
+    last = max(at, key=at.__getitem__, default=found.previous)
+    if last != found.previous and at[last] > at.get(str(found.production), ""):
+        raise RegistryError(
+            f"version {found.production} of {found.name} is in production, but the last that was "
+            f"promoted is version {last}: either `{PRODUCTION}` was moved by hand, or a promotion "
+            f"was interrupted. Name the version to go back to: --to {last}, if it served, or "
+            f"--to {found.previous}, where `{PREVIOUS}` stands"
+        )
+    return found.previous
 
 
 def _never_there(client: MlflowClient, found: RegisteredModel, number: str) -> str:
-    others = _others(client, found)
+    others = _others(versions_of(client, found.name), found)
     there = f"promoted before: {listed(others)}" if others else "none was"
     return (
         f"{found.name} version {number} was never in production ({there}); "
@@ -118,11 +137,11 @@ def _never_there(client: MlflowClient, found: RegisteredModel, number: str) -> s
     )
 
 
-def _others(client: MlflowClient, found: RegisteredModel) -> list[str]:
+def _others(versions: Iterable[ModelVersion], found: RegisteredModel) -> list[str]:
     """Return the numbers of the versions that a rollback could go back to."""
     return [
         str(version.version)
-        for version in versions_of(client, found.name)
+        for version in versions
         if was_in_production(found, version) and str(version.version) != found.production
     ]
 

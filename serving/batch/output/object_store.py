@@ -13,7 +13,7 @@ from pyarrow import fs
 
 from cloche.serving.batch.input import sources
 from cloche.serving.batch.job.silence_notice import during
-from cloche.serving.errors import JobFailed, SettingsError
+from cloche.serving.errors import RESUME, JobFailed, SettingsError
 
 _UPLOADS = 8  # in parallel, because an upload mostly waits for the network
 # Words in errors of stores → advice. Arrow passes on the store's message without an error code.
@@ -33,10 +33,10 @@ _FIXES = {
     ),
     ("NETWORK_CONNECTION", "UNAVAILABLE", "Could not connect", "curlCode"): (
         "The store cannot be reached; for one that is not the cloud's own, AWS_ENDPOINT_URL names "
-        "it. Go on with --resume."
+        "it. "
+        + RESUME
     ),
 }  # fmt: skip
-_OTHERWISE = "What was done stays done: go on with --resume."
 
 
 class Store:
@@ -181,4 +181,4 @@ class Store:
 def _explained(name: str, error: Exception) -> str:
     said = str(error).partition(" (Request ID")[0].rstrip(".")
     fixes = (_FIXES[words] for words in _FIXES if any(word in said for word in words))
-    return f"{name}: {said}. {next(fixes, _OTHERWISE)}"
+    return f"{name}: {said}. {next(fixes, RESUME)}"

@@ -17,7 +17,7 @@ from typing import Any
 from cloche.serving.batch.job.part import FinishedPart, PartFile
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.storage import atomic_write
-from cloche.serving.errors import JobFailed, JobRefused
+from cloche.serving.errors import RESUME, JobFailed, JobRefused
 
 
 class WorkDir:
@@ -82,8 +82,7 @@ class WorkDir:
                 os.fsync(journal.fileno())
         except OSError as error:
             raise JobFailed(
-                f"{self.directory}: cannot be written: {error.strerror}. What was done stays done: "
-                "go on with --resume."
+                f"{self.directory}: cannot be written: {error.strerror}. {RESUME}"
             ) from error
 
     def mend(self) -> None:

@@ -73,16 +73,16 @@ def judge(
 ) -> list[DriftMeasure]:  # fmt: skip
     """Judge the measures of a column by their values in single days, or weeks, of training.
 
-    A measure is shifted above the 99 % quantile of the periods. It is drifted above the largest
-    period by a margin, and above the value that any of all measures exceeds in one of 20 ordinary
-    batches: extrapolated by a Pareto tail through the 95 and 99 % quantiles (I. Weissman, JASA 73,
-    1978), because few periods are so large.
+    A measure is shifted above the 99 % quantile of the periods. It is drifted if it exceeds two
+    limits: the largest period by a margin, and the value that no measure reaches in 19 of 20
+    ordinary batches. The latter is extrapolated by a Pareto tail through the 95 and 99 % quantiles
+    (I. Weissman, JASA 73, 1978), because there are too few periods to measure it.
 
     Args:
         found: Measure → value in the batch.
         usual: Measure → quantile → value over the periods of training.
         comparisons: The number of measures that are judged in all columns together.
-        chance: Measure → what a batch with fewer rows than a period may have in addition.
+        chance: Measure → what is added to its limits; see `chance`.
     """
     judged = []
     for measure, value in found.items():
@@ -103,7 +103,7 @@ def chance(rows: int, piece: int, bins: int, comparisons: int) -> dict[str, floa
     """Return measure → the increase by chance in a batch with fewer rows than a period.
 
     The PSI of equal distributions is about chi-squared divided by the rows, a mean is about normal,
-    and the share of values that n rows do not contain may be 3/n.
+    and n rows may lack values whose share is up to 3/n (the rule of three).
 
     Args:
         rows: The number of rows of the batch.

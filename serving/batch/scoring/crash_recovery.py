@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloche.serving.batch.job.part import Part
-from cloche.serving.errors import JobFailed
+from cloche.serving.errors import RESUME, JobFailed
 
 _PIECES = 8
 _MOST_KILLERS = 8
@@ -112,9 +112,8 @@ class PartRetry:
     def _hopeless(self, death: WorkerDeath, why: str) -> JobFailed:
         return JobFailed(
             f"Part {self.part.index} of {self.part.source} killed {self._deaths} workers "
-            f"({death.how}), {why}. What was done stays done: with more memory or fewer --workers, "
-            "go on with --resume. Where the model or its rows are mended, begin anew with "
-            "--overwrite."
+            f"({death.how}), {why}. Give it more memory or fewer --workers; where the model or its "
+            f"rows are mended, begin anew with --overwrite. {RESUME}"
         )
 
     def _rows(self) -> int:

@@ -31,7 +31,7 @@ from cloche.serving.batch.output.merged_schema import together
 from cloche.serving.batch.report import statistics
 from cloche.serving.batch.scoring.predict import PartScorer, differing
 from cloche.serving.batch.storage import atomic_write, format_writers
-from cloche.serving.errors import JobFailed
+from cloche.serving.errors import RESUME, JobFailed
 from cloche.serving.host.answers.error_answers import Unfit
 from cloche.serving.host.answers.error_origin import of_model
 from cloche.serving.host.reference_profile import load_profile
@@ -166,8 +166,7 @@ class Worker:
             quarantine = self._write_quarantine(part, rows, refused) if refused else None
         except OSError as error:
             raise JobFailed(
-                f"{self._directory}: cannot be written: {error.strerror}. What was done stays "
-                "done: go on with --resume."
+                f"{self._directory}: cannot be written: {error.strerror}. {RESUME}"
             ) from error
         return FinishedPart(
             part.index, rows.count, len(refused),

@@ -14,7 +14,7 @@ from cloche.serving.batch.job.silence_notice import Silence, SilenceWatch
 from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
 from cloche.serving.batch.scoring.part_queue import Lane, lane
 from cloche.serving.batch.scoring.worker_start import Process, Starter
-from cloche.serving.errors import JobFailed
+from cloche.serving.errors import RESUME, JobFailed
 
 # Timeout outside the model: reading, writing and loading take up to minutes on a slow disk.
 _OTHERWISE_SECONDS = 1800.0
@@ -135,9 +135,8 @@ class WorkerPool:
         if not self._starter.quick and self._replaced > _MOST_STARTS:
             raise JobFailed(
                 f"{self._replaced} workers were lost ({silent or how}), and each new one takes "
-                "seconds to start on this system. What was done stays done: where only memory was "
-                "short, go on with --resume. Where the model or its rows are mended, begin anew "
-                "with --overwrite."
+                "seconds to start on this system. Give the job more memory; where the model or its "
+                f"rows are mended, begin anew with --overwrite. {RESUME}"
             )
         self.hire(worker.case)
 

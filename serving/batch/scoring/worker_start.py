@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from cloche import launch
 from cloche.processes import supervisor
-from cloche.serving.errors import JobFailed
+from cloche.serving.errors import RESUME, JobFailed
 from cloche.serving.forkserver.client import BlockingForkServer, ForkRefused, ForkServerLost
 from cloche.serving.forkserver.protocol import Program
 
@@ -131,6 +131,4 @@ Starter = ForkStarter | SpawnStarter
 
 
 def _unstarted(error: Exception) -> JobFailed:
-    return JobFailed(
-        f"No worker can be started: {error}. What was done stays done; go on with --resume."
-    )
+    return JobFailed(f"No worker can be started: {error}. {RESUME}")

@@ -14,7 +14,7 @@ from cloche.serving.batch.job.silence_notice import during
 from cloche.serving.batch.scoring.local_engine import Interpreter, interpreter_of
 from cloche.serving.batch.spark.part_scheduler import PartScheduler, ScheduledParts
 from cloche.serving.batch.spark.session import session
-from cloche.serving.errors import JobFailed
+from cloche.serving.errors import RESUME, JobFailed
 
 _JOBS = 2  # while the last tasks of one Spark job run, the next job fills the free cores
 _TASKS = 4  # per core and Spark job: these parts are recorded together, and lost if the driver dies
@@ -119,9 +119,7 @@ class _Driver:
                 "Python, cloche and packages of the model as here; PYSPARK_PYTHON names it."
             ) from error
         if self._gone():
-            raise JobFailed(
-                "Spark stopped while it worked. What was done stays done; go on with --resume."
-            ) from error
+            raise JobFailed(f"Spark stopped while it worked. {RESUME}") from error
         return "in Spark"
 
     def _gone(self) -> bool:

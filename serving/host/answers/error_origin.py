@@ -1,7 +1,7 @@
 """Finds whether an error was raised by MLflow's parsing and enforcement or by the model's code.
 
 Both may raise MlflowException: MLflow for input that does not fit the signature or the type hints,
-a model for any reason. So not the exception's type decides, but its traceback.
+a model for any reason. Therefore the traceback decides, not the type of the exception.
 """
 
 import itertools

@@ -56,9 +56,9 @@ def refuses_param(value: Any, spec: Any) -> bool:
 def first_refused(count: int, refuses: Callable[[slice], bool]) -> int | None:
     """Return the position of the first refused part; None if it is not found.
 
-    First, parts that are refused by themselves are searched. Then, except in large requests, parts
-    that are refused only together with others before them, like a text among numbers in a column
-    that takes either; this search is more expensive.
+    First it searches parts that are refused by themselves. Then, except in large requests, it
+    searches parts that are refused only together with parts before them, like a text among numbers
+    in a column that takes both; this costs more.
     """
     if not count:
         return None

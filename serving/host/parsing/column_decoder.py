@@ -242,7 +242,7 @@ class _Rule(NamedTuple):
         kind: Returns a letter for the resulting type of a column, by its cells' types; None to
             decline.
         checked: The cell types whose values must be checked, too.
-        fits: The check of a column's values, whether they may be accepted.
+        fits: Returns whether the values of a column may be accepted.
         always: Whether to check values in every layout, not only in those that become numpy arrays.
     """
 

@@ -1,10 +1,9 @@
 """Converts values of a payload to the types of the signature that JSON does not have.
 
-Datetimes are read in UTC in every layout and format. MLflow itself parses a string with a time zone
-to a column with a zone, which it then refuses; it parses only one of two formats in a column; and
-in layouts that become numpy arrays, a year out of range silently becomes another year. Strings in
-ISO 8601 are therefore replaced, before MLflow parses them, by the same datetimes in one format.
-Other strings, and numbers, are left to MLflow.
+Datetimes are read in UTC in every layout and format. MLflow itself refuses strings with a time
+zone, parses only one of two formats in a column, and in layouts that become numpy arrays silently
+changes a year out of range. Strings in ISO 8601 are therefore replaced by the same datetimes in one
+format, before MLflow parses them. MLflow parses other strings, and numbers.
 
 In lists, objects and maps MLflow accepts neither datetimes nor 32-bit numbers from JSON.
 """

@@ -338,8 +338,8 @@ def killed(*_: object) -> None:
 # What happens after a part, what is said at the end, and with what the job is done then.
 STOPPED: dict[str, tuple[Callable[..., object], str, Options]] = {
     "no worker": (fails(_unstarted(OSError("no memory"))), r"go on with (--resume)\.$", {}),
-    "deaths": (killed, r"fewer --workers, go on with (--resume)\.", {}),
-    "deaths, and mended": (killed, r"begin anew with (--overwrite)\.$", {"model": "odd"}),
+    "deaths": (killed, r"fewer --workers; .* go on with (--resume)\.$", {}),
+    "deaths, and mended": (killed, r"begin anew with (--overwrite)\.", {"model": "odd"}),
     "a full disk": (lambda _, here: here.setattr(atomic_write, "move", fails(OSError(1, "full"))),
                     r"parts: cannot be written: full\. .* go on with (--resume)\.$", {}),
     "a full disk at the end": (

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from cloche import main
 from cloche.serving.cli.report import report
-from cloche.serving.cli.score import _on_day, _refuse_contradictions, score
-from cloche.serving.errors import ServingError, SettingsError
+from cloche.serving.cli.score import _explained, _on_day, _refuse_contradictions, score
+from cloche.serving.errors import RESUME, JobFailed, ServingError, SettingsError
 from cloche.serving.registry.bundle_note import PINNED
 from cloche.serving.registry.uri import parse
 from tests import advice
@@ -205,3 +205,13 @@ def test_a_manager_of_environments_is_installed_before_anything_starts(where, mo
     words = [*JOB, "--env-manager", "uv", "--engine", where]
     with pytest.raises(SettingsError, match="pip install uv"):
         CliRunner().invoke(score, words, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(("repeatable", "advised"), [(True, "--resume"), (False, "run it again")])
+def test_a_job_whose_input_is_gone_is_not_told_to_go_on(repeatable: bool, advised: str) -> None:
+    with (
+        pytest.raises(JobFailed, match=rf"full\. .*{advised}") as failure,
+        _explained((), repeatable=repeatable),
+    ):
+        raise JobFailed(f"out.csv: cannot be written: full. {RESUME}")
+    assert ("--resume" in str(failure.value)) == repeatable

@@ -24,7 +24,7 @@ from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.web.asgi import HttpError, read_body
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.web.cross_origin import check as check_origin
-from cloche.serving.web.sockets import listen
+from cloche.serving.web.sockets import authority, listen
 from tests import advice
 
 MODEL = "models:/m@production"
@@ -105,10 +105,15 @@ def test_what_is_advised_about_the_options_lets_a_server_start(mistake):
     would_start(mend(given, advice.words_of(pattern, said)))
 
 
-@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
-def test_a_port_that_is_taken_is_given_up_for_another(option):
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingsError) as refusal:
-        listen("127.0.0.1", taken.getsockname()[1], option)
+@pytest.mark.parametrize(
+    ("option", "host", "url"),
+    [("--port", "127.0.0.1", "http://127.0.0.1:"), ("--grpc-port", "::1", "http://[::1]:")],
+)
+def test_a_port_that_is_taken_is_given_up_for_another(option, host, url):
+    with listen(host, 0) as taken, pytest.raises(SettingsError) as refusal:
+        listen(host, port := taken.getsockname()[1], option)
+    assert f"http://{authority(host, port)}" == f"{url}{port}"
+    assert f" {authority(host, port)}: " in str(refusal.value)
     (advised,) = advice.words_of(r"something else does\. Choose another (--\S+)\.", refusal.value)
     assert advised == option
     would_start([*LOCAL, option, "0"])

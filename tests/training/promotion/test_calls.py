@@ -110,6 +110,7 @@ def test_a_way_back_takes_no_more_than_its_reads_and_writes(counted, served, han
     roll_back(counted, "m", clock=hands.clock)
     assert counted.calls == {
         "get_registered_model": 2,  # before the lock, and in it
+        "search_model_versions": 1,  # whether an alias was moved by hand
         "get_model_version": 1,
         "set_registered_model_tag": 1,  # the lock
         "delete_registered_model_tag": 1,

@@ -87,6 +87,17 @@ def test_a_previous_that_an_interrupted_promotion_left_on_production_is_no_way_b
         back()
 
 
+def test_what_served_before_an_alias_was_moved_by_hand_is_not_passed_over(client, three, back):
+    """`previous` is two steps back then; a promotion that was interrupted looks the same."""
+    client.set_registered_model_alias("flight-delay", "production", "3")
+    with pytest.raises(RegistryError, match=r"promoted is version 2: .* --to 2, if it .* --to 1, "):
+        back()
+    assert aliases(client) == {"production": "3", "previous": "1"}
+    back(to="2")
+    assert aliases(client) == {"production": "2", "previous": "3"}
+    assert back().version == "3"  # its tags say since when it serves
+
+
 def test_a_version_that_an_alias_was_set_on_by_hand_was_in_production_as_well(
     client, log_version, back, promoted_over
 ):
@@ -120,4 +131,4 @@ def test_aliases_that_move_while_the_way_back_is_looked_for_are_not_moved(
         with pytest.raises(RegistryError, match=r"moved just now; .* run the command again$"):
             back()
     assert aliases(client) == {"production": "3", "previous": "1"}
-    assert back().version == "1"
+    assert back(to="1").version == "1"

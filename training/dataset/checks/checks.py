@@ -59,7 +59,7 @@ def check_table(frame: pd.DataFrame, recipe: Recipe) -> list[str]:
 
 
 def check_split(split: Split, recipe: Recipe) -> list[str]:
-    """Check the split of a table that `check_table` accepted; return warnings likewise.
+    """Check a split of a checked table; return warnings about data that is no reason to stop.
 
     Raises:
         DataError: The split has problems; the error lists all of them.

@@ -132,9 +132,9 @@ class Tensor(NamedTuple):
             return np.frombuffer(self.data, dtype).reshape(self.shape)
         values = [math.nan if value is None else value for value in self.data]
         try:
-            with np.errstate(over="ignore"):
+            with np.errstate(over="raise"):
                 return np.array(values, dtype).reshape(self.shape)
-        except OverflowError:
+        except (OverflowError, FloatingPointError):
             raise self._out_of_range() from None
 
     def _out_of_range(self) -> RequestRefused:
