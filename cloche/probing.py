@@ -1,28 +1,24 @@
-"""The process in which the gate measures a version, loaded and scored as it would be served.
+"""The work of the process in which the gate measures a version, as it would be served.
 
-Run as `cloche/launch.py cloche.probing FOLDER`; see `cloche.training.gate.model_probe`. This is one
-of the few modules that import both training and serving: the gate uses the code of a model host.
+Run by `cloche.training.child_process`; see `cloche.training.gate.model_probe`. This is one of the
+few modules that import both training and serving: the gate uses the code of a model host.
 """
 
-import gc
-import sys
-import warnings
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
-from cloche.processes import supervisor
+from cloche.serving.host import rehearsal
+from cloche.training.gate import model_probe
+
+PROCESS = "cloche-gate"
+
+# What most versions import when they load; a fork of this process has it already.
+for _usual in ("sklearn.ensemble", "mlflow.sklearn", "skops.io"):
+    with suppress(Exception):  # a version that needs it reports the error
+        import_module(_usual)
 
 
-def main() -> None:
-    """Probe one model in a supervised process."""
-    supervisor.run(_probe, "cloche-gate")
-
-
-def _probe() -> None:
-    # A model's warnings are for the people who trained it; the gate reads only its predictions.
-    warnings.simplefilter("ignore")
-    gc.disable()  # garbage collection takes a sixth of the import time, and finds few cycles
-    from cloche.serving.host import rehearsal  # noqa: PLC0415
-    from cloche.training.gate import model_probe  # noqa: PLC0415
-
-    gc.enable()
-    model_probe.main(Path(sys.argv[1]), rehearsal)
+def work(folder: Path) -> None:
+    """Probe the model that the task file in `folder` names."""
+    model_probe.main(folder, rehearsal)

@@ -19,7 +19,7 @@ _COMMANDS = {
 }  # fmt: skip
 # Modules that `launch.py` runs; those that talk by a socket are told its number.
 _LAUNCHED = {
-    "cloche.probing",
+    "cloche.processes.fork_loop",
     "cloche.serving.batch.scoring.worker_process",
     "cloche.serving.forkserver",
 }

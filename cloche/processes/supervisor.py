@@ -43,9 +43,10 @@ _KILLED_SECONDS = 5.0  # after SIGKILL: the kernel keeps a process that waits fo
 _INSIST_SECONDS = 10.0  # longer than a supervisor needs to end
 _POLL_SECONDS = 0.05
 
-# Not SIGTERM, which systemd sends to every process of a service: the parent decides when to end.
-_END = signal.SIGRTMIN if _LINUX else signal.SIGKILL
-_ORPHANED = _END + 1
+# The signal by which a supervisor is told to end. Not SIGTERM, which systemd sends to every process
+# of a service: the parent decides when to end.
+END = signal.SIGRTMIN if _LINUX else signal.SIGKILL
+_ORPHANED = END + 1
 
 _working_process = 0
 
@@ -88,8 +89,8 @@ def tell_to_end(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         if not _LINUX:
             with contextlib.suppress(ProcessLookupError):  # the process leads no group yet
-                os.killpg(pid, _END)
-        os.kill(pid, _END)
+                os.killpg(pid, END)
+        os.kill(pid, END)
 
 
 def end(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:
@@ -190,10 +191,10 @@ def _status_of(work: int) -> int:
     """Wait until the work ends, or end it when a signal asks for it; return its wait status."""
     end: float | None = None
     while True:
-        received = _wait_for({signal.SIGCHLD, _END, _ORPHANED}, end)
+        received = _wait_for({signal.SIGCHLD, END, _ORPHANED}, end)
         if received == _ORPHANED:
             end = time.monotonic() + _ORPHANED_SECONDS
-        elif received in (_END, None):
+        elif received in (END, None):
             os.kill(work, signal.SIGKILL)
         for pid, status in _ended():
             if pid == work:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloche import launch
+from cloche.cli.spinner import steps
 from cloche.serving.settings import Settings
 from cloche.serving.web.sockets import authority
-from cloche.training.cli.spinner import steps
 from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
 from cloche.up.services import (

@@ -23,6 +23,7 @@ from cloche.serving.batch.job.options import (
 )
 from cloche.serving.cli.dates import day_of, filled, names_day
 from cloche.serving.errors import RESUME, JobFailed, SettingsError
+from cloche.values.passwords import without_password
 
 HELP = """Score a table of any size, in parts; nothing is lost or doubled.
 
@@ -211,6 +212,7 @@ def score(
         count, ahead, host_env, interpreter=interpreter, say=say,
         patience=predict_timeout or PREDICT_SECONDS,
     )  # fmt: skip
+    say(f"pinning {without_password(options['model'])}")
     with local, silence_notice.say_when_silent(say):
         if not on_spark and manager == env_manager.LOCAL:
             local.prepare()

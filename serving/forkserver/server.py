@@ -31,7 +31,7 @@ _RUNS = {
 # import in progress. None of them may start a thread, which a fork would not have.
 _MODELS = (
     "onnxruntime", "scipy.optimize", "scipy.stats", "sklearn.utils", "sklearn", "mlflow.sklearn",
-    "sklearn.ensemble",
+    "sklearn.ensemble", "skops.io",
 )  # fmt: skip
 _USUAL = {Program.HOST: _MODELS, Program.REGISTRY: (), Program.WORKER: _MODELS}
 _QUIET_SECONDS = 5.0

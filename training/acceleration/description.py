@@ -44,5 +44,4 @@ def make_twin(original: OriginalModel, graph: bytes, taken: set[str], proof: Pro
 def _packages(original: OriginalModel) -> set[str]:
     """Return the names of the packages whose versions are recorded with the proof."""
     *_, last = leaves(original.pipeline)
-    package = type(last).__module__.partition(".")[0]
-    return {*_PACKAGES, *providers().get(package, ())}
+    return {*_PACKAGES, *providers(type(last).__module__)}

@@ -6,7 +6,6 @@ environment, and if it does, the proof is not valid for the environment that ser
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from cloche.processes import supervisor
 from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
 from cloche.training.acceleration.original_model import of_folder
 from cloche.training.acceleration.proof.equivalence import Proof
@@ -25,6 +23,7 @@ from cloche.training.errors import TrainingError, TwinRefused
 from cloche.values.redaction import describe_error
 
 _LOAD_SECONDS = 300.0  # time to import and to load the model, in addition to the proof's time
+PROCESS = "cloche-twin"
 _TASK, _ROWS, _OUTCOME = "task.json", "rows.parquet", "outcome.json"
 
 
@@ -62,13 +61,8 @@ def twin_of(
         return Twin(graph, document, Proof(**outcome["proof"]))
 
 
-def main() -> None:
-    """Make the twin that the task file in the folder `sys.argv[1]` describes."""
-    supervisor.run(_work, "cloche-twin")
-
-
-def _work() -> None:
-    folder = Path(sys.argv[1])
+def work(folder: Path) -> None:
+    """Make the twin that the task file in `folder` describes."""
     task = json.loads((folder / _TASK).read_text(encoding="utf-8"))
     _write(folder, _outcome(Path(task["model"]), folder))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from cloche import launch
+from cloche.cli.spinner import steps
 from cloche.registry import env_manager as environments
 from cloche.training.cli import options
-from cloche.training.cli.spinner import steps
 
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
 
@@ -45,15 +45,15 @@ def accelerate(
 ) -> None:
     """Run the command; see HELP."""
     options.check(env_manager, host_env)
-    # Not at the top: these imports take seconds, and `cloche --help` imports every command.
-    from mlflow import MlflowClient  # noqa: PLC0415
-
-    from cloche.registry.connect_timeout import reach  # noqa: PLC0415
-    from cloche.training.accelerate import accelerate_version  # noqa: PLC0415
-
     launch.stop_when_asked()
-    reach(to_write=True)
     with steps(f"accelerating {model}") as say:
+        # Not at the top: these imports take seconds, and `cloche --help` imports every command.
+        from mlflow import MlflowClient  # noqa: PLC0415
+
+        from cloche.registry.connect_timeout import reach  # noqa: PLC0415
+        from cloche.training.accelerate import accelerate_version  # noqa: PLC0415
+
+        reach(to_write=True)
         done = accelerate_version(
             MlflowClient(),
             model,

@@ -7,6 +7,9 @@ from typing import Any
 import click
 from rich.console import Console
 
+from cloche.cli.spinner import steps
+from cloche.values.passwords import without_password
+
 HELP = """Inspect the table DATA and write a first recipe for it.
 
 DATA is whatever a recipe's data.source may be: a path, glob, directory, URL, database or sample.
@@ -51,15 +54,16 @@ def init(
     force: bool,
 ) -> None:
     """Run the command; see HELP."""
-    # Not at the top: this import takes seconds, and `cloche --help` imports every command.
-    from cloche.training.dataset.first_recipe.draft import draft_recipe  # noqa: PLC0415
-    from cloche.training.dataset.reading.format_detection import sniff_data  # noqa: PLC0415
-    from cloche.training.dataset.reading.sources import load_table, source_files  # noqa: PLC0415
-    from cloche.training.recipe.yaml_document import parse  # noqa: PLC0415
+    with steps(f"reading {without_password(data)}"):
+        # Not at the top: this import takes seconds, and `cloche --help` imports every command.
+        from cloche.training.dataset.first_recipe.draft import draft_recipe  # noqa: PLC0415
+        from cloche.training.dataset.reading.format_detection import sniff_data  # noqa: PLC0415
+        from cloche.training.dataset.reading.sources import load_table, source_files  # noqa: PLC0415
+        from cloche.training.recipe.yaml_document import parse  # noqa: PLC0415
 
-    described = sniff_data(data, query, _options(options))
-    table = load_table(described)
-    recipe = draft_recipe(table, described, target)
+        described = sniff_data(data, query, _options(options))
+        table = load_table(described)
+        recipe = draft_recipe(table, described, target)
     if str(output) == "-":
         click.echo(recipe, nl=False)
         return

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from cloche import launch
 from cloche.cli.page_option import PageFile
+from cloche.cli.spinner import steps
 from cloche.registry import env_manager as environments
 from cloche.training.cli import options
-from cloche.training.cli.spinner import steps
 from cloche.training.promotion.promotion_request import PROBE_SECONDS, PromotionRequest
 
 if TYPE_CHECKING:
@@ -108,45 +108,44 @@ def promote(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     options.check(env_manager, host_env)
-    # Not at the top: these imports take seconds, and `cloche --help` imports every command.
-    from mlflow import MlflowClient  # noqa: PLC0415
-
-    from cloche.registry.connect_timeout import reach  # noqa: PLC0415
-    from cloche.training.gate.report import render  # noqa: PLC0415
-    from cloche.training.promotion.evaluate_candidate import examine  # noqa: PLC0415
-    from cloche.training.promotion.promote import Promotion, PromotionRefusal  # noqa: PLC0415
-    from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
-    from cloche.training.promotion.registry import find_model  # noqa: PLC0415
-
     launch.stop_when_asked()
-    reach(to_write=not dry_run)
-    client = MlflowClient()
+    with steps(f"judging {model}") as say, request.importing():
+        # Not at the top: these imports take seconds, and `cloche --help` imports every command.
+        from mlflow import MlflowClient  # noqa: PLC0415
 
-    def show(promotion: Promotion, *, promoted: bool) -> None:
-        document = _document(promotion, reason)
-        if report is not None and document is not None:
-            report.write_text(render(document), encoding="utf-8")
-        if as_json:
-            _print_json(promotion, document, promoted=promoted)
-        else:
-            _print_table(client, promotion, promoted=promoted)
+        from cloche.registry.connect_timeout import reach  # noqa: PLC0415
+        from cloche.training.promotion.evaluate_candidate import examine  # noqa: PLC0415
+        from cloche.training.promotion.promote import Promotion, PromotionRefusal  # noqa: PLC0415
+        from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
+        from cloche.training.promotion.registry import find_model  # noqa: PLC0415
 
-    try:
-        with steps(f"judging {model}") as say:
+        reach(to_write=not dry_run)
+        client = MlflowClient()
+        refusal = None
+        try:
             if dry_run:
                 examined = examine(client, find_model(client, model), request, say)
                 promotion = Promotion(model, examined.version, examined=examined)
+                if examined.outcome == "refused":
+                    refusal = PromotionRefusal(examined, run_id=None)
             else:
                 promotion = run_promotion(client, model, request, say=say)
-    except PromotionRefusal as refusal:
-        judged = Promotion(
-            model, refusal.examined.version, examined=refusal.examined, run_id=refusal.run_id
-        )
-        show(judged, promoted=False)
-        raise
-    show(promotion, promoted=not dry_run)
-    if dry_run and promotion.examined and promotion.examined.outcome == "refused":
-        raise PromotionRefusal(promotion.examined, run_id=None)
+        except PromotionRefusal as error:
+            refusal = error
+            promotion = Promotion(
+                model, error.examined.version, examined=error.examined, run_id=error.run_id
+            )
+    document = _document(promotion, reason)
+    if report is not None and document is not None:
+        from cloche.training.gate.report import render  # noqa: PLC0415
+
+        report.write_text(render(document), encoding="utf-8")
+    if as_json:
+        _print_json(promotion, document, promoted=not dry_run and refusal is None)
+    else:
+        _print_table(client, promotion, promoted=not dry_run and refusal is None)
+    if refusal is not None:
+        raise refusal
 
 
 def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bool) -> None:

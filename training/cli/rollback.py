@@ -5,6 +5,8 @@ from dataclasses import asdict
 
 import click
 
+from cloche.cli.spinner import steps
+
 HELP = """Move production of MODEL back to the version that served before, or to version N.
 
 The gate does not judge the version again, because it was in production before.
@@ -25,14 +27,15 @@ Example:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_json: bool) -> None:
     """Run the command; see HELP."""
-    # Not at the top: these imports take seconds, and `cloche --help` imports every command.
-    from mlflow import MlflowClient  # noqa: PLC0415
+    with steps(f"rolling back {model}"):
+        # Not at the top: these imports take seconds, and `cloche --help` imports every command.
+        from mlflow import MlflowClient  # noqa: PLC0415
 
-    from cloche.registry.connect_timeout import reach  # noqa: PLC0415
-    from cloche.training.promotion.rollback import roll_back  # noqa: PLC0415
+        from cloche.registry.connect_timeout import reach  # noqa: PLC0415
+        from cloche.training.promotion.rollback import roll_back  # noqa: PLC0415
 
-    reach(to_write=True)
-    done = roll_back(MlflowClient(), model, to=to, reason=reason, force=force)
+        reach(to_write=True)
+        done = roll_back(MlflowClient(), model, to=to, reason=reason, force=force)
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
         return

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from cloche.cli.spinner import steps
+
 HELP = """Write the sample NAME to OUTPUT, or list the samples when no NAME is given.
 
 The name decides the format: .csv, .csv.gz or .parquet; - is CSV on standard output. An existing
@@ -44,11 +46,9 @@ def sample(
     force: bool,
 ) -> None:
     """Run the command; see HELP."""
-    # Not at the top: this import takes a second, and `cloche --help` imports every command.
-    from cloche.training.dataset.reading.csv_description import write_table  # noqa: PLC0415
-    from cloche.training.dataset.samples.catalog import SAMPLES, sample_rows  # noqa: PLC0415
-
     if name is None:
+        from cloche.training.dataset.samples.catalog import SAMPLES  # noqa: PLC0415 (see below)
+
         for known, one in SAMPLES.items():
             click.echo(f"{known:<15} {one.about}")
         return
@@ -59,12 +59,17 @@ def sample(
     if day and (first or last):
         raise click.UsageError("Give --date for one day, or --from and --to for several.")
     first, last = day or first, day or last
-    rows = sample_rows(
-        name,
-        first=first.date() if first else None,
-        last=last.date() if last else None,
-        with_target=not without_target,
-    )
+    with steps(f"reading {name}"):
+        # Not at the top: this import takes a second, and `cloche --help` imports every command.
+        from cloche.training.dataset.reading.csv_description import write_table  # noqa: PLC0415
+        from cloche.training.dataset.samples.catalog import sample_rows  # noqa: PLC0415
+
+        rows = sample_rows(
+            name,
+            first=first.date() if first else None,
+            last=last.date() if last else None,
+            with_target=not without_target,
+        )
     if str(output) == "-":
         rows.to_csv(sys.stdout, index=False)
         return

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cloche.cli.spinner import steps
 from cloche.values.passwords import without_password
 
 if TYPE_CHECKING:
@@ -46,23 +47,24 @@ _NOTHING = "·"
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def status(model: str | None, versions: int, *, as_json: bool) -> None:
     """Run the command; see HELP."""
-    # Not at the top: these imports take seconds, and `cloche --help` imports every command.
-    from mlflow import MlflowClient  # noqa: PLC0415
+    with steps(f"reading the registry's {model or 'models'}"):
+        # Not at the top: these imports take seconds, and `cloche --help` imports every command.
+        from mlflow import MlflowClient  # noqa: PLC0415
 
-    from cloche.registry.connect_timeout import fail_soon, reach  # noqa: PLC0415
-    from cloche.registry.version_listing import registered_models  # noqa: PLC0415
-    from cloche.training.promotion.status import overview  # noqa: PLC0415
-    from cloche.training.promotion.status import status as read_status  # noqa: PLC0415
+        from cloche.registry.connect_timeout import fail_soon, reach  # noqa: PLC0415
+        from cloche.registry.version_listing import registered_models  # noqa: PLC0415
+        from cloche.training.promotion.status import overview  # noqa: PLC0415
+        from cloche.training.promotion.status import status as read_status  # noqa: PLC0415
 
-    fail_soon(os.environ)
-    reach()
-    client = MlflowClient()
-    models = [] if model else registered_models(client)
-    if len(models) > _FEW:
-        found = overview(client, models)
-    else:
-        names = [model] if model else [one.name for one in models]
-        found = [read_status(client, name, most=versions) for name in names]
+        fail_soon(os.environ)
+        reach()
+        client = MlflowClient()
+        models = [] if model else registered_models(client)
+        if len(models) > _FEW:
+            found = overview(client, models)
+        else:
+            names = [model] if model else [one.name for one in models]
+            found = [read_status(client, name, most=versions) for name in names]
     if as_json:
         click.echo(json.dumps({"models": [_plain(one) for one in found]}, indent=2))
         return

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cloche import launch
-from cloche.training.cli.spinner import steps
-from cloche.training.recipe.load import load_recipe
+from cloche.cli.spinner import steps
 
 HELP = """Train what RECIPE says, evaluate it, and register the result as challenger.
 
@@ -44,18 +43,21 @@ def train(
     recipe: str, data: str | None, overrides: tuple[str, ...], *, explain: bool, as_json: bool
 ) -> None:
     """Run the command; see HELP."""
-    checked = load_recipe(recipe, overrides, data=data)
-    if explain:
-        from cloche.training.explain import explain as explanation  # noqa: PLC0415 (it takes seconds)
+    # Not at the top: these imports take seconds, and `cloche --help` imports every command.
+    with steps(f"reading the recipe {recipe}") as say:
+        from cloche.training.recipe.load import load_recipe  # noqa: PLC0415
 
-        click.echo(explanation(checked))
-        return
-    # Only after the recipe is checked, because this import takes seconds.
-    from cloche.training.tracking.model_card import shown  # noqa: PLC0415
-    from cloche.training.train import train as run_training  # noqa: PLC0415
+        checked = load_recipe(recipe, overrides, data=data)
+        if explain:
+            from cloche.training.explain import explain as explanation  # noqa: PLC0415
 
-    launch.stop_when_asked()
-    with steps(f"training {checked.name}") as say:
+            click.echo(explanation(checked))
+            return
+        # Only after the recipe is checked, because the estimator's package may be missing.
+        from cloche.training.tracking.model_card import shown  # noqa: PLC0415
+        from cloche.training.train import train as run_training  # noqa: PLC0415
+
+        launch.stop_when_asked()
         trained = run_training(checked, say)
     result: dict[str, Any] = {
         "model": trained.name,

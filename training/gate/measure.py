@@ -84,6 +84,7 @@ def measure(
                 target_column=policy.target,
                 features=policy.features,
                 output=policy.output,
+                latency=model is candidate,  # no criterion asks for production's
                 timeout=timeout,
                 extra_names=extra_names,
                 interpreter=interpreter,

@@ -1,9 +1,9 @@
 """The probe: loads one model in a separate process, lets it predict, and reports the results.
 
-It is run as `cloche/launch.py cloche.probing FOLDER` with the task in `FOLDER/task.json` and the
-holdout in `FOLDER/holdout.parquet`. Results go to `FOLDER/report.json`, which is written after each
-stage, so that the waiting process knows in which stage a crash or a hang happened; predictions go
-to `FOLDER/predictions.npz`.
+`cloche.probing` runs it with the task in `FOLDER/task.json` and the holdout in
+`FOLDER/holdout.parquet`. Results go to `FOLDER/report.json`, which is written after each stage, so
+that the waiting process knows in which stage a crash or a hang happened; predictions go to
+`FOLDER/predictions.npz`.
 
 The model needs no Cloche code, and its failures are results. The model's code may change anything
 in this process: functions that are used after it ran are bound before.
@@ -126,8 +126,9 @@ def _probe(
         folder / "predictions.npz",
         **{name: array for name, array in arrays.items() if array is not None},
     )
-    latency = report.stage("latency", lambda: one_row_latency(model, rows), rows=holdout)
-    report.add(latency_ms=latency)
+    if task["latency"]:
+        latency = report.stage("latency", lambda: one_row_latency(model, rows), rows=holdout)
+        report.add(latency_ms=latency)
     if "example" not in report.failures:  # the predictions may have broken the process since
         report.stage("example", served, rows=holdout)
 

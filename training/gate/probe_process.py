@@ -20,7 +20,7 @@ import pandas as pd
 from cloche.processes.child_variables import explained
 from cloche.registry.env_manager import NotBuilt
 from cloche.registry.installed_packages import mismatches
-from cloche.training.child_process import Ended, run_module
+from cloche.training.child_process import PROBE, Ended, run_module
 from cloche.training.dataset.reading.parquet import write_parquet
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import Predictions, TargetSpec
@@ -65,6 +65,7 @@ def probe(
     target_column: str,
     features: Sequence[str] = (),
     output: str | None = None,
+    latency: bool = True,
     timeout: float,
     extra_names: Sequence[str] = (),
     interpreter: Callable[[Path], str] = lambda _: "",
@@ -78,6 +79,7 @@ def probe(
         target_column: Column that is never given to the model.
         features: Columns for a model without a signature; if empty, all except the target.
         output: Name of the output that is the prediction; None to find it by shapes and names.
+        latency: Whether to measure the time of one-row predictions.
         timeout: Seconds after which the process is killed.
         extra_names: Additional environment variables for the model; see
             `cloche.processes.child_variables`.
@@ -98,6 +100,7 @@ def probe(
         "target": target_column,
         "features": list(features),
         "output": output,
+        "latency": latency,
         "asked": {
             "task": target.task,
             "classes": target.classes,
@@ -110,9 +113,7 @@ def probe(
         folder = Path(name)
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         write_parquet(holdout, folder / "holdout.parquet", "the holdout")
-        ended = run_module(
-            "cloche.probing", folder, timeout, extra_names=extra_names, python=python
-        )
+        ended = run_module(PROBE, folder, timeout, extra_names=extra_names, python=python)
         return replace(_result(folder, ended, target, extra_names), differs=differs)
 
 

@@ -12,5 +12,5 @@ def exact_requirements(pipeline: Any) -> list[str]:
     """Pin the packages that loading and scoring `pipeline` imports, as sorted `name==version`."""
     names = set(_ALWAYS)
     for step in pipeline.named_steps.values():
-        names.update(providers().get(type(step).__module__.partition(".")[0], ()))
+        names.update(providers(type(step).__module__))
     return sorted(f"{name}=={version(name)}" for name in names)

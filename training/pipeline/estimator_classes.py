@@ -5,7 +5,13 @@ from functools import cache
 from importlib.metadata import packages_distributions
 
 
+def providers(module: str) -> Sequence[str]:
+    """Return the names of the packages that a module comes from."""
+    top = module.partition(".")[0]
+    return ("scikit-learn",) if top == "sklearn" else _all_providers().get(top, ())
+
+
 @cache
-def providers() -> Mapping[str, Sequence[str]]:
-    """Return the package names of each top-level module; cached, as all packages are read."""
+def _all_providers() -> Mapping[str, Sequence[str]]:
+    """Return the package names of each top-level module; slow, as all packages are read."""
     return packages_distributions()

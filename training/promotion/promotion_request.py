@@ -1,10 +1,12 @@
 """The request for a promotion; this module imports nothing that takes time."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloche.processes.child_variables import check_extra_names
 from cloche.registry.env_manager import LOCAL, default_cache
+from cloche.training.child_process import PROBE, imported
 
 PROBE_SECONDS = 300.0
 
@@ -42,3 +44,8 @@ class PromotionRequest:
         if self.force and not (self.reason or "").strip():
             raise ValueError("a forced promotion needs a reason for the audit trail")
         check_extra_names(self.host_env)
+
+    def importing(self) -> AbstractContextManager[None]:
+        """Begin the imports of the processes that measure, unless each has its own environment."""
+        local = self.env_manager == LOCAL
+        return imported(PROBE, self.host_env) if local else nullcontext()

@@ -102,10 +102,11 @@ def record_search(trials: Sequence[Trial], best: Trial) -> None:
 
 def record_evaluation(recipe: Recipe, evaluation: Evaluation) -> None:
     """Log metrics with their intervals, tables and plots."""
+    metrics = {f"train/{name}": value for name, value in evaluation.train.items()}
     for name, interval in evaluation.holdout.items():
         values = {"": interval.value, "_low": interval.low, "_high": interval.high}
-        mlflow.log_metrics(_finite({f"holdout/{name}{end}": v for end, v in values.items()}))
-    mlflow.log_metrics(_finite({f"train/{name}": v for name, v in evaluation.train.items()}))
+        metrics |= {f"holdout/{name}{end}": value for end, value in values.items()}
+    mlflow.log_metrics(_finite(metrics))
     _record_slices(recipe, evaluation)
     mlflow.log_table(evaluation.importance, "tables/permutation_importance.json")
     for name, figure in evaluation_plots(evaluation.outcome):

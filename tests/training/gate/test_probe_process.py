@@ -282,7 +282,8 @@ OTHERS = [
     ("return [0] * len(model_input)", "atexit.register(os._exit, 7)", {}),
     ("return [0] * len(model_input)", "os.chdir('/'); os.umask(0o777)", {}),
     ("sys.modules.clear() if len(model_input) > 9 else 0; return [0] * len(model_input)", "", None),
-    ("open(os.path.join(sys.argv[1], 'report.json'), 'w').write('{'); os._exit(0)", "",
+    ("open(next(one for one in gc.get_objects() if type(one).__name__ == 'Report')._path, 'w')"
+     ".write('{'); os._exit(0)", "",
      {"load": "its process left no readable report"}),
 ]  # fmt: skip
 
@@ -300,7 +301,7 @@ OTHERS = [
 def test_what_a_model_does_to_its_process_is_a_result_in_words(
     body, prelude, failures, save_code, holdout
 ):
-    header = "import atexit, json, threading"
+    header = "import atexit, gc, json, threading"
     result = probed(save_code(body, prelude, header=header), holdout, timeout=60)
     if failures is None:
         assert result.failures

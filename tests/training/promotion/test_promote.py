@@ -106,6 +106,18 @@ def test_a_machine_that_ends_the_gates_process_leaves_no_verdict(
     assert ends == []
 
 
+def test_only_the_judged_version_is_asked_for_single_rows(improved, asked, at_once, monkeypatch):
+    timed = []
+
+    def run(module, folder, *_, **__):
+        timed.append(json.loads((folder / "task.json").read_text())["latency"])
+        return at_once(module, folder)
+
+    monkeypatch.setattr(probe_process, "run_module", run)
+    assert asked().judgement.measured.measurements.latency_ms > 0
+    assert timed == [True, False]
+
+
 def test_a_better_version_is_judged_without_a_trace_and_then_promoted_with_evidence(
     client, log_version, improved, asked, act
 ):

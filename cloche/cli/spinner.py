@@ -17,7 +17,7 @@ def steps(title: str, repeat: float = REPEAT_SECONDS) -> Iterator[Callable[[str]
     """Yield a function to be called with the description of each step as it begins.
 
     Args:
-        title: Description of the whole work, shown beside the spinner until the first step.
+        title: Description of the whole work, shown at once, and until the first step.
         repeat: In a pipe, the seconds without a line after which the step is named again.
     """
     console = Console(stderr=True, highlight=False)
@@ -66,6 +66,7 @@ def _lines(
                 write(f"still at work: {current}")
             told.clear()
 
+    write(title)
     repeating = Thread(target=repeat_what_takes_long, name="progress", daemon=True)
     repeating.start()
     try:

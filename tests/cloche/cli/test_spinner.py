@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cloche.training.cli.spinner import steps
+from cloche.cli.spinner import steps
 from tests.online import wait_for
 
 Read = Callable[[], str]
@@ -23,12 +23,14 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Read:
     return read
 
 
-def test_a_step_is_one_line_however_long_it_is(printed: Read):
+def test_the_work_and_each_step_are_one_line_however_long(printed: Read):
     step = "fitting " + "a.very.long.name " * 20
     with steps("training", repeat=60) as say:
+        assert printed().endswith("] training\n")
         say(step)
 
-    assert [line.partition("] ")[2] for line in printed().splitlines()] == [step]
+    lines = [line.partition("] ")[2] for line in printed().splitlines()]
+    assert lines == ["training", step]
 
 
 def test_a_step_that_takes_long_is_named_again(printed: Read):
