@@ -83,12 +83,12 @@ class Fleet:
         self.begun = asyncio.Event()
         self._count = count
         self._metrics = metrics
-        self._present: set[Worker] = set()  # the members, and those that are not yet
+        self._present: list[Worker] = []  # the members, and those that are not yet
         self._serving: dict[str, Pool] = {}
         self._models: dict[str, Any] = {}
         self._switching = asyncio.Lock()
         self._some = asyncio.Event()  # set while there are members, once all have begun
-        self._ending = False
+        self._ending = asyncio.Event()
 
     async def keep(self, start: Callable[[], Awaitable[Worker]]) -> None:
         """Keep one worker running, until `end`.
@@ -97,7 +97,7 @@ class Fleet:
             ServingError: It ended before all workers had begun.
         """
         failures = 0
-        while not self._ending:
+        while not self._ending.is_set():
             try:
                 worker = await start()
             except OSError as error:
@@ -105,7 +105,7 @@ class Fleet:
             else:
                 joined, code = await self._run(worker)
                 failures, reason = 0 if joined else failures + 1, f"exit code {code}"
-            if self._ending:
+            if self._ending.is_set():
                 return
             if not self.begun.is_set():
                 raise ServingError(f"A worker did not start ({reason}); the log says more.")
@@ -114,7 +114,7 @@ class Fleet:
 
     async def end(self, patience: float) -> None:
         """Have all workers finish what runs, and end them after `patience` seconds."""
-        self._ending = True
+        self._ending.set()
         self.tell("drain")
         ends = [asyncio.create_task(worker.process.wait()) for worker in self._present]
         if ends:
@@ -180,13 +180,13 @@ class Fleet:
 
     async def _run(self, worker: Worker) -> tuple[bool, int]:
         """Whether a worker has become a member, and its exit code, when it has ended."""
-        self._present.add(worker)
-        if self._ending:
+        self._present.append(worker)
+        if self._ending.is_set():
             worker.kill()
         joining = asyncio.create_task(self._join(worker))
         code = await worker.process.wait()
         joining.cancel()
-        self._present.discard(worker)
+        self._present.remove(worker)
         if joined := worker in self.members:
             self.members.remove(worker)
         if not self.members:

@@ -34,7 +34,7 @@ class FleetPool:
         self.description: dict[str, Any] = {}
         self._fleet = fleet
         self._retry: bool = target["retry"]
-        self._load = {
+        self._load: dict[str, Any] = {
             "key": self.key, "model": model, "target": target,
             "path": str(path), "environment": str(environment) if environment else None,
         }  # fmt: skip

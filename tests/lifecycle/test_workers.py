@@ -176,11 +176,12 @@ def test_a_fork_server_that_is_killed_costs_only_what_its_hosts_answered(
     registry.register("", promote=True)
     server = serve("--workers", "2", program=COMMAND).wait_until_ready()
     (forks,) = children(server.process.pid, "cloche-forks")
-    os.kill(forks, signal.SIGKILL)
+    hosts = set(server.hosts())
     with Load(server, clients=4) as load:
+        os.kill(forks, signal.SIGKILL)
+        wait_for(lambda: len(set(server.hosts()) - hosts) == 2)
         load.wait_for_more(50)
     assert not load.failures
-    assert len(server.hosts()) == 2
 
 
 def test_a_second_server_cannot_take_the_port(
