@@ -3,12 +3,15 @@
 import os
 import signal
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import pytest
 import requests
 
+from tests.lifecycle.make_models import HANG
 from tests.lifecycle.registry import Registry, Serve, infer_request
 from tests.lifecycle.test_grpc import INFER
 from tests.online import COMMAND, Load, Server, children, is_running, wait_for
@@ -146,6 +149,20 @@ def test_metrics_and_pages_speak_for_all_workers(registry: Registry, serve: Serv
     registry.promote("2")
     server.process.send_signal(signal.SIGHUP)  # reaches what looks at the registry
     server.wait_for_version("2")
+
+
+def test_no_more_requests_wait_at_all_workers_than_the_server_may_have(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("", promote=True)
+    limits = ("--max-queue", "2", "--max-batch-rows", "1", "--request-timeout", "5")
+    server = serve("--workers", "2", *limits).wait_until_ready()
+    with ThreadPoolExecutor(20) as clients:
+        statuses = Counter(
+            answer.status_code for answer in clients.map(lambda _: server.predict(HANG), range(20))
+        )
+    assert set(statuses) == {429, 504}
+    assert statuses[504] <= 4  # one at each of two hosts, and two that wait
 
 
 def test_a_version_that_cannot_be_loaded_is_served_by_no_worker(
