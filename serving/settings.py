@@ -3,6 +3,7 @@
 They come from the command line and from environment variables.
 """
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     grpc_port: int | None = None
+    workers: int = 1
     replicas: int = 1
     poll_interval: float = 2.0
     load_timeout: float = 300.0
@@ -74,6 +76,11 @@ class Settings:
             raise SettingsError("TLS needs both --tls-certificate and --tls-key.")
         if self.max_host_memory and not Path("/proc/self/statm").exists():
             raise SettingsError("--max-host-memory is for Linux only: it reads /proc.")
+        if self.workers > 1 and not sys.platform.startswith("linux"):
+            raise SettingsError(
+                "--workers is for Linux only: other systems do not spread the connections of a "
+                "port among processes."
+            )
         if self.predict_timeout is not None and self.predict_timeout > self.request_timeout:
             raise SettingsError(
                 f"--predict-timeout ({self.predict_timeout:g} s) is longer than --request-timeout "

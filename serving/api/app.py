@@ -3,28 +3,19 @@
 It is raw ASGI, because a web framework would take more time than the model.
 """
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
-from urllib.parse import parse_qs
-
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.openmetrics import exposition as openmetrics
 
 from cloche.serving import page
 from cloche.serving.api import routes
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.api.routes import Route
-from cloche.serving.api.status import Status
+from cloche.serving.api.state_pages import Page, StatePages
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
-from cloche.serving.observability.metrics import Metrics
 from cloche.serving.openapi import docs_page, document
-from cloche.serving.protocols.catalog import PROTOCOLS
-from cloche.serving.protocols.protocol import ServerPath
 from cloche.serving.registry.uri import Reference
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import (
@@ -45,7 +36,6 @@ _WEBHOOK_LIMIT = 64 * 1024
 _WEBHOOK_SECONDS = 10.0
 _HTML = b"text/html; charset=utf-8"
 _POST, _GET = (b"POST",), (b"GET", b"HEAD")
-Page = Callable[[Scope, Send], Awaitable[None]]
 
 
 class App:
@@ -55,7 +45,7 @@ class App:
         self,
         catalog: Catalog,
         predictions: Predictions,
-        metrics: Metrics,
+        state: StatePages,
         *,
         access: Authentication,
         hosts: AllowedHosts,
@@ -63,28 +53,17 @@ class App:
     ) -> None:
         self._catalog = catalog
         self._predictions = predictions
-        self._metrics = metrics
         self._access = access
         self._hosts = hosts
         self._webhook_secret = webhook_secret
-        self._status = Status(catalog, metrics)
         self._pages: dict[str, Page] = {**page.pages()}
-        self._probes: dict[str, Page] = {
-            "/livez": self._livez,
-            "/readyz": self._readyz,
-            "/ping": self._ping,
-            "/health": self._ping,
-        }
+        self._probes: dict[str, Page] = {"/livez": self._livez, **state.probes}
         self._guarded: dict[str, Page] = {
             "/version": self._version,
-            "/metrics": self._metrics_page,
             "/openapi.json": self._openapi,
             "/docs": self._docs,
-            "/status.json": self._status_page,
+            **state.guarded,
         }
-        for path in (path for protocol in PROTOCOLS for path in protocol.server_paths):
-            pages = self._probes if path.is_probe else self._guarded
-            pages[path.path] = partial(self._server_path, path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -176,28 +155,6 @@ class App:
     async def _livez(self, _: Scope, send: Send) -> None:
         await respond(send, 200, b"ok\n", TEXT)
 
-    async def _readyz(self, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready
-        models = {model.name: model.describe() for model in self._catalog}
-        body = {
-            "ready": ready,
-            "draining": self._catalog.draining,
-            "follows": self._catalog.alias or None,
-            "problem": self._catalog.problem or None,
-            "models": models,
-        }
-        await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
-
-    async def _ping(self, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready
-        await respond(send, 200 if ready else 503, b"\n")
-
-    async def _server_path(self, path: ServerPath, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready
-        told = path.answer(ready, [model.name for model in self._catalog])
-        status = 503 if path.is_readiness and not ready else 200
-        await respond(send, status, json.dumps(told).encode())
-
     async def _version(self, _: Scope, send: Send) -> None:
         versions = {
             model.current.description["mlflow_version"] for model in self._catalog if model.current
@@ -209,22 +166,6 @@ class App:
             )  # fmt: skip
         await respond(send, 200, versions.pop().encode(), TEXT)
 
-    async def _metrics_page(self, scope: Scope, send: Send) -> None:
-        now = asyncio.get_running_loop().time()
-        for model in self._catalog:
-            waiting = model.current.queued if model.current else 0
-            age = now - model.read_at
-            self._metrics.set_gauges(
-                model.name, registry_age=age, in_progress=model.in_progress, waiting=waiting
-            )
-        accept = dict(scope["headers"]).get(b"accept", b"")
-        if b"application/openmetrics-text" in accept:
-            text = openmetrics.generate_latest(self._metrics.registry)
-            kind = openmetrics.CONTENT_TYPE_LATEST
-        else:
-            text, kind = generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST
-        await respond(send, 200, text, kind.encode())
-
     async def _openapi(self, _: Scope, send: Send) -> None:
         described = document.document(
             self._catalog, guarded=self._access.guarded, named=self._hosts.guarded
@@ -233,13 +174,6 @@ class App:
 
     async def _docs(self, _: Scope, send: Send) -> None:
         await respond(send, 200, docs_page.page(self._catalog).encode(), _HTML, page.SAFE)
-
-    async def _status_page(self, scope: Scope, send: Send) -> None:
-        asked = parse_qs(scope["query_string"].decode("latin-1"))
-        state = self._status.of(asked.get("model", [""])[0])
-        await respond(
-            send, 200, json.dumps(state).encode(), headers=[(b"cache-control", b"no-store")]
-        )
 
 
 def _check_method(scope: Scope, allowed: Sequence[bytes]) -> None:

@@ -12,6 +12,7 @@ import click
 from cloche.registry import env_manager
 from cloche.serving.errors import SettingsError
 from cloche.serving.observability import logs
+from cloche.serving.processes.cpu_count import cores
 from cloche.serving.registry.names import PRODUCTION
 from cloche.serving.server.lifecycle import run
 from cloche.serving.settings import MIB, Settings
@@ -60,6 +61,17 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has
         return [line for line in rv.split("\n") if line.strip()] if "\n" in rv else rv.split()
 
 
+class _Workers(click.IntRange):
+    """The type of the number of workers, which may be left to the machine."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; each worker keeps a core busy, and its model hosts another."""
+        return max(1, cores() // 2) if value == "auto" else super().convert(value, param, ctx)
+
+
 @click.command(
     help=HELP,
     short_help="Serve online; the version changes when the alias moves.",
@@ -88,7 +100,15 @@ class _ModelUris(type(click.STRING)):  # type: ignore[misc]  # click's class has
     metavar="PORT",
     help="Also serve the Open Inference Protocol over gRPC, on this port; needs 'cloche[grpc]'.",
 )
-@_setting("--replicas", _POSITIVE, "N", "Model hosts per model.")
+@click.option(
+    "--workers",
+    type=_Workers(),
+    default=str(_DEFAULTS["workers"]),
+    metavar="N|auto",
+    help="Processes that answer requests on the same port, each with its replicas; auto: one for "
+    "every two cores.",
+)
+@_setting("--replicas", _POSITIVE, "N", "Model hosts per model, of each worker.")
 @_setting("--poll-interval", _SECONDS, "SECONDS", "How often the registry is polled.")
 @_setting("--load-timeout", _SECONDS, "SECONDS", "How long a version may take to load.")
 @click.option(

@@ -26,8 +26,15 @@ class Catalog:
         draining: Whether the server is about to stop, and therefore not ready.
     """
 
-    def __init__(self, make: Callable[[ModelUri], ServedModel], interval: float) -> None:
+    def __init__(
+        self,
+        make: Callable[[ModelUri], ServedModel],
+        interval: float,
+        changed: Callable[["Catalog"], None] = lambda _: None,
+    ) -> None:
+        """Serve nothing yet; `changed` is called when a list of the models was read."""
         self._make_model = make
+        self._changed = changed
         self._interval = interval
         self._models: dict[str, ServedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -80,6 +87,7 @@ class Catalog:
     async def follow_alias(self, alias: str, registry: Registry) -> None:
         """Serve every registered model that has `alias`, until this task is cancelled."""
         self.alias, self.complete = alias, False
+        self._changed(self)
         watch = self._watch = RegistryPoller(
             registry, "versions_with_alias", _LIST_SECONDS, alias=alias
         )
@@ -87,6 +95,7 @@ class Catalog:
             try:
                 self._match(await watch.poll(), alias)
                 self.complete, self.problem = True, ""
+                self._changed(self)
             except ServingError as error:
                 if str(error) != self.problem:
                     _logger.error("%s", error)  # noqa: TRY400  # a traceback would add nothing

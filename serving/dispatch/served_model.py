@@ -113,8 +113,7 @@ class ServedModel:
     async def drain(self) -> None:
         """Cancel the load, and close every version pool after its running batches."""
         if self.current is not None:
-            leaving, self.current = self.current, None
-            self._retire(leaving)
+            self.retire(self.current)
         await self._loads.cancel()
         await self.history.close()
         await asyncio.gather(*self._retired)
@@ -223,24 +222,31 @@ class ServedModel:
         """Stop serving a version that cannot be loaded, even if its twin answers already."""
         served, serving = self._state.identity, self.current
         if served == target["identity"] and serving is not None:
-            served, self.current = "", None
-            self._retire(serving)
+            served = ""
+            self.retire(serving)
         self._state = ServingState(served, target["revision"])
         self._metrics.swaps.labels(self.name, "failed").inc()
         self._note_failure(target, f"{sentence_start(target)} cannot serve: {error}", lasting=True)
 
     def _switch(self, fresh: VersionPool, target: dict[str, Any]) -> None:
-        """Serve with `fresh`, which takes the requests that waited for the old version pool."""
-        old, self.current = self.current, fresh
+        """Serve with `fresh` from now on, and note since when."""
         self.since = datetime.now(UTC)
         self.history.outdate()
         self._state = ServingState(target["identity"])
         self._failures.clear()
+        self.serve(fresh)
+
+    def serve(self, fresh: VersionPool) -> None:
+        """Serve with `fresh`, which takes the requests that waited for the old version pool."""
+        old, self.current = self.current, fresh
         if old is not None:
             fresh.adopt(old.release())
-            self._retire(old)
+            self.retire(old)
 
-    def _retire(self, old: VersionPool) -> None:
+    def retire(self, old: VersionPool) -> None:
+        """Close a version pool in the background, after its running batches."""
+        if self.current is old:
+            self.current = None
         task = asyncio.create_task(old.close(lambda: self.current))
         self._retired[task] = old
         task.add_done_callback(lambda _: self._retired.pop(task))

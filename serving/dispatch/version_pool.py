@@ -61,7 +61,7 @@ class VersionPool:
         )
         self._given: dict[Replica, Sequence[PredictionRequest]] = {}
         self._finished: asyncio.Future[None] | None = None
-        self._hurried = self._closed = False
+        self._hurried = self._closed = self._held = False
         self._wake: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
         self._batch_seconds = 0.0
@@ -135,6 +135,15 @@ class VersionPool:
         self._queue.put_back(requests)
         self._dispatch()
 
+    def hold(self) -> None:
+        """Let requests wait until `go`: elsewhere, an older version may still answer."""
+        self._held = True
+
+    def go(self) -> None:
+        """Give the requests that waited since `hold` to the replicas."""
+        self._held = False
+        self._dispatch()
+
     def release(self) -> list[PredictionRequest]:
         """Remove and return all requests that still wait."""
         return self._queue.remove(lambda _: True)
@@ -169,7 +178,7 @@ class VersionPool:
             self._finished.set_result(None)
 
     def _dispatch(self) -> None:
-        while self._pool.has_idle and len(self._queue):
+        while self._pool.has_idle and len(self._queue) and not self._held:
             now = self._loop.time()
             batch = [one for one in self._queue.next_batch(now) if not one.unwanted()]
             if batch:

@@ -250,7 +250,7 @@ def _started(count: int, name: str) -> _Threads:
 def _options(settings: Settings) -> list[tuple[str, int]]:
     """The limits of grpcio, described in include/grpc/impl/channel_arg_names.h of its sources."""
     return [
-        ("grpc.so_reuseport", 0),  # a port in use is an error
+        ("grpc.so_reuseport", int(settings.workers > 1)),  # else a port in use is an error
         ("grpc.max_receive_message_length", settings.max_body),  # before and after decompression
         ("grpc.max_send_message_length", -1),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),

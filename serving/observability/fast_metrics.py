@@ -13,6 +13,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
+Numbers = dict[tuple[str, ...], list[float]]
+
 
 class Count:
     """One time series of a counter."""
@@ -25,6 +27,15 @@ class Count:
     def inc(self, amount: int = 1) -> None:
         """Add `amount` to the counter."""
         self.value += amount
+
+    @property
+    def numbers(self) -> list[float]:
+        """What this time series has counted."""
+        return [self.value]
+
+    def add(self, numbers: Sequence[float]) -> None:
+        """Add what another process has counted."""
+        self.value += int(numbers[0])
 
 
 class Distribution:
@@ -42,6 +53,17 @@ class Distribution:
         self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
+    @property
+    def numbers(self) -> list[float]:
+        """What this time series has counted: the counts by bucket, and the sum."""
+        return [*self.counts, self.total]
+
+    def add(self, numbers: Sequence[float]) -> None:
+        """Add what another process has counted."""
+        *counts, total = numbers
+        self.counts = [mine + int(other) for mine, other in zip(self.counts, counts, strict=True)]
+        self.total += total
+
 
 class FastCounter(Collector):
     """A counter with labels."""
@@ -56,6 +78,10 @@ class FastCounter(Collector):
     def labels(self, *values: str, **named: str) -> Count:
         """The time series with these label values, given in order or by name."""
         return self._series.setdefault(values or _in_order(self._family[2], named), Count())
+
+    def numbers(self) -> Numbers:
+        """What every series has counted, by its label values."""
+        return {values: count.numbers for values, count in self._series.items()}
 
     def of(self, first: str) -> dict[tuple[str, ...], int]:
         """The counts of the series whose first label is `first`, by their other labels."""
@@ -91,6 +117,10 @@ class FastHistogram(Collector):
         """The time series with these label values, given in order or by name."""
         key = values or _in_order(self._family[2], named)
         return self._series.setdefault(key, Distribution(self._bounds))
+
+    def numbers(self) -> Numbers:
+        """What every series has counted, by its label values."""
+        return {values: found.numbers for values, found in self._series.items()}
 
     def of(self, first: str) -> dict[tuple[str, ...], list[int]]:
         """The counts by bucket of the series whose first label is `first`, by the other labels."""

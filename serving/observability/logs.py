@@ -52,6 +52,12 @@ def configure(style: str) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
+def style() -> str:
+    """The style in which records are written, for `configure` in another process."""
+    handlers = logging.getLogger().handlers
+    return "json" if any(isinstance(one.formatter, JsonLines) for one in handlers) else "console"
+
+
 def _extra(record: logging.LogRecord) -> dict[str, object]:
     return {
         name: value

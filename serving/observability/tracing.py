@@ -6,10 +6,11 @@ name, headers, batching.
 """
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from cloche.serving.errors import SettingsError
@@ -100,6 +101,17 @@ class Tracing:
         sending = threading.Thread(target=self._provider.shutdown, daemon=True)
         sending.start()
         await asyncio.to_thread(sending.join, _FLUSH_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def opened() -> AsyncIterator[Tracing | None]:
+    """What the environment asks for, for as long as the context lasts; see `from_environment`."""
+    traces = from_environment()
+    try:
+        yield traces
+    finally:
+        if traces is not None:
+            await traces.close()
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | None:

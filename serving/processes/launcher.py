@@ -34,12 +34,13 @@ class Processes:
 
     def __init__(
         self, threads: int, extra_names: Sequence[str] = (), *, large_batch_threads: int = 0,
-        forking: bool = sys.platform == "linux",
+        forking: bool = sys.platform == "linux", relay: socket.socket | None = None,
     ) -> None:  # fmt: skip
+        """Start nothing yet; `relay` is a socket to another process's fork server, to use it."""
         self._threads = threads, large_batch_threads
         self._extra_names = tuple(extra_names)
         self._forking = forking
-        self._server: _ForkServer | None = None
+        self._server = _ForkServer(None, relay) if relay else None
         self._starting = asyncio.Lock()
         self._imported_programs = [Program.REGISTRY]
         self.ends = Tasks()
@@ -133,7 +134,11 @@ def kill(process: "Process") -> None:
 class _ForkServer:
     """The front's connection to the fork server."""
 
-    def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process | None, connection: socket.socket
+    ) -> None:
+        """Listen to a fork server; `process` is None if another process started it."""
+        connection.setblocking(False)
         self._process = process
         self._connection = connection
         self._asked: dict[int, asyncio.Future[_Fork]] = {}
@@ -156,7 +161,6 @@ class _ForkServer:
                     pass_fds=(theirs.fileno(),), env=variables, stdin=asyncio.subprocess.DEVNULL,
                 )  # fmt: skip
             undone.pop_all()
-        ours.setblocking(False)
         return cls(process, ours)
 
     @property
@@ -217,6 +221,8 @@ class _ForkServer:
         with contextlib.suppress(asyncio.CancelledError):
             await self._listening
         self._connection.close()
+        if self._process is None:
+            return
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()

@@ -5,6 +5,7 @@ Sockets, TLS, slow clients and signals are handled by the ASGI server that runs 
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from cloche.serving.server import preflight
 from cloche.serving.server.runtime import Runtime, running
@@ -28,7 +29,7 @@ class Cloche:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings = replace(settings, workers=1)
         self._running: Runtime | None = None
 
     @asynccontextmanager

@@ -4,7 +4,8 @@ It knows neither sockets nor signals, so `cloche serve` and a program that mount
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from cloche.registry.env_manager import LOCAL
 from cloche.serving.api.app import App
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.request_observer import RequestObserver
+from cloche.serving.api.state_pages import StatePages
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.pool_settings import PoolSettings
@@ -35,6 +37,7 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
+from cloche.serving.workers.worker_pools import MakePool
 
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
@@ -65,18 +68,64 @@ async def running(
     Requests whose Host header `hosts` does not allow are refused. Versions are loaded in the
     background; `/readyz` reports when they can answer.
     """
-    metrics, deadlines, traces = Metrics(), Deadlines(), tracing.from_environment()
-    threads = max(1, (cores() - 1) // settings.replicas)  # one core is for the front
-    large_batch_threads = cores() // settings.replicas
-    processes = Processes(threads, settings.host_env, large_batch_threads=large_batch_threads)
-    if settings.env_manager == LOCAL:
-        processes.prepare_hosts()
+    metrics, processes = Metrics(), processes_of(settings)
+    make = pools(settings, processes, metrics)
+    async with (
+        tracing.opened() as traces,
+        following(settings, uris, processes, metrics, make=make) as catalog,
+    ):
+        state = StatePages(catalog, metrics)
+        async with answering(
+            settings, hosts, catalog, metrics, state=state, traces=traces
+        ) as runtime:
+            yield runtime
+
+
+@asynccontextmanager
+async def following(
+    settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
+    make: MakePool, changed: Callable[[Catalog], None] = lambda _: None,
+) -> AsyncIterator[Catalog]:  # fmt: skip
+    """Follow the registry, with version pools that `make` makes, until the context is left."""
     registry = Registry(settings.cache_directory, processes)
-    catalog = _catalog(settings, registry, processes, metrics)
+    fetches = asyncio.Semaphore(_FETCHES)
+
+    async def version_pool(name: str, target: dict[str, Any]) -> VersionPool:
+        async with fetches:
+            path, environment = await _fetch(settings, processes, target)
+        return make(name, target, path, environment)
+
+    def model(uri: ModelUri) -> ServedModel:
+        return ServedModel(uri, registry, metrics, make=version_pool)
+
+    catalog = Catalog(model, settings.poll_interval, changed)
+    for uri in uris:
+        catalog.add(uri)
+    changed(catalog)
+    listing = None
+    if settings.all_with_alias:
+        listing = asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
+    try:
+        yield catalog
+    finally:
+        if listing is not None:
+            listing.cancel()
+        await catalog.close()
+        await registry.close()
+        await processes.close()
+
+
+@asynccontextmanager
+async def answering(
+    settings: Settings, hosts: AllowedHosts, catalog: Catalog, metrics: Metrics, *,
+    state: StatePages, traces: tracing.Tracing | None,
+) -> AsyncIterator[Runtime]:  # fmt: skip
+    """Answer requests by the models of `catalog` until the context is left."""
+    deadlines = Deadlines()
     access = Authentication(settings.api_keys)
     predictions = Predictions(settings, deadlines, RequestObserver(settings, metrics, traces))
     app = App(
-        catalog, predictions, metrics,
+        catalog, predictions, state,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
     )  # fmt: skip
     fast_path = None
@@ -85,23 +134,24 @@ async def running(
             app.target, catalog, predictions,
             access=access, hosts=hosts, max_body=settings.max_body,
         )  # fmt: skip
-    background = [asyncio.create_task(deadlines.run())]
-    for uri in uris:
-        catalog.add(uri)
-    if settings.all_with_alias:
-        background.append(
-            asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
-        )
+    timer = asyncio.create_task(deadlines.run())
     try:
         yield Runtime(_application(app, settings, catalog), catalog, predictions, access, fast_path)
     finally:
-        for task in background:
-            task.cancel()
-        await catalog.close()
-        await registry.close()
-        await processes.close()
-        if traces is not None:
-            await traces.close()
+        timer.cancel()
+
+
+def processes_of(settings: Settings, relay: socket.socket | None = None) -> Processes:
+    """What starts the processes of a server, by a fork server of its own or by `relay`."""
+    fronts = settings.workers
+    threads = max(1, (cores() - fronts) // (fronts * settings.replicas))  # a core for each front
+    large_batch_threads = cores() // (fronts * settings.replicas)
+    processes = Processes(
+        threads, settings.host_env, large_batch_threads=large_batch_threads, relay=relay
+    )
+    if settings.env_manager == LOCAL:
+        processes.prepare_hosts()
+    return processes
 
 
 def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
@@ -121,9 +171,8 @@ def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
     )  # fmt: skip
 
 
-def _catalog(
-    settings: Settings, registry: Registry, processes: Processes, metrics: Metrics
-) -> Catalog:
+def pools(settings: Settings, processes: Processes, metrics: Metrics) -> MakePool:
+    """What makes the version pools of this process."""
     pool_settings = PoolSettings(
         replicas=settings.replicas,
         load_timeout=settings.load_timeout,
@@ -133,11 +182,9 @@ def _catalog(
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
-    fetches = asyncio.Semaphore(_FETCHES)
-
-    async def version_pool(name: str, target: dict[str, Any]) -> VersionPool:
-        async with fetches:
-            path, environment = await _fetch(settings, processes, target)
+    def make(
+        name: str, target: dict[str, Any], path: Path, environment: Path | None
+    ) -> VersionPool:
         spawn = partial(Replica.start, processes, environment)
         with_twin = replace(pool_settings, twin=target["twin"] if settings.accelerate else "")
         return VersionPool(
@@ -145,10 +192,7 @@ def _catalog(
             retry=target["retry"],
         )  # fmt: skip
 
-    def model(uri: ModelUri) -> ServedModel:
-        return ServedModel(uri, registry, metrics, make=version_pool)
-
-    return Catalog(model, settings.poll_interval)
+    return make
 
 
 async def _fetch(

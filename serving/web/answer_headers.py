@@ -1,6 +1,6 @@
 """The headers of every answer: over HTTP, of a mounted application, and as metadata of gRPC.
 
-The sockets of `cloche serve` add them to whatever is sent (`serving/server/lifecycle.py`), the
+The sockets of `cloche serve` add them to whatever is sent (`serving/server/front.py`), the
 mounted application to its own answers, and gRPC to the trailing metadata of its calls. Answers that
 grpcio gives by itself have none: to unknown methods, and to calls beyond its limits.
 """

@@ -105,6 +105,19 @@ async def test_requests_that_wait_while_a_replica_works_share_the_next_batch() -
 
 
 @in_a_loop
+async def test_requests_wait_while_an_older_version_may_still_answer_elsewhere() -> None:
+    pool, made = await started()
+    pool.hold()
+    requests = [request() for _ in range(3)]
+    assert all(map(pool.submit, requests))
+    await asyncio.sleep(0)
+    assert made[0].batches == []
+    pool.go()
+    assert await answered(requests) == [200] * 3
+    assert made[0].batches == [3]
+
+
+@in_a_loop
 async def test_a_wave_of_requests_is_split_in_two_and_not_into_one_and_the_rest() -> None:
     pool, (replica,) = await started()
     for wave in (1, 30, 30):

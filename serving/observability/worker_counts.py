@@ -1,0 +1,43 @@
+"""What the workers of a server have counted, added up in the metrics of their parent.
+
+A worker sends what it has counted since it started, and its parent adds what is new: so the sums
+never fall, also when a worker ends and another one begins at zero.
+"""
+
+from typing import Any
+
+from cloche.serving.observability.fast_metrics import FastCounter, FastHistogram
+from cloche.serving.observability.metrics import Metrics
+
+_COUNTED = (FastCounter, FastHistogram)
+
+
+def counted(metrics: Metrics) -> dict[str, Any]:
+    """What a worker has counted, and its replicas by version, as JSON values."""
+    counts = {
+        name: [[list(labels), numbers] for labels, numbers in one.numbers().items()]
+        for name, one in vars(metrics).items()
+        if isinstance(one, _COUNTED)
+    }
+    (family,) = metrics.replicas.collect()
+    replicas = [[one.labels["model"], one.labels["version"], one.value] for one in family.samples]
+    return {"counts": counts, "replicas": replicas}
+
+
+class WorkerCounts:
+    """The counts of one worker as far as they were added to the sums."""
+
+    def __init__(self) -> None:
+        self.replicas: list[tuple[str, str, float]] = []
+        self._added: dict[tuple[str, ...], list[float]] = {}
+
+    def update(self, sums: Metrics, now: dict[str, Any]) -> None:
+        """Add to `sums` what the worker has counted since the last update."""
+        self.replicas = [tuple(one) for one in now["replicas"]]
+        for name, series in now["counts"].items():
+            metric: FastCounter | FastHistogram = getattr(sums, name)
+            for labels, numbers in series:
+                key = (name, *labels)
+                before = self._added.get(key, [0.0] * len(numbers))
+                self._added[key] = numbers
+                metric.labels(*labels).add([a - b for a, b in zip(numbers, before, strict=True)])

@@ -1,0 +1,141 @@
+"""The life of a server with several workers: the parent follows the registry, and they answer."""
+
+import asyncio
+import logging
+import math
+import pickle
+import socket
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+from cloche import launch
+from cloche.serving.api.state_pages import StatePages
+from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.observability import logs
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.processes.fork_relay import ForkRelay
+from cloche.serving.processes.launcher import Processes
+from cloche.serving.registry.uri import ModelUri
+from cloche.serving.server import front, signals
+from cloche.serving.server.runtime import following, processes_of
+from cloche.serving.server.worker import Start
+from cloche.serving.settings import Settings
+from cloche.serving.web.allowed_hosts import allowed_hosts
+from cloche.serving.web.sockets import reserve
+from cloche.serving.workers import state_relay
+from cloche.serving.workers.fleet import Fleet, Worker
+from cloche.serving.workers.fleet_pool import FleetPool
+from cloche.serving.workers.peer import Handlers, Peer
+
+_END_SECONDS = 20.0  # after the drain timeout: hosts are ended by then
+_logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings, uris: list[ModelUri]) -> None:
+    """Serve with several workers until a signal ends the server.
+
+    Raises:
+        ServingError: The server cannot start.
+    """
+    listener = reserve(settings.host, settings.port)
+    for_grpc = None
+    if settings.grpc_port is not None:
+        for_grpc = reserve(settings.host, settings.grpc_port, "--grpc-port")
+    with front.runner() as runner:
+        runner.run(_lead(settings, uris, listener, for_grpc))
+
+
+async def _lead(
+    settings: Settings, uris: list[ModelUri], listener: socket.socket,
+    for_grpc: socket.socket | None,
+) -> None:  # fmt: skip
+    front.log_hosts(settings, allowed_hosts(settings))
+    start = Start(
+        share_of(settings), listener.getsockname()[:2],
+        for_grpc.getsockname()[:2] if for_grpc else None, logs.style(),
+    )  # fmt: skip
+    metrics, processes = Metrics(), processes_of(settings)
+    fleet = Fleet(settings.workers, metrics)
+
+    def make(
+        name: str, target: dict[str, Any], path: Path, environment: Path | None
+    ) -> VersionPool:
+        # Of a version pool it has what `ServedModel` and the pages on the state use.
+        return cast("VersionPool", FleetPool(fleet, name, target, path, environment))
+
+    def changed(catalog: Catalog) -> None:
+        fleet.set_models(
+            uris=[asdict(model.uri) for model in catalog],
+            alias=catalog.alias, complete=catalog.complete,
+        )  # fmt: skip
+
+    async with following(settings, uris, processes, metrics, make=make, changed=changed) as catalog:
+        ended = asyncio.Event()
+
+        def stop() -> None:
+            catalog.draining = True
+            ended.set()
+
+        async def wake() -> None:
+            catalog.wake()
+
+        page = state_relay.answering(fleet, catalog, StatePages(catalog, metrics))
+        handlers: Handlers = {"page": page, "wake": wake}
+        signals.handle(stop=stop, wake=catalog.wake)
+        keepers = [
+            asyncio.create_task(fleet.keep(lambda: _start(start, processes, handlers)))
+            for _ in range(settings.workers)
+        ]
+        try:
+            await _first(*keepers, fleet.begun.wait(), ended.wait())
+            if fleet.begun.is_set():
+                front.log_listening(settings, listener)
+            await _first(*keepers, ended.wait())
+        finally:
+            await fleet.end(settings.drain_timeout + _END_SECONDS)
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
+    _logger.info("Ended.")
+
+
+def share_of(settings: Settings) -> Settings:
+    """The settings of one worker: the server's limits are divided among all."""
+    return replace(
+        settings,
+        **{
+            name: math.ceil(getattr(settings, name) / settings.workers)
+            for name in ("max_queue", "max_queue_rows", "max_queue_bytes", "max_connections")
+        },
+    )
+
+
+async def _start(start: Start, processes: Processes, handlers: Handlers) -> Worker:
+    """Start a worker."""
+    ours, theirs = socket.socketpair()
+    lent, borrowed = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, borrowed:
+        descriptors = (theirs.fileno(), borrowed.fileno())
+        process = await asyncio.create_subprocess_exec(
+            *launch.command("cloche.serving.server.worker", *map(str, descriptors)),
+            pass_fds=descriptors, stdin=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+    ForkRelay(processes, lent)
+    assert process.stdin is not None  # noqa: S101  # it is a pipe
+    process.stdin.write(pickle.dumps(start))
+    process.stdin.close()
+    return Worker(process, await Peer.connect(ours, handlers))
+
+
+async def _first(*ones: Any) -> None:
+    """Wait for the first of these.
+
+    Raises:
+        ServingError: It is a keeper, and its worker does not start.
+    """
+    tasks = [asyncio.ensure_future(one) for one in ones]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()

@@ -1,0 +1,107 @@
+"""The process of one worker: `python cloche/launch.py cloche.serving.server.worker FD FD`.
+
+Its arguments are its ends of two sockets, one for calls of its parent and one to the fork server.
+The settings arrive on its standard input, as they hold secrets. It listens when its parent says so:
+until then it may have versions to load, and others answer.
+"""
+
+import asyncio
+import pickle
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import NamedTuple
+
+from cloche.processes import parent_watch
+from cloche.serving.api.state_pages import StatePages
+from cloche.serving.observability import logs, tracing
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.registry.client import Registry
+from cloche.serving.server import front
+from cloche.serving.server.runtime import Runtime, answering, pools, processes_of
+from cloche.serving.settings import Settings
+from cloche.serving.web.allowed_hosts import allowed_hosts
+from cloche.serving.web.sockets import share
+from cloche.serving.workers import state_relay
+from cloche.serving.workers.peer import Handlers, Peer
+from cloche.serving.workers.worker_pools import WorkerCatalog, WorkerModel, WorkerPools
+
+Address = tuple[str, int]
+
+
+class Start(NamedTuple):
+    """What a worker is told when it starts.
+
+    Attributes:
+        settings: The settings, with this worker's share of the server's limits.
+        address: Where to listen.
+        grpc_address: Where to listen for gRPC; None for nowhere.
+        log_style: The style of the log.
+    """
+
+    settings: Settings
+    address: Address
+    grpc_address: Address | None
+    log_style: str
+
+
+def main() -> None:
+    """Run the worker until its parent lets it end, or is gone."""
+    control, forks = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+    parent_watch.die_with_parent()
+    parent_watch.name("cloche-front")
+    start: Start = pickle.load(sys.stdin.buffer)  # noqa: S301  # its parent wrote it
+    logs.configure(start.log_style)
+    parent_watch.leave_signals_to_parent()
+    with front.runner() as runner:
+        runner.run(_work(start, control, forks))
+
+
+async def _work(start: Start, control: socket.socket, forks: socket.socket) -> None:
+    told = asyncio.Event()  # to listen, or to end before
+    server: front.Server
+
+    async def listen() -> None:
+        told.set()
+        await server.listening.wait()
+
+    async def drain() -> None:
+        server.stop()
+        told.set()
+
+    handlers = {"listen": listen, "drain": drain}
+    async with _working(start.settings, control, forks, handlers) as at_work:
+        server = front.Server(start.settings, at_work)
+        await told.wait()
+        if not server.should_exit:
+            for_grpc = share(start.grpc_address) if start.grpc_address else None
+            await server.answer(share(start.address), for_grpc)
+
+
+@asynccontextmanager
+async def _working(
+    settings: Settings, control: socket.socket, forks: socket.socket, handlers: Handlers
+) -> AsyncIterator[Runtime]:
+    """Answer by the versions that the parent has this worker load, until the context is left."""
+    metrics, processes = Metrics(), processes_of(settings, forks)
+    registry = Registry(settings.cache_directory, processes)  # which nobody asks
+    peer: Peer
+    catalog = WorkerCatalog(
+        partial(WorkerModel, registry=registry, metrics=metrics), wake=lambda: peer.tell("wake")
+    )
+    own = WorkerPools(catalog, metrics, pools(settings, processes, metrics))
+    peer = await Peer.connect(control, {**own.handlers, **handlers})
+    state = StatePages(catalog, metrics)
+    state.replace(state_relay.asking(peer))
+    async with tracing.opened() as traces:
+        try:
+            async with answering(
+                settings, allowed_hosts(settings), catalog, metrics, state=state, traces=traces
+            ) as runtime:
+                yield runtime
+        finally:
+            await catalog.close()
+            await processes.close()
+            await peer.close()

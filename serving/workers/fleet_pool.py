@@ -1,0 +1,124 @@
+"""A version on all workers, as the parent follows it.
+
+`ServedModel` treats it like the version pool of a single process: it is loaded, takes over, and is
+closed. It takes no requests, so it has none to hand over.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloche.serving.workers.fleet import Fleet, Worker
+from cloche.serving.workers.peer import PeerLost
+
+_keys = itertools.count(1)
+
+
+class FleetPool:
+    """The version pools of one version, one on each worker.
+
+    Attributes:
+        key: Its name in messages to the workers.
+        description: The description of the version by the worker that loaded it last.
+    """
+
+    def __init__(
+        self, fleet: Fleet, model: str, target: dict[str, Any], path: Path, environment: Path | None
+    ) -> None:
+        self.key = next(_keys)
+        self.model = model
+        self.version: str = target["version"]
+        self.description: dict[str, Any] = {}
+        self._fleet = fleet
+        self._retry: bool = target["retry"]
+        self._load: dict[str, Any] = {
+            "key": self.key, "model": model, "target": target,
+            "path": str(path), "environment": str(environment) if environment else None,
+        }  # fmt: skip
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker has a warm replica."""
+        return self._fleet.total(self.model, "replicas") > 0
+
+    @property
+    def queued(self) -> int:
+        """The number of requests that wait for a replica."""
+        return self._fleet.total(self.model, "queued")
+
+    @property
+    def replicas(self) -> int:
+        """The number of hosts that are loaded and warm."""
+        return self._fleet.total(self.model, "replicas")
+
+    @property
+    def retry(self) -> bool:
+        """Whether a request whose host was lost is given to another host."""
+        return self._retry
+
+    @retry.setter
+    def retry(self, retry: bool) -> None:
+        if retry != self._retry:
+            self._retry = retry
+            self._load["target"] = {**self._load["target"], "retry": retry}
+            self._fleet.tell("retry", key=self.key, retry=retry)
+
+    async def start(self, *, beside: bool = True) -> None:
+        """Load the version on all workers, and have all switch to it.
+
+        Raises:
+            HostFailed: A worker cannot load the version. Nothing was switched.
+        """
+        try:
+            await self._fleet.switch_to(self, beside=beside)
+        except BaseException:
+            self._fleet.drop(self)
+            raise
+
+    async def complete(self) -> None:
+        """Wait until all workers have loaded the model as well.
+
+        Raises:
+            HostFailed: A worker cannot load the model.
+        """
+        await asyncio.gather(*map(self.complete_on, list(self._fleet.members)))
+
+    async def load_on(self, worker: Worker, *, beside: bool) -> None:
+        """Load the version on a worker.
+
+        Raises:
+            HostFailed: The worker cannot load the version.
+        """
+        try:
+            self.description = await worker.peer.call("load", **self._load, beside=beside)
+        except PeerLost:
+            worker.kill()
+            await worker.process.wait()
+        else:
+            worker.loaded.add(self.key)
+
+    async def complete_on(self, worker: Worker) -> None:
+        """Wait until a worker has loaded the model as well.
+
+        Raises:
+            HostFailed: The worker cannot load the model.
+        """
+        with contextlib.suppress(PeerLost):
+            self.description = await worker.peer.call("complete", key=self.key)
+
+    def adopt(self, requests: Sequence[Any]) -> None:
+        """Take over requests of another version pool: on the workers, by their switch."""
+
+    def release(self) -> list[Any]:
+        """Return all requests that still wait: here, none do."""
+        return []
+
+    def hurry(self) -> None:
+        """Let `close` wait for nothing, which it does not."""
+
+    async def close(self, _: Callable[[], Any]) -> None:
+        """Have all workers close their version pools in the background."""
+        self._fleet.drop(self)

@@ -1,0 +1,55 @@
+"""The pages on the state of the server: a worker asks its parent, which speaks for all workers."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from cloche.serving.api.state_pages import Page, StatePages
+from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.web.asgi import Message, Scope, Send
+from cloche.serving.workers.fleet import Fleet
+from cloche.serving.workers.peer import Peer
+
+
+def asking(peer: Peer) -> Page:
+    """A page that the parent answers."""
+
+    async def page(scope: Scope, send: Send) -> None:
+        accept: bytes = dict(scope["headers"]).get(b"accept", b"")
+        told = await peer.call(
+            "page", path=scope["path"], query=scope["query_string"].decode("latin-1"),
+            accept=accept.decode("latin-1"),
+        )  # fmt: skip
+        headers = [(name.encode(), value.encode()) for name, value in told["headers"]]
+        await send({"type": "http.response.start", "status": told["status"], "headers": headers})
+        await send({"type": "http.response.body", "body": told["body"].encode()})
+
+    return page
+
+
+def answering(
+    fleet: Fleet, catalog: Catalog, pages: StatePages
+) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """The parent's handler for these pages."""
+
+    async def answer(path: str, query: str, accept: str) -> dict[str, Any]:
+        await fleet.collect()
+        for model in catalog:
+            model.in_progress = fleet.total(model.name, "in_progress")
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        found = pages.probes.get(path) or pages.guarded[path]
+        headers = [(b"accept", accept.encode("latin-1"))]
+        await found(
+            {"path": path, "query_string": query.encode("latin-1"), "headers": headers}, send
+        )
+        start, body = sent
+        return {
+            "status": start["status"],
+            "headers": [(name.decode(), value.decode()) for name, value in start["headers"]],
+            "body": body["body"].decode(),
+        }
+
+    return answer

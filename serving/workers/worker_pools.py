@@ -1,0 +1,144 @@
+"""The version pools of one worker, which obeys its parent: the handlers of its calls."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.errors import ServingError
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.observability.worker_counts import counted
+from cloche.serving.registry.client import Registry
+from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.serving.workers.peer import Handlers
+
+MakePool = Callable[[str, dict[str, Any], Path, Path | None], VersionPool]
+
+
+class WorkerModel(ServedModel):
+    """A model of a worker, whose version its parent chooses."""
+
+    def __init__(self, uri: ModelUri, registry: Registry, metrics: Metrics) -> None:
+        super().__init__(uri, registry, metrics, make=_by_the_parent)
+
+    async def follow(self, interval: float) -> None:
+        """Do nothing: the parent polls the registry."""
+
+
+async def _by_the_parent(*_: Any) -> VersionPool:
+    raise NotImplementedError
+
+
+class WorkerCatalog(Catalog):
+    """The models of a worker."""
+
+    def __init__(self, make: Callable[[ModelUri], WorkerModel], wake: Callable[[], None]) -> None:
+        super().__init__(make, 0.0)
+        self._wake_parent = wake
+
+    def wake(self) -> None:
+        """Have the parent poll the registry now."""
+        self._wake_parent()
+
+
+class WorkerPools:
+    """The version pools that the parent has had loaded, by key."""
+
+    def __init__(self, catalog: Catalog, metrics: Metrics, make: MakePool) -> None:
+        self._catalog = catalog
+        self._metrics = metrics
+        self._make = make
+        self._pools: dict[int, VersionPool] = {}
+        self._loads: dict[int, asyncio.Task[Any]] = {}
+
+    @property
+    def handlers(self) -> Handlers:
+        """The calls of the parent that concern versions."""
+        return {
+            "models": self._set_models, "load": self._load, "complete": self._complete,
+            "switch": self._switch, "go": self._go, "retry": self._set_retry,
+            "close": self._close, "state": self._state,
+        }  # fmt: skip
+
+    async def _set_models(self, uris: list[dict[str, Any]], alias: str, complete: bool) -> None:
+        """Serve exactly the models of these URIs."""
+        models = {uri["name"]: uri for uri in uris}
+        for model in list(self._catalog):
+            if model.name not in models:
+                self._forget(model)
+                self._catalog.remove(model.name)
+        for name, uri in models.items():
+            if self._catalog.get(name) is None:
+                self._catalog.add(ModelUri(**{**uri, "reference": Reference(uri["reference"])}))
+        self._catalog.alias, self._catalog.complete = alias, complete
+
+    async def _load(
+        self, *, key: int, model: str, target: dict[str, Any], path: str, environment: str | None,
+        beside: bool,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Load a version; return its description."""
+        pool = self._make(model, target, Path(path), Path(environment) if environment else None)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # handlers run in tasks
+        self._loads[key] = task
+        try:
+            await pool.start(beside=beside)
+        finally:
+            del self._loads[key]
+        self._pools[key] = pool
+        return pool.description
+
+    async def _complete(self, key: int) -> dict[str, Any]:
+        if (pool := self._pools.get(key)) is None:
+            raise ServingError("The version was given up.")
+        await pool.complete()
+        return pool.description
+
+    async def _switch(self, key: int) -> None:
+        """Serve by a version that was loaded, and let requests wait until `_go`."""
+        pool = self._pools.get(key)
+        model = self._catalog.get(pool.model) if pool else None
+        if pool is not None and model is not None:
+            pool.hold()
+            self._forget(model)
+            model.serve(pool)
+
+    async def _go(self, key: int) -> None:
+        if (pool := self._pools.get(key)) is not None:
+            pool.go()
+
+    async def _set_retry(self, key: int, retry: bool) -> None:
+        if (pool := self._pools.get(key)) is not None:
+            pool.retry = retry
+
+    async def _close(self, key: int) -> None:
+        """Close a version pool, or give up its load."""
+        if (load := self._loads.get(key)) is not None:
+            load.cancel()
+        if (pool := self._pools.pop(key, None)) is None:
+            return
+        model = self._catalog.get(pool.model)
+        if model is None:
+            await pool.close(lambda: None)
+        else:
+            model.retire(pool)
+
+    async def _state(self) -> dict[str, Any]:
+        models = {
+            model.name: {
+                "in_progress": model.in_progress,
+                "queued": model.current.queued if model.current else 0,
+                "replicas": model.current.replicas if model.current else 0,
+            }
+            for model in self._catalog
+        }
+        return {"models": models, **counted(self._metrics)}
+
+    def _forget(self, model: ServedModel) -> None:
+        """Forget the pool that a model is about to retire, so that it is not closed twice."""
+        for key, pool in list(self._pools.items()):
+            if pool is model.current:
+                del self._pools[key]

@@ -1,0 +1,211 @@
+"""Several workers on one port are one server: versions, limits, metrics, and what happens to it."""
+
+import os
+import signal
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+import requests
+
+from tests.lifecycle.make_models import HANG
+from tests.lifecycle.registry import Registry, Serve, infer_request
+from tests.lifecycle.test_grpc import INFER
+from tests.online import COMMAND, Load, Server, children, is_running, wait_for
+
+pytestmark = pytest.mark.slow
+
+SWAPS = int(os.environ.get("CLOCHE_TEST_SWAPS", "6"))
+ROW = {"dataframe_records": [{"a": 0}]}
+
+
+def fronts(server: Server) -> list[int]:
+    return children(server.process.pid, "cloche-front")
+
+
+class Watchers:
+    """Clients with many connections, which compare what they get with what others got before."""
+
+    def __init__(self, server: Server, clients: int = 4, connections: int = 8) -> None:
+        self.server = server
+        self.newest = 0  # of all answers
+        self.answered = 0
+        self.wrong: list[str] = []
+        self._stop = threading.Event()
+        self._connections = connections
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+
+    def __enter__(self) -> "Watchers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        sessions = [requests.Session() for _ in range(self._connections)]
+        while True:
+            for session in sessions:
+                if self._stop.wait(0.01):
+                    return
+                at_least = self.newest
+                try:
+                    response = session.post(f"{self.server.url}/invocations", json=ROW, timeout=60)
+                    (version,) = response.json()["predictions"]
+                except (requests.RequestException, KeyError, ValueError) as error:
+                    self.wrong.append(repr(error))
+                    continue
+                if version < at_least:
+                    self.wrong.append(f"{version} after {at_least}")
+                self.newest = max(self.newest, version)
+                self.answered += 1
+
+
+def test_nobody_sees_an_older_version_after_a_newer_one_on_any_connection(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register(*[""] * (SWAPS + 1), promote=True)
+    server = serve("--workers", "2", program=COMMAND).wait_until_ready()
+    assert len(fronts(server)) == 2
+    with Watchers(server) as watchers:
+        for number in range(2, SWAPS + 2):
+            registry.promote(str(number))
+            server.wait_for_version(str(number))
+            wanted = watchers.answered + 50
+            wait_for(lambda wanted=wanted: watchers.answered >= wanted)
+    assert watchers.wrong == []
+    assert watchers.newest == SWAPS + 1
+    assert server.metric("cloche_swaps_total", outcome="done") == SWAPS + 1
+    wait_for(lambda: len(server.hosts()) == 2)  # one for each worker
+    assert server.metric("cloche_replicas") == 2
+    assert len(children(server.process.pid, "cloche-forks")) == 1
+    assert len(children(server.process.pid, "cloche-registry")) == 1
+
+
+def test_a_worker_that_is_killed_costs_what_it_was_answering_and_comes_back(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("", "", promote=True)
+    server = serve("--workers", "2", program=COMMAND).wait_until_ready()
+    killed, other = fronts(server)
+    with Load(server, clients=8) as load:
+        load.wait_for_more(100)
+        counted = server.metric("cloche_requests_total")
+        os.kill(killed, signal.SIGKILL)
+        load.wait_for_more(100)
+        assert other in fronts(server)
+        wait_for(lambda: server.metric("cloche_replicas") == 2)
+        back = set(fronts(server))
+        assert len(back) == 2
+        assert killed not in back
+        lost = len(load.failures)
+        load.wait_for_more(100)
+        assert server.metric("cloche_requests_total") >= counted
+        registry.promote("2")
+        server.wait_for_version("2")
+        load.wait_for_more(100)
+    assert len(load.failures) == lost <= load.clients
+    assert all("Connection" in failure for failure in load.failures)
+    wait_for(lambda: len(server.hosts()) == 2)
+    assert server.get("/readyz").json()["ready"]
+
+
+def test_the_end_of_all_workers_answers_what_runs(registry: Registry, serve: Serve) -> None:
+    registry.register("is slow", promote=True)
+    server = serve("--workers", "2", program=COMMAND).wait_until_ready()
+    processes = [*fronts(server), *server.hosts()]
+    answers: list[int] = []
+    clients = [
+        threading.Thread(target=lambda: answers.append(server.predict().status_code))
+        for _ in range(6)
+    ]
+    for client in clients:
+        client.start()
+    wait_for(lambda: server.metric("cloche_requests_in_progress") == 6)
+    assert server.end() == 0
+    for client in clients:
+        client.join()
+    assert answers == [200] * 6
+    assert not any(map(is_running, processes))
+
+
+def test_metrics_and_pages_speak_for_all_workers(registry: Registry, serve: Serve) -> None:
+    registry.register("", "", promote=True)
+    server = serve("--workers", "2", "--poll-interval", "60").wait_until_ready()
+    for _ in range(32):  # each on a connection of its own
+        assert server.predict().ok
+    assert server.metric("cloche_requests_total", code="200") == 32
+    assert server.metric("cloche_request_duration_seconds_count") == 32
+    status = server.get("/status.json").json()["model"]
+    assert status["replicas"] == 2
+    assert [one["count"] for one in status["counted"]["requests"]] == [32]
+    wait_for(lambda: server.get("/status.json").json()["model"]["history"])
+    registry.promote("2")
+    server.process.send_signal(signal.SIGHUP)  # reaches what looks at the registry
+    server.wait_for_version("2")
+
+
+def test_no_more_requests_wait_at_all_workers_than_the_server_may_have(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("", promote=True)
+    limits = ("--max-queue", "2", "--max-batch-rows", "1", "--request-timeout", "5")
+    server = serve("--workers", "2", *limits).wait_until_ready()
+    with ThreadPoolExecutor(20) as clients:
+        statuses = Counter(
+            answer.status_code for answer in clients.map(lambda _: server.predict(HANG), range(20))
+        )
+    assert set(statuses) == {429, 504}
+    assert statuses[504] <= 4  # one at each of two hosts, and two that wait
+
+
+def test_a_version_that_cannot_be_loaded_is_served_by_no_worker(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("", "exits", promote=True)
+    server = serve("--workers", "2").wait_until_ready()
+    registry.promote("2")
+    wait_for(lambda: "exited with code 3" in (server.state()["problem"] or ""))
+    assert {server.predict().json()["predictions"][0] for _ in range(16)} == {1}
+    assert server.metric("cloche_swaps_total", outcome="failed") == 1
+
+
+def test_workers_share_the_port_for_grpc(registry: Registry, serve: Serve) -> None:
+    registry.register("", promote=True)
+    server = serve("--workers", "2", "--grpc-port", "0").wait_until_ready()
+    alone = [("grpc.use_local_subchannel_pool", 1)]  # a connection for each channel
+    for _ in range(16):
+        with grpc.insecure_channel(server.grpc_address(), options=alone) as channel:
+            assert channel.unary_unary(INFER)(infer_request(), timeout=60)
+    assert server.metric("cloche_requests_total") == 16
+
+
+@pytest.mark.breadth
+def test_a_fork_server_that_is_killed_costs_only_what_its_hosts_answered(
+    registry: Registry, serve: Serve
+) -> None:
+    registry.register("", promote=True)
+    server = serve("--workers", "2", program=COMMAND).wait_until_ready()
+    (forks,) = children(server.process.pid, "cloche-forks")
+    hosts = set(server.hosts())
+    with Load(server, clients=4) as load:
+        os.kill(forks, signal.SIGKILL)
+        wait_for(lambda: len(set(server.hosts()) - hosts) == 2)
+        load.wait_for_more(50)
+    assert not load.failures
+
+
+def test_a_second_server_cannot_take_the_port(
+    registry: Registry, serve: Serve, tmp_path: Path
+) -> None:
+    registry.register("", promote=True)
+    server = serve("--workers", "2").wait_until_ready()
+    port = server.url.rpartition(":")[2]
+    with pytest.raises(AssertionError, match="something else does"):
+        serve("--workers", "2", "--port", port)

@@ -1,0 +1,165 @@
+"""How all workers switch, with workers that answer when the test says so."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from cloche.serving.errors import HostFailed, ServingError
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.workers.fleet import Fleet, Worker
+from cloche.serving.workers.fleet_pool import FleetPool
+from cloche.serving.workers.peer import PeerLost
+from tests.in_a_loop import in_a_loop
+
+
+class FakeProcess:
+    """A process that runs until it is killed."""
+
+    pid = 1
+    returncode: int | None = None
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    def kill(self) -> None:
+        self.returncode = -9
+        self.ended.set()
+
+    async def wait(self) -> int:
+        await self.ended.wait()
+        return -9
+
+
+class Record(list[str]):
+    """What workers were told, in order; it can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = asyncio.Event()
+
+    def append(self, line: str) -> None:
+        super().append(line)
+        self._more.set()
+
+    async def until(self, *lines: str) -> None:
+        async with asyncio.timeout(10):
+            while not set(lines) <= set(self):
+                self._more.clear()
+                await self._more.wait()
+
+
+class FakePeer:
+    """Answers each call when the test lets it, and records it."""
+
+    def __init__(self, name: str, record: Record) -> None:
+        self.name = name
+        self.record = record
+        self.held: dict[str, asyncio.Event] = {}
+        self.failing: dict[str, Exception] = {}
+
+    async def call(self, name: str, **_: Any) -> Any:
+        self.record.append(f"{self.name} {name}")
+        if name in self.held:
+            await self.held[name].wait()
+        if name in self.failing:
+            raise self.failing.pop(name)
+        return {"predictor": "model"}
+
+    def tell(self, name: str, **_: Any) -> None:
+        self.record.append(f"{self.name} {name}")
+
+    async def close(self) -> None:
+        pass
+
+
+class Workers:
+    """A fleet of workers a, b, …, and what they were told, in order."""
+
+    def __init__(self, count: int = 2) -> None:
+        self.record = Record()
+        self.peers: list[FakePeer] = []
+        self.workers: list[Worker] = []
+        self.fleet = Fleet(count, Metrics())
+        self.holding: str = ""
+        self._tasks = [asyncio.create_task(self.fleet.keep(self.start)) for _ in range(count)]
+
+    async def start(self) -> Worker:
+        peer = FakePeer("abcdef"[len(self.peers)], self.record)
+        if self.holding:
+            peer.held[self.holding] = asyncio.Event()
+        self.peers.append(peer)
+        self.workers.append(Worker(cast("Any", FakeProcess()), cast("Any", peer)))
+        return self.workers[-1]
+
+    async def begun(self) -> "Workers":
+        await self.fleet.begun.wait()
+        self.record.clear()
+        return self
+
+    def pool(self, version: str) -> FleetPool:
+        target = {"version": version, "retry": True}
+        return FleetPool(self.fleet, "m", target, cast("Any", "/path"), None)
+
+
+@in_a_loop
+async def test_all_have_loaded_before_one_switches_and_all_switched_before_one_answers() -> None:
+    workers = await Workers().begun()
+    a, b = workers.peers
+    a.held["load"], b.held["switch"] = asyncio.Event(), asyncio.Event()
+    start = asyncio.create_task(workers.pool("1").start())
+    await workers.record.until("a load", "b load")
+    a.held["load"].set()
+    await workers.record.until("a switch", "b switch")
+    assert workers.record == ["a load", "b load", "a switch", "b switch"]
+    b.held["switch"].set()
+    await start
+    assert workers.record[4:] == ["a go", "b go"]
+
+
+@in_a_loop
+async def test_a_version_that_one_cannot_load_is_closed_on_all_and_serves_nowhere() -> None:
+    workers = await Workers().begun()
+    workers.peers[1].failing["load"] = HostFailed("No memory.")
+    with pytest.raises(HostFailed, match="No memory"):
+        await workers.pool("1").start()
+    assert workers.record == ["a load", "b load", "a close", "b close"]
+
+
+@in_a_loop
+async def test_a_switch_that_has_begun_is_completed_when_it_is_given_up() -> None:
+    workers = await Workers().begun()
+    workers.peers[0].held["switch"] = asyncio.Event()
+    start = asyncio.create_task(workers.pool("1").start())
+    await workers.record.until("a switch")
+    start.cancel()
+    workers.peers[0].held["switch"].set()
+    await start
+    assert workers.record[-2:] == ["a go", "b go"]
+
+
+@in_a_loop
+async def test_a_worker_that_dies_during_a_switch_does_not_hold_up_the_other() -> None:
+    workers = await Workers().begun()
+    workers.peers[0].failing["load"] = PeerLost()
+    await workers.pool("1").start()
+    assert "b go" in workers.record
+    await workers.record.until("c listen")  # another one took its place
+    assert "a go" not in workers.record
+    assert workers.record.index("c go") < workers.record.index("c listen")
+
+
+@in_a_loop
+async def test_a_new_worker_that_loads_the_old_version_meanwhile_loads_the_new_one_too() -> None:
+    workers = await Workers().begun()
+    await workers.pool("1").start()
+    workers.holding = "load"
+    workers.workers[0].kill()
+    await workers.record.until("c load")
+    await workers.pool("2").start()  # by the other one alone
+    assert "c switch" not in workers.record
+    workers.peers[2].failing["load"] = ServingError("It was given up.")
+    workers.peers[2].held["load"].set()
+    await workers.record.until("c listen")
+    assert workers.record.count("c load") == 2
+    assert workers.fleet.members == [workers.workers[1], workers.workers[2]]
