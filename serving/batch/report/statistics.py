@@ -17,9 +17,17 @@ _MOST_VALUES = 200
 
 def count(inputs: pd.DataFrame, predictions: pa.Table, profile: dict[str, Any]) -> dict[str, Any]:
     """Count a sample of the scored rows."""
-    step = max(1, -(-len(inputs) // SAMPLE))
-    inputs = inputs.iloc[::step]
-    sample = predictions.take(pa.array(range(0, predictions.num_rows, step)))
+    chosen = sampled(len(inputs))
+    return count_sample(inputs.iloc[chosen], predictions.take(pa.array(chosen)), profile)
+
+
+def sampled(rows: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Return the positions of the rows of a part that are counted."""
+    return np.arange(0, rows, max(1, -(-rows // SAMPLE)))
+
+
+def count_sample(inputs: pd.DataFrame, sample: pa.Table, profile: dict[str, Any]) -> dict[str, Any]:
+    """Count all rows of a sample."""
     scores = sample.to_pandas(integer_object_nulls=True)  # a gap must not make integers floats
     columns = {
         name: _column(inputs[name], described)

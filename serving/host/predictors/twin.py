@@ -11,14 +11,16 @@ import hashlib
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from cloche.registry.coded_graph import UNKNOWN, CodedGraph, coded
 from cloche.serving.processes import thread_limits
 
 FORMAT = 1
@@ -26,9 +28,20 @@ ANY = "any"  # instead of a digest, for artifacts from sources that record no di
 DESCRIPTION = Path("onnx", "twin.json")
 _GRAPH = Path("onnx", "model.onnx")
 _EXACT_IN_DOUBLE = 2**53
+GAP = -2  # the code of a missing value
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
+
+
+class Codes(NamedTuple):
+    """A column of texts as numbers.
+
+    Attributes:
+        numbers: (n) int64, the codes of `Twin.vocabulary`, `UNKNOWN` or `GAP`.
+    """
+
+    numbers: Array
 
 
 class TwinRefused(Exception):
@@ -64,15 +77,19 @@ class Twin:
     Attributes:
         tolerance: The proven maximum difference of its scores from the model's.
         proven_here: Whether the twin was proven with the installed onnxruntime.
+        vocabulary: Text → code of the texts that the graph knows; None if it takes texts.
     """
 
     def __init__(
-        self, session: Any, description: Mapping[str, Any], columns: Sequence[str]
-    ) -> None:
+        self, session: Any, description: Mapping[str, Any], columns: Sequence[str],
+        vocabulary: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
         place = {name: position for position, name in enumerate(columns)}
         self._session = session
+        self.vocabulary = vocabulary
+        fills = dict(_FILLS) if vocabulary is None else _FILLS | {"string": _codes(vocabulary)}
         self._inputs = [
-            _Input(one["name"], place[one["column"]], _FILLS[one["tensor"]](one.get("missing")))
+            _Input(one["name"], place[one["column"]], fills[one["tensor"]](one.get("missing")))
             for one in description["inputs"]
         ]
         self._output = description["scores"]["output"]
@@ -115,7 +132,8 @@ class Twin:
         if hashlib.sha256(graph).hexdigest() != description.get("sha256"):
             raise TwinRefused("The twin's graph is not the one that was proven.")
         try:
-            return cls(_session(graph, description.get("threads")), description, columns)
+            session, vocabulary = _loaded(graph, coded(graph), description.get("threads"))
+            return cls(session, description, columns, vocabulary)
         except (KeyError, TypeError, ValueError) as error:
             raise TwinRefused(f"The twin's description is not whole: {error!r}") from error
 
@@ -124,7 +142,7 @@ class Twin:
 
         Args:
             columns: The signature's columns in their order, each with n values: arrays of the
-                signature's types, or sequences of strings and None.
+                signature's types, sequences of strings and None, or codes of such.
         """
         sure: Mask | None = None
         feeds = {}
@@ -163,6 +181,20 @@ class Twin:
         return Prediction(sure, self._names, columns)
 
 
+def _loaded(
+    graph: bytes, by_codes: CodedGraph | None, threads: int | None
+) -> tuple[Any, Mapping[str, int] | None]:
+    """Create a session that takes codes, or texts if the graph has no such form.
+
+    Raises:
+        TwinRefused: onnxruntime is not installed, or cannot run the graph.
+    """
+    if by_codes is not None:
+        with suppress(TwinRefused):  # this onnxruntime may lack an operator for integers
+            return _session(by_codes.content, threads), by_codes.vocabulary
+    return _session(graph, threads), None
+
+
 def _session(graph: bytes, demanded: int | None) -> Any:
     """Create a session with the threads that the twin was proven with, or this process's share.
 
@@ -189,7 +221,7 @@ def _doubles(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
         exact = None
         if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
             exact = (values <= _EXACT_IN_DOUBLE) & (values >= -_EXACT_IN_DOUBLE)
-        return values.astype(np.float64).reshape(-1, 1), exact
+        return values.astype(np.float64, copy=False).reshape(-1, 1), exact
 
     return fill
 
@@ -228,6 +260,28 @@ def _strings(missing: str | None) -> Callable[[Any], tuple[Array, Mask | None]]:
         return np.array(values, dtype=object).reshape(-1, 1), exact
 
     return fill
+
+
+def _codes(vocabulary: Mapping[str, int]) -> Callable[[str | None], Any]:
+    """Return the fill of text columns for a graph that takes codes."""
+    known = vocabulary.get
+
+    def of(missing: str | None) -> Callable[[Any], tuple[Array, Mask | None]]:
+        stand_in = known("" if missing is None else missing, UNKNOWN)
+
+        def fill(values: Any) -> tuple[Array, Mask | None]:
+            if not isinstance(values, Codes):
+                if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+                    values = map(str, values.tolist())
+                found = [GAP if one is None else known(one, UNKNOWN) for one in values]
+                values = Codes(np.array(found, np.int64))
+            gaps = values.numbers == GAP
+            exact = ~gaps if missing is None and gaps.any() else None
+            return np.where(gaps, stand_in, values.numbers).reshape(-1, 1), exact
+
+        return fill
+
+    return of
 
 
 _FILLS: dict[str, Callable[[Any], Callable[[Any], tuple[Array, Mask | None]]]] = {
