@@ -49,7 +49,10 @@ def coded(content: bytes) -> CodedGraph | None:
         import onnx  # noqa: PLC0415  # an extra, which an environment of a version may lack
     except ImportError:
         return None
-    model = onnx.load_from_string(content)
+    try:
+        model = onnx.load_from_string(content)
+    except Exception:  # noqa: BLE001  # protobuf's errors; onnxruntime says what is wrong with it
+        return None
     graph, kind = model.graph, onnx.TensorProto
     given = [one for one in graph.input if one.type.tensor_type.elem_type == kind.STRING]
     constants = [one for one in graph.initializer if one.data_type == kind.STRING]

@@ -94,7 +94,7 @@ class EarlyMerge:
         """End the file; return whether it is complete and has this schema."""
         whole = self._possible and not self._waiting and self._file is not None
         try:
-            if self._append is not None and whole:
+            if self._append is not None:
                 self._append.close()
         finally:
             if self._file is not None:

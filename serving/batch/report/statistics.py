@@ -92,7 +92,7 @@ def _numbers(values: pd.Series, edges: list[float] | None) -> dict[str, Any]:
 
 def _values(values: pd.Series, known: list[str]) -> dict[str, Any]:
     """Count the values that the reference names, or the most frequent; the rest is `other`."""
-    counts = Counter(_label(value) for value in values if not pd.isna(value))
+    counts = Counter(map(_label, values.dropna()))
     kept = set(known) or {name for name, _ in counts.most_common(_MOST_VALUES)}
     other = sum(number for name, number in counts.items() if name not in kept)
     return {

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,8 +153,8 @@ class Twin:
                 sure = exact if sure is None else sure & exact
         (scores,) = self._session.run([self._output], feeds)
         finite = np.isfinite(scores)
-        if scores.ndim > 1:
-            finite = finite.all(axis=1)
+        if scores.ndim > 1:  # by column: numpy reduces narrow rows one by one
+            finite = reduce(np.logical_and, finite.T)
         sure = finite if sure is None else sure & finite
         return self._answer(scores, sure)
 
@@ -161,7 +162,11 @@ class Twin:
         if self._classes is None:
             values = scores.reshape(len(scores))
             return Prediction(sure, self._names, [values] * max(1, len(self._columns)))
-        if self._threshold is None:
+        if self._threshold is None and scores.shape[1] == 2:  # as below, and ten times as fast
+            distance = scores[:, 1] - scores[:, 0]
+            codes = (distance > 0).astype(np.intp)
+            sure &= np.abs(distance) > 2 * self.tolerance
+        elif self._threshold is None:
             codes = scores.argmax(axis=1)
             best = np.partition(scores, -2, axis=1)[:, -2:]
             sure &= best[:, 1] - best[:, 0] > 2 * self.tolerance
@@ -275,9 +280,12 @@ def _codes(vocabulary: Mapping[str, int]) -> Callable[[str | None], Any]:
                     values = map(str, values.tolist())
                 found = [GAP if one is None else known(one, UNKNOWN) for one in values]
                 values = Codes(np.array(found, np.int64))
-            gaps = values.numbers == GAP
-            exact = ~gaps if missing is None and gaps.any() else None
-            return np.where(gaps, stand_in, values.numbers).reshape(-1, 1), exact
+            numbers = values.numbers
+            if len(numbers) == 0 or numbers.min() != GAP:
+                return numbers.reshape(-1, 1), None
+            gaps = numbers == GAP
+            exact = ~gaps if missing is None else None
+            return np.where(gaps, stand_in, numbers).reshape(-1, 1), exact
 
         return fill
 

@@ -67,7 +67,7 @@ def by_columns(worker: Worker, part: Part) -> tuple[FinishedPart, list[bytes]]:
 
 
 words = st.sampled_from(["red", "green", "blue", "violet", "", "re", "한국어"])
-whole_rows = st.tuples(st.floats(-1e30, 1e30, width=32), st.integers(-5, 120), words)
+whole_rows = st.tuples(st.floats(-1024, 1024, width=32), st.integers(-5, 120), words)
 any_rows = st.tuples(st.floats(width=32) | st.none(), st.integers(-5, 120), words | st.none())
 kinds = st.tuples(
     st.sampled_from([pa.float64(), pa.float32()]),
