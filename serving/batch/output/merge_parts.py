@@ -71,10 +71,11 @@ class EarlyMerge:
     def take(self, part: FinishedPart) -> None:
         """Write a part and those that waited for it, or keep it until its turn."""
         self._waiting[part.index] = part
-        while self._possible and (part := self._waiting.pop(self._next, None)) is not None:
+        while self._possible and self._next in self._waiting:
+            following = self._waiting.pop(self._next)
             self._next += 1
             try:
-                self._write(part)
+                self._write(following)
             except (OSError, JobFailed):  # `assemble` says why
                 self.close()
                 self._possible = False

@@ -62,7 +62,7 @@ class Accelerator:
         self._decoder = decoder
         self._columns = list(zip(decoder.names, decoder.types, strict=True))
         known = twin.vocabulary
-        self._words = None if known is None else pa.array(sorted(known, key=known.get), pa.string())
+        self._words = None if known is None else pa.array(sorted(known, key=known.__getitem__))
         self.tolerance = twin.tolerance
 
     @classmethod
@@ -87,7 +87,7 @@ class Accelerator:
         """Return the twin's predictions; None unless the frame has the signature's exact types."""
         columns = []
         for name, kind in self._columns:
-            values = _cells(frame[name], kind) if name in frame.columns else None
+            values = self._cells(frame[name], kind) if name in frame.columns else None
             if values is None:
                 return None
             columns.append(values)
@@ -111,6 +111,19 @@ class Accelerator:
                 return None
             columns.append(values)
         return self._predict(columns, table.num_rows)
+
+    def _cells(self, values: pd.Series, kind: DataType) -> Any:
+        """Return a column as the twin's input; None if MLflow's enforcement would convert it."""
+        if kind is not DataType.string:
+            return values.to_numpy() if values.dtype == kind.to_numpy() else None
+        if not isinstance(values.dtype, pd.StringDtype):
+            return None
+        cells = pa.array(values)
+        if self._words is None:
+            return _strings(cells)
+        return codes(
+            cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells]), self._words
+        )
 
     def _predict(self, columns: list[Any], rows: int) -> Prediction:
         pieces = [
@@ -170,15 +183,6 @@ def _numbers(column: pa.ChunkedArray, kind: DataType) -> Any:
     if column.type not in _ARROW[kind] or gaps:
         return None
     return column.to_numpy(zero_copy_only=False).astype(kind.to_numpy(), copy=False)
-
-
-def _cells(values: pd.Series, kind: DataType) -> Any:
-    """Return a column as the twin's input; None if MLflow's enforcement would convert it."""
-    if kind is not DataType.string:
-        return values.to_numpy() if values.dtype == kind.to_numpy() else None
-    if isinstance(values.dtype, pd.StringDtype):
-        return _strings(pa.array(values))
-    return None
 
 
 def _strings(cells: Any) -> Any:

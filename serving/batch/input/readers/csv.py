@@ -74,7 +74,7 @@ class CsvReader:
         self._types = types
         self._reading = reading
         self._verbatim = verbatim
-        self._by_arrow = CsvColumns(inputs, carried, types, reading)
+        self._by_column = CsvColumns(inputs, carried, types, reading, _DTYPES)
 
     def read(self, part: Part) -> Rows:
         """Return the typed rows of a part.
@@ -110,7 +110,7 @@ class CsvReader:
         )  # fmt: skip
 
     def columns(self, part: Part) -> Columns | None:
-        """Return the rows of a part as Arrow reads them; None if it might read them otherwise.
+        """Return the rows of a part as columns; None if only a frame can be read.
 
         Raises:
             JobFailed: The file cannot be read.
@@ -121,7 +121,8 @@ class CsvReader:
             return None
         header, body = _bytes(part)
         form = self._reading.form(part.source)
-        found = self._by_arrow.read(body, header_columns(header, self._reading, form), form)
+        names = header_columns(header, self._reading, form)
+        found = self._by_column.read(header, body, names, form)
         if found is None:
             return None
 

@@ -1,126 +1,152 @@
-"""Reads parts of CSV files by Arrow, where that provably gives the values that pandas reads.
+"""Reads parts of CSV files as columns, by Arrow where that provably gives what pandas reads.
 
-It declines every text for which the two might differ: quotes, NUL bytes, carriage returns within
-lines, numbers with signs of their own. Numbers of more than 15 characters are read by pandas, which
-does not round them correctly; of up to 15 digits both give the nearest float, because all steps but
-the last are exact.
+A number of up to 15 characters, all digits, a point and a sign, is the same number in both: the
+nearest float, as only the last step of pandas' parser rounds. Longer ones pandas rounds otherwise,
+so its own parser reads columns that have them. NUL bytes, blanks after delimiters and carriage
+returns within lines are left to it, too.
 """
 
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from mlflow.types import DataType
+from pandas.errors import ParserError
 
-from cloche.serving.batch.input.csv_options import CsvOptions, Form
-from cloche.serving.batch.input.readers.casting import Types
+from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Form
+from cloche.serving.batch.input.readers.casting import INTEGERS, Types
 
 _EXACT_CHARACTERS = 15
-_FLOATS = {DataType.double: pa.float64(), DataType.float: pa.float32()}
-_WHOLE = {DataType.long: pa.int64(), DataType.integer: pa.int32()}
-_TEXT = pa.dictionary(pa.int32(), pa.string())
-_UNDERSTOOD = frozenset(("sep", "quotechar"))  # options that change no cell
-_DIGITS = {**dict.fromkeys(_FLOATS, b"0123456789.-"), **dict.fromkeys(_WHOLE, b"0123456789-")}
+_WORDS = pa.dictionary(pa.int32(), pa.string())
+_REFUSALS = (pa.ArrowInvalid, ValueError, ParserError, OverflowError)
 
 
 class CsvColumns:
-    """The columns of CSV text as Arrow reads them."""
+    """The columns of CSV text, without a frame of the texts."""
 
     def __init__(
         self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types,
-        reading: CsvOptions,
+        reading: CsvOptions, dtypes: Mapping[Any, str],
     ) -> None:  # fmt: skip
-        """Store the settings of a reader; see `cloche.serving.batch.input.readers.csv`."""
+        """Store the settings; see `cloche.serving.batch.input.readers.csv`.
+
+        Args:
+            inputs: The names of the model's columns.
+            carried: The names of the columns that are copied into the output.
+            types: The column types of the signature.
+            reading: The CSV options.
+            dtypes: Type of the signature → the dtype by which pandas reads numbers.
+        """
         self._inputs = list(inputs or ())
+        self._texts = [name for name in self._inputs if types.get(name) is DataType.string]
+        self._numbers = {n: types.get(n) for n in self._inputs if n not in self._texts}
+        self._dtypes = dtypes
+        self._by_pandas: set[str] = set()  # columns in which long numbers were found
         self._carried = carried
-        self._types = types
         self._reading = reading
-        planned = {DataType.string, *_FLOATS, *_WHOLE}
-        texts = {name for name in self._inputs if types.get(name) is DataType.string}
+        self._missing = PLAIN.missing("")  # as the options name no others
         self._possible = (
-            {types.get(name) for name in self._inputs} <= planned
-            and reading.options.keys() <= _UNDERSTOOD
-            and texts.isdisjoint(carried)
+            dtypes.keys() >= set(self._numbers.values())
+            and set(self._texts).isdisjoint(carried)
+            and reading.options.keys() <= {"sep", "quotechar"}
         )
 
     def read(
-        self, body: bytes, names: Sequence[str], form: Form
+        self, header: bytes, body: bytes, names: Sequence[str], form: Form
     ) -> tuple[pa.Table, pa.Table] | None:
         """Return the model's columns of some rows, and the carried columns as text.
 
         Args:
-            body: The rows, without a header.
+            header: The text before the rows.
+            body: The text of the rows.
             names: The names of the columns in their order.
             form: The characters that divide the text.
 
         Returns:
-            None if pandas must read the rows.
+            None if a frame must be read.
         """
         unique = len(set(names)) == len(names) > 1  # pandas skips lines of blanks, if of one column
+        kept = [name for name in self._carried if name in names]
         if not self._possible or not unique or not set(self._inputs) <= set(names):
             return None
-        odd = form.spaced or not body or form.quote.encode() in body or b"\0" in body
-        if odd or body.count(b"\r") != body.count(b"\r\n"):
+        if form.spaced or b"\0" in body or body.count(b"\r") != body.count(b"\r\n"):
             return None
-        kept = [name for name in self._carried if name in names]
-        kinds = dict.fromkeys(self._inputs, pa.string())
-        kinds |= {name: _TEXT for name in kinds if self._types[name] is DataType.string}
-        kinds |= dict.fromkeys(kept, pa.large_string())  # the type that text of pandas has
         try:
-            table = arrow_csv.read_csv(
-                pa.BufferReader(body),
-                arrow_csv.ReadOptions(
-                    use_threads=False, block_size=len(body) + 1, column_names=list(names)
-                ),
-                arrow_csv.ParseOptions(delimiter=form.delimiter, quote_char=False),
-                arrow_csv.ConvertOptions(column_types=kinds, include_columns=list(kinds)),
-            )
-            columns = {name: self._typed(table, name) for name in self._inputs}
-        except (pa.ArrowInvalid, ValueError):
+            table = self._texts_of(body, names, kept, form)
+            columns = {name: self._without_gaps(table.column(name)) for name in self._texts}
+            for name in self._numbers.keys() - self._by_pandas:
+                if (found := self._number(table.column(name), name)) is not None:
+                    columns[name] = found
+                else:
+                    self._by_pandas.add(name)
+            if self._by_pandas:
+                columns |= self._parsed(header + body, table.num_rows, form)
+        except _REFUSALS:
             return None
-        if any(column is None for column in columns.values()):
-            return None
-        return pa.table(columns), table.select(kept)
+        return pa.table({name: columns[name] for name in self._inputs}), table.select(kept)
 
-    def _typed(self, table: pa.Table, name: str) -> pa.Array | None:
-        cells, kind = table.column(name).combine_chunks(), self._types[name]
-        words = pa.array(self._reading.missing(name), pa.string())
-        if kind is DataType.string:
-            known = pc.if_else(pc.is_in(cells.dictionary, words), None, cells.dictionary)
-            return pa.DictionaryArray.from_arrays(cells.indices, known)
-        if _content(cells).translate(None, _DIGITS[kind]):
-            cells = pc.if_else(pc.is_in(cells, words.cast(cells.type)), None, cells)
-            if _content(cells).translate(None, _DIGITS[kind]):
-                return None
-        return (
-            cells.cast(_WHOLE[kind])
-            if kind in _WHOLE
-            else _floats(cells).cast(_FLOATS[kind], safe=False)
+    def _texts_of(
+        self, body: bytes, names: Sequence[str], kept: Sequence[str], form: Form
+    ) -> pa.Table:
+        kinds = dict.fromkeys(self._numbers.keys() - self._by_pandas, pa.string())
+        kinds |= dict.fromkeys(self._texts, _WORDS)
+        kinds |= dict.fromkeys(kept, pa.large_string())  # the type of pandas' texts
+        wanted = list(kinds) or [names[0]]  # Arrow counts the rows and their cells
+        return arrow_csv.read_csv(
+            pa.BufferReader(body),
+            arrow_csv.ReadOptions(
+                use_threads=False, block_size=len(body) + 1, column_names=list(names)
+            ),
+            arrow_csv.ParseOptions(
+                delimiter=form.delimiter, quote_char=form.quote, newlines_in_values=True
+            ),
+            arrow_csv.ConvertOptions(column_types=kinds, include_columns=wanted),
         )
 
+    def _parsed(self, text: bytes, rows: int, form: Form) -> dict[str, pa.Array]:
+        """Return the columns of numbers that pandas must read."""
+        dtypes = {name: self._dtypes[self._numbers[name]] for name in self._by_pandas}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # pandas then refuses the cast
+            frame = pd.read_csv(
+                io.BytesIO(text), usecols=list(dtypes), dtype=dtypes, index_col=False,
+                na_values=dict.fromkeys(dtypes, self._missing), keep_default_na=False,
+                low_memory=False, **self._reading.heading(form),
+            )  # fmt: skip
+        if len(frame) != rows:
+            raise ParserError("Arrow found other rows")
+        return {name: pa.array(frame[name].to_numpy()) for name in dtypes}
 
-def _floats(cells: Any) -> pa.Array:
-    """Return texts of digits, points and signs as float64; empty ones as missing."""
-    lengths = pc.binary_length(cells)
-    if pc.min(lengths).as_py() == 0:
-        cells = pc.if_else(pc.equal(lengths, 0), None, cells)
-    long = pc.fill_null(pc.greater(lengths, _EXACT_CHARACTERS), False)
-    if not pc.any(long).as_py():
-        return cells.cast(pa.float64())
-    numbers = pc.if_else(long, None, cells).cast(pa.float64())
-    return pc.replace_with_mask(numbers, long, _by_pandas(cells.filter(long)))
+    def _number(self, column: pa.ChunkedArray, name: str) -> pa.Array | None:
+        """Return texts as numbers; None if pandas must read them."""
+        cells, kind = column.combine_chunks(), self._numbers[name]
+        whole = kind in INTEGERS
+        if _content(cells).translate(None, b"0123456789-" if whole else b"0123456789-."):
+            words = pa.array(self._missing, cells.type)
+            cells = pc.if_else(pc.is_in(cells, words), None, cells)
+            if _content(cells).translate(None, b"0123456789-" if whole else b"0123456789-."):
+                return None
+        bounds = pc.min_max(pc.binary_length(cells)).as_py()
+        if (bounds["max"] or 0) > _EXACT_CHARACTERS:
+            return None
+        if bounds["min"] == 0:
+            cells = pc.if_else(pc.equal(cells, ""), None, cells)
+        if whole and cells.null_count:
+            raise ParserError("pandas refuses integers with gaps")
+        wanted = pa.from_numpy_dtype(self._dtypes[kind])
+        return cells.cast(pa.int64() if whole else pa.float64()).cast(wanted, safe=whole)
 
-
-def _by_pandas(cells: Any) -> pa.Array:
-    """Return texts of digits, points and signs as the floats that pandas reads."""
-    lines = _content(pc.binary_join_element_wise(cells, "\n", ""))
-    found = pd.read_csv(io.BytesIO(lines), header=None, dtype=np.float64)
-    return pa.array(found[0].to_numpy())
+    def _without_gaps(self, column: pa.ChunkedArray) -> pa.Array:
+        """Return a column of texts in which the words for missing values are null."""
+        cells = column.combine_chunks()
+        missing = pc.is_in(cells.dictionary, pa.array(self._missing, pa.string()))
+        known = pc.if_else(missing, None, cells.dictionary)
+        return pa.DictionaryArray.from_arrays(cells.indices, known)
 
 
 def _content(cells: Any) -> bytes:
