@@ -97,10 +97,11 @@ class EarlyMerge:
         try:
             if self._append is not None:
                 self._append.close()
-        finally:
             if self._file is not None:
                 self._file.close()
-            self._append = self._file = None
+        except OSError:  # `assemble` says why
+            whole = False
+        self._append = self._file = None
         if whole and schema == self._schema:
             atomic_write.sync(self._place)
             return True

@@ -18,15 +18,8 @@ from mlflow.types import DataType
 
 from cloche.registry.coded_graph import UNKNOWN
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_decoder
-from cloche.serving.host.predictors.twin import (
-    ANY,
-    DESCRIPTION,
-    GAP,
-    Codes,
-    Prediction,
-    Twin,
-    TwinRefused,
-)
+from cloche.serving.host.predictors.twin import ANY, DESCRIPTION, Prediction, Twin, TwinRefused
+from cloche.serving.host.predictors.twin_inputs import GAP, Codes
 
 _AT_ONCE = 8192  # rows per call: as fast as more, and onnxruntime keeps less memory
 

@@ -10,39 +10,24 @@ must not know JSON bodies or MLflow.
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cloche.registry.coded_graph import UNKNOWN, CodedGraph, coded
+from cloche.registry.coded_graph import CodedGraph, coded
+from cloche.serving.host.predictors.twin_inputs import Array, Fill, Mask, fills_of
 from cloche.serving.processes import thread_limits
 
 FORMAT = 1
 ANY = "any"  # instead of a digest, for artifacts from sources that record no digest
 DESCRIPTION = Path("onnx", "twin.json")
 _GRAPH = Path("onnx", "model.onnx")
-_EXACT_IN_DOUBLE = 2**53
-GAP = -2  # the code of a missing value
-
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
-
-
-class Codes(NamedTuple):
-    """A column of texts as numbers.
-
-    Attributes:
-        numbers: (n) int64, the codes of `Twin.vocabulary`, `UNKNOWN` or `GAP`.
-    """
-
-    numbers: Array
 
 
 class TwinRefused(Exception):
@@ -69,7 +54,7 @@ class Prediction:
 class _Input:
     name: str
     column: int
-    fill: Callable[[Any], tuple[Array, Mask | None]]
+    fill: Fill
 
 
 class Twin:
@@ -88,7 +73,7 @@ class Twin:
         place = {name: position for position, name in enumerate(columns)}
         self._session = session
         self.vocabulary = vocabulary
-        fills = dict(_FILLS) if vocabulary is None else _FILLS | {"string": _codes(vocabulary)}
+        fills = fills_of(vocabulary)
         self._inputs = [
             _Input(one["name"], place[one["column"]], fills[one["tensor"]](one.get("missing")))
             for one in description["inputs"]
@@ -133,7 +118,9 @@ class Twin:
         if hashlib.sha256(graph).hexdigest() != description.get("sha256"):
             raise TwinRefused("The twin's graph is not the one that was proven.")
         try:
-            session, vocabulary = _loaded(graph, coded(graph), description.get("threads"))
+            takes_texts = any(one["tensor"] == "string" for one in description["inputs"])
+            by_codes = coded(graph) if takes_texts else None
+            session, vocabulary = _loaded(graph, by_codes, description.get("threads"))
             return cls(session, description, columns, vocabulary)
         except (KeyError, TypeError, ValueError) as error:
             raise TwinRefused(f"The twin's description is not whole: {error!r}") from error
@@ -219,82 +206,3 @@ def _session(graph: bytes, demanded: int | None) -> Any:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise TwinRefused(f"onnxruntime cannot run the twin: {error}") from error
-
-
-def _doubles(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
-    def fill(values: Any) -> tuple[Array, Mask | None]:
-        exact = None
-        if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
-            exact = (values <= _EXACT_IN_DOUBLE) & (values >= -_EXACT_IN_DOUBLE)
-        return values.astype(np.float64, copy=False).reshape(-1, 1), exact
-
-    return fill
-
-
-def _singles(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
-    def fill(values: Any) -> tuple[Array, Mask | None]:
-        with np.errstate(over="ignore"):
-            singles = values.astype(np.float32)
-        return singles.reshape(-1, 1), (singles == values) | np.isnan(singles)
-
-    return fill
-
-
-def _integers(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
-    def fill(values: Any) -> tuple[Array, Mask | None]:
-        if values.dtype.kind in "iub":
-            return values.astype(np.int64).reshape(-1, 1), None
-        whole = np.isfinite(values) & (np.abs(values) <= _EXACT_IN_DOUBLE)
-        whole &= np.trunc(np.where(whole, values, 0.5)) == values
-        return np.where(whole, values, 0).astype(np.int64).reshape(-1, 1), whole
-
-    return fill
-
-
-def _strings(missing: str | None) -> Callable[[Any], tuple[Array, Mask | None]]:
-    stand_in = "" if missing is None else missing
-
-    def fill(values: Any) -> tuple[Array, Mask | None]:
-        exact = None
-        if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-            values = list(map(str, values.tolist()))
-        elif None in values:
-            if missing is None:
-                exact = np.array([value is not None for value in values])
-            values = [stand_in if value is None else value for value in values]
-        return np.array(values, dtype=object).reshape(-1, 1), exact
-
-    return fill
-
-
-def _codes(vocabulary: Mapping[str, int]) -> Callable[[str | None], Any]:
-    """Return the fill of text columns for a graph that takes codes."""
-    known = vocabulary.get
-
-    def of(missing: str | None) -> Callable[[Any], tuple[Array, Mask | None]]:
-        stand_in = known("" if missing is None else missing, UNKNOWN)
-
-        def fill(values: Any) -> tuple[Array, Mask | None]:
-            if not isinstance(values, Codes):
-                if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-                    values = map(str, values.tolist())
-                found = [GAP if one is None else known(one, UNKNOWN) for one in values]
-                values = Codes(np.array(found, np.int64))
-            numbers = values.numbers
-            if len(numbers) == 0 or numbers.min() != GAP:
-                return numbers.reshape(-1, 1), None
-            gaps = numbers == GAP
-            exact = ~gaps if missing is None else None
-            return np.where(gaps, stand_in, numbers).reshape(-1, 1), exact
-
-        return fill
-
-    return of
-
-
-_FILLS: dict[str, Callable[[Any], Callable[[Any], tuple[Array, Mask | None]]]] = {
-    "double": _doubles,
-    "float": _singles,
-    "int64": _integers,
-    "string": _strings,
-}
