@@ -165,7 +165,7 @@ class Worker:
         sample = statistics.sampled(count)
         try:
             predictions = self._scorer.predict_columns(columns)
-            sampled = columns.frame(sample)
+            sampled = None if predictions is None else columns.frame(sample)
         except JobFailed:
             raise
         except Exception:  # noqa: BLE001  # it comes again for the frame, whose rows are divided

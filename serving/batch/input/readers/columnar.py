@@ -67,14 +67,20 @@ class ColumnarReader:
     def columns(self, part: Part) -> Columns | None:
         """Return the rows of a part as they are stored.
 
+        None if a column of texts is empty, which pandas takes for objects.
+
         Raises:
             JobFailed: The file cannot be read.
         """
         table = self._cursor.table(part)
+        names = [str(name) for name, kind in self._types.items() if kind is DataType.string]
+        texts = [name for name in names if name in table.column_names]
+        if any(table.column(name).null_count == table.num_rows for name in texts):
+            return None
 
         def frame(positions: Any) -> pd.DataFrame | None:
             typed, refused = self._typed(table.take(pa.array(positions)), part)
-            return None if refused else typed
+            return None if refused else typed.astype(dict.fromkeys(texts, "str"))
 
         return Columns(table, self._copied(table, part), frame)
 

@@ -129,7 +129,8 @@ class CsvReader:
         def frame(positions: Any) -> pd.DataFrame | None:
             rows = plain(found[0].take(pa.array(positions)))
             typed, refused = cast(frame_of(rows, self._types), self._types)
-            return None if refused else typed
+            texts = [name for name, kind in self._types.items() if kind is DataType.string]
+            return None if refused else typed.astype(dict.fromkeys(texts, "str"))
 
         return Columns(*found, frame)
 
