@@ -61,6 +61,8 @@ class Publisher:
 
     def __init__(self, job: Job, work_dir: WorkDir, output: Output) -> None:
         self._job, self._work_dir, self._output = job, work_dir, output
+        self._fresh = work_dir.ready / output.name
+        self.early = merge_parts.EarlyMerge(job, work_dir.parts, self._fresh)
 
     def publish(
         self, parts: list[FinishedPart], made: dict[str, Any], report: dict[str, Any],
@@ -97,9 +99,9 @@ class Publisher:
         self, parts: list[FinishedPart], schema: pa.Schema, made: dict[str, Any],
         pages: dict[str, bytes], sure: Callable[[], None],
     ) -> bytes:  # fmt: skip
-        output, ready = self._output, self._work_dir.ready
-        fresh = ready / output.name
-        merge_parts.assemble(self._job, parts, self._work_dir.parts, schema, fresh)
+        output, ready, fresh = self._output, self._work_dir.ready, self._fresh
+        if not self.early.close(schema):
+            merge_parts.assemble(self._job, parts, self._work_dir.parts, schema, fresh)
         made["files"] = {output.name: {"size": fresh.stat().st_size}}
         sure()  # checked before the first change and again before the last
         output.place.remove(output.beside("manifest.json"))

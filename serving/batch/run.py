@@ -14,6 +14,7 @@ from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.job.progress import ProgressCallback
 from cloche.serving.batch.output.layout import Output
+from cloche.serving.batch.output.merge_parts import EarlyMerge
 from cloche.serving.batch.output.output_lock import OutputLock
 from cloche.serving.batch.output.work_dir import WorkDir, locked_work_dir
 from cloche.serving.batch.publish import Publisher, manifest_of
@@ -58,12 +59,13 @@ def score(
                 work_dir.remove()
             return JobResult(manifest, fresh=False)
         job, job_run, done = _begin(request, inputs, output, work_dir, say)
+        publisher = Publisher(job, work_dir, output)
         try:
             output_lock.take()
             partitioner = Partitioner(
                 job.part_rows, work_dir.spool, job.inferred, copies=not engine.reads_stores
             )
-            scoring = _Scoring(job, inputs, partitioner, work_dir, request)
+            scoring = _Scoring(job, inputs, partitioner, work_dir, request, early=publisher.early)
             parts = scoring.finish(engine, done, on_progress)
             manifest = manifest_of(job, parts, perf_counter() - started) | {
                 "run_id": job_run.run_id
@@ -72,12 +74,12 @@ def score(
             report_document = summary(job, parts, manifest)
             manifest["drift"] = drift(report_document) if report_document["profiled"] else ""
             manifest["drifted"] = drifted(report_document)
-            pages = Publisher(job, work_dir, output).publish(
-                parts, manifest, report_document, sure=output_lock.check
-            )
+            pages = publisher.publish(parts, manifest, report_document, sure=output_lock.check)
         except BaseException:
             job_run.fail()
             raise
+        finally:
+            publisher.early.close()
         output_lock.release()
         work_dir.remove()
         job_run.finish(manifest, pages)
@@ -117,9 +119,10 @@ class _Scoring:
 
     def __init__(
         self, job: Job, inputs: Inputs, partitioner: Partitioner, work_dir: WorkDir,
-        request: JobOptions,
+        request: JobOptions, *, early: EarlyMerge,
     ) -> None:  # fmt: skip
         self._job, self._inputs, self._partitioner = job, inputs, partitioner
+        self._early = early
         self._work_dir, self._limit = work_dir, request.limit
         self._known: dict[int, Part] = {}
 
@@ -131,9 +134,12 @@ class _Scoring:
         rows = sum(part.rows for part in done.values())
         refused = sum(part.refused for part in done.values())
         weight, whole = 0, self._inputs.weight
+        for index in sorted(done):
+            self._early.take(done[index])
         with closing(engine.run(self._job, self._left(done), self._work_dir.parts)) as running:
             for part in running:
                 self._work_dir.record(part)
+                self._early.take(part)
                 finished[part.index] = part
                 known = self._known.pop(part.index)
                 if known.transient:

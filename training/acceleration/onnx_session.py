@@ -1,4 +1,4 @@
-"""Runs an ONNX graph on rows as serving does: column arrays in, scores out."""
+"""Runs an ONNX graph on rows as serving does: column arrays and codes in, scores out."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnxruntime
 import pandas as pd
 
+from cloche.registry.coded_graph import UNKNOWN, coded
 from cloche.training.acceleration.original_model import Floats, Input
 from cloche.training.errors import TwinRefused
 
@@ -31,12 +32,10 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = _ONE_THREAD
         options.log_severity_level = _FATAL
-        try:
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise TwinRefused(f"onnxruntime refuses the graph: {str(error)[:300]}") from error
+        self._session = _session(graph, options)
+        self._codes: tuple[Any, dict[str, int]] | None = None
+        if (found := coded(graph)) is not None:
+            self._codes = _session(found.content, options), found.vocabulary
         self.taken = {one.name for one in self._session.get_inputs()}
         self._width = (classes,) if classes else ()
         self._inputs = tuple(one for one in inputs if one.column in self.taken)
@@ -46,6 +45,9 @@ class Session:
 
         A row gets NaN if it has a missing value that the tensor cannot hold, or if onnxruntime
         fails on it; serving leaves such rows to the original model.
+
+        Raises:
+            TwinRefused: The graph's code-taking form, by which serving asks it, differs from it.
         """
         feed, outside = {}, np.zeros(len(rows), dtype=bool)
         for one in self._inputs:
@@ -54,15 +56,39 @@ class Session:
             outside |= declined
         try:
             answer = self._session.run(None, feed)[0]
+            by_codes = self._by_codes(feed)
         except Exception:  # noqa: BLE001 (onnxruntime's errors have no common base)
             if len(rows) == 1:
                 return np.full((1, *self._width), np.nan)
             middle = len(rows) // 2
             return np.concatenate([self.scores(rows[:middle]), self.scores(rows[middle:])])
+        if by_codes is not None and not np.array_equal(answer, by_codes, equal_nan=True):
+            raise TwinRefused("its graph scores otherwise by codes of texts than by the texts")
         scores = np.asarray(answer, dtype=np.float64)
         scores = scores.reshape(len(rows), *self._width)
         scores[outside] = np.nan
         return scores
+
+    def _by_codes(self, feed: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any] | None:
+        """Return the scores by the code-taking form of the graph; None if it has none."""
+        if self._codes is None:
+            return None
+        session, vocabulary = self._codes
+        codes = {
+            name: np.array([vocabulary.get(text, UNKNOWN) for text in values.ravel()], np.int64)
+            for name, values in feed.items()
+            if values.dtype == object
+        }
+        given = feed | {name: numbers.reshape(-1, 1) for name, numbers in codes.items()}
+        scores: npt.NDArray[Any] = session.run(None, given)[0]
+        return scores
+
+
+def _session(graph: bytes, options: Any) -> Any:
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise TwinRefused(f"onnxruntime refuses the graph: {str(error)[:300]}") from error
 
 
 def tensor(column: pd.Series, wanted: Input) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:

@@ -13,6 +13,7 @@ from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.job.pinned_job import TEXT, Job, notes
 from cloche.serving.batch.output import merged_schema
 from cloche.serving.batch.storage import atomic_write, format_writers
+from cloche.serving.errors import JobFailed
 
 
 def schema_of(
@@ -50,6 +51,61 @@ def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.S
         if place is not None and pq.read_schema(place).remove_metadata() != schema:
             table = merged_schema.fitted(pq.read_table(place), schema)
             atomic_write.write(place, format_writers.parquet(table, notes(job)))
+
+
+class EarlyMerge:
+    """Writes the output file while later parts are scored, as `assemble` would at the end.
+
+    It takes the schema of the first part for that of all, and gives up when a part has another one.
+    """
+
+    def __init__(self, job: Job, directory: Path, place: Path) -> None:
+        self._job, self._directory, self._place = job, directory, place
+        self._waiting: dict[int, FinishedPart] = {}
+        self._next = 0
+        self._schema: pa.Schema | None = None
+        self._file: IO[bytes] | None = None
+        self._append: Appender | None = None
+        self._possible = not job.layout.directory
+
+    def take(self, part: FinishedPart) -> None:
+        """Write a part and those that waited for it, or keep it until its turn."""
+        self._waiting[part.index] = part
+        while self._possible and self._next in self._waiting:
+            following = self._waiting.pop(self._next)
+            self._next += 1
+            try:
+                self._write(following)
+            except (OSError, JobFailed):  # `assemble` says why
+                self.close()
+                self._possible = False
+
+    def _write(self, part: FinishedPart) -> None:
+        if part.data is None:
+            return
+        schema = _schema(self._job, part, self._directory / part.data.name)
+        if self._append is None:
+            self._schema, self._file = schema, self._place.open("wb")
+            self._append = Appender(self._job, schema, self._file)
+        self._possible = schema == self._schema
+        if self._possible:
+            self._append.part(part, self._directory)
+
+    def close(self, schema: pa.Schema | None = None) -> bool:
+        """End the file; return whether it is complete and has this schema."""
+        whole = self._possible and not self._waiting and self._file is not None
+        try:
+            if self._append is not None:
+                self._append.close()
+            if self._file is not None:
+                self._file.close()
+        except OSError:  # `assemble` says why
+            whole = False
+        self._append = self._file = None
+        if whole and schema == self._schema:
+            atomic_write.sync(self._place)
+            return True
+        return False
 
 
 class Appender:

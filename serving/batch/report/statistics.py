@@ -17,9 +17,17 @@ _MOST_VALUES = 200
 
 def count(inputs: pd.DataFrame, predictions: pa.Table, profile: dict[str, Any]) -> dict[str, Any]:
     """Count a sample of the scored rows."""
-    step = max(1, -(-len(inputs) // SAMPLE))
-    inputs = inputs.iloc[::step]
-    sample = predictions.take(pa.array(range(0, predictions.num_rows, step)))
+    chosen = sampled(len(inputs))
+    return count_sample(inputs.iloc[chosen], predictions.take(pa.array(chosen)), profile)
+
+
+def sampled(rows: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Return the positions of the rows of a part that are counted."""
+    return np.arange(0, rows, max(1, -(-rows // SAMPLE)))
+
+
+def count_sample(inputs: pd.DataFrame, sample: pa.Table, profile: dict[str, Any]) -> dict[str, Any]:
+    """Count all rows of a sample."""
     scores = sample.to_pandas(integer_object_nulls=True)  # a gap must not make integers floats
     columns = {
         name: _column(inputs[name], described)
@@ -84,7 +92,7 @@ def _numbers(values: pd.Series, edges: list[float] | None) -> dict[str, Any]:
 
 def _values(values: pd.Series, known: list[str]) -> dict[str, Any]:
     """Count the values that the reference names, or the most frequent; the rest is `other`."""
-    counts = Counter(_label(value) for value in values if not pd.isna(value))
+    counts = Counter(map(_label, values.dropna()))
     kept = set(known) or {name for name, _ in counts.most_common(_MOST_VALUES)}
     other = sum(number for name, number in counts.items() if name not in kept)
     return {

@@ -1,6 +1,7 @@
 """Predicts with a loaded version: a DataFrame becomes named columns of equal length."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from mlflow.types import Schema
 
 from cloche.processes import supervisor
 from cloche.serving.batch.input.readers.casting import cast, scalar_types
+from cloche.serving.batch.input.readers.rows import Columns
 from cloche.serving.batch.output import answer_encoding
 from cloche.serving.batch.scoring.twin import Accelerator
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
 from cloche.serving.host.predictors.closeness import alike
-from cloche.serving.host.predictors.twin import TwinRefused
+from cloche.serving.host.predictors.twin import Prediction, TwinRefused
 from cloche.values import tensors
 from cloche.values.redaction import describe_error, trace
 
@@ -69,6 +71,11 @@ class PartScorer:
         return scorer
 
     @property
+    def takes_columns(self) -> bool:
+        """Whether `predict_columns` may score rows as they are stored."""
+        return self._twin is not None and self._twin.takes_tables
+
+    @property
     def schema(self) -> Schema | None:
         """The input schema of the version; None without a signature."""
         schema: Schema | None = self._model.metadata.get_input_schema()
@@ -93,13 +100,44 @@ class PartScorer:
         found = self._by_twin(frame)
         if found is None:
             return self._by_model(frame)
-        table, sure = found
+        return self._completed(*found, lambda at: frame.iloc[at].reset_index(drop=True))
+
+    def predict_columns(self, columns: Columns) -> pa.Table | None:
+        """Return the prediction columns for n > 0 rows as they are stored, as `predict` does.
+
+        None if the rows must become a frame first.
+
+        Raises:
+            JobFailed: The model returned other columns than the twin.
+            Exception: Whatever onnxruntime, MLflow or the model raises.
+        """
+        self.by_twin = 0
+        said = self._twin.predict_table(columns.inputs) if self._twin is not None else None
+        if said is None:
+            return None
+        rest = columns.frame(np.flatnonzero(~said.sure)) if not said.sure.all() else None
+        if rest is None and not said.sure.all():
+            return None
+        return self._completed(
+            self._named(said, columns.inputs.num_rows), said.sure, lambda _: rest
+        )
+
+    def _completed(
+        self, table: pa.Table, sure: "np.ndarray[Any, Any]", frame: Callable[[Any], Any]
+    ) -> pa.Table:
+        """Return the twin's predictions with those of the model for the rows that are not sure."""
         if not sure.all():
             others = np.flatnonzero(~sure)
-            asked = self._by_model(frame.iloc[others].reset_index(drop=True))
+            asked = self._by_model(frame(others))
             table = _merged(table, asked, np.flatnonzero(sure), others)
         self.by_twin = int(sure.sum())
         return table
+
+    def _named(self, said: Prediction, rows: int) -> pa.Table:
+        if said.names is None:
+            return answer_encoding.table(said.columns[0], rows, self._names)
+        columns = dict(zip(said.names, said.columns, strict=True))
+        return answer_encoding.table(columns, rows, self._names)
 
     def prove(self, example: Any) -> None:
         """Compare twin and model on the version's input example, if it has one.
@@ -139,12 +177,7 @@ class PartScorer:
             seen = trace(error, frame)
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return None
-        if said is None:
-            return None
-        if said.names is None:
-            return answer_encoding.table(said.columns[0], len(frame), self._names), said.sure
-        columns = dict(zip(said.names, said.columns, strict=True))
-        return answer_encoding.table(columns, len(frame), self._names), said.sure
+        return None if said is None else (self._named(said, len(frame)), said.sure)
 
 
 def _without_twin(reason: str) -> JobFailed:

@@ -24,7 +24,7 @@ from cloche.serving.batch.input.readers.casting import scalar_types, unfitting
 from cloche.serving.batch.input.readers.columnar import ColumnarReader
 from cloche.serving.batch.input.readers.csv import CsvReader
 from cloche.serving.batch.input.readers.jsonlines import JsonLinesReader
-from cloche.serving.batch.input.readers.rows import UNFIT, Rows
+from cloche.serving.batch.input.readers.rows import UNFIT, Columns, Rows
 from cloche.serving.batch.job.part import FinishedPart, Part, PartFile
 from cloche.serving.batch.job.pinned_job import TEXT, Job, notes, stamps
 from cloche.serving.batch.output.merged_schema import together
@@ -99,7 +99,9 @@ class Worker:
         carried = job.layout.carried
         verbatim = job.layout.format == "csv"
         text = CsvReader(inputs, carried, self._types, CsvOptions(job.reading), verbatim=verbatim)
-        columnar = ColumnarReader(inputs, carried, self._types, stored=schema is None)
+        columnar = ColumnarReader(
+            inputs, carried, self._types, stored=schema is None, coded=self._scorer.takes_columns
+        )
         lines = JsonLinesReader(inputs, carried, self._types, schema)
         self._readers: dict[str, Any] = {
             "csv": text, "jsonl": lines, "parquet": columnar, "arrow": columnar,
@@ -118,6 +120,8 @@ class Worker:
         Raises:
             JobFailed: The part cannot be read or written, or no row fits the model.
         """
+        if not without and at_once is None and (finished := self._finish_columns(part)):
+            return finished
         started = perf_counter()
         self._tell("reading")
         rows = self.read(part)
@@ -140,6 +144,48 @@ class Worker:
             statistics=finished.statistics
             | self.count(_at(rows.inputs, chosen[scored]), predictions),
             by_twin=self.rows_by_twin,
+        )  # fmt: skip
+
+    def _finish_columns(self, part: Part) -> FinishedPart | None:
+        """Score a part without a frame of all its rows; None if that is not possible.
+
+        Raises:
+            JobFailed: The part cannot be read or written.
+        """
+        columns_of = getattr(self._readers[part.format], "columns", None)
+        if columns_of is None or not self._scorer.takes_columns:
+            return None
+        started = perf_counter()
+        self._tell("reading")
+        columns: Columns | None = columns_of(part)
+        if columns is None or not (count := columns.inputs.num_rows):
+            return None
+        read = perf_counter()
+        self._tell("predicting", (0, count))
+        sample = statistics.sampled(count)
+        try:
+            predictions = self._scorer.predict_columns(columns)
+            sampled = None if predictions is None else columns.frame(sample)
+        except JobFailed:
+            raise
+        except Exception:  # noqa: BLE001  # it comes again for the frame, whose rows are divided
+            return None
+        if predictions is None or sampled is None:
+            return None
+        predicted = perf_counter()
+        self._tell("writing")
+        rows = Rows(sampled, columns.carried, np.arange(count), count, lambda _: [])
+        finished = self.write_part(part, rows, rows.offsets, [predictions], {})
+        counted = statistics.count_sample(
+            sampled, predictions.take(pa.array(sample)), self._profile
+        )
+        return replace(
+            finished,
+            seconds={
+                "all": perf_counter() - started, "read": read - started, "model": predicted - read,
+            },
+            statistics=finished.statistics | counted,
+            by_twin=self._scorer.by_twin,
         )  # fmt: skip
 
     def read(self, part: Part) -> Rows:

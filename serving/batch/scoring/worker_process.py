@@ -17,7 +17,7 @@ from cloche.processes import supervisor
 
 # Modules that only some versions need; a replacement worker imports those of the lost worker.
 _SLOW_IMPORTS = (
-    "onnxruntime", "sklearn", "mlflow.sklearn", "sklearn.ensemble", "skops.io", "xgboost",
+    "onnxruntime", "onnx", "sklearn", "mlflow.sklearn", "sklearn.ensemble", "skops.io", "xgboost",
     "lightgbm",
 )  # fmt: skip
 

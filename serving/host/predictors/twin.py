@@ -10,25 +10,24 @@ must not know JSON bodies or MLflow.
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from cloche.registry.coded_graph import CodedGraph, coded
+from cloche.serving.host.predictors.twin_inputs import Array, Fill, Mask, fills_of
 from cloche.serving.processes import thread_limits
 
 FORMAT = 1
 ANY = "any"  # instead of a digest, for artifacts from sources that record no digest
 DESCRIPTION = Path("onnx", "twin.json")
 _GRAPH = Path("onnx", "model.onnx")
-_EXACT_IN_DOUBLE = 2**53
-
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 
 class TwinRefused(Exception):
@@ -55,7 +54,7 @@ class Prediction:
 class _Input:
     name: str
     column: int
-    fill: Callable[[Any], tuple[Array, Mask | None]]
+    fill: Fill
 
 
 class Twin:
@@ -64,15 +63,19 @@ class Twin:
     Attributes:
         tolerance: The proven maximum difference of its scores from the model's.
         proven_here: Whether the twin was proven with the installed onnxruntime.
+        vocabulary: Text → code of the texts that the graph knows; None if it takes texts.
     """
 
     def __init__(
-        self, session: Any, description: Mapping[str, Any], columns: Sequence[str]
-    ) -> None:
+        self, session: Any, description: Mapping[str, Any], columns: Sequence[str],
+        vocabulary: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
         place = {name: position for position, name in enumerate(columns)}
         self._session = session
+        self.vocabulary = vocabulary
+        fills = fills_of(vocabulary)
         self._inputs = [
-            _Input(one["name"], place[one["column"]], _FILLS[one["tensor"]](one.get("missing")))
+            _Input(one["name"], place[one["column"]], fills[one["tensor"]](one.get("missing")))
             for one in description["inputs"]
         ]
         self._output = description["scores"]["output"]
@@ -115,7 +118,10 @@ class Twin:
         if hashlib.sha256(graph).hexdigest() != description.get("sha256"):
             raise TwinRefused("The twin's graph is not the one that was proven.")
         try:
-            return cls(_session(graph, description.get("threads")), description, columns)
+            takes_texts = any(one["tensor"] == "string" for one in description["inputs"])
+            by_codes = coded(graph) if takes_texts else None
+            session, vocabulary = _loaded(graph, by_codes, description.get("threads"))
+            return cls(session, description, columns, vocabulary)
         except (KeyError, TypeError, ValueError) as error:
             raise TwinRefused(f"The twin's description is not whole: {error!r}") from error
 
@@ -124,7 +130,7 @@ class Twin:
 
         Args:
             columns: The signature's columns in their order, each with n values: arrays of the
-                signature's types, or sequences of strings and None.
+                signature's types, sequences of strings and None, or codes of such.
         """
         sure: Mask | None = None
         feeds = {}
@@ -134,8 +140,8 @@ class Twin:
                 sure = exact if sure is None else sure & exact
         (scores,) = self._session.run([self._output], feeds)
         finite = np.isfinite(scores)
-        if scores.ndim > 1:
-            finite = finite.all(axis=1)
+        if scores.ndim > 1:  # by column: numpy reduces narrow rows one by one
+            finite = reduce(np.logical_and, finite.T)
         sure = finite if sure is None else sure & finite
         return self._answer(scores, sure)
 
@@ -143,7 +149,11 @@ class Twin:
         if self._classes is None:
             values = scores.reshape(len(scores))
             return Prediction(sure, self._names, [values] * max(1, len(self._columns)))
-        if self._threshold is None:
+        if self._threshold is None and scores.shape[1] == 2:  # as below, and ten times as fast
+            distance = scores[:, 1] - scores[:, 0]
+            codes = (distance > 0).astype(np.intp)
+            sure &= np.abs(distance) > 2 * self.tolerance
+        elif self._threshold is None:
             codes = scores.argmax(axis=1)
             best = np.partition(scores, -2, axis=1)[:, -2:]
             sure &= best[:, 1] - best[:, 0] > 2 * self.tolerance
@@ -161,6 +171,20 @@ class Twin:
             for column in self._columns
         ]
         return Prediction(sure, self._names, columns)
+
+
+def _loaded(
+    graph: bytes, by_codes: CodedGraph | None, threads: int | None
+) -> tuple[Any, Mapping[str, int] | None]:
+    """Create a session that takes codes, or texts if the graph has no such form.
+
+    Raises:
+        TwinRefused: onnxruntime is not installed, or cannot run the graph.
+    """
+    if by_codes is not None:
+        with suppress(TwinRefused):  # this onnxruntime may lack an operator for integers
+            return _session(by_codes.content, threads), by_codes.vocabulary
+    return _session(graph, threads), None
 
 
 def _session(graph: bytes, demanded: int | None) -> Any:
@@ -182,57 +206,3 @@ def _session(graph: bytes, demanded: int | None) -> Any:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise TwinRefused(f"onnxruntime cannot run the twin: {error}") from error
-
-
-def _doubles(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
-    def fill(values: Any) -> tuple[Array, Mask | None]:
-        exact = None
-        if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
-            exact = (values <= _EXACT_IN_DOUBLE) & (values >= -_EXACT_IN_DOUBLE)
-        return values.astype(np.float64).reshape(-1, 1), exact
-
-    return fill
-
-
-def _singles(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
-    def fill(values: Any) -> tuple[Array, Mask | None]:
-        with np.errstate(over="ignore"):
-            singles = values.astype(np.float32)
-        return singles.reshape(-1, 1), (singles == values) | np.isnan(singles)
-
-    return fill
-
-
-def _integers(_: Any) -> Callable[[Any], tuple[Array, Mask | None]]:
-    def fill(values: Any) -> tuple[Array, Mask | None]:
-        if values.dtype.kind in "iub":
-            return values.astype(np.int64).reshape(-1, 1), None
-        whole = np.isfinite(values) & (np.abs(values) <= _EXACT_IN_DOUBLE)
-        whole &= np.trunc(np.where(whole, values, 0.5)) == values
-        return np.where(whole, values, 0).astype(np.int64).reshape(-1, 1), whole
-
-    return fill
-
-
-def _strings(missing: str | None) -> Callable[[Any], tuple[Array, Mask | None]]:
-    stand_in = "" if missing is None else missing
-
-    def fill(values: Any) -> tuple[Array, Mask | None]:
-        exact = None
-        if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-            values = list(map(str, values.tolist()))
-        elif None in values:
-            if missing is None:
-                exact = np.array([value is not None for value in values])
-            values = [stand_in if value is None else value for value in values]
-        return np.array(values, dtype=object).reshape(-1, 1), exact
-
-    return fill
-
-
-_FILLS: dict[str, Callable[[Any], Callable[[Any], tuple[Array, Mask | None]]]] = {
-    "double": _doubles,
-    "float": _singles,
-    "int64": _integers,
-    "string": _strings,
-}

@@ -344,7 +344,7 @@ STOPPED: dict[str, tuple[Callable[..., object], str, Options]] = {
     "a full disk": (lambda _, here: here.setattr(atomic_write, "move", fails(OSError(1, "full"))),
                     r"parts: cannot be written: full\. .* go on with (--resume)\.$", {}),
     "a full disk at the end": (
-        lambda _, here: here.setattr(merge_parts, "assemble", fails(OSError(1, "full"))),
+        lambda _, here: here.setattr(merge_parts.Appender, "part", fails(OSError(1, "full"))),
         r"out\.csv: cannot be written: full\. .* go on with (--resume)\.$", {},
     ),
     "a changing input": (lambda *_: os.utime("rows.csv", ns=(1, 1)),

@@ -1,7 +1,7 @@
 """Reads parts of Parquet and Arrow files: only the needed columns, batch by batch."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -11,34 +11,41 @@ import pyarrow.parquet as pq
 from mlflow.types import DataType
 
 from cloche.serving.batch.input.categories import dtype_of
-from cloche.serving.batch.input.readers.casting import INTEGERS, Types, cast, type_of
-from cloche.serving.batch.input.readers.rows import Rows, attach
+from cloche.serving.batch.input.readers.arrow_frames import frame_of, plain
+from cloche.serving.batch.input.readers.casting import Types, cast
+from cloche.serving.batch.input.readers.rows import Columns, Rows, attach
 from cloche.serving.batch.input.sources import opened
 from cloche.serving.batch.input.type_inference import DICTIONARY
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
-
-_NULLABLE = {
-    getattr(pa, kind.name.lower())(): kind
-    for kind in (
-        pd.Int8Dtype(), pd.Int16Dtype(), pd.Int32Dtype(), pd.Int64Dtype(),
-        pd.UInt8Dtype(), pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype(),
-    )
-}  # fmt: skip
 
 
 class ColumnarReader:
     """Reads parts of columnar files; consecutive parts do not read earlier rows again."""
 
     def __init__(
-        self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types, *, stored: bool
-    ) -> None:
-        """Store the settings; if `stored`, the model gets the table as pandas stored it."""
+        self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types, *, stored: bool,
+        coded: bool = False,
+    ) -> None:  # fmt: skip
+        """Store the settings.
+
+        Args:
+            inputs: The names of the model's columns; None for all columns.
+            carried: The names of the columns that are copied into the output.
+            types: The column types of the signature.
+            stored: Whether the model gets the table as pandas stored it.
+            coded: Whether the model's texts are read as codes and dictionaries where a Parquet
+                file has them so.
+        """
         self._inputs = inputs
         self._carried = carried
         self._types = types
         self._stored = stored
-        self._cursor = _Cursor(None if inputs is None else {*inputs, *carried})
+        texts = [name for name, kind in types.items() if kind is DataType.string]
+        self._cursor = _Cursor(
+            None if inputs is None else {*inputs, *carried},
+            [str(name) for name in texts if coded and name not in carried],
+        )
 
     def read(self, part: Part) -> Rows:
         """Return the typed rows of a part.
@@ -47,16 +54,42 @@ class ColumnarReader:
             JobFailed: The file cannot be read.
         """
         table = self._cursor.table(part)
+        typed, refused = self._typed(table, part)
+        carried = self._copied(table, part)
+        offsets = typed.index.to_numpy(np.int64)
+        if refused:
+            carried = carried.take(pa.array(offsets))
+        return Rows(
+            typed.reset_index(drop=True), carried, offsets, table.num_rows,
+            lambda wanted: _Cursor(None).table(part).take(pa.array(wanted)).to_pylist(), refused,
+        )  # fmt: skip
+
+    def columns(self, part: Part) -> Columns | None:
+        """Return the rows of a part as they are stored.
+
+        None if a column of texts is empty, which pandas takes for objects.
+
+        Raises:
+            JobFailed: The file cannot be read.
+        """
+        table = self._cursor.table(part)
+        names = [str(name) for name, kind in self._types.items() if kind is DataType.string]
+        texts = [name for name in names if name in table.column_names]
+        if any(table.column(name).null_count == table.num_rows for name in texts):
+            return None
+
+        def frame(positions: Any) -> pd.DataFrame | None:
+            typed, refused = self._typed(table.take(pa.array(positions)), part)
+            return None if refused else typed.astype(dict.fromkeys(texts, "str"))
+
+        return Columns(table, self._copied(table, part), frame)
+
+    def _typed(self, table: pa.Table, part: Part) -> tuple[pd.DataFrame, dict[int, str]]:
+        """Return what `cast` returns for the model's columns of a table."""
         names = table.column_names if self._inputs is None else self._inputs
         present = [name for name in names if name in table.column_names]
-        chosen = table.select(present) if self._stored else _plain(table.select(present))
-        frame = chosen.to_pandas()
-        for at, name in enumerate(present):
-            kind = type_of(self._types, name, at)
-            exact = kind in INTEGERS or kind is DataType.string
-            if exact and chosen.column(name).null_count:
-                # without a nullable type, integers become doubles, rounded beyond 2^53
-                frame[name] = chosen.column(name).to_pandas(types_mapper=_NULLABLE.get)
+        chosen = table.select(present) if self._stored else plain(table.select(present))
+        frame = frame_of(chosen, self._types)
         if self._stored:  # there is no signature that decides the types
             frame = frame.reset_index(drop=True)
             frame = frame.astype(
@@ -67,23 +100,21 @@ class ColumnarReader:
                 }
             )
         attach(frame, {name: part.constants[name] for name in names if name in part.constants})
-        typed, refused = cast(frame, self._types)
+        return cast(frame, self._types)
+
+    def _copied(self, table: pa.Table, part: Part) -> pa.Table:
+        """Return the columns that are copied into the output."""
         carried = _with_constants(table, part.constants)
-        carried = carried.select([name for name in self._carried if name in carried.column_names])
-        offsets = typed.index.to_numpy(np.int64)
-        if refused:
-            carried = carried.take(pa.array(offsets))
-        return Rows(
-            typed.reset_index(drop=True), carried, offsets, table.num_rows,
-            lambda wanted: _Cursor(None).table(part).take(pa.array(wanted)).to_pylist(), refused,
-        )  # fmt: skip
+        return carried.select([name for name in self._carried if name in carried.column_names])
 
 
 class _Cursor:
     """A reading position in a row group that only moves forward."""
 
-    def __init__(self, wanted: set[str] | None) -> None:
+    def __init__(self, wanted: set[str] | None, coded: Sequence[str] = ()) -> None:
         self._wanted = wanted
+        self._coded = coded
+        self._last: tuple[Part, pa.Table] | None = None
         self._at: tuple[str, int] | None = None
         self._row = 0
         self._rest: pa.Table | None = None
@@ -92,11 +123,14 @@ class _Cursor:
 
     def table(self, part: Part) -> pa.Table:
         """Return the rows of a part; opens its file if the position is not already before it."""
+        if self._last is not None and self._last[0] == part:
+            return self._last[1]
         try:
             if self._at != (part.source, part.group) or self._row > part.start:
                 self._open(part)
             self._take(part.start - self._row)
-            return self._take(part.stop - part.start)
+            self._last = part, self._take(part.stop - part.start)
+            return self._last[1]
         except (pa.ArrowException, OSError) as error:
             raise JobFailed(f"{part.source}: cannot be read: {error}") from error
 
@@ -106,6 +140,11 @@ class _Cursor:
         file = self._files.enter_context(opened(part.source))
         if part.format == "parquet":
             reader = pq.ParquetFile(file, buffer_size=1 << 20)
+            if coded := [name for name in self._coded if _is_text(reader.schema_arrow, name)]:
+                known = reader.metadata
+                reader = pq.ParquetFile(
+                    file, buffer_size=1 << 20, metadata=known, read_dictionary=coded
+                )
             self._batches = reader.iter_batches(
                 batch_size=1 << 16,
                 row_groups=[part.group],
@@ -140,28 +179,16 @@ class _Cursor:
         return table.slice(0, count)
 
 
+def _is_text(schema: pa.Schema, name: str) -> bool:
+    return name in schema.names and pa.types.is_string(schema.field(name).type)
+
+
 def _categories(part: Part, name: str) -> Any:
     """Return the dtype of a dictionary-encoded column in its whole file, with all categories."""
     try:
         return dtype_of(part.source, part.format, name)
     except (pa.ArrowException, OSError) as error:
         raise JobFailed(f"{part.source}: cannot be read: {error}") from error
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Decode dictionaries and drop pandas' metadata, so that every part has the same types.
-
-    Decimals become int64 or float64, because signatures have no decimals.
-    """
-    for index, column in enumerate(table.schema):
-        if pa.types.is_decimal(column.type):
-            with suppress(pa.ArrowInvalid):  # decimals of more than 64 bits stay
-                number = pa.float64() if column.type.scale else pa.int64()
-                table = table.set_column(index, column.name, table.column(index).cast(number))
-        elif pa.types.is_dictionary(column.type):
-            decoded = table.column(index).cast(column.type.value_type)
-            table = table.set_column(index, column.name, decoded)
-    return table.replace_schema_metadata(None)
 
 
 def _with_constants(table: pa.Table, constants: dict[str, str]) -> pa.Table:

@@ -24,8 +24,10 @@ from pandas.errors import EmptyDataError, ParserError, ParserWarning
 from cloche.serving.batch.input import record_boundaries, type_inference
 from cloche.serving.batch.input.bisection import divide
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Form
+from cloche.serving.batch.input.readers.arrow_frames import frame_of, plain
 from cloche.serving.batch.input.readers.casting import INTEGERS, WHOLE, Types, cast, type_of
-from cloche.serving.batch.input.readers.rows import NOT_UTF8, Rows, attach
+from cloche.serving.batch.input.readers.csv_columns import CsvColumns
+from cloche.serving.batch.input.readers.rows import NOT_UTF8, Columns, Rows, attach
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
 
@@ -72,6 +74,7 @@ class CsvReader:
         self._types = types
         self._reading = reading
         self._verbatim = verbatim
+        self._by_column = CsvColumns(inputs, carried, types, reading, _DTYPES)
 
     def read(self, part: Part) -> Rows:
         """Return the typed rows of a part.
@@ -105,6 +108,31 @@ class CsvReader:
             offsets[inputs.index.to_numpy(np.int64)], len(frame) + len(refused) - len(bad),
             lambda wanted: self._originals(header, body, form, wanted), refused,
         )  # fmt: skip
+
+    def columns(self, part: Part) -> Columns | None:
+        """Return the rows of a part as columns; None if only a frame can be read.
+
+        Raises:
+            JobFailed: The file cannot be read.
+        """
+        # as numbers, columns that are copied would be those of the frame
+        copied = not self._verbatim and not set(self._carried).isdisjoint(self._inputs or ())
+        if part.constants or copied or self._inputs is None:
+            return None
+        header, body = _bytes(part)
+        form = self._reading.form(part.source)
+        names = header_columns(header, self._reading, form)
+        found = self._by_column.read(header, body, names, form)
+        if found is None:
+            return None
+
+        def frame(positions: Any) -> pd.DataFrame | None:
+            rows = plain(found[0].take(pa.array(positions)))
+            typed, refused = cast(frame_of(rows, self._types), self._types)
+            texts = [name for name, kind in self._types.items() if kind is DataType.string]
+            return None if refused else typed.astype(dict.fromkeys(texts, "str"))
+
+        return Columns(*found, frame)
 
     def _parsed(
         self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]

@@ -34,6 +34,22 @@ class Rows:
     refused: dict[int, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The rows of a part as they are stored, before they are typed as a frame.
+
+    Attributes:
+        inputs: (n rows) The model's columns, and maybe others.
+        carried: (n rows) The columns that are copied into the output.
+        frame: Returns the typed model's columns of some rows, as `Rows` has them; None if a row
+            does not fit the signature.
+    """
+
+    inputs: pa.Table
+    carried: pa.Table
+    frame: Callable[[Any], pd.DataFrame | None]
+
+
 def attach(frame: pd.DataFrame, constants: dict[str, str]) -> None:
     """Add columns given by directory names, unless the rows have columns of these names."""
     for name, value in constants.items():

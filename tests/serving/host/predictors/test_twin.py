@@ -3,9 +3,11 @@
 import hashlib
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
@@ -62,6 +64,21 @@ def test_twin_and_model_give_the_same_answers(
     accelerated: HostScorer, plain: HostScorer, tables: list[list[list[Any]]]
 ) -> None:
     assert ask(accelerated, *tables).answers == ask(plain, *tables).answers
+
+
+def test_without_the_package_onnx_a_twin_takes_texts_and_answers_the_same(
+    version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_codes = Twin.load(version, NAMES)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    by_texts = Twin.load(version, NAMES)
+    assert by_codes is not None
+    assert by_texts is not None
+    assert (by_codes.vocabulary is None, by_texts.vocabulary is None) == (False, True)
+    columns = [np.array([0.5, -3.0, 0.1]), np.array([30, 20, 9]), ["red", "no such", None]]
+    one, other = by_codes.predict(columns), by_texts.predict(columns)
+    assert one.sure.tolist() == other.sure.tolist() == [True, True, False]
+    assert one.columns[0].tolist() == other.columns[0].tolist()
 
 
 @pytest.mark.parametrize("nudge", [0.0, TOLERANCE, -TOLERANCE, 1.9 * TOLERANCE])
