@@ -1,8 +1,8 @@
-"""When to check a model host that answers with errors: after several failures, and rarely. Pure.
+"""Decides when to check a model host that answers with errors: after several failures. Pure.
 
 A failed request is usually the client's mistake. A host that is broken inside (a library was
-patched, modules are gone, a device is lost) fails every request; only a request that is known to
-succeed, the version's input example, tells the two apart.
+patched, modules are gone, a device is lost) fails every request. A check sends the version's input
+example, which must succeed: only a broken host fails it. Checks are rare, because they take time.
 """
 
 from dataclasses import dataclass

@@ -18,9 +18,8 @@ class Channel(asyncio.Protocol):
 
     Attributes:
         lost: A future that is done when the socket is closed.
-        full_load: After an `EARLY` (the twin answers, the model still loads): a future of the frame
-            that says how the load ended, or of None if the socket closes first. None without
-            `EARLY`.
+        full_load: None unless the twin answers while the model still loads. Then a future of the
+            frame that reports the end of the load, or of None if the socket closes first.
     """
 
     def __init__(self) -> None:

@@ -125,7 +125,7 @@ class ReplicaPool:
         self._tasks.start(self._replace())
 
     def stop_replacing(self) -> None:
-        """Replace lost replicas no longer: the version pool is about to close."""
+        """Stop replacing lost replicas, because the version pool is about to close."""
         self._closing = True
 
     async def close(self) -> None:

@@ -172,7 +172,7 @@ class VersionPool:
             self._metrics.forget_version(self.model, self.version)
 
     def hurry(self) -> None:
-        """Let `close` wait for nothing: no client waits for answers any more."""
+        """Make `close` end at once, because no client waits for answers any more."""
         self._hurried = True
         if self._finished is not None and not self._finished.done():
             self._finished.set_result(None)

@@ -7,9 +7,9 @@ This does not depend on clocks, provided that a read that begins after a write w
 that write, which every store of MLflow guarantees.
 
 Of the promotions that find other locks, the one with the smallest token waits until they are gone,
-and all others withdraw; so one of many simultaneous promotions proceeds. (The idea is that of
-Lamport's bakery algorithm, 1974: registers with one writer each, and an order among those who
-meet.)
+and all others withdraw; so one of many simultaneous promotions proceeds. This is the idea of
+Lamport's bakery algorithm (1974): each writer has a register of its own, and conflicts are resolved
+by a fixed order.
 
 Locks expire, so that a promotion that died does not block others for long. A holder therefore
 writes only in the first half of its lease; the second half allows for clocks that differ.

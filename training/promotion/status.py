@@ -1,8 +1,8 @@
 """Reads the state of models from the registry, including models that Cloche did not train.
 
-One model needs two calls, and some more for each version that is shown, which are made in parallel.
-Many models need one call for each thousand of them, which returns the versions that have a stage or
-are new; each other version that has an alias needs one call more.
+One model needs two calls, and a few calls for each version that is shown; these run in parallel.
+For many models, one call returns a thousand of them, each with the newest version of each stage.
+Each other version that has an alias needs a call of its own.
 """
 
 from collections.abc import Mapping, Sequence

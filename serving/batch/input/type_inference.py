@@ -30,7 +30,7 @@ _BLOCK_CELLS = 1 << 20  # pandas' C parser infers types for blocks of this many 
 
 
 def file_types(file: InputFile, width: int) -> dict[str, str]:
-    """Return column → type in the whole file; for columnar files only types that parts may lose.
+    """Return column → type in the whole file; for columnar files if a part may show another.
 
     Raises:
         JobFailed: The file cannot be read.

@@ -68,7 +68,7 @@ class LocalEngine:
 
         Args:
             workers: The number of worker processes.
-            ahead: How many parts may be finished before an earlier one is, which bounds the disk
+            ahead: How many parts may be finished while an earlier one is not: this limits the disk
                 space that a stream needs; None for no limit.
             extra_names: Additional variables for models; see `cloche.processes.child_variables`.
             interpreter: Returns the interpreter for a version's artifacts; empty for the current

@@ -1,8 +1,8 @@
 """The codec of TensorFlow Serving's REST API, which KServe calls V1.
 
-MLflow took over the two layouts of this API. MLflow's protocol lacks: a signature_name (ignored, as
-every model has one signature), binary values as `{"b64": …}`, answers by column to requests by
-column, and the omitted name of a single output.
+MLflow's protocol has the two layouts of this API. It lacks the signature_name (ignored here, as a
+model has one signature), binary values as `{"b64": …}`, answers by column to requests by column,
+and answers in which a single output has no name.
 """
 
 import base64

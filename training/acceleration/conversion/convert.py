@@ -82,7 +82,7 @@ def convert(original: OriginalModel) -> onnx.ModelProto:
 
 
 def _named(model: onnx.ModelProto, columns: list[str]) -> onnx.ModelProto:
-    """Rename the graph's inputs to the columns' names, of which skl2onnx makes identifiers.
+    """Give the graph's inputs the columns' names, which skl2onnx changed to identifiers.
 
     Intermediate tensors get a prefix, so that none of them has the name of a column.
     """

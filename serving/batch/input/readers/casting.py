@@ -72,7 +72,7 @@ _NEEDED: dict[DataType | None, str] = {
 
 
 def unfitting(frame: pd.DataFrame, types: Types) -> str:
-    """Return advice about columns whose type in all rows is not the signature's; empty if none."""
+    """Return advice about columns of another type than the signature's; empty if none."""
     found = []
     for at, (name, values) in enumerate(frame.items()):
         kind = type_of(types, str(name), at)
