@@ -3,7 +3,7 @@
 from cloche import launch
 
 launch.require_posix()
-launch.leave_script_folder()
+launch.remove_script_folder()
 launch.order_path()
 
 from cloche.main import main  # noqa: E402

@@ -10,7 +10,7 @@ _PACKAGES: Final = {
 }
 
 
-def installed_by(error: ImportError) -> str:
+def install_command(error: ImportError) -> str:
     """The command that installs the driver which SQLAlchemy could not import."""
     module = str(error.name)
     return f"pip install {_PACKAGES.get(module, module)}"

@@ -35,7 +35,7 @@ def require_posix() -> None:
         )
 
 
-def leave_script_folder() -> None:
+def remove_script_folder() -> None:
     """Remove the script's folder (with `-m`, the working directory) from `sys.path`."""
     if not getattr(sys.flags, "safe_path", False):  # Python 3.10 does not have the flag
         del sys.path[0]
@@ -66,7 +66,7 @@ def restart_with(variables: dict[str, str]) -> None:
         os.execve(sys.executable, sys.orig_argv, {**variables, _RESTARTED: "1"})  # noqa: S606  # no shell is wanted
 
 
-def stop_when_asked() -> None:
+def interrupt_on_signals() -> None:
     """Handle SIGTERM and SIGHUP like Ctrl-C, so that running work is stopped and reported.
 
     An ignored SIGHUP stays ignored: that is how `nohup` keeps a training running.
@@ -92,7 +92,7 @@ def hide_memory() -> None:
 
 def main() -> None:
     """Run the module named by the first argument, from the package that contains this file."""
-    leave_script_folder()
+    remove_script_folder()
     order_path()
     # Imported only now: it imports much of the standard library, which a folder could hide before.
     from importlib import util  # noqa: PLC0415

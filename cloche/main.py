@@ -15,8 +15,8 @@ from click.shell_completion import CompletionItem
 from cloche import launch
 from cloche.cli import closed_output
 from cloche.cli.help_pages import HelpContext
-from cloche.cli.retry_notice import tell_of_waiting
-from cloche.processes.machine_limits import lacking
+from cloche.cli.retry_notice import announce_retries
+from cloche.processes.machine_limits import exhausted_resource
 
 # OpenMP threads that spin while they wait starve each other when other work runs: on two busy
 # cores one fit of gradient boosting took 42 s instead of 3. OpenMP reads the variable when loaded.
@@ -135,7 +135,7 @@ def _message(error: Exception) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; print a message for expected failures, a traceback for others."""
     closed_output.guard()
-    tell_of_waiting()
+    announce_retries()
     launch.hide_memory()  # models run as the same user, and the server's memory contains its keys
     try:
         # The shell requests completions by this name, whatever path Cloche was started with.
@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("Stopped.", err=True)
         sys.exit(130)
     except closed_output.OutputFailed as failure:
-        closed_output.give_up_output()
+        closed_output.discard_output()
         if not failure.reader_left:
             click.echo(f"Error: {failure}", err=True)
             sys.exit(1)
@@ -156,7 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = exit_code(error)
         if code is not None:
             message = _message(error)
-        elif absent := lacking(error):
+        elif absent := exhausted_resource(error):
             code, message = 1, f"the machine has no more {absent}; make room, and run this again"
         else:
             raise

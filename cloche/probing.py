@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from cloche.serving.host import rehearsal
+from cloche.serving.host import serving_check
 from cloche.training.gate import model_probe
 
 PROCESS = "cloche-gate"
@@ -21,4 +21,4 @@ for _usual in ("sklearn.ensemble", "mlflow.sklearn", "skops.io"):
 
 def work(folder: Path) -> None:
     """Probe the model that the task file in `folder` names."""
-    model_probe.main(folder, rehearsal)
+    model_probe.main(folder, serving_check)

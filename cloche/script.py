@@ -14,7 +14,7 @@ sys.path.sort(key=_named.__contains__)  # PYTHONPATH last, so that the next impo
 from cloche import launch  # noqa: E402
 
 launch.require_posix()
-launch.leave_script_folder()
+launch.remove_script_folder()
 
 from cloche.main import main  # noqa: E402
 

@@ -52,7 +52,7 @@ _IMPORTED = (
     "cloche.training.gate.model_probe", "cloche.training.promotion.promote",
     "cloche.serving.batch.run", "cloche.serving.batch.scoring.worker",
     "cloche.serving.doctor.run_checks",
-    "cloche.serving.host.rehearsal",
+    "cloche.serving.host.serving_check",
 )  # fmt: skip
 # The variable by which a test names a folder that a fork finds before all that is installed.
 FIRST_PATH = "TESTS_FIRST_PATH"

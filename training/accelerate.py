@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from mlflow import MlflowClient
 
-from cloche.registry.env_manager import NotBuilt, interpreter, of_extra
+from cloche.registry.env_manager import NotBuilt, extra_requirements, interpreter
 from cloche.registry.installed_packages import mismatches
 from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof_process import twin_of
@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Accelerated:
+class AcceleratedVersion:
     """A version that has just received a twin."""
 
     model: str
@@ -45,7 +45,7 @@ def accelerate_version(
     cache: Path,
     extra_names: Sequence[str] = (),
     say: Say,
-) -> Accelerated:
+) -> AcceleratedVersion:
     """Make a twin of a registered version, prove it, and store it with the version.
 
     Args:
@@ -88,12 +88,12 @@ def accelerate_version(
             raise TrainingError(f"{candidate.label}: {error}") from error
     say("writing it beside the model")
     attach_to_version(client, entry, twin)
-    return Accelerated(model, number, twin.proof)
+    return AcceleratedVersion(model, number, twin.proof)
 
 
 def _interpreter(candidate: Candidate, manager: str, cache: Path, say: Say) -> str:
     """Return the interpreter to make the twin with; empty for the current interpreter."""
-    also = of_extra("acceleration")
+    also = extra_requirements("acceleration")
     try:
         python = interpreter(candidate.folder, manager, cache, say, also=also)
     except NotBuilt as error:

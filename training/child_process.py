@@ -27,19 +27,19 @@ _END_SECONDS = 10.0  # longer than a supervisor needs to end
 
 
 @dataclass(frozen=True)
-class Ended:
+class Exit:
     """How a process ended.
 
     Attributes:
         code: Exit code; None if the process was ended at the timeout.
         how: Description of the end for people.
-        said: Last characters of what the process printed.
+        tail: Last characters of what the process printed.
         own: Whether the process ran in the current environment.
     """
 
     code: int | None
     how: str
-    said: str
+    tail: str
     own: bool
 
 
@@ -79,14 +79,14 @@ class _ImportedModule:
         """Whether the process can work: one that does not fork ends with its first work."""
         return self._process.poll() is None
 
-    def run(self, folder: Path, timeout: float) -> Ended:
+    def run(self, folder: Path, timeout: float) -> Exit:
         """Do the work of the module in `folder`; see `run_module`."""
         try:
             with suppress(OSError):  # it has ended already, and its exit code says how
                 self._socket.sendall(os.fsencode(folder))
             code = self._code(timeout)
             if code is None:
-                supervisor.tell_to_end(self._process.pid)
+                supervisor.request_end(self._process.pid)
                 self._code(_END_SECONDS)
         except BaseException:
             self.end()
@@ -96,7 +96,7 @@ class _ImportedModule:
         self._output.seek(0)
         self._output.truncate()
         how = f"no answer within {timeout:g} s" if code is None else _exit(code)
-        return Ended(code, how, " ".join(said.split()), own=self._own)
+        return Exit(code, how, " ".join(said.split()), own=self._own)
 
     def end(self) -> None:
         """End the process, and what it is doing."""
@@ -135,7 +135,7 @@ def imported(module: str, extra_names: Sequence[str] = ()) -> Iterator[None]:
 
 def run_module(
     module: str, folder: Path, timeout: float, *, extra_names: Sequence[str] = (), python: str = ""
-) -> Ended:
+) -> Exit:
     """Do the work of a module in a new process, and wait until the process ends.
 
     Args:

@@ -5,7 +5,7 @@ import pandas as pd
 from cloche.training.recipe.metric_catalog import ROLES
 from cloche.training.recipe.schema import Recipe
 from cloche.training.recipe.sections import Range
-from cloche.training.train import Prepared, prepare_data
+from cloche.training.train import PreparedData, prepare_data
 
 
 def explain(recipe: Recipe) -> str:
@@ -34,7 +34,7 @@ def explain(recipe: Recipe) -> str:
     return "\n".join(lines)
 
 
-def _sides(recipe: Recipe, data: Prepared) -> list[str]:
+def _sides(recipe: Recipe, data: PreparedData) -> list[str]:
     lines = []
     for name, frame in (("train", data.sides.train), ("holdout", data.sides.holdout)):
         lines.append(f"{name:<11} {len(frame):,} rows{_balance(recipe, frame[recipe.target])}")

@@ -14,13 +14,13 @@ from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
 from cloche.training.acceleration.original_model import OriginalModel, of_fitted
 from cloche.training.acceleration.store import attach, twin_tags
 from cloche.training.dataset.checks.checks import check_split, check_table
-from cloche.training.dataset.checks.target import answered, unanswered_note
+from cloche.training.dataset.checks.target import missing_target_note, rows_with_target
 from cloche.training.dataset.reading.datetimes import times, zoned
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.reading.table import Table
 from cloche.training.dataset.split import Split, split, validation_split
 from cloche.training.errors import TwinRefused
-from cloche.training.evaluation.evaluate import Evaluation, evaluate, judge
+from cloche.training.evaluation.evaluate import Evaluation, evaluate, outcome_of
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.predictions import TargetSpec
 from cloche.training.names import CHALLENGER
@@ -35,7 +35,7 @@ from cloche.training.recipe.sections import TimeSplit
 from cloche.training.tracking import training_run as record
 from cloche.training.tracking.model_card import model_card
 from cloche.training.tracking.run import training_run
-from cloche.training.tracking.stores import check_stores, storing
+from cloche.training.tracking.stores import check_stores, translated_errors
 
 Say = Callable[[str], None]
 
@@ -43,7 +43,7 @@ EXAMPLE_ROWS = 2
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedVersion:
     """The result of a training.
 
     Attributes:
@@ -57,7 +57,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """Checked data, ready to learn from.
 
     Attributes:
@@ -71,7 +71,7 @@ class Prepared:
     warnings: list[str]
 
 
-def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
+def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> PreparedData:
     """Read the recipe's table, check it, and split it.
 
     Raises:
@@ -81,10 +81,10 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
     say(f"reading {recipe.data.source}")
     table = load_table(recipe.data, recipe.used_columns)
     say(f"checking {len(table.frame):,} rows of {len(table.frame.columns):,} columns")
-    frame = answered(table.frame, recipe.target)
+    frame = rows_with_target(table.frame, recipe.target)
     warnings = check_table(frame if len(frame) else table.frame, recipe)
     if missing := len(table.frame) - len(frame):
-        warnings.append(f"{recipe.target}: {unanswered_note(missing, len(table.frame))}")
+        warnings.append(f"{recipe.target}: {missing_target_note(missing, len(table.frame))}")
     # The server and batch jobs read times in the same way: MLflow accepts no times with a zone.
     warnings += [
         f"{name}: its times have a time zone; the model takes them in UTC, as it will be served"
@@ -92,10 +92,10 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> Prepared:
     ]
     read = {name: times(frame, name) for name in recipe.columns.datetime}
     sides = split(frame.assign(**read), recipe)
-    return Prepared(table, sides, [*warnings, *check_split(sides, recipe)])
+    return PreparedData(table, sides, [*warnings, *check_split(sides, recipe)])
 
 
-def train(recipe: Recipe, say: Say) -> Trained:
+def train(recipe: Recipe, say: Say) -> TrainedVersion:
     """Train, evaluate, log and register; the new version becomes the challenger.
 
     Raises:
@@ -105,10 +105,10 @@ def train(recipe: Recipe, say: Say) -> Trained:
     """
     check_stores(recipe)
     data = prepare_data(recipe, say)
-    with training_run(recipe, say) as run, storing(OSError):
+    with training_run(recipe, say) as run, translated_errors(OSError):
         for warning in data.warnings:
             say(f"note: {warning}")
-        with storing(Exception):
+        with translated_errors(Exception):
             record.record_recipe(recipe)
             holdout_digest = _record_data(recipe, data)
 
@@ -165,10 +165,10 @@ def train(recipe: Recipe, say: Say) -> Trained:
         )
         mlflow.set_tag("mlflow.note.content", card)
         version = _register(recipe, info.model_uri, card, tags)
-    return Trained(recipe.name, version, run.info.run_id, evaluation)
+    return TrainedVersion(recipe.name, version, run.info.run_id, evaluation)
 
 
-def _record_data(recipe: Recipe, data: Prepared) -> str:
+def _record_data(recipe: Recipe, data: PreparedData) -> str:
     """Log both sides as inputs, and the holdout's rows; return the holdout's digest."""
     record.record_input(data.sides.train, data.table.source, recipe, "training")
     record.record_input(data.sides.holdout, data.table.source, recipe, "holdout")
@@ -192,7 +192,7 @@ def _tune(recipe: Recipe, target: TargetSpec, train_rows: pd.DataFrame, say: Say
 
     def judge_params(params: dict[str, Any]) -> float:
         fitted = fit(recipe, inputs, parts.train[recipe.target], **params)
-        return score(metric, judge(fitted, target, judged, parts.holdout[recipe.target]))
+        return score(metric, outcome_of(fitted, target, judged, parts.holdout[recipe.target]))
 
     def on_trial(trial: Trial) -> None:
         trials.append(trial)

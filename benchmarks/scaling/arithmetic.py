@@ -7,7 +7,7 @@ from typing import Any, Final
 from prometheus_client import generate_latest
 
 from benchmarks.scaling.measured import LOOKUP_SECONDS, Path
-from cloche.serving.dispatch.poll_policy import Pace
+from cloche.serving.dispatch.poll_policy import PollPace
 from cloche.serving.observability.metrics import Metrics
 
 USED: Final = 0.6
@@ -46,7 +46,7 @@ def fleet(path: Path, rate: float) -> Fleet:
 
 def pause(interval: float) -> float:
     """Return the mean seconds between two polls of a registry that answers quickly."""
-    return Pace().pause(interval, jitter=0.5)
+    return PollPace().pause(interval, jitter=0.5)
 
 
 def servers(interval: float) -> int:

@@ -9,14 +9,14 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from cloche.serving.dispatch.poll_policy import Pace
+from cloche.serving.dispatch.poll_policy import PollPace
 
 _PATIENCE = 10.0  # seconds until a server gives up a poll
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A policy for the pause between two polls, like `Pace`: a constant pause, for comparison."""
+    """A constant pause between two polls, for comparison with `PollPace`."""
 
     def after(self, seconds: float) -> "Fixed":  # noqa: ARG002
         """Return the same policy."""
@@ -27,7 +27,7 @@ class Fixed:
         return interval
 
 
-Pacing = Fixed | Pace
+Pacing = Fixed | PollPace
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Case:
 
     servers: int
     interval: float = 2.0
-    pacing: Pacing = field(default_factory=Pace)
+    pacing: Pacing = field(default_factory=PollPace)
     lookup: float = 0.0072
     seconds: float = 600.0
     outage: Outage | None = None

@@ -6,7 +6,7 @@ from functools import cache
 
 from benchmarks.scaling import arithmetic, autoscaling, polling
 from benchmarks.scaling.measured import PLAIN, TWIN
-from cloche.serving.dispatch.poll_policy import Pace
+from cloche.serving.dispatch.poll_policy import PollPace
 
 _MINUTE = 60
 
@@ -103,7 +103,7 @@ def autoscaler() -> str:
     return table([*head, "settled", "refused"], rows)
 
 
-_PACES: dict[str, polling.Pacing] = {"always 2 s": polling.Fixed(), "ours": Pace()}
+_PACES: dict[str, polling.Pacing] = {"always 2 s": polling.Fixed(), "ours": PollPace()}
 TABLES: dict[str, Callable[[], str]] = {
     one.__name__: cache(one) for one in (pods, intervals, crowds, returns, waves, autoscaler)
 }

@@ -60,7 +60,7 @@ def flush() -> None:
         sys.stdout.flush()
 
 
-def give_up_output() -> None:
+def discard_output() -> None:
     """Redirect standard output, including its buffered data, to /dev/null."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 

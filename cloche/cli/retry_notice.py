@@ -7,7 +7,7 @@ import logging
 
 import click
 
-_ASKING_AGAIN = "Retrying ("
+_RETRYING = "Retrying ("
 
 
 class _RetryNotice(logging.Filter):
@@ -15,7 +15,7 @@ class _RetryNotice(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Print the notice for a retry; let all other records pass."""
-        if not str(record.msg).startswith(_ASKING_AGAIN) or not isinstance(record.args, tuple):
+        if not str(record.msg).startswith(_RETRYING) or not isinstance(record.args, tuple):
             return True
         left = getattr(record.args[0], "total", 0)
         click.echo(
@@ -26,6 +26,6 @@ class _RetryNotice(logging.Filter):
         return False
 
 
-def tell_of_waiting() -> None:
+def announce_retries() -> None:
     """Print a notice for each retry from now on."""
     logging.getLogger("urllib3.connectionpool").addFilter(_RetryNotice())

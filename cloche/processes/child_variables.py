@@ -117,8 +117,8 @@ def check_extra_names(names: Iterable[str]) -> None:
             )
 
 
-def explained(
-    said: str,
+def with_fix(
+    text: str,
     variables: Mapping[str, str],
     extra_names: Iterable[str] = (),
     folder: Path = Path(),  # immutable, so safe as a default
@@ -129,27 +129,27 @@ def explained(
     directory, from which MLflow's own server imports.
 
     Args:
-        said: The message of an error, or a line of the log.
+        text: The message of an error, or a line of the log.
         variables: The variables of this process.
         extra_names: The argument `extra_names` that `for_models` was called with.
         folder: The working directory.
     """
-    if absent := re.search(r"No module named '(\w+)", said):
+    if absent := re.search(r"No module named '(\w+)", text):
         found = [path for path in (f"{absent[1]}.py", absent[1]) if (folder / path).exists()]
-        return said if not found else (
-            f"{said} ({found[0]} lies in the working directory, from which Cloche imports nothing: "
+        return text if not found else (
+            f"{text} ({found[0]} lies in the working directory, from which Cloche imports nothing: "
             f"log the model with code_paths=[{found[0]!r}], or name the folder in PYTHONPATH)"
         )  # fmt: skip
-    if "KeyError" not in said and "environment variable" not in said:
-        return said
+    if "KeyError" not in text and "environment variable" not in text:
+        return text
     given = for_models(variables, extra_names)
-    for name in re.findall(r"\w+", said):
+    for name in re.findall(r"\w+", text):
         if name in variables and name not in given and not name.startswith(_OURS):
             return (
-                f"{said} (The variable {name} is in the environment of the server but not given to "
+                f"{text} (The variable {name} is in the environment of the server but not given to "
                 f"models: --host-env {name})"
             )
-    return said
+    return text
 
 
 def _is_listed(name: str, value: str, listed: Iterable[str]) -> bool:

@@ -28,8 +28,8 @@ _STDIN, _PATH_BYTES = 0, 1 << 16
 def main() -> None:
     """Do the work of the module `sys.argv[1]` until the other end of the socket is closed."""
     parent_watch.die_with_parent()
-    parent_watch.leave_signals_to_parent()
-    parent_watch.name("cloche-forks")
+    parent_watch.ignore_group_signals()
+    parent_watch.set_process_name("cloche-forks")
     # A model's warnings are for the people who trained it. Python also warns of forks beside
     # threads, and counts those of allocators, which are safe.
     warnings.simplefilter("ignore")
@@ -53,7 +53,7 @@ def _code_of(work: "partial[None]", module: ModuleType) -> int:
         supervisor.run(work, module.PROCESS, parent if FORKING else None)
 
     def end(_number: int, _frame: object) -> None:
-        supervisor.tell_to_end(pid)
+        supervisor.request_end(pid)
 
     before = signal.signal(supervisor.END, end)
     _, status = os.waitpid(pid, 0)

@@ -6,7 +6,7 @@ import os
 _NO_ROOM = (errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
 
 
-def lacking(error: BaseException | None) -> str:
+def exhausted_resource(error: BaseException | None) -> str:
     """Return the resource whose lack caused an error; empty if the error has another cause."""
     while error is not None:
         if isinstance(error, MemoryError):

@@ -28,13 +28,13 @@ def die_with_parent(parent: int | None = None, number: int = signal.SIGKILL) -> 
         os._exit(1)
 
 
-def name(text: str) -> None:
+def set_process_name(text: str) -> None:
     """Set the name that `ps` and `top` show for this process, up to 15 characters (Linux only)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(text)
 
 
-def leave_signals_to_parent() -> None:
+def ignore_group_signals() -> None:
     """Do nothing on signals that are meant for the process that started this one.
 
     Ctrl-C reaches the whole process group, and systemd signals every process of a service, but the

@@ -67,12 +67,12 @@ def run(work: Callable[[], None], name: str, parent: int | None = None) -> NoRet
     with contextlib.suppress(PermissionError):  # the process already leads a session
         os.setsid()  # a model's signal to its process group reaches only processes that it started
     _working_process = os.getpid()
-    parent_watch.name(name)
-    parent_watch.leave_signals_to_parent()
+    parent_watch.set_process_name(name)
+    parent_watch.ignore_group_signals()
     _work_and_end(work)
 
 
-def end_copy() -> None:
+def end_stray_fork() -> None:
     """End this process if it is a fork that the model's code made and returned from.
 
     A model that forks and returns in both processes would send two answers to one request. Call
@@ -84,7 +84,7 @@ def end_copy() -> None:
         os._exit(0)
 
 
-def tell_to_end(pid: int) -> None:
+def request_end(pid: int) -> None:
     """Signal a supervisor to end immediately, with all processes below it."""
     with contextlib.suppress(ProcessLookupError):
         if not _LINUX:
@@ -93,11 +93,11 @@ def tell_to_end(pid: int) -> None:
         os.kill(pid, END)
 
 
-def end(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:
-    """Wait for a supervised process, end it after `patience` seconds, and return its exit code."""
+def end(process: "subprocess.Popen[bytes]", time_limit: float = 0.0) -> int:
+    """Wait up to `time_limit` seconds for a supervised process; end it and return its exit code."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(patience)
-    tell_to_end(process.pid)
+        return process.wait(time_limit)
+    request_end(process.pid)
     with contextlib.suppress(subprocess.TimeoutExpired):
         return process.wait(_INSIST_SECONDS)
     process.kill()
@@ -118,7 +118,7 @@ def _work_and_end(work: Callable[[], None]) -> NoReturn:
         sys.excepthook(*sys.exc_info())
     finally:
         try:
-            end_copy()
+            end_stray_fork()
             # Python's own order: ThreadPoolExecutors are shut down before exit handlers are called.
             _call_in_time(threading._shutdown)  # type: ignore[attr-defined]
             _call_in_time(atexit._run_exitfuncs)
@@ -169,7 +169,7 @@ def _supervise(work: int) -> NoReturn:
     """Wait until the work ends, end all processes below, and exit with the work's status."""
     code = 1
     try:
-        parent_watch.name("cloche-super")
+        parent_watch.set_process_name("cloche-super")
         _close_descriptors()
         code = os.waitstatus_to_exitcode(_status_of(work))
         _end_the_rest()

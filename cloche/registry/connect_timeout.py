@@ -24,14 +24,14 @@ _SQLITE = "sqlite:///"
 _Answer = TypeVar("_Answer")
 
 
-def fail_soon(environment: MutableMapping[str, str]) -> None:
+def shorten_timeouts(environment: MutableMapping[str, str]) -> None:
     """Shorten the timeouts of MLflow's client, for callers that retry or check the server."""
     for name, value in _SOON.items():
         environment.setdefault(name, value)
     environment.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
-def reach(*, to_write: bool = False) -> None:
+def require_stores(*, to_write: bool = False) -> None:
     """Check that the tracking store and the registry answer, before work begins.
 
     Args:
@@ -56,13 +56,13 @@ def reach(*, to_write: bool = False) -> None:
 def _reach(uri: str, ask: Callable[[], object]) -> None:
     address = urlsplit(uri)
     if address.scheme in ("http", "https"):
-        with _soon():
-            answered(uri, ask)
+        with _short_timeouts():
+            timed_call(uri, ask)
     else:
-        connect(uri)
+        check_database(uri)
 
 
-def answered(uri: str, ask: Callable[[], _Answer]) -> _Answer:
+def timed_call(uri: str, ask: Callable[[], _Answer]) -> _Answer:
     """Return the result of a request to a store, if it comes within `SECONDS`.
 
     Args:
@@ -74,7 +74,7 @@ def answered(uri: str, ask: Callable[[], _Answer]) -> _Answer:
         MlflowException: The timeout has passed, or the request failed.
         Exception: Any other exception of `ask`.
     """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `require_stores`
 
     found: list[tuple[Any, Exception | None]] = []
 
@@ -86,7 +86,7 @@ def answered(uri: str, ask: Callable[[], _Answer]) -> _Answer:
 
     asking = threading.Thread(target=run, name="first-question", daemon=True)
     asking.start()
-    asking.join(None if _is_asked_for() else SECONDS)
+    asking.join(None if _has_user_settings() else SECONDS)
     if not found:  # with the message of MLflow's own client
         raise MlflowException(f"API request to {uri} failed with exception timed out")
     answer, error = found[0]
@@ -95,7 +95,7 @@ def answered(uri: str, ask: Callable[[], _Answer]) -> _Answer:
     return answer  # type: ignore[no-any-return]
 
 
-def connect(uri: str) -> None:
+def check_database(uri: str) -> None:
     """Check that the database of a store accepts connections, if its address names a host.
 
     MLflow itself tries ten times, for two minutes.
@@ -103,7 +103,7 @@ def connect(uri: str) -> None:
     Raises:
         MlflowException: The connection fails.
     """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `require_stores`
 
     address = urlsplit(uri)
     try:
@@ -123,7 +123,7 @@ def connect(uri: str) -> None:
 
 def _require_writable(uri: str) -> None:
     """Check that a SQLite file and its folder, which holds the journal, are writable."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `reach`
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `require_stores`
 
     if not uri.startswith(_SQLITE):
         return
@@ -136,17 +136,17 @@ def _require_writable(uri: str) -> None:
             )
 
 
-def _is_asked_for() -> bool:
+def _has_user_settings() -> bool:
     return os.environ.get(_RETRIES, _SOON[_RETRIES]) != _SOON[_RETRIES] or (
         os.environ.get(_TIMEOUT, _SOON[_TIMEOUT]) != _SOON[_TIMEOUT]
     )
 
 
 @contextmanager
-def _soon() -> Iterator[None]:
+def _short_timeouts() -> Iterator[None]:
     """Set short timeouts for one check: later requests may store the result of hours of work."""
     before = {name: os.environ.get(name) for name in _SOON}
-    fail_soon(os.environ)
+    shorten_timeouts(os.environ)
     try:
         yield
     finally:

@@ -106,7 +106,7 @@ def host_env(command: str) -> Callable[[Any], Any]:
     )
 
 
-def of_extra(name: str) -> list[str]:
+def extra_requirements(name: str) -> list[str]:
     """Return the requirements of an extra of Cloche, as lines for pip."""
     asked = map(Requirement, requires("cloche") or ())
     return [
@@ -169,10 +169,10 @@ def build(
     """
     env = python_env(artifacts)
     named = "\n".join([*env.dependencies, _text(artifacts / "requirements.txt")])
-    ours = (*_for_us(named), *_for_the_twin(artifacts), *also)
+    ours = (*_cloche_requirements(named), *_twin_requirements(artifacts), *also)
     env = replace(env, dependencies=(*env.dependencies, *ours))
-    told = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
-    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+    identity = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
+    key = hashlib.sha256(identity.encode()).hexdigest()[:32]
     place = cache.absolute() / "environments" / key  # the installer has another working directory
     make_private(place.parent)
     with place.with_suffix(".lock").open("w") as lock:
@@ -185,7 +185,7 @@ def build(
     return place / "bin" / "python"
 
 
-def tool(manager: str) -> list[str]:
+def tool_command(manager: str) -> list[str]:
     """Return the command that runs `manager`, which is `uv` or `virtualenv`.
 
     Raises:
@@ -203,7 +203,7 @@ def tool(manager: str) -> list[str]:
 def _make(manager: str, env: PythonEnv, place: Path, artifacts: Path) -> None:
     """Build the environment as MLflow does: Python, then build tools, then dependencies."""
     interpreter = str(place / "bin" / "python")
-    command = tool(manager)
+    command = tool_command(manager)
     if manager == "uv":
         _run(*command, "venv", "--quiet", "--python", env.python, str(place))
         install = [*command, "pip", "install", "--quiet", "--python", interpreter]
@@ -220,7 +220,7 @@ def _make(manager: str, env: PythonEnv, place: Path, artifacts: Path) -> None:
             _run(*install, "-r", str(listed), folder=folder)
 
 
-def _for_us(requirements: str) -> list[str]:
+def _cloche_requirements(requirements: str) -> list[str]:
     """Return the packages that Cloche's own processes need and `requirements` do not install."""
     named = {
         re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower()
@@ -229,7 +229,7 @@ def _for_us(requirements: str) -> list[str]:
     return [] if "mlflow" in named else [one for one in _NEEDED if one not in named]
 
 
-def _for_the_twin(artifacts: Path) -> list[str]:
+def _twin_requirements(artifacts: Path) -> list[str]:
     """Return the onnxruntime that the twin was proven with; the model's requirements lack it."""
     try:
         description = json.loads(_text(artifacts / "onnx" / "twin.json") or "{}")
@@ -244,9 +244,9 @@ def _run(*command: str, folder: str | None = None, hint: str = "") -> None:
         command, env=own, cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        reason = (done.stderr.strip() or done.stdout.strip())[-2000:]
         raise NotBuilt(
-            f"Its environment cannot be built; {' '.join(command)} says: {said} {hint}".rstrip()
+            f"Its environment cannot be built; {' '.join(command)} says: {reason} {hint}".rstrip()
         )
 
 

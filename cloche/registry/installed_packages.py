@@ -31,7 +31,7 @@ def mismatches(path: Path) -> list[str]:
     ]
 
 
-def absent(path: Path) -> list[str]:
+def missing_packages(path: Path) -> list[str]:
     """List the requirements of the model at `path` whose package is not installed at all."""
     return [str(wanted) for wanted, found in _installed(path) if not found]
 

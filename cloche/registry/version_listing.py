@@ -58,7 +58,7 @@ def registered_models(client: MlflowClient) -> list[RegisteredModel]:
         if not token:
             break
     if not found:
-        _make_sure_of_nothing(client)
+        _verify_empty(client)
     return sorted(found, key=lambda model: model.name)
 
 
@@ -86,7 +86,7 @@ def versions_with_alias(client: MlflowClient, alias: str) -> dict[str, str]:
     return found
 
 
-def _make_sure_of_nothing(client: MlflowClient) -> None:
+def _verify_empty(client: MlflowClient) -> None:
     """Check an empty list by a search for any version and a request for an unknown model."""
     for version in client.search_model_versions(max_results=1):
         raise CannotList(

@@ -25,7 +25,7 @@ from cloche.up.services import (
     mlflow_environment,
     require_free_port,
     server_environment,
-    wait_for_an_end,
+    wait_for_exit,
 )
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
             _check(checked.name, server, rows, Path(folder))
             return
         click.echo(_what_to_try(checked.name, version, ui, server, rows))
-        wait_for_an_end(started)
+        wait_for_exit(started)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -166,8 +166,8 @@ def _check(name: str, server: str, rows: "TryRows", folder: Path) -> None:
         raise ServiceError(f"scoring the batch failed:\n{batch.stderr}")
     predictions = json.loads(result.read_text(encoding="utf-8"))["predictions"]
     click.echo(f"batch   {len(predictions):,} rows, the first: {json.dumps(predictions[0])}")
-    if said := difference(answer.json()["predictions"], predictions[0], _predictor(server, name)):
-        click.echo(said, err=True)  # standard output holds only the two results
+    if why := difference(answer.json()["predictions"], predictions[0], _predictor(server, name)):
+        click.echo(why, err=True)  # standard output holds only the two results
 
 
 def _predictor(server: str, name: str) -> str:

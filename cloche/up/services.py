@@ -112,7 +112,7 @@ def server_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
 
 
-def wait_for_an_end(services: Sequence[Service]) -> None:
+def wait_for_exit(services: Sequence[Service]) -> None:
     """Wait until a service ends, and raise `ServiceError`."""
     while True:
         for service in services:

@@ -18,12 +18,12 @@ _DECOMPRESSORS: Final[dict[str, Callable[[], Any]]] = {
 SUFFIXES: Final = tuple(_DECOMPRESSORS)
 
 
-def unpacked(packed: Any, suffix: str) -> io.BufferedReader:
+def decompressed(packed: Any, suffix: str) -> io.BufferedReader:
     """Open the content of a compressed binary file with one of the `SUFFIXES`."""
-    return io.BufferedReader(Streams(packed, _DECOMPRESSORS[suffix]))
+    return io.BufferedReader(ConcatenatedStreams(packed, _DECOMPRESSORS[suffix]))
 
 
-class Streams(io.RawIOBase):
+class ConcatenatedStreams(io.RawIOBase):
     """A file that reads the content of all streams; zero bytes after a stream are padding."""
 
     def __init__(self, packed: Any, decompressor: Callable[[], Any]) -> None:

@@ -16,7 +16,7 @@ _FIRST, _LAST = pd.Timestamp.min, pd.Timestamp.max  # the range of 64 bits of na
 _CAPITALS = str.maketrans("tz", "TZ")
 
 
-class Moments(NamedTuple):
+class ParsedDatetimes(NamedTuple):
     """A parsed column of datetimes.
 
     Attributes:
@@ -28,9 +28,9 @@ class Moments(NamedTuple):
     unreadable: npt.NDArray[np.bool_]
 
 
-def read(values: pd.Series) -> Moments | None:
+def parse_datetimes(values: pd.Series) -> ParsedDatetimes | None:
     """Parse a column of datetimes, of dates, or of strings in ISO 8601; None for other values."""
-    if not _may_be_moments(values):
+    if not _may_be_datetimes(values):
         return None
     moments: Any = values
     if values.dtype.kind != "M":
@@ -39,7 +39,7 @@ def read(values: pd.Series) -> Moments | None:
         moments = moments.dt.tz_convert("UTC").dt.tz_localize(None)
     inside = (moments >= _FIRST) & (moments <= _LAST)
     unreadable = (values.notna() & ~inside).to_numpy(np.bool_)
-    return Moments(moments.where(inside).dt.as_unit("ns"), unreadable)
+    return ParsedDatetimes(moments.where(inside).dt.as_unit("ns"), unreadable)
 
 
 def _from_texts(values: pd.Series) -> Any:
@@ -59,7 +59,7 @@ def _from_texts(values: pd.Series) -> Any:
     return pd.to_datetime(again, format="ISO8601", utc=True, errors="coerce")
 
 
-def _may_be_moments(values: pd.Series) -> bool:
+def _may_be_datetimes(values: pd.Series) -> bool:
     if values.dtype.kind == "M" or isinstance(values.dtype, pd.StringDtype):
         return True
     if values.dtype != object:

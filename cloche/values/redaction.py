@@ -30,18 +30,18 @@ def describe_error(error: BaseException, rows: Any = None) -> str:
         rows: The table, array or record that the error is about; its values are cut from the
             message.
     """
-    error = unwrapped(error)
-    said = _text(error)
-    if said.startswith(_WRAPPERS):
+    error = root_error(error)
+    message = _text(error)
+    if message.startswith(_WRAPPERS):
         return type(error).__name__
     names: list[str] = []
     if isinstance(error, ImportError) or (isinstance(error, OSError) and rows is None):
-        names = [found[2] for found in _QUOTED.finditer(said)]  # names of modules, files
-    shown = without_values(said, rows, names)
+        names = [found[2] for found in _QUOTED.finditer(message)]  # names of modules, files
+    shown = redact(message, rows, names)
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 
-def unwrapped(error: BaseException) -> BaseException:
+def root_error(error: BaseException) -> BaseException:
     """Return the original error behind MLflow's wrappers, whose messages quote the table."""
     while _text(error).startswith(_WRAPPERS) and error.__context__ is not None:
         error = error.__context__
@@ -54,16 +54,16 @@ def trace(error: BaseException, rows: Any = None) -> str:
     return f"{frames}{describe_error(error, rows)}"
 
 
-def without_values(said: str, rows: Any = None, names: Iterable[Any] = ()) -> str:
+def redact(message: str, rows: Any = None, names: Iterable[Any] = ()) -> str:
     """Return the first line of a message, with `CUT` in the place of each value.
 
     Args:
-        said: The message.
+        message: The message.
         rows: The table, array or record whose values are cut.
         names: Words that may be quoted in the message, in addition to the columns of `rows`.
     """
     known = {str(name) for name in (*names, *_columns(rows))}
-    line = next(iter(said.strip().splitlines()), "")
+    line = next(iter(message.strip().splitlines()), "")
     try:
         cells = list(_cells(rows))
     except Exception:  # noqa: BLE001  # describing an error must not raise another one
@@ -87,9 +87,9 @@ def without_values(said: str, rows: Any = None, names: Iterable[Any] = ()) -> st
 
 
 def _text(error: BaseException) -> str:
-    said = str(getattr(error, "message", None) or error)
+    message = str(getattr(error, "message", None) or error)
     # MLflow's scoring function puts the rows into `message`; `str` has the model's own message.
-    return str(error) if said.startswith(_QUOTES_ROWS) else said
+    return str(error) if message.startswith(_QUOTES_ROWS) else message
 
 
 def _stands(number: str, among: list[float]) -> bool:

@@ -14,14 +14,14 @@ import pandas as pd
 from mlflow.types import Schema, TensorSpec
 
 # The input of a model: a table, or arrays by the names of its tensors.
-Given = pd.DataFrame | dict[str, Any]
+ModelInput = pd.DataFrame | dict[str, Any]
 
 
 class UnfitTable(Exception):
     """A table does not fit the tensors of a signature; the message names both."""
 
 
-def of_columns(schema: Schema | None, columns: Iterable[Any]) -> TensorSpec | None:
+def joint_tensor(schema: Schema | None, columns: Iterable[Any]) -> TensorSpec | None:
     """Return the single tensor that all columns of a table form; None if there is none."""
     if schema is None or not schema.is_tensor_spec() or len(schema.inputs) != 1:
         return None
@@ -30,10 +30,10 @@ def of_columns(schema: Schema | None, columns: Iterable[Any]) -> TensorSpec | No
     return spec if isinstance(spec, TensorSpec) and not named else None
 
 
-def unnamed(schema: Schema) -> Schema:
+def without_name(schema: Schema) -> Schema:
     """Return a schema of a single tensor without the tensor's name."""
     (spec,) = schema.inputs
-    assert isinstance(spec, TensorSpec)  # noqa: S101  # the caller has called `of_columns`
+    assert isinstance(spec, TensorSpec)  # noqa: S101  # the caller has called `joint_tensor`
     return Schema([TensorSpec(spec.type, spec.shape)])
 
 
@@ -57,13 +57,13 @@ def check_width(spec: TensorSpec, columns: Iterable[Any]) -> None:
         raise UnfitTable(f"{named} takes {width} values a row, and there are {len(names)}: {shown}")
 
 
-def given(frame: pd.DataFrame, schema: Schema) -> Given:
+def model_input(frame: pd.DataFrame, schema: Schema) -> ModelInput:
     """Convert a table to the input of a model, cast to the tensors' types if no value changes.
 
     Raises:
         UnfitTable: The columns do not form the single tensor.
     """
-    spec = of_columns(schema, frame.columns)
+    spec = joint_tensor(schema, frame.columns)
     typed = _cast(frame, schema, spec)
     if spec is not None and (spec.name is not None or len(frame.columns) > 1):
         check_width(spec, frame.columns)
@@ -73,7 +73,7 @@ def given(frame: pd.DataFrame, schema: Schema) -> Given:
     return {str(spec.name): array[:, 0] if len(spec.shape) == 1 else array}
 
 
-def rows_at(rows: Given, positions: slice) -> Given:
+def slice_rows(rows: ModelInput, positions: slice) -> ModelInput:
     """Return a slice of the rows of a model's input."""
     if isinstance(rows, pd.DataFrame):
         return rows.iloc[positions]

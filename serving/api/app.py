@@ -98,8 +98,8 @@ class App:
             model = self._model(route)
             _check_method(scope, _GET)
             serving = serving_pool(model, route.version)
-            told = route.describe(serving.model, serving.version, serving.description)
-            await respond(send, 200, json.dumps(told).encode())
+            content = route.describe(serving.model, serving.version, serving.description)
+            await respond(send, 200, json.dumps(content).encode())
             return
         target = self.target(path)
         _check_method(scope, target.protocol.methods)

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.processes.frames import Answer
-from cloche.serving.queue.prediction_request import Ended
+from cloche.serving.queue.prediction_request import RequestEnded
 from cloche.serving.web.asgi import ClientLeft, HttpError
 
 
@@ -31,7 +31,7 @@ class PendingResponse(ABC):
         """End the request with the answer of a model host."""
         self.end(answer)
 
-    def set_exception(self, ended: Ended) -> None:
+    def set_exception(self, ended: RequestEnded) -> None:
         """End the request with an error, or without an answer if the client left."""
         self.end(self.predictions.ending(self.exchange, ended))
 

@@ -21,8 +21,8 @@ from cloche.serving.queue.prediction_request import (
     EXPIRED,
     HOST_LOST,
     NOT_REPEATED,
-    Ended,
     PredictionRequest,
+    RequestEnded,
     RequestOutcome,
 )
 from cloche.serving.settings import Settings
@@ -77,7 +77,7 @@ class Predictions:
                 cross_origin.check(exchange.head.content_type, scope["headers"])
             body = await self._read(exchange.head, receive)
             item = item_of(exchange, body)
-            ended = await self.ask(exchange, item, client_left=lambda: client_left(receive))
+            ended = await self.predict(exchange, item, client_left=lambda: client_left(receive))
         except ClientLeft:
             self.observer.abandoned(exchange)
             return
@@ -97,9 +97,9 @@ class Predictions:
             model.current.version if model.current else "", head.traceparent,
         )  # fmt: skip
 
-    async def ask(
+    async def predict(
         self, exchange: Exchange, item: Item, *,
-        client_left: Callable[[], bool], patience: float = math.inf,
+        client_left: Callable[[], bool], time_limit: float = math.inf,
     ) -> Answer:  # fmt: skip
         """The answer of a model host to `item`; the arguments are those of `submit`.
 
@@ -108,15 +108,15 @@ class Predictions:
             ClientLeft: The client closed its connection.
         """
         outcome: asyncio.Future[Answer] = self._loop.create_future()
-        self.submit(exchange, item, outcome, client_left=client_left, patience=patience)
+        self.submit(exchange, item, outcome, client_left=client_left, time_limit=time_limit)
         try:
             return await outcome
-        except Ended as ended:
+        except RequestEnded as ended:
             raise self.ending(exchange, ended) from None
 
     def submit(
         self, exchange: Exchange, item: Item, outcome: RequestOutcome, *,
-        client_left: Callable[[], bool], patience: float = math.inf,
+        client_left: Callable[[], bool], time_limit: float = math.inf,
     ) -> None:  # fmt: skip
         """Queue a request.
 
@@ -129,7 +129,7 @@ class Predictions:
             rows=exchange.target.protocol.rows(item.content_type, item.body),
             size=len(item.body),
             arrived=exchange.started,
-            deadline=exchange.started + min(self._settings.request_timeout, patience),
+            deadline=exchange.started + min(self._settings.request_timeout, time_limit),
             item=item,
             outcome=outcome,
             client_left=client_left,
@@ -141,7 +141,7 @@ class Predictions:
             )  # fmt: skip
         self._deadlines.add(request)
 
-    def ending(self, exchange: Exchange, ended: Ended) -> HttpError | ClientLeft:
+    def ending(self, exchange: Exchange, ended: RequestEnded) -> HttpError | ClientLeft:
         """The error for a request that no model host answered."""
         if ended.reason == CLIENT_LEFT:
             return ClientLeft()
@@ -152,7 +152,7 @@ class Predictions:
         reason = _HOST_LOST if ended.reason == HOST_LOST else _STOPPED
         return HttpError(503, "TEMPORARILY_UNAVAILABLE", reason, [(b"retry-after", b"1")])
 
-    def _too_late(self, exchange: Exchange, ended: Ended) -> str:
+    def _too_late(self, exchange: Exchange, ended: RequestEnded) -> str:
         """The message that names the time limit which the request exceeded."""
         limits = self._settings
         if ended.reason == CUT_OFF and limits.predict_timeout is not None:

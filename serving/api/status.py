@@ -37,10 +37,10 @@ class Status:
                 {"name": one.name, "ready": one.ready, "version": _version(one)}
                 for one in sorted(self._catalog, key=lambda one: one.name)
             ],
-            "model": None if model is None else self._at_length(model),
+            "model": None if model is None else self._in_detail(model),
         }
 
-    def _at_length(self, model: ServedModel) -> dict[str, Any]:
+    def _in_detail(self, model: ServedModel) -> dict[str, Any]:
         serves, uri = model.current, model.uri
         return {
             "name": model.name,

@@ -16,12 +16,12 @@ _SAME_STORE = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "ab
 
 
 def refuse(
-    told: str, written: Sequence[str], read: Iterable[str], needed: Iterable[str] = ()
+    dest: str, written: Sequence[str], read: Iterable[str], needed: Iterable[str] = ()
 ) -> None:
     """Refuse an output that overlaps with the input or with other files that must remain.
 
     Args:
-        told: The name of the output in error messages.
+        dest: The name of the output in error messages.
         written: Paths and URIs of all files and folders that the job creates or replaces.
         read: Paths, URIs and globs of the input; a folder stands for all files in it.
         needed: Other paths that must remain: the version's folder, the working directory.
@@ -33,19 +33,19 @@ def refuse(
     for name in read:
         theirs = _lineage(name)
         if any(mine[0] == theirs[0] for mine in ours):
-            raise SettingsError(f"{told}: this would write over the input {name}. Write elsewhere.")
+            raise SettingsError(f"{dest}: this would write over the input {name}. Write elsewhere.")
         if any(mine[0] in theirs for mine in ours):
-            raise SettingsError(f"{told}: the input {name} lies in it. Write elsewhere.")
+            raise SettingsError(f"{dest}: the input {name} lies in it. Write elsewhere.")
         if any(theirs[0] in mine for mine in ours) or any(
             sources.matches(_full(one), _full(name)) for one in written
         ):
             raise SettingsError(
-                f"{told}: it lies in the input {name}, and the next job would read it. Write "
+                f"{dest}: it lies in the input {name}, and the next job would read it. Write "
                 "elsewhere."
             )
     for name in needed:
         if any(mine[0] in _lineage(name) for mine in ours):
-            raise SettingsError(f"{told}: {name} lies in it. Write elsewhere.")
+            raise SettingsError(f"{dest}: {name} lies in it. Write elsewhere.")
 
 
 def _lineage(name: str) -> list[Hashable]:

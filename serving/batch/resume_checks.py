@@ -10,13 +10,13 @@ from mlflow.types import Schema
 
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
-from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, chosen
+from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, merge
 from cloche.serving.batch.input.inputs import Inputs
 from cloche.serving.batch.input.readers.csv import HeaderUndecodable
 from cloche.serving.batch.input.type_inference import UNCLEAR
 from cloche.serving.batch.job.options import JobOptions
 from cloche.serving.batch.job.part import FinishedPart
-from cloche.serving.batch.job.pinned_job import Job, Layout, Pinned
+from cloche.serving.batch.job.pinned_job import Job, Layout, PinnedVersion
 from cloche.serving.batch.output.layout import Output
 from cloche.serving.batch.output.work_dir import WorkDir
 from cloche.serving.batch.scoring.twin import usable
@@ -27,7 +27,7 @@ from cloche.values import tensors
 _METADATA = "cloche"  # key in the metadata of models that Cloche trained
 
 
-def complete(
+def finished(
     request: JobOptions, inputs: Inputs, output: Output, work_dir: WorkDir
 ) -> dict[str, Any] | None:
     """Return the manifest of the same job, if that job is finished; else None.
@@ -54,7 +54,7 @@ def complete(
     return record
 
 
-def pinned(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[str], None]) -> Job:
+def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[str], None]) -> Job:
     """Pin a new job: its version, inputs, layout and column types.
 
     Raises:
@@ -129,8 +129,8 @@ def _reading(
             raise SettingsError("--options are for CSV, and no CSV is in INPUT. Leave them out.")
         return PLAIN
     carried = (description.metadata or {}).get(_METADATA) or {}
-    told = carried.get("reading") or {}
-    reading = chosen(told, request.options)
+    recorded = carried.get("reading") or {}
+    reading = merge(recorded, request.options)
     schema = description.get_input_schema()
     needed = _needed(schema)
     inputs.read_by(reading)
@@ -154,7 +154,7 @@ def _lacking(inputs: Inputs, needed: list[str]) -> bool:
         return True
 
 
-def _refuse_unclear(inferred: dict[str, dict[str, str]], model: Pinned) -> None:
+def _refuse_unclear(inferred: dict[str, dict[str, str]], model: PinnedVersion) -> None:
     """Refuse columns whose type in a single part cannot be made the one that MLflow finds overall.
 
     Raises:
@@ -170,7 +170,7 @@ def _refuse_unclear(inferred: dict[str, dict[str, str]], model: Pinned) -> None:
                 )
 
 
-def resumed(
+def resume_job(
     request: JobOptions, inputs: Inputs, output: Output, work_dir: WorkDir
 ) -> tuple[Job, dict[str, Any], dict[int, FinishedPart]]:
     """Return the unfinished job of this output, its notes, and its finished parts by index.
@@ -201,7 +201,7 @@ def resumed(
     return replace(job, model=model), notes, done
 
 
-def _environment(request: JobOptions, model: Pinned) -> dict[str, Any]:
+def _environment(request: JobOptions, model: PinnedVersion) -> dict[str, Any]:
     """Return the `environment` of a job; see `cloche.serving.batch.job.pinned_job.Job`."""
     local = request.env_manager == LOCAL
     return {
@@ -231,7 +231,7 @@ def _difference(request: JobOptions, inputs: Inputs, output: Output, before: Job
 
 def _other_options(request: JobOptions, inputs: Inputs, output: Output, before: Job) -> str:
     inputs.read_by(CsvOptions(before.reading))
-    given = chosen({}, request.options).options
+    given = merge({}, request.options).options
     if any(before.reading.get(name) != value for name, value in given.items()):
         return "it was begun with other --options"
     if request.model != before.model.uri or not request.resume:
@@ -254,7 +254,7 @@ def _features(request: JobOptions, inputs: Inputs, schema: Schema | None) -> tup
     if schema is None or not schema.is_tensor_spec():
         return ()
     found = inputs.columns()
-    spec = tensors.of_columns(schema, found)
+    spec = tensors.joint_tensor(schema, found)
     if spec is None:
         return ()
     features = tuple(name for name in found if name not in request.id_columns)

@@ -51,7 +51,7 @@ def score(
         if not request.overwrite and inputs.repeatable and output.manifest() is None:
             output_lock.adopt()
         manifest = (
-            None if request.overwrite else resume_checks.complete(request, inputs, output, work_dir)
+            None if request.overwrite else resume_checks.finished(request, inputs, output, work_dir)
         )
         if manifest is not None:
             if work_dir.begun:  # the job died between its last two steps
@@ -101,13 +101,13 @@ def _begin(
     if work_dir.begun and (request.overwrite or not inputs.repeatable):
         work_dir.clear()
     if work_dir.begun:
-        job, notes, done = resume_checks.resumed(request, inputs, output, work_dir)
-        work_dir.mend()
+        job, notes, done = resume_checks.resume_job(request, inputs, output, work_dir)
+        work_dir.drop_partial_line()
         say(f"going on with {job.model} after {len(done)} finished parts")
         job_run = JobRun(notes["run_id"], say)
-        job_run.go_on()
+        job_run.resume()
         return job, job_run, done
-    job = resume_checks.pinned(request, inputs, output, say)
+    job = resume_checks.pin_job(request, inputs, output, say)
     say(f"scoring with {job.model}")
     job_run = JobRun.begin(job, str(output), say) if request.tracked else JobRun("", say)
     work_dir.begin(job, {"run_id": job_run.run_id})
@@ -133,7 +133,7 @@ class _Scoring:
         finished = dict(done)
         rows = sum(part.rows for part in done.values())
         refused = sum(part.refused for part in done.values())
-        weight, whole = 0, self._inputs.weight
+        so_far, whole = 0, self._inputs.total_size
         for index in sorted(done):
             self._early.take(done[index])
         with closing(engine.run(self._job, self._left(done), self._work_dir.parts)) as running:
@@ -145,8 +145,8 @@ class _Scoring:
                 if known.transient:
                     Path(known.source).unlink(missing_ok=True)
                 rows, refused = rows + part.rows, refused + part.refused
-                weight += known.stop - known.start
-                on_progress(rows=rows, refused=refused, done=weight / whole if whole else None)
+                so_far += known.stop - known.start
+                on_progress(rows=rows, refused=refused, done=so_far / whole if whole else None)
                 self._check(refused, rows, finished, all_read=False)
         if changed := self._inputs.changed():
             raise JobFailed(

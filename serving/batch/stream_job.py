@@ -34,7 +34,7 @@ def score(
     """
     overlap_checks.refuse("standard output", opened_file(sink), inputs.reads())
     started = perf_counter()
-    job = resume_checks.pinned(request, inputs, output, say)
+    job = resume_checks.pin_job(request, inputs, output, say)
     with tempfile.TemporaryDirectory(prefix="cloche-") as name:
         spool, directory = Path(name) / "spool", Path(name) / "parts"
         spool.mkdir()
@@ -49,7 +49,7 @@ def score(
                 known[part.index] = part
                 yield part
 
-        written = _Written(job, directory, sink, refused)
+        written = _OrderedWriter(job, directory, sink, refused)
         for finished in engine.run(job, noted(), directory):
             source = known.pop(finished.index)
             if source.transient:
@@ -65,13 +65,13 @@ def score(
     return JobResult(made, fresh=True)
 
 
-class _Written:
+class _OrderedWriter:
     """Writes finished parts to the stream in row order; a part waits for those before it."""
 
     def __init__(
-        self, job: Job, directory: Path, sink: IO[bytes], tell: Callable[[bytes], object]
+        self, job: Job, directory: Path, sink: IO[bytes], on_refused: Callable[[bytes], object]
     ) -> None:
-        self._job, self._directory, self._sink, self._tell = job, directory, sink, tell
+        self._job, self._directory, self._sink, self._on_refused = job, directory, sink, on_refused
         self._waiting: dict[int, FinishedPart] = {}
         self._appender: merge_parts.Appender | None = None
         self.parts: list[FinishedPart] = []
@@ -84,7 +84,7 @@ class _Written:
             if part.data is not None:
                 self._append([part]).part(part, self._directory)
             for line in merge_parts.quarantine([part], self._directory, before=self.rows):
-                self._tell(line)
+                self._on_refused(line)
             for left in self._directory.glob(f"{part.index:06d}.*"):
                 left.unlink()
             self.parts.append(part)

@@ -6,18 +6,18 @@ from pathlib import Path
 import yaml
 from mlflow.tracking import MlflowClient
 
-from cloche.registry.connect_timeout import reach
+from cloche.registry.connect_timeout import require_stores
 from cloche.registry.version_digest import digest_tree
-from cloche.serving.batch.job.pinned_job import Pinned
-from cloche.serving.batch.job.silence_notice import during
+from cloche.serving.batch.job.pinned_job import PinnedVersion
+from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.errors import VersionRefused
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
-from cloche.serving.registry.resolver import Resolver, translated
+from cloche.serving.registry.resolver import Resolver, translated_errors
 from cloche.serving.registry.uri import parse
 
 
-def pin(uri: str, cache_directory: Path) -> Pinned:
+def pin(uri: str, cache_directory: Path) -> PinnedVersion:
     """Return the version that `uri` refers to now, with the twin that the registry names.
 
     Raises:
@@ -27,14 +27,14 @@ def pin(uri: str, cache_directory: Path) -> Pinned:
     """
     parsed = parse(uri)
     if parsed.model:
-        with translated(uri):
-            reach()
+        with translated_errors(uri):
+            require_stores()
     target = Resolver(MlflowClient).resolve(parsed)
     cache = Cache(cache_directory, registry_name())
-    with during(f"the store of {uri}"):
+    with awaiting(f"the store of {uri}"):
         path = fetch(target, cache).absolute()
     description = yaml.safe_load((path / "MLmodel").read_text()) or {}
-    return Pinned(
+    return PinnedVersion(
         uri=parsed.text,
         name=parsed.name,
         version=target.version,
@@ -47,7 +47,7 @@ def pin(uri: str, cache_directory: Path) -> Pinned:
     )
 
 
-def pin_again(pinned: Pinned, cache_directory: Path) -> Pinned:
+def pin_again(pinned: PinnedVersion, cache_directory: Path) -> PinnedVersion:
     """Return the same version for a resumed job, downloaded again if it is not in the cache.
 
     Raises:

@@ -29,11 +29,11 @@ def day_of(text: str, now: datetime) -> date:
         ) from error
 
 
-def filled(text: str, day: date) -> str:
+def fill_date(text: str, day: date) -> str:
     """Replace each `{date}` in `text` by the day; `{date:%Y/%m}` gives its format to strftime."""
     return _PLACE.sub(lambda place: day.strftime(place[1] or "%Y-%m-%d"), text)
 
 
-def names_day(text: str) -> bool:
+def has_date(text: str) -> bool:
     """Whether `text` contains a placeholder `{date}`."""
     return _PLACE.search(text) is not None

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cloche.serving.cli.serve import serve, settings_of
 from cloche.serving.doctor.check_result import CheckResult, State, fail
-from cloche.serving.doctor.run_checks import examine
+from cloche.serving.doctor.run_checks import run_checks
 from cloche.serving.errors import SettingsError
 from cloche.serving.registry.names import PRODUCTION
 
@@ -39,7 +39,7 @@ def _doctor(*, as_json: bool, log_format: str, **options: Any) -> int:  # noqa: 
     console = Console(highlight=False, soft_wrap=True)
     found: list[CheckResult] = []
     try:
-        for finding in examine(settings_of(**options), files):
+        for finding in run_checks(settings_of(**options), files):
             found.append(finding)
             if not as_json:
                 _show(console, finding)

@@ -21,7 +21,7 @@ from cloche.serving.batch.job.options import (
     PREDICT_SECONDS,
     JobOptions,
 )
-from cloche.serving.cli.dates import day_of, filled, names_day
+from cloche.serving.cli.dates import day_of, fill_date, has_date
 from cloche.serving.errors import RESUME, JobFailed, SettingsError
 from cloche.values.passwords import without_password
 
@@ -188,7 +188,7 @@ def score(
     on_spark = engine_name == "spark"
     _refuse_contradictions(
         source, output, query=query, resume=options["resume"], as_json=as_json, on_spark=on_spark,
-        workers=workers, patience=predict_timeout, manager=options["env_manager"],
+        workers=workers, time_limit=predict_timeout, manager=options["env_manager"],
     )  # fmt: skip
     try:
         child_variables.check_extra_names(host_env)
@@ -210,10 +210,10 @@ def score(
     interpreter = partial(env_manager.interpreter, manager=manager, cache=cache, say=say)
     local = LocalEngine(
         count, ahead, host_env, interpreter=interpreter, say=say,
-        patience=predict_timeout or PREDICT_SECONDS,
+        time_limit=predict_timeout or PREDICT_SECONDS,
     )  # fmt: skip
     say(f"pinning {without_password(options['model'])}")
-    with local, silence_notice.say_when_silent(say):
+    with local, silence_notice.report_silence(say):
         if not on_spark and manager == env_manager.LOCAL:
             local.prepare()
         from cloche.serving.batch import run, stream_job  # noqa: PLC0415
@@ -259,7 +259,7 @@ def score(
         )
     else:
         page = described.place.shown(described.beside("report.html"))
-        _tell(outcome.manifest, output, page, fresh=outcome.fresh)
+        _print_result(outcome.manifest, output, page, fresh=outcome.fresh)
     return outcome
 
 
@@ -273,14 +273,14 @@ def _explained(host_env: tuple[str, ...], *, repeatable: bool) -> Iterator[None]
     try:
         yield
     except JobFailed as failure:
-        said = child_variables.explained(str(failure), os.environ, host_env)
+        message = child_variables.with_fix(str(failure), os.environ, host_env)
         if not repeatable:
-            said = said.replace(RESUME, _BEGIN_ANEW)
-        raise type(failure)(said) from failure
+            message = message.replace(RESUME, _BEGIN_ANEW)
+        raise type(failure)(message) from failure
 
 
 def _on_day(day: str | None, *texts: str) -> list[str]:
-    named = [text for text in texts if names_day(text)]
+    named = [text for text in texts if has_date(text)]
     if day is None:
         if named:
             raise SettingsError(f"{named[0]}: say which day by --date, like --date yesterday.")
@@ -288,10 +288,10 @@ def _on_day(day: str | None, *texts: str) -> list[str]:
     if not named:
         raise SettingsError(f"--date {day}: write {{date}} into INPUT or OUTPUT, where it belongs.")
     which = day_of(day, datetime.now().astimezone())
-    return [filled(text, which) for text in texts]
+    return [fill_date(text, which) for text in texts]
 
 
-def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> None:
+def _print_result(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> None:
     from cloche.serving.batch.report.render import nulls  # noqa: PLC0415  # a slow import
 
     if fresh:
@@ -315,7 +315,7 @@ def _tell(record: dict[str, Any], output: str, page: str, *, fresh: bool) -> Non
 
 def _refuse_contradictions(
     source: str, output: str, *, query: str, resume: bool, as_json: bool, on_spark: bool,
-    workers: int | None, patience: float | None, manager: str,
+    workers: int | None, time_limit: float | None, manager: str,
 ) -> None:  # fmt: skip
     """Refuse options that contradict each other.
 
@@ -332,14 +332,14 @@ def _refuse_contradictions(
             "--workers are processes on this machine; with --engine spark the cores are those of "
             "its executors, for instance --spark-master local[2]."
         )
-    if on_spark and patience:
+    if on_spark and time_limit:
         raise SettingsError(
             "--predict-timeout ends worker processes of this machine, and executors belong to "
             "Spark: leave it out with --engine spark, or score here."
         )
     if manager != env_manager.LOCAL:
         try:
-            env_manager.tool(manager)
+            env_manager.tool_command(manager)
         except env_manager.ManagerMissing as error:
             raise SettingsError(str(error)) from error
     if output == "-" and (as_json or resume):

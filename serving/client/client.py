@@ -42,7 +42,7 @@ class Options(TypedDict, total=False):
     retries: Retries
 
 
-class _Questions:
+class _ClientBase:
     """The configuration that both clients share, and the interpretation of responses."""
 
     def __init__(
@@ -86,7 +86,7 @@ class _Questions:
         return outcome
 
 
-class Client(_Questions):
+class Client(_ClientBase):
     """The synchronous client. Threads may share one."""
 
     def __init__(
@@ -143,7 +143,7 @@ class Client(_Questions):
         self.close()
 
 
-class AsyncClient(_Questions):
+class AsyncClient(_ClientBase):
     """The asynchronous client."""
 
     def __init__(

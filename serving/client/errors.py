@@ -96,19 +96,19 @@ def refusal(
     status: int, body: bytes | bytearray, request_id: str, retry_after: float | None
 ) -> Refused:
     """Return the exception for a response other than 200."""
-    told = _error_fields(body)
-    message = str(told["message"])
+    found = _error_fields(body)
+    message = str(found["message"])
     kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else Refused)
     error = kind(
         message or f"HTTP status {status}.",
         status=status,
-        code=str(told.get("error_code", "")),
+        code=str(found.get("error_code", "")),
         request_id=request_id,
     )
     if isinstance(error, Overloaded):
         error.retry_after = retry_after
     if isinstance(error, RowsRefused):
-        error.columns, error.row = tuple(map(str, told.get("columns", ()))), told.get("row")
+        error.columns, error.row = tuple(map(str, found.get("columns", ()))), found.get("row")
     return error
 
 

@@ -34,14 +34,14 @@ class CloudRoutes:
         names: Callable[[], list[str]],
         *,
         max_body: int,
-        patience: float,
+        time_limit: float,
     ) -> None:
         """Wrap an application; `max_body` limits a body before and after decompression."""
         self._app = app
         self._contract = contract
         self._names = names
         self._max_body = max_body
-        self._patience = patience
+        self._time_limit = time_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -63,7 +63,7 @@ class CloudRoutes:
         accept: bytes = dict(scope["headers"]).get(b"accept", b"")
         asked = CloudRequest(head.content_type, accept.decode("latin-1"))
         try:
-            body = await read_body(receive, self._max_body, self._patience)
+            body = await read_body(receive, self._max_body, self._time_limit)
             if head.encoding == b"gzip":
                 body = gunzip(body, self._max_body)
             content_type, body, write = self._contract.dialect(asked, body, self._names())

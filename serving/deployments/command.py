@@ -42,9 +42,9 @@ def promote(name: str, version: str, options: Options) -> None:
         capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
-        said = done.stderr.rpartition("Error: ")[2].strip() or done.stderr.strip()
+        message = done.stderr.rpartition("Error: ")[2].strip() or done.stderr.strip()
         raise MlflowException(
-            " ".join([said, *(hint for word, hint in _HINTS.items() if word in said)]),
+            " ".join([message, *(hint for word, hint in _HINTS.items() if word in message)]),
             error_code=_ERRORS.get(done.returncode, INTERNAL_ERROR),
         )
 

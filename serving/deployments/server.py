@@ -74,7 +74,7 @@ class Server:
             raise _refusal(answer)
         return answer.text
 
-    def wait_for(self, name: str, version: str | None, patience: float) -> State:
+    def wait_for(self, name: str, version: str | None, seconds: float) -> State:
         """Wait until the server serves a version, and return its state.
 
         Without a version, wait until the server no longer serves the model.
@@ -92,15 +92,15 @@ class Server:
                 raise MlflowException(f"{self.url}: {problem}", error_code=INVALID_STATE)
             return bool(model["ready"] and model["version"] == version)
 
-        return self._poll(name, arrived, patience)
+        return self._poll(name, arrived, seconds)
 
-    def _poll(self, name: str, arrived: Callable[[State], bool], patience: float) -> State:
-        end = time.monotonic() + patience
+    def _poll(self, name: str, arrived: Callable[[State], bool], seconds: float) -> State:
+        end = time.monotonic() + seconds
         while not arrived(state := self.state()):
             if time.monotonic() > end:
                 look = shlex.join(["get", "-t", f"cloche:/{self.url}", "--name", name])
                 raise MlflowException(
-                    f"{self.url} does not follow after {patience:g} s; its log says why. The alias "
+                    f"{self.url} does not follow after {seconds:g} s; its log says why. The alias "
                     f"has moved: look again with `mlflow deployments {look}`, or move it back.",
                     error_code=TEMPORARILY_UNAVAILABLE,
                 )

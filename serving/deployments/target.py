@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 SCHEME = "cloche"
 DEFAULT_URL = "http://127.0.0.1:8080"
-PATIENCE = 300.0
+WAIT_SECONDS = 300.0
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 
 
@@ -38,7 +38,7 @@ class Options:
     """
 
     alias: str | None = None
-    wait: float = PATIENCE
+    wait: float = WAIT_SECONDS
     policy: str | None = None
     force: bool = False
     allow_breaking: bool = False

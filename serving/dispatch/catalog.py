@@ -8,7 +8,7 @@ from cloche.serving.dispatch.registry_poller import RegistryPoller
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.errors import ServingError
 from cloche.serving.registry.client import Registry
-from cloche.serving.registry.uri import ModelUri, is_a_name, with_alias
+from cloche.serving.registry.uri import ModelUri, is_valid_name, with_alias
 
 _LIST_SECONDS = 30.0
 _LISTED_SECONDS = 30.0  # the list gives the versions of an alias; each model reads its own tags
@@ -126,7 +126,7 @@ class Catalog:
             _logger.info("No longer served: the alias is gone.", extra={"model": name})
             self.remove(name)
         for name in sorted(names - self._models.keys() - self._unservable_names):
-            if is_a_name(name):
+            if is_valid_name(name):
                 self.add(with_alias(name, alias))
                 continue
             self._unservable_names.add(name)

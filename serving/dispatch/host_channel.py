@@ -8,7 +8,7 @@ from typing import Any, cast
 from cloche.serving.processes.frames import FrameReader, Kind, ProtocolError
 
 Frame = tuple[Kind, memoryview]
-Hear = Callable[[Frame | None], None]
+OnAnswer = Callable[[Frame | None], None]
 
 _FULL_LOAD = (Kind.READY, Kind.FAILED)
 
@@ -25,7 +25,7 @@ class Channel(asyncio.Protocol):
     def __init__(self) -> None:
         self.full_load: asyncio.Future[Frame | None] | None = None
         self._reader = FrameReader()
-        self._hear: Hear | None = None
+        self._on_answer: OnAnswer | None = None
         self._transport: asyncio.Transport | None = None
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -44,44 +44,44 @@ class Channel(asyncio.Protocol):
             self.close()
             return
         for frame in frames:
-            if frame[0] is Kind.EARLY:
+            if frame[0] is Kind.TWIN_READY:
                 self.full_load = asyncio.get_running_loop().create_future()
             elif (
                 self.full_load is not None and frame[0] in _FULL_LOAD and not self.full_load.done()
             ):
                 self.full_load.set_result(frame)
                 continue
-            hear, self._hear = self._hear, None
-            if hear is None:
+            on_answer, self._on_answer = self._on_answer, None
+            if on_answer is None:
                 self.close()
                 return
-            hear(frame)
+            on_answer(frame)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Report the loss to the waiting caller."""
-        hear, self._hear = self._hear, None
+        on_answer, self._on_answer = self._on_answer, None
         if self.full_load is not None and not self.full_load.done():
             self.full_load.set_result(None)
         if not self.lost.done():
             self.lost.set_result(None)
-        if hear is not None:
-            hear(None)
+        if on_answer is not None:
+            on_answer(None)
 
-    def ask(self, frame: bytes, hear: Hear) -> None:
-        """Send `frame`, and call `hear` with the answer.
+    def send(self, frame: bytes, on_answer: OnAnswer) -> None:
+        """Send `frame`, and call `on_answer` with the answer.
 
-        `hear` is called as soon as the answer has arrived, not in a later turn of the loop: while a
+        It is called as soon as the answer has arrived, not in a later turn of the loop: while a
         host waits for its next batch, a core is idle. It gets None if the host closed its socket.
         """
         if self._transport is None or self.lost.done() or self._transport.is_closing():
-            hear(None)
+            on_answer(None)
         else:
-            self._hear = hear
+            self._on_answer = on_answer
             self._transport.write(frame)
 
     def forget(self) -> None:
         """Stop waiting; an answer that still arrives closes the connection."""
-        self._hear = None
+        self._on_answer = None
 
     def close(self) -> None:
         """Close the socket, which ends the host."""

@@ -26,7 +26,7 @@ def should_load(state: ServingState, identity: str, revision: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class PollPace:
     """How often one server polls, so that many servers do not overload their registry.
 
     A server cannot know how many others there are, but it measures how long the registry takes, and
@@ -41,9 +41,9 @@ class Pace:
     took: float = 0.0
     busy: float = 0.0
 
-    def after(self, seconds: float) -> "Pace":
+    def after(self, seconds: float) -> "PollPace":
         """The pace after a poll that took so long."""
-        return Pace(seconds, min(self.took, seconds))
+        return PollPace(seconds, min(self.took, seconds))
 
     def pause(self, interval: float, jitter: float) -> float:
         """The seconds until the next poll.

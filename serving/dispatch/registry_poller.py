@@ -5,19 +5,19 @@ import contextlib
 import random
 from typing import Any
 
-from cloche.serving.dispatch.poll_policy import Pace
+from cloche.serving.dispatch.poll_policy import PollPace
 from cloche.serving.registry.client import Registry
 
 
 class RegistryPoller:
     """A request that is sent to the registry repeatedly, and its schedule."""
 
-    def __init__(self, registry: Registry, question: str, patience: float, **about: Any) -> None:
+    def __init__(self, registry: Registry, method: str, time_limit: float, **about: Any) -> None:
         self._registry = registry
-        self._question = question
-        self._patience = patience
+        self._method = method
+        self._time_limit = time_limit
         self._about = about
-        self._pace = Pace()
+        self._pace = PollPace()
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -35,7 +35,7 @@ class RegistryPoller:
         self._wake.clear()
         asked = self._loop.time()
         try:
-            return await self._registry.ask(self._question, self._patience, **self._about)
+            return await self._registry.call(self._method, self._time_limit, **self._about)
         finally:
             self._pace = self._pace.after(self._loop.time() - asked)
 

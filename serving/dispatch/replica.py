@@ -110,72 +110,72 @@ class Replica:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     async def load(
-        self, version: dict[str, Any], label: dict[str, str], patience: float
+        self, version: dict[str, Any], label: dict[str, str], time_limit: float
     ) -> dict[str, Any]:
         """Load a version, and return the host's description of it.
 
         Raises:
-            HostFailed: The version did not load within `patience` seconds, or the host died.
+            HostFailed: The version did not load within `time_limit` seconds, or the host died.
         """
         self._label = label
         try:
-            answer = await self._ask(control(Kind.LOAD, version), patience)
+            answer = await self._ask(control(Kind.LOAD, version), time_limit)
         except BaseException:
             self.kill()  # a host that loads does not notice that its socket is closed
             raise
         return self._loaded(answer)
 
-    async def complete(self, patience: float) -> dict[str, Any] | None:
+    async def complete(self, time_limit: float) -> dict[str, Any] | None:
         """Wait until the model is loaded as well, if the twin answers before it.
 
         Returns the host's new description of its version; None if `load` returned the final one, or
         if the host died.
 
         Raises:
-            HostFailed: The model cannot be loaded, or not within `patience` seconds.
+            HostFailed: The model cannot be loaded, or not within `time_limit` seconds.
         """
         if self._channel.full_load is None:
             return None
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(time_limit):
                 full_load = await asyncio.shield(self._channel.full_load)
         except TimeoutError as error:
-            raise _silent(patience, _LOAD_LIMIT) from error
+            raise _silent(time_limit, _LOAD_LIMIT) from error
         return None if full_load is None else self._loaded(full_load)
 
     def score(
-        self, items: Sequence[Item], patience: float, done: Callable[[Result | HostFailed], None]
+        self, items: Sequence[Item], time_limit: float, done: Callable[[Result | HostFailed], None]
     ) -> None:
         """Have the host score `items`, and call `done` with the result.
 
         The result is the answers, as soon as they have arrived, or a failure: the host died, did
-        not answer within `patience` seconds, or broke the protocol.
+        not answer within `time_limit` seconds, or broke the protocol.
         """
-        self._hear(batch(items), patience, lambda frame: _result(frame, len(items)), done)
+        self._request(batch(items), time_limit, lambda frame: _result(frame, len(items)), done)
 
-    def check(self, patience: float, done: Callable[[Result | HostFailed], None]) -> None:
+    def check(self, time_limit: float, done: Callable[[Result | HostFailed], None]) -> None:
         """Have the host score the version's input example again, and call `done` with the result.
 
         An error in the answer is a failure of the host: it had none when the version was loaded.
         """
-        self._hear(control(Kind.CHECK, {}), patience, _checked, done)
+        self._request(control(Kind.CHECK, {}), time_limit, _checked, done)
 
-    def _hear(
-        self, frame: bytes, patience: float, read: Callable[[Frame], Result | HostFailed],
+    def _request(
+        self, frame: bytes, time_limit: float, read: Callable[[Frame], Result | HostFailed],
         done: Callable[[Result | HostFailed], None],
     ) -> None:  # fmt: skip
         """Send a frame, and call `done` with the result that `read` makes of the answer."""
 
         def too_late() -> None:
             self._channel.forget()
-            done(_silent(patience, _PREDICT_LIMIT))
+            done(_silent(time_limit, _PREDICT_LIMIT))
 
         def heard(answer: Frame | None) -> None:
             timer.cancel()
             done(HostFailed("The host ended.") if answer is None else read(answer))
 
-        timer = asyncio.get_running_loop().call_later(patience, too_late)
-        self._channel.ask(frame, heard)
+        timer = asyncio.get_running_loop().call_later(time_limit, too_late)
+        self._channel.send(frame, heard)
 
     async def stop(self) -> None:
         """End the host and the processes it started: by closing the socket, then by force."""
@@ -225,25 +225,25 @@ class Replica:
         """
         kind, payload = frame
         message = Channel.read_control(payload)
-        if kind in (Kind.READY, Kind.EARLY):
+        if kind in (Kind.READY, Kind.TWIN_READY):
             self._preload(message["imports"])
             self.pid = message["pid"]
             return message
         raise HostFailed(self._explained(message.get("reason", "The host answered out of turn.")))
 
-    async def _ask(self, frame: bytes, patience: float) -> Frame:
+    async def _ask(self, frame: bytes, time_limit: float) -> Frame:
         heard: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
 
-        def hear(answer: Frame | None) -> None:
+        def on_answer(answer: Frame | None) -> None:
             if not heard.done():
                 heard.set_result(answer)
 
-        self._channel.ask(frame, hear)
+        self._channel.send(frame, on_answer)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(time_limit):
                 answer = await heard
         except TimeoutError as error:
-            raise _silent(patience, _LOAD_LIMIT) from error
+            raise _silent(time_limit, _LOAD_LIMIT) from error
         if answer is None:
             raise HostFailed(await self.death())
         return answer

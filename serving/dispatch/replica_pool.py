@@ -121,7 +121,7 @@ class ReplicaPool:
             return
         self._remove(replica)
         self._lost.inc()
-        self._tasks.start(self._tell_loss(replica, error))
+        self._tasks.start(self._log_loss(replica, error))
         self._tasks.start(self._replace())
 
     def stop_replacing(self) -> None:
@@ -162,7 +162,7 @@ class ReplicaPool:
         """Set the gauge, which a version that was never loaded does not have."""
         self._replicas_gauge.labels(**self._label).set(len(self._replicas))
 
-    async def _tell_loss(self, replica: Replica, error: HostFailed) -> None:
+    async def _log_loss(self, replica: Replica, error: HostFailed) -> None:
         """Log why a replica was lost, and end what is left of its processes."""
         if replica.lost.done():
             reason = await replica.death()

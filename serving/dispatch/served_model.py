@@ -91,7 +91,7 @@ class ServedModel:
         if failure := self._failures.of(self._named):
             return failure
         if self.loading is not None:
-            return self.loading.in_words
+            return self.loading.sentence
         return "" if self._named else "The first version is being loaded."
 
     async def follow(self, interval: float) -> None:
@@ -121,7 +121,7 @@ class ServedModel:
     async def close(self) -> None:
         """Close all version pools at once: no client is connected any more."""
         for pool in (*self._retired.values(), *filter(None, [self.current])):
-            pool.hurry()
+            pool.stop_waiting()
         await self.drain()
 
     async def _poll(self) -> None:
@@ -162,7 +162,7 @@ class ServedModel:
             self._metrics.swaps.labels(self.name, "given up").inc()
 
     async def _start_from_cache(self, error: RegistryUnreachable) -> None:
-        target = await self._registry.ask("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
+        target = await self._registry.call("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
         if target is None:
             raise RegistryUnreachable(
                 f"{error} Of what served behind {self.uri.text} before, nothing is in the cache."
@@ -188,7 +188,7 @@ class ServedModel:
             self._note_failure(load.target, reason, lasting=False)
         else:
             self._switch(fresh, load.target)
-            self._tell_served(fresh, load.seconds)
+            self._log_served(fresh, load.seconds)
             self._loads.start(self._complete(fresh, load.target))
         finally:
             if self.loading is load:
@@ -199,7 +199,7 @@ class ServedModel:
         try:
             await fresh.complete()
             if self.current is fresh:
-                await self._registry.ask(
+                await self._registry.call(
                     "remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target
                 )
         except HostFailed as error:
@@ -208,7 +208,7 @@ class ServedModel:
         except ServingError:
             _logger.exception("What serves cannot be noted.", extra={"model": self.name})
 
-    def _tell_served(self, fresh: VersionPool, seconds: float) -> None:
+    def _log_served(self, fresh: VersionPool, seconds: float) -> None:
         self._metrics.swaps.labels(self.name, "done").inc()
         self._metrics.swap_seconds.labels(self.name).observe(seconds)
         predictor = fresh.description["predictor"]
@@ -231,7 +231,7 @@ class ServedModel:
     def _switch(self, fresh: VersionPool, target: dict[str, Any]) -> None:
         """Serve with `fresh` from now on, and note since when."""
         self.since = datetime.now(UTC)
-        self.history.outdate()
+        self.history.invalidate()
         self._state = ServingState(target["identity"])
         self._failures.clear()
         self.serve(fresh)

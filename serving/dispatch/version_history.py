@@ -15,7 +15,7 @@ from cloche.serving.registry.client import Registry
 from cloche.serving.registry.uri import ModelUri
 
 _FRESH_SECONDS = 2.0
-_PATIENCE = 60.0  # the first time, evidence is read from an artifact store
+_TIMEOUT = 60.0  # the first time, evidence is read from an artifact store
 
 
 class VersionHistory:
@@ -37,7 +37,7 @@ class VersionHistory:
             self._tasks.start(self._ask())
         return self._known
 
-    def outdate(self) -> None:
+    def invalidate(self) -> None:
         """Have the next call of `known` ask the registry, because something changed."""
         self._asked_at = -math.inf
 
@@ -49,6 +49,6 @@ class VersionHistory:
         self._asked_at = self._loop.time()
         try:
             with contextlib.suppress(ServingError):  # `ServedModel.follow` reports it already
-                self._known = await self._registry.ask("history", _PATIENCE, uri=asdict(self._uri))
+                self._known = await self._registry.call("history", _TIMEOUT, uri=asdict(self._uri))
         finally:
             self._asking = False

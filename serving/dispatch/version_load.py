@@ -30,7 +30,7 @@ class VersionLoad:
         return self._loop.time() - self._began
 
     @property
-    def in_words(self) -> str:
+    def sentence(self) -> str:
         """A sentence on the load, for as long as it runs."""
         return f"{sentence_start(self.target)} is being loaded, since {self.since:%H:%M:%S} UTC."
 
@@ -42,7 +42,7 @@ class VersionLoad:
         """Log now and then that the load still runs."""
         if self.seconds >= self._remind:
             self._remind *= 2
-            _logger.warning("Still loading. %s", self.in_words, extra=self._label)
+            _logger.warning("Still loading. %s", self.sentence, extra=self._label)
 
     def give_up(self) -> None:
         """Cancel the load: the registry names another version by now."""

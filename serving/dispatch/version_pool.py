@@ -171,7 +171,7 @@ class VersionPool:
         if successor is None or successor.version != self.version:
             self._metrics.forget_version(self.model, self.version)
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         """Make `close` end at once, because no client waits for answers any more."""
         self._hurried = True
         if self._finished is not None and not self._finished.done():
@@ -192,7 +192,7 @@ class VersionPool:
         given = self._loop.time()
         for request in batch:
             request.attempts += 1
-            request.given = given
+            request.sent_at = given
             self._queue_seconds.observe(given - request.arrived)
         self._given[replica] = batch
         replica.score(
@@ -215,7 +215,7 @@ class VersionPool:
             for request, answer in zip(batch, result.answers, strict=True):
                 request.answer(answer, self.version)
             self._observe(result)
-        self._tell_finished()
+        self._notify_finished()
 
     def _give_back_or_check(self, replica: Replica, result: Result) -> None:
         """Return a replica to the pool, or check it first if it has failed too many requests."""
@@ -238,9 +238,9 @@ class VersionPool:
             replica.broken_check = BrokenHostCheck.settled(now, now - began)
             self._pool.give_back(replica)
             self._dispatch()
-            self._tell_finished()
+            self._notify_finished()
 
-    def _tell_finished(self) -> None:
+    def _notify_finished(self) -> None:
         """Let `close` continue when no host works any more."""
         if self._finished is not None and not self._given and not self._finished.done():
             self._finished.set_result(None)

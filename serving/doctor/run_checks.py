@@ -13,7 +13,7 @@ from cloche.serving.server import preflight
 from cloche.serving.settings import Settings
 
 
-def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[CheckResult]:
+def run_checks(settings: Settings, files: dict[str, Path | None]) -> Iterator[CheckResult]:
     """Run all checks for serving and scoring."""
     yield from machine.packages(settings)
     yield from machine.text(settings)
@@ -33,7 +33,7 @@ def examine(settings: Settings, files: dict[str, Path | None]) -> Iterator[Check
 
 
 def _registry(settings: Settings) -> Iterator[CheckResult]:
-    connect_timeout.fail_soon(os.environ)
+    connect_timeout.shorten_timeouts(os.environ)
     from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow's import takes seconds
 
     broken = False
@@ -41,8 +41,8 @@ def _registry(settings: Settings) -> Iterator[CheckResult]:
         broken = broken or finding.state is State.FAIL
         yield finding
     try:
-        uris = preflight.served(settings)
-        asked = not broken and tracking.is_there()  # a client would create a missing store
+        uris = preflight.served_uris(settings)
+        asked = not broken and tracking.registry_exists()  # a client would create a missing store
         if asked and settings.all_with_alias:
             uris += versions.with_alias(settings.all_with_alias)
             if not uris:
@@ -54,7 +54,7 @@ def _registry(settings: Settings) -> Iterator[CheckResult]:
     except ServingError as error:
         yield fail("models", str(error))
         return
-    yield from versions.followed(
+    yield from versions.check_versions(
         settings, [uri for uri in uris if asked or uri.reference is Reference.ARTIFACTS]
     )
     if asked:

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from packaging.version import Version
 
 from cloche import drivers
-from cloche.registry.connect_timeout import answered, connect
+from cloche.registry.connect_timeout import check_database, timed_call
 from cloche.serving.doctor.check_result import CheckResult, State, fail, ok, warn
 from cloche.serving.doctor.ports import has_open
 from cloche.serving.registry.error_messages import explain
@@ -42,7 +42,7 @@ def stores() -> Iterator[CheckResult]:
             yield ok(check, f"{uri} (not looked at further)")
 
 
-def is_there() -> bool:
+def registry_exists() -> bool:
     """Whether the registry exists; MLflow's client would create a missing SQLite database."""
     file = _file(mlflow.get_registry_uri())
     return file is None or file.exists()
@@ -55,7 +55,7 @@ def _file(uri: str) -> Path | None:
 
 def _server(check: str, uri: str) -> Iterator[CheckResult]:
     try:
-        answered(uri, lambda: MlflowClient(uri, uri).search_registered_models(max_results=1))
+        timed_call(uri, lambda: MlflowClient(uri, uri).search_registered_models(max_results=1))
     except MlflowException as error:
         yield fail(check, explain(error))
         return
@@ -165,14 +165,14 @@ def _schema(check: str, uri: str) -> CheckResult:
 
     try:
         engine = utils.create_sqlalchemy_engine(uri)
-        connect(uri)
+        check_database(uri)
         try:
             found = utils._get_schema_version(engine)
         finally:
             engine.dispose()
         wanted = utils._get_latest_schema_revision()
     except ImportError as error:
-        return fail(check, f"{uri} needs {error.name}", drivers.installed_by(error))
+        return fail(check, f"{uri} needs {error.name}", drivers.install_command(error))
     except MlflowException as error:
         return fail(check, explain(error))
     except SQLAlchemyError as error:

@@ -39,7 +39,7 @@ _STORE_REFUSALS = {
 }
 
 
-def followed(settings: Settings, uris: list[ModelUri]) -> Iterator[CheckResult]:
+def check_versions(settings: Settings, uris: list[ModelUri]) -> Iterator[CheckResult]:
     """Check the version of each URI: the registry, the artifacts, the environment and the twin."""
     resolver = Resolver(MlflowClient)
     for one in uris:

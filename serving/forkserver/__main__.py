@@ -18,8 +18,8 @@ from cloche.serving.forkserver.server import ForkServer
 def main() -> None:
     """Serve until the front closes the socket."""
     parent_watch.die_with_parent()
-    parent_watch.leave_signals_to_parent()
-    parent_watch.name("cloche-forks")
+    parent_watch.ignore_group_signals()
+    parent_watch.set_process_name("cloche-forks")
     gc.disable()  # imports make few cycles and many objects: collection takes a sixth of the time
     with (
         contextlib.suppress(ConnectionError),  # the front died meanwhile

@@ -30,9 +30,9 @@ class BlockingForkServer:
         self._program = program
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            told = (str(theirs.fileno()), program)
+            arguments = (str(theirs.fileno()), program)
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                launch.command("cloche.serving.forkserver", *told, python=python),
+                launch.command("cloche.serving.forkserver", *arguments, python=python),
                 pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=_STDERR,
                 env=variables,
             )  # fmt: skip
@@ -47,18 +47,18 @@ class BlockingForkServer:
             ForkRefused: The program cannot run here, or the machine has no room for it.
         """
         self._count += 1
-        question = packet(fork=self._program, arguments=[], id=self._count, needs=list(needs))
+        request = packet(fork=self._program, arguments=[], id=self._count, needs=list(needs))
         try:
             self._socket.settimeout(FORK_SECONDS)
-            socket.send_fds(self._socket, [question], [end.fileno()])
+            socket.send_fds(self._socket, [request], [end.fileno()])
         except OSError as error:
             raise ForkServerLost(str(error)) from error
         until = monotonic() + FORK_SECONDS
-        while (told := self._hear(until)).get("id") != self._count:
+        while (reply := self._hear(until)).get("id") != self._count:
             pass
-        if "forked" not in told:
-            raise ForkRefused(told.get("failed") or told["full"])
-        pid: int = told["forked"]
+        if "forked" not in reply:
+            raise ForkRefused(reply.get("failed") or reply["full"])
+        pid: int = reply["forked"]
         return pid
 
     def kill(self, pid: int) -> None:
@@ -95,7 +95,7 @@ class BlockingForkServer:
             raise ForkServerLost(str(error)) from error
         if not data:
             raise ForkServerLost("The process that forks workers has ended.")
-        told = read(data)
-        if "ended" in told:
-            self._codes[told["ended"]] = told["code"]
-        return told
+        reply = read(data)
+        if "ended" in reply:
+            self._codes[reply["ended"]] = reply["code"]
+        return reply

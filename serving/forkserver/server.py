@@ -61,7 +61,7 @@ class ForkServer:
             ready = [key.fileobj for key, _ in self._selector.select(self._import_timeout())]
             if self._woken in ready:
                 self._woken.recv(PACKET)
-                self._tell_ends()
+                self._report_ends()
             if self._front in ready and not self._hear():
                 return
             if not ready:
@@ -84,14 +84,14 @@ class ForkServer:
         message = read(data)
         if "kill" in message:
             if message["kill"] in self._forks:  # else the ID may be in use again
-                supervisor.tell_to_end(message["kill"])
+                supervisor.request_end(message["kill"])
             return True
         if "import" in message:
             known = {*sys.modules, *self._ahead}
             self._ahead += [name for name in message["import"] if name not in known]
             return True
         program = Program(message["fork"])
-        told: dict[str, Any]
+        reply: dict[str, Any]
         try:
             # not in the fork, so that later forks have the module as well
             importlib.import_module(_NEEDS[program])
@@ -99,13 +99,13 @@ class ForkServer:
                 with contextlib.suppress(Exception):  # the version reports the error
                     importlib.import_module(name)
         except Exception as error:  # noqa: BLE001  # a module may raise anything
-            told = {"failed": f"{type(error).__name__}: {error}"}
+            reply = {"failed": f"{type(error).__name__}: {error}"}
         else:
-            told = self._fork(program, message["arguments"], descriptors)
+            reply = self._fork(program, message["arguments"], descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         self._asked = self._asked or program is not Program.REGISTRY
-        self._front.sendall(packet(id=message["id"], **told))
+        self._front.sendall(packet(id=message["id"], **reply))
         return True
 
     def _fork(
@@ -134,7 +134,7 @@ class ForkServer:
         for one in (self._front, self._woken, self._wake):
             one.close()
 
-    def _tell_ends(self) -> None:
+    def _report_ends(self) -> None:
         with contextlib.suppress(ChildProcessError):  # no child is left
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)

@@ -52,7 +52,7 @@ _logger = logging.getLogger(__name__)
 Metadata = tuple[tuple[str, bytes], ...]
 
 
-class Ending(NamedTuple):
+class Reply(NamedTuple):
     """The end of a call: a message, or a status with a text that gives the reason."""
 
     status: StatusCode
@@ -69,7 +69,7 @@ class Call(NamedTuple):
         headers: The metadata of the call.
         body: The serialized message.
         scheme: `http` or `https`.
-        patience: The client's timeout, in seconds.
+        time_limit: The client's timeout, in seconds.
         is_active: Returns whether the client still waits.
         answered: The future that receives the answer.
     """
@@ -78,11 +78,11 @@ class Call(NamedTuple):
     headers: HeaderList
     body: bytes
     scheme: str
-    patience: float
+    time_limit: float
     is_active: Callable[[], bool]
-    answered: Future[Ending]
+    answered: Future[Reply]
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: Reply) -> None:
         """Answer the call, unless the server has stopped."""
         if self.answered.set_running_or_notify_cancel():
             self.answered.set_result(ending)
@@ -111,14 +111,14 @@ class Answers:
             if call.path == _INFER:
                 self._infer(call)
             else:
-                call.end(Ending(StatusCode.OK, message=self._methods[call.path](call.body)))
+                call.end(Reply(StatusCode.OK, message=self._methods[call.path](call.body)))
         except HttpError as error:
             call.end(refusal(error))
         except DecodeError:
-            call.end(Ending(StatusCode.INVALID_ARGUMENT, "The message cannot be read."))
+            call.end(Reply(StatusCode.INVALID_ARGUMENT, "The message cannot be read."))
         except Exception:
             _logger.exception("A call failed in the front.")
-            call.end(Ending(StatusCode.INTERNAL, "The server failed on this call."))
+            call.end(Reply(StatusCode.INTERNAL, "The server failed on this call."))
 
     def _infer(self, call: Call) -> None:
         scope = {
@@ -131,15 +131,15 @@ class Answers:
         target = self._target(call.body)
         exchange = self._predictions.begin(target, scope, RequestHeaders(call.headers))
         waiting = _CallResponse(self._predictions, exchange, call)
-        if call.patience < self._request_timeout:  # longer ones end by `Deadlines`
-            waiting.timer = self._loop.call_later(call.patience, waiting.expire)
+        if call.time_limit < self._request_timeout:  # longer ones end by `Deadlines`
+            waiting.timer = self._loop.call_later(call.time_limit, waiting.expire)
         try:
             self._predictions.submit(
                 exchange,
                 Item("", call.body, exchange.id.decode(), OPEN_INFERENCE_GRPC.name),
                 waiting,
                 client_left=lambda: not call.is_active(),
-                patience=call.patience,
+                time_limit=call.time_limit,
             )
         except HttpError as error:
             waiting.end(error)
@@ -184,8 +184,8 @@ class Answers:
     def _model_metadata(self, body: bytes) -> bytes:
         asked = message("ModelMetadataRequest").FromString(body)
         pool = serving_pool(self._model(asked.name), asked.version or None)
-        told = open_inference.model_metadata(pool.model, pool.version, pool.description)
-        return _written("ModelMetadataResponse", **told)
+        described = open_inference.model_metadata(pool.model, pool.version, pool.description)
+        return _written("ModelMetadataResponse", **described)
 
 
 class _CallResponse(PendingResponse):
@@ -204,7 +204,7 @@ class _CallResponse(PendingResponse):
             self.timer.cancel()
         super().end(ended)
         if isinstance(ended, ClientLeft):
-            self._call.end(Ending(StatusCode.CANCELLED))  # releases its thread
+            self._call.end(Reply(StatusCode.CANCELLED))  # releases its thread
 
     def answer(self, ended: Answer | HttpError) -> None:
         """Send the answer with its trailing metadata."""
@@ -213,7 +213,7 @@ class _CallResponse(PendingResponse):
         if isinstance(ended, HttpError):
             ending = refusal(ended)
         elif ended.status == 200:
-            ending = Ending(StatusCode.OK, message=ended.body)
+            ending = Reply(StatusCode.OK, message=ended.body)
         else:
             ending = _refused(ended.status, ended.body.decode())
         metadata = tuple((name.decode(), value) for name, value in exchange.headers())
@@ -225,15 +225,15 @@ class _CallResponse(PendingResponse):
             self.exchange.request.end(EXPIRED)
 
 
-def refusal(error: HttpError) -> Ending:
+def refusal(error: HttpError) -> Reply:
     """The end of a call that is refused with an error of the HTTP front."""
     return _refused(error.status, str(error))
 
 
-def _refused(http_status: int, text: str) -> Ending:
+def _refused(http_status: int, text: str) -> Reply:
     other = StatusCode.INTERNAL if http_status >= 500 else StatusCode.INVALID_ARGUMENT
     status = _STATUSES.get(http_status, other)
-    return Ending(status, text.encode("utf-8", "replace")[:_LONGEST_TEXT].decode("utf-8", "ignore"))
+    return Reply(status, text.encode("utf-8", "replace")[:_LONGEST_TEXT].decode("utf-8", "ignore"))
 
 
 def _written(name: str, /, **fields: Any) -> bytes:

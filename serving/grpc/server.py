@@ -20,7 +20,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else clients can fill the log
 import grpc
 
 from cloche.serving.errors import SettingsError
-from cloche.serving.grpc.answers import METHODS, PROBES, Call, Ending, refusal
+from cloche.serving.grpc.answers import METHODS, PROBES, Call, Reply, refusal
 from cloche.serving.settings import Settings
 from cloche.serving.web.answer_headers import ANSWER_HEADERS
 from cloche.serving.web.asgi import HttpError
@@ -37,11 +37,11 @@ _IDLE_SECONDS = 75
 _AGE_SECONDS = 3600  # maximum of a connection: clients must not leave answers unread for ever
 _SHORTEST_PING_SECONDS = 5  # clients ping every 10 seconds or more
 _TICK_SECONDS = 0.5
-_FULL = Ending(
+_FULL = Reply(
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     "More calls are waiting than --max-queue allows: ask again later.",
 )
-_LONG_HEAD = Ending(
+_LONG_HEAD = Reply(
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     f"The call has more than {_MOST_HEADERS} headers: send fewer.",
 )
@@ -51,7 +51,7 @@ logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
 @contextlib.asynccontextmanager
-async def opened(
+async def run_server(
     settings: Settings,
     access: Authentication,
     answer: Callable[[Call], None],
@@ -88,7 +88,7 @@ async def opened(
         ) from error
     server.start()
     _logger.info("Listening for gRPC on %s", address)
-    slow = asyncio.create_task(calls.end_slow_ones())
+    slow = asyncio.create_task(calls.cancel_slow_calls())
     try:
         yield
     finally:
@@ -107,11 +107,11 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._answer = answer
         self._loop = asyncio.get_running_loop()
         self._scheme = "https" if settings.tls_certificate else "http"
-        self._patience = settings.client_timeout
+        self._time_limit = settings.client_timeout
         self._most_calls = settings.max_queue
         self._most_slow = max(1, settings.max_queue_bytes // settings.max_body)
         self._receiving: dict[Any, float] = {}  # contexts, in the order in which they began
-        self._waiting: set[Future[Ending]] = set()
+        self._waiting: set[Future[Reply]] = set()
         self.threads = _started(_THREADS, "grpc")
         self._probe_threads = _started(_PROBE_THREADS, "grpc-probe")
         self._probes = {path: self._quick(partial(self._serve, path)) for path in PROBES}
@@ -138,7 +138,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             return self._refuse(refusal(error))
         return self._full if len(self.threads.calls) >= self._most_calls else self._others[path]
 
-    async def end_slow_ones(self) -> None:
+    async def cancel_slow_calls(self) -> None:
         """Cancel calls whose message arrives too slowly, or could take too much memory.
 
         The size of a message is unknown until it is complete, and many clients may send slowly. At
@@ -149,7 +149,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             now = time.monotonic()
             slow = [one for one in self._receiving.copy().items() if now - one[1] > _TICK_SECONDS]
             for at, (context, since) in enumerate(slow):
-                if at >= self._most_slow or now - since > self._patience:
+                if at >= self._most_slow or now - since > self._time_limit:
                     context.cancel()
 
     async def close(self) -> None:
@@ -167,7 +167,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         handled.experimental_thread_pool = self._probe_threads
         return grpc.stream_unary_rpc_method_handler(handled)
 
-    def _refuse(self, ending: Ending) -> Any:
+    def _refuse(self, ending: Reply) -> Any:
         """A handler that ends a call before any of its message is received."""
         return self._quick(lambda _, context: _send(context, ending))
 
@@ -175,7 +175,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         """Answer one call, in a thread of the pool."""
         return _send(context, self._ending(path, messages, context))
 
-    def _ending(self, path: str, messages: Iterator[bytes], context: Any) -> Ending:
+    def _ending(self, path: str, messages: Iterator[bytes], context: Any) -> Reply:
         headers = list(_headers(context.invocation_metadata()))
         self._receiving[context] = time.monotonic()
         try:
@@ -183,8 +183,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         finally:
             del self._receiving[context]
         if body is None:
-            return Ending(grpc.StatusCode.UNIMPLEMENTED, "A call has exactly one message.")
-        answered: Future[Ending] = Future()
+            return Reply(grpc.StatusCode.UNIMPLEMENTED, "A call has exactly one message.")
+        answered: Future[Reply] = Future()
         call = Call(
             path, headers, body, self._scheme, context.time_remaining(), context.is_active,
             answered,
@@ -194,7 +194,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             self._loop.call_soon_threadsafe(self._answer, call)
             return answered.result()
         except CancelledError:
-            return Ending(grpc.StatusCode.UNAVAILABLE, "The server ended.")
+            return Reply(grpc.StatusCode.UNAVAILABLE, "The server ended.")
         finally:
             self._waiting.discard(answered)
 
@@ -221,7 +221,7 @@ def _headers(metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[tuple[byte
     )
 
 
-def _send(context: Any, ending: Ending) -> bytes:
+def _send(context: Any, ending: Reply) -> bytes:
     """End a call: with the message that is returned, or with another status."""
     context.set_trailing_metadata((*ANSWER_HEADERS, *ending.metadata))
     if ending.status is not grpc.StatusCode.OK:

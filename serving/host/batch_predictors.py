@@ -15,11 +15,11 @@ from cloche.serving.host.codecs.mlflow import write_predictions
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
-from cloche.serving.host.predictors.closeness import alike
+from cloche.serving.host.predictors.closeness import isclose
 from cloche.serving.host.predictors.prediction_writer import (
-    ByModelPredicted,
-    ByTwinPredicted,
+    ModelPredictions,
     Predicted,
+    TwinPredictions,
 )
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.processes.frames import Answer
@@ -49,21 +49,21 @@ class ByTwin:
             Exception: Any error of the graph or the model.
         """
         request = ParsedRequest(table, write_predictions)
-        (own,), (other,) = self.ask([request]), model.ask([request])
+        (own,), (other,) = self.answer_or_raise([request]), model.answer_or_raise([request])
         if own is None or other is None:
             return own is None
-        return alike(json.loads(own.body), json.loads(other.body), tolerance=self._twin.tolerance)
+        return isclose(json.loads(own.body), json.loads(other.body), tolerance=self._twin.tolerance)
 
     def answer(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
         """Answer each request if the twin is sure of all its rows; None for the others."""
         try:
-            return self.ask(requests)
+            return self.answer_or_raise(requests)
         except Exception as error:  # noqa: BLE001  # the model answers after any error of the twin
             seen = trace(error)
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return [None] * len(requests)
 
-    def ask(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
+    def answer_or_raise(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
         """Answer as `answer` does, but without catching errors.
 
         Raises:
@@ -77,7 +77,7 @@ class ByTwin:
             prediction = self._twin.predict(columns)
         finally:
             self.seconds += time.perf_counter() - started
-        predicted = ByTwinPredicted(prediction)
+        predicted = TwinPredictions(prediction)
         sure = prediction.sure.tolist()
         all_sure = all(sure)
         answers: list[Answer | None] = []
@@ -103,11 +103,11 @@ class ByModel:
     def answer(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
         """Answer all requests; None for each of them if they must be scored one by one."""
         try:
-            return self.ask(requests)
+            return self.answer_or_raise(requests)
         except Exception:  # noqa: BLE001  # the error occurs again, and is reported, one by one
             return [None] * len(requests)
 
-    def ask(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
+    def answer_or_raise(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
         """Answer as `answer` does, but without catching errors.
 
         Raises:
@@ -117,7 +117,7 @@ class ByModel:
         counts = [table.length for table in tables]
         frame = self._decoder.frame(self._decoder.join(tables))
         raw = self._model.predict_enforced(frame, tables[0].params)
-        predicted = ByModelPredicted(raw, sum(counts))
+        predicted = ModelPredictions(raw, sum(counts))
         if len(counts) > 1 and not predicted.divisible:
             return [None] * len(requests)
         ends = list(itertools.accumulate(counts))

@@ -49,8 +49,8 @@ def _model_config() -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        told = f'{_MODEL_CONFIG} must be a JSON object, such as {{"temperature": 0.5}}.'
-        raise ValueError(told)  # noqa: TRY004  # the variable's value is wrong, not a type
+        problem = f'{_MODEL_CONFIG} must be a JSON object, such as {{"temperature": 0.5}}.'
+        raise ValueError(problem)  # noqa: TRY004  # the variable's value is wrong, not a type
     return {"model_config": found}
 
 

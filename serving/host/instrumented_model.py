@@ -13,7 +13,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.answers.error_origin import of_model
+from cloche.serving.host.answers.error_origin import raised_by_model
 from cloche.serving.host.parsing.column_decoder import has_type_hints
 from cloche.serving.host.parsing.json_types import JsonTypes
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
@@ -79,7 +79,7 @@ class InstrumentedModel:
             with thread_limits.for_rows(self.rows):
                 self.raw = self._model.predict(data, params=params)
         except Exception as error:
-            if of_model(error):
+            if raised_by_model(error):
                 self.failed, self.failed_on = error, data
             raise
         finally:

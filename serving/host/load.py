@@ -22,7 +22,7 @@ from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.predictors.twin import ANY, Twin, TwinRefused
 from cloche.serving.host.reference_profile import load_profile, usual_values
 from cloche.serving.host.scoring import HostScorer
-from cloche.serving.host.twin_first import Loaded, TwinFirstScorer
+from cloche.serving.host.twin_first import LoadedVersion, TwinFirstScorer
 from cloche.serving.processes.frames import Item
 
 _logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class LoadRefused(Exception):
     """The version was loaded but cannot serve."""
 
 
-def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> Loaded:
+def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> LoadedVersion:
     """Load and warm up the version at `path`.
 
     Args:
@@ -64,7 +64,7 @@ def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> L
 def prepare_scorer(
     model: PyFuncModel, path: Path, *, twin: str = "", name: str = "", version: str = "",
     example: Callable[[], str] | None = None,
-) -> Loaded:  # fmt: skip
+) -> LoadedVersion:  # fmt: skip
     """Create the scorer of a loaded version, and check that it answers its input example.
 
     Args:
@@ -88,10 +88,10 @@ def prepare_scorer(
         asked = example()
     if asked is not None:
         _warm_up(scorer, asked)
-    return Loaded(scorer, _describe(path, model.metadata, accelerated=scorer.accelerated))
+    return LoadedVersion(scorer, _describe(path, model.metadata, accelerated=scorer.accelerated))
 
 
-def load_early(
+def load_twin_first(
     path: Path, *, twin: str, name: str, version: str
 ) -> tuple[TwinFirstScorer, dict[str, Any]] | None:
     """Create a scorer that answers by the twin while the version is loaded in a thread.
@@ -127,8 +127,8 @@ def _twin(path: Path, decoder: ColumnDecoder, digest: str) -> Twin | None:
 
 def _warm_up(scorer: HostScorer, example: str) -> None:
     scorer.drop_inexact_predictors(Item(JSON, example.encode()))
-    _score_example(scorer, example, _WARM_UP_SIZES if scorer.joins else (1,))
-    scorer.remember(Item(JSON, example.encode(), "input example"))
+    _score_example(scorer, example, _WARM_UP_SIZES if scorer.can_join else (1,))
+    scorer.store_example(Item(JSON, example.encode(), "input example"))
 
 
 def _score_example(

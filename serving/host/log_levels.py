@@ -19,7 +19,7 @@ _LEVELS = {priority: level for level, priority in _PRIORITIES.items()}
 _MARKED = re.compile(r"<([2-7])>(.*)", re.DOTALL)
 
 
-class Marked(logging.Formatter):
+class LevelFormatter(logging.Formatter):
     """Formats a log record with the mark of its level before each line."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -31,7 +31,7 @@ class Marked(logging.Formatter):
 def configure() -> None:
     """Write the log records of Cloche in this process with marks of their levels."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Marked())
+    handler.setFormatter(LevelFormatter())
     logger = logging.getLogger("cloche")
     logger.handlers = [handler]
     logger.setLevel(logging.WARNING)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from cloche.processes import supervisor
-from cloche.serving.host.load import load, load_early
+from cloche.serving.host.load import load, load_twin_first
 from cloche.serving.host.scoring import HostScorer
-from cloche.serving.host.twin_first import Loaded, TwinFirstScorer
+from cloche.serving.host.twin_first import LoadedVersion, TwinFirstScorer
 from cloche.serving.processes import priority
 from cloche.serving.processes.frames import (
     FrameReader,
@@ -67,21 +67,21 @@ class _Host:
 
     def send(self, frame: bytes) -> None:
         """Send a frame; any thread may call this."""
-        supervisor.end_copy()
+        supervisor.end_stray_fork()
         with self._lock:
             self._front.sendall(frame)
 
-    def load(self, told: dict[str, Any]) -> HostScorer | TwinFirstScorer | None:
+    def load(self, request: dict[str, Any]) -> HostScorer | TwinFirstScorer | None:
         """Load the version in the front's message; None if it cannot be loaded."""
-        path = Path(told["path"])
-        known = {"twin": told["twin"], "name": told["model"], "version": told["version"]}
+        path = Path(request["path"])
+        known = {"twin": request["twin"], "name": request["model"], "version": request["version"]}
         try:
-            if told["early"] and (early := load_early(path, **known)):
+            if request["early"] and (early := load_twin_first(path, **known)):
                 scorer, description = early
-                self.send(control(Kind.EARLY, {**description, "pid": os.getpid()}))
-                scorer.when_loaded(self._tell)
+                self.send(control(Kind.TWIN_READY, {**description, "pid": os.getpid()}))
+                scorer.when_loaded(self._report_load)
                 return scorer
-            with priority.lowered() if told["gently"] else contextlib.nullcontext():
+            with priority.lowered() if request["gently"] else contextlib.nullcontext():
                 loaded = load(path, **known)
                 gc.collect()
         except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
@@ -90,7 +90,7 @@ class _Host:
         self._accept(loaded)
         return loaded.scorer
 
-    def _tell(self, whole: "Future[Loaded]") -> None:
+    def _report_load(self, whole: "Future[LoadedVersion]") -> None:
         """Report the result of loading a version whose twin already answers.
 
         There is no `gc.collect()` here: it would delay answers for a fifth of a second.
@@ -101,7 +101,7 @@ class _Host:
             else:
                 self._refuse(error)
 
-    def _accept(self, loaded: Loaded) -> None:
+    def _accept(self, loaded: LoadedVersion) -> None:
         gc.freeze()  # loaded objects are permanent, so collections need not visit them
         gc.enable()
         self.send(control(Kind.READY, {**loaded.description, "pid": os.getpid()}))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from cloche.serving.host.codecs.mlflow import write_predictions
 from cloche.serving.host.parsing.column_decoder import Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
-from cloche.serving.host.predictors.closeness import alike
+from cloche.serving.host.predictors.closeness import isclose
 from cloche.serving.processes.frames import Answer
 
 Score = Callable[[Sequence[ParsedRequest]], Sequence[Answer | None]]
@@ -30,6 +30,6 @@ def is_rowwise(score: Score, table: Table) -> bool:
     for row, single in zip(joined, table.single_rows(), strict=True):
         (alone,) = score([ParsedRequest(single, write_predictions)])
         own = json.loads(alone.body)["predictions"] if alone else None
-        if not (isinstance(own, list) and len(own) == 1 and alike(row, own[0], tolerance=1e-9)):
+        if not (isinstance(own, list) and len(own) == 1 and isclose(row, own[0], tolerance=1e-9)):
             return False
     return True

@@ -56,7 +56,7 @@ class HostScorer:
         self._also_alone = False
 
     @property
-    def joins(self) -> bool:
+    def can_join(self) -> bool:
         """Whether requests may be joined and scored together."""
         return self._joins
 
@@ -95,7 +95,7 @@ class HostScorer:
 
     def _is_rowwise(self, by_model: ByModel, table: Table) -> bool:
         try:
-            if row_independence.is_rowwise(by_model.ask, table):
+            if row_independence.is_rowwise(by_model.answer_or_raise, table):
                 return True
         except Exception as error:  # noqa: BLE001  # a model may raise anything
             _logger.warning(
@@ -119,7 +119,7 @@ class HostScorer:
             _logger.warning("The twin and the model differ on the input example: it is not used.")
         return False
 
-    def remember(self, example: Item) -> None:
+    def store_example(self, example: Item) -> None:
         """Store the version's input example, which it has answered, for later checks."""
         self._example = example
         self._also_alone = self._joins and self._alone(example).status == _OK
@@ -185,7 +185,7 @@ class HostScorer:
         self._unwritten = None
         codec = self._codecs[item.protocol]
         try:
-            return codec.ask(item, self._model)
+            return codec.score_alone(item, self._model)
         except (RequestRefused, UnsupportedMediaType) as error:
             return codec.refused(error)
         except Exception as error:  # noqa: BLE001  # a model may raise anything, and the host must answer

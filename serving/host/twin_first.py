@@ -19,7 +19,7 @@ from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item, Result
 
 
-class Loaded(NamedTuple):
+class LoadedVersion(NamedTuple):
     """A version that can serve."""
 
     scorer: HostScorer
@@ -35,12 +35,12 @@ class TwinFirstScorer:
         decoder: ColumnDecoder,
         twin: Twin,
         *,
-        load: Callable[[], Loaded],
+        load: Callable[[], LoadedVersion],
         name: str,
         version: str,
     ) -> None:
         """Start to load the version by `load` in a thread."""
-        self._loaded: Future[Loaded] = Future()
+        self._loaded: Future[LoadedVersion] = Future()
         loading = cast("PyFuncModel", LoadingModel(metadata, self._model))
         self._early = HostScorer(loading, decoder, twin, name=name, version=version)
         self._load = load
@@ -56,9 +56,9 @@ class TwinFirstScorer:
         """Score the version's input example; see `HostScorer.check`."""
         return (self._loaded.result().scorer if self._loaded.done() else self._early).check()
 
-    def when_loaded(self, tell: Callable[["Future[Loaded]"], None]) -> None:
-        """Call `tell`, in another thread, when the version is loaded or cannot be loaded."""
-        self._loaded.add_done_callback(tell)
+    def when_loaded(self, callback: Callable[["Future[LoadedVersion]"], None]) -> None:
+        """Call `callback`, in another thread, when the version is loaded or cannot be loaded."""
+        self._loaded.add_done_callback(callback)
 
     def _model(self) -> PyFuncModel:
         return self._loaded.result().scorer.model

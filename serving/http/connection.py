@@ -215,19 +215,19 @@ class Connection(HttpToolsProtocol):
         else:
             super().shutdown()
 
-    def end_if_slow(self, now: float, patience: PhaseLimits) -> None:
+    def close_if_slow(self, now: float, limits: PhaseLimits) -> None:
         """Close the connection if its phase lasts too long."""
-        look = self._look()
-        if not self._clock.is_over(look, now, patience):
+        snapshot = self._snapshot()
+        if not self._clock.is_over(snapshot, now, limits):
             return
-        if look.phase is Phase.HEAD and not self.transport.is_closing():
+        if snapshot.phase is Phase.HEAD and not self.transport.is_closing():
             self._refuse(408)
-        elif look.phase is Phase.IDLE and not self.transport.is_closing():
+        elif snapshot.phase is Phase.IDLE and not self.transport.is_closing():
             self.transport.close()
         else:
             self.transport.abort()
 
-    def _look(self) -> PhaseSnapshot:
+    def _snapshot(self) -> PhaseSnapshot:
         unsent, meter = self._corked.get_write_buffer_size(), self._meter
         if unsent:
             phase = Phase.UNSENT
@@ -300,7 +300,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-async def end_slow_ones(connections: Iterable[object], patience: PhaseLimits) -> None:
+async def close_slow_connections(connections: Iterable[object], limits: PhaseLimits) -> None:
     """Close connections of slow clients, until this task is cancelled."""
     loop = asyncio.get_running_loop()
     while True:
@@ -308,4 +308,4 @@ async def end_slow_ones(connections: Iterable[object], patience: PhaseLimits) ->
         now = loop.time()
         for connection in list(connections):
             if isinstance(connection, Connection):
-                connection.end_if_slow(now, patience)
+                connection.close_if_slow(now, limits)

@@ -59,14 +59,14 @@ class PhaseLimits:
     request: float
     idle: float
 
-    def limit(self, look: PhaseSnapshot) -> float:
+    def limit(self, snapshot: PhaseSnapshot) -> float:
         """The time limit, in seconds, of a phase that was first seen in this state."""
-        if look.phase is Phase.IDLE:
+        if snapshot.phase is Phase.IDLE:
             return self.idle
-        if look.phase is Phase.ANSWER:
+        if snapshot.phase is Phase.ANSWER:
             return self.client + self.request + _GRACE_SECONDS
-        if look.phase is Phase.UNSENT:
-            return self.client + look.unsent / _SLOWEST
+        if snapshot.phase is Phase.UNSENT:
+            return self.client + snapshot.unsent / _SLOWEST
         return self.client
 
 
@@ -79,10 +79,10 @@ class PhaseClock:
         self._phase: tuple[Phase, int] | None = None
         self._end = 0.0
 
-    def is_over(self, look: PhaseSnapshot, now: float, patience: PhaseLimits) -> bool:
+    def is_over(self, snapshot: PhaseSnapshot, now: float, limits: PhaseLimits) -> bool:
         """Whether the phase lasts longer than its limit."""
-        phase = (look.phase, look.request)
+        phase = (snapshot.phase, snapshot.request)
         if phase != self._phase:
             self._phase = phase
-            self._end = now + patience.limit(look)
+            self._end = now + limits.limit(snapshot)
         return now > self._end

@@ -11,11 +11,11 @@ from mlflow.tracking import MlflowClient
 
 from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import SettingsError
-from cloche.serving.registry.bundle_note import Note
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
+from cloche.serving.registry.version_note import Note
 
 _DOCKERFILE = """\
 # syntax=docker/dockerfile:1

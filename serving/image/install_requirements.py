@@ -13,12 +13,12 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from cloche.processes.child_variables import for_builds
-from cloche.registry.installed_packages import absent
+from cloche.registry.installed_packages import missing_packages
 
 
 def main(artifacts: Path) -> int:
     """Install the missing requirements of a version; return pip's exit code."""
-    wanted = absent(artifacts)
+    wanted = missing_packages(artifacts)
     if not wanted:
         return 0
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ def _load(artifacts: Path) -> int:
     from cloche.registry.version_digest import digest_tree  # noqa: PLC0415
     from cloche.serving.errors import VersionRefused  # noqa: PLC0415
     from cloche.serving.host.load import LoadRefused, load  # noqa: PLC0415
-    from cloche.serving.registry.bundle_note import read  # noqa: PLC0415
+    from cloche.serving.registry.version_note import read  # noqa: PLC0415
 
     try:
         note = read(artifacts)

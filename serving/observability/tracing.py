@@ -87,7 +87,7 @@ class Tracing:
         self, parent: "Context", request: PredictionRequest, offset: int, now: int
     ) -> None:
         """Make the child spans: `queue` until a host last received the request, then `predict`."""
-        given = offset + int(request.given * 1e9) if request.attempts else now
+        given = offset + int(request.sent_at * 1e9) if request.attempts else now
         queue = self._tracer.start_span(
             "queue", parent, start_time=offset + int(request.arrived * 1e9)
         )

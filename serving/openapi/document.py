@@ -54,8 +54,8 @@ def document(models: Iterable[ServedModel], *, guarded: bool, named: bool) -> di
     served = list(models)
     key: dict[str, Any] = {"security": [{"key": []}]} if guarded else {}
     refusals = ({"401": _KEYLESS} if guarded else {}) | ({"403": _ELSEWHERE} if named else {})
-    paths: dict[str, Any] = {path: {"get": _page(*told)} for path, told in _PROBES.items()}
-    pages = {path: (MLFLOW, _page(*told)) for path, told in _PAGES.items()}
+    paths: dict[str, Any] = {path: {"get": _page(*args)} for path, args in _PROBES.items()}
+    pages = {path: (MLFLOW, _page(*args)) for path, args in _PAGES.items()}
     for protocol in PROTOCOLS:
         for path, summary, _, is_probe, is_readiness in protocol.server_paths:
             page = _page(summary, "application/json", {} if is_readiness else None)

@@ -30,7 +30,7 @@ SAFE: HeaderList = [
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class StaticFile:
     """One static file, compressed once."""
 
     content_type: bytes
@@ -52,7 +52,7 @@ class File:
             await respond(send, 200, self.body, self.content_type, headers)
 
 
-def pages() -> dict[str, File]:
+def pages() -> dict[str, StaticFile]:
     """All files by path: the page itself at `/`, its scripts and styles below `/page/`."""
     found = {}
     for resource in files(__name__).iterdir():
@@ -61,5 +61,5 @@ def pages() -> dict[str, File]:
             body = resource.read_bytes()
             tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
             path = "/" if resource.name == _INDEX else f"/page/{resource.name}"
-            found[path] = File(content_type, body, gzip.compress(body, mtime=0), tag)
+            found[path] = StaticFile(content_type, body, gzip.compress(body, mtime=0), tag)
     return found

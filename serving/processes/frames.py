@@ -31,7 +31,7 @@ class Kind(enum.IntEnum):
     FAILED = 3  # host: the version cannot be loaded; the reason
     BATCH = 4  # front: score these bodies
     RESULT = 5  # host: the answers to a batch or a check
-    EARLY = 6  # host: the twin answers already; READY or FAILED follows at any later time
+    TWIN_READY = 6  # host: the twin answers already; READY or FAILED follows at any later time
     CHECK = 7  # front: score the version's own input example again; a RESULT answers
 
 

@@ -19,7 +19,7 @@ from cloche.processes import child_variables, supervisor
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.errors import HostFailed
 from cloche.serving.forkserver.protocol import FORK_SECONDS, PACKET, Program, packet, read
-from cloche.serving.processes.thread_limits import sized
+from cloche.serving.processes.thread_limits import thread_variables
 
 _END_SECONDS = 5.0
 _AT_ONCE = 16  # pending messages to the fork server; hundreds would not fit into the socket
@@ -77,9 +77,9 @@ class Processes:
         """Start a model host with the interpreter of another environment than the front's."""
         return await self._new_process(str(python), Program.HOST, its_socket, output=output)
 
-    def explained(self, said: str) -> str:
+    def explained(self, line: str) -> str:
         """The message of a host, with the fix if it lacks a variable that models do not get."""
-        return child_variables.explained(said, os.environ, self._extra_names)
+        return child_variables.with_fix(line, os.environ, self._extra_names)
 
     def preload(self, modules: Sequence[str]) -> None:
         """Have the fork server import the modules that a host needed, when it is idle."""
@@ -118,7 +118,7 @@ class Processes:
         # Cloche has not disabled it either
         quiet = {"ORT_DISABLE_TELEMETRY": "1"}
         own = child_variables.for_models(os.environ, self._extra_names)
-        return {**quiet, **own, **sized(own, *self._threads), "PYTHONUNBUFFERED": "1"}
+        return {**quiet, **own, **thread_variables(own, *self._threads), "PYTHONUNBUFFERED": "1"}
 
 
 def kill(process: "Process") -> None:
@@ -128,7 +128,7 @@ def kill(process: "Process") -> None:
     if isinstance(process, _Fork):
         process.kill()
     else:
-        supervisor.tell_to_end(process.pid)
+        supervisor.request_end(process.pid)
 
 
 class _ForkServer:
@@ -249,7 +249,7 @@ class _ForkServer:
         asked = self._asked.get(message["id"])
         if "forked" not in message:
             if asked is not None and not asked.done():
-                asked.set_exception(_unforked(message))
+                asked.set_exception(_fork_error(message))
             return
         fork = self._forks[message["forked"]] = _Fork(self, message["forked"])
         if asked is None or asked.done():
@@ -258,7 +258,7 @@ class _ForkServer:
             asked.set_result(fork)
 
 
-def _unforked(message: dict[str, Any]) -> Exception:
+def _fork_error(message: dict[str, Any]) -> Exception:
     """The exception for a fork that the fork server refused."""
     if "full" in message:
         return OSError(f"The machine has no room for another process: {message['full']}")

@@ -26,7 +26,7 @@ _VARIABLES = (
 )
 
 
-def sized(base: Mapping[str, str], count: int, large: int = 0) -> dict[str, str]:
+def thread_variables(base: Mapping[str, str], count: int, large: int = 0) -> dict[str, str]:
     """The variables that limit a process to `count` threads, without those set in `base`.
 
     For a batch of many rows, OpenMP may use `large` threads, unless `base` limits it.

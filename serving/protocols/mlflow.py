@@ -61,14 +61,14 @@ def form(_: str, version: str, description: JsonObject) -> JsonObject:
     signature = description.get("signature") or {}
     sides = {side: specs(signature, side) for side in ("inputs", "params", "outputs")}
     example = description.get("example")
-    told = {
+    data = {
         "version": version,
         **sides,
         "example": json.loads(example) if example else None,
         "usual": description.get("usual", {}),
     }
     # JSON in browsers has no NaN, which an example or a default may hold
-    plain: JsonObject = json.loads(json.dumps(told), parse_constant=lambda _: None)
+    plain: JsonObject = json.loads(json.dumps(data), parse_constant=lambda _: None)
     return plain
 
 

@@ -8,7 +8,7 @@ from cloche.serving.processes.frames import Answer, Item
 from cloche.serving.queue.batching_queue import Ticket
 
 
-class Ended(Exception):
+class RequestEnded(Exception):
     """The end of a request without a host's answer; `reason` is one of the constants below."""
 
     def __init__(self, reason: str) -> None:
@@ -25,7 +25,7 @@ class RequestOutcome(Protocol):
     def set_result(self, answer: Answer, /) -> None:
         """End the request with the answer of a host."""
 
-    def set_exception(self, ended: Ended, /) -> None:
+    def set_exception(self, ended: RequestEnded, /) -> None:
         """End the request without an answer of a host."""
 
 
@@ -47,7 +47,7 @@ class PredictionRequest(Ticket):
         outcome: The receiver of the answer, or of the reason for none.
         client_left: Returns whether the client closed its connection.
         attempts: The number of hosts that received the request.
-        given: The time at which a host last received it, on the loop's clock.
+        sent_at: The time at which a host last received it, on the loop's clock.
         version: The version that answered; empty until one did.
     """
 
@@ -56,7 +56,7 @@ class PredictionRequest(Ticket):
     outcome: RequestOutcome
     client_left: Callable[[], bool]
     attempts: int = 0
-    given: float = 0.0
+    sent_at: float = 0.0
     version: str = ""
 
     def answer(self, answer: Answer, version: str) -> None:
@@ -68,7 +68,7 @@ class PredictionRequest(Ticket):
     def end(self, reason: str) -> None:
         """End the request without an answer, unless it has ended."""
         if not self.outcome.done():
-            self.outcome.set_exception(Ended(reason))
+            self.outcome.set_exception(RequestEnded(reason))
 
     def unwanted(self) -> bool:
         """Whether nobody waits for the answer any more; ends the request if its client left."""

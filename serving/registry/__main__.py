@@ -23,7 +23,7 @@ def run(front: socket.socket, cache: str) -> None:
     launch.hide_memory()  # before the memory holds a secret
     with front.makefile("rb") as lines:  # the front sends nothing else before it has read HELLO
         os.environ.update(json.loads(lines.readline()))
-    connect_timeout.fail_soon(os.environ)
+    connect_timeout.shorten_timeouts(os.environ)
     gc.disable()  # imports make few cycles and many objects: collection is a sixth of their time
     from cloche.serving.registry.service import serve  # noqa: PLC0415  # imports MLflow
 

@@ -31,22 +31,22 @@ class Registry:
         self._retired: set[_RegistryProcess] = set()
         self._starting = asyncio.Lock()
 
-    async def ask(self, question: str, patience: float, **about: Any) -> Any:
+    async def call(self, method: str, time_limit: float, **about: Any) -> Any:
         """Call a method of `cloche.serving.registry.service.Service` in the registry process.
 
         Raises:
             VersionRefused: The registry answered, and the version cannot serve.
-            RegistryUnreachable: There was no answer within `patience` seconds.
+            RegistryUnreachable: There was no answer within `time_limit` seconds.
         """
         process = await self._running()
         try:
-            async with asyncio.timeout(patience):
-                reply = await process.ask(question, about)
+            async with asyncio.timeout(time_limit):
+                reply = await process.call(method, about)
         except TimeoutError as error:
             if process is self._current and process.is_blocked:
                 self._retired.add(process)
                 self._current = None
-            raise RegistryUnreachable(f"The registry said nothing for {patience:g} s.") from error
+            raise RegistryUnreachable(f"The registry said nothing for {time_limit:g} s.") from error
         except ConnectionError as error:
             raise RegistryUnreachable("The registry process ended.") from error
         finally:
@@ -134,7 +134,7 @@ class _RegistryProcess:
         """Whether so many calls were given up that they may occupy all threads for queries."""
         return len(self._given_up) >= QUERIES_AT_ONCE
 
-    async def ask(self, question: str, about: dict[str, Any]) -> dict[str, Any]:
+    async def call(self, method: str, about: dict[str, Any]) -> dict[str, Any]:
         """Return the reply to a call.
 
         Raises:
@@ -143,7 +143,7 @@ class _RegistryProcess:
         number = next(self._numbers)
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.waiting[number] = reply
-        line = json.dumps({"id": number, "ask": question, "about": about}).encode() + b"\n"
+        line = json.dumps({"id": number, "ask": method, "about": about}).encode() + b"\n"
         try:
             self._writer.write(line)
             return await reply

@@ -20,7 +20,7 @@ from cloche.serving.registry.names import (
     PROMOTED_BY_TAG,
     REASON_TAG,
 )
-from cloche.serving.registry.resolver import Resolver, translated
+from cloche.serving.registry.resolver import Resolver, translated_errors
 from cloche.serving.registry.uri import ModelUri, Reference
 
 _SHOWN = 20
@@ -45,7 +45,7 @@ class History:
         if uri.reference is Reference.ARTIFACTS:
             return []
         name = uri.model
-        with translated(f"the versions of {name}"):
+        with translated_errors(f"the versions of {name}"):
             client = self._resolver.client
             aliases = client.get_registered_model(name).aliases
             found = versions_of(client, name, most=_SHOWN)
@@ -53,9 +53,9 @@ class History:
             missing = {str(number) for number in aliases.values()} - numbers
             found += [client.get_model_version(name, number) for number in missing]
             found.sort(key=lambda version: int(version.version), reverse=True)
-            return [self._tell(version, aliases) for version in found]
+            return [self._entry(version, aliases) for version in found]
 
-    def _tell(self, version: ModelVersion, aliases: dict[str, str]) -> dict[str, Any]:
+    def _entry(self, version: ModelVersion, aliases: dict[str, str]) -> dict[str, Any]:
         number, tags = str(version.version), version.tags
         return {
             "version": number,

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from cloche.registry.version_listing import versions_of, versions_with_alias
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
-from cloche.serving.registry import bundle_note
+from cloche.serving.registry import version_note
 from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
@@ -93,7 +93,7 @@ class Resolver:
         """
         if uri.reference is Reference.ARTIFACTS:
             return _outside(uri.text)
-        with translated(uri.text):
+        with translated_errors(uri.text):
             return _target(self._find(uri))
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
@@ -102,7 +102,7 @@ class Resolver:
         Raises:
             RegistryUnreachable: The registry does not answer, or cannot list the models.
         """
-        with translated(f"the models with alias {alias}"):
+        with translated_errors(f"the models with alias {alias}"):
             return versions_with_alias(self.client, alias)
 
     def _find(self, uri: ModelUri) -> ModelVersion:
@@ -120,7 +120,7 @@ class Resolver:
 
 
 @contextmanager
-def translated(subject: str) -> Iterator[None]:
+def translated_errors(subject: str) -> Iterator[None]:
     """Translate MLflow's errors in the block, with `subject` at the beginning of their messages.
 
     Raises:
@@ -144,7 +144,7 @@ def _outside(artifacts: str) -> ResolvedVersion:
     """Return the version of artifacts outside the registry, by the note beside them if any."""
     if not urlsplit(artifacts).scheme and not Path(artifacts).is_dir():
         raise VersionRefused(f"{artifacts}: there is no such folder any more.")
-    note = bundle_note.read(Path(artifacts))
+    note = version_note.read(Path(artifacts))
     if note is None:
         return ResolvedVersion("", artifacts, artifacts, artifacts, twin=ANY)
     identity = "/".join([note.name, note.version, note.digest, note.twin])

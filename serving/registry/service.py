@@ -87,8 +87,8 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
 
     front.sendall(json.dumps({"id": HELLO}).encode() + b"\n")
     threads = {kind: ThreadPoolExecutor(count) for kind, count in _THREADS.items()}
-    with front.makefile("rb") as questions:
-        for line in questions:
+    with front.makefile("rb") as requests:
+        for line in requests:
             kind = _KINDS.get(json.loads(line)["ask"], _QUERIES)
             threads[kind].submit(answer, line)
 
@@ -99,16 +99,16 @@ def _uri(parts: dict[str, Any]) -> ModelUri:
 
 
 def _answer(service: Service, line: bytes) -> dict[str, Any]:
-    question = json.loads(line)
-    ask: Callable[..., Any] = getattr(service, question["ask"])
+    request = json.loads(line)
+    ask: Callable[..., Any] = getattr(service, request["ask"])
     try:
-        return {"id": question["id"], "answer": ask(**question["about"])}
+        return {"id": request["id"], "answer": ask(**request["about"])}
     except (VersionRefused, env_manager.NotBuilt) as error:
-        return {"id": question["id"], "refused": str(error)}
+        return {"id": request["id"], "refused": str(error)}
     except RegistryUnreachable as error:
-        return {"id": question["id"], "unreachable": str(error)}
+        return {"id": request["id"], "unreachable": str(error)}
     except ServingError as error:
-        return {"id": question["id"], "refused": str(error)}
+        return {"id": request["id"], "refused": str(error)}
     except Exception as error:
-        _logger.exception("The registry process failed on %s.", question["ask"])
-        return {"id": question["id"], "unreachable": f"{type(error).__name__}: {error}"}
+        _logger.exception("The registry process failed on %s.", request["ask"])
+        return {"id": request["id"], "unreachable": f"{type(error).__name__}: {error}"}

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from cloche.serving.errors import ModelUriError
-from cloche.serving.registry import bundle_note
+from cloche.serving.registry import version_note
 
 # The schemes for which MLflow has artifact repositories, see `mlflow.store.artifact`.
 _STORES = frozenset(
@@ -53,7 +53,7 @@ def parse(text: str) -> ModelUri:
 
     Raises:
         ModelUriError: The text is not a model URI.
-        VersionRefused: The URI is a folder with a note (`bundle_note`) that cannot be read.
+        VersionRefused: The URI is a folder with a note (`version_note`) that cannot be read.
     """
     head = re.split("[/:]", text, maxsplit=1)[0]  # a name contains neither character
     name, _, start = head.rpartition("=")
@@ -73,7 +73,7 @@ def parse(text: str) -> ModelUri:
             f"{uri}: there is no such folder. Give the folder that holds MLmodel, or a URI like "
             "models:/NAME@production."
         )
-    note = None if scheme else bundle_note.read(Path(uri))
+    note = None if scheme else version_note.read(Path(uri))
     path = urlsplit(uri).path if scheme else uri
     return ModelUri(uri, name or (note.name if note else _last_part(path)), Reference.ARTIFACTS)
 
@@ -83,7 +83,7 @@ def with_alias(model: str, alias: str) -> ModelUri:
     return ModelUri(f"models:/{model}@{alias}", model, Reference.ALIAS, alias, model)
 
 
-def is_a_name(model: str) -> bool:
+def is_valid_name(model: str) -> bool:
     """Whether MLflow and URLs accept the name of a registered model.
 
     Registries of older MLflow versions may hold other names.

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from cloche.serving.http.connection import Connection, end_slow_ones
+from cloche.serving.http.connection import Connection, close_slow_connections
 from cloche.serving.http.connection_phases import PhaseLimits
 from cloche.serving.server.runtime import Runtime
 from cloche.serving.settings import Settings
@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
         """Answer requests until `stop` is called, and finish what runs by then."""
         settings = self._settings
         slow = asyncio.create_task(
-            end_slow_ones(self.server_state.connections, _phase_limits(settings))
+            close_slow_connections(self.server_state.connections, _phase_limits(settings))
         )
         gc.freeze()  # garbage collections under load skip the objects that exist now
         try:
@@ -106,7 +106,7 @@ def _grpc_server(
     from cloche.serving.grpc.answers import Answers  # noqa: PLC0415
 
     answers = Answers(at_work.catalog, at_work.predictions, settings.request_timeout)
-    return server.opened(settings, at_work.access, answers.answer, listener)
+    return server.run_server(settings, at_work.access, answers.answer, listener)
 
 
 def _uvicorn_config(settings: Settings, at_work: Runtime) -> uvicorn.Config:

@@ -23,11 +23,11 @@ def main(environment: Mapping[str, str]) -> int:
         )
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
-        said = answer.read().decode(errors="replace").strip()
+        message = answer.read().decode(errors="replace").strip()
     except (OSError, ValueError, http.client.HTTPException) as error:
         print(f"Port {port}: {error}")  # noqa: T201  # container engines store the output
         return 1
-    print(said)  # noqa: T201
+    print(message)  # noqa: T201
     return 0 if answer.status == 200 else 1
 
 

@@ -20,13 +20,13 @@ def check(settings: Settings) -> list[ModelUri]:
         ModelUriError: A model URI cannot be parsed.
         SettingsError: Another setting cannot be used.
     """
-    uris = served(settings)
+    uris = served_uris(settings)
     for check_one in CHECKS.values():
         check_one(settings)
     return uris
 
 
-def served(settings: Settings) -> list[ModelUri]:
+def served_uris(settings: Settings) -> list[ModelUri]:
     """The URIs of the models in the settings, which must have different names.
 
     Raises:
@@ -54,7 +54,7 @@ def _check_grpc(settings: Settings) -> None:
 def _check_environments(settings: Settings) -> None:
     if settings.env_manager != env_manager.LOCAL:
         try:
-            env_manager.tool(settings.env_manager)
+            env_manager.tool_command(settings.env_manager)
         except env_manager.ManagerMissing as error:
             raise SettingsError(str(error)) from error
 

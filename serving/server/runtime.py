@@ -167,7 +167,7 @@ def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
 
     return CloudRoutes(
         app, settings.contract, names,
-        max_body=settings.max_body, patience=settings.client_timeout,
+        max_body=settings.max_body, time_limit=settings.client_timeout,
     )  # fmt: skip
 
 
@@ -209,10 +209,10 @@ async def _fetch(
     """
     registry = Registry(settings.cache_directory, processes)
     try:
-        path = await registry.ask("fetch", _FETCH_SECONDS, target=target)
+        path = await registry.call("fetch", _FETCH_SECONDS, target=target)
         if settings.env_manager == LOCAL:
             return Path(path), None
-        environment = await registry.ask(
+        environment = await registry.call(
             "environment", _BUILD_SECONDS, artifacts=path, manager=settings.env_manager
         )
         return Path(path), Path(environment)

@@ -51,10 +51,10 @@ def main() -> None:
     """Run the worker until its parent lets it end, or is gone."""
     control, forks = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     parent_watch.die_with_parent()
-    parent_watch.name("cloche-front")
+    parent_watch.set_process_name("cloche-front")
     start: Start = pickle.load(sys.stdin.buffer)  # noqa: S301  # its parent wrote it
     logs.configure(start.log_style)
-    parent_watch.leave_signals_to_parent()
+    parent_watch.ignore_group_signals()
     with front.runner() as runner:
         runner.run(_work(start, control, forks))
 

@@ -58,11 +58,11 @@ def client_left(receive: Receive) -> bool:
     return bool(getattr(cycle, "disconnected", False))
 
 
-async def read_body(receive: Receive, limit: int, patience: float) -> bytes:
+async def read_body(receive: Receive, limit: int, time_limit: float) -> bytes:
     """Read the whole body.
 
     Raises:
-        HttpError: The body is longer than `limit` bytes, or takes longer than `patience` seconds.
+        HttpError: The body is longer than `limit` bytes, or takes longer than `time_limit` seconds.
         ClientLeft: The client left before the body was complete.
     """
     message = await receive()
@@ -72,7 +72,7 @@ async def read_body(receive: Receive, limit: int, patience: float) -> bytes:
             raise too_large(limit)
         return body
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(time_limit):
             return await _rest(receive, message, limit)
     except TimeoutError:
         raise HttpError(

@@ -112,13 +112,13 @@ class Fleet:
             _logger.error("A worker ended (%s), and is started again.", reason)
             await asyncio.sleep(_RESTART_DELAYS[min(failures, len(_RESTART_DELAYS) - 1)])
 
-    async def end(self, patience: float) -> None:
-        """Have all workers finish what runs, and end them after `patience` seconds."""
+    async def end(self, time_limit: float) -> None:
+        """Have all workers finish what runs, and end them after `time_limit` seconds."""
         self._ending.set()
         self.tell("drain")
         ends = [asyncio.create_task(worker.process.wait()) for worker in self._present]
         if ends:
-            await asyncio.wait(ends, timeout=patience)
+            await asyncio.wait(ends, timeout=time_limit)
         for worker in self._present:
             worker.kill()
 

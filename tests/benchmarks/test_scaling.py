@@ -9,12 +9,12 @@ from benchmarks.scaling import arithmetic, autoscaling, polling
 from benchmarks.scaling.__main__ import DOCUMENT, filled
 from benchmarks.scaling.measured import PLAIN, TWIN, Path
 from benchmarks.scaling.tables import TABLES
-from cloche.serving.dispatch.poll_policy import Pace
+from cloche.serving.dispatch.poll_policy import PollPace
 
 CASES = [
     polling.Case(servers, pacing=pacing, seconds=120, outage=outage)
     for servers, pacing, outage in itertools.product(
-        (1, 300), (polling.Fixed(), Pace()), (None, polling.Outage(30, 60))
+        (1, 300), (polling.Fixed(), PollPace()), (None, polling.Outage(30, 60))
     )
 ]
 

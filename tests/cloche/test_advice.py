@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloche import main
-from cloche.processes.child_variables import explained, for_models
+from cloche.processes.child_variables import for_models, with_fix
 from cloche.registry import env_manager
 from cloche.up.command import _what_to_try, up
 from cloche.up.errors import ServiceError
@@ -36,7 +36,7 @@ def test_a_module_of_the_working_directory_is_found_by_the_variable_that_is_name
                               cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
 
     failed = load()
-    (variable,) = words_of(r"or name the folder in (\w+)\)", explained(failed.stderr, {},
+    (variable,) = words_of(r"or name the folder in (\w+)\)", with_fix(failed.stderr, {},
                                                                   folder=tmp_path))  # fmt: skip
     assert load(**{variable: str(tmp_path)}).returncode == 0
 
@@ -44,7 +44,7 @@ def test_a_module_of_the_working_directory_is_found_by_the_variable_that_is_name
 def test_a_module_of_the_working_directory_is_logged_with_the_model(tmp_path, monkeypatch):
     module = tmp_path / "its_features.py"
     module.write_text("predict = print\ndef _load_pyfunc(_):\n    return __import__(__name__)\n")
-    said = explained(f"No module named '{module.stem}'", {}, folder=tmp_path)
+    said = with_fix(f"No module named '{module.stem}'", {}, folder=tmp_path)
     option, path = re.search(r"log the model with (\w+)=\['(.*)'\]", said).groups()
     given = {option: [str(tmp_path / path)]}
     mlflow.pyfunc.save_model(tmp_path / "m", loader_module=module.stem, **given)

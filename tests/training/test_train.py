@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 
 from cloche.training.recipe.load import load_recipe
-from cloche.training.train import Trained, train
+from cloche.training.train import TrainedVersion, train
 from tests import warm
 from tests.shelf import empty_store
 from tests.stores import stores
@@ -37,26 +37,26 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
 
 
 @pytest.fixture(scope="module")
-def result(client: MlflowClient) -> Trained:
+def result(client: MlflowClient) -> TrainedVersion:
     return trained()
 
 
 @pytest.fixture(scope="module")
-def plain(client: MlflowClient) -> Trained:
+def plain(client: MlflowClient) -> TrainedVersion:
     """The same without a twin."""
     return trained("name=plain", "acceleration=off")
 
 
-def trained(*overrides: str) -> Trained:
+def trained(*overrides: str) -> TrainedVersion:
     return train(small_recipe(*overrides), lambda _: None)
 
 
-def files_of(result: Trained) -> list[Path]:
+def files_of(result: TrainedVersion) -> list[Path]:
     folder = mlflow.artifacts.download_artifacts(f"models:/{result.name}/{result.version}")
     return [path for path in Path(folder).rglob("*") if path.is_file()]
 
 
-def rows_to_predict(result: Trained) -> pd.DataFrame:
+def rows_to_predict(result: TrainedVersion) -> pd.DataFrame:
     return pd.read_parquet(
         mlflow.artifacts.download_artifacts(
             run_id=result.run_id, artifact_path="holdout/holdout.parquet"
@@ -136,7 +136,7 @@ def test_the_same_recipe_data_and_seed_give_the_same_predictions(result, plain):
     other = trained("name=other", "seed=7", "acceleration=off")
     rows = rows_to_predict(result)
 
-    def probabilities(of: Trained) -> pd.Series:
+    def probabilities(of: TrainedVersion) -> pd.Series:
         model = mlflow.pyfunc.load_model(f"models:/{of.name}/{of.version}")
         return model.predict(rows)["probability"]
 

@@ -78,7 +78,7 @@ def test_a_training_that_somebody_ends_leaves_a_killed_run(client, number):
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
-        launch.stop_when_asked()  # as the command does
+        launch.interrupt_on_signals()  # as the command does
         with pytest.raises(KeyboardInterrupt):
             train(quick_recipe(), say)
     finally:

@@ -8,7 +8,7 @@ from cloche.training.acceleration.conversion.supported_estimators import adds_in
 from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.equivalence import TOLERANCE, Proof
 from cloche.training.acceleration.proof.twin import FORMAT, SCORES, Twin
-from cloche.training.pipeline.estimator_classes import providers
+from cloche.training.pipeline.module_packages import packages_by_module
 
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")
 
@@ -44,4 +44,4 @@ def make_twin(original: OriginalModel, graph: bytes, taken: set[str], proof: Pro
 def _packages(original: OriginalModel) -> set[str]:
     """Return the names of the packages whose versions are recorded with the proof."""
     *_, last = leaves(original.pipeline)
-    return {*_PACKAGES, *providers(type(last).__module__)}
+    return {*_PACKAGES, *packages_by_module(type(last).__module__)}

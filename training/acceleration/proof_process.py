@@ -50,7 +50,7 @@ def twin_of(
             outcome = {}
         if not outcome or "begun" in outcome:
             # Once the model has received rows, the output of its process may contain some of them.
-            said = f": …{ended.said}" if ended.said and not outcome else ""
+            said = f": …{ended.tail}" if ended.tail and not outcome else ""
             raise TrainingError(f"nothing is known of a twin: {ended.how}{said}")
         if "refused" in outcome:
             raise TwinRefused(outcome["refused"])

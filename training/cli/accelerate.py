@@ -45,15 +45,15 @@ def accelerate(
 ) -> None:
     """Run the command; see HELP."""
     options.check(env_manager, host_env)
-    launch.stop_when_asked()
+    launch.interrupt_on_signals()
     with steps(f"accelerating {model}") as say:
         # Not at the top: these imports take seconds, and `cloche --help` imports every command.
         from mlflow import MlflowClient  # noqa: PLC0415
 
-        from cloche.registry.connect_timeout import reach  # noqa: PLC0415
+        from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
         from cloche.training.accelerate import accelerate_version  # noqa: PLC0415
 
-        reach(to_write=True)
+        require_stores(to_write=True)
         done = accelerate_version(
             MlflowClient(),
             model,

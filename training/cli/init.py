@@ -57,11 +57,11 @@ def init(
     with steps(f"reading {without_password(data)}"):
         # Not at the top: this import takes seconds, and `cloche --help` imports every command.
         from cloche.training.dataset.first_recipe.draft import draft_recipe  # noqa: PLC0415
-        from cloche.training.dataset.reading.format_detection import sniff_data  # noqa: PLC0415
+        from cloche.training.dataset.reading.format_detection import detect_data  # noqa: PLC0415
         from cloche.training.dataset.reading.sources import load_table, source_files  # noqa: PLC0415
         from cloche.training.recipe.yaml_document import parse  # noqa: PLC0415
 
-        described = sniff_data(data, query, _options(options))
+        described = detect_data(data, query, _options(options))
         table = load_table(described)
         recipe = draft_recipe(table, described, target)
     if str(output) == "-":

@@ -17,6 +17,6 @@ def check(manager: str, extra_names: tuple[str, ...]) -> None:
     try:
         check_extra_names(extra_names)
         if manager != env_manager.LOCAL:
-            env_manager.tool(manager)
+            env_manager.tool_command(manager)
     except (ValueError, env_manager.ManagerMissing) as error:
         raise click.UsageError(str(error)) from error

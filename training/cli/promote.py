@@ -24,7 +24,7 @@ from cloche.training.promotion.promotion_request import PROBE_SECONDS, Promotion
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from cloche.training.promotion.evaluate_candidate import Examined
+    from cloche.training.promotion.evaluate_candidate import Evaluated
     from cloche.training.promotion.promote import Promotion
 
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
@@ -108,32 +108,32 @@ def promote(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     options.check(env_manager, host_env)
-    launch.stop_when_asked()
+    launch.interrupt_on_signals()
     with steps(f"judging {model}") as say, request.importing():
         # Not at the top: these imports take seconds, and `cloche --help` imports every command.
         from mlflow import MlflowClient  # noqa: PLC0415
 
-        from cloche.registry.connect_timeout import reach  # noqa: PLC0415
-        from cloche.training.promotion.evaluate_candidate import examine  # noqa: PLC0415
+        from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
+        from cloche.training.promotion.evaluate_candidate import evaluate  # noqa: PLC0415
         from cloche.training.promotion.promote import Promotion, PromotionRefusal  # noqa: PLC0415
         from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
         from cloche.training.promotion.registry import find_model  # noqa: PLC0415
 
-        reach(to_write=not dry_run)
+        require_stores(to_write=not dry_run)
         client = MlflowClient()
         refusal = None
         try:
             if dry_run:
-                examined = examine(client, find_model(client, model), request, say)
-                promotion = Promotion(model, examined.version, examined=examined)
-                if examined.outcome == "refused":
-                    refusal = PromotionRefusal(examined, run_id=None)
+                evaluated = evaluate(client, find_model(client, model), request, say)
+                promotion = Promotion(model, evaluated.version, evaluated=evaluated)
+                if evaluated.outcome == "refused":
+                    refusal = PromotionRefusal(evaluated, run_id=None)
             else:
                 promotion = run_promotion(client, model, request, say=say)
         except PromotionRefusal as error:
             refusal = error
             promotion = Promotion(
-                model, error.examined.version, examined=error.examined, run_id=error.run_id
+                model, error.evaluated.version, evaluated=error.evaluated, run_id=error.run_id
             )
     document = _document(promotion, reason)
     if report is not None and document is not None:
@@ -152,15 +152,15 @@ def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bo
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
-    if promotion.examined is None:
+    if promotion.evaluated is None:
         console.print(
             f"{promotion.model} version {promotion.version} is in production already; "
             "nothing was judged.",
             markup=False,
         )
         return
-    console.print(_verdicts(promotion.examined))
-    for note in promotion.examined.judgement.measured.notes:
+    console.print(_verdicts(promotion.evaluated))
+    for note in promotion.evaluated.judgement.measured.notes:
         console.print(f"Note: {note}.", markup=False)
     if promotion.run_id is not None:
         console.print(f"Evidence: {_link(client, promotion.run_id)}", markup=False, soft_wrap=True)
@@ -170,19 +170,19 @@ def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bo
         console.print("This was a dry run: nothing was written.", markup=False)
 
 
-def _verdicts(examined: "Examined") -> Table:
-    production = examined.judgement.production
+def _verdicts(evaluated: "Evaluated") -> Table:
+    production = evaluated.judgement.production
     against = f" against version {production.version.version} in production" if production else ""
     table = Table(
         title=Text(
-            f"{examined.model.name} version {examined.version}{against}: {examined.outcome}"
+            f"{evaluated.model.name} version {evaluated.version}{against}: {evaluated.outcome}"
         ),
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
     for name in ("", "criterion", "required", "found"):
         table.add_column(name, overflow="fold")
-    for verdict in examined.judgement.decision.verdicts:
+    for verdict in evaluated.judgement.decision.verdicts:
         mark, style = _MARKS[verdict.result]
         cells = (mark, verdict.name, verdict.required, verdict.measured)
         table.add_row(*(Text(cell, style if n in {0, 3} else "") for n, cell in enumerate(cells)))
@@ -204,13 +204,13 @@ def _moved(promotion: "Promotion") -> str:
 def _print_json(
     promotion: "Promotion", evidence_document: dict[str, Any] | None, *, promoted: bool
 ) -> None:
-    examined = promotion.examined
+    evaluated = promotion.evaluated
     document: dict[str, Any] = {
         "model": promotion.model,
         "version": promotion.version,
-        "promoted": promoted and examined is not None,
+        "promoted": promoted and evaluated is not None,
         "replaced": promotion.replaced,
-        "outcome": examined.outcome if examined else None,
+        "outcome": evaluated.outcome if evaluated else None,
         "evidence_run_id": promotion.run_id,
         "evidence": evidence_document,
     }
@@ -220,11 +220,11 @@ def _print_json(
 def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | None:
     from cloche.training.gate.evidence import evidence  # noqa: PLC0415 (it takes seconds)
 
-    examined = promotion.examined
-    if examined is None:
+    evaluated = promotion.evaluated
+    if evaluated is None:
         return None
     return evidence(
-        examined.judgement, outcome=examined.outcome, reason=reason, now=datetime.now(UTC)
+        evaluated.judgement, outcome=evaluated.outcome, reason=reason, now=datetime.now(UTC)
     )
 
 

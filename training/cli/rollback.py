@@ -31,10 +31,10 @@ def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_
         # Not at the top: these imports take seconds, and `cloche --help` imports every command.
         from mlflow import MlflowClient  # noqa: PLC0415
 
-        from cloche.registry.connect_timeout import reach  # noqa: PLC0415
+        from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
         from cloche.training.promotion.rollback import roll_back  # noqa: PLC0415
 
-        reach(to_write=True)
+        require_stores(to_write=True)
         done = roll_back(MlflowClient(), model, to=to, reason=reason, force=force)
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))

@@ -61,7 +61,7 @@ def sample(
     first, last = day or first, day or last
     with steps(f"reading {name}"):
         # Not at the top: this import takes a second, and `cloche --help` imports every command.
-        from cloche.training.dataset.reading.csv_description import write_table  # noqa: PLC0415
+        from cloche.training.dataset.reading.table_writer import write_table  # noqa: PLC0415
         from cloche.training.dataset.samples.catalog import sample_rows  # noqa: PLC0415
 
         rows = sample_rows(

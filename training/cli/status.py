@@ -51,13 +51,13 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
         # Not at the top: these imports take seconds, and `cloche --help` imports every command.
         from mlflow import MlflowClient  # noqa: PLC0415
 
-        from cloche.registry.connect_timeout import fail_soon, reach  # noqa: PLC0415
+        from cloche.registry.connect_timeout import require_stores, shorten_timeouts  # noqa: PLC0415
         from cloche.registry.version_listing import registered_models  # noqa: PLC0415
         from cloche.training.promotion.status import overview  # noqa: PLC0415
         from cloche.training.promotion.status import status as read_status  # noqa: PLC0415
 
-        fail_soon(os.environ)
-        reach()
+        shorten_timeouts(os.environ)
+        require_stores()
         client = MlflowClient()
         models = [] if model else registered_models(client)
         if len(models) > _FEW:

@@ -57,7 +57,7 @@ def train(
         from cloche.training.tracking.model_card import shown  # noqa: PLC0415
         from cloche.training.train import train as run_training  # noqa: PLC0415
 
-        launch.stop_when_asked()
+        launch.interrupt_on_signals()
         trained = run_training(checked, say)
     result: dict[str, Any] = {
         "model": trained.name,

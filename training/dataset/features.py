@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from cloche.training.dataset.reading.datetimes import no_times
+from cloche.training.dataset.reading.datetimes import unreadable_times
 from cloche.training.dataset.reading.formatted_values import INFINITE_FIX, formatted_note, kinds_of
 from cloche.training.recipe.metric_catalog import ROLES, Role
 from cloche.training.recipe.sections import Columns
@@ -59,7 +59,7 @@ def _misfits(values: pd.Series, role: Role) -> Iterator[str]:
         yield f"has the role text, and holds {kinds_of(values)}; {_listed_elsewhere(values)}"
     elif role == "categorical" and pd.api.types.is_datetime64_any_dtype(values):
         yield "has the role categorical, and holds times; list it under datetime"
-    elif role == "datetime" and (problem := no_times(values)) is not None:
+    elif role == "datetime" and (problem := unreadable_times(values)) is not None:
         yield f"has the role datetime, and {problem}"
 
 
@@ -84,7 +84,7 @@ def _listed_elsewhere(values: pd.Series) -> str:
         "numeric": pd.api.types.is_numeric_dtype(values),
         "categorical": not pd.api.types.is_datetime64_any_dtype(values),
         "text": _is_text(values),
-        "datetime": no_times(values) is None,
+        "datetime": unreadable_times(values) is None,
     }
     return f"list it under {' or '.join(role for role, fitting in fits.items() if fitting)}"
 

@@ -41,7 +41,7 @@ class Evaluation:
     remarks: tuple[str, ...]
 
 
-def judge(fitted: Fitted, target: TargetSpec, inputs: pd.DataFrame, truth: Any) -> Outcome:
+def outcome_of(fitted: Fitted, target: TargetSpec, inputs: pd.DataFrame, truth: Any) -> Outcome:
     """Predict (n rows) inputs, and combine the predictions with the (n,) true values."""
     return Outcome.of(truth, read(fitted.predict(inputs), target, rows=len(inputs)))
 
@@ -61,7 +61,7 @@ def evaluate(
     say: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Evaluate `fitted` on both sides of the split."""
-    outcome = judge(fitted, target, holdout, holdout[recipe.target])
+    outcome = outcome_of(fitted, target, holdout, holdout[recipe.target])
     metrics = [name for name in reported_metrics(recipe) if is_computable(name, outcome)]
     found = intervals(
         outcome,
@@ -83,7 +83,7 @@ def evaluate(
     partly = unjudged(importance)
     return Evaluation(
         outcome=outcome,
-        train=score_all(metrics, judge(fitted, target, train, train[recipe.target])),
+        train=score_all(metrics, outcome_of(fitted, target, train, train[recipe.target])),
         holdout=found,
         slices={name: slices(holdout[name], outcome, metrics) for name in recipe.slices},
         importance=importance,

@@ -24,7 +24,7 @@ from cloche.training.recipe.metric_catalog import METRICS
 
 ROWS, REPEATS = 4_000, 3
 SECONDS = 30.0
-_SAID_SECONDS = 10.0  # between two reports of the progress
+_REPORT_SECONDS = 10.0  # between two reports of the progress
 
 
 def feature_importance(
@@ -53,7 +53,7 @@ def feature_importance(
         mean says that the feature helps. Columns with 0 repeats were not judged, and come last.
     """
     end = clock() + SECONDS
-    said = clock()
+    reported = clock()
     drawn = np.random.default_rng(seed).permutation(len(features))[:ROWS]
     rows, labels = features.iloc[drawn], truth[drawn]
     sign = 1 if METRICS[metric].greater_is_better else -1
@@ -64,8 +64,8 @@ def feature_importance(
         for position, at in enumerate(order):
             if (now := clock()) > end:
                 return _table(features, losses)
-            if now > said + _SAID_SECONDS:
-                said = now
+            if now > reported + _REPORT_SECONDS:
+                reported = now
                 say(
                     f"shuffling columns to see what the model loses without each, for at most "
                     f"{SECONDS:g} s: round {repeat + 1} of {REPEATS}, "

@@ -19,7 +19,7 @@ from cloche.training.evaluation.predictions import (
     listed,
     numbers_of,
 )
-from cloche.values.redaction import without_values
+from cloche.values.redaction import redact
 
 PREDICTION = "prediction"
 PROBABILITY = "probability"
@@ -66,8 +66,8 @@ def _table(arrays: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
     try:
         return pd.DataFrame(dict(arrays))
     except ValueError as error:
-        said = without_values(str(error), dict(arrays))
-        raise TrainingError(f"the model's outputs are not a table: {said}") from error
+        reason = redact(str(error), dict(arrays))
+        raise TrainingError(f"the model's outputs are not a table: {reason}") from error
 
 
 def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: TargetSpec) -> Predictions:
@@ -210,5 +210,5 @@ def _as_array(output: Any) -> npt.NDArray[Any]:
     try:
         return np.asarray(output)
     except ValueError as error:
-        said = without_values(str(error), output)
-        raise TrainingError(f"the model's output is not a table: {said}") from error
+        reason = redact(str(error), output)
+        raise TrainingError(f"the model's output is not a table: {reason}") from error

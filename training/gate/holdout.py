@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from cloche.registry.permissions import refusal
-from cloche.training.dataset.checks.target import answered
+from cloche.training.dataset.checks.target import rows_with_target
 from cloche.training.dataset.reading.digest import frame_digest
 from cloche.training.dataset.reading.formats import absent_columns
 from cloche.training.dataset.reading.sources import load_table
@@ -26,13 +26,13 @@ class Holdout:
         frame: Features, slice columns and target, n rows.
         source: Origin of the rows, for people.
         digest: Digest of the source's content.
-        unanswered: Number of rows of the source that are left out because they have no target.
+        without_target: Number of rows of the source that are left out because they have no target.
     """
 
     frame: pd.DataFrame
     source: str
     digest: str
-    unanswered: int = 0
+    without_target: int = 0
 
 
 def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> Holdout:
@@ -46,7 +46,7 @@ def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> H
         holdout = _carried(client, policy.holdout, run_id)
     elif policy.data is not None:
         table = load_table(policy.data)
-        frame = answered(table.frame, policy.target)
+        frame = rows_with_target(table.frame, policy.target)
         missing = len(table.frame) - len(frame)
         holdout = Holdout(frame, table.source, table.digest, missing)
     else:

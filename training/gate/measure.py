@@ -9,7 +9,7 @@ import numpy as np
 from mlflow import MlflowClient
 
 from cloche.training.dataset.checks.duplicates import record_numbers
-from cloche.training.dataset.checks.target import unanswered_note
+from cloche.training.dataset.checks.target import missing_target_note
 from cloche.training.errors import DataError, NotMeasured
 from cloche.training.evaluation.intervals import Interval, Records, intervals, paired_differences
 from cloche.training.evaluation.metrics import is_computable, score_all
@@ -202,9 +202,9 @@ def _slices(
 
 
 def _notes(holdout: Holdout, production: Candidate | None, *, copies: int) -> Iterator[str]:
-    if holdout.unanswered:
-        rows = len(holdout.frame) + holdout.unanswered
-        yield f"in the holdout, {unanswered_note(holdout.unanswered, rows)}"
+    if holdout.without_target:
+        rows = len(holdout.frame) + holdout.without_target
+        yield f"in the holdout, {missing_target_note(holdout.without_target, rows)}"
     if copies:
         yield (
             f"{copies:,} of the {len(holdout.frame):,} rows of the holdout are copies of others: "

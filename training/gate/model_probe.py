@@ -30,7 +30,7 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 
 from cloche.processes import supervisor
-from cloche.processes.machine_limits import lacking
+from cloche.processes.machine_limits import exhausted_resource
 from cloche.training.dataset.reading.datetimes import times
 from cloche.training.dataset.reading.parquet import read_parquet
 from cloche.training.errors import TrainingError
@@ -39,7 +39,7 @@ from cloche.training.evaluation.predictions import Predictions, TargetSpec
 from cloche.training.packaging.signature import as_text
 from cloche.values import tensors
 from cloche.values.redaction import describe_error
-from cloche.values.tensors import Given, rows_at
+from cloche.values.tensors import ModelInput, slice_rows
 
 # One-row predictions: enough for a stable median, within a time that users accept.
 WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0
@@ -69,7 +69,7 @@ class StageError(Exception):
     """A stage of the probe failed; the report contains the reason."""
 
 
-class Unserved(Exception):
+class NotServable(Exception):
     """A model host would not serve the model; the message is the reason, without values of rows."""
 
 
@@ -84,7 +84,7 @@ def main(folder: Path, host: Host) -> None:
             _probe(folder, task, holdout, report, host)
         report.add(stage="done")
     except Exception as error:
-        if not (absent := lacking(error)):
+        if not (absent := exhausted_resource(error)):
             raise
         with suppress(OSError):
             report.add(lacking=absent)
@@ -106,13 +106,13 @@ def _probe(
 
     def served() -> None:
         if reason := host.refusal(model, path, lambda: _example(model, path, rows)):
-            raise Unserved(reason)
+            raise NotServable(reason)
 
     def predicted() -> Predictions:
         raw = model.predict(rows)
         found = read(raw, target, rows=len(holdout), name=task["output"])
         if reason := host.unwritable(raw, len(holdout)):
-            raise Unserved(reason)
+            raise NotServable(reason)
         return found
 
     with suppress(StageError):
@@ -186,24 +186,26 @@ class Report:
         try:
             return work()
         except Exception as error:
-            if lacking(error):
+            if exhausted_resource(error):
                 raise
             self.add(failures={**self.failures, name: _text(error, rows)[:_REASON_CHARACTERS]})
             raise StageError from error
         finally:
-            supervisor.end_copy()
+            supervisor.end_stray_fork()
             os.umask(0o077)  # the model may have changed it, and later files must be readable
 
 
 def _text(error: Exception, rows: pd.DataFrame | None) -> str:
-    if isinstance(error, Unserved):
+    if isinstance(error, NotServable):
         return str(error)
     if rows is None:
         return f"{type(error).__name__}: {getattr(error, 'message', error)}"
     return describe_error(error, rows)
 
 
-def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: list[str]) -> Given:
+def model_rows(
+    holdout: pd.DataFrame, metadata: Model, target: str, features: list[str]
+) -> ModelInput:
     """Return a holdout as a model takes it: with the columns and the types of its signature.
 
     Args:
@@ -216,24 +218,24 @@ def model_rows(holdout: pd.DataFrame, metadata: Model, target: str, features: li
     inputs = holdout[[name for name in holdout.columns if name != target]]
     if schema is not None and schema.is_tensor_spec():
         try:
-            return tensors.given(_of_tensors(inputs, schema, features), schema)
+            return tensors.model_input(_of_tensors(inputs, schema, features), schema)
         except tensors.UnfitTable as unfit:
             raise TrainingError(f"{unfit}; name what it takes in the policy: features") from unfit
     if schema is None or not schema.has_input_names():
         return inputs[features] if features else inputs
-    return conform(
+    return cast_to_schema(
         inputs[[name for name in schema.input_names() if name in inputs.columns]], schema
     )
 
 
 def _of_tensors(inputs: pd.DataFrame, schema: Schema, features: list[str]) -> pd.DataFrame:
     """Return the columns that have the tensors' names, or those that form a single tensor."""
-    if tensors.of_columns(schema, inputs.columns) is not None:
+    if tensors.joint_tensor(schema, inputs.columns) is not None:
         return inputs[features] if features else inputs
     return inputs[[name for name in schema.input_names() if name in inputs.columns]]
 
 
-def conform(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+def cast_to_schema(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Convert columns to the schema's types, as long as no value changes.
 
     A CSV file has no 32-bit numbers and no dates; MLflow's serving parser converts them, but
@@ -264,21 +266,21 @@ def _is_text(column: pd.Series) -> bool:
     return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
 
 
-def _example(model: PyFuncModel, path: Path, rows: Given) -> str:
+def _example(model: PyFuncModel, path: Path, rows: ModelInput) -> str:
     """Return the saved example as a request, or else one row of the holdout."""
     saved: Any = model.metadata.get_serving_input(str(path))
     if saved is None:
-        saved = convert_input_example_to_serving_input(rows_at(rows, slice(1)))
+        saved = convert_input_example_to_serving_input(slice_rows(rows, slice(1)))
     return str(saved)
 
 
 def one_row_latency(
-    model: PyFuncModel, rows: Given, clock: Callable[[], float] | None = None
+    model: PyFuncModel, rows: ModelInput, clock: Callable[[], float] | None = None
 ) -> float:
     """Return the median time of a one-row prediction in milliseconds, with one thread."""
     clock = clock or time_on_core
     count = len(rows) if isinstance(rows, pd.DataFrame) else len(next(iter(rows.values())))
-    singles = [rows_at(rows, slice(at, at + 1)) for at in range(min(LATENCY_ROWS, count))]
+    singles = [slice_rows(rows, slice(at, at + 1)) for at in range(min(LATENCY_ROWS, count))]
     times: list[float] = []
     with threadpool_limits(1):
         for single in singles[:WARM_UP]:

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloche.processes.child_variables import explained
+from cloche.processes.child_variables import with_fix
 from cloche.registry.env_manager import NotBuilt
 from cloche.registry.installed_packages import mismatches
-from cloche.training.child_process import PROBE, Ended, run_module
+from cloche.training.child_process import PROBE, Exit, run_module
 from cloche.training.dataset.reading.parquet import write_parquet
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import Predictions, TargetSpec
@@ -117,7 +117,7 @@ def probe(
         return replace(_result(folder, ended, target, extra_names), differs=differs)
 
 
-def _result(folder: Path, ended: Ended, target: TargetSpec, extra_names: Sequence[str]) -> Probed:
+def _result(folder: Path, ended: Exit, target: TargetSpec, extra_names: Sequence[str]) -> Probed:
     report = _report(folder)
     failures: dict[Stage, str] = dict(report.get("failures", {}))
     stage = report.get("stage")
@@ -126,7 +126,7 @@ def _result(folder: Path, ended: Ended, target: TargetSpec, extra_names: Sequenc
         doing = _DOING.get(stage or "load")
         how = ended.how if ended.code != 0 else "the process ended itself"
         # After the stage `load` the model has received rows and may have printed them.
-        said = f": …{ended.said}" if stage in (None, "load") and ended.code and ended.said else ""
+        said = f": …{ended.tail}" if stage in (None, "load") and ended.code and ended.tail else ""
         failures[stage if doing and stage else "load"] = f"while {doing or 'ending'}: {how}{said}"
     predictions = None
     if (folder / "predictions.npz").exists() and "predict" not in failures:
@@ -135,7 +135,7 @@ def _result(folder: Path, ended: Ended, target: TargetSpec, extra_names: Sequenc
                 predictions = Predictions(target, **dict(arrays))
         except (OSError, ValueError, TypeError, zipfile.BadZipFile):
             failures["predict"] = "its process left predictions that cannot be read"
-    failures = {stage: explained(text, os.environ, extra_names) for stage, text in failures.items()}
+    failures = {stage: with_fix(text, os.environ, extra_names) for stage, text in failures.items()}
     return Probed(
         failures, predictions, report.get("load_seconds"), report.get("latency_ms"),
         environment=report.get("environment", {}),
@@ -153,7 +153,7 @@ def _report(folder: Path) -> dict[str, Any]:
         return {"stage": "done", "failures": {"load": "its process left no readable report"}}
 
 
-def _refuse_to_judge(stage: str | None, ended: Ended, report: Mapping[str, Any]) -> None:
+def _refuse_to_judge(stage: str | None, ended: Exit, report: Mapping[str, Any]) -> None:
     """Check that the process could do its work.
 
     Raises:
@@ -174,6 +174,6 @@ def _refuse_to_judge(stage: str | None, ended: Ended, report: Mapping[str, Any])
         )
     if stage is None and ended.own and ended.code is not None:
         raise NotMeasured(
-            f"the gate's own process does not start here: {ended.how}: …{ended.said}; "
+            f"the gate's own process does not start here: {ended.how}: …{ended.tail}; "
             "`cloche doctor` says what this installation lacks"
         )

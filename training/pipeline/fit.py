@@ -12,7 +12,7 @@ from cloche.training.errors import TrainingError
 from cloche.training.pipeline.build import build_pipeline
 from cloche.training.pipeline.scorer import Scorer, prepare
 from cloche.training.recipe.schema import Recipe
-from cloche.values.redaction import without_values
+from cloche.values.redaction import redact
 
 _INTEGER_LABELS_ONLY = "xgboost."  # package whose classifiers accept only the labels 0, 1, …
 
@@ -58,8 +58,8 @@ def fit(recipe: Recipe, inputs: pd.DataFrame, target: pd.Series, **params: Any) 
         with redirect_stdout(sys.stderr):
             pipeline = build_pipeline(recipe, **params).fit(prepare(inputs, columns), truth)
     except (ValueError, TypeError) as error:
-        said = without_values(str(error), inputs)
-        raise TrainingError(f"{recipe.estimator.class_} could not be fitted: {said}") from error
+        reason = redact(str(error), inputs)
+        raise TrainingError(f"{recipe.estimator.class_} could not be fitted: {reason}") from error
     description: dict[str, Any] = {"task": recipe.task, "columns": columns}
     if recipe.task != "regression":
         description["classes"] = (pipeline.classes_ if classes is None else classes).tolist()

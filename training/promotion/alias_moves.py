@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from cloche.training.names import CHALLENGER, PREVIOUS, PRODUCTION, REPLACED_AT
-from cloche.training.promotion.lock import Held
+from cloche.training.promotion.lock import Lock
 from cloche.training.promotion.registry import RegisteredModel
 
 PRODUCTION_STAGE = "Production"
@@ -20,7 +20,7 @@ _STAGES_ARE_DEPRECATED = r".*transition_model_version_stage.* is deprecated"
 
 
 def move_production(
-    client: MlflowClient, held: Held, version: str, tags: Mapping[str, str]
+    client: MlflowClient, held: Lock, version: str, tags: Mapping[str, str]
 ) -> str | None:
     """Put a version into production that is not yet there.
 
@@ -44,7 +44,7 @@ def move_production(
 
 
 def confirm_production(
-    client: MlflowClient, held: Held, version: str, tags: Mapping[str, str]
+    client: MlflowClient, held: Lock, version: str, tags: Mapping[str, str]
 ) -> str | None:
     """Write the tags of a version that already serves; `production` stays where it is.
 

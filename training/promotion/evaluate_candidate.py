@@ -21,7 +21,7 @@ from cloche.training.promotion.registry import RegisteredModel, find_version
 
 
 @dataclass(frozen=True)
-class Examined:
+class Evaluated:
     """A version with the result of the gate.
 
     Attributes:
@@ -37,7 +37,7 @@ class Examined:
     digest: str
 
 
-def chosen(model: RegisteredModel, request: PromotionRequest) -> str:
+def chosen_version(model: RegisteredModel, request: PromotionRequest) -> str:
     """Return the number of the version that the request names, or of the challenger.
 
     Raises:
@@ -53,9 +53,9 @@ def chosen(model: RegisteredModel, request: PromotionRequest) -> str:
     return number
 
 
-def examine(
+def evaluate(
     client: MlflowClient, model: RegisteredModel, request: PromotionRequest, say: Say
-) -> Examined:
+) -> Evaluated:
     """Judge the requested version against the production version, without writing anything.
 
     Raises:
@@ -65,7 +65,7 @@ def examine(
         DataError: The holdout cannot be judged on.
         TrainingError: The holdout's target does not fit the task.
     """
-    number = chosen(model, request)
+    number = chosen_version(model, request)
     with TemporaryDirectory(prefix="cloche-") as folder:
         say(f"fetching {model.name} version {number}")
         candidate = fetch(find_version(client, model.name, number), _folder(folder, "candidate"))
@@ -90,7 +90,7 @@ def examine(
             say=say,
         )
     outcome = gate_outcome_of(judgement, forced=request.force)
-    return Examined(model, number, judgement, outcome, digest)
+    return Evaluated(model, number, judgement, outcome, digest)
 
 
 def _policy(candidate: Candidate, request: PromotionRequest) -> Policy:

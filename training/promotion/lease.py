@@ -42,7 +42,7 @@ class Lease:
             return None
 
 
-def in_the_way(found: Lease | None, token: str, now: datetime) -> Lease | None:
+def blocking_lease(found: Lease | None, token: str, now: datetime) -> Lease | None:
     """Return the lock that keeps the owner of `token` from writing; None if it does not."""
     if found is None or found.token == token or found.until <= now:
         return None

@@ -28,7 +28,7 @@ from mlflow.exceptions import MlflowException
 
 from cloche.training.errors import RegistryError
 from cloche.training.names import LOCK
-from cloche.training.promotion.lease import Lease, in_the_way
+from cloche.training.promotion.lease import Lease, blocking_lease
 from cloche.training.promotion.registry import RegisteredModel, find_model
 
 LEASE = timedelta(seconds=60)
@@ -47,7 +47,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Held:
+class Lock:
     """The lock, while it is held.
 
     Attributes:
@@ -75,7 +75,7 @@ class Held:
 
 
 @contextmanager
-def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) -> Iterator[Held]:
+def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) -> Iterator[Lock]:
     """Hold the lock on the aliases of `model` as long as the context lasts.
 
     Raises:
@@ -89,7 +89,7 @@ def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) 
         client.set_registered_model_tag(model, key, lease.to_text())
         found = _alone(client, model, lease, clock)
         released_keys += _locks(found).keys() - {key}  # expired locks of promotions that died
-        yield Held(found, started + _HELD_SECONDS, clock)
+        yield Lock(found, started + _HELD_SECONDS, clock)
     finally:
         for each in released_keys:
             with suppress(MlflowException):
@@ -106,7 +106,7 @@ def _alone(client: MlflowClient, model: str, own: Lease, clock: Clock) -> Regist
     while True:
         found, now = find_model(client, model), clock.now()
         locks = _locks(found).values()
-        others = [one for lock in locks if (one := in_the_way(lock, own.token, now))]
+        others = [one for lock in locks if (one := blocking_lease(lock, own.token, now))]
         if not others:
             return found
         if waited >= _LONGEST_WAIT_SECONDS or any(other.token < own.token for other in others):

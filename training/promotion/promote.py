@@ -17,7 +17,7 @@ from cloche.training.promotion.alias_moves import (
     move_production,
 )
 from cloche.training.promotion.audit import audit_tags, promoter
-from cloche.training.promotion.evaluate_candidate import Examined, chosen, examine
+from cloche.training.promotion.evaluate_candidate import Evaluated, chosen_version, evaluate
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
@@ -34,7 +34,7 @@ class Promotion:
     Attributes:
         version: Number of the version that was judged, or that already serves.
         replaced: Number of the version that served before; None if none did, or no alias moved.
-        examined: Result of the gate; None if the version already served and was not judged.
+        evaluated: Result of the gate; None if the version already served and was not judged.
         run_id: Id of the run with the evidence; None if none was written.
         stages: Why the stage could not be set; None if it was.
     """
@@ -42,7 +42,7 @@ class Promotion:
     model: str
     version: str
     replaced: str | None = None
-    examined: Examined | None = None
+    evaluated: Evaluated | None = None
     run_id: str | None = None
     stages: str | None = None
 
@@ -54,13 +54,13 @@ class PromotionRefusal(GateRefusal):
         run_id: Id of the run with the evidence; None if none was written.
     """
 
-    def __init__(self, examined: Examined, run_id: str | None) -> None:
-        self.examined = examined
+    def __init__(self, evaluated: Evaluated, run_id: str | None) -> None:
+        self.evaluated = evaluated
         self.run_id = run_id
-        failed = examined.judgement.decision.failed
+        failed = evaluated.judgement.decision.failed
         reasons = "\n".join(f"  - {verdict.sentence}" for verdict in failed)
         super().__init__(
-            f"the gate refused {examined.model.name} version {examined.version}\n{reasons}"
+            f"the gate refused {evaluated.model.name} version {evaluated.version}\n{reasons}"
         )
 
 
@@ -92,17 +92,17 @@ def promote(
         TrainingError: The holdout's target does not fit the task.
     """
     found = find_model(client, model)
-    number = chosen(found, request)
+    number = chosen_version(found, request)
     if number == found.production:
         version = find_version(client, found.name, number)
         # A version whose alias was set by hand has no verdict yet.
         if version.tags.get(GATE) in _ACCEPTED:
             return _already_serving(client, found, version, clock)
-    return carry_out(client, examine(client, found, request, say), request, say=say, clock=clock)
+    return apply(client, evaluate(client, found, request, say), request, say=say, clock=clock)
 
 
-def carry_out(
-    client: MlflowClient, examined: Examined, request: PromotionRequest, *, say: Say, clock: Clock
+def apply(
+    client: MlflowClient, evaluated: Evaluated, request: PromotionRequest, *, say: Say, clock: Clock
 ) -> Promotion:
     """Write the result of the gate and act on it; all writes of a judged version happen here.
 
@@ -110,35 +110,35 @@ def carry_out(
         PromotionRefusal: The gate refused the version.
         RegistryError: An alias moved during the judgement, or another promotion holds the lock.
     """
-    found, number = examined.model, examined.version
+    found, number = evaluated.model, evaluated.version
     say("writing the evidence")
     run_id = record(
         client,
-        examined.judgement,
-        outcome=examined.outcome,
+        evaluated.judgement,
+        outcome=evaluated.outcome,
         reason=request.reason,
         now=clock.now(),
     )
-    if examined.outcome == "refused":
+    if evaluated.outcome == "refused":
         client.set_model_version_tag(found.name, number, GATE, "refused")
         client.set_model_version_tag(found.name, number, GATE_RUN, run_id)
-        raise PromotionRefusal(examined, run_id)
+        raise PromotionRefusal(evaluated, run_id)
     say("moving the aliases")
     by = promoter(os.environ)
     with promotion_lock(client, found.name, by, clock) as held:
         _unchanged(found, held.model, number, named=request.version is not None)
         reason = request.reason or "passed the gate"
         tags = {
-            GATE: examined.outcome,
+            GATE: evaluated.outcome,
             GATE_RUN: run_id,
-            DIGEST: examined.digest,
+            DIGEST: evaluated.digest,
             **audit_tags(at=clock.now(), by=by, reason=reason),
         }
         if number == found.production:
             stages = confirm_production(client, held, number, tags)
-            return Promotion(found.name, number, None, examined, run_id, stages)
+            return Promotion(found.name, number, None, evaluated, run_id, stages)
         stages = move_production(client, held, number, tags)
-    return Promotion(found.name, number, found.production, examined, run_id, stages)
+    return Promotion(found.name, number, found.production, evaluated, run_id, stages)
 
 
 def _already_serving(

@@ -52,7 +52,7 @@ def load_recipe(
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         problems += explain(error, Recipe, values, lines)
-        sound = _sound_parts(error, values)
+        sound = _valid_parts(error, values)
         problems += disagreements(sound)
     else:
         sound = {name: getattr(recipe, name) for name in Recipe.model_fields}
@@ -148,7 +148,7 @@ def _with_source(section: Any, source: str) -> dict[str, Any]:
     return changed
 
 
-def _sound_parts(error: ValidationError, values: Mapping[str, Any]) -> dict[str, Any]:
+def _valid_parts(error: ValidationError, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parts of a recipe that are valid by themselves, for the checks between parts."""
     wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
     parts = {}

@@ -17,7 +17,7 @@ def model_card(
     """Write the card in Markdown."""
     weakest = {
         column: min(
-            (part for part in parts if _tells(part, recipe.primary_metric)),
+            (part for part in parts if _is_reliable(part, recipe.primary_metric)),
             key=lambda part: (
                 part.scores[recipe.primary_metric]
                 * (1 if METRICS[recipe.primary_metric].greater_is_better else -1)
@@ -43,5 +43,5 @@ def shown(value: float) -> str:
     return "undefined" if math.isnan(value) else f"{value:.4f}"
 
 
-def _tells(part: Slice, metric: str) -> bool:
+def _is_reliable(part: Slice, metric: str) -> bool:
     return part.rows >= SMALLEST_SLICE and not math.isnan(part.scores[metric])

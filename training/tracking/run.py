@@ -25,7 +25,7 @@ def training_run(recipe: Recipe, say: Callable[[str], None]) -> Iterator[mlflow.
         recipe: Recipe of the training.
         say: Called with a note if the environment names a run that is not used.
     """
-    _leave_what_others_wrote(say)
+    _ignore_foreign_run(say)
     open_experiment(recipe)
     with mlflow.start_run(tags=_tags(recipe)) as run:
         try:
@@ -35,7 +35,7 @@ def training_run(recipe: Recipe, say: Callable[[str], None]) -> Iterator[mlflow.
             raise
 
 
-def _leave_what_others_wrote(say: Callable[[str], None]) -> None:
+def _ignore_foreign_run(say: Callable[[str], None]) -> None:
     """Continue the run that MLFLOW_RUN_ID names only if it was started for this training.
 
     `mlflow run` starts such a run. Any other run is finished, or belongs to an earlier training for

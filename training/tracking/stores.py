@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
 
-from cloche.registry.connect_timeout import reach
+from cloche.registry.connect_timeout import require_stores
 from cloche.training.errors import ClocheError, RegistryError
 from cloche.training.recipe.schema import Recipe
 from cloche.values.passwords import without_password
@@ -37,7 +37,7 @@ def check_stores(recipe: Recipe) -> None:
         MlflowException: The server does not answer, or does not let this user write.
     """
     _check_addresses()
-    reach(to_write=True)
+    require_stores(to_write=True)
     client = MlflowClient()
     experiment = _experiment(client, recipe)
     if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
@@ -54,7 +54,7 @@ def check_stores(recipe: Recipe) -> None:
 
 
 @contextmanager
-def storing(kind: type[Exception]) -> Iterator[None]:
+def translated_errors(kind: type[Exception]) -> Iterator[None]:
     """Turn an error of the artifact store into one sentence; each store raises its own errors.
 
     Args:

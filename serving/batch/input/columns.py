@@ -24,11 +24,11 @@ def columns(file: InputFile) -> list[str]:
         JobFailed: The file cannot be read, or two columns have the same name.
     """
     names = _of_text(file) if file.format in ("csv", "jsonl") else _of_schema(file)
-    refuse_doubled(names, file.name)
+    refuse_duplicates(names, file.name)
     return [*names, *(name for name in file.constants if name not in names)]
 
 
-def refuse_doubled(names: list[str], name: str) -> None:
+def refuse_duplicates(names: list[str], name: str) -> None:
     """Refuse a table in which two columns have the same name, as the server does.
 
     Raises:

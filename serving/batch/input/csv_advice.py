@@ -52,7 +52,7 @@ _MARKS_OF_NUMBERS = ((",", "."), (".", ","), (" ", ","), (" ", "."), ("'", "."))
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
-class Way(NamedTuple):
+class Fix(NamedTuple):
     """Options with which the cells of a column can be read, and what the cells then mean."""
 
     options: dict[str, Any]
@@ -277,15 +277,15 @@ def _unread(
     return found
 
 
-def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> list[Way]:
+def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> list[Fix]:
     """Return the options that give all cells the type; several if the cells are ambiguous."""
-    ways: list[Way] = []
+    ways: list[Fix] = []
     if kind in NUMBERS:
         ways = list(_ways_of_numbers(cells))
     elif kind is DataType.boolean:
         words = {cell.strip().lower() for cell in cells}
         ways = [
-            Way(
+            Fix(
                 {
                     "true_values": sorted({one for one in cells if one.lower() == yes} or {yes}),
                     "false_values": sorted({one for one in cells if one.lower() == no} or {no}),
@@ -298,7 +298,7 @@ def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> l
         forms = [f"{day}{clock}" for day in _DATES for clock in _CLOCKS]
         if any(map(str.isalpha, cells[0])) and (guessed := guess_datetime_format(cells[0])):
             forms = list(dict.fromkeys([*forms, guessed]))  # formats with the name of a month
-        ways = [Way({"date_format": {name: one}}, _FIRST.get(one[:2], "")) for one in forms]
+        ways = [Fix({"date_format": {name: one}}, _FIRST.get(one[:2], "")) for one in forms]
     readings = [CsvOptions(_merged(reading.options, way.options)) for way in ways]
     return [
         way for way, read in zip(ways, readings, strict=True)
@@ -306,7 +306,7 @@ def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> l
     ]  # fmt: skip
 
 
-def _ways_of_numbers(cells: list[str]) -> Iterator[Way]:
+def _ways_of_numbers(cells: list[str]) -> Iterator[Fix]:
     """Yield options for numbers with a thousands separator or another decimal mark."""
     for group, point in _MARKS_OF_NUMBERS:
         form = rf"[+-]?(\d+|\d{{1,3}}({re.escape(group)}\d{{3}})+)({re.escape(point)}\d+)?"
@@ -318,7 +318,7 @@ def _ways_of_numbers(cells: list[str]) -> Iterator[Way]:
         if point != ".":
             options["decimal"] = point
         kind = "divides thousands" if grouped else "stands before the decimals"
-        yield Way(options, f"{(group if grouped else point)!r} {kind}")
+        yield Fix(options, f"{(group if grouped else point)!r} {kind}")
 
 
 def _merged(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -346,7 +346,7 @@ def _fits(name: str, kind: DataType, cell: str, reading: CsvOptions) -> bool:
     pattern = formats.get(name) if isinstance(formats, dict) else formats
     if pattern:
         return bool(pd.notna(pd.to_datetime(cell, format=pattern, errors="coerce")))
-    found = datetimes.read(pd.Series([cell], dtype=object))
+    found = datetimes.parse_datetimes(pd.Series([cell], dtype=object))
     return found is not None and not found.unreadable.any()
 
 

@@ -26,7 +26,7 @@ _OTHERWISE = {
 }  # fmt: skip
 
 
-class Form(NamedTuple):
+class Dialect(NamedTuple):
     """The characters that divide CSV text into records and fields.
 
     Attributes:
@@ -44,7 +44,7 @@ class CsvOptions:
     """The options with which a CSV table is read; comparable and hashable."""
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        """Store options that `chosen` has checked, or that a job has pinned."""
+        """Store options that `merge` has checked, or that a job has pinned."""
         self.options = dict(options or {})
         self._key = json.dumps(self.options, sort_keys=True)
 
@@ -80,10 +80,10 @@ class CsvOptions:
         named = str(self.options.get("encoding", "utf-8"))
         return "" if codecs.lookup(named).name in _UTF8 else named
 
-    def form(self, name: str) -> Form:
+    def form(self, name: str) -> Dialect:
         """Return the delimiter and quote for a file with this name; `.tsv` defaults to tabs."""
         by_name = "\t" if ".tsv" in Path(name).suffixes else ","
-        return Form(
+        return Dialect(
             self.options.get("sep", by_name), self.options.get("quotechar", '"'),
             bool(self.options.get("skipinitialspace", False)),
         )  # fmt: skip
@@ -103,7 +103,7 @@ class CsvOptions:
         names = ("decimal", "thousands", "float_precision")
         return {name: self.options[name] for name in names if name in self.options}
 
-    def heading(self, form: Form) -> dict[str, Any]:
+    def heading(self, form: Dialect) -> dict[str, Any]:
         """Return the arguments of `pandas.read_csv` for the format of rows and header."""
         found: dict[str, Any] = {
             "sep": form.delimiter, "quotechar": form.quote, "skipinitialspace": form.spaced,
@@ -111,7 +111,7 @@ class CsvOptions:
         }  # fmt: skip
         return found | ({"names": self.names} if self.names else {})
 
-    def whole(self, form: Form) -> dict[str, Any]:
+    def whole(self, form: Dialect) -> dict[str, Any]:
         """Return the arguments of `pandas.read_csv` for a table whose types are inferred."""
         words = ("na_values", "keep_default_na", "na_filter", "true_values", "false_values")
         given = {name: self.options[name] for name in words if name in self.options}
@@ -143,13 +143,13 @@ def parsed(text: str | None) -> dict[str, Any]:
     return {str(name): value for name, value in found.items()}
 
 
-def chosen(told: Mapping[str, Any], given: Mapping[str, Any]) -> CsvOptions:
-    """Merge the options of a version (`told`) with those of the user (`given`), which win.
+def merge(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> CsvOptions:
+    """Merge the options of a version (`recorded`) with those of the user (`given`), which win.
 
     Raises:
         SettingsError: An option is invalid or not supported.
     """
-    options = {"sep" if name == "delimiter" else name: value for name, value in told.items()}
+    options = {"sep" if name == "delimiter" else name: value for name, value in recorded.items()}
     options |= {"sep" if name == "delimiter" else name: value for name, value in given.items()}
     options = {
         name: value for name, value in options.items()

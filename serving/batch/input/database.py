@@ -86,8 +86,8 @@ def _connection(url: str) -> Iterator[Any]:
     except NoSuchModuleError as error:
         raise SettingsError(f"{name}: SQLAlchemy has no dialect for it.") from error
     except ModuleNotFoundError as error:
-        install = drivers.installed_by(error)
+        install = drivers.install_command(error)
         raise SettingsError(f"{name}: it needs a driver: {install}") from error
     except (SQLAlchemyError, DatabaseError) as error:
-        said = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise JobFailed(f"{name}: the database refuses: {said}") from None
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise JobFailed(f"{name}: the database refuses: {reason}") from None

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from cloche.serving.batch.input import csv_advice, database
 from cloche.serving.batch.input.categories import Categories
-from cloche.serving.batch.input.columns import columns, columns_of_text, refuse_doubled
+from cloche.serving.batch.input.columns import columns, columns_of_text, refuse_duplicates
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions
 from cloche.serving.batch.input.partitions import Partitioner
 from cloche.serving.batch.input.readers.csv import HeaderUndecodable
@@ -33,14 +33,14 @@ class Inputs(ABC):
 
     Attributes:
         inputs: Name of each file or other source → its fingerprint.
-        weight: The sum of `stop - start` over all parts, for the progress bar; 0 if unknown.
+        total_size: The sum of `stop - start` over all parts, for the progress bar; 0 if unknown.
         repeatable: Whether the same parts can be produced again.
         has_fingerprints: Whether `inputs` has fingerprints that reveal a changed input.
         is_csv: Whether any source is CSV.
     """
 
     inputs: dict[str, str]
-    weight: int = 0
+    total_size: int = 0
     repeatable = True
     has_fingerprints = False
     is_csv = False
@@ -90,7 +90,7 @@ class Files(Inputs):
         self.files = find(source, given_format)
         self.inputs = {file.name: file.fingerprint for file in self.files}
         text = all(file.format in TEXT and not file.packed for file in self.files)
-        self.weight = sum(file.size for file in self.files) if text else 0
+        self.total_size = sum(file.size for file in self.files) if text else 0
         self.is_csv = any(file.format == "csv" for file in self.files)
 
     def read_by(self, reading: CsvOptions) -> None:
@@ -154,7 +154,7 @@ class Query(Inputs):
     def columns(self) -> list[str]:
         """See `Inputs.columns`."""
         names = database.columns(self._url, self._query)
-        refuse_doubled(names, "The query")
+        refuse_duplicates(names, "The query")
         return names
 
     def inferred(self) -> dict[str, dict[str, str]]:
@@ -172,7 +172,7 @@ class Query(Inputs):
                 "give others. Begin anew with --overwrite."
             )
         found = database.batches(self._url, self._query, self._rows)
-        return partitioner.batches(silence_notice.each(found, "the database"))
+        return partitioner.batches(silence_notice.awaiting_each(found, "the database"))
 
     def reads(self) -> list[str]:
         """See `Inputs.reads`."""
@@ -209,7 +209,7 @@ class Stream(Inputs):
             names = columns_of_text(self._text(io.BytesIO(self._head)), self._file)
         else:
             names = list(database.arrow_stream(io.BytesIO(self._head)).schema.names)
-        refuse_doubled(names, "Standard input")
+        refuse_duplicates(names, "Standard input")
         return names
 
     def _text(self, stream: Any) -> Any:

@@ -8,13 +8,13 @@ import re
 
 import numpy as np
 
-from cloche.serving.batch.input.csv_options import Form
+from cloche.serving.batch.input.csv_options import Dialect
 
 _LINE_FEED, _CARRIAGE_RETURN, _BLANK = 0x0A, 0x0D, 0x20
 _ENDS = re.compile(rb"[\r\n]")
 
 
-def last_end(block: bytes, form: Form) -> int:
+def last_end(block: bytes, form: Dialect) -> int:
     """Return the offset after the last whole record of `block`; 0 if no record is complete.
 
     `block` must start at the beginning of a record.
@@ -29,7 +29,7 @@ def last_end(block: bytes, form: Form) -> int:
     return 0
 
 
-def split(block: bytes, form: Form) -> list[bytes]:
+def split(block: bytes, form: Dialect) -> list[bytes]:
     """Return the CSV records in `block` without their line ends; blank lines are skipped."""
     if form.quote.encode() not in block:
         lines = _ENDS.split(block)
@@ -42,7 +42,7 @@ def split(block: bytes, form: Form) -> list[bytes]:
     return [line for line in lines if not line.isspace() and line]
 
 
-def _boundaries(block: bytes, form: Form) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def _boundaries(block: bytes, form: Dialect) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """Return the positions of the quotes that open and close fields, alternately."""
     quote = ord(form.quote)
     quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == quote)
@@ -54,7 +54,7 @@ def _boundaries(block: bytes, form: Form) -> "np.ndarray[tuple[int], np.dtype[np
     return np.array(_walk(block, form), np.int64)
 
 
-def _walk(block: bytes, form: Form) -> list[int]:
+def _walk(block: bytes, form: Dialect) -> list[int]:
     """Find the positions quote by quote, for blocks where some quotes are ordinary characters."""
     quote = form.quote.encode()
     starts = (form.delimiter.encode(), b"\r", b"\n", b"")

@@ -21,9 +21,9 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
-from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Form
+from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.file_kinds import other_kind
-from cloche.serving.batch.job.silence_notice import during
+from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.errors import JobFailed, SettingsError
 from cloche.values import compressed_streams
 
@@ -36,7 +36,7 @@ _FORMATS = {
 _PACKED: dict[str, Callable[[Any], Any]] = {
     ".gz": gzip.open,
     **{
-        suffix: partial(compressed_streams.unpacked, suffix=suffix)
+        suffix: partial(compressed_streams.decompressed, suffix=suffix)
         for suffix in compressed_streams.SUFFIXES
     },
     ".zst": lambda raw: pa.CompressedInputStream(raw, "zstd"),
@@ -68,7 +68,7 @@ class InputFile:
     reading: CsvOptions = PLAIN
 
     @property
-    def form(self) -> Form:
+    def form(self) -> Dialect:
         """The delimiter and quote of a CSV file."""
         return self.reading.form(self.name)
 
@@ -169,7 +169,7 @@ def fetched(name: str, folder: Path, state: str = "") -> str:
         # others may be copying the same file
         incomplete = place.with_suffix(f".{uuid.uuid4().hex}")
         try:
-            with during(name), opened(name) as source, incomplete.open("wb") as copy:
+            with awaiting(name), opened(name) as source, incomplete.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
             incomplete.replace(place)
         except OSError as error:

@@ -8,7 +8,7 @@ COLUMNAR = ("parquet", "arrow")
 
 
 @dataclass(frozen=True, slots=True)
-class Pinned:
+class PinnedVersion:
     """The version that scores the whole job, even if another one is promoted in the meantime.
 
     Attributes:
@@ -70,7 +70,7 @@ class Job:
             job stop early because a sample of rows fails. Its key in `job.json` is `patient`.
     """
 
-    model: Pinned
+    model: PinnedVersion
     inputs: dict[str, str]
     layout: Layout
     part_rows: int
@@ -92,18 +92,18 @@ class Job:
         keys = {"patient": "has_refusal_limit"}
         data = {keys.get(name, name): value for name, value in data.items()}
         layout = data["layout"] | {"carried": tuple(data["layout"]["carried"])}
-        model, features = Pinned(**data["model"]), tuple(data.get("features", ()))
+        model, features = PinnedVersion(**data["model"]), tuple(data.get("features", ()))
         return cls(**data | {"model": model, "layout": Layout(**layout), "features": features})
 
 
-def notes(job: Job) -> dict[str, str]:
+def metadata(job: Job) -> dict[str, str]:
     """Return the metadata of a Parquet file that names the source of its predictions."""
-    return {f"cloche.{name}": value for name, value in stamps(job).items()} | {
+    return {f"cloche.{name}": value for name, value in version_labels(job).items()} | {
         "cloche.model_digest": job.model.digest
     }
 
 
-def stamps(job: Job) -> dict[str, str]:
+def version_labels(job: Job) -> dict[str, str]:
     """Return the model's name, version and run, for columns or metadata."""
     model = job.model
     return {"model_name": model.name, "model_version": model.version, "model_run_id": model.run_id}

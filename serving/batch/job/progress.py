@@ -27,13 +27,13 @@ def progress(console: Console) -> Iterator[ProgressCallback]:
         return f"{rows:,} rows, {rows / max(monotonic() - started, 1e-9):,.0f} rows/s"
 
     if not console.is_terminal:
-        said = started
+        reported = started
 
         def say(*, rows: int, refused: int, done: float | None) -> None:
-            nonlocal said
-            if monotonic() - said < _EVERY_SECONDS:
+            nonlocal reported
+            if monotonic() - reported < _EVERY_SECONDS:
                 return
-            said = monotonic()
+            reported = monotonic()
             share = "" if done is None else f" ({done:.0%})"
             console.print(f"{rate(rows)}{share}, {refused:,} refused", markup=False)
 

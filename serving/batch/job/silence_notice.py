@@ -33,7 +33,7 @@ class Silence:
         return True
 
 
-class SilenceWatch:
+class SilenceClock:
     """A clock that counts only the seconds during which this process was watching.
 
     Time in which the process itself was stopped or busy counts as at most one look: a job that was
@@ -46,7 +46,7 @@ class SilenceWatch:
         self._last = monotonic()
         self.seconds = 0.0
 
-    def look(self) -> float:
+    def tick(self) -> float:
         """Advance the clock and return the seconds counted so far."""
         now = monotonic()
         self.seconds += min(now - self._last, self._longest)
@@ -58,7 +58,7 @@ _waits: dict[object, tuple[str, Silence]] = {}
 
 
 @contextmanager
-def during(what: str) -> Iterator[None]:
+def awaiting(what: str) -> Iterator[None]:
     """Report `what` (like `standard input`) as silent while the body waits for a long time."""
     wait = object()
     _waits[wait] = what, Silence(monotonic())
@@ -68,10 +68,10 @@ def during(what: str) -> Iterator[None]:
         del _waits[wait]
 
 
-def each(items: Iterator[Item], what: str) -> Iterator[Item]:
+def awaiting_each(items: Iterator[Item], what: str) -> Iterator[Item]:
     """Yield the items of an iterator, and report `what` as silent while one is awaited."""
     while True:
-        with during(what):
+        with awaiting(what):
             found = list(itertools.islice(items, 1))
         if not found:
             return
@@ -79,8 +79,8 @@ def each(items: Iterator[Item], what: str) -> Iterator[Item]:
 
 
 @contextmanager
-def say_when_silent(say: Callable[[str], None]) -> Iterator[None]:
-    """Pass a message to `say`, from a thread, whenever a wait in `during` has become long."""
+def report_silence(say: Callable[[str], None]) -> Iterator[None]:
+    """Pass a message to `say`, from a thread, whenever a wait in `awaiting` has become long."""
     done = threading.Event()
 
     def look() -> None:
@@ -124,15 +124,15 @@ class _Watched(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Read from the wrapped stream."""
-        with during(self._name):
+        with awaiting(self._name):
             return self._stream.read(size)
 
     def write(self, data: Any) -> int:
         """Write to the wrapped stream."""
-        with during(self._name):
+        with awaiting(self._name):
             return self._stream.write(data)
 
     def flush(self) -> None:
         """Flush the wrapped stream."""
-        with during(self._name):
+        with awaiting(self._name):
             self._stream.flush()

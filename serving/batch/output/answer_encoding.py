@@ -26,7 +26,7 @@ def table(raw: Any, rows: int, names: list[str]) -> pa.Table:
         JobFailed: There is not one prediction for each row, or a value cannot be written.
     """
     columns = {}
-    for name, values in named(raw, names).items():
+    for name, values in named_columns(raw, names).items():
         one_for_each = values if _is_column(values) else [values]
         count = len(one_for_each)
         if count != rows:
@@ -45,7 +45,7 @@ def table(raw: Any, rows: int, names: list[str]) -> pa.Table:
     return pa.table(columns)
 
 
-def named(raw: Any, names: list[str]) -> dict[str, Any]:
+def named_columns(raw: Any, names: list[str]) -> dict[str, Any]:
     """Return predictions of any kind as columns by name.
 
     Frames, records and dictionaries keep their names. Arrays get the names of the output signature

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloche.serving.batch.job.part import FinishedPart
-from cloche.serving.batch.job.pinned_job import TEXT, Job, notes
+from cloche.serving.batch.job.pinned_job import TEXT, Job, metadata
 from cloche.serving.batch.output import merged_schema
 from cloche.serving.batch.storage import atomic_write, format_writers
 from cloche.serving.errors import JobFailed
@@ -49,8 +49,8 @@ def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.S
     for part in parts:
         place = directory / part.data.name if part.data else None
         if place is not None and pq.read_schema(place).remove_metadata() != schema:
-            table = merged_schema.fitted(pq.read_table(place), schema)
-            atomic_write.write(place, format_writers.parquet(table, notes(job)))
+            table = merged_schema.cast_table(pq.read_table(place), schema)
+            atomic_write.write(place, format_writers.parquet(table, metadata(job)))
 
 
 class EarlyMerge:
@@ -118,14 +118,14 @@ class Appender:
         if job.layout.format == "csv" and schema.names:
             sink.write(format_writers.csv_header(schema.names))
         elif job.layout.format == "parquet":
-            noted = schema.with_metadata(notes(job))
+            noted = schema.with_metadata(metadata(job))
             self._parquet = format_writers.parquet_writer(sink, noted)
 
     def part(self, part: FinishedPart, directory: Path) -> None:
         """Append the rows of a part."""
         if part.data is None:
             return
-        merged_schema.refuse_other(
+        merged_schema.refuse_other_columns(
             self._schema.names, part.columns
         )  # a stream's schema comes from its first part alone
         place = directory / part.data.name
@@ -135,7 +135,7 @@ class Appender:
         else:
             with pa.memory_map(str(place)) as file:
                 table = pa.ipc.open_file(file).read_all()
-                self._parquet.write_table(merged_schema.fitted(table, self._schema))
+                self._parquet.write_table(merged_schema.cast_table(table, self._schema))
 
     def close(self) -> None:
         """Finish the output; Parquet ends with a footer."""

@@ -16,13 +16,13 @@ def common(schemas: Sequence[pa.Schema]) -> pa.Schema:
         JobFailed: The schemas have different column names.
     """
     for one in schemas:
-        refuse_other(schemas[0].names, one.names)
+        refuse_other_columns(schemas[0].names, one.names)
     return pa.schema(
         [_common(list(dict.fromkeys(fields))) for fields in zip(*schemas, strict=True)]
     )
 
 
-def refuse_other(names: Sequence[str], later: Sequence[str]) -> None:
+def refuse_other_columns(names: Sequence[str], later: Sequence[str]) -> None:
     """Refuse column names that differ from those of earlier rows.
 
     Raises:
@@ -35,7 +35,7 @@ def refuse_other(names: Sequence[str], later: Sequence[str]) -> None:
         )
 
 
-def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def cast_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return a table cast to a schema that `common` returned for it and others.
 
     Raises:
@@ -49,7 +49,7 @@ def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def together(tables: Sequence[pa.Table]) -> pa.Table:
+def concatenate(tables: Sequence[pa.Table]) -> pa.Table:
     """Concatenate tables; a column that a table lacks is null in its rows.
 
     Raises:
@@ -65,7 +65,7 @@ def together(tables: Sequence[pa.Table]) -> pa.Table:
         for one in tables
     ]
     schema = common([one.schema for one in tables])
-    return pa.concat_tables([fitted(one, schema) for one in tables])
+    return pa.concat_tables([cast_table(one, schema) for one in tables])
 
 
 def _common(fields: list[pa.Field]) -> pa.Field:

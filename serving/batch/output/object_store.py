@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from cloche.serving.batch.input import sources
-from cloche.serving.batch.job.silence_notice import during
+from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.errors import RESUME, JobFailed, SettingsError
 
 _UPLOADS = 8  # in parallel, because an upload mostly waits for the network
@@ -110,7 +110,7 @@ class Store:
     def put(self, fresh: Path, name: str) -> None:
         """See `Folder.put`."""
         path, size = self._at(name), fresh.stat().st_size
-        with self._explaining(name), during(f"the upload of {self.shown(name)}"):
+        with self._explaining(name), awaiting(f"the upload of {self.shown(name)}"):
             try:
                 # A single call that nothing can interrupt, because an Arrow stream that is closed
                 # by an exception publishes the incomplete file.
@@ -179,6 +179,6 @@ class Store:
 
 
 def _explained(name: str, error: Exception) -> str:
-    said = str(error).partition(" (Request ID")[0].rstrip(".")
-    fixes = (_FIXES[words] for words in _FIXES if any(word in said for word in words))
-    return f"{name}: {said}. {next(fixes, RESUME)}"
+    message = str(error).partition(" (Request ID")[0].rstrip(".")
+    fixes = (_FIXES[words] for words in _FIXES if any(word in message for word in words))
+    return f"{name}: {message}. {next(fixes, RESUME)}"

@@ -85,7 +85,7 @@ class WorkDir:
                 f"{self.directory}: cannot be written: {error.strerror}. {RESUME}"
             ) from error
 
-    def mend(self) -> None:
+    def drop_partial_line(self) -> None:
         """Remove an incomplete last line of the journal, so that the next one is whole."""
         journal = self.directory / "journal.jsonl"
         if journal.exists():

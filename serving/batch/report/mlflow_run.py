@@ -33,7 +33,7 @@ class JobRun:
     def begin(cls, job: Job, output: str, say: Say) -> "JobRun":
         """Create the run of a job that starts now."""
         lineage = cls("", say)
-        with lineage._saying_errors():
+        with lineage._reporting_errors():
             client = MlflowClient()
             tags = {
                 "cloche.kind": "batch",
@@ -65,7 +65,7 @@ class JobRun:
         """Log the metrics of the job, attach the report and the manifest, and finish the run."""
         if not self.run_id:
             return
-        with self._saying_errors():
+        with self._reporting_errors():
             client = MlflowClient()
             rate = record["rows"] / max(record["seconds"], 1e-9)
             values = {
@@ -84,17 +84,17 @@ class JobRun:
     def fail(self) -> None:
         """Mark the run as failed; a resumed job sets it to running again."""
         if self.run_id:
-            with self._saying_errors():
+            with self._reporting_errors():
                 MlflowClient().set_terminated(self.run_id, "FAILED")
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Mark the run as running again for a resumed job."""
         if self.run_id:
-            with self._saying_errors():
+            with self._reporting_errors():
                 MlflowClient().update_run(self.run_id, "RUNNING")
 
     @contextmanager
-    def _saying_errors(self) -> Iterator[None]:
+    def _reporting_errors(self) -> Iterator[None]:
         try:
             yield
         except MlflowException as error:

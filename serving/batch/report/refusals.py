@@ -18,7 +18,7 @@ from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.output import merge_parts
 from cloche.serving.errors import JobFailed
-from cloche.values.redaction import without_values
+from cloche.values.redaction import redact
 
 _LOOKED_AT = 100  # refused rows that the advice is made from
 _MOST_REASONS = 5
@@ -44,18 +44,18 @@ def explain(
     except OSError as error:
         raise JobFailed(f"{kept}: cannot be written: {error.strerror}") from error
     reasons = _reasons(ordered)
-    said = []
+    texts = []
     for reason, count in reasons.most_common(_MOST_REASONS):
         rows = [row for row in first if row["reason"].startswith(reason)]
         numbers = ", ".join(str(row["row"]) for row in rows[:_MOST_ROWS])
-        detail = without_values(rows[0]["reason"], rows[0]["input"]) if rows else reason
-        said.append(f"{count:,} times {detail}" + (f" (row {numbers})" if rows else ""))
+        detail = redact(rows[0]["reason"], rows[0]["input"]) if rows else reason
+        texts.append(f"{count:,} times {detail}" + (f" (row {numbers})" if rows else ""))
     if len(reasons) > _MOST_REASONS:
-        said.append(f"and {len(reasons) - _MOST_REASONS} other reasons")
+        texts.append(f"and {len(reasons) - _MOST_REASONS} other reasons")
     fix = _fix(job, inputs, first)
     fix = fix or "Mend them, or leave them out, and score again with --overwrite."
     path = shlex.quote(str(kept.absolute()))
-    return f"{'; '.join(said)}. They are kept with their reasons: `head {path}` shows them. {fix}"
+    return f"{'; '.join(texts)}. They are kept with their reasons: `head {path}` shows them. {fix}"
 
 
 def of_most(job: Job, inputs: Inputs, parts: Sequence[FinishedPart], directory: Path) -> str:

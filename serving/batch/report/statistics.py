@@ -35,9 +35,9 @@ def count_sample(inputs: pd.DataFrame, sample: pa.Table, profile: dict[str, Any]
         if name in inputs.columns
     }
     references = profile.get("scores", {})
-    said = {str(name): _score(scores[name], references.get(name)) for name in scores.columns}
+    counts = {str(name): _score(scores[name], references.get(name)) for name in scores.columns}
     segments = _segments(inputs, scores, profile)
-    return {"sampled": len(inputs), "columns": columns, "scores": said, "segments": segments}
+    return {"sampled": len(inputs), "columns": columns, "scores": counts, "segments": segments}
 
 
 def add(totals: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from cloche.serving.batch.scoring.part_queue import PartQueue
 from cloche.serving.batch.scoring.worker_pool import WorkerPool
 from cloche.serving.batch.scoring.worker_start import Starter, starter
 from cloche.serving.errors import JobFailed
-from cloche.serving.processes.thread_limits import sized
+from cloche.serving.processes.thread_limits import thread_variables
 
 
 class Engine(Protocol):
@@ -61,7 +61,7 @@ class LocalEngine:
 
     def __init__(
         self, workers: int, ahead: int | None = None, extra_names: Sequence[str] = (), *,
-        interpreter: Interpreter = lambda _: "", patience: float = PREDICT_SECONDS,
+        interpreter: Interpreter = lambda _: "", time_limit: float = PREDICT_SECONDS,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         """Store the settings.
@@ -73,14 +73,14 @@ class LocalEngine:
             extra_names: Additional variables for models; see `cloche.processes.child_variables`.
             interpreter: Returns the interpreter for a version's artifacts; empty for the current
                 one.
-            patience: The timeout of one call of the model, in seconds.
+            time_limit: The timeout of one call of the model, in seconds.
             say: Receives messages about silent workers.
         """
         self._interpreter = interpreter
         self._workers = workers
         self._ahead = ahead
         self._variables = _variables(extra_names)
-        self._patience = patience
+        self._time_limit = time_limit
         self._say = say
         self._starter: Starter | None = None
 
@@ -105,32 +105,32 @@ class LocalEngine:
         unfinished: set[int] = set()
         news: list[FinishedPart] = []
         with WorkerPool(
-            job, directory, self._starter, patience=self._patience, say=self._say
-        ) as crew:
+            job, directory, self._starter, time_limit=self._time_limit, say=self._say
+        ) as pool:
             while True:
-                while len(crew.workers) < self._workers and len(waiting) > len(crew.free):
-                    crew.hire()
-                self._assign(crew, waiting, unfinished)
+                while len(pool.workers) < self._workers and len(waiting) > len(pool.free):
+                    pool.start_worker()
+                self._assign(pool, waiting, unfinished)
                 yield from news  # the caller writes the journal while workers score their next part
                 news = []
                 if not unfinished and not waiting:
                     return
                 try:
-                    for finished in crew.wait():
+                    for finished in pool.wait():
                         unfinished.discard(finished.index)
                         news.append(finished)
                 except JobFailed:
                     yield from news  # so that the journal has the parts that are finished
                     raise
 
-    def _assign(self, crew: WorkerPool, waiting: PartQueue, unfinished: set[int]) -> None:
+    def _assign(self, pool: WorkerPool, waiting: PartQueue, unfinished: set[int]) -> None:
         """Give parts to the workers that have no part."""
-        for worker in crew.free:
+        for worker in pool.free:
             if worker.ready and waiting and not self._too_far(waiting, unfinished):
-                lanes = [one.lane for one in crew.workers if one is not worker]
+                lanes = [one.lane for one in pool.workers if one is not worker]
                 part = waiting.take(worker.lane, [one for one in lanes if one])
                 unfinished.add(part.index)
-                crew.give(worker, part)
+                pool.give(worker, part)
 
     def _too_far(self, waiting: PartQueue, unfinished: set[int]) -> bool:
         ahead = self._ahead
@@ -141,4 +141,4 @@ def _variables(extra_names: Sequence[str]) -> dict[str, str]:
     # onnxruntime's telemetry runs in a thread, which forks would lack
     fixed = {"ARROW_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}  # each worker uses one core
     own = child_variables.for_models(os.environ, extra_names)
-    return {**fixed, **own, **sized(own, 1), "PYTHONUNBUFFERED": "1"}
+    return {**fixed, **own, **thread_variables(own, 1), "PYTHONUNBUFFERED": "1"}

@@ -19,7 +19,7 @@ from cloche.serving.batch.scoring.twin import Accelerator
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
-from cloche.serving.host.predictors.closeness import alike
+from cloche.serving.host.predictors.closeness import isclose
 from cloche.serving.host.predictors.twin import Prediction, TwinRefused
 from cloche.values import tensors
 from cloche.values.redaction import describe_error, trace
@@ -81,12 +81,12 @@ class PartScorer:
         schema: Schema | None = self._model.metadata.get_input_schema()
         return schema
 
-    def given(self, frame: pd.DataFrame) -> tensors.Given:
+    def model_input(self, frame: pd.DataFrame) -> tensors.ModelInput:
         """Convert a frame to the argument of the model's `predict`."""
         schema = self.schema
         if schema is None or not schema.is_tensor_spec():
             return frame
-        return tensors.given(frame, schema)
+        return tensors.model_input(frame, schema)
 
     def predict(self, frame: pd.DataFrame) -> pa.Table:
         """Return the prediction columns for a frame of n > 0 rows.
@@ -112,14 +112,14 @@ class PartScorer:
             Exception: Whatever onnxruntime, MLflow or the model raises.
         """
         self.by_twin = 0
-        said = self._twin.predict_table(columns.inputs) if self._twin is not None else None
-        if said is None:
+        pred = self._twin.predict_table(columns.inputs) if self._twin is not None else None
+        if pred is None:
             return None
-        rest = columns.frame(np.flatnonzero(~said.sure)) if not said.sure.all() else None
-        if rest is None and not said.sure.all():
+        rest = columns.frame(np.flatnonzero(~pred.sure)) if not pred.sure.all() else None
+        if rest is None and not pred.sure.all():
             return None
         return self._completed(
-            self._named(said, columns.inputs.num_rows), said.sure, lambda _: rest
+            self._named(pred, columns.inputs.num_rows), pred.sure, lambda _: rest
         )
 
     def _completed(
@@ -133,10 +133,10 @@ class PartScorer:
         self.by_twin = int(sure.sum())
         return table
 
-    def _named(self, said: Prediction, rows: int) -> pa.Table:
-        if said.names is None:
-            return answer_encoding.table(said.columns[0], rows, self._names)
-        columns = dict(zip(said.names, said.columns, strict=True))
+    def _named(self, pred: Prediction, rows: int) -> pa.Table:
+        if pred.names is None:
+            return answer_encoding.table(pred.columns[0], rows, self._names)
+        columns = dict(zip(pred.names, pred.columns, strict=True))
         return answer_encoding.table(columns, rows, self._names)
 
     def prove(self, example: Any) -> None:
@@ -154,15 +154,15 @@ class PartScorer:
             return
         (own, sure), other = found, self._by_model(frame)
         kept = pa.array(sure)
-        if differing(own.filter(kept), other.filter(kept), 1e-6, self._twin.tolerance):
+        if differing_columns(own.filter(kept), other.filter(kept), 1e-6, self._twin.tolerance):
             raise _without_twin("It and the model differ on the input example.")
 
     def _by_model(self, frame: pd.DataFrame) -> pa.Table:
         refuse_gaps(frame, self._lossy)
         try:
-            answer = self._model.predict(self.given(frame))
+            answer = self._model.predict(self.model_input(frame))
         finally:
-            supervisor.end_copy()
+            supervisor.end_stray_fork()
         return answer_encoding.table(answer, len(frame), self._names)
 
     def _by_twin(self, frame: pd.DataFrame) -> "tuple[pa.Table, np.ndarray[Any, Any]] | None":
@@ -170,14 +170,14 @@ class PartScorer:
         if self._twin is None:
             return None
         try:
-            said = self._twin.predict(frame)
+            pred = self._twin.predict(frame)
         except Exception as error:
             if any(word in str(error) for word in _OUT_OF_MEMORY):
                 raise MemoryError from error  # the caller then retries with fewer rows
             seen = trace(error, frame)
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return None
-        return None if said is None else (self._named(said, len(frame)), said.sure)
+        return None if pred is None else (self._named(pred, len(frame)), pred.sure)
 
 
 def _without_twin(reason: str) -> JobFailed:
@@ -201,7 +201,7 @@ def _merged(
     return both.take(pa.array(places)).combine_chunks()
 
 
-def differing(
+def differing_columns(
     one: pa.Table, other: pa.Table, relative: float = 1e-4, absolute: float = 1e-6
 ) -> set[str]:
     """Return the columns in which two tables of predictions differ by more than rounding."""
@@ -221,4 +221,4 @@ def _alike(one: pa.ChunkedArray, other: pa.ChunkedArray, relative: float, absolu
     if one.equals(other):
         return True
     pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
-    return all(alike(*pair, relative=relative, tolerance=absolute) for pair in pairs)
+    return all(isclose(*pair, relative=relative, tolerance=absolute) for pair in pairs)

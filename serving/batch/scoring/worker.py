@@ -20,28 +20,28 @@ from mlflow.models.utils import _enforce_schema
 
 from cloche.serving.batch.input.bisection import divide
 from cloche.serving.batch.input.csv_options import CsvOptions
-from cloche.serving.batch.input.readers.casting import scalar_types, unfitting
+from cloche.serving.batch.input.readers.casting import scalar_types, type_advice
 from cloche.serving.batch.input.readers.columnar import ColumnarReader
 from cloche.serving.batch.input.readers.csv import CsvReader
 from cloche.serving.batch.input.readers.jsonlines import JsonLinesReader
 from cloche.serving.batch.input.readers.rows import UNFIT, Columns, Rows
 from cloche.serving.batch.job.part import FinishedPart, Part, PartFile
-from cloche.serving.batch.job.pinned_job import TEXT, Job, notes, stamps
-from cloche.serving.batch.output.merged_schema import together
+from cloche.serving.batch.job.pinned_job import TEXT, Job, metadata, version_labels
+from cloche.serving.batch.output.merged_schema import concatenate
 from cloche.serving.batch.report import statistics
-from cloche.serving.batch.scoring.predict import PartScorer, differing
+from cloche.serving.batch.scoring.predict import PartScorer, differing_columns
 from cloche.serving.batch.storage import atomic_write, format_writers
 from cloche.serving.errors import RESUME, JobFailed
-from cloche.serving.host.answers.error_answers import Unfit
-from cloche.serving.host.answers.error_origin import of_model
+from cloche.serving.host.answers.error_answers import InvalidCell
+from cloche.serving.host.answers.error_origin import raised_by_model
 from cloche.serving.host.reference_profile import load_profile
 from cloche.values import tensors
-from cloche.values.redaction import describe_error, unwrapped
+from cloche.values.redaction import describe_error, root_error
 
 _FEWER = (64, 16, 4, 2)  # rows per call when 64 rows are scored again because all are too many
 _PROBED = 64  # rows that are tried alone before thousands are tried
 _DETAIL_CHARACTERS = 300
-Tell = Callable[..., object]
+OnStep = Callable[..., object]
 _write_file = partial(atomic_write.write, contested=True)  # abandoned Spark tasks may still run
 
 
@@ -69,7 +69,7 @@ class Worker:
         job: Job,
         directory: Path,
         scorer: PartScorer | None = None,
-        tell: Tell = lambda *_: None,
+        on_step: OnStep = lambda *_: None,
     ) -> None:
         """Load the version, unless a scorer is given.
 
@@ -77,7 +77,7 @@ class Worker:
             job: The job.
             directory: The directory for the files of parts.
             scorer: The loaded version; None to load it.
-            tell: Called as each step begins with its name ("reading", "predicting", "writing");
+            on_step: Called as each step begins with its name ("reading", "predicting", "writing");
                 with "predicting" also the range of rows.
 
         Raises:
@@ -85,7 +85,7 @@ class Worker:
         """
         self._job = job
         self._directory = directory
-        self._tell = tell
+        self._on_step = on_step
         self.rows_by_twin = 0
         self._scorer = scorer or PartScorer.load(Path(job.model.path), job.model.twin)
         self._profile = load_profile(Path(job.model.path))
@@ -93,7 +93,7 @@ class Worker:
         self._types = scalar_types(schema)
         inputs: list[str] | None = list(job.features) or None
         if schema is not None and inputs is not None:
-            schema = tensors.unnamed(schema)
+            schema = tensors.without_name(schema)
         elif schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
         carried = job.layout.carried
@@ -123,7 +123,7 @@ class Worker:
         if not without and at_once is None and (finished := self._finish_columns(part)):
             return finished
         started = perf_counter()
-        self._tell("reading")
+        self._on_step("reading")
         rows = self.read(part)
         read = perf_counter()
         refused = {at: RefusedRow(reason) for at, reason in rows.refused.items()}
@@ -134,7 +134,7 @@ class Worker:
         )
         refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
         predicted = perf_counter()
-        self._tell("writing")
+        self._on_step("writing")
         finished = self.write_part(part, rows, chosen[scored], predictions, refused)
         return replace(
             finished,
@@ -156,12 +156,12 @@ class Worker:
         if columns_of is None or not self._scorer.takes_columns:
             return None
         started = perf_counter()
-        self._tell("reading")
+        self._on_step("reading")
         columns: Columns | None = columns_of(part)
         if columns is None or not (count := columns.inputs.num_rows):
             return None
         read = perf_counter()
-        self._tell("predicting", (0, count))
+        self._on_step("predicting", (0, count))
         sample = statistics.sampled(count)
         try:
             predictions = self._scorer.predict_columns(columns)
@@ -173,7 +173,7 @@ class Worker:
         if predictions is None or sampled is None:
             return None
         predicted = perf_counter()
-        self._tell("writing")
+        self._on_step("writing")
         rows = Rows(sampled, columns.carried, np.arange(count), count, lambda _: [])
         finished = self.write_part(part, rows, rows.offsets, [predictions], {})
         counted = statistics.count_sample(
@@ -223,7 +223,7 @@ class Worker:
 
     def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
         """Score a range of offsets and keep nothing, to see whether the worker survives."""
-        self._tell("reading")
+        self._on_step("reading")
         rows = self.read(part)
         within = (rows.offsets >= start) & (rows.offsets < stop)
         chosen = np.flatnonzero(within & ~np.isin(rows.offsets, list(without)))
@@ -272,7 +272,7 @@ class Worker:
             JobFailed: The predictions of a row depend on the other rows of the call.
         """
         count = len(inputs)
-        before = together(predictions)
+        before = concatenate(predictions)
         # scored again in one call, a single table would only be reproduced
         first = count if len(predictions) > 1 else count // 2
         for size in (first, *_FEWER):
@@ -284,9 +284,9 @@ class Worker:
                 chosen = np.concatenate([chosen[::2], chosen[1::2]])
             try:
                 again = self._ask_again(inputs, chosen, size, span)
-                found = differing(before.take(pa.array(chosen)), again)
+                found = differing_columns(before.take(pa.array(chosen)), again)
                 if found:  # ignore columns that differ between equal calls, like random ones
-                    found -= differing(again, self._ask_again(inputs, chosen, size, span))
+                    found -= differing_columns(again, self._ask_again(inputs, chosen, size, span))
             except JobFailed:
                 raise
             except Exception:  # noqa: BLE001, S112  # a model may raise anything; try fewer rows
@@ -306,10 +306,10 @@ class Worker:
         """Return the predictions for some rows, with `size` rows per call."""
         found = []
         for at in range(0, len(chosen), size):
-            self._tell("predicting", span)
+            self._on_step("predicting", span)
             piece = inputs.iloc[chosen[at : at + size]].reset_index(drop=True)
             found.append(self._scorer.predict(piece))
-        return together(found)
+        return concatenate(found)
 
     def _divide(
         self, inputs: pd.DataFrame, offsets: Any
@@ -318,7 +318,7 @@ class Worker:
         probed = False
 
         def attempt(start: int, stop: int) -> pa.Table:
-            self._tell("predicting", _range(offsets[start:stop]))
+            self._on_step("predicting", _range(offsets[start:stop]))
             predictions = self._scorer.predict(inputs.iloc[start:stop].reset_index(drop=True))
             self.rows_by_twin += self._scorer.by_twin
             return predictions
@@ -335,7 +335,7 @@ class Worker:
             return str(refusal)
 
         done, failed = divide(attempt, len(inputs), reason)
-        return done, {at: reasons[said] for at, said in failed.items()}
+        return done, {at: reasons[text] for at, text in failed.items()}
 
     def _refuse_hopeless(self, inputs: pd.DataFrame, offsets: Any) -> None:
         """Stop the job if the whole table, and not single rows, does not fit the model.
@@ -346,24 +346,24 @@ class Worker:
         schema = self._scorer.schema
         if schema is not None:
             try:
-                _enforce_schema(self._scorer.given(inputs.iloc[:0]), schema)
+                _enforce_schema(self._scorer.model_input(inputs.iloc[:0]), schema)
             except MlflowException as unfit:
-                why = unfitting(inputs, self._types) or str(unfit.message)
+                why = type_advice(inputs, self._types) or str(unfit.message)
                 raise JobFailed(f"The input does not fit {self._job.model}: {why}") from unfit
         if self._job.has_refusal_limit or len(inputs) < _PROBED**2:
             return
-        said = ""
+        text = ""
         for at in np.linspace(0, len(inputs) - 1, _PROBED).astype(int).tolist():
-            self._tell("predicting", _range(offsets[at : at + 1]))
+            self._on_step("predicting", _range(offsets[at : at + 1]))
             try:
                 self._scorer.predict(inputs.iloc[at : at + 1].reset_index(drop=True))
             except Exception as failure:  # noqa: BLE001  # a model may raise anything
                 row = inputs.iloc[at : at + 1]
-                said = f"the model failed with {describe_error(failure, row)}"
+                text = f"the model failed with {describe_error(failure, row)}"
             else:
                 return
         raise JobFailed(
-            f"{self._job.model} refused {_PROBED} rows out of {_PROBED}; one of them: {said}. If "
+            f"{self._job.model} refused {_PROBED} rows out of {_PROBED}; one of them: {text}. If "
             "they belong into quarantine, say so with --max-bad-rows 100%."
         )
 
@@ -371,7 +371,7 @@ class Worker:
         """Return the statistics of scored rows for the report."""
         if not predictions:
             return {}
-        return statistics.count(inputs, together(predictions), self._profile)
+        return statistics.count(inputs, concatenate(predictions), self._profile)
 
     def _nulled(self, table: pa.Table) -> dict[str, Any]:
         """Count the values per column that JSON lacks, which become null in the file."""
@@ -381,7 +381,7 @@ class Worker:
         return {"nulled": {name: count for name, count in counts.items() if count}}
 
     def _output(self, carried: pa.Table, predictions: list[pa.Table], scored: Any) -> pa.Table:
-        predicted = together(predictions)
+        predicted = concatenate(predictions)
         table = carried if len(scored) == carried.num_rows else carried.take(pa.array(scored))
         for name in predicted.column_names:
             if name in table.column_names:
@@ -395,7 +395,7 @@ class Worker:
                 else pa.table({name: predicted.column(name)})
             )
         if self._job.layout.stamped:
-            for name, value in stamps(self._job).items():
+            for name, value in version_labels(self._job).items():
                 table = table.append_column(
                     name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
                 )
@@ -413,7 +413,7 @@ class Worker:
             return _write_file(name.with_suffix(f".{layout.format}"), text)
         if layout.directory:
             return _write_file(
-                name.with_suffix(".parquet"), format_writers.parquet(table, notes(self._job))
+                name.with_suffix(".parquet"), format_writers.parquet(table, metadata(self._job))
             )
         return _write_file(name.with_suffix(".arrow"), format_writers.arrow(table))
 
@@ -442,9 +442,9 @@ def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:
 
 
 def _refusal(error: Exception) -> RefusedRow:
-    if isinstance(error, Unfit):
+    if isinstance(error, InvalidCell):
         return RefusedRow(error.reason)
-    inner = unwrapped(error)
-    said = getattr(inner, "message", None) or str(inner)
-    kind = f"the model failed with {type(error).__name__}" if of_model(error) else UNFIT
-    return RefusedRow(kind, " ".join(said.split())[:_DETAIL_CHARACTERS])
+    inner = root_error(error)
+    text = getattr(inner, "message", None) or str(inner)
+    kind = f"the model failed with {type(error).__name__}" if raised_by_model(error) else UNFIT
+    return RefusedRow(kind, " ".join(text.split())[:_DETAIL_CHARACTERS])

@@ -10,7 +10,7 @@ from typing import Any
 
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
-from cloche.serving.batch.job.silence_notice import Silence, SilenceWatch
+from cloche.serving.batch.job.silence_notice import Silence, SilenceClock
 from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
 from cloche.serving.batch.scoring.part_queue import Lane, lane
 from cloche.serving.batch.scoring.worker_start import Process, Starter
@@ -29,15 +29,15 @@ class WorkerPool:
     """The worker processes of a job."""
 
     def __init__(
-        self, job: Job, directory: Path, starter: Starter, *, patience: float,
+        self, job: Job, directory: Path, starter: Starter, *, time_limit: float,
         say: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._hello = {"job": job.to_json(), "directory": str(directory)}
         self._starter = starter
-        self._patience = patience
+        self._time_limit = time_limit
         self._say = say
         self._selector = selectors.DefaultSelector()
-        self._watch = SilenceWatch(2 * _LOOK_SECONDS)
+        self._watch = SilenceClock(2 * _LOOK_SECONDS)
         self._needs: list[str] = []
         self._replaced = 0
         self._at_once: int | None = None
@@ -62,15 +62,15 @@ class WorkerPool:
 
     def give(self, worker: "WorkerProcess", part: Part) -> None:
         """Give a part to a free worker, with fewer rows per call if an earlier part timed out."""
-        worker.give(PartRetry(part, self._at_once), self._watch.look())
+        worker.give(PartRetry(part, self._at_once), self._watch.tick())
 
-    def hire(self, case: PartRetry | None = None) -> None:
+    def start_worker(self, case: PartRetry | None = None) -> None:
         """Start a worker, with the part of a lost worker if there is one.
 
         Raises:
             JobFailed: No worker can be started.
         """
-        worker = WorkerProcess(self._starter, self._needs, self._watch.look())
+        worker = WorkerProcess(self._starter, self._needs, self._watch.tick())
         worker.begin(self._hello, case)
         self._selector.register(worker.socket, selectors.EVENT_READ, worker)
         self.workers.append(worker)
@@ -83,9 +83,9 @@ class WorkerPool:
         """
         for key, _ in self._selector.select(_LOOK_SECONDS):
             worker: WorkerProcess = key.data
-            for message in worker.hear(self._watch.seconds):
+            for message in worker.receive(self._watch.seconds):
                 yield from self._heard(worker, message)
-        now = self._watch.look()
+        now = self._watch.tick()
         for worker in list(self.workers):
             if worker.gone:
                 self._lose(worker, "", again=True)
@@ -106,7 +106,7 @@ class WorkerPool:
 
     def _look_at(self, worker: "WorkerProcess", now: float) -> None:
         """Report a silent worker, and replace it if its timeout has passed."""
-        limit = self._patience if worker.rows else _OTHERWISE_SECONDS
+        limit = self._time_limit if worker.rows else _OTHERWISE_SECONDS
         lasts = worker.silence.lasts(now)
         stopped = worker.is_stopped if lasts >= min(limit, worker.silence.word) else False
         if worker.silence.due(now):
@@ -129,7 +129,7 @@ class WorkerPool:
             return
         reason = ""
         if silent and not again:
-            reason = f"scoring it took longer than {self._patience:g} s (--predict-timeout)"
+            reason = f"scoring it took longer than {self._time_limit:g} s (--predict-timeout)"
         worker.case.died(WorkerDeath(silent or how, reason, worker.rows, again))
         self._replaced += 1
         if not self._starter.quick and self._replaced > _MOST_STARTS:
@@ -138,7 +138,7 @@ class WorkerPool:
                 "seconds to start on this system. Give the job more memory; where the model or its "
                 f"rows are mended, begin anew with --overwrite. {RESUME}"
             )
-        self.hire(worker.case)
+        self.start_worker(worker.case)
 
 
 class WorkerProcess:
@@ -203,7 +203,7 @@ class WorkerProcess:
         self.lane = lane(case.part)
         self._ask(now)
 
-    def hear(self, now: float) -> Iterator[dict[str, Any]]:
+    def receive(self, now: float) -> Iterator[dict[str, Any]]:
         """Receive the messages that have arrived from the worker."""
         try:
             data = self.socket.recv(1 << 20)
@@ -232,10 +232,10 @@ class WorkerProcess:
             self._ask(self.silence.began)
         return None
 
-    def end(self, patience: float) -> str:
-        """Wait up to `patience` seconds, then kill the process; return how it ended."""
+    def end(self, time_limit: float) -> str:
+        """Wait up to `time_limit` seconds, then kill the process; return how it ended."""
         self.socket.close()
-        code = self._process.code(patience)
+        code = self._process.code(time_limit)
         if code is None:
             self._process.kill()
             code = self._process.code(_END_SECONDS)  # the kernel may delay its end

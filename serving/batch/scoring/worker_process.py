@@ -49,11 +49,11 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         lines.write(json.dumps(message).encode() + b"\n")
         lines.flush()
 
-    def tell(doing: str, rows: tuple[int, int] | None = None) -> None:
+    def on_step(doing: str, rows: tuple[int, int] | None = None) -> None:
         say({"doing": doing, "rows": rows})
 
     try:
-        worker = Worker(Job.from_json(first["job"]), Path(first["directory"]), tell=tell)
+        worker = Worker(Job.from_json(first["job"]), Path(first["directory"]), on_step=on_step)
         gc.freeze()  # the loaded model stays in memory, so collections need not visit it
         gc.enable()  # the fork server has disabled it
     except ServingError as error:
@@ -64,16 +64,16 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         return
     say({"ready": os.getpid(), "imports": [one for one in _SLOW_IMPORTS if one in sys.modules]})
     for line in lines:
-        question = json.loads(line)
-        part = Part(**question["part"])
+        request = json.loads(line)
+        part = Part(**request["part"])
         try:
-            without = {int(at): reason for at, reason in question["without"].items()}
-            if "try" in question:
-                start, stop = question["try"]
+            without = {int(at): reason for at, reason in request["without"].items()}
+            if "try" in request:
+                start, stop = request["try"]
                 worker.try_rows(part, start, stop, without)
                 say({"survived": True})
                 continue
-            finished = worker.finish(part, without, question["at_once"])
+            finished = worker.finish(part, without, request["at_once"])
             say({"finished": finished.to_json()})
         except ServingError as error:
             say({"failed": str(error)})

@@ -91,9 +91,9 @@ class SpawnStarter:
 
     def start(self, end: socket.socket, needs: Sequence[str] = ()) -> "_Child":  # noqa: ARG002
         """See `ForkStarter.start`."""
-        told = str(end.fileno())
+        descriptor = str(end.fileno())
         command = launch.command(
-            "cloche.serving.batch.scoring.worker_process", told, python=self._python
+            "cloche.serving.batch.scoring.worker_process", descriptor, python=self._python
         )
         try:
             process = subprocess.Popen(  # noqa: S603  # our own module
@@ -116,7 +116,7 @@ class _Child:
 
     def kill(self) -> None:
         """See `_Fork.kill`."""
-        supervisor.tell_to_end(self.pid)
+        supervisor.request_end(self.pid)
 
     def code(self, seconds: float) -> int | None:
         """See `_Fork.code`."""

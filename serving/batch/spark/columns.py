@@ -87,19 +87,19 @@ class Columns:
     def row(self) -> pa.Schema:
         """The schema of the read stage: a head row per part (see `read_stage`), then its rows."""
         inputs = [(f"i{at}", kind.arrow) for at, kind in enumerate(self.inputs.values())]
-        return pa.schema([("head", pa.binary()), ("told", pa.string()), *inputs])
+        return pa.schema([("head", pa.binary()), ("message", pa.string()), *inputs])
 
     @property
     def row_ddl(self) -> str:
         """The schema of the read stage as Spark DDL."""
         inputs = [f"i{at} {kind.ddl}" for at, kind in enumerate(self.inputs.values())]
-        return ", ".join(["head binary", "told string", *inputs])
+        return ", ".join(["head binary", "message string", *inputs])
 
     @property
     def answer_ddl(self) -> str:
         """The result type of the model, because MLflow would type a tensor as an array."""
         outputs = [f"o{at} {kind.ddl}" for at, kind in enumerate(self.outputs)]
-        return ", ".join([*outputs, "refused string", "told string"])
+        return ", ".join([*outputs, "refused string", "message string"])
 
 
 def _answers(schema: Schema | None) -> tuple[Kind, ...]:

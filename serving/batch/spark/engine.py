@@ -10,7 +10,7 @@ from typing import Any
 
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
-from cloche.serving.batch.job.silence_notice import during
+from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.batch.scoring.local_engine import Interpreter, interpreter_of
 from cloche.serving.batch.spark.part_scheduler import PartScheduler, ScheduledParts
 from cloche.serving.batch.spark.session import session
@@ -51,10 +51,10 @@ class SparkEngine:
             return
         python = interpreter_of(job, self._interpreter)
         with session(self._master, f"cloche score {job.model}", self._extra_names) as spark:
-            from cloche.serving.batch.spark.spark_job import flow  # noqa: PLC0415  # needs PySpark
+            from cloche.serving.batch.spark.spark_job import create_spark_job  # noqa: PLC0415  # needs PySpark
 
             with (
-                flow(spark, job, directory, self._extra_names, python) as flowing,
+                create_spark_job(spark, job, directory, self._extra_names, python) as flowing,
                 ThreadPoolExecutor(_THREADS) as threads,
             ):
                 try:
@@ -80,7 +80,7 @@ class _Driver:
     def finish(self) -> Iterator[FinishedPart]:
         """Yield all parts when they are finished."""
         while self._ask():
-            with during("Spark"):
+            with awaiting("Spark"):
                 done, _ = wait(self._running, return_when=FIRST_COMPLETED)
             for future in done:
                 submitted = self._running.pop(future)
@@ -99,7 +99,7 @@ class _Driver:
             submitted = self._scheduler.next(_TASKS * cores)
             if submitted is None:
                 break
-            frame = self._flow.ask(submitted.requests())
+            frame = self._flow.records(submitted.requests())
             self._running[self._threads.submit(frame.collect)] = submitted
         return bool(self._running)
 
@@ -111,11 +111,11 @@ class _Driver:
         """
         from pyspark.errors import PythonException  # noqa: PLC0415  # PySpark is an extra
 
-        said = str(error)
+        text = str(error)
         # the text occurs if the process from which workers are forked does not even start
-        if isinstance(error, PythonException) or "Error from python worker" in said:
+        if isinstance(error, PythonException) or "Error from python worker" in text:
             raise JobFailed(
-                f"An executor of Spark cannot run the job: {_last_line(said)}. It needs the same "
+                f"An executor of Spark cannot run the job: {_last_line(text)}. It needs the same "
                 "Python, cloche and packages of the model as here; PYSPARK_PYTHON names it."
             ) from error
         if self._gone():
@@ -130,12 +130,12 @@ class _Driver:
             return True
 
 
-def _last_line(said: str) -> str:
+def _last_line(text: str) -> str:
     """Return the last line of a traceback that names an exception, or the whole text."""
     lines = [
-        line.strip() for line in said.splitlines() if "Error: " in line or "Exception: " in line
+        line.strip() for line in text.splitlines() if "Error: " in line or "Exception: " in line
     ]
-    return lines[-1] if lines else said
+    return lines[-1] if lines else text
 
 
 def _require_files(finished: FinishedPart, directory: Path) -> None:

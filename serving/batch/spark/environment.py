@@ -42,9 +42,9 @@ class EnvironmentWorker:
         with ours:
             self._lines = ours.makefile("rwb")
         weakref.finalize(self, _end, self._lines, process)
-        self.ask({"job": job.to_json(), "directory": str(directory)})
+        self.send_request({"job": job.to_json(), "directory": str(directory)})
 
-    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    def send_request(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request of `cloche.serving.batch.spark.part_scheduler`; return the response.
 
         If a row ends the process, the executor's Python worker ends, too. Spark reports that to the
@@ -54,7 +54,7 @@ class EnvironmentWorker:
             ServingError: The process reported that it cannot continue.
         """
         with suppress(OSError):  # the process has ended
-            self._lines.write(json.dumps(question).encode() + b"\n")
+            self._lines.write(json.dumps(request).encode() + b"\n")
             self._lines.flush()
             for line in self._lines:
                 answer: dict[str, Any] = json.loads(line)

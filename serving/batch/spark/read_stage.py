@@ -1,8 +1,8 @@
 """Reads parts on an executor into rows of Spark.
 
 Each part begins with a head row. Its column `head` is for the write stage: all data that the model
-does not need, as an Arrow file, because Spark lacks some of Arrow's types. Its column `told` is for
-the model: the pandas dtypes of the columns, so that the model gets the same frame as elsewhere.
+does not need, as an Arrow file, because Spark lacks some of Arrow's types. Its column `message` is
+for the model: the pandas dtypes of the columns, so that the model gets the same frame as elsewhere.
 """
 
 import json
@@ -53,11 +53,11 @@ class ReadStage:
     """The first stage on executors: reads the requested parts."""
 
     def __init__(
-        self, job: str, schema: str, directory: str, columns: Columns, questions: list[PartRequest]
+        self, job: str, schema: str, directory: str, columns: Columns, requests: list[PartRequest]
     ) -> None:
         self._about = (job, schema, directory)
         self._columns = columns
-        self._requests = questions
+        self._requests = requests
 
     def batches(self, ids: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the rows for the requests with these numbers."""
@@ -65,41 +65,41 @@ class ReadStage:
             for at in batch.column("id").to_pylist():
                 yield from self._answer(self._requests[at])
 
-    def _answer(self, question: PartRequest) -> Iterator[pa.RecordBatch]:
-        if "flow" not in question:
-            yield self._head(None, self._fetched(question))
+    def _answer(self, request: PartRequest) -> Iterator[pa.RecordBatch]:
+        if "flow" not in request:
+            yield self._head(None, self._fetched(request))
             return
         started = perf_counter()
         try:
-            rows = unloaded_worker(*self._about).read(Part(**question["part"]))
+            rows = unloaded_worker(*self._about).read(Part(**request["part"]))
         except ServingError as error:
             yield self._head(None, {"failed": str(error)})
             return
         try:
-            inputs, told = _plain(rows.inputs, self._columns)
+            inputs, dtypes = _plain(rows.inputs, self._columns)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             yield self._head(None, {"unfit": str(error)})
             return
         read = perf_counter() - started
-        yield self._head(_packed(rows, question["part"], read), {"columns": told})
+        yield self._head(_packed(rows, request["part"], read), {"columns": dtypes})
         if len(rows.inputs):
             empty = [pa.nulls(len(rows.inputs), kind) for kind in (pa.binary(), pa.string())]
             yield pa.RecordBatch.from_arrays([*empty, *inputs], schema=self._columns.row)
 
-    def _fetched(self, question: PartRequest) -> PartRequest:
+    def _fetched(self, request: PartRequest) -> PartRequest:
         """Copy the source of a part from an object store, as the score stage has no credentials."""
-        part = question["part"]
+        part = request["part"]
         if "://" not in part["source"]:
-            return question
+            return request
         try:
             copy = fetched(part["source"], Path(self._about[2]).parent / "spool")
         except ServingError as error:
             return {"failed": str(error)}
-        return question | {"part": part | {"source": copy}}
+        return request | {"part": part | {"source": copy}}
 
-    def _head(self, packed: memoryview | None, told: dict[str, Any]) -> pa.RecordBatch:
+    def _head(self, packed: memoryview | None, message: dict[str, Any]) -> pa.RecordBatch:
         zeros = [pa.array([kind.zero], kind.arrow) for kind in self._columns.inputs.values()]
-        head = [pa.array([packed], pa.binary()), pa.array([json.dumps(told)], pa.string())]
+        head = [pa.array([packed], pa.binary()), pa.array([json.dumps(message)], pa.string())]
         return pa.RecordBatch.from_arrays([*head, *zeros], schema=self._columns.row)
 
 
@@ -121,10 +121,10 @@ def _plain(frame: pd.DataFrame, columns: Columns) -> tuple[list[pa.Array], dict[
     return arrays, {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
 
 
-def restored(frame: pd.DataFrame, told: dict[str, Any], columns: Columns) -> pd.DataFrame:
+def rebuild_frame(frame: pd.DataFrame, dtypes: dict[str, Any], columns: Columns) -> pd.DataFrame:
     """Return the frame of the reader, rebuilt from the columns that came through Spark."""
     found = {}
-    for name, dtype in told.items():
+    for name, dtype in dtypes.items():
         column: Any = frame[f"i{list(columns.inputs).index(name)}"]
         found[name] = column if str(column.dtype) == dtype else column.astype(dtype)
     return pd.DataFrame(found, index=frame.index).reset_index(drop=True)

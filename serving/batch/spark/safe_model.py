@@ -26,11 +26,11 @@ from mlflow.models import Model
 from cloche.registry.installed_packages import mismatches
 from cloche.serving.batch.job.part import Part
 from cloche.serving.batch.job.pinned_job import Job
-from cloche.serving.batch.output.merged_schema import together
+from cloche.serving.batch.output.merged_schema import concatenate
 from cloche.serving.batch.scoring.worker import Worker
 from cloche.serving.batch.spark.columns import Columns
 from cloche.serving.batch.spark.environment import EnvironmentWorker
-from cloche.serving.batch.spark.read_stage import restored
+from cloche.serving.batch.spark.read_stage import rebuild_frame
 from cloche.serving.errors import ServingError
 from cloche.values import redaction
 
@@ -79,7 +79,7 @@ class SafeModel:
 
     def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Score one part, whose first row is its head."""
-        head = frame["told"].iat[0]
+        head = frame["message"].iat[0]
         message: dict[str, Any] = json.loads(head) if isinstance(head, str) else {"unfit": DIVIDED}
         try:
             if "part" in message:
@@ -95,7 +95,7 @@ class SafeModel:
     def _score(self, frame: pd.DataFrame, types: dict[str, str]) -> pd.DataFrame:
         worker = self._loaded()
         try:
-            inputs = restored(frame.iloc[1:], types, self._columns)
+            inputs = rebuild_frame(frame.iloc[1:], types, self._columns)
         except (TypeError, ValueError) as error:
             return self._answer(len(frame), {"unfit": str(error)})
         started = perf_counter()
@@ -106,7 +106,7 @@ class SafeModel:
         }  # fmt: skip
         cells: dict[str, Any] = {}
         if tables:
-            predicted = together(tables)
+            predicted = concatenate(tables)
             try:
                 cells = self._fitting(predicted)
             except (pa.ArrowException, ValueError) as error:
@@ -140,19 +140,19 @@ class SafeModel:
             for at, (kind, column) in enumerate(zip(kinds, predicted.columns, strict=True))
         }
 
-    def _finish(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _finish(self, request: dict[str, Any]) -> dict[str, Any]:
         """Process a request about a whole part."""
         if self._python:
             self._apart = self._apart or EnvironmentWorker(self._job, self._directory, self._python)
-            return self._apart.ask(question)
-        part = Part(**question["part"])
-        without = {int(at): reason for at, reason in question["without"].items()}
+            return self._apart.send_request(request)
+        part = Part(**request["part"])
+        without = {int(at): reason for at, reason in request["without"].items()}
         worker = self._loaded()
-        if "try" in question:
-            start, stop = question["try"]
+        if "try" in request:
+            start, stop = request["try"]
             worker.try_rows(part, start, stop, without)
             return {"survived": True}
-        return {"finished": worker.finish(part, without, question["at_once"]).to_json()}
+        return {"finished": worker.finish(part, without, request["at_once"]).to_json()}
 
     def _loaded(self) -> Worker:
         if self._worker is None:
@@ -179,7 +179,7 @@ class SafeModel:
             for at, kind in enumerate(self._columns.outputs)
         }
         cells["refused"] = np.full(count, "", object)
-        cells["told"] = np.array([json.dumps(message)] + [""] * (count - 1), object)
+        cells["message"] = np.array([json.dumps(message)] + [""] * (count - 1), object)
         return pd.DataFrame(cells)
 
 

@@ -21,7 +21,7 @@ from cloche.serving.batch.spark.write_stage import RECORD_DDL, WriteStage
 
 
 class SparkJob:
-    """Creates the Spark jobs of one batch job. Create it with `flow`."""
+    """Creates the Spark jobs of one batch job. Create it with `create_spark_job`."""
 
     def __init__(
         self, spark: Any, job: Job, directory: Path, model: Path, *, extra_names: Sequence[str],
@@ -39,16 +39,16 @@ class SparkJob:
         with _only_for_models(extra_names):
             self._score = _quiet_udf(spark, model, self.columns.answer_ddl)
 
-    def ask(self, questions: list[PartRequest]) -> Any:
+    def records(self, requests: list[PartRequest]) -> Any:
         """Return a lazy Spark DataFrame of records about some parts.
 
         Each part is one task, so that its rows stay together and in order.
         """
         from pyspark.sql.functions import struct  # noqa: PLC0415  # PySpark is an extra
 
-        count = len(questions)
-        reading = ReadStage(*self._about, self.columns, questions)
-        inputs = ["told", *(f"i{at}" for at in range(len(self.columns.inputs)))]
+        count = len(requests)
+        reading = ReadStage(*self._about, self.columns, requests)
+        inputs = ["message", *(f"i{at}" for at in range(len(self.columns.inputs)))]
         with self._stage(READING):
             rows = self._spark.range(0, count, 1, count).mapInArrow(
                 reading.batches, self.columns.row_ddl
@@ -70,7 +70,7 @@ class SparkJob:
 
 
 @contextmanager
-def flow(
+def create_spark_job(
     spark: Any, job: Job, directory: Path, extra_names: Sequence[str] = (), python: str = ""
 ) -> Iterator[SparkJob]:
     """Create the Spark jobs of a batch job."""

@@ -32,7 +32,7 @@ class WriteStage:
 
     def _record(self, answered: pa.Table) -> dict[str, Any]:
         answer = answered.column("answer").combine_chunks()
-        message: dict[str, Any] = json.loads(answer.field("told")[0].as_py())
+        message: dict[str, Any] = json.loads(answer.field("message")[0].as_py())
         if "rows" not in message:  # a message without rows is the record itself
             return message
         packed = answered.column("head")[0].as_py()

@@ -36,7 +36,7 @@ class RequestRefused(Exception):
         self.expected = expected
 
 
-class Unfit(RequestRefused):
+class InvalidCell(RequestRefused):
     """A cell that is no value of its column's type.
 
     Attributes:

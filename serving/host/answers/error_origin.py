@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 _MACHINERY = frozenset({"cloche", "mlflow", "pandas", "numpy", "pyarrow", "pydantic"})
 
 
-def of_model(error: BaseException) -> bool:
+def raised_by_model(error: BaseException) -> bool:
     """Whether an error during a prediction was raised by the model's own code."""
     if not isinstance(error, MlflowException):
         return True

@@ -37,7 +37,7 @@ class Mistake(NamedTuple):
 
 
 def wrong_cell(
-    name: str, row: int | None, told: str, *, place: str = "", kind: Any = None,
+    name: str, row: int | None, problem: str, *, place: str = "", kind: Any = None,
     word: str = "Column",
 ) -> Mistake:  # fmt: skip
     """Create the mistake of a cell, or of a whole column if `row` is None.
@@ -45,14 +45,14 @@ def wrong_cell(
     Args:
         name: The name of the column; its position if the signature has no names.
         row: The position of the row, from 0.
-        told: The expected type and the kind of value that was found.
+        problem: The expected type and the kind of value that was found.
         place: The position inside the cell; empty for the cell as a whole.
         kind: The type of the column.
         word: The protocol's word for a column.
     """
     at = ("" if row is None else f", row {row}") + (f", at {place}" if place else "")
     shown = name if name.isdecimal() else repr(name)
-    return Mistake(f"{word} {shown}{at}: {told}.", (name,), row, plain_name(kind))
+    return Mistake(f"{word} {shown}{at}: {problem}.", (name,), row, plain_name(kind))
 
 
 def expected(kind: Any, found: str) -> str:

@@ -15,7 +15,7 @@ class Codec(Protocol):
     def read(self, item: Item) -> ParsedRequest | None:
         """Parse the request in `item`, to be batched; None if it must be scored alone."""
 
-    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
+    def score_alone(self, item: Item, model: InstrumentedModel) -> Answer:
         """Score the request in `item` alone, and return its answer.
 
         Raises:

@@ -16,7 +16,7 @@ from cloche.serving.host.parsing.content_types import CSV, JSON, check
 from cloche.serving.host.parsing.json_body import read_json
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
 from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
-from cloche.serving.host.predictors.prediction_writer import ByModelPredicted, Predicted
+from cloche.serving.host.predictors.prediction_writer import ModelPredictions, Predicted
 from cloche.serving.processes.frames import JSON_BODY, TEXT_BODY, Answer, Item
 
 
@@ -50,10 +50,10 @@ class MlflowCodec:
             return None
         return None if table is None else ParsedRequest(table, self._write)
 
-    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
+    def score_alone(self, item: Item, model: InstrumentedModel) -> Answer:
         """Score one request by MLflow's own scoring function, and return its answer."""
         around = self._invoke(item, model)
-        text = ByModelPredicted(model.raw, model.rows).text(0, model.rows)
+        text = ModelPredictions(model.raw, model.rows).text(0, model.rows)
         return Answer(200, JSON_BODY, model.rows, around.replace(PLACEHOLDER, text).encode())
 
     def _invoke(self, item: Item, model: InstrumentedModel) -> str:
@@ -84,16 +84,16 @@ class MlflowCodec:
         """Write an error as MLflow does: plain text for an unsupported content type, else JSON."""
         if isinstance(error, UnsupportedMediaType):
             return Answer(415, TEXT_BODY, 0, str(error).encode())
-        told: dict[str, object] = {"error_code": error.code, "message": str(error)}
+        document: dict[str, object] = {"error_code": error.code, "message": str(error)}
         if error.columns:
-            told["columns"] = list(error.columns)
+            document["columns"] = list(error.columns)
         if error.row is not None:
-            told["row"] = error.row
+            document["row"] = error.row
         if error.expected:
-            told["expected"] = error.expected
-        return json_error(error.status, told)
+            document["expected"] = error.expected
+        return json_error(error.status, document)
 
 
-def json_error(status: int, told: dict[str, object]) -> Answer:
+def json_error(status: int, document: dict[str, object]) -> Answer:
     """Write an error with a JSON body."""
-    return Answer(status, JSON_BODY, 0, json.dumps(told).encode())
+    return Answer(status, JSON_BODY, 0, json.dumps(document).encode())

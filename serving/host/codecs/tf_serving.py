@@ -16,17 +16,17 @@ from mlflow.types import Schema
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake, described
 from cloche.serving.host.codecs.mlflow import json_error
-from cloche.serving.host.codecs.tf_serving_layouts import Layout
+from cloche.serving.host.codecs.tf_serving_layouts import LayoutConverter
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
-from cloche.serving.host.diagnosis.layouts import holds
-from cloche.serving.host.diagnosis.unreadable import unreadable
+from cloche.serving.host.diagnosis.invalid_json import explain_invalid_json
+from cloche.serving.host.diagnosis.layouts import keys_of
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.parsing.json_body import read_json
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
 from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
-from cloche.serving.host.predictors.prediction_writer import BARE, ByModelPredicted, Predicted
+from cloche.serving.host.predictors.prediction_writer import BARE, ModelPredictions, Predicted
 from cloche.serving.processes.frames import JSON_BODY, Answer, Item
 
 _LAYOUTS = ("instances", "inputs")
@@ -49,7 +49,7 @@ class TfServingCodec:
         self._decoder = decoder
         self._guard = guard
         self._diagnosis = diagnosis
-        self._layout = Layout(schema, hinted=hinted)
+        self._layout = LayoutConverter(schema, hinted=hinted)
 
     def read(self, item: Item) -> ParsedRequest | None:
         """Parse the request in `item`; None unless the column decoder reads it."""
@@ -62,11 +62,11 @@ class TfServingCodec:
         table = self._decoder.read(payload)
         return None if table is None else ParsedRequest(table, write)
 
-    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
+    def score_alone(self, item: Item, model: InstrumentedModel) -> Answer:
         """Score one request by MLflow's own scoring function, and return its answer."""
         payload, write = self._payload(item)
         invocations(payload, JSON, model, self._guard.prepare(payload))
-        return write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
+        return write(ModelPredictions(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> Mistake:
         """Explain what is wrong with the request."""
@@ -86,7 +86,7 @@ class TfServingCodec:
         try:
             payload = read_json(item.body)
         except (ValueError, RecursionError):
-            raise RequestRefused(unreadable(item.body).message) from None
+            raise RequestRefused(explain_invalid_json(item.body).message) from None
         if not isinstance(payload, dict):
             raise RequestRefused(
                 "The body must be an object with exactly one of instances, inputs; it is "
@@ -95,7 +95,7 @@ class TfServingCodec:
         layouts = [name for name in _LAYOUTS if name in payload]
         if len(layouts) != 1:
             raise RequestRefused(
-                f"The body must hold exactly one of instances, inputs; it holds {holds(payload)}."
+                f"The body must hold exactly one of instances, inputs; it holds {keys_of(payload)}."
             )
         if strange := payload.keys() - _PLAIN:
             raise RequestRefused(

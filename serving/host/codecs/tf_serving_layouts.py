@@ -14,7 +14,7 @@ from cloche.serving.host.diagnosis.layouts import Content, lengths_mistake
 from cloche.serving.host.parsing.unnamed_columns import BARE_INPUT, names, side_by_side
 
 
-class Layout:
+class LayoutConverter:
     """Converts the contents of `instances` and `inputs` for a model with a given signature.
 
     Attributes:

@@ -15,7 +15,7 @@ from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
-from cloche.serving.host.predictors.prediction_writer import ByModelPredicted, Predicted
+from cloche.serving.host.predictors.prediction_writer import ModelPredictions, Predicted
 from cloche.serving.processes.frames import JSON_BODY, Answer, Item
 
 _UNSAID = frozenset({"", "application/x-www-form-urlencoded", "application/octet-stream"})
@@ -38,10 +38,10 @@ class TorchServeCodec(MlflowCodec):
         """Parse the request in `item`; None unless the column decoder reads it."""
         return super().read(_typed(item))
 
-    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
+    def score_alone(self, item: Item, model: InstrumentedModel) -> Answer:
         """Score one request by MLflow's own scoring function, and return its answer."""
         self._invoke(_typed(item), model)
-        return _write(ByModelPredicted(model.raw, model.rows), 0, model.rows)
+        return _write(ModelPredictions(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> Mistake:
         """Explain what is wrong with the request."""
@@ -50,8 +50,8 @@ class TorchServeCodec(MlflowCodec):
     def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Write an error in TorchServe's format."""
         kind = _TYPES.get(error.status, "InternalServerException")
-        told = {"code": error.status, "type": kind, "message": str(error)}
-        return json_error(error.status, told)
+        document = {"code": error.status, "type": kind, "message": str(error)}
+        return json_error(error.status, document)
 
 
 def _typed(item: Item) -> Item:

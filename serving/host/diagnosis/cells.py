@@ -10,7 +10,7 @@ from cloche.serving.host.diagnosis.enforcement import first_refused, refuses_ele
 from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 
 
-def inside(cell: Any, kind: Any, *, required: bool = True) -> tuple[str, str]:
+def locate_mistake(cell: Any, kind: Any, *, required: bool = True) -> tuple[str, str]:
     """Find the position in a refused cell, empty for the whole cell, and describe the mistake."""
     whole = "", expected(kind, described(cell, kind))
     if isinstance(kind, Array) and isinstance(cell, list):
@@ -43,6 +43,6 @@ def _in_object(cell: dict[str, Any], kind: Any) -> tuple[str, str] | None:
 
 
 def _below(step: str, cell: Any, kind: Any, *, required: bool) -> tuple[str, str]:
-    place, what = inside(cell, kind, required=required)
+    place, what = locate_mistake(cell, kind, required=required)
     joint = "" if not place or place.startswith("[") else "."
     return f"{step}{joint}{place}", what

@@ -23,7 +23,7 @@ from cloche.serving.host.diagnosis.names import missing_columns
 from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 
 
-def uneven(content: Content) -> Mistake | None:
+def uneven_lists(content: Content) -> Mistake | None:
     """Find nested lists that cannot be converted to an array."""
     if content.layout in ("instances", "inputs") and isinstance(content.value, list):
         if any(isinstance(one, dict) for one in content.value):
@@ -41,9 +41,9 @@ def hinted_mistake(value: Any, schema: Schema, whose: str = "inputs, row") -> Mi
     row = first_refused(len(value), lambda some: refuses_element(value[some], Array(kind)))
     if row is None:
         return None
-    place, told = cells.inside(value[row], kind)
+    place, problem = cells.locate_mistake(value[row], kind)
     at = f", at {place}" if place else ""
-    return Mistake(f"{whose} {row}{at}: {told}.", row=row)
+    return Mistake(f"{whose} {row}{at}: {problem}.", row=row)
 
 
 def named_mistake(content: Content, schema: Schema, word: str) -> Mistake | None:
@@ -68,22 +68,22 @@ def _column_mistake(content: Content, spec: Any, schema: Schema, word: str) -> M
     if content.layout == "instances" and _nests(spec.type):
         rows = [{name: cell} for cell in content.cells(name)]
         if not refuses_payload({"dataframe_records": rows}, only):
-            told = f"instances cannot hold {kind}; send the same rows as dataframe_records"
-            return wrong_cell(name, None, told, word=word)
+            problem = f"instances cannot hold {kind}; send the same rows as dataframe_records"
+            return wrong_cell(name, None, problem, word=word)
     if content.by_column() and any(_nests(one.type) for one in schema.inputs):
         found = content.value[name]  # MLflow reads the whole content as one row
-        place, told = cells.inside(found, spec.type, required=spec.required)
+        place, problem = cells.locate_mistake(found, spec.type, required=spec.required)
         hint = "; inputs by column is read as one row, so send several as dataframe_records"
-        told += hint if isinstance(found, list) else ""
-        return wrong_cell(name, 0, told, place=place, kind=spec.type, word=word)
+        problem += hint if isinstance(found, list) else ""
+        return wrong_cell(name, 0, problem, place=place, kind=spec.type, word=word)
     row = first_refused(
         content.length(), lambda some: refuses_payload(content.part([name], some), only)
     )
     if row is None:
         return wrong_cell(name, None, f"expected {kind}", kind=spec.type, word=word)
     cell = content.cells(name)[row]
-    place, told = cells.inside(cell, spec.type, required=spec.required)
-    return wrong_cell(name, row, told, place=place, kind=spec.type, word=word)
+    place, problem = cells.locate_mistake(cell, spec.type, required=spec.required)
+    return wrong_cell(name, row, problem, place=place, kind=spec.type, word=word)
 
 
 def _with_names(content: Content, schema: Schema) -> Content | Mistake:
@@ -113,7 +113,7 @@ def _nameless(content: Content, known: list[str]) -> Mistake:
 
 def unnamed_mistake(content: Content, schema: Schema) -> Mistake | None:
     """Find the first mistake in the rows for a model whose columns have no names."""
-    if mistake := _width_mistake(content, len(schema.inputs)) or uneven(content):
+    if mistake := _width_mistake(content, len(schema.inputs)) or uneven_lists(content):
         return mistake
     rows = content.rows
     row = first_refused(len(rows), lambda some: refuses_payload(content.part(None, some), schema))
@@ -125,11 +125,11 @@ def unnamed_mistake(content: Content, schema: Schema) -> Mistake | None:
         if isinstance(cell, (list, dict)) or refuses_payload(
             {"dataframe_split": {"data": [[cell]]}}, Schema([spec])
         ):
-            place, told = cells.inside(cell, spec.type, required=spec.required)
-            return wrong_cell(str(at), row, told, place=place, kind=spec.type)
+            place, problem = cells.locate_mistake(cell, spec.type, required=spec.required)
+            return wrong_cell(str(at), row, problem, place=place, kind=spec.type)
     kinds = ", ".join(map(type_name, schema.input_types()))
-    told = f"expected {kinds}, found {', '.join(map(described, found))}"
-    return Mistake(f"Row {row} of {content.layout}: {told}.", row=row)
+    problem = f"expected {kinds}, found {', '.join(map(described, found))}"
+    return Mistake(f"Row {row} of {content.layout}: {problem}.", row=row)
 
 
 def _width_mistake(content: Content, width: int) -> Mistake | None:

@@ -12,12 +12,12 @@ from cloche.serving.host.diagnosis.contents import (
     hinted_mistake,
     named_mistake,
     tensors_mistake,
-    uneven,
+    uneven_lists,
     unnamed_mistake,
 )
 from cloche.serving.host.diagnosis.enforcement import refuses_element, refuses_param
-from cloche.serving.host.diagnosis.layouts import LAYOUTS, UNWRAPPED, Content, found_in
-from cloche.serving.host.diagnosis.unreadable import unreadable
+from cloche.serving.host.diagnosis.invalid_json import explain_invalid_json
+from cloche.serving.host.diagnosis.layouts import LAYOUTS, UNWRAPPED, Content, read_content
 from cloche.serving.host.parsing.column_decoder import has_type_hints
 from cloche.serving.host.parsing.content_types import CSV, PARQUET, check
 from cloche.serving.processes.frames import Item
@@ -48,13 +48,13 @@ class Diagnosis:
         try:
             return self.of_payload(json.loads(item.body))
         except (ValueError, RecursionError):
-            return unreadable(item.body)
+            return explain_invalid_json(item.body)
 
     def of_payload(self, payload: Any, *, word: str = "Column") -> Mistake:
         """Find the mistake in a body of MLflow's layouts; `word` is the protocol's for a column."""
         if isinstance(payload, dict) and self._is_unwrapped(payload):
             return self._unwrapped_mistake(payload) or self._general()
-        content = found_in(payload, ("inputs",) if self._hinted else LAYOUTS)
+        content = read_content(payload, ("inputs",) if self._hinted else LAYOUTS)
         if isinstance(content, Mistake):
             return content
         params = payload.get("params")
@@ -105,15 +105,15 @@ class Diagnosis:
                 continue
             value = payload[spec.name]
             if refuses_element(value, spec.type, required=spec.required):
-                place, told = cells.inside(value, spec.type, required=spec.required)
+                place, problem = cells.locate_mistake(value, spec.type, required=spec.required)
                 at = f", at {place}" if place else ""
-                return Mistake(f"{str(spec.name)!r}{at}: {told}.", (str(spec.name),))
+                return Mistake(f"{str(spec.name)!r}{at}: {problem}.", (str(spec.name),))
         return self.of_params(payload)
 
     def _content_mistake(self, content: Content, word: str) -> Mistake | None:
         schema = self._schema
         if schema is None:
-            return uneven(content)
+            return uneven_lists(content)
         if self._hinted:
             return hinted_mistake(content.value, schema)
         if schema.is_tensor_spec():

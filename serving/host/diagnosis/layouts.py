@@ -85,7 +85,7 @@ class Content(NamedTuple):
         return {self.layout: value}
 
 
-def found_in(payload: Any, allowed: Sequence[str] = LAYOUTS) -> Content | Mistake:
+def read_content(payload: Any, allowed: Sequence[str] = LAYOUTS) -> Content | Mistake:
     """Return the content of a body, or the mistake in its form."""
     one_of = ", ".join(allowed)
     if not isinstance(payload, dict):
@@ -94,12 +94,12 @@ def found_in(payload: Any, allowed: Sequence[str] = LAYOUTS) -> Content | Mistak
         )
     layouts = [name for name in LAYOUTS if name in payload]
     if len(layouts) != 1 or layouts[0] not in allowed:
-        return Mistake(f"The body must hold {one_of}; it holds {holds(payload)}.")
+        return Mistake(f"The body must hold {one_of}; it holds {keys_of(payload)}.")
     content = Content(layouts[0], payload[layouts[0]])
     return _form_mistake(content) or content
 
 
-def holds(payload: dict[str, Any]) -> str:
+def keys_of(payload: dict[str, Any]) -> str:
     """List the layouts in a body, or the keys of a body without a layout."""
     known = [name for name in LAYOUTS if name in payload]
     if known:
@@ -152,8 +152,8 @@ def _row_mistakes(names: list[Any] | None, rows: list[Any]) -> Iterator[Mistake]
         if not isinstance(cells, list):
             yield Mistake(f"{where} must be a list; it is {described(cells)}.", row=row)
         elif names is not None and len(cells) != len(names):
-            told = f"{where} has {len(cells)} cells, and columns has {len(names)} names."
-            yield Mistake(told, row=row)
+            problem = f"{where} has {len(cells)} cells, and columns has {len(names)} names."
+            yield Mistake(problem, row=row)
 
 
 def _records_mistake(value: list[Any]) -> Mistake | None:

@@ -15,9 +15,9 @@ def missing_columns(names: Sequence[str], schema: Schema) -> Mistake | None:
     known = set(map(str, schema.input_names()))
     has = [name for name in names if name in known]
     unknown = [name for name in names if name not in known]
-    said = f"The request lacks {columns_of(lacking)}"
+    message = f"The request lacks {columns_of(lacking)}"
     # If no name is known, they may be values, as in CSV without a header, and are not shown.
-    said += f"; it has {listed(has)}" if has else "; it has none of the model's columns"
+    message += f"; it has {listed(has)}" if has else "; it has none of the model's columns"
     if has and unknown:
-        said += f", and {listed(unknown)}, which the model does not know"
-    return Mistake(f"{said}.", tuple(lacking))
+        message += f", and {listed(unknown)}, which the model does not know"
+    return Mistake(f"{message}.", tuple(lacking))

@@ -121,8 +121,8 @@ def _column_mistake(name: str, column: pd.DataFrame, spec: Any, read: Any) -> Mi
     kind, dtype = _kind(spec), column.dtypes.iloc[0]
     if dtype.kind in "iufbM" or not isinstance(spec, ColSpec):
         return wrong_cell(name, None, f"expected {kind}, found {dtype}", kind=spec.type)
-    place, told = cells.inside(column.iloc[row, 0], spec.type, required=spec.required)
-    return wrong_cell(name, row, told, place=place, kind=spec.type)
+    place, problem = cells.locate_mistake(column.iloc[row, 0], spec.type, required=spec.required)
+    return wrong_cell(name, row, problem, place=place, kind=spec.type)
 
 
 def _nameless_mistake(table: pd.DataFrame, schema: Schema, read: Any) -> Mistake | None:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema
 
-from cloche.serving.host.answers.error_answers import Unfit
+from cloche.serving.host.answers.error_answers import InvalidCell
 from cloche.serving.host.answers.mistake import described
 from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 from cloche.values import datetimes
@@ -70,10 +70,10 @@ class JsonTypes:
             name = spec.name if spec.name is not None else [*columns, *[None] * self._width][at]
             if spec.type is not DataType.datetime or name not in columns:
                 continue
-            if (found := datetimes.read(columns[name])) is None:
+            if (found := datetimes.parse_datetimes(columns[name])) is None:
                 continue
             if found.unreadable.any():
-                raise Unfit(name, int(found.unreadable.argmax()), spec.type, "text")
+                raise InvalidCell(name, int(found.unreadable.argmax()), spec.type, "text")
             columns[name] = found.values
         return pd.DataFrame(columns, index=data.index) if len(columns) == data.shape[1] else data
 
@@ -118,7 +118,7 @@ def _rewrite(spec: ColSpec, slots: Sequence[Slot], *, strict: bool) -> None:
     plain = spec.type is DataType.datetime
     cells = [holder[place] for holder, place in slots]
     texts = [text for cell in cells for text in _datetimes(cell, spec.type)]
-    found = datetimes.read(pd.Series(texts, dtype=object))
+    found = datetimes.parse_datetimes(pd.Series(texts, dtype=object))
     if found is None or (plain and not texts):
         return
     if found.unreadable.any():
@@ -135,9 +135,9 @@ def _refuse(spec: ColSpec, cells: Sequence[Any]) -> None:
     """Refuse the first cell that is no datetime; strings for a missing datetime are accepted."""
     for row, cell in enumerate(cells):
         texts = [text for text in _datetimes(cell, spec.type) if text not in _MISSING]
-        found = datetimes.read(pd.Series(texts, dtype=object))
+        found = datetimes.parse_datetimes(pd.Series(texts, dtype=object))
         if found is not None and found.unreadable.any():
-            raise Unfit(spec.name, row, spec.type, described(cell))
+            raise InvalidCell(spec.name, row, spec.type, described(cell))
 
 
 def _nests(kind: Any) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from cloche.serving.host.answers.error_answers import Unfit
+from cloche.serving.host.answers.error_answers import InvalidCell
 from cloche.serving.host.answers.mistake import described
 from cloche.serving.host.parsing.json_types import JsonTypes
 from cloche.serving.host.parsing.older_mlflow import Array, Map, Object, without_casts
@@ -173,7 +173,7 @@ def _lacks(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
         else:
             fits = spec.type is not DataType.boolean or _is_truth(cell)
         if not fits:
-            raise Unfit(spec.name, row, spec.type, described(cell, spec.type))
+            raise InvalidCell(spec.name, row, spec.type, described(cell, spec.type))
     return lacks
 
 

@@ -4,15 +4,15 @@ import math
 from typing import Any
 
 
-def alike(one: Any, other: Any, *, tolerance: float, relative: float = 1e-6) -> bool:
+def isclose(one: Any, other: Any, *, tolerance: float, relative: float = 1e-6) -> bool:
     """Whether two parsed JSON predictions are equal within a tolerance."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(
-            alike(one[key], other[key], tolerance=tolerance, relative=relative) for key in one
+            isclose(one[key], other[key], tolerance=tolerance, relative=relative) for key in one
         )
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(
-            alike(*pair, tolerance=tolerance, relative=relative)
+            isclose(*pair, tolerance=tolerance, relative=relative)
             for pair in zip(one, other, strict=True)
         )
     if isinstance(one, float) and isinstance(other, float):

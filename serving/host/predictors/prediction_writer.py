@@ -15,7 +15,7 @@ BARE = ""  # the key of an output without a name
 encode = NumpyEncoder().encode
 
 
-class ByTwinPredicted:
+class TwinPredictions:
     """The predictions of the accelerated twin for a batch.
 
     Those of one request are the rows `start` up to `end`.
@@ -52,7 +52,7 @@ class ByTwinPredicted:
         return [record % row for row in zip(*texts, strict=True)]
 
 
-class ByModelPredicted:
+class ModelPredictions:
     """The return value of the model, of any type, for a number of rows."""
 
     def __init__(self, raw: Any, rows: int) -> None:
@@ -93,7 +93,7 @@ class ByModelPredicted:
         return _get_jsonable_obj(self._raw, pandas_orient="records")
 
 
-Predicted = ByTwinPredicted | ByModelPredicted
+Predicted = TwinPredictions | ModelPredictions
 
 
 def _by_name(rows: Sequence[Any]) -> dict[str, Any]:

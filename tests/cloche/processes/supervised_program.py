@@ -91,7 +91,7 @@ def work() -> None:
     note(os.fork() or os.getpid())  # both go on
     (FOLDER / "started").touch()
     if END == "copy":
-        supervisor.end_copy()
+        supervisor.end_stray_fork()
     elif END == "raises":
         raise RuntimeError("on purpose")
     elif END == "exits":

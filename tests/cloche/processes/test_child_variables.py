@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from cloche.processes.child_variables import (
     check_extra_names,
-    explained,
     for_builds,
     for_models,
     for_registry,
+    with_fix,
 )
 
 ORDINARY = {
@@ -81,20 +81,20 @@ def test_an_error_about_a_variable_that_was_withheld_names_the_option():
     here = {"OPENAI_API_KEY": "o"}
     said = "api_key must be set, as by the OPENAI_API_KEY environment variable"
 
-    assert explained(said, here).endswith("--host-env OPENAI_API_KEY)")
-    assert explained(said, here, ["OPENAI_API_KEY"]) == said
-    assert explained(said, {}) == said
+    assert with_fix(said, here).endswith("--host-env OPENAI_API_KEY)")
+    assert with_fix(said, here, ["OPENAI_API_KEY"]) == said
+    assert with_fix(said, {}) == said
 
 
 @pytest.mark.parametrize("said", ["KeyError: 'age'", "KeyError: 'CLOCHE_API_KEYS'", "TypeError: x"])
 def test_other_errors_stay_as_they_are(said):
-    assert explained(said, {"CLOCHE_API_KEYS": "k", "x": ""}) == said
+    assert with_fix(said, {"CLOCHE_API_KEYS": "k", "x": ""}) == said
 
 
 def test_a_module_that_lies_in_the_working_directory_is_told_with_the_fix(tmp_path):
     said = "ModuleNotFoundError: No module named 'features'"
 
-    assert explained(said, {}, folder=tmp_path) == said
+    assert with_fix(said, {}, folder=tmp_path) == said
     (tmp_path / "features.py").touch()
-    assert "code_paths=['features.py']" in explained(said, {}, folder=tmp_path)
-    assert "PYTHONPATH" in explained("No module named 'features.daily'", {}, folder=tmp_path)
+    assert "code_paths=['features.py']" in with_fix(said, {}, folder=tmp_path)
+    assert "PYTHONPATH" in with_fix("No module named 'features.daily'", {}, folder=tmp_path)

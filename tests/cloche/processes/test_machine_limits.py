@@ -6,7 +6,7 @@ import click
 import pytest
 
 from cloche import main
-from cloche.processes.machine_limits import lacking
+from cloche.processes.machine_limits import exhausted_resource
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from cloche.processes.machine_limits import lacking
 def test_what_the_machine_lacks_is_told_from_what_fails_on_it(error, found, monkeypatch, capsys):
     wrapped = RuntimeError("it failed")
     wrapped.__cause__ = error
-    assert lacking(error) == lacking(wrapped) == found
+    assert exhausted_resource(error) == exhausted_resource(wrapped) == found
 
     def fail() -> None:
         raise wrapped

@@ -66,7 +66,7 @@ def test_what_the_work_started_ends_with_it(start, tmp_path, end, code):
 @pytest.mark.parametrize("end", ["hangs", "SIGSTOP", "closes"])
 def test_work_that_does_not_end_is_ended(start: Start, tmp_path: Path, end: str) -> None:
     process = start(end)
-    assert supervisor.end(process, patience=0.1) == -signal.SIGKILL
+    assert supervisor.end(process, time_limit=0.1) == -signal.SIGKILL
     process.communicate(timeout=60)
     assert not left(tmp_path)
 

@@ -78,7 +78,7 @@ def test_a_registry_that_is_away_is_given_up_and_told(way, command, monkeypatch)
 
 def test_two_attempts_of_the_client_end_before_the_deadline():
     variables = {}
-    connect_timeout.fail_soon(variables)
+    connect_timeout.shorten_timeouts(variables)
     attempts = 1 + int(variables["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
     assert attempts * int(variables["MLFLOW_HTTP_REQUEST_TIMEOUT"]) < 15
 
@@ -86,7 +86,7 @@ def test_two_attempts_of_the_client_end_before_the_deadline():
 def test_whoever_asks_for_more_patience_has_it(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
     monkeypatch.setattr(connect_timeout, "SECONDS", 0.0)
-    assert connect_timeout.answered("http://x", lambda: "late") == "late"
+    assert connect_timeout.timed_call("http://x", lambda: "late") == "late"
 
 
 def test_the_patience_of_the_first_question_is_not_that_of_the_work(monkeypatch):
@@ -95,5 +95,5 @@ def test_the_patience_of_the_first_question_is_not_that_of_the_work(monkeypatch)
         stores(url),
         pytest.raises(Exception, match="Connection refused"),
     ):
-        connect_timeout.reach()
+        connect_timeout.require_stores()
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ

@@ -143,7 +143,7 @@ def test_a_manager_that_is_not_installed_is_named_with_the_fix(monkeypatch, mana
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(env_manager.ManagerMissing, match=f"pip install {manager}"):
-        env_manager.tool(manager)
+        env_manager.tool_command(manager)
 
 
 def test_builders_at_once_build_once(commands: list[tuple[str, ...]], tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_an_extra_is_asked_for_with_all_that_its_lines_say(
 ) -> None:
     listed = ["mlflow>=3", f"{line} ; extra == 'one'", "boto3 ; extra == 'other'"]
     monkeypatch.setattr(env_manager, "requires", lambda _: listed)
-    assert env_manager.of_extra("one") == [line]
+    assert env_manager.extra_requirements("one") == [line]
 
 
 @pytest.mark.parametrize("command", ["serve", "score", "promote"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cloche.registry.installed_packages import absent, mismatches
+from cloche.registry.installed_packages import mismatches, missing_packages
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_another_version_and_an_absent_package_are_told(tmp_path: Path) -> None:
 
 def test_only_an_absent_package_is_absent(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("pandas==0.1\nabsent-package>=2\n-r other.txt\n")
-    assert absent(tmp_path) == ["absent-package>=2"]
+    assert missing_packages(tmp_path) == ["absent-package>=2"]
 
 
 def test_a_model_without_requirements_is_fine(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ class Forked:
         except subprocess.TimeoutExpired:
             return None
 
-    def wait(self, patience: float | None = None) -> int:
+    def wait(self, time_limit: float | None = None) -> int:
         ended = os.pidfd_open(self._pid)
-        if not select.select([ended], [], [], patience)[0]:
-            raise subprocess.TimeoutExpired("the fork server", patience or 0)
+        if not select.select([ended], [], [], time_limit)[0]:
+            raise subprocess.TimeoutExpired("the fork server", time_limit or 0)
         os.close(ended)
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 

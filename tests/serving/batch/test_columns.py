@@ -15,7 +15,7 @@ from mlflow.types import DataType
 
 from cloche.serving.batch.input.readers.csv import CsvReader
 from cloche.serving.batch.job.part import FinishedPart, Part
-from cloche.serving.batch.job.pinned_job import Job, Layout, Pinned
+from cloche.serving.batch.job.pinned_job import Job, Layout, PinnedVersion
 from cloche.serving.batch.output.merge_parts import EarlyMerge, assemble
 from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.worker import Worker
@@ -41,7 +41,7 @@ def worker_of(
     kind: str = "parquet",
     carried: Sequence[str] = ("id",),
 ) -> Worker:
-    pinned = Pinned("m", "m", "1", "", "", "", str(version), str(version), ANY)
+    pinned = PinnedVersion("m", "m", "1", "", "", "", str(version), str(version), ANY)
     layout = Layout(kind, directory=False, carried=tuple(carried))
     return Worker(Job(pinned, {}, layout, 100), place, scorer)
 
@@ -121,7 +121,7 @@ texts = st.one_of(
         st.tuples(cells | cells.map('"{}"'.format), st.integers(-9, 99).map(str) | cells, texts),
         min_size=1,
         max_size=9,
-    )  # fmt: skip
+    )
 )
 def test_arrow_reads_csv_as_pandas_does_or_leaves_it(rows: list[Row]) -> None:
     types = {"dose": DataType.double, "age": DataType.long, "word": DataType.string}

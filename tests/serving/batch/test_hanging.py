@@ -75,7 +75,7 @@ def test_the_row_is_found_and_the_others_are_scored(
 
     outcome = score(
         rows, tmp_path / "out.csv", model=model, part_rows=1000,
-        engine=local(patience=1.0, say=said.append),
+        engine=local(time_limit=1.0, say=said.append),
     )  # fmt: skip
 
     assert quarantined(tmp_path / "out.csv") == {17: reason}
@@ -189,7 +189,7 @@ def test_a_stream_that_keeps_us_waiting_is_named(monkeypatch):
             assert heard.wait(60)
             return super().read(size)
 
-    with silence_notice.say_when_silent(say):
+    with silence_notice.report_silence(say):
         assert silence_notice.watched(Slow(b"a,b"), "standard input").read(10) == b"a,b"
 
     assert said[0].startswith("standard input has been silent for")

@@ -18,7 +18,7 @@ import pytest
 
 from cloche.serving.batch import resume_checks
 from cloche.serving.batch.input import inputs
-from cloche.serving.batch.input.csv_options import chosen, parsed
+from cloche.serving.batch.input.csv_options import merge, parsed
 from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.batch.output import merge_parts
 from cloche.serving.batch.output.answer_encoding import table as answers
@@ -209,10 +209,10 @@ READINGS: dict[str, tuple[str, Callable[[str], str]]] = {
 def test_what_is_advised_in_the_place_of_options_is_read(text):
     pattern, mend = READINGS[text]
     with pytest.raises(SettingsError) as refusal:
-        chosen({}, parsed(text))
+        merge({}, parsed(text))
     found = advice.text_of(pattern, refusal.value)
     given = parsed(mend(found))
-    assert chosen({}, given).options.keys() == given.keys()
+    assert merge({}, given).options.keys() == given.keys()
 
 
 @pytest.mark.parametrize("form", [None, "parquet"])

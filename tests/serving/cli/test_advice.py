@@ -12,8 +12,8 @@ from cloche import main
 from cloche.serving.cli.report import report
 from cloche.serving.cli.score import _explained, _on_day, _refuse_contradictions, score
 from cloche.serving.errors import RESUME, JobFailed, ServingError, SettingsError
-from cloche.serving.registry.bundle_note import PINNED
 from cloche.serving.registry.uri import parse
+from cloche.serving.registry.version_note import PINNED
 from tests import advice
 
 JOB = ["models:/m/1", "rows.csv", "out/"]
@@ -31,7 +31,7 @@ def would_begin(words: list[str]) -> None:
     _refuse_contradictions(
         texts[0], texts[1], query=texts[2], resume=given["resume"], as_json=given["as_json"],
         on_spark=given["engine_name"] == "spark", workers=given["workers"],
-        patience=given["predict_timeout"], manager=given["env_manager"],
+        time_limit=given["predict_timeout"], manager=given["env_manager"],
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from datetime import date, datetime
 import pytest
 from click.testing import CliRunner
 
-from cloche.serving.cli.dates import day_of, filled
+from cloche.serving.cli.dates import day_of, fill_date
 from cloche.serving.cli.score import score
 from cloche.serving.errors import JobFailed, SettingsError
 
@@ -37,7 +37,7 @@ def test_what_is_no_day_is_refused(text):
     ],
 )
 def test_the_day_stands_where_it_is_named_and_other_braces_stay(text, expected):
-    assert filled(text, DAY) == (expected or text.replace("{date}", "2013-11-01"))
+    assert fill_date(text, DAY) == (expected or text.replace("{date}", "2013-11-01"))
 
 
 def test_an_input_that_has_not_come_yet_fails_and_is_no_wrong_usage(tmp_path):

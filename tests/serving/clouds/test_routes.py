@@ -64,7 +64,7 @@ def ask(
 
     lines = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": lines}
-    routes = CloudRoutes(app or App(), CONTRACT, list, max_body=50, patience=1.0)
+    routes = CloudRoutes(app or App(), CONTRACT, list, max_body=50, time_limit=1.0)
     asyncio.run(routes(scope, Client(body, left=left).receive, send))
     start, content = sent
     found = {name.decode(): text.decode() for name, text in start["headers"]}

@@ -40,7 +40,7 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.answer: dict[str, str] | Exception = RegistryUnreachable("It lists no aliases.")
 
-    async def ask(self, *_: Any, **__: Any) -> dict[str, str]:
+    async def call(self, *_: Any, **__: Any) -> dict[str, str]:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.serving.dispatch.poll_policy import Pace, ServingState, should_load
+from cloche.serving.dispatch.poll_policy import PollPace, ServingState, should_load
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ def test_a_version_is_loaded_when_it_is_new_and_not_known_to_be_broken(
     assert should_load(state, identity="m/2", revision="r2") is loads
 
 
-def pace(*seconds: float) -> Pace:
+def pace(*seconds: float) -> PollPace:
     """After looks that took so long."""
-    return functools.reduce(Pace.after, seconds, Pace())
+    return functools.reduce(PollPace.after, seconds, PollPace())
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_pause_is_never_longer_than_a_minute_or_the_interval(
 
 
 def test_servers_that_were_started_together_drift_apart_and_none_waits_longer() -> None:
-    assert [Pace().pause(2, jitter) for jitter in (0, 0.5, 1)] == [2, 1.8, 1.6]
+    assert [PollPace().pause(2, jitter) for jitter in (0, 0.5, 1)] == [2, 1.8, 1.6]

@@ -29,7 +29,7 @@ class FakeRegistry:
         self.names: dict[str, Any] | Exception = target("1")
         self.remembered: list[str] = []
 
-    async def ask(self, question: str, *_: Any, **about: Any) -> Any:
+    async def call(self, question: str, *_: Any, **about: Any) -> Any:
         if question == "remember":
             self.remembered.append(about["target"]["version"])
         if question != "resolve":
@@ -66,7 +66,7 @@ class FakePool:
     async def close(self, *_: Any) -> None:
         self.closed = True
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         pass
 
     def release(self) -> list[Any]:

@@ -17,7 +17,7 @@ class Asked:
         self.count = 0
         self.gone = False
 
-    async def ask(self, question: str, patience: float, **about: Any) -> Any:
+    async def call(self, question: str, time_limit: float, **about: Any) -> Any:
         self.count += 1
         if self.gone:
             raise RegistryUnreachable("gone")
@@ -55,11 +55,11 @@ async def test_what_is_outdated_is_asked_for_with_the_next_look_and_known_until_
     async with watched() as (history, registry):
         history.known()
         await answered()
-        history.outdate()
+        history.invalidate()
         assert history.known() == [{"version": "1"}]
         await answered()
         registry.gone = True
         for _ in range(2):
             assert history.known() == [{"version": "2"}]
-            history.outdate()
+            history.invalidate()
             await answered()

@@ -14,7 +14,7 @@ from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
-from cloche.serving.queue.prediction_request import Ended, PredictionRequest
+from cloche.serving.queue.prediction_request import PredictionRequest, RequestEnded
 from tests.in_a_loop import in_a_loop
 
 OK = Answer(200, 0, 1, b"{}")
@@ -155,7 +155,7 @@ async def test_a_request_that_loses_two_hosts_is_given_up() -> None:
     pool, _ = await started(1, 1)
     doomed = request()
     pool.submit(doomed)
-    with pytest.raises(Ended, match="host lost"):
+    with pytest.raises(RequestEnded, match="host lost"):
         await answered([doomed])
 
 
@@ -175,7 +175,7 @@ async def test_what_was_cut_off_or_may_have_effects_is_not_asked_again(
     assert all(map(pool.submit, [one]))
     await asyncio.sleep(0)
     pool.submit(waiting)
-    with pytest.raises(Ended, match=reason):
+    with pytest.raises(RequestEnded, match=reason):
         await answered([one])
     assert await answered([waiting]) == [200]  # it was not given to the host that was lost
     assert one.attempts == 1

@@ -14,7 +14,7 @@ from mlflow.models import Model
 from mlflow.store.artifact.s3_artifact_repo import _cached_get_s3_client
 
 from cloche.serving.doctor.check_result import CheckResult
-from cloche.serving.doctor.versions import followed
+from cloche.serving.doctor.versions import check_versions
 from cloche.serving.registry.uri import parse
 from cloche.serving.settings import Settings
 from tests.broken_servers import answering
@@ -29,7 +29,7 @@ def artifacts(uri: str) -> CheckResult:
     boto3.DEFAULT_SESSION = None
     return next(
         one
-        for one in followed(Settings(models=(uri,)), [parse(f"m={uri}")])
+        for one in check_versions(Settings(models=(uri,)), [parse(f"m={uri}")])
         if one.check == "artifacts"
     )
 

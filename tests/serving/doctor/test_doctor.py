@@ -34,7 +34,7 @@ from packaging.requirements import Requirement
 
 from cloche.main import cloche
 from cloche.serving.doctor import machine
-from cloche.serving.registry.bundle_note import Note
+from cloche.serving.registry.version_note import Note
 from cloche.serving.settings import Settings
 from cloche.training.errors import TwinRefused
 from tests import warm

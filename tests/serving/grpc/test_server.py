@@ -18,8 +18,8 @@ import uvloop
 
 from cloche.serving.errors import SettingsError
 from cloche.serving.grpc import answers
-from cloche.serving.grpc.answers import Call, Ending
-from cloche.serving.grpc.server import opened
+from cloche.serving.grpc.answers import Call, Reply
+from cloche.serving.grpc.server import run_server
 from cloche.serving.settings import Settings
 from cloche.serving.web.asgi import HttpError
 from cloche.serving.web.authentication import Authentication
@@ -55,14 +55,14 @@ class Echo:
             call.end(refusal._replace(metadata=(("x-a", b"1"),)))
         else:
             metadata = (("x-a", b"1"),)
-            call.end(Ending(OK, message=call.body, metadata=metadata))
+            call.end(Reply(OK, message=call.body, metadata=metadata))
 
     def run(self, started: threading.Event) -> None:
         async def serve() -> None:
             self.loop, self.ended = asyncio.get_running_loop(), asyncio.Event()
             listener = listen("127.0.0.1", 0)
             self.port = listener.getsockname()[1]
-            async with opened(self.settings, Authentication(self.keys), self.answer, listener):
+            async with run_server(self.settings, Authentication(self.keys), self.answer, listener):
                 started.set()
                 await self.ended.wait()
 
@@ -184,14 +184,14 @@ def test_a_client_that_leaves_is_known_to_have_left(echo: Echo, how: str) -> Non
         assert echo.seen.acquire(timeout=SECONDS)
         call = echo.waiting.pop()
         assert call.is_active()
-        assert call.patience < timeout + 1  # it is rounded up on the way
+        assert call.time_limit < timeout + 1  # it is rounded up on the way
         if how == "cancel":
             future.cancel()
         elif how == "deadline":
             assert future.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     while call.is_active():  # ended by pytest's timeout, if never
         time.sleep(0.01)
-    call.end(Ending(grpc.StatusCode.CANCELLED))
+    call.end(Reply(grpc.StatusCode.CANCELLED))
 
 
 def test_a_client_may_ping_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +253,7 @@ def test_probes_are_answered_while_all_threads_wait(monkeypatch: pytest.MonkeyPa
         assert channel.unary_unary(LIVE)(b"x", timeout=SECONDS) == b"x"
         for at in range(4):
             assert at < 2 or echo.seen.acquire(timeout=SECONDS)
-            echo.waiting.pop(0).end(Ending(OK, message=b"x"))
+            echo.waiting.pop(0).end(Reply(OK, message=b"x"))
         assert [call.result() for call in calls] == [b"x"] * 4
 
 
@@ -270,7 +270,7 @@ def test_more_calls_than_may_wait_are_refused_and_probes_are_not(
         assert ("x-served-by", "a test") in tuple(error.trailing_metadata())
         assert channel.unary_unary(LIVE)(b"x", timeout=SECONDS) == b"x"  # or it would be restarted
         for call in echo.waiting:
-            call.end(Ending(OK, message=b"x"))
+            call.end(Reply(OK, message=b"x"))
         assert [call.result() for call in calls] == [b"x"] * 2
 
 
@@ -313,7 +313,7 @@ def test_running_calls_are_answered_at_the_end_and_later_ones_are_not() -> None:
         while (code := channel.unary_unary(PATH).future(b"x", timeout=SECONDS).code()) is OK:
             pass  # until it has begun to end
         assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-        echo.waiting.pop().end(Ending(OK, message=b"at last"))
+        echo.waiting.pop().end(Reply(OK, message=b"at last"))
         assert call.result() == b"at last"
 
 
@@ -323,14 +323,14 @@ def test_calls_that_run_too_long_are_given_up_at_the_end() -> None:
         call = channel.unary_unary(PATH).future(b"wait", timeout=60)
         assert echo.seen.acquire(timeout=SECONDS)
     assert call.exception() is not None
-    echo.waiting.pop().end(Ending(OK))  # a host that is late harms nobody
+    echo.waiting.pop().end(Reply(OK))  # a host that is late harms nobody
     channel.close()
 
 
 def test_a_port_that_was_taken_in_between_is_told() -> None:
     async def open_at(taken: socket.socket) -> None:
         settings = Settings(models=("m",))
-        async with opened(settings, Authentication(), lambda _: None, taken):
+        async with run_server(settings, Authentication(), lambda _: None, taken):
             pass
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -348,7 +348,7 @@ def test_threads_that_cannot_be_started_are_told(monkeypatch: pytest.MonkeyPatch
         start(self)
 
     async def open_it() -> None:
-        async with opened(
+        async with run_server(
             Settings(models=("m",)), Authentication(), lambda _: None, listen("::1", 0)
         ):
             pass

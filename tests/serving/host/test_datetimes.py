@@ -121,7 +121,7 @@ def test_every_form_that_the_document_promises_is_read_alike_beside_all_others(d
     cells = pd.Series([*days, *timed], dtype=dtype, index=[0] * (len(days) + len(timed)))
     promised = re.compile(column({"type": "datetime"})["pattern"])
     assert all(promised.match(cell) for cell in cells if "t" not in cell)
-    together = datetimes.read(cells)
+    together = datetimes.parse_datetimes(cells)
     assert together is not None
     assert not together.unreadable.any()
     for cell, value in zip(cells, together.values, strict=True):

@@ -16,7 +16,7 @@ from mlflow.types.schema import Array, Map, Object, Property
 
 from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.diagnosis import enforcement
-from cloche.serving.host.diagnosis.cells import inside
+from cloche.serving.host.diagnosis.cells import locate_mistake
 from cloche.serving.host.diagnosis.contents import hinted_mistake
 from cloche.serving.host.diagnosis.enforcement import first_refused
 from cloche.serving.host.parsing.column_decoder import compile_decoder
@@ -277,7 +277,7 @@ def test_long_lists_and_large_maps_are_not_asked_about_one_by_one(monkeypatch) -
     cells = [1] * 2_000 + ["a text"]
 
     listed = hinted_mistake(cells, Schema([ColSpec(DataType.long)]))
-    place, _ = inside({str(at): cell for at, cell in enumerate(cells)}, Map(DataType.long))
+    place, _ = locate_mistake({str(at): cell for at, cell in enumerate(cells)}, Map(DataType.long))
 
     assert (listed.row, place) == (2_000, "a value of the map")
     assert len(asked) < 60

@@ -12,7 +12,7 @@ from tests.protocol.test_missing import columns, scorer
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL])
 def test_each_line_of_a_record_has_its_level(level: int) -> None:
     record = logging.LogRecord("cloche", level, "", 0, "first\nsecond %s", ("x",), None)
-    lines = log_levels.Marked().format(record).splitlines()
+    lines = log_levels.LevelFormatter().format(record).splitlines()
     assert [log_levels.read(line) for line in lines] == [(level, "first"), (level, "second x")]
 
 

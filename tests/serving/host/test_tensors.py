@@ -17,14 +17,14 @@ from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.codecs.open_inference import grpc, rest
 from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
-from cloche.serving.host.codecs.open_inference.rest import Form
+from cloche.serving.host.codecs.open_inference.rest import BinaryOutputs
 from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor, output
 from cloche.serving.host.predictors.prediction_writer import encode
 
 LARGE = 2**53 + 1  # not a double
 NAN, INF = math.nan, math.inf
 INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-JSON, BINARY = Form(False, {}), Form(True, {})
+JSON, BINARY = BinaryOutputs(False, {}), BinaryOutputs(True, {})
 
 
 class Told(NamedTuple):

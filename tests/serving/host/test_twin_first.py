@@ -85,7 +85,7 @@ def proven(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_twin_answers_before_the_model_is_there(front: Front, proven: Path) -> None:
     kind, told = front.load(proven)
-    assert (kind, told["predictor"]) == (Kind.EARLY, "onnx")
+    assert (kind, told["predictor"]) == (Kind.TWIN_READY, "onnx")
     front.ask([0.5, 30, "red"])
     assert front.hear_predictions() == (["yes"], 1)
     front.may_load.set()
@@ -114,7 +114,7 @@ def test_a_model_that_cannot_be_loaded_is_told_although_its_twin_answers(
         raise ImportError("No module named skops")
 
     monkeypatch.setattr(frameworks, "load", fail)
-    assert front.load(proven)[0] is Kind.EARLY
+    assert front.load(proven)[0] is Kind.TWIN_READY
     front.may_load.set()
     assert front.hear_control() == (Kind.FAILED, {"reason": "ImportError: No module named skops"})
 
@@ -141,7 +141,7 @@ def test_a_twin_that_its_model_contradicts_is_given_up(front: Front, tmp_path: P
     for name, content in twin.items():
         (wrong / "onnx" / name).write_bytes(content)
     kind, told = front.load(wrong)
-    assert (kind, told["predictor"]) == (Kind.EARLY, "onnx")
+    assert (kind, told["predictor"]) == (Kind.TWIN_READY, "onnx")
     front.may_load.set()
     kind, told = front.hear_control()
     assert (kind, told["predictor"]) == (Kind.READY, "pyfunc")

@@ -18,10 +18,10 @@ LIMITS = {
 
 @pytest.mark.parametrize("phase", Phase)
 def test_a_phase_is_over_after_its_time(phase: Phase) -> None:
-    clock, look = PhaseClock(), PhaseSnapshot(phase, 1, 0)
-    assert not clock.is_over(look, 1000.0, PATIENCE)
-    assert not clock.is_over(look, 1000.0 + LIMITS[phase], PATIENCE)
-    assert clock.is_over(look, 1000.1 + LIMITS[phase], PATIENCE)
+    clock, snapshot = PhaseClock(), PhaseSnapshot(phase, 1, 0)
+    assert not clock.is_over(snapshot, 1000.0, PATIENCE)
+    assert not clock.is_over(snapshot, 1000.0 + LIMITS[phase], PATIENCE)
+    assert clock.is_over(snapshot, 1000.1 + LIMITS[phase], PATIENCE)
 
 
 @given(st.lists(st.tuples(st.sampled_from(Phase), st.integers(0, 2)), max_size=8))
@@ -78,13 +78,13 @@ async def test_a_client_that_drips_is_ended_in_each_state(name: str) -> None:
     await wire.send(*pieces)
     wire.transport.written.clear()
     now, limit = 0.0, PATIENCE.limit(PhaseSnapshot(phase, 0, 0))
-    wire.connection.end_if_slow(now, PATIENCE)
+    wire.connection.close_if_slow(now, PATIENCE)
     while not wire.transport.closed:
         assert now <= limit + 1, "it is open still"
         now += 0.9
         if now % 5 < 1 and name != "new":
             await wire.send(b"\r\n" if name == "after an empty line" else DRIPS[phase])
-        wire.connection.end_if_slow(now, PATIENCE)
+        wire.connection.close_if_slow(now, PATIENCE)
     assert now > limit
     assert wire.statuses == ([status] if status else [])
 
@@ -98,10 +98,10 @@ async def test_a_client_that_takes_no_answer_is_ended_and_asks_no_more_meanwhile
     assert wire.transport.paused
     await turns()
     assert wire.transport.paused
-    wire.connection.end_if_slow(0.0, PATIENCE)
-    wire.connection.end_if_slow(PATIENCE.client, PATIENCE)
+    wire.connection.close_if_slow(0.0, PATIENCE)
+    wire.connection.close_if_slow(PATIENCE.client, PATIENCE)
     assert not wire.transport.closed
-    wire.connection.end_if_slow(PATIENCE.client + 1, PATIENCE)
+    wire.connection.close_if_slow(PATIENCE.client + 1, PATIENCE)
     assert wire.transport.aborted
 
 
@@ -122,7 +122,7 @@ async def test_what_was_closed_and_is_not_taken_is_ended() -> None:
     wire.transport.full = True
     await wire.send(request("/x", "connection: close", body=b"1"))
     assert wire.transport.closed
-    wire.connection.end_if_slow(0.0, PATIENCE)
+    wire.connection.close_if_slow(0.0, PATIENCE)
     assert not wire.transport.aborted
-    wire.connection.end_if_slow(99.0, PATIENCE)
+    wire.connection.close_if_slow(99.0, PATIENCE)
     assert wire.transport.aborted

@@ -8,7 +8,7 @@ import pytest
 from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import SettingsError, VersionRefused
 from cloche.serving.image.context import write
-from cloche.serving.registry import bundle_note
+from cloche.serving.registry import version_note
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def test_the_files_are_those_of_the_version_and_everybody_may_read_them(
     context = tmp_path / "context"
     note = write(str(model), context, base="cloche:1", cache_directory=tmp_path / "cache")
     assert digest_tree(context / "model") == note.digest == digest_tree(model)
-    assert bundle_note.read(context / "model") == note
+    assert version_note.read(context / "model") == note
     for path in (context / "model").rglob("*"):
         assert path.stat().st_mode & 0o005 == (0o005 if path.is_dir() else 0o004), path
 
 
 def test_the_dockerfile_names_the_base_and_what_it_makes(model: Path, tmp_path: Path) -> None:
-    bundle_note.Note('a "$HOME" of models', "7", digest_tree(model), "").write(model)
+    version_note.Note('a "$HOME" of models', "7", digest_tree(model), "").write(model)
     write(str(model), tmp_path / "context", base="cloche:1", cache_directory=tmp_path / "cache")
     text = (tmp_path / "context" / "Dockerfile").read_text()
     assert re.search(r"^FROM cloche:1$", text, flags=re.MULTILINE)
@@ -43,7 +43,7 @@ def test_the_dockerfile_names_the_base_and_what_it_makes(model: Path, tmp_path: 
 
 
 def test_a_version_that_was_altered_is_not_written(model: Path, tmp_path: Path) -> None:
-    bundle_note.Note("churn", "7", "another digest", "").write(model)
+    version_note.Note("churn", "7", "another digest", "").write(model)
     with pytest.raises(VersionRefused, match="altered"):
         write(str(model), tmp_path / "context", base="b", cache_directory=tmp_path / "cache")
 

@@ -34,7 +34,7 @@ def scored(attempts: int) -> PredictionRequest:
     return PredictionRequest(
         rows=1, size=2, arrived=10.0, deadline=99.0, item=Item("application/json", b"{}"),
         outcome=asyncio.get_running_loop().create_future(),
-        client_left=lambda: False, attempts=attempts, given=12.0, version="7",
+        client_left=lambda: False, attempts=attempts, sent_at=12.0, version="7",
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ async def test_what_asks_a_database_is_imported_once_and_not_by_each_registry_pr
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     async with processes() as made:
         asked = Registry(tmp_path, made)
-        await asked.ask("last_good", 60, uri="models:/m@production")
+        await asked.call("last_good", 60, uri="models:/m@production")
         (server,) = below("cloche-forks") - others
         await asked.close()
         mapped = await asyncio.to_thread(Path(f"/proc/{server}/maps").read_text)

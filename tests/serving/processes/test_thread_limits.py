@@ -23,7 +23,7 @@ LARGE = "CLOCHE_LARGE_BATCH_THREADS"
 
 
 def test_what_the_operator_set_stays_and_the_rest_is_shared_out() -> None:
-    sized = thread_limits.sized({"OMP_NUM_THREADS": "8"}, 2)
+    sized = thread_limits.thread_variables({"OMP_NUM_THREADS": "8"}, 2)
     assert "OMP_NUM_THREADS" not in sized
     assert sized["TF_NUM_INTRAOP_THREADS"] == sized["MKL_NUM_THREADS"] == "2"
 
@@ -54,9 +54,12 @@ def test_an_onnx_model_gets_the_share_unless_it_says_otherwise(
 
 
 def test_a_batch_of_many_rows_may_use_the_fronts_core_unless_the_operator_limits_it() -> None:
-    assert thread_limits.sized({}, 1, 2).items() >= {LARGE: "2", "OMP_NUM_THREADS": "1"}.items()
-    assert LARGE not in thread_limits.sized({}, 1, 1)
-    assert LARGE not in thread_limits.sized({"OMP_NUM_THREADS": "1"}, 1, 2)
+    assert (
+        thread_limits.thread_variables({}, 1, 2).items()
+        >= {LARGE: "2", "OMP_NUM_THREADS": "1"}.items()
+    )
+    assert LARGE not in thread_limits.thread_variables({}, 1, 1)
+    assert LARGE not in thread_limits.thread_variables({"OMP_NUM_THREADS": "1"}, 1, 2)
 
 
 @pytest.mark.parametrize(("rows", "threads"), [(9_999, 1), (10_000, 3)])

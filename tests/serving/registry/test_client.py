@@ -21,8 +21,8 @@ PATIENCE = 300.0  # of a call whose reply must come: no registry is asked for it
 
 async def _resolve_then_look_in_cache(registry: Registry, uri: str) -> object:
     with pytest.raises(RegistryUnreachable, match="said nothing for 1 s"):
-        await registry.ask("resolve", 1.0, uri=asdict(parse(uri)))
-    return await registry.ask("last_good", PATIENCE, uri=uri)
+        await registry.call("resolve", 1.0, uri=asdict(parse(uri)))
+    return await registry.call("last_good", PATIENCE, uri=uri)
 
 
 def test_a_process_whose_queries_hang_still_answers_what_needs_no_registry_and_then_ends(

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import ServingError, VersionRefused
-from cloche.serving.registry import bundle_note
+from cloche.serving.registry import version_note
 from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.resolver import Resolver
@@ -150,7 +150,7 @@ def test_what_is_planted_is_refused_or_never_run(
             client.create_model_version("m", source=str(version))
             client.set_model_version_tag("m", "1", "cloche.digest", digest)
         else:
-            bundle_note.Note("m", "1", digest, "").write(version)
+            version_note.Note("m", "1", digest, "").write(version)
         plant(version)
         target = Resolver(MlflowClient).resolve(
             parse("models:/m/1" if where == "registry" else str(version))
@@ -188,7 +188,7 @@ def test_bytecode_behind_a_link_is_refused_and_left_alone(tmp_path: Path) -> Non
     cached(tmp_path / "outside")
     (version / "code" / "linked").symlink_to(outside)
     (version / "code" / "itself").symlink_to(version)
-    bundle_note.Note("m", "1", digest_tree(version), "").write(version)
+    version_note.Note("m", "1", digest_tree(version), "").write(version)
     target = Resolver(MlflowClient).resolve(parse(str(version)))
     with pytest.raises(VersionRefused, match="behind a link"):
         fetch(target, Cache(tmp_path / "cache", ""))

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloche.training.acceleration.accelerate import accelerate
-from cloche.training.acceleration.conversion.trees import is_trees, thresholds
+from cloche.training.acceleration.conversion.trees import consists_of_trees, thresholds
 from cloche.training.acceleration.onnx_session import Session
 from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.equivalence import TOLERANCE
@@ -42,7 +42,7 @@ def prey(family: str) -> tuple[OriginalModel, Session]:
 def corners(family: str) -> tuple[float, ...]:
     """Thresholds of the family's trees, with the numbers next to them."""
     last = prey(family)[0].pipeline.steps[-1][1]
-    if not is_trees(last):
+    if not consists_of_trees(last):
         return (0.0,)
     found = np.concatenate([values for _, values in thresholds(last)])
     single = found.astype(np.float32)

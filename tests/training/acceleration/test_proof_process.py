@@ -10,10 +10,10 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 
-from cloche.registry.env_manager import interpreter, of_extra
+from cloche.registry.env_manager import extra_requirements, interpreter
 from cloche.training.acceleration import proof_process
 from cloche.training.acceleration.proof_process import twin_of
-from cloche.training.child_process import Ended
+from cloche.training.child_process import Exit
 from cloche.training.errors import TrainingError
 
 ROWS = pd.DataFrame({"mean radius": [0.5, 1.5, 2.5, 4.0], "댓글": [1.0, 0.0, 3.0, 2.0]})
@@ -63,7 +63,7 @@ def test_what_a_process_printed_is_shown_only_before_the_model_saw_rows(
 ):
     def run_module(_, folder, *__, **___):
         (folder / "outcome.json").write_text(left)
-        return Ended(-9, "the process was killed by SIGKILL", "a row: 0.5", own=True)
+        return Exit(-9, "the process was killed by SIGKILL", "a row: 0.5", own=True)
 
     monkeypatch.setattr(proof_process, "run_module", run_module)
 
@@ -76,7 +76,7 @@ def test_what_a_process_printed_is_shown_only_before_the_model_saw_rows(
 def test_it_is_proven_in_the_environment_that_the_version_was_logged_with(save, tmp_path):
     needed = [f"mlflow-skinny=={mlflow.__version__}", f"scikit-learn=={OTHER}", "cloudpickle"]
     model = save(LinearRegression(), pip_requirements=[*needed, f"pandas=={pd.__version__}"])
-    also = of_extra("acceleration")
+    also = extra_requirements("acceleration")
     own = interpreter(model, "uv", tmp_path / "cache", print, also=also)
 
     twin = twin_of(model, ROWS, python=own)

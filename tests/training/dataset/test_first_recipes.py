@@ -426,7 +426,7 @@ def scored_inputs(
     else:
         given = supply.Files(source, form)
     request = JobOptions(model=str(version), cache=Path("cache"), options=options or {})
-    job = resume_checks.pinned(request, given, layout.describe("out.csv", None), lambda _: None)
+    job = resume_checks.pin_job(request, given, layout.describe("out.csv", None), lambda _: None)
     spool = Path("spool")
     spool.mkdir(exist_ok=True)
     worker = Worker(job, spool, UnloadedScorer(signature.inputs))

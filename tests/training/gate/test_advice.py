@@ -18,7 +18,7 @@ from cloche.training.gate.candidate import fetch
 from cloche.training.gate.holdout import fetch_holdout
 from cloche.training.gate.model_probe import model_rows
 from cloche.training.gate.policy import Policy, carried_policy, load_policy
-from cloche.training.promotion.evaluate_candidate import _policy, chosen
+from cloche.training.promotion.evaluate_candidate import _policy, chosen_version
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import find_model, find_version
 from tests.advice import text_of
@@ -150,9 +150,9 @@ def test_without_a_challenger_the_version_that_is_named_is_judged(client, log_ve
     number = log_version(challenger=False)
     model = find_model(client, "flight-delay")
     option = text_of(
-        r"name a version: --(version) N", problem(lambda: chosen(model, PromotionRequest()))
+        r"name a version: --(version) N", problem(lambda: chosen_version(model, PromotionRequest()))
     )
-    assert chosen(model, PromotionRequest(**{option: number})) == number
+    assert chosen_version(model, PromotionRequest(**{option: number})) == number
 
 
 SPECIES = pd.Series(["virginica", "setosa", "versicolor", "setosa"])

@@ -57,7 +57,7 @@ def test_a_table_without_the_target_cannot_be_judged_on(client, policy_of, holdo
 def test_rows_without_a_target_are_left_out_and_counted(client, policy_of, holdout):
     gaps = holdout.assign(late=holdout["late"].where(holdout.index % 6 > 0))
     found = fetch_holdout(client, policy_of(gaps), None)
-    assert (len(found.frame), found.unanswered) == (500, 100)
+    assert (len(found.frame), found.without_target) == (500, 100)
     assert found.frame["late"].dtype == "int64"
     (note,) = _notes(found, None, copies=0)
     assert note == ("in the holdout, the target is missing in 100 of 600 rows, which are left out")

@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 
 from cloche.training.errors import RegistryError
 from cloche.training.promotion.alias_moves import follow_up, move_production
-from cloche.training.promotion.lock import Clock, Held
+from cloche.training.promotion.lock import Clock, Lock
 from cloche.training.promotion.registry import find_model
 
 
@@ -32,7 +32,7 @@ class Witness:
 def move(client, version, tags=None, *, lost=False):
     clock = Clock(now=lambda: datetime(2026, 3, 1, tzinfo=UTC))
     until = 0.0 if lost else clock.elapsed() + 60
-    held = Held(find_model(client, "flight-delay"), until, clock)
+    held = Lock(find_model(client, "flight-delay"), until, clock)
     return move_production(client, held, version, tags or {"a": "1"})
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.training.promotion.lease import Lease, in_the_way
+from cloche.training.promotion.lease import Lease, blocking_lease
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CLAIM = Lease("t1", "ana", NOON, NOON + timedelta(seconds=60))
@@ -36,4 +36,4 @@ def test_what_cannot_be_read_claims_nothing(text):
 )  # fmt: skip
 def test_a_claim_of_somebody_else_is_in_the_way_until_it_lapses(found, token, seconds, blocks):
     now = NOON + timedelta(seconds=seconds)
-    assert (in_the_way(found, token, now) is not None) == blocks
+    assert (blocking_lease(found, token, now) is not None) == blocks

@@ -14,12 +14,12 @@ import pytest
 from mlflow import MlflowClient
 
 from cloche.registry.version_listing import registered_models, versions_of
-from cloche.serving.host import rehearsal
+from cloche.serving.host import serving_check
 from cloche.training.errors import DataError, GateRefusal, NotMeasured, RecipeError, RegistryError
 from cloche.training.gate import model_probe, probe_process
-from cloche.training.promotion.evaluate_candidate import examine
+from cloche.training.promotion.evaluate_candidate import evaluate
 from cloche.training.promotion.lock import LEASE, Clock
-from cloche.training.promotion.promote import PromotionRefusal, carry_out, promote
+from cloche.training.promotion.promote import PromotionRefusal, apply, promote
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import find_model
 
@@ -32,8 +32,8 @@ COMPLETE = {
 }
 
 
-WELL = probe_process.Ended(0, "", "", own=True)
-KILLED = probe_process.Ended(-signal.SIGKILL, "the process was killed by SIGKILL", "", own=True)
+WELL = probe_process.Exit(0, "", "", own=True)
+KILLED = probe_process.Exit(-signal.SIGKILL, "the process was killed by SIGKILL", "", own=True)
 
 
 def silent(_step):
@@ -43,7 +43,7 @@ def silent(_step):
 @pytest.fixture
 def asked(client):
     """Ask the gate; nothing is written."""
-    return lambda **request: examine(
+    return lambda **request: evaluate(
         client, find_model(client, MODEL), PromotionRequest(timeout=120, **request), silent
     )
 
@@ -51,8 +51,8 @@ def asked(client):
 @pytest.fixture
 def act(client, hands):
     """Carry out what the gate said."""
-    return lambda examined, **request: carry_out(
-        client, examined, PromotionRequest(**request), say=silent, clock=hands.clock
+    return lambda evaluated, **request: apply(
+        client, evaluated, PromotionRequest(**request), say=silent, clock=hands.clock
     )
 
 
@@ -62,7 +62,7 @@ def at_once(monkeypatch):
 
     def run(_, folder, *__, **___):
         with warnings.catch_warnings(action="ignore"):
-            model_probe.main(folder, rehearsal)
+            model_probe.main(folder, serving_check)
         return WELL
 
     monkeypatch.setattr(probe_process, "run_module", run)
@@ -123,23 +123,23 @@ def test_a_better_version_is_judged_without_a_trace_and_then_promoted_with_evide
 ):
     log_version("churn")
     before = everything(client)
-    examined = asked()
+    evaluated = asked()
     assert everything(client) == before
-    assert examined.outcome == "passed"
+    assert evaluated.outcome == "passed"
 
-    promotion = act(examined)
+    promotion = act(evaluated)
     assert (promotion.version, promotion.replaced, promotion.stages) == ("2", "1", None)
     assert find_model(client, MODEL).aliases == {"production": "2", "previous": "1"}
     assert find_model(client, "churn").aliases == {"challenger": "1"}
     tags = client.get_model_version(MODEL, "2").tags
     assert set(tags) >= COMPLETE
-    assert (tags["cloche.gate"], tags["cloche.digest"]) == ("passed", examined.digest)
+    assert (tags["cloche.gate"], tags["cloche.digest"]) == ("passed", evaluated.digest)
     run = client.get_run(tags["cloche.gate_run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.metrics["gain/roc_auc_bound"] > 0
     for uri in (f"models:/{MODEL}@production", f"models:/{MODEL}/Production"):
         served = mlflow.pyfunc.load_model(uri).metadata
-        assert served.get_model_info().model_uuid == examined.judgement.candidate.model.model_uuid
+        assert served.get_model_info().model_uuid == evaluated.judgement.candidate.model.model_uuid
 
 
 def test_a_worse_version_is_refused_with_reasons_and_may_be_forced_with_one(
@@ -147,17 +147,17 @@ def test_a_worse_version_is_refused_with_reasons_and_may_be_forced_with_one(
 ):
     mark_promoted(log_version(challenger=False), "production")
     log_version(error=2.0)
-    examined = asked()
+    evaluated = asked()
     with pytest.raises(
         PromotionRefusal, match=r"by roc_auc it is .* worse than production version 1"
     ) as no:
-        act(examined)
+        act(evaluated)
     assert isinstance(no.value, GateRefusal)
     assert find_model(client, MODEL).aliases == {"production": "1", "challenger": "2"}
     tags = client.get_model_version(MODEL, "2").tags
     assert tags == {"cloche.gate": "refused", "cloche.gate_run_id": no.value.run_id}
 
-    forced = act(replace(examined, outcome="forced"), force=True, reason="the holdout is stale")
+    forced = act(replace(evaluated, outcome="forced"), force=True, reason="the holdout is stale")
     assert find_model(client, MODEL).aliases == {"production": "2", "previous": "1"}
     tags = client.get_model_version(MODEL, "2").tags
     assert (tags["cloche.gate"], tags["cloche.reason"]) == ("forced", "the holdout is stale")
@@ -184,7 +184,7 @@ def test_a_first_version_of_a_stranger_is_promoted_by_a_policy_from_a_file(
         promote(client, MODEL, PromotionRequest(version="1"), clock=hands.clock)
     request = PromotionRequest(version="1", policy=str(policy), timeout=120)
     promotion = promote(client, MODEL, request, clock=hands.clock)
-    assert promotion.examined.outcome == "passed"
+    assert promotion.evaluated.outcome == "passed"
     assert find_model(client, MODEL).aliases == {"production": "1"}
 
 
@@ -213,27 +213,27 @@ def test_artifacts_that_are_gone_are_an_error_and_no_refusal(client, hands):
 
 @pytest.mark.usefixtures("at_once")
 def test_an_alias_that_moved_meanwhile_voids_the_verdict(client, improved, asked, act, log_version):
-    examined = asked()
+    evaluated = asked()
     later = log_version(challenger=False)
     for alias, before in (("production", "1"), ("challenger", "2")):
         client.set_registered_model_alias(MODEL, alias, later)
         moved = find_model(client, MODEL)
         with pytest.raises(RegistryError, match=f"{alias} moved from {before} to 3 while"):
-            act(examined)
+            act(evaluated)
         assert find_model(client, MODEL) == moved
         client.set_registered_model_alias(MODEL, alias, before)
 
 
 @pytest.mark.usefixtures("at_once")
 def test_of_two_people_at_once_one_wins_and_the_other_is_told(client, improved, asked):
-    examined = asked()
+    evaluated = asked()
     ready, results = threading.Barrier(2), []
 
     def work():
         own = MlflowClient(client.tracking_uri, client.tracking_uri)
         ready.wait()
         try:
-            results.append(carry_out(own, examined, PromotionRequest(), say=silent, clock=Clock()))
+            results.append(apply(own, evaluated, PromotionRequest(), say=silent, clock=Clock()))
         except RegistryError as error:
             results.append(error)
 
@@ -288,7 +288,7 @@ def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_vers
     log_version(error=2.0, gate={"minimum": {}})
     act(asked())
     log_version()
-    examined = asked()
+    evaluated = asked()
 
     store = Path(client.tracking_uri.removeprefix("sqlite:///"))
     deaths = []
@@ -297,7 +297,7 @@ def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_vers
         own = MlflowClient(f"sqlite:///{copy}", f"sqlite:///{copy}")
         mortal = Mortal(own, len(deaths) + 1)
         with suppress(Died):
-            carry_out(mortal, examined, PromotionRequest(), say=silent, clock=hands.clock)
+            apply(mortal, evaluated, PromotionRequest(), say=silent, clock=hands.clock)
         deaths.append(mortal.died_at)
 
         serving = find_model(own, MODEL).production
@@ -313,7 +313,7 @@ def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_vers
         if serving == "2":
             promote(own, MODEL, PromotionRequest(version="2"), clock=hands.clock)
         else:
-            carry_out(own, examined, PromotionRequest(), say=silent, clock=hands.clock)
+            apply(own, evaluated, PromotionRequest(), say=silent, clock=hands.clock)
         assert find_model(own, MODEL).aliases == {"production": "2", "previous": "1"}
         stages = [version.current_stage for version in versions_of(own, MODEL)]
         assert stages == ["Production", "Archived"]
@@ -329,11 +329,11 @@ def test_a_version_whose_alias_was_set_by_hand_is_judged_and_stays(client, log_v
 
     judged = promote(client, MODEL, PromotionRequest(version="1"), clock=hands.clock)
 
-    assert (judged.examined.outcome, judged.replaced) == ("passed", None)
+    assert (judged.evaluated.outcome, judged.replaced) == ("passed", None)
     assert find_model(client, MODEL).aliases == {"production": "1"}
     assert client.get_model_version(MODEL, "1").tags.keys() >= COMPLETE
     again = promote(client, MODEL, PromotionRequest(version="1"), clock=hands.clock)
-    assert again.examined is None
+    assert again.evaluated is None
 
 
 def test_a_version_in_production_by_hand_that_is_refused_is_said_so_and_stays(

@@ -92,20 +92,20 @@ def _lightgbm(model: Any) -> Ensemble:
         raise TwinRefused(f"{odd[0]} changes how it predicts")
     # Without num_iteration, both the stored text and predictions end with the best iteration.
     head, *blocks = model.booster_.model_to_string().partition("end of trees")[0].split("\nTree=")
-    told = _lines(head)
-    objective, *options = told.get("objective", "none").split()
+    stored_model = _lines(head)
+    objective, *options = stored_model.get("objective", "none").split()
     if objective not in _LIGHTGBM_LINKS or "sqrt" in options:
         raise TwinRefused(
             f"LightGBM's objective {' '.join([objective, *options])!r} is not among those whose "
             "answers follow from a sum of trees"
         )
-    width = int(told["num_tree_per_iteration"])
+    width = int(stored_model["num_tree_per_iteration"])
     trees = [_leafwise(_lines(block), at % width) for at, block in enumerate(blocks)]
     factor = 1.0
     for name, _, value in (option.partition(":") for option in options):
         if name == "sigmoid":
             factor = float(value)
-    if "average_output" in told:
+    if "average_output" in stored_model:
         factor /= len(trees) // width
     return Ensemble(
         trees,
@@ -122,13 +122,13 @@ def _lines(text: str) -> dict[str, str]:
     return {key: value for key, _, value in parts}
 
 
-def _leafwise(told: dict[str, str], target: int) -> Tree:
+def _leafwise(stored_model: dict[str, str], target: int) -> Tree:
     """Read a tree whose inner nodes are numbered from 0 up and whose leaves from -1 down."""
-    if told.get("is_linear", "0") != "0":
+    if stored_model.get("is_linear", "0") != "0":
         raise TwinRefused("its leaves hold linear models (linear_tree)")
 
     def numbers(name: str, kind: type) -> npt.NDArray[Any]:
-        return np.array(told.get(name, "").split(), dtype=kind)
+        return np.array(stored_model.get(name, "").split(), dtype=kind)
 
     leaves = numbers("leaf_value", np.float64)
     inner = len(leaves) - 1
@@ -163,8 +163,8 @@ def _leafwise(told: dict[str, str], target: int) -> Tree:
 def _xgboost(model: Any) -> Ensemble:
     if model.missing is not None and not np.isnan(model.missing):
         raise TwinRefused(f"it takes {model.missing!r} for missing; leave that to NaN")
-    told = json.loads(bytes(model.get_booster().save_raw("json")))["learner"]
-    kind, objective = told["gradient_booster"]["name"], told["objective"]["name"]
+    stored_model = json.loads(bytes(model.get_booster().save_raw("json")))["learner"]
+    kind, objective = stored_model["gradient_booster"]["name"], stored_model["objective"]["name"]
     if kind != "gbtree":
         raise TwinRefused(f"XGBoost's booster {kind!r} is no plain sum of trees, as 'gbtree' is")
     if objective not in _XGBOOST_LINKS:
@@ -172,10 +172,10 @@ def _xgboost(model: Any) -> Ensemble:
             f"XGBoost's objective {objective!r} is not among those whose answers follow from a sum "
             "of trees"
         )
-    shape = told["learner_model_param"]
+    shape = stored_model["learner_model_param"]
     if int(shape.get("num_target", 1)) > 1:
         raise TwinRefused("it predicts several targets at once")
-    stored = told["gradient_booster"]["model"]
+    stored = stored_model["gradient_booster"]["model"]
     trees = [
         _numbered(tree, target)
         for tree, target in zip(stored["trees"], stored["tree_info"], strict=True)

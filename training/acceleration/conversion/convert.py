@@ -48,7 +48,7 @@ def convert(original: OriginalModel) -> onnx.ModelProto:
     """
     estimator = _with_columns(original)
     *before, last = (step for _, step in estimator.steps)
-    kinds = (type(last),) if trees.is_trees(last) else ()
+    kinds = (type(last),) if trees.consists_of_trees(last) else ()
     write_trees = partial(trees.convert, sparse=_is_sparse(before))
     try:
         with warnings.catch_warnings():
@@ -62,8 +62,8 @@ def convert(original: OriginalModel) -> onnx.ModelProto:
                 target_opset=OPSETS,
                 options=_options(estimator),
                 custom_conversion_functions={
-                    SimpleImputer: transformers.impute,
-                    TfidfTransformer: transformers.weigh,
+                    SimpleImputer: transformers.convert_imputer,
+                    TfidfTransformer: transformers.convert_tfidf,
                     **dict.fromkeys(kinds, write_trees),
                 },
                 custom_shape_calculators={
@@ -144,7 +144,7 @@ def _options(estimator: Pipeline) -> dict[int, dict[str, Any]]:
             options[id(one)] = {"tokenexp": _words(one), "locale": "C"}
     last = estimator.steps[-1][1]
     if is_classifier(last):  # without an entry, skl2onnx requests `zipmap` from unknown classes too
-        options[id(last)] = {} if trees.is_trees(last) else {"zipmap": False}
+        options[id(last)] = {} if trees.consists_of_trees(last) else {"zipmap": False}
     return options
 
 

@@ -14,7 +14,7 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from cloche.training.acceleration.conversion.boosters import BOOSTERS, XGBOOST, public_name
-from cloche.training.acceleration.conversion.trees import TREES, is_trees
+from cloche.training.acceleration.conversion.trees import TREES, consists_of_trees
 from cloche.training.errors import TwinRefused
 
 # Transformers that apply one operation to each value, the same one in scikit-learn and ONNX, and so
@@ -80,7 +80,7 @@ _NEIGHBOURS = {
 def is_exact(estimator: Any) -> bool:
     """Return whether a model only compares exact values, so that any magnitude is safe."""
     *before, last = leaves(estimator)
-    return is_trees(last) and all(_name(one) in _EXACT for one in before)
+    return consists_of_trees(last) and all(_name(one) in _EXACT for one in before)
 
 
 def adds_in_order(estimator: Any) -> bool:

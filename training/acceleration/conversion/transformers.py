@@ -18,7 +18,7 @@ def shape(operator: Any) -> None:
     operator.outputs[0].type = DoubleTensorType([rows, columns])
 
 
-def impute(scope: Any, operator: Any, container: Any) -> None:
+def convert_imputer(scope: Any, operator: Any, container: Any) -> None:
     """Convert a SimpleImputer of numbers.
 
     Raises:
@@ -45,7 +45,7 @@ def impute(scope: Any, operator: Any, container: Any) -> None:
     )
 
 
-def weigh(scope: Any, operator: Any, container: Any) -> None:
+def convert_tfidf(scope: Any, operator: Any, container: Any) -> None:
     """Convert a TfidfTransformer: skl2onnx has log(1 + count), scikit-learn has 1 + log(count).
 
     Raises:

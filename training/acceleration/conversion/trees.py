@@ -55,7 +55,7 @@ _LINKS = {"identity": "Identity", "sigmoids": "Sigmoid", "exp": "Exp"}
 _ROUNDED = Arithmetic(rounds=True)  # how the trees of `sklearn.tree` compare
 
 
-def is_trees(model: Any) -> bool:
+def consists_of_trees(model: Any) -> bool:
     """Return whether a model consists of trees that can be read."""
     return isinstance(model, TREES) or is_booster(model)
 

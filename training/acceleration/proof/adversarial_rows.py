@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cloche.training.acceleration.conversion.trees import is_trees, thresholds
+from cloche.training.acceleration.conversion.trees import consists_of_trees, thresholds
 from cloche.training.acceleration.original_model import Input, OriginalModel
 from cloche.training.acceleration.proof.input_domain import Domain
 
@@ -83,7 +83,7 @@ def _thresholds(original: OriginalModel) -> dict[str, npt.NDArray[np.float64]]:
     """Return the thresholds of the trees for each column, in the column's own units."""
     steps = getattr(original.pipeline, "steps", [("", original.pipeline)])
     last, first = steps[-1][1], steps[0][1]
-    if not is_trees(last):
+    if not consists_of_trees(last):
         return {}
     names = [one.column for one in original.inputs]
     places: dict[int, tuple[str, Any, int, int]] = {}

@@ -14,7 +14,7 @@ from cloche.training.dataset.checks.duplicates import copies_note, find_duplicat
 from cloche.training.dataset.checks.leakage import leaks, near_leaks
 from cloche.training.dataset.checks.target import check_target, class_names
 from cloche.training.dataset.features import check_features
-from cloche.training.dataset.reading.datetimes import no_times
+from cloche.training.dataset.reading.datetimes import unreadable_times
 from cloche.training.dataset.split import Split
 from cloche.training.errors import DataError
 from cloche.training.recipe.schema import Recipe
@@ -113,7 +113,7 @@ def _check_split_column(frame: pd.DataFrame, recipe: Recipe) -> tuple[list[str],
     if not isinstance(by, TimeSplit):
         odd = f"{by.column}: {missing:,} rows have no group, and count as one group together"
         return [], [odd] if missing else []
-    if (problem := no_times(frame[by.column])) is not None:
+    if (problem := unreadable_times(frame[by.column])) is not None:
         return [f"split.column: {by.column}: {problem}"], []
     odd = f"{by.column}: {missing:,} rows have no time, and are left out"
     return [], [odd] if missing else []

@@ -31,7 +31,7 @@ def check_target(target: pd.Series, recipe: Recipe, *, records: int) -> list[str
     return [f"{recipe.target}: {problem}" for problem in found]
 
 
-def answered(frame: pd.DataFrame, target: str) -> pd.DataFrame:
+def rows_with_target(frame: pd.DataFrame, target: str) -> pd.DataFrame:
     """Return the rows whose target is known.
 
     Integers that were read as floats because of missing values become integers again, and booleans
@@ -52,7 +52,7 @@ def answered(frame: pd.DataFrame, target: str) -> pd.DataFrame:
     return known.assign(**{target: values})
 
 
-def unanswered_note(missing: int, rows: int) -> str:
+def missing_target_note(missing: int, rows: int) -> str:
     """Return a clause that says how many rows of a table lack the target and are left out."""
     return f"the target is missing in {missing:,} of {rows:,} rows, which are left out"
 

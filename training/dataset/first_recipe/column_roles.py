@@ -8,7 +8,7 @@ import pandas as pd
 
 from cloche.training.dataset.checks.leakage import leaks
 from cloche.training.dataset.features import unfit_kind
-from cloche.training.dataset.reading.datetimes import no_times
+from cloche.training.dataset.reading.datetimes import unreadable_times
 from cloche.training.dataset.reading.formatted_values import formatted_note
 from cloche.training.recipe.metric_catalog import Role, Task
 from cloche.training.recipe.sections import Columns
@@ -105,7 +105,7 @@ def _useless(name: str, values: pd.Series) -> str | None:
 
 
 def _unfit_times(values: pd.Series) -> str | None:
-    if pd.api.types.is_datetime64_any_dtype(values) and no_times(values) is not None:
+    if pd.api.types.is_datetime64_any_dtype(values) and unreadable_times(values) is not None:
         return "holds times outside of the years 1678 to 2261"
     return None
 
@@ -124,7 +124,7 @@ def is_time(values: pd.Series) -> bool:
             return False
     except (ValueError, TypeError, AttributeError):
         return False
-    return no_times(values) is None
+    return unreadable_times(values) is None
 
 
 def _reads_like_text(text: "pd.Series[str]") -> bool:

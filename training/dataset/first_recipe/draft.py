@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from cloche.training.dataset.checks.duplicates import copies_note, without_copies
-from cloche.training.dataset.checks.target import answered, unanswered_note
+from cloche.training.dataset.checks.target import missing_target_note, rows_with_target
 from cloche.training.dataset.features import unfit_kind
 from cloche.training.dataset.first_recipe.column_roles import Guess, guess_roles, is_time
 from cloche.training.dataset.reading.datetimes import times
@@ -77,7 +77,7 @@ def draft_recipe(table: Table, data: Data, target: str | None = None) -> str:
     if target not in frame:
         problem = f"no column {target!r}; {suggestion(target, map(str, frame.columns))}"
         raise DataError(table.source, [problem])
-    known = answered(frame, target)
+    known = rows_with_target(frame, target)
     frame = without_copies(known, [name for name in frame.columns if name != target], target)
     refusal = _no_task(frame[target])
     if refusal is not None:
@@ -204,7 +204,7 @@ def _target(values: pd.Series, name: str, task: Task, *, guessed: bool) -> Itera
 
 def _unanswered(missing: int, rows: int) -> Iterator[str]:
     if missing:
-        note = unanswered_note(missing, rows)
+        note = missing_target_note(missing, rows)
         yield f"# {note[0].upper()}{note[1:]}."
 
 

@@ -48,7 +48,7 @@ def read_query(url: str, query: str, columns: Sequence[str] | None) -> pd.DataFr
     except NoSuchModuleError:
         raise DataError(name, [_no_dialect(parsed.drivername)]) from None
     except ModuleNotFoundError as error:
-        install = drivers.installed_by(error)
+        install = drivers.install_command(error)
         raise DataError(name, [f"needs the driver; run: {install}"]) from None
     except (SQLAlchemyError, DatabaseError) as error:
         raise DataError(name, [f"the database refuses: {_reason(error, parsed)}"]) from None

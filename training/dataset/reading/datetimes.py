@@ -22,23 +22,23 @@ def times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
     if pd.api.types.is_numeric_dtype(values):
         # pandas would read numbers as nanoseconds since 1970, which is never meant.
         raise ValueError("holds numbers, not times")
-    found = datetimes.read(values)
+    found = datetimes.parse_datetimes(values)
     if found is None or found.unreadable.any():
         with warnings.catch_warnings():
             # pandas warns if it has to guess the format of each value: such a guess is unreliable.
             warnings.simplefilter("error")
-            found = datetimes.read(pd.to_datetime(values))
+            found = datetimes.parse_datetimes(pd.to_datetime(values))
     if found is None or found.unreadable.any():
         raise ValueError("holds what is no time between the years 1678 and 2261")
     return found.values
 
 
-def no_times(values: pd.Series) -> str | None:
+def unreadable_times(values: pd.Series) -> str | None:
     """Return why a column cannot be read as times, as a clause with the fix; None if it can."""
     try:
         times(values.to_frame("value"), "value")
     except (ValueError, TypeError, AttributeError, UserWarning):
-        read = datetimes.read(values)
+        read = datetimes.parse_datetimes(values)
         held = f"holds {kinds_of(values)}"
         if read is not None and (wrong := int(read.unreadable.sum())):
             held = f"{wrong:,} of {values.count():,} values are no times of the years 1678 to 2261"

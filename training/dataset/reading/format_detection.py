@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
 _LINES = 50
 
 
-def sniff_data(
+def detect_data(
     source: str, query: str | None = None, options: Mapping[str, Any] | None = None
 ) -> Data:
     """Return the data section of a recipe for `source`.

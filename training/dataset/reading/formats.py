@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from cloche.training.dataset.reading.parquet import read_parquet
 from cloche.training.recipe.suggestions import suggestion
 from cloche.values import compressed_streams
-from cloche.values.redaction import without_values
+from cloche.values.redaction import redact
 
 Format = Literal["csv", "parquet", "labelled-lines"]
 Reader = Callable[[Path, Mapping[str, Any], Sequence[str] | None], pd.DataFrame]
@@ -120,7 +120,7 @@ def _read_csv(
 def _without_cells(error: Exception, options: Mapping[str, Any]) -> str:
     """Return pandas' message about a file, with quoted options and columns but without cells."""
     quoted = re.findall(r"'([^']*)'", repr(options))
-    return without_values(str(error), names=[*quoted, *signature(pd.read_csv).parameters, "python"])
+    return redact(str(error), names=[*quoted, *signature(pd.read_csv).parameters, "python"])
 
 
 def _parse(path: Path, options: Mapping[str, Any]) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def _parse(path: Path, options: Mapping[str, Any]) -> pd.DataFrame:
         suffix = path.suffix.lower()
         if suffix in compressed_streams.SUFFIXES and "compression" not in options:
             packed = stack.enter_context(path.open("rb"))
-            source = stack.enter_context(compressed_streams.unpacked(packed, suffix))
+            source = stack.enter_context(compressed_streams.decompressed(packed, suffix))
         frame: pd.DataFrame = pd.read_csv(source, **options)
     return frame
 

@@ -71,7 +71,7 @@ _NEEDED: dict[DataType | None, str] = {
 }  # fmt: skip
 
 
-def unfitting(frame: pd.DataFrame, types: Types) -> str:
+def type_advice(frame: pd.DataFrame, types: Types) -> str:
     """Return advice about columns of another type than the signature's; empty if none."""
     found = []
     for at, (name, values) in enumerate(frame.items()):
@@ -137,7 +137,7 @@ def _to_text(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noq
 
 
 def _to_datetime(values: pd.Series, kind: DataType) -> tuple[pd.Series, Any]:  # noqa: ARG001
-    found = datetimes.read(values)
+    found = datetimes.parse_datetimes(values)
     return found if found is not None else (values, np.zeros(len(values), bool))
 
 

@@ -23,7 +23,7 @@ from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
 from cloche.serving.batch.input import record_boundaries, type_inference
 from cloche.serving.batch.input.bisection import divide
-from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Form
+from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.readers.arrow_frames import frame_of, plain
 from cloche.serving.batch.input.readers.casting import INTEGERS, WHOLE, Types, cast, type_of
 from cloche.serving.batch.input.readers.csv_columns import CsvColumns
@@ -135,7 +135,7 @@ class CsvReader:
         return Columns(*found, frame)
 
     def _parsed(
-        self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
+        self, header: bytes, body: bytes, form: Dialect, found: Mapping[str, str]
     ) -> pd.DataFrame:
         """Parse the rows of a block; integers may be written as 7.0, as tools do beside gaps."""
         try:
@@ -146,7 +146,7 @@ class CsvReader:
         return self._parse(header, body, form, found, digits=True)
 
     def _parse(
-        self, header: bytes, body: bytes, form: Form, found: Mapping[str, str], *,
+        self, header: bytes, body: bytes, form: Dialect, found: Mapping[str, str], *,
         digits: bool = False,
     ) -> pd.DataFrame:  # fmt: skip
         names = header_columns(header, self._reading, form)
@@ -180,13 +180,13 @@ class CsvReader:
                 frame[name] = pd.Series(cells, dtype=object)
         return frame
 
-    def _kept(self, body: bytes, form: Form, offsets: Any) -> bytes:
+    def _kept(self, body: bytes, form: Dialect, offsets: Any) -> bytes:
         """Return the records at some offsets."""
         lines = record_boundaries.split(body, form)
         return b"".join(lines[at] + b"\n" for at in offsets.tolist())
 
     def _texts(
-        self, header: bytes, body: bytes, form: Form, wanted: set[str], rows: int
+        self, header: bytes, body: bytes, form: Dialect, wanted: set[str], rows: int
     ) -> dict[str, Any]:
         """Return columns as text of the file, by Arrow if possible, which is much faster."""
         names = header_columns(header, self._reading, form)
@@ -218,7 +218,7 @@ class CsvReader:
         return frame
 
     def _carefully(
-        self, header: bytes, body: bytes, form: Form, found: Mapping[str, str]
+        self, header: bytes, body: bytes, form: Dialect, found: Mapping[str, str]
     ) -> tuple[pd.DataFrame, "np.ndarray[tuple[int], np.dtype[np.int64]]", dict[int, str]]:
         """Return the readable rows, their offsets, and offset → reason of the others."""
         names = header_columns(header, self._reading, form)
@@ -239,7 +239,7 @@ class CsvReader:
         pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", form, found)]
         return pd.concat(pieces, ignore_index=True), kept, refused
 
-    def _problem(self, line: bytes, names: list[str], form: Form) -> str | None:
+    def _problem(self, line: bytes, names: list[str], form: Dialect) -> str | None:
         """Return the first mistake that is found in a single record; None if there is none."""
         fields = _fields(line, form)
         if fields is None:
@@ -255,7 +255,7 @@ class CsvReader:
         return None
 
     def _originals(
-        self, header: bytes, body: bytes, form: Form, wanted: Sequence[int]
+        self, header: bytes, body: bytes, form: Dialect, wanted: Sequence[int]
     ) -> list[Any]:
         """Return the original rows: column → cell, or the text if it does not fit the header."""
         names = header_columns(header, self._reading, form)
@@ -294,7 +294,7 @@ def readable(kind: DataType, cell: str, name: str, reading: CsvOptions) -> bool:
 
 
 @lru_cache(maxsize=64)
-def header_columns(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
+def header_columns(header: bytes, reading: CsvOptions, form: Dialect) -> list[str]:
     """Return the column names in a header, including duplicates.
 
     Raises:
@@ -320,7 +320,7 @@ def header_columns(header: bytes, reading: CsvOptions, form: Form) -> list[str]:
     return [name or str(other) for name, other in zip(named, usual.columns, strict=True)]
 
 
-def _arrow_texts(body: bytes, names: list[str], places: list[int], form: Form) -> pa.Table:
+def _arrow_texts(body: bytes, names: list[str], places: list[int], form: Dialect) -> pa.Table:
     if form.spaced or not body or body.count(b"\r") != body.count(b"\r\n"):
         raise pa.ArrowInvalid("read otherwise than by pandas")
     columns = [names[at] for at in places]
@@ -349,7 +349,7 @@ def _bytes(part: Part) -> tuple[bytes, bytes]:
     return (header if header.endswith(b"\n") or not body else header + b"\n"), body
 
 
-def _fields(line: bytes, form: Form) -> list[str] | None:
+def _fields(line: bytes, form: Dialect) -> list[str] | None:
     try:
         return next(
             csv.reader(

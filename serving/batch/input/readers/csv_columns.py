@@ -18,7 +18,7 @@ import pyarrow.csv as arrow_csv
 from mlflow.types import DataType
 from pandas.errors import ParserError
 
-from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Form
+from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.readers.casting import INTEGERS, Types
 
 _EXACT_CHARACTERS = 15
@@ -57,7 +57,7 @@ class CsvColumns:
         )
 
     def read(
-        self, header: bytes, body: bytes, names: Sequence[str], form: Form
+        self, header: bytes, body: bytes, names: Sequence[str], form: Dialect
     ) -> tuple[pa.Table, pa.Table] | None:
         """Return the model's columns of some rows, and the carried columns as text.
 
@@ -93,7 +93,7 @@ class CsvColumns:
         return pa.table({name: columns[name] for name in self._inputs}), table.select(kept)
 
     def _texts_of(
-        self, body: bytes, names: Sequence[str], kept: Sequence[str], form: Form
+        self, body: bytes, names: Sequence[str], kept: Sequence[str], form: Dialect
     ) -> pa.Table:
         kinds = dict.fromkeys(self._numbers.keys() - self._by_pandas, pa.string())
         kinds |= dict.fromkeys(self._texts, _WORDS)
@@ -110,7 +110,7 @@ class CsvColumns:
             arrow_csv.ConvertOptions(column_types=kinds, include_columns=wanted),
         )
 
-    def _parsed(self, text: bytes, rows: int, form: Form) -> dict[str, pa.Array]:
+    def _parsed(self, text: bytes, rows: int, form: Dialect) -> dict[str, pa.Array]:
         """Return the columns of numbers that pandas must read."""
         dtypes = {name: self._dtypes[self._numbers[name]] for name in self._by_pandas}
         with warnings.catch_warnings():

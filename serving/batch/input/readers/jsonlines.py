@@ -21,7 +21,7 @@ from cloche.serving.batch.input.readers.casting import Types, cast
 from cloche.serving.batch.input.readers.rows import NOT_UTF8, UNFIT, Rows, attach
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
-from cloche.serving.host.answers.error_answers import Unfit
+from cloche.serving.host.answers.error_answers import InvalidCell
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
 
 MOST_NESTED = 256  # a depth that every library on the way to the model and back supports
@@ -179,7 +179,7 @@ def _as_given(line: bytes) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Unfit):
+    if isinstance(error, InvalidCell):
         return error.reason
     if not isinstance(error, (MlflowException, ValueError, TypeError, OverflowError)):
         raise error

@@ -16,7 +16,7 @@ from cloche.serving.host.diagnosis.diagnosis import GENERAL, Diagnosis
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, has_type_hints
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
-from cloche.serving.host.predictors.prediction_writer import BARE, ByModelPredicted, Predicted
+from cloche.serving.host.predictors.prediction_writer import BARE, ModelPredictions, Predicted
 from cloche.serving.processes.frames import Answer, Item
 
 _DEFAULT_OUTPUT = "predict"
@@ -28,7 +28,7 @@ _RESERVED = frozenset(
 _RESERVED_PREFIX = "triton_"
 
 
-class Split(NamedTuple):
+class SplitRequest(NamedTuple):
     """A request in two parts: the bytes of its tensors, and everything else.
 
     Attributes:
@@ -51,7 +51,7 @@ class OpenInferenceCodec:
         decoder: ColumnDecoder | None,
         diagnosis: Diagnosis,
         *,
-        split: Callable[[Item], Split | None],
+        split: Callable[[Item], SplitRequest | None],
         parse: Callable[[Item], OpenInferenceRequest],
         write: Callable[[OpenInferenceRequest, Sequence[Output], int], Answer],
         refused: Callable[[RequestRefused | UnsupportedMediaType], Answer],
@@ -90,12 +90,12 @@ class OpenInferenceCodec:
     def _parsed(self, asked: OpenInferenceRequest, table: Table) -> ParsedRequest:
         return ParsedRequest(table, lambda *part: self._answer(asked, *part))
 
-    def ask(self, item: Item, model: InstrumentedModel) -> Answer:
+    def score_alone(self, item: Item, model: InstrumentedModel) -> Answer:
         """Score one request, with MLflow's enforcement of the signature, and return its answer."""
         asked = self._parse(item)
         given = model_input(asked.tensors, self._schema, hinted=self._hinted)
         model.predict(given, self._params(asked))
-        return self._answer(asked, ByModelPredicted(model.raw, model.rows), 0, model.rows)
+        return self._answer(asked, ModelPredictions(model.raw, model.rows), 0, model.rows)
 
     def explain(self, item: Item) -> Mistake:
         """Explain why MLflow's enforcement refused inputs that the codec has accepted."""

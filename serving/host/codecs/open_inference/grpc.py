@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
-from cloche.serving.host.codecs.open_inference.codec import Split
+from cloche.serving.host.codecs.open_inference.codec import SplitRequest
 from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.tensors import (
@@ -33,7 +33,7 @@ _CONTENTS = {
 }
 
 
-def split(item: Item) -> Split | None:
+def split(item: Item) -> SplitRequest | None:
     """Split the request in two parts; None if its tensors are not raw."""
     try:
         request = _Request.FromString(item.body)
@@ -44,7 +44,7 @@ def split(item: Item) -> Split | None:
         return None
     request.ClearField("raw_input_contents")
     rest = request.SerializeToString()
-    return Split((rest, tuple(map(len, raw))), len(rest), b"".join(raw))
+    return SplitRequest((rest, tuple(map(len, raw))), len(rest), b"".join(raw))
 
 
 def parse(item: Item) -> OpenInferenceRequest:

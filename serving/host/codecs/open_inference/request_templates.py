@@ -24,7 +24,7 @@ class RequestTemplates:
     def __init__(self, names: Sequence[str], natives: Sequence[str]) -> None:
         self._names = list(names)
         self._natives = dict(zip(names, natives, strict=True))
-        self._known: dict[Hashable, _Way] = {}
+        self._known: dict[Hashable, _Template] = {}
 
     def recall(self, key: Hashable, data: bytes) -> tuple[OpenInferenceRequest, Table] | None:
         """Parse a request by its template; None if there is none."""
@@ -41,7 +41,7 @@ class RequestTemplates:
             return
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[key] = _Way(asked._replace(tensors={}), read, table.key, table.params)
+        self._known[key] = _Template(asked._replace(tensors={}), read, table.key, table.params)
 
     def _reader(self, asked: OpenInferenceRequest) -> "_Read | None":
         """Return the function that unpacks one row of such tensors; None if it is not possible."""
@@ -80,7 +80,7 @@ class RequestTemplates:
 _Read = Callable[[bytes], Row | None]
 
 
-class _Way(NamedTuple):
+class _Template(NamedTuple):
     """A template: a request without tensors, and the function that reads its row."""
 
     asked: OpenInferenceRequest

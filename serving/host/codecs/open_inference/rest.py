@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import described, listed
 from cloche.serving.host.codecs.mlflow import json_error
-from cloche.serving.host.codecs.open_inference.codec import Split
+from cloche.serving.host.codecs.open_inference.codec import SplitRequest
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.tensors import (
     Output,
@@ -17,12 +17,12 @@ from cloche.serving.host.codecs.open_inference.tensors import (
     read_shape,
     refuse_classes,
 )
-from cloche.serving.host.diagnosis.unreadable import unreadable
+from cloche.serving.host.diagnosis.invalid_json import explain_invalid_json
 from cloche.serving.host.parsing.json_body import read_json
 from cloche.serving.processes.frames import BINARY_BODY, JSON_BODY, Answer, Item
 
 
-class Form(NamedTuple):
+class BinaryOutputs(NamedTuple):
     """The outputs that are requested as bytes.
 
     Attributes:
@@ -34,11 +34,11 @@ class Form(NamedTuple):
     named: dict[str, bool]
 
 
-def split(item: Item) -> Split | None:
+def split(item: Item) -> SplitRequest | None:
     """Split the request in two parts; None if no bytes of tensors follow the JSON."""
     if not item.json_size:
         return None
-    return Split(item.body[: item.json_size], item.json_size, item.body[item.json_size :])
+    return SplitRequest(item.body[: item.json_size], item.json_size, item.body[item.json_size :])
 
 
 def parse(item: Item) -> OpenInferenceRequest:
@@ -51,7 +51,7 @@ def parse(item: Item) -> OpenInferenceRequest:
     try:
         payload = read_json(body)
     except (ValueError, RecursionError):
-        raise RequestRefused(unreadable(body).message) from None
+        raise RequestRefused(explain_invalid_json(body).message) from None
     if not isinstance(payload, dict):
         raise RequestRefused(
             f"The body must be an object with the list inputs; it is {described(payload)}."
@@ -70,7 +70,7 @@ def parse(item: Item) -> OpenInferenceRequest:
         raise RequestRefused("inputs is empty.")
     parameters = _parameters(payload, "The request")
     outputs, binary = _outputs(payload.get("outputs"))
-    form = Form(parameters.get("binary_data_output") is True, binary)
+    form = BinaryOutputs(parameters.get("binary_data_output") is True, binary)
     return OpenInferenceRequest(_id(payload), tensors, parameters, outputs, form)
 
 
@@ -78,7 +78,7 @@ def write(
     name: str, version: str, asked: OpenInferenceRequest, outputs: Sequence[Output], rows: int
 ) -> Answer:
     """Write the answer of a version of a model: JSON, followed by the outputs sent as bytes."""
-    form: Form = asked.form
+    form: BinaryOutputs = asked.form
     head: dict[str, Any] = {"model_name": name, "model_version": version}
     if asked.id:
         head["id"] = asked.id

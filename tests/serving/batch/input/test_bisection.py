@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloche.serving.batch.job.pinned_job import Job, Layout, Pinned
+from cloche.serving.batch.job.pinned_job import Job, Layout, PinnedVersion
 from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.worker import Worker
 from cloche.serving.errors import JobFailed
@@ -81,7 +81,7 @@ def test_nor_is_a_part_of_few_rows(count, rows, score):
 )
 def test_nor_after_it_killed_its_worker(at_once, made_models, tmp_path):
     inputs = pd.read_parquet("rows.parquet")[["a", "b", "c"]]
-    pinned = Pinned("", "because", "", "", "", "", str(made_models / "because"), "")
+    pinned = PinnedVersion("", "because", "", "", "", "", str(made_models / "because"), "")
     worker = Worker(Job(pinned, {}, Layout("csv", directory=False), 2000), tmp_path)
     with pytest.raises(JobFailed, match="by the rows beside it"):
         worker.score(inputs, at_once)

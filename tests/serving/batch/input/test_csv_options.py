@@ -14,7 +14,7 @@ import pytest
 
 from cloche.serving.batch.input import sources
 from cloche.serving.batch.input.columns import columns
-from cloche.serving.batch.input.csv_options import CsvOptions, chosen, parsed
+from cloche.serving.batch.input.csv_options import CsvOptions, merge, parsed
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from tests.serving.batch.conftest import HereEngine, expected, table
 
@@ -142,23 +142,23 @@ def test_a_job_goes_on_with_the_options_that_it_began_with(score):
 )
 def test_what_a_training_read_otherwise_is_told_with_what_then_works(name, value):
     with pytest.raises(SettingsError, match="The version was trained on") as refusal:
-        chosen({name: value, "decimal": ","}, {})
+        merge({name: value, "decimal": ","}, {})
     assert repr(value) in str(refusal.value)
     typed = shlex.split(str(refusal.value).partition("--options ")[2])[0]
     usual = {"header": 0} if name == "header" else {}
-    assert chosen({name: value, "decimal": ","}, parsed(typed)).options == usual | {"decimal": ","}
+    assert merge({name: value, "decimal": ","}, parsed(typed)).options == usual | {"decimal": ","}
 
 
 def test_options_are_written_as_in_a_recipe():
     text = '{sep: ";", na_values: [no, -9], keep_default_na: false, header: null, names: [a]}'
-    found = chosen({"thousands": ".", "comment": None}, parsed(text)).options
+    found = merge({"thousands": ".", "comment": None}, parsed(text)).options
     assert found == {
         "thousands": ".", "sep": ";", "na_values": ["no", "-9"], "keep_default_na": False,
         "header": None, "names": ["a"],
     }  # fmt: skip
     assert CsvOptions(found).missing("a") == ["no", "-9"]
     with pytest.raises(SettingsError, match=r"was trained on.*\{comment: null\}"):
-        chosen({"comment": "#"}, {})
+        merge({"comment": "#"}, {})
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "arrow", "tsv"])

@@ -38,9 +38,9 @@ INPUTS = Schema([ColSpec("double", "a"), ColSpec("long", "b")])
 @pytest.mark.parametrize(
     ("tensor", "ddl"),
     [
-        (TensorSpec(np.dtype("float64"), (-1,)), "o0 double, refused string, told string"),
+        (TensorSpec(np.dtype("float64"), (-1,)), "o0 double, refused string, message string"),
         (TensorSpec(np.dtype("float32"), (-1, 2)), "o0 float, o1 float, refused string, "
-         "told string"),
+         "message string"),
     ],
     ids=["a bare tensor is one", "a matrix is as many as its signature says"],
 )  # fmt: skip
@@ -62,7 +62,7 @@ def test_a_tensor_is_columns(tensor, ddl):
 def test_rows_stay_out_of_spark_where_the_signature_leaves_columns_open(inputs, outputs):
     columns = Columns.of(inputs, outputs)
     assert not columns.whole
-    assert columns.answer_ddl == "refused string, told string"
+    assert columns.answer_ddl == "refused string, message string"
 
 
 class Stages:
@@ -73,7 +73,7 @@ class Stages:
     ) -> None:
         request = JobOptions(model=str(model), cache=folder / "cache", part_rows=100, **options)
         given = supply.Files(str(source), None)
-        job = resume_checks.pinned(request, given, layout.describe(f"{folder}/out/", None), print)
+        job = resume_checks.pin_job(request, given, layout.describe(f"{folder}/out/", None), print)
         self.here, self.there, spool = (folder / name for name in ("here", "there", "spool"))
         for place in (self.here, self.there, spool):
             place.mkdir()

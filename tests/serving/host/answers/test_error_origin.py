@@ -12,7 +12,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PyFuncModel, PythonModel
 from mlflow.types import ColSpec, Schema
 
-from cloche.serving.host.answers.error_origin import of_model
+from cloche.serving.host.answers.error_origin import raised_by_model
 from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.parsing.column_decoder import compile_decoder
 from cloche.serving.host.scoring import HostScorer
@@ -81,9 +81,9 @@ class Hinted(PythonModel):
 def test_what_mlflow_refuses_on_the_way_is_not_the_models() -> None:
     enforced = PyFuncModel(Model(signature=SIGNATURE), Refusing(ERRORS[0]))
     for table in ({"income": ["much"]}, {"another": [1.0]}):
-        assert not of_model(raised(enforced, pd.DataFrame(table)))
-    assert not of_model(raised(PyFuncModel(Model(), Hinted()), ["a word"]))
-    assert of_model(raised(enforced, pd.DataFrame({"income": [1.0]})))
+        assert not raised_by_model(raised(enforced, pd.DataFrame(table)))
+    assert not raised_by_model(raised(PyFuncModel(Model(), Hinted()), ["a word"]))
+    assert raised_by_model(raised(enforced, pd.DataFrame({"income": [1.0]})))
 
 
 def test_the_words_of_a_model_are_kept_without_the_rows_that_mlflow_puts_before_them() -> None:

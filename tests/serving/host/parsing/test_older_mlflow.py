@@ -60,6 +60,6 @@ def test_a_check_that_fails_is_told_as_that(
     with caplog.at_level(logging.WARNING):
         model.drop_inexact_predictors(EXAMPLE)
 
-    assert not model.joins
+    assert not model.can_join
     assert "could not be found out" in caplog.text
     assert "looks across rows:" not in caplog.text

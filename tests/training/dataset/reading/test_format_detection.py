@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cloche.training.dataset.reading.format_detection import sniff_data
+from cloche.training.dataset.reading.format_detection import detect_data
 from cloche.training.errors import DataError, RecipeError
 
 
@@ -21,19 +21,19 @@ from cloche.training.errors import DataError, RecipeError
 )
 def test_the_form_of_a_text_file_is_found(tmp_path, name, text, section):
     (tmp_path / name).write_text(text)
-    found = sniff_data(str(tmp_path / name)).model_dump(exclude_defaults=True)
+    found = detect_data(str(tmp_path / name)).model_dump(exclude_defaults=True)
     assert found == {"source": str(tmp_path / name), **section}
 
 
 def test_other_sources_are_taken_as_they_are(tmp_path):
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "t.parquet")
     for source in (str(tmp_path / "t.parquet"), "sample:wine", "https://example.com/t.csv"):
-        assert sniff_data(source).model_dump(exclude_defaults=True) == {"source": source}
-    assert sniff_data("sqlite:///a.db", "SELECT 1").query == "SELECT 1"
+        assert detect_data(source).model_dump(exclude_defaults=True) == {"source": source}
+    assert detect_data("sqlite:///a.db", "SELECT 1").query == "SELECT 1"
 
 
 def test_sources_that_are_none_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such file"):
-        sniff_data(str(tmp_path / "absent.csv"))
+        detect_data(str(tmp_path / "absent.csv"))
     with pytest.raises(RecipeError, match=r"data\.query: missing"):
-        sniff_data("sqlite:///a.db")
+        detect_data("sqlite:///a.db")

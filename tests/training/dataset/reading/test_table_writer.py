@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from cloche.training.dataset.reading.csv_description import write_table
 from cloche.training.dataset.reading.sources import load_table
+from cloche.training.dataset.reading.table_writer import write_table
 from cloche.training.errors import DataError
 from cloche.training.recipe.sections import Data
 

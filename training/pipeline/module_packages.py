@@ -5,7 +5,7 @@ from functools import cache
 from importlib.metadata import packages_distributions
 
 
-def providers(module: str) -> Sequence[str]:
+def packages_by_module(module: str) -> Sequence[str]:
     """Return the names of the packages that a module comes from."""
     top = module.partition(".")[0]
     return ("scikit-learn",) if top == "sklearn" else _all_providers().get(top, ())

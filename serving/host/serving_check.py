@@ -12,7 +12,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from cloche.serving.host import frameworks
 from cloche.serving.host.load import LoadRefused, prepare_scorer
-from cloche.serving.host.predictors.prediction_writer import ByModelPredicted
+from cloche.serving.host.predictors.prediction_writer import ModelPredictions
 from cloche.serving.processes.frames import HEADER, Kind, control
 from cloche.values.redaction import describe_error
 
@@ -37,7 +37,7 @@ def refusal(model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
 def unwritable(raw: Any, rows: int) -> str:
     """Explain why a host cannot write a model's return value for `rows` rows; empty if it can."""
     try:
-        ByModelPredicted(raw, rows).text(0, rows)
+        ModelPredictions(raw, rows).text(0, rows)
     except Exception as error:  # noqa: BLE001  # an answer may be any object
         return f"The model's answer cannot be written: {describe_error(error, raw)}"
     return ""

@@ -5,7 +5,7 @@ import json
 from cloche.serving.host.answers.mistake import Mistake
 
 
-def unreadable(body: bytes) -> Mistake:
+def explain_invalid_json(body: bytes) -> Mistake:
     """Explain why a body is not valid JSON."""
     why = "it is nested too deeply"
     try:

@@ -7,7 +7,7 @@ import pytest
 from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import VersionRefused
 from cloche.serving.host.predictors.twin import ANY
-from cloche.serving.registry import bundle_note
+from cloche.serving.registry import version_note
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
 
@@ -25,7 +25,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_a_folder_with_a_note_is_the_version_that_it_names(model: Path) -> None:
-    note = bundle_note.Note("flight delay", "7", digest_tree(model), "a twin's digest")
+    note = version_note.Note("flight delay", "7", digest_tree(model), "a twin's digest")
     note.write(model)
     uri = parse(str(model))
     target = Resolver(nobody).resolve(uri)
@@ -42,6 +42,6 @@ def test_a_folder_without_a_note_has_no_version(model: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"name": "a", "number": 1}'])
 def test_a_note_that_cannot_be_read_is_no_version(model: Path, text: str) -> None:
-    (model / bundle_note.PINNED).write_text(text)
+    (model / version_note.PINNED).write_text(text)
     with pytest.raises(VersionRefused, match="Run cloche build again"):
         parse(str(model))
