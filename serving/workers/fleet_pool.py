@@ -116,7 +116,7 @@ class FleetPool:
         """Return all requests that still wait: here, none do."""
         return []
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         """Let `close` wait for nothing, which it does not."""
 
     async def close(self, _: Callable[[], Any]) -> None:

@@ -37,7 +37,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def done(module: str, folder: Path, timeout: float = 60) -> tuple[int | None, str, list[str]]:
     folder.mkdir()
     ended = run_module(module, folder, timeout)
-    return ended.code, ended.said, (folder / "done").read_text().split()
+    return ended.code, ended.tail, (folder / "done").read_text().split()
 
 
 def test_work_that_follows_finds_the_imports_and_nothing_else(module: str, tmp_path: Path):
@@ -73,5 +73,5 @@ def test_a_module_that_is_not_there_says_so_and_leaves_nothing(tmp_path: Path):
     with imported("no_such_work"):
         ended = run_module("no_such_work", tmp_path, 60)
     assert (ended.code, ended.own) == (1, True)
-    assert "No module named 'no_such_work'" in ended.said
+    assert "No module named 'no_such_work'" in ended.tail
     assert not children(os.getpid(), "cloche-forks")

@@ -35,6 +35,7 @@ class UnloadedScorer(PartScorer):
 
     def __init__(self, schema: Schema | None) -> None:
         self._schema = schema
+        self._twin = None
 
     @property
     def schema(self) -> Schema | None:

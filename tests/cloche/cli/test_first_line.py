@@ -25,6 +25,9 @@ def test_a_command_says_what_it_does_before_it_imports(
     arguments: str, module: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, module, None)
+    parent, _, name = module.rpartition(".")
+    if parent in sys.modules:
+        monkeypatch.delattr(sys.modules[parent], name, raising=False)
     result = CliRunner().invoke(cloche, arguments)
     assert isinstance(result.exception, ImportError)
     assert len(result.stderr.splitlines()) == 1

@@ -168,7 +168,7 @@ def test_where_processes_start_slowly_their_number_has_a_bound(rows, local, scor
     monkeypatch.setattr(worker_start.ForkStarter, "quick", False)
     with pytest.raises(JobFailed, match="each new one takes seconds to start") as failure:
         score(rows, rows.parent / "out.csv", model="deadly", engine=local(), part_rows=1000)
-    assert "Where the model or its rows are mended, begin anew with --overwrite." in str(
+    assert "where the model or its rows are mended, begin anew with --overwrite." in str(
         failure.value
     )
     table(60).to_parquet(rows)

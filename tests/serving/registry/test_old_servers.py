@@ -35,7 +35,7 @@ def with_alias() -> dict[str, str]:
 def run(*arguments: str) -> str:
     """What a command says, or the message of its failure."""
     done = CliRunner().invoke(main.cloche, arguments)
-    return done.output if done.exception is None else main._message(done.exception)
+    return done.stdout if done.exception is None else main._message(done.exception)
 
 
 @pytest.mark.parametrize(
