@@ -53,7 +53,7 @@ PYTEST := $(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder -
 test: install  ## prove every behaviour once, in about eight minutes
 	$(PYTEST) -m "not breadth"
 
-test-all: install  ## the whole test suite, in three quarters of an hour: what CI runs
+test-all: install  ## the whole test suite, in about 35 minutes: what CI runs
 	$(PYTEST)
 
 # What another version of a dependency can change, and is proven in minutes; without what kills processes, and
