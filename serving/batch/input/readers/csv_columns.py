@@ -2,8 +2,8 @@
 
 A number of up to 15 characters, all digits, a point and a sign, is the same number in both: the
 nearest float, as only the last step of pandas' parser rounds. Longer ones pandas rounds otherwise,
-so its own parser reads columns that have them. Quotes, NUL bytes, blanks after delimiters and carriage
-returns within lines are left to it, too.
+so its own parser reads columns that have them. Quotes, NUL bytes, blanks after delimiters and
+carriage returns within lines are left to it, too.
 """
 
 import io
