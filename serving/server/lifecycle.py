@@ -8,7 +8,7 @@ from cloche.serving.server import front, parent, preflight, signals
 from cloche.serving.server.runtime import running
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
-from cloche.serving.web.sockets import listen
+from cloche.serving.web.sockets import listen, reserve
 
 _logger = logging.getLogger(__name__)
 
@@ -20,15 +20,13 @@ def run(settings: Settings) -> None:
         ServingError: The server cannot start.
     """
     uris = preflight.check(settings)
-    if settings.workers > 1:
-        parent.run(settings, uris)
-        return
-    listener = listen(settings.host, settings.port)
+    bind, serve = (reserve, parent.lead) if settings.workers > 1 else (listen, _serve)
+    listener = bind(settings.host, settings.port)
     for_grpc = None
     if settings.grpc_port is not None:
-        for_grpc = listen(settings.host, settings.grpc_port, "--grpc-port")
+        for_grpc = bind(settings.host, settings.grpc_port, "--grpc-port")
     with front.runner() as runner:
-        runner.run(_serve(settings, uris, listener, for_grpc))
+        runner.run(serve(settings, uris, listener, for_grpc))
 
 
 async def _serve(

@@ -23,7 +23,6 @@ from cloche.serving.server.runtime import following, processes_of
 from cloche.serving.server.worker import Start
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
-from cloche.serving.web.sockets import reserve
 from cloche.serving.workers import state_relay
 from cloche.serving.workers.fleet import Fleet, Worker
 from cloche.serving.workers.fleet_pool import FleetPool
@@ -33,24 +32,21 @@ _END_SECONDS = 20.0  # after the drain timeout: hosts are ended by then
 _logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings, uris: list[ModelUri]) -> None:
-    """Serve with several workers until a signal ends the server.
-
-    Raises:
-        ServingError: The server cannot start.
-    """
-    listener = reserve(settings.host, settings.port)
-    for_grpc = None
-    if settings.grpc_port is not None:
-        for_grpc = reserve(settings.host, settings.grpc_port, "--grpc-port")
-    with front.runner() as runner:
-        runner.run(_lead(settings, uris, listener, for_grpc))
-
-
-async def _lead(
+async def lead(
     settings: Settings, uris: list[ModelUri], listener: socket.socket,
     for_grpc: socket.socket | None,
 ) -> None:  # fmt: skip
+    """Serve with several workers until a signal ends the server.
+
+    Args:
+        settings: The settings of the server.
+        uris: The models.
+        listener: A socket that has reserved the port; see `reserve`.
+        for_grpc: The same for gRPC; None for no gRPC.
+
+    Raises:
+        ServingError: A worker does not start.
+    """
     front.log_hosts(settings, allowed_hosts(settings))
     start = Start(
         share_of(settings), listener.getsockname()[:2],
