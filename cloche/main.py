@@ -30,9 +30,8 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # Imports create many objects and few reference cycles: a collection at every 700th object, the
-# default, takes a sixth of the import time. The older objects, which are what was imported, are
-# visited again at every 10 millionth only.
-gc.set_threshold(10_000, 1_000)
+# default, takes a sixth of the import time.
+gc.set_threshold(10_000, *gc.get_threshold()[1:])
 
 HELP = """From an MLflow training run to users.
 
