@@ -125,6 +125,7 @@ class _Cursor:
         """Return the rows of a part; opens its file if the position is not already before it."""
         if self._last is not None and self._last[0] == part:
             return self._last[1]
+        self._last = None  # two parts would take twice the memory
         try:
             if self._at != (part.source, part.group) or self._row > part.start:
                 self._open(part)

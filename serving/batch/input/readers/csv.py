@@ -117,7 +117,7 @@ class CsvReader:
         """
         # as numbers, columns that are copied would be those of the frame
         copied = not self._verbatim and not set(self._carried).isdisjoint(self._inputs or ())
-        if part.constants or copied or self._inputs is None:
+        if part.constants or copied or self._inputs is None or not self._by_column.possible:
             return None
         header, body = _bytes(part)
         form = self._reading.form(part.source)

@@ -27,7 +27,11 @@ _REFUSALS = (pa.ArrowInvalid, ValueError, ParserError, OverflowError)
 
 
 class CsvColumns:
-    """The columns of CSV text, without a frame of the texts."""
+    """The columns of CSV text, without a frame of the texts.
+
+    Attributes:
+        possible: Whether these columns can be read with these options.
+    """
 
     def __init__(
         self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types,
@@ -50,7 +54,7 @@ class CsvColumns:
         self._carried = carried
         self._reading = reading
         self._missing = PLAIN.missing("")  # as the options name no others
-        self._possible = (
+        self.possible = (
             dtypes.keys() >= set(self._numbers.values())
             and set(self._texts).isdisjoint(carried)
             and reading.options.keys() <= {"sep", "quotechar"}
@@ -72,7 +76,7 @@ class CsvColumns:
         """
         unique = len(set(names)) == len(names) > 1  # pandas skips lines of blanks, if of one column
         kept = [name for name in self._carried if name in names]
-        if not self._possible or not unique or not set(self._inputs) <= set(names):
+        if not unique or not set(self._inputs) <= set(names):
             return None
         if form.spaced or b"\0" in body or body.count(b"\r") != body.count(b"\r\n"):
             return None
@@ -104,9 +108,7 @@ class CsvColumns:
             arrow_csv.ReadOptions(
                 use_threads=False, block_size=len(body) + 1, column_names=list(names)
             ),
-            arrow_csv.ParseOptions(
-                delimiter=form.delimiter, quote_char=form.quote, newlines_in_values=True
-            ),
+            arrow_csv.ParseOptions(delimiter=form.delimiter, quote_char=False),
             arrow_csv.ConvertOptions(column_types=kinds, include_columns=wanted),
         )
 
