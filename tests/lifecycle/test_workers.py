@@ -5,6 +5,7 @@ import signal
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -19,52 +20,35 @@ from tests.online import COMMAND, Load, Server, children, is_running, wait_for
 pytestmark = pytest.mark.slow
 
 SWAPS = int(os.environ.get("CLOCHE_TEST_SWAPS", "6"))
-ROW = {"dataframe_records": [{"a": 0}]}
 
 
 def fronts(server: Server) -> list[int]:
     return children(server.process.pid, "cloche-front")
 
 
-class Watchers:
+@dataclass
+class Watchers(Load):
     """Clients with many connections, which compare what they get with what others got before."""
 
-    def __init__(self, server: Server, clients: int = 4, connections: int = 8) -> None:
-        self.server = server
-        self.newest = 0  # of all answers
-        self.answered = 0
-        self.wrong: list[str] = []
-        self._stop = threading.Event()
-        self._connections = connections
-        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
-
-    def __enter__(self) -> "Watchers":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    newest: int = 0  # of all answers
 
     def _ask(self) -> None:
-        sessions = [requests.Session() for _ in range(self._connections)]
+        sessions = [requests.Session() for _ in range(8)]
         while True:
             for session in sessions:
                 if self._stop.wait(0.01):
                     return
                 at_least = self.newest
                 try:
-                    response = session.post(f"{self.server.url}/invocations", json=ROW, timeout=60)
+                    response = session.post(self.server.url + self.path, json=self.body, timeout=60)
                     (version,) = response.json()["predictions"]
                 except (requests.RequestException, KeyError, ValueError) as error:
-                    self.wrong.append(repr(error))
+                    self.failures.append(repr(error))
                     continue
                 if version < at_least:
-                    self.wrong.append(f"{version} after {at_least}")
+                    self.failures.append(f"{version} after {at_least}")
                 self.newest = max(self.newest, version)
-                self.answered += 1
+                self.outcomes[str(version)] += 1
 
 
 def test_nobody_sees_an_older_version_after_a_newer_one_on_any_connection(
@@ -73,13 +57,12 @@ def test_nobody_sees_an_older_version_after_a_newer_one_on_any_connection(
     registry.register(*[""] * (SWAPS + 1), promote=True)
     server = serve("--workers", "2", program=COMMAND).wait_until_ready()
     assert len(fronts(server)) == 2
-    with Watchers(server) as watchers:
+    with Watchers(server, clients=4) as watchers:
         for number in range(2, SWAPS + 2):
             registry.promote(str(number))
             server.wait_for_version(str(number))
-            wanted = watchers.answered + 50
-            wait_for(lambda wanted=wanted: watchers.answered >= wanted)
-    assert watchers.wrong == []
+            watchers.wait_for_more(50)
+    assert watchers.failures == []
     assert watchers.newest == SWAPS + 1
     assert server.metric("cloche_swaps_total", outcome="done") == SWAPS + 1
     wait_for(lambda: len(server.hosts()) == 2)  # one for each worker
